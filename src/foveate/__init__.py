@@ -1,0 +1,77 @@
+"""Foveate: the classic segmentation and attention systems, alive, faithful and tested.
+
+    import foveate
+
+    run = foveate.train("fcn8s", data="photos/", out="runs/first")
+    prediction = foveate.load(run).predict("photo.jpg")
+
+Nothing heavy is imported until it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foveate.errors import FoveateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from foveate.predictor import Predictor
+
+__version__ = "0.1.0"
+__all__ = ["FoveateError", "create", "list_models", "list_recipes", "load", "train"]
+
+
+def create(name: str, **config: Any) -> Any:
+    """Build a model by name, untrained unless its config says otherwise.
+
+    name: one of `list_models()`; config: fields of the model's Config, e.g. num_classes=11.
+    Raises ConfigError for an unknown name or field.
+    """
+    from foveate.registry import create_model
+
+    return create_model(name, **config)
+
+
+def load(path: str | Path, device: str = "auto") -> Predictor:
+    """A Predictor from a run folder, a model folder or an exported ONNX file."""
+    from foveate.predictor import Predictor
+
+    return Predictor.open(path, device=device)
+
+
+def train(
+    recipe: str,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    init: str | Path | None = None,
+    **fields: Any,
+) -> Path:
+    """Train a recipe and return its run folder.
+
+    recipe: one of `list_recipes()`; data: the user's labelled pictures, any recognised format; out: the run folder,
+    by default `runs/<recipe>`; resume: go on with a killed run; init: a run to start from; fields: any recipe
+    field, nested ones with two underscores (`optim__lr=1e-3`).
+    """
+    from foveate.engine import train_recipe
+    from foveate.recipes import resolve
+
+    flat = {key.replace("__", "."): value for key, value in fields.items()}
+    return train_recipe(resolve(recipe, data=data, overrides=flat), out=out, resume=resume, init=init)
+
+
+def list_models() -> list[str]:
+    """The names that `create` knows."""
+    from foveate.registry import entries
+
+    return list(entries("model"))
+
+
+def list_recipes() -> list[str]:
+    """The names that `train` knows."""
+    from foveate.registry import entries
+
+    return list(entries("recipe"))

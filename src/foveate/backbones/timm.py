@@ -1,0 +1,63 @@
+"""Any timm architecture as a pyramid of features at strides 4, 8, 16 and 32."""
+
+from __future__ import annotations
+
+import timm
+from torch import Tensor, nn
+
+from foveate.backbones.weights import PACKAGED, load_in_order, packaged_weights
+from foveate.errors import ConfigError, ModelError, unknown
+from foveate.records import Preprocessing
+
+STRIDES = (4, 8, 16, 32)
+
+
+class TimmPyramid(nn.Module):
+    """timm's `features_only` network, its stages picked by stride.
+
+    ImageNet weights come from an installed weight package where there is one (see `weights.PACKAGED`), else from timm's hub.
+    """
+
+    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise ConfigError(unknown("backbone", name, ["vgg16", *timm.list_models()]))
+        package = packaged_weights(name) if pretrained else None
+        try:
+            probe = timm.create_model(name, features_only=True)
+            where = [i for i, s in enumerate(probe.feature_info.reduction()) if s in STRIDES]
+            if tuple(probe.feature_info.reduction()[i] for i in where) != STRIDES:
+                raise ConfigError(
+                    f"backbone '{name}' has features at strides {probe.feature_info.reduction()}; "
+                    "4, 8, 16 and 32 are needed: choose a convolutional or hierarchical one, e.g. resnet18"
+                )
+            self.net = timm.create_model(
+                name, features_only=True, out_indices=where, in_chans=in_channels,
+                pretrained=pretrained and package is None,
+            )  # fmt: skip
+        except (RuntimeError, OSError) as error:
+            if not pretrained:
+                raise ConfigError(f"timm cannot build '{name}' as a feature pyramid: {error}") from error
+            extra = "install foveate[weights], " if name in PACKAGED else ""
+            raise ModelError(
+                f"ImageNet weights of '{name}' could not be had ({type(error).__name__}); {extra}connect to the "
+                "network once, or train from scratch with --config.pretrained false"
+            ) from error
+        if package is not None:
+            load_in_order(self.net, package)
+        self.channels: tuple[int, ...] = tuple(self.net.feature_info.channels())
+        self.preprocessing = _preprocessing(name, in_channels, package is not None)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> four features, finest first."""
+        features: list[Tensor] = self.net(image)
+        return features
+
+
+def _preprocessing(name: str, in_channels: int, packaged: bool) -> Preprocessing:
+    if in_channels != 3:
+        return Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
+    if packaged or name in PACKAGED:
+        return PACKAGED[name][1]
+    config = timm.get_pretrained_cfg(name)
+    return Preprocessing(tuple(config.mean), tuple(config.std)) if config else Preprocessing()

@@ -1,0 +1,73 @@
+"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), with the layer names of the Caffe release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from foveate.backbones.weights import adapt_input_channels
+from foveate.errors import ModelError
+from foveate.records import Preprocessing
+
+# Five stages: how many 3x3 convolutions, and how wide. Each ends in a 2x2 pooling.
+STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+# Where torchvision's vgg16().features keeps the same thirteen convolutions, in order.
+TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+
+class VGG16Pyramid(nn.Module):
+    """conv1_1 ... conv5_3 with ReLU; features are pool2, pool3, pool4, pool5.
+
+    caffe_padding: pad conv1_1 by 100 pixels as FCN's release does, so that the 7x7 fc6 fits on pictures of any size
+    (the features then extend beyond the picture and must be cropped at the release's fixed offsets).
+    Pooling rounds up, as Caffe's does, so that every pixel is covered.
+    """
+
+    channels = (128, 256, 512, 512)
+
+    def __init__(self, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> None:
+        super().__init__()
+        self.preprocessing = Preprocessing() if in_channels == 3 else Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
+        self.names = [f"conv{s + 1}_{i + 1}" for s, (depth, _) in enumerate(STAGES) for i in range(depth)]
+        width_in = in_channels
+        for stage, (depth, width) in enumerate(STAGES):
+            for i in range(depth):
+                padding = 100 if caffe_padding and (stage, i) == (0, 0) else 1
+                conv = nn.Conv2d(width_in, width, 3, padding=padding)
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+                self.add_module(f"conv{stage + 1}_{i + 1}", conv)
+                width_in = width
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        if pretrained:
+            from torchvision.models import VGG16_Weights
+
+            try:
+                state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+            except OSError as error:
+                raise ModelError(
+                    f"ImageNet weights of vgg16 could not be fetched ({error}); connect to the network once, "
+                    "start from a torchvision .pth with --init FILE, or train with --config.pretrained false"
+                ) from error
+            self.load_torchvision(state)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> pool2, pool3, pool4, pool5."""
+        features, x = [], image
+        for stage, (depth, _) in enumerate(STAGES):
+            for i in range(depth):
+                x = torch.relu(getattr(self, f"conv{stage + 1}_{i + 1}")(x))
+            x = self.pool(x)
+            features.append(x)
+        return features[1:]
+
+    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
+        """Take the convolutions of torchvision's VGG-16 state dict; its classifier is the model's business."""
+        with torch.no_grad():
+            for name, index in zip(self.names, TORCHVISION_INDICES, strict=True):
+                conv = getattr(self, name)
+                weight = state[f"features.{index}.weight"]
+                conv.weight.copy_(adapt_input_channels(weight, conv.in_channels))
+                conv.bias.copy_(state[f"features.{index}.bias"])

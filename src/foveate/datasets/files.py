@@ -1,0 +1,364 @@
+"""What the readers of picture files share: pairs of picture and label, splits, class lists, and their complaints.
+
+A reader describes what lies in its folder as a `Scan` and gets `splits()` and `open()` from `FileSource`:
+
+    @dataset("mine")
+    @dataclass(frozen=True)
+    class Mine(FileSource):
+        path: str
+
+        def read(self) -> Scan: ...
+        def describe(self) -> str: ...
+        @staticmethod
+        def recognise(path: Path) -> bool: ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from foveate import pictures
+from foveate.errors import ConfigError, DataError, OutputError, unknown
+from foveate.records import ClassTable, SemanticSample
+
+VAL_SHARE = 0.2
+SPLITS_FILE = "splits.json"
+SPLIT_ORDER = ("train", "val", "test")
+SPLIT_NAMES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+
+
+class Pair(NamedTuple):
+    """A picture and what its label is read from.
+
+    picture: the picture's file. label: a mask's path, a list of polygons, whatever the reader's `read_label` takes.
+    """
+
+    picture: Path
+    label: Any
+
+
+class Problem(NamedTuple):
+    """One file that cannot be used, and why."""
+
+    file: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+# (pair, height, width) -> (height, width) integers: class indices or the ignore value. It is a module's function or a
+# frozen dataclass with __call__, never a closure: data-loading workers receive it pickled.
+ReadLabel = Callable[[Pair, int, int], np.ndarray]
+# (pair, demanded channels) -> (H, W, C) uint8 or uint16.
+ReadPicture = Callable[[Pair, int | None], np.ndarray]
+
+
+def read_pair_picture(pair: Pair, channels: int | None) -> np.ndarray:
+    """The usual `ReadPicture`: decode the pair's picture file."""
+    return pictures.read_picture(pair.picture, channels=channels)
+
+
+@dataclass
+class Scan:
+    """All that a look at a folder tells, decoding no pictures.
+
+    pairs: split -> its pairs, in a fixed order. problems: files that fit nowhere; `open` raises them.
+    drawn: in one clause, how pictures were divided, where the folder did not say ("" where it did).
+    """
+
+    pairs: dict[str, list[Pair]]
+    classes: ClassTable
+    read_label: ReadLabel
+    problems: list[Problem] = field(default_factory=list)
+    read_picture: ReadPicture = read_pair_picture
+    drawn: str = ""
+
+    def counts(self) -> str:
+        """'367 train, 101 val pictures', and how they were divided if that was up to us."""
+        listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
+        return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
+
+
+class FileDataset:
+    """Labelled pictures in files: a SemanticDataset.
+
+    Indexing raises DataError, naming the file: undecodable, another number of channels than the first picture's,
+    picture and label of different sizes, a label value outside the class table.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        classes: ClassTable,
+        read_label: ReadLabel,
+        read_picture: ReadPicture = read_pair_picture,
+    ) -> None:
+        if not pairs:
+            raise DataError("an empty set: no labelled pictures; expected at least one")
+        self.pairs, self.classes = list(pairs), classes
+        self._read_label, self._read_picture = read_label, read_picture
+
+    @cached_property
+    def channels(self) -> int:
+        """Of the first picture, and so of every one."""
+        first = self.pairs[0]
+        if self._read_picture is read_pair_picture:
+            return pictures.picture_info(first.picture).channels
+        return int(self._read_picture(first, None).shape[2])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> SemanticSample:
+        pair = self.pairs[index]
+        picture = self._read_picture(pair, self.channels)
+        label = self._read_label(pair, *picture.shape[:2])
+        check_label(pair, label, picture.shape[:2], self.classes)
+        return SemanticSample(
+            image=tv_tensors.Image(pictures.to_tensor(picture)), mask=mask_tensor(label), name=pair.picture.name
+        )
+
+    def name(self, index: int) -> str:
+        """The picture's file name, without decoding it."""
+        return self.pairs[index].picture.name
+
+
+class FileSource:
+    """A DataSource over files: the subclass says what is there in `read`."""
+
+    path: str
+
+    def read(self) -> Scan:
+        """Look at the folder. Raises DataError where nothing at all can be read from it."""
+        raise NotImplementedError
+
+    @cached_property
+    def scan(self) -> Scan:
+        """What `read` found, once."""
+        return self.read()
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold pictures, 'train' first."""
+        return tuple(self.scan.pairs)
+
+    def open(self, split: str) -> FileDataset:
+        """One split. Raises DataError naming files without a partner, ConfigError for an unknown split."""
+        scan = self.scan
+        if split not in scan.pairs:
+            raise ConfigError(f"{unknown('split', split, scan.pairs)} (in {self.path})")
+        raise_problems(scan.problems)
+        return FileDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture)
+
+
+# Labels
+
+
+def mask_tensor(label: np.ndarray) -> tv_tensors.Mask:
+    """(H, W) integers -> a mask: uint8, or int32 where values exceed 255."""
+    kind = np.uint8 if label.dtype == np.uint8 or label.max(initial=0) <= 255 else np.int32
+    return tv_tensors.Mask(torch.from_numpy(np.array(label, kind)))
+
+
+def check_label(pair: Pair, label: np.ndarray, size: tuple[int, ...], classes: ClassTable) -> None:
+    """Raise DataError unless the label has the picture's size and only values of the class table."""
+    where = pair.label if isinstance(pair.label, Path) else pair.picture
+    if label.shape != size:
+        turned = " (one of them is turned: save both upright)" if label.shape == size[::-1] else ""
+        raise DataError(
+            f"{where}: the label is {label.shape[1]}x{label.shape[0]} but its picture {pair.picture.name} is "
+            f"{size[1]}x{size[0]}{turned}; they must be of one size"
+        )
+    strange = values_outside(label, classes)
+    if strange:
+        raise DataError(f"{where}: {outside_table(strange, classes)}")
+
+
+def values_outside(label: np.ndarray, classes: ClassTable) -> list[int]:
+    """The label values that are neither a class nor the ignore value, sorted."""
+    wrong = ((label >= len(classes)) | (label < 0)) & (label != classes.ignore_index)
+    return [int(v) for v in np.unique(label[wrong])] if wrong.any() else []
+
+
+def outside_table(values: Sequence[int], classes: ClassTable) -> str:
+    """The complaint about label values that no class has."""
+    listing = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    return (
+        f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of {len(classes)} classes "
+        f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); add the class to classes.txt, or name an unscored "
+        f"value there with a line 'ignore: {values[0]}'"
+    )
+
+
+# Pairs
+
+
+def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
+    """Join pictures and labels that share a file name up to the suffix; whoever stays alone is a problem."""
+    problems: list[Problem] = []
+    by_stem = [_by_stem(files, problems) for files in (images, labels)]
+    pairs = [Pair(p, by_stem[1][stem]) for stem, p in by_stem[0].items() if stem in by_stem[1]]
+    problems += [Problem(p, "a picture without a label") for stem, p in by_stem[0].items() if stem not in by_stem[1]]
+    problems += [Problem(p, "a label without a picture") for stem, p in by_stem[1].items() if stem not in by_stem[0]]
+    return pairs, problems
+
+
+def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(files):
+        if path.stem in found:
+            problems.append(Problem(path, f"has the same name as {found[path.stem].name}, up to the suffix"))
+        found.setdefault(path.stem, path)
+    return found
+
+
+def raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise one DataError for all of them: the first three by name, the rest by number."""
+    if not problems:
+        return
+    listing = "; ".join(map(str, problems[:3]))
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    raise DataError(f"{listing}{more}; add what is missing or remove these (`foveate datasets inspect` lists all)")
+
+
+def require_folder(path: str | Path) -> Path:
+    """The path, if it is a folder with something in it. Raises DataError."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such folder; check the path")
+    if not path.is_dir():
+        raise DataError(f"{path}: a file; expected the folder that holds the data")
+    if next(path.iterdir(), None) is None:
+        raise DataError(f"{path}: the folder is empty; expected labelled pictures in it")
+    return path
+
+
+# Splits
+
+
+def ordered(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """Without empty splits; train, val, test first, others after them by name."""
+    rank = {name: i for i, name in enumerate(SPLIT_ORDER)}
+    return {s: splits[s] for s in sorted(splits, key=lambda s: (rank.get(s, 9), s)) if splits[s]}
+
+
+def read_list(path: Path) -> list[str]:
+    """The names of a list file: the first word of each line, without folders and suffix. Raises DataError."""
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip() and line.strip()[0] != "#"]
+    if not lines:
+        raise DataError(f"{path}: the list is empty; expected one picture name a line")
+    names = [Path(words[0]).name for words in lines]
+    return [Path(n).stem if Path(n).suffix.lower() in pictures.PICTURE_SUFFIXES else n for n in names]
+
+
+def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list[Problem]) -> dict[str, list[Pair]]:
+    """Divide pairs by list files (split -> file); names that no picture has go to `problems`."""
+    by_stem = {pair.picture.stem: pair for pair in pairs}
+    known_bad = {p.file.stem for p in problems}
+    splits: dict[str, list[Pair]] = {}
+    for split, path in lists.items():
+        names = dict.fromkeys(read_list(path))
+        splits[split] = [by_stem[n] for n in names if n in by_stem]
+        absent = [n for n in names if n not in by_stem and n not in known_bad]
+        problems += [Problem(path, f"names '{n}', of which there is no picture") for n in absent]
+    return splits
+
+
+def split_or_draw(folder: Path, pairs: Sequence[Pair], seed: int = 0) -> tuple[dict[str, list[Pair]], str]:
+    """Divide pairs as `folder`/splits.json says; without it, draw train and val from `seed` and write it.
+
+    -> (splits, a clause for `describe`). A picture's place depends on its name and the seed alone: pictures added
+    later join (and are written down) without moving the others. Where the folder cannot be written to, the same
+    division is drawn anew each time. Raises DataError: fewer than two pictures, a damaged file, absent pictures.
+    """
+    path = folder / SPLITS_FILE
+    by_name = {pair.picture.stem: pair for pair in pairs}
+    written = _read_splits(path) if path.exists() else {}
+    absent = [n for names in written.values() for n in names if n not in by_name]
+    raise_problems([Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent])
+    fresh = [n for n in by_name if n not in {n for names in written.values() for n in names}]
+    if not written:
+        splits = draw_split(fresh, seed, folder)
+    else:
+        splits = {split: list(names) for split, names in written.items()}
+        for name in fresh:
+            splits.setdefault("val" if _draw(name, seed) < VAL_SHARE else "train", []).append(name)
+    saved = not fresh or _write_splits(path, splits, seed)
+    clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
+    clause += "" if written or not saved else f", written to {path.name}"
+    clause += "" if saved else f"; {folder} is not writable, so it is drawn anew each time"
+    return ordered({s: [by_name[n] for n in sorted(names)] for s, names in splits.items()}), clause
+
+
+def draw_split(names: Sequence[str], seed: int, where: Path) -> dict[str, list[str]]:
+    """Train and val names: a fifth, at least one, is val. Raises DataError for fewer than two names."""
+    if len(names) < 2:
+        raise DataError(
+            f"{where}: {len(names)} labelled picture{'s' if len(names) != 1 else ''}; expected at least two, "
+            "one to train on and one to validate on"
+        )
+    ranked = sorted(names, key=lambda name: _draw(name, seed))
+    count = max(1, round(VAL_SHARE * len(ranked)))
+    return {"train": sorted(ranked[count:]), "val": sorted(ranked[:count])}
+
+
+def _draw(name: str, seed: int) -> float:
+    """A number in 0..1 that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") / 2**64
+
+
+def _read_splits(path: Path) -> dict[str, list[str]]:
+    data = read_json(path)
+    splits = data.get("splits") if isinstance(data, dict) else None
+    if not isinstance(splits, dict) or not all(isinstance(names, list) for names in splits.values()):
+        raise DataError(
+            f'{path}: expected {{"splits": {{"train": [names], "val": [names]}}}}; remove it for a new draw'
+        )
+    return {str(split): [str(n) for n in names] for split, names in splits.items()}
+
+
+def _write_splits(path: Path, splits: dict[str, list[str]], seed: int) -> bool:
+    try:
+        with pictures.atomic_write(path) as temporary:
+            text = json.dumps({"seed": seed, "splits": {s: sorted(n) for s, n in splits.items()}}, indent=1)
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except OutputError:  # a read-only corpus is usual
+        return False
+    return True
+
+
+# Text files
+
+
+def read_text(path: Path) -> str:
+    """A small UTF-8 file. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file. Raises DataError with the place of the mistake."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: malformed JSON at line {error.lineno}, column {error.colno} ({error.msg}); repair or remove it"
+        ) from error
+    except RecursionError:
+        raise DataError(f"{path}: malformed JSON (nested too deeply); repair or remove it") from None

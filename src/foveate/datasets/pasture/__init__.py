@@ -1,0 +1,136 @@
+"""The pasture: an embedded world of drawn scenes, with no download."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from foveate.datasets.pasture.compose import compose
+from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
+from foveate.datasets.pasture.scene import CLASSES, Light, Scene, Thing
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.records import InstanceSample, SemanticSample
+from foveate.registry import dataset
+
+__all__ = ["CLASSES", "Light", "Pasture", "PastureDataset", "Scene", "Thing"]
+
+_SPLITS = ("train", "val", "test")
+_LEAST = 32
+
+
+@dataset("pasture")
+@dataclass(frozen=True)
+class Pasture:
+    """Drawn scenes of sky, grass, road, water, trees, cows, people, birds and frisbees.
+
+    height, width: of every picture, in pixels, at least 32.
+    train, val, test: number of scenes in each split; a split without scenes does not exist.
+    seed: of the world, below 2**32; another seed is another world with other scenes in every split.
+    """
+
+    height: int = 128
+    width: int = 128
+    train: int = 2000
+    val: int = 200
+    test: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for side in ("height", "width"):
+            if getattr(self, side) < _LEAST:
+                raise ConfigError(
+                    f"pasture {side} {getattr(self, side)} is too small to show a scene; use {_LEAST} or more"
+                )
+        for split in _SPLITS:
+            if not 0 <= getattr(self, split) < 2**32:
+                raise ConfigError(f"pasture {split}={getattr(self, split)} is no number of scenes; use 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"pasture seed {self.seed} is outside 0..4294967295; choose one within")
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have scenes."""
+        return tuple(split for split in _SPLITS if getattr(self, split))
+
+    def open(self, split: str) -> PastureDataset:
+        """One split. Raises DataError for a name that does not exist."""
+        if split not in self.splits():
+            raise DataError(unknown("split of the pasture", split, self.splits()))
+        return PastureDataset(self, split)
+
+    def describe(self) -> str:
+        """What it is, in one line."""
+        counts = ", ".join(f"{getattr(self, split)} {split}" for split in self.splits())
+        return f"the pasture: drawn scenes of {self.width}x{self.height}, {counts or 'none'}, seed {self.seed}"
+
+
+class PastureDataset:
+    """One split of the pasture. Every access draws anew; nothing is kept."""
+
+    classes = CLASSES
+    channels = 3
+
+    def __init__(self, source: Pasture, split: str) -> None:
+        self.source = source
+        self.split = split
+
+    def __len__(self) -> int:
+        return int(getattr(self.source, self.split))
+
+    def __getitem__(self, index: int) -> SemanticSample:
+        scene = self.scene(index)
+        image, ids = render(scene, self.source.height, self.source.width)
+        return SemanticSample(
+            image=_image(image),
+            mask=tv_tensors.Mask(torch.from_numpy(classes_of(scene, ids))),
+            name=self.name(index),
+        )
+
+    def name(self, index: int) -> str:
+        """'pasture/train/000123'."""
+        return f"pasture/{self.split}/{self._checked(index):06d}"
+
+    def scene(self, index: int) -> Scene:
+        """The layout of a scene: what is where, in which pose and colours."""
+        source = self.source
+        seed = (source.seed, _SPLITS.index(self.split), self._checked(index))
+        return compose(seed, source.height / source.width)
+
+    def instances(self, index: int) -> InstanceSample:
+        """The same picture with its trees, cows, people, birds and frisbees, N of them, far ones first.
+
+        Masks hold visible pixels; a thing of which none is visible is left out. Distant woods are labelled tree but are
+        no instances.
+        """
+        scene = self.scene(index)
+        image, ids = render(scene, self.source.height, self.source.width)
+        seen = np.flatnonzero(np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))[FIRST_THING:])
+        masks = ids == (seen + FIRST_THING)[:, None, None]
+        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
+        labels = [scene.things[k].category for k in seen.tolist()]
+        return InstanceSample(
+            image=_image(image),
+            masks=tv_tensors.Mask(torch.from_numpy(masks)),
+            boxes=tv_tensors.BoundingBoxes(
+                boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(ids.shape[0], ids.shape[1])
+            ),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            name=self.name(index),
+        )
+
+    def _checked(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"scene {index} of pasture/{self.split}, which has {len(self)}")
+        return index % len(self)
+
+
+def _image(picture: np.ndarray) -> tv_tensors.Image:
+    return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels' borders."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,0 +1,168 @@
+"""What happens around Lightning's steps: progress, and the work at the end of each epoch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.distributed as dist
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn  # fmt: skip
+
+from foveate.engine.learner import Learner
+from foveate.engine.loading import mixed_seed
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import RunFolder
+from foveate.errors import OutputError
+from foveate.store import save_model
+
+REDRAW = 0.2  # seconds between two looks at the progress bar
+
+
+class Progress(Callback):
+    """A bar over the whole run on a terminal; elsewhere nothing but EpochEnd's lines."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.epochs = recipe.epochs
+        self.bar = Bar(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(), auto_refresh=False,
+        )  # fmt: skip
+        self.drawn = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Show the bar."""
+        self.task = self.bar.add_task("training", total=self.epochs)
+        if trainer.is_global_zero:
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, i: int) -> None:
+        """Move it, a few times a second at most."""
+        now = time.monotonic()
+        if now - self.drawn < REDRAW or self.bar.disable:
+            return
+        self.drawn = now
+        done = trainer.current_epoch + (i + 1) / max(1, int(trainer.num_training_batches))
+        self.bar.update(self.task, completed=done, description=f"epoch {trainer.current_epoch + 1}/{self.epochs}", refresh=True)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take it away."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
+        """Take it away before the message."""
+        self.bar.stop()
+
+
+class EpochEnd(Callback):
+    """Validates, logs, keeps the best model, checkpoints, stops early. All it remembers is in its state_dict."""
+
+    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, length: int) -> None:
+        self.run, self.recipe, self.task, self.val_set, self.length = run, recipe, task, val_set, length
+        self.history: list[dict[str, float]] = []
+        self.best, self.best_epoch = -1.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists only: checkpoints are read as tensors and primitives."""
+        return {"history": self.history, "best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.history, self.best, self.best_epoch = list(state["history"]), state["best"], state["best_epoch"]
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Seed dropout and its like by (seed, epoch, process), so that an epoch is the same after a resume."""
+        torch.manual_seed(mixed_seed(self.recipe.seed, trainer.current_epoch, trainer.global_rank, 1))
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """See the class."""
+        assert isinstance(pl_module, Learner)
+        epoch = trainer.current_epoch + 1
+        row: dict[str, float] = {"epoch": epoch}
+        row |= {f"train_{name}": value for name, value in _mean_over_processes(pl_module.take_losses()).items()}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["train_seconds"] = round(time.perf_counter() - self.started, 3)
+        if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
+            row |= self._validate(trainer, pl_module)
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        self.history.append(row)
+
+        name, score = self.task.monitor, row.get(self.task.monitor)
+        improved = score is not None and score > self.best
+        if improved and score is not None:
+            self.best, self.best_epoch = score, epoch
+        if trainer.is_global_zero:
+            self._write(trainer, pl_module, row, improved)
+            told = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in ("train_loss", "pixel_accuracy", name))
+            mark = "  best" if improved else ""
+            print(f"epoch {epoch}/{self.recipe.epochs}  {told}  {row['seconds']:.1f} s{mark}", file=sys.stderr, flush=True)
+        self._checkpoint(trainer)
+        if self.recipe.early_stop and epoch - max(self.best_epoch, 1) >= self.recipe.early_stop:
+            trainer.should_stop = True
+
+    def _validate(self, trainer: lightning.Trainer, learner: Learner) -> dict[str, float]:
+        """Scores on the validation pictures; each process looks at its share and the counts are summed."""
+        model = learner.best_guess
+        training = model.training
+        model.eval()
+        with torch.inference_mode():
+            indices = range(trainer.global_rank, self.length, trainer.world_size)
+            metrics = self.task.score(model, self.val_set, indices, boundaries=False)
+        model.train(training)
+        learner.train(learner.training)  # the frozen parts stay in evaluation mode
+        if trainer.world_size > 1:
+            state = metrics.state().to(learner.device)
+            dist.all_reduce(state)
+            metrics = self.task.metrics(boundaries=False)
+            metrics.merge(state.cpu())
+        scores = metrics.compute()
+        return {name: float(getattr(scores, name)) for name in ("mean_iou", "pixel_accuracy", "mean_accuracy")}
+
+    def _write(self, trainer: lightning.Trainer, learner: Learner, row: dict[str, float], improved: bool) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+            logger.save()
+        name, classes, task = self.recipe.model, self.task.classes, self.recipe.task
+        if improved:
+            save_model(self.run.best, learner.best_guess, name, classes, task)
+        save_model(self.run.last, learner.best_guess, name, classes, task)
+        self.run.write_history(self.history)
+
+    def _checkpoint(self, trainer: lightning.Trainer) -> None:
+        """A new checkpoint takes the old one's place only when it is whole and on disk."""
+        target = self.run.checkpoint
+        temporary = target.with_suffix(".tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(temporary)  # every process takes part; the first one writes
+            if trainer.is_global_zero:
+                _flush(temporary)
+                temporary.replace(target)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
+            raise OutputError(
+                f"cannot write {target}: {reason}; free some space and go on with --resume (the previous checkpoint is whole)"
+            ) from error
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _mean_over_processes(losses: dict[str, float]) -> dict[str, float]:
+    if not (dist.is_available() and dist.is_initialized()):
+        return losses
+    values = torch.tensor(list(losses.values()), dtype=torch.float64)
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    values = values.to(device)
+    dist.all_reduce(values)
+    return dict(zip(losses, (values / dist.get_world_size()).tolist(), strict=True))

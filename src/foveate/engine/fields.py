@@ -1,0 +1,141 @@
+"""Recipe fields by dotted name: typed overrides from flags, and JSON both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from foveate.errors import ConfigError, unknown
+from foveate.registry import entries, find
+
+
+def fields_of(record: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted name -> type, for every leaf field of a dataclass value and the dataclass values in it."""
+    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(type(record))
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= fields_of(value, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = hints[field.name]
+    return found
+
+
+def override(record: Any, changes: Mapping[str, Any]) -> Any:
+    """The record with some fields changed; text is parsed to the field's type.
+
+    Raises ConfigError for a name that does not exist (the nearest is named) or a value of another type.
+    """
+    known = fields_of(record)
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigError(unknown("field", name, known))
+        record = _replace(record, name.split("."), parse(name, value, known[name]))
+    return record
+
+
+def _replace(record: Any, path: list[str], value: Any) -> Any:
+    head, *rest = path
+    return dataclasses.replace(record, **{head: _replace(getattr(record, head), rest, value) if rest else value})
+
+
+def parse(name: str, value: Any, kind: Any) -> Any:
+    """A value for a field of this type, from text or from a plain Python value. Raises ConfigError."""
+    try:
+        return _parse(value, kind)
+    except (ValueError, TypeError):
+        raise ConfigError(f"--{name} is {value!r}; expected {describe(kind)}") from None
+
+
+def _parse(value: Any, kind: Any) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None or (value == "none" and type(None) in args):
+            return None
+        return _parse(value, next(a for a in args if a is not type(None)))
+    if origin is Literal:
+        for choice in args:
+            if value == choice or str(value) == str(choice):
+                return choice
+        raise ValueError
+    if origin is tuple:
+        parts = [p for p in value.split(",") if p] if isinstance(value, str) else list(value)
+        kinds = [args[0]] * len(parts) if args[-1] is Ellipsis else list(args)
+        return tuple(_parse(p, k) for p, k in zip(parts, kinds, strict=True))
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
+    if kind is int and isinstance(value, float) and not value.is_integer():
+        raise ValueError
+    if kind in (int, float):
+        if isinstance(value, bool):
+            raise ValueError
+        return kind(value)
+    if kind is str:
+        return str(value)
+    return value
+
+
+def describe(kind: Any) -> str:
+    """A type in the words of an error message."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin is tuple:
+        return "numbers or names separated by commas" if args else "a list separated by commas"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if a is type(None) else describe(a) for a in args)
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+
+
+def to_json(recipe: Any) -> dict[str, Any]:
+    """A recipe as plain JSON values; its data source is named by its dataset."""
+    data = {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+    if recipe.data is not None:
+        data["data"] = {"dataset": dataset_name(recipe.data), **data["data"]}
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def dataset_name(source: Any) -> str:
+    """The registered name of a data source's class."""
+    for name, entry in entries("dataset").items():
+        if entry.attribute == type(source).__name__ and entry.module == type(source).__module__:
+            return name
+    raise ConfigError(f"{type(source).__name__} is not a registered dataset; mark its class with @dataset(...)")
+
+
+def open_source(data: Mapping[str, Any]) -> Any:
+    """The data source that `to_json` wrote."""
+    cls = find("dataset", data["dataset"]).load()
+    source_fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "dataset"}
+    return cls(**source_fields)
+
+
+def restore(base: Any, data: Mapping[str, Any]) -> Any:
+    """A recipe like `base` with the values that `to_json` wrote."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(base):
+        if field.name not in data:
+            continue
+        value, own = data[field.name], getattr(base, field.name)
+        if field.name == "data":
+            changes["data"] = open_source(value) if value else None
+        elif dataclasses.is_dataclass(own):
+            changes[field.name] = override(own, value)
+        else:
+            changes[field.name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(base, **changes)

@@ -1,0 +1,118 @@
+"""From a dataset to batches, so that a run can be repeated and resumed exactly.
+
+What a sample looks like is a function of (seed, epoch, index) and of nothing else: not of the worker that loads it, nor
+of what was loaded before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from foveate.engine.recipe import Recipe
+
+
+def mixed_seed(*parts: int) -> int:
+    """One 63-bit seed from several numbers; near numbers give unrelated seeds."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
+
+
+class CachedDataset(Dataset[Any]):
+    """Decoded samples, kept in memory when all of them fit in a quarter of it.
+
+    The first sample tells the size of the rest. Filled on first use, so that every loading process holds its share only.
+    """
+
+    def __init__(self, dataset: Any, cache: bool) -> None:
+        self.dataset = dataset
+        self.samples: dict[int, Any] = {}
+        self.cache = cache and len(dataset) > 0 and len(dataset) * _size(dataset[0]) < _memory() / 4
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        if index in self.samples:
+            return dict(self.samples[index])
+        sample = self.dataset[index]
+        if self.cache:
+            self.samples[index] = dict(sample)
+        return sample
+
+
+def _size(sample: dict[str, Any]) -> int:
+    return sum(v.numel() * v.element_size() for v in sample.values() if isinstance(v, torch.Tensor))
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        return 8 << 30
+
+
+class SeededTransform(Dataset[Any]):
+    """Samples by (epoch, index), each transformed under its own seed."""
+
+    def __init__(self, dataset: Dataset[Any], transform: Callable[[Any], Any] | None, seed: int) -> None:
+        self.dataset, self.transform, self.seed = dataset, transform, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch, index = key
+        sample = self.dataset[index]
+        if self.transform is None:
+            return sample
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed_seed(self.seed, epoch, index))
+            return self.transform(sample)
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index): a fresh permutation each epoch, drawn from (seed, epoch).
+
+    batch_size is the whole step's; each of `world` processes takes its part of every batch. The last, smaller batch is
+    left out (its pictures come in another epoch) unless it is the only one.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.length, self.seed, self.rank, self.world = length, seed, rank, world
+        self.batch_size = min(batch_size, length)
+        self.epoch = 0
+        self.sampler = self  # Lightning calls set_epoch on a batch sampler's `sampler`
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next iteration is."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        for step in range(len(self)):
+            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+
+
+def train_loader(
+    recipe: Recipe, dataset: Dataset[Any], length: int, transform: Callable[[Any], Any] | None,
+    collate: Callable[[list[Any]], Any], rank: int, world: int,
+) -> DataLoader[Any]:  # fmt: skip
+    """The training batches of a recipe."""
+    workers = recipe.workers
+    if workers < 0:  # on a CPU the cores are the network's; beside a GPU they would idle
+        workers = min(8, (os.cpu_count() or 1) // world) if torch.cuda.is_available() else 0
+    return DataLoader(
+        SeededTransform(dataset, transform, recipe.seed),
+        batch_sampler=EpochBatches(length, recipe.batch_size, recipe.seed, rank, world),
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,88 @@
+"""What a training is: one typed, frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from foveate.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Optim:
+    """The optimiser and its learning rate over time.
+
+    name: adamw or sgd.
+    lr: the peak learning rate; momentum: of sgd; weight_decay: none on biases and norms.
+    backbone_lr: factor on lr for parameters under `backbone.`; bias_lr: factor on lr for biases (2 in the FCN paper).
+    schedule: after the warm-up lr falls to 0 along a cosine, along (1 - t)^0.9 (poly), or stays (constant).
+    warmup: share of all steps in which lr rises linearly from 0.
+    clip: largest norm of the whole gradient (0: unlimited).
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    backbone_lr: float = 1.0
+    bias_lr: float = 1.0
+    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    warmup: float = 0.05
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or not 0 <= self.warmup < 1:
+            raise ConfigError(f"optim.lr {self.lr} must be above 0 and optim.warmup {self.warmup} in 0..1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, its data and its schedule.
+
+    model, config: a registered model and its Config (num_classes and in_channels are taken from the data).
+    data: where pictures come from (a source of `foveate.datasets`); None until --data says.
+    augment: how training pictures are varied.
+    task: the family, a file of `foveate.tasks`.
+    epochs, batch_size, seed: as usual; batch_size is the whole batch of a step, over all processes.
+    accumulate: batches whose gradients are added up before a step.
+    ema: decay of the averaged weights that are evaluated and kept (0: none).
+    class_weights: none; median (median frequency / frequency); log (1 / log(1.02 + frequency)).
+    freeze: modules, by dotted name, that keep their weights and statistics, e.g. backbone.net.conv_stem.
+    freeze_norm: every batch norm keeps its statistics.
+    early_stop: epochs without a better validation score before stopping (0: never).
+    validate_every: epochs between two validations; the last epoch is always validated.
+    cache: keep decoded pictures in memory when they fit in a quarter of it.
+    workers: loading processes; -1 chooses by device and cores.
+    precision: auto (bf16 where the device has it, else 32 bit), 32, bf16 or 16.
+    devices, nodes: processes to train on; 0 devices takes every GPU, or one CPU process.
+    """
+
+    model: str
+    config: Any
+    data: Any = None
+    augment: Any = None
+    name: str = ""
+    task: str = "semantic"
+    epochs: int = 30
+    batch_size: int = 8
+    accumulate: int = 1
+    seed: int = 0
+    optim: Optim = field(default_factory=Optim)
+    ema: float = 0.0
+    class_weights: Literal["none", "median", "log"] = "none"
+    freeze: tuple[str, ...] = ()
+    freeze_norm: bool = False
+    early_stop: int = 0
+    validate_every: int = 1
+    cache: bool = True
+    workers: int = -1
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    devices: int = 0
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")

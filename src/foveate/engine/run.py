@@ -1,0 +1,128 @@
+"""The run folder: what a training leaves behind, and all that later verbs start from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foveate.engine import fields
+from foveate.engine.recipe import Recipe
+from foveate.errors import ModelError, OutputError
+from foveate.records import ClassTable
+from foveate.registry import create_recipe
+from foveate.store import write_atomically
+
+PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
+
+
+class RunFolder:
+    """Paths and small files of `runs/<name>/`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe_file = self.path / "recipe.json"
+        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.best, self.last = self.path / "model", self.path / "last"
+        self.report = self.path / "report.html"
+        self.evaluation = self.path / "evaluation.json"
+
+    @classmethod
+    def existing(cls, path: str | Path) -> RunFolder:
+        """A run folder that holds a recipe. Raises ModelError."""
+        run = cls(path)
+        if not run.recipe_file.is_file():
+            near = sorted(p.parent.name for p in run.path.parent.glob("*/recipe.json"))
+            hint = f"; runs beside it: {', '.join(near[:6])}" if near else ""
+            raise ModelError(f"{path} is not a run folder: it holds no recipe.json{hint}")
+        return run
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write one JSON file of the folder, whole or not at all."""
+        write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def start(self, recipe: Recipe, classes: ClassTable, about: Mapping[str, Any]) -> None:
+        """Write what is known before the first step. Raises OutputError if the folder cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot create {self.path}: {error.strerror}; choose another folder with --out") from error
+        self.write_json("recipe.json", fields.to_json(recipe))
+        self.write_json("classes.json", classes.to_json())
+        self.write_json("environment.json", environment())
+        self.write_json("data.json", about)
+
+    def recipe(self) -> Recipe:
+        """The resolved recipe. Raises ModelError if its file is damaged."""
+        data = self.read_json("recipe.json")
+        try:
+            recipe: Recipe = fields.restore(create_recipe(data["name"]), data)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{self.recipe_file} is damaged ({error}); train again or restore it") from error
+        return recipe
+
+    def read_json(self, name: str) -> Any:
+        """One JSON file of the folder. Raises ModelError."""
+        file = self.path / name
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ModelError(f"{file} cannot be read ({error}); restore it or train again") from error
+
+    def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """metrics.csv: a row an epoch."""
+        names = list(dict.fromkeys(name for row in history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.path / "metrics.csv", text.getvalue())
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv; a score that an epoch did not measure is left out of its row."""
+        file = self.path / "metrics.csv"
+        if not file.is_file():
+            return []
+        with file.open(newline="") as stream:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and hardware, as far as they can be told."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "commit": _commit(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or ["cpu"],
+        "command": " ".join(["foveate", *sys.argv[1:]]),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this package runs from, if it is one."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,40 @@
+"""What Foveate raises. Every message says what came, what was expected, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FoveateError(Exception):
+    """Base of every error a user can cause; the command line prints it as one line."""
+
+
+class DataError(FoveateError):
+    """A file or folder of the user's data is missing, damaged or inconsistent."""
+
+
+class ConfigError(FoveateError):
+    """A name, flag or value is not one that exists or fits."""
+
+
+class ModelError(FoveateError):
+    """A model folder, checkpoint or weight file cannot be used."""
+
+
+class TrainingError(FoveateError):
+    """Training cannot start or cannot go on."""
+
+
+class OutputError(FoveateError):
+    """A result cannot be written."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist: the nearest one, else where the list is."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"unknown {kind} '{name}'; the nearest is '{near[0]}'"
+    listing = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"unknown {kind} '{name}'; known: {listing or 'none'}"

@@ -1,0 +1,314 @@
+"""How well label maps agree with the truth: one confusion matrix over the whole set, and the same at the boundaries.
+
+Shapes: pictures of H x W pixels, each its own size; K classes; counts are int64, and all that is kept.
+
+The area scores are those of Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation"
+(2015), section 5, as the authors' own scorer computes them. With n_ij the pixels of class i that were labelled j,
+and t_i = sum_j n_ij the pixels of class i:
+
+    pixel accuracy          sum_i n_ii / sum_i t_i
+    mean accuracy           mean_i n_ii / t_i
+    mean IoU                mean_i n_ii / (t_i + sum_j n_ji - n_ii)
+    frequency-weighted IoU  sum_i t_i IoU_i / sum_k t_k
+
+Two scores look at boundaries only. A pixel is *near a contour* at width w when some pixel at most w rows and w columns
+away carries another class.
+
+    boundary IoU  Cheng et al., "Boundary IoU" (2021), one class at a time: of each class's mask only the pixels near
+                  its own contour count, in truth and prediction alike; w is 2 % of the picture's diagonal. The
+                  paper scores one object at a time; here intersections and unions of a class are summed over the
+                  set before they are divided, as for mean IoU. The width is measured in rows and columns (a square
+                  structuring element), and the picture's edge is a contour, both as in the authors' code.
+    trimap IoU    Kohli et al., "Robust Higher Order Potentials" (2009), in the mean-IoU form of
+                  Chen et al., "DeepLab" (2016): mean IoU over only those pixels that are near a contour of
+                  the truth, at several widths. The picture's edge is no class boundary and does not count.
+
+What the definitions leave open is settled so:
+
+    ignored pixels  (truth outside 0..K-1) are scored nowhere, whatever was predicted there. They make no contour;
+                    two classes with an ignored band between them (Pascal VOC draws one) have a contour all the same,
+                    for widths that reach across.
+    absent classes  A class in neither truth nor prediction has no IoU (nan), stays out of the means, and is named in
+                    `absent`. A class that is predicted but never true has IoU 0 and counts in mean IoU, while its
+                    accuracy is nan and stays out of mean accuracy. The boundary scores follow the same rule
+                    within their own pixels.
+    empty sets      No picture, or none with a pixel that counts, raises DataError. A trimap without a pixel is nan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError, DataError
+from foveate.records import ClassTable
+
+BOUNDARY_RATIO = 0.02  # of the diagonal: Cheng et al.'s own choice
+TRIMAP_WIDTHS = (1, 2, 4, 8, 16)  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationScores:
+    """Scores over a whole set, each 0..1 or nan where it is not defined.
+
+    mean_iou, pixel_accuracy, mean_accuracy, frequency_weighted_iou: over all scored pixels.
+    boundary_iou: over the classes' boundary regions; nan if boundaries were not scored.
+    trimap_iou: width in pixels -> mean IoU that close to a true contour; empty if boundaries were not scored.
+    per_class_iou, per_class_accuracy, per_class_boundary_iou: K values in label order.
+    confusion: (K, K) int64, rows the truth, columns the prediction, in pixels.
+    images: how many pictures were scored.
+    absent: the labels found in neither truth nor prediction.
+    """
+
+    mean_iou: float
+    pixel_accuracy: float
+    mean_accuracy: float
+    frequency_weighted_iou: float
+    boundary_iou: float
+    trimap_iou: dict[int, float]
+    per_class_iou: tuple[float, ...]
+    per_class_accuracy: tuple[float, ...]
+    per_class_boundary_iou: tuple[float, ...]
+    confusion: np.ndarray
+    images: int
+    absent: tuple[int, ...]
+
+    def to_json(self, classes: ClassTable) -> dict[str, Any]:
+        """Plain numbers, classes by name, for JSON; a score that is not defined is None.
+
+        Raises ConfigError if `classes` is not the table of these scores.
+        """
+        if len(classes) != len(self.per_class_iou):
+            raise ConfigError(
+                f"scores of {len(self.per_class_iou)} classes, but the class table has {len(classes)}; "
+                "pass the table that the pictures were scored with"
+            )
+
+        def by_name(values: tuple[float, ...]) -> dict[str, float | None]:
+            return {name: _or_none(value) for name, value in zip(classes.names, values, strict=True)}
+
+        return {
+            "mean_iou": _or_none(self.mean_iou),
+            "pixel_accuracy": _or_none(self.pixel_accuracy),
+            "mean_accuracy": _or_none(self.mean_accuracy),
+            "frequency_weighted_iou": _or_none(self.frequency_weighted_iou),
+            "boundary_iou": _or_none(self.boundary_iou),
+            "trimap_iou": {str(width): _or_none(value) for width, value in self.trimap_iou.items()},
+            "per_class": by_name(self.per_class_iou),
+            "per_class_accuracy": by_name(self.per_class_accuracy),
+            "per_class_boundary_iou": by_name(self.per_class_boundary_iou),
+            "absent_classes": [classes.names[label] for label in self.absent],
+            "confusion": self.confusion.tolist(),
+            "images": self.images,
+        }
+
+
+class SegmentationMetrics:
+    """Counts pictures one at a time; memory does not grow with their number.
+
+    num_classes: K.
+    boundaries: also count boundary and trimap IoU, which costs several times the rest.
+    boundary_ratio: the width of boundary IoU's region, as a share of each picture's diagonal (at least one pixel).
+    trimap_widths: how far from a true contour the trimaps reach, in pixels.
+
+    Raises ConfigError for values that make no sense.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        boundaries: bool = True,
+        boundary_ratio: float = BOUNDARY_RATIO,
+        trimap_widths: tuple[int, ...] = TRIMAP_WIDTHS,
+    ) -> None:
+        if num_classes < 1:
+            raise ConfigError(f"cannot score {num_classes} classes; give at least 1")
+        if not 0 < boundary_ratio < 1:
+            raise ConfigError(f"boundary_ratio is {boundary_ratio}; give a share of the diagonal between 0 and 1")
+        if any(width < 1 for width in trimap_widths):
+            raise ConfigError(f"trimap_widths are {trimap_widths}; give widths of 1 pixel or more")
+        self.num_classes = num_classes
+        self.boundaries = boundaries
+        self.boundary_ratio = boundary_ratio
+        self.trimap_widths = tuple(trimap_widths) if boundaries else ()
+        self._images = 0
+        self._confusion = np.zeros((num_classes, num_classes), np.int64)
+        self._boundary_intersection = np.zeros(num_classes, np.int64)
+        self._boundary_union = np.zeros(num_classes, np.int64)
+        self._trimaps = np.zeros((len(self.trimap_widths), num_classes, num_classes), np.int64)
+
+    def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
+        """Count one picture.
+
+        prediction: (H, W) integers in 0..K-1 wherever the truth counts.
+        target: (H, W) integers; a value outside 0..K-1 is not scored.
+        Raises DataError if the two do not fit each other or the classes.
+        """
+        truth, guess = _integers(target, "target"), _integers(prediction, "prediction")
+        if truth.shape != guess.shape:
+            raise DataError(
+                f"prediction of {_size(guess)} pixels for a target of {_size(truth)}; resize the prediction first"
+            )
+        scored = (truth >= 0) & (truth < self.num_classes)
+        strange = scored & ((guess < 0) | (guess >= self.num_classes))
+        if strange.any():
+            raise DataError(
+                f"prediction holds label {guess[strange][0]}, but there are {self.num_classes} classes; "
+                "score with the class table of the model"
+            )
+        truth, guess = self._encode(truth, scored), self._encode(guess, scored)
+        self._images += 1
+        pair = truth.astype(np.int32) * (self.num_classes + 1) + guess
+        self._confusion += self._count_pairs(pair)
+        if not self.boundaries:
+            return
+        self._count_boundaries(truth, guess)
+        for i, width in enumerate(self.trimap_widths):
+            self._trimaps[i] += self._count_pairs(pair[near_contour(truth, width)])
+
+    def _encode(self, labels: np.ndarray, scored: np.ndarray) -> np.ndarray:
+        """Label i becomes i + 1 and an ignored pixel 0, in bytes if they fit: those compare many times faster."""
+        small = np.uint8 if self.num_classes < 255 else np.int32
+        return np.where(scored, labels.astype(np.int32) + 1, 0).astype(small)
+
+    def _count_pairs(self, pair: np.ndarray) -> np.ndarray:
+        """Encoded (truth, prediction) pairs, any shape -> (K, K) counts."""
+        side = self.num_classes + 1
+        return np.bincount(pair.ravel(), minlength=side * side).reshape(side, side)[1:, 1:]
+
+    def _count_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Encoded labels, any shape -> (K,) counts."""
+        return np.bincount(labels.ravel(), minlength=self.num_classes + 1)[1:]
+
+    def _count_boundaries(self, truth: np.ndarray, guess: np.ndarray) -> None:
+        width = max(1, round(self.boundary_ratio * math.hypot(*truth.shape)))
+        true_band = truth * near_contour(truth, width, edge=True)
+        guessed_band = guess * near_contour(guess, width, edge=True)
+        both = self._count_labels(true_band[true_band == guessed_band])
+        self._boundary_intersection += both
+        self._boundary_union += self._count_labels(true_band) + self._count_labels(guessed_band) - both
+
+    def state(self) -> Tensor:
+        """All counts as one flat int64 tensor of a fixed length.
+
+        States of several processes may be summed (`all_reduce`); `merge` the sum into fresh metrics to read it.
+        """
+        return torch.from_numpy(np.concatenate([[self._images], *(part.ravel() for part in self._parts())]))
+
+    def merge(self, state: Tensor) -> None:
+        """Add the counts of metrics with the same settings. Raises ConfigError if the settings cannot be the same."""
+        expected = 1 + sum(part.size for part in self._parts())
+        if tuple(state.shape) != (expected,):
+            raise ConfigError(
+                f"cannot merge counts of shape {tuple(state.shape)} into metrics that hold ({expected},); "
+                "merge metrics of the same classes and widths"
+            )
+        counts = state.cpu().numpy()
+        self._images += int(counts[0])
+        start = 1
+        for part in self._parts():
+            part += counts[start : start + part.size].reshape(part.shape)
+            start += part.size
+
+    def _parts(self) -> tuple[np.ndarray, ...]:
+        return self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
+
+    def compute(self) -> SegmentationScores:
+        """The scores of everything counted so far. Raises DataError if that is nothing."""
+        if self._images == 0:
+            raise DataError("no picture was scored; give a set with at least one labelled picture")
+        total = int(self._confusion.sum())
+        if total == 0:
+            raise DataError(
+                f"{self._images} pictures were scored, but every pixel of their labels is ignored; "
+                "check the ignore value of the class table"
+            )
+        iou = _iou(self._confusion)
+        accuracy = _ratio(np.diag(self._confusion), self._confusion.sum(1))
+        frequency = self._confusion.sum(1) / total
+        boundary = _ratio(self._boundary_intersection, self._boundary_union)
+        return SegmentationScores(
+            mean_iou=_mean(iou),
+            pixel_accuracy=float(np.trace(self._confusion) / total),
+            mean_accuracy=_mean(accuracy),
+            frequency_weighted_iou=float((frequency * np.nan_to_num(iou)).sum()),
+            boundary_iou=_mean(boundary),
+            trimap_iou={w: _mean(_iou(c)) for w, c in zip(self.trimap_widths, self._trimaps, strict=True)},
+            per_class_iou=tuple(iou.tolist()),
+            per_class_accuracy=tuple(accuracy.tolist()),
+            per_class_boundary_iou=tuple(boundary.tolist()),
+            confusion=self._confusion.copy(),
+            images=self._images,
+            absent=tuple(np.flatnonzero(np.isnan(iou)).tolist()),
+        )
+
+
+def near_contour(labels: np.ndarray, width: int, *, edge: bool = False) -> np.ndarray:
+    """Where another label lies at most `width` rows and columns away. (H, W) labels -> (H, W) bool.
+
+    labels: 0 marks ignored pixels, which are near nothing and which nothing is near to.
+    edge: the picture's edge is a contour too (of the pixels that are not ignored).
+
+    A class's mask minus its erosion by a square of 2 * width + 1 pixels, for all classes at once: a square around
+    a pixel holds another label exactly if the highest or the lowest label within differs from the pixel's own.
+    """
+    ceiling = np.iinfo(labels.dtype).max
+    highest = _slide(np.maximum, labels, width, outside=0)
+    lowest = _slide(np.minimum, np.where(labels == 0, ceiling, labels), width, outside=ceiling)
+    near = (highest != labels) | (lowest != labels)
+    if edge:
+        near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
+    return near & (labels != 0)
+
+
+def _slide(extreme: np.ufunc, values: np.ndarray, radius: int, outside: int) -> np.ndarray:
+    """The extreme over the square of 2 * radius + 1 around each pixel; (H, W) -> (H, W)."""
+    values = np.pad(values, radius, constant_values=outside)
+    window = 2 * radius + 1
+    for _ in range(2):  # rows, then columns as the rows of the transpose
+        reach = 1  # how many rows each value already speaks for; doubling needs log2(window) passes, not window
+        while reach < window:
+            step = min(reach, window - reach)
+            values = extreme(values[:-step], values[step:])
+            reach += step
+        values = values.T
+    return values
+
+
+def _integers(labels: np.ndarray | Tensor, what: str) -> np.ndarray:
+    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise DataError(
+            f"{what} is {array.dtype} of shape {array.shape}; give integer labels of shape (height, width), one picture"
+        )
+    return array
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _iou(confusion: np.ndarray) -> np.ndarray:
+    """(K, K) counts -> (K,) intersection over union, nan for a class in neither truth nor prediction."""
+    hits = np.diag(confusion)
+    return _ratio(hits, confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Over the values that are defined; nan if none is."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else math.nan
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

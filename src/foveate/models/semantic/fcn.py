@@ -1,0 +1,219 @@
+"""Fully convolutional networks: FCN-32s, FCN-16s, FCN-8s.
+
+Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015 (and PAMI 2017).
+A classifier's fully connected layers become convolutions (section 3.1), its coarse scores are upsampled by transposed
+convolutions learned from bilinear (3.3), and scores read from earlier pools join in (4.2).
+
+Shapes: B pictures, C channels, H x W pixels, K classes; h x w is the grid at stride 32.
+
+    image (B, C, H, W) -> pool3, pool4, pool5 at strides 8, 16, 32
+    score = conv1x1(fc7(fc6(pool5)))                    (B, K, h, w)
+    FCN-32s:  up32(score)
+    FCN-16s:  up16(up2(score) + conv1x1(pool4))
+    FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
+
+`Config()` is the paper's VGG-16 network. With a timm backbone the same network stands on its features at the
+same strides; there fc6 is `head_kernel` wide and the last upsampling, too, starts bilinear and stays fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
+from foveate.errors import ConfigError, ModelError
+from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
+from foveate.ops.upconv import UpConv
+from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
+from foveate.registry import model
+
+# Where the release crops, so that scores computed on a picture padded by 100 fall onto its pixels: before each
+# fusion (by the stride of the skip) and at the end (by the net's own stride).
+CAFFE_SKIP_CROP = {16: 5, 8: 9}
+CAFFE_FINAL_CROP = {32: 19, 16: 27, 8: 31}
+# The at-once variant scales each pool before its score layer (section 4.2 of the PAMI version).
+AT_ONCE_SCALE = {16: 0.01, 8: 0.0001}
+# The mean of the Caffe release's inputs, RGB, 0..255; it did not divide by a deviation.
+CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
+
+    num_classes: K.
+    stride: 32, 16 or 8: how fine the finest scores are.
+    backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
+    in_channels: C of the pictures.
+    pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well).
+    head_channels: width of fc6 and fc7.
+    head_kernel: size of fc6's kernel.
+    skip_channels: 0 scores a pool by a 1x1 convolution, as published; otherwise a 3x3 convolution of this width, with
+        batch norm and ReLU, reads it first (our addition, for backbones whose early features are thin).
+    dropout: after fc6 and after fc7.
+    at_once: scale the pools as the all-at-once variant does, instead of training in stages.
+    caffe_padding: pad by 100 and crop at fixed offsets as the release does (vgg16 only); needed for parity with
+        public checkpoints. Otherwise convolutions pad to their own size and nothing is lost at the border.
+    reduction: 'mean' over valid pixels, or the release's 'sum' (its learning rates of 1e-10 and less go with it).
+    lovasz: weight of the Lovász-softmax loss added to the cross-entropy (0: the paper's loss alone).
+    """
+
+    num_classes: int = 21
+    stride: Literal[32, 16, 8] = 8
+    backbone: str = "vgg16"
+    in_channels: int = 3
+    pretrained: bool = False
+    head_channels: int = 4096
+    head_kernel: int = 7
+    skip_channels: int = 0
+    dropout: float = 0.5
+    at_once: bool = False
+    caffe_padding: bool = False
+    reduction: Literal["mean", "sum"] = "mean"
+    lovasz: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.stride not in (32, 16, 8):
+            raise ConfigError(f"stride {self.stride} is not an FCN's; expected 32, 16 or 8")
+        if self.caffe_padding and self.backbone != "vgg16":
+            raise ConfigError(f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two")
+        if self.num_classes < 1 or self.head_channels < 1 or self.head_kernel % 2 == 0:
+            raise ConfigError(
+                f"num_classes {self.num_classes} and head_channels {self.head_channels} must be at least 1, "
+                f"head_kernel {self.head_kernel} odd"
+            )
+
+
+@model("fcn{stride}s", stride=(32, 16, 8))
+class FCN(nn.Module):
+    """The network; see the head of this file."""
+
+    Config = Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        k = config.num_classes
+        self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained, config.caffe_padding)
+        self.preprocessing: Preprocessing = self.backbone.preprocessing
+        channels = dict(zip(STRIDES, self.backbone.channels, strict=True))
+
+        # Section 3.1: the classifier's fc6 and fc7 as convolutions. The release lets fc6 shrink the padded map.
+        padding = 0 if config.caffe_padding else config.head_kernel // 2
+        self.fc6 = nn.Conv2d(channels[32], config.head_channels, config.head_kernel, padding=padding)
+        self.fc7 = nn.Conv2d(config.head_channels, config.head_channels, 1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.score = nn.Conv2d(config.head_channels, k, 1)
+        for layer in (self.fc6, self.fc7):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+        # Section 4.2: a score for each pool that joins in, zero at the start, so that the net begins as the coarser one.
+        self.skip_strides = tuple(s for s in (16, 8) if s >= config.stride)
+        self.score_pool = nn.ModuleDict({str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides})
+        self.up2 = nn.ModuleDict({str(s): UpConv(k, 2, mixing=True, cropped=not config.caffe_padding) for s in self.skip_strides})
+        # Section 3.3: the last upsampling is fixed to bilinear.
+        self.up = UpConv(
+            k, config.stride, mixing=config.caffe_padding, cropped=not config.caffe_padding, learned=False
+        )
+
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
+        if config.pretrained and isinstance(self.backbone, VGG16Pyramid):
+            from torchvision.models import VGG16_Weights
+
+            self.load_foreign(VGG16_Weights.IMAGENET1K_V1.get_state_dict())
+
+    def forward(self, image: Tensor) -> SemanticOutput:
+        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""
+        pools = dict(zip(STRIDES, self.backbone(image), strict=True))
+        x = self.dropout(torch.relu(self.fc6(pools[32])))
+        x = self.dropout(torch.relu(self.fc7(x)))
+        x = self.score(x)
+        for stride in self.skip_strides:
+            pool = pools[stride] * (AT_ONCE_SCALE[stride] if self.config.at_once else 1.0)
+            skip = self.score_pool[str(stride)](pool)
+            x = self.up2[str(stride)](x)
+            if self.config.caffe_padding:
+                skip = _crop(skip, x, offset=CAFFE_SKIP_CROP[stride])
+            else:  # a stage of odd size was rounded up when it was halved: drop the extra row and column
+                x = _crop(x, skip, offset=0)
+            x = x + skip
+        offset = CAFFE_FINAL_CROP[self.config.stride] if self.config.caffe_padding else 0
+        return SemanticOutput(_crop(self.up(x), image, offset))
+
+    def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
+        """Pixel-wise cross-entropy over valid pixels (section 4.1), by name; 'loss' is what is minimised."""
+        logits = self(batch["image"]).logits
+        cross_entropy = pixel_cross_entropy(
+            logits, batch["mask"], batch.get("class_weights"), reduction=self.config.reduction
+        )
+        if not self.config.lovasz:
+            return {"loss": cross_entropy}
+        lovasz = lovasz_softmax(logits, batch["mask"])
+        total = cross_entropy + self.config.lovasz * lovasz
+        return {"loss": total, "cross_entropy": cross_entropy.detach(), "lovasz": lovasz.detach()}
+
+    def load_foreign(self, state: Mapping[str, Tensor]) -> str:
+        """Take a public state dict: torchvision's VGG-16, or a PyTorch FCN in wkentaro/pytorch-fcn's naming.
+
+        Returns what was recognised, in words. Raises ModelError if it is neither, or does not fit this config.
+        """
+        if self.config.backbone != "vgg16":
+            raise ModelError(f"public VGG-16 and FCN weights need backbone 'vgg16'; this model has '{self.config.backbone}'")
+        try:
+            if "features.0.weight" in state and "classifier.0.weight" in state:
+                return self._load_torchvision(state)
+            if "conv1_1.weight" in state and "score_fr.weight" in state:
+                return self._load_wkentaro(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ModelError(f"the weights do not fit this FCN: {error}; compare the config's sizes with the file") from error
+        raise ModelError(
+            "weights recognised neither as torchvision's VGG-16 (features.0.weight ...) nor as pytorch-fcn's "
+            f"(conv1_1.weight ... score_fr.weight); found {', '.join(list(state)[:3])} ..."
+        )
+
+    def _load_torchvision(self, state: Mapping[str, Tensor]) -> str:
+        self.backbone.load_torchvision(state)  # type: ignore[operator]
+        # A fully connected layer over a 7x7x512 map is a 7x7 convolution; over a vector, a 1x1 one.
+        with torch.no_grad():
+            for layer, index in ((self.fc6, 0), (self.fc7, 3)):
+                layer.weight.copy_(state[f"classifier.{index}.weight"].view(layer.weight.shape))
+                layer.bias.copy_(state[f"classifier.{index}.bias"])  # type: ignore[union-attr]
+        return "torchvision's VGG-16: 13 convolutions, fc6 and fc7"
+
+    def _load_wkentaro(self, state: Mapping[str, Tensor]) -> str:
+        names = {"score_fr": "score", "score_pool4": "score_pool.16", "score_pool3": "score_pool.8", "upscore2": "up2.16",
+                 "upscore_pool4": "up2.8", "upscore": "up", "upscore16": "up", "upscore8": "up"}  # fmt: skip
+        renamed = {}
+        for key, tensor in state.items():
+            layer, _, leaf = key.rpartition(".")
+            if layer == "conv1_1" and leaf == "weight":
+                tensor = tensor.flip(1)  # the release reads BGR, we read RGB
+            if layer.startswith("conv"):
+                layer = f"backbone.{layer}"
+            renamed[f"{names.get(layer, layer)}.{leaf}"] = tensor
+        self.load_state_dict(renamed, strict=True)
+        self.preprocessing = Preprocessing(tuple(m / 255 for m in CAFFE_MEAN), (1 / 255,) * 3)
+        return "an FCN in pytorch-fcn's naming: every layer"
+
+
+def _skip(channels: int, hidden: int, num_classes: int) -> nn.Module:
+    """The score layer of one pool, zero-initialised (section 4.2)."""
+    score = nn.Conv2d(hidden or channels, num_classes, 1)
+    nn.init.zeros_(score.weight)
+    nn.init.zeros_(score.bias)  # type: ignore[arg-type]
+    if not hidden:
+        return score
+    reader = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
+    return nn.Sequential(reader, nn.BatchNorm2d(hidden), nn.ReLU(inplace=True), score)
+
+
+def _crop(x: Tensor, like: Tensor, offset: int) -> Tensor:
+    """x cut to the height and width of `like`, from row and column `offset`."""
+    return x[..., offset : offset + like.shape[-2], offset : offset + like.shape[-1]]

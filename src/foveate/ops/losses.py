@@ -1,0 +1,122 @@
+"""Losses over label maps.
+
+Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+from foveate.records import IGNORE
+
+
+def pixel_cross_entropy(
+    logits: Tensor,
+    mask: Tensor,
+    class_weights: Tensor | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Cross-entropy of each pixel that is not ignored, weighted by its class; a scalar.
+
+    class_weights: (K,), one where None.
+    reduction: "sum" adds the pixels of this process. "mean" divides by the weight of the valid pixels of *all*
+        processes and multiplies by their number: processes hold different numbers of valid pixels, so the average of
+        their own means is not the mean. Averaging the gradients, as DistributedDataParallel does, then gives exactly
+        the gradient of one process with the whole batch. Every process must call it, as it sums over them.
+
+    Without any valid pixel the loss is 0 with gradients of 0, never nan.
+
+    Raises ConfigError if shapes do not fit. Labels of K and above raise it on the CPU only: looking would make
+    any other device wait, and there torch stops at them itself.
+    """
+    _check(logits, mask)
+    if class_weights is not None and tuple(class_weights.shape) != (logits.shape[1],):
+        raise ConfigError(
+            f"class weights of shape {tuple(class_weights.shape)} for {logits.shape[1]} classes; "
+            "give one weight a class"
+        )
+    total = F.cross_entropy(_full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum")
+    if reduction == "sum":
+        return total
+    return total / _share_of_weight(mask, class_weights).to(total.dtype)
+
+
+@torch.no_grad()
+def _share_of_weight(mask: Tensor, class_weights: Tensor | None) -> Tensor:
+    """The weight of all processes' valid pixels over the number of processes; 1 if there is no weight."""
+    valid = mask != IGNORE
+    # In float64 where there is one: float32 stops counting at 2^24, which is a batch of 64 pictures of 512x512.
+    exact = torch.float32 if mask.device.type == "mps" else torch.float64
+    weight = valid.sum().to(exact) if class_weights is None else class_weights.to(exact)[mask[valid]].sum()
+    processes = 1
+    if dist.is_available() and dist.is_initialized():
+        processes = dist.get_world_size()
+        dist.all_reduce(weight)
+    return torch.where(weight > 0, weight / processes, 1.0)
+
+
+def lovasz_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """1 - mean IoU made smooth: the Lovász extension of each class's Jaccard loss, averaged over classes; a scalar.
+
+    The classes are those that the batch's mask holds, and the batch is one set of pixels (of this process alone: unlike
+    a sum over pixels, an IoU cannot be put together from the parts' own). Without any valid pixel the loss
+    is 0 with gradients of 0.
+
+    Source: Berman, Triki and Blaschko, "The Lovász-Softmax loss" (2018), equations 8, 9 and 11 and algorithm 1.
+    Raises ConfigError as `pixel_cross_entropy` does.
+    """
+    _check(logits, mask)
+    valid = mask != IGNORE
+    scores = _full(logits).permute(0, 2, 3, 1)[valid]  # (N, K), of the N valid pixels
+    labels = mask[valid]  # (N,)
+    if labels.numel() == 0:
+        return scores.sum()
+    present = labels.unique()  # (P,)
+    truth = labels == present[:, None]  # (P, N)
+    probability = scores.softmax(1).T[present]
+    # m_i(c) of equation 11: how far the pixel is from right about class c.
+    error = torch.where(truth, 1 - probability, probability)
+    error, order = error.sort(dim=1, descending=True)
+    return (error * _jaccard_steps(truth.gather(1, order), error.dtype)).sum(1).mean()
+
+
+def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
+    """By how much the Jaccard loss grows as pixels become wrong one after the other: (P, N) bool -> (P, N).
+
+    The g(m) of equation 9. With the first i pixels wrong, the class keeps its other pixels as the intersection, and
+    the union has grown by the wrong pixels that are not of the class.
+    """
+    total = truth.sum(1, keepdim=True)
+    intersection = total - truth.cumsum(1)
+    union = total + (~truth).cumsum(1)
+    loss = 1 - intersection.to(dtype) / union.to(dtype)
+    return torch.cat([loss[:, :1], loss.diff(dim=1)], dim=1)
+
+
+def _full(logits: Tensor) -> Tensor:
+    """At least float32: a half-precision sum over pixels overflows, or stops growing, after a few thousand."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _check(logits: Tensor, mask: Tensor) -> None:
+    expected = (logits.shape[0], *logits.shape[2:])
+    if logits.ndim != 4 or tuple(mask.shape) != expected or mask.dtype != torch.int64:
+        raise ConfigError(
+            f"logits of shape {tuple(logits.shape)} with a mask of {mask.dtype} and shape {tuple(mask.shape)}; "
+            "give logits (B, K, H, W) and an int64 mask (B, H, W) of the same size"
+        )
+    if mask.device.type != "cpu" or mask.numel() == 0:
+        return
+    low, high = (int(value) for value in mask.aminmax())
+    if high >= logits.shape[1] or (low < 0 and low != IGNORE):
+        wrong = high if high >= logits.shape[1] else low
+        raise ConfigError(
+            f"the mask holds label {wrong}, but the logits have {logits.shape[1]} classes; "
+            f"build the model with as many classes as the data has (ignored pixels are {IGNORE})"
+        )

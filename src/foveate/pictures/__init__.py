@@ -1,0 +1,366 @@
+"""Picture files -> arrays: the one place that decodes pictures, and the one way results reach the disk whole.
+
+H x W pixels, C channels. Pillow decodes most formats; tifffile reads TIFF (any number of channels, by windows);
+imagecodecs reads 16-bit PNG, of which Pillow keeps 8 bits in colour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+import imagecodecs
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from foveate.errors import ConfigError, DataError, OutputError
+from foveate.pictures.pixels import orient, over_white, three_channels
+from foveate.pictures.tiff import TiffPicture
+
+PICTURE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's own: where it refuses a picture as a decompression bomb
+_LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112
+_opening = threading.Lock()
+
+
+class PictureInfo(NamedTuple):
+    """What a picture's header says: the size as it will be read, channels and bits a channel (8 or 16)."""
+
+    height: int
+    width: int
+    channels: int
+    bits: int
+
+
+class RawPicture(NamedTuple):
+    """A file's own numbers, before any of them is taken for a colour.
+
+    values: (H, W) for grey and palette files, (H, W, C) otherwise.
+    palette: (N, 3) uint8, for palette files only.
+    lossy: the format keeps only about what was stored (JPEG), so the values cannot be labels.
+    """
+
+    values: np.ndarray
+    palette: np.ndarray | None
+    lossy: bool
+
+
+class Windows(Protocol):
+    """A picture read a window at a time, in `read_picture`'s values."""
+
+    height: int
+    width: int
+    channels: int
+
+    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """(height, width, C); the window must lie inside the picture."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+def set_max_pixels(limit: int) -> None:
+    """Set the largest picture that this process, and the workers it starts, agree to decode (`--max-pixels`).
+
+    Raises ConfigError for a limit below 1.
+    """
+    if limit < 1:
+        raise ConfigError(f"--max-pixels must be 1 or more; got {limit}")
+    # The environment, since data-loading workers may be fresh processes that share nothing else.
+    os.environ[_LIMIT_VARIABLE] = str(limit)
+
+
+def get_max_pixels() -> int:
+    """The process's limit: what `set_max_pixels` said last, else DEFAULT_MAX_PIXELS."""
+    return int(os.environ.get(_LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """The picture files directly inside a folder, sorted by name; hidden files are passed over."""
+    files = Path(folder).iterdir()
+    return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "." and p.is_file())
+
+
+def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:
+    """(H, W, C) uint8, or uint16 where the file holds 16 bits a channel.
+
+    C is 3 for everything but TIFF files with another number of channels, which are kept as they are. Grey becomes
+    three equal channels, palettes and CMYK become RGB, transparent pixels are laid on white, and the orientation
+    that a camera noted is applied.
+
+    channels: what C must be; max_pixels: the largest H x W to decode, by default the process's limit.
+    Raises DataError, naming the file: missing, not a picture, truncated, too large, another number of channels.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        return _read(file, str(path), channels, max_pixels)
+
+
+def decode_picture(data: bytes, name: str, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:
+    """`read_picture` for the bytes of a file; `name` stands for the path in messages."""
+    return _read(io.BytesIO(data), name, channels, max_pixels)
+
+
+def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
+    """A file's own numbers (palette indices, 8 or 16-bit values, colours), as label masks need them.
+
+    Raises DataError as `read_picture` does.
+    """
+    path = Path(path)
+    with _open(path) as file, _decoding(str(path)):
+        head = _head(file, str(path))
+        if head.startswith(_TIFF_MAGIC):
+            with TiffPicture(file) as tiff:
+                _check_size(str(path), tiff.height, tiff.width, max_pixels)
+                return RawPicture(tiff.raw(), tiff.palette, tiff.lossy)
+        image = _pillow(file)
+        _check_size(str(path), image.height, image.width, max_pixels)
+        palette = None
+        if _is_png16(head):
+            values = _decode_png16(file)
+        elif image.mode in ("P", "PA"):
+            palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            values = np.array(image.getchannel(0) if image.mode == "PA" else image)
+        elif image.mode in ("L", "LA", "La", "I", "I;16", "I;16B", "I;16L"):
+            values = np.array(image.getchannel(0) if len(image.getbands()) > 1 else image)
+        elif image.mode == "1":
+            values = np.array(image).astype(np.uint8)
+        else:
+            values = np.array(image.convert("RGB"))
+        return RawPicture(orient(values, _orientation(image)), palette, image.format in ("JPEG", "MPO"))
+
+
+def picture_info(path: str | Path) -> PictureInfo:
+    """Size, channels and bits from the header alone. Raises DataError."""
+    path = Path(path)
+    with _open(path) as file, _decoding(str(path)):
+        head = _head(file, str(path))
+        if head.startswith(_TIFF_MAGIC):
+            with TiffPicture(file) as tiff:
+                return PictureInfo(tiff.height, tiff.width, tiff.channels, tiff.bits)
+        image = _pillow(file)
+        bits = 16 if _is_png16(head) or image.mode.startswith("I") else 8
+        turned = _orientation(image) >= 5
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        return PictureInfo(height, width, 3, bits)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) as `read_picture` would give them, without decoding. Raises DataError."""
+    info = picture_info(path)
+    return info.height, info.width
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """(H, W, C) uint8 -> (C, H, W) uint8; uint16 -> float32 in 0..1."""
+    chw = np.ascontiguousarray(array.transpose(2, 0, 1))
+    if chw.dtype == np.uint16:
+        return torch.from_numpy(chw.astype(np.float32) / 65535.0)
+    return torch.from_numpy(chw if chw.flags.writeable else chw.copy())
+
+
+def open_windows(path: str | Path, max_pixels: int | None = None) -> Windows:
+    """A picture to be read a window at a time.
+
+    Of a tiled or striped TIFF only the tiles that a window touches are decoded; anything else is decoded once and
+    sliced. `max_pixels` bounds what is decoded at once, so it does not bound a tiled TIFF. Raises DataError.
+    """
+    path = Path(path)
+    file = _open(path)
+    try:
+        with _decoding(str(path)):
+            if _head(file, str(path)).startswith(_TIFF_MAGIC):
+                tiff = TiffPicture(file)
+                if tiff.by_windows and tiff.segment_pixels <= _limit(max_pixels):
+                    return _TiffWindows(tiff, file, str(path))
+        array = _read(file, str(path), None, max_pixels)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return _ArrayWindows(array)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yields a temporary path beside `path`, which takes its place at the end.
+
+    Folders on the way are made. Whatever stood at `path` stays if the body fails.
+    Raises OutputError, naming `path`, for any OSError (no space, not writable).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; free some space or choose a writable place") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+# Decoding
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}); expected a readable picture file") from error
+
+
+@contextlib.contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Whatever a decoder throws at damaged bytes (and they throw nearly everything) becomes one DataError."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(f"{name}: not a picture in a known format; replace or remove the file") from None
+    except ValueError as error:
+        raise DataError(f"{name}: cannot be decoded ({error}); replace or remove the file") from error
+    except Exception as error:
+        raise DataError(f"{name}: damaged or truncated ({error}); replace or remove the file") from error
+
+
+def _read(file: BinaryIO, name: str, channels: int | None, max_pixels: int | None) -> np.ndarray:
+    with _decoding(name):
+        head = _head(file, name)
+        if head.startswith(_TIFF_MAGIC):
+            with TiffPicture(file) as tiff:
+                _check_size(name, tiff.height, tiff.width, max_pixels)
+                _check_channels(name, tiff.channels, channels)
+                return tiff.read(0, 0, tiff.height, tiff.width)
+        image = _pillow(file)
+        _check_size(name, image.height, image.width, max_pixels)
+        _check_channels(name, 3, channels)
+        array = three_channels(_decode_png16(file)) if _is_png16(head) else _pillow_rgb(image)
+        return orient(array, _orientation(image))
+
+
+def _head(file: BinaryIO, name: str) -> bytes:
+    file.seek(0)
+    head = file.read(32)
+    file.seek(0)
+    if not head:
+        raise DataError(f"{name}: the file is empty; replace or remove it")
+    return head
+
+
+def _pillow(file: BinaryIO) -> Image.Image:
+    """Read the header. Pillow's own size limit is process-wide and fixed; ours stands in for it."""
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _pillow_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in ("I", "I;16", "I;16B", "I;16L"):  # 16-bit PGM and the like
+        values = np.array(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("values beyond 16 bits; expected 8 or 16 bits a channel")
+        return three_channels(values.astype(np.uint16)[:, :, None])
+    if image.mode == "F":
+        raise ValueError("floating-point values; expected 8 or 16 bits a channel")
+    if image.has_transparency_data:
+        return over_white(np.array(image.convert("RGBA")))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _is_png16(head: bytes) -> bool:
+    return head.startswith(_PNG_MAGIC) and head[24] == 16  # IHDR: width, height (4 bytes each), then the bit depth
+
+
+def _decode_png16(file: BinaryIO) -> np.ndarray:
+    """(H, W) or (H, W, 1..4) uint16."""
+    file.seek(0)
+    data = file.read()
+    if b"IEND" not in data[-64:]:
+        raise OSError("no end-of-picture mark")
+    return np.asarray(imagecodecs.png_decode(data))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; 1 is upright."""
+    if image.format == "PNG":  # its getexif() would decode the whole picture
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+    else:
+        exif = image.getexif()
+    value = exif.get(_ORIENTATION, 1)
+    return int(value) if value in range(1, 9) else 1
+
+
+def _limit(max_pixels: int | None) -> int:
+    return get_max_pixels() if max_pixels is None else max_pixels
+
+
+def _check_size(name: str, height: int, width: int, max_pixels: int | None) -> None:
+    limit = _limit(max_pixels)
+    if height * width > limit:
+        raise DataError(
+            f"{name}: {width}x{height} is {height * width:,} pixels, above the limit of {limit:,}; "
+            f"if the file can be trusted, raise it with --max-pixels {height * width}"
+        )
+
+
+def _check_channels(name: str, found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise DataError(
+            f"{name}: {found} channels, expected {expected}; convert the file, or keep pictures of one kind together"
+        )
+
+
+@dataclass
+class _ArrayWindows:
+    array: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.height, self.width, self.channels = self.array.shape
+
+    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        return self.array[top : top + height, left : left + width]
+
+    def close(self) -> None:
+        pass
+
+
+class _TiffWindows:
+    def __init__(self, tiff: TiffPicture, file: BinaryIO, name: str) -> None:
+        self._tiff, self._file, self._name = tiff, file, name
+        self.height, self.width, self.channels = tiff.height, tiff.width, tiff.channels
+
+    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        with _decoding(self._name):
+            return self._tiff.read(top, left, height, width)
+
+    def close(self) -> None:
+        self._tiff.close()
+        self._file.close()

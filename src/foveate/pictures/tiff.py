@@ -1,0 +1,207 @@
+"""TIFF pictures of any number of channels, read by windows: only the tiles or strips that a window touches."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from functools import cached_property
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from foveate.pictures.pixels import cmyk_to_rgb, orient, over_white, three_channels
+
+_CACHE_BYTES = 64 * 2**20  # neighbouring windows share strips and tiles: decode each about once
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_LOSSY = {6, 7, 34892, 33007}  # the JPEG compressions
+_ALPHA = (1, 2)  # ExtraSamples: premultiplied, straight
+
+
+# tifffile logs what it also raises; with a handler of its own nothing of it reaches stderr unasked.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class TiffPicture:
+    """The first picture of a TIFF file.
+
+    Pages of one size that the writer declared as one array (a band a page) are its channels.
+    Raises ValueError for what is not one picture of 8 or 16 bits, OSError for a truncated file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        try:
+            self._tiff = tifffile.TiffFile(file)
+        except tifffile.TiffFileError as error:
+            raise OSError(str(error)) from error
+        series = self._tiff.series[0]
+        page = self._page = series.keyframe
+        self._pages: list[Any] = [p for p in series.pages if p is not None]
+        if page.dtype is None or page.dtype not in (np.uint8, np.uint16, np.bool_):
+            raise ValueError(f"values of type {page.dtype}; expected 8 or 16 bits a channel, unsigned")
+        self._channel_axis = self._axis_of_scattered_channels(series)
+        if len(self._pages) > 1 and self._channel_axis is None and not self._is_bands(series):
+            raise ValueError(f"a stack of {len(self._pages)} pages ({series.axes}); expected one picture a file")
+        tag = page.tags.get(274)
+        orientation = tag.value if tag is not None else 1
+        self._orientation = int(orientation) if orientation in range(1, 9) else 1
+        self.bits = 16 if page.dtype == np.uint16 else 8
+        self.lossy = int(page.compression) in _LOSSY
+        self.by_windows = self._orientation == 1 and self._channel_axis is None
+        self._height, self._width = int(page.imagelength), int(page.imagewidth)
+        self._samples = int(page.samplesperpixel) * len(self._pages)
+        if self._channel_axis is not None:
+            shape = list(series.shape)
+            self._samples = int(shape.pop(self._channel_axis))
+            self._height, self._width = shape
+        turned = self._orientation >= 5
+        self.height, self.width = (self._width, self._height) if turned else (self._height, self._width)
+        self.channels = self._finish(np.zeros((0, 0, self._samples), page.dtype)).shape[2]
+        self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        self._check_complete()
+
+    def __enter__(self) -> TiffPicture:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file, which its opener closes."""
+        self._tiff.close()
+
+    @property
+    def palette(self) -> np.ndarray | None:
+        """(N, 3) uint8 of a palette file."""
+        if int(self._page.photometric) != _PALETTE or self._page.colormap is None:
+            return None
+        return (np.asarray(self._page.colormap).T >> 8).astype(np.uint8)
+
+    @property
+    def segment_pixels(self) -> int:
+        """Pixels of the largest piece that has to be decoded at once: a tile or a strip."""
+        page = self._page
+        return int(page.tilelength * page.tilewidth) if page.is_tiled else int(page.rowsperstrip * page.imagewidth)
+
+    def raw(self) -> np.ndarray:
+        """The file's own numbers, upright: (H, W), or (H, W, C) where C > 1."""
+        values = self._raw_window(0, 0, self._height, self._width)
+        values = orient(values.astype(np.uint8) if values.dtype == np.bool_ else values, self._orientation)
+        if self._alpha():
+            values = values[:, :, :-1]
+        return values[:, :, 0] if values.shape[2] == 1 else values
+
+    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """(height, width, C) uint8 or uint16 of the upright picture."""
+        if self._orientation == 1:
+            return self._finish(self._raw_window(top, left, height, width))
+        upright = orient(self._finish(self._raw_window(0, 0, self._height, self._width)), self._orientation)
+        return upright[top : top + height, left : left + width]
+
+    # Values -> colours
+
+    def _alpha(self) -> int:
+        """The kind of the alpha channel: 0 for none."""
+        extra = tuple(int(e) for e in self._page.extrasamples)
+        return extra[-1] if len(extra) == 1 and extra[0] in _ALPHA else 0
+
+    def _finish(self, values: np.ndarray) -> np.ndarray:
+        photometric = int(self._page.photometric)
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8) * 255
+        if photometric == _PALETTE and self.palette is not None:
+            palette = self.palette
+            return palette[np.minimum(values[:, :, 0], len(palette) - 1)]
+        if photometric == _WHITE_IS_ZERO:
+            values = np.iinfo(values.dtype).max - values
+        if self._alpha():
+            values = over_white(values, premultiplied=self._alpha() == 1)
+        if photometric == _SEPARATED and values.shape[2] == 4:
+            values = cmyk_to_rgb(values)
+        return three_channels(values) if values.shape[2] == 1 else values
+
+    # Segments -> values
+
+    def _is_bands(self, series: Any) -> bool:
+        """Whether the file holds one array, an axis of it the channels (or of no stated meaning)."""
+        return self._page.samplesperpixel == 1 and len(series.shape) == 3 and series.axes[0] in "CSQI"
+
+    def _axis_of_scattered_channels(self, series: Any) -> int | None:
+        """Which axis of the file's one array the channels are, where its pages are not they; else None.
+
+        Either tifffile wrote (H, W, C) as H pages of (W, C), as it does unless told otherwise, or one page's
+        header stands for a whole (C, H, W) array. Such a file is decoded at once.
+        """
+        if not self._is_bands(series):
+            return None
+        if series.shape[2] < min(series.shape[:2]):
+            return 2
+        return 0 if len(self._pages) < series.shape[0] else None
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """(H, W, C) of such a file."""
+        return np.moveaxis(self._tiff.series[0].asarray(), self._channel_axis or 0, 2)
+
+    def _check_complete(self) -> None:
+        size = self._tiff.filehandle.size
+        described: tuple[dict[str, Any], ...] = self._tiff.shaped_metadata or ()
+        written = described[0].get("shape") if described else None
+        if written is not None and int(np.prod(written)) != self._tiff.series[0].size:
+            raise OSError(f"its first pages hold {self._tiff.series[0].shape} of {tuple(written)} values")
+        for page in self._pages:
+            end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
+            if end > size:
+                raise OSError(f"the file ends at byte {size:,}, its data at {end:,}")
+
+    def _raw_window(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        if self._channel_axis is not None:
+            return self._whole[top : top + height, left : left + width]
+        planes = [self._page_window(n, top, left, height, width) for n in range(len(self._pages))]
+        return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+
+    def _page_window(self, number: int, top: int, left: int, height: int, width: int) -> np.ndarray:
+        page = self._page
+        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        tall = min(tall, page.imagelength)  # one strip may claim 2**32 - 1 rows
+        down, across = -(-page.imagelength // tall), -(-page.imagewidth // wide)
+        planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
+        window = np.zeros((height, width, page.samplesperpixel), page.dtype)
+        for plane in range(planes):
+            channels = slice(plane, plane + 1) if planes > 1 else slice(None)
+            for row in range(top // tall, -(-(top + height) // tall)):
+                for column in range(left // wide, -(-(left + width) // wide)):
+                    segment = self._segment(number, (plane * down + row) * across + column)
+                    if segment is None:  # a sparse file's hole
+                        continue
+                    y, x = row * tall, column * wide
+                    y0, x0 = max(y, top), max(x, left)
+                    y1 = min(y + segment.shape[0], top + height)
+                    x1 = min(x + segment.shape[1], left + width)
+                    part = segment[y0 - y : y1 - y, x0 - x : x1 - x]
+                    window[y0 - top : y1 - top, x0 - left : x1 - left, channels] = part
+        return window
+
+    def _segment(self, number: int, index: int) -> np.ndarray | None:
+        """One decoded tile or strip (h, w, C), from a cache of bounded size."""
+        key = (number, index)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        page, keyframe = self._pages[number], self._page
+        offset, size = page.dataoffsets[index], page.databytecounts[index]
+        if size == 0:
+            return None
+        # tifffile builds these on first use and reads the file to do so: ask before seeking.
+        decode, tables, header = keyframe.decode, keyframe.jpegtables, keyframe.jpegheader
+        handle = self._tiff.filehandle
+        handle.seek(offset)
+        data = decode(handle.read(size), index, jpegtables=tables, jpegheader=header)[0]
+        if data is None:
+            return None
+        segment = np.asarray(data)[0]  # (depth 1, h, w, C)
+        self._cache[key] = segment
+        while len(self._cache) > 1 and sum(s.nbytes for s in self._cache.values()) > _CACHE_BYTES:
+            self._cache.popitem(last=False)
+        return segment

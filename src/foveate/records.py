@@ -1,0 +1,174 @@
+"""The vocabulary every folder shares: what flows from files to pages, one typed record each.
+
+Shapes: B pictures of C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from foveate.errors import ConfigError
+
+# The label of a pixel that no loss sees, inside a batch. It is torch's own default; on disk and in samples
+# the class table's `ignore_index` (255 unless it says otherwise) plays this part.
+IGNORE = -100
+
+
+def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Golden-angle hues with alternating lightness: neighbours in the table never look alike."""
+    colors = []
+    for i in range(count):
+        rgb = colorsys.hls_to_rgb((0.58 + i * 0.381966) % 1.0, (0.45, 0.62, 0.33)[i % 3], 0.75)
+        colors.append((round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)))
+    return tuple(colors)
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and colours of the classes, in label order; it travels into run folders and exported files.
+
+    names: label i is called names[i].
+    colors: RGB, 0..255, one a class; drawn from a fixed palette if empty.
+    ignore_index: the label value that is neither trained on nor scored.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ConfigError("a class table needs at least one class name; got none")
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise ConfigError(f"class names must differ; repeated: {', '.join(twice)}")
+        if 0 <= self.ignore_index < len(self.names):
+            raise ConfigError(
+                f"ignore value {self.ignore_index} is also the label of class '{self.names[self.ignore_index]}'; "
+                f"choose a value of {len(self.names)} or more"
+            )
+        if not self.colors:
+            object.__setattr__(self, "colors", _distinct_colors(len(self.names)))
+        if len(self.colors) != len(self.names):
+            raise ConfigError(f"{len(self.names)} class names but {len(self.colors)} colours; give one colour a class")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {"names": list(self.names), "colors": [list(c) for c in self.colors], "ignore_index": self.ignore_index}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ClassTable:
+        """The inverse of `to_json`."""
+        colors = tuple((int(r), int(g), int(b)) for r, g, b in data.get("colors", ()))
+        return cls(tuple(data["names"]), colors, int(data.get("ignore_index", 255)))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel."""
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Preprocessing:
+        """The inverse of `to_json`."""
+        return cls(tuple(data["mean"]), tuple(data["std"]))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(..., C, H, W) uint8, or float in 0..1 -> float32, normalised."""
+        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1)
+        scale = 255.0 if image.dtype == torch.uint8 else 1.0
+        return (image.float() - mean * scale) / (std * scale)
+
+
+class SemanticSample(TypedDict):
+    """One labelled picture, as a dataset gives it and transforms change it."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
+    mask: tv_tensors.Mask  # (H, W) uint8 (int32 where labels exceed 255): a class index or the ignore value
+    name: str  # the picture's file (or scene) name, for messages
+
+
+class InstanceSample(TypedDict):
+    """One picture with its objects, N of them."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8
+    masks: tv_tensors.Mask  # (N, H, W) bool: the visible pixels of each object
+    boxes: tv_tensors.BoundingBoxes  # (N, 4) float32, XYXY, tight around each mask
+    labels: Tensor  # (N,) int64, class indices
+    name: str
+
+
+class SemanticBatch(TypedDict):
+    """What a semantic model's `loss` takes."""
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    mask: Tensor  # (B, H, W) int64: a class index or IGNORE
+    names: list[str]
+    class_weights: NotRequired[Tensor]  # (K,) float32
+
+
+class SemanticOutput(NamedTuple):
+    """What a semantic model's `forward` returns."""
+
+    logits: Tensor  # (B, K, H, W), at the input's size
+
+
+@dataclass
+class SemanticPrediction:
+    """A labelled picture as the model sees it."""
+
+    mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the picture's own size
+    classes: ClassTable
+    name: str = ""
+
+    def shares(self) -> dict[str, float]:
+        """Class name -> share of the pixels, 0..1, for every class of the table."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        return {name: float(n) / max(self.mask.size, 1) for name, n in zip(self.classes.names, counts, strict=True)}
+
+
+@runtime_checkable
+class SemanticDataset(Protocol):
+    """Labelled pictures in a fixed order. Indexing decodes; nothing is cached here."""
+
+    classes: ClassTable
+    channels: int  # of every picture: 3 unless the files say otherwise
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> SemanticSample: ...
+
+    def name(self, index: int) -> str:
+        """The picture's file name, without decoding it."""
+        ...
+
+
+class DataSource(Protocol):
+    """Where a recipe's data comes from: a frozen dataclass in `datasets/`, registered by name.
+
+    `splits()` names what is there ('train', 'val', ...); `open(split)` gives one of them;
+    `describe()` says in one line what was recognised.
+    """
+
+    def splits(self) -> tuple[str, ...]: ...
+
+    def open(self, split: str) -> SemanticDataset: ...
+
+    def describe(self) -> str: ...

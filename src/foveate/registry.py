@@ -1,0 +1,131 @@
+"""Names -> models, datasets, recipes. Nothing is listed by hand: the folders are.
+
+A class or function is marked where it stands:
+
+    @model("fcn{stride}s", stride=(32, 16, 8))     -> fcn32s, fcn16s, fcn8s, each a preset of Config.stride
+    @dataset("camvid")
+    @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
+
+The marks are literals, so names are read from the source with `ast`: listing everything imports nothing, and a
+module is imported only when one of its names is asked for. Other packages add names through the entry-point groups
+`foveate.models`, `foveate.datasets` and `foveate.recipes`. Two owners of one name are an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from foveate.errors import ConfigError, unknown
+
+Kind = Literal["model", "dataset", "recipe"]
+T = TypeVar("T")
+ROOT = Path(__file__).parent
+FOLDERS: dict[Kind, str] = {"model": "models", "dataset": "datasets", "recipe": "recipes"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name: where its object stands, and the preset that the name's template spells."""
+
+    name: str
+    module: str
+    attribute: str
+    preset: tuple[tuple[str, Any], ...] = ()
+    summary: str = ""
+    point: EntryPoint | None = None
+
+    def load(self) -> Any:
+        """Import the module and return the marked object."""
+        if self.point is not None:
+            return self.point.load()
+        return getattr(importlib.import_module(self.module), self.attribute)
+
+
+def _mark(template: str, **choices: tuple[Any, ...]) -> Callable[[T], T]:
+    """Say that the object answers to `template`, once for each combination of `choices`."""
+    del template, choices  # read from the source by `entries`, which needs no import
+
+    def keep(target: T) -> T:
+        return target
+
+    return keep
+
+
+model = dataset = recipe = _mark
+
+
+def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        summary = (ast.get_docstring(node) or "").partition("\n")[0]
+        for mark in node.decorator_list:
+            if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == kind):
+                continue
+            template = ast.literal_eval(mark.args[0])
+            keys = [k.arg or "" for k in mark.keywords]
+            for values in itertools.product(*(ast.literal_eval(k.value) for k in mark.keywords)):
+                preset = dict(zip(keys, values, strict=True))
+                yield Entry(template.format(**preset), module, node.name, tuple(preset.items()), summary)
+
+
+@cache
+def entries(kind: Kind) -> dict[str, Entry]:
+    """Every name of a kind, in alphabetical order."""
+    found: dict[str, Entry] = {}
+    folder = ROOT / FOLDERS[kind]
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(["foveate", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        for entry in _marks(kind, path, module):
+            _add(kind, found, entry)
+    for point in entry_points(group=f"foveate.{FOLDERS[kind]}"):
+        _add(kind, found, Entry(point.name, point.module, point.attr, point=point))
+    return dict(sorted(found.items()))
+
+
+def _add(kind: Kind, found: dict[str, Entry], entry: Entry) -> None:
+    if entry.name in found:
+        raise ConfigError(
+            f"two {kind}s are called '{entry.name}': {found[entry.name].module} and {entry.module}; rename one"
+        )
+    found[entry.name] = entry
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The entry of a name. Raises ConfigError, naming the nearest one."""
+    known = entries(kind)
+    if name not in known:
+        raise ConfigError(unknown(kind, name, known))
+    return known[name]
+
+
+def create_model(name: str, **config: Any) -> Any:
+    """Build a model by name; keyword arguments are fields of its Config. Raises ConfigError."""
+    entry = find("model", name)
+    cls = entry.load()
+    return cls(make_config(name, **config))
+
+
+def make_config(name: str, **config: Any) -> Any:
+    """The Config of a model's name: its defaults, the name's preset, then the given fields."""
+    entry = find("model", name)
+    config_type = entry.load().Config
+    known = config_type.__dataclass_fields__
+    for key in config:
+        if key not in known:
+            raise ConfigError(unknown(f"field of {name}", key, known))
+    return config_type(**{**dict(entry.preset), **config})
+
+
+def create_recipe(name: str) -> Any:
+    """Build a recipe by name. Raises ConfigError."""
+    entry = find("recipe", name)
+    return entry.load()(**dict(entry.preset))

@@ -1,0 +1,142 @@
+"""Model folders, and the one function that reads foreign tensors.
+
+A model folder is `config.json` (model name, format version, config, preprocessing, class table) and
+`model.safetensors`, loaded strictly. Nothing in it can run code: a folder that holds a pickle is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from foveate.errors import ConfigError, ModelError, OutputError
+from foveate.records import ClassTable, Preprocessing
+from foveate.registry import create_model
+
+FORMAT = 1
+PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+
+
+@dataclass
+class LoadedModel:
+    """What a model folder holds."""
+
+    model: nn.Module
+    name: str
+    task: str
+    classes: ClassTable
+    preprocessing: Preprocessing
+    config: dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a whole file or nothing: a reader never sees half of it. Raises OutputError."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder "
+            "(what was there before is untouched)"
+        ) from error
+
+
+def save_model(folder: Path, model: nn.Module, name: str, classes: ClassTable, task: str) -> None:
+    """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError."""
+    config = dataclasses.asdict(model.config) | {"pretrained": False}  # type: ignore[call-overload]
+    preprocessing: Preprocessing = model.preprocessing  # type: ignore[assignment]
+    about = {
+        "format": FORMAT,
+        "model": name,
+        "task": task,
+        "config": config,
+        "preprocessing": preprocessing.to_json(),
+        "classes": classes.to_json(),
+    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", save(tensors))
+    write_atomically(folder / "config.json", json.dumps(about, indent=2) + "\n")
+
+
+def load_model(folder: str | Path) -> LoadedModel:
+    """Read a model folder, strictly: every tensor must be there, and no other. Raises ModelError."""
+    folder = Path(folder)
+    about_file, weights_file = folder / "config.json", folder / "model.safetensors"
+    pickles = sorted(p.name for p in folder.glob("*") if p.suffix.lower() in PICKLES) if folder.is_dir() else []
+    if pickles:
+        raise ModelError(
+            f"{folder} holds a pickle ({pickles[0]}), which can run code when read: refused; "
+            "a model folder has only config.json and model.safetensors"
+        )
+    for file in (about_file, weights_file):
+        if not file.is_file():
+            raise ModelError(f"{folder} is not a model folder: {file.name} is missing")
+    try:
+        about = json.loads(about_file.read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ModelError(f"{about_file} has format {about['format']}; this version reads {FORMAT}: update foveate")
+        classes = ClassTable.from_json(about["classes"])
+        preprocessing = Preprocessing.from_json(about["preprocessing"])
+        config = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
+        name, task = about["model"], about["task"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ModelError(f"{about_file} is damaged ({type(error).__name__}: {error}); export the model again") from error
+    try:
+        model = create_model(name, **config)
+    except TypeError as error:
+        raise ConfigError(f"{about_file}: its config does not fit {name}: {error}") from error
+    try:
+        model.load_state_dict(load_file(weights_file), strict=True)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{weights_file} is damaged ({error}); restore it from the run's checkpoint") from error
+    except RuntimeError as error:
+        first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        raise ModelError(f"{weights_file} does not fit its config.json: {first}") from error
+    model.preprocessing = preprocessing
+    return LoadedModel(model, name, task, classes, preprocessing, config)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth`, `.pt` or `.safetensors` file by name, read as tensors only. Raises ModelError.
+
+    A checkpoint that keeps them under 'state_dict', 'model_state_dict' or 'model' is unwrapped.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"no weight file at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than tensors and is refused, since reading it could run code; "
+            "save its state_dict alone, or as safetensors"
+        ) from error
+    except (OSError, RuntimeError, EOFError, SafetensorError, zipfile.BadZipFile, ValueError) as error:
+        raise ModelError(f"{path} is damaged or not a weight file ({type(error).__name__}); fetch it again") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    if not tensors:
+        raise ModelError(f"{path} holds no named tensors; expected a state dict")
+    return tensors

@@ -1,0 +1,95 @@
+"""The family of semantic segmentation: how samples become batches, and how answers are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveate.errors import DataError
+from foveate.metrics.segmentation import SegmentationMetrics
+from foveate.records import IGNORE, ClassTable, Preprocessing, SemanticBatch, SemanticDataset, SemanticSample
+from foveate.tasks.tiling import predict_mask
+
+
+class SemanticTask:
+    """What the engine needs to know of a semantic data set and a model's input.
+
+    class_weights: (K,) for the loss, or None.
+    """
+
+    name = "semantic"
+    monitor = "mean_iou"  # the score that says which epoch is best
+
+    def __init__(self, classes: ClassTable, preprocessing: Preprocessing, class_weights: Tensor | None = None) -> None:
+        self.classes, self.preprocessing, self.class_weights = classes, preprocessing, class_weights
+
+    def collate(self, samples: Sequence[SemanticSample]) -> SemanticBatch:
+        """Samples -> one normalised batch. Smaller pictures are padded at the right and below, and not scored there."""
+        height = max(s["image"].shape[-2] for s in samples)
+        width = max(s["image"].shape[-1] for s in samples)
+        channels = samples[0]["image"].shape[0]
+        images = torch.zeros(len(samples), channels, height, width).contiguous(memory_format=torch.channels_last)
+        masks = torch.full((len(samples), height, width), IGNORE, dtype=torch.int64)
+        for i, sample in enumerate(samples):
+            h, w = sample["image"].shape[-2:]
+            images[i, :, :h, :w] = self.preprocessing(sample["image"].as_subclass(Tensor))
+            mask = sample["mask"].as_subclass(Tensor).long()
+            masks[i, :h, :w] = mask.masked_fill_(mask == self.classes.ignore_index, IGNORE)
+        batch: SemanticBatch = {"image": images, "mask": masks, "names": [s["name"] for s in samples]}
+        if self.class_weights is not None:
+            batch["class_weights"] = self.class_weights
+        return batch
+
+    def metrics(self, boundaries: bool) -> SegmentationMetrics:
+        """An empty counter of this data set's scores."""
+        return SegmentationMetrics(len(self.classes), boundaries=boundaries)
+
+    def score(
+        self, model: nn.Module, dataset: SemanticDataset, indices: Iterable[int], boundaries: bool
+    ) -> SegmentationMetrics:
+        """Count the model's answers on some pictures, each at its own size."""
+        metrics = self.metrics(boundaries)
+        for index in indices:
+            sample = dataset[index]
+            metrics.update(self.answer(model, sample["image"].as_subclass(Tensor)), self.truth(sample))
+        return metrics
+
+    def answer(self, model: nn.Module, image: Tensor) -> np.ndarray:
+        """The labels (H, W) that the model gives a picture (C, H, W)."""
+        device = next(model.parameters()).device
+
+        def network(x: Tensor) -> Tensor:
+            logits: Tensor = model(x.contiguous(memory_format=torch.channels_last)).logits
+            return logits
+
+        return predict_mask(network, image.to(device), self.preprocessing)
+
+    def truth(self, sample: SemanticSample) -> np.ndarray:
+        """A sample's labels (H, W), with IGNORE where the class table ignores."""
+        mask = sample["mask"].numpy().astype(np.int64)
+        mask[mask == self.classes.ignore_index] = IGNORE
+        return mask
+
+
+def class_shares(dataset: SemanticDataset) -> Tensor:
+    """The share of each class among the scored pixels of a data set, (K,) float64. Raises DataError if there are none."""
+    counts = torch.zeros(len(dataset.classes), dtype=torch.int64)
+    for index in range(len(dataset)):
+        mask = dataset[index]["mask"].as_subclass(Tensor).flatten().long()
+        counts += torch.bincount(mask[mask < len(counts)], minlength=len(counts))
+    if not counts.sum():
+        raise DataError("no labelled pixel in the training pictures: every one has the ignored value; check the masks")
+    return counts.double() / counts.sum()
+
+
+def class_weights(shares: Tensor, kind: str) -> Tensor:
+    """(K,) weights for the loss from the classes' shares; an absent class weighs nothing.
+
+    median: median share / share (Eigen & Fergus 2015); log: 1 / log(1.02 + share) (ENet, Paszke et al. 2016).
+    """
+    present = shares > 0
+    weights = shares[present].median() / shares if kind == "median" else 1 / torch.log(1.02 + shares)
+    return torch.where(present, weights, 0.0).float()

@@ -1,0 +1,101 @@
+"""What every picture drawn here shares: strips of rows, colours for labels, contours.
+
+Shapes: pictures are (H, W), (H, W, 1) or (H, W, C); masks (H, W) integers; K classes. A picture of any size is
+worked on a strip of rows at a time, so that what is held beside the result stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from foveate.errors import DataError
+from foveate.records import ClassTable
+
+STRIP_PIXELS = 1 << 20
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows that cover 0..height, each of about a million pixels."""
+    rows = max(1, STRIP_PIXELS // max(width, 1))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def check_pair(image: np.ndarray, mask: np.ndarray, what: str = "mask") -> tuple[int, int]:
+    """(height, width) of a picture and the label map that belongs to it. Raises DataError if they differ."""
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise DataError(f"a picture of shape {image.shape} cannot be drawn; give (height, width, channels)")
+    if mask.ndim != 2 or mask.shape != image.shape[:2]:
+        raise DataError(
+            f"a {what} of shape {mask.shape} does not fit a picture of {image.shape[0]}x{image.shape[1]} pixels "
+            "(height x width); give one label a pixel"
+        )
+    return int(image.shape[0]), int(image.shape[1])
+
+
+def rgb8(image: np.ndarray) -> np.ndarray:
+    """(H, W[, C]) uint8, uint16 or float in 0..1 -> (H, W, 3) uint8; a view where nothing has to change.
+
+    Of more than 3 channels the first three are shown; one or two channels are shown as grey.
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    image = image[..., :3] if image.shape[2] >= 3 else np.broadcast_to(image[..., :1], (*image.shape[:2], 3))
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def slots(mask: np.ndarray, classes: ClassTable) -> np.ndarray:
+    """(H, W) labels -> (H, W) intp in 0..K, where K stands for every value that is no class."""
+    labels = mask.astype(np.intp)
+    return np.where((labels >= 0) & (labels < len(classes)), labels, len(classes))
+
+
+def palette(classes: ClassTable, unlabelled: tuple[int, int, int]) -> np.ndarray:
+    """(K + 1, 3) uint8: a colour for each slot."""
+    return np.array([*classes.colors, unlabelled], np.uint8)
+
+
+def contours(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """(H, W) -> (H, W) bool: another label lies within `thickness` pixels to the right or below.
+
+    One side of each border only, so that lines are as thin as asked.
+    """
+    edge = np.zeros(labels.shape, bool)
+    for step in range(1, thickness + 1):
+        edge[:-step] |= labels[:-step] != labels[step:]
+        edge[:, :-step] |= labels[:, :-step] != labels[:, step:]
+    return edge
+
+
+def near_contour(labels: np.ndarray, reach: int, void: int) -> np.ndarray:
+    """(H, W) labels 0..void -> (H, W) bool: another class lies within `reach` rows and columns.
+
+    The label `void` is no class and makes no contour, as in the metrics.
+    """
+    highest = np.where(labels == void, -1, labels)
+    lowest = labels
+    for axis in (0, 1):
+        highest = _highest_within(highest, reach, axis)
+        lowest = -_highest_within(-lowest, reach, axis)
+    return highest > lowest
+
+
+def _highest_within(values: np.ndarray, reach: int, axis: int) -> np.ndarray:
+    """The greatest value among each pixel and its `reach` neighbours on either side along an axis.
+
+    Windows double in length until two of them cover the whole: log2(reach) passes.
+    """
+    length = values.shape[axis]
+    around = [(reach, reach) if a == axis else (0, 0) for a in range(values.ndim)]
+    best = np.moveaxis(np.pad(values, around, mode="edge"), axis, 0)
+    span, window = 1, 2 * reach + 1
+    while span * 2 <= window:
+        best = np.maximum(best[:-span], best[span:])
+        span *= 2
+    best = np.maximum(best[:length], best[window - span : window - span + length])
+    return np.moveaxis(best, 0, axis)
