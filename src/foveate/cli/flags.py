@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from typing import NoReturn
 
 from foveate.errors import ConfigError, unknown
+from foveate.registry import Kind, entries
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,3 +50,17 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
             value = rest.pop(0)
         fields[name.removeprefix("--")] = value
     return mine, fields
+
+
+def print_entries(kind: Kind, argv: list[str], description: str) -> int:
+    """Print the names of a kind, for people or, with `--format json`, for machines."""
+    parser = Parser(f"{kind}s", description)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    args = parser.parse_args(argv)
+    found = entries(kind)
+    if args.format == "json":
+        print(json.dumps([{"name": e.name, "summary": e.summary, "module": e.module} for e in found.values()], indent=2))
+        return 0
+    for entry in found.values():
+        print(f"  {entry.name:<20} {entry.summary}")
+    return 0

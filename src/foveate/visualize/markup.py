@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-
-_EMPTY = frozenset({"meta", "img", "br", "hr", "rect", "line", "circle", "path", "polyline", "col"})
+_EMPTY = frozenset({"meta", "img", "br", "hr", "rect", "line", "link", "circle", "path", "polyline", "col"})
 
 
 class Markup(str):
@@ -15,7 +14,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: object, **attributes: object) -> Markup:
+def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     """<name attribute="...">children</name>.
 
     Children are escaped unless they are Markup; iterables are flattened; None and False are left out.

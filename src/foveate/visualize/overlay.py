@@ -86,9 +86,7 @@ def error_kinds(mask: np.ndarray, target: np.ndarray, classes: ClassTable, reach
     return kinds
 
 
-def error_map(
-    mask: np.ndarray, target: np.ndarray, classes: ClassTable, image: np.ndarray | None = None
-) -> np.ndarray:
+def error_map(mask: np.ndarray, target: np.ndarray, classes: ClassTable, image: np.ndarray | None = None) -> np.ndarray:
     """Where a prediction is wrong: amber near a true contour, crimson elsewhere, grey where nothing is scored.
 
     mask, target: (H, W) prediction and truth. image: the picture, shown faded under what is right; else plain.

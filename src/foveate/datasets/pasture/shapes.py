@@ -7,7 +7,8 @@ and shading. Shapes are drawn in their own units (their size is 1, feet on y = 0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,7 @@ FIRST, SECOND = slice(18, 21), slice(21, 24)
 COLUMNS = 24
 
 
-@dataclass(frozen=True)
-class Paint:
+class Paint(NamedTuple):
     """What a part's surface looks like."""
 
     color: RGB
@@ -41,10 +41,9 @@ class Paint:
 
     def darker(self, factor: float) -> Paint:
         """The same surface with less light on it."""
-        r, g, b = self.color
-        x, y, z = self.second
-        light = {**self.__dict__, "color": (r * factor, g * factor, b * factor)}
-        return Paint(**{**light, "second": (x * factor, y * factor, z * factor)})
+        (r, g, b), (x, y, z) = self.color, self.second
+        first, second = (r * factor, g * factor, b * factor), (x * factor, y * factor, z * factor)
+        return self._replace(color=first, second=second)
 
 
 class Body:
@@ -59,7 +58,7 @@ class Body:
     def limb(self, a: Point, b: Point, ra: float, rb: float, paint: Paint, flat: float = 1.0) -> None:
         """A tapered limb from a to b."""
         dx, dy = b[0] - a[0], b[1] - a[1]
-        length = float(np.sqrt(dx * dx + dy * dy))
+        length = math.sqrt(dx * dx + dy * dy)
         axis = (dx / length, dy / length) if length > 1e-6 else (1.0, 0.0)
         self._add(a, axis, length, max(ra, self.thin), max(rb, self.thin), flat, paint)
 
@@ -70,9 +69,8 @@ class Body:
         self._add(center, heading(turn), 0.0, rx, rx, rx / ry, paint)
 
     def _add(self, c: Point, u: Point, length: float, ra: float, rb: float, flat: float, p: Paint) -> None:
-        tx, ty = self.thing.pose[-1], self.thing.pose[-2]
         place = (c[0], c[1], u[0], u[1], length, ra, rb, flat, p.rough, p.soft, p.opacity)
-        cloth = (TILE[p.texture], p.scale, tx + len(self.rows) * 0.37, ty, p.cover, p.hard, p.shade)
+        cloth = (TILE[p.texture], p.scale, self.thing.pose[-1], self.thing.pose[-2], p.cover, p.hard, p.shade)
         self.rows.append((*place, *cloth, *p.color, *p.second))
 
     def placed(self, fit: bool = False) -> np.ndarray:
@@ -89,6 +87,8 @@ class Body:
             table[:, UX] *= -1
         table[:, CX] += np.float32(self.thing.x)
         table[:, CY] += np.float32(self.thing.y)
+        table[:, TX] -= np.float32(self.thing.x) * table[:, SCALE]  # cloth hangs on the thing, not on the picture
+        table[:, TY] -= np.float32(self.thing.y) * table[:, SCALE]
         return table
 
 

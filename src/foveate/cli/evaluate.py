@@ -1,0 +1,45 @@
+"""Score a run on labelled pictures, and renew its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from foveate.cli.flags import Parser
+
+
+def run(argv: list[str]) -> int:
+    """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE]`."""
+    parser = Parser("evaluate", __doc__ or "")
+    parser.add_argument("run", metavar="RUN", help="a run folder or model folder")
+    parser.add_argument("--data", metavar="PATH", help="labelled pictures (default: what the run was trained on)")
+    parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
+    parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
+    args = parser.parse_args(argv)
+
+    from foveate import pictures
+    from foveate.datasets import recognise
+    from foveate.engine import evaluate_run
+    from foveate.engine.report import report_run
+    from foveate.store import write_atomically
+
+    if args.max_pixels is not None:
+        pictures.set_max_pixels(args.max_pixels)
+    source = recognise(Path(args.data)) if args.data else None
+    evaluation = evaluate_run(args.run, source=source, split=args.split)
+    scores = evaluation.to_json()
+    if args.json:
+        write_atomically(Path(args.json), json.dumps(scores, indent=2) + "\n")
+    print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} pictures in {scores['seconds']:.1f} s")
+    for name in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou"):
+        print(f"  {name:<24}{_number(scores[name])}")
+    for name, value in scores["per_class"].items():
+        print(f"    {name:<22}{_number(value)}")
+    if args.data is None and (Path(args.run) / "recipe.json").is_file():
+        print(f"report: {report_run(args.run, evaluation)}")
+    return 0
+
+
+def _number(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"

@@ -1,0 +1,105 @@
+"""Scoring a trained model on a labelled set, picture by picture at each picture's own size."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from foveate.engine.run import RunFolder
+from foveate.engine.train import validation_split
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.metrics.segmentation import SegmentationScores
+from foveate.records import ClassTable, SemanticDataset
+from foveate.store import LoadedModel, load_model
+from foveate.tasks import create_task
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation found.
+
+    pictures: (index in the data set, its mean IoU), one a picture, in the data set's order.
+    """
+
+    scores: SegmentationScores
+    classes: ClassTable
+    pictures: list[tuple[int, float]]
+    dataset: SemanticDataset
+    loaded: LoadedModel
+    source: str
+    split: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Scores and what they were measured on."""
+        return {
+            **self.scores.to_json(self.classes), "seconds": round(self.seconds, 3), "split": self.split,
+            "data": self.source, "model": self.loaded.name,
+        }  # fmt: skip
+
+
+def evaluate_run(
+    path: str | Path, *, source: Any = None, split: str | None = None, boundaries: bool = True
+) -> Evaluation:
+    """Score a run's best model (or a model folder) on one split of its own data, or of another source.
+
+    split: by default the one to choose by (val, else test). Raises a FoveateError.
+    """
+    run = RunFolder(path)
+    if source is None:
+        source = RunFolder.existing(path).recipe().data
+        if source is None:
+            raise ConfigError(f"{path} does not say which data it was trained on; name some with --data PATH")
+    split = split or validation_split(source)
+    if split not in source.splits():
+        raise ConfigError(unknown("split", split, source.splits()))
+    loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
+    dataset = source.open(split)
+    if len(dataset) == 0:
+        raise DataError(f"{source.describe()}: the {split} split is empty; nothing to evaluate")
+    _require_same_classes(loaded.classes, dataset.classes, path)
+
+    started = time.perf_counter()
+    model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
+    total, pictures = task.metrics(boundaries), []
+    with torch.inference_mode():
+        for index in _progress(range(len(dataset))):
+            one = task.score(model, dataset, [index], boundaries)
+            total.merge(one.state())
+            pictures.append((index, _picture_iou(one)))
+    seconds = time.perf_counter() - started
+    return Evaluation(
+        total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds
+    )  # fmt: skip
+
+
+def _picture_iou(metrics: Any) -> float:
+    try:
+        return float(metrics.compute().mean_iou)
+    except DataError:  # every pixel of this picture is ignored
+        return float(np.nan)
+
+
+def _require_same_classes(model: ClassTable, data: ClassTable, path: str | Path) -> None:
+    if model.names == data.names:
+        return
+    strange = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
+    raise ConfigError(
+        f"{path} was trained on {len(model)} classes ({', '.join(model.names[:6])}...), the data has {len(data)}; first "
+        f"difference: {strange[0] if strange else 'their order'}; evaluate on data with the model's classes.txt"
+    )
+
+
+def _progress(indices: range) -> Iterator[int]:
+    console = Console(stderr=True)
+    yield from track(indices, "evaluating", console=console, transient=True, disable=not sys.stderr.isatty())

@@ -1,0 +1,159 @@
+"""Scores of single classes as SVG: a strip of dots, bars, and pairs of region and boundary scores.
+
+A score is 0..1, or None for a class that has none (absent from truth and prediction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foveate.records import ClassTable
+from foveate.visualize.markup import Markup, join, tag
+
+STRIP_WIDTH, STRIP_HEIGHT = 340, 92
+BAR_WIDTH = 100  # bars stretch: one unit is one per cent of their width
+
+
+def rgb_text(color: tuple[int, int, int]) -> str:
+    """(31, 95, 168) -> '#1f5fa8'."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def swatch(color: tuple[int, int, int]) -> Markup:
+    """A small square in a class's colour."""
+    square = tag("rect", x=0.5, y=0.5, width=13, height=13, rx=3, fill=rgb_text(color))
+    return tag("svg", square, viewbox="0 0 14 14", class_="swatch", aria_hidden="true")
+
+
+def score_text(score: float | None, digits: int = 3) -> Markup:
+    """A score for the eye, with the exact value for machines; a dash where there is none."""
+    if score is None:
+        return tag("span", "–", class_="none", title="not defined: the class occurs in neither truth nor prediction")
+    return tag("data", f"{score:.{digits}f}", value=repr(float(score)))
+
+
+def ranked(scores: dict[str, float | None]) -> list[tuple[str, float | None]]:
+    """Best first; classes without a score last, in their own order."""
+    return sorted(scores.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
+
+
+def score_strip(scores: dict[str, float | None], mean: float | None, classes: ClassTable) -> Markup:
+    """Every class as a dot on a line from 0 to 1; the mean as an upright stroke; the ends named."""
+    known = [(name, score) for name, score in ranked(scores) if score is not None]
+    if not known:
+        return Markup("")
+    colors = dict(zip(classes.names, classes.colors, strict=True))
+    left, span, middle = 12.0, STRIP_WIDTH - 24.0, 50.0
+
+    def x(score: float) -> float:
+        return left + span * min(max(score, 0.0), 1.0)
+
+    axis = [tag("line", x1=left, x2=left + span, y1=middle, y2=middle, class_="axis")]
+    for i in range(5):
+        axis.append(tag("line", x1=x(i / 4), x2=x(i / 4), y1=middle, y2=middle + 5, class_="axis"))
+        axis.append(tag("text", f"{i / 4:g}", x=x(i / 4), y=middle + 20, class_="tick middle"))
+    lifts = _stacked([x(score) for _, score in known])
+    dots = [
+        tag("circle", tag("title", f"{name}: {score:.3f}"), cx=x(score), cy=middle - 9 - lift, r=5,
+            fill=rgb_text(colors[name]), class_="bead")
+        for (name, score), lift in zip(known, lifts, strict=True)
+    ]  # fmt: skip
+    stroke: list[Markup] = []
+    if mean is not None:
+        stroke.append(tag("line", x1=x(mean), x2=x(mean), y1=20, y2=middle + 5, class_="mean"))
+        stroke.append(tag("text", f"mean {mean:.3f}", x=_kept_inside(x(mean), 36), y=13, class_="note middle strong"))
+    label = f"IoU of {len(known)} classes, from {known[-1][0]} {known[-1][1]:.3f} to {known[0][0]} {known[0][1]:.3f}"
+    box = f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT - 16}"
+    return tag("svg", axis, stroke, dots, viewbox=box, role="img", aria_label=label, class_="chart strip")
+
+
+def _stacked(places: Sequence[float]) -> list[float]:
+    """How far to lift each dot so that dots at nearly the same place sit on each other, three at most."""
+    lifts: list[float] = []
+    for i, place in enumerate(places):
+        level = sum(1 for other in places[max(0, i - 2) : i] if abs(other - place) < 9)
+        lifts.append(9.0 * level)
+    return lifts
+
+
+def _kept_inside(place: float, half: float) -> float:
+    return min(max(place, half), STRIP_WIDTH - half)
+
+
+def class_bars(
+    scores: dict[str, float | None], accuracies: dict[str, float | None], shares: dict[str, float], classes: ClassTable
+) -> Markup:
+    """A table, best class first: a bar for the IoU, the number, how much of the class was found, how much there is.
+
+    accuracies: share of each class's pixels that got its label. shares: each class's share of all scored pixels.
+    """
+    colors = dict(zip(classes.names, classes.colors, strict=True))
+    head = tag("tr", [
+        tag("th", "Class", scope="col"), tag("th", "IoU", scope="col", colspan=2),
+        tag("th", "Found", scope="col", class_="number"), tag("th", "Pixels", scope="col", class_="number"),
+    ])  # fmt: skip
+    rows = [
+        tag("tr", _class_cell(name, colors[name]), tag("td", _bar(score), class_="wide"),
+            tag("td", score_text(score), class_="number strong"),
+            tag("td", _share_text(accuracies.get(name)), class_="number"),
+            tag("td", _share_text(shares.get(name)), class_="number"))
+        for name, score in ranked(scores)
+    ]  # fmt: skip
+    return tag("table", tag("thead", head), tag("tbody", rows), class_="bars")
+
+
+def boundary_pairs(
+    regions: dict[str, float | None], boundaries: dict[str, float | None], classes: ClassTable
+) -> Markup:
+    """A table in the order of the bars: region IoU and boundary IoU as two dots on one line, and both numbers."""
+    colors = dict(zip(classes.names, classes.colors, strict=True))
+    head = tag("tr", [
+        tag("th", "Class", scope="col"), tag("th", "0 to 1", scope="col"),
+        tag("th", "Area", scope="col", class_="number"), tag("th", "Boundary", scope="col", class_="number"),
+    ])  # fmt: skip
+    rows = [
+        tag("tr", _class_cell(name, colors[name]), tag("td", _pair(region, boundaries.get(name)), class_="wide"),
+            tag("td", score_text(region), class_="number"),
+            tag("td", score_text(boundaries.get(name)), class_="number strong"))
+        for name, region in ranked(regions)
+    ]  # fmt: skip
+    return tag("table", tag("thead", head), tag("tbody", rows), class_="bars")
+
+
+def _class_cell(name: str, color: tuple[int, int, int]) -> Markup:
+    return tag("th", swatch(color), tag("span", name), scope="row", class_="class")
+
+
+def _share_text(share: float | None) -> Markup:
+    if share is None:
+        return tag("span", "–", class_="none")
+    text = "<0.1" if 0 < share < 0.0005 else f"{share * 100:.1f}"
+    return join(text, tag("span", " %", class_="unit"))
+
+
+def _bar(score: float | None) -> Markup:
+    """A bar on its track; an absent class has a dashed track only."""
+    if score is None:
+        return tag("span", "not in these pictures", class_="none")
+    track = tag("rect", x=0, y=0, width=BAR_WIDTH, height=10, class_="track")
+    fill = tag("rect", x=0, y=0, width=BAR_WIDTH * score, height=10, class_="fill")
+    box = f"0 0 {BAR_WIDTH} 10"
+    return tag("svg", track, fill, viewbox=box, preserveaspectratio="none", class_="bar", aria_hidden="true")
+
+
+def _pair(region: float | None, boundary: float | None) -> Markup:
+    """Two dots joined by a stroke. Positions are percentages, so that dots stay round when the cell stretches."""
+    if region is None and boundary is None:
+        return tag("span", "not in these pictures", class_="none")
+
+    def place(score: float) -> str:
+        return f"{3 + 94 * score:.2f}%"  # a dot at either end stays whole
+
+    parts = [tag("line", x1="3%", x2="97%", y1="50%", y2="50%", class_="rail")]
+    if region is not None and boundary is not None:
+        parts.append(tag("line", x1=place(region), x2=place(boundary), y1="50%", y2="50%", class_="gap"))
+    if region is not None:
+        parts.append(tag("circle", cx=place(region), cy="50%", r=4.5, class_="dot s1"))
+    if boundary is not None:
+        parts.append(tag("circle", cx=place(boundary), cy="50%", r=4.5, class_="dot s2"))
+    return tag("svg", parts, class_="pair", aria_hidden="true")

@@ -1,0 +1,80 @@
+"""The confusion matrix for the eye: a heat map of row shares, and the mistakes made most.
+
+Counts are (K, K) integers in pixels: rows the truth, columns the prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from foveate.records import ClassTable
+from foveate.visualize.bars import swatch
+from foveate.visualize.markup import Markup, tag
+
+MATRIX_LIMIT = 30  # classes; a larger table is read by nobody
+STEPS = 10  # shades of a cell
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Pixels of `truth` that were labelled `predicted`, and their share of all pixels of `truth`."""
+
+    truth: int
+    predicted: int
+    pixels: int
+    share: float
+
+
+def row_shares(counts: np.ndarray) -> np.ndarray:
+    """(K, K) counts -> float64 shares of each row; a row without pixels stays 0."""
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.zeros(counts.shape, np.float64), where=totals > 0)
+
+
+def top_confusions(counts: np.ndarray, limit: int = 12) -> list[Confusion]:
+    """The mistakes with the most pixels, most first."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    shares = row_shares(counts)
+    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:limit]
+    pairs = (np.unravel_index(place, wrong.shape) for place in order)
+    return [Confusion(int(t), int(p), int(wrong[t, p]), float(shares[t, p])) for t, p in pairs if wrong[t, p] > 0]
+
+
+def matrix_table(counts: np.ndarray, classes: ClassTable) -> Markup:
+    """Rows the truth, columns the prediction, cells in per cent of the row; darker where there is more."""
+    shares = row_shares(counts)
+    corner = tag("th", "Truth ↓ / labelled →", scope="col", class_="corner")
+    heads = [tag("th", tag("span", name), scope="col", class_="turned") for name in classes.names]
+    rows = []
+    for i, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
+        present = counts[i].sum() > 0
+        cells = [_cell(i == j, float(shares[i, j]) if present else None) for j in range(len(classes))]
+        rows.append(tag("tr", tag("th", swatch(color), tag("span", name), scope="row", class_="class"), cells))
+    return tag("table", tag("thead", tag("tr", corner, heads)), tag("tbody", rows), class_="matrix")
+
+
+def _cell(agrees: bool, share: float | None) -> Markup:
+    """One share in per cent: blue where truth and prediction agree, orange where not; a dot for less than half."""
+    if share is None:
+        return tag("td", "–", class_="none")
+    step = min(STEPS, round(share * STEPS)) if agrees else min(STEPS, round((share * 2) ** 0.5 * STEPS))
+    text = f"{share * 100:.0f}" if share >= 0.005 else "·"
+    return tag("td", text, class_=f"{'hit' if agrees else 'miss'} q{step}")
+
+
+def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12) -> Markup:
+    """The mistakes made most, in words, or a sentence saying there are none."""
+    worst = top_confusions(counts, limit)
+    if not worst:
+        return tag("p", "Not one pixel was labelled wrongly.", class_="lead")
+    items = [
+        tag("li", tag("span", tag("b", f"{mistake.share * 100:.1f} %" if mistake.share >= 0.0005 else "<0.1 %"),
+                      " of ", swatch(classes.colors[mistake.truth]), classes.names[mistake.truth], " was labelled ",
+                      swatch(classes.colors[mistake.predicted]), classes.names[mistake.predicted]),
+            tag("span", f" {mistake.pixels:,} pixels", class_="faint"))
+        for mistake in worst
+    ]  # fmt: skip
+    return tag("ol", items, class_="mistakes")

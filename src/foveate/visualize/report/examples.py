@@ -1,0 +1,132 @@
+"""Pictures in the report: each as photograph, truth, prediction and errors, as JPEG inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from foveate.records import ClassTable
+from foveate.visualize.bars import score_text, swatch
+from foveate.visualize.markup import Markup, join, tag
+from foveate.visualize.overlay import ERROR_COLORS, UNSCORED, WRONG_FAR, WRONG_NEAR, error_kinds, error_map, overlay
+from foveate.visualize.report.record import ExamplePicture, Report
+from foveate.visualize.sheets import fitted
+
+MAX_WIDTH, MAX_HEIGHT = 480, 640  # pixels of an embedded picture
+MIN_WIDTH = 320  # smaller ones are enlarged before colours go on, so that contours stay thin
+PICTURE_BYTES = 40_000  # of a JPEG: four pictures an example, twelve examples, stay below 3 MB
+LEGEND_LIMIT = 8  # classes named under one example
+
+
+def section(report: Report) -> Markup:
+    """Best and worst pictures, or nothing if there are none."""
+    if not report.examples:
+        return Markup("")
+    in_order = sorted(report.examples, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
+    best = in_order[: math.ceil(len(in_order) / 2)]
+    worst = in_order[len(best) :][::-1]
+    groups: list[Markup] = [tag("h3", "Where it does best"), *(_figure(e, report.classes) for e in best)]
+    if worst:
+        groups += [tag("h3", "Where it does worst"), *(_figure(e, report.classes) for e in worst)]
+    legend = tag("p", [
+        tag("span", swatch(ERROR_COLORS[WRONG_FAR]), "wrong, away from any outline", class_="key"),
+        tag("span", swatch(ERROR_COLORS[WRONG_NEAR]), "wrong, but close to a true outline", class_="key"),
+        tag("span", swatch(ERROR_COLORS[UNSCORED]), "not scored", class_="key"),
+    ], class_="keys")  # fmt: skip
+    return tag(
+        "section",
+        tag("h2", "Pictures", id="pictures"),
+        tag("p", "The same picture four times: as it is, as it should be labelled, as it was labelled, and where the two "
+            "differ. The number is the mean IoU on that picture alone.", class_="lead"),
+        legend,
+        groups,
+        aria_labelledby="pictures",
+    )  # fmt: skip
+
+
+def _figure(example: ExamplePicture, classes: ClassTable) -> Markup:
+    """One example: four pictures, its name and score, and the classes in it."""
+    image, truth, prediction = _at_page_size(example)
+    errors = error_map(prediction, truth, classes, image)
+    panels = [
+        ("Picture", image, f"{example.name}: the picture"),
+        ("Truth", overlay(image, truth, classes), f"{example.name}: true labels over the picture"),
+        ("Prediction", overlay(image, prediction, classes), f"{example.name}: predicted labels over the picture"),
+        ("Errors", errors, f"{example.name}: {_error_words(example, classes)}"),
+    ]
+    height, width = truth.shape
+    pictures = [
+        tag(
+            "div",
+            tag("img", src=data_uri(pixels), alt=alt, width=width, height=height),
+            tag("span", title),
+            class_="panel",
+        )
+        for title, pixels, alt in panels
+    ]
+    score = join("IoU ", score_text(example.iou)) if example.iou is not None else None
+    caption = tag(
+        "figcaption",
+        tag("span", tag("b", example.name), tag("span", score, class_="number"), class_="headline"),
+        tag("span", _error_words(example, classes).capitalize() + ".", class_="faint"),
+        tag("span", _present(example, classes), class_="keys"),
+    )
+    return tag("figure", tag("div", pictures, class_="panels"), caption, class_="example")
+
+
+def _at_page_size(example: ExamplePicture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, truth and prediction at the size they are embedded at."""
+    height, width = example.truth.shape
+    box_width = min(MAX_WIDTH, max(width, MIN_WIDTH))
+    image, truth = fitted(example.image, example.truth, box_width, MAX_HEIGHT)
+    return image, truth, fitted(example.image, example.prediction, box_width, MAX_HEIGHT)[1]
+
+
+def _error_words(example: ExamplePicture, classes: ClassTable) -> str:
+    """How much is wrong, and how much of that lies near outlines, counted at full size."""
+    counts = np.bincount(error_kinds(example.prediction, example.truth, classes).ravel(), minlength=4)
+    scored = int(counts.sum() - counts[UNSCORED])
+    wrong = int(counts[WRONG_NEAR] + counts[WRONG_FAR])
+    if scored == 0:
+        return "nothing in this picture is scored"
+    if wrong == 0:
+        return "every scored pixel is right"
+    near = counts[WRONG_NEAR] / wrong
+    return f"{wrong / scored * 100:.1f} % of the pixels are wrong, {near * 100:.0f} % of those close to an outline"
+
+
+def _present(example: ExamplePicture, classes: ClassTable) -> list[Markup]:
+    """The largest classes in truth or prediction, as a legend."""
+    counts = np.zeros(len(classes), np.int64)
+    for labels in (example.truth, example.prediction):
+        inside = labels[(labels >= 0) & (labels < len(classes))]
+        counts += np.bincount(inside.ravel().astype(np.intp), minlength=len(classes))
+    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
+    keys = [tag("span", swatch(classes.colors[i]), classes.names[i], class_="key") for i in order[:LEGEND_LIMIT]]
+    if len(order) > LEGEND_LIMIT:
+        keys.append(tag("span", f"and {len(order) - LEGEND_LIMIT} more", class_="key"))
+    return keys
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 as a JPEG data URI of at most PICTURE_BYTES before base64, as good as that allows."""
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    for quality in (85, 74, 62, 50, 38, 25):
+        encoded = _jpeg(picture, quality)
+        if len(encoded) <= PICTURE_BYTES:
+            break
+    while len(encoded) > PICTURE_BYTES:  # noise that no quality makes small: fewer pixels
+        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
+        encoded = _jpeg(picture, 38)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    # Full-resolution colour: thin contours and small regions are all colour.
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    return buffer.getvalue()

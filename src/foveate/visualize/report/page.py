@@ -1,0 +1,62 @@
+"""The page around the sections: one file, no script, nothing fetched, nothing unescaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+from foveate.visualize.files import written_whole
+from foveate.visualize.markup import Markup, join, tag
+from foveate.visualize.report import examples, sections
+from foveate.visualize.report.record import Report
+
+
+def write_report(report: Report, path: str | Path) -> Path:
+    """Write the report as one self-contained HTML file and return its path.
+
+    Raises OutputError where the file cannot be written; an older report then stays as it was.
+    """
+    path = Path(path)
+    page = render(report)
+    with written_whole(path) as part:
+        part.write_text(page, encoding="utf-8")
+    return path
+
+
+def render(report: Report) -> str:
+    """The report as HTML text."""
+    parts = [
+        sections.opening(report),
+        sections.notes(report),
+        sections.training(report),
+        sections.learning(report),
+        sections.classes(report),
+        sections.confusion(report),
+        sections.boundaries(report),
+        examples.section(report),
+        sections.again(report),
+    ]
+    body = tag("main", [part for part in parts if part])
+    foot = tag(
+        "footer", tag("p", "Written by Foveate. This page is complete in itself: it loads nothing and sends nothing.")
+    )
+    return "<!doctype html>\n" + tag("html", _head(report.title), tag("body", body, foot), lang="en") + "\n"
+
+
+def _head(title: str) -> Markup:
+    style = files("foveate.visualize.report").joinpath("style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("title", f"{title} – Foveate report"),
+        tag("link", rel="icon", href="data:,"),
+        join(Markup("<style>"), Markup(style), Markup("</style>")),
+    )

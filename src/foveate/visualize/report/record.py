@@ -1,0 +1,92 @@
+"""What a report is made of. Nothing here is computed: the report shows what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from foveate.errors import DataError
+from foveate.records import ClassTable
+
+
+@dataclass
+class ExamplePicture:
+    """A picture that was scored, with what should have been said and what was.
+
+    image: (H, W[, C]) as overlays take it; truth, prediction: (H, W) labels; iou: mean IoU on this picture alone.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    iou: float | None = None
+
+
+@dataclass
+class Report:
+    """A run, as its report tells it.
+
+    title, recipe, command: what the run is called, what was trained, and the line that does it again.
+    data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from.
+    classes: names and colours.
+    scores: as `SegmentationScores.to_json` gives them: mean_iou, pixel_accuracy, mean_accuracy,
+        frequency_weighted_iou, boundary_iou, trimap_iou {width: value}, per_class {name: value},
+        per_class_boundary_iou {name: value}, absent_classes, images. What is missing or None is left out.
+    confusion: (K, K) pixels, rows the truth.
+    history: one dict an epoch: epoch, train_loss, val_loss, mean_iou, pixel_accuracy, lr, seconds; any but the first
+        may be missing.
+    settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: what training took.
+    examples: chosen already; the upper half by IoU is shown as best, the rest as worst.
+    notes: what a reader has to know before quoting the score. files: what -> where it lies.
+    """
+
+    title: str
+    recipe: str
+    command: str
+    data: str
+    classes: ClassTable
+    scores: Mapping[str, Any]
+    confusion: np.ndarray
+    splits: Mapping[str, int] = field(default_factory=dict)
+    scored_split: str = "val"
+    history: Sequence[Mapping[str, Any]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    minutes: float | None = None
+    examples: Sequence[ExamplePicture] = ()
+    notes: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.confusion = np.asarray(self.confusion)
+        expected = (len(self.classes), len(self.classes))
+        if self.confusion.shape != expected:
+            raise DataError(
+                f"a confusion matrix of shape {self.confusion.shape} does not fit {len(self.classes)} classes; "
+                f"give one of shape {expected}"
+            )
+        strange = [name for name in self.scores.get("per_class", {}) if name not in self.classes.names]
+        if strange:
+            raise DataError(f"a score of '{strange[0]}', which is not in the class table; give the run's own table")
+
+    def score(self, key: str) -> float | None:
+        """One score, or None where it is missing or not a number."""
+        return number(self.scores.get(key))
+
+    def by_class(self, key: str) -> dict[str, float | None]:
+        """Class name -> score for every class of the table, in its order."""
+        given = self.scores.get(key) or {}
+        return {name: number(given.get(name)) for name in self.classes.names}
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None: CSV logs leave gaps, and JSON has no nan."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return None
+    return result if np.isfinite(result) else None
