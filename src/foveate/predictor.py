@@ -1,8 +1,8 @@
 """A run folder, a model folder or an exported ONNX file -> labels for any picture.
 
-    predictor = Predictor.open("runs/first")
-    prediction = predictor.predict("photo.jpg")
-    prediction.mask            # (H, W) class indices, at the photo's own size
+predictor = Predictor.open("runs/first")
+prediction = predictor.predict("photo.jpg")
+prediction.mask            # (H, W) class indices, at the photo's own size
 """
 
 from __future__ import annotations
@@ -12,25 +12,22 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, DataError, FoveateError, ModelError
-from foveate.pictures import DEFAULT_MAX_PIXELS, from_pil, open_windows, to_tensor
+from foveate.errors import ConfigError, DataError, ModelError
+from foveate.pictures import Windows, open_windows, to_tensor
+from foveate.pictures.pixels import over_white, three_channels
 from foveate.records import ClassTable, Preprocessing, SemanticPrediction
-from foveate.store import load_model
-from foveate.tasks.tiling import Network, Windows, choose_tiling, predict_mask, predict_tiled
+from foveate.store import PICKLES, load_model
+from foveate.tasks.tiling import Network, choose_tiling, predict_mask, predict_tiled
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    Picture = str | Path | np.ndarray | Tensor | Image.Image | Windows
-
-# Files that can run code when they are opened; a model is never read from one.
-PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+Picture = str | Path | np.ndarray | Tensor | Image.Image | Windows
+# What `foveate export` writes into an ONNX file, each value JSON.
 METADATA_KEYS = ("foveate.task", "foveate.model", "foveate.version", "foveate.classes", "foveate.preprocessing")
 
 
@@ -78,7 +75,7 @@ class Predictor:
         scales: Sequence[float] = (1.0,),
         tile: int | None = None,
         overlap: int | None = None,
-        max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        max_pixels: int | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> SemanticPrediction:
         """Label every pixel of a picture of any size.
@@ -88,7 +85,7 @@ class Predictor:
         flip: average with the mirrored picture. scales: average over these sizes, 1.0 being the picture's own.
         tile: side of the square tiles, a multiple of 32; 0 never tiles; None tiles pictures above 1.5 megapixels.
         overlap: pixels that neighbouring tiles share, a multiple of 32; None takes 128.
-        max_pixels: refuse larger files before decoding them; None takes any.
+        max_pixels: refuse larger files before decoding them; None takes the process's limit (pictures.get_max_pixels).
         progress: called with the share that is done after every tile.
         Raises DataError for a picture that cannot be read or has another number of channels than the model takes.
         """
@@ -136,7 +133,7 @@ def find_model_folder(path: Path) -> Path:
         hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
         raise ModelError(f"{path} does not exist; {hint}")
     if path.is_file():
-        if path.suffix.lower() in PICKLE_SUFFIXES:
+        if path.suffix.lower() in PICKLES:
             raise ModelError(
                 f"{path} is not read: a pickle can run any code; give the run folder, or a model folder with "
                 "config.json and model.safetensors"
@@ -181,7 +178,8 @@ def choose_device(device: str) -> torch.device:
 def _open_folder(path: Path, folder: Path, device: str) -> Predictor:
     chosen = choose_device(device)
     loaded = load_model(folder)
-    model = loaded.model.eval().requires_grad_(False).to(chosen, memory_format=torch.channels_last)
+    model = loaded.model.eval().requires_grad_(False).to(chosen)
+    model = model.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
 
     def network(image: Tensor) -> Tensor:
         logits: Tensor = model(image).logits
@@ -227,7 +225,7 @@ def _open_onnx(path: Path, device: str) -> Predictor:
         network,
         ClassTable.from_json(data["foveate.classes"]),
         Preprocessing.from_json(data["foveate.preprocessing"]),
-        data["foveate.model"]["name"],
+        data["foveate.model"],
         path,
         torch.device("cpu"),  # where pictures are prepared and answers arrive
         "onnxruntime",
@@ -239,36 +237,30 @@ def _metadata(path: Path, raw: dict[str, str]) -> dict[str, Any]:
     """What `foveate export` wrote into the file, key -> parsed JSON. Raises ModelError."""
     missing = [key for key in METADATA_KEYS if key not in raw]
     if missing:
-        raise ModelError(f"{path} has no '{missing[0]}' in its metadata; only files made by `foveate export` can be used")
+        raise ModelError(
+            f"{path} has no '{missing[0]}' in its metadata; only files made by `foveate export` can be used"
+        )
     try:
         return {key: json.loads(raw[key]) for key in METADATA_KEYS}
     except ValueError as error:
         raise ModelError(f"{path} has metadata that is not JSON ({error}); export it again") from None
 
 
-@dataclass(frozen=True)
 class _Held:
     """A picture in memory, (H, W, C), under the interface of `pictures.open_windows`."""
 
-    pixels: np.ndarray
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-    @property
-    def channels(self) -> int:
-        return int(self.pixels.shape[2])
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._pixels = pixels
+        self.height, self.width, self.channels = pixels.shape
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        return self.pixels[top : top + height, left : left + width]
+        return self._pixels[top : top + height, left : left + width]
+
+    def close(self) -> None:
+        pass
 
 
-def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Windows:
+def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = None) -> Windows:
     """Anything `Predictor.predict` takes, as a picture that is read piece by piece. Raises DataError.
 
     channels: what the model takes; a grey array becomes that many equal channels.
@@ -281,14 +273,21 @@ def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = D
         if picture.ndim != 3:
             raise DataError(f"the tensor has shape {tuple(picture.shape)}; expected one picture, (C, H, W)")
         return _Held(_checked(picture.detach().cpu().permute(1, 2, 0).numpy(), channels))
-    if isinstance(picture, Windows):
+    if isinstance(picture, Image.Image):
+        return _Held(_pil_pixels(picture))
+    if hasattr(picture, "read") and hasattr(picture, "channels"):
         return picture
-    try:
-        return _Held(from_pil(picture))
-    except (AttributeError, TypeError):
-        raise DataError(
-            f"a picture of type {type(picture).__name__} came; expected a path, PIL image, array or tensor"
-        ) from None
+    raise DataError(f"a {type(picture).__name__} came as picture; expected a path, PIL image, array or tensor")
+
+
+def _pil_pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, uint16 from 16-bit grey; turned upright, transparent pixels laid on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        return three_channels(np.asarray(image).astype(np.uint16))
+    if image.has_transparency_data:
+        return over_white(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
 
 
 def _checked(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -308,6 +307,3 @@ def _checked(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 def _called(picture: Picture) -> str:
     return str(picture) if isinstance(picture, (str, Path)) else "the picture"
-
-
-__all__ = ["FoveateError", "Predictor", "choose_device", "find_model_folder", "open_picture"]

@@ -1,1 +1,56 @@
+"""Formats and corpora -> samples, one file each; `recognise` finds out which of them lies in a folder."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from foveate.datasets.files import require_folder
+from foveate.errors import DataError
+from foveate.pictures import PICTURE_SUFFIXES
+from foveate.records import DataSource
+from foveate.registry import Entry, entries
+
+# Tried in this order, a layout with a more telling mark before one that could hold it too: names that only one
+# corpus uses, files that only one tool writes, formats of other packages in alphabetical order, then plain folders.
+ORDER = ("cityscapes", "camvid", "voc", "coco", "labelme")
+LAST = "folders"
+
+
+def recognise(path: str | Path) -> DataSource:
+    """The reader of whatever format lies at `path`, all its options at their defaults.
+
+    Raises DataError: nothing there, an empty folder, or no known format, saying what was looked for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        require_folder(path)
+    tried: list[Entry] = []
+    for entry in candidates():
+        reader = entry.load()
+        if not hasattr(reader, "recognise"):  # drawn, not read: there is nothing to recognise
+            continue
+        tried.append(entry)
+        if reader.recognise(path):
+            source: DataSource = reader(str(path), **dict(entry.preset))
+            return source
+    raise DataError(f"{path}: no known data format{_what_is_there(path)}; looked for {_listing(tried)}")
+
+
+def candidates() -> list[Entry]:
+    """Every registered dataset, in the order in which `recognise` asks them."""
+    known = entries("dataset")
+    others = sorted(set(known) - {*ORDER, LAST})
+    return [known[name] for name in (*ORDER, *others, LAST) if name in known]
+
+
+def _listing(tried: list[Entry]) -> str:
+    return "; ".join(entry.summary.rstrip(".") or entry.name for entry in tried)
+
+
+def _what_is_there(path: Path) -> str:
+    if path.is_file():
+        return " (a file)"
+    names = sorted(p.name + ("/" if p.is_dir() else "") for p in path.iterdir() if p.name[0] != ".")
+    if names and all(Path(n).suffix.lower() in PICTURE_SUFFIXES for n in names):
+        return f" ({len(names)} pictures without labels)"
+    return f" (it holds {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"

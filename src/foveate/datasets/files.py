@@ -15,6 +15,7 @@ A reader describes what lies in its folder as a `Scan` and gets `splits()` and `
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -111,11 +112,13 @@ class FileDataset:
 
     @cached_property
     def channels(self) -> int:
-        """Of the first picture, and so of every one."""
-        first = self.pairs[0]
-        if self._read_picture is read_pair_picture:
-            return pictures.picture_info(first.picture).channels
-        return int(self._read_picture(first, None).shape[2])
+        """Of the first picture that can be read, and so of every one."""
+        for pair in self.pairs:
+            with contextlib.suppress(DataError):
+                if self._read_picture is read_pair_picture:
+                    return pictures.picture_info(pair.picture).channels
+                return int(self._read_picture(pair, None).shape[2])
+        return 3
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -262,16 +265,19 @@ def read_list(path: Path) -> list[str]:
 
 
 def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list[Problem]) -> dict[str, list[Pair]]:
-    """Divide pairs by list files (split -> file); names that no picture has go to `problems`."""
+    """Divide pairs by list files (split -> file). Names that no picture has join `problems`.
+
+    Files that no list names are left out, whether or not they have a partner.
+    """
     by_stem = {pair.picture.stem: pair for pair in pairs}
-    known_bad = {p.file.stem for p in problems}
-    splits: dict[str, list[Pair]] = {}
+    names = {split: list(dict.fromkeys(read_list(path))) for split, path in lists.items()}
+    listed = {n for group in names.values() for n in group}
+    problems[:] = [p for p in problems if p.file.stem in listed]
+    alone = {p.file.stem for p in problems}
     for split, path in lists.items():
-        names = dict.fromkeys(read_list(path))
-        splits[split] = [by_stem[n] for n in names if n in by_stem]
-        absent = [n for n in names if n not in by_stem and n not in known_bad]
-        problems += [Problem(path, f"names '{n}', of which there is no picture") for n in absent]
-    return splits
+        absent = [n for n in names[split] if n not in by_stem and n not in alone]
+        problems += [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+    return {split: [by_stem[n] for n in group if n in by_stem] for split, group in names.items()}
 
 
 def split_or_draw(folder: Path, pairs: Sequence[Pair], seed: int = 0) -> tuple[dict[str, list[Pair]], str]:

@@ -59,6 +59,7 @@ class TiffPicture:
         self.height, self.width = (self._width, self._height) if turned else (self._height, self._width)
         self.channels = self._finish(np.zeros((0, 0, self._samples), page.dtype)).shape[2]
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        self._cached = 0  # bytes
         self._check_complete()
 
     def __enter__(self) -> TiffPicture:
@@ -202,6 +203,7 @@ class TiffPicture:
             return None
         segment = np.asarray(data)[0]  # (depth 1, h, w, C)
         self._cache[key] = segment
-        while len(self._cache) > 1 and sum(s.nbytes for s in self._cache.values()) > _CACHE_BYTES:
-            self._cache.popitem(last=False)
+        self._cached += segment.nbytes
+        while len(self._cache) > 1 and self._cached > _CACHE_BYTES:
+            self._cached -= self._cache.popitem(last=False)[1].nbytes
         return segment

@@ -18,10 +18,10 @@ tiles to the next; everything else becomes labels at once. Memory is that of one
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveate.errors import ConfigError
-from foveate.pictures import to_tensor
+from foveate.pictures import Windows, to_tensor
 from foveate.records import Preprocessing
 
 Network = Callable[[Tensor], Tensor]
@@ -41,23 +41,6 @@ STRIDE = 32
 AUTO_TILE_PIXELS = 1_500_000
 DEFAULT_TILE = 768
 DEFAULT_OVERLAP = 128
-
-
-class Windows(Protocol):
-    """A picture that is read piece by piece, as `foveate.pictures.open_windows` gives it."""
-
-    @property
-    def height(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def channels(self) -> int: ...
-
-    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """(height, width, C) uint8 or uint16."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -257,7 +240,7 @@ def _spans(length: int, tiling: Tiling) -> list[_Span]:
     starts = [*range(0, last, step), last]
     ramp = tiling.overlap // 2
     # The hand-over from a tile to the next is centred in what both have read.
-    handover = [(b + a + tiling.tile - ramp) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+    handover = [(b + a + tiling.tile - ramp) // 2 for a, b in itertools.pairwise(starts)]
     spans = []
     for i, start in enumerate(starts):
         first, final = i == 0, i == len(starts) - 1

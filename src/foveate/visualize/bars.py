@@ -108,7 +108,7 @@ def boundary_pairs(
     """A table in the order of the bars: region IoU and boundary IoU as two dots on one line, and both numbers."""
     colors = dict(zip(classes.names, classes.colors, strict=True))
     head = tag("tr", [
-        tag("th", "Class", scope="col"), tag("th", "0 to 1", scope="col"),
+        tag("th", "Class", scope="col"), tag("th", "IoU, 0 to 1", scope="col"),
         tag("th", "Area", scope="col", class_="number"), tag("th", "Boundary", scope="col", class_="number"),
     ])  # fmt: skip
     rows = [
@@ -120,14 +120,21 @@ def boundary_pairs(
     return tag("table", tag("thead", head), tag("tbody", rows), class_="bars")
 
 
+def class_label(name: str, color: tuple[int, int, int]) -> Markup:
+    """Swatch and name, kept together; a long name may break."""
+    return tag("span", swatch(color), tag("span", name, class_="long" if len(name) > 16 else None), class_="label")
+
+
 def _class_cell(name: str, color: tuple[int, int, int]) -> Markup:
-    return tag("th", swatch(color), tag("span", name), scope="row", class_="class")
+    return tag("th", class_label(name, color), scope="row", class_="class")
 
 
 def _share_text(share: float | None) -> Markup:
+    """A share in per cent, with two digits: 97 %, 9.2 %, 0.6 %."""
     if share is None:
         return tag("span", "–", class_="none")
-    text = "<0.1" if 0 < share < 0.0005 else f"{share * 100:.1f}"
+    hundredths = share * 100
+    text = "<0.1" if 0 < hundredths < 0.05 else f"{hundredths:.0f}" if hundredths >= 9.95 else f"{hundredths:.1f}"
     return join(text, tag("span", " %", class_="unit"))
 
 
@@ -153,7 +160,7 @@ def _pair(region: float | None, boundary: float | None) -> Markup:
     if region is not None and boundary is not None:
         parts.append(tag("line", x1=place(region), x2=place(boundary), y1="50%", y2="50%", class_="gap"))
     if region is not None:
-        parts.append(tag("circle", cx=place(region), cy="50%", r=4.5, class_="dot s1"))
+        parts.append(tag("circle", cx=place(region), cy="50%", r=6, class_="dot s1"))
     if boundary is not None:
-        parts.append(tag("circle", cx=place(boundary), cy="50%", r=4.5, class_="dot s2"))
+        parts.append(tag("circle", cx=place(boundary), cy="50%", r=4, class_="dot s2"))
     return tag("svg", parts, class_="pair", aria_hidden="true")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foveate.records import ClassTable
-from foveate.visualize.bars import swatch
+from foveate.visualize.bars import class_label
 from foveate.visualize.markup import Markup, tag
 
 MATRIX_LIMIT = 30  # classes; a larger table is read by nobody
@@ -44,7 +44,7 @@ def top_confusions(counts: np.ndarray, limit: int = 12) -> list[Confusion]:
 
 
 def matrix_table(counts: np.ndarray, classes: ClassTable) -> Markup:
-    """Rows the truth, columns the prediction, cells in per cent of the row; darker where there is more."""
+    """Rows the truth, columns the prediction, cells in per cent of the row; stronger in colour where there is more."""
     shares = row_shares(counts)
     corner = tag("th", "Truth ↓ / labelled →", scope="col", class_="corner")
     heads = [tag("th", tag("span", name), scope="col", class_="turned") for name in classes.names]
@@ -52,7 +52,7 @@ def matrix_table(counts: np.ndarray, classes: ClassTable) -> Markup:
     for i, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
         present = counts[i].sum() > 0
         cells = [_cell(i == j, float(shares[i, j]) if present else None) for j in range(len(classes))]
-        rows.append(tag("tr", tag("th", swatch(color), tag("span", name), scope="row", class_="class"), cells))
+        rows.append(tag("tr", tag("th", class_label(name, color), scope="row", class_="class"), cells))
     return tag("table", tag("thead", tag("tr", corner, heads)), tag("tbody", rows), class_="matrix")
 
 
@@ -71,10 +71,17 @@ def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12) -> 
     if not worst:
         return tag("p", "Not one pixel was labelled wrongly.", class_="lead")
     items = [
-        tag("li", tag("span", tag("b", f"{mistake.share * 100:.1f} %" if mistake.share >= 0.0005 else "<0.1 %"),
-                      " of ", swatch(classes.colors[mistake.truth]), classes.names[mistake.truth], " was labelled ",
-                      swatch(classes.colors[mistake.predicted]), classes.names[mistake.predicted]),
-            tag("span", f" {mistake.pixels:,} pixels", class_="faint"))
-        for mistake in worst
-    ]  # fmt: skip
+        tag("li", _mistake(item, classes), tag("span", f"{item.pixels:,} pixels", class_="faint")) for item in worst
+    ]
     return tag("ol", items, class_="mistakes")
+
+
+def _mistake(mistake: Confusion, classes: ClassTable) -> Markup:
+    """One mistake as a sentence."""
+    share = f"{mistake.share * 100:.1f} %" if mistake.share >= 0.0005 else "<0.1 %"
+    truth, predicted = (class_label(classes.names[i], classes.colors[i]) for i in (mistake.truth, mistake.predicted))
+    return tag("span", tag("b", share), " of ", truth, " taken for ", predicted)
+
+
+def _pixels(mistake: Confusion) -> Markup:
+    return tag("span", f"{mistake.pixels:,} pixel{'' if mistake.pixels == 1 else 's'}", class_="faint")

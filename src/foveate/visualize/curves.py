@@ -31,6 +31,9 @@ class Series:
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
+Drawn = tuple[int, Series, list[tuple[float, float]]]  # a series, its number in the style sheet, its finite points
+
+
 @dataclass(frozen=True)
 class Scale:
     """Data values -> SVG units."""
@@ -99,7 +102,7 @@ def line_chart(
     return tag(
         "svg",
         _grid(x, y, [v for v in x_marks if x.low <= v <= x.high], y_marks, x_name),
-        _mark(x, mark) if mark else None,
+        _mark(x, y, mark, drawn) if mark else None,
         [_line(i, s, points, x, y) for i, s, points in drawn],
         _legend(drawn),
         viewbox=f"0 0 {WIDTH} {HEIGHT}",
@@ -126,14 +129,18 @@ def _grid(x: Scale, y: Scale, x_marks: list[float], y_marks: list[float], x_name
     return join(parts)
 
 
-def _mark(x: Scale, mark: tuple[float, str]) -> Markup:
-    """The upright line and its text, on whichever side has room."""
+def _mark(x: Scale, y: Scale, mark: tuple[float, str], drawn: list[Drawn]) -> Markup:
+    """The upright line and its text, where it is least in the way of the lines."""
     place, text = x(mark[0]), mark[1]
     side = "end" if place > (LEFT + WIDTH) / 2 else "start"
+    beside = [y(py) for _, _, points in drawn for px, py in points if abs(x(px) - place) < 60]
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    above = bool(beside) and sum(beside) / len(beside) > middle
     return join(
         tag("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM, class_="mark"),
-        tag("text", text, x=place + (-5 if side == "end" else 5), y=HEIGHT - BOTTOM - 6, class_=f"note {side}"),
-    )
+        tag("text", text, x=place + (-5 if side == "end" else 5), y=TOP + 14 if above else HEIGHT - BOTTOM - 6,
+            class_=f"note {side}"),
+    )  # fmt: skip
 
 
 def _line(number: int, series: Series, points: list[tuple[float, float]], x: Scale, y: Scale) -> Markup:
@@ -155,7 +162,7 @@ def _line(number: int, series: Series, points: list[tuple[float, float]], x: Sca
     return join(tag("path", d=" ".join(path), class_=style), dots)
 
 
-def _legend(drawn: list[tuple[int, Series, list[tuple[float, float]]]]) -> Markup:
+def _legend(drawn: list[Drawn]) -> Markup:
     """A stroke and a name for each series, above the plot."""
     parts, left = [], float(LEFT)
     for number, series, _ in drawn:

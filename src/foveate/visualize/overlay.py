@@ -20,7 +20,7 @@ VOID_COLOR = (224, 224, 192)  # the colour Pascal VOC gives to what is not label
 
 # The kinds of `error_kinds`, and their colours: apart in lightness too, for eyes that do not tell red from green.
 RIGHT, WRONG_NEAR, WRONG_FAR, UNSCORED = range(4)
-ERROR_COLORS = ((226, 229, 233), (245, 176, 38), (190, 18, 72), (146, 152, 160))
+ERROR_COLORS = ((226, 229, 233), (245, 176, 38), (190, 18, 72), (84, 98, 122))
 ERROR_REACH = 0.01  # of the diagonal: how far from a true contour a mistake still counts as one of the boundary
 
 
@@ -87,7 +87,7 @@ def error_kinds(mask: np.ndarray, target: np.ndarray, classes: ClassTable, reach
 
 
 def error_map(mask: np.ndarray, target: np.ndarray, classes: ClassTable, image: np.ndarray | None = None) -> np.ndarray:
-    """Where a prediction is wrong: amber near a true contour, crimson elsewhere, grey where nothing is scored.
+    """Where a prediction is wrong: amber near a true contour, crimson elsewhere, slate where nothing is scored.
 
     mask, target: (H, W) prediction and truth. image: the picture, shown faded under what is right; else plain.
     True contours are drawn as thin dark lines where the prediction is right.

@@ -83,7 +83,7 @@ class PastureDataset:
         scene = self.scene(index)
         image, ids = render(scene, self.source.height, self.source.width)
         return SemanticSample(
-            image=_image(image),
+            image=tv_tensors.Image(torch.from_numpy(image)),
             mask=tv_tensors.Mask(torch.from_numpy(classes_of(scene, ids))),
             name=self.name(index),
         )
@@ -111,7 +111,7 @@ class PastureDataset:
         boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
         labels = [scene.things[k].category for k in seen.tolist()]
         return InstanceSample(
-            image=_image(image),
+            image=tv_tensors.Image(torch.from_numpy(image)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
             boxes=tv_tensors.BoundingBoxes(
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(ids.shape[0], ids.shape[1])
@@ -124,10 +124,6 @@ class PastureDataset:
         if not -len(self) <= index < len(self):
             raise IndexError(f"scene {index} of pasture/{self.split}, which has {len(self)}")
         return index % len(self)
-
-
-def _image(picture: np.ndarray) -> tv_tensors.Image:
-    return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -59,7 +59,7 @@ def _light(dice: Dice) -> Light:
         dice.between(*hour.clouds),
         hour.shadow,
         (across, -dice.between(0.45, 0.9)),
-        dice.between(1.0, 7.0),
+        dice.between(0.5, 4.0),
         (dice.unit(), dice.unit()),
     )
 
@@ -91,12 +91,12 @@ def _land(dice: Dice, aspect: float) -> Land:
         (dice.unit(), dice.unit()),
         tuple(_shade(color, dice.between(0.9, 1.1)) for color in grass),
         dice.pick(palette.FLOWERS) if dice.chance(0.3) else None,
-        tuple(_ridge(dice, aspect) for _ in range(dice.weighted((0.3, 0.4, 0.3)))),
+        tuple(_ridge(dice, aspect) for _ in range(dice.weighted((0.4, 0.4, 0.2)))),
         shore,
         tuple(lakes),
         tuple(bands),
         dice.pick(palette.WATERS),
-        dice.between(0.25, 0.8),
+        dice.between(0.2, 0.6),
     )
 
 
@@ -104,7 +104,7 @@ def _ridge(dice: Dice, aspect: float) -> Ridge:
     start = dice.unit(), dice.unit()
     if dice.chance(0.5):
         return Ridge(TREE, aspect * dice.between(0.05, 0.17), dice.between(0.9, 2.2), start, dice.pick(palette.WOODS))
-    return Ridge(GRASS, aspect * dice.between(0.06, 0.26), dice.between(0.12, 0.45), start, dice.pick(palette.HILLS))
+    return Ridge(GRASS, aspect * dice.between(0.06, 0.2), dice.between(0.12, 0.45), start, dice.pick(palette.HILLS))
 
 
 def _road(dice: Dice, aspect: float, horizon: float) -> Band:
@@ -118,7 +118,7 @@ def _road(dice: Dice, aspect: float, horizon: float) -> Band:
         across,
         near,
         far,
-        dice.between(0.09, 0.3) * (min(aspect, 1.0) if across else 1.0),
+        dice.between(0.14, 0.34) * (min(aspect, 1.0) if across else 1.0),
         dice.between(0.0, 0.06 * (aspect - horizon)) if across else dice.between(0.0, 0.3),
         dice.between(0.3, 0.9),
         dice.unit(),
@@ -206,14 +206,14 @@ class _Placement:
 def _trees(place: _Placement) -> list[Thing]:
     dice, trees = place.dice, []
     form = dice.pick(palette.TREE_FORMS)
-    for _ in range(dice.weighted((0.2, 0.25, 0.23, 0.17, 0.1, 0.05))):
+    for _ in range(dice.weighted((0.24, 0.32, 0.24, 0.14, 0.06))):
         at = place.spot((GRASS, TREE))
         if at is None:
             continue
         kind = form if dice.chance(0.6) else dice.pick(palette.TREE_FORMS)
         name = dice.pick(tuple(palette.FOLIAGE))
         bark = dice.pick(palette.BARKS)
-        low, high, factor = (0.18, 0.36, 0.9) if kind == "bush" else (0.34, 1.15, 2.6)
+        low, high, factor = (0.24, 0.45, 0.9) if kind == "bush" else (0.45, 1.0, 2.3)
         size = place.size(at[1], factor, low, high)
         leaves = tuple(_shade(color, dice.between(0.88, 1.12)) for color in palette.FOLIAGE[name])
         trees.append(place.thing(TREE, kind, "growing", name, (*leaves, bark, _shade(bark, 0.55)), at, size))
@@ -223,7 +223,7 @@ def _trees(place: _Placement) -> list[Thing]:
 def _cows(place: _Placement) -> list[Thing]:
     dice, cows = place.dice, []
     herd = None
-    for _ in range(dice.weighted((0.24, 0.26, 0.24, 0.16, 0.1))):
+    for _ in range(dice.weighted((0.26, 0.36, 0.26, 0.12))):
         at = place.spot((GRASS, GRASS, ROAD, WATER) if dice.chance(0.15) else (GRASS,), herd)
         if at is None:
             continue
@@ -233,13 +233,13 @@ def _cows(place: _Placement) -> list[Thing]:
         kind = "patched" if dice.chance(0.5) else "plain"
         action = ("grazing", "standing", "walking", "resting")[dice.weighted((0.36, 0.27, 0.22, 0.15))]
         face = coat[0] if dice.chance(0.6) else dice.pick(palette.FACES)
-        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 0.95, 0.16, 0.44)))
+        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.1, 0.3, 0.55)))
     return cows
 
 
 def _people(place: _Placement) -> list[Thing]:
     dice, people = place.dice, []
-    for _ in range(dice.weighted((0.26, 0.34, 0.24, 0.16))):
+    for _ in range(dice.weighted((0.26, 0.4, 0.24, 0.1))):
         at = place.spot((GRASS, ROAD))
         if at is None:
             continue
@@ -251,18 +251,18 @@ def _people(place: _Placement) -> list[Thing]:
         legs = dice.pick(tuple(palette.DYES.values())) if dice.chance(0.5) else dice.pick(palette.TROUSERS)
         dressed = tuple(_shade(c, dice.between(0.7, 1.1)) for c in (top, second, legs))
         colors = (dice.pick(palette.SKINS), dice.pick(palette.HAIRS), *dressed, dice.pick(palette.SHOES))
-        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.0, 0.2, 0.66)))
+        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.15, 0.4, 0.85)))
     return people
 
 
 def _small(dice: Dice) -> float:
-    """The width of a bird or frisbee: 3 to 10 % of the picture's, its density rising in proportion from 3 %."""
-    return 0.03 + 0.07 * max(dice.unit(), dice.unit())
+    """The width of a bird or frisbee: 3 to 10 % of the picture's, denser towards 10 %."""
+    return 0.03 + 0.07 * max(dice.units(4))
 
 
 def _birds(place: _Placement) -> list[Thing]:
     dice, birds = place.dice, []
-    for _ in range(dice.weighted((0.24, 0.26, 0.22, 0.16, 0.12))):
+    for _ in range(dice.weighted((0.14, 0.24, 0.26, 0.2, 0.16))):
         size = _small(dice)
         color = dice.pick(tuple(palette.PLUMAGE))
         colors = (*palette.PLUMAGE[color], dice.pick(palette.BEAKS))
@@ -282,7 +282,7 @@ def _birds(place: _Placement) -> list[Thing]:
 
 def _frisbees(place: _Placement, people: list[Thing]) -> list[Thing]:
     dice, discs = place.dice, []
-    for _ in range(dice.weighted((0.34, 0.42, 0.24))):
+    for _ in range(dice.weighted((0.22, 0.42, 0.26, 0.1))):
         size = _small(dice)
         color = dice.pick(tuple(palette.DYES))
         main = palette.DYES[color]

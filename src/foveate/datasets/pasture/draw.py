@@ -17,8 +17,10 @@ from foveate.datasets.pasture.texture import tiles
 
 FIRST_THING = len(CLASSES)
 _SHADOW = -1
-_CHUNK = 1 << 14  # pixels of parts worked on at once: they stay in the cache, and a large picture needs little memory
+_CHUNK = 1 << 15  # pixels of parts worked on at once: they stay in the cache, and a large picture needs little memory
 F = np.float32
+# What `_prepared` puts in place of columns that are not needed any more.
+_TAPER, _EDGE, _FROM, _CHANGE = shapes.RB, shapes.SOFT, shapes.COVER, shapes.SECOND
 
 
 def render(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,6 +74,7 @@ def _lay(canvas: np.ndarray, ids: np.ndarray, table: np.ndarray, owners: list[in
     """Lay the parts onto canvas and label map, one over the other."""
     windows = _windows(table, frame)
     areas = (windows[:, 2] - windows[:, 0]) * (windows[:, 3] - windows[:, 1])
+    _prepare(table, frame)
     seen = np.flatnonzero(areas)
     start = 0
     while start < len(seen):
@@ -103,6 +106,14 @@ def _windows(table: np.ndarray, frame: Frame) -> np.ndarray:
     return np.concatenate((np.clip(low, 0, limit), np.clip(high, 0, limit)), axis=1)
 
 
+def _prepare(table: np.ndarray, frame: Frame) -> None:
+    """Work out, once a part, what every pixel of it would else work out again."""
+    table[:, _TAPER] = (table[:, shapes.RB] - table[:, shapes.RA]) / np.maximum(table[:, shapes.LENGTH], F(1e-9))
+    table[:, _EDGE] = np.minimum(F(len(frame.xs)), 1 / np.maximum(table[:, shapes.SOFT], F(1e-9)))
+    table[:, _FROM] += (table[:, shapes.COVER] >= 0) * F(0.5) / table[:, shapes.HARD]
+    table[:, _CHANGE] -= table[:, shapes.FIRST]
+
+
 def _evaluate(
     table: np.ndarray, windows: np.ndarray, areas: np.ndarray, frame: Frame, light: Light
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -115,7 +126,7 @@ def _evaluate(
     down = place // wide
     x = frame.xs[place - down * wide + left[index]]
     y = frame.ys[down + top[index]]
-    c = np.ascontiguousarray(table.T)[:, index]  # (COLUMNS, N)
+    c = np.take(np.ascontiguousarray(table.T), index, axis=1)  # (24, N)
     noise = _cloth(c, x, y, frame)
     x -= c[shapes.CX]
     y -= c[shapes.CY]
@@ -124,7 +135,7 @@ def _evaluate(
     v *= c[shapes.FLAT]
     length = c[shapes.LENGTH]
     along = np.minimum(np.maximum(u, 0), length)  # of the nearest point of the axis
-    radius = c[shapes.RA] + c[shapes.TAPER] * along
+    radius = c[shapes.RA] + c[_TAPER] * along
     u -= along
     uu, vv = u * u, v * v
     reach2 = uu + vv + F(1e-12)
@@ -134,7 +145,7 @@ def _evaluate(
     uu += F(1e-12)
     distance = (reach - radius) * np.sqrt(reach2 / uu)  # corrected for the flattening's slope
     distance += c[shapes.ROUGH] * (noise - F(0.5))
-    alpha = F(0.5) - distance * c[shapes.EDGE]
+    alpha = F(0.5) - distance * c[_EDGE]
     np.minimum(np.maximum(alpha, 0, out=alpha), 1, out=alpha)
     alpha *= c[shapes.OPACITY]
     return _ink(c, u, v, radius, noise, alpha, light), 1 - alpha, distance < 0
@@ -155,7 +166,7 @@ def _ink(
     c: np.ndarray, u: np.ndarray, v: np.ndarray, radius: np.ndarray, noise: np.ndarray, alpha: np.ndarray, light: Light
 ) -> np.ndarray:
     """(3, N): colour times cover, with the second colour laid on and the side towards the sun brighter."""
-    second = (c[shapes.COVER] - noise) * c[shapes.HARD]
+    second = (c[_FROM] - noise) * c[shapes.HARD]
     np.minimum(np.maximum(second, 0, out=second), 1, out=second)
     sx, sy = F(light.sun[0]), F(light.sun[1])
     ux, uy = c[shapes.UX], c[shapes.UY]
@@ -164,7 +175,7 @@ def _ink(
     shine *= c[shapes.SHADE]
     shine += 1
     shine *= alpha
-    ink = c[shapes.SECOND]
+    ink = c[_CHANGE]
     ink *= second
     ink += c[shapes.FIRST]
     ink *= shine

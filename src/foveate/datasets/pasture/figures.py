@@ -16,7 +16,7 @@ _THIN = 0.0085
 
 
 def figure(thing: Thing) -> np.ndarray:
-    """(P, COLUMNS) float32: the parts of a thing, in picture widths, far parts first."""
+    """(P, 24) float32: the parts of a thing, in picture widths, far parts first."""
     body = Body(thing, _THIN)
     _BUILDERS[thing.category](body, thing)
     return body.placed(fit=thing.category in (BIRD, FRISBEE))
@@ -28,8 +28,8 @@ def _mix(low: float, high: float, share: float) -> float:
 
 def _cow(body: Body, cow: Thing) -> None:
     p, (main, patch, face) = cow.pose, cow.colors
-    coat = Paint(main, patch, cow.pose[8] * 0.6 if cow.kind == "patched" else -1.0, "blotch", 0.55, 14.0, 0.38)
-    hide = Paint(main, patch, 0.12, "grain", 1.0, 2.0, 0.3)
+    coat = Paint(main, patch, cow.pose[8] * 0.6 if cow.kind == "patched" else -1.0, "blotch", 0.7, 14.0, 0.24)
+    hide = coat._replace(cover=-1.0) if p[11] < 0.6 else coat
     horn, nose, udder = Paint((216, 200, 168)), Paint((206, 160, 148)), Paint((224, 166, 158))
     half = _mix(0.24, 0.34, p[0])  # a shorter body is one seen at an angle
     lying = cow.action == "resting"
@@ -44,14 +44,14 @@ def _cow(body: Body, cow: Thing) -> None:
     if not lying and p[6] < 0.6:
         body.ball((-half + 0.07, -hip + 0.2), 0.09, 0.075, udder)
     body.limb(rear, front, 0.215, 0.225, coat)
-    body.ball((0.0, -hip + 0.05), half + 0.12, 0.2, coat)
-    body.limb((-half + 0.02, -hip - 0.14), (half + 0.06, -hip - 0.12), 0.09, 0.1, coat)
+    body.ball((0.0, -hip + 0.06), half + 0.1, 0.2, coat)
+    body.ball((half + 0.02, -hip - 0.02), 0.2, 0.22, coat)
     for x, swing in hooves[:2] if not lying else ():
         _leg(body, (x, -hip + 0.06), swing, hide, cow.action == "walking")
     if lying:
         body.limb((half - 0.05, -0.09), (half + 0.22, -0.06), 0.07, 0.05, hide)
         body.limb((-half - 0.02, -0.1), (-half + 0.22, -0.06), 0.09, 0.055, hide)
-    _cow_head(body, cow, front, Paint(face, main, 0.1, "grain", 1.0, 2.0, 0.35), coat, horn, nose)
+    _cow_head(body, cow, front, Paint(face, shade=0.24), coat, horn, nose)
 
 
 def _leg(body: Body, hip: tuple[float, float], swing: float, paint: Paint, walking: bool) -> None:
@@ -71,7 +71,7 @@ def _cow_head(
     drop = _mix(70, 88, p[9]) if cow.action == "grazing" else _mix(15, 48, p[9])
     poll = step((front[0] + 0.1, front[1] - 0.04), lift, 0.34)
     muzzle = step(poll, drop, 0.24)
-    body.limb((front[0] + 0.02, front[1] - 0.02), poll, 0.17, 0.1, coat)
+    body.limb((front[0] + 0.04, front[1] + 0.0), poll, 0.18, 0.1, coat)
     far, near = step(poll, drop - 150, 0.14), step(poll, drop - 205, 0.17)
     body.limb(poll, step(poll, drop - 115, 0.17), 0.035, 0.02, horn)
     body.limb(poll, far, 0.04, 0.03, face.darker(0.7))
@@ -89,7 +89,7 @@ def _person(body: Body, man: Thing) -> None:
     pants, flesh = Paint(trousers, shade=0.32), Paint(skin, shade=0.3)
     broad = _mix(0.035, 0.095, p[0])  # seen from the side ... from the front
     bent = man.action == "sitting"
-    hip, neck = (0.0, -0.27 if bent else -0.5), (_mix(-0.02, 0.06, p[1]), -0.62 if bent else -0.83)
+    hip, neck = (0.0, -0.27 if bent else -0.5), (_mix(-0.02, 0.06, p[1]), -0.6 if bent else -0.8)
     stride = {"running": 38.0, "walking": 24.0, "throwing": 20.0}.get(man.action, 7.0) * _mix(0.5, 1.0, p[2])
     arms = _arms(man)
     shoulder = (neck[0], neck[1] + 0.05)
@@ -100,16 +100,16 @@ def _person(body: Body, man: Thing) -> None:
         _lower(body, start, side * stride, bent, paint, flesh, Paint(shoes), man)
     if man.kind == "dress":
         body.limb((hip[0], hip[1] - 0.08), (hip[0], hip[1] + _mix(0.12, 0.24, p[11])), 0.085, 0.15, shirt)
-    body.limb((shoulder[0], shoulder[1] + 0.03), (hip[0], hip[1] - 0.02), 0.07 + broad * 0.62, 0.062 + broad * 0.42, shirt)
+    body.limb((shoulder[0], shoulder[1] + 0.03), (hip[0], hip[1] - 0.02), 0.09 + broad * 0.6, 0.082 + broad * 0.42, shirt)
     body.limb(neck, (neck[0] + 0.01, neck[1] - 0.05), 0.035, 0.035, flesh.darker(0.85))
-    head = (neck[0] + 0.012, neck[1] - 0.092)
-    body.ball((head[0] - 0.014, head[1] - 0.012), 0.08, 0.074, Paint(hair), 90)
+    head = (neck[0] + 0.012, neck[1] - 0.1)
+    body.ball((head[0] - 0.014, head[1] - 0.012), 0.1, 0.092, Paint(hair), 90)
     if man.kind == "dress" or p[5] < 0.25:
         body.limb((head[0] - 0.035, head[1]), (neck[0] - 0.045, neck[1] + 0.06), 0.06, 0.045, Paint(hair))
-    body.ball((head[0] + 0.012, head[1] + 0.01), 0.068, 0.056, flesh, 90)
+    body.ball((head[0] + 0.012, head[1] + 0.01), 0.084, 0.07, flesh, 90)
     if man.kind == "hat":
-        body.limb((head[0] - 0.09, head[1] - 0.045), (head[0] + 0.11, head[1] - 0.04), 0.018, 0.018, Paint(second))
-        body.ball((head[0], head[1] - 0.062), 0.065, 0.045, Paint(second))
+        body.limb((head[0] - 0.11, head[1] - 0.05), (head[0] + 0.13, head[1] - 0.045), 0.022, 0.022, Paint(second))
+        body.ball((head[0], head[1] - 0.07), 0.08, 0.055, Paint(second))
     _arm(body, near, arms[1], shirt, flesh, p[3] < 0.5)
 
 
@@ -131,9 +131,9 @@ def _arm(
 ) -> None:
     elbow = step(shoulder, angles[0], 0.17)
     hand = step(elbow, angles[1], 0.16)
-    body.limb(shoulder, elbow, 0.045, 0.037, sleeve)
-    body.limb(elbow, hand, 0.034, 0.028, skin if bare else sleeve)
-    body.ball(hand, 0.036, 0.033, skin)
+    body.limb(shoulder, elbow, 0.055, 0.046, sleeve)
+    body.limb(elbow, hand, 0.043, 0.036, skin if bare else sleeve)
+    body.ball(hand, 0.045, 0.041, skin)
 
 
 def _lower(
@@ -156,9 +156,9 @@ def _lower(
         foot = step(knee, 90 + abs(swing) * 0.55 - swing * 0.25, 0.235)
         foot = (foot[0], min(foot[1], -0.02))
     shin = flesh if short else pants
-    body.limb(hip, knee, 0.07, 0.05, pants)
-    body.limb(knee, foot, 0.047, 0.036, shin)
-    body.limb((foot[0] - 0.01, foot[1] - 0.002), (foot[0] + 0.06, foot[1] + 0.004), 0.03, 0.022, shoes)
+    body.limb(hip, knee, 0.08, 0.06, pants)
+    body.limb(knee, foot, 0.057, 0.045, shin)
+    body.limb((foot[0] - 0.01, foot[1] - 0.002), (foot[0] + 0.06, foot[1] + 0.004), 0.037, 0.028, shoes)
 
 
 def _bird(body: Body, bird: Thing) -> None:
@@ -166,8 +166,8 @@ def _bird(body: Body, bird: Thing) -> None:
         _soaring(body, bird)
         return
     p, (main, second, beak) = bird.pose, bird.colors
-    plumage = Paint(main, second, 0.15, "grain", 0.5, 3.0, 0.35)
-    wing = Paint(second, main, 0.15, "grain", 0.5, 3.0, 0.3)
+    plumage = Paint(main, shade=0.35)
+    wing = Paint(second, shade=0.3)
     flying = bird.action == "flying"
     tilt = _mix(-16, 12, p[0]) if flying or bird.action == "swimming" else _mix(-58, -28, p[0])
     chest, tail = step((0, 0), tilt, 0.2), step((0, 0), tilt + 180, 0.22)
@@ -178,10 +178,10 @@ def _bird(body: Body, bird: Thing) -> None:
         for x in (-0.05, 0.1):
             body.limb((x, 0.1), (x + 0.02, 0.42), 0.035, 0.03, Paint(beak).darker(0.8))
     body.limb(tail, step(tail, tilt + 180 + _mix(-12, 12, p[4]), 0.24), 0.1, 0.075, wing.darker(0.85), 1.3)
-    body.limb(tail, chest, 0.13, 0.185, plumage)
-    body.limb(chest, head, 0.15, 0.115, plumage)
-    body.limb(step(head, tilt * 0.4, 0.09), step(head, tilt * 0.4 + 6, 0.22), 0.06, 0.025, Paint(beak))
-    body.ball(head, 0.135, 0.125, plumage)
+    body.limb(tail, chest, 0.15, 0.22, plumage)
+    body.limb(chest, head, 0.17, 0.14, plumage)
+    body.limb(step(head, tilt * 0.4, 0.1), step(head, tilt * 0.4 + 6, 0.25), 0.07, 0.03, Paint(beak))
+    body.ball(head, 0.165, 0.155, plumage)
     body.ball((head[0] + 0.05, head[1] - 0.03), 0.028, 0.028, Paint((12, 12, 12), shade=0.0))
     if flying:
         _wing(body, (0.0, 0.0), _mix(-140, -95, p[2]) if p[6] < 0.6 else _mix(80, 135, p[2]), _mix(0.42, 0.62, p[3]), wing)
@@ -191,31 +191,34 @@ def _bird(body: Body, bird: Thing) -> None:
 
 def _wing(body: Body, root: tuple[float, float], angle: float, length: float, paint: Paint) -> None:
     wrist = step(root, angle, length * 0.55)
-    body.limb(root, wrist, 0.15, 0.125, paint)
-    body.limb(wrist, step(wrist, angle - 35, length * 0.6), 0.125, 0.04, paint.darker(0.85))
+    tip = step(wrist, angle - 35, length * 0.7)
+    body.limb(wrist, tip, 0.16, 0.03, paint.darker(0.8))
+    body.limb(step(root, 180, 0.08), step(wrist, angle - 80, length * 0.35), 0.15, 0.07, paint.darker(0.88))
+    body.limb(root, wrist, 0.17, 0.14, paint)
 
 
 def _soaring(body: Body, bird: Thing) -> None:
     """Seen from the front or below: two wings in a shallow M, head between them, tail behind."""
     p, (main, second, beak) = bird.pose, bird.colors
-    plumage, wing = Paint(main, second, 0.2, "grain", 0.5, 3.0, 0.3), Paint(second, main, 0.2, "grain", 0.5, 3.0, 0.3)
+    plumage, wing = Paint(main), Paint(second)
     roll, raised = _mix(-18, 18, p[0]), _mix(-6, 34, p[1])
     for side in (1, -1):
         base = roll if side > 0 else 180 + roll
         wrist = step((0, 0), base - side * raised, 0.24)
         tip = step(wrist, base + side * _mix(4, 40, p[2]), 0.24)
-        body.limb((0, 0), wrist, 0.085, 0.08, wing)
-        body.limb(wrist, tip, 0.08, 0.028, wing.darker(0.8))
-    body.limb((0, 0), step((0, 0), roll + 90, 0.17), 0.075, 0.07, plumage.darker(0.8))
-    body.ball((0, 0), 0.105, 0.085, plumage, roll + 90)
-    head = step((0, 0), roll - 90, 0.1)
-    body.ball(head, 0.062, 0.058, plumage)
-    body.limb(head, step(head, roll - 90, 0.08), 0.03, 0.014, Paint(beak))
+        body.limb(wrist, tip, 0.1, 0.02, wing.darker(0.8))
+        body.limb(step((0, 0), roll + 90, 0.08), step(wrist, base + side * 70, 0.11), 0.13, 0.05, wing.darker(0.88))
+        body.limb((0, 0), wrist, 0.115, 0.1, wing)
+    body.limb((0, 0), step((0, 0), roll + 90, 0.2), 0.1, 0.1, plumage.darker(0.8))
+    body.ball((0, 0), 0.15, 0.115, plumage, roll + 90)
+    head = step((0, 0), roll - 90, 0.13)
+    body.ball(head, 0.085, 0.08, plumage)
+    body.limb(head, step(head, roll - 90, 0.12), 0.04, 0.02, Paint(beak))
 
 
 def _frisbee(body: Body, disc: Thing) -> None:
     p, (main, rim, mark) = disc.pose, disc.colors
-    tilt = _mix(0.28, 0.42, p[0]) if disc.action == "lying" else _mix(0.42, 0.95, p[0])
+    tilt = _mix(0.38, 0.55, p[0]) if disc.action == "lying" else _mix(0.55, 1.0, p[0])
     turn = _mix(-12, 12, p[1]) if disc.action == "lying" else _mix(-35, 35, p[1])
     down = step((0, 0), turn + 90, 0.11 * (1.05 - tilt) + 0.02)
     body.ball(down, 0.5, 0.5 * tilt, Paint(rim, shade=0.25).darker(0.6), turn)
@@ -225,18 +228,24 @@ def _frisbee(body: Body, disc: Thing) -> None:
 
 
 def _tree(body: Body, tree: Thing) -> None:
-    _FORMS[tree.kind](body, tree, Paint(tree.colors[2], tree.colors[3], 0.45, "grain", 0.4, 3.0, 0.45))
+    _FORMS[tree.kind](body, tree, Paint(tree.colors[2], tree.colors[3], 0.4, "ripple", 1.1, 2.0, 0.45))
 
 
 def _leaves(tree: Thing, light: float = 1.0) -> Paint:
-    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.42, 3.5, 0.42, 0.05).darker(light)
+    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.8, 2.2, 0.42, 0.045).darker(light)
+
+
+def _roots(body: Body, radius: float, bark: Paint) -> None:
+    for side in (-1, 1):
+        body.limb((side * radius * 0.3, -radius * 1.4), (side * radius * 1.5, -0.008), radius * 0.6, radius * 0.2, bark)
 
 
 def _broad(body: Body, tree: Thing, bark: Paint) -> None:
     p = tree.pose
     fork, wide = _mix(0.3, 0.45, p[0]), _mix(0.2, 0.34, p[1])
     lean = _mix(-0.05, 0.05, p[2])
-    body.limb((0, 0), (lean, -fork - 0.15), 0.055, 0.034, bark)
+    _roots(body, 0.055, bark)
+    body.limb((0, -0.03), (lean, -fork - 0.15), 0.055, 0.034, bark)
     for side in (-1, 1):
         body.limb((lean * 0.7, -fork + 0.05), (lean + side * wide * 0.6, -fork - 0.2), 0.03, 0.018, bark)
     high = 0.97 - fork
@@ -245,13 +254,14 @@ def _broad(body: Body, tree: Thing, bark: Paint) -> None:
         ring = (-1.0, 1.0, -0.55, 0.55, 0.0, -0.75, 0.75, 0.0, -0.35, 0.35, 0.1)[i]
         level = (0.3, 0.34, 0.08, 0.1, 0.25, 0.62, 0.6, 0.84, 0.5, 0.55, 0.35)[i]
         at = (lean + ring * wide * 0.72 + (u - 0.5) * 0.06, -fork - high * (0.08 + level * 0.82) + (v - 0.5) * 0.05)
-        body.ball(at, wide * _mix(0.42, 0.56, u), high * _mix(0.2, 0.28, v), _leaves(tree, _mix(0.7, 1.12, level)))
+        body.ball(at, wide * _mix(0.4, 0.5, u), high * _mix(0.19, 0.26, v), _leaves(tree, _mix(0.7, 1.12, level)))
 
 
 def _conifer(body: Body, tree: Thing, bark: Paint) -> None:
     p = tree.pose
     wide, foot = _mix(0.15, 0.24, p[0]), _mix(0.06, 0.16, p[1])
-    body.limb((0, 0), (0, -0.6), 0.04, 0.02, bark)
+    _roots(body, 0.04, bark)
+    body.limb((0, -0.02), (0, -0.6), 0.04, 0.02, bark)
     for i in range(6):
         low = foot + (0.93 - foot) * i / 6
         spread = wide * (1 - i / 6.6)
@@ -261,7 +271,8 @@ def _conifer(body: Body, tree: Thing, bark: Paint) -> None:
 def _poplar(body: Body, tree: Thing, bark: Paint) -> None:
     p = tree.pose
     wide = _mix(0.09, 0.15, p[0])
-    body.limb((0, 0), (0, -0.5), 0.035, 0.02, bark)
+    _roots(body, 0.035, bark)
+    body.limb((0, -0.02), (0, -0.5), 0.035, 0.02, bark)
     for i in range(7):
         level = 0.2 + 0.105 * i
         spread = wide * (0.72, 0.95, 1.0, 0.95, 0.82, 0.66, 0.45)[i]
@@ -271,7 +282,8 @@ def _poplar(body: Body, tree: Thing, bark: Paint) -> None:
 def _bare(body: Body, tree: Thing, bark: Paint) -> None:
     """A leafless tree: a trunk that forks three times."""
     p = tree.pose
-    ends = [((0.0, 0.0), -90.0, 0.34, 0.06)]
+    _roots(body, 0.065, bark)
+    ends = [((0.0, -0.03), -90.0, 0.31, 0.065)]
     for level in range(4):
         grown = []
         for i, (start, angle, length, radius) in enumerate(ends):

@@ -136,7 +136,7 @@ def _along(band: Band, land: Land, frame: Frame, meadow: Layer) -> Layer:
     depth = np.maximum(frame.depth[first:last], 0)
     winding = wave(np.float32(band.phase) + np.float32(band.turns) / (depth + np.float32(0.3)))
     middle = np.float32(band.far) + np.float32(band.near - band.far) * depth + np.float32(band.bend) * depth * winding
-    half = np.float32(band.half) * depth + np.float32(0.004)
+    half = np.float32(band.half) * depth + np.float32(0.006)
     if band.ragged:
         border = curve(frame.tile, "cloud", band.phase, frame.ys[first:last] + np.float32(band.phase))
         half = half * (1 + np.float32(band.ragged) * (border - np.float32(0.5)))

@@ -22,7 +22,6 @@ Point = tuple[float, float]
 CX, CY, UX, UY, LENGTH, RA, RB, FLAT, ROUGH, SOFT, OPACITY = range(11)
 TEXTURE, SCALE, TX, TY, COVER, HARD, SHADE = range(11, 18)
 FIRST, SECOND = slice(18, 21), slice(21, 24)
-COLUMNS = 24
 
 
 class Paint(NamedTuple):
@@ -74,7 +73,7 @@ class Body:
         self.rows.append((*place, *cloth, *p.color, *p.second))
 
     def placed(self, fit: bool = False) -> np.ndarray:
-        """(P, COLUMNS) float32 in picture widths. With `fit`, its box is made exactly `size` wide and centred at (x, y)."""
+        """(P, 24) float32 in picture widths. With `fit`, its box is made exactly `size` wide and centred at (x, y)."""
         table = np.array(self.rows, np.float32)
         if fit:
             left, top, right, bottom = outline(table)

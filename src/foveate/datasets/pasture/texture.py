@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 # Octaves of each tile as (rows, columns, weight) of a lattice of random values; those finer than the tile are left out.
+# Without octaves: no two neighbours alike.
 _OCTAVES: dict[str, tuple[tuple[int, int, float], ...]] = {
     "blotch": ((4, 4, 1.0), (8, 8, 0.6), (16, 16, 0.2), (64, 64, 0.03)),
     "cloud": ((3, 3, 1.0), (6, 6, 0.6), (12, 12, 0.4), (24, 24, 0.2), (48, 48, 0.12), (96, 96, 0.07), (192, 192, 0.04)),
@@ -19,6 +20,7 @@ _OCTAVES: dict[str, tuple[tuple[int, int, float], ...]] = {
     "leaf": ((10, 10, 0.4), (26, 26, 0.9), (52, 52, 0.8), (104, 104, 0.5), (208, 208, 0.4)),
     "ripple": ((24, 4, 0.6), (56, 9, 0.9), (110, 20, 0.8), (220, 44, 0.5)),
     "grain": ((60, 60, 0.4), (120, 120, 1.0), (250, 250, 0.8), (500, 500, 0.6)),
+    "film": (),
 }
 PATTERNS = ("stripe", "check")
 TILES = (*_OCTAVES, *PATTERNS)
@@ -51,7 +53,7 @@ def curve(size: int, name: str, row: float, at: np.ndarray) -> np.ndarray:
 
 
 def _noise(key: int, octaves: tuple[tuple[int, int, float], ...], size: int) -> np.ndarray:
-    total = np.zeros((size, size))
+    total = np.zeros((size, size)) if octaves else _lattice(key, size, size)
     for rows, columns, weight in octaves:
         if max(rows, columns) <= size // 2:
             total += weight * _octave(key, rows, columns, size)
@@ -60,9 +62,13 @@ def _noise(key: int, octaves: tuple[tuple[int, int, float], ...], size: int) -> 
 
 def _octave(key: int, rows: int, columns: int, size: int) -> np.ndarray:
     """A periodic lattice of random values, smoothly interpolated to (size, size)."""
+    return _stretch(_stretch(_lattice(key, rows, columns), size).T, size).T
+
+
+def _lattice(key: int, rows: int, columns: int) -> np.ndarray:
+    """Values in [0, 1), the same for the same arguments."""
     bits = np.random.PCG64(np.random.SeedSequence((7, key, rows, columns)))
-    lattice = (bits.random_raw(rows * columns) >> np.uint64(40)).astype(np.float64).reshape(rows, columns) / 2.0**24
-    return _stretch(_stretch(lattice, size).T, size).T
+    return (bits.random_raw(rows * columns) >> np.uint64(40)).astype(np.float64).reshape(rows, columns) / 2.0**24
 
 
 def _stretch(values: np.ndarray, size: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from foveate.records import ClassTable
 from foveate.visualize.bars import score_text, swatch
-from foveate.visualize.markup import Markup, join, tag
+from foveate.visualize.markup import Markup, tag
 from foveate.visualize.overlay import ERROR_COLORS, UNSCORED, WRONG_FAR, WRONG_NEAR, error_kinds, error_map, overlay
+from foveate.visualize.report.parts import key, section
 from foveate.visualize.report.record import ExamplePicture, Report
 from foveate.visualize.sheets import fitted
 
@@ -22,65 +23,59 @@ PICTURE_BYTES = 40_000  # of a JPEG: four pictures an example, twelve examples, 
 LEGEND_LIMIT = 8  # classes named under one example
 
 
-def section(report: Report) -> Markup:
+def pictures(report: Report) -> Markup:
     """Best and worst pictures, or nothing if there are none."""
     if not report.examples:
         return Markup("")
     in_order = sorted(report.examples, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
     best = in_order[: math.ceil(len(in_order) / 2)]
     worst = in_order[len(best) :][::-1]
-    groups: list[Markup] = [tag("h3", "Where it does best"), *(_figure(e, report.classes) for e in best)]
-    if worst:
-        groups += [tag("h3", "Where it does worst"), *(_figure(e, report.classes) for e in worst)]
-    legend = tag("p", [
-        tag("span", swatch(ERROR_COLORS[WRONG_FAR]), "wrong, away from any outline", class_="key"),
-        tag("span", swatch(ERROR_COLORS[WRONG_NEAR]), "wrong, but close to a true outline", class_="key"),
-        tag("span", swatch(ERROR_COLORS[UNSCORED]), "not scored", class_="key"),
-    ], class_="keys")  # fmt: skip
-    return tag(
-        "section",
-        tag("h2", "Pictures", id="pictures"),
-        tag("p", "The same picture four times: as it is, as it should be labelled, as it was labelled, and where the two "
-            "differ. The number is the mean IoU on that picture alone.", class_="lead"),
-        legend,
-        groups,
-        aria_labelledby="pictures",
-    )  # fmt: skip
+    keys = tag(
+        "p",
+        key(swatch(ERROR_COLORS[WRONG_FAR]), "wrong, away from any outline"),
+        key(swatch(ERROR_COLORS[WRONG_NEAR]), "wrong, but close to a true outline"),
+        key(swatch(ERROR_COLORS[UNSCORED]), "not scored"),
+        class_="keys",
+    )
+    lead = (
+        "The same picture four times: as it is, as it should be labelled, as it was labelled, and where the two "
+        "differ. The number is the mean IoU on that picture alone."
+    )
+    groups = [("Where it does best", best), ("Where it does worst", worst)]
+    drawn = [(tag("h3", title), [_figure(e, report.classes) for e in group]) for title, group in groups if group]
+    return section("pictures", "Pictures", lead, keys, drawn)
 
 
 def _figure(example: ExamplePicture, classes: ClassTable) -> Markup:
     """One example: four pictures, its name and score, and the classes in it."""
     image, truth, prediction = _at_page_size(example)
-    errors = error_map(prediction, truth, classes, image)
+    words = _error_words(example, classes)
     panels = [
-        ("Picture", image, f"{example.name}: the picture"),
-        ("Truth", overlay(image, truth, classes), f"{example.name}: true labels over the picture"),
-        ("Prediction", overlay(image, prediction, classes), f"{example.name}: predicted labels over the picture"),
-        ("Errors", errors, f"{example.name}: {_error_words(example, classes)}"),
+        ("Picture", image, "the picture"),
+        ("Truth", overlay(image, truth, classes), "true labels over the picture"),
+        ("Prediction", overlay(image, prediction, classes), "predicted labels over the picture"),
+        ("Errors", error_map(prediction, truth, classes, image), words),
     ]
-    height, width = truth.shape
-    pictures = [
-        tag(
-            "div",
-            tag("img", src=data_uri(pixels), alt=alt, width=width, height=height),
-            tag("span", title),
-            class_="panel",
-        )
-        for title, pixels, alt in panels
-    ]
-    score = join("IoU ", score_text(example.iou)) if example.iou is not None else None
+    score = tag("span", "IoU ", score_text(example.iou), class_="number") if example.iou is not None else None
     caption = tag(
         "figcaption",
-        tag("span", tag("b", example.name), tag("span", score, class_="number"), class_="headline"),
-        tag("span", _error_words(example, classes).capitalize() + ".", class_="faint"),
+        tag("span", tag("b", example.name), score, class_="headline"),
+        tag("span", words[0].upper() + words[1:] + ".", class_="faint"),
         tag("span", _present(example, classes), class_="keys"),
     )
-    return tag("figure", tag("div", pictures, class_="panels"), caption, class_="example")
+    drawn = [_panel(title, pixels, f"{example.name}: {alt}") for title, pixels, alt in panels]
+    return tag("figure", tag("div", drawn, class_="panels"), caption, class_="example")
+
+
+def _panel(title: str, pixels: np.ndarray, alt: str) -> Markup:
+    height, width = pixels.shape[:2]
+    picture = tag("img", src=data_uri(pixels), alt=alt, width=width, height=height, decoding="async")
+    return tag("div", picture, tag("span", title), class_="panel")
 
 
 def _at_page_size(example: ExamplePicture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, truth and prediction at the size they are embedded at."""
-    height, width = example.truth.shape
+    width = example.truth.shape[1]
     box_width = min(MAX_WIDTH, max(width, MIN_WIDTH))
     image, truth = fitted(example.image, example.truth, box_width, MAX_HEIGHT)
     return image, truth, fitted(example.image, example.prediction, box_width, MAX_HEIGHT)[1]
@@ -106,7 +101,7 @@ def _present(example: ExamplePicture, classes: ClassTable) -> list[Markup]:
         inside = labels[(labels >= 0) & (labels < len(classes))]
         counts += np.bincount(inside.ravel().astype(np.intp), minlength=len(classes))
     order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i] > 0]
-    keys = [tag("span", swatch(classes.colors[i]), classes.names[i], class_="key") for i in order[:LEGEND_LIMIT]]
+    keys = [key(swatch(classes.colors[i]), classes.names[i]) for i in order[:LEGEND_LIMIT]]
     if len(order) > LEGEND_LIMIT:
         keys.append(tag("span", f"and {len(order) - LEGEND_LIMIT} more", class_="key"))
     return keys
@@ -128,5 +123,5 @@ def data_uri(pixels: np.ndarray) -> str:
 def _jpeg(picture: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
     # Full-resolution colour: thin contours and small regions are all colour.
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()

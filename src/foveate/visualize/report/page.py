@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foveate.visualize.files import written_whole
 from foveate.visualize.markup import Markup, join, tag
-from foveate.visualize.report import examples, sections
+from foveate.visualize.report import charts, examples, sections
 from foveate.visualize.report.record import Report
 
 
@@ -27,21 +27,18 @@ def write_report(report: Report, path: str | Path) -> Path:
 
 def render(report: Report) -> str:
     """The report as HTML text."""
-    parts = [
-        sections.opening(report),
-        sections.notes(report),
-        sections.training(report),
-        sections.learning(report),
-        sections.classes(report),
-        sections.confusion(report),
-        sections.boundaries(report),
-        examples.section(report),
-        sections.again(report),
-    ]
-    body = tag("main", [part for part in parts if part])
-    foot = tag(
-        "footer", tag("p", "Written by Foveate. This page is complete in itself: it loads nothing and sends nothing.")
-    )
+    parts = {
+        "training": sections.training(report),
+        "learning": charts.learning(report),
+        "classes": charts.classes(report),
+        "confusion": charts.confusion(report),
+        "boundaries": charts.boundaries(report),
+        "pictures": examples.pictures(report),
+        "again": sections.again(report),
+    }
+    there = [name for name, part in parts.items() if part]
+    body = tag("main", sections.opening(report, there), sections.notes(report), parts.values())
+    foot = tag("footer", tag("p", "Written by Foveate. This page loads nothing and sends nothing."))
     return "<!doctype html>\n" + tag("html", _head(report.title), tag("body", body, foot), lang="en") + "\n"
 
 

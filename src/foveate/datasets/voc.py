@@ -1,0 +1,185 @@
+"""Pascal VOC segmentation: `JPEGImages`, `SegmentationClass`, `SegmentationObject` and `ImageSets/Segmentation`.
+
+Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010, and its development kit: masks are
+palette PNGs whose indices are the labels, 255 is void (the border drawn around objects, and what is too hard to
+tell). In `SegmentationObject` the indices number the objects of a picture, 255 is void again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from foveate import pictures
+from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
+from foveate.datasets.files import (
+    Pair,
+    Problem,
+    Scan,
+    ordered,
+    pair_by_stem,
+    raise_problems,
+    read_list,
+    require_folder,
+    split_by_lists,
+)
+from foveate.datasets.masks import MaskReader, color_reader
+from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.pictures import list_pictures
+from foveate.records import ClassTable
+from foveate.registry import dataset
+
+NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+VOID = 255
+_LISTS = ("train", "val", "trainval", "test")
+
+
+def voc_color(label: int) -> Color:
+    """The kit's colour of a label: its bits, dealt in turn to red, green and blue, from the highest bit down."""
+    red = green = blue = 0
+    for place in range(8):
+        bits = label >> 3 * place
+        red |= (bits & 1) << 7 - place
+        green |= (bits >> 1 & 1) << 7 - place
+        blue |= (bits >> 2 & 1) << 7 - place
+    return red, green, blue
+
+
+CLASSES = ClassTable(NAMES, tuple(voc_color(label) for label in range(len(NAMES))), VOID)
+
+
+@dataset("voc")
+@dataclass(frozen=True)
+class VOC(ObjectSource):
+    """Pascal VOC segmentation: a VOCdevkit, or one of its year folders (VOC2012).
+
+    The splits are the lists of `ImageSets/Segmentation`; pictures in no list are left out, and so is a test list
+    whose masks were not published. Without lists a split is drawn. A `classes.txt` in the year folder replaces the
+    21 official classes.
+
+    path: the folder that holds `JPEGImages`, or a parent of year folders.
+    year: which of several years, as '2007'; the latest if empty.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    year: str = ""
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether there is a year folder with segmentation masks."""
+        return bool(year_folders(path))
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        scan, name = self.scan, self._year_folder().name
+        labels: VOCLabels = scan.read_label  # type: ignore[assignment]
+        classes = f"{len(scan.classes)} classes ({labels.masks.remark}), ignore {scan.classes.ignore_index}"
+        return f"Pascal VOC ({name}): {scan.counts()}, {classes}"
+
+    def read(self) -> Scan:
+        """Find pairs and lists. Raises DataError, and ConfigError for a year that is not there."""
+        root = self._year_folder()
+        known = root / CLASSES_FILE
+        classes = read_classes(known).table() if known.exists() else CLASSES
+        pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), list_pictures(root / "SegmentationClass"))
+        lists = {s: p for s in _LISTS if (p := root / "ImageSets" / "Segmentation" / f"{s}.txt").is_file()}
+        drawn = ""
+        if lists:
+            splits, drawn = _by_lists(pairs, lists, problems)
+        else:
+            splits = {"train": pairs}
+        undivided = splits.get("train") or splits.get("trainval") or []
+        if not splits.get("val"):
+            divided, clause = divide(root, undivided, problems, self.seed)
+            splits, drawn = {**splits, **divided}, "; ".join(filter(None, (drawn, clause)))
+        if not any(splits.values()):
+            raise_problems(problems)
+        masks = _mask_reader([pair.label for pairs in splits.values() for pair in pairs], classes)
+        return Scan(ordered(splits), classes, VOCLabels(masks), problems, drawn=drawn)
+
+    def _year_folder(self) -> Path:
+        years = year_folders(require_folder(self.path))
+        if not years:
+            raise DataError(f"{self.path}: no JPEGImages and SegmentationClass in it, nor in a folder VOC20xx of it")
+        if not self.year:
+            return list(years.values())[-1]
+        if self.year not in years:
+            raise ConfigError(f"{unknown('year', self.year, years)} (in {self.path})")
+        return years[self.year]
+
+
+@dataclass(frozen=True)
+class VOCLabels:
+    """Reads the masks of a picture, by class or by object."""
+
+    masks: MaskReader
+
+    def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
+        """(height, width) class indices, 255 where void."""
+        return self.masks(pair, height, width)
+
+    def objects(self, pair: Pair, height: int, width: int) -> Objects:
+        """The objects in the order of their numbers, each of the class that most of its pixels have.
+
+        Raises DataError: no object mask, one of another size, or an object on nothing but background and void.
+        """
+        path = pair.label.parent.parent / "SegmentationObject" / pair.label.name
+        classes, numbers = self(pair, height, width), pictures.read_raw(path).values
+        for file, values in ((pair.label, classes), (path, numbers)):
+            if values.shape != (height, width):
+                raise DataError(
+                    f"{file}: the mask's shape is {values.shape}, expected {(height, width)} as {pair.picture.name} has"
+                )
+        found = [int(n) for n in np.unique(numbers) if n not in (0, VOID)]
+        return Objects(
+            np.stack([numbers == n for n in found]) if found else np.zeros((0, height, width), bool),
+            [self._class_of(path, n, classes[numbers == n]) for n in found],
+        )
+
+    def _class_of(self, path: Path, number: int, under: np.ndarray) -> int:
+        votes = np.bincount(under[(under != 0) & (under != self.masks.classes.ignore_index)])
+        if not votes.any():
+            raise DataError(f"{path}: object {number} lies on background and void only, so it has no class")
+        return int(votes.argmax())
+
+
+def year_folders(path: Path) -> dict[str, Path]:
+    """Year ('' if the folder's name tells none) -> its folder, the latest last."""
+    candidates = [path, *sorted(path.glob("VOC[0-9]*")), *sorted(path.glob("VOCdevkit/VOC[0-9]*"))]
+    found = [p for p in candidates if (p / "JPEGImages").is_dir() and (p / "SegmentationClass").is_dir()]
+    return {"".join(re.findall(r"\d{4}", p.name)[:1]): p for p in found}
+
+
+def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
+    """Divide by the lists; of pictures and masks that stay alone, only those in a list are problems."""
+    labelled = {pair.picture.stem for pair in pairs}
+    names = {split: read_list(path) for split, path in lists.items()}
+    unpublished = "test" in names and not labelled & set(names["test"])
+    if unpublished:
+        del names["test"], lists["test"]
+    listed = {name for split in names.values() for name in split}
+    problems[:] = [p for p in problems if p.file.stem in listed]
+    return split_by_lists(pairs, lists, problems), "test.txt has no masks and is left out" if unpublished else ""
+
+
+def _mask_reader(masks: list[Path], classes: ClassTable) -> MaskReader:
+    """The first readable mask settles it: the kit's indices (255 is void, whatever else there is), or its colours."""
+    for mask in masks:
+        try:
+            raw = pictures.read_raw(mask)
+        except DataError:  # reading it later will say so by name
+            continue
+        if raw.values.ndim == 3:
+            labels = [*zip(classes.colors, range(len(classes)), strict=True), (voc_color(VOID), classes.ignore_index)]
+            return color_reader(classes, labels)
+        return MaskReader("index", classes, remark="index PNG" if raw.palette is None else "palette PNG")
+    return MaskReader("index", classes, remark="no readable mask")

@@ -1,0 +1,89 @@
+"""A run's report.html: gathered here, drawn by `visualize`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foveate.engine import fields
+from foveate.engine.evaluate import Evaluation, evaluate_run
+from foveate.engine.run import RunFolder
+from foveate.tasks import create_task
+from foveate.visualize.report import ExamplePicture, Report, write_report
+
+SHOWN = 6  # best pictures, and as many worst
+
+
+def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
+    """Write evaluation.json and report.html of a run; evaluates its best model first unless that was just done."""
+    run = RunFolder.existing(path)
+    evaluation = evaluation or evaluate_run(path)
+    run.write_json("evaluation.json", evaluation.to_json())
+    recipe, history, about = run.recipe(), run.history(), run.read_json("data.json")
+    environment = run.read_json("environment.json")
+    settings = fields.to_json(dataclasses.replace(recipe, data=None))
+    settings.pop("data")
+    report = Report(
+        title=run.path.name,
+        recipe=recipe.name,
+        command=environment["command"],
+        data=about["source"],
+        classes=evaluation.classes,
+        scores=evaluation.to_json(),
+        confusion=evaluation.scores.confusion,
+        splits={split: len(about[split]) for split in ("train", "val")},
+        scored_split=evaluation.split,
+        history=history,
+        settings=settings,
+        environment=_flat(environment) | {"seed": recipe.seed},
+        minutes=sum(row["seconds"] for row in history) / 60 if history else None,
+        examples=_examples(evaluation),
+        notes=_notes(evaluation, recipe.ema),
+        files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
+    )
+    write_report(report, run.report)
+    return run.report
+
+
+def _examples(evaluation: Evaluation) -> list[ExamplePicture]:
+    """The best and the worst pictures by their own IoU, looked at again."""
+    ranked = sorted((p for p in evaluation.pictures if np.isfinite(p[1])), key=lambda p: -p[1])
+    chosen = ranked if len(ranked) <= 2 * SHOWN else ranked[:SHOWN] + ranked[-SHOWN:]
+    loaded = evaluation.loaded
+    task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
+    examples = []
+    for index, iou in chosen:
+        sample = evaluation.dataset[index]
+        image = sample["image"].as_subclass(Tensor)
+        with torch.inference_mode():
+            prediction = task.answer(loaded.model, image)
+        shown = (image * 255).byte() if image.is_floating_point() else image
+        examples.append(
+            ExamplePicture(sample["name"], shown.permute(1, 2, 0).numpy(), sample["mask"].numpy(), prediction, iou)
+        )
+    return examples
+
+
+def _notes(evaluation: Evaluation, ema: float) -> list[str]:
+    notes = [
+        f"The model was chosen on the {evaluation.split} pictures, so these scores are a little kind: keep other pictures "
+        "apart for the score you quote.",
+        "Each picture was scored at its own size, in one pass, without flips or several scales.",
+    ]
+    if ema:
+        notes.append(f"The weights are a running average over the steps (decay {ema:g}).")
+    absent = [evaluation.classes.names[i] for i in evaluation.scores.absent]
+    if absent:
+        notes.append(f"Not in these pictures, and left out of every mean: {', '.join(absent)}.")
+    return notes
+
+
+def _flat(environment: dict[str, Any]) -> dict[str, Any]:
+    packages = environment.get("packages", {})
+    rest = {k: v for k, v in environment.items() if k not in ("packages", "command")}
+    return {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in (rest | packages).items()}
