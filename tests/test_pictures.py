@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -225,7 +227,11 @@ class TestSizeLimit:
         assert pictures.read_picture(path, max_pixels=6300).shape == RGB.shape
 
     def test_bomb_is_refused_by_its_header(self, tmp_path: Path) -> None:
-        path = save(tmp_path / "bomb.png", Image.new("1", (40_000, 40_000)))
+        path = tmp_path / "bomb.png"
+        header = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+        row = b"IDAT" + zlib.compress(bytes(1000))
+        chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, row, b"IEND"))
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
         tracemalloc.start()
         with pytest.raises(DataError, match=r"bomb\.png: 40000x40000 .*--max-pixels"):
             pictures.read_picture(path)
@@ -331,6 +337,10 @@ class TestListing:
             (tmp_path / name).touch()
         (tmp_path / "e.png").mkdir()
         assert [p.name for p in pictures.list_pictures(tmp_path)] == ["a.png", "b.JPG"]
+
+    def test_missing_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="gone: cannot be listed"):
+            pictures.list_pictures(tmp_path / "gone")
 
 
 class TestAtomicWrite:

@@ -76,6 +76,7 @@ class Predictor:
         tile: int | None = None,
         overlap: int | None = None,
         max_pixels: int | None = None,
+        name: str | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> SemanticPrediction:
         """Label every pixel of a picture of any size.
@@ -86,11 +87,12 @@ class Predictor:
         tile: side of the square tiles, a multiple of 32; 0 never tiles; None tiles pictures above 1.5 megapixels.
         overlap: pixels that neighbouring tiles share, a multiple of 32; None takes 128.
         max_pixels: refuse larger files before decoding them; None takes the process's limit (pictures.get_max_pixels).
+        name: what to call the picture in messages and in the prediction; a file's own path and name by default.
         progress: called with the share that is done after every tile.
         Raises DataError for a picture that cannot be read or has another number of channels than the model takes.
         """
         windows = open_picture(picture, self.channels, max_pixels)
-        self._check_channels(windows, picture)
+        self._check_channels(windows, picture, name)
         height, width = windows.height, windows.width
         tiling = choose_tiling(height, width, scales, tile, overlap)
         if tiling is None:
@@ -107,10 +109,11 @@ class Predictor:
                 device=self.device,
                 progress=progress,
             )
-        name = Path(picture).name if isinstance(picture, (str, Path)) else ""
-        return SemanticPrediction(mask, self.classes, name)
+        if name is None:
+            name = str(picture) if isinstance(picture, (str, Path)) else ""
+        return SemanticPrediction(mask, self.classes, Path(name).name)
 
-    def _check_channels(self, windows: Windows, picture: Picture) -> None:
+    def _check_channels(self, windows: Windows, picture: Picture, name: str | None) -> None:
         if windows.channels == self.channels:
             return
         layout = ""
@@ -118,9 +121,8 @@ class Predictor:
             layout = f" (an array is (H, W, C); this one is {picture.shape})"
         elif isinstance(picture, Tensor):
             layout = f" (a tensor is (C, H, W); this one is {tuple(picture.shape)})"
-        raise DataError(
-            f"{_called(picture)} has {windows.channels} channels; {self.name} was trained on {self.channels}{layout}"
-        )
+        called = name or (str(picture) if isinstance(picture, (str, Path)) else "the picture")
+        raise DataError(f"{called} has {windows.channels} channels; {self.name} was trained on {self.channels}{layout}")
 
 
 def find_model_folder(path: Path) -> Path:
@@ -303,7 +305,3 @@ def _checked(pixels: np.ndarray, channels: int) -> np.ndarray:
     if not (low >= 0 and high <= 1):  # also false for NaN
         raise DataError(f"the float array holds {low:g} to {high:g}; expected 0..1 (or give uint8 in 0..255)")
     return pixels.astype(np.float32, copy=False)
-
-
-def _called(picture: Picture) -> str:
-    return str(picture) if isinstance(picture, (str, Path)) else "the picture"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -117,7 +118,7 @@ def create_model(name: str, **config: Any) -> Any:
 def make_config(name: str, **config: Any) -> Any:
     """The Config of a model's name: its defaults, the name's preset, then the given fields."""
     entry = find("model", name)
-    config_type = entry.load().Config
+    config_type = sys.modules[entry.load().__module__].Config
     known = config_type.__dataclass_fields__
     for key in config:
         if key not in known:

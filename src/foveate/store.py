@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, ModelError, OutputError
+from foveate.disk import write_atomically as write_atomically
+from foveate.errors import ConfigError, ModelError
 from foveate.records import ClassTable, Preprocessing
 from foveate.registry import create_model
 
@@ -38,25 +38,6 @@ class LoadedModel:
     classes: ClassTable
     preprocessing: Preprocessing
     config: dict[str, Any]
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a whole file or nothing: a reader never sees half of it. Raises OutputError."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder "
-            "(what was there before is untouched)"
-        ) from error
 
 
 def save_model(folder: Path, model: nn.Module, name: str, classes: ClassTable, task: str) -> None:

@@ -161,8 +161,6 @@ def test_labels_beyond_a_byte_become_sixteen_bits(classes: ClassTable, tmp_path)
 def test_masks_that_cannot_be_written(tmp_path) -> None:
     with pytest.raises(DataError, match=r"labels -1\.\.3 do not fit into .*m\.png; a PNG holds 0\.\.65535"):
         index_png(np.array([[-1, 3]]), CLASSES, tmp_path / "m.png")
-    with pytest.raises(OutputError, match=r"cannot write .*nowhere/m\.png: No such file or directory"):
-        index_png(np.array([[0, 1]]), CLASSES, tmp_path / "nowhere" / "m.png")
     (tmp_path / "taken").mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*taken"):
         index_png(np.array([[0, 1]]), CLASSES, tmp_path / "taken")

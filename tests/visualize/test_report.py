@@ -26,7 +26,6 @@ SCORES = {
     "trimap_iou": {"1": 0.3, "4": 0.4, "16": None},
     "per_class": {"sky": 0.9, "grass": 0.1246, "cow": None},
     "per_class_boundary_iou": {"sky": 0.5, "grass": 0.25, "cow": None},
-    "absent_classes": ["cow"],
     "images": 7,
 }
 HISTORY = [
@@ -123,7 +122,7 @@ def test_what_was_trained_on_what(written) -> None:
         "foveate train fcn8s --data photos",
         "runs/first/model",
         "Measured on whole pictures.",
-        "In neither truth nor prediction, so not scored and not in the means: cow.",
+        "not in these pictures",
         "optim.betas0.9, 0.999",
         "emanone",
         "torch2.9",
@@ -147,7 +146,7 @@ def test_every_score_stands_on_the_page_exactly(written) -> None:
 def test_nothing_unescaped_gets_in(written) -> None:
     evil = "</style><script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
     classes = ClassTable((evil, "b" + evil, "cow"))
-    scores = SCORES | {"per_class": {evil: 0.5, "b" + evil: 0.25}, "absent_classes": [evil]}
+    scores = SCORES | {"per_class": {evil: 0.5, "b" + evil: 0.25}}
     text, page = written(
         title=evil, recipe=evil, command=evil, data=evil, classes=classes, scores=scores, splits={evil: 1},
         notes=[evil], scored_split=evil, settings={evil: {evil: evil}}, environment={evil: evil}, files={evil: evil},
@@ -239,8 +238,9 @@ def test_what_does_not_fit_is_refused(tmp_path) -> None:
         report(confusion=np.zeros((2, 2)))
     with pytest.raises(DataError, match="a score of 'horse', which is not in the class table"):
         report(scores={"per_class": {"horse": 0.1}})
-    with pytest.raises(OutputError, match=r"cannot write .*missing/report\.html: No such file"):
-        write_report(report(examples=[]), tmp_path / "missing" / "report.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*file/report\.html: "):
+        write_report(report(examples=[]), tmp_path / "file" / "report.html")
 
 
 def test_an_older_report_survives_a_failed_one(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

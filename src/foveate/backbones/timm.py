@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 from torch import Tensor, nn
 
@@ -25,10 +27,12 @@ class TimmPyramid(nn.Module):
         package = packaged_weights(name) if pretrained else None
         try:
             probe = timm.create_model(name, features_only=True)
-            where = [i for i, s in enumerate(probe.feature_info.reduction()) if s in STRIDES]
-            if tuple(probe.feature_info.reduction()[i] for i in where) != STRIDES:
+            info: Any = probe.feature_info
+            strides: list[int] = info.reduction()
+            where = [i for i, s in enumerate(strides) if s in STRIDES]
+            if tuple(strides[i] for i in where) != STRIDES:
                 raise ConfigError(
-                    f"backbone '{name}' has features at strides {probe.feature_info.reduction()}; "
+                    f"backbone '{name}' has features at strides {strides}; "
                     "4, 8, 16 and 32 are needed: choose a convolutional or hierarchical one, e.g. resnet18"
                 )
             self.net = timm.create_model(
@@ -45,7 +49,8 @@ class TimmPyramid(nn.Module):
             ) from error
         if package is not None:
             load_in_order(self.net, package)
-        self.channels: tuple[int, ...] = tuple(self.net.feature_info.channels())
+        info = self.net.feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
         self.preprocessing = _preprocessing(name, in_channels, package is not None)
 
     def forward(self, image: Tensor) -> list[Tensor]:

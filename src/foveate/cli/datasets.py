@@ -15,7 +15,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("action", choices=("inspect",))
     parser.add_argument("path", metavar="PATH", help="the folder, or the name of a data set that needs none, as pasture")
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
-    parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="where to draw the contact sheet")
+    parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="where to draw the contact sheet (JPEG)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     args = parser.parse_args(argv)
     return _inspect(args.path, args.json, args.sheet, args.max_pixels)
@@ -27,8 +27,8 @@ def _inspect(path: str, json_file: str | None, sheet_file: str, max_pixels: int 
     from foveate import pictures
     from foveate.datasets import recognise
     from foveate.datasets.inspect import inspect
+    from foveate.disk import write_atomically
     from foveate.registry import entries
-    from foveate.store import write_atomically
     from foveate.visualize import contact_sheet
 
     if max_pixels is not None:
@@ -39,8 +39,9 @@ def _inspect(path: str, json_file: str | None, sheet_file: str, max_pixels: int 
     print(found.text())
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
-    if found.samples:
+    if found.samples and found.classes is not None:
+        shown = [(s["image"].permute(1, 2, 0).numpy(), s["mask"].numpy(), s["name"]) for s in found.samples]
         with pictures.atomic_write(Path(sheet_file)) as file:
-            contact_sheet(found.samples, found.classes).save(file)
+            contact_sheet(shown, found.classes).save(file, format="JPEG", quality=90)
         print(f"contact sheet: {sheet_file}")
     return 1 if found.problems else 0

@@ -20,9 +20,9 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.datasets import recognise
+    from foveate.disk import write_atomically
     from foveate.engine import evaluate_run
     from foveate.engine.report import report_run
-    from foveate.store import write_atomically
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)

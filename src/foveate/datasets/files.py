@@ -158,9 +158,9 @@ class FileSource:
     def open(self, split: str) -> FileDataset:
         """One split. Raises DataError naming files without a partner, ConfigError for an unknown split."""
         scan = self.scan
+        raise_problems(scan.problems)  # first, for they may be why the split is missing
         if split not in scan.pairs:
             raise ConfigError(f"{unknown('split', split, scan.pairs)} (in {self.path})")
-        raise_problems(scan.problems)
         return FileDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture)
 
 
@@ -280,19 +280,29 @@ def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list
     return {split: [by_stem[n] for n in group if n in by_stem] for split, group in names.items()}
 
 
-def split_or_draw(folder: Path, pairs: Sequence[Pair], seed: int = 0) -> tuple[dict[str, list[Pair]], str]:
+def split_or_draw(
+    folder: Path, pairs: Sequence[Pair], seed: int = 0, problems: list[Problem] | None = None
+) -> tuple[dict[str, list[Pair]], str]:
     """Divide pairs as `folder`/splits.json says; without it, draw train and val from `seed` and write it.
 
     -> (splits, a clause for `describe`). A picture's place depends on its name and the seed alone: pictures added
     later join (and are written down) without moving the others. Where the folder cannot be written to, the same
-    division is drawn anew each time. Raises DataError: fewer than two pictures, a damaged file, absent pictures.
+    division is drawn anew each time. Names of splits.json that no pair has join `problems` (whose own files are not
+    named twice), or are raised where there are none to join.
+    Raises DataError: fewer than two pictures, a damaged splits.json.
     """
     path = folder / SPLITS_FILE
     by_name = {pair.picture.stem: pair for pair in pairs}
     written = _read_splits(path) if path.exists() else {}
-    absent = [n for names in written.values() for n in names if n not in by_name]
-    raise_problems([Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent])
-    fresh = [n for n in by_name if n not in {n for names in written.values() for n in names}]
+    listed = [n for names in written.values() for n in names]
+    known = {problem.file.stem for problem in problems or ()}
+    absent = [n for n in listed if n not in by_name and n not in known]
+    complaints = [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+    if problems is None:
+        raise_problems(complaints)
+    else:
+        problems += complaints
+    fresh = sorted(set(by_name) - set(listed))
     if not written:
         splits = draw_split(fresh, seed, folder)
     else:
@@ -303,7 +313,7 @@ def split_or_draw(folder: Path, pairs: Sequence[Pair], seed: int = 0) -> tuple[d
     clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
     clause += "" if written or not saved else f", written to {path.name}"
     clause += "" if saved else f"; {folder} is not writable, so it is drawn anew each time"
-    return ordered({s: [by_name[n] for n in sorted(names)] for s, names in splits.items()}), clause
+    return ordered({s: [by_name[n] for n in sorted(names) if n in by_name] for s, names in splits.items()}), clause
 
 
 def draw_split(names: Sequence[str], seed: int, where: Path) -> dict[str, list[str]]:
@@ -334,6 +344,8 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
 
 
 def _write_splits(path: Path, splits: dict[str, list[str]], seed: int) -> bool:
+    if not path.parent.stat().st_mode & 0o222:  # marked read-only: left alone, though root could write
+        return False
     try:
         with pictures.atomic_write(path) as temporary:
             text = json.dumps({"seed": seed, "splits": {s: sorted(n) for s, n in splits.items()}}, indent=1)

@@ -73,9 +73,9 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
         first = f" (first of {len(problems)} files without a partner: {problems[0]})" if problems else ""
         raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
     drawn = ""
-    undivided = pairs.get("") or (pairs["train"] if pairs.get("train") and not pairs.get("val") else None)
+    undivided = pairs.get("") or (pairs.get("train") if not pairs.get("val") and not problems else None)
     if undivided:
-        divided, drawn = split_or_draw(root, undivided, seed)
+        divided, drawn = split_or_draw(root, undivided, seed, problems)
         pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
     pairs = ordered(pairs)
     known = root / CLASSES_FILE

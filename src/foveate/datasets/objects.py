@@ -96,7 +96,7 @@ def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) ->
         if first.setdefault(pair.picture.stem, pair) is not pair:
             problems.append(Problem(pair.picture, f"has the same name as {first[pair.picture.stem].picture}"))
     try:
-        return split_or_draw(root, list(first.values()), seed)
+        return split_or_draw(root, list(first.values()), seed, problems)
     except DataError:
         raise_problems(problems)
         raise

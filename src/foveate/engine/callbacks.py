@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn  # fmt: skip
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # fmt: skip
+from rich.progress import Progress as Bar
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed

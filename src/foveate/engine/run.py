@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
+from foveate.disk import write_atomically
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
 from foveate.errors import ModelError, OutputError
 from foveate.records import ClassTable
 from foveate.registry import create_recipe
-from foveate.store import write_atomically
 
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
 

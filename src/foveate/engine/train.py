@@ -23,7 +23,7 @@ from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
 from foveate.records import ClassTable, SemanticDataset
-from foveate.registry import make_config
+from foveate.registry import create_model
 from foveate.tasks import create_task
 from foveate.tasks.semantic import class_shares, class_weights
 
@@ -62,13 +62,10 @@ def train_recipe(
 
 def build_model(recipe: Recipe, classes: ClassTable, channels: int) -> nn.Module:
     """The recipe's model for these classes, initialised from the recipe's seed."""
-    config = fields.to_json(recipe)["config"] | {"num_classes": len(classes), "in_channels": channels}
-    config = make_config(recipe.model, **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+    config = vars(recipe.config) | {"num_classes": len(classes), "in_channels": channels}
     torch.manual_seed(mixed_seed(recipe.seed, -1))
-    from foveate.registry import find
-
-    model: nn.Module = find("model", recipe.model).load()(config)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model: nn.Module = create_model(recipe.model, **config)
+    return model.to(memory_format=torch.channels_last)
 
 
 def validation_split(source: Any) -> str:

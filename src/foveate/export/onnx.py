@@ -76,7 +76,7 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
         difference = _disagreement(predictor, predictor.model, temporary)
         if not difference <= TOLERANCE:  # also true for NaN
             raise ModelError(
-                f"the exported {predictor.name} differs from PyTorch by {difference:.2g} of the largest logit, more than "
+                f"the exported {predictor.name} differs from PyTorch by {difference:.2g} of the largest logit, above "
                 f"{TOLERANCE:g}; nothing was written: please report this model"
             )
     seconds = time.perf_counter() - start
@@ -159,7 +159,7 @@ def _disagreement(predictor: Predictor, model: nn.Module, path: Path) -> float:
             got = exported.network(image)
         if got.shape != expected.shape:
             raise ModelError(
-                f"the exported {predictor.name} answers {tuple(got.shape)} where PyTorch answers {tuple(expected.shape)}; "
+                f"the exported {predictor.name} answers {tuple(got.shape)}, PyTorch {tuple(expected.shape)}; "
                 "nothing was written: please report this model"
             )
         largest = max(float(expected.abs().max()), 1e-6)
@@ -176,7 +176,7 @@ def _as_onnx_operators(model: nn.Module) -> None:
     """
     for module in model.modules():
         if type(module) is Conv2dSame:
-            module.forward = MethodType(_same_convolution, module)  # type: ignore[method-assign]
+            module.forward = MethodType(_same_convolution, module)
         elif type(module) is nn.ReLU6:
             module.forward = MethodType(_relu6, module)  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""Picture files -> arrays: the one place that decodes pictures, and the one way results reach the disk whole.
+"""Picture files -> arrays: the one place that decodes pictures.
 
 H x W pixels, C channels. Pillow decodes most formats; tifffile reads TIFF (any number of channels, by windows);
 imagecodecs reads 16-bit PNG, of which Pillow keeps 8 bits in colour.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, OutputError
+from foveate.disk import atomic_write as atomic_write  # known here, too: results are pictures more often than not
+from foveate.errors import ConfigError, DataError
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
 
@@ -92,8 +92,11 @@ def get_max_pixels() -> int:
 
 
 def list_pictures(folder: str | Path) -> list[Path]:
-    """The picture files directly inside a folder, sorted by name; hidden files are passed over."""
-    files = Path(folder).iterdir()
+    """The picture files directly inside a folder, sorted by name; hidden files are passed over. Raises DataError."""
+    try:
+        files = list(Path(folder).iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); expected a folder of pictures") from error
     return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "." and p.is_file())
 
 
@@ -197,29 +200,6 @@ def open_windows(path: str | Path, max_pixels: int | None = None) -> Windows:
     return _ArrayWindows(array)
 
 
-@contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary path beside `path`, which takes its place at the end.
-
-    Folders on the way are made. Whatever stood at `path` stays if the body fails.
-    Raises OutputError, naming `path`, for any OSError (no space, not writable).
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; free some space or choose a writable place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 # Decoding
 
 
@@ -242,9 +222,13 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a picture in a known format; replace or remove the file") from None
     except ValueError as error:
-        raise DataError(f"{name}: cannot be decoded ({error}); replace or remove the file") from error
+        raise DataError(f"{name}: cannot be decoded ({_one_line(error)}); replace or remove the file") from error
     except Exception as error:
-        raise DataError(f"{name}: damaged or truncated ({error}); replace or remove the file") from error
+        raise DataError(f"{name}: damaged or truncated ({_one_line(error)}); replace or remove the file") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _read(file: BinaryIO, name: str, channels: int | None, max_pixels: int | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
-from foveate.models.semantic.fcn import Config
+from foveate.models.semantic.fcn import Config, Stride
 from foveate.registry import recipe
 from foveate.transforms import SemanticAugment
 
@@ -18,15 +18,15 @@ BACKBONE = "tf_efficientnet_lite0"
 EARLY = ("backbone.net.conv_stem", "backbone.net.bn1", "backbone.net.blocks.0", "backbone.net.blocks.1")
 
 
-def _config(stride: int) -> Config:
+def _config(stride: Stride) -> Config:
     return Config(
         stride=stride, backbone=BACKBONE, pretrained=True, head_channels=256, head_kernel=3, skip_channels=96,
         dropout=0.1,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 @recipe("fcn{stride}s", stride=(32, 16, 8))
-def fcn(stride: int) -> Recipe:
+def fcn(stride: Stride) -> Recipe:
     """Your own labelled pictures, from ImageNet weights; a few hundred pictures take about half an hour on two cores.
 
     foveate train fcn8s --data PATH
@@ -44,7 +44,7 @@ def fcn(stride: int) -> Recipe:
 
 
 @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
-def fcn_pasture(stride: int) -> Recipe:
+def fcn_pasture(stride: Stride) -> Recipe:
     """The embedded world, at 128x128: what `foveate demo` trains.
 
     foveate train fcn8s_pasture
@@ -62,7 +62,7 @@ def fcn_pasture(stride: int) -> Recipe:
 
 
 @recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
-def fcn_camvid(stride: int) -> Recipe:
+def fcn_camvid(stride: Stride) -> Recipe:
     """CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
 
     foveate train fcn8s_camvid --data CAMVID

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from foveate.errors import ConfigError, DataError
+from foveate.pictures import atomic_write
 from foveate.records import ClassTable
-from foveate.visualize.files import written_whole
 from foveate.visualize.pixels import check_pair, contours, near_contour, palette, rgb8, slots, strips
 
 VOID_COLOR = (224, 224, 192)  # the colour Pascal VOC gives to what is not labelled
@@ -133,8 +133,8 @@ def index_png(mask: np.ndarray, classes: ClassTable, path: str | Path) -> None:
         picture.putpalette(_png_palette(classes))
     else:
         picture = Image.fromarray(mask.astype(np.uint16, copy=False))
-    with written_whole(path) as part:
-        picture.save(part, format="PNG")
+    with atomic_write(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def _png_palette(classes: ClassTable) -> bytes:

@@ -75,7 +75,7 @@ def _land(dice: Dice, aspect: float) -> Land:
     horizon = aspect * dice.between(low, high)
     ground = aspect - horizon
     grass = palette.GRASSES[dice.weighted(palette.GRASS_WEIGHTS)]
-    bands: list[Band] = [_road(dice, aspect, horizon) for _ in range(dice.weighted((0.28, 0.54, 0.18)))]
+    bands: list[Band] = [_road(dice, aspect, horizon) for _ in range(dice.weighted((0.28, 0.6, 0.12)))]
     lakes: list[Lake] = []
     shore = None
     water = dice.weighted((0.3, 0.34, 0.2, 0.16))
@@ -91,7 +91,7 @@ def _land(dice: Dice, aspect: float) -> Land:
         (dice.unit(), dice.unit()),
         tuple(_shade(color, dice.between(0.9, 1.1)) for color in grass),
         dice.pick(palette.FLOWERS) if dice.chance(0.3) else None,
-        tuple(_ridge(dice, aspect) for _ in range(dice.weighted((0.4, 0.4, 0.2)))),
+        tuple(_ridge(dice, aspect) for _ in range(dice.weighted((0.46, 0.4, 0.14)))),
         shore,
         tuple(lakes),
         tuple(bands),
@@ -206,14 +206,14 @@ class _Placement:
 def _trees(place: _Placement) -> list[Thing]:
     dice, trees = place.dice, []
     form = dice.pick(palette.TREE_FORMS)
-    for _ in range(dice.weighted((0.24, 0.32, 0.24, 0.14, 0.06))):
+    for _ in range(dice.weighted((0.26, 0.38, 0.24, 0.12))):
         at = place.spot((GRASS, TREE))
         if at is None:
             continue
         kind = form if dice.chance(0.6) else dice.pick(palette.TREE_FORMS)
         name = dice.pick(tuple(palette.FOLIAGE))
         bark = dice.pick(palette.BARKS)
-        low, high, factor = (0.24, 0.45, 0.9) if kind == "bush" else (0.45, 1.0, 2.3)
+        low, high, factor = (0.28, 0.5, 1.0) if kind == "bush" else (0.5, 1.0, 2.3)
         size = place.size(at[1], factor, low, high)
         leaves = tuple(_shade(color, dice.between(0.88, 1.12)) for color in palette.FOLIAGE[name])
         trees.append(place.thing(TREE, kind, "growing", name, (*leaves, bark, _shade(bark, 0.55)), at, size))
@@ -233,7 +233,7 @@ def _cows(place: _Placement) -> list[Thing]:
         kind = "patched" if dice.chance(0.5) else "plain"
         action = ("grazing", "standing", "walking", "resting")[dice.weighted((0.36, 0.27, 0.22, 0.15))]
         face = coat[0] if dice.chance(0.6) else dice.pick(palette.FACES)
-        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.1, 0.3, 0.55)))
+        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.2, 0.34, 0.6)))
     return cows
 
 
@@ -251,7 +251,7 @@ def _people(place: _Placement) -> list[Thing]:
         legs = dice.pick(tuple(palette.DYES.values())) if dice.chance(0.5) else dice.pick(palette.TROUSERS)
         dressed = tuple(_shade(c, dice.between(0.7, 1.1)) for c in (top, second, legs))
         colors = (dice.pick(palette.SKINS), dice.pick(palette.HAIRS), *dressed, dice.pick(palette.SHOES))
-        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.15, 0.4, 0.85)))
+        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.2, 0.46, 0.9)))
     return people
 
 
@@ -262,7 +262,7 @@ def _small(dice: Dice) -> float:
 
 def _birds(place: _Placement) -> list[Thing]:
     dice, birds = place.dice, []
-    for _ in range(dice.weighted((0.14, 0.24, 0.26, 0.2, 0.16))):
+    for _ in range(dice.weighted((0.12, 0.2, 0.24, 0.2, 0.14, 0.1))):
         size = _small(dice)
         color = dice.pick(tuple(palette.PLUMAGE))
         colors = (*palette.PLUMAGE[color], dice.pick(palette.BEAKS))
@@ -282,7 +282,7 @@ def _birds(place: _Placement) -> list[Thing]:
 
 def _frisbees(place: _Placement, people: list[Thing]) -> list[Thing]:
     dice, discs = place.dice, []
-    for _ in range(dice.weighted((0.22, 0.42, 0.26, 0.1))):
+    for _ in range(dice.weighted((0.16, 0.34, 0.3, 0.2))):
         size = _small(dice)
         color = dice.pick(tuple(palette.DYES))
         main = palette.DYES[color]

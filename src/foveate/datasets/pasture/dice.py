@@ -30,7 +30,7 @@ class Dice:
     def unit(self) -> float:
         """Uniform in [0, 1), a multiple of 2**-53."""
         if not self._pool:
-            self._pool = (self._bits.random_raw(_BLOCK) >> np.uint64(11)).tolist()
+            self._pool = (self._bits.random_raw(_BLOCK) >> np.uint64(11))[::-1].tolist()
         return self._pool.pop() * 2.0**-53
 
     def units(self, count: int) -> tuple[float, ...]:

@@ -173,18 +173,18 @@ def _bird(body: Body, bird: Thing) -> None:
     chest, tail = step((0, 0), tilt, 0.2), step((0, 0), tilt + 180, 0.22)
     head = step(chest, tilt - _mix(20, 45, p[1]) if flying else _mix(-85, -55, p[1]), 0.22)
     if flying:
-        _wing(body, (0.06, -0.03), _mix(-125, -70, p[2]), _mix(0.42, 0.6, p[3]), wing.darker(0.72))
+        _wing(body, (0.06, -0.03), _mix(-105, -60, p[2]), _mix(0.5, 0.62, p[3]), wing.darker(0.72))
     elif bird.action == "standing":
         for x in (-0.05, 0.1):
             body.limb((x, 0.1), (x + 0.02, 0.42), 0.035, 0.03, Paint(beak).darker(0.8))
-    body.limb(tail, step(tail, tilt + 180 + _mix(-12, 12, p[4]), 0.24), 0.1, 0.075, wing.darker(0.85), 1.3)
-    body.limb(tail, chest, 0.15, 0.22, plumage)
-    body.limb(chest, head, 0.17, 0.14, plumage)
+    body.limb(tail, step(tail, tilt + 180 + _mix(-12, 12, p[4]), 0.2), 0.12, 0.1, wing.darker(0.85), 1.2)
+    body.limb(tail, chest, 0.17, 0.25, plumage)
+    body.limb(chest, head, 0.19, 0.16, plumage)
     body.limb(step(head, tilt * 0.4, 0.1), step(head, tilt * 0.4 + 6, 0.25), 0.07, 0.03, Paint(beak))
     body.ball(head, 0.165, 0.155, plumage)
     body.ball((head[0] + 0.05, head[1] - 0.03), 0.028, 0.028, Paint((12, 12, 12), shade=0.0))
     if flying:
-        _wing(body, (0.0, 0.0), _mix(-140, -95, p[2]) if p[6] < 0.6 else _mix(80, 135, p[2]), _mix(0.42, 0.62, p[3]), wing)
+        _wing(body, (0.0, 0.0), _mix(-130, -90, p[2]) if p[6] < 0.65 else _mix(80, 125, p[2]), _mix(0.5, 0.64, p[3]), wing)
     else:
         body.limb(step((0, 0), tilt, 0.1), step(tail, tilt + 180, 0.05), 0.14, 0.06, wing, 1.15)
 
@@ -192,33 +192,33 @@ def _bird(body: Body, bird: Thing) -> None:
 def _wing(body: Body, root: tuple[float, float], angle: float, length: float, paint: Paint) -> None:
     wrist = step(root, angle, length * 0.55)
     tip = step(wrist, angle - 35, length * 0.7)
-    body.limb(wrist, tip, 0.16, 0.03, paint.darker(0.8))
-    body.limb(step(root, 180, 0.08), step(wrist, angle - 80, length * 0.35), 0.15, 0.07, paint.darker(0.88))
-    body.limb(root, wrist, 0.17, 0.14, paint)
+    body.limb(wrist, tip, 0.18, 0.05, paint.darker(0.8))
+    body.limb(step(root, 180, 0.08), step(wrist, angle - 80, length * 0.35), 0.18, 0.1, paint.darker(0.88))
+    body.limb(root, wrist, 0.2, 0.17, paint)
 
 
 def _soaring(body: Body, bird: Thing) -> None:
     """Seen from the front or below: two wings in a shallow M, head between them, tail behind."""
     p, (main, second, beak) = bird.pose, bird.colors
     plumage, wing = Paint(main), Paint(second)
-    roll, raised = _mix(-18, 18, p[0]), _mix(-6, 34, p[1])
+    roll, raised = _mix(-18, 18, p[0]), _mix(8, 46, p[1])
     for side in (1, -1):
         base = roll if side > 0 else 180 + roll
         wrist = step((0, 0), base - side * raised, 0.24)
-        tip = step(wrist, base + side * _mix(4, 40, p[2]), 0.24)
-        body.limb(wrist, tip, 0.1, 0.02, wing.darker(0.8))
-        body.limb(step((0, 0), roll + 90, 0.08), step(wrist, base + side * 70, 0.11), 0.13, 0.05, wing.darker(0.88))
-        body.limb((0, 0), wrist, 0.115, 0.1, wing)
-    body.limb((0, 0), step((0, 0), roll + 90, 0.2), 0.1, 0.1, plumage.darker(0.8))
-    body.ball((0, 0), 0.15, 0.115, plumage, roll + 90)
-    head = step((0, 0), roll - 90, 0.13)
-    body.ball(head, 0.085, 0.08, plumage)
-    body.limb(head, step(head, roll - 90, 0.12), 0.04, 0.02, Paint(beak))
+        tip = step(wrist, base + side * _mix(14, 55, p[2]), 0.2)
+        body.limb(wrist, tip, 0.12, 0.035, wing.darker(0.8))
+        body.limb(step((0, 0), roll + 90, 0.08), step(wrist, base + side * 70, 0.11), 0.16, 0.07, wing.darker(0.88))
+        body.limb((0, 0), wrist, 0.14, 0.12, wing)
+    body.limb((0, 0), step((0, 0), roll + 90, 0.24), 0.12, 0.12, plumage.darker(0.8))
+    body.ball((0, 0), 0.18, 0.14, plumage, roll + 90)
+    head = step((0, 0), roll - 90, 0.18)
+    body.ball(head, 0.105, 0.1, plumage)
+    body.limb(head, step(head, roll - 90, 0.15), 0.045, 0.025, Paint(beak))
 
 
 def _frisbee(body: Body, disc: Thing) -> None:
     p, (main, rim, mark) = disc.pose, disc.colors
-    tilt = _mix(0.38, 0.55, p[0]) if disc.action == "lying" else _mix(0.55, 1.0, p[0])
+    tilt = _mix(0.5, 0.65, p[0]) if disc.action == "lying" else _mix(0.65, 1.0, p[0])
     turn = _mix(-12, 12, p[1]) if disc.action == "lying" else _mix(-35, 35, p[1])
     down = step((0, 0), turn + 90, 0.11 * (1.05 - tilt) + 0.02)
     body.ball(down, 0.5, 0.5 * tilt, Paint(rim, shade=0.25).darker(0.6), turn)
@@ -232,7 +232,7 @@ def _tree(body: Body, tree: Thing) -> None:
 
 
 def _leaves(tree: Thing, light: float = 1.0) -> Paint:
-    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.8, 2.2, 0.42, 0.045).darker(light)
+    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.8, 2.2, 0.42, 0.035).darker(light)
 
 
 def _roots(body: Body, radius: float, bark: Paint) -> None:

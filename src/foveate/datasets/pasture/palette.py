@@ -72,7 +72,7 @@ WATERS: tuple[tuple[RGB, ...], ...] = (
     ((66, 58, 40), (108, 96, 68), (150, 138, 108)),
     ((54, 64, 72), (88, 100, 108), (138, 148, 152)),
 )
-TREE_FORMS = ("broad", "broad", "broad", "conifer", "conifer", "poplar", "poplar", "bush", "bush", "bare")
+TREE_FORMS = ("broad",) * 4 + ("conifer",) * 3 + ("poplar",) * 2 + ("bush",) * 3 + ("bare",)
 FOLIAGE: dict[str, tuple[RGB, RGB]] = {
     "green": ((84, 128, 56), (40, 76, 30)),
     "dark green": ((46, 84, 46), (20, 44, 28)),

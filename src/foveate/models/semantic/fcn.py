@@ -43,6 +43,8 @@ CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
 LOVASZ_STEP = 4
 
+Stride = Literal[32, 16, 8]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -66,7 +68,7 @@ class Config:
     """
 
     num_classes: int = 21
-    stride: Literal[32, 16, 8] = 8
+    stride: Stride = 8
     backbone: str = "vgg16"
     in_channels: int = 3
     pretrained: bool = False
@@ -94,8 +96,6 @@ class Config:
 @model("fcn{stride}s", stride=(32, 16, 8))
 class FCN(nn.Module):
     """The network; see the head of this file."""
-
-    Config = Config
 
     def __init__(self, config: Config) -> None:
         super().__init__()

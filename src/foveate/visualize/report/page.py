@@ -7,7 +7,7 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from foveate.visualize.files import written_whole
+from foveate.pictures import atomic_write
 from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report import charts, examples, sections
 from foveate.visualize.report.record import Report
@@ -20,8 +20,8 @@ def write_report(report: Report, path: str | Path) -> Path:
     """
     path = Path(path)
     page = render(report)
-    with written_whole(path) as part:
-        part.write_text(page, encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 

@@ -35,7 +35,7 @@ class Report:
     classes: names and colours.
     scores: as `SegmentationScores.to_json` gives them: mean_iou, pixel_accuracy, mean_accuracy,
         frequency_weighted_iou, boundary_iou, trimap_iou {width: value}, per_class {name: value},
-        per_class_boundary_iou {name: value}, absent_classes, images. What is missing or None is left out.
+        per_class_boundary_iou {name: value}, images. What is missing or None is left out.
     confusion: (K, K) pixels, rows the truth.
     history: one dict an epoch: epoch, train_loss, val_loss, mean_iou, pixel_accuracy, lr, seconds; any but the first
         may be missing.

@@ -86,14 +86,12 @@ def _summary(report: Report) -> Markup:
 
 def notes(report: Report) -> Markup:
     """What has to be known before the score is quoted."""
-    remarks = list(report.notes)
-    absent = list(report.scores.get("absent_classes") or ())
-    if absent:
-        remarks.append(f"In neither truth nor prediction, so not scored and not in the means: {', '.join(absent)}.")
-    if not remarks:
+    if not report.notes:
         return Markup("")
     heading = tag("h2", "Before you quote the score", id="notes")
-    return tag("aside", heading, tag("ul", [tag("li", r) for r in remarks]), class_="callout", aria_labelledby="notes")
+    return tag(
+        "aside", heading, tag("ul", [tag("li", r) for r in report.notes]), class_="callout", aria_labelledby="notes"
+    )
 
 
 def training(report: Report) -> Markup:

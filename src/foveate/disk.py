@@ -1,0 +1,51 @@
+"""The one way files reach the disk: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from foveate.errors import OutputError
+
+MARK = ".unfinished"  # in the name of a file that is being written
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yields a temporary path beside `path`, which takes its place at the end.
+
+    Folders on the way are made. Whatever stood at `path` stays if the body fails; a reader never sees half a file.
+    Raises OutputError, naming `path`, for any OSError (no space, not writable).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose a writable place "
+            "(what was there before is untouched)"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Write a whole file or nothing. Raises OutputError, naming it."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the unfinished files that a killed writer left in a folder and below."""
+    for path in Path(folder).rglob(f".*{MARK}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()

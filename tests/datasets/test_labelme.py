@@ -1,0 +1,376 @@
+"""The files under tests/data/labelme were written and painted by labelme itself (see make.py there)."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from foveate.datasets.labelme import LabelMe
+from foveate.datasets.objects import ObjectDataset
+from foveate.errors import DataError
+from foveate.registry import find
+
+DATA = Path(__file__).parents[1] / "data" / "labelme"
+STEMS = ["embedded", "every_kind", "few", "nothing"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DATA / "set", tmp_path / "set"))
+
+
+def samples(folder: Path) -> dict[str, tuple[ObjectDataset, int]]:
+    """Picture stem -> where it is."""
+    source = LabelMe(str(folder))
+    opened = [source.open(split) for split in source.splits()]
+    return {Path(d.name(i)).stem: (d, i) for d in opened for i in range(len(d))}
+
+
+def expected(stem: str, what: str) -> np.ndarray:
+    return np.array(Image.open(DATA / "expected" / f"{stem}_{what}.png"))
+
+
+def edit(file: Path, **fields: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def edit_shape(file: Path, number: int, **fields: object) -> None:
+    data = json.loads(file.read_text())
+    data["shapes"][number - 1].update(fields)
+    file.write_text(json.dumps(data))
+
+
+# Against labelme
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_masks_are_labelmes_own_to_the_pixel(folder: Path, stem: str) -> None:
+    dataset, index = samples(folder)[stem]
+    mask = dataset[index]["mask"]
+    assert mask.dtype == torch.uint8
+    np.testing.assert_array_equal(mask.numpy(), expected(stem, "classes"))
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_objects_are_labelmes_own_to_the_pixel(folder: Path, stem: str) -> None:
+    dataset, index = samples(folder)[stem]
+    classes, numbers = expected(stem, "classes"), expected(stem, "objects")
+    wanted = [n for n in np.unique(numbers) if n and classes[numbers == n][0] not in (0, 255)]
+    found = dataset.instances(index)
+    assert len(found["labels"]) == len(wanted)
+    for mask, label, box, number in zip(found["masks"], found["labels"], found["boxes"], wanted, strict=True):
+        np.testing.assert_array_equal(mask.numpy(), numbers == number)
+        assert label == classes[numbers == number][0]
+        rows, columns = np.nonzero(numbers == number)
+        assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_shapes_of_one_group_are_one_object(folder: Path) -> None:
+    dataset, index = samples(folder)["every_kind"]
+    found = dataset.instances(index)
+    halves = found["masks"][2].numpy()  # after sky and grass
+    assert halves[45, 20] and halves[46, 45] and not halves[45, 36]
+    # 13 shapes: two are one cow, the ignored and the background one are none.
+    assert found["labels"].tolist() == [4, 3, 1, 1, 1, 2, 2, 1, 1, 4]
+
+
+def test_classes_are_the_labels_found(folder: Path) -> None:
+    source = LabelMe(str(folder))
+    assert source.open("train").classes.names == ("background", "cow", "fence", "grass", "sky")
+    assert source.describe() == (
+        "LabelMe JSON: 3 train, 1 val pictures (split drawn from seed 0, written to splits.json), 5 classes "
+        "(no labels.txt, so every label found, in alphabetical order; pixels without a shape are class 0, background), "
+        "ignore 255"
+    )
+    assert LabelMe.recognise(folder) and not LabelMe.recognise(folder.parent)
+    assert find("dataset", "labelme").load() is LabelMe
+    again = LabelMe(str(folder))
+    assert "split as splits.json says" in again.describe()
+    assert [p.picture for p in again.open("val").pairs] == [p.picture for p in source.open("val").pairs]
+
+
+# Pictures
+
+
+def test_referenced_and_embedded_pictures(folder: Path) -> None:
+    found = samples(folder)
+    for stem, file in (("few", folder / "few.jpg"), ("every_kind", folder / "every_kind.png")):
+        dataset, index = found[stem]
+        assert dataset.name(index) == file.name
+        np.testing.assert_array_equal(dataset[index]["image"].permute(1, 2, 0).numpy(), np.array(Image.open(file)))
+    dataset, index = found["embedded"]
+    data = base64.b64decode(json.loads((folder / "embedded.json").read_text())["imageData"])
+    np.testing.assert_array_equal(
+        dataset[index]["image"].permute(1, 2, 0).numpy(), np.array(Image.open(io.BytesIO(data)))
+    )
+    dataset, index = found["nothing"]  # has an alpha channel
+    assert dataset[index]["image"].shape == (3, 72, 96) and len(dataset.instances(index)["labels"]) == 0
+    assert dataset.instances(index)["masks"].shape == (0, 72, 96) and dataset.instances(index)["boxes"].shape == (0, 4)
+
+
+def test_workers_receive_the_dataset(folder: Path) -> None:
+    dataset, index = samples(folder)["embedded"]
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[index]["mask"], dataset[index]["mask"])
+
+
+def test_labels_beside_images_and_split_folders(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "annotations").mkdir(parents=True)
+    (data / "images").mkdir()
+    for stem, suffix in (("few", ".jpg"), ("every_kind", ".png")):
+        shutil.copy(folder / f"{stem}.json", data / "annotations")
+        shutil.copy(folder / f"{stem}{suffix}", data / "images")
+        edit(data / "annotations" / f"{stem}.json", imagePath=f"..\\images\\{stem}{suffix}")  # as saved on Windows
+    assert LabelMe.recognise(data)
+    assert sorted(samples(data)) == ["every_kind", "few"]
+
+    divided = tmp_path / "divided"
+    for split, stem in (("train", "every_kind"), ("valid", "few")):
+        (divided / split).mkdir(parents=True)
+        for file in folder.glob(f"{stem}.*"):
+            shutil.copy(file, divided / split)
+    source = LabelMe(str(divided))
+    assert source.splits() == ("train", "val")
+    assert source.open("val").name(0) == "few.jpg"
+    assert not (divided / "splits.json").exists()
+    # Classes are those of all splits.
+    assert source.open("val").classes == source.open("train").classes and len(source.open("val").classes) == 5
+
+
+# Class lists
+
+
+def test_labelmes_own_class_list(folder: Path) -> None:
+    (folder / "labels.txt").write_text("__ignore__\n_background_\nsky\ngrass\ncow\nfence\nhorse\n")
+    dataset, index = samples(folder)["every_kind"]
+    assert dataset.classes.names == ("background", "sky", "grass", "cow", "fence", "horse")
+    order = np.full(256, 255)
+    order[:5] = [0, 3, 4, 2, 1]
+    np.testing.assert_array_equal(dataset[index]["mask"].numpy(), order[expected("every_kind", "classes")])
+
+
+def test_a_class_list_may_name_the_background_anywhere_or_nowhere(folder: Path) -> None:
+    (folder / "classes.txt").write_text("sky #000010\ngrass #000020\ncow #000030\nfence #000040\nbackground #000050\n")
+    dataset, index = samples(folder)["nothing"]
+    assert (dataset[index]["mask"] == 4).all()
+    assert "from classes.txt; pixels without a shape are class 4" in LabelMe(str(folder)).describe()
+    (folder / "classes.txt").write_text("sky\ngrass\ncow\nfence\n")
+    dataset, index = samples(folder)["nothing"]
+    assert dataset.classes.names == ("background", "sky", "grass", "cow", "fence")
+    assert (dataset[index]["mask"] == 0).all()
+
+
+def test_a_label_outside_the_class_list(folder: Path) -> None:
+    (folder / "labels.txt").write_text("sky\ngrass\ncows\nfence\n")
+    with pytest.raises(DataError, match=r"embedded\.json: shape 2: unknown label .*'cow'; the nearest is 'cows'"):
+        LabelMe(str(folder)).open("train")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "../set2/x.png", "a/../../secret.png", "/etc/x.png", "C:\\x.png"])
+def test_a_picture_outside_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    shutil.copy(folder / "every_kind.png", folder.parent / "secret.png")
+    edit(folder / "few.json", imagePath=name)
+    with pytest.raises(DataError) as caught:
+        LabelMe(str(folder)).open("train")
+    assert str(caught.value).startswith(f"{folder / 'few.json'}: imagePath '{name}' leads out of the folder {folder};")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_path_of_an_embedded_picture_is_only_a_name(folder: Path) -> None:
+    edit(folder / "embedded.json", imagePath="../elsewhere/drawn.png")
+    dataset, index = samples(folder)["drawn"]
+    assert dataset[index]["name"] == "drawn.png"
+
+
+def test_an_absolute_path_inside_is_fine(folder: Path) -> None:
+    edit(folder / "few.json", imagePath=str(folder / "few.jpg"))
+    assert "few" in samples(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"points": [[1, 2], [3, 4]]}, r"shape 1 \('sky'\): a polygon of 2 points; expected 3 or more"),
+        ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 points; expected 2;"),
+        ({"shape_type": "points"}, r"shape type 'points' is not supported; expected one of polygon, rectangle"),
+        ({"points": "everywhere"}, r"shape 1 \('sky'\): points 'everywhere'; expected a list of \[x, y\]"),
+        ({"points": [[1, float("nan")], [3, 4], [5, 6]]}, r"a coordinate that is no finite number"),
+        ({"label": None}, r"few\.json: shape 1 has no label"),
+        ({"group_id": [1]}, r"group_id \[1\]; expected a number or null"),
+        ({"mask": "#"}, r"shape 1 \('sky'\): (not base64|a shape of type mask)"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]]}, r"a shape of type mask needs 'mask'"),
+    ],
+)
+def test_ill_formed_shapes(folder: Path, fields: dict[str, object], message: str) -> None:
+    edit_shape(folder / "few.json", 1, **fields)
+    with pytest.raises(DataError, match=message) as caught:
+        LabelMe(str(folder)).open("train")
+    assert str(folder / "few.json") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_shapes_that_do_not_fit_their_picture(folder: Path) -> None:
+    edit_shape(folder / "few.json", 1, points=[[0, 0], [1e12, 0], [0, 5]])
+    dataset, index = samples(folder)["few"]
+    with pytest.raises(DataError, match=r"few\.json: shape 1 \('sky'\): runs far outside the picture of 96x72"):
+        dataset[index]
+    edit_shape(folder / "every_kind.json", 11, points=[[70, 2], [85, 13]])
+    dataset, index = samples(folder)["every_kind"]
+    with pytest.raises(DataError, match=r"every_kind\.json: shape 11 \('sky'\): a mask of 15x12 in the box from"):
+        dataset[index]
+
+
+def test_a_size_other_than_stated(folder: Path) -> None:
+    edit(folder / "few.json", imageWidth=100)
+    dataset, index = samples(folder)["few"]
+    with pytest.raises(DataError, match=r"few\.json: says 100x72, but its picture few\.jpg is 96x72"):
+        dataset[index]
+
+
+def test_damaged_embedded_pictures(folder: Path) -> None:
+    whole = json.loads((folder / "embedded.json").read_text())["imageData"]
+    for data, message in (("AAAA", "not a picture"), ("A", "not base64"), (whole[:200], "damaged|truncated|decoded")):
+        edit(folder / "embedded.json", imageData=data)
+        dataset, index = samples(folder)["embedded"]
+        with pytest.raises(DataError, match=rf"embedded\.json: imageData: .*({message})"):
+            dataset[index]
+
+
+def test_files_without_a_partner_and_malformed_ones_are_all_named(folder: Path) -> None:
+    (folder / "few.jpg").unlink()
+    shutil.copy(folder / "every_kind.png", folder / "alone.png")
+    (folder / "nothing.json").write_text('{"shapes": [],\n "imagePath": }')
+    source = LabelMe(str(folder))
+    assert [str(p) for p in source.scan.problems] == [
+        f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} is not there",
+        f"{folder / 'nothing.json'}: malformed JSON at line 2, column 15 (Expecting value); repair or remove it",
+        f"{folder / 'alone.png'}: a picture without a label",
+    ]
+    with pytest.raises(DataError, match=r"few\.json: its picture .*; .*nothing\.json: malformed JSON at line 2"):
+        source.open("train")
+
+
+def test_one_malformed_file_is_named_even_if_nothing_else_is_left(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.stem != "few":
+            file.unlink()
+    (folder / "few.json").write_text('{"version": "6.3.1", "shapes": [')
+    assert LabelMe.recognise(folder)
+    with pytest.raises(DataError, match=r"few\.json: malformed JSON at line 1, column 33"):
+        LabelMe(str(folder)).splits()
+    (folder / "few.json").write_text('{"a": 1}')
+    with pytest.raises(DataError, match=r"few\.json: no list 'shapes', so not a LabelMe file"):
+        LabelMe(str(folder)).splits()
+
+
+# MIT's XML
+
+OBJECT = """<object><name>
+{name}
+</name><deleted>{deleted}</deleted><verified>0</verified><occluded>no</occluded><attributes></attributes><parts>
+<hasparts></hasparts><ispartof></ispartof></parts><date>04-Mar-2013 19:18:51</date><id>{id}</id>{outline}</object>"""
+
+
+def polygon(*points: tuple[int, int]) -> str:
+    listing = "".join(f"<pt><x>\n{x}\n</x><y>\n{y}\n</y></pt>" for x, y in points)
+    return f"<polygon><username>anonymous</username>{listing}</polygon>"
+
+
+def write_xml(root: Path, name: str, objects: list[tuple[str, int, str]], size: tuple[int, int] = (20, 30)) -> Path:
+    """A file as the web tool writes it, with its picture."""
+    for folder in ("Annotations", "Images", "Masks"):
+        (root / folder / "users" / "street").mkdir(parents=True, exist_ok=True)
+    listing = "".join(
+        OBJECT.format(name=n, deleted=deleted, id=i, outline=outline) for i, (n, deleted, outline) in enumerate(objects)
+    )
+    file = root / "Annotations" / "users" / "street" / f"{name}.xml"
+    file.write_text(
+        f"<annotation><filename>\n{name}.jpg\n</filename><folder>users/street</folder><source><sourceImage>MIT-CSAIL"
+        f"</sourceImage></source>{listing}<imagesize><nrows>{size[0]}</nrows><ncols>{size[1]}</ncols></imagesize>"
+        "</annotation>"
+    )
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    Image.fromarray(picture).save(root / "Images" / "users" / "street" / f"{name}.jpg")
+    return file
+
+
+@pytest.fixture
+def mit(tmp_path: Path) -> Path:
+    root = tmp_path / "mit"
+    road = ("road", 0, polygon((0, 10), (29, 10), (29, 19), (0, 19)))
+    car = ("parked  car", 0, polygon((5, 5), (14, 5), (14, 12), (5, 12)))
+    gone = ("dog", 1, polygon((0, 0), (9, 0), (9, 9)))
+    brush = "<segm><username>a</username><box><xmin>20</xmin><ymin>2</ymin><xmax>22</xmax><ymax>3</ymax></box><mask>{}"
+    brush += "</mask><scribbles></scribbles></segm>"
+    write_xml(root, "a", [road, car, gone, ("bird", 0, brush.format("a_mask_0.png"))])
+    write_xml(root, "b", [])
+    mask = np.array([[0, 255, 0], [255, 255, 255]], np.uint8)
+    Image.fromarray(mask).save(root / "Masks" / "users" / "street" / "a_mask_0.png")
+    return root
+
+
+def test_mit_xml(mit: Path) -> None:
+    assert LabelMe.recognise(mit)
+    found = samples(mit)
+    assert sorted(found) == ["a", "b"]
+    dataset, index = found["a"]
+    assert dataset.classes.names == ("background", "bird", "parked car", "road")
+    wanted = np.zeros((20, 30), np.uint8)
+    wanted[10:20] = 3
+    wanted[5:13, 5:15] = 2
+    wanted[2, 21] = wanted[3, 20:23] = 1
+    np.testing.assert_array_equal(dataset[index]["mask"].numpy(), wanted)
+    things = dataset.instances(index)
+    assert things["labels"].tolist() == [3, 2, 1]
+    assert things["boxes"].tolist() == [[0, 10, 30, 20], [5, 5, 15, 13], [20, 2, 23, 4]]
+    assert LabelMe(str(mit)).describe().startswith("MIT LabelMe XML: 1 train, 1 val pictures (split")
+
+
+def test_mit_masks_of_the_pictures_own_size(mit: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[0, 29] = 1
+    Image.fromarray(mask).save(mit / "Masks" / "users" / "street" / "a_mask_0.png")
+    dataset, index = samples(mit)["a"]
+    assert np.argwhere(dataset[index]["mask"].numpy() == 1).tolist() == [[0, 29]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("</annotation>", "", r"a\.xml: malformed XML at line \d+, column \d+ \(no element found\)"),
+        ("a.jpg", "../a.jpg", r"a\.xml: file name '\.\./a\.jpg' leads out of its folder"),
+        ("<filename>", "<file>", r"a\.xml: malformed XML at line 3, column 3 \(mismatched tag\)"),
+        ("\n10\n</y>", "\nten\n</y>", r"a\.xml: object 1 \('road'\): could not convert string to float: 'ten'"),
+        ("\nroad\n", "\n", r"a\.xml: object 1 \(''\): no name"),
+        ("a_mask_0.png", "../../secret.png", r"a\.xml: file name '\.\./\.\./secret\.png' leads out of its folder"),
+        ("<filename>\na.jpg\n</filename>", "", r"a\.xml: no <annotation> with a <filename>"),
+    ],
+)
+def test_ill_formed_xml(mit: Path, old: str, new: str, message: str) -> None:
+    file = mit / "Annotations" / "users" / "street" / "a.xml"
+    file.write_text(file.read_text().replace(old, new))
+    write_xml(mit, "c", [])
+    with pytest.raises(DataError, match=message) as caught:
+        LabelMe(str(mit)).open("train")
+    assert "without a label" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_mit_files_without_a_partner(mit: Path) -> None:
+    write_xml(mit, "c", [])
+    (mit / "Images" / "users" / "street" / "c.jpg").unlink()
+    shutil.copy(mit / "Images" / "users" / "street" / "a.jpg", mit / "Images" / "users" / "street" / "d.jpg")
+    with pytest.raises(
+        DataError, match=r"c\.xml: its picture .*c\.jpg is not there; .*d\.jpg: a picture without a lab"
+    ):
+        LabelMe(str(mit)).open("train")

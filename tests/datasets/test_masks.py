@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from foveate.datasets.classes import ClassList
+from foveate.datasets.files import Pair
+from foveate.datasets.masks import MaskReader, recognise_masks
+from foveate.errors import DataError
+
+RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
+NAMES = ClassList(("sky", "road", "cow"))
+COLORED = ClassList(("sky", "road"), (RED, GREEN), None, (BLACK,))
+
+
+def grey(path: Path, rows: list[list[int]], kind: type = np.uint8) -> Path:
+    Image.fromarray(np.array(rows, kind)).save(path)
+    return path
+
+
+def palette(path: Path, rows: list[list[int]]) -> Path:
+    image = Image.fromarray(np.array(rows, np.uint8), "P")
+    image.putpalette([v for i in range(256) for v in (i, 255 - i, 7)])
+    image.save(path)
+    return path
+
+
+def colours(path: Path, rows: list[list[tuple[int, int, int]]]) -> Path:
+    Image.fromarray(np.array(rows, np.uint8)).save(path)
+    return path
+
+
+def labels(reader: MaskReader, path: Path) -> list[list[int]]:
+    return reader(Pair(path.with_suffix(".jpg"), path), 0, 0).tolist()
+
+
+class TestIndices:
+    def test_index_png(self, tmp_path: Path) -> None:
+        path = grey(tmp_path / "a.png", [[0, 1], [2, 255]])
+        reader = recognise_masks([path], NAMES)
+        assert (reader.kind, reader.remark) == ("index", "index PNG")
+        assert reader.classes.ignore_index == 255
+        assert labels(reader, path) == [[0, 1], [2, 255]]
+
+    def test_palette_png_gives_indices_and_names_its_kind(self, tmp_path: Path) -> None:
+        path = palette(tmp_path / "a.png", [[0, 2], [255, 1]])
+        reader = recognise_masks([path], NAMES)
+        assert (reader.kind, reader.remark) == ("palette", "palette PNG")
+        assert labels(reader, path) == [[0, 2], [255, 1]]
+
+    def test_16_bit_index(self, tmp_path: Path) -> None:
+        path = grey(tmp_path / "a.png", [[0, 299], [65535, 1]], np.uint16)
+        reader = recognise_masks([path], ClassList(tuple(f"c{i}" for i in range(300))))
+        assert labels(reader, path) == [[0, 299], [65535, 1]]
+        assert reader.classes.ignore_index == 65535
+
+    def test_grey_saved_as_colour_is_an_index(self, tmp_path: Path) -> None:
+        path = colours(tmp_path / "a.png", [[(1, 1, 1), (2, 2, 2)]])
+        assert labels(recognise_masks([path], NAMES), path) == [[1, 2]]
+
+    def test_16_bit_grey_saved_as_colour(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.png"
+        path.write_bytes(imagecodecs.png_encode(np.full((2, 2, 3), 2, np.uint16)))
+        assert labels(recognise_masks([path], NAMES), path) == [[2, 2], [2, 2]]
+
+    def test_reading_stops_once_the_kind_is_known(self, tmp_path: Path) -> None:
+        first = grey(tmp_path / "a.png", [[1]])
+        assert recognise_masks([first, tmp_path / "never_opened.png"], NAMES).kind == "index"
+
+    def test_tiff_masks_are_called_so(self, tmp_path: Path) -> None:
+        assert recognise_masks([grey(tmp_path / "a.tif", [[1]])], NAMES).remark == "index TIFF"
+
+
+class TestGuessedClasses:
+    def test_from_values_of_all_masks_but_255(self, tmp_path: Path) -> None:
+        files = [grey(tmp_path / "a.png", [[0, 1]]), grey(tmp_path / "b.png", [[3, 255]])]
+        reader = recognise_masks(files, None)
+        assert reader.classes.names == ("class_0", "class_1", "class_2", "class_3")
+        assert reader.classes.ignore_index == 255
+        assert reader.remark == "index PNG; no classes.txt, so classes are named after the label values"
+
+    def test_palette_colours_become_class_colours(self, tmp_path: Path) -> None:
+        reader = recognise_masks([palette(tmp_path / "a.png", [[0, 2]])], None)
+        assert reader.classes.colors == ((0, 255, 7), (1, 254, 7), (2, 253, 7))
+
+    def test_from_colours(self, tmp_path: Path) -> None:
+        files = [colours(tmp_path / "a.png", [[RED, GREEN]]), colours(tmp_path / "b.png", [[BLACK, BLACK]])]
+        reader = recognise_masks(files, None)
+        assert reader.classes.names == ("class_0", "class_1", "class_2")
+        assert reader.classes.colors == (BLACK, GREEN, RED)
+        assert labels(reader, files[0]) == [[2, 1]]
+        assert labels(reader, files[1]) == [[0, 0]]
+
+    def test_object_numbers_are_no_classes(self, tmp_path: Path) -> None:
+        files = [grey(tmp_path / "a.png", [[1]], np.uint16), grey(tmp_path / "b.png", [[375]], np.uint16)]
+        with pytest.raises(DataError, match=r"b\.png: label values run to 375, .*object numbers.*write classes\.txt"):
+            recognise_masks(files, None)
+
+    def test_photographs_are_no_masks(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "a.png")
+        with pytest.raises(DataError, match=r"a\.png: more than 256 colours in the masks"):
+            recognise_masks([tmp_path / "a.png"], None)
+
+
+class TestBinary:
+    @pytest.mark.parametrize("write", [grey, palette])
+    def test_255_is_class_1_and_it_is_said(self, tmp_path: Path, write) -> None:
+        path = write(tmp_path / "a.png", [[0, 255], [255, 0]])
+        reader = recognise_masks([path], None)
+        assert reader.kind == "binary"
+        assert reader.classes.names == ("background", "foreground")
+        assert labels(reader, path) == [[0, 1], [1, 0]]
+        assert "of 0 and 255: 255 is class 'foreground'" in reader.remark
+
+    def test_saved_as_colour(self, tmp_path: Path) -> None:
+        path = colours(tmp_path / "a.png", [[(0, 0, 0), (255, 255, 255)]])
+        assert labels(recognise_masks([path], None), path) == [[0, 1]]
+
+    def test_two_names_of_the_class_list(self, tmp_path: Path) -> None:
+        path = grey(tmp_path / "a.png", [[0, 255]])
+        assert recognise_masks([path], ClassList(("soil", "root"))).classes.names == ("soil", "root")
+        assert recognise_masks([path], ClassList(("root",))).classes.names == ("background", "root")
+
+    def test_even_where_the_list_ignores_255(self, tmp_path: Path) -> None:
+        path = grey(tmp_path / "a.png", [[0, 255]])
+        reader = recognise_masks([path], ClassList(("soil", "root"), (), 255))
+        assert labels(reader, path) == [[0, 1]]
+        assert "although classes.txt says 'ignore: 255'" in reader.remark
+
+    def test_more_names_do_not_fit(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"only 0 and 255, so two classes, but classes\.txt names 3"):
+            recognise_masks([grey(tmp_path / "a.png", [[0, 255]])], NAMES)
+
+    @pytest.mark.parametrize("known", [None, ClassList(("soil", "root"))])
+    def test_the_whole_set_decides(self, tmp_path: Path, known: ClassList | None) -> None:
+        files = [grey(tmp_path / "a.png", [[0, 255]]), grey(tmp_path / "b.png", [[1, 0]])]
+        reader = recognise_masks(files, known)
+        assert reader.kind == "index"
+        assert labels(reader, files[0]) == [[0, 255]]  # 255 is the unscored value in such a set
+
+    def test_only_zeros_are_indices(self, tmp_path: Path) -> None:
+        assert recognise_masks([grey(tmp_path / "a.png", [[0, 0]])], NAMES).kind == "index"
+
+
+class TestColours:
+    def test_through_the_class_list(self, tmp_path: Path) -> None:
+        path = colours(tmp_path / "a.png", [[RED, GREEN], [BLACK, RED]])
+        reader = recognise_masks([path], COLORED)
+        assert (reader.kind, reader.remark) == ("rgb", "RGB colours")
+        assert labels(reader, path) == [[0, 1], [255, 0]]
+
+    def test_a_grey_colour_of_the_list_is_a_colour(self, tmp_path: Path) -> None:
+        known = ClassList(("void", "wall"), (BLACK, (255, 255, 255)))
+        path = colours(tmp_path / "a.png", [[(255, 255, 255), BLACK]])
+        assert labels(recognise_masks([path], known), path) == [[1, 0]]
+
+    def test_unknown_colour_names_the_nearest(self, tmp_path: Path) -> None:
+        good = colours(tmp_path / "a.png", [[RED, GREEN]])
+        bad = colours(tmp_path / "b.png", [[RED, (250, 10, 0)]])
+        reader = recognise_masks([good, bad], COLORED)
+        with pytest.raises(
+            DataError, match=r"b\.png: colour #fa0a00 is no class's; the nearest is 'sky' #ff0000; add it"
+        ):
+            labels(reader, bad)
+
+    def test_names_without_colours(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            DataError, match=r"a\.png: holds colours \(#00ff00, #ff0000\), but classes\.txt says only names"
+        ):
+            recognise_masks([colours(tmp_path / "a.png", [[RED, GREEN]])], NAMES)
+
+    def test_kinds_do_not_mix(self, tmp_path: Path) -> None:
+        colour, index = colours(tmp_path / "a.png", [[RED, GREEN]]), grey(tmp_path / "b.png", [[1, 0]])
+        with pytest.raises(DataError, match=r"b\.png: holds indices, but the other masks hold colours"):
+            labels(recognise_masks([colour], COLORED), index)
+        with pytest.raises(DataError, match=r"a\.png: holds colours, but the other masks hold indices"):
+            labels(recognise_masks([index], NAMES), colour)
+
+
+class TestBadFiles:
+    def test_jpeg(self, tmp_path: Path) -> None:
+        Image.new("L", (8, 8)).save(tmp_path / "a.jpg")
+        with pytest.raises(DataError, match=r"a\.jpg: a JPEG keeps labels only roughly; save masks as PNG"):
+            recognise_masks([tmp_path / "a.jpg"], NAMES)
+
+    def test_a_damaged_mask_does_not_settle_the_kind(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"no picture")
+        good = grey(tmp_path / "b.png", [[1, 2]])
+        assert recognise_masks([tmp_path / "a.png", good], NAMES).kind == "index"
+        with pytest.raises(DataError, match=r"a\.png: not a picture"):
+            recognise_masks([tmp_path / "a.png"], NAMES)

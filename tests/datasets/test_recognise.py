@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from foveate.datasets import LAST, ORDER, candidates, recognise
+from foveate.datasets.camvid import CLASSES, CamVid
+from foveate.datasets.cityscapes import Cityscapes
+from foveate.datasets.folders import Folders
+from foveate.errors import DataError
+from foveate.registry import entries
+
+
+def put(folder: Path, stem: str = "a") -> None:
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 3), 1).save(folder / name / f"{stem}.png")
+
+
+def test_plain_folders(tmp_path: Path) -> None:
+    put(tmp_path, "a")
+    put(tmp_path, "b")
+    assert recognise(tmp_path) == Folders(str(tmp_path))
+
+
+def test_the_more_telling_layout_wins(tmp_path: Path) -> None:
+    put(tmp_path / "train")
+    put(tmp_path / "val")
+    assert isinstance(recognise(tmp_path), Folders)
+    (tmp_path / "classes.txt").write_text("\n".join([*CLASSES.names, "ignore: 11"]))
+    assert isinstance(recognise(tmp_path), CamVid)
+    for name in ("leftImg8bit", "gtFine"):
+        (tmp_path / name).mkdir()
+    assert isinstance(recognise(tmp_path), Cityscapes)
+
+
+def test_every_registered_format_is_asked_once_and_plain_folders_last() -> None:
+    names = [entry.name for entry in candidates()]
+    assert sorted(names) == sorted(entries("dataset"))
+    assert names[-1] == LAST
+    assert [n for n in names if n in ORDER] == [n for n in ORDER if n in names]
+
+
+def test_missing_and_empty_folders_have_their_own_messages(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone: no such folder; check the path"):
+        recognise(tmp_path / "gone")
+    with pytest.raises(DataError, match="the folder is empty; expected labelled pictures in it"):
+        recognise(tmp_path)
+
+
+def test_message_says_what_is_there_and_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").touch()
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(
+        DataError, match=r"no known data format \(it holds notes\.md, sub/\); looked for Cityscapes: "
+    ) as e:
+        recognise(tmp_path)
+    assert "DATA/{images,labels}" in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_pictures_alone_lack_labels(tmp_path: Path) -> None:
+    Image.new("L", (4, 3)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="1 pictures without labels"):
+        recognise(tmp_path)
