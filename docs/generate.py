@@ -9,15 +9,16 @@ figure on these pages comes from a file in results/; none is typed by hand.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foveate.registry import Kind, create_recipe, entries
+from foveate.registry import Entry, Kind, create_recipe, entries
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/foveate")
@@ -72,7 +73,7 @@ def build(root: Path) -> dict[Path, str]:
     """Every generated file -> its whole text."""
     lecture = tomllib.loads((root / "docs/lecture.toml").read_text(encoding="utf-8"))
     results = read_results(root / "results")
-    recipes = {name: create_recipe(name).model for name in entries("recipe")}
+    recipes = {name: create_recipe(name) for name, _ in sorted_entries("recipe")}
     readme = root / "README.md"
     text = between(readme.read_text(encoding="utf-8"), "systems", systems_table(root, lecture["row"]))
     return {
@@ -91,7 +92,9 @@ def read_results(folder: Path) -> dict[str, Result]:
 # The lecture
 
 
-def lecture_page(root: Path, lecture: Mapping[str, Any], recipes: Mapping[str, str], results: Mapping[str, Result]) -> str:
+def lecture_page(
+    root: Path, lecture: Mapping[str, Any], recipes: Mapping[str, Any], results: Mapping[str, Result]
+) -> str:
     """The map from the lecture's sections to what is built and measured, and where its text departs from the papers."""
     parts = [
         NOTICE,
@@ -115,15 +118,15 @@ def lecture_page(root: Path, lecture: Mapping[str, Any], recipes: Mapping[str, s
     return "\n".join(parts)
 
 
-def _lecture_row(root: Path, row: Row, recipes: Mapping[str, str], results: Mapping[str, Result]) -> tuple[str, ...]:
+def _lecture_row(root: Path, row: Row, recipes: Mapping[str, Any], results: Mapping[str, Result]) -> tuple[str, ...]:
     about = (row["heading"], f"{row['system']}<br>{row['paper']}")
     where = SOURCE / row["file"]
     if not is_built(root, row):
         return (*about, f"`{row['file']}`", NOT_BUILT, NOT_BUILT)
-    own = [name for name, model in recipes.items() if model in models_of(row)]
+    own = [name for name, recipe in recipes.items() if recipe.model in models_of(row)]
     used = row.get("use") or "<br>".join(f"`{name}`" for name in own) or "no recipe yet"
     scores = [f"`{name}`: {_headline(results[name])}" for name in own if name in results]
-    measured = "<br>".join(scores) or (NOT_MEASURED if own else "")
+    measured = "<br>".join(scores) or (NOT_MEASURED if own else "no score of its own")
     return (*about, f"[`{row['file']}`](../{where.as_posix()})", used, measured)
 
 
@@ -131,7 +134,7 @@ def is_built(root: Path, row: Row) -> bool:
     """Whether the row's file is in the tree and, for models, whether the registry knows the names it stands for."""
     if not (root / SOURCE / row["file"]).is_file():
         return False
-    return not row["file"].startswith("models/") or bool(models_of(row)) and models_of(row) <= set(entries("model"))
+    return not row["file"].startswith("models/") or (bool(models_of(row)) and models_of(row) <= set(entries("model")))
 
 
 def models_of(row: Row) -> set[str]:
@@ -150,7 +153,7 @@ def systems_table(root: Path, rows: Sequence[Row]) -> str:
     for part, group in grouped(rows).items():
         here = [row["system"] for row in group if is_built(root, row)]
         coming = [row["system"] for row in group if not is_built(root, row)]
-        lines.append((part, ", ".join(here), ", ".join(coming)))
+        lines.append((part, " · ".join(here), " · ".join(coming)))
     return table(("In the lecture", "Here", "To come"), lines)
 
 
@@ -202,7 +205,9 @@ def trimap_table(group: Mapping[str, Result]) -> str:
     widths = sorted({int(w) for r in group.values() for w in r["scores"].get("trimap_iou", {})})
     if not widths:
         return ""
-    lines = [(f"`{n}`", *(number(r["scores"].get("trimap_iou", {}).get(str(w))) for w in widths)) for n, r in group.items()]
+    lines = [
+        (f"`{n}`", *(number(r["scores"].get("trimap_iou", {}).get(str(w))) for w in widths)) for n, r in group.items()
+    ]
     return "Mean IoU of the pixels at most so far from a true contour:\n\n" + table(
         ("Recipe", *(f"{w} px" for w in widths)), lines
     )
@@ -234,7 +239,9 @@ def _stride(name: str) -> int | None:
 
 def _by_stride(group: Mapping[str, Result]) -> dict[int, Result]:
     """FCN's three strides, if all of them are recorded with boundary scores on one split."""
-    found = {stride: r for name, r in group.items() if re.fullmatch(r"fcn\d+s_[a-z]+", name) and (stride := _stride(name))}
+    found = {
+        stride: r for name, r in group.items() if re.fullmatch(r"fcn\d+s_[a-z]+", name) and (stride := _stride(name))
+    }
     whole = all(r["scores"].get("boundary_iou") is not None and r["scores"].get("trimap_iou") for r in found.values())
     return found if len(found) == 3 and whole and len({r["split"] for r in found.values()}) == 1 else {}
 
@@ -246,7 +253,9 @@ def skip_claim(strides: Mapping[int, Result]) -> str:
     width = min(scores[8]["trimap_iou"], key=int)
     at_contour = scores[8]["trimap_iou"][width] - scores[32]["trimap_iou"][width]
     overall = scores[8]["mean_iou"] - scores[32]["mean_iou"]
-    seeds = "One seed each, so small differences may be chance." if len({r["seed"] for r in strides.values()}) == 1 else ""
+    seeds = (
+        "One seed each, so small differences may be chance." if len({r["seed"] for r in strides.values()}) == 1 else ""
+    )
     return (
         "The lecture says that skip connections improve the boundaries considerably. Here, from 32s over 16s to 8s, boundary IoU "
         f"goes {number(boundary[0])}, {number(boundary[1])}, {number(boundary[2])}; from 32s to 8s mean IoU changes by "
@@ -280,19 +289,37 @@ def readme_results(results: Mapping[str, Result]) -> str:
 # The catalogue
 
 
-def catalogue_page(recipes: Mapping[str, str]) -> str:
+def catalogue_page(recipes: Mapping[str, Any]) -> str:
     """What `foveate models`, `foveate recipes` and `foveate datasets` list."""
-    kinds: tuple[tuple[Kind, str, Callable[[str], str]], ...] = (
-        ("model", "Models", lambda name: f'`foveate.create("{name}")`'),
-        ("recipe", "Recipes", lambda name: f"`foveate train {name}`"),
-        ("dataset", "Data formats", lambda name: "drawn, needs no files" if name == "pasture" else "recognised by `--data PATH`"),
+    models = [(f"`{n}`", _first_line(e), f'`foveate.create("{n}")`') for n, e in sorted_entries("model")]
+    trained = [
+        (f"`{n}`", f"`{recipes[n].model}`", e.summary.rstrip("."),
+         f"`foveate train {n}{'' if recipes[n].data is not None else ' --data PATH'}`")
+        for n, e in sorted_entries("recipe")
+    ]  # fmt: skip
+    formats = [(f"`{n}`", e.summary.rstrip(".")) for n, e in sorted_entries("dataset")]
+    return "\n".join([
+        NOTICE, "# Catalogue\n",
+        "What `foveate models`, `foveate recipes` and `foveate datasets` list.\n",
+        "## Models\n", table(("Name", "What it is", "In Python"), models),
+        "## Recipes\n", table(("Name", "Model", "What it is", "Command"), trained),
+        "## Data formats\n", table(("Name", "What it is"), formats),
+        "All but the pasture are recognised by themselves: see [your data](data.md).\n",
+    ])  # fmt: skip
+
+
+def sorted_entries(kind: Kind) -> list[tuple[str, Entry]]:
+    """Names of a kind in an order that counts: fcn8s before fcn16s."""
+    return sorted(
+        entries(kind).items(), key=lambda pair: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", pair[0])]
     )
-    parts = [NOTICE, "# Catalogue\n", "What `foveate models`, `foveate recipes` and `foveate datasets` list.\n"]
-    for kind, title, use in kinds:
-        lines = [(f"`{n}`", e.summary.rstrip("."), use(n)) for n, e in entries(kind).items()]
-        parts.append(f"## {title}\n\n" + table(("Name", "What it is", "Use"), lines))
-    models = table(("Recipe", "Trains"), [(f"`{name}`", f"`{model}`") for name, model in recipes.items()])
-    return "\n".join([*parts, f"## Which model a recipe trains\n\n{models}"])
+
+
+def _first_line(entry: Entry) -> str:
+    """What a model's file says it is."""
+    path = ROOT / "src" / (entry.module.replace(".", "/") + ".py")
+    path = path if path.is_file() else path.with_suffix("") / "__init__.py"
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")
 
 
 # Markdown

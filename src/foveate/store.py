@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +77,14 @@ def load_model(folder: str | Path) -> LoadedModel:
         preprocessing = Preprocessing.from_json(about["preprocessing"])
         config = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
         name, task = about["model"], about["task"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ModelError(f"{about_file} is damaged ({type(error).__name__}: {error}); export the model again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise ModelError(
+            f"{about_file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/"
+        ) from error
     try:
         model = create_model(name, **config)
-    except TypeError as error:
-        raise ConfigError(f"{about_file}: its config does not fit {name}: {error}") from error
+    except (ConfigError, TypeError) as error:
+        raise ModelError(f"{about_file} does not describe a model that can be built: {error}") from error
     try:
         model.load_state_dict(load_file(weights_file), strict=True)
     except (SafetensorError, OSError) as error:
@@ -103,17 +104,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"no weight file at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} holds more than tensors and is refused, since reading it could run code; "
-            "save its state_dict alone, or as safetensors"
-        ) from error
-    except (OSError, RuntimeError, EOFError, SafetensorError, zipfile.BadZipFile, ValueError) as error:
-        raise ModelError(f"{path} is damaged or not a weight file ({type(error).__name__}); fetch it again") from error
+    content = _read_foreign(path, "fetch it again")
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -121,3 +112,25 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not tensors:
         raise ModelError(f"{path} holds no named tensors; expected a state dict")
     return tensors
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """All of a training's checkpoint, which holds tensors and plain values alone. Raises ModelError."""
+    content = _read_foreign(path, "delete it to start this run over (its model/ and last/ can be read without it)")
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds {type(content).__name__}, not a checkpoint; delete it to start this run over")
+    return content
+
+
+def _read_foreign(path: Path, remedy: str) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is damaged, or holds more than tensors and is refused, since reading it could run code; "
+            f"{remedy}, or save its tensors alone"
+        ) from error
+    except Exception as error:  # there is no end to the ways in which arbitrary bytes fail to be an archive
+        raise ModelError(f"{path} is damaged or not a weight file ({type(error).__name__}); {remedy}") from error

@@ -163,6 +163,7 @@ def page(request: pytest.FixtureRequest, browser, address: str):
     size, scheme = request.param
     width, height = SIZES[size]
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
+    metrics |= {"screenWidth": width, "screenHeight": height}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

@@ -57,8 +57,23 @@ def main(argv: list[str] | None = None) -> int:
         print(f"foveate: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("foveate: stopped; a training goes on from its last finished epoch with --resume", file=sys.stderr)
+        if _speaks():
+            print("foveate: stopped; a training goes on from its last finished epoch with --resume", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if debug:
+            raise
+        if _speaks():
+            what = " ".join(str(error).split()) or "no message"
+            print(f"foveate: unexpected {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _speaks() -> bool:
+    """Of several training processes one says what befell all of them."""
+    from foveate.engine.processes import is_first
+
+    return is_first()

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from foveate.cli.flags import Parser, print_entries
+from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.errors import ConfigError
+from foveate.registry import entries, find
 
 
 def run(argv: list[str]) -> int:
     """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--json FILE] [--sheet FILE]`."""
-    if not argv or argv[0].startswith("-"):
-        return print_entries("dataset", argv, __doc__ or "")
     parser = Parser("datasets", __doc__ or "")
-    parser.add_argument("action", choices=("inspect",))
-    parser.add_argument("path", metavar="PATH", help="the folder, or the name of a data set that needs none, as pasture")
+    parser.add_argument(
+        "action", nargs="?", choices=("inspect",), help="look into a folder; without it, list the formats"
+    )
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", help="the folder, or the name of a data set that needs none, as pasture"
+    )
+    add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
-    parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="where to draw the contact sheet (JPEG)")
+    parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="the contact sheet to draw (JPEG)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     args = parser.parse_args(argv)
+    if args.action is None:
+        return print_entries("dataset", args.format)
+    if args.path is None:
+        raise ConfigError("inspect what? name the folder: foveate datasets inspect PATH")
     return _inspect(args.path, args.json, args.sheet, args.max_pixels)
 
 
@@ -28,13 +38,11 @@ def _inspect(path: str, json_file: str | None, sheet_file: str, max_pixels: int 
     from foveate.datasets import recognise
     from foveate.datasets.inspect import inspect
     from foveate.disk import write_atomically
-    from foveate.registry import entries
     from foveate.visualize import contact_sheet
 
     if max_pixels is not None:
         pictures.set_max_pixels(max_pixels)
-    needs_no_folder = path in entries("dataset") and not Path(path).exists()
-    source = entries("dataset")[path].load()() if needs_no_folder else recognise(Path(path))
+    source = recognise(Path(path)) if Path(path).exists() or path not in entries("dataset") else _drawn(path)
     found = inspect(source)
     print(found.text())
     if json_file:
@@ -45,3 +53,11 @@ def _inspect(path: str, json_file: str | None, sheet_file: str, max_pixels: int 
             contact_sheet(shown, found.classes).save(file, format="JPEG", quality=90)
         print(f"contact sheet: {sheet_file}")
     return 1 if found.problems else 0
+
+
+def _drawn(name: str) -> Any:
+    """A data set that needs no folder. Raises ConfigError for one that does."""
+    try:
+        return find("dataset", name).load()()
+    except TypeError:
+        raise ConfigError(f"'{name}' reads a folder; name it: foveate datasets inspect PATH") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import re
+from collections.abc import Iterable
 from typing import NoReturn
 
 from foveate.errors import ConfigError, unknown
@@ -33,7 +35,7 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
     """Separate `--field value` and `--field=value` pairs from a verb's own arguments.
 
     own: the verb's own flags, such as '--data'. Returns the verb's arguments, and the rest by name. Raises ConfigError
-    for a flag without a value.
+    for a flag without a value, naming the own flag that it may stand for.
     """
     mine: list[str] = []
     fields: dict[str, str] = {}
@@ -46,20 +48,35 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
             continue
         if not given:
             if not rest or rest[0].startswith("--"):
+                if difflib.get_close_matches(name, own, n=1):
+                    raise ConfigError(unknown("flag", name, own))
                 raise ConfigError(f"{name} has no value; give one, as in {name} VALUE")
             value = rest.pop(0)
         fields[name.removeprefix("--")] = value
     return mine, fields
 
 
-def print_entries(kind: Kind, argv: list[str], description: str) -> int:
-    """Print the names of a kind, for people or, with `--format json`, for machines."""
-    parser = Parser(f"{kind}s", description)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    args = parser.parse_args(argv)
+def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str]) -> None:
+    """Raise ConfigError for a flag that is neither a recipe's field nor the verb's own, naming the nearest of both."""
+    flags = [f"--{name}" for name in known] + sorted(own)
+    for name in fields:
+        if f"--{name}" not in flags:
+            raise ConfigError(unknown("flag", f"--{name}", flags))
+
+
+def add_format(parser: Parser) -> None:
+    """The flag of the verbs that list."""
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json is for machines (default text)"
+    )
+
+
+def print_entries(kind: Kind, style: str) -> int:
+    """Print the names of a kind, one a line or as JSON."""
     found = entries(kind)
-    if args.format == "json":
-        print(json.dumps([{"name": e.name, "summary": e.summary, "module": e.module} for e in found.values()], indent=2))
+    if style == "json":
+        rows = [{"name": e.name, "summary": e.summary, "module": e.module} for e in found.values()]
+        print(json.dumps(rows, indent=2))
         return 0
     for entry in found.values():
         print(f"  {entry.name:<20} {entry.summary}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from foveate.cli.flags import print_entries
+from foveate.cli.flags import Parser, add_format, print_entries
 
 
 def run(argv: list[str]) -> int:
     """`foveate models [--format json]`."""
-    return print_entries("model", argv, __doc__ or "")
+    parser = Parser("models", __doc__ or "")
+    add_format(parser)
+    return print_entries("model", parser.parse_args(argv).format)

@@ -244,7 +244,7 @@ def _write_result(job: Job, windows: Windows, prediction: SemanticPrediction) ->
     from foveate.visualize.overlay import index_png, overlay
     from foveate.visualize.sheets import with_legend
 
-    shares = prediction.shares()
+    shares = _shares(prediction)
     with atomic_write(job.mask) as temporary:
         index_png(prediction.mask, prediction.classes, temporary)
     picture, mask = _reduced(windows, prediction.mask)
@@ -253,6 +253,19 @@ def _write_result(job: Job, windows: Windows, prediction: SemanticPrediction) ->
     with atomic_write(job.overlay) as temporary:
         drawn.save(temporary, format="JPEG", quality=90)
     job.record |= {"height": windows.height, "width": windows.width, "shares": shares}
+
+
+def _shares(prediction: SemanticPrediction) -> dict[str, float]:
+    """`prediction.shares()`, a strip at a time: counting takes eight bytes a pixel, which a large mask cannot have."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    totals = dict.fromkeys(prediction.classes.names, 0.0)
+    for strip in np.array_split(prediction.mask, -(-prediction.mask.size // 2**20)):
+        for name, share in replace(prediction, mask=strip).shares().items():
+            totals[name] += share * (strip.size / prediction.mask.size)
+    return totals
 
 
 def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,15 +281,15 @@ def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return windows.read(0, 0, height, width), mask
     factor = min(factor, height, width)
     rows, columns = height // factor, width // factor
-    strips = []
+    small = np.empty((rows, columns, windows.channels), windows.read(0, 0, 1, 1).dtype)
     step = max(1, 2**21 // (width * factor))
     for top in range(0, rows, step):
         count = min(step, rows - top)
         strip = windows.read(top * factor, 0, count * factor, columns * factor)
         blocks = strip.reshape(count, factor, columns, factor, -1)
-        strips.append(blocks.mean((1, 3), dtype=np.float32).round().astype(strip.dtype))
+        small[top : top + count] = blocks.mean((1, 3), dtype=np.float32).round()
     middle = factor // 2
-    return np.concatenate(strips), mask[middle::factor, middle::factor][:rows, :columns]
+    return small, mask[middle::factor, middle::factor][:rows, :columns]
 
 
 def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: dict[str, Any], seconds: float) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from foveate.cli.flags import Parser, print_entries
+from foveate.cli.flags import Parser, add_format, print_entries
 
 
 def run(argv: list[str]) -> int:
     """`foveate recipes [RECIPE] [--format json]`."""
-    if not argv or argv[0].startswith("-"):
-        return print_entries("recipe", argv, __doc__ or "")
     parser = Parser("recipes", __doc__ or "")
-    parser.add_argument("recipe", metavar="RECIPE")
-    name = parser.parse_args(argv).recipe
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="whose fields to list; all names without one")
+    add_format(parser)
+    args = parser.parse_args(argv)
+    if args.recipe is None:
+        return print_entries("recipe", args.format)
 
-    from foveate.engine.fields import describe, fields_of
+    import json
+
+    from foveate.engine.fields import describe, fields_of, to_json
     from foveate.recipes import resolve
 
-    recipe = resolve(name)
+    recipe = resolve(args.recipe)
+    if args.format == "json":
+        print(json.dumps(to_json(recipe), indent=2))
+        return 0
     for field, kind in fields_of(recipe).items():
         value = recipe
         for part in field.split("."):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foveate.cli.flags import Parser, split_fields
+from foveate.cli.flags import Parser, require_known, split_fields
 
 OWN = {"--data", "--out", "--resume", "--init", "--help", "--max-pixels"}
 
@@ -22,13 +22,20 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.engine import train_recipe
+    from foveate.engine.fields import fields_of, override
+    from foveate.engine.processes import is_first
     from foveate.recipes import resolve
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    recipe = resolve(args.recipe, args.data, fields)
-    if recipe.data is not None:
+    recipe = resolve(args.recipe, args.data)
+    require_known(fields, fields_of(recipe), OWN)
+    recipe = override(recipe, fields)
+    if recipe.data is not None and is_first():
         print(recipe.data.describe(), flush=True)
     run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
-    print(f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, foveate predict {run_folder} PICTURE --out DIR")
+    if is_first():
+        print(
+            f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, foveate predict {run_folder} PICTURE --out DIR"
+        )
     return 0

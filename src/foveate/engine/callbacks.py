@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import lightning
@@ -32,9 +32,15 @@ class Progress(Callback):
     def __init__(self, recipe: Recipe) -> None:
         self.epochs = recipe.epochs
         self.bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(), auto_refresh=False,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+            auto_refresh=False,
+        )
         self.drawn = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -49,14 +55,15 @@ class Progress(Callback):
         if now - self.drawn < REDRAW or self.bar.disable:
             return
         self.drawn = now
-        done = trainer.current_epoch + (i + 1) / max(1, int(trainer.num_training_batches))
-        self.bar.update(self.task, completed=done, description=f"epoch {trainer.current_epoch + 1}/{self.epochs}", refresh=True)
+        epoch = trainer.current_epoch
+        done = epoch + (i + 1) / max(1, int(trainer.num_training_batches))
+        self.bar.update(self.task, completed=done, description=f"epoch {epoch + 1}/{self.epochs}", refresh=True)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take it away."""
         self.bar.stop()
 
-    def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Take it away before the message."""
         self.bar.stop()
 
@@ -77,6 +84,11 @@ class EpochEnd(Callback):
         """The inverse of `state_dict`."""
         self.history, self.best, self.best_epoch = list(state["history"]), state["best"], state["best_epoch"]
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A run that had stopped early is not resumed into another epoch."""
+        if self._patience_is_over():
+            trainer.should_stop = True
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Seed dropout and its like by (seed, epoch, process), so that an epoch is the same after a resume."""
         torch.manual_seed(mixed_seed(self.recipe.seed, trainer.current_epoch, trainer.global_rank, 1))
@@ -88,7 +100,7 @@ class EpochEnd(Callback):
         epoch = trainer.current_epoch + 1
         row: dict[str, float] = {"epoch": epoch}
         row |= {f"train_{name}": value for name, value in _mean_over_processes(pl_module.take_losses()).items()}
-        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["lr"] = pl_module.last_lr
         row["train_seconds"] = round(time.perf_counter() - self.started, 3)
         if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
             row |= self._validate(trainer, pl_module)
@@ -99,14 +111,21 @@ class EpochEnd(Callback):
         improved = score is not None and score > self.best
         if improved and score is not None:
             self.best, self.best_epoch = score, epoch
+        with self._saving():
+            if trainer.is_global_zero:
+                self._write(trainer, pl_module, row, improved)
+            trainer.save_checkpoint(self.run.checkpoint)  # every process takes part; the first one writes
         if trainer.is_global_zero:
-            self._write(trainer, pl_module, row, improved)
             told = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in ("train_loss", "pixel_accuracy", name))
-            mark = "  best" if improved else ""
-            print(f"epoch {epoch}/{self.recipe.epochs}  {told}  {row['seconds']:.1f} s{mark}", file=sys.stderr, flush=True)
-        self._checkpoint(trainer)
-        if self.recipe.early_stop and epoch - max(self.best_epoch, 1) >= self.recipe.early_stop:
+            took = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
+            print(f"epoch {epoch}/{self.recipe.epochs}  {told}  {took}", file=sys.stderr, flush=True)
+        if self._patience_is_over():
             trainer.should_stop = True
+
+    def _patience_is_over(self) -> bool:
+        last = self.history[-1] if self.history else {}
+        waited = last.get("epoch", 0) - self.best_epoch
+        return 0 < self.recipe.early_stop <= waited and self.task.monitor in last
 
     def _validate(self, trainer: lightning.Trainer, learner: Learner) -> dict[str, float]:
         """Scores on the validation pictures; each process looks at its share and the counts are summed."""
@@ -136,27 +155,17 @@ class EpochEnd(Callback):
         save_model(self.run.last, learner.best_guess, name, classes, task)
         self.run.write_history(self.history)
 
-    def _checkpoint(self, trainer: lightning.Trainer) -> None:
-        """A new checkpoint takes the old one's place only when it is whole and on disk."""
-        target = self.run.checkpoint
-        temporary = target.with_suffix(".tmp")
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(temporary)  # every process takes part; the first one writes
-            if trainer.is_global_zero:
-                _flush(temporary)
-                temporary.replace(target)
-        except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
-            reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
+            yield
+        except OutputError as error:
+            raise OutputError(f"{error}; then go on from the last whole epoch with --resume") from error
+        except OSError as error:  # TensorBoard's
             raise OutputError(
-                f"cannot write {target}: {reason}; free some space and go on with --resume (the previous checkpoint is whole)"
+                f"cannot write into {self.run.path}: {error.strerror or error}; free some space, then go on from the "
+                "last whole epoch with --resume"
             ) from error
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _mean_over_processes(losses: dict[str, float]) -> dict[str, float]:

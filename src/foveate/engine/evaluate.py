@@ -41,10 +41,12 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Scores and what they were measured on."""
-        return {
-            **self.scores.to_json(self.classes), "seconds": round(self.seconds, 3), "split": self.split,
-            "data": self.source, "model": self.loaded.name,
-        }  # fmt: skip
+        return self.scores.to_json(self.classes) | {
+            "seconds": round(self.seconds, 3),
+            "split": self.split,
+            "data": self.source,
+            "model": self.loaded.name,
+        }
 
 
 def evaluate_run(
@@ -78,9 +80,7 @@ def evaluate_run(
             total.merge(one.state())
             pictures.append((index, _picture_iou(one)))
     seconds = time.perf_counter() - started
-    return Evaluation(
-        total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds
-    )  # fmt: skip
+    return Evaluation(total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds)
 
 
 def _picture_iou(metrics: Any) -> float:
@@ -95,8 +95,9 @@ def _require_same_classes(model: ClassTable, data: ClassTable, path: str | Path)
         return
     strange = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
     raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({', '.join(model.names[:6])}...), the data has {len(data)}; first "
-        f"difference: {strange[0] if strange else 'their order'}; evaluate on data with the model's classes.txt"
+        f"{path} was trained on {len(model)} classes ({', '.join(model.names[:6])}{', ...' * (len(model) > 6)}), the data "
+        f"has {len(data)}; first difference: {strange[0] if strange else 'their order'}; evaluate on data with the "
+        "model's classes.txt"
     )
 
 

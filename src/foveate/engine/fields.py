@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, unknown
 from foveate.registry import entries, find
 
 
 def fields_of(record: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted name -> type, for every leaf field of a dataclass value and the dataclass values in it."""
+    """Dotted name -> type, for every leaf field of a dataclass value and the dataclass values in it.
+
+    Fields marked as FIXED are left out: they say which recipe it is.
+    """
     found: dict[str, Any] = {}
     hints = typing.get_type_hints(type(record))
     for field in dataclasses.fields(record):
+        if field.metadata == FIXED:
+            continue
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
             found |= fields_of(value, f"{prefix}{field.name}.")
@@ -48,7 +55,7 @@ def parse(name: str, value: Any, kind: Any) -> Any:
     """A value for a field of this type, from text or from a plain Python value. Raises ConfigError."""
     try:
         return _parse(value, kind)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         raise ConfigError(f"--{name} is {value!r}; expected {describe(kind)}") from None
 
 
@@ -74,9 +81,10 @@ def _parse(value: Any, kind: Any) -> Any:
     if kind is int and isinstance(value, float) and not value.is_integer():
         raise ValueError
     if kind in (int, float):
-        if isinstance(value, bool):
+        number = kind(value)
+        if isinstance(value, bool) or not math.isfinite(number):
             raise ValueError
-        return kind(value)
+        return number
     if kind is str:
         return str(value)
     return value

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from foveate.engine.optim import lr_factor, make_optimizer
@@ -31,6 +32,7 @@ class Learner(lightning.LightningModule):
         self.averaged = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         self.losses: dict[str, Tensor] = {}  # sums over the epoch, on the device: no step waits for them
         self.steps = 0
+        self.train()  # Lightning leaves every module in the mode it finds it in
 
     @property
     def best_guess(self) -> nn.Module:
@@ -46,36 +48,63 @@ class Learner(lightning.LightningModule):
             self.averaged.eval()
         return self
 
-    def training_step(self, batch: Any, _: int) -> Tensor:
+    def training_step(self, batch: Any, index: int) -> Tensor:
         """The loss of one batch. Raises TrainingError, naming the pictures, if it is not finite."""
         losses = self.model.loss(batch)  # type: ignore[operator]
         loss: Tensor = losses["loss"]
-        if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch + 1} on {', '.join(batch['names'])}; look at "
-                "these pictures and labels, or lower --optim.lr. The run can be resumed from its last epoch"
-            )
+        self._require_finite(loss, batch["names"])
         for name, value in losses.items():
             value = value.detach()
             self.losses[name] = self.losses[name] + value if name in self.losses else value
         self.steps += 1
-        return loss
+        # Lightning divides by `accumulate`; the batches that are left over at an epoch's end are fewer.
+        together = self.recipe.accumulate
+        left = int(self.trainer.num_training_batches) - index // together * together
+        return loss * (together / left) if left < together else loss
 
-    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """After each optimiser step: move the averaged weights towards the model's."""
-        if self.averaged is None or self.global_step == 0:
+    def _require_finite(self, loss: Tensor, names: list[str]) -> None:
+        wrong = [] if math.isfinite(loss.item()) else names
+        if self.trainer.world_size > 1:  # all stop together, or the others would wait for this one
+            count = torch.tensor(len(wrong), device=self.device)
+            dist.all_reduce(count)
+            if count:
+                parts: list[list[str]] = [[]] * self.trainer.world_size
+                dist.all_gather_object(parts, wrong)
+                wrong = [name for part in parts for name in part]
+        if wrong:
+            if not self.trainer.is_global_zero:
+                raise SystemExit(1)
+            raise TrainingError(
+                f"the loss is not finite in epoch {self.current_epoch + 1} on {', '.join(wrong)}; look at these "
+                "pictures and their labels, or start again with a lower --optim.lr (every finished epoch is kept)"
+            )
+
+    def on_train_start(self) -> None:
+        """Pair the averaged tensors with the model's, now that they are where they will be trained."""
+        if self.averaged is None:
             return
+        pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True))
+        self.smoothed = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.counted = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        """One step, and the averaged weights move towards the model's: a <- decay a + (1 - decay) w."""
+        super().optimizer_step(*arguments, **more)
+        if self.averaged is None:
+            return
+        done = self.global_step + 1  # Lightning counts this step when we return
         # A young average trusts new weights more, so that it does not remember the initial ones.
-        decay = min(self.recipe.ema, (1 + self.global_step) / (10 + self.global_step))
+        decay = min(self.recipe.ema, (1 + done) / (10 + done))
         with torch.no_grad():
-            for mine, theirs in zip(
-                (*self.averaged.parameters(), *self.averaged.buffers()),
-                (*self.model.parameters(), *self.model.buffers()), strict=True,
-            ):  # fmt: skip
-                if mine.is_floating_point():
-                    mine.lerp_(theirs, 1 - decay)
-                else:
-                    mine.copy_(theirs)
+            torch._foreach_lerp_([a for a, _ in self.smoothed], [w for _, w in self.smoothed], 1 - decay)
+            for mine, theirs in self.counted:
+                mine.copy_(theirs)
+
+    @property
+    def last_lr(self) -> float:
+        """The learning rate of the last step, before the factors of backbone and biases."""
+        optim = self.recipe.optim
+        return optim.lr * lr_factor(optim, self.total_steps)(max(0, self.global_step - 1))
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser, its learning rate stepped with it."""

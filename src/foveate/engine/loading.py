@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foveate.engine.recipe import Recipe
+
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def mixed_seed(*parts: int) -> int:
@@ -23,15 +26,14 @@ def mixed_seed(*parts: int) -> int:
 
 
 class CachedDataset(Dataset[Any]):
-    """Decoded samples, kept in memory when all of them fit in a quarter of it.
+    """Decoded samples, kept in memory from their first use on, as many as fit.
 
-    The first sample tells the size of the rest. Filled on first use, so that every loading process holds its share only.
+    room: bytes for this copy of the object; each loading process has its own.
     """
 
-    def __init__(self, dataset: Any, cache: bool) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Any, room: float) -> None:
+        self.dataset, self.room = dataset, room
         self.samples: dict[int, Any] = {}
-        self.cache = cache and len(dataset) > 0 and len(dataset) * _size(dataset[0]) < _memory() / 4
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -40,7 +42,9 @@ class CachedDataset(Dataset[Any]):
         if index in self.samples:
             return dict(self.samples[index])
         sample = self.dataset[index]
-        if self.cache:
+        size = _size(sample)
+        if size <= self.room:
+            self.room -= size
             self.samples[index] = dict(sample)
         return sample
 
@@ -49,11 +53,32 @@ def _size(sample: dict[str, Any]) -> int:
     return sum(v.numel() * v.element_size() for v in sample.values() if isinstance(v, torch.Tensor))
 
 
-def _memory() -> int:
+def memory() -> int:
+    """The bytes of memory this process may use: the machine's, or its container's share."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # not every system tells
-        return 8 << 30
+        machine = 8 << 30
+    try:
+        return min(machine, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return machine
+
+
+def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[CachedDataset, CachedDataset]:
+    """Both sets under the recipe's cache: a quarter of the memory, shared out by their lengths."""
+    room = memory() / 4 / world if recipe.cache else 0.0
+    share = len(train_set) / (len(train_set) + len(val_set))
+    copies = max(1, loading_processes(recipe, world))
+    return CachedDataset(train_set, room * share / copies), CachedDataset(val_set, room * (1 - share))
+
+
+def loading_processes(recipe: Recipe, world: int) -> int:
+    """How many processes load the training pictures; 0: the training process itself."""
+    if recipe.workers >= 0:
+        return recipe.workers
+    # On a CPU the cores are the network's; beside a GPU they would idle.
+    return min(8, (os.cpu_count() or 1) // world) if torch.cuda.is_available() else 0
 
 
 class SeededTransform(Dataset[Any]):
@@ -105,9 +130,7 @@ def train_loader(
     collate: Callable[[list[Any]], Any], rank: int, world: int,
 ) -> DataLoader[Any]:  # fmt: skip
     """The training batches of a recipe."""
-    workers = recipe.workers
-    if workers < 0:  # on a CPU the cores are the network's; beside a GPU they would idle
-        workers = min(8, (os.cpu_count() or 1) // world) if torch.cuda.is_available() else 0
+    workers = loading_processes(recipe, world)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
         batch_sampler=EpochBatches(length, recipe.batch_size, recipe.seed, rank, world),
@@ -115,4 +138,6 @@ def train_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
+        # An epoch's start draws a number; drawn from the global generator it would move dropout, but not after a resume.
+        generator=torch.Generator().manual_seed(recipe.seed),
     )

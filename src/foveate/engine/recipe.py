@@ -8,6 +8,9 @@ from typing import Any, Literal
 from foveate.errors import ConfigError
 
 
+FIXED = {"fixed": True}  # metadata of the fields that no flag changes: other fields hang on them
+
+
 @dataclass(frozen=True)
 class Optim:
     """The optimiser and its learning rate over time.
@@ -33,6 +36,11 @@ class Optim:
     def __post_init__(self) -> None:
         if self.lr <= 0 or not 0 <= self.warmup < 1:
             raise ConfigError(f"optim.lr {self.lr} must be above 0 and optim.warmup {self.warmup} in 0..1")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"optim.momentum is {self.momentum}; expected 0 or more and below 1, e.g. 0.9")
+        for name in ("weight_decay", "backbone_lr", "bias_lr", "clip"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"optim.{name} is {getattr(self, name)}; expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -44,25 +52,25 @@ class Recipe:
     augment: how training pictures are varied.
     task: the family, a file of `foveate.tasks`.
     epochs, batch_size, seed: as usual; batch_size is the whole batch of a step, over all processes.
-    accumulate: batches whose gradients are added up before a step.
+    accumulate: batches whose gradients are averaged before a step.
     ema: decay of the averaged weights that are evaluated and kept (0: none).
     class_weights: none; median (median frequency / frequency); log (1 / log(1.02 + frequency)).
     freeze: modules, by dotted name, that keep their weights and statistics, e.g. backbone.net.conv_stem.
-    freeze_norm: every batch norm keeps its statistics.
-    early_stop: epochs without a better validation score before stopping (0: never).
+    freeze_norm: every batch norm keeps its statistics, scale and shift.
+    early_stop: stop at a validation this many epochs after the best one, or later (0: never).
     validate_every: epochs between two validations; the last epoch is always validated.
-    cache: keep decoded pictures in memory when they fit in a quarter of it.
+    cache: keep decoded pictures in memory, as many as fit in a quarter of it.
     workers: loading processes; -1 chooses by device and cores.
     precision: auto (bf16 where the device has it, else 32 bit), 32, bf16 or 16.
     devices, nodes: processes to train on; 0 devices takes every GPU, or one CPU process.
     """
 
-    model: str
+    model: str = field(metadata=FIXED)
     config: Any
     data: Any = None
     augment: Any = None
-    name: str = ""
-    task: str = "semantic"
+    name: str = field(default="", metadata=FIXED)
+    task: str = field(default="semantic", metadata=FIXED)
     epochs: int = 30
     batch_size: int = 8
     accumulate: int = 1
@@ -84,5 +92,8 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")

@@ -71,8 +71,8 @@ def _examples(evaluation: Evaluation) -> list[ExamplePicture]:
 
 def _notes(evaluation: Evaluation, ema: float) -> list[str]:
     notes = [
-        f"The model was chosen on the {evaluation.split} pictures, so these scores are a little kind: keep other pictures "
-        "apart for the score you quote.",
+        f"The model was chosen on the {evaluation.split} pictures, so these scores are a little kind: keep other "
+        "pictures apart for the score you quote.",
         "Each picture was scored at its own size, in one pass, without flips or several scales.",
     ]
     if ema:

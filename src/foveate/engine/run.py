@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from foveate.disk import write_atomically
+from foveate.disk import sweep, write_atomically
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
-from foveate.errors import ModelError, OutputError
-from foveate.records import ClassTable
+from foveate.errors import ConfigError, ModelError, OutputError
+from foveate.records import ClassTable, Preprocessing
 from foveate.registry import create_recipe
 
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
@@ -56,19 +56,26 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot create {self.path}: {error.strerror}; choose another folder with --out") from error
+            raise OutputError(
+                f"cannot create {self.path}: {error.strerror}; choose another folder with --out"
+            ) from error
+        sweep(self.path)
         self.write_json("recipe.json", fields.to_json(recipe))
         self.write_json("classes.json", classes.to_json())
         self.write_json("environment.json", environment())
         self.write_json("data.json", about)
+
+    def preprocessing(self) -> Preprocessing:
+        """What the run's last model was trained with. Raises ModelError."""
+        return Preprocessing.from_json(self.read_json(f"{self.last.name}/config.json")["preprocessing"])
 
     def recipe(self) -> Recipe:
         """The resolved recipe. Raises ModelError if its file is damaged."""
         data = self.read_json("recipe.json")
         try:
             recipe: Recipe = fields.restore(create_recipe(data["name"]), data)
-        except (KeyError, TypeError) as error:
-            raise ModelError(f"{self.recipe_file} is damaged ({error}); train again or restore it") from error
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+            raise ModelError(f"{self.recipe_file} is damaged ({error}); restore it or train again") from error
         return recipe
 
     def read_json(self, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
@@ -14,18 +13,19 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
-from foveate.engine import fields
 from foveate.engine.callbacks import EpochEnd, Progress
+from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
-from foveate.engine.loading import CachedDataset, mixed_seed, train_loader
+from foveate.engine.loading import cached, mixed_seed, train_loader
+from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
+from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
 from foveate.records import ClassTable, SemanticDataset
 from foveate.registry import create_model
 from foveate.tasks import create_task
-from foveate.tasks.semantic import class_shares, class_weights
 
 VALIDATION = ("val", "validation", "test")
 
@@ -39,9 +39,9 @@ def train_recipe(
     default the newest of that name) from its last finished epoch; without one, start over. init: a run, model folder or
     weight file to start from. Raises a FoveateError; whatever epoch was finished stays.
     """
-    run = RunFolder(_choose_folder(recipe, out, resume))
-    if resume and run.recipe_file.is_file():
-        _require_same(recipe, run)
+    run = choose_folder(recipe, out, resume)
+    if resume:
+        require_same_recipe(recipe, run)
     if recipe.data is None:
         raise ConfigError(f"recipe '{recipe.name}' is for your own pictures: say where they are with --data PATH")
     _quiet()
@@ -51,12 +51,20 @@ def train_recipe(
         if len(dataset) == 0:
             raise DataError(f"{recipe.data.describe()}: the {split} split is empty; add pictures to it")
     model = build_model(recipe, train_set.classes, train_set.channels)
-    if init is not None:
-        print(f"from {init}: {start_from(model, init, train_set.classes)}", flush=True)
-
-    run.start(recipe, train_set.classes, {"source": recipe.data.describe(), **_listing(train_set, val_set)})
+    about = {"source": recipe.data.describe(), **_listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
-    _fit(recipe, run, model, train_set, val_set, checkpoint)
+    if checkpoint is not None:
+        require_same_data(run, train_set.classes, about)
+        model.preprocessing = run.preprocessing()
+    else:
+        init = init or (started_from(run) if resume else None)
+        taken = start_from(model, init, train_set.classes) if init is not None else ""
+        if is_first():
+            if taken:
+                print(f"from {init}: {taken}", flush=True)
+            run.start(recipe, train_set.classes, about | {"init": str(init) if init else None})
+    with tell_others(run.path):
+        _fit(recipe, run, model, train_set, val_set, checkpoint)
     return run.path
 
 
@@ -80,17 +88,43 @@ def _fit(
     recipe: Recipe, run: RunFolder, model: nn.Module, train_set: SemanticDataset, val_set: SemanticDataset,
     checkpoint: Path | None,
 ) -> None:  # fmt: skip
-    cached_train, cached_val = CachedDataset(train_set, recipe.cache), CachedDataset(val_set, recipe.cache)
-    weights = None
+    trainer = _trainer(recipe, run)
+    world = trainer.world_size
+    if recipe.batch_size % world or len(train_set) < world:
+        raise ConfigError(
+            f"batches of {recipe.batch_size} from {len(train_set)} pictures cannot be dealt evenly to {world} processes; "
+            "choose a batch_size that is a multiple, and no more processes than pictures"
+        )
+    task = create_task(recipe.task, train_set.classes, model.preprocessing)
+    cached_train, cached_val = cached(train_set, val_set, recipe, world)
     if recipe.class_weights != "none":
-        weights = class_weights(class_shares(train_set), recipe.class_weights)
-    task = create_task(recipe.task, train_set.classes, model.preprocessing, weights)
+        task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
     transform = recipe.augment.build(train_set.classes) if recipe.augment is not None else None
+    loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
+    learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
+    trainer.callbacks += [Progress(recipe), EpochEnd(run, recipe, task, cached_val, len(val_set))]
+    try:
+        trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    except OSError as error:
+        if isinstance(error.__context__, FoveateError):  # the first failure; closing the logs was the second
+            raise error.__context__ from error
+        raise OutputError(
+            f"cannot write into {run.path}: {error.strerror or error}; every finished epoch is kept"
+        ) from error
+    except (KeyError, RuntimeError) as error:
+        if checkpoint is not None and trainer.global_step == 0:
+            raise ModelError(
+                f"{checkpoint} was written by another version ({type(error).__name__}); delete it to start this run over"
+            ) from error
+        raise
 
-    batches = max(1, len(train_set) // min(recipe.batch_size, len(train_set)))
-    learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(batches / recipe.accumulate))
-    epoch_end = EpochEnd(run, recipe, task, cached_val, len(val_set))
-    trainer = lightning.Trainer(
+
+def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
+    return lightning.Trainer(
         default_root_dir=run.path,
         accelerator="auto",
         devices=recipe.devices or ("auto" if torch.cuda.is_available() else 1),
@@ -102,68 +136,19 @@ def _fit(
         gradient_clip_val=recipe.optim.clip or None,
         use_distributed_sampler=False,  # EpochBatches deals each process its share
         logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
-        callbacks=[Progress(recipe), epoch_end],
-        enable_checkpointing=False,  # EpochEnd writes them, atomically
+        plugins=[Checkpoints()],
+        enable_checkpointing=False,  # EpochEnd asks for them
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         limit_val_batches=0,
     )
-    world, rank = trainer.world_size, trainer.global_rank
-    if recipe.batch_size % world:
-        raise ConfigError(f"batch_size {recipe.batch_size} cannot be dealt to {world} processes evenly; choose a multiple")
-    loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, rank, world)
-    try:
-        trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
-    except FoveateError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write into {run.path}: {error.strerror or error}; the last whole epoch is kept") from error
-    except (KeyError, EOFError, RuntimeError) as error:
-        if checkpoint is not None and trainer.global_step == 0:
-            raise ModelError(
-                f"{checkpoint} is damaged or of another model ({type(error).__name__}); delete it to start this run over"
-            ) from error
-        raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def _precision(wanted: str) -> Any:
     if wanted == "auto":
         return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
-
-
-def _choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> Path:
-    if out is not None:
-        path = Path(out)
-        if not resume and (path / "recipe.json").exists():
-            raise ConfigError(f"{path} already holds a run; add --resume to go on with it, or choose another --out")
-        return path
-    base, number = Path("runs") / recipe.name, 1
-    taken = []
-    while (path := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
-        taken.append(path)
-        number += 1
-    return taken[-1] if resume and taken else path
-
-
-def _require_same(recipe: Recipe, run: RunFolder) -> None:
-    """A resumed run must be the run that was started; else its result would be neither."""
-    old, new = _flat(run.read_json("recipe.json")), _flat(json.loads(json.dumps(fields.to_json(recipe))))
-    for name in old.keys() | new.keys():
-        if old.get(name) != new.get(name):
-            raise ConfigError(
-                f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
-                "resume with the same fields, or start another run with --init"
-            )
-
-
-def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(data, dict):
-        return {prefix: data}
-    return {k: v for key, value in data.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def _listing(train_set: SemanticDataset, val_set: SemanticDataset) -> dict[str, Any]:
@@ -180,5 +165,3 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")
-
-

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,7 @@ from foveate.records import ClassTable
 from foveate.store import load_model, read_tensors
 
 
+@torch.no_grad()
 def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str:
     """Copy what fits from a run, a model folder or a weight file; returns what was taken, in words.
 
@@ -29,27 +33,45 @@ def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str
     loaded = load_model(folder)
     theirs, own = loaded.model.state_dict(), model.state_dict()
     shared = [(i, loaded.classes.names.index(n)) for i, n in enumerate(classes.names) if n in loaded.classes.names]
-    copied, partly = 0, 0
-    with torch.no_grad():
-        for name, tensor in own.items():
-            if name not in theirs:
-                continue
-            if theirs[name].shape == tensor.shape and loaded.classes.names == classes.names:
-                tensor.copy_(theirs[name])
-                copied += 1
-            elif _per_class(tensor, len(classes)) and _per_class(theirs[name], len(loaded.classes)):
-                if theirs[name].shape[1:] == tensor.shape[1:]:
-                    for mine, other in shared:
-                        tensor[mine] = theirs[name][other]
-                    partly += 1
-            elif theirs[name].shape == tensor.shape:
-                tensor.copy_(theirs[name])
-                copied += 1
-    if not copied:
-        raise ModelError(f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone")
-    words = f"{copied} of {len(own)} tensors of {loaded.name}"
-    return words + (f", and {len(shared)} of {len(classes)} classes by name" if partly else "")
+    axes = {} if classes.names == loaded.classes.names else _class_axes(model)
+    whole: set[str] = set()
+    for name in own.keys() & theirs.keys():
+        if axes.get(name):
+            _carry(own[name], theirs[name], axes[name], shared)
+        elif own[name].shape == theirs[name].shape:
+            own[name].copy_(theirs[name])
+            whole.add(name)
+    if not whole:
+        raise ModelError(
+            f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
+        )
+    if all(name in whole for name in own if name.startswith("backbone.")):  # it expects the pictures that it learned on
+        model.preprocessing = loaded.preprocessing
+    words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
+    return words + (f", and {len(shared)} of {len(classes)} classes by name" if axes else "")
 
 
-def _per_class(tensor: Tensor, classes: int) -> bool:
-    return tensor.ndim > 0 and tensor.shape[0] == classes
+def _class_axes(model: Any) -> dict[str, list[int]]:
+    """The axes of each tensor that count classes: those that grow when there is one class more."""
+    more = dataclasses.replace(model.config, num_classes=model.config.num_classes + 1, pretrained=False)
+    with torch.device("meta"):  # shapes alone
+        grown = type(model)(more).state_dict()
+    return {
+        name: [axis for axis, size in enumerate(tensor.shape) if size != grown[name].shape[axis]]
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[int], shared: Sequence[tuple[int, int]]) -> None:
+    """Copy the entries of shared classes (own index, their index) along every class axis, if the other axes agree."""
+    others = [axis for axis in range(mine.ndim) if axis not in axes]
+    if not shared or mine.ndim != theirs.ndim or any(mine.shape[a] != theirs.shape[a] for a in others):
+        return
+    axis, *rest = axes
+    own_rows, their_rows = (torch.tensor(rows) for rows in zip(*shared, strict=True))
+    part, source = mine.index_select(axis, own_rows), theirs.index_select(axis, their_rows)
+    if rest:
+        _carry(part, source, rest, shared)
+    else:
+        part = source
+    mine.index_copy_(axis, own_rows, part)

@@ -11,20 +11,19 @@ from torch import Tensor, nn
 from foveate.errors import DataError
 from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.records import IGNORE, ClassTable, Preprocessing, SemanticBatch, SemanticDataset, SemanticSample
+from foveate.registry import task
 from foveate.tasks.tiling import predict_mask
 
 
+@task("semantic")
 class SemanticTask:
-    """What the engine needs to know of a semantic data set and a model's input.
+    """What the engine needs to know of a semantic data set and a model's input."""
 
-    class_weights: (K,) for the loss, or None.
-    """
-
-    name = "semantic"
     monitor = "mean_iou"  # the score that says which epoch is best
 
-    def __init__(self, classes: ClassTable, preprocessing: Preprocessing, class_weights: Tensor | None = None) -> None:
-        self.classes, self.preprocessing, self.class_weights = classes, preprocessing, class_weights
+    def __init__(self, classes: ClassTable, preprocessing: Preprocessing) -> None:
+        self.classes, self.preprocessing = classes, preprocessing
+        self.class_weights: Tensor | None = None  # (K,) for the loss
 
     def collate(self, samples: Sequence[SemanticSample]) -> SemanticBatch:
         """Samples -> one normalised batch. Smaller pictures are padded at the right and below, and not scored there."""
@@ -37,11 +36,15 @@ class SemanticTask:
             h, w = sample["image"].shape[-2:]
             images[i, :, :h, :w] = self.preprocessing(sample["image"].as_subclass(Tensor))
             mask = sample["mask"].as_subclass(Tensor).long()
-            masks[i, :h, :w] = mask.masked_fill_(mask == self.classes.ignore_index, IGNORE)
+            masks[i, :h, :w] = mask.masked_fill(mask == self.classes.ignore_index, IGNORE)
         batch: SemanticBatch = {"image": images, "mask": masks, "names": [s["name"] for s in samples]}
         if self.class_weights is not None:
             batch["class_weights"] = self.class_weights
         return batch
+
+    def weigh_classes(self, samples: Iterable[SemanticSample], kind: str) -> None:
+        """Weigh the loss by how rare each class is in these samples; kind as `class_weights`. Raises DataError."""
+        self.class_weights = class_weights(class_shares(samples, len(self.classes)), kind)
 
     def metrics(self, boundaries: bool) -> SegmentationMetrics:
         """An empty counter of this data set's scores."""
@@ -74,12 +77,12 @@ class SemanticTask:
         return mask
 
 
-def class_shares(dataset: SemanticDataset) -> Tensor:
-    """The share of each class among the scored pixels of a data set, (K,) float64. Raises DataError if there are none."""
-    counts = torch.zeros(len(dataset.classes), dtype=torch.int64)
-    for index in range(len(dataset)):
-        mask = dataset[index]["mask"].as_subclass(Tensor).flatten().long()
-        counts += torch.bincount(mask[mask < len(counts)], minlength=len(counts))
+def class_shares(samples: Iterable[SemanticSample], num_classes: int) -> Tensor:
+    """The share of each class among the scored pixels, (num_classes,) float64. Raises DataError if there are none."""
+    counts = torch.zeros(num_classes, dtype=torch.int64)
+    for sample in samples:
+        mask = sample["mask"].as_subclass(Tensor).flatten().long()
+        counts += torch.bincount(mask[mask < num_classes], minlength=num_classes)
     if not counts.sum():
         raise DataError("no labelled pixel in the training pictures: every one has the ignored value; check the masks")
     return counts.double() / counts.sum()
@@ -88,8 +91,9 @@ def class_shares(dataset: SemanticDataset) -> Tensor:
 def class_weights(shares: Tensor, kind: str) -> Tensor:
     """(K,) weights for the loss from the classes' shares; an absent class weighs nothing.
 
-    median: median share / share (Eigen & Fergus 2015); log: 1 / log(1.02 + share) (ENet, Paszke et al. 2016).
+    median: median share / share, after Eigen & Fergus (2015), who however count a class only over the pictures that
+        hold it. log: 1 / log(1.02 + share) (ENet, Paszke et al. 2016).
     """
     present = shares > 0
-    weights = shares[present].median() / shares if kind == "median" else 1 / torch.log(1.02 + shares)
+    weights = shares[present].quantile(0.5) / shares if kind == "median" else 1 / torch.log(1.02 + shares)
     return torch.where(present, weights, 0.0).float()

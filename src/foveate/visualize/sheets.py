@@ -32,7 +32,7 @@ def with_legend(
     Raises DataError for a share of a class that the table does not have.
     """
     width, height = picture.size if isinstance(picture, Image.Image) else picture.shape[1::-1]
-    legend = _legend(_entries(classes, shares), width, text_size=min(64, max(13, width // 36)))
+    legend = _legend(_entries(classes, shares), width, text_size=min(64, max(13, width // 60)))
     canvas = Image.new("RGB", (max(width, legend.width), height + legend.height), PAPER)
     if isinstance(picture, Image.Image):
         canvas.paste(picture)

@@ -30,6 +30,14 @@ from foveate.datasets.pasture.scene import (
 
 _POSE = 14
 _TRIES = 8
+# How probable 0, 1, 2, ... things are thrown; one that finds no place is left out.
+_COUNTS = {
+    TREE: (0.3, 0.44, 0.26),
+    COW: (0.3, 0.44, 0.26),
+    PERSON: (0.3, 0.46, 0.24),
+    BIRD: (0.12, 0.26, 0.32, 0.3),
+    FRISBEE: (0.14, 0.4, 0.3, 0.16),
+}
 
 
 def compose(seed: tuple[int, int, int], aspect: float) -> Scene:
@@ -118,7 +126,7 @@ def _road(dice: Dice, aspect: float, horizon: float) -> Band:
         across,
         near,
         far,
-        dice.between(0.14, 0.34) * (min(aspect, 1.0) if across else 1.0),
+        dice.between(0.16, 0.34) * (min(aspect, 1.0) if across else 1.0),
         dice.between(0.0, 0.06 * (aspect - horizon)) if across else dice.between(0.0, 0.3),
         dice.between(0.3, 0.9),
         dice.unit(),
@@ -131,7 +139,7 @@ def _road(dice: Dice, aspect: float, horizon: float) -> Band:
 def _river(dice: Dice, aspect: float, horizon: float) -> Band:
     across = dice.chance(0.5)
     near, far = _ends(dice, aspect, horizon, across)
-    half = dice.between(0.14, 0.4) * (min(aspect, 1.0) if across else 1.0)
+    half = dice.between(0.2, 0.42) * (min(aspect, 1.0) if across else 1.0)
     bend = dice.between(0.0, 0.1 * (aspect - horizon)) if across else dice.between(0.1, 0.4)
     turns, phase, ragged = dice.between(0.3, 0.9), dice.unit(), dice.between(0.1, 0.5)
     return Band(WATER, "river", across, near, far, half, bend, turns, phase, ragged, (), None)
@@ -149,8 +157,8 @@ def _ends(dice: Dice, aspect: float, horizon: float, across: bool) -> tuple[floa
 def _lake(dice: Dice, aspect: float, horizon: float) -> Lake:
     ground = aspect - max(horizon, 0.0)
     y = max(horizon, 0.0) + ground * dice.between(0.12, 0.9)
-    wide = dice.between(0.18, 0.6)
-    high = min(wide * dice.between(0.2, 0.5), 0.5 * ground)
+    wide = dice.between(0.25, 0.65)
+    high = min(wide * dice.between(0.25, 0.5), 0.5 * ground)
     return Lake((dice.between(0.0, 1.0), y), (wide, high), dice.between(0.1, 0.6), (dice.unit(), dice.unit()))
 
 
@@ -206,14 +214,14 @@ class _Placement:
 def _trees(place: _Placement) -> list[Thing]:
     dice, trees = place.dice, []
     form = dice.pick(palette.TREE_FORMS)
-    for _ in range(dice.weighted((0.26, 0.38, 0.24, 0.12))):
+    for _ in range(dice.weighted(_COUNTS[TREE])):
         at = place.spot((GRASS, TREE))
         if at is None:
             continue
         kind = form if dice.chance(0.6) else dice.pick(palette.TREE_FORMS)
         name = dice.pick(tuple(palette.FOLIAGE))
         bark = dice.pick(palette.BARKS)
-        low, high, factor = (0.28, 0.5, 1.0) if kind == "bush" else (0.5, 1.0, 2.3)
+        low, high, factor = (0.34, 0.55, 1.0) if kind == "bush" else (0.6, 1.1, 2.4)
         size = place.size(at[1], factor, low, high)
         leaves = tuple(_shade(color, dice.between(0.88, 1.12)) for color in palette.FOLIAGE[name])
         trees.append(place.thing(TREE, kind, "growing", name, (*leaves, bark, _shade(bark, 0.55)), at, size))
@@ -223,7 +231,7 @@ def _trees(place: _Placement) -> list[Thing]:
 def _cows(place: _Placement) -> list[Thing]:
     dice, cows = place.dice, []
     herd = None
-    for _ in range(dice.weighted((0.26, 0.36, 0.26, 0.12))):
+    for _ in range(dice.weighted(_COUNTS[COW])):
         at = place.spot((GRASS, GRASS, ROAD, WATER) if dice.chance(0.15) else (GRASS,), herd)
         if at is None:
             continue
@@ -233,13 +241,13 @@ def _cows(place: _Placement) -> list[Thing]:
         kind = "patched" if dice.chance(0.5) else "plain"
         action = ("grazing", "standing", "walking", "resting")[dice.weighted((0.36, 0.27, 0.22, 0.15))]
         face = coat[0] if dice.chance(0.6) else dice.pick(palette.FACES)
-        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.2, 0.34, 0.6)))
+        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.3, 0.4, 0.62)))
     return cows
 
 
 def _people(place: _Placement) -> list[Thing]:
     dice, people = place.dice, []
-    for _ in range(dice.weighted((0.26, 0.4, 0.24, 0.1))):
+    for _ in range(dice.weighted(_COUNTS[PERSON])):
         at = place.spot((GRASS, ROAD))
         if at is None:
             continue
@@ -251,7 +259,7 @@ def _people(place: _Placement) -> list[Thing]:
         legs = dice.pick(tuple(palette.DYES.values())) if dice.chance(0.5) else dice.pick(palette.TROUSERS)
         dressed = tuple(_shade(c, dice.between(0.7, 1.1)) for c in (top, second, legs))
         colors = (dice.pick(palette.SKINS), dice.pick(palette.HAIRS), *dressed, dice.pick(palette.SHOES))
-        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.2, 0.46, 0.9)))
+        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.25, 0.52, 0.95)))
     return people
 
 
@@ -262,7 +270,7 @@ def _small(dice: Dice) -> float:
 
 def _birds(place: _Placement) -> list[Thing]:
     dice, birds = place.dice, []
-    for _ in range(dice.weighted((0.12, 0.2, 0.24, 0.2, 0.14, 0.1))):
+    for _ in range(dice.weighted(_COUNTS[BIRD])):
         size = _small(dice)
         color = dice.pick(tuple(palette.PLUMAGE))
         colors = (*palette.PLUMAGE[color], dice.pick(palette.BEAKS))
@@ -282,12 +290,12 @@ def _birds(place: _Placement) -> list[Thing]:
 
 def _frisbees(place: _Placement, people: list[Thing]) -> list[Thing]:
     dice, discs = place.dice, []
-    for _ in range(dice.weighted((0.16, 0.34, 0.3, 0.2))):
+    for _ in range(dice.weighted(_COUNTS[FRISBEE])):
         size = _small(dice)
         color = dice.pick(tuple(palette.DYES))
         main = palette.DYES[color]
-        rim = _shade(main, 0.8) if dice.chance(0.5) else dice.pick(tuple(palette.DYES.values()))
-        mark = main if dice.chance(0.4) else dice.pick(tuple(palette.DYES.values()))
+        rim = dice.pick(palette.RIMS)
+        mark = rim if dice.chance(0.6) else dice.pick(tuple(palette.DYES.values()))
         at = (dice.between(0.04, 0.96), place.aspect * dice.between(0.06, 0.94))
         action, depth = "flying", dice.unit()
         if people and dice.chance(0.3):

@@ -35,9 +35,9 @@ def _cow(body: Body, cow: Thing) -> None:
     lying = cow.action == "resting"
     hip = 0.24 if lying else 0.56
     front, rear = (half, -hip - 0.02), (-half, -hip)
-    hooves = [(x, _mix(-10, 10, p[i])) for i, x in ((1, half + 0.03), (2, -half - 0.02), (3, half - 0.09), (4, -half + 0.1))]
-    for x, swing in hooves[2:] if not lying else ():
-        _leg(body, (x, -hip + 0.1), swing, hide.darker(0.72), cow.action == "walking")
+    near_legs, far_legs = (half + 0.03, -half - 0.02), (half - 0.09, -half + 0.1)
+    for i, x in enumerate(far_legs if not lying else ()):
+        _leg(body, (x, -hip + 0.1), _mix(-10, 10, p[3 + i]), hide.darker(0.72), cow.action == "walking")
     tail = step((-half - 0.19, -hip - 0.1), _mix(85, 125, p[5]), 0.3)
     body.limb((-half - 0.16, -hip - 0.12), tail, 0.03, 0.022, hide.darker(0.85))
     body.ball(tail, 0.045, 0.035, hide.darker(0.5), 90)
@@ -46,8 +46,8 @@ def _cow(body: Body, cow: Thing) -> None:
     body.limb(rear, front, 0.215, 0.225, coat)
     body.ball((0.0, -hip + 0.06), half + 0.1, 0.2, coat)
     body.ball((half + 0.02, -hip - 0.02), 0.2, 0.22, coat)
-    for x, swing in hooves[:2] if not lying else ():
-        _leg(body, (x, -hip + 0.06), swing, hide, cow.action == "walking")
+    for i, x in enumerate(near_legs if not lying else ()):
+        _leg(body, (x, -hip + 0.06), _mix(-10, 10, p[1 + i]), hide, cow.action == "walking")
     if lying:
         body.limb((half - 0.05, -0.09), (half + 0.22, -0.06), 0.07, 0.05, hide)
         body.limb((-half - 0.02, -0.1), (-half + 0.22, -0.06), 0.09, 0.055, hide)
@@ -100,7 +100,8 @@ def _person(body: Body, man: Thing) -> None:
         _lower(body, start, side * stride, bent, paint, flesh, Paint(shoes), man)
     if man.kind == "dress":
         body.limb((hip[0], hip[1] - 0.08), (hip[0], hip[1] + _mix(0.12, 0.24, p[11])), 0.085, 0.15, shirt)
-    body.limb((shoulder[0], shoulder[1] + 0.03), (hip[0], hip[1] - 0.02), 0.09 + broad * 0.6, 0.082 + broad * 0.42, shirt)
+    chest, waist = (shoulder[0], shoulder[1] + 0.03), (hip[0], hip[1] - 0.02)
+    body.limb(chest, waist, 0.09 + broad * 0.6, 0.082 + broad * 0.42, shirt)
     body.limb(neck, (neck[0] + 0.01, neck[1] - 0.05), 0.035, 0.035, flesh.darker(0.85))
     head = (neck[0] + 0.012, neck[1] - 0.1)
     body.ball((head[0] - 0.014, head[1] - 0.012), 0.1, 0.092, Paint(hair), 90)
@@ -184,7 +185,8 @@ def _bird(body: Body, bird: Thing) -> None:
     body.ball(head, 0.165, 0.155, plumage)
     body.ball((head[0] + 0.05, head[1] - 0.03), 0.028, 0.028, Paint((12, 12, 12), shade=0.0))
     if flying:
-        _wing(body, (0.0, 0.0), _mix(-130, -90, p[2]) if p[6] < 0.65 else _mix(80, 125, p[2]), _mix(0.5, 0.64, p[3]), wing)
+        beat = _mix(-130, -90, p[2]) if p[6] < 0.65 else _mix(80, 125, p[2])
+        _wing(body, (0.0, 0.0), beat, _mix(0.5, 0.64, p[3]), wing)
     else:
         body.limb(step((0, 0), tilt, 0.1), step(tail, tilt + 180, 0.05), 0.14, 0.06, wing, 1.15)
 
@@ -209,22 +211,22 @@ def _soaring(body: Body, bird: Thing) -> None:
         body.limb(wrist, tip, 0.12, 0.035, wing.darker(0.8))
         body.limb(step((0, 0), roll + 90, 0.08), step(wrist, base + side * 70, 0.11), 0.16, 0.07, wing.darker(0.88))
         body.limb((0, 0), wrist, 0.14, 0.12, wing)
-    body.limb((0, 0), step((0, 0), roll + 90, 0.24), 0.12, 0.12, plumage.darker(0.8))
+    body.limb((0, 0), step((0, 0), roll + 90, 0.27), 0.07, 0.13, plumage.darker(0.8))
     body.ball((0, 0), 0.18, 0.14, plumage, roll + 90)
     head = step((0, 0), roll - 90, 0.18)
     body.ball(head, 0.105, 0.1, plumage)
-    body.limb(head, step(head, roll - 90, 0.15), 0.045, 0.025, Paint(beak))
+    body.limb(head, step(head, roll - 90, 0.13), 0.05, 0.02, Paint(beak))
 
 
 def _frisbee(body: Body, disc: Thing) -> None:
     p, (main, rim, mark) = disc.pose, disc.colors
     tilt = _mix(0.5, 0.65, p[0]) if disc.action == "lying" else _mix(0.65, 1.0, p[0])
     turn = _mix(-12, 12, p[1]) if disc.action == "lying" else _mix(-35, 35, p[1])
-    down = step((0, 0), turn + 90, 0.11 * (1.05 - tilt) + 0.02)
-    body.ball(down, 0.5, 0.5 * tilt, Paint(rim, shade=0.25).darker(0.6), turn)
+    down = step((0, 0), turn + 90, 0.1 * (1.05 - tilt) + 0.02)
+    body.ball(down, 0.5, 0.5 * tilt, Paint(rim, shade=0.2).darker(0.45), turn)
     body.ball((0, 0), 0.5, 0.5 * tilt, Paint(rim, shade=0.2), turn)
-    body.ball((0, 0), 0.41, 0.41 * tilt, Paint(main, shade=0.25), turn)
-    body.ball((0, 0), 0.2, 0.2 * tilt, Paint(mark, shade=0.2), turn)
+    body.ball((0, 0), 0.37, 0.37 * tilt, Paint(main, shade=0.25), turn)
+    body.ball((0, 0), 0.17, 0.17 * tilt, Paint(mark, shade=0.2), turn)
 
 
 def _tree(body: Body, tree: Thing) -> None:
@@ -232,7 +234,7 @@ def _tree(body: Body, tree: Thing) -> None:
 
 
 def _leaves(tree: Thing, light: float = 1.0) -> Paint:
-    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.8, 2.2, 0.42, 0.035).darker(light)
+    return Paint(tree.colors[0], tree.colors[1], 0.5, "leaf", 0.8, 2.2, 0.42, 0.025).darker(light)
 
 
 def _roots(body: Body, radius: float, bark: Paint) -> None:
@@ -291,7 +293,8 @@ def _bare(body: Body, tree: Thing, bark: Paint) -> None:
             body.limb(start, tip, radius, radius * 0.68, bark)
             for side in (-1, 1):
                 turn = side * _mix(16, 38, p[(i * 3 + level * 5 + side) % 12])
-                grown.append((tip, angle * 0.9 - 9 + turn, length * _mix(0.62, 0.8, p[(i + level) % 12]), radius * 0.66))
+                shorter = length * _mix(0.62, 0.8, p[(i + level) % 12])
+                grown.append((tip, angle * 0.9 - 9 + turn, shorter, radius * 0.66))
         ends = grown if level < 3 else []
 
 
@@ -300,7 +303,8 @@ def _bush(body: Body, tree: Thing, bark: Paint) -> None:
     for i in range(9):
         x = (-0.5, 0.5, -0.25, 0.25, 0.0, -0.35, 0.35, 0.0, 0.1)[i] + (p[i] - 0.5) * 0.1
         level = (0.22, 0.24, 0.3, 0.28, 0.34, 0.55, 0.52, 0.7, 0.45)[i]
-        body.ball((x, -level), _mix(0.24, 0.32, p[i]), _mix(0.2, 0.27, p[(i + 4) % 12]), _leaves(tree, 0.65 + 0.5 * level))
+        wide, high = _mix(0.24, 0.32, p[i]), _mix(0.2, 0.27, p[(i + 4) % 12])
+        body.ball((x, -level), wide, high, _leaves(tree, 0.65 + 0.5 * level))
 
 
 _FORMS = {"broad": _broad, "conifer": _conifer, "poplar": _poplar, "bare": _bare, "bush": _bush}

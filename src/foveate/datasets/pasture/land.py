@@ -1,7 +1,7 @@
 """The lie of the land: for each pixel, whether it is sky, grass, road, water or distant woods.
 
-Every layer is a signed field over the picture, in widths, positive inside and about a distance near its border: its sign
-decides the label, and painting takes a soft edge from it. Exactly rounded arithmetic only (see `dice`).
+Every layer is a signed field over the picture, in widths, positive inside and about a distance near its border: its
+sign decides the label, and painting takes a soft edge from it. Exactly rounded arithmetic only (see `dice`).
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def _rows(frame: Frame, top: float, bottom: float) -> tuple[int, int]:
 
 def _ridge(ridge: Ridge, land: Land, frame: Frame) -> Layer:
     first, last = _rows(frame, land.horizon - ridge.height, land.horizon + land.swell)
-    bumps = curve(frame.tile, "cloud", ridge.start[0], frame.xs * np.float32(ridge.stretch) + np.float32(ridge.start[1]))
+    place = frame.xs * np.float32(ridge.stretch) + np.float32(ridge.start[1])
+    bumps = curve(frame.tile, "cloud", ridge.start[0], place)
     top = np.float32(land.horizon) - np.float32(ridge.height) * bumps
     return Layer(ridge.category, ridge, first, last, frame.ys[first:last, None] - top)
 
@@ -136,7 +137,7 @@ def _along(band: Band, land: Land, frame: Frame, meadow: Layer) -> Layer:
     depth = np.maximum(frame.depth[first:last], 0)
     winding = wave(np.float32(band.phase) + np.float32(band.turns) / (depth + np.float32(0.3)))
     middle = np.float32(band.far) + np.float32(band.near - band.far) * depth + np.float32(band.bend) * depth * winding
-    half = np.float32(band.half) * depth + np.float32(0.006)
+    half = np.float32(band.half) * depth + np.float32(0.02)
     if band.ragged:
         border = curve(frame.tile, "cloud", band.phase, frame.ys[first:last] + np.float32(band.phase))
         half = half * (1 + np.float32(band.ragged) * (border - np.float32(0.5)))
@@ -147,7 +148,7 @@ def _along(band: Band, land: Land, frame: Frame, meadow: Layer) -> Layer:
 def _across(band: Band, land: Land, frame: Frame, meadow: Layer) -> Layer:
     winding = wave(np.float32(band.phase) + np.float32(band.turns) * frame.xs)
     middle = np.float32(band.near) + np.float32(band.far - band.near) * frame.xs + np.float32(band.bend) * winding
-    depth = np.maximum((middle - np.float32(land.horizon)) / np.float32(frame.height - land.horizon), np.float32(0.1))
+    depth = np.maximum((middle - np.float32(land.horizon)) / np.float32(frame.height - land.horizon), np.float32(0.35))
     half = np.float32(0.5 * band.half) * depth
     if band.ragged:
         border = curve(frame.tile, "cloud", band.phase, frame.xs + np.float32(band.phase))

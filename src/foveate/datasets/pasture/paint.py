@@ -28,7 +28,9 @@ def backdrop(scene: Scene, frame: Frame, surfaces: Iterable[Layer]) -> tuple[np.
         if layer.first == layer.last:
             continue
         below = canvas[:, layer.first : layer.last]
-        color = _ridge(layer, layer.item, scene, frame) if isinstance(layer.item, Ridge) else ground.color(layer, canvas)
+        color = (
+            _ridge(layer, layer.item, scene, frame) if isinstance(layer.item, Ridge) else ground.color(layer, canvas)
+        )
         color -= below
         color *= _clip(layer.inside * F(len(frame.xs)) + F(0.5))
         below += color
@@ -169,7 +171,7 @@ class _Ground:
     def _road(self, rows: slice, road: Band, inside: np.ndarray) -> np.ndarray:
         level = F(0.5) + (self._cloth(rows, "grain", 0.8) - F(0.5)) * (self.fade[rows] * F(0.8))
         level = level * F(0.7) + self._cloth(rows, "blotch", 0.5, 0.7) * F(0.3)
-        half = F(road.half) * self.depth[rows] * F(0.5 if road.across else 1.0) + F(0.006)
+        half = F(road.half) * self.depth[rows] * F(0.5 if road.across else 1.0) + F(0.02)
         beside = inside / half  # 0 at the border, 1 in the middle
         if road.kind in ("dirt", "clay"):
             level -= F(0.35) * np.maximum(1 - np.abs(beside - F(0.55)) * 5, 0)

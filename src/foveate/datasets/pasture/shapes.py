@@ -1,8 +1,9 @@
 """Bodies built of limbs: each thing of a scene becomes a list of parts, far parts first.
 
-A part is a straight limb with a radius at either end, or an ellipse (a limb without length), optionally flattened across
-its axis. It has a colour, a second colour laid on through a noise tile (patches, leaves, stripes), a ragged or soft edge
-and shading. Shapes are drawn in their own units (their size is 1, feet on y = 0, facing right), then moved into place.
+A part is a straight limb with a radius at either end, or an ellipse (a limb without length), optionally flattened
+across its axis. It has a colour, a second colour laid on through a noise tile (patches, leaves, stripes), a ragged or
+soft edge, and shading. Shapes are drawn in their own units (their size is 1, feet on y = 0, facing right), then moved
+into place.
 """
 
 from __future__ import annotations

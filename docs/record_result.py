@@ -1,0 +1,127 @@
+"""Record what a run cost and reached: results/<recipe>.json, from which the pages are made.
+
+python docs/record_result.py RUN [NAME]     NAME: the file's name, where the recipe's would not say the data (fcn8s_coco)
+
+Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the command,
+`--data` names the data set and `--out` is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foveate.engine.run import RunFolder
+from foveate.errors import FoveateError, ModelError
+from foveate.store import load_model, write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = (
+    "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou", "trimap_iou", "per_class",
+    "per_class_boundary_iou", "images",
+)  # fmt: skip
+DIGITS = 6
+
+
+def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
+    """Write one file into `folder`."""
+    if not 1 <= len(argv) <= 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        result = record(Path(argv[0]))
+        path = folder / f"{argv[1] if len(argv) == 2 else result['recipe']}.json"
+        write_atomically(path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    except FoveateError as error:
+        print(f"record_result: {error}", file=sys.stderr)
+        return 1
+    print(f"recorded: {path}\nnext: make generated")
+    return 0
+
+
+def record(path: Path) -> dict[str, Any]:
+    """A run folder -> what is kept of it. Raises ModelError where the run is not finished or not evaluated."""
+    run = RunFolder.existing(path)
+    if not run.evaluation.is_file():
+        raise ModelError(f"{path} was not evaluated; run: foveate evaluate {path}")
+    recipe, environment, history = run.read_json("recipe.json"), run.read_json("environment.json"), run.history()
+    if len(history) < recipe["epochs"] and not recipe["early_stop"]:
+        raise ModelError(f"{path} has {len(history)} of {recipe['epochs']} epochs; finish it with --resume")
+    evaluation = run.read_json("evaluation.json")
+    source = recipe["data"]["dataset"]
+    model = load_model(run.best).model
+    return {
+        "recipe": recipe["name"],
+        "command": portable_command(environment["command"], source),
+        "data": run.read_json("data.json")["source"],
+        "split": evaluation["split"],
+        "seed": recipe["seed"],
+        "commit": environment.get("commit"),
+        "minutes": round(sum(row["seconds"] for row in history) / 60, 2),
+        "peak_memory_mib": peak_memory(run, history),
+        "hardware": hardware(environment),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "scores": {name: rounded(evaluation[name]) for name in KEPT if name in evaluation},
+    }
+
+
+def portable_command(command: str, source: str) -> str:
+    """The command that gives the run again anywhere: `--data` names the data set, folders of this machine are dropped."""
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        name, given, _ = word.partition("=")
+        if name in ("--data", "--out", "--init"):
+            if not given:
+                next(words, None)
+            if name != "--out":
+                kept += [name, source.upper() if name == "--data" else "RUN"]
+        elif name not in ("--resume", "--debug"):
+            kept.append(word)
+    return " ".join(kept)
+
+
+def peak_memory(run: RunFolder, history: Sequence[dict[str, float]]) -> int | None:
+    """The largest memory of the training process in MiB, where the run has it."""
+    file = run.path / "training.json"
+    found = json.loads(file.read_text(encoding="utf-8")).get("peak_memory_mib") if file.is_file() else None
+    found = found or max((row["peak_memory_mib"] for row in history if "peak_memory_mib" in row), default=None)
+    return None if found is None else round(found)
+
+
+def hardware(environment: dict[str, Any]) -> str:
+    """'2 cores of AMD EPYC 7B13', or the GPUs. The processor's name is asked here where the run lacks it."""
+    devices = [d for d in environment["devices"] if d != "cpu"]
+    if devices:
+        return ", ".join(devices)
+    name = environment.get("cpu")
+    if not name and environment["platform"] == platform.platform():
+        name = processor()
+    return f"{environment['threads']} cores of {name or 'an unknown processor'}"
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def rounded(value: Any) -> Any:
+    """Scores with as many digits as mean anything."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Which run folder a training writes to, and whether a resumed run is the one that was started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foveate.engine import fields
+from foveate.engine.processes import is_first, told_folder
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import RunFolder
+from foveate.errors import ConfigError, DataError
+from foveate.records import ClassTable
+
+
+def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
+    """`out`, else runs/<recipe>, numbered if that is taken; to resume, the newest of that name.
+
+    Raises ConfigError where a run stands already, unless it is resumed.
+    """
+    if not is_first():
+        told = Path(out) if out is not None else told_folder()
+        if told is None:
+            raise ConfigError("processes that a cluster starts do not know each other's run folder; name it with --out")
+        return RunFolder(told)
+    if out is not None:
+        run = RunFolder(out)
+        if not resume and run.recipe_file.exists():
+            raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
+        return run
+    path, number, taken = Path("runs") / recipe.name, 1, None
+    while path.exists():
+        taken, number = path, number + 1
+        path = path.with_name(f"{recipe.name}-{number}")
+    return RunFolder(taken if resume and taken else path)
+
+
+def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
+    """A resumed run must be the run that was started; else its result would be neither. Raises ConfigError."""
+    if not run.recipe_file.is_file():
+        return  # it was stopped before it began
+    old, new = _flat(run.read_json("recipe.json")), _flat(json.loads(json.dumps(fields.to_json(recipe))))
+    for name in [*old, *(n for n in new if n not in old)]:
+        if old.get(name) != new.get(name):
+            raise ConfigError(
+                f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
+                "resume with the same fields, or start another run with --init"
+            )
+
+
+def require_same_data(run: RunFolder, classes: ClassTable, about: Mapping[str, Any]) -> None:
+    """The pictures and classes must be the same, too. Raises DataError."""
+    if run.read_json("classes.json") != classes.to_json():
+        raise DataError(
+            f"{run.path} was started with other classes than {about['source']} has now; restore its class list"
+        )
+    old = run.read_json("data.json")
+    for split in ("train", "val"):
+        changed = sorted(set(old[split]) ^ set(about[split]))
+        if changed or old[split] != about[split]:
+            first = changed[0] if changed else "their order"
+            raise DataError(
+                f"{run.path} was started with {len(old[split])} {split} pictures, now there are {len(about[split])}; first "
+                f"difference: {first}; restore them, or start another run with --init"
+            )
+
+
+def started_from(run: RunFolder) -> str | None:
+    """The run or file that a run took its first weights from, if it came as far as to write that down."""
+    return run.read_json("data.json").get("init") if (run.path / "data.json").is_file() else None
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict):
+        return {prefix: data}
+    return {k: v for key, value in data.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}

@@ -1,0 +1,481 @@
+"""The words around the code are true: links lead somewhere, commands parse, examples run, generated pages are current."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import foveate
+from foveate import registry
+from foveate.cli import verbs
+from foveate.cli.flags import Parser, split_fields
+from foveate.engine.fields import override
+from foveate.errors import ConfigError
+from foveate.registry import create_recipe, entries
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    page: Path
+    language: str
+    title: str
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    title = re.compile(r'title="([^"]+)"')
+    return [
+        Block(page, language, (title.findall(rest) or [""])[0], textwrap.dedent(code))
+        for _, language, rest, code in found
+    ]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+
+
+# Links
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    plain = [re.sub(r"\]\([^)]*\)|[`*\[]", "", head) for head in heads]
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", head).strip().lower()) for head in plain}
+
+
+@each_page
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if page.name == "contributing.md" or file.name == "contributing.md":
+            file = ROOT / "CONTRIBUTING.md"  # shown there by docs/hooks.py
+        assert not anchor or anchor in anchors(file), f"{page.name}: {target}"
+
+
+def test_nothing_is_fetched_from_elsewhere():
+    for page in PAGES:
+        assert not re.findall(r"!\[[^\]]*\]\(https?:|<(?:script|link|img)\b", prose(page)), page
+    assert "font: false" in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_every_page_is_in_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text()
+    for page in DOCS.rglob("*.md"):
+        assert f": {page.relative_to(DOCS).as_posix()}\n" in nav
+
+
+def test_pages_speak_of_the_project_alone():
+    strange = re.compile(r"(?<![\w.}])/(?:home|root|tmp|work|mnt|Users)/|\b(?:session|agent)s?\b", re.IGNORECASE)
+    for file in [*PAGES, *DOCS.glob("*.py"), *DOCS.glob("*.toml"), ROOT / "mkdocs.yml", *ROOT.glob("results/*.json")]:
+        assert not strange.findall(file.read_text(encoding="utf-8")), file
+
+
+# Commands
+
+
+class Parsed(Exception):
+    """The verb's own parser accepted the line."""
+
+
+@pytest.fixture
+def only_parse(monkeypatch):
+    def parse_args(self, words=None, namespace=None):
+        argparse.ArgumentParser.parse_args(self, words, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(Parser, "parse_args", parse_args)
+
+
+def shell_lines(block: Block) -> list[list[str]]:
+    text = block.code.replace("\\\n", " ")
+    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def check_foveate(words: list[str], where: str) -> None:
+    verb, *rest = words
+    assert verb in verbs(), f"{where}: no verb '{verb}'"
+    module = importlib.import_module(f"foveate.cli.{verb}")
+    with pytest.raises(Parsed):
+        module.run(rest)
+    if verb == "train" and not rest[0].isupper():
+        override(create_recipe(rest[0]), split_fields(rest, module.OWN)[1])
+
+
+COMMANDS = [(b, words) for b in BLOCKS if b.language in ("sh", "bash", "console") for words in shell_lines(b)]
+
+
+@pytest.mark.parametrize("block, words", COMMANDS, ids=[f"{b.page.stem}: {' '.join(w)[:40]}" for b, w in COMMANDS])
+def test_commands_in_blocks_are_real(block, words, only_parse):
+    program, *rest = words
+    if program == "foveate":
+        check_foveate(rest, block.page.name)
+    elif program == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python":
+        assert (ROOT / rest[0]).is_file()
+    else:
+        assert program in {"pip", "python3", ".", ".venv/bin/pre-commit"}
+
+
+@each_page
+def test_commands_in_the_text_are_real(page, only_parse):
+    for line in re.findall(r"`foveate ([^`]+)`", prose(page)):
+        try:
+            check_foveate(shlex.split(line), page.name)
+        except ConfigError as error:  # a mention need not be a whole command
+            assert "arguments are required" in str(error), f"{page.name}: {line}: {error}"
+
+
+@each_page
+def test_scripts_and_targets_in_the_text_exist(page):
+    for name in re.findall(r"`python (docs/[\w./]+)", prose(page)):
+        assert (ROOT / name).is_file()
+    for target in re.findall(r"`make ([\w-]+)`", prose(page)):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+# Python
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=[f"{b.page.stem}-{i}" for i, b in enumerate(PYTHON)])
+def test_python_blocks_compile_and_name_what_exists(block):
+    tree = ast.parse(block.code)
+    compile(tree, block.page.name, "exec")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("foveate") and "pyramid_sum" not in node.module:
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, alias.name) for alias in node.names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("foveate."):
+            name = ast.unparse(node.func).removeprefix("foveate.")
+            assert name in foveate.__all__
+            if name == "train":
+                check_train_call(node)
+
+
+def check_train_call(node: ast.Call) -> None:
+    own = set(foveate.train.__kwdefaults__) | {"data", "out"}
+    given = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg not in own}
+    override(create_recipe(ast.literal_eval(node.args[0])), {k.replace("__", "."): v for k, v in given.items()})
+
+
+def test_the_metrics_example_says_what_comes_out(capsys):
+    (code,) = [b.code for b in blocks(DOCS / "metrics.md") if b.language == "python"]
+    exec(compile(code, "metrics.md", "exec"), {})
+    assert capsys.readouterr().out == "0.5\n"
+
+
+# Contributing: the examples join a copy of the tree and are used
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    tree = tmp_path_factory.mktemp("tree") / "foveate"
+    shutil.copytree(registry.ROOT, tree, ignore=shutil.ignore_patterns("__pycache__"))
+    added = []
+    for block in blocks(ROOT / "CONTRIBUTING.md"):
+        if block.title:
+            file = tree / Path(block.title).relative_to("src/foveate")
+            assert not file.exists()
+            file.write_text(block.code, encoding="utf-8")
+            added.append(".".join(("foveate", *file.relative_to(tree).with_suffix("").parts)))
+    assert len(added) == 3
+    patch = pytest.MonkeyPatch()
+    patch.setattr(registry, "ROOT", tree)
+    for name in added:
+        package = importlib.import_module(name.rpartition(".")[0])
+        folder = tree.joinpath(*package.__name__.split(".")[1:])
+        patch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    entries.cache_clear()
+    yield
+    patch.undo()
+    entries.cache_clear()
+    for name in added:
+        sys.modules.pop(name, None)
+
+
+def test_the_model_example_keeps_the_contract(extended, tmp_path):
+    spec = importlib.util.spec_from_file_location("contract", ROOT / "tests/contracts/test_semantic_models.py")
+    contract = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(contract)
+    (line,) = [b.code for b in blocks(ROOT / "CONTRIBUTING.md") if b.code.startswith("SMALL =")]
+    contract.SMALL |= ast.literal_eval(line.removeprefix("SMALL = "))
+    suite = contract.TestContract()
+    for name in (n for n in dir(suite) if n.startswith("test_")):
+        test = getattr(suite, name)
+        test("pyramid_sum", **({"tmp_path": tmp_path} if "tmp_path" in test.__code__.co_varnames else {}))
+
+
+def test_the_dataset_example_reads_and_complains(extended, tmp_path):
+    from foveate.datasets import recognise
+
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(np.full((6, 8), i % 3, np.uint8)).save(tmp_path / f"{i}_mask.png")
+    source = recognise(tmp_path)
+    assert type(source).__name__ == "Beside"
+    assert source.describe() == "masks beside pictures: 4 train, 1 val pictures, 3 classes"
+    sample = source.open("train")[0]
+    assert (sample["mask"] == int(sample["name"][0]) % 3).all()
+    (tmp_path / "2_mask.png").unlink()
+    with pytest.raises(foveate.FoveateError, match=r"2\.png: a picture without a label"):
+        recognise(tmp_path).open("train")
+
+
+@pytest.fixture(scope="module")
+def example_run(extended, tmp_path_factory):
+    from foveate.engine.report import report_run
+
+    run = foveate.train(
+        "pyramid_sum_pasture", out=tmp_path_factory.mktemp("runs") / "example", epochs=1, batch_size=4,
+        data__train=8, data__val=2, data__test=2, data__height=64, data__width=64,
+    )  # fmt: skip
+    report_run(run)
+    return run
+
+
+def test_the_recipe_example_trains_and_predicts(example_run):
+    prediction = foveate.load(example_run).predict(np.zeros((50, 70, 3), np.uint8))
+    assert prediction.mask.shape == (50, 70)
+    assert (example_run / "report.html").is_file()
+
+
+def test_what_a_run_folder_holds_is_what_the_quickstart_says(example_run):
+    (listing,) = [b.code for b in blocks(DOCS / "quickstart.md") if b.code.startswith("runs/first/")]
+    said = {line.split()[0].rstrip("/") for line in listing.splitlines()[1:]}
+    assert said | {"tensorboard"} == {p.name for p in example_run.iterdir()} | {"tensorboard"}
+
+
+def test_a_model_of_another_package_gets_its_name(tmp_path, monkeypatch):
+    (code,) = [b.code for b in blocks(ROOT / "CONTRIBUTING.md") if b.title.endswith("semantic/pyramid_sum.py")]
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package/__init__.py").touch()
+    (tmp_path / "my_package/pyramid_sum.py").write_text(code)
+    about = tmp_path / "my_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    line = re.search(r"group `(foveate\.models)`, `pyramid_sum = \"(.+?)\"`", prose(ROOT / "CONTRIBUTING.md"))
+    (about / "entry_points.txt").write_text(f"[{line[1]}]\npyramid_sum = {line[2]}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries.cache_clear()
+    try:
+        model = foveate.create("pyramid_sum", num_classes=3, backbone="resnet18")
+        assert type(model).__module__ == "my_package.pyramid_sum"
+    finally:
+        entries.cache_clear()
+        for name in ("my_package", "my_package.pyramid_sum"):
+            sys.modules.pop(name, None)
+
+
+# Recorded results
+
+
+def test_a_recorded_run_holds_what_the_pages_need(example_run, tmp_path):
+    recorder = script("record_result")
+    assert recorder.main([str(example_run)], tmp_path) == 0
+    text = (tmp_path / "pyramid_sum_pasture.json").read_text()
+    result = json.loads(text)
+    assert set(result) == {
+        "recipe", "command", "data", "split", "seed", "commit", "minutes", "peak_memory_mib", "hardware", "parameters",
+        "scores",
+    }  # fmt: skip
+    assert str(example_run.parent) not in text
+    assert result["split"] == "val" and result["seed"] == 0
+    assert result["parameters"] == sum(p.numel() for p in foveate.load(example_run).model.parameters())
+    scores = json.loads((example_run / "evaluation.json").read_text())
+    assert result["scores"]["images"] == 2
+    assert result["scores"]["mean_iou"] == pytest.approx(scores["mean_iou"], abs=1e-6)
+    assert {"boundary_iou", "trimap_iou", "per_class"} <= set(result["scores"])
+    page = script("generate").results_page({"pyramid_sum_pasture": result})
+    assert result["command"] in page and f"{result['scores']['mean_iou']:.3f}" in page
+
+
+def test_recorded_commands_hold_no_place_of_this_machine():
+    command = script("record_result").portable_command
+    assert (
+        command("foveate train fcn8s_camvid --data /data/x --out '/a b/c' --resume --optim.lr 1e-3", "camvid")
+        == "foveate train fcn8s_camvid --data CAMVID --optim.lr 1e-3"
+    )
+    assert command("foveate train fcn8s --data=/x --out=/y --init /runs/z", "voc") == (
+        "foveate train fcn8s --data VOC --init RUN"
+    )
+
+
+def test_an_unfinished_or_unevaluated_run_is_not_recorded(example_run, tmp_path, capsys):
+    recorder = script("record_result")
+    copy = tmp_path / "copy"
+    shutil.copytree(example_run, copy)
+    (copy / "evaluation.json").unlink()
+    assert recorder.main([str(copy)], tmp_path / "out") == 1
+    assert "was not evaluated; run: foveate evaluate" in capsys.readouterr().err
+    shutil.copy(example_run / "evaluation.json", copy)
+    recipe = json.loads((copy / "recipe.json").read_text())
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"epochs": 3}))
+    assert recorder.main([str(copy)], tmp_path / "out") == 1
+    assert "has 1 of 3 epochs" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+# Generated pages
+
+
+@pytest.fixture(scope="module")
+def generate():
+    return script("generate")
+
+
+def made_up(name, boundary, trimaps, mean_iou=0.5, seed=0):
+    scores = {
+        "mean_iou": mean_iou, "pixel_accuracy": 0.9, "mean_accuracy": 0.7, "frequency_weighted_iou": 0.8,
+        "boundary_iou": boundary, "trimap_iou": dict(zip(("1", "16"), trimaps, strict=True)),
+        "per_class": {"sky": 0.91, "pole": None}, "images": 101,
+    }  # fmt: skip
+    return {
+        "recipe": name, "command": f"foveate train {name} --data CAMVID", "data": "CamVid", "split": "val", "seed": seed,
+        "commit": "0123456789abcdef", "minutes": 20.5, "peak_memory_mib": None, "hardware": "2 cores", "parameters": 4000,
+        "scores": scores,
+    }  # fmt: skip
+
+
+def camvid(*rows):
+    return {f"fcn{s}s_camvid": made_up(f"fcn{s}s_camvid", *row) for s, row in zip((32, 16, 8), rows, strict=True)}
+
+
+def test_generated_pages_are_current(generate, capsys):
+    code = generate.main(["--check"])
+    assert code == 0, capsys.readouterr().err
+
+
+def test_check_names_the_stale_page_and_changes_nothing(generate, tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    shutil.copytree(ROOT / "results", tmp_path / "results") if (ROOT / "results").exists() else None
+    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("lecture.toml", "lecture.md", "results.md", "catalogue.md"):
+        shutil.copy(DOCS / name, tmp_path / "docs")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.main(["--check"]) == 0
+    page = tmp_path / "docs/results.md"
+    page.write_text(page.read_text() + "0.99\n")
+    assert generate.main(["--check"]) == 1
+    assert "docs/results.md is out of date" in capsys.readouterr().err
+    assert page.read_text().endswith("0.99\n")
+    assert generate.main([]) == 0
+    assert page.read_text() == (DOCS / "results.md").read_text()
+
+
+def test_without_results_the_pages_say_so(generate):
+    assert "Nothing is recorded yet." in generate.results_page({})
+    assert generate.readme_results({}) == "Nothing is recorded yet.\n"
+
+
+@pytest.mark.parametrize(
+    "rows, verdict",
+    [
+        (((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5))), "holds"),
+        (((0.3, (0.2, 0.4)), (0.45, (0.3, 0.5)), (0.4, (0.35, 0.5))), "holds partly"),
+        (((0.3, (0.2, 0.6)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5))), "holds partly"),
+        (((0.4, (0.2, 0.4)), (0.45, (0.3, 0.5)), (0.4, (0.35, 0.5))), "does not hold"),
+    ],
+)
+def test_the_verdict_on_skips_follows_the_figures(generate, rows, verdict):
+    assert f"**The claim {verdict}.**" in generate.results_page(camvid(*rows))
+
+
+def test_every_figure_on_the_results_page_is_recorded(generate):
+    results = camvid((0.31, (0.21, 0.41), 0.61), (0.35, (0.3, 0.5), 0.64), (0.4, (0.36, 0.52), 0.66))
+    page = generate.results_page(results)
+    known = {f"{v:.3f}" for r in results.values() for v in numbers(r["scores"])} | {"+0.150", "+0.050"}
+    printed = set(re.findall(r"[+-]?\d+\.\d{3}\b", page))
+    assert printed == known - {f"{101:.3f}"}
+    assert "larger at the contours" in page and "val run above scores on test" in page
+    assert page.index("`fcn32s_camvid`") < page.index("`fcn16s_camvid`") < page.index("`fcn8s_camvid`")
+    assert "| pole | – | – | – |" in page  # a class that nothing was recorded of
+    assert page.count("foveate train fcn8s_camvid --data CAMVID") == 1
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        return [n for one in value.values() for n in numbers(one)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def test_two_strides_alone_make_no_claim(generate):
+    results = camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5)))
+    del results["fcn16s_camvid"]
+    assert "The claim" not in generate.results_page(results)
+
+
+def test_a_measured_score_reaches_the_lecture_map(generate):
+    import tomllib
+
+    lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
+    recipes = {name: create_recipe(name) for name in entries("recipe")}
+    results = camvid((0.3, (0.2, 0.4), 0.61), (0.35, (0.3, 0.5), 0.64), (0.4, (0.35, 0.5), 0.66))
+    page = generate.lecture_page(ROOT, lecture, recipes, results)
+    assert "`fcn8s_camvid`: 0.660 mean IoU on val" in page
+
+
+def test_the_lecture_map_follows_the_tree(generate):
+    import tomllib
+
+    lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
+    page = (DOCS / "lecture.md").read_text()
+    for row in lecture["row"]:
+        built = generate.is_built(ROOT, row)
+        assert built == (ROOT / "src/foveate" / row["file"]).is_file()
+        assert (f"](../src/foveate/{row['file']})" in page) == built
+    mapped = {row["file"] for row in lecture["row"]}
+    systems = {p.relative_to(registry.ROOT).as_posix() for p in (registry.ROOT / "models").rglob("*.py")}
+    assert {s for s in systems if not s.endswith("__init__.py")} <= mapped, "a model has no row in docs/lecture.toml"
+
+
+def test_every_departure_has_a_source_and_a_place_in_the_lecture():
+    import tomllib
+
+    lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
+    for departure in lecture["departure"]:
+        assert all(departure[key] for key in ("heading", "lecture", "papers", "source"))
+        assert re.search(r"\b(19|20)\d\d\b", departure["source"]), departure["source"]
+
+
+def test_docstring_fields_become_lists():
+    module = script("docstrings")
+    assert module.as_list("What.\n\nlr: the rate,\n    in full; momentum: of sgd.\nRaises X: y.") == (
+        "What.\n\n- `lr`: the rate,\n    in full; momentum: of sgd.\n\nRaises X: y."
+    )
