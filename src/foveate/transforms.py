@@ -39,7 +39,7 @@ class SemanticAugment:
             raise ConfigError(f"augment.scale {self.scale} is not a range; expected 0 < low <= high, e.g. 0.5,2.0")
         if not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
             raise ConfigError(
-                f"augment.rotate {self.rotate} and augment.color {self.color} do not fit; expected 0..180 degrees and 0..1"
+                f"augment.rotate {self.rotate} and augment.color {self.color} do not fit; expected 0..180 and 0..1"
             )
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
@@ -88,5 +88,5 @@ class SemanticAugment:
             up, before = int(torch.randint(down + 1, ())), int(torch.randint(right + 1, ()))
             padding = [before, up, right - before, down - up]
             image = F.pad(image, padding, fill=[0.0] * image.shape[0])
-            mask = F.pad(mask, padding, fill=ignore)
+            mask = F.pad(mask[None], padding, fill=ignore)[0]
         return image, mask

@@ -93,11 +93,11 @@ def _picture_iou(metrics: Any) -> float:
 def _require_same_classes(model: ClassTable, data: ClassTable, path: str | Path) -> None:
     if model.names == data.names:
         return
+    listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     strange = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
     raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({', '.join(model.names[:6])}{', ...' * (len(model) > 6)}), the data "
-        f"has {len(data)}; first difference: {strange[0] if strange else 'their order'}; evaluate on data with the "
-        "model's classes.txt"
+        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
+        f"{strange[0] if strange else 'their order'}; evaluate on data with the model's classes.txt"
     )
 
 

@@ -138,6 +138,6 @@ def train_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        # An epoch's start draws a number; drawn from the global generator it would move dropout, but not after a resume.
+        # A new epoch draws a number here. From the global generator it would move dropout, but not after a resume.
         generator=torch.Generator().manual_seed(recipe.seed),
     )

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from foveate.errors import ConfigError
 
-
 FIXED = {"fixed": True}  # metadata of the fields that no flag changes: other fields hang on them
 
 

@@ -62,8 +62,8 @@ def require_same_data(run: RunFolder, classes: ClassTable, about: Mapping[str, A
         if changed or old[split] != about[split]:
             first = changed[0] if changed else "their order"
             raise DataError(
-                f"{run.path} was started with {len(old[split])} {split} pictures, now there are {len(about[split])}; first "
-                f"difference: {first}; restore them, or start another run with --init"
+                f"{run.path} was started with {len(old[split])} {split} pictures, now there are {len(about[split])}; "
+                f"first difference: {first}; restore them, or start another run with --init"
             )
 
 

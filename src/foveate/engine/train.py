@@ -55,7 +55,7 @@ def train_recipe(
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     if checkpoint is not None:
         require_same_data(run, train_set.classes, about)
-        model.preprocessing = run.preprocessing()
+        model.preprocessing = run.preprocessing()  # type: ignore[assignment]
     else:
         init = init or (started_from(run) if resume else None)
         taken = start_from(model, init, train_set.classes) if init is not None else ""
@@ -92,8 +92,8 @@ def _fit(
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
-            f"batches of {recipe.batch_size} from {len(train_set)} pictures cannot be dealt evenly to {world} processes; "
-            "choose a batch_size that is a multiple, and no more processes than pictures"
+            f"batches of {recipe.batch_size} from {len(train_set)} pictures cannot be dealt evenly to {world} "
+            "processes; choose a batch_size that is a multiple, and no more processes than pictures"
         )
     task = create_task(recipe.task, train_set.classes, model.preprocessing)
     cached_train, cached_val = cached(train_set, val_set, recipe, world)
@@ -102,7 +102,8 @@ def _fit(
     transform = recipe.augment.build(train_set.classes) if recipe.augment is not None else None
     loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    trainer.callbacks += [Progress(recipe), EpochEnd(run, recipe, task, cached_val, len(val_set))]
+    epoch_end = EpochEnd(run, recipe, task, cached_val, len(val_set))
+    trainer.callbacks += [Progress(recipe), epoch_end]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
@@ -118,7 +119,7 @@ def _fit(
     except (KeyError, RuntimeError) as error:
         if checkpoint is not None and trainer.global_step == 0:
             raise ModelError(
-                f"{checkpoint} was written by another version ({type(error).__name__}); delete it to start this run over"
+                f"{checkpoint} was written by another version ({type(error).__name__}); delete it to start over"
             ) from error
         raise
 

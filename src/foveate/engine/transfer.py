@@ -46,7 +46,7 @@ def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str
             f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
     if all(name in whole for name in own if name.startswith("backbone.")):  # it expects the pictures that it learned on
-        model.preprocessing = loaded.preprocessing
+        model.preprocessing = loaded.preprocessing  # type: ignore[assignment]
     words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
     return words + (f", and {len(shared)} of {len(classes)} classes by name" if axes else "")
 

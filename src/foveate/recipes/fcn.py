@@ -80,3 +80,26 @@ def fcn_camvid(stride: Stride) -> Recipe:
         freeze=EARLY,
         validate_every=11,
     )
+
+
+@recipe("fcn{stride}s_voc", stride=(32, 16, 8))
+def fcn_voc(stride: Stride) -> Recipe:
+    """Pascal VOC as published: VGG-16, one picture a step, heavy momentum, the summed loss, in three stages.
+
+    foveate train fcn32s_voc --data VOCdevkit
+    foveate train fcn16s_voc --data VOCdevkit --init runs/fcn32s_voc
+    foveate train fcn8s_voc  --data VOCdevkit --init runs/fcn16s_voc
+
+    68 epochs of the 1,464 training pictures are the release's 100,000 steps. It is meant for a GPU.
+    """
+    return Recipe(
+        model=f"fcn{stride}s",
+        config=Config(stride=stride, pretrained=True, caffe_padding=True, reduction="sum"),
+        augment=None,
+        optim=Optim(
+            name="sgd", lr={32: 1e-10, 16: 1e-12, 8: 1e-14}[stride], momentum=0.99, weight_decay=5e-4, bias_lr=2.0,
+            schedule="constant", warmup=0.0, clip=0.0,
+        ),
+        epochs=68,
+        batch_size=1,
+    )  # fmt: skip
