@@ -1,10 +1,10 @@
-"""Write the pages that are made from data: docs/lecture.md, docs/results.md, docs/catalogue.md, and two tables of README.md.
+"""Write the pages that are made from data: docs/{lecture,results,catalogue}.md, and two tables of README.md.
 
 python docs/generate.py            write them
 python docs/generate.py --check    only say which of them are out of date (exit code 1 if any is)
 
-The data: docs/lecture.toml, results/*.json (see docs/record_result.py), the source tree and its registry. Every measured
-figure on these pages comes from a file in results/; none is typed by hand.
+The data: docs/lecture.toml, results/*.json (see docs/record_result.py), the source tree and its registry. Every
+measured figure on these pages comes from a file in results/; none is typed by hand.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Row = Mapping[str, Any]
 SETS = {
     "camvid": (
         "CamVid",
-        "Road scenes at 480x360 in 11 classes. The validation frames all come from one drive that is also in the training "
-        "frames, so **scores on val run above scores on test**; they compare recipes with each other, and are not to be set "
-        "beside published test scores.",
+        "Road scenes at 480x360 in 11 classes. The validation frames all come from one drive that is also in the "
+        "training frames, so **scores on val run above scores on test**; they compare recipes with each other, and are "
+        "not to be set beside published test scores.",
     ),
     "pasture": (
         "The pasture",
@@ -42,7 +42,7 @@ SETS = {
     ),
     "coco": (
         "COCO",
-        "A proof that the reader handles real COCO files, from annotations to scores. So few pictures make no benchmark.",
+        "A proof that the reader handles real COCO files, from annotations to scores. It is no benchmark.",
     ),
 }  # fmt: skip
 OTHER = ("Other data", "")
@@ -99,17 +99,17 @@ def lecture_page(
     parts = [
         NOTICE,
         "# The lecture, section by section\n",
-        'CS231n (Winter 2016), lecture 13, "Segmentation and Attention", is the plan of this project: every system in it is to '
-        "live here. This page says where each one stands, which recipes train it, and what these reached. Scores are read "
-        "from the recorded [results](results.md), where each has its command.\n",
+        'CS231n (Winter 2016), lecture 13, "Segmentation and Attention", is the plan of this project: every system in '
+        "it is to live here. This page says where each one stands, which recipes train it, and what these reached. "
+        "Scores are read from the recorded [results](results.md), where each has its command.\n",
     ]
     for part, rows in grouped(lecture["row"]).items():
         lines = [_lecture_row(root, row, recipes, results) for row in rows]
         parts.append(f"## {part}\n\n" + table(("In the lecture", "System", "Where", "Recipes, use", "Measured"), lines))
     parts.append(
         "## Where the lecture departs from the papers\n\n"
-        "The lecture is a talk; the papers are what this project implements. Where the two part, the papers win, and it is "
-        "written down here.\n"
+        "The lecture is a talk; the papers are what this project implements. Where the two part, the papers win, and "
+        "it is written down here.\n"
     )
     for heading, group in grouped(lecture["departure"], "heading").items():
         parts.append(f"### {heading}\n")
@@ -165,8 +165,8 @@ def results_page(results: Mapping[str, Result]) -> str:
     head = [
         NOTICE,
         "# Results\n",
-        "Each line was recorded from a run folder (`python docs/record_result.py RUN`) into `results/<recipe>.json`; this page "
-        "shows those files and nothing else. [Metrics](metrics.md) defines the scores.\n",
+        "Each line was recorded from a run folder (`python docs/record_result.py RUN`) into `results/<recipe>.json`; "
+        "this page shows those files and nothing else. [Metrics](metrics.md) defines the scores.\n",
     ]
     if not results:
         return "\n".join([*head, "Nothing is recorded yet.\n"])
@@ -253,19 +253,18 @@ def skip_claim(strides: Mapping[int, Result]) -> str:
     width = min(scores[8]["trimap_iou"], key=int)
     at_contour = scores[8]["trimap_iou"][width] - scores[32]["trimap_iou"][width]
     overall = scores[8]["mean_iou"] - scores[32]["mean_iou"]
-    seeds = (
-        "One seed each, so small differences may be chance." if len({r["seed"] for r in strides.values()}) == 1 else ""
-    )
+    where = "larger" if at_contour > overall else "not larger"
+    seeds = "One seed each, so small differences may be chance."
     return (
-        "The lecture says that skip connections improve the boundaries considerably. Here, from 32s over 16s to 8s, boundary IoU "
-        f"goes {number(boundary[0])}, {number(boundary[1])}, {number(boundary[2])}; from 32s to 8s mean IoU changes by "
-        f"{at_contour:+.3f} within {width} px of a contour and by {overall:+.3f} over all pixels, so the change is "
-        f"{'larger' if at_contour > overall else 'not larger'} at the contours. **The claim {skip_verdict(scores)}.** {seeds}\n"
+        "The lecture says that skip connections improve the boundaries considerably. Here, from 32s over 16s to 8s, "
+        f"boundary IoU goes {', '.join(map(number, boundary))}; from 32s to 8s mean IoU "
+        f"changes by {at_contour:+.3f} within {width} px of a contour and by {overall:+.3f} over all pixels, so the "
+        f"change is {where} at the contours. **The claim {skip_verdict(scores)}.** {seeds}\n"
     )
 
 
 def skip_verdict(scores: Mapping[int, Mapping[str, Any]]) -> str:
-    """Holds: each skip raises boundary IoU, and 8s beats 32s at every trimap width. Partly: 8s beats 32s at the boundary."""
+    """Holds: each skip raises boundary IoU, and 8s beats 32s in every trimap. Partly: 8s beats 32s in boundary IoU."""
     coarse, middle, fine = (scores[s]["boundary_iou"] for s in (32, 16, 8))
     every_width = all(scores[8]["trimap_iou"][w] > value for w, value in scores[32]["trimap_iou"].items())
     if coarse < middle < fine and every_width:
@@ -278,7 +277,7 @@ def readme_results(results: Mapping[str, Result]) -> str:
     if not results:
         return "Nothing is recorded yet.\n"
     lines = [
-        (title, number(r["scores"].get("mean_iou")), number(r["scores"].get("boundary_iou")), number(r.get("minutes"), 1),
+        (title, *(number(r["scores"].get(s)) for s in ("mean_iou", "boundary_iou")), number(r.get("minutes"), 1),
          f"`{r['command']}`")
         for (title, _), group in sets_of(results).items()
         for r in group.values()

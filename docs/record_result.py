@@ -1,9 +1,9 @@
 """Record what a run cost and reached: results/<recipe>.json, from which the pages are made.
 
-python docs/record_result.py RUN [NAME]     NAME: the file's name, where the recipe's would not say the data (fcn8s_coco)
+python docs/record_result.py RUN [NAME]     NAME: the file's name, where the recipe's does not say the data: fcn8s_coco
 
-Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the command,
-`--data` names the data set and `--out` is dropped.
+Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the
+command, `--data` names the data set and `--out` is dropped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foveate.disk import write_atomically
 from foveate.engine.run import RunFolder
 from foveate.errors import FoveateError, ModelError
-from foveate.store import load_model, write_atomically
+from foveate.store import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = (
@@ -71,7 +72,7 @@ def record(path: Path) -> dict[str, Any]:
 
 
 def portable_command(command: str, source: str) -> str:
-    """The command that gives the run again anywhere: `--data` names the data set, folders of this machine are dropped."""
+    """The command that gives the run again anywhere: `--data` names the data set, `--out` and `--resume` go."""
     kept: list[str] = []
     words = iter(shlex.split(command))
     for word in words:

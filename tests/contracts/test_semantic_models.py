@@ -16,6 +16,7 @@ SMALL = {
     "fcn32s": TIMM,
     "fcn16s": TIMM | {"skip_channels": 8},
     "fcn8s": TIMM | {"lovasz": 0.5},
+    "fcn4s": TIMM,
 }
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.semantic")]
 CLASSES = ClassTable(("a", "b", "c", "d"))

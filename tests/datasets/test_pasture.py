@@ -231,13 +231,13 @@ def test_birds_and_frisbees_are_3_to_10_percent_wide(scenes: list[Scene], catego
 
 def test_counts_and_sizes_are_as_documented(scenes: list[Scene]) -> None:
     stated = {
-        TREE: (0.26, 0.38, 0.24, 0.12),
-        COW: (0.26, 0.36, 0.26, 0.12),
-        PERSON: (0.26, 0.4, 0.24, 0.1),
-        BIRD: (0.12, 0.2, 0.24, 0.2, 0.14, 0.1),
-        FRISBEE: (0.16, 0.34, 0.3, 0.2),
+        TREE: (0.3, 0.44, 0.26),
+        COW: (0.3, 0.44, 0.26),
+        PERSON: (0.3, 0.46, 0.24),
+        BIRD: (0.12, 0.26, 0.32, 0.3),
+        FRISBEE: (0.14, 0.4, 0.3, 0.16),
     }
-    ranges = {TREE: (0.28, 1.0), COW: (0.34, 0.6), PERSON: (0.46, 0.9)}
+    ranges = {TREE: (0.34, 1.1), COW: (0.4, 0.62), PERSON: (0.52, 0.95)}
     for category, shares in stated.items():
         counts = np.array([sum(t.category == category for t in scene.things) for scene in scenes])
         expected = sum(n * share for n, share in enumerate(shares))

@@ -241,8 +241,7 @@ def _open_large(job: Job, writing: deque[Future[None]]) -> Windows:
 
 def _write_result(job: Job, windows: Windows, prediction: SemanticPrediction) -> None:
     from foveate.pictures import atomic_write
-    from foveate.visualize.overlay import index_png, overlay
-    from foveate.visualize.sheets import with_legend
+    from foveate.visualize import index_png, overlay, with_legend
 
     shares = _shares(prediction)
     with atomic_write(job.mask) as temporary:

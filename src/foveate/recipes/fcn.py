@@ -25,7 +25,7 @@ def _config(stride: Stride) -> Config:
     )  # fmt: skip
 
 
-@recipe("fcn{stride}s", stride=(32, 16, 8))
+@recipe("fcn{stride}s", stride=(32, 16, 8, 4))
 def fcn(stride: Stride) -> Recipe:
     """Your own labelled pictures, from ImageNet weights; a few hundred pictures take about half an hour on two cores.
 
@@ -43,7 +43,7 @@ def fcn(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
+@recipe("fcn{stride}s_pasture", stride=(32, 16, 8, 4))
 def fcn_pasture(stride: Stride) -> Recipe:
     """The embedded world, at 192x192, where its birds are some ten pixels wide: what `foveate demo` trains.
 
@@ -63,9 +63,9 @@ def fcn_pasture(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
+@recipe("fcn{stride}s_camvid", stride=(32, 16, 8, 4))
 def fcn_camvid(stride: Stride) -> Recipe:
-    """CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
+    """CamVid, 11 classes at 480x360, from ImageNet weights; they differ in their stride alone.
 
     foveate train fcn8s_camvid --data CAMVID
     """

@@ -14,16 +14,16 @@ exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind a pi
   Behind it 0, 1 or 2 ridges (46, 40, 14 %), half of them grassy hills, half distant woods.
 - Grass: six ramps, from lush to hay, parched and frosted, with fields, blades, shadows of clouds, and flowers in 30 %.
 - Roads: 0, 1 or 2 (28, 60, 12 %); asphalt, wet, gravel, dirt or clay; winding to the horizon (72 %) or crossing the
-  picture; 28-68 % wide at the bottom line, narrowing with distance.
+  picture; 36-72 % wide at the bottom line, 4 % at the horizon.
 - Water: none 30 %, one or two lakes 34, a river 20, a sea from the horizon 16; it mirrors 20-60 % of the sky.
-- Things, with the probabilities of 0, 1, 2, ... thrown; one that finds no place (a cow on a lake) is left out.
-  Trees 26, 38, 24, 12 %: broad, conifer, poplar, bush or bare, in leaves of seven colours, 0.5-1.0 high (bushes 0.28-0.5).
-  Cows 26, 36, 26, 12 %: grazing, standing, walking or resting, plain or patched, six coats, bodies 0.34-0.6 long.
-  People 26, 40, 24, 10 %: standing, walking, running, throwing, cheering or sitting, 0.46-0.9 high (as if standing),
+- Things, with the probabilities of 0, 1, 2, ... thrown; one that finds no place (a cow where all is lake) is left out.
+  Trees 30, 44, 26 %: broad, conifer, poplar, bush or bare, in leaves of seven colours, 0.6-1.1 high (bushes 0.34-0.55).
+  Cows 30, 44, 26 %: grazing, standing, walking or resting, plain or patched, six coats; bodies 0.4-0.62 long.
+  People 30, 46, 24 %: standing, walking, running, throwing, cheering or sitting, 0.52-0.95 high if they stood upright,
   in clothes of thirteen colours. Sizes of these three follow the distance from the horizon within the ranges given,
   and shrink with the height in pictures less than 10/13 as high as wide.
-  Birds 12, 20, 24, 20, 14, 10 %: flying or soaring anywhere (62 %), else standing or swimming.
-  Frisbees 16, 34, 30, 20 %: flying anywhere, near a person's hand, or lying on the ground.
+  Birds 12, 26, 32, 30 %: flying or soaring anywhere (62 %), else standing or swimming.
+  Frisbees 14, 40, 30, 16 %: flying anywhere, near a person's hand, or lying on the ground.
   A bird or frisbee is 0.03 + 0.07 m wide, m the largest of four uniform numbers: 3 to 10 %, and 8.6 % on average.
 - Occlusion: near things are drawn over far ones; about 0.9 of a picture's things are at least partly seen.
 

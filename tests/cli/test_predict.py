@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+import foveate
+from foveate.cli import main, predict
+from foveate.errors import ConfigError, DataError, OutputError
+from foveate.predictor import Predictor
+from foveate.records import ClassTable, SemanticPrediction
+from foveate.store import save_model
+
+CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = foveate.create("fcn32s", num_classes=3, backbone="test_efficientnet", head_channels=8, head_kernel=1)
+    torch.nn.init.normal_(model.score.weight)
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    save_model(folder / "model", model, "fcn32s", CLASSES, "semantic")
+    return folder
+
+
+def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 60)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_folder_to_masks_overlays_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = photo(tmp_path / "in" / "a.png"), photo(tmp_path / "in" / "deep" / "b.jpg", 1, (33, 47))
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--device", "cpu"]) == 0
+    assert "predicted: 2 of 2 pictures" in capsys.readouterr().out
+    summary = json.loads((out / "predictions.json").read_text())
+    assert summary["failed"] == []
+    assert summary["model"]["name"] == "fcn32s"
+    assert summary["model"]["classes"] == ["sky", "grass", "cow"]
+    predictor = Predictor.open(run, device="cpu")
+    for record, source in zip(summary["pictures"], (first, second), strict=True):
+        expected = predictor.predict(source)
+        mask = Image.open(out / record["mask"])
+        assert record["file"] == str(source)
+        assert (record["height"], record["width"]) == expected.mask.shape
+        assert (np.asarray(mask) == expected.mask).all()
+        assert mask.getpalette()[:9] == [10, 20, 30, 40, 50, 60, 70, 80, 90]  # type: ignore[index]
+        assert record["shares"] == pytest.approx(expected.shares())
+        assert record["seconds"] > 0
+        assert Image.open(out / record["overlay"]).height > record["height"]  # the legend stands beneath
+    files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    assert files == ["a.png", "a_overlay.jpg", "deep/b.png", "deep/b_overlay.jpg", "predictions.json"]
+
+
+def test_damaged_pictures_are_named_and_the_rest_goes_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        photo(tmp_path / "in" / f"{i}.png", i)
+    whole = (tmp_path / "in" / "2.png").read_bytes()
+    (tmp_path / "in" / "2.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "in" / "4b.jpg").write_text("not a picture")
+    tifffile.imwrite(tmp_path / "in" / "5b.tif", np.zeros((5, 30, 30), np.uint8), photometric="minisblack")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "2.png").write_bytes(b"an older result")
+    assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "predicted: 5 of 8 pictures" in captured.out
+    for name in ("2.png", "4b.jpg", "5b.tif"):
+        assert sum(name in line for line in captured.err.splitlines()) == 1
+    assert "5b.tif has 5 channels; fcn32s was trained on 3" in captured.err
+    summary = json.loads((out / "predictions.json").read_text())
+    assert [Path(f["file"]).name for f in summary["failed"]] == ["2.png", "4b.jpg", "5b.tif"]
+    assert [p["mask"] for p in summary["pictures"]] == [f"{i}.png" for i in (0, 1, 3, 4, 5)]
+    assert (out / "2.png").read_bytes() == b"an older result"
+    assert not list(out.rglob(".*"))  # nothing half-written
+
+
+def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/2.jpg", "b/c/3.png", "b/.hidden/4.png"):
+        photo(tmp_path / name)
+    out = tmp_path / "out"
+
+    def masks(*inputs: str) -> list[str]:
+        return [j.mask.relative_to(out).as_posix() for j in predict.plan([str(tmp_path / i) for i in inputs], out)]
+
+    assert masks("a") == ["1.png", "2.png"]
+    assert masks("a/2.jpg", "b") == ["2.png", "c/3.png"]
+    assert masks("*/1.png") == ["1.png"]
+    assert masks("**/*.png") == ["a/1.png", "b/c/3.png"]
+    assert masks("a", "a/1.png") == ["1.png", "2.png"]  # each picture once
+
+
+def test_equal_names_stay_apart(tmp_path: Path) -> None:
+    for name in ("x/p.png", "x/p.jpg", "y/p.jpg", "z/p.jpg", "z/P.jpeg"):
+        photo(tmp_path / name)
+    jobs = predict.plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out")
+    assert [j.mask.name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
+    assert len({j.overlay.name.casefold() for j in jobs}) == 5
+
+
+def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
+    photo(tmp_path / "p.jpg")
+    photo(tmp_path / "out" / "p.png")
+    assert [j.source.name for j in predict.plan([str(tmp_path)], tmp_path / "out")] == ["p.jpg"]
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    photo(tmp_path / "p.png")
+    with pytest.raises(ConfigError, match=r"would replace the input .*p\.png; choose another --out"):
+        predict.plan([str(tmp_path)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("photso", r"photso does not exist; the nearest is .*photos"),
+        ("empty", r"no pictures in .*empty; expected files ending in \.bmp"),
+        ("photos/*.tif", r"no picture matches .*\*\.tif"),
+    ],
+)
+def test_inputs_that_are_not_there(tmp_path: Path, text: str, message: str) -> None:
+    photo(tmp_path / "photos" / "a.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        predict.plan([str(tmp_path / text)], tmp_path / "out")
+
+
+def test_unwritable_output_is_said_before_any_work(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(Predictor, "open", lambda *_, **__: pytest.fail("the model was loaded"))
+    for out in ("file", "file/below"):
+        assert main(["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / out)]) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert "file" in lines[0]
+
+
+def test_full_disk_stops_with_one_error(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from foveate import visualize
+
+    for i in range(5):
+        photo(tmp_path / "in" / f"{i}.png", i)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(visualize, "index_png", full)
+    with pytest.raises(OutputError, match=r"cannot write .*0\.png: No space left on device"):
+        predict.run([str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")])
+    assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tile", "500"], r"tile is 500; it must be a multiple of 32"),
+        (["--scales", "0.5,many"], r"argument --scales"),
+        (["--scales", "0"], r"scale 0 is out of range"),
+        (["--flipp"], r"unknown flag '--flipp'; the nearest is '--flip'"),
+    ],
+)
+def test_bad_flags(tmp_path: Path, flags: list[str], message: str) -> None:
+    photo(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=message):
+        predict.run(["runs/none", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), *flags])
+
+
+def test_flags_reach_the_predictor(run: Path, tmp_path: Path) -> None:
+    source = photo(tmp_path / "a.png", size=(150, 170))
+    flags = ["--flip", "--scales", "0.5,1", "--tile", "96", "--overlap", "32", "--device", "cpu"]
+    assert main(["predict", str(run), str(source), "--out", str(tmp_path / "out"), *flags]) == 0
+    expected = Predictor.open(run, device="cpu").predict(source, flip=True, scales=(0.5, 1.0), tile=96, overlap=32)
+    assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == expected.mask).all()
+
+
+def test_max_pixels(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FOVEATE_MAX_PIXELS", "1000")
+    words = ["predict", str(run), str(photo(tmp_path / "a.png")), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert "a.png" in (err := capsys.readouterr().err) and "--max-pixels" in err
+    assert main([*words, "--max-pixels", "2400"]) == 0
+
+
+def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from foveate import pictures
+
+    monkeypatch.setattr(predict, "PIPELINED_PIXELS", 1000)
+    for i in range(4):
+        photo(tmp_path / "in" / f"{i}.png", i, (40, 60) if i % 2 else (20, 30))
+    alive: list[int] = []
+    open_windows, closed = pictures.open_windows, []
+
+    def noted(path: Path, max_pixels: int | None = None) -> pictures.Windows:
+        windows = open_windows(path, max_pixels)
+        if windows.height == 40:
+            alive.append(len(alive) - len(closed))
+            monkeypatch.setattr(windows, "close", lambda: closed.append(path))
+        return windows
+
+    monkeypatch.setattr(pictures, "open_windows", noted)
+    assert predict.run([str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert alive == [0, 0]  # none other was open when a large one was opened
+
+
+def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    from foveate.predictor import open_picture
+
+    monkeypatch.setattr(predict, "LONGEST_OVERLAY", 5)
+    pixels = np.arange(6 * 11 * 3).reshape(6, 11, 3).astype(np.uint8)
+    labels = np.arange(66).reshape(6, 11).astype(np.uint8)
+    picture, mask = predict._reduced(open_picture(pixels), labels)
+    assert picture.shape == (2, 3, 3)  # by a factor of 3; what does not fill a block is left out
+    assert picture[1, 2].tolist() == np.rint(pixels[3:6, 6:9].astype(float).mean((0, 1))).tolist()
+    assert mask.tolist() == labels[1::3, 1::3][:2, :3].tolist()
+
+
+def test_shares_by_strips_are_the_shares() -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (1500, 1700), dtype=np.uint8)
+    prediction = SemanticPrediction(mask, CLASSES)
+    assert predict._shares(prediction) == pytest.approx(prediction.shares())

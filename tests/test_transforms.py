@@ -1,0 +1,182 @@
+"""Picture and mask move together, and what is padded is scored nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from foveate.errors import ConfigError
+from foveate.records import ClassTable
+from foveate.transforms import SemanticAugment
+
+CLASSES = ClassTable(("black", "red", "green", "blue", "white"), ignore_index=9)
+COLORS = torch.tensor([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8)
+
+
+def painted(height: int = 60, width: int = 80, seed: int = 0) -> dict[str, Any]:
+    """Blocks of 10 x 10 pixels, each in the colour of its class."""
+    blocks = torch.randint(1, 5, (height // 10, width // 10), generator=torch.Generator().manual_seed(seed))
+    mask = blocks.repeat_interleave(10, 0).repeat_interleave(10, 1).to(torch.uint8)
+    return {"image": tv_tensors.Image(COLORS[mask.long()].permute(2, 0, 1)), "mask": tv_tensors.Mask(mask), "name": "a"}
+
+
+def apply(augment: SemanticAugment, sample: dict[str, Any], seed: int) -> dict[str, Any]:
+    torch.manual_seed(seed)
+    return augment.build(CLASSES)(sample)  # type: ignore[arg-type, return-value]
+
+
+def pure(image: Tensor, mask: Tensor) -> Tensor:
+    """The pixels that are not a blend: a colour of the table alone (padding is black, as is class 0)."""
+    distance = (image.as_subclass(Tensor).permute(1, 2, 0).int()[:, :, None] - COLORS.int()).abs().amax(-1)
+    nearest = distance.min(-1)
+    label = nearest.indices
+    label[mask.as_subclass(Tensor) == 9] = 9
+    return torch.where(nearest.values <= 8, label, -1)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        SemanticAugment(crop=(), color=0),
+        SemanticAugment(crop=(32, 48), scale=(1, 1), color=0),
+        SemanticAugment(crop=(32, 32), scale=(0.5, 2.0), color=0),
+        SemanticAugment(crop=(96, 96), scale=(0.5, 3.0), color=0),
+        SemanticAugment(crop=(), rotate=30, color=0),
+        SemanticAugment(crop=(64, 48), scale=(0.5, 2.0), rotate=180, color=0),
+    ],
+    ids=["flip", "crop", "scale", "pad", "rotate", "all"],
+)
+def test_the_mask_is_what_the_colours_say_after_every_transform(augment: SemanticAugment) -> None:
+    compared = 0
+    for seed in range(25):
+        sample = apply(augment, painted(seed=seed), seed)
+        image, mask = sample["image"], sample["mask"]
+        assert image.shape[1:] == mask.shape
+        told = pure(image, mask)
+        clear = told >= 0
+        # Where colours are not blended, label and colour agree; blends stand at block borders alone.
+        assert (told[clear] == mask.as_subclass(Tensor)[clear].long()).float().mean() > 0.999
+        compared += int(clear.sum()) / clear.numel()
+    assert compared / 25 > 0.6
+
+
+def test_resizing_keeps_borders_where_they_are() -> None:
+    """A mask resized from other pixel centres than the picture is off by half a pixel: at a factor of 2, a quarter
+    of the pixels along a border."""
+    left_right = painted(64, 64)
+    left_right["mask"][:, :33], left_right["mask"][:, 33:] = 1, 2
+    left_right["image"] = tv_tensors.Image(COLORS[left_right["mask"].long()].permute(2, 0, 1))
+    for factor in (0.5, 0.75, 1.5, 2.0, 3.0):
+        augment = SemanticAugment(scale=(factor, factor), crop=(192, 192), flip=False, color=0)
+        sample = apply(augment, left_right, 0)
+        inside = sample["mask"] != 9
+        red = sample["image"][0].float() > 127.5  # the border of the blend
+        agree = (red == (sample["mask"] == 1))[inside].float().mean()
+        assert agree > 1 - 0.3 / (64 * factor), factor
+
+
+def test_only_padding_is_ignored() -> None:
+    for seed in range(20):
+        sample = apply(SemanticAugment(scale=(0.5, 0.5), crop=(64, 64), color=0), painted(), seed)
+        inside = sample["mask"] != 9
+        assert inside.sum() == 30 * 40  # the whole picture at half its size
+        assert (sample["image"][:, ~inside] == 0).all()
+        rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
+        assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+
+
+def test_padding_falls_on_any_side() -> None:
+    tops = set()
+    for seed in range(30):
+        mask = apply(SemanticAugment(scale=(0.5, 0.5), crop=(64, 64), color=0), painted(), seed)["mask"]
+        tops.add(int((mask != 9).any(1).nonzero()[0]))
+    assert min(tops) < 8
+    assert max(tops) > 26
+
+
+def test_a_picture_larger_than_the_window_is_never_padded() -> None:
+    for seed in range(60):
+        sample = apply(SemanticAugment(scale=(0.7, 2.6), crop=(37, 41), color=0), painted(), seed)
+        assert sample["mask"].shape == (37, 41)
+        assert (sample["mask"] != 9).all()
+
+
+def test_the_scale_is_drawn_log_uniformly_from_its_range() -> None:
+    # On a picture of one red column in eighty, the column's width tells the factor.
+    sample = painted(320, 320)
+    sample["mask"][:] = 1
+    low = 0
+    factors = []
+    for seed in range(300):
+        mask = apply(SemanticAugment(scale=(0.25, 1.0), crop=(320, 320), color=0), sample, seed)["mask"]
+        height = int((mask != 9).any(1).sum())
+        factors.append(height / 320)
+        low += height / 320 < 0.5
+    assert 0.245 < min(factors) < 0.27
+    assert 0.93 < max(factors) <= 1
+    assert 120 < low < 180  # half of the draws below the geometric mean
+
+
+def test_flips_half_of_the_time() -> None:
+    sample = painted()
+    flipped = [torch.equal(apply(SemanticAugment(crop=(), color=0), sample, s)["mask"], sample["mask"].flip(-1)) for s in range(200)]
+    assert 70 < sum(flipped) < 130
+    assert not any(
+        torch.equal(apply(SemanticAugment(crop=(), color=0, flip=False), sample, s)["mask"], sample["mask"].flip(-1))
+        for s in range(20)
+    )
+
+
+def test_colour_changes_the_picture_and_never_the_mask() -> None:
+    sample = painted()
+    changed = apply(SemanticAugment(crop=(), color=0.5, flip=False), sample, 3)
+    assert torch.equal(changed["mask"], sample["mask"])
+    assert not torch.equal(changed["image"], sample["image"])
+    assert changed["image"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_other_numbers_of_channels_and_16_bits_pass(channels: int) -> None:
+    sample = painted()
+    sample["image"] = tv_tensors.Image(torch.rand(channels, 60, 80))
+    out = apply(SemanticAugment(crop=(96, 96), rotate=20), sample, 1)
+    assert out["image"].shape == (channels, 96, 96)
+    assert out["image"].dtype == torch.float32
+    assert 0 <= out["image"].min() <= out["image"].max() <= 1
+
+
+def test_labels_above_255_pass() -> None:
+    sample = painted()
+    sample["mask"] = tv_tensors.Mask(sample["mask"].int() + 4000)
+    torch.manual_seed(0)
+    table = ClassTable(tuple(map(str, range(5000))), ignore_index=65535)
+    mask = SemanticAugment(crop=(96, 96), rotate=20).build(table)(sample)["mask"]  # type: ignore[arg-type]
+    assert set(mask.unique().tolist()) <= {4001, 4002, 4003, 4004, 65535}
+
+
+def test_the_input_is_left_alone() -> None:
+    sample = painted()
+    before = {k: v.clone() for k, v in sample.items() if k != "name"}
+    for seed in range(4):
+        apply(SemanticAugment(crop=(32, 32), rotate=20), sample, seed)
+    assert all(torch.equal(sample[k], v) for k, v in before.items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": (2.0, 0.5)}, r"augment.scale \(2.0, 0.5\) is not a range; expected 0 < low <= high"),
+        ({"scale": (0.0, 1.0)}, "is not a range"),
+        ({"crop": (64,)}, r"augment.crop \(64,\) is not a window; expected height,width of at least 32 each"),
+        ({"crop": (64, 16)}, "is not a window"),
+        ({"rotate": -3.0}, r"augment.rotate -3.0 .* expected 0..180"),
+        ({"color": 2.0}, r"augment.color 2.0 .* expected .* 0..1"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SemanticAugment(**fields)
