@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Threads that spin while they wait make torch many times slower on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# The theme's banner about another project's plans.
+export NO_MKDOCS_2_WARNING ?= 1
 
 .PHONY: demo test test-browser check docs generated bench clean
 

@@ -111,6 +111,7 @@ def fork(log: Path, moment: str, words: list[str]) -> int:
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
     torch.set_num_threads(1)
     MOMENTS[moment]()
     code = cli.main(words)

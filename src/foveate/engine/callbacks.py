@@ -17,9 +17,9 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # fmt: ski
 from rich.progress import Progress as Bar
 
 from foveate.engine.learner import Learner
-from foveate.engine.loading import mixed_seed
+from foveate.engine.loading import EpochBatches, mixed_seed
 from foveate.engine.recipe import Recipe
-from foveate.engine.run import RunFolder
+from foveate.engine.run import RunFolder, peak_memory
 from foveate.errors import OutputError
 from foveate.store import save_model
 
@@ -71,8 +71,8 @@ class Progress(Callback):
 class EpochEnd(Callback):
     """Validates, logs, keeps the best model, checkpoints, stops early. All it remembers is in its state_dict."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, length: int) -> None:
-        self.run, self.recipe, self.task, self.val_set, self.length = run, recipe, task, val_set, length
+    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, batches: EpochBatches) -> None:
+        self.run, self.recipe, self.task, self.val_set, self.batches = run, recipe, task, val_set, batches
         self.history: list[dict[str, float]] = []
         self.best, self.best_epoch = -1.0, 0
 
@@ -83,6 +83,8 @@ class EpochEnd(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.history, self.best, self.best_epoch = list(state["history"]), state["best"], state["best_epoch"]
+        # Lightning says which epoch it is only after loading processes have begun to fetch.
+        self.batches.set_epoch(len(self.history))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """A run that had stopped early is not resumed into another epoch."""
@@ -105,6 +107,8 @@ class EpochEnd(Callback):
         if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
             row |= self._validate(trainer, pl_module)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
+        if (memory := peak_memory()) is not None:
+            row["peak_memory_mib"] = memory
         self.history.append(row)
 
         name, score = self.task.monitor, row.get(self.task.monitor)
@@ -133,7 +137,7 @@ class EpochEnd(Callback):
         training = model.training
         model.eval()
         with torch.inference_mode():
-            indices = range(trainer.global_rank, self.length, trainer.world_size)
+            indices = range(trainer.global_rank, len(self.val_set), trainer.world_size)
             metrics = self.task.score(model, self.val_set, indices, boundaries=False)
         model.train(training)
         learner.train(learner.training)  # the frozen parts stay in evaluation mode

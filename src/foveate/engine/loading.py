@@ -126,14 +126,18 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
 
 def train_loader(
-    recipe: Recipe, dataset: Dataset[Any], length: int, transform: Callable[[Any], Any] | None,
-    collate: Callable[[list[Any]], Any], rank: int, world: int,
-) -> DataLoader[Any]:  # fmt: skip
-    """The training batches of a recipe."""
+    recipe: Recipe,
+    dataset: Dataset[Any],
+    transform: Callable[[Any], Any] | None,
+    collate: Callable[[list[Any]], Any],
+    batches: EpochBatches,
+    world: int,
+) -> DataLoader[Any]:
+    """The training batches of a recipe, of one of `world` processes."""
     workers = loading_processes(recipe, world)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
-        batch_sampler=EpochBatches(length, recipe.batch_size, recipe.seed, rank, world),
+        batch_sampler=batches,
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from foveate.disk import sweep, write_atomically
+from foveate.disk import write_atomically
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, ModelError, OutputError
@@ -59,7 +59,6 @@ class RunFolder:
             raise OutputError(
                 f"cannot create {self.path}: {error.strerror}; choose another folder with --out"
             ) from error
-        sweep(self.path)
         self.write_json("recipe.json", fields.to_json(recipe))
         self.write_json("classes.json", classes.to_json())
         self.write_json("environment.json", environment())
@@ -117,11 +116,32 @@ def environment() -> dict[str, Any]:
         "packages": versions,
         "commit": _commit(),
         "platform": platform.platform(),
+        "cpu": _processor(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or ["cpu"],
         "command": " ".join(["foveate", *sys.argv[1:]]),
     }
+
+
+def _processor() -> str:
+    """The processor's name; Linux keeps it in a file of its own."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def peak_memory() -> int | None:
+    """The most memory that this process has held so far, in MiB: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() / 2**20)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _commit() -> str | None:

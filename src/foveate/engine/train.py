@@ -13,10 +13,11 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
+from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd, Progress
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
-from foveate.engine.loading import cached, mixed_seed, train_loader
+from foveate.engine.loading import EpochBatches, cached, mixed_seed, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
@@ -53,6 +54,8 @@ def train_recipe(
     model = build_model(recipe, train_set.classes, train_set.channels)
     about = {"source": recipe.data.describe(), **_listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    if is_first():
+        sweep(run.path)
     if checkpoint is not None:
         require_same_data(run, train_set.classes, about)
         model.preprocessing = run.preprocessing()  # type: ignore[assignment]
@@ -100,9 +103,10 @@ def _fit(
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
     transform = recipe.augment.build(train_set.classes) if recipe.augment is not None else None
-    loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
+    batches = EpochBatches(len(train_set), recipe.batch_size, recipe.seed, trainer.global_rank, world)
+    loader = train_loader(recipe, cached_train, transform, task.collate, batches, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    epoch_end = EpochEnd(run, recipe, task, cached_val, len(val_set))
+    epoch_end = EpochEnd(run, recipe, task, cached_val, batches)
     trainer.callbacks += [Progress(recipe), epoch_end]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)

@@ -27,7 +27,7 @@ def _config(stride: Stride) -> Config:
 
 @recipe("fcn{stride}s", stride=(32, 16, 8, 4))
 def fcn(stride: Stride) -> Recipe:
-    """Your own labelled pictures, from ImageNet weights; a few hundred pictures take about half an hour on two cores.
+    """Your own labelled pictures, from ImageNet weights.
 
     foveate train fcn8s --data PATH
     """

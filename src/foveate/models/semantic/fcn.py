@@ -11,6 +11,7 @@ Shapes: B pictures, C channels, H x W pixels, K classes; h x w is the grid at st
     FCN-32s:  up32(score)
     FCN-16s:  up16(up2(score) + conv1x1(pool4))
     FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
+    FCN-4s:   the same once more, with pool2; the paper has no such net
 
 `Config()` is the paper's VGG-16 network. With a timm backbone the same network stands on its features at the
 same strides; there fc6 is `head_kernel` wide and the last upsampling, too, starts bilinear and stays fixed.
@@ -51,8 +52,8 @@ class Config:
     """What makes one FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
 
     num_classes: K.
-    stride: 32, 16 or 8: how fine the finest scores are. 4 goes one step further than the paper, which saw no gain from it
-        on VOC; for thin things it is one (see the CamVid results).
+    stride: 32, 16 or 8: how fine the finest scores are. 4 goes one step further than the paper,
+        which stopped at diminishing returns.
     backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
     in_channels: C of the pictures.
     pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well).
@@ -98,7 +99,7 @@ class Config:
 
 @model("fcn{stride}s", stride=(32, 16, 8, 4))
 class FCN(nn.Module):
-    """The network; see the head of this file."""
+    """Fully convolutional network: FCN-32s, 16s, 8s, and one step further, 4s."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class FCN(nn.Module):
         self.skip_strides = tuple(s for s in (16, 8, 4) if s >= config.stride)
         self.score_pool = nn.ModuleDict({str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides})
         self.up2 = nn.ModuleDict({str(s): UpConv(k, 2, mixing=True, cropped=not config.caffe_padding) for s in self.skip_strides})
-        # Section 3.3: the last upsampling is fixed to bilinear.
+        # Section 4.3: the last upsampling is fixed to bilinear.
         self.up = UpConv(
             k, config.stride, mixing=config.caffe_padding, cropped=not config.caffe_padding, learned=False
         )
