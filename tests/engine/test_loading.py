@@ -25,11 +25,10 @@ AUGMENT = SemanticAugment(crop=(32, 32), rotate=20, color=0.4).build(SCENES.clas
 
 def batches(recipe: Recipe, epochs: tuple[int, ...], rank: int = 0, world: int = 1) -> list[Any]:
     task = create_task("semantic", SCENES.classes, Preprocessing())
-    order = EpochBatches(len(SCENES), recipe.batch_size, recipe.seed, rank, world)
-    loader = train_loader(recipe, SCENES, AUGMENT, task.collate, order, world)
+    loader = train_loader(recipe, SCENES, len(SCENES), AUGMENT, task.collate, rank, world)
     found = []
     for epoch in epochs:
-        order.set_epoch(epoch)
+        loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
         found += list(loader)
     return found
 
@@ -164,8 +163,7 @@ def test_memory_is_the_containers_where_there_is_one(tmp_path: Any, monkeypatch:
 
 def test_what_loading_processes_receive_can_be_pickled(tiny: Callable[..., Recipe]) -> None:
     task = create_task("semantic", SCENES.classes, Preprocessing())
-    order = EpochBatches(len(SCENES), 4, seed=0)
-    loader = train_loader(tiny(), CachedDataset(SCENES, 1e9), AUGMENT, task.collate, order, 1)
+    loader = train_loader(tiny(), CachedDataset(SCENES, 1e9), len(SCENES), AUGMENT, task.collate, 0, 1)
     dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
     mine, theirs = collate([dataset[(1, 2)]]), task.collate([loader.dataset[(1, 2)]])
     assert torch.equal(mine["image"], theirs["image"])

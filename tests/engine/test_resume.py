@@ -51,7 +51,7 @@ def resume(run: Path, *more: str) -> int:
 
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if "seconds" not in k and k != "peak_memory_mib"} for row in csv.DictReader(file)]
 
 
 def assert_same_run(run: Path, other: Path) -> None:

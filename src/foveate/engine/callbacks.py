@@ -17,7 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # fmt: ski
 from rich.progress import Progress as Bar
 
 from foveate.engine.learner import Learner
-from foveate.engine.loading import EpochBatches, mixed_seed
+from foveate.engine.loading import mixed_seed
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
 from foveate.errors import OutputError
@@ -71,7 +71,7 @@ class Progress(Callback):
 class EpochEnd(Callback):
     """Validates, logs, keeps the best model, checkpoints, stops early. All it remembers is in its state_dict."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, batches: EpochBatches) -> None:
+    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, batches: Any) -> None:
         self.run, self.recipe, self.task, self.val_set, self.batches = run, recipe, task, val_set, batches
         self.history: list[dict[str, float]] = []
         self.best, self.best_epoch = -1.0, 0

@@ -128,16 +128,17 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 def train_loader(
     recipe: Recipe,
     dataset: Dataset[Any],
+    length: int,
     transform: Callable[[Any], Any] | None,
     collate: Callable[[list[Any]], Any],
-    batches: EpochBatches,
+    rank: int,
     world: int,
 ) -> DataLoader[Any]:
-    """The training batches of a recipe, of one of `world` processes."""
+    """The training batches of a recipe: those of process `rank` of `world`."""
     workers = loading_processes(recipe, world)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
-        batch_sampler=batches,
+        batch_sampler=EpochBatches(length, recipe.batch_size, recipe.seed, rank, world),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

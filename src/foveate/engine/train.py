@@ -17,7 +17,7 @@ from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd, Progress
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
-from foveate.engine.loading import EpochBatches, cached, mixed_seed, train_loader
+from foveate.engine.loading import cached, mixed_seed, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
@@ -103,10 +103,9 @@ def _fit(
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
     transform = recipe.augment.build(train_set.classes) if recipe.augment is not None else None
-    batches = EpochBatches(len(train_set), recipe.batch_size, recipe.seed, trainer.global_rank, world)
-    loader = train_loader(recipe, cached_train, transform, task.collate, batches, world)
+    loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    epoch_end = EpochEnd(run, recipe, task, cached_val, batches)
+    epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
     trainer.callbacks += [Progress(recipe), epoch_end]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)

@@ -2,16 +2,16 @@
 
     Pasture(height=128, width=128).open("train")[0]  # a SemanticSample, drawn when it is asked for
 
-A scene is thrown from the seed (world, split, index), so no two splits share one. The same seed gives the same labels on
-every machine, and the same pixels on one platform: randomness is PCG64's raw stream, and whatever decides a label is
+A scene is thrown from the seed (world, split, index), so no two splits share one. The same seed gives the same labels
+on every machine, and the same pixels on one platform: randomness is PCG64's raw stream, and whatever decides a label is
 exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind a picture; `instances(i)` its objects.
 
 **The distribution.** Lengths are shares of the picture's width, unless a height is named.
 
 - Light: noon 36 %, overcast 18, golden 16, dusk 9, storm 8, mist 7, night 6; each with its own sky, tint, haze, clouds
   and shadows, all jittered, and a sun that may stand on either side. Camera noise of 0.5 to 4 grey levels.
-- Horizon: at 20-60 % of the height (84 % of scenes); above the picture, looking down (9 %); at 60-80 %, looking up (7 %).
-  Behind it 0, 1 or 2 ridges (46, 40, 14 %), half of them grassy hills, half distant woods.
+- Horizon: at 20-60 % of the height (84 % of scenes); above the picture, looking down (9 %); at 60-80 %, looking up
+  (7 %). Behind it 0, 1 or 2 ridges (46, 40, 14 %), half of them grassy hills, half distant woods.
 - Grass: six ramps, from lush to hay, parched and frosted, with fields, blades, shadows of clouds, and flowers in 30 %.
 - Roads: 0, 1 or 2 (28, 60, 12 %); asphalt, wet, gravel, dirt or clay; winding to the horizon (72 %) or crossing the
   picture; 36-72 % wide at the bottom line, 4 % at the horizon.
