@@ -120,7 +120,10 @@ def test_the_scale_is_drawn_log_uniformly_from_its_range() -> None:
 
 def test_flips_half_of_the_time() -> None:
     sample = painted()
-    flipped = [torch.equal(apply(SemanticAugment(crop=(), color=0), sample, s)["mask"], sample["mask"].flip(-1)) for s in range(200)]
+    flipped = [
+        torch.equal(apply(SemanticAugment(crop=(), color=0), sample, s)["mask"], sample["mask"].flip(-1))
+        for s in range(200)
+    ]
     assert 70 < sum(flipped) < 130
     assert not any(
         torch.equal(apply(SemanticAugment(crop=(), color=0, flip=False), sample, s)["mask"], sample["mask"].flip(-1))

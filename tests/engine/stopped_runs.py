@@ -86,7 +86,9 @@ def after_checkpoint(nth: int) -> None:
 
 MOMENTS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
-    "before_it_begins": lambda: strike(run.RunFolder, "write_json", lambda _, name, __: name == "environment.json", kill),
+    "before_it_begins": lambda: strike(
+        run.RunFolder, "write_json", lambda _, name, __: name == "environment.json", kill
+    ),
     "in_the_first_epoch": lambda: strike(learner.Learner, "training_step", step(0, 3), kill),
     "in_a_later_epoch": lambda: strike(learner.Learner, "training_step", step(1, 2), kill),
     "in_the_last_batch": lambda: strike(learner.Learner, "training_step", step(2, 4), kill),

@@ -13,6 +13,7 @@ from torch import Tensor
 from foveate.engine import fields
 from foveate.engine.evaluate import Evaluation, evaluate_run
 from foveate.engine.run import RunFolder
+from foveate.engine.train import validation_split
 from foveate.tasks import create_task
 from foveate.visualize.report import ExamplePicture, Report, write_report
 
@@ -28,6 +29,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     environment = run.read_json("environment.json")
     settings = fields.to_json(dataclasses.replace(recipe, data=None))
     settings.pop("data")
+    chosen = validation_split(recipe.data)
     report = Report(
         title=run.path.name,
         recipe=recipe.name,
@@ -36,14 +38,15 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         classes=evaluation.classes,
         scores=evaluation.to_json(),
         confusion=evaluation.scores.confusion,
-        splits={split: len(about[split]) for split in ("train", "val")},
+        splits={"train": len(about["train"]), chosen: len(about["val"]), evaluation.split: evaluation.scores.images},
         scored_split=evaluation.split,
+        chosen_split=chosen,
         history=history,
         settings=settings,
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
         examples=_examples(evaluation),
-        notes=_notes(evaluation, recipe.ema),
+        notes=_notes(evaluation, chosen, recipe.ema),
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
     )
     write_report(report, run.report)
@@ -69,10 +72,14 @@ def _examples(evaluation: Evaluation) -> list[ExamplePicture]:
     return examples
 
 
-def _notes(evaluation: Evaluation, ema: float) -> list[str]:
+def _notes(evaluation: Evaluation, chosen: str, ema: float) -> list[str]:
+    kind = (
+        f"The model was chosen on the {chosen} pictures, so these scores are a little kind: keep other pictures apart "
+        "for the score you quote."
+    )
+    fair = f"The model was chosen on the {chosen} pictures; nothing was chosen by the {evaluation.split} pictures."
     notes = [
-        f"The model was chosen on the {evaluation.split} pictures, so these scores are a little kind: keep other "
-        "pictures apart for the score you quote.",
+        kind if evaluation.split == chosen else fair,
         "Each picture was scored at its own size, in one pass, without flips or several scales.",
     ]
     if ema:

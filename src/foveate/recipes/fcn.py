@@ -59,7 +59,6 @@ def fcn_pasture(stride: Stride) -> Recipe:
         batch_size=16,
         ema=0.98,
         freeze=EARLY,
-        validate_every=3,
     )
 
 

@@ -16,7 +16,7 @@ def learning(report: Report) -> Markup:
     """Small charts over the epochs: loss, scores, learning rate."""
     scored = [(number(row.get("mean_iou")), number(row.get("epoch"))) for row in report.history]
     best = max(((iou, -epoch) for iou, epoch in scored if iou is not None and epoch is not None), default=None)
-    split = report.scored_split
+    split = report.chosen_split
     charts = [
         _curve(
             report,

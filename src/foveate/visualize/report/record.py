@@ -31,7 +31,8 @@ class Report:
     """A run, as its report tells it.
 
     title, recipe, command: what the run is called, what was trained, and the line that does it again.
-    data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from.
+    data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from;
+        chosen_split: the one the epochs were judged by, whose scores the history holds.
     classes: names and colours.
     scores: as `SegmentationScores.to_json` gives them: mean_iou, pixel_accuracy, mean_accuracy,
         frequency_weighted_iou, boundary_iou, trimap_iou {width: value}, per_class {name: value},
@@ -53,6 +54,7 @@ class Report:
     confusion: np.ndarray
     splits: Mapping[str, int] = field(default_factory=dict)
     scored_split: str = "val"
+    chosen_split: str = "val"
     history: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
