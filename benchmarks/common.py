@@ -141,7 +141,9 @@ def publish(report: Report, path: Path | None) -> None:
     """Print a report, losses and missed targets too; write it as JSON if a path is given."""
     about = machine()
     versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
-    print(f"\n{about['cpu']}, {about['cores']} cores, {about['threads']} threads, load {about['load_average']}; {versions}")
+    print(
+        f"\n{about['cpu']}, {about['cores']} cores, {about['threads']} threads, load {about['load_average']}; {versions}"
+    )
     for table in report.tables:
         print("\n" + _plain(table))
     for note in report.notes:
@@ -183,8 +185,12 @@ def _cpu_name() -> str:
 def _commit() -> str | None:
     """The commit that was measured; 'with changes' if the tree is not it."""
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain", "../src"], cwd=HERE, capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+        )
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "../src"], cwd=HERE, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + (" with changes" if dirty.stdout.strip() else "")
@@ -246,7 +252,9 @@ def fill_tables(text: str, results: Path = RESULTS) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fill the tables of benchmarks/README.md from benchmarks/results/*.json.")
+    parser = argparse.ArgumentParser(
+        description="Fill the tables of benchmarks/README.md from benchmarks/results/*.json."
+    )
     parser.add_argument("--tables", action="store_true", required=True)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if they are out of date")
     options = parser.parse_args()

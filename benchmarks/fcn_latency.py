@@ -94,7 +94,9 @@ def eager_table(networks: dict[str, tuple[nn.Module, tuple[int, int]]], rounds: 
         chosen[name] = min(trial, key=lambda f: min(trial[f]))
     runs = {name: _eager(network, size, formats[chosen[name]]) for name, (network, size) in networks.items()}
     notes = {name: _note(networks[name][1], chosen[name]) for name in networks}
-    return compare("Eager PyTorch, per picture", "ms", interleave(runs, rounds, WARMUP), REFERENCE, scale=1e3, notes=notes)
+    return compare(
+        "Eager PyTorch, per picture", "ms", interleave(runs, rounds, WARMUP), REFERENCE, scale=1e3, notes=notes
+    )
 
 
 def _eager(network: nn.Module, size: tuple[int, int], memory_format: Any) -> Contender:
@@ -108,7 +110,9 @@ def _eager(network: nn.Module, size: tuple[int, int], memory_format: Any) -> Con
     return run
 
 
-def onnx_table(networks: dict[str, tuple[nn.Module, tuple[int, int]]], rounds: int, threads: int, folder: Path) -> Table:
+def onnx_table(
+    networks: dict[str, tuple[nn.Module, tuple[int, int]]], rounds: int, threads: int, folder: Path
+) -> Table:
     """Every contender exported by the same call at its one size, and the FCN-8s that `foveate export` ships beside them."""
     runs: dict[str, Contender] = {}
     notes: dict[str, str] = {}
@@ -119,7 +123,9 @@ def onnx_table(networks: dict[str, tuple[nn.Module, tuple[int, int]]], rounds: i
     shipped = export_shipped(networks[REFERENCE][0], folder)
     name = f"{REFERENCE} as foveate exports it"
     runs[name], notes[name] = _session(shipped, (HEIGHT, WIDTH), threads), "any height and width"
-    return compare("ONNX Runtime, per picture", "ms", interleave(runs, rounds, WARMUP), REFERENCE, scale=1e3, notes=notes)
+    return compare(
+        "ONNX Runtime, per picture", "ms", interleave(runs, rounds, WARMUP), REFERENCE, scale=1e3, notes=notes
+    )
 
 
 def export_static(network: nn.Module, size: tuple[int, int], file: Path) -> None:

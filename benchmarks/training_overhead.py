@@ -51,7 +51,11 @@ class Case:
 def cases(rounds: int) -> list[Case]:
     big = resolve("fcn8s_pasture")
     big = replace(
-        big, config=replace(big.config, pretrained=False), data=Pasture(train=32, val=1), batch_size=8, name="fcn8s_pasture"
+        big,
+        config=replace(big.config, pretrained=False),
+        data=Pasture(train=32, val=1),
+        batch_size=8,
+        name="fcn8s_pasture",
     )
     small = Recipe(
         model="fcn32s",
@@ -131,7 +135,10 @@ def run_case(case: Case) -> tuple[Table, str]:
         bare_seconds.append(bare.run_epoch())
         begin_epoch(self, trainer, learner)
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(EpochEnd, "on_train_epoch_start", after_a_bare_epoch):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(EpochEnd, "on_train_epoch_start", after_a_bare_epoch),
+    ):
         started = time.perf_counter()
         run = RunFolder(train_recipe(case.recipe, out=Path(folder) / "run"))
         whole = time.perf_counter() - started
@@ -150,7 +157,9 @@ def run_case(case: Case) -> tuple[Table, str]:
 
 def _difference(one: torch.nn.Module, other: torch.nn.Module) -> float:
     theirs = other.state_dict()
-    return max(float((tensor.double() - theirs[name].double()).abs().max()) for name, tensor in one.state_dict().items())
+    return max(
+        float((tensor.double() - theirs[name].double()).abs().max()) for name, tensor in one.state_dict().items()
+    )
 
 
 def main() -> None:
@@ -162,7 +171,9 @@ def main() -> None:
         report.tables.append(table)
         report.notes.append(note)
         ratio = table.row(ENGINE).relative
-        report.targets.append(Target(f"{case.name}: the engine's step is at most {LIMIT} times the bare loop's", ratio, ratio <= LIMIT))
+        report.targets.append(
+            Target(f"{case.name}: the engine's step is at most {LIMIT} times the bare loop's", ratio, ratio <= LIMIT)
+        )
     publish(report, options.json)
 
 

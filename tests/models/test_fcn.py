@@ -1,4 +1,4 @@
-"""FCN against its parts' own definitions: torchvision's VGG-16, and the released networks rewritten with plain functions."""
+"""FCN against torchvision's VGG-16, and against the released networks rewritten with plain functions."""
 
 import pytest
 import torch
@@ -101,9 +101,7 @@ def test_public_checkpoint_gives_the_same_scores(at_once):
     generator = torch.Generator().manual_seed(3)
     k = 5
     state = fcn8s_state(k, generator)
-    model = FCN(
-        Config(num_classes=k, stride=8, head_channels=WIDTH, caffe_padding=True, at_once=at_once)
-    ).eval()
+    model = FCN(Config(num_classes=k, stride=8, head_channels=WIDTH, caffe_padding=True, at_once=at_once)).eval()
     assert "pytorch-fcn" in model.load_foreign(state)
     rgb = torch.randint(0, 256, (1, 3, 70, 83), generator=generator, dtype=torch.uint8)
     bgr = rgb.flip(1).float() - torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)

@@ -17,7 +17,7 @@ STRIDES = (4, 8, 16, 32)
 class TimmPyramid(nn.Module):
     """timm's `features_only` network, its stages picked by stride.
 
-    ImageNet weights come from an installed weight package where there is one (see `weights.PACKAGED`), else from timm's hub.
+    ImageNet weights come from an installed weight package where there is one (`weights.PACKAGED`), else from the hub.
     """
 
     def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), with the layer names of the Caffe release."""
+"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), its layers named as in the Caffe release."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class VGG16Pyramid(nn.Module):
 
     def __init__(self, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> None:
         super().__init__()
-        self.preprocessing = Preprocessing() if in_channels == 3 else Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
+        self.preprocessing = (
+            Preprocessing() if in_channels == 3 else Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
+        )
         self.names = [f"conv{s + 1}_{i + 1}" for s, (depth, _) in enumerate(STAGES) for i in range(depth)]
         width_in = in_channels
         for stage, (depth, width) in enumerate(STAGES):

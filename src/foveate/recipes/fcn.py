@@ -1,4 +1,4 @@
-"""Fully convolutional networks (Long, Shelhamer, Darrell 2015): on your own pictures, the pasture, CamVid, and as published.
+"""Fully convolutional networks (Long et al. 2015): on your own pictures, the pasture, CamVid, and as published.
 
 What each cost and reached stands in results/<recipe>.json.
 """

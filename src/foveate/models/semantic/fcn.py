@@ -87,9 +87,13 @@ class Config:
         if self.stride not in (32, 16, 8, 4):
             raise ConfigError(f"stride {self.stride} is not an FCN's; expected 32, 16, 8 or 4")
         if self.stride == 4 and (self.at_once or self.caffe_padding):
-            raise ConfigError("at_once and caffe_padding are the release's, which has no stride 4; expected 32, 16 or 8")
+            raise ConfigError(
+                "at_once and caffe_padding are the release's, which has no stride 4; expected 32, 16 or 8"
+            )
         if self.caffe_padding and self.backbone != "vgg16":
-            raise ConfigError(f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two")
+            raise ConfigError(
+                f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two"
+            )
         if self.num_classes < 1 or self.head_channels < 1 or self.head_kernel % 2 == 0:
             raise ConfigError(
                 f"num_classes {self.num_classes} and head_channels {self.head_channels} must be at least 1, "
@@ -119,14 +123,16 @@ class FCN(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-        # Section 4.2: a score for each pool that joins in, zero at the start, so that the net begins as the coarser one.
+        # Section 4.2: a score for each pool that joins in, zero at the start: the net begins as the coarser one.
         self.skip_strides = tuple(s for s in (16, 8, 4) if s >= config.stride)
-        self.score_pool = nn.ModuleDict({str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides})
-        self.up2 = nn.ModuleDict({str(s): UpConv(k, 2, mixing=True, cropped=not config.caffe_padding) for s in self.skip_strides})
-        # Section 4.3: the last upsampling is fixed to bilinear.
-        self.up = UpConv(
-            k, config.stride, mixing=config.caffe_padding, cropped=not config.caffe_padding, learned=False
+        self.score_pool = nn.ModuleDict(
+            {str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides}
         )
+        self.up2 = nn.ModuleDict(
+            {str(s): UpConv(k, 2, mixing=True, cropped=not config.caffe_padding) for s in self.skip_strides}
+        )
+        # Section 4.3: the last upsampling is fixed to bilinear.
+        self.up = UpConv(k, config.stride, mixing=config.caffe_padding, cropped=not config.caffe_padding, learned=False)
 
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
@@ -174,14 +180,18 @@ class FCN(nn.Module):
         Returns what was recognised, in words. Raises ModelError if it is neither, or does not fit this config.
         """
         if self.config.backbone != "vgg16":
-            raise ModelError(f"public VGG-16 and FCN weights need backbone 'vgg16'; this model has '{self.config.backbone}'")
+            raise ModelError(
+                f"public VGG-16 and FCN weights need backbone 'vgg16'; this model has '{self.config.backbone}'"
+            )
         try:
             if "features.0.weight" in state and "classifier.0.weight" in state:
                 return self._load_torchvision(state)
             if "conv1_1.weight" in state and "score_fr.weight" in state:
                 return self._load_wkentaro(state)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ModelError(f"the weights do not fit this FCN: {error}; compare the config's sizes with the file") from error
+            raise ModelError(
+                f"the weights do not fit this FCN: {error}; compare the config's sizes with the file"
+            ) from error
         raise ModelError(
             "weights recognised neither as torchvision's VGG-16 (features.0.weight ...) nor as pytorch-fcn's "
             f"(conv1_1.weight ... score_fr.weight); found {', '.join(list(state)[:3])} ..."
@@ -197,8 +207,16 @@ class FCN(nn.Module):
         return "torchvision's VGG-16: 13 convolutions, fc6 and fc7"
 
     def _load_wkentaro(self, state: Mapping[str, Tensor]) -> str:
-        names = {"score_fr": "score", "score_pool4": "score_pool.16", "score_pool3": "score_pool.8", "upscore2": "up2.16",
-                 "upscore_pool4": "up2.8", "upscore": "up", "upscore16": "up", "upscore8": "up"}  # fmt: skip
+        names = {
+            "score_fr": "score",
+            "score_pool4": "score_pool.16",
+            "score_pool3": "score_pool.8",
+            "upscore2": "up2.16",
+            "upscore_pool4": "up2.8",
+            "upscore": "up",
+            "upscore16": "up",
+            "upscore8": "up",
+        }
         renamed = {}
         for key, tensor in state.items():
             layer, _, leaf = key.rpartition(".")
