@@ -11,6 +11,9 @@ What comes between epochs (validation, checkpoint, logs) is no part of the figur
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -21,7 +24,6 @@ from unittest import mock
 from common import Report, Table, Target, arguments, compare, publish
 
 import torch  # isort: skip
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe, train_recipe
@@ -84,6 +86,8 @@ class BareLoop:
         dataset = recipe.data.open("train")
         self.model = build_model(recipe, dataset.classes, dataset.channels).train()
         self.averaged = build_model(recipe, dataset.classes, dataset.channels).requires_grad_(False).eval()
+        for name in recipe.freeze:
+            self.model.get_submodule(name).eval().requires_grad_(False)
         task = create_task(recipe.task, dataset.classes, self.model.preprocessing)
         held: Any = [dataset[i] for i in range(len(dataset))]
         self.loader = train_loader(recipe, held, len(dataset), None, task.collate, rank=0, world=1)
@@ -91,10 +95,17 @@ class BareLoop:
         total = recipe.epochs * len(self.loader)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lr_factor(recipe.optim, total))
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True))
+        self.smoothed = [mine for mine, _ in pairs if mine.is_floating_point()]
+        self.sources = [theirs for _, theirs in pairs if theirs.is_floating_point()]
+        self.counted = [(mine, theirs) for mine, theirs in pairs if not mine.is_floating_point()]
         self.epoch = self.steps = 0
 
     def run_epoch(self) -> float:
         """One epoch; returns its seconds."""
+        # Lightning's import sets this, which makes each optimiser step ask the driver for GPUs. A process with nothing but
+        # a bare loop has not got it.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         torch.manual_seed(mixed_seed(self.recipe.seed, self.epoch, 0, 1))
         self.loader.batch_sampler.set_epoch(self.epoch)  # type: ignore[union-attr]
         started = time.perf_counter()
@@ -113,16 +124,12 @@ class BareLoop:
         self.epoch += 1
         return seconds
 
-    @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-        mine, theirs = list(self.averaged.parameters()), list(self.model.parameters())
-        get_ema_multi_avg_fn(decay)(mine, theirs, self.steps)
-        for buffer, source in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
-            if buffer.is_floating_point():
-                buffer.lerp_(source, 1 - decay)
-            else:
-                buffer.copy_(source)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.smoothed, self.sources, 1 - decay)
+            for mine, theirs in self.counted:
+                mine.copy_(theirs)
 
 
 def run_case(case: Case) -> tuple[Table, str]:
@@ -132,10 +139,12 @@ def run_case(case: Case) -> tuple[Table, str]:
     begin_epoch = EpochEnd.on_train_epoch_start
 
     def after_a_bare_epoch(self: Any, trainer: Any, learner: Any) -> None:
-        bare_seconds.append(bare.run_epoch())
+        with mock.patch.dict(os.environ):
+            bare_seconds.append(bare.run_epoch())
         begin_epoch(self, trainer, learner)
 
     with (
+        contextlib.redirect_stderr(io.StringIO()),  # a line an epoch
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(EpochEnd, "on_train_epoch_start", after_a_bare_epoch),
     ):

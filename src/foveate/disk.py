@@ -29,8 +29,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        reason = f"{path.parent} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose a writable place "
+            f"cannot write {path}: {reason}; free some space or choose a writable place "
             "(what was there before is untouched)"
         ) from error
     finally:

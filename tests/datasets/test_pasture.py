@@ -13,15 +13,16 @@ from sklearn.ensemble import RandomForestClassifier
 from foveate.datasets.pasture import CLASSES, Pasture, shapes
 from foveate.datasets.pasture.compose import compose
 from foveate.datasets.pasture.dice import Dice, heading
-from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
+from foveate.datasets.pasture.draw import FIRST_THING, _lay, classes_of, render
+from foveate.datasets.pasture.land import Frame
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, SKY, TREE, Scene
 from foveate.datasets.pasture.texture import TILES, tiles
 from foveate.errors import ConfigError, DataError
 from foveate.records import DataSource, SemanticDataset
 from foveate.registry import find
 
-LABELS = "PINLABELS"
-PIXELS = "PINPIXELS"
+LABELS = "c2a83a50ff82679c"
+PIXELS = "28e219e59f0d540e"
 
 
 @pytest.fixture(scope="module")
@@ -282,8 +283,6 @@ def _area(build: object, size: int = 400) -> float:
     disc = dataclasses.replace(disc, x=0.5, y=0.5, size=1.0, facing=1)
     body = shapes.Body(disc, 0.0)
     build(body)  # type: ignore[operator]
-    from foveate.datasets.pasture.draw import _lay
-    from foveate.datasets.pasture.land import Frame
 
     frame = Frame.of(scene.land, size, size, 1.0)
     canvas, ids = np.zeros((3, size, size), np.float32), np.zeros((size, size), np.int32)

@@ -116,6 +116,8 @@ def test_the_cache_gives_identical_samples_decoded_once() -> None:
             assert torch.equal(plain["mask"], again["mask"])
             assert plain["name"] == again["name"]
     assert source.decoded == {2: 1, 5: 1}
+    kept[2]["name"] = "changed by a transform"
+    assert kept[2]["name"] == SCENES[2]["name"]
 
 
 def test_a_batch_made_of_kept_samples_leaves_them_alone() -> None:

@@ -1,4 +1,4 @@
-"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), its layers named as in the Caffe release."""
+"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), layers named as Caffe's."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from foveate.errors import ModelError
 from foveate.records import Preprocessing
 from foveate.store import read_tensors
 
@@ -48,16 +49,23 @@ def load_in_order(module: nn.Module, path: Path) -> None:
     """Copy a checkpoint whose tensors stand in the module's own order under other names.
 
     The module may lack the checkpoint's tail (its classifier); every pair must have equal shapes, the first
-    convolution's input channels apart.
+    convolution's input channels apart. Raises ModelError.
     """
     theirs = [(k, v) for k, v in read_tensors(path).items() if not k.endswith("num_batches_tracked")]
     ours = [(k, v) for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")]
+    if len(theirs) < len(ours):
+        raise ModelError(
+            f"{path} holds {len(theirs)} tensors, the network {len(ours)}: weights of another architecture"
+        )
     matched: dict[str, Tensor] = {}
     for (name, tensor), (_, source) in zip(ours, theirs[: len(ours)], strict=True):
-        if not matched:
+        if not matched and source.ndim == 4:
             source = adapt_input_channels(source, tensor.shape[1])
         if tensor.shape != source.shape:
-            raise ValueError(f"{path.name}: {name} has shape {tuple(tensor.shape)}, the file {tuple(source.shape)}")
+            raise ModelError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, in the file {tuple(source.shape)}: "
+                "weights of another architecture"
+            )
         matched[name] = source
     _load(module, matched)
 

@@ -29,13 +29,13 @@ def run(argv: list[str]) -> int:
     source = recognise(Path(args.data)) if args.data else None
     evaluation = evaluate_run(args.run, source=source, split=args.split)
     scores = evaluation.to_json()
-    if args.json:
-        write_atomically(Path(args.json), json.dumps(scores, indent=2) + "\n")
     print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} pictures in {scores['seconds']:.1f} s")
     for name in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou"):
         print(f"  {name:<24}{_number(scores[name])}")
     for name, value in scores["per_class"].items():
         print(f"    {name:<22}{_number(value)}")
+    if args.json:
+        write_atomically(args.json, json.dumps(scores, indent=2) + "\n")
     if args.data is None and (Path(args.run) / "recipe.json").is_file():
         print(f"report: {report_run(args.run, evaluation)}")
     return 0

@@ -201,7 +201,8 @@ def _predict_all(
                 while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
                     reading.append(readers.submit(_open_small, coming))
                 try:
-                    windows = reading.popleft().result() or _open_large(job, writing)
+                    small = reading.popleft().result()
+                    windows = small or _open_large(job, writing)
                     begin = time.perf_counter()
                     prediction = look(job, windows, lambda part, n=number, j=job: advance(n + part, j.source.name))  # type: ignore[misc]
                     job.record["seconds"] = round(time.perf_counter() - begin, 4)
@@ -209,8 +210,11 @@ def _predict_all(
                     job.error = " ".join(str(error).split())
                     advance(number + 1, f"\n{job.error}")
                     continue
-                writing.append(writers.submit(_write_result, job, windows, prediction))
-                del windows, prediction  # a large picture must be gone before the next is decoded
+                if small:
+                    writing.append(writers.submit(_write_result, job, windows, prediction))
+                else:  # on this thread, where the memory that the tiles gave back can be used again
+                    _write_result(job, windows, prediction)
+                del small, windows, prediction  # a large picture must be gone before the next is decoded
                 while len(writing) > AHEAD:
                     writing.popleft().result()
                 advance(number + 1, job.source.name)

@@ -18,7 +18,7 @@ from foveate.registry import entries, find
 def fields_of(record: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted name -> type, for every leaf field of a dataclass value and the dataclass values in it.
 
-    Fields marked as FIXED are left out: they say which recipe it is.
+    Left out are fields marked as FIXED, which say which recipe it is, and those that no text can stand for.
     """
     found: dict[str, Any] = {}
     hints = typing.get_type_hints(type(record))
@@ -28,7 +28,7 @@ def fields_of(record: Any, prefix: str = "") -> dict[str, Any]:
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
             found |= fields_of(value, f"{prefix}{field.name}.")
-        else:
+        elif hints[field.name] is not Any:
             found[prefix + field.name] = hints[field.name]
     return found
 
@@ -96,7 +96,8 @@ def describe(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
-        return "numbers or names separated by commas" if args else "a list separated by commas"
+        many = "values" if args[-1] is Ellipsis else f"{len(args)} values"
+        return f"{many} separated by commas, each {describe(args[0])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join("none" if a is type(None) else describe(a) for a in args)
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
@@ -142,7 +143,7 @@ def restore(base: Any, data: Mapping[str, Any]) -> Any:
         value, own = data[field.name], getattr(base, field.name)
         if field.name == "data":
             changes["data"] = open_source(value) if value else None
-        elif dataclasses.is_dataclass(own):
+        elif dataclasses.is_dataclass(own) and value is not None:
             changes[field.name] = override(own, value)
         else:
             changes[field.name] = tuple(value) if isinstance(value, list) else value

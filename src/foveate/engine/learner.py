@@ -108,7 +108,7 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser, its learning rate stepped with it."""
-        optimizer = make_optimizer(self.model, self.recipe.optim)
+        optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision == "32-true")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_factor(self.recipe.optim, self.total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -46,10 +46,12 @@ class Optim:
 class Recipe:
     """A model, its data and its schedule.
 
+    name: the recipe's own, by which it is found again.
     model, config: a registered model and its Config (num_classes and in_channels are taken from the data).
     data: where pictures come from (a source of `foveate.datasets`); None until --data says.
     augment: how training pictures are varied.
     task: the family, a file of `foveate.tasks`.
+    optim: the optimiser and its learning rate, see Optim.
     epochs, batch_size, seed: as usual; batch_size is the whole batch of a step, over all processes.
     accumulate: batches whose gradients are averaged before a step.
     ema: decay of the averaged weights that are evaluated and kept (0: none).

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +69,7 @@ def train_recipe(
             if taken:
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, train_set.classes, about | {"init": str(init) if init else None})
-    with tell_others(run.path):
+    with tell_others(run.path), _quiet_threads():
         _fit(recipe, run, model, train_set, val_set, checkpoint)
     return run.path
 
@@ -109,6 +112,8 @@ def _fit(
     trainer.callbacks += [Progress(recipe), epoch_end]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
+    except FoveateError as error:
+        raise _as_raised(error) from error
     except SystemExit:  # what Lightning makes of Ctrl-C
         if trainer.interrupted:
             raise KeyboardInterrupt from None
@@ -125,6 +130,14 @@ def _fit(
                 f"{checkpoint} was written by another version ({type(error).__name__}); delete it to start over"
             ) from error
         raise
+
+
+def _as_raised(error: FoveateError) -> FoveateError:
+    """An error from a loading process, which torch wraps in a traceback, as it was raised there."""
+    text = str(error)
+    if not text.startswith("Caught "):
+        return error
+    return type(error)(text.rpartition(f"{type(error).__name__}: ")[2].strip())
 
 
 def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
@@ -161,6 +174,17 @@ def _listing(train_set: SemanticDataset, val_set: SemanticDataset) -> dict[str, 
         "train": [train_set.name(i) for i in range(len(train_set))],
         "val": [val_set.name(i) for i in range(len(val_set))],
     }
+
+
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """TensorBoard's writing thread tells of a full disk by a traceback; EpochEnd tells it in our words."""
+    before = threading.excepthook
+    threading.excepthook = lambda args: None if issubclass(args.exc_type, OSError) else before(args)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _quiet() -> None:

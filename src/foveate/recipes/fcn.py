@@ -25,7 +25,7 @@ def _config(stride: Stride) -> Config:
     )  # fmt: skip
 
 
-@recipe("fcn{stride}s", stride=(32, 16, 8, 4))
+@recipe("fcn{stride}s", stride=(32, 16, 8))
 def fcn(stride: Stride) -> Recipe:
     """Your own labelled pictures, from ImageNet weights.
 
@@ -43,7 +43,7 @@ def fcn(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_pasture", stride=(32, 16, 8, 4))
+@recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
 def fcn_pasture(stride: Stride) -> Recipe:
     """The embedded world, at 192x192, where its birds are some ten pixels wide: what `foveate demo` trains.
 
@@ -62,7 +62,7 @@ def fcn_pasture(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_camvid", stride=(32, 16, 8, 4))
+@recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
 def fcn_camvid(stride: Stride) -> Recipe:
     """CamVid, 11 classes at 480x360, from ImageNet weights; they differ in their stride alone.
 

@@ -270,10 +270,10 @@ class _Canvas:
         self._width = width
 
     def add(self, scores: Tensor, row: _Span, column: _Span) -> None:
-        """Take in the (K, h, w) probabilities of the tile that reads `row` x `column`."""
+        """Take in, and overwrite, the (K, h, w) probabilities of the tile that reads `row` x `column`."""
         scores = scores[:, row.inside, column.inside]
         if column.rise or column.fall:
-            scores = scores * column.weights().to(scores.device)
+            scores *= column.weights().to(scores.device)
         if column.rise:
             scores[..., : column.rise] += self._right
         if column.fall:
@@ -281,7 +281,7 @@ class _Canvas:
             scores = scores[..., : -column.fall]
         left, right = column.low, column.high - column.fall
         if row.rise or row.fall:
-            scores = scores * row.weights().to(scores.device)[:, None]
+            scores *= row.weights().to(scores.device)[:, None]
         if row.rise:
             scores[:, : row.rise] += self._below[..., left:right]
         if row.fall:

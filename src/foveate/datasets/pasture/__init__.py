@@ -21,7 +21,7 @@ exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind a pi
   Cows 30, 44, 26 %: grazing, standing, walking or resting, plain or patched, six coats; bodies 0.4-0.62 long.
   People 30, 46, 24 %: standing, walking, running, throwing, cheering or sitting, 0.52-0.95 high if they stood upright,
   in clothes of thirteen colours. Sizes of these three follow the distance from the horizon within the ranges given,
-  and shrink with the height in pictures less than 10/13 as high as wide.
+  and shrink with the height in pictures wider than high; a foot is lowered until 85 % of the thing can be seen.
   Birds 12, 26, 32, 30 %: flying or soaring anywhere (62 %), else standing or swimming.
   Frisbees 14, 40, 30, 16 %: flying anywhere, near a person's hand, or lying on the ground.
   A bird or frisbee is 0.03 + 0.07 m wide, m the largest of four uniform numbers: 3 to 10 %, and 8.6 % on average.

@@ -169,7 +169,7 @@ class _Placement:
         self.dice, self.land, self.aspect = dice, land, aspect
         self.survey = Survey(land, aspect)
         self.camera = dice.between(0.65, 1.5)  # a person's height over the distance from foot to horizon
-        self.unit = min(1.0, 1.3 * aspect)  # a wide strip holds smaller things
+        self.unit = min(1.0, aspect)  # a low picture holds smaller things
         self.top = max(land.horizon, 0.0)
 
     def spot(self, allowed: tuple[int, ...], near: tuple[float, float] | None = None) -> tuple[float, float] | None:
@@ -189,6 +189,10 @@ class _Placement:
         """A length at ground line y, `factor` persons long, kept between low and high."""
         plain = self.camera * (y - self.land.horizon) * factor * self.dice.between(0.88, 1.12)
         return min(max(plain, low), high) * self.unit
+
+    def lowered(self, at: tuple[float, float], height: float) -> tuple[float, float]:
+        """The foot, brought down until most of a thing this high fits under the picture's upper edge."""
+        return at[0], min(max(at[1], 0.85 * height), 1.04 * self.aspect)
 
     def depth(self, y: float) -> float:
         """1 at the bottom of the picture, 0 at the horizon."""
@@ -224,7 +228,8 @@ def _trees(place: _Placement) -> list[Thing]:
         low, high, factor = (0.34, 0.55, 1.0) if kind == "bush" else (0.6, 1.1, 2.4)
         size = place.size(at[1], factor, low, high)
         leaves = tuple(_shade(color, dice.between(0.88, 1.12)) for color in palette.FOLIAGE[name])
-        trees.append(place.thing(TREE, kind, "growing", name, (*leaves, bark, _shade(bark, 0.55)), at, size))
+        colors = (*leaves, bark, _shade(bark, 0.55))
+        trees.append(place.thing(TREE, kind, "growing", name, colors, place.lowered(at, 0.8 * size), size))
     return trees
 
 
@@ -241,7 +246,8 @@ def _cows(place: _Placement) -> list[Thing]:
         kind = "patched" if dice.chance(0.5) else "plain"
         action = ("grazing", "standing", "walking", "resting")[dice.weighted((0.36, 0.27, 0.22, 0.15))]
         face = coat[0] if dice.chance(0.6) else dice.pick(palette.FACES)
-        cows.append(place.thing(COW, kind, action, color, (*coat, face), at, place.size(at[1], 1.3, 0.4, 0.62)))
+        size = place.size(at[1], 1.3, 0.4, 0.62)
+        cows.append(place.thing(COW, kind, action, color, (*coat, face), place.lowered(at, size), size))
     return cows
 
 
@@ -259,7 +265,8 @@ def _people(place: _Placement) -> list[Thing]:
         legs = dice.pick(tuple(palette.DYES.values())) if dice.chance(0.5) else dice.pick(palette.TROUSERS)
         dressed = tuple(_shade(c, dice.between(0.7, 1.1)) for c in (top, second, legs))
         colors = (dice.pick(palette.SKINS), dice.pick(palette.HAIRS), *dressed, dice.pick(palette.SHOES))
-        people.append(place.thing(PERSON, kind, action, color, colors, at, place.size(at[1], 1.25, 0.52, 0.95)))
+        size = place.size(at[1], 1.25, 0.52, 0.95)
+        people.append(place.thing(PERSON, kind, action, color, colors, place.lowered(at, size), size))
     return people
 
 

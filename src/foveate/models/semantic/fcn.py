@@ -11,7 +11,6 @@ Shapes: B pictures, C channels, H x W pixels, K classes; h x w is the grid at st
     FCN-32s:  up32(score)
     FCN-16s:  up16(up2(score) + conv1x1(pool4))
     FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
-    FCN-4s:   the same once more, with pool2; the paper has no such net
 
 `Config()` is the paper's VGG-16 network. With a timm backbone the same network stands on its features at the
 same strides; there fc6 is `head_kernel` wide and the last upsampling, too, starts bilinear and stays fixed.
@@ -25,6 +24,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.errors import ConfigError, ModelError
@@ -44,7 +44,7 @@ CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
 LOVASZ_STEP = 4
 
-Stride = Literal[32, 16, 8, 4]
+Stride = Literal[32, 16, 8]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class Config:
     """What makes one FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
 
     num_classes: K.
-    stride: 32, 16 or 8: how fine the finest scores are. 4 goes one step further than the paper,
-        which stopped at diminishing returns.
+    stride: 32, 16 or 8: how fine the finest scores are.
     backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
     in_channels: C of the pictures.
     pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well).
@@ -84,12 +83,8 @@ class Config:
     lovasz: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.stride not in (32, 16, 8, 4):
-            raise ConfigError(f"stride {self.stride} is not an FCN's; expected 32, 16, 8 or 4")
-        if self.stride == 4 and (self.at_once or self.caffe_padding):
-            raise ConfigError(
-                "at_once and caffe_padding are the release's, which has no stride 4; expected 32, 16 or 8"
-            )
+        if self.stride not in (32, 16, 8):
+            raise ConfigError(f"stride {self.stride} is not an FCN's; expected 32, 16 or 8")
         if self.caffe_padding and self.backbone != "vgg16":
             raise ConfigError(
                 f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two"
@@ -101,9 +96,9 @@ class Config:
             )
 
 
-@model("fcn{stride}s", stride=(32, 16, 8, 4))
+@model("fcn{stride}s", stride=(32, 16, 8))
 class FCN(nn.Module):
-    """Fully convolutional network: FCN-32s, 16s, 8s, and one step further, 4s."""
+    """Fully convolutional network: FCN-32s, FCN-16s, FCN-8s."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -124,7 +119,7 @@ class FCN(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
         # Section 4.2: a score for each pool that joins in, zero at the start: the net begins as the coarser one.
-        self.skip_strides = tuple(s for s in (16, 8, 4) if s >= config.stride)
+        self.skip_strides = tuple(s for s in (16, 8) if s >= config.stride)
         self.score_pool = nn.ModuleDict(
             {str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides}
         )
@@ -143,7 +138,11 @@ class FCN(nn.Module):
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""
-        pools = dict(zip(STRIDES, self.backbone(image), strict=True))
+        # To whole cells of the coarsest grid: where a stage halves an odd size, TensorFlow's padding would move the
+        # grid by half a cell against what training crops taught.
+        height, width = image.shape[-2:]
+        padded = image if self.config.caffe_padding else F.pad(image, (0, -width % 32, 0, -height % 32))
+        pools = dict(zip(STRIDES, self.backbone(padded), strict=True))
         x = self.dropout(torch.relu(self.fc6(pools[32])))
         x = self.dropout(torch.relu(self.fc7(x)))
         x = self.score(x)
@@ -153,8 +152,6 @@ class FCN(nn.Module):
             x = self.up2[str(stride)](x)
             if self.config.caffe_padding:
                 skip = _crop(skip, x, offset=CAFFE_SKIP_CROP[stride])
-            else:  # a stage of odd size was rounded up when it was halved: drop the extra row and column
-                x = _crop(x, skip, offset=0)
             x = x + skip
         offset = CAFFE_FINAL_CROP[self.config.stride] if self.config.caffe_padding else 0
         return SemanticOutput(_crop(self.up(x), image, offset))

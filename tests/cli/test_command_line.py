@@ -1,0 +1,203 @@
+"""What every verb has in common: help, one line for an error, exit codes, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import foveate
+from foveate import cli
+from foveate.engine.recipe import Recipe
+from foveate.errors import DataError
+from foveate.registry import entries
+
+VERBS = list(cli.verbs())
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """`foveate models` raises this."""
+
+    def run(argv: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("foveate.cli.models"), "run", run)
+
+
+def test_help_lists_every_verb_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"models", "datasets", "recipes", "train", "evaluate", "predict", "export", "demo"} <= set(VERBS)
+    for words in ([], ["--help"], ["-h"], ["help"]):
+        assert cli.main(words) == 0
+        told = capsys.readouterr().out
+        for verb, line in cli.verbs().items():
+            assert f"  {verb:<10} {line}" in told
+            assert len(line) > 10
+
+
+def test_help_costs_less_than_half_a_second() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = (
+        "import sys; from foveate.cli import main; main(['--help']); "
+        "assert not {'torch', 'numpy', 'PIL', 'lightning', 'timm', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([verb, "--help"])
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"usage: foveate {verb} ")
+    module = importlib.import_module(f"foveate.cli.{verb}")
+    assert (module.run.__doc__ or "").startswith(f"`foveate {verb}")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{foveate.__version__}\n"
+
+
+def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    code = "import os, foveate.cli; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        own = environment | ({"OMP_WAIT_POLICY": given} if given else {})
+        done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("trian", "unknown verb 'trian'; the nearest is 'train'"),
+        ("zzz", "unknown verb 'zzz'; known: datasets, demo, evaluate"),
+        ("train", "the following arguments are required: RECIPE; see foveate train --help"),
+        ("train fcn8", "unknown recipe 'fcn8'; the nearest is 'fcn8s'"),
+        ("train fcn8s_pasture --epoch 3", "unknown flag '--epoch'; the nearest is '--epochs'"),
+        ("train fcn8s_pasture --optim.lrr 3", "unknown flag '--optim.lrr'; the nearest is '--optim.lr'"),
+        ("train fcn8s_pasture --ouy runs/a", "unknown flag '--ouy'; the nearest is '--out'"),
+        ("train fcn8s --dta photos", "unknown flag '--dta'; the nearest is '--data'"),
+        ("train fcn8s_pasture --reusme", "unknown flag '--reusme'; the nearest is '--resume'"),
+        ("train fcn8s_pasture --model fcn16s", "unknown flag '--model'; the nearest is '--"),
+        ("train fcn8s_pasture --epochs", "--epochs has no value; give one, as in --epochs VALUE"),
+        ("train fcn8s_pasture --epochs --ema 0", "--epochs has no value; give one, as in --epochs VALUE"),
+        ("train fcn8s_pasture --epochs many", "--epochs is 'many'; expected a whole number"),
+        ("train fcn8s_pasture --optim.lr=fast", "--optim.lr is 'fast'; expected a number"),
+        ("train fcn8s_pasture --optim.name adam", "--optim.name is 'adam'; expected one of adamw, sgd"),
+        ("train fcn8s_pasture --augment.flip maybe", "--augment.flip is 'maybe'; expected true or false"),
+        ("train fcn8s_pasture --epochs 0", "epochs is 0; expected 1 or more"),
+        ("train fcn8s_pasture --max-pixels few", "argument --max-pixels: invalid int value: 'few'; see foveate train"),
+        ("train fcn8s_pasture and more", "unrecognized arguments: and more; see foveate train --help"),
+        ("train fcn8s", "recipe 'fcn8s' is for your own pictures: say where they are with --data PATH"),
+        ("evaluate", "the following arguments are required: RUN; see foveate evaluate --help"),
+        ("evaluate nowhere", "nowhere is not a run folder: it holds no recipe.json"),
+        ("evaluate nowhere --jsn a", "unknown flag '--jsn'; the nearest is '--json'"),
+        ("models --formt json", "unknown flag '--formt'; the nearest is '--format'"),
+        ("models --format xml", "argument --format: invalid choice: 'xml'"),
+        ("recipes fcn9s", "unknown recipe 'fcn9s'; the nearest is 'fcn"),
+        ("datasets inspct x", "argument action: invalid choice: 'inspct'"),
+        ("datasets inspect", "inspect what? name the folder: foveate datasets inspect PATH"),
+        ("datasets inspect nowhere", "nowhere: no such folder; check the path"),
+        ("datasets inspect coco", "'coco' reads a folder; name it: foveate datasets inspect PATH"),
+        ("predict nowhere --out x", "the following arguments are required: INPUT; see foveate predict --help"),
+        ("export nowhere --out x.onnx --format tflite", "argument --format: invalid choice: 'tflite'"),
+        ("demo --epoch 1 --out runs/x", "unknown f"),
+    ],
+)
+def test_a_wrong_command_is_one_line_that_helps(
+    words: str, expected: str, complaint: Callable[..., str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complaint(*words.split()).startswith(expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_many_lines_becomes_one(monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]) -> None:
+    stub(monkeypatch, DataError("a.png: broken\n  in two\nways"))
+    assert complaint("models") == "a.png: broken in two ways"
+
+
+def test_what_nobody_foresaw_is_one_line_too(monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]) -> None:
+    stub(monkeypatch, ZeroDivisionError("by\nzero"))
+    assert complaint("models") == "unexpected ZeroDivisionError: by zero (--debug shows where)"
+    stub(monkeypatch, MemoryError())
+    assert complaint("models") == "unexpected MemoryError: no message (--debug shows where)"
+
+
+def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (DataError("broken"), ZeroDivisionError()):
+        stub(monkeypatch, error)
+        with pytest.raises(type(error)):
+            cli.main(["models", "--debug"])
+
+
+def test_ctrl_c_leaves_with_its_own_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stub(monkeypatch, KeyboardInterrupt())
+    assert cli.main(["models"]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "foveate: stopped; a training goes on from its last finished epoch with --resume"
+    ]
+
+
+def test_of_several_processes_one_speaks_for_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for error, code in ((KeyboardInterrupt(), 130), (RuntimeError("connection closed by peer"), 1)):
+        stub(monkeypatch, error)
+        assert cli.main(["models"]) == code
+        assert not capsys.readouterr().err
+    stub(monkeypatch, DataError("a.png is broken"))  # only the process that read the file knows
+    assert cli.main(["models"]) == 1
+    assert capsys.readouterr().err == "foveate: a.png is broken\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = "import sys; from foveate.cli import main; sys.exit(main(['recipes', 'fcn8s']))"
+    command = f'"{sys.executable}" -c "{code}" | head -n 1'
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# The verbs that list
+
+
+@pytest.mark.parametrize("kind", ["model", "recipe", "dataset"])
+def test_what_there_is_for_people_and_for_machines(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([f"{kind}s", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(entries(kind))
+    assert all(row.keys() == {"name", "summary", "module"} for row in rows)
+    assert cli.main([f"{kind}s"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(entries(kind))
+    assert all(row["summary"] in line for row, line in zip(rows, lines, strict=True))
+
+
+def test_a_recipe_shows_every_field_with_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    from foveate.engine.fields import fields_of, restore, to_json
+    from foveate.recipes import resolve
+    from foveate.registry import create_recipe
+
+    recipe: Recipe = resolve("fcn8s_pasture")
+    assert cli.main(["recipes", "fcn8s_pasture"]) == 0
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert list(shown) == [f"--{name}" for name in fields_of(recipe)]
+    assert str(recipe.optim.lr) in shown["--optim.lr"]
+    assert shown["--optim.name"].endswith("one of adamw, sgd")
+    for order in (["fcn8s_pasture", "--format", "json"], ["--format", "json", "fcn8s_pasture"]):
+        assert cli.main(["recipes", *order]) == 0
+        written = json.loads(capsys.readouterr().out)
+        assert written == json.loads(json.dumps(to_json(recipe)))
+        assert restore(create_recipe("fcn8s_pasture"), written) == recipe

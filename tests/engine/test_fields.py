@@ -1,0 +1,190 @@
+"""Every recipe that there is: it builds, survives JSON, and each of its fields can be changed by a flag."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any, Literal, Optional, get_args, get_origin
+
+import pytest
+import torch
+
+import foveate
+from foveate.datasets.pasture import Pasture
+from foveate.engine import fields
+from foveate.engine.recipe import Recipe
+from foveate.errors import ConfigError, FoveateError
+from foveate.recipes import resolve
+from foveate.registry import create_model, create_recipe, make_config
+
+RECIPES = foveate.list_recipes()
+
+
+def with_data(name: str) -> Recipe:
+    recipe = resolve(name)
+    return recipe if recipe.data is not None else dataclasses.replace(recipe, data=Pasture())
+
+
+def value_of(recipe: Any, name: str) -> Any:
+    for part in name.split("."):
+        recipe = getattr(recipe, part)
+    return recipe
+
+
+def as_text(value: Any) -> str:
+    """A value as it is typed after its flag."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def another(value: Any, kind: Any) -> Any:
+    """A value of the same kind that differs."""
+    if get_origin(kind) is Literal:
+        return next((choice for choice in get_args(kind) if choice != value), value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + type(value)(1)
+    if isinstance(value, tuple):
+        return (*value, *value[:1]) if get_args(kind)[-1] is Ellipsis else (*value[:-1], value[-1] + 1)
+    return f"{value}x"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name: str) -> None:
+    for recipe in (resolve(name), with_data(name)):
+        written = json.loads(json.dumps(fields.to_json(recipe)))
+        assert fields.restore(create_recipe(name), written) == recipe
+        bare = dataclasses.replace(recipe, augment=None)
+        assert fields.restore(create_recipe(name), json.loads(json.dumps(fields.to_json(bare)))) == bare
+        assert recipe.name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_field_can_be_typed(name: str) -> None:
+    recipe = with_data(name)
+    known = fields.fields_of(recipe)
+    assert {"epochs", "optim.lr", "config.backbone", "data.seed", "freeze"} <= known.keys()
+    assert ("augment.crop" in known) == (recipe.augment is not None)
+    assert not {"name", "model", "task", "augment", "data"} & known.keys()
+    for field, kind in known.items():
+        value = value_of(recipe, field)
+        assert fields.override(recipe, {field: as_text(value)}) == recipe, field
+        assert fields.override(recipe, {field: value}) == recipe, field
+        wanted = another(value, kind)
+        if wanted == value or (isinstance(value, tuple) and not value):
+            continue
+        assert fields.parse(field, as_text(wanted), kind) == wanted, field
+        try:
+            changed = fields.override(recipe, {field: as_text(wanted)})
+        except FoveateError:  # it was parsed, and then found to make no sense, as a crop of three sides
+            continue
+        assert value_of(changed, field) == wanted, field
+        assert fields.override(changed, {field: value}) == recipe, field
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipes_model_can_be_built_and_has_what_it_freezes(name: str) -> None:
+    recipe = resolve(name)
+    with torch.device("meta"):  # shapes alone: the largest has 134 million weights
+        model = create_model(recipe.model, **(vars(recipe.config) | {"num_classes": 7, "pretrained": False}))
+    assert isinstance(recipe, Recipe)
+    modules = dict(model.named_modules())
+    assert set(recipe.freeze) <= modules.keys()
+    assert model.config.stride == make_config(recipe.model).stride  # as its name says
+
+
+def test_recipes_for_known_data_say_which() -> None:
+    assert isinstance(resolve("fcn8s_pasture").data, Pasture)
+    assert resolve("fcn8s").data is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("3", int, 3),
+        (3.0, int, 3),
+        ("1e-3", float, 0.001),
+        ("2", float, 2.0),
+        ("yes", bool, True),
+        ("False", bool, False),
+        ("0", bool, False),
+        ("16", Literal[32, 16, 8], 16),
+        ("a,b", tuple[str, ...], ("a", "b")),
+        ("", tuple[str, ...], ()),
+        ("0.5,2", tuple[float, float], (0.5, 2.0)),
+        ([1, 2], tuple[int, ...], (1, 2)),
+        ("none", Optional[int], None),  # noqa: UP045
+        ("7", int | None, 7),
+        ("none", str, "none"),
+    ],
+)
+def test_text_becomes_a_value(text: Any, kind: Any, expected: Any) -> None:
+    found = fields.parse("field", text, kind)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "described"),
+    [
+        ("three", int, "a whole number"),
+        ("3.5", int, "a whole number"),
+        (3.5, int, "a whole number"),
+        (True, int, "a whole number"),
+        ("1e400", int, "a whole number"),
+        ("fast", float, "a number"),
+        ("nan", float, "a number"),
+        ("inf", float, "a number"),
+        ("maybe", bool, "true or false"),
+        ("12", Literal[32, 16, 8], "one of 32, 16, 8"),
+        ("1,2,3", tuple[float, float], "2 values separated by commas, each a number"),
+        (5, tuple[int, ...], "values separated by commas, each a whole number"),
+        ("x", int | None, "a whole number or none"),
+    ],
+)
+def test_other_text_is_refused_with_what_was_expected(text: Any, kind: Any, described: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fields.parse("optim.lr", text, kind)
+    assert str(caught.value) == f"--optim.lr is {text!r}; expected {described}"
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    for wrong, near in (("epoch", "epochs"), ("optim.learning_rate", "optim."), ("config.backbon", "config.backbone")):
+        with pytest.raises(ConfigError, match=f"unknown field '{wrong}'; the nearest is '{near}"):
+            resolve("fcn8s", overrides={wrong: "1"})
+    with pytest.raises(ConfigError, match="unknown recipe 'fcn8'; the nearest is 'fcn8s'"):
+        resolve("fcn8")
+
+
+def test_a_data_source_that_nobody_registered_is_refused() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Mine:
+        path: str = "there"
+
+    with pytest.raises(ConfigError, match=r"Mine is not a registered dataset; mark its class with @dataset"):
+        fields.to_json(dataclasses.replace(resolve("fcn8s"), data=Mine()))
+
+
+def test_the_fields_of_the_python_call_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from foveate.engine import train
+
+    seen: dict[str, Any] = {}
+
+    def record(recipe: Recipe, **more: Any) -> str:
+        seen.update(more, recipe=recipe)
+        return "run"
+
+    monkeypatch.setattr(train, "train_recipe", record)
+    foveate.train("fcn8s_pasture", out="there", optim__lr=0.5, epochs=3, data__seed=4)
+    assert seen["recipe"] == resolve("fcn8s_pasture", overrides={"optim.lr": "0.5", "epochs": "3", "data.seed": "4"})
+    assert (seen["out"], seen["resume"], seen["init"]) == ("there", False, None)
+
+
+def test_every_field_is_explained() -> None:
+    recipe = resolve("fcn8s_pasture")
+    for part in (recipe, recipe.optim, recipe.augment, recipe.config, recipe.data):
+        text = type(part).__doc__ or ""
+        assert not [f.name for f in dataclasses.fields(part) if not re.search(rf"\b{f.name}\b", text)]

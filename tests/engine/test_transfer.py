@@ -1,0 +1,136 @@
+"""Starting from what another training learned: all of it, the classes of the same name, or a public file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import vgg16
+
+from foveate.backbones.vgg import TORCHVISION_INDICES
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import RunFolder
+from foveate.engine.train import train_recipe
+from foveate.engine.transfer import start_from
+from foveate.errors import ModelError
+from foveate.records import ClassTable, Preprocessing
+from foveate.registry import create_model
+from foveate.store import load_model, save_model
+
+LETTERS = tuple("abcdefgh")  # as many classes as the tiny model's head has channels
+SMALL = {"backbone": "test_efficientnet", "head_channels": 8, "head_kernel": 1}
+
+
+def model_of(classes: tuple[str, ...], seed: int, **config: object) -> nn.Module:
+    """A model with a random number in every tensor, none of which starts at zero."""
+    torch.manual_seed(seed)
+    model: nn.Module = create_model("fcn8s", **({"num_classes": len(classes), "dropout": 0.0} | SMALL | config))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(("score", "up2")):
+                parameter.normal_()
+    return model.eval()
+
+
+def saved(folder: Path, model: nn.Module, classes: tuple[str, ...]) -> Path:
+    save_model(folder, model, "fcn8s", ClassTable(classes), "semantic")
+    return folder
+
+
+def test_the_same_classes_take_every_tensor(tmp_path: Path) -> None:
+    theirs, mine = model_of(LETTERS, 1), model_of(LETTERS, 2)
+    theirs.preprocessing = Preprocessing((0.1, 0.2, 0.3), (1.0, 1.0, 1.0))  # type: ignore[assignment]
+    told = start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(LETTERS))
+    expected = theirs.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in mine.state_dict().items())
+    assert told == f"{len(expected)} of {len(expected)} tensors of fcn8s"
+    assert mine.preprocessing == theirs.preprocessing  # the weights expect such pictures
+
+
+@pytest.mark.parametrize("order", ["hgfedcba", "badcfehg"])
+def test_classes_in_another_order_give_the_same_answers_in_that_order(tmp_path: Path, order: str) -> None:
+    """Also where another layer has as many channels as there are classes."""
+    theirs, mine = model_of(LETTERS, 1), model_of(LETTERS, 2)
+    start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(tuple(order)))
+    picture = torch.randn(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = theirs(picture).logits[:, [LETTERS.index(letter) for letter in order]]
+        assert torch.allclose(mine(picture).logits, expected, atol=1e-5)
+
+
+def test_classes_of_the_same_name_are_carried_over_and_others_start_afresh(tmp_path: Path) -> None:
+    names = ("new", "c", "a", "newer", "h")
+    theirs, mine = model_of(LETTERS, 1), model_of(names, 2)
+    fresh = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
+    told = start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(names))
+    assert told.endswith(" tensors of fcn8s, and 3 of 5 classes by name")
+    old, new = theirs.state_dict(), mine.state_dict()
+    pairs = {1: 2, 2: 0, 4: 7}  # own label -> theirs
+    for layer in ("score.weight", "score.bias", "score_pool.16.weight", "score_pool.8.bias"):
+        for label in range(5):
+            expected = old[layer][pairs[label]] if label in pairs else fresh[layer][label]
+            assert torch.equal(new[layer][label], expected), layer
+    for layer in ("up2.16.weight", "up2.8.weight"):  # classes along both axes
+        for i in range(5):
+            for j in range(5):
+                both = i in pairs and j in pairs
+                expected = old[layer][pairs[i], pairs[j]] if both else fresh[layer][i, j]
+                assert torch.equal(new[layer][i, j], expected), layer
+    assert torch.equal(new["fc7.weight"], old["fc7.weight"])
+    assert torch.equal(new["backbone.net.conv_stem.weight"], old["backbone.net.conv_stem.weight"])
+
+
+def test_no_class_in_common_takes_the_rest(tmp_path: Path) -> None:
+    theirs, mine = model_of(LETTERS, 1), model_of(("x", "y"), 2)
+    before = mine.state_dict()["score.weight"].clone()
+    assert "0 of 2 classes by name" in start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(("x", "y")))
+    assert torch.equal(mine.state_dict()["score.weight"], before)
+    assert torch.equal(mine.state_dict()["fc6.weight"], theirs.state_dict()["fc6.weight"])
+
+
+def test_a_run_starts_from_a_run(
+    tiny: Callable[..., Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train_recipe(tiny(epochs=1), out=tmp_path / "first")
+    recipe = tiny(epochs=1, optim__lr=1e-12, freeze_norm=True)
+    second = train_recipe(recipe, out=tmp_path / "second", init=first)
+    assert f"from {first}: " in capsys.readouterr().out
+    old, new = (load_model(RunFolder(run).best).model.state_dict() for run in (first, second))
+    assert all(torch.allclose(new[name], tensor, atol=1e-6) for name, tensor in old.items())
+    assert RunFolder(second).read_json("data.json")["init"] == str(first)
+
+
+def test_public_vgg_weights_are_taken_from_a_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = vgg16(weights=None, num_classes=2)
+    state = {name: tensor for name, tensor in source.state_dict().items() if name.startswith("features")}
+    state |= {"classifier.0.weight": torch.randn(8, 25088), "classifier.0.bias": torch.randn(8)}
+    state |= {"classifier.3.weight": torch.randn(8, 8), "classifier.3.bias": torch.randn(8)}
+    torch.save(state, tmp_path / "vgg16.pth")
+    model = create_model("fcn8s", num_classes=4, head_channels=8)
+    assert "torchvision's VGG-16" in start_from(model, tmp_path / "vgg16.pth", ClassTable(tuple("abcd")))
+    own = model.state_dict()
+    assert torch.equal(own["backbone.conv5_3.weight"], state[f"features.{TORCHVISION_INDICES[-1]}.weight"])
+    assert torch.equal(own["fc6.weight"].flatten(1), state["classifier.0.weight"])
+
+
+def test_what_does_not_fit_says_so(tmp_path: Path) -> None:
+    model = model_of(LETTERS, 1)
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "some.pth")
+    with pytest.raises(ModelError, match="need backbone 'vgg16'; this model has 'test_efficientnet'"):
+        start_from(model, tmp_path / "some.pth", ClassTable(LETTERS))
+    with pytest.raises(ModelError, match=r"some\.pth is a weight file, but Linear reads only runs; give a run folder"):
+        start_from(nn.Linear(1, 1), tmp_path / "some.pth", ClassTable(LETTERS))
+    with pytest.raises(ModelError, match=r"gone is not a model folder: config\.json is missing"):
+        start_from(model, tmp_path / "gone", ClassTable(LETTERS))
+    other = create_model("fcn8s", **(SMALL | {"backbone": "test_convnext", "head_channels": 16, "num_classes": 3}))
+    saved(tmp_path / "other", other, tuple("xyz"))
+    own = dataclasses.replace(model.config, backbone="test_resnet")  # type: ignore[call-overload]
+    with pytest.raises(
+        ModelError, match=r"nothing in .*other \(fcn8s\) fits this model; start from a run with the same"
+    ):
+        start_from(type(model)(own), tmp_path / "other", ClassTable(LETTERS))

@@ -1,0 +1,75 @@
+"""Whole files or none. (`atomic_write` itself is tested where it has lived longest, in test_pictures.py.)"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foveate import disk
+from foveate.disk import atomic_write, sweep, write_atomically
+from foveate.errors import OutputError
+
+
+def test_text_bytes_and_views_are_written(tmp_path: Path) -> None:
+    for content in ("gr\u00fcn", "gr\u00fcn".encode(), memoryview("gr\u00fcn".encode())):
+        write_atomically(tmp_path / "new" / "a.txt", content)
+        assert (tmp_path / "new" / "a.txt").read_bytes() == "gr\u00fcn".encode()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(tmp_path / "a.json", "old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk.os, "fsync", full)
+    with pytest.raises(
+        OutputError, match=r"cannot write .*a\.json: No space left on device; free some space or choose a"
+    ):
+        write_atomically(tmp_path / "a.json", "new")
+    assert (tmp_path / "a.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_device_without_room_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left on device"), atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+        with Path("/dev/full").open("w") as file:
+            file.write("x" * 100)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write .*file/a/b\.txt: Not a directory"):
+        write_atomically(tmp_path / "file" / "a" / "b.txt", "x")
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*folder\.txt: Is a directory"):
+        write_atomically(tmp_path / "folder.txt", "x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.txt"]
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from foveate.disk import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as file:\n"
+        "    file.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    target = tmp_path / "run" / "model" / "a.safetensors"
+    target.parent.mkdir(parents=True)
+    target.write_text("old")
+    assert subprocess.run([sys.executable, "-c", code, str(target)]).returncode == -9
+    assert len(list(target.parent.iterdir())) == 2
+    others = [tmp_path / "run" / name for name in (".hidden", "unfinished.txt", "my.unfinished.txt")]
+    for other in others:
+        other.touch()
+    sweep(tmp_path / "run")
+    assert list(target.parent.iterdir()) == [target]
+    assert target.read_text() == "old"
+    assert all(other.exists() for other in others)
+    sweep(tmp_path / "gone")  # nothing there is nothing to do

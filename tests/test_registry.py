@@ -1,0 +1,135 @@
+"""Names are read from the folders, without importing them; two owners of one name are an error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import foveate
+from foveate import registry
+from foveate.errors import ConfigError
+from foveate.registry import Entry, create_model, create_recipe, entries, find, make_config
+
+KINDS = ("model", "dataset", "recipe", "task")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A source tree of our own, in the place of the package's."""
+    for folder in registry.FOLDERS.values():
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    entries.cache_clear()
+    yield tmp_path
+    entries.cache_clear()
+
+
+def test_every_name_loads_and_says_what_it_is() -> None:
+    for kind in KINDS:
+        known = entries(kind)
+        assert list(known) == sorted(known)
+        for name, entry in known.items():
+            assert entry.name == name
+            assert callable(entry.load())
+            assert entry.summary
+            assert entry.summary[-1] in ".:," or len(entry.summary) > 10
+    assert {"fcn8s", "fcn16s", "fcn32s"} <= set(entries("model"))
+    assert {"pasture", "folders", "voc", "coco", "labelme", "cityscapes", "camvid"} <= set(entries("dataset"))
+    data = ("", "_pasture", "_camvid")
+    assert {f"fcn{stride}s{name}" for stride in (32, 16, 8) for name in data} <= set(entries("recipe"))
+    assert list(entries("task")) == ["semantic"]
+
+
+def test_listing_imports_nothing_of_what_is_listed() -> None:
+    code = (
+        "import sys, json, foveate; from foveate.registry import entries; "
+        "names = [list(entries(k)) for k in ('model', 'dataset', 'recipe', 'task')]; "
+        "print(json.dumps([names, [m for m in sys.modules if m.startswith(('foveate.', 'torch', 'numpy', 'PIL'))]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    names, modules = json.loads(done.stdout)
+    assert all(names)
+    assert set(modules) == {"foveate.errors", "foveate.registry"}
+
+
+def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:
+    (elsewhere / "models" / "deep").mkdir()
+    (elsewhere / "models" / "deep" / "net.py").write_text(
+        'raise RuntimeError("imported")\n'
+        '@model("net{size}{kind}", size=(1, 2), kind=("a", "b"))\n'
+        'class Net:\n    """A net.\n\n    More of it.\n    """\n'
+        '@other("not_a_name")\nclass Other: pass\n'
+        '@dataset("not_a_model")\nclass Data: pass\n'
+        "class Plain: pass\n"
+    )
+    found = entries("model")
+    assert list(found) == ["net1a", "net1b", "net2a", "net2b"]
+    expected = Entry("net2a", "foveate.models.deep.net", "Net", (("size", 2), ("kind", "a")), "A net.")
+    assert found["net2a"] == expected
+
+
+def test_a_package_is_named_by_its_folder(elsewhere: Path) -> None:
+    (elsewhere / "datasets" / "world").mkdir()
+    (elsewhere / "datasets" / "world" / "__init__.py").write_text('@dataset("world")\nclass World:\n    """W."""\n')
+    assert find("dataset", "world").module == "foveate.datasets.world"
+
+
+def test_two_owners_of_one_name_are_an_error(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        (elsewhere / "recipes" / f"{name}.py").write_text('@recipe("same")\ndef same():\n    """S."""\n')
+    expected = r"two recipes are called 'same': foveate\.recipes\.first and foveate\.recipes\.second; rename one"
+    with pytest.raises(ConfigError, match=expected):
+        entries("recipe")
+    (elsewhere / "recipes" / "second.py").unlink()
+    point = EntryPoint("same", "elsewhere.things:same", "foveate.recipes")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    with pytest.raises(ConfigError, match=r"foveate\.recipes\.first and elsewhere\.things; rename one"):
+        entries("recipe")
+
+
+def test_other_packages_add_names(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(group: str) -> list[EntryPoint]:
+        return [EntryPoint("ordered", "collections:OrderedDict", group)] if group == "foveate.models" else []
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    import collections
+
+    assert list(entries("model")) == ["ordered"]
+    assert find("model", "ordered").load() is collections.OrderedDict
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "near"),
+    [("model", "fcn8", "fcn8s"), ("recipe", "fcn8s_pastur", "fcn8s_pasture"), ("dataset", "cocoo", "coco"),
+     ("task", "semantics", "semantic")],
+)  # fmt: skip
+def test_an_unknown_name_offers_the_nearest(kind: Any, name: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown {kind} '{name}'; the nearest is '{near}'"):
+        find(kind, name)
+
+
+def test_a_name_unlike_any_lists_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: fcn16s, fcn32s, fcn"):
+        find("model", "qqqqqq")
+
+
+def test_a_name_presets_its_config() -> None:
+    for stride in (32, 16, 8):
+        assert make_config(f"fcn{stride}s").stride == stride
+    assert make_config("fcn8s", num_classes=4).num_classes == 4
+    with pytest.raises(ConfigError, match="unknown field of fcn8s 'num_clases'; the nearest is 'num_classes'"):
+        create_model("fcn8s", num_clases=4)
+
+
+def test_recipes_differ_by_their_preset() -> None:
+    assert [create_recipe(f"fcn{s}s").model for s in (32, 16, 8)] == ["fcn32s", "fcn16s", "fcn8s"]
+    assert foveate.list_models() == list(entries("model"))
+    assert foveate.list_recipes() == list(entries("recipe"))
