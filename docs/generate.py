@@ -253,14 +253,11 @@ def skip_claim(strides: Mapping[int, Result]) -> str:
     at_contour = scores[8]["trimap_iou"][width] - scores[32]["trimap_iou"][width]
     overall = scores[8]["mean_iou"] - scores[32]["mean_iou"]
     where = "larger" if at_contour > overall else "not larger"
-    further = ""
-    if 4 in scores:
-        further = f" One skip further than the paper goes, 4s has {number(scores[4]['boundary_iou'])}."
     return (
         "The lecture says that skip connections improve the boundaries considerably. Here, from 32s over 16s to 8s, "
         f"boundary IoU goes {', '.join(map(number, boundary))}; from 32s to 8s mean IoU "
         f"changes by {at_contour:+.3f} within {width} px of a contour and by {overall:+.3f} over all pixels, so the "
-        f"change is {where} at the contours. **The claim {skip_verdict(scores)}.**{further} "
+        f"change is {where} at the contours. **The claim {skip_verdict(scores)}.** "
         "One seed each, so small differences may be chance.\n"
     )
 
