@@ -18,6 +18,6 @@ def resolve(name: str, data: str | Path | None = None, overrides: Mapping[str, A
     if data is not None:
         from foveate.datasets import recognise
 
-        recipe = dataclasses.replace(recipe, data=recognise(Path(data)))
+        recipe = dataclasses.replace(recipe, data=recognise(Path(data).absolute()))
     changed: Recipe = override(recipe, overrides or {})
     return changed
