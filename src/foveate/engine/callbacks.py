@@ -27,7 +27,7 @@ REDRAW = 0.2  # seconds between two looks at the progress bar
 
 
 class Progress(Callback):
-    """A bar over the whole run on a terminal; elsewhere nothing but EpochEnd's lines."""
+    """A bar over the whole run, for a terminal."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.epochs = recipe.epochs
@@ -38,7 +38,6 @@ class Progress(Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
-            disable=not sys.stderr.isatty(),
             auto_refresh=False,
         )
         self.drawn = 0.0
@@ -52,7 +51,7 @@ class Progress(Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, i: int) -> None:
         """Move it, a few times a second at most."""
         now = time.monotonic()
-        if now - self.drawn < REDRAW or self.bar.disable:
+        if now - self.drawn < REDRAW:
             return
         self.drawn = now
         epoch = trainer.current_epoch

@@ -48,6 +48,17 @@ class Learner(lightning.LightningModule):
             self.averaged.eval()
         return self
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning notes the hook it is in some forty times a step; a module's own setter is slow: it looks for tensors."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """A batch is made on the CPU: there Lightning need not look through it."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The loss of one batch. Raises TrainingError, naming the pictures, if it is not finite."""
         losses = self.model.loss(batch)  # type: ignore[operator]
@@ -84,7 +95,8 @@ class Learner(lightning.LightningModule):
         if self.averaged is None:
             return
         pairs = list(zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True))
-        self.smoothed = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.smoothed = [mine for mine, _ in pairs if mine.is_floating_point()]
+        self.sources = [theirs for _, theirs in pairs if theirs.is_floating_point()]
         self.counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def optimizer_step(self, *arguments: Any, **more: Any) -> None:
@@ -96,7 +108,7 @@ class Learner(lightning.LightningModule):
         # A young average trusts new weights more, so that it does not remember the initial ones.
         decay = min(self.recipe.ema, (1 + done) / (10 + done))
         with torch.no_grad():
-            torch._foreach_lerp_([a for a, _ in self.smoothed], [w for _, w in self.smoothed], 1 - decay)
+            torch._foreach_lerp_(self.smoothed, self.sources, 1 - decay)
             for mine, theirs in self.counted:
                 mine.copy_(theirs)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
 
 from foveate.disk import sweep
@@ -31,6 +34,7 @@ from foveate.records import ClassTable, SemanticDataset
 from foveate.registry import create_model
 from foveate.tasks import create_task
 
+_NOTHING = contextlib.nullcontext()
 VALIDATION = ("val", "validation", "test")
 
 
@@ -49,6 +53,10 @@ def train_recipe(
     if recipe.data is None:
         raise ConfigError(f"recipe '{recipe.name}' is for your own pictures: say where they are with --data PATH")
     _quiet()
+    if not torch.cuda.is_available():
+        # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library
+        # each time, in vain.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
     train_set, val_set = recipe.data.open("train"), recipe.data.open(validation_split(recipe.data))
     for split, dataset in (("train", train_set), ("validation", val_set)):
@@ -109,7 +117,9 @@ def _fit(
     loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
     epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
-    trainer.callbacks += [Progress(recipe), epoch_end]  # type: ignore[attr-defined]
+    trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]
+    if sys.stderr.isatty():  # a callback costs something at every step, even one that shows nothing
+        trainer.callbacks.append(Progress(recipe))  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
     except FoveateError as error:
@@ -154,12 +164,21 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
         use_distributed_sampler=False,  # EpochBatches deals each process its share
         logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
         plugins=[Checkpoints()],
+        profiler=_Unmeasured(),
         enable_checkpointing=False,  # EpochEnd asks for them
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         limit_val_batches=0,
     )
+
+
+class _Unmeasured(PassThroughProfiler):
+    """Lightning opens its profiler around every hook; where nobody reads it, that must cost nothing."""
+
+    def profile(self, action_name: str) -> Any:
+        """A context that does nothing, always the same one."""
+        return _NOTHING
 
 
 def _precision(wanted: str) -> Any:
