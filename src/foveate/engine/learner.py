@@ -49,7 +49,7 @@ class Learner(lightning.LightningModule):
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Lightning notes the hook it is in some forty times a step; a module's own setter is slow: it looks for tensors."""
+        """Lightning notes the hook it is in forty times a step; a module's own setter looks for tensors."""
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
