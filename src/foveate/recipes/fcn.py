@@ -52,7 +52,7 @@ def fcn_pasture(stride: Stride) -> Recipe:
     return Recipe(
         model=f"fcn{stride}s",
         config=_config(stride),
-        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        data=Pasture(height=192, width=192, train=640, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=3e-3, backbone_lr=0.5),
         epochs=3,
