@@ -43,8 +43,9 @@ docs: $(VENV)/developed
 
 bench: $(VENV)/developed
 	$(BIN)/pip install --quiet --editable ".[bench]"
-	$(BIN)/python benchmarks/fcn_latency.py
-	$(BIN)/python benchmarks/training_overhead.py
+	for name in fcn_latency training_overhead predict_throughput pasture_speed; do \
+		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
+	$(BIN)/python benchmarks/common.py --tables
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache

@@ -5,7 +5,8 @@
 Two trainings: FCN-8s at 128x128 with 8 pictures a batch, and a small FCN-32s at 32x32 with 2, of which a step takes a few
 milliseconds. Both loops read the same loader over scenes that are in memory already. A round is one epoch of each: the
 bare loop's runs in front of the engine's, inside one training, so that nothing but the loops differs. Both start from the same
-weights and see the same batches and dropout, hence must end at the same weights, which is checked.
+weights and see the same batches and dropout: their losses over the first epoch must agree, which is checked (later, rounding
+that depends on where tensors lie in memory has been amplified by batch norm over few values).
 What comes between epochs (validation, checkpoint, logs) is no part of the figures; the engine's share is printed beside them.
 """
 
@@ -34,11 +35,11 @@ from foveate.engine.run import RunFolder
 from foveate.engine.train import build_model
 from foveate.models.semantic.fcn import Config
 from foveate.recipes import resolve
-from foveate.store import load_model
 from foveate.tasks import create_task
 
 ENGINE, BARE = "Foveate's engine", "bare PyTorch loop"
 LIMIT = 1.05
+AGREE = 0.01  # how far the first epochs' losses may be apart, as a share
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class BareLoop:
         self.sources = [theirs for _, theirs in pairs if theirs.is_floating_point()]
         self.counted = [(mine, theirs) for mine, theirs in pairs if not mine.is_floating_point()]
         self.epoch = self.steps = 0
+        self.losses: list[float] = []  # an epoch's mean each
 
     def run_epoch(self) -> float:
         """One epoch; returns its seconds."""
@@ -121,6 +123,7 @@ class BareLoop:
             self._average()
             total += loss.detach()
         seconds = time.perf_counter() - started
+        self.losses.append(total.item() / len(self.loader))
         self.epoch += 1
         return seconds
 
@@ -152,22 +155,17 @@ def run_case(case: Case) -> tuple[Table, str]:
         run = RunFolder(train_recipe(case.recipe, out=Path(folder) / "run"))
         whole = time.perf_counter() - started
         engine_seconds = [row["train_seconds"] for row in run.history()]
-        difference = _difference(bare.averaged, load_model(run.path / "last").model)
+        ours, theirs = run.history()[0]["train_loss"], bare.losses[0]
+        if abs(ours - theirs) > AGREE * theirs:
+            raise SystemExit(f"{case.name}: mean loss of the first epoch {ours} with the engine, {theirs} without")
     steps = len(bare.loader)
     figures = {BARE: bare_seconds[case.warmup :], ENGINE: engine_seconds[case.warmup :]}
     table = compare(f"{case.name}, a step", "ms", figures, BARE, scale=1e3 / steps)
     rest = whole - sum(bare_seconds) - sum(engine_seconds)
     return table, (
         f"{case.name}: {steps} steps an epoch; outside the steps the engine took {rest / case.recipe.epochs * 1e3:.0f} ms an "
-        f"epoch (set-up, checkpoint, saved models, logs, one validation); the averaged weights of the two loops differ "
-        f"by at most {difference:.1e}"
-    )
-
-
-def _difference(one: torch.nn.Module, other: torch.nn.Module) -> float:
-    theirs = other.state_dict()
-    return max(
-        float((tensor.double() - theirs[name].double()).abs().max()) for name, tensor in one.state_dict().items()
+        f"epoch (set-up, checkpoint, saved models, logs, one validation); mean loss of the first epoch {ours:.4f}, of the "
+        f"bare loop {theirs:.4f}"
     )
 
 
