@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 
 from foveate.errors import ConfigError
 from foveate.records import ClassTable
-from foveate.transforms import SemanticAugment
+from foveate.transforms import ObjectCrops, SemanticAugment
 
 CLASSES = ClassTable(("black", "red", "green", "blue", "white"), ignore_index=9)
 COLORS = torch.tensor([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8)
@@ -180,3 +180,64 @@ def test_the_input_is_left_alone() -> None:
 def test_values_that_make_no_sense_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SemanticAugment(**fields)
+
+
+class TestObjectCrops:
+    def scene(self) -> dict[str, Any]:
+        """One red object of 12 x 20 in a black field of 60 x 80."""
+        mask = torch.zeros(60, 80, dtype=torch.uint8)
+        mask[30:42, 40:60] = 1
+        return {
+            "image": tv_tensors.Image(COLORS[mask.long()].permute(2, 0, 1)),
+            "mask": tv_tensors.Mask(mask),
+            "name": "a",
+        }
+
+    def windows(self, crops: ObjectCrops, mask: Tensor, count: int = 60) -> list[tuple[int, int, int, int]]:
+        torch.manual_seed(0)
+        return [crops._window(mask, ignore=9) for _ in range(count)]
+
+    def test_easy_puts_the_object_in_the_middle_with_a_fifth_more_around(self) -> None:
+        mask = self.scene()["mask"].as_subclass(Tensor)
+        found = set(self.windows(ObjectCrops("easy"), mask))
+        # 1.2 x 12 = 14.4 -> LEAST 16: two rows more on either side; 1.2 x 20 = 24: two columns. Or the field itself.
+        assert found == {(28, 38, 16, 24), (0, 0, 60, 80)}
+
+    def test_hard_shows_all_of_it_anywhere(self) -> None:
+        mask = self.scene()["mask"].as_subclass(Tensor)
+        found = [w for w in self.windows(ObjectCrops("hard", zoom=2.0), mask) if w != (0, 0, 60, 80)]
+        assert len(set(found)) > 10
+        for top, left, height, width in found:
+            assert top <= 30 < 42 <= top + height <= 60
+            assert left <= 40 < 60 <= left + width <= 80
+            assert 16 <= height <= 24 and 24 <= width <= 40
+
+    def test_every_class_comes_as_often(self) -> None:
+        mask = torch.zeros(60, 80, dtype=torch.uint8)
+        mask[0, 0] = 1
+        mask[59, 79] = 2
+        found = self.windows(ObjectCrops("easy"), mask, 300)
+        assert all(80 < sum(w == one for w in found) < 120 for one in set(found))
+        assert len(set(found)) == 3
+
+    def test_two_objects_of_a_class_are_two(self) -> None:
+        mask = torch.full((60, 80), 9, dtype=torch.uint8)  # the rest is ignored
+        mask[5:25, 5:25] = mask[35:55, 45:75] = 1
+        assert set(self.windows(ObjectCrops("easy"), mask)) == {(3, 3, 24, 24), (33, 42, 24, 36)}
+
+    def test_picture_and_mask_stay_together(self) -> None:
+        for seed in range(5):
+            out = apply(ObjectCrops("hard", size=(96, 64), color=0.0), painted(seed=seed), seed)
+            assert out["image"].shape == (3, 96, 64)
+            label = pure(out["image"], out["mask"])
+            sure = label >= 0
+            assert (label[sure] == out["mask"].as_subclass(Tensor)[sure]).float().mean() > 0.97
+
+    def test_without_any_label_the_picture_is_taken_whole(self) -> None:
+        assert ObjectCrops()._window(torch.full((6, 7), 9, dtype=torch.uint8), ignore=9) == (0, 0, 6, 7)
+
+    def test_sizes_that_do_not_fit(self) -> None:
+        with pytest.raises(
+            ConfigError, match=r"zoom 1.0, color 0.3 and size \(224, 224\) do not fit; expected at least 1.2"
+        ):
+            ObjectCrops(zoom=1.0)

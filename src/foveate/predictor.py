@@ -24,7 +24,8 @@ from foveate.pictures import Windows, open_windows, to_tensor
 from foveate.pictures.pixels import over_white, three_channels
 from foveate.records import ClassTable, Preprocessing, SemanticPrediction
 from foveate.store import PICKLES, load_model
-from foveate.tasks.tiling import Network, choose_tiling, predict_mask, predict_tiled
+from foveate.tasks.inference import Inference, Segments, predict_labels
+from foveate.tasks.tiling import Network, choose_tiling, predict_tiled
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image | Windows
 # What `foveate export` writes into an ONNX file, each value JSON.
@@ -73,6 +74,9 @@ class Predictor:
         *,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
+        proposals: int = 0,
+        crf: bool = False,
+        superpixels: Segments = "none",
         tile: int | None = None,
         overlap: int | None = None,
         max_pixels: int | None = None,
@@ -83,7 +87,7 @@ class Predictor:
 
         picture: a file; a PIL image; an array (H, W) or (H, W, C) uint8, uint16 or float in 0..1; a tensor (C, H, W)
             uint8 or float in 0..1; or anything with `height`, `width`, `channels` and `read` (pictures.open_windows).
-        flip: average with the mirrored picture. scales: average over these sizes, 1.0 being the picture's own.
+        flip, scales, proposals, crf, superpixels: how it is looked at, see tasks.inference.Inference.
         tile: side of the square tiles, a multiple of 32; 0 never tiles; None tiles pictures above 1.5 megapixels.
         overlap: pixels that neighbouring tiles share, a multiple of 32; None takes 128.
         max_pixels: refuse larger files before decoding them; None takes the process's limit (pictures.get_max_pixels).
@@ -91,13 +95,18 @@ class Predictor:
         progress: called with the share that is done after every tile.
         Raises DataError for a picture that cannot be read or has another number of channels than the model takes.
         """
+        how = Inference(flip, tuple(scales), proposals, crf, superpixels)
+        if how.needs_whole_picture and tile is None:
+            tile = 0
+        if how.needs_whole_picture and tile:
+            raise ConfigError(f"{how.describe()} needs the whole picture, not tiles of {tile}; leave out --tile")
         windows = open_picture(picture, self.channels, max_pixels)
         self._check_channels(windows, picture, name)
         height, width = windows.height, windows.width
         tiling = choose_tiling(height, width, scales, tile, overlap)
         if tiling is None:
             image = to_tensor(windows.read(0, 0, height, width)).to(self.device)
-            mask = predict_mask(self.network, image, self.preprocessing, flip=flip, scales=scales)
+            mask = predict_labels(self.network, image, self.preprocessing, how)
         else:
             mask = predict_tiled(
                 self.network,

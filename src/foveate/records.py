@@ -80,6 +80,11 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    @classmethod
+    def centred(cls, channels: int) -> Preprocessing:
+        """0..1 -> -2..2 in every channel alike: for networks that start from nothing."""
+        return cls((0.5,) * channels, (0.25,) * channels)
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
         return {"mean": list(self.mean), "std": list(self.std)}
@@ -128,6 +133,7 @@ class SemanticOutput(NamedTuple):
     """What a semantic model's `forward` returns."""
 
     logits: Tensor  # (B, K, H, W), at the input's size
+    steps: tuple[Tensor, ...] = ()  # the same after each iteration, where a model has several; the last is `logits`
 
 
 @dataclass

@@ -41,7 +41,9 @@ class LoadedModel:
 
 def save_model(folder: Path, model: nn.Module, name: str, classes: ClassTable, task: str) -> None:
     """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError."""
-    config = dataclasses.asdict(model.config) | {"pretrained": False}  # type: ignore[call-overload]
+    config = dataclasses.asdict(model.config)  # type: ignore[call-overload]
+    if "pretrained" in config:
+        config["pretrained"] = False  # the folder has the weights
     preprocessing: Preprocessing = model.preprocessing  # type: ignore[assignment]
     about = {
         "format": FORMAT,

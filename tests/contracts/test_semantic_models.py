@@ -16,6 +16,10 @@ SMALL = {
     "fcn32s": TIMM,
     "fcn16s": TIMM | {"skip_channels": 8},
     "fcn8s": TIMM | {"lovasz": 0.5},
+    "patch_cnn": {"widths": (8, 8), "kernels": (3, 3), "fc_kernel": 3, "hidden": 16, "dropout": 0.0},
+    "multiscale_cnn": {"widths": (4, 8, 16), "hidden": 16},
+    "recurrent_cnn": {"widths": (8, 8)},
+    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3},
 }
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.semantic")]
 CLASSES = ClassTable(("a", "b", "c", "d"))
@@ -88,8 +92,11 @@ class TestContract:
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = 0.5
-        image = torch.randn(2, 3, 64, 64)
         mask = (torch.arange(64) // 32 + 2 * (torch.arange(64)[:, None] // 32)).expand(2, 64, 64)  # four quarters
+        image = 0.5 * torch.randn(2, 3, 64, 64)
+        # Each of its own colour, for models that do not see how far the border is.
+        image[:, 0] += 2 * (mask % 2) - 1
+        image[:, 1] += 2 * (mask // 2) - 1
         data = {"image": image, "mask": mask, "names": []}
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         first = None

@@ -61,7 +61,7 @@ class TimmPyramid(nn.Module):
 
 def _preprocessing(name: str, in_channels: int, packaged: bool) -> Preprocessing:
     if in_channels != 3:
-        return Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
+        return Preprocessing.centred(in_channels)
     if packaged or name in PACKAGED:
         return PACKAGED[name][1]
     config = timm.get_pretrained_cfg(name)

@@ -29,9 +29,7 @@ class VGG16Pyramid(nn.Module):
 
     def __init__(self, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> None:
         super().__init__()
-        self.preprocessing = (
-            Preprocessing() if in_channels == 3 else Preprocessing((0.5,) * in_channels, (0.25,) * in_channels)
-        )
+        self.preprocessing = Preprocessing() if in_channels == 3 else Preprocessing.centred(in_channels)
         self.names = [f"conv{s + 1}_{i + 1}" for s, (depth, _) in enumerate(STAGES) for i in range(depth)]
         width_in = in_channels
         for stage, (depth, width) in enumerate(STAGES):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from foveate.cli.flags import Parser
+from foveate.cli.flags import Parser, add_inference, inference
 
 
 def run(argv: list[str]) -> int:
-    """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE]`."""
+    """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE] [--scales LIST] [--crf] ...`."""
     parser = Parser("evaluate", __doc__ or "")
     parser.add_argument("run", metavar="RUN", help="a run folder or model folder")
     parser.add_argument("--data", metavar="PATH", help="labelled pictures (default: what the run was trained on)")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
+    add_inference(parser)
     args = parser.parse_args(argv)
 
     from foveate import pictures
@@ -27,7 +28,7 @@ def run(argv: list[str]) -> int:
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     source = recognise(Path(args.data)) if args.data else None
-    evaluation = evaluate_run(args.run, source=source, split=args.split)
+    evaluation = evaluate_run(args.run, source=source, split=args.split, how=inference(args))
     scores = evaluation.to_json()
     print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} pictures in {scores['seconds']:.1f} s")
     for name in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou"):

@@ -7,10 +7,13 @@ import difflib
 import json
 import re
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from foveate.errors import ConfigError, unknown
 from foveate.registry import Kind, entries
+
+if TYPE_CHECKING:
+    from foveate.tasks.inference import Inference
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,6 +65,36 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
     for name in fields:
         if f"--{name}" not in flags:
             raise ConfigError(unknown("flag", f"--{name}", flags))
+
+
+def add_inference(parser: Parser) -> None:
+    """The flags that say how a picture is looked at: those of tasks.inference.Inference."""
+    group = parser.add_argument_group("how each picture is looked at")
+    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
+    group.add_argument(
+        "--scales", type=_numbers, default=(1.0,), metavar="LIST", help="average over sizes: 0.75,1,1.25"
+    )
+    group.add_argument(
+        "--proposals", type=int, default=0, metavar="N", help="look at N object proposals (DeconvNet's way)"
+    )
+    group.add_argument("--crf", action="store_true", help="refine with a dense CRF")
+    group.add_argument(
+        "--superpixels",
+        default="none",
+        metavar="KIND",
+        help="refine on superpixels: felzenszwalb, slic, or a tree of them",
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split(","))
+
+
+def inference(args: argparse.Namespace) -> Inference:
+    """What `add_inference` has read. Raises ConfigError."""
+    from foveate.tasks.inference import Inference
+
+    return Inference(args.flip, args.scales, args.proposals, args.crf, args.superpixels)
 
 
 def add_format(parser: Parser) -> None:

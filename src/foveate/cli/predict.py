@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser
+from foveate.cli.flags import Parser, add_inference, inference
 from foveate.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ def run(argv: list[str]) -> int:
         "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, or globs such as 'a/*.jpg'"
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="where the masks, overlays and predictions.json go")
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored picture")
-    parser.add_argument(
-        "--scales", type=_scales, default=(1.0,), metavar="LIST", help="average over sizes: 0.75,1,1.25"
-    )
+    add_inference(parser)
     parser.add_argument(
         "--tile", type=int, metavar="N", help="side of the tiles; 0: never (default: above 1.5 megapixels)"
     )
@@ -59,6 +56,7 @@ def run(argv: list[str]) -> int:
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     choose_tiling(2**16, 2**16, args.scales, args.tile, args.overlap)  # complain before any work
+    looks = vars(inference(args))
     out = Path(args.out)
     jobs = plan(args.inputs, out)
     _check_writable(out)
@@ -67,8 +65,7 @@ def run(argv: list[str]) -> int:
     def look(job: Job, windows: Windows, progress: Callable[[float], None]) -> SemanticPrediction:
         return predictor.predict(
             windows,
-            flip=args.flip,
-            scales=args.scales,
+            **looks,
             tile=args.tile,
             overlap=args.overlap,
             name=str(job.source),
@@ -79,7 +76,7 @@ def run(argv: list[str]) -> int:
     with _progress(len(jobs)) as advance:
         _predict_all(jobs, look, advance)
     seconds = time.perf_counter() - start
-    settings = {"flip": args.flip, "scales": list(args.scales), "tile": args.tile, "overlap": args.overlap}
+    settings = {**looks, "scales": list(args.scales), "tile": args.tile, "overlap": args.overlap}
     _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
     failed = [job for job in jobs if job.error]
     done = len(jobs) - len(failed)
@@ -89,10 +86,6 @@ def run(argv: list[str]) -> int:
             f"foveate: {len(failed)} of {len(jobs)} pictures could not be read; they are named above", file=sys.stderr
         )
     return 1 if failed else 0
-
-
-def _scales(text: str) -> tuple[float, ...]:
-    return tuple(float(word) for word in text.split(","))
 
 
 @dataclass

@@ -21,6 +21,7 @@ from foveate.metrics.segmentation import SegmentationScores
 from foveate.records import ClassTable, SemanticDataset
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
+from foveate.tasks.inference import Inference
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Evaluation:
     source: str
     split: str
     seconds: float
+    how: Inference
 
     def to_json(self) -> dict[str, Any]:
         """Scores and what they were measured on."""
@@ -46,15 +48,21 @@ class Evaluation:
             "split": self.split,
             "data": self.source,
             "model": self.loaded.name,
+            "inference": self.how.describe(),
         }
 
 
 def evaluate_run(
-    path: str | Path, *, source: Any = None, split: str | None = None, boundaries: bool = True
+    path: str | Path,
+    *,
+    source: Any = None,
+    split: str | None = None,
+    boundaries: bool = True,
+    how: Inference = Inference(),  # noqa: B008 - frozen
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one to choose by (val, else test). Raises a FoveateError.
+    split: by default the one to choose by (val, else test). how: several views, refinement. Raises a FoveateError.
     """
     run = RunFolder(path)
     if source is None:
@@ -76,11 +84,13 @@ def evaluate_run(
     total, pictures = task.metrics(boundaries), []
     with torch.inference_mode():
         for index in _progress(range(len(dataset))):
-            one = task.score(model, dataset, [index], boundaries)
+            one = task.score(model, dataset, [index], boundaries, how)
             total.merge(one.state())
             pictures.append((index, _picture_iou(one)))
     seconds = time.perf_counter() - started
-    return Evaluation(total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds)
+    return Evaluation(
+        total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds, how
+    )
 
 
 def _picture_iou(metrics: Any) -> float:

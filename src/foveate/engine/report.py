@@ -64,7 +64,7 @@ def _examples(evaluation: Evaluation) -> list[ExamplePicture]:
         sample = evaluation.dataset[index]
         image = sample["image"].as_subclass(Tensor)
         with torch.inference_mode():
-            prediction = task.answer(loaded.model, image)
+            prediction = task.answer(loaded.model, image, evaluation.how)
         shown = (image * 255).byte() if image.is_floating_point() else image
         examples.append(
             ExamplePicture(sample["name"], shown.permute(1, 2, 0).numpy(), sample["mask"].numpy(), prediction, iou)
@@ -78,9 +78,11 @@ def _notes(evaluation: Evaluation, chosen: str, ema: float) -> list[str]:
         "for the score you quote."
     )
     fair = f"The model was chosen on the {chosen} pictures; nothing was chosen by the {evaluation.split} pictures."
+    said = evaluation.how.describe()
+    manner = f"with {said}" if said else "in one pass, without flips, several scales or refinement"
     notes = [
         kind if evaluation.split == chosen else fair,
-        "Each picture was scored at its own size, in one pass, without flips or several scales.",
+        f"Each picture was scored at its own size, {manner}.",
     ]
     if ema:
         notes.append(f"The weights are a running average over the steps (decay {ema:g}).")

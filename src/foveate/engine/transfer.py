@@ -53,7 +53,10 @@ def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str
 
 def _class_axes(model: Any) -> dict[str, list[int]]:
     """The axes of each tensor that count classes: those that grow when there is one class more."""
-    more = dataclasses.replace(model.config, num_classes=model.config.num_classes + 1, pretrained=False)
+    changes: dict[str, Any] = {"num_classes": model.config.num_classes + 1}
+    if hasattr(model.config, "pretrained"):
+        changes["pretrained"] = False
+    more = dataclasses.replace(model.config, **changes)
     with torch.device("meta"):  # shapes alone
         grown = type(model)(more).state_dict()
     return {

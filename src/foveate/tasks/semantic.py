@@ -12,7 +12,7 @@ from foveate.errors import DataError
 from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.records import IGNORE, ClassTable, Preprocessing, SemanticBatch, SemanticDataset, SemanticSample
 from foveate.registry import task
-from foveate.tasks.tiling import predict_mask
+from foveate.tasks.inference import Inference, predict_labels
 
 
 @task("semantic")
@@ -51,16 +51,21 @@ class SemanticTask:
         return SegmentationMetrics(len(self.classes), boundaries=boundaries)
 
     def score(
-        self, model: nn.Module, dataset: SemanticDataset, indices: Iterable[int], boundaries: bool
+        self,
+        model: nn.Module,
+        dataset: SemanticDataset,
+        indices: Iterable[int],
+        boundaries: bool,
+        how: Inference = Inference(),  # noqa: B008 - frozen
     ) -> SegmentationMetrics:
         """Count the model's answers on some pictures, each at its own size."""
         metrics = self.metrics(boundaries)
         for index in indices:
             sample = dataset[index]
-            metrics.update(self.answer(model, sample["image"].as_subclass(Tensor)), self.truth(sample))
+            metrics.update(self.answer(model, sample["image"].as_subclass(Tensor), how), self.truth(sample))
         return metrics
 
-    def answer(self, model: nn.Module, image: Tensor) -> np.ndarray:
+    def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> np.ndarray:  # noqa: B008
         """The labels (H, W) that the model gives a picture (C, H, W)."""
         device = next(model.parameters()).device
 
@@ -68,7 +73,7 @@ class SemanticTask:
             logits: Tensor = model(x.contiguous(memory_format=torch.channels_last)).logits
             return logits
 
-        return predict_mask(network, image.to(device), self.preprocessing)
+        return predict_labels(network, image.to(device), self.preprocessing, how)
 
     def truth(self, sample: SemanticSample) -> np.ndarray:
         """A sample's labels (H, W), with IGNORE where the class table ignores."""

@@ -134,7 +134,7 @@ def predict_mask(
             scores = infer(network, image, preprocessing, flip=flip, scales=scales)
         else:  # one view needs no softmax: the largest logit is the largest probability
             (scores,) = _views(network, preprocessing(image), False, scales)
-        return _labels(scores)
+        return labels_of(scores)
 
 
 def predict_tiled(
@@ -192,7 +192,7 @@ def _views(network: Network, image: Tensor, flip: bool, scales: Sequence[float])
             yield logits[0].float()
 
 
-def _labels(scores: Tensor) -> np.ndarray:
+def labels_of(scores: Tensor) -> np.ndarray:
     """(K, H, W) scores -> (H, W) labels. `max` is several times as fast as `argmax` on a strided dimension."""
     dtype = torch.uint8 if scores.shape[0] <= 256 else torch.uint16
     return scores.max(0).indices.to(dtype).cpu().numpy()
@@ -289,4 +289,4 @@ class _Canvas:
                 self._below = scores.new_empty(scores.shape[0], row.fall, self._width)
             self._below[..., left:right] = scores[:, -row.fall :]
             scores = scores[:, : -row.fall]
-        self.mask[row.low : row.high - row.fall, left:right] = _labels(scores)
+        self.mask[row.low : row.high - row.fall, left:right] = labels_of(scores)

@@ -1,0 +1,117 @@
+"""DeconvNet: an encoder, and its mirror image that unpools where the encoder pooled.
+
+Noh, Hong and Han, "Learning Deconvolution Network for Semantic Segmentation", ICCV 2015.
+
+Shapes: B pictures, C channels, H x W pixels, K classes; level l is (B, c_l, H / 2^l, W / 2^l).
+
+    encode   [conv-bn-relu x depth_l, pool -> switches_l] for l = 1 ... 5, then fc6 (7 x 7), fc7 (1 x 1)   (section 3.1)
+    decode   deconv-fc6 (7 x 7), then [unpool by switches_l, deconv-bn-relu x depth_l] for l = 5 ... 1    (section 3.2)
+    logits   a 1 x 1 convolution
+
+`Config()` is the paper's network, VGG-16 and its mirror, for inputs of 224. The published system trains it on crops of
+single objects first and on harder crops after that (`transforms.ObjectCrops`), and at test time aggregates its
+answers on object proposals (`tasks.proposals`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+from foveate.ops.losses import pixel_cross_entropy
+from foveate.ops.unpool import pool, unpool, unpool_fixed
+from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
+from foveate.registry import model
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one DeconvNet. The defaults are the paper's.
+
+    num_classes: K.
+    in_channels: C of the pictures.
+    widths: channels of each level, finest first.
+    depths: convolutions of each level.
+    head_channels: width of fc6 and fc7.
+    head_kernel: side of fc6's filters, and the least side of the coarsest map.
+    switches: unpool to where the maxima stood; False: to each window's corner, for comparison.
+    """
+
+    num_classes: int = 21
+    in_channels: int = 3
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    depths: tuple[int, ...] = (2, 2, 3, 3, 3)
+    head_channels: int = 4096
+    head_kernel: int = 7
+    switches: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.depths) or not self.widths or min(self.widths + self.depths) < 1:
+            raise ConfigError(f"widths {self.widths} and depths {self.depths}: give one of each a level, 1 or more")
+        if self.num_classes < 1 or self.head_channels < 1 or self.head_kernel < 1:
+            raise ConfigError(
+                f"num_classes {self.num_classes}, head_channels {self.head_channels} and head_kernel "
+                f"{self.head_kernel} must be at least 1"
+            )
+
+
+@model("deconvnet")
+class DeconvNet(nn.Module):
+    """DeconvNet: an encoder and its mirror image, joined by the pooling switches."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.preprocessing = Preprocessing.centred(config.in_channels)
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        below = config.in_channels
+        for level, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+            self.encoder.append(nn.Sequential(*(_conv(below if i == 0 else width, width) for i in range(depth))))
+            # The mirror image: the last of a level's layers leads to the width of the level above it.
+            above = below if level else width
+            self.decoder.append(
+                nn.Sequential(*(_deconv(width, above if i == depth - 1 else width) for i in range(depth)))
+            )
+            below = width
+        head, kernel = config.head_channels, config.head_kernel
+        self.fc6 = nn.Sequential(nn.Conv2d(below, head, kernel, bias=False), nn.BatchNorm2d(head), nn.ReLU())
+        self.fc7 = nn.Sequential(nn.Conv2d(head, head, 1, bias=False), nn.BatchNorm2d(head), nn.ReLU())
+        self.deconv_fc6 = nn.Sequential(
+            nn.ConvTranspose2d(head, below, kernel, bias=False), nn.BatchNorm2d(below), nn.ReLU()
+        )
+        self.score = nn.Conv2d(config.widths[0], config.num_classes, 1)
+
+    def forward(self, image: Tensor) -> SemanticOutput:
+        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free; small pictures are padded to fit fc6."""
+        height, width = image.shape[-2:]
+        cell = 2 ** len(self.encoder)
+        least = cell * self.config.head_kernel
+        down, right = max(-height % cell, least - height), max(-width % cell, least - width)
+        x = F.pad(image, (0, right, 0, down))
+        switches, sizes = [], []
+        for encode in self.encoder:
+            x = encode(x)
+            sizes.append((x.shape[-2], x.shape[-1]))
+            x, where = pool(x)
+            switches.append(where)
+        x = self.deconv_fc6(self.fc7(self.fc6(x)))
+        for decode in reversed(self.decoder):
+            size, where = sizes.pop(), switches.pop()
+            x = decode(unpool(x, where, size) if self.config.switches else unpool_fixed(x, size))
+        return SemanticOutput(self.score(x)[..., :height, :width])
+
+    def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
+        """Pixel-wise cross-entropy (section 4.3); 'loss' is what is minimised."""
+        logits = self(batch["image"]).logits
+        return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
+
+
+def _conv(below: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(below, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _deconv(width: int, above: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(width, above, 3, padding=1, bias=False), nn.BatchNorm2d(above), nn.ReLU())

@@ -1,0 +1,138 @@
+"""Multi-scale CNN: one network on every level of an image pyramid, the features of all levels side by side.
+
+Farabet, Couprie, Najman and LeCun, "Learning Hierarchical Features for Scene Labeling", PAMI 2013.
+
+Shapes: B pictures, C channels, H x W pixels, K classes, S scales, D features a scale.
+
+    image (B, C, H, W) -> YUV -> Laplacian pyramid X_1 ... X_S, locally normalised        (section 3.1)
+    f_s = f(X_s; theta), the same theta for every scale                                   (equation 4)
+    F = [f_1, u(f_2), ... u(f_S)], upsampled to f_1's grid, concatenated (B, S D, h, w)   (equation 8)
+    logits = W_2 tanh(W_1 F + b_1) + b_2                                                  (section 4.1)
+
+`Config()` has the paper's sizes: D = 256, S = 3, 768 features. The paper first trains f with a linear classifier, then
+the two-layer one; here all is trained at once. Its partial connection tables, which saved time, are full here.
+What the paper does with the answers, superpixels and the optimal-purity cover, is in `ops.superpixels`, for any model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.backbones import create_backbone
+from foveate.errors import ConfigError
+from foveate.ops.losses import pixel_cross_entropy
+from foveate.ops.pyramid import laplacian, normalize_locally, rgb_to_yuv, shrink
+from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
+from foveate.registry import model
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one multi-scale CNN. The defaults are the paper's.
+
+    num_classes: K.
+    in_channels: C of the pictures; three are taken for RGB.
+    scales: S, each half the size of the one before.
+    widths: channels of f's three stages.
+    kernel: side of their filters.
+    hidden: width of the classifier's hidden layer.
+    dropout: before the classifier.
+    backbone: '' is the paper's f. A timm network instead sees the plain pictures of a Gaussian pyramid, and gives its
+        features at strides 8 and 16 (ours: what ImageNet adds to the idea).
+    pretrained: start that backbone from ImageNet weights.
+    """
+
+    num_classes: int = 21
+    in_channels: int = 3
+    scales: int = 3
+    widths: tuple[int, int, int] = (16, 64, 256)
+    kernel: int = 7
+    hidden: int = 1024
+    dropout: float = 0.0
+    backbone: str = ""
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scales < 1 or self.num_classes < 1 or self.hidden < 1:
+            raise ConfigError(
+                f"scales {self.scales}, num_classes {self.num_classes} and hidden {self.hidden} must be at least 1"
+            )
+        if len(self.widths) != 3 or self.kernel % 2 == 0:
+            raise ConfigError(f"widths {self.widths} and kernel {self.kernel}: give three widths and an odd kernel")
+        if self.pretrained and not self.backbone:
+            raise ConfigError(
+                "the paper's network has no ImageNet weights; name a --config.backbone, or drop pretrained"
+            )
+
+
+@model("multiscale_cnn")
+class MultiScaleCNN(nn.Module):
+    """Multi-scale CNN: shared weights on every level of a pyramid, features side by side."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        if config.backbone:
+            self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained)
+            self.preprocessing: Preprocessing = self.backbone.preprocessing
+            features, self.stride = self.backbone.channels[1] + self.backbone.channels[2], 8
+        else:
+            self.f = _stages(config)
+            # One scale for all channels, so that YUV is YUV; local normalisation does the rest.
+            self.preprocessing = Preprocessing.centred(config.in_channels)
+            features, self.stride = config.widths[2], 4
+        self.classifier = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Conv2d(config.scales * features, config.hidden, 1),
+            nn.Tanh(),
+            nn.Conv2d(config.hidden, config.num_classes, 1),
+        )
+
+    def forward(self, image: Tensor) -> SemanticOutput:
+        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""
+        height, width = image.shape[-2:]
+        cell = (32 if self.config.backbone else self.stride) * 2 ** (self.config.scales - 1)
+        x = F.pad(image, (0, -width % cell, 0, -height % cell), mode="replicate")  # whole cells at every scale
+        maps = [self._features(level) for level in self._pyramid(x)]
+        size = (maps[0].shape[-2], maps[0].shape[-1])
+        wide = [maps[0], *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:])]
+        coarse = self.classifier(torch.cat(wide, 1))
+        logits = F.interpolate(coarse, (x.shape[-2], x.shape[-1]), mode="bilinear", align_corners=False)
+        return SemanticOutput(logits[..., :height, :width])
+
+    def _pyramid(self, x: Tensor) -> list[Tensor]:
+        if self.config.backbone:
+            levels = [x]
+            for _ in range(self.config.scales - 1):
+                levels.append(shrink(levels[-1]))
+            return levels
+        colours = rgb_to_yuv(x) if self.config.in_channels == 3 else x
+        return [normalize_locally(level) for level in laplacian(colours, self.config.scales)]
+
+    def _features(self, level: Tensor) -> Tensor:
+        if not self.config.backbone:
+            features: Tensor = self.f(level)
+            return features
+        _, fine, coarse, _ = self.backbone(level)
+        size = (fine.shape[-2], fine.shape[-1])
+        return torch.cat([fine, F.interpolate(coarse, size, mode="bilinear", align_corners=False)], 1)
+
+    def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
+        """Pixel-wise cross-entropy (section 4.1); 'loss' is what is minimised."""
+        logits = self(batch["image"]).logits
+        return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
+
+
+def _stages(config: Config) -> nn.Sequential:
+    """f: filters, tanh and pooling twice, then filters alone (section 5.1)."""
+    first, second, third = config.widths
+    same = config.kernel // 2
+    return nn.Sequential(
+        nn.Conv2d(config.in_channels, first, config.kernel, padding=same), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Conv2d(first, second, config.kernel, padding=same), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Conv2d(second, third, config.kernel, padding=same),
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Recurrent CNN: a network that looks again, at a smaller picture and at what it said before.
+
+Pinheiro and Collobert, "Recurrent Convolutional Neural Networks for Scene Labeling", ICML 2014.
+
+Shapes: B pictures, C channels, H x W pixels, K classes; instance p works at stride 2^(p - 1) and answers at stride 2^p.
+
+    I^1 = image, Y^0 = 0
+    Y^p = f([Y^(p-1), I^p]; W)       the same f and W every time                                (section 3.2)
+    I^(p+1) = I^p at half the size, which is that of Y^p
+    loss = L(Y^1) + L(Y^2) + L(Y^3)                                                           (section 3.3)
+
+Each time a pixel's answer has seen twice as much of the picture, at no weight more. Departures: convolutions are padded
+to keep their size, where the paper cuts patches; f reads Y^(p-1) as probabilities, which are bounded; answers are
+interpolated to the picture, where the paper interlaces shifted passes (`ops.dense.shift_and_stitch`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+from foveate.ops.losses import pixel_cross_entropy
+from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
+from foveate.registry import model
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one recurrent CNN.
+
+    num_classes: K.
+    in_channels: C of the pictures.
+    widths: channels of f's two hidden layers.
+    kernel: side of their filters.
+    iterations: how many instances there are, in training and afterwards; trained weights run with any number.
+    """
+
+    num_classes: int = 21
+    in_channels: int = 3
+    widths: tuple[int, int] = (25, 50)
+    kernel: int = 8
+    iterations: int = 3
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ConfigError(f"iterations is {self.iterations}; expected 1 or more: nothing is said before the first")
+        if self.num_classes < 1 or self.kernel < 1 or len(self.widths) != 2:
+            raise ConfigError(
+                f"num_classes {self.num_classes} and kernel {self.kernel} must be at least 1, widths {self.widths} two"
+            )
+
+
+@model("recurrent_cnn")
+class RecurrentCNN(nn.Module):
+    """Recurrent CNN: shared weights look again at a smaller picture and at their own answer."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.preprocessing = Preprocessing.centred(config.in_channels)
+        first, second = config.widths
+        small, large = (config.kernel - 1) // 2, config.kernel // 2
+        # An even filter leans to one side; the second leans back.
+        self.f = nn.Sequential(
+            nn.ZeroPad2d((small, large, small, large)),
+            nn.Conv2d(config.num_classes + config.in_channels, first, config.kernel),
+            nn.Tanh(),
+            nn.MaxPool2d(2),
+            nn.ZeroPad2d((large, small, large, small)),
+            nn.Conv2d(first, second, config.kernel),
+            nn.Tanh(),
+            nn.Conv2d(second, config.num_classes, 1),
+        )
+
+    def forward(self, image: Tensor, iterations: int | None = None) -> SemanticOutput:
+        """(B, C, H, W), normalised -> logits (B, K, H, W) of the last iteration; `steps` has those of each.
+
+        iterations: by default the config's. Raises ConfigError if it is less than 1.
+        """
+        count = self.config.iterations if iterations is None else iterations
+        if count < 1:
+            raise ConfigError(f"{count} iterations; expected 1 or more: nothing is said before the first")
+        height, width = image.shape[-2:]
+        cell = 2**count
+        picture = F.pad(image, (0, -width % cell, 0, -height % cell), mode="replicate")
+        size = (picture.shape[-2], picture.shape[-1])
+        said = picture.new_zeros(len(image), self.config.num_classes, *size)
+        steps = []
+        for step in range(count):
+            if step:
+                picture = F.avg_pool2d(picture, 2)
+            logits = self.f(torch.cat([said, picture], 1))
+            said = logits.softmax(1)
+            wide = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+            steps.append(wide[..., :height, :width])
+        return SemanticOutput(steps[-1], tuple(steps))
+
+    def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
+        """The sum over iterations of the pixel-wise cross-entropy (section 3.3); 'step1' ... are its parts."""
+        steps = self(batch["image"]).steps
+        parts = [pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights")) for logits in steps]
+        named = {f"step{i}": part.detach() for i, part in enumerate(parts, start=1)}
+        return {"loss": torch.stack(parts).sum(), **named}

@@ -1,0 +1,79 @@
+"""Image pyramids and local normalisation.
+
+Shapes: x (B, C, H, W). Level l of a pyramid is (B, C, ceil(H / 2^l), ceil(W / 2^l)).
+
+Sources: Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code" (1983); Farabet, Couprie, Najman and LeCun,
+"Learning Hierarchical Features for Scene Labeling" (2013), section 3.1 and the preprocessing of section 5.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+
+# Burt and Adelson's w with a = 0.4 - as good as a Gaussian, and separable.
+BURT = (0.05, 0.25, 0.4, 0.25, 0.05)
+# Y, U and V of an RGB picture (BT.601).
+YUV = ((0.299, 0.587, 0.114), (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))
+
+
+def rgb_to_yuv(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> luminance and two differences of colour, (B, 3, H, W)."""
+    return torch.einsum("yc,bchw->byhw", x.new_tensor(YUV), x)
+
+
+def shrink(x: Tensor) -> Tensor:
+    """REDUCE: blur, then keep every second pixel: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
+    return _blur(x)[..., ::2, ::2]
+
+
+def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """EXPAND: pixels with zeros between them, blurred, so that a constant stays what it is: back to (B, C, H, W)."""
+    wide = x.new_zeros(*x.shape[:2], *size)
+    wide[..., ::2, ::2] = x
+    there = x.new_zeros(1, 1, *size)
+    there[..., ::2, ::2] = 1
+    # At the border fewer pixels stand under the filter than inside; dividing by their weight keeps constants.
+    return _blur(wide, "constant") / _blur(there, "constant")
+
+
+def laplacian(x: Tensor, levels: int) -> list[Tensor]:
+    """levels maps, finest first: what each level of the Gaussian pyramid has beyond the next, then the coarsest itself.
+
+    x = map 0 + expand(map 1 + expand(map 2 ...)), exactly. Raises ConfigError for less than one level.
+    """
+    if levels < 1:
+        raise ConfigError(f"a pyramid of {levels} levels; expected 1 or more")
+    maps = []
+    for _ in range(levels - 1):
+        smaller = shrink(x)
+        maps.append(x - expand(smaller, (x.shape[-2], x.shape[-1])))
+        x = smaller
+    return [*maps, x]
+
+
+def normalize_locally(x: Tensor, size: int = 15, floor: float = 1e-2) -> Tensor:
+    """Zero mean and unit deviation in the size x size neighbourhood of every pixel, each channel for itself.
+
+    At the border the neighbourhood is what is left of it. floor: the least deviation that is divided by; where all is
+    flat, noise is not blown up.
+    """
+    mean = _box(x, size)
+    centred = x - mean
+    deviation = (_box(x * x, size) - mean * mean).clamp_min(0).sqrt()
+    return centred / deviation.clamp_min(floor)
+
+
+def _box(x: Tensor, size: int) -> Tensor:
+    """The mean over each pixel's neighbourhood."""
+    return F.avg_pool2d(x, size, 1, size // 2, count_include_pad=False)
+
+
+def _blur(x: Tensor, mode: str = "replicate") -> Tensor:
+    weights = x.new_tensor(BURT)
+    planes = F.pad(x.flatten(0, 1)[:, None], (2, 2, 2, 2), mode=mode)
+    planes = F.conv2d(F.conv2d(planes, weights.view(1, 1, 5, 1)), weights.view(1, 1, 1, 5))
+    return planes[:, 0].unflatten(0, x.shape[:2])

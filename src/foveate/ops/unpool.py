@@ -1,0 +1,48 @@
+"""Max pooling that remembers, and the unpooling that puts values back to where they came from.
+
+Shapes: x (B, C, H, W); k the side of the pooling window, which is also its stride; h = H // k, w = W // k.
+
+Source: Zeiler and Fergus (2014), section 2.1, "switches"; Noh, Hong and Han, "Learning Deconvolution Network for
+Semantic Segmentation" (2015), section 3.2.1 and figure 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+
+
+def pool(x: Tensor, k: int = 2) -> tuple[Tensor, Tensor]:
+    """(B, C, H, W) -> the maxima (B, C, h, w) and their switches, int64: where in the H x W plane each one stood.
+
+    Rows and columns that fill no window are dropped. Raises ConfigError if not one window fits.
+    """
+    if min(x.shape[-2:]) < k:
+        raise ConfigError(
+            f"a window of {k}x{k} does not fit into a map of shape {tuple(x.shape)}; give larger pictures"
+        )
+    return F.max_pool2d(x, k, return_indices=True)
+
+
+def unpool(x: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) and the switches of a pooling -> (B, C, H, W): each value at its switch, zeros elsewhere.
+
+    size: (H, W) of what was pooled. Pooling undoes it: pool(unpool(pool(x))) = pool(x) for x >= 0. Raises ConfigError
+    if the shapes of x and switches differ.
+    """
+    if x.shape != switches.shape:
+        raise ConfigError(
+            f"values of shape {tuple(x.shape)} and switches of {tuple(switches.shape)}; they come from one pooling each"
+        )
+    plane = torch.zeros(*x.shape[:2], size[0] * size[1], dtype=x.dtype, device=x.device)
+    return plane.scatter(2, switches.flatten(2), x.flatten(2)).unflatten(2, size)
+
+
+def unpool_fixed(x: Tensor, size: tuple[int, int], k: int = 2) -> Tensor:
+    """Unpooling that knows no switches: each value at its window's upper left corner. What switches are judged by."""
+    grid = torch.arange(size[0] * size[1], device=x.device).unflatten(0, size)
+    corners = grid[: k * x.shape[-2] : k, : k * x.shape[-1] : k]
+    return unpool(x, corners.expand(x.shape), size)

@@ -1,0 +1,94 @@
+"""DeconvNets (Noh, Hong and Han 2015): on your own pictures, the pasture, CamVid, and as published.
+
+What each cost and reached stands in results/<recipe>.json.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from foveate.datasets.pasture import Pasture
+from foveate.engine import Optim, Recipe
+from foveate.models.semantic.deconvnet import Config
+from foveate.registry import recipe
+from foveate.transforms import ObjectCrops, SemanticAugment
+
+# A fifteenth of the paper's widths, and three levels' depth less: it trains on a CPU.
+SMALL = Config(widths=(16, 32, 64, 96, 128), depths=(1, 1, 2, 2, 2), head_channels=256, head_kernel=3)
+
+
+@recipe("deconvnet")
+def deconvnet() -> Recipe:
+    """Your own labelled pictures, from nothing, with a small network.
+
+    foveate train deconvnet --data PATH
+    """
+    return Recipe(
+        model="deconvnet",
+        config=SMALL,
+        augment=SemanticAugment(crop=(288, 352)),
+        optim=Optim(lr=3e-3),
+        epochs=60,
+        batch_size=8,
+        ema=0.99,
+        validate_every=5,
+    )
+
+
+@recipe("deconvnet_pasture")
+def deconvnet_pasture() -> Recipe:
+    """The embedded world, at 192x192, with a small network.
+
+    foveate train deconvnet_pasture
+    """
+    return Recipe(
+        model="deconvnet",
+        config=SMALL,
+        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        augment=SemanticAugment(crop=(), color=0.0),
+        optim=Optim(lr=3e-3),
+        epochs=7,
+        batch_size=8,
+        ema=0.99,
+        validate_every=7,
+    )
+
+
+@recipe("deconvnet_camvid")
+def deconvnet_camvid() -> Recipe:
+    """CamVid, 11 classes at 480x360, from nothing, with a small network.
+
+    foveate train deconvnet_camvid --data CAMVID
+    """
+    return Recipe(
+        model="deconvnet",
+        config=SMALL,
+        augment=SemanticAugment(scale=(0.75, 1.5), crop=(288, 352)),
+        optim=Optim(lr=3e-3),
+        epochs=36,
+        batch_size=8,
+        ema=0.99,
+        validate_every=12,
+    )
+
+
+@recipe("deconvnet_{stage}_voc", stage=("easy", "hard"))
+def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
+    """Pascal VOC as published: crops around single objects, the easy ones first.
+
+    foveate train deconvnet_easy_voc --data VOCdevkit
+    foveate train deconvnet_hard_voc --data VOCdevkit --init runs/deconvnet_easy_voc
+    foveate predict runs/deconvnet_hard_voc PICTURES --proposals 50 --out DIR
+
+    The paper takes 20k and 40k steps of 64 crops (section 4.3), each picture giving many; here an epoch shows each
+    picture once. It is meant for a GPU.
+    """
+    return Recipe(
+        model="deconvnet",
+        config=Config(),
+        augment=ObjectCrops(stage=stage, color=0.0),
+        optim=Optim(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, schedule="poly", clip=0.0),
+        epochs={"easy": 870, "hard": 1740}[stage],
+        batch_size=64,
+        validate_every=50,
+    )

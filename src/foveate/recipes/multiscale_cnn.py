@@ -1,0 +1,87 @@
+"""Multi-scale CNNs (Farabet et al. 2013): on your own pictures, the pasture and CamVid.
+
+What each cost and reached stands in results/<recipe>.json.
+"""
+
+from __future__ import annotations
+
+from foveate.datasets.pasture import Pasture
+from foveate.engine import Optim, Recipe
+from foveate.models.semantic.multiscale_cnn import Config
+from foveate.registry import recipe
+from foveate.transforms import SemanticAugment
+
+BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights install as a package
+
+
+@recipe("multiscale_cnn")
+def multiscale_cnn() -> Recipe:
+    """Your own labelled pictures, on a network that ImageNet taught.
+
+    foveate train multiscale_cnn --data PATH
+    """
+    return Recipe(
+        model="multiscale_cnn",
+        config=Config(backbone=BACKBONE, pretrained=True, hidden=256),
+        augment=SemanticAugment(crop=(256, 320)),
+        optim=Optim(lr=2e-3, backbone_lr=0.3),
+        epochs=25,
+        batch_size=8,
+        ema=0.99,
+        validate_every=5,
+    )
+
+
+@recipe("multiscale_cnn_pasture")
+def multiscale_cnn_pasture() -> Recipe:
+    """The embedded world, at 192x192, with the paper's network, half as wide.
+
+    foveate train multiscale_cnn_pasture
+    """
+    return Recipe(
+        model="multiscale_cnn",
+        config=Config(widths=(16, 32, 64), hidden=256),
+        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        augment=SemanticAugment(crop=(), color=0.0),
+        optim=Optim(lr=2e-3),
+        epochs=6,
+        batch_size=8,
+        ema=0.99,
+        validate_every=3,
+    )
+
+
+@recipe("multiscale_cnn_camvid")
+def multiscale_cnn_camvid() -> Recipe:
+    """CamVid, 11 classes at 480x360, from nothing, with the paper's network at half its width.
+
+    foveate train multiscale_cnn_camvid --data CAMVID
+    """
+    return Recipe(
+        model="multiscale_cnn",
+        config=Config(widths=(16, 32, 128), hidden=512),
+        augment=SemanticAugment(scale=(0.75, 1.5), crop=(256, 320)),
+        optim=Optim(lr=2e-3),
+        epochs=12,
+        batch_size=8,
+        ema=0.99,
+        validate_every=12,
+    )
+
+
+@recipe("multiscale_cnn_imagenet_camvid")
+def multiscale_cnn_imagenet_camvid() -> Recipe:
+    """CamVid, 11 classes at 480x360, from ImageNet weights.
+
+    foveate train multiscale_cnn_imagenet_camvid --data CAMVID
+    """
+    return Recipe(
+        model="multiscale_cnn",
+        config=Config(backbone=BACKBONE, pretrained=True, hidden=256),
+        augment=SemanticAugment(scale=(0.75, 2.0), crop=(256, 320)),
+        optim=Optim(lr=2e-3, backbone_lr=0.3),
+        epochs=22,
+        batch_size=8,
+        ema=0.99,
+        validate_every=11,
+    )

@@ -1,0 +1,67 @@
+"""Recurrent CNNs (Pinheiro and Collobert 2014): on your own pictures, the pasture and CamVid.
+
+What each cost and reached stands in results/<recipe>.json.
+"""
+
+from __future__ import annotations
+
+from foveate.datasets.pasture import Pasture
+from foveate.engine import Optim, Recipe
+from foveate.models.semantic.recurrent_cnn import Config
+from foveate.registry import recipe
+from foveate.transforms import SemanticAugment
+
+
+@recipe("recurrent_cnn")
+def recurrent_cnn() -> Recipe:
+    """Your own labelled pictures, from nothing.
+
+    foveate train recurrent_cnn --data PATH
+    """
+    return Recipe(
+        model="recurrent_cnn",
+        config=Config(),
+        augment=SemanticAugment(crop=(256, 320)),
+        optim=Optim(lr=3e-3),
+        epochs=40,
+        batch_size=8,
+        ema=0.99,
+        validate_every=5,
+    )
+
+
+@recipe("recurrent_cnn_pasture")
+def recurrent_cnn_pasture() -> Recipe:
+    """The embedded world, at 192x192.
+
+    foveate train recurrent_cnn_pasture
+    """
+    return Recipe(
+        model="recurrent_cnn",
+        config=Config(),
+        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        augment=SemanticAugment(crop=(), color=0.0),
+        optim=Optim(lr=3e-3),
+        epochs=5,
+        batch_size=8,
+        ema=0.99,
+        validate_every=5,
+    )
+
+
+@recipe("recurrent_cnn_camvid")
+def recurrent_cnn_camvid() -> Recipe:
+    """CamVid, 11 classes at 480x360, from nothing.
+
+    foveate train recurrent_cnn_camvid --data CAMVID
+    """
+    return Recipe(
+        model="recurrent_cnn",
+        config=Config(),
+        augment=SemanticAugment(scale=(0.5, 1.0), crop=(256, 320)),
+        optim=Optim(lr=3e-3),
+        epochs=18,
+        batch_size=8,
+        ema=0.99,
+        validate_every=9,
+    )

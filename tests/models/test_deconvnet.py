@@ -1,0 +1,88 @@
+"""DeconvNet: VGG-16 and its mirror image, joined by switches."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+import foveate
+from foveate.errors import ConfigError
+from foveate.ops.unpool import unpool
+
+SMALL = {"num_classes": 3, "widths": (4, 6, 8), "depths": (1, 2, 1), "head_channels": 8, "head_kernel": 3}
+
+
+def build(**more):
+    torch.manual_seed(0)
+    return foveate.create("deconvnet", **(SMALL | more)).eval()
+
+
+def test_the_papers_network_layer_by_layer():
+    """Table 2 of the paper's supplement, by shapes: VGG-16's 13 convolutions, fc6, fc7, and the mirror image."""
+    with torch.device("meta"):
+        model = foveate.create("deconvnet")
+    encoder = [tuple(p.shape) for n, p in model.encoder.named_parameters() if p.ndim == 4]
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    assert encoder == [(b, a, 3, 3) for a, b in itertools.pairwise(widths)]
+    assert model.fc6[0].weight.shape == (4096, 512, 7, 7)
+    assert model.fc7[0].weight.shape == (4096, 4096, 1, 1)
+    assert model.deconv_fc6[0].weight.shape == (4096, 512, 7, 7)
+    decoder = [tuple(m.weight.shape) for level in reversed(model.decoder) for m in level.modules()
+               if isinstance(m, nn.ConvTranspose2d)]  # fmt: skip
+    back = [512, 512, 512, 512, 512, 512, 256, 256, 256, 128, 128, 64, 64, 64]
+    assert decoder == [(a, b, 3, 3) for a, b in itertools.pairwise(back)]
+    assert model.score.weight.shape == (21, 64, 1, 1)
+
+
+def test_one_pixel_in_the_middle_at_224():
+    with torch.device("meta"):
+        model = foveate.create("deconvnet").eval()
+        x = torch.zeros(1, 3, 224, 224)
+        for level in model.encoder:
+            x = nn.functional.max_pool2d(level(x), 2)
+        assert x.shape == (1, 512, 7, 7)
+        assert model.fc6(x).shape == (1, 4096, 1, 1)
+        assert model.deconv_fc6(model.fc6(x)).shape == (1, 512, 7, 7)
+
+
+def test_forward_is_the_formula():
+    """One level, written out with torch's own pooling and unpooling."""
+    model = build(widths=(4,), depths=(2,)).double()
+    image = torch.randn(2, 3, 12, 16, dtype=torch.float64)
+    x = model.encoder[0](image)
+    x, where = nn.functional.max_pool2d(x, 2, return_indices=True)
+    x = model.deconv_fc6(model.fc7(model.fc6(x)))
+    x = model.decoder[0](nn.functional.max_unpool2d(x, where, 2))
+    torch.testing.assert_close(model(image).logits, model.score(x))
+
+
+def test_without_switches_the_answer_is_another():
+    model = build().double().train()  # trained statistics, or the signal fades
+    fixed = build(switches=False).double().train()
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    assert not torch.allclose(model(image).logits, fixed(image).logits, atol=1e-2)
+
+
+def test_unpooled_maps_are_sparse():
+    """Section 3.2.1: of each 2 x 2 window one value is left."""
+    x = torch.rand(1, 2, 4, 4) + 0.1
+    _, switches = nn.functional.max_pool2d(torch.randn(1, 2, 8, 8), 2, return_indices=True)
+    assert (unpool(x, switches, (8, 8)) != 0).float().mean() == 0.25
+
+
+@pytest.mark.parametrize("size", [(24, 24), (7, 90), (33, 50)])
+def test_small_and_odd_pictures(size):
+    assert build()(torch.randn(1, 3, *size)).logits.shape == (1, 3, *size)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"depths": (1, 2)}, r"widths \(4, 6, 8\) and depths \(1, 2\): give one of each a level"),
+        ({"head_kernel": 0}, "head_kernel 0 must be at least 1"),
+    ],
+)
+def test_configs_that_fit_nothing(fields, text):
+    with pytest.raises(ConfigError, match=text):
+        build(**fields)

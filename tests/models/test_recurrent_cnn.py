@@ -1,0 +1,74 @@
+"""Recurrent CNN: the recurrence written out, and what it buys."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import foveate
+from foveate.errors import ConfigError
+
+
+def build(**more):
+    torch.manual_seed(0)
+    return foveate.create("recurrent_cnn", **({"num_classes": 3, "widths": (6, 8), "kernel": 5} | more)).eval()
+
+
+def batch():
+    torch.manual_seed(1)
+    return {"image": torch.randn(2, 3, 32, 40), "mask": torch.randint(0, 3, (2, 32, 40)), "names": []}
+
+
+def test_forward_is_the_recurrence():
+    """Y^p = f([Y^(p-1), I^p]), written out for two instances."""
+    model, image = build(), torch.randn(1, 3, 16, 24)
+    first = model.f(torch.cat([torch.zeros(1, 3, 16, 24), image], 1))
+    second = model.f(torch.cat([first.softmax(1), F.avg_pool2d(image, 2)], 1))
+    assert first.shape[-2:] == (8, 12)
+    assert second.shape[-2:] == (4, 6)
+    steps = model(image, iterations=2).steps
+    for step, coarse in zip(steps, (first, second), strict=True):
+        torch.testing.assert_close(step, F.interpolate(coarse, (16, 24), mode="bilinear"))
+
+
+def test_fewer_iterations_are_the_first_ones_of_more():
+    model, image = build(), torch.randn(1, 3, 32, 48)
+    three = model(image)
+    assert len(three.steps) == 3
+    assert three.logits is three.steps[-1]
+    for count in (1, 2):
+        torch.testing.assert_close(model(image, iterations=count).logits, three.steps[count - 1])
+
+
+def test_iterations_cost_no_weights():
+    sizes = {sum(p.numel() for p in build(iterations=n).parameters()) for n in (1, 2, 5)}
+    assert len(sizes) == 1
+
+
+def test_each_iteration_sees_twice_as_far():
+    model = build(kernel=8)
+    image = torch.randn(1, 3, 320, 320, requires_grad=True)
+    reach = []
+    for step in model(image).steps:
+        (grad,) = torch.autograd.grad(step[0, 0, 159, 159], image, retain_graph=True)
+        rows = grad.abs().sum((0, 1, 3)).nonzero()
+        reach.append(int(rows.max() - rows.min()) + 1)
+    # f sees 23 pixels at stride 2 (8, pooled, 8); a second look 23 + 22 * 2, a third 67 + 22 * 4; interpolation adds
+    # up to one coarse pixel.
+    for seen, field, stride in zip(reach, (23, 67, 155), (2, 4, 8), strict=True):
+        assert field <= seen <= field + stride
+
+
+def test_the_loss_is_the_sum_over_iterations():
+    model, data = build(), batch()
+    losses = model.loss(data)
+    by_hand = [F.cross_entropy(step, data["mask"]) for step in model(data["image"]).steps]
+    torch.testing.assert_close(losses["loss"], torch.stack(by_hand).sum())
+    for i, part in enumerate(by_hand, start=1):
+        torch.testing.assert_close(losses[f"step{i}"], part)
+
+
+def test_no_iteration_is_refused():
+    with pytest.raises(ConfigError, match="iterations is 0; expected 1 or more"):
+        build(iterations=0)
+    with pytest.raises(ConfigError, match="0 iterations; expected 1 or more"):
+        build()(torch.zeros(1, 3, 16, 16), iterations=0)

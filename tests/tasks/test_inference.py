@@ -1,0 +1,158 @@
+"""From probabilities to labels by views, proposals and refinement: each is what its definition says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import foveate
+from foveate.errors import ConfigError
+from foveate.ops.crf import CRF
+from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
+from foveate.predictor import Predictor
+from foveate.records import ClassTable, Preprocessing
+from foveate.store import save_model
+from foveate.tasks import inference
+from foveate.tasks.inference import Inference, on_proposals, predict_labels
+from foveate.tasks.tiling import infer
+
+PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3)
+
+
+def picture(height: int = 48, width: int = 64) -> Tensor:
+    """Flat blocks with a little noise, (3, H, W) uint8."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(30, 220, (3, height // 16, width // 16)).repeat(16, 1).repeat(16, 2)
+    return torch.from_numpy((blocks + rng.integers(-9, 9, blocks.shape)).astype(np.uint8))
+
+
+def network(classes: int = 4) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Conv2d(3, classes, 5, padding=2).eval()
+
+
+def probabilities(image: Tensor, **views: object) -> Tensor:
+    with torch.inference_mode():
+        return infer(network(), image, PLAIN, **views)
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()
+
+
+def labels(image: Tensor, **how: object) -> np.ndarray:
+    return predict_labels(network(), image, PLAIN, Inference(**how))
+
+
+class TestEachStepIsItsOperator:
+    def test_plain(self) -> None:
+        image = picture()
+        assert (labels(image) == probabilities(image).argmax(0).numpy()).all()
+
+    def test_crf(self) -> None:
+        image = picture()
+        expected = CRF()(probabilities(image), image).argmax(0).numpy()
+        assert (labels(image, crf=True) == expected).all()
+        assert (expected != labels(image)).any()
+
+    @pytest.mark.parametrize("kind", ["felzenszwalb", "slic"])
+    def test_superpixels(self, kind: str) -> None:
+        image = picture()
+        segments = superpixels(pixels(image), kind)
+        found = labels(image, superpixels=kind)
+        assert (found == majority(probabilities(image), segments).argmax(0).numpy()).all()
+        assert all(len(np.unique(found[segments == s])) == 1 for s in range(segments.max() + 1))
+
+    def test_tree(self) -> None:
+        image = picture()
+        tree = segment_tree(pixels(image), superpixels(pixels(image)))
+        expected = purity_cover(probabilities(image), tree)[1].argmax(0).numpy()
+        assert (labels(image, superpixels="tree") == expected).all()
+
+    def test_all_of_it_in_order(self) -> None:
+        """Views first, then the CRF, then superpixels."""
+        image = picture()
+        averaged = probabilities(image, flip=True, scales=(0.5, 1.0))
+        expected = majority(CRF()(averaged, image), superpixels(pixels(image), "slic")).argmax(0).numpy()
+        how = {"flip": True, "scales": (0.5, 1.0), "crf": True, "superpixels": "slic"}
+        assert (labels(image, **how) == expected).all()
+
+    def test_a_float_picture_is_the_same_picture(self) -> None:
+        image = picture()
+        as_float, how = image.float() / 255, {"crf": True, "superpixels": "slic"}
+        assert (labels(image, **how) == labels(as_float, **how)).mean() > 0.999
+
+
+class TestProposals:
+    def test_each_pixel_takes_the_highest_score_of_any_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By hand: a network that says how large its picture is, so a resized crop is worth more than the whole."""
+
+        def sizes(x: Tensor) -> Tensor:
+            return torch.stack([torch.zeros(x.shape[-2:]), torch.full(x.shape[-2:], float(x.shape[-1]))])[None]
+
+        monkeypatch.setattr(inference, "MARGIN", 1.0)
+        out = on_proposals(sizes, torch.zeros(3, 20, 40), torch.tensor([[10.0, 5.0, 30.0, 15.0]]))
+        inside = torch.zeros(20, 40, dtype=torch.bool)
+        inside[5:15, 10:30] = True
+        expected = torch.where(inside, 224.0, 40.0).sigmoid()
+        torch.testing.assert_close(out[1], expected)
+
+    def test_boxes_grow_by_a_fifth_and_stay_inside(self) -> None:
+        boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0], [0.0, 0.0, 40.0, 40.0], [39.0, 39.0, 40.0, 40.0]])
+        grown = inference._enlarged(boxes, 40, 40)
+        assert grown.tolist() == [[9, 8, 21, 32], [0, 0, 40, 40], [38, 38, 40, 40]]
+
+    def test_end_to_end(self) -> None:
+        found = labels(picture(), proposals=5)
+        assert found.shape == (48, 64)
+        assert found.dtype == np.uint8
+
+
+class TestOnePixel:
+    @pytest.mark.parametrize("how", [{"crf": True}, {"superpixels": "slic"}, {"superpixels": "tree"}, {"proposals": 3}])
+    def test_works(self, how: dict[str, object]) -> None:
+        assert labels(torch.full((3, 1, 1), 7, dtype=torch.uint8), **how).shape == (1, 1)
+
+
+class TestWords:
+    def test_describe(self) -> None:
+        assert Inference().describe() == ""
+        how = Inference(flip=True, scales=(0.5, 1.0), crf=True, superpixels="tree")
+        assert how.describe() == "scales 0.5, 1 + flip + CRF + superpixels (tree)"
+
+    @pytest.mark.parametrize(
+        ("fields", "text"),
+        [
+            ({"superpixels": "slick"}, "unknown kind of superpixels 'slick'; the nearest is 'slic'"),
+            ({"proposals": -1}, "proposals is -1; expected how many to look at, or 0"),
+            ({"proposals": 3, "flip": True}, "give either proposals, or scales and flip"),
+            ({"scales": ()}, "no scales given"),
+        ],
+    )
+    def test_what_does_not_fit(self, fields: dict[str, object], text: str) -> None:
+        with pytest.raises(ConfigError, match=text):
+            Inference(**fields)
+
+
+class TestPredictor:
+    @pytest.fixture
+    def predictor(self, tmp_path) -> Predictor:
+        torch.manual_seed(0)
+        model = foveate.create("recurrent_cnn", num_classes=3, widths=(4, 4), kernel=3)
+        save_model(tmp_path / "model", model, "recurrent_cnn", ClassTable(("a", "b", "c")), "semantic")
+        return Predictor.open(tmp_path / "model")
+
+    def test_takes_the_same_words(self, predictor: Predictor) -> None:
+        image = picture()
+        how = Inference(crf=True, superpixels="slic")
+        expected = predict_labels(predictor.network, image, predictor.preprocessing, how)
+        found = predictor.predict(image, **{k: v for k, v in dataclasses.asdict(how).items() if k != "scales"})
+        assert (found.mask == expected).all()
+
+    def test_refinement_sees_the_whole_picture(self, predictor: Predictor) -> None:
+        with pytest.raises(ConfigError, match=r"CRF needs the whole picture, not tiles of 64; leave out --tile"):
+            predictor.predict(picture(128, 128), crf=True, tile=64)
