@@ -312,7 +312,7 @@ def split_or_draw(
     saved = not fresh or _write_splits(path, splits, seed)
     clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
     clause += "" if written or not saved else f", written to {path.name}"
-    clause += "" if saved else f"; {folder} is not writable, so it is drawn anew each time"
+    clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"
     return ordered({s: [by_name[n] for n in sorted(names) if n in by_name] for s, names in splits.items()}), clause
 
 

@@ -27,17 +27,14 @@ def rgb_to_yuv(x: Tensor) -> Tensor:
 
 def shrink(x: Tensor) -> Tensor:
     """REDUCE: blur, then keep every second pixel: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
-    return _blur(x)[..., ::2, ::2]
+    return _blur_half(F.pad(x, (2, 2, 2, 2), mode="replicate"))
 
 
 def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """EXPAND: pixels with zeros between them, blurred, so that a constant stays what it is: back to (B, C, H, W)."""
-    wide = x.new_zeros(*x.shape[:2], *size)
-    wide[..., ::2, ::2] = x
-    there = x.new_zeros(1, 1, *size)
-    there[..., ::2, ::2] = 1
+    """EXPAND: zeros between the pixels, then the blur, so that a constant stays what it is: back to size (H, W)."""
+    wide = _spread(x)[..., : size[0], : size[1]]
     # At the border fewer pixels stand under the filter than inside; dividing by their weight keeps constants.
-    return _blur(wide, "constant") / _blur(there, "constant")
+    return wide / _spread(torch.ones_like(x[:1, :1]))[..., : size[0], : size[1]]
 
 
 def laplacian(x: Tensor, levels: int) -> list[Tensor]:
@@ -72,8 +69,20 @@ def _box(x: Tensor, size: int) -> Tensor:
     return F.avg_pool2d(x, size, 1, size // 2, count_include_pad=False)
 
 
-def _blur(x: Tensor, mode: str = "replicate") -> Tensor:
-    weights = x.new_tensor(BURT)
-    planes = F.pad(x.flatten(0, 1)[:, None], (2, 2, 2, 2), mode=mode)
-    planes = F.conv2d(F.conv2d(planes, weights.view(1, 1, 5, 1)), weights.view(1, 1, 1, 5))
-    return planes[:, 0].unflatten(0, x.shape[:2])
+def _blur_half(x: Tensor) -> Tensor:
+    """BURT down and to the right at every second pixel, each channel for itself."""
+    down, right = _filters(x)
+    x = F.conv2d(x, down, stride=(2, 1), groups=x.shape[1])
+    return F.conv2d(x, right, stride=(1, 2), groups=x.shape[1])
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Its transpose: (B, C, h, w) -> (B, C, 2 h, 2 w)."""
+    down, right = _filters(x)
+    x = F.conv_transpose2d(x, down, None, (2, 1), (2, 0), (1, 0), x.shape[1])
+    return F.conv_transpose2d(x, right, None, (1, 2), (0, 2), (0, 1), x.shape[1])
+
+
+def _filters(x: Tensor) -> tuple[Tensor, Tensor]:
+    weights = x.new_tensor(BURT).expand(x.shape[1], 1, 1, 5)
+    return weights.transpose(-1, -2), weights

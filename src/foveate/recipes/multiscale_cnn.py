@@ -44,10 +44,10 @@ def multiscale_cnn_pasture() -> Recipe:
         data=Pasture(height=192, width=192, train=800, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=2e-3),
-        epochs=6,
+        epochs=4,
         batch_size=8,
-        ema=0.99,
-        validate_every=3,
+        ema=0.98,
+        validate_every=2,
     )
 
 

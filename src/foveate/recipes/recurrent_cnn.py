@@ -42,10 +42,10 @@ def recurrent_cnn_pasture() -> Recipe:
         data=Pasture(height=192, width=192, train=800, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=3e-3),
-        epochs=5,
-        batch_size=8,
-        ema=0.99,
-        validate_every=5,
+        epochs=3,
+        batch_size=4,
+        ema=0.98,
+        validate_every=3,
     )
 
 

@@ -47,12 +47,12 @@ class Config:
 
     num_classes: int = 21
     in_channels: int = 3
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = (16, 48, 96)
     kernels: tuple[int, ...] = (5, 5, 3)
     fc_kernel: int = 5
     hidden: int = 256
     dropout: float = 0.5
-    patches: int = 64
+    patches: int = 32
     prior: float = 1.0
     dense: Literal["upsampled", "atrous"] = "upsampled"
 
