@@ -177,3 +177,49 @@ def test_missing_extra(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=r"not installed: pip install 'foveate\[export\]'"):
         export_onnx(open_stand_in(), tmp_path / "a.onnx")
+
+
+SYSTEMS = {
+    "patch_cnn": {"widths": (8, 8), "kernels": (3, 3), "fc_kernel": 3, "hidden": 16},
+    "multiscale_cnn": {"scales": 2, "widths": (4, 8, 16), "hidden": 16},
+    "recurrent_cnn": {"widths": (8, 8), "iterations": 2},
+    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3},
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_semantic_system_exports(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = foveate.create(name, num_classes=3, **SYSTEMS[name]).train()
+    with torch.no_grad():
+        model(torch.randn(2, 3, 96, 96))  # statistics that keep the signal alive
+    save_model(tmp_path / "model", model.eval(), name, CLASSES, "semantic")
+    report = export_onnx(tmp_path / "model", tmp_path / "model.onnx")
+    assert report.difference < 1e-5
+    image = torch.randn(1, 3, 61, 90)
+    with torch.no_grad():
+        expected = model(image).logits.argmax(1)
+    assert (Predictor.open(report.path).network(image).argmax(1) == expected).float().mean() > 0.999
+
+
+def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path) -> None:
+    """A file that is off in one logit of many passes only for a model that chooses between values."""
+    class Chooses(StandIn):
+        may_differ = 0.01
+
+    def off(model: nn.Module) -> float:
+        predictor = open_stand_in(model)
+        path = tmp_path / "a.onnx"
+        exporting._write(predictor, model, path)
+        original = model.forward
+
+        def wrong_once(image: Tensor) -> SemanticOutput:
+            logits = original(image).logits.clone()
+            logits[0, 0, 0, 0] += 1000.0
+            return SemanticOutput(logits)
+
+        model.forward = wrong_once  # type: ignore[method-assign]
+        return exporting._disagreement(predictor, model, path)
+
+    assert off(StandIn().eval()) > 0.5
+    assert off(Chooses().eval()) < 1e-3
