@@ -39,16 +39,19 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
     Raises ConfigError for a name that does not exist (the nearest is named) or a value of another type.
     """
     known = fields_of(record)
-    for name, value in changes.items():
+    for name in changes:
         if name not in known:
             raise ConfigError(unknown("field", name, known))
-        record = _replace(record, name.split("."), parse(name, value, known[name]))
-    return record
+    return _replace(record, {name: parse(name, value, known[name]) for name, value in changes.items()})
 
 
-def _replace(record: Any, path: list[str], value: Any) -> Any:
-    head, *rest = path
-    return dataclasses.replace(record, **{head: _replace(getattr(record, head), rest, value) if rest else value})
+def _replace(record: Any, values: Mapping[str, Any]) -> Any:
+    """All at once, a record at a time: fields that must fit each other are only checked together."""
+    own = {name: value for name, value in values.items() if "." not in name}
+    for head in dict.fromkeys(name.partition(".")[0] for name in values if "." in name):
+        below = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{head}.")}
+        own[head] = _replace(getattr(record, head), below)
+    return dataclasses.replace(record, **own)
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:

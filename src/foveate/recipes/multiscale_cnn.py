@@ -34,20 +34,20 @@ def multiscale_cnn() -> Recipe:
 
 @recipe("multiscale_cnn_pasture")
 def multiscale_cnn_pasture() -> Recipe:
-    """The embedded world, at 192x192, with the paper's network, half as wide.
+    """The embedded world, at 128x128, with the paper's network, thinner.
 
     foveate train multiscale_cnn_pasture
     """
     return Recipe(
         model="multiscale_cnn",
         config=Config(widths=(16, 32, 64), hidden=256),
-        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        data=Pasture(train=1000, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=2e-3),
-        epochs=4,
-        batch_size=8,
-        ema=0.98,
-        validate_every=2,
+        epochs=6,
+        batch_size=4,
+        ema=0.99,
+        validate_every=3,
     )
 
 

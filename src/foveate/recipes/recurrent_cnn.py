@@ -32,20 +32,20 @@ def recurrent_cnn() -> Recipe:
 
 @recipe("recurrent_cnn_pasture")
 def recurrent_cnn_pasture() -> Recipe:
-    """The embedded world, at 192x192.
+    """The embedded world, at 128x128.
 
     foveate train recurrent_cnn_pasture
     """
     return Recipe(
         model="recurrent_cnn",
         config=Config(),
-        data=Pasture(height=192, width=192, train=800, val=50, test=100),
+        data=Pasture(train=1000, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=3e-3),
-        epochs=3,
+        epochs=5,
         batch_size=4,
-        ema=0.98,
-        validate_every=3,
+        ema=0.99,
+        validate_every=5,
     )
 
 

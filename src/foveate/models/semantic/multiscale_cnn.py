@@ -91,6 +91,10 @@ class MultiScaleCNN(nn.Module):
             nn.Tanh(),
             nn.Conv2d(config.hidden, config.num_classes, 1),
         )
+        for module in [*self.classifier, *(() if config.backbone else self.f)]:
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight, nn.init.calculate_gain("tanh"))
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""

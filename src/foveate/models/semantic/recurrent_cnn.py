@@ -75,6 +75,10 @@ class RecurrentCNN(nn.Module):
             nn.Tanh(),
             nn.Conv2d(second, config.num_classes, 1),
         )
+        for layer in self.f:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight, nn.init.calculate_gain("tanh"))
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, iterations: int | None = None) -> SemanticOutput:
         """(B, C, H, W), normalised -> logits (B, K, H, W) of the last iteration; `steps` has those of each.
