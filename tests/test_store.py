@@ -151,6 +151,25 @@ def test_damaged_weights_are_named(folder: Path) -> None:
             load_model(folder)
 
 
+def test_one_flipped_bit_is_noticed(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1  # within the last tensor
+    file.write_bytes(content)
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors is damaged \(its tensors are not those that were saved\)"
+    ):
+        load_model(folder)
+
+
+def test_weights_without_a_checksum_are_read(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors")
+    assert load_model(folder).model.state_dict().keys() == tensors.keys()
+
+
 def test_loading_is_strict(folder: Path) -> None:
     file = folder / "model.safetensors"
     tensors = load_file(file)

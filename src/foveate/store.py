@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -24,6 +26,7 @@ from foveate.records import ClassTable, Preprocessing
 from foveate.registry import create_model
 
 FORMAT = 1
+CHECKSUM = "foveate.crc32"  # in the metadata of model.safetensors
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
 
@@ -54,7 +57,7 @@ def save_model(folder: Path, model: nn.Module, name: str, classes: ClassTable, t
         "classes": classes.to_json(),
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(tensors))
+    write_atomically(folder / "model.safetensors", save(tensors, {CHECKSUM: _checksum(tensors)}))
     write_atomically(folder / "config.json", json.dumps(about, indent=2) + "\n")
 
 
@@ -88,14 +91,34 @@ def load_model(folder: str | Path) -> LoadedModel:
     except (ConfigError, TypeError) as error:
         raise ModelError(f"{about_file} does not describe a model that can be built: {error}") from error
     try:
-        model.load_state_dict(load_file(weights_file), strict=True)
+        model.load_state_dict(_load_weights(weights_file), strict=True)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{weights_file} is damaged ({error}); restore it from the run's checkpoint") from error
+        raise ModelError(
+            f"{weights_file} is damaged ({error}); restore it from a copy, or take the run's last/"
+        ) from error
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise ModelError(f"{weights_file} does not fit its config.json: {first}") from error
     model.preprocessing = preprocessing
     return LoadedModel(model, name, task, classes, preprocessing, config)
+
+
+def _load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises ModelError where they are not those that were saved."""
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        expected = (file.metadata() or {}).get(CHECKSUM)
+    if expected is not None and expected != _checksum(tensors):
+        raise ModelError(f"{path} is damaged (its tensors are not those that were saved); restore it from a copy")
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 over all tensors in order of their names: against damage, not against malice."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), value))
+    return f"{value:08x}"
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -226,3 +226,25 @@ def test_a_damaged_run_is_named(trained: Path, tmp_path: Path, complaint: Compla
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     (run / name).write_bytes((run / name).read_bytes()[:20])
     assert f"{run / name} " in complaint("evaluate", str(run))
+
+
+def test_more_looks_leave_the_plain_scores_and_report_alone(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", str(trained)]) == 0
+    run = RunFolder(trained)
+    before = run.evaluation.read_text(), run.report.read_text()
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(trained), "--scales", "0.5,1", "--flip", "--superpixels", "slic"]) == 0
+    said = capsys.readouterr().out
+    assert "looked at with scales 0.5, 1 + flip + superpixels (slic)" in said
+    assert "report:" not in said
+    assert (run.evaluation.read_text(), run.report.read_text()) == before
+
+
+def test_words_that_are_no_scales(trained: Path, complaint: Complaint) -> None:
+    said = complaint("evaluate", str(trained), "--scales", "a,b")
+    assert "argument --scales: 'a,b'; expected numbers separated by commas, as in 0.75,1,1.25" in said
+
+
+def test_a_run_that_is_not_there(tmp_path: Path, complaint: Complaint) -> None:
+    said = complaint("evaluate", str(tmp_path / "nowhere"))
+    assert f"{tmp_path}/nowhere does not exist; give a run folder" in said

@@ -70,3 +70,10 @@ def test_written_tables_read_back(tmp_path: Path) -> None:
     table = ClassTable(("sky", "traffic light"), ((1, 2, 3), (255, 0, 16)), 11)
     write_classes(tmp_path / "classes.txt", table)
     assert read_classes(tmp_path / "classes.txt").table() == table
+
+
+def test_a_colour_that_is_none_is_named(tmp_path):
+    file = tmp_path / "classes.txt"
+    file.write_text("sky #aabbcc\ngrass #zz\n")
+    with pytest.raises(DataError, match=r"classes\.txt, line 2: '#zz' is no colour; expected six hexadecimal digits"):
+        read_classes(file)

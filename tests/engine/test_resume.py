@@ -237,3 +237,11 @@ def test_resuming_before_the_first_checkpoint_starts_from_the_same_weights(
     (tuned / "last" / "model.safetensors").unlink()
     train_recipe(tiny(epochs=1, seed=1), out=tuned, resume=True)  # without saying again where from
     assert (tuned / "last" / "model.safetensors").read_bytes() == expected
+
+
+def test_a_run_that_failed_before_its_first_epoch_is_no_obstacle(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown module to freeze"):
+        train_recipe(tiny(epochs=1, freeze=("backbon",)), out=tmp_path / "run")
+    assert (tmp_path / "run" / "recipe.json").is_file()  # the half-made folder
+    run = train_recipe(tiny(epochs=1), out=tmp_path / "run")
+    assert RunFolder(run).recipe().freeze == ()

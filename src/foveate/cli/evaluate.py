@@ -28,16 +28,20 @@ def run(argv: list[str]) -> int:
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     source = recognise(Path(args.data)) if args.data else None
-    evaluation = evaluate_run(args.run, source=source, split=args.split, how=inference(args))
+    how = inference(args)
+    evaluation = evaluate_run(args.run, source=source, split=args.split, how=how)
     scores = evaluation.to_json()
     print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} pictures in {scores['seconds']:.1f} s")
+    if looks := how.describe():
+        print(f"looked at with {looks}")
     for name in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou"):
         print(f"  {name:<24}{_number(scores[name])}")
     for name, value in scores["per_class"].items():
         print(f"    {name:<22}{_number(value)}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")
-    if args.data is None and (Path(args.run) / "recipe.json").is_file():
+    # The report and evaluation.json of a run are about one plain look at its own data.
+    if args.data is None and not looks and (Path(args.run) / "recipe.json").is_file():
         print(f"report: {report_run(args.run, evaluation)}")
     return 0
 

@@ -87,7 +87,10 @@ def add_inference(parser: Parser) -> None:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(word) for word in text.split(","))
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected numbers separated by commas, as in 0.75,1,1.25") from None
 
 
 def inference(args: argparse.Namespace) -> Inference:
@@ -111,6 +114,7 @@ def print_entries(kind: Kind, style: str) -> int:
         rows = [{"name": e.name, "summary": e.summary, "module": e.module} for e in found.values()]
         print(json.dumps(rows, indent=2))
         return 0
+    width = max((len(name) for name in found), default=0)
     for entry in found.values():
-        print(f"  {entry.name:<20} {entry.summary}")
+        print(f"  {entry.name:<{width}}  {entry.summary}")
     return 0

@@ -80,10 +80,13 @@ def run(argv: list[str]) -> int:
     _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
     failed = [job for job in jobs if job.error]
     done = len(jobs) - len(failed)
+    if not done and len(jobs) == 1:
+        return 1  # its one line stands above
     print(f"predicted: {done} of {len(jobs)} pictures in {seconds:.1f} s ({done / seconds:.1f} pictures/s) -> {out}")
     if failed:
         print(
-            f"foveate: {len(failed)} of {len(jobs)} pictures could not be read; they are named above", file=sys.stderr
+            f"foveate: {len(failed)} of {len(jobs)} pictures could not be looked at; they are named above",
+            file=sys.stderr,
         )
     return 1 if failed else 0
 
@@ -140,7 +143,8 @@ def _find(text: str, out: Path) -> list[tuple[Path, Path]]:
         matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
         found = [p for p in matches if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
         if not found:
-            raise DataError(f"no picture matches {text}; {len(matches)} other files and folders do")
+            others = f"; {len(matches)} other files and folders do" if matches else ", nor anything else"
+            raise DataError(f"no picture matches {text}{others}; check the folder and the pattern")
         root = Path(os.path.commonpath([p.parent for p in found]))
         return [(p, p.relative_to(root)) for p in found]
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -171,8 +175,12 @@ def _check_writable(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     probe = out / ".foveate-write-test"
-    with atomic_write(probe) as temporary:
-        temporary.touch()
+    try:
+        with atomic_write(probe) as temporary:
+            temporary.touch()
+    except OutputError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with --out") from error
     probe.unlink(missing_ok=True)
 
 

@@ -27,5 +27,5 @@ def run(argv: list[str]) -> int:
         value = recipe
         for part in field.split("."):
             value = getattr(value, part)
-        print(f"  --{field:<26}{value!s:<44}{describe(kind)}")
+        print(f"  --{field:<26}{value!s:<44} {describe(kind)}")
     return 0

@@ -111,6 +111,8 @@ def _split_color(text: str, where: str) -> tuple[str, Color | None]:
         if max(r, g, b) > 255:
             raise DataError(f"{where}: colour {r} {g} {b}; expected values of 0..255")
         return text[: match.start()].strip(), (r, g, b)
+    if stray := re.search(r"(?:^|\s)(#\S*)$", text):
+        raise DataError(f"{where}: '{stray[1]}' is no colour; expected six hexadecimal digits, as in #ffc800")
     return text, None
 
 

@@ -18,7 +18,8 @@ from foveate.records import ClassTable
 def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
     """`out`, else runs/<recipe>, numbered if that is taken; to resume, the newest of that name.
 
-    Raises ConfigError where a run stands already, unless it is resumed.
+    A run that failed before its first epoch was finished is no obstacle. Raises ConfigError where another stands
+    already, unless it is resumed.
     """
     if not is_first():
         told = Path(out) if out is not None else told_folder()
@@ -27,7 +28,7 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
         return RunFolder(told)
     if out is not None:
         run = RunFolder(out)
-        if not resume and run.recipe_file.exists():
+        if not resume and run.checkpoint.exists():
             raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
         return run
     path, number, taken = Path("runs") / recipe.name, 1, None

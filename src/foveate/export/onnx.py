@@ -150,8 +150,8 @@ def _metadata(predictor: Predictor) -> dict[str, str]:
 def _disagreement(predictor: Predictor, model: nn.Module, path: Path) -> float:
     """The largest difference between the file in ONNX Runtime and the module, relative to the largest logit.
 
-    A model that chooses between values (DeconvNet's pooling switches) says by `may_differ` which share of its logits may
-    be left out: where two values are equal up to rounding, each side may choose another.
+    A model that chooses between values (DeconvNet's pooling switches) says by `may_differ` which share of its logits
+    may be left out: where two values are equal up to rounding, each side may choose another.
     """
     spared = getattr(model, "may_differ", 0.0)
     exported = Predictor.open(path, device="cpu")
