@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	$(BIN)/foveate demo
 
 test: $(VENV)/developed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-browser: $(VENV)/developed
 	$(BIN)/python -m pytest -m browser

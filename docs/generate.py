@@ -15,6 +15,7 @@ import json
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,11 @@ def build(root: Path) -> dict[Path, str]:
 def read_results(folder: Path) -> dict[str, Result]:
     """File stem -> what was recorded, in alphabetical order."""
     files = [path for path in sorted(folder.glob("*.json")) if path.name != CLAIMS]
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    for path in sorted((folder / "refinement").glob("*.json")):
+        if path.stem in found:
+            found[path.stem]["refinement"] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 # The lecture
@@ -180,7 +185,7 @@ def results_page(results: Mapping[str, Result]) -> str:
         sections += [scores_table(group), trimap_table(group)]
         if strides := _by_stride(group):
             sections.append(skip_claim(strides))
-        sections += [per_class_table(group), commands(group)]
+        sections += [refinement_table(group), per_class_table(group), commands(group)]
     return "\n".join([*head, *(s for s in sections if s)])
 
 
@@ -215,6 +220,23 @@ def trimap_table(group: Mapping[str, Result]) -> str:
     return "Mean IoU of the pixels at most so far from a true contour:\n\n" + table(
         ("Recipe", *(f"{w} px" for w in widths)), lines
     )
+
+
+def refinement_table(group: Mapping[str, Result]) -> str:
+    """What more looks and refinement bring, a line a recipe and way; the first of a recipe is one plain look."""
+    lines = []
+    for name, result in group.items():
+        for row in result.get("refinement", {}).get("rows", ()):
+            way = f"`{row['flags']}`" if row["flags"] else "one plain look"
+            scores = (number(row[s]) for s in ("pixel_accuracy", "mean_accuracy", "mean_iou", "boundary_iou"))
+            lines.append((f"`{name}`", way, *scores, number(row["seconds_a_picture"], 2)))
+    if not lines:
+        return ""
+    heads = ("Recipe", "`foveate evaluate RUN` with", "pixel accuracy", "mean accuracy", "mean IoU", "boundary IoU")
+    words = (
+        "More looks, and refinement (`python docs/record_refinement.py RUN`; seconds with decoding and scoring):\n\n"
+    )
+    return words + table((*heads, "s a picture"), lines)
 
 
 def per_class_table(group: Mapping[str, Result]) -> str:
@@ -316,9 +338,12 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
     ]
     if not found:
         return "\n".join([*head, "Nothing is recorded yet.\n"])
-    verdicts = [one["verdict"] for one in found]
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("holds", "holds partly", "does not hold"))
-    head.append(f"{len(found)} claims: {counts}. They took {sum(one['seconds'] for one in found) / 60:.0f} minutes.\n")
+    verdicts = Counter(one["verdict"] for one in found)
+    head.append(
+        f"Of {len(found)} claims {verdicts['holds']} hold, {verdicts['holds partly']} hold partly, and "
+        f"{verdicts['does not hold']} do not. To find out took "
+        f"{sum(one['seconds'] for one in found) / 60:.0f} minutes.\n"
+    )
     order = list(dict.fromkeys(row["heading"] for row in rows))
     sections = []
     for section, group in sorted(grouped(found, "section").items(), key=lambda pair: order.index(pair[0])):

@@ -27,7 +27,8 @@ ALLOWED = {
 }
 LOWER = set(ALLOWED)
 ALLOWED["export"] = LOWER
-ALLOWED["cli"] = LOWER | {"export"}
+ALLOWED["claims"] = LOWER | {"export"}
+ALLOWED["cli"] = LOWER | {"export", "claims"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -419,7 +419,7 @@ def test_check_names_the_stale_page_and_changes_nothing(generate, tmp_path, monk
     (tmp_path / "src").symlink_to(ROOT / "src")
     shutil.copytree(ROOT / "results", tmp_path / "results") if (ROOT / "results").exists() else None
     shutil.copy(ROOT / "README.md", tmp_path)
-    for name in ("lecture.toml", "lecture.md", "results.md", "catalogue.md"):
+    for name in ("lecture.toml", "lecture.md", "results.md", "claims.md", "catalogue.md"):
         shutil.copy(DOCS / name, tmp_path / "docs")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert generate.main(["--check"]) == 0
@@ -472,6 +472,32 @@ def test_two_strides_alone_make_no_claim(generate):
     results = camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5)))
     del results["fcn16s_camvid"]
     assert "The claim" not in generate.results_page(results)
+
+
+def found(name, section, verdict, seconds=30.0):
+    return {
+        "name": name, "section": section, "claim": f"What {name} says.", "measured": f"+1.5 {name}s", "effect": 1.5,
+        "seeds": [0, 1], "interval": [1.0, 2.0], "verdict": verdict, "seconds": seconds,
+    }  # fmt: skip
+
+
+def test_the_claims_stand_in_the_lectures_order_with_what_was_measured(generate, tmp_path):
+    rows = [{"heading": "First"}, {"heading": "Second"}]
+    assert "Nothing is recorded yet." in generate.claims_page(tmp_path, rows)
+    claims = [
+        found("iterating_widens_the_view", "Second", "does not hold"),
+        found("upconv_is_no_inverse", "First", "holds", seconds=90.0),
+        found("upconv_stamps_and_sums", "Second", "holds"),
+    ]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/claims.json").write_text(json.dumps(claims))
+    page = generate.claims_page(tmp_path, rows)
+    assert "Of 3 claims 2 hold, 0 hold partly, and 1 do not. To find out took 2 minutes" in page  # 2.5, to even
+    assert page.index("## First") < page.index("## Second")
+    name = "upconv_is_no_inverse"
+    assert f"| What {name} says. | +1.5 {name}s<br>`{name}` | 10 | 1 | **holds** |" in page
+    assert page.count("](assets/receptive_field.png)") == 1
+    assert generate.read_results(tmp_path / "results") == {}
 
 
 def test_a_measured_score_reaches_the_lecture_map(generate):

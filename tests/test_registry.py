@@ -17,7 +17,7 @@ from foveate import registry
 from foveate.errors import ConfigError
 from foveate.registry import Entry, create_model, create_recipe, entries, find, make_config
 
-KINDS = ("model", "dataset", "recipe", "task")
+KINDS = ("model", "dataset", "recipe", "task", "claim")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_every_name_loads_and_says_what_it_is() -> None:
 def test_listing_imports_nothing_of_what_is_listed() -> None:
     code = (
         "import sys, json, foveate; from foveate.registry import entries; "
-        "names = [list(entries(k)) for k in ('model', 'dataset', 'recipe', 'task')]; "
+        "names = [list(entries(k)) for k in ('model', 'dataset', 'recipe', 'task', 'claim')]; "
         "print(json.dumps([names, [m for m in sys.modules if m.startswith(('foveate.', 'torch', 'numpy', 'PIL'))]]))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -117,7 +117,7 @@ def test_an_unknown_name_offers_the_nearest(kind: Any, name: str, near: str) -> 
 
 
 def test_a_name_unlike_any_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: fcn16s, fcn32s, fcn"):
+    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: deconvnet, fcn16s, fcn32s"):
         find("model", "qqqqqq")
 
 

@@ -1,4 +1,4 @@
-"""Names -> models, datasets, recipes, tasks. Nothing is listed by hand: the folders are.
+"""Names -> models, datasets, recipes, tasks, claims. Nothing is listed by hand: the folders are.
 
 A class or function is marked where it stands:
 
@@ -8,7 +8,8 @@ A class or function is marked where it stands:
 
 The marks are literals, so names are read from the source with `ast`: listing everything imports nothing, and a
 module is imported only when one of its names is asked for. Other packages add names through the entry-point groups
-`foveate.models`, `foveate.datasets`, `foveate.recipes` and `foveate.tasks`. Two owners of one name are an error.
+`foveate.models`, `foveate.datasets`, `foveate.recipes`, `foveate.tasks` and `foveate.claims`. Two owners of one name
+are an error.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from typing import Any, Literal, TypeVar
 
 from foveate.errors import ConfigError, unknown
 
-Kind = Literal["model", "dataset", "recipe", "task"]
+Kind = Literal["model", "dataset", "recipe", "task", "claim"]
 T = TypeVar("T")
 ROOT = Path(__file__).parent
-FOLDERS: dict[Kind, str] = {"model": "models", "dataset": "datasets", "recipe": "recipes", "task": "tasks"}
+FOLDERS: dict[Kind, str] = {
+    "model": "models", "dataset": "datasets", "recipe": "recipes", "task": "tasks", "claim": "claims",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def _mark(template: str, **choices: tuple[Any, ...]) -> Callable[[T], T]:
     return keep
 
 
-model = dataset = recipe = task = _mark
+model = dataset = recipe = task = claim = _mark
 
 
 def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:

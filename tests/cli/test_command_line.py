@@ -81,7 +81,7 @@ def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
     ("words", "expected"),
     [
         ("trian", "unknown verb 'trian'; the nearest is 'train'"),
-        ("zzz", "unknown verb 'zzz'; known: datasets, demo, evaluate"),
+        ("zzz", "unknown verb 'zzz'; known: claims, datasets, demo"),
         ("train", "the following arguments are required: RECIPE; see foveate train --help"),
         ("train fcn8", "unknown recipe 'fcn8'; the nearest is 'fcn8s'"),
         ("train fcn8s_pasture --epoch 3", "unknown flag '--epoch'; the nearest is '--epochs'"),
@@ -101,7 +101,7 @@ def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
         ("train fcn8s_pasture and more", "unrecognized arguments: and more; see foveate train --help"),
         ("train fcn8s", "recipe 'fcn8s' is for your own pictures: say where they are with --data PATH"),
         ("evaluate", "the following arguments are required: RUN; see foveate evaluate --help"),
-        ("evaluate nowhere", "nowhere is not a run folder: it holds no recipe.json"),
+        ("evaluate nowhere", "nowhere does not exist"),
         ("evaluate nowhere --jsn a", "unknown flag '--jsn'; the nearest is '--json'"),
         ("models --formt json", "unknown flag '--formt'; the nearest is '--format'"),
         ("models --format xml", "argument --format: invalid choice: 'xml'"),

@@ -247,4 +247,4 @@ def test_words_that_are_no_scales(trained: Path, complaint: Complaint) -> None:
 
 def test_a_run_that_is_not_there(tmp_path: Path, complaint: Complaint) -> None:
     said = complaint("evaluate", str(tmp_path / "nowhere"))
-    assert f"{tmp_path}/nowhere does not exist; give a run folder" in said
+    assert f"{tmp_path}/nowhere does not exist; " in said

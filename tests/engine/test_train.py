@@ -223,7 +223,7 @@ def test_a_disk_without_room_for_logs_is_one_clear_error(
 def test_a_folder_that_is_no_run_names_its_neighbours(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "recipe.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"frist is not a run folder: it holds no recipe.json; runs beside it: first"):
+    with pytest.raises(ModelError, match=r"frist does not exist; runs beside it: first"):
         RunFolder.existing(tmp_path / "frist")
 
 

@@ -204,6 +204,7 @@ def test_every_semantic_system_exports(name: str, tmp_path: Path) -> None:
 
 def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path) -> None:
     """A file that is off in one logit of many passes only for a model that chooses between values."""
+
     class Chooses(StandIn):
         may_differ = 0.01
 

@@ -41,12 +41,11 @@ class RunFolder:
     def existing(cls, path: str | Path) -> RunFolder:
         """A run folder that holds a recipe. Raises ModelError."""
         run = cls(path)
-        if not run.path.exists():
-            raise ModelError(f"{path} does not exist; give a run folder, e.g. one that `foveate train` wrote")
         if not run.recipe_file.is_file():
             near = sorted(p.parent.name for p in run.path.parent.glob("*/recipe.json"))
             hint = f"; runs beside it: {', '.join(near[:6])}" if near else ""
-            raise ModelError(f"{path} is not a run folder: it holds no recipe.json{hint}")
+            wrong = "is not a run folder: it holds no recipe.json" if run.path.exists() else "does not exist"
+            raise ModelError(f"{path} {wrong}{hint or '; give a folder that `foveate train` wrote'}")
         return run
 
     def write_json(self, name: str, content: Any) -> None:

@@ -1,0 +1,145 @@
+"""Sliding a network over a picture: patch by patch, or all at once.
+
+Shapes: a picture (1, C, H, W); patches (N, C, R, R); R the side that one answer sees, f the stride between answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+import foveate
+from foveate.claims import Claim
+from foveate.claims.exact import DIGITS, digits
+from foveate.ops.dense import convolutionalize
+from foveate.registry import claim
+
+SECTION = "Sliding Window Approach"
+
+
+@claim("one_pass_is_every_patch")
+def one_pass_is_every_patch() -> Claim:
+    """A patch CNN in float64: the patch around each pixel by itself, and the whole picture at once."""
+    return Claim(
+        section=SECTION,
+        claim="Classifying a patch around every pixel and running the network once over the whole picture give the "
+        "same answers.",
+        effect="{:.1f} digits agree at every pixel",
+        measure=_one_pass_is_every_patch,
+        holds=DIGITS,
+        partly=DIGITS,
+    )
+
+
+def _one_pass_is_every_patch(seed: int) -> tuple[float]:
+    torch.manual_seed(seed)
+    model = foveate.create(
+        "patch_cnn", num_classes=4, widths=(8, 16), kernels=(5, 3), hidden=32, dense="atrous", prior=0.0
+    )
+    model.double().eval()
+    image = torch.randn(1, 3, 24, 20, dtype=torch.float64)
+    with torch.no_grad():
+        return (digits(model(image).logits, _patch_by_patch(model, image, 1)),)
+
+
+def _patch_by_patch(model: nn.Module, image: Tensor, step: int) -> Tensor:
+    """The answers (1, K, h, w) at every step-th pixel, each from a patch of its own."""
+    rows, columns = torch.arange(0, image.shape[-2], step), torch.arange(0, image.shape[-1], step)
+    row, column = torch.meshgrid(rows, columns, indexing="ij")
+    answers = []
+    for y, x in zip(row.flatten().split(64), column.flatten().split(64), strict=True):  # 64 patches at a time
+        answers.append(model.classify(model.cut(image, torch.zeros_like(y), y, x)))  # type: ignore[operator]
+    return torch.cat(answers).T.reshape(1, -1, len(rows), len(columns))
+
+
+@claim("fully_connected_is_convolutional")
+def fully_connected_is_convolutional() -> Claim:
+    """A classifier with fully connected layers in float64: patch by patch, and turned into convolutions."""
+    return Claim(
+        section=SECTION,
+        claim="A classifier can be run fully convolutionally: its fully connected layers become convolutions, and "
+        "answer for every patch of a larger picture.",
+        effect="{:.1f} digits agree with the classifier's own answer on every patch",
+        measure=_fully_connected_is_convolutional,
+        holds=DIGITS,
+        partly=DIGITS,
+    )
+
+
+def _fully_connected_is_convolutional(seed: int) -> tuple[float]:
+    torch.manual_seed(seed)
+    side, stride = 28, 4  # 28 -> 24 -> 12 -> 10 -> 5
+    classifier = nn.Sequential(
+        nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 5 * 5, 32), nn.ReLU(), nn.Linear(32, 10),
+    ).double().eval()  # fmt: skip
+    image = torch.randn(1, 3, side + 5 * stride, side + 3 * stride, dtype=torch.float64)
+    patches = image.unfold(2, side, stride).unfold(3, side, stride)[0].permute(1, 2, 0, 3, 4)  # (h, w, C, R, R)
+    with torch.no_grad():
+        alone = classifier(patches.flatten(0, 1)).T.reshape(1, 10, *patches.shape[:2])
+        return (digits(convolutionalize(classifier, (3, side, side))(image), alone),)
+
+
+@claim("patches_are_expensive")
+def patches_are_expensive() -> Claim:
+    """The default patch CNN (R = 60, f = 8) on 192x192: 24 x 24 patches, against one pass with as many answers."""
+    return Claim(
+        section=SECTION,
+        claim="Running the network by itself on every patch is very expensive, and nobody does it.",
+        effect="patch by patch takes {:.0f} times as long as one pass with answers at the same pixels",
+        measure=_patches_are_expensive,
+        holds=10.0,  # "very expensive", "way too slow": another order of magnitude
+        partly=2.0,
+    )
+
+
+def _patches_are_expensive(seed: int) -> tuple[float]:
+    torch.manual_seed(seed)
+    model = foveate.create("patch_cnn", num_classes=10).eval()
+    image = torch.randn(1, 3, 192, 192)
+    with torch.inference_mode():
+        return (_times_as_long(lambda: _patch_by_patch(model, image, model.config.stride), lambda: model(image)),)
+
+
+def _times_as_long(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 3) -> float:
+    """The median of a few ratios; each pair runs back to back, so that a busy moment slows both."""
+    fast()  # the first pass of a network also plans and allocates
+    ratios = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        slow()
+        middle = time.perf_counter()
+        fast()
+        ratios.append((middle - started) / (time.perf_counter() - middle))
+    return median(ratios)
+
+
+@claim("strides_shrink_the_output")
+def strides_shrink_the_output() -> Claim:
+    """A strided convolution and two poolings, at stride two and at stride one; all of them pad."""
+    return Claim(
+        section=SECTION,
+        claim="Pooling and strided convolutions make the output smaller than the input.",
+        effect="{:.1f} times fewer answers along a side: one for {:.1f} pixels with strides of two, for {:.1f} without",
+        measure=_strides_shrink_the_output,
+        holds=2.0,  # the least that any stride does
+        partly=1.1,
+    )
+
+
+def _strides_shrink_the_output(seed: int) -> tuple[float, float, float]:
+    torch.manual_seed(seed)
+    image = torch.randn(1, 3, 64, 64)
+    pixels_an_answer = [image.shape[-1] / _three_layers(stride)(image).shape[-1] for stride in (2, 1)]
+    return pixels_an_answer[0] / pixels_an_answer[1], *pixels_an_answer
+
+
+def _three_layers(stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride, padding=1), nn.ReLU(), nn.MaxPool2d(3, stride, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, stride, padding=1),
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Unpooling: what it is worth to know where the maxima stood."""
+
+from __future__ import annotations
+
+from foveate.claims import GAIN, HINT, Claim
+from foveate.claims.trained import trained
+from foveate.registry import claim
+
+EPOCHS = 10
+# One convolution a level, so that it trains in seconds.
+SMALL = {"config__widths": (16, 32, 64, 64, 64), "config__depths": (1, 1, 1, 1, 1), "config__head_channels": 128}
+
+
+@claim("switches_bring_detail_back")
+def switches_bring_detail_back() -> Claim:
+    """A small DeconvNet on the pasture, trained with switches, and with values put into their windows' corners."""
+    return Claim(
+        section="Deconvolution: DeconvNet",
+        claim="A symmetric decoder unpools: with values put back to where the maxima stood, the detail that pooling "
+        "took comes back.",
+        effect="{:+.1f} points of boundary IoU with switches: {:.1f} without, {:.1f} with; mean IoU {:+.1f}",
+        measure=_switches_bring_detail_back,
+        holds=GAIN,
+        partly=HINT,
+        long=True,
+    )
+
+
+def _switches_bring_detail_back(seed: int) -> tuple[float, ...]:
+    without, with_switches = (
+        trained("deconvnet_pasture", seed, EPOCHS, config__switches=switches, **SMALL).score()
+        for switches in (False, True)
+    )
+    before, after = 100 * without.boundary_iou, 100 * with_switches.boundary_iou
+    return after - before, before, after, 100 * (with_switches.mean_iou - without.mean_iou)

@@ -1,0 +1,56 @@
+"""Put what the lecture says to the test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from foveate.cli.flags import Parser, add_format
+
+if TYPE_CHECKING:
+    from foveate.claims import Claim, Finding
+
+
+def run(argv: list[str]) -> int:
+    """`foveate claims [NAME ...] [--long] [--json FILE] [--format json]`."""
+    parser = Parser("claims", __doc__ or "")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which claims; all without one")
+    parser.add_argument("--long", action="store_true", help="also those that take minutes")
+    parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
+    add_format(parser)
+    args = parser.parse_args(argv)
+
+    from foveate.claims import choose
+    from foveate.disk import write_atomically
+
+    findings = []
+    for name, claim in choose(args.names, args.long).items():
+        findings.append(_examine(name, claim))
+        if args.format == "text":
+            print(_paragraph(findings[-1]), flush=True)
+    text = json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False) + "\n"
+    if args.json:
+        write_atomically(args.json, text)
+    if args.format == "json":
+        print(text, end="")
+    return 0
+
+
+def _examine(name: str, claim: Claim) -> Finding:
+    """Measure it; a terminal shows where it is."""
+    from rich.console import Console
+
+    from foveate.claims import examine
+
+    with Console(file=sys.stderr).status(name) as status:
+        return examine(name, claim, lambda seed: status.update(f"{name}, seed {seed}"))
+
+
+def _paragraph(finding: Finding) -> str:
+    return (
+        f"{finding.name} ({finding.claim.section})\n"
+        f"  claim     {finding.claim.claim}\n"
+        f"  measured  {finding.measured}\n"
+        f"  verdict   {finding.verdict}, in {finding.seconds:.1f} s\n"
+    )

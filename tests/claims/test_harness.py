@@ -1,0 +1,132 @@
+"""The verdict follows from the figures alone, and what is written is what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import string
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from foveate.claims import Claim, Finding, choose, examine
+from foveate.errors import ConfigError
+from foveate.registry import entries, find
+
+ROOT = Path(__file__).parents[2]
+NAMES = list(entries("claim"))
+
+
+def claim(effect: str = "{:.1f} apples", **fields) -> Claim:
+    given = {"section": "Orchards", "claim": "Trees bear.", "measure": lambda seed: (seed + 0.5,)}
+    return Claim(**(given | {"effect": effect, "holds": 2.0, "partly": 1.0} | fields))
+
+
+def finding(*effects: float) -> Finding:
+    return Finding("apples", claim(), tuple((effect,) for effect in effects), 1.26)
+
+
+@pytest.mark.parametrize(
+    ("effects", "verdict"),
+    [
+        ((2.0, 2.0, 5.0), "holds"),
+        ((1.999, 9.0, 9.0), "holds partly"),  # one seed short
+        ((-3.0, 3.0, 3.0), "holds partly"),  # the mean is 1
+        ((-3.0, 3.0, 2.999), "does not hold"),
+        ((1.0,), "holds partly"),
+        ((0.999,), "does not hold"),
+        ((math.nan, 9.0, 9.0), "does not hold"),
+        ((9.0, 9.0, math.nan), "does not hold"),
+    ],
+)
+def test_the_verdict_at_its_edges(effects, verdict):
+    assert finding(*effects).verdict == verdict
+
+
+def test_what_is_written():
+    assert finding(1.0, 2.25, 4.0).to_json() == {
+        "name": "apples",
+        "section": "Orchards",
+        "claim": "Trees bear.",
+        "measured": "2.4 apples (1 to 4 over 3 seeds)",
+        "effect": pytest.approx(2.41667, abs=1e-5),
+        "seeds": [0, 1, 2],
+        "interval": [1.0, 4.0],
+        "verdict": "holds partly",
+        "seconds": 1.3,
+    }
+
+
+def test_the_words_show_the_mean_of_every_figure_and_the_range_of_the_first():
+    found = Finding("a", claim("{:+.1f} of {:.0f} and {:.0f}"), ((1.0, 10.0, 7.0), (2.0, 30.0, 9.0)), 0.0)
+    assert found.measured == "+1.5 of 20 and 8 (1 to 2 over 2 seeds)"
+
+
+def test_each_seed_is_measured_once_and_said_before():
+    said: list[int] = []
+    measured: list[int] = []
+    orchard = claim(measure=lambda seed: (measured.append(seed) or len(said) == len(measured),), seeds=(3, 1, 4))
+    found = examine("apples", orchard, said.append)
+    assert said == measured == [3, 1, 4]
+    assert found.effects == [True, True, True]
+    assert found.seconds > 0
+
+
+def test_the_long_ones_wait_to_be_asked_for():
+    everything, short = choose([], long=True), choose([], long=False)
+    assert list(everything) == NAMES
+    assert {name for name, one in everything.items() if not one.long} == set(short)
+    (name, *_) = set(everything) - set(short)
+    with pytest.raises(ConfigError, match=f"claim '{name}' takes minutes; add --long to run it all the same"):
+        choose([name], long=False)
+    assert list(choose([name], long=True)) == [name]
+
+
+def test_an_unknown_claim_offers_the_nearest():
+    with pytest.raises(
+        ConfigError, match="unknown claim 'one_pass_is_each_patch'; the nearest is 'one_pass_is_every_patch'"
+    ):
+        choose(["one_pass_is_each_patch"], long=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_says_beforehand_what_would_confirm_it(name):
+    entry = find("claim", name)
+    first, second = (dataclasses.asdict(entry.load()()) for _ in range(2))
+    for built in (first, second):
+        del built["measure"]
+    assert first == second
+    assert first["partly"] <= first["holds"] < math.inf
+    assert len(set(first["seeds"])) == len(first["seeds"]) >= 3
+    assert first["effect"][0] in "{abcdefghijklmnopqrstuvwxyz" and first["claim"].endswith(".")
+    assert entry.attribute == name and entry.summary
+
+
+def test_every_claim_has_its_place_in_the_lecture():
+    headings = {row["heading"] for row in tomllib.loads((ROOT / "docs/lecture.toml").read_text())["row"]}
+    assert {one.section for one in choose([], long=True).values()} <= headings
+
+
+def places(effect: str) -> int:
+    return sum(field is not None for _, field, _, _ in string.Formatter().parse(effect))
+
+
+RECORDED = ROOT / "results/claims.json"
+
+
+@pytest.mark.skipif(not RECORDED.is_file(), reason="nothing is recorded")
+def test_what_is_recorded_follows_from_the_claims_as_they_stand():
+    """Whoever moves a bound afterwards, or drops a claim that does not hold, is found out."""
+    found = json.loads(RECORDED.read_text())
+    assert [one["name"] for one in found] == NAMES
+    for one in found:
+        stands = find("claim", one["name"]).load()()
+        assert (one["section"], one["claim"], tuple(one["seeds"])) == (stands.section, stands.claim, stands.seeds)
+        low, high = one["interval"]
+        assert low <= one["effect"] <= high
+        again = (
+            "holds" if low >= stands.holds else "holds partly" if one["effect"] >= stands.partly else "does not hold"
+        )
+        assert one["verdict"] == again

@@ -1,0 +1,68 @@
+"""`foveate claims`: what it prints, what it writes, and what it complains about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foveate import claims, cli
+from foveate.registry import entries
+
+QUICK = ["upconv_stamps_and_sums", "strides_shrink_the_output"]
+KEYS = ["name", "section", "claim", "measured", "effect", "seeds", "interval", "verdict", "seconds"]
+
+
+def test_claims_are_printed_with_what_was_measured_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["claims", *QUICK]) == 0
+    told = capsys.readouterr()
+    first, second, _ = told.out.split("\n\n") if told.out.endswith("\n\n") else (*told.out.split("\n\n"), "")
+    name, claim, measured, verdict = first.splitlines()
+    assert name == "upconv_stamps_and_sums (Deconvolution)"
+    assert claim.startswith("  claim     Each input value weights a copy of the filter")
+    assert measured.startswith("  measured  1") and " over 3 seeds)" in measured
+    assert verdict.startswith("  verdict   holds, in ")
+    assert second.startswith("strides_shrink_the_output (Sliding Window Approach)\n")
+    assert told.err == ""  # no terminal, no progress
+
+
+def test_claims_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "claims.json"
+    assert cli.main(["claims", *QUICK, "--format", "json", "--json", str(file)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert json.loads(file.read_text()) == rows
+    assert [row["name"] for row in rows] == QUICK
+    for row in rows:
+        assert list(row) == KEYS
+        assert row["interval"][0] <= row["effect"] <= row["interval"][1]
+        assert row["verdict"] == "holds" and row["seeds"] == [0, 1, 2]
+
+
+def test_without_a_name_all_but_the_long_ones_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        claims, "examine", lambda name, claim, progress: claims.Finding(name, claim, ((claim.holds,) * 9,), 0.0)
+    )
+    ran = {}
+    for flags in ([], ["--long"]):
+        assert cli.main(["claims", *flags, "--format", "json"]) == 0
+        ran[bool(flags)] = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert ran[True] == list(entries("claim"))
+    assert set(ran[False]) == set(claims.choose([], long=False)) < set(ran[True])
+
+
+def test_a_wrong_command_is_one_line_that_helps(complaint: Callable[..., str], tmp_path: Path) -> None:
+    assert complaint("claims", "upconv_is_the_backwards_pass") == (
+        "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass'"
+    )
+    assert complaint("claims", "skips_improve_boundaries") == (
+        "claim 'skips_improve_boundaries' takes minutes; add --long to run it all the same"
+    )
+    assert complaint("claims", "--lng") == "unknown flag '--lng'; the nearest is '--long'"
+    (tmp_path / "file").touch()
+    assert "cannot write" in complaint(
+        "claims", QUICK[1], "--format", "json", "--json", str(tmp_path / "file" / "a.json")
+    )
