@@ -2,7 +2,7 @@
 
 python docs/draw_receptive_field.py
 
-The network is the one of the claim `iterating_widens_the_view`, trained anew, which takes a minute or so.
+The network is the one of the claim `iterating_widens_the_view`, trained anew, which takes a minute or two.
 """
 
 from __future__ import annotations
