@@ -340,9 +340,9 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
         return "\n".join([*head, "Nothing is recorded yet.\n"])
     verdicts = Counter(one["verdict"] for one in found)
     head.append(
-        f"Of {len(found)} claims {verdicts['holds']} hold, {verdicts['holds partly']} hold partly, and "
-        f"{verdicts['does not hold']} do not. To find out took "
-        f"{sum(one['seconds'] for one in found) / 60:.0f} minutes.\n"
+        f"Of {len(found)} claims {verdicts['holds']} hold, {verdicts['holds partly']} partly, and "
+        f"{verdicts['does not hold']} not. To find out took {sum(one['seconds'] for one in found) / 60:.0f} minutes. "
+        "The effect is the first figure of a line.\n"
     )
     order = list(dict.fromkeys(row["heading"] for row in rows))
     sections = []

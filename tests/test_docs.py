@@ -492,7 +492,7 @@ def test_the_claims_stand_in_the_lectures_order_with_what_was_measured(generate,
     (tmp_path / "results").mkdir()
     (tmp_path / "results/claims.json").write_text(json.dumps(claims))
     page = generate.claims_page(tmp_path, rows)
-    assert "Of 3 claims 2 hold, 0 hold partly, and 1 do not. To find out took 2 minutes" in page  # 2.5, to even
+    assert "Of 3 claims 2 hold, 0 partly, and 1 not. To find out took 2 minutes." in page  # 2.5, to even
     assert page.index("## First") < page.index("## Second")
     name = "upconv_is_no_inverse"
     assert f"| What {name} says. | +1.5 {name}s<br>`{name}` | 10 | 1 | **holds** |" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import string
 import tomllib
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def test_what_is_written():
         "name": "apples",
         "section": "Orchards",
         "claim": "Trees bear.",
-        "measured": "2.4 apples (1 to 4 over 3 seeds)",
+        "measured": "2.4 apples (effect 1 to 4 over 3 seeds)",
         "effect": pytest.approx(2.41667, abs=1e-5),
         "seeds": [0, 1, 2],
         "interval": [1.0, 4.0],
@@ -61,7 +60,7 @@ def test_what_is_written():
 
 def test_the_words_show_the_mean_of_every_figure_and_the_range_of_the_first():
     found = Finding("a", claim("{:+.1f} of {:.0f} and {:.0f}"), ((1.0, 10.0, 7.0), (2.0, 30.0, 9.0)), 0.0)
-    assert found.measured == "+1.5 of 20 and 8 (1 to 2 over 2 seeds)"
+    assert found.measured == "+1.5 of 20 and 8 (effect 1 to 2 over 2 seeds)"
 
 
 def test_each_seed_is_measured_once_and_said_before():
@@ -107,10 +106,6 @@ def test_a_claim_says_beforehand_what_would_confirm_it(name):
 def test_every_claim_has_its_place_in_the_lecture():
     headings = {row["heading"] for row in tomllib.loads((ROOT / "docs/lecture.toml").read_text())["row"]}
     assert {one.section for one in choose([], long=True).values()} <= headings
-
-
-def places(effect: str) -> int:
-    return sum(field is not None for _, field, _, _ in string.Formatter().parse(effect))
 
 
 RECORDED = ROOT / "results/claims.json"

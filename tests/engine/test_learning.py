@@ -174,8 +174,8 @@ def test_the_schedule_spans_exactly_the_steps_of_the_run(
     original = Learner.optimizer_step
 
     def spy(self: Learner, epoch: int, batch: int, optimizer: Any, *more: Any, **named: Any) -> None:
-        rates.append(optimizer.param_groups[-1]["lr"])
         original(self, epoch, batch, optimizer, *more, **named)
+        rates.append(optimizer.param_groups[-1]["lr"])  # what the step was taken with
 
     monkeypatch.setattr(Learner, "optimizer_step", spy)
     recipe = tiny(data__train=7, batch_size=2, accumulate=2, epochs=3, optim__lr=0.02, optim__warmup=0.34)

@@ -76,10 +76,10 @@ class Finding:
 
     @property
     def measured(self) -> str:
-        """The effect in words: means over the seeds, then the smallest and the largest of the figure that decides."""
+        """The figures in words, their means over the seeds; then how far apart the one that decides lies."""
         means = [fmean(column) for column in zip(*self.figures, strict=True)]
         low, high = min(self.effects), max(self.effects)
-        return f"{self.claim.effect.format(*means)} ({low:.3g} to {high:.3g} over {len(self.figures)} seeds)"
+        return f"{self.claim.effect.format(*means)} (effect {low:.3g} to {high:.3g} over {len(self.figures)} seeds)"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -76,7 +76,7 @@ def _refinement(name: str, how: Inference) -> Claim:
 
     return Claim(
         section=SECTION,
-        claim=f"A coarse output is refined with {name} of the picture.",
+        claim=f"The boundaries of a coarse output are refined with {name} of the picture.",
         effect="{:+.1f} points of boundary IoU, from {:.1f} to {:.1f}; mean IoU {:+.1f}",
         measure=measure,
         holds=GAIN,

@@ -144,9 +144,7 @@ def _scenes(world: Pasture, split: str) -> tuple[Tensor, Tensor]:
     return Preprocessing.centred(3)(images), labels
 
 
-def _score(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[
-    SegmentationScores, float
-]:  # fmt: skip
+def _score(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[SegmentationScores, float]:
     """Scores, and the seconds that the network took for them."""
     metrics, seconds = SegmentationMetrics(len(CLASSES)), 0.0
     for image, label in zip(images, labels, strict=True):

@@ -30,6 +30,7 @@ class Learner(lightning.LightningModule):
         for module in self.frozen:
             module.requires_grad_(False)
         self.averaged = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
+        self.lr_factor = lr_factor(recipe.optim, total_steps)
         self.losses: dict[str, Tensor] = {}  # sums over the epoch, on the device: no step waits for them
         self.steps = 0
         self.train()  # Lightning leaves every module in the mode it finds it in
@@ -100,7 +101,10 @@ class Learner(lightning.LightningModule):
         self.counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def optimizer_step(self, *arguments: Any, **more: Any) -> None:
-        """One step, and the averaged weights move towards the model's: a <- decay a + (1 - decay) w."""
+        """One step at its learning rate; the averaged weights follow the model's: a <- decay a + (1 - decay) w."""
+        factor = self.lr_factor(self.global_step)
+        for group in self.optimizer.param_groups:  # a resume replaces the groups
+            group["lr"] = group["initial_lr"] * factor
         super().optimizer_step(*arguments, **more)
         if self.averaged is None:
             return
@@ -115,14 +119,15 @@ class Learner(lightning.LightningModule):
     @property
     def last_lr(self) -> float:
         """The learning rate of the last step, before the factors of backbone and biases."""
-        optim = self.recipe.optim
-        return optim.lr * lr_factor(optim, self.total_steps)(max(0, self.global_step - 1))
+        return self.recipe.optim.lr * self.lr_factor(max(0, self.global_step - 1))
 
     def configure_optimizers(self) -> Any:
-        """The recipe's optimiser, its learning rate stepped with it."""
+        """The recipe's optimiser. Its learning rate is a function of the step, so there is no scheduler to restore."""
         optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision == "32-true")
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_factor(self.recipe.optim, self.total_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimizer
 
     def take_losses(self) -> dict[str, float]:
         """Mean of each named loss since the last call."""
