@@ -75,10 +75,16 @@ class ClassTable:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel."""
+    """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel.
+
+    size: (height, width) that pictures are brought to first, where a network or its training asks for one: the middle
+        of the picture, of this shape, `crop` of the largest such window a side. () keeps a picture's own size.
+    """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    size: tuple[int, ...] = ()
+    crop: float = 1.0
 
     @classmethod
     def centred(cls, channels: int) -> Preprocessing:
@@ -87,12 +93,12 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
-        return {"mean": list(self.mean), "std": list(self.std)}
+        return {"mean": list(self.mean), "std": list(self.std), "size": list(self.size), "crop": self.crop}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`."""
-        return cls(tuple(data["mean"]), tuple(data["std"]))
+        return cls(tuple(data["mean"]), tuple(data["std"]), tuple(data.get("size", ())), data.get("crop", 1.0))
 
     def __call__(self, image: Tensor) -> Tensor:
         """(..., C, H, W) uint8, or float in 0..1 -> float32, normalised."""
@@ -120,6 +126,14 @@ class InstanceSample(TypedDict):
     name: str
 
 
+class ClassificationSample(TypedDict):
+    """One picture of one class."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8
+    label: int  # a class index
+    name: str
+
+
 class SemanticBatch(TypedDict):
     """What a semantic model's `loss` takes."""
 
@@ -134,6 +148,30 @@ class SemanticOutput(NamedTuple):
 
     logits: Tensor  # (B, K, H, W), at the input's size
     steps: tuple[Tensor, ...] = ()  # the same after each iteration, where a model has several; the last is `logits`
+
+
+class ClassificationBatch(TypedDict):
+    """What a classifier's `loss` takes."""
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    label: Tensor  # (B,) int64
+    names: list[str]
+    class_weights: NotRequired[Tensor]  # (K,) float32
+
+
+class Transformed(NamedTuple):
+    """What one spatial transformer did to a map (B, C, H, W)."""
+
+    theta: Tensor  # (B, P): the parameters of its transformation
+    grid: Tensor  # (B, h, w, 2): x and y, in -1..1 over the map's edges, where each output pixel was read
+    output: Tensor  # (B, C, h, w)
+
+
+class ClassificationOutput(NamedTuple):
+    """What a classifier's `forward` returns."""
+
+    logits: Tensor  # (B, K)
+    looks: tuple[Transformed, ...] = ()  # of its spatial transformers, in reading order
 
 
 @dataclass

@@ -19,10 +19,15 @@ def batch():
 
 
 def test_forward_is_the_recurrence():
-    """Y^p = f([Y^(p-1), I^p]), written out for two instances."""
+    """Y^p = f([Y^(p-1), I^p]), written out for two instances, with Y^0 = 0 and one filter over both."""
     model, image = build(), torch.randn(1, 3, 16, 24)
-    first = model.f(torch.cat([torch.zeros(1, 3, 16, 24), image], 1))
-    second = model.f(torch.cat([first.softmax(1), F.avg_pool2d(image, 2)], 1))
+    weight = torch.cat([model.listen.weight, model.look.weight], 1)
+
+    def f(said, picture):
+        return model.f(F.conv2d(model.pad(torch.cat([said, picture], 1)), weight, model.look.bias))
+
+    first = f(torch.zeros(1, 3, 16, 24), image)
+    second = f(first.softmax(1), F.avg_pool2d(image, 2))
     assert first.shape[-2:] == (8, 12)
     assert second.shape[-2:] == (4, 6)
     steps = model(image, iterations=2).steps

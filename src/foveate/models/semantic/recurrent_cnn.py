@@ -65,9 +65,11 @@ class RecurrentCNN(nn.Module):
         first, second = config.widths
         small, large = (config.kernel - 1) // 2, config.kernel // 2
         # An even filter leans to one side; the second leans back.
+        self.pad = nn.ZeroPad2d((small, large, small, large))
+        # f's first layer over [Y, I] is the sum of one over I and one over Y.
+        self.look = nn.Conv2d(config.in_channels, first, config.kernel)
+        self.listen = nn.Conv2d(config.num_classes, first, config.kernel, bias=False)
         self.f = nn.Sequential(
-            nn.ZeroPad2d((small, large, small, large)),
-            nn.Conv2d(config.num_classes + config.in_channels, first, config.kernel),
             nn.Tanh(),
             nn.MaxPool2d(2),
             nn.ZeroPad2d((large, small, large, small)),
@@ -75,10 +77,11 @@ class RecurrentCNN(nn.Module):
             nn.Tanh(),
             nn.Conv2d(second, config.num_classes, 1),
         )
-        for layer in self.f:
+        for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight, nn.init.calculate_gain("tanh"))
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, iterations: int | None = None) -> SemanticOutput:
         """(B, C, H, W), normalised -> logits (B, K, H, W) of the last iteration; `steps` has those of each.
@@ -92,13 +95,14 @@ class RecurrentCNN(nn.Module):
         cell = 2**count
         picture = F.pad(image, (0, -width % cell, 0, -height % cell), mode="replicate")
         size = (picture.shape[-2], picture.shape[-1])
-        said = picture.new_zeros(len(image), self.config.num_classes, *size)
-        steps = []
-        for step in range(count):
-            if step:
-                picture = F.avg_pool2d(picture, 2)
-            logits = self.f(torch.cat([said, picture], 1))
-            said = logits.softmax(1)
+        logits: Tensor | None = None
+        steps: list[Tensor] = []
+        for _ in range(count):
+            seen = self.look(self.pad(picture))
+            if logits is not None:  # Y^0 = 0 has nothing to add
+                seen = seen + self.listen(self.pad(logits.softmax(1)))
+            logits = self.f(seen)
+            picture = F.avg_pool2d(picture, 2)
             wide = F.interpolate(logits, size, mode="bilinear", align_corners=False)
             steps.append(wide[..., :height, :width])
         return SemanticOutput(steps[-1], tuple(steps))
