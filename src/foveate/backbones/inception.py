@@ -1,0 +1,346 @@
+"""What the Inception trunks are made of: tables of modules in the paper's own terms, and the layers they stand for.
+
+Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning"
+(2016). In its figures a convolution marked V is "valid" (no padding, the map shrinks), any other keeps the map's size.
+
+Shapes: B pictures, C channels, H x W pixels.
+
+A trunk ends in (B, c, h, w) with h = 8 for H = 299, as published (`valid=True`), or with ceil(H / 32) rows and
+columns in the same place whatever the size (`valid=False`: what is marked V is padded, too). The weights are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import timm
+import torch
+from torch import Tensor, fx, nn
+
+from foveate.backbones.weights import adapt_input_channels
+from foveate.errors import ConfigError, ModelError
+from foveate.records import Preprocessing
+
+# As the authors' release has it (batch norm's epsilon, and one minus the decay of its running statistics).
+EPSILON = 1e-3
+RELEASED_MOMENTUM = 3e-4
+# Channels are multiples of this at any width; all published ones are.
+MULTIPLE = 8
+# The smallest side that valid convolutions leave a pixel of: 75 -> 37 -> 35 -> 17 -> 15 -> 7 -> 3 -> 1.
+LEAST = 75
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolution of a figure, with batch norm and ReLU. kernel is (height, width); valid: marked V there."""
+
+    channels: int
+    kernel: int | tuple[int, int] = 1
+    stride: int = 1
+    valid: bool = False
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        return self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A 3x3 pooling. 'max' has stride 2 and is marked V; 'average' keeps the size and does not average padding."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Chains of layers side by side on one input, their outputs concatenated."""
+
+    chains: tuple[Chain, ...]
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x + scale * linear1x1(fork(x)), then ReLU unless it is left out (sections 3.2 and 3.3, figure 20)."""
+
+    fork: Fork
+    scale: float
+    relu: bool = True
+
+
+Layer = Conv | Pool | Fork | Residual
+Chain = tuple[Layer, ...]
+MAX, AVERAGE = Pool("max"), Pool("average")
+
+
+def fork(*chains: Chain) -> Fork:
+    """Chains side by side."""
+    return Fork(chains)
+
+
+def weights(channels: int, *layers: Conv) -> int:
+    """How many weights a chain of convolutions has: as many multiplications does it cost at each position.
+
+    channels: of its input. For asymmetric filters: `weights(c, Conv(d, (1, 7)), Conv(e, (7, 1)))` against
+    `weights(c, Conv(e, 7))`, 7 c d + 7 d e against 49 c e.
+    """
+    total = 0
+    for layer in layers:
+        total += channels * layer.channels * math.prod(layer.sides)
+        channels = layer.channels
+    return total
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch norm, ReLU.
+
+    The release's batch norm shifts but does not scale. Here it scales, too, from one on, as in all PyTorch ports of
+    its weights, whose parameter counts include the scales.
+    """
+
+    def __init__(self, inside: int, layer: Conv, channels: int, padded: bool, momentum: float) -> None:
+        super().__init__()
+        high, wide = layer.sides
+        padding = (high // 2, wide // 2) if padded else 0
+        self.conv = nn.Conv2d(inside, channels, (high, wide), layer.stride, padding, bias=False)
+        self.norm = nn.BatchNorm2d(channels, EPSILON, momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c, h, w) -> (B, channels, h', w')."""
+        return torch.relu(self.norm(self.conv(x)))
+
+
+class Branches(nn.ModuleList):
+    """Modules side by side, their outputs concatenated along the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c, h, w) -> (B, the sum of the branches' channels, h', w')."""
+        return torch.cat([branch(x) for branch in self], 1)
+
+
+class ResidualBranches(nn.Module):
+    """Branches whose scaled sum of features is added to their input."""
+
+    def __init__(self, channels: int, branches: nn.Module, inner: int, scale: float, relu: bool) -> None:
+        super().__init__()
+        self.branches = branches
+        self.up = nn.Conv2d(inner, channels, 1)  # linear: neither batch norm nor ReLU
+        self.scale = scale
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c, h, w) -> (B, c, h, w)."""
+        x = x + self.scale * self.up(self.branches(x))
+        return torch.relu(x) if self.relu else x
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Tables -> modules.
+
+    width: factor on every layer's channels, which are then rounded to a multiple of MULTIPLE.
+    valid: whether layers marked V are left unpadded.
+    momentum: of the batch norms' running statistics.
+    """
+
+    width: float
+    valid: bool
+    momentum: float
+
+    def chain(self, inside: int, layers: Chain) -> tuple[nn.Module, int]:
+        """The layers one after the other (one alone is itself), and the channels that come out."""
+        modules = []
+        for layer in layers:
+            module, inside = self._layer(inside, layer)
+            modules.append(module)
+        return (modules[0] if len(modules) == 1 else nn.Sequential(*modules)), inside
+
+    def _layer(self, inside: int, layer: Layer) -> tuple[nn.Module, int]:
+        if isinstance(layer, Conv):
+            channels = self._scaled(layer.channels)
+            padded = not (layer.valid and self.valid)
+            return ConvNorm(inside, layer, channels, padded, self.momentum), channels
+        if isinstance(layer, Pool):
+            if layer.kind == "average":
+                return nn.AvgPool2d(3, 1, padding=1, count_include_pad=False), inside
+            return nn.MaxPool2d(3, 2, padding=0 if self.valid else 1), inside
+        if isinstance(layer, Fork):
+            built = [self.chain(inside, chain) for chain in layer.chains]
+            return Branches(module for module, _ in built), sum(channels for _, channels in built)
+        branches, inner = self._layer(inside, layer.fork)
+        return ResidualBranches(inside, branches, inner, layer.scale, layer.relu), inside
+
+    def _scaled(self, channels: int) -> int:
+        return max(1, math.floor(channels * self.width / MULTIPLE + 0.5)) * MULTIPLE
+
+
+class InceptionPyramid(nn.Module):
+    """A trunk in four stages, which end at strides 4, 8, 16 and 32.
+
+    A subclass says what the stages are, and how timm's checkpoints call their tensors.
+    """
+
+    timm_name: ClassVar[str]
+    published: ClassVar[tuple[int, int, int]]  # modules of the network that checkpoints exist of
+
+    def __init__(
+        self, in_channels: int, stages: tuple[Chain, Chain, Chain, Chain], builder: Builder, modules: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        if len(modules) != 3 or min(modules) < 1 or builder.width <= 0:
+            raise ConfigError(
+                f"modules {modules} and width {builder.width:g} make no {self.timm_name}; give three numbers of "
+                f"modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a width above 0"
+            )
+        self.modules_a_stage = tuple(modules)
+        self.valid = builder.valid
+        widths, inside, built = [], in_channels, []
+        for stage in stages:
+            module, inside = builder.chain(inside, stage)
+            built.append(module)
+            widths.append(inside)
+        self.stem, self.a, self.b, self.c = built
+        self.channels: tuple[int, ...] = tuple(widths)
+        self.preprocessing = Preprocessing((0.5,) * in_channels, (0.5,) * in_channels)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> four features, finest first. Raises ConfigError below LEAST pixels a side, if valid."""
+        if self.valid:
+            require_size(image)
+        features = [self.stem(image)]
+        for stage in (self.a, self.b, self.c):
+            features.append(stage(features[-1]))
+        return features
+
+    def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The trunk's tensors of timm's state dict under this module's names."""
+        raise NotImplementedError
+
+    def load_timm(self, state: Mapping[str, Tensor]) -> None:
+        """Take the trunk of timm's state dict, whose classifier is the model's business.
+
+        The first convolution is adapted to other numbers of input channels. Raises ModelError, before anything is
+        changed, if the weights are of another architecture or size.
+        """
+        theirs, own = self.from_timm(state), self.state_dict()
+        first = "stem.0.conv.weight"
+        if first not in theirs:
+            raise ModelError(
+                f"weights not recognised as timm's {self.timm_name}; found {', '.join(list(state)[:3])} ...: give a "
+                "checkpoint of it, or a run folder"
+            )
+        counters = {name for name in own if name.endswith("num_batches_tracked")}  # not in every checkpoint
+        theirs[first] = adapt_input_channels(theirs[first], own[first].shape[1])
+        missing = own.keys() - counters - theirs.keys()
+        strange = [n for n, t in theirs.items() if n not in own or own[n].shape != t.shape]
+        if missing or strange:
+            wrong = strange[0] if strange else min(missing)
+            raise ModelError(
+                f"the weights are not those of this {self.timm_name}: {wrong} has shape {_shape(theirs, wrong)}, here "
+                f"{_shape(own, wrong)}; public ones are for width 1 and modules {','.join(map(str, self.published))}"
+            )
+        self.load_state_dict(theirs, strict=False)
+
+    def load_imagenet(self) -> dict[str, Tensor]:
+        """Take timm's ImageNet weights from the hub; returns the whole state dict. Raises ModelError."""
+        state = imagenet_weights(self.timm_name)
+        self.load_timm(state)
+        return state
+
+
+@torch.no_grad()
+def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, trunk: str) -> str:
+    """Take the linear layer `name` of a state dict if it has as many classes; returns what was taken, in words.
+
+    trunk: what the rest of the state dict is called.
+    """
+    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    if weight is None or bias is None:
+        return f"{trunk}: the trunk (no classifier is there)"
+    if weight.shape != head.weight.shape:
+        return f"{trunk}: the trunk (its classifier has {len(weight)} classes, this model {head.out_features})"
+    head.weight.copy_(weight)
+    head.bias.copy_(bias)
+    return f"{trunk}: every layer"
+
+
+def imagenet_weights(name: str) -> dict[str, Tensor]:
+    """The state dict of timm's pretrained network, from its cache or the hub. Raises ModelError without a network."""
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except (RuntimeError, OSError) as error:
+        raise ModelError(
+            f"ImageNet weights of '{name}' could not be had ({type(error).__name__}); connect to the "
+            "network once, or train from scratch with --config.pretrained false"
+        ) from error
+    return state
+
+
+def require_size(image: Tensor) -> None:
+    """Raise ConfigError where valid convolutions would leave nothing of (B, C, H, W)."""
+    if torch.compiler.is_exporting():  # an exported file has no errors of ours; the check would fix its sizes
+        return
+    height, width = image.shape[-2:]
+    if min(height, width) < LEAST:
+        raise ConfigError(
+            f"a picture of {height}x{width} pixels; valid convolutions need at least {LEAST} a side: enlarge it "
+            "(--config.image_size), or pad every convolution with --config.valid false"
+        )
+
+
+fx.wrap("require_size")  # one node of a traced graph: a condition on a size cannot be traced
+
+
+def initialise_he(trunk: nn.Module) -> None:
+    """He's initialisation as Inception-v4's release has it: a normal cut at two deviations, of variance 2 / fan-in.
+
+    The release makes up for the cut by a factor of 1.3 on the variance. A trunk's convolutions have no biases.
+    """
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            _cut_normal(module.weight, math.sqrt(1.3 * 2 / module.weight[0].numel()))
+
+
+@torch.no_grad()
+def _cut_normal(weight: Tensor, deviation: float) -> None:
+    """Normal values; those beyond two deviations are drawn again. Ten times faster than nn.init.trunc_normal_."""
+    values = weight.normal_(0, deviation).view(-1)
+    if values.is_meta:
+        return
+    beyond = (values.abs() > 2 * deviation).nonzero()[:, 0]
+    while len(beyond):
+        values[beyond] = torch.empty_like(values[beyond]).normal_(0, deviation)
+        beyond = beyond[values[beyond].abs() > 2 * deviation]
+
+
+def initialise_xavier(module: nn.Module) -> None:
+    """Xavier's uniform initialisation, as Inception-ResNet-v2's release and both classifiers have it. Biases are 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def depth(model: nn.Module) -> int:
+    """How many layers deep a network is: the most convolutions and fully connected layers on any path through it.
+
+    Counted are modules with weights of their own (nn.Conv2d, nn.Linear), the classifier and linear 1x1 convolutions
+    among them; batch norms, activations, poolings, sums and concatenations are not. Shortcuts are shorter paths. The
+    model is traced with torch.fx and never run.
+    """
+    graph = fx.Tracer().trace(model)
+    layers = dict(model.named_modules())
+    longest: dict[fx.Node, int] = {}
+    for node in graph.nodes:  # in the order of computation
+        before = max((longest[source] for source in node.all_input_nodes), default=0)
+        counted = node.op == "call_module" and isinstance(layers[node.target], (nn.Conv2d, nn.Linear))
+        longest[node] = before + counted
+    return max(longest.values())
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(state[name].shape)) if name in state else "none (it is not there)"

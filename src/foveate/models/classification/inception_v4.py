@@ -1,0 +1,113 @@
+"""Inception-v4: a classifier of wide modules, each a few narrow networks side by side.
+
+Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning"
+(2016), section 3.1 and figure 9. The trunk, figures 3 to 8, is `backbones.inception_v4`.
+
+Shapes: B pictures, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 299 pixels.
+
+    image (B, C, H, W) -> trunk (B, 1536, h, w) -> mean over h, w -> dropout -> linear (B, K)
+
+`Config()` is the paper's network: 42,679,816 parameters for 1000 classes, 75 convolutions and a linear layer deep. The
+softmax is the loss's. The auxiliary classifier, which the authors' training code hangs onto the 17 x 17 maps and no
+figure shows, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.backbones import InceptionV4Pyramid
+from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, imagenet_weights, initialise_xavier, load_classifier
+from foveate.errors import ConfigError
+from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing
+from foveate.registry import model
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one Inception-v4. The defaults are the paper's.
+
+    num_classes: K.
+    in_channels: C of the pictures.
+    width: factor on all channels, which are rounded to multiples of 8.
+    modules: how many Inception-A, -B and -C modules.
+    valid: the layers that the paper marks V are unpadded, as published, and a picture needs 75 pixels a side. Otherwise
+        every layer is padded (ours, for small pictures: of 96 pixels a side valid layers leave one position, padded
+        ones nine).
+    dropout: share of the features that is dropped before the classifier.
+    label_smoothing: share of each label that is spread over all classes: 0.1 as the authors train Inception-v3 (Szegedy
+        et al. 2015, section 7); this paper does not come back to it.
+    norm_momentum: of the batch norms' running statistics. The release's 0.0003 forgets over thousands of steps; a
+        short training needs more, e.g. 0.1.
+    image_size: height and width that pictures are brought to.
+    pretrained: start from timm's ImageNet weights (width 1 and the paper's modules): the trunk, and for 1000 classes
+        the classifier.
+    """
+
+    num_classes: int = 1000
+    in_channels: int = 3
+    width: float = 1.0
+    modules: tuple[int, int, int] = (4, 7, 3)
+    valid: bool = True
+    dropout: float = 0.2
+    label_smoothing: float = 0.1
+    norm_momentum: float = RELEASED_MOMENTUM
+    image_size: tuple[int, int] = (299, 299)
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1 or not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"num_classes {self.num_classes} must be at least 1, dropout {self.dropout:g} and label_smoothing "
+                f"{self.label_smoothing:g} in 0..1"
+            )
+        least = LEAST if self.valid else 1
+        if len(self.image_size) != 2 or min(self.image_size) < least:
+            raise ConfigError(
+                f"image_size {self.image_size}: give a height and a width of at least {least}"
+                + (", or valid false, which pads every convolution" if self.valid else "")
+            )
+
+
+@model("inception_v4")
+class InceptionV4(nn.Module):
+    """Inception-v4: modules of parallel convolutions, asymmetric filters among them."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = InceptionV4Pyramid(
+            config.in_channels, False, config.width, config.modules, config.valid, config.norm_momentum
+        )
+        self.preprocessing = Preprocessing(
+            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=0.875
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)
+        initialise_xavier(self.head)
+        if config.pretrained:
+            self.load_foreign(imagenet_weights("inception_v4"))
+
+    def forward(self, image: Tensor) -> ClassificationOutput:
+        """(B, C, H, W), normalised -> logits (B, K). H and W are free, from 75 up if valid."""
+        features = self.backbone(image)[-1].mean((2, 3))
+        return ClassificationOutput(self.head(self.dropout(features)))
+
+    def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
+        """Cross-entropy against smoothed labels, weighted by class if weights are given."""
+        # q'(k) = (1 - eps) [k = y] + eps / K
+        logits = self(batch["image"]).logits.float()
+        weights, smoothing = batch.get("class_weights"), self.config.label_smoothing
+        return {"loss": F.cross_entropy(logits, batch["label"], weights, label_smoothing=smoothing)}
+
+    def load_foreign(self, state: Mapping[str, Tensor]) -> str:
+        """Take timm's state dict of inception_v4: the trunk and, of as many classes, the classifier.
+
+        Returns what was taken, in words. Raises ModelError if it is of another network, width or number of modules.
+        """
+        self.backbone.load_timm(state)
+        return load_classifier(self.head, state, "last_linear", "timm's inception_v4")
