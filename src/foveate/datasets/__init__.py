@@ -11,9 +11,10 @@ from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # Tried in this order, a layout with a more telling mark before one that could hold it too: names that only one
-# corpus uses, files that only one tool writes, formats of other packages in alphabetical order, then plain folders.
-ORDER = ("cityscapes", "camvid", "voc", "coco", "labelme")
-LAST = "folders"
+# corpus uses, files that only one tool writes, formats of other packages in alphabetical order, then plain folders: a
+# folder a class, unless they may be those of pictures and of masks, which come last.
+ORDER = ("cityscapes", "camvid", "voc", "coco", "labelme", "idx")
+BY_CLASS, LAST = "class_folders", "folders"
 
 
 def recognise(path: str | Path) -> DataSource:
@@ -39,8 +40,8 @@ def recognise(path: str | Path) -> DataSource:
 def candidates() -> list[Entry]:
     """Every registered dataset, in the order in which `recognise` asks them."""
     known = entries("dataset")
-    others = sorted(set(known) - {*ORDER, LAST})
-    return [known[name] for name in (*ORDER, *others, LAST) if name in known]
+    others = sorted(set(known) - {*ORDER, BY_CLASS, LAST})
+    return [known[name] for name in (*ORDER, *others, BY_CLASS, LAST) if name in known]
 
 
 def _listing(tried: list[Entry]) -> str:

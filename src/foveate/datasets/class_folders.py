@@ -1,0 +1,261 @@
+"""Pictures in folders named after their classes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from torchvision import tv_tensors
+
+from foveate import pictures
+from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
+from foveate.datasets.files import (
+    SPLIT_NAMES,
+    SPLIT_ORDER,
+    SPLITS_FILE,
+    VAL_SHARE,
+    Pair,
+    Problem,
+    _draw,
+    _read_splits,
+    _write_splits,
+    draw_split,
+    ordered,
+    raise_problems,
+    require_folder,
+)
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.pictures import PICTURE_SUFFIXES, list_pictures
+from foveate.records import ClassificationSample, ClassTable
+from foveate.registry import dataset
+
+_SPLITS = {**{name: name for name in SPLIT_ORDER}, **SPLIT_NAMES}
+# Folders that another layout's files lie in; no class is called so.
+_NO_CLASS = re.compile(
+    rf"({'|'.join((*_SPLITS, *IMAGE_FOLDERS, *LABEL_FOLDERS))})\d*|(train|val|test)annot|jpegimages|imagesets|"
+    r"segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
+)
+_LITTER = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass
+class ClassScan:
+    """What lies in a folder of class folders, without decoding.
+
+    pairs: split -> its pictures, each with its class index. problems: files and folders that fit nowhere; `open`
+    raises them. drawn: in one clause, how pictures were divided, where the folders did not say.
+    """
+
+    pairs: dict[str, list[Pair]]
+    classes: ClassTable
+    problems: list[Problem]
+    drawn: str
+
+
+class ClassDataset:
+    """Pictures of one class each, in files.
+
+    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first picture's.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
+        self.pairs, self.classes = list(pairs), classes
+        self.channels = _channels(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> ClassificationSample:
+        pair = self.pairs[index]
+        image = pictures.to_tensor(pictures.read_picture(pair.picture, channels=self.channels))
+        return ClassificationSample(image=tv_tensors.Image(image), label=pair.label, name=self.name(index))
+
+    def name(self, index: int) -> str:
+        """'cow/001.jpg': the class's folder and the file."""
+        return _name(self.pairs[index].picture)
+
+
+@dataset("class_folders")
+@dataclass(frozen=True)
+class ClassFolders:
+    """A folder a class: DATA/{train,val,test}/CLASS/*.jpg, or DATA/CLASS/*.jpg.
+
+    Classes are the folders' names in sorted order, or as `classes.txt` in DATA orders them. Without split folders a
+    fifth of each class is drawn for val and written to `splits.json`; so it is where there is train but no val.
+
+    path: the folder DATA.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    seed: int = 0
+    task: ClassVar[str] = "classification"
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether folders hold pictures, and none of them is called as those of pictures beside masks are."""
+        if not path.is_dir():
+            return False
+        splits = _split_folders(path)
+        found = [folder for root in (splits.values() or [path]) for folder in _folders(root)]
+        names = {folder.name for folder in found}
+        if len(names) < 2 or any(_NO_CLASS.fullmatch(name.lower()) for name in names):
+            return False
+        return any(list_pictures(folder) for folder in found)
+
+    @cached_property
+    def scan(self) -> ClassScan:
+        """What lies there, once."""
+        return _read_folder(require_folder(self.path), self.seed)
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold pictures, 'train' first."""
+        return tuple(self.scan.pairs)
+
+    def open(self, split: str) -> ClassDataset:
+        """One split. Raises DataError naming what fits nowhere, ConfigError for an unknown split."""
+        raise_problems(self.scan.problems)
+        if split not in self.scan.pairs:
+            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
+        return self.sound(split)
+
+    def sound(self, split: str) -> ClassDataset:
+        """One split of what can be used, whatever is wrong elsewhere."""
+        return ClassDataset(self.scan.pairs[split], self.scan.classes)
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        scan = self.scan
+        counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
+        drawn = f" ({scan.drawn})" if scan.drawn else ""
+        return f"class folders: {counts} pictures{drawn}, {len(scan.classes)} classes"
+
+
+def _channels(pairs: Sequence[Pair]) -> int:
+    """Of the first picture that can be read, and so of every one."""
+    for pair in pairs:
+        with contextlib.suppress(DataError):
+            return pictures.picture_info(pair.picture).channels
+    return 3
+
+
+def _name(picture: Path) -> str:
+    return f"{picture.parent.name}/{picture.name}"
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Split -> its folder, for the folders named after a split that hold folders."""
+    return {split: root / name for name, split in _SPLITS.items() if (root / name).is_dir() and _folders(root / name)}
+
+
+def _read_folder(root: Path, seed: int) -> ClassScan:
+    problems: list[Problem] = []
+    splits = _split_folders(root)
+    found = {split: _look(folder, problems) for split, folder in (splits or {"": root}).items()}
+    if not any(files for folders in found.values() for files in folders.values()):
+        raise_problems(problems)
+        raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
+    if splits:
+        problems += [_stray(p) for p in list_pictures(root)]
+    classes = _classes(root, splits, found, problems)
+    label = {name: i for i, name in enumerate(classes.names)}
+    pairs = {
+        split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
+        for split, folders in found.items()
+    }
+    drawn = ""
+    undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
+    if undivided:
+        divided, drawn = _divide(root, undivided, seed, problems)
+        pairs |= divided
+    return ClassScan(ordered(pairs), classes, problems, drawn)
+
+
+def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
+    """Class -> its pictures. What is neither joins the problems."""
+    problems += [_stray(p) for p in list_pictures(root)]
+    found = {folder.name: list_pictures(folder) for folder in _folders(root)}
+    for name, files in found.items():
+        folder = root / name
+        if not files:
+            problems.append(Problem(folder, "a class folder without pictures; add some, or remove it"))
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                problems.append(Problem(path, f"a folder inside a class's folder; its files belong into {folder}"))
+            elif (
+                path.suffix.lower() not in PICTURE_SUFFIXES and path.name[0] != "." and path.name.lower() not in _LITTER
+            ):
+                problems.append(Problem(path, "not a picture file by its name; convert it, or remove it"))
+    return found
+
+
+def _stray(path: Path) -> Problem:
+    return Problem(path, "a picture outside of the class folders; move it into one, or remove it")
+
+
+def _classes(
+    root: Path, splits: dict[str, Path], found: dict[str, dict[str, list[Path]]], problems: list[Problem]
+) -> ClassTable:
+    """The class table; classes that are not in it, or cannot be learnt, join the problems. Raises DataError."""
+    present = sorted({name for folders in found.values() for name in folders})
+    known = read_classes(root / CLASSES_FILE) if (root / CLASSES_FILE).exists() else ClassList(tuple(present))
+    for split, folders in found.items():
+        where = splits.get(split, root)
+        strange = [name for name in folders if name not in known.names]
+        problems += [
+            Problem(where / name, f"a class folder that {CLASSES_FILE} does not name; add '{name}' there, or remove it")
+            for name in strange
+        ]
+        if "train" in found:
+            unlearnt = [name for name in folders if name not in found["train"]]
+            problems += [
+                Problem(where / name, "a class that train has no folder of; add one, or remove it") for name in unlearnt
+            ]
+    return known.table()
+
+
+def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
+    """`files.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
+
+    What is drawn at first is a fifth of each class, so that small classes lie on both sides. Raises DataError.
+    """
+    path = root / SPLITS_FILE
+    by_name = {_name(pair.picture): pair for pair in pairs}
+    written = _read_splits(path) if path.exists() else {}
+    listed = {name for names in written.values() for name in names}
+    problems += [Problem(path, f"names '{n}', of which there is no picture") for n in sorted(listed - set(by_name))]
+    fresh = sorted(set(by_name) - listed)
+    if written:
+        splits = {split: list(names) for split, names in written.items()}
+        for name in fresh:
+            splits.setdefault("val" if _draw(name, seed) < VAL_SHARE else "train", []).append(name)
+    else:
+        splits = _drawn_by_class(by_name, seed, root)
+    saved = not fresh or _write_splits(path, splits, seed)
+    clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
+    clause += "" if written or not saved else f", written to {path.name}"
+    clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"
+    return {split: [by_name[n] for n in sorted(names) if n in by_name] for split, names in splits.items()}, clause
+
+
+def _drawn_by_class(by_name: dict[str, Pair], seed: int, root: Path) -> dict[str, list[str]]:
+    """A class of one picture lends none to val. Raises DataError if there is no other class."""
+    splits: dict[str, list[str]] = {"train": [], "val": []}
+    for label in sorted({pair.label for pair in by_name.values()}):
+        names = [name for name, pair in by_name.items() if pair.label == label]
+        own = draw_split(names, seed, root) if len(names) > 1 else {"train": names}
+        for split, chosen in own.items():
+            splits[split] += chosen
+    if not splits["val"]:
+        raise DataError(f"{root}: one picture a class; expected at least two, one to train on and one to validate on")
+    return splits
