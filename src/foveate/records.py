@@ -188,6 +188,34 @@ class SemanticPrediction:
         return {name: float(n) / max(self.mask.size, 1) for name, n in zip(self.classes.names, counts, strict=True)}
 
 
+@dataclass
+class Look:
+    """Where one spatial transformer looked, and what it handed on: H x W is the size of `seen` in ClassificationPrediction.
+
+    grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at. output: (h, w, C) float32 in 0..1 where
+        the transformer looked at the picture itself, else None.
+    """
+
+    grid: np.ndarray
+    output: np.ndarray | None
+
+
+@dataclass
+class ClassificationPrediction:
+    """A picture's class as the model sees it."""
+
+    probabilities: np.ndarray  # (K,) float32, which sum to 1
+    classes: ClassTable
+    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    looks: tuple[Look, ...] = ()  # of the model's spatial transformers
+    name: str = ""
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` likeliest classes and their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.classes.names[i], float(self.probabilities[i])) for i in order]
+
+
 @runtime_checkable
 class SemanticDataset(Protocol):
     """Labelled pictures in a fixed order. Indexing decodes; nothing is cached here."""
@@ -204,19 +232,39 @@ class SemanticDataset(Protocol):
         ...
 
 
+class ClassificationDataset(Protocol):
+    """Pictures of one class each, in a fixed order.
+
+    A set that is drawn anew each epoch also has `draw(keys)`: a list of (epoch, index) -> a list of samples, each a
+    function of its key alone. Indexing then gives one fixed drawing.
+    """
+
+    classes: ClassTable
+    channels: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> ClassificationSample: ...
+
+    def name(self, index: int) -> str:
+        """The picture's name, without decoding it."""
+        ...
+
+
 class DataSource(Protocol):
     """Where a recipe's data comes from: a frozen dataclass in `datasets/`, registered by name.
 
     `splits()` names what is there ('train', 'val', ...); `open(split)` gives one of them;
-    `describe()` says in one line what was recognised.
+    `describe()` says in one line what was recognised. A class attribute `task` names the family of what it gives;
+    without one, that is 'semantic'.
     """
 
     def splits(self) -> tuple[str, ...]:
         """The names of what is there."""
         ...
 
-    def open(self, split: str) -> SemanticDataset:
-        """One split. Raises DataError."""
+    def open(self, split: str) -> Any:
+        """One split, e.g. a SemanticDataset. Raises DataError."""
         ...
 
     def describe(self) -> str:

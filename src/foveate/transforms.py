@@ -15,11 +15,12 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from foveate.errors import ConfigError
-from foveate.records import ClassTable, SemanticSample
+from foveate.records import ClassificationSample, ClassTable, Preprocessing, SemanticSample
 
 MARGIN = 1.2  # of a box around an object, as the paper has it
 LEAST = 16  # pixels: no crop is smaller than this
 SemanticTransform = Callable[[SemanticSample], SemanticSample]
+ClassificationTransform = Callable[[ClassificationSample], ClassificationSample]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class SemanticAugment:
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
 
-    def build(self, classes: ClassTable) -> SemanticTransform:
+    def build(self, classes: ClassTable, preprocessing: Preprocessing | None = None) -> SemanticTransform:
         """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
         return functools.partial(self._apply, ignore=classes.ignore_index)  # unlike a closure, it can be pickled
 
@@ -123,7 +124,7 @@ class ObjectCrops:
                 f"{MARGIN}, 0..1 and sides of at least 32"
             )
 
-    def build(self, classes: ClassTable) -> SemanticTransform:
+    def build(self, classes: ClassTable, preprocessing: Preprocessing | None = None) -> SemanticTransform:
         """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
         return functools.partial(self._apply, ignore=classes.ignore_index)
 
@@ -157,6 +158,62 @@ class ObjectCrops:
         spare = length - (stop - start)
         before = spare / 2 if self.stage == "easy" else float(torch.rand(())) * spare
         return min(max(0, round(start - before)), side - length), length
+
+
+@dataclass(frozen=True)
+class ClassificationAugment:
+    """How a training picture of one class is varied: a random window, brought to the network's size.
+
+    scale: the window's share of the picture's area is drawn from this range ...
+    ratio: ... and its width / height, log-uniformly, from this one (Szegedy et al., "Going deeper with convolutions",
+        2015, section 6). Both are of the window after it has the network's shape.
+    flip: mirror left-right half of the time.
+    rotate: largest rotation to either side, in degrees; what comes in from outside is black.
+    color: strength of brightness, contrast, saturation and hue jitter (0: none; hue moves a fifth as far).
+    """
+
+    scale: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (0.75, 1.333)
+    flip: bool = True
+    rotate: float = 0.0
+    color: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high:
+                raise ConfigError(f"augment.{name} {low},{high} is not a range; expected 0 < low <= high")
+        if self.scale[1] > 1 or not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
+            raise ConfigError(
+                f"augment.scale {self.scale}, rotate {self.rotate} and color {self.color} do not fit; expected shares of "
+                "at most 1, 0..180 and 0..1"
+            )
+
+    def build(self, classes: ClassTable, preprocessing: Preprocessing) -> ClassificationTransform:
+        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
+        return functools.partial(self._apply, size=preprocessing.size)
+
+    def _apply(self, sample: ClassificationSample, size: tuple[int, ...]) -> ClassificationSample:
+        image: torch.Tensor = sample["image"]
+        height, width = image.shape[-2:]
+        target = size or (height, width)
+        if self.rotate:
+            angle = float(torch.empty(()).uniform_(-self.rotate, self.rotate))
+            image = F.rotate(image, angle, v2.InterpolationMode.BILINEAR, fill=[0.0])
+        area = height * width * float(torch.empty(()).uniform_(*self.scale))
+        low, high = self.ratio
+        ratio = target[1] / target[0] * low * (high / low) ** float(torch.rand(()))
+        window_h = min(height, max(1, round((area / ratio) ** 0.5)))
+        window_w = min(width, max(1, round((area * ratio) ** 0.5)))
+        top = int(torch.randint(height - window_h + 1, ()))
+        left = int(torch.randint(width - window_w + 1, ()))
+        image = F.resized_crop(
+            image, top, left, window_h, window_w, list(target), v2.InterpolationMode.BILINEAR, antialias=True
+        )
+        if self.flip and torch.rand(()) < 0.5:
+            image = F.horizontal_flip(image)
+        if self.color and image.shape[0] == 3:
+            image = v2.ColorJitter(self.color, self.color, self.color, self.color / 5)(image)
+        return {"image": tv_tensors.Image(image), "label": sample["label"], "name": sample["name"]}
 
 
 def _flip_and_color(

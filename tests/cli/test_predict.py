@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 import foveate
-from foveate.cli import main, predict
+from foveate.cli import main, predict, results
+from foveate.cli.inputs import plan
 from foveate.errors import ConfigError, DataError, OutputError
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
@@ -92,7 +93,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def masks(*inputs: str) -> list[str]:
-        return [j.mask.relative_to(out).as_posix() for j in predict.plan([str(tmp_path / i) for i in inputs], out)]
+        return [j.mask.relative_to(out).as_posix() for j in plan([str(tmp_path / i) for i in inputs], out)]
 
     assert masks("a") == ["1.png", "2.png"]
     assert masks("a/2.jpg", "b") == ["2.png", "c/3.png"]
@@ -104,7 +105,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
     for name in ("x/p.png", "x/p.jpg", "y/p.jpg", "z/p.jpg", "z/P.jpeg"):
         photo(tmp_path / name)
-    jobs = predict.plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out")
+    jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out")
     assert [j.mask.name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.overlay.name.casefold() for j in jobs}) == 5
 
@@ -112,13 +113,13 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
     photo(tmp_path / "p.jpg")
     photo(tmp_path / "out" / "p.png")
-    assert [j.source.name for j in predict.plan([str(tmp_path)], tmp_path / "out")] == ["p.jpg"]
+    assert [j.source.name for j in plan([str(tmp_path)], tmp_path / "out")] == ["p.jpg"]
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     photo(tmp_path / "p.png")
     with pytest.raises(ConfigError, match=r"would replace the input .*p\.png; choose another --out"):
-        predict.plan([str(tmp_path)], tmp_path)
+        plan([str(tmp_path)], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_inputs_that_are_not_there(tmp_path: Path, text: str, message: str) -> N
     photo(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
-        predict.plan([str(tmp_path / text)], tmp_path / "out")
+        plan([str(tmp_path / text)], tmp_path / "out")
 
 
 def test_unwritable_output_is_said_before_any_work(
@@ -221,10 +222,10 @@ def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytes
 def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     from foveate.predictor import open_picture
 
-    monkeypatch.setattr(predict, "LONGEST_OVERLAY", 5)
+    monkeypatch.setattr(results, "LONGEST_OVERLAY", 5)
     pixels = np.arange(6 * 11 * 3).reshape(6, 11, 3).astype(np.uint8)
     labels = np.arange(66).reshape(6, 11).astype(np.uint8)
-    picture, mask = predict._reduced(open_picture(pixels), labels)
+    picture, mask = results._reduced(open_picture(pixels), labels)
     assert picture.shape == (2, 3, 3)  # by a factor of 3; what does not fill a block is left out
     assert picture[1, 2].tolist() == np.rint(pixels[3:6, 6:9].astype(float).mean((0, 1))).tolist()
     assert mask.tolist() == labels[1::3, 1::3][:2, :3].tolist()
@@ -233,4 +234,4 @@ def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.M
 def test_shares_by_strips_are_the_shares() -> None:
     mask = np.random.default_rng(0).integers(0, 3, (1500, 1700), dtype=np.uint8)
     prediction = SemanticPrediction(mask, CLASSES)
-    assert predict._shares(prediction) == pytest.approx(prediction.shares())
+    assert results._shares(prediction) == pytest.approx(prediction.shares())

@@ -85,7 +85,7 @@ def test_scores_are_those_of_another_library(run: Path) -> None:
 
 
 def test_the_split_to_choose_by_is_the_default_and_matches_the_log(run: Path) -> None:
-    found = evaluate_run(run, boundaries=False)
+    found = evaluate_run(run, whole=False)
     assert (found.split, found.scores.images) == ("val", 3)
     assert found.scores.mean_iou == pytest.approx(max(row["mean_iou"] for row in RunFolder(run).history()))
 

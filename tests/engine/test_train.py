@@ -60,7 +60,9 @@ def test_logged_scores_are_those_of_the_kept_models(tiny: Tiny, tmp_path: Path) 
         loaded = load_model(folder)
         task = create_task("semantic", loaded.classes, loaded.preprocessing)
         with torch.inference_mode():
-            return float(task.score(loaded.model.eval(), val, range(3), boundaries=False).compute().mean_iou)
+            metrics = task.metrics(whole=False)
+            assert len(list(task.score(loaded.model.eval(), val, range(3), metrics))) == 3
+        return float(metrics.compute().mean_iou)
 
     history = [row["mean_iou"] for row in run.history()]
     assert mean_iou(run.last) == pytest.approx(history[-1], abs=1e-9)

@@ -15,7 +15,7 @@ from foveate.cli import export as verb
 from foveate.errors import ConfigError, ModelError, OutputError
 from foveate.export import onnx as exporting
 from foveate.export.onnx import CHECKED_SIZES, OPSET, export_onnx
-from foveate.predictor import Predictor
+from foveate.predictor import Predictor, SemanticPredictor
 from foveate.records import ClassTable, Preprocessing, SemanticOutput
 from foveate.store import save_model
 
@@ -48,7 +48,7 @@ class StandIn(nn.Module):
 def open_stand_in(model: nn.Module | None = None) -> Predictor:
     model = (model or StandIn()).eval()
     cpu = torch.device("cpu")
-    return Predictor(lambda x: model(x).logits, CLASSES, PREPROCESSING, "standin", Path("m"), cpu, "torch", model=model)
+    return SemanticPredictor(lambda x: model(x).logits, CLASSES, PREPROCESSING, "standin", Path("m"), cpu, "torch", model=model)
 
 
 @pytest.fixture(scope="module")

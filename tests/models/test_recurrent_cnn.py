@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 import foveate
 from foveate.errors import ConfigError
+from foveate.ops.pyramid import normalize_locally, rgb_to_yuv
 
 
 def build(**more):
@@ -26,8 +27,9 @@ def test_forward_is_the_recurrence():
     def f(said, picture):
         return model.f(F.conv2d(model.pad(torch.cat([said, picture], 1)), weight, model.look.bias))
 
-    first = f(torch.zeros(1, 3, 16, 24), image)
-    second = f(first.softmax(1), F.avg_pool2d(image, 2))
+    picture = normalize_locally(rgb_to_yuv(image))
+    first = f(torch.zeros(1, 3, 16, 24), picture)
+    second = f(first.softmax(1), F.avg_pool2d(picture, 2))
     assert first.shape[-2:] == (8, 12)
     assert second.shape[-2:] == (4, 6)
     steps = model(image, iterations=2).steps
@@ -57,9 +59,9 @@ def test_each_iteration_sees_twice_as_far():
         (grad,) = torch.autograd.grad(step[0, 0, 159, 159], image, retain_graph=True)
         rows = grad.abs().sum((0, 1, 3)).nonzero()
         reach.append(int(rows.max() - rows.min()) + 1)
-    # f sees 23 pixels at stride 2 (8, pooled, 8); a second look 23 + 22 * 2, a third 67 + 22 * 4; interpolation adds
-    # up to one coarse pixel.
-    for seen, field, stride in zip(reach, (23, 67, 155), (2, 4, 8), strict=True):
+    # f sees 23 pixels at stride 2 (8, pooled, 8); a second look 23 + 22 * 2, a third 67 + 22 * 4; local normalisation
+    # reaches 7 further to either side; interpolation adds up to one coarse pixel.
+    for seen, field, stride in zip(reach, (23 + 14, 67 + 14, 155 + 14), (2, 4, 8), strict=True):
         assert field <= seen <= field + stride
 
 

@@ -95,7 +95,7 @@ def iterating_improves_labels() -> Claim:
 
 def _iterating_improves_labels(seed: int) -> tuple[float, ...]:
     network = recurrent(seed)
-    counters = [network.task.metrics(boundaries=False) for _ in range(3)]
+    counters = [network.task.metrics(whole=False) for _ in range(3)]
     for scene in network.scenes:
         truth = network.task.truth(scene)
         for counter, labels in zip(counters, _answers(network, network.input(scene)), strict=True):

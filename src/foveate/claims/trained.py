@@ -33,7 +33,7 @@ class Trained:
 
     def score(self, how: Inference = Inference()) -> SegmentationScores:  # noqa: B008 - frozen
         """Its scores on the test scenes, looked at in this way."""
-        metrics = self.task.metrics(boundaries=True)
+        metrics = self.task.metrics()
         for scene in self.scenes:
             metrics.update(
                 self.task.answer(self.model, scene["image"].as_subclass(Tensor), how), self.task.truth(scene)

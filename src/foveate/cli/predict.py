@@ -1,32 +1,27 @@
-"""Label pictures with a trained model: masks, overlays and one JSON file."""
+"""Look at pictures with a trained model: masks or classes, drawings, and one JSON file."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import glob
 import json
-import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_inference, inference
+from foveate.cli.inputs import Job, plan
+from foveate.cli.results import writer
 from foveate.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from foveate.pictures import Windows
     from foveate.predictor import Predictor
-    from foveate.records import SemanticPrediction
+    from foveate.tasks.inference import Inference
 
-LONGEST_OVERLAY = 4096  # pixels; overlays of larger pictures are scaled down
 # Pictures up to this size are decoded while others are looked at; larger ones come one at a time, to bound memory.
 PIPELINED_PIXELS = 4_000_000
 AHEAD = 2
@@ -39,7 +34,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, or globs such as 'a/*.jpg'"
     )
-    parser.add_argument("--out", metavar="DIR", required=True, help="where the masks, overlays and predictions.json go")
+    parser.add_argument("--out", metavar="DIR", required=True, help="where the results and predictions.json go")
     add_inference(parser)
     parser.add_argument(
         "--tile", type=int, metavar="N", help="side of the tiles; 0: never (default: above 1.5 megapixels)"
@@ -56,27 +51,22 @@ def run(argv: list[str]) -> int:
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     choose_tiling(2**16, 2**16, args.scales, args.tile, args.overlap)  # complain before any work
-    looks = vars(inference(args))
+    how = inference(args)
     out = Path(args.out)
     jobs = plan(args.inputs, out)
     _check_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
 
-    def look(job: Job, windows: Windows, progress: Callable[[float], None]) -> SemanticPrediction:
-        return predictor.predict(
-            windows,
-            **looks,
-            tile=args.tile,
-            overlap=args.overlap,
-            name=str(job.source),
-            progress=progress,
-        )
+    settings = _settings(predictor.task, how, args.tile, args.overlap)
+
+    def look(job: Job, windows: Windows, progress: Callable[[float], None]) -> Any:
+        told = {"progress": progress} if predictor.task == "semantic" else {}  # which may take long
+        return predictor.predict(windows, **settings, **told, name=str(job.source))
 
     start = time.perf_counter()
     with _progress(len(jobs)) as advance:
-        _predict_all(jobs, look, advance)
+        _predict_all(jobs, look, predictor.task, advance)
     seconds = time.perf_counter() - start
-    settings = {**looks, "scales": list(args.scales), "tile": args.tile, "overlap": args.overlap}
     _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
     failed = [job for job in jobs if job.error]
     done = len(jobs) - len(failed)
@@ -91,81 +81,16 @@ def run(argv: list[str]) -> int:
     return 1 if failed else 0
 
 
-@dataclass
-class Job:
-    """One picture: where it is read, where its mask and overlay go, and what came of it."""
+def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
+    """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
+    if task == "semantic":
+        return {**vars(how), "tile": tile, "overlap": overlap}
+    from foveate.tasks.classification import require_plain
 
-    source: Path
-    mask: Path
-    overlay: Path
-    record: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-
-
-def plan(inputs: list[str], out: Path) -> list[Job]:
-    """The pictures that the inputs mean, each once, with places for their results that nobody else has.
-
-    Sub-folders of a folder are kept; equal names are told apart by their suffix or a number.
-    Raises DataError for an input that is not there or has no picture, ConfigError where a result would replace
-    an input.
-    """
-    jobs: list[Job] = []
-    seen: set[Path] = set()
-    taken: set[str] = set()
-    for source, relative in (pair for text in inputs for pair in _find(text, out)):
-        if source.resolve() in seen:
-            continue
-        seen.add(source.resolve())
-        target = _free_name(relative, taken)
-        jobs.append(Job(source, out / f"{target}.png", out / f"{target}_overlay.jpg"))
-    for job in jobs:
-        if job.mask.resolve() in seen or job.overlay.resolve() in seen:
-            raise ConfigError(f"results in {out} would replace the input {job.source}; choose another --out")
-    return jobs
-
-
-def _find(text: str, out: Path) -> list[tuple[Path, Path]]:
-    """(file, its path relative to what was asked for) of every picture that an input means."""
-    from foveate.pictures import PICTURE_SUFFIXES
-
-    path = Path(text).expanduser()
-    if path.is_file():
-        return [(path, Path(path.name))]
-    if path.is_dir():
-        ours = out.resolve()
-        files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
-        shown = [p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-        found = [p for p in shown if path.resolve() == ours or ours not in p.resolve().parents]
-        if not found:
-            raise DataError(f"no pictures in {path}; expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}")
-        return [(p, p.relative_to(path)) for p in found]
-    if glob.has_magic(text):
-        matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
-        found = [p for p in matches if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
-        if not found:
-            others = f"; {len(matches)} other files and folders do" if matches else ", nor anything else"
-            raise DataError(f"no picture matches {text}{others}; check the folder and the pattern")
-        root = Path(os.path.commonpath([p.parent for p in found]))
-        return [(p, p.relative_to(root)) for p in found]
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f"the nearest is {path.parent / near[0]}" if near else "give a picture, a folder or a glob"
-    raise DataError(f"{path} does not exist; {hint}")
-
-
-def _free_name(relative: Path, taken: set[str]) -> Path:
-    """A name without suffix that is not taken yet: photo, else photo_jpg, else photo_jpg_2, ..."""
-    stem = relative.with_suffix("")
-    longer = relative.with_name(f"{stem.name}_{relative.suffix.removeprefix('.')}")
-    candidates = [stem, longer]
-    number = 2
-    while str(candidates[0]).casefold() in taken:  # some file systems do not tell Photo from photo
-        candidates.pop(0)
-        if not candidates:
-            candidates.append(longer.with_name(f"{longer.name}_{number}"))
-            number += 1
-    taken.add(str(candidates[0]).casefold())
-    return candidates[0]
+    require_plain(how)
+    if tile is not None or overlap is not None:
+        raise ConfigError("a classifier sees its picture whole; leave out --tile and --overlap")
+    return {"flip": how.flip}
 
 
 def _check_writable(out: Path) -> None:
@@ -186,13 +111,19 @@ def _check_writable(out: Path) -> None:
 
 def _predict_all(
     jobs: list[Job],
-    look: Callable[[Job, Windows, Callable[[float], None]], SemanticPrediction],
+    look: Callable[[Job, Windows, Callable[[float], None]], Any],
+    task: str,
     advance: Callable[[float, str], None],
 ) -> None:
     """Decode ahead, look, write behind. What fails to be read is told and noted; the others go on.
 
     advance: called with the number of finished pictures, fractions of one included, and the picture's name.
     """
+    write, _ = writer(task)
+
+    def finish(job: Job, windows: Windows, prediction: Any) -> None:
+        job.record |= write(job, windows, prediction)
+
     with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
         reading: deque[Future[Windows | None]] = deque()
         writing: deque[Future[None]] = deque()
@@ -212,9 +143,9 @@ def _predict_all(
                     advance(number + 1, f"\n{job.error}")
                     continue
                 if small:
-                    writing.append(writers.submit(_write_result, job, windows, prediction))
+                    writing.append(writers.submit(finish, job, windows, prediction))
                 else:  # on this thread, where the memory that the tiles gave back can be used again
-                    _write_result(job, windows, prediction)
+                    finish(job, windows, prediction)
                 del small, windows, prediction  # a large picture must be gone before the next is decoded
                 while len(writing) > AHEAD:
                     writing.popleft().result()
@@ -244,63 +175,12 @@ def _open_large(job: Job, writing: deque[Future[None]]) -> Windows:
     return open_windows(job.source)
 
 
-def _write_result(job: Job, windows: Windows, prediction: SemanticPrediction) -> None:
-    from foveate.pictures import atomic_write
-    from foveate.visualize import index_png, overlay, with_legend
-
-    shares = _shares(prediction)
-    with atomic_write(job.mask) as temporary:
-        index_png(prediction.mask, prediction.classes, temporary)
-    picture, mask = _reduced(windows, prediction.mask)
-    windows.close()
-    drawn = with_legend(overlay(picture, mask, prediction.classes), prediction.classes, shares)
-    with atomic_write(job.overlay) as temporary:
-        drawn.save(temporary, format="JPEG", quality=90)
-    job.record |= {"height": windows.height, "width": windows.width, "shares": shares}
-
-
-def _shares(prediction: SemanticPrediction) -> dict[str, float]:
-    """`prediction.shares()`, a strip at a time: counting takes eight bytes a pixel, which a large mask cannot have."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    totals = dict.fromkeys(prediction.classes.names, 0.0)
-    for strip in np.array_split(prediction.mask, -(-prediction.mask.size // 2**20)):
-        for name, share in replace(prediction, mask=strip).shares().items():
-            totals[name] += share * (strip.size / prediction.mask.size)
-    return totals
-
-
-def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture and its mask, shrunk by a whole factor until the longest side is at most LONGEST_OVERLAY.
-
-    The picture is averaged over f x f pixels and read in strips; of the mask, one label in f x f is kept.
-    """
-    import numpy as np
-
-    height, width = windows.height, windows.width
-    factor = -(-max(height, width) // LONGEST_OVERLAY)
-    if factor == 1:
-        return windows.read(0, 0, height, width), mask
-    factor = min(factor, height, width)
-    rows, columns = height // factor, width // factor
-    small = np.empty((rows, columns, windows.channels), windows.read(0, 0, 1, 1).dtype)
-    step = max(1, 2**21 // (width * factor))
-    for top in range(0, rows, step):
-        count = min(step, rows - top)
-        strip = windows.read(top * factor, 0, count * factor, columns * factor)
-        blocks = strip.reshape(count, factor, columns, factor, -1)
-        small[top : top + count] = blocks.mean((1, 3), dtype=np.float32).round()
-    middle = factor // 2
-    return small, mask[middle::factor, middle::factor][:rows, :columns]
-
-
 def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: dict[str, Any], seconds: float) -> None:
     from foveate.pictures import atomic_write
 
     out = path.parent
     done = [job for job in jobs if not job.error]
+    _, kinds = writer(predictor.task)
     summary = {
         "model": {
             "path": str(predictor.path),
@@ -310,12 +190,11 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: 
             "device": str(predictor.device),
             "classes": list(predictor.classes.names),
         },
-        "settings": settings,
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
         "pictures": [
             {
                 "file": str(job.source),
-                "mask": job.mask.relative_to(out).as_posix(),
-                "overlay": job.overlay.relative_to(out).as_posix(),
+                **{kind: getattr(job, kind).relative_to(out).as_posix() for kind in kinds},
                 **job.record,
             }
             for job in done

@@ -110,7 +110,7 @@ class EpochEnd(Callback):
             row["peak_memory_mib"] = memory
         self.history.append(row)
 
-        name, score = self.task.monitor, row.get(self.task.monitor)
+        score = row.get(self.task.monitor)
         improved = score is not None and score > self.best
         if improved and score is not None:
             self.best, self.best_epoch = score, epoch
@@ -119,7 +119,8 @@ class EpochEnd(Callback):
                 self._write(trainer, pl_module, row, improved)
             trainer.save_checkpoint(self.run.checkpoint)  # every process takes part; the first one writes
         if trainer.is_global_zero:
-            told = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in ("train_loss", "pixel_accuracy", name))
+            shown = ("train_loss", *self.task.headline[:2])
+            told = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in shown)
             took = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
             print(f"epoch {epoch}/{self.recipe.epochs}  {told}  {took}", file=sys.stderr, flush=True)
         if self._patience_is_over():
@@ -137,16 +138,18 @@ class EpochEnd(Callback):
         model.eval()
         with torch.inference_mode():
             indices = range(trainer.global_rank, len(self.val_set), trainer.world_size)
-            metrics = self.task.score(model, self.val_set, indices, boundaries=False)
+            metrics = self.task.metrics(whole=False)
+            for _ in self.task.score(model, self.val_set, indices, metrics):
+                pass
         model.train(training)
         learner.train(learner.training)  # the frozen parts stay in evaluation mode
         if trainer.world_size > 1:
             state = metrics.state().to(learner.device)
             dist.all_reduce(state)
-            metrics = self.task.metrics(boundaries=False)
+            metrics = self.task.metrics(whole=False)
             metrics.merge(state.cpu())
         scores = metrics.compute()
-        return {name: float(getattr(scores, name)) for name in ("mean_iou", "pixel_accuracy", "mean_accuracy")}
+        return {name: float(getattr(scores, name)) for name in self.task.headline}
 
     def _write(self, trainer: lightning.Trainer, learner: Learner, row: dict[str, float], improved: bool) -> None:
         for logger in trainer.loggers:

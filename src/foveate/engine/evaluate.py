@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.run import RunFolder
-from foveate.engine.train import validation_split
+from foveate.engine.train import require_task, validation_split
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.metrics.segmentation import SegmentationScores
-from foveate.records import ClassTable, SemanticDataset
+from foveate.records import ClassTable
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
 from foveate.tasks.inference import Inference
@@ -28,13 +26,15 @@ from foveate.tasks.inference import Inference
 class Evaluation:
     """What an evaluation found.
 
-    pictures: (index in the data set, its mean IoU), one a picture, in the data set's order.
+    scores: of the family, e.g. SegmentationScores.
+    pictures: (index in the data set, the picture's own score: mean IoU, or the probability of the true class), in the
+        data set's order.
     """
 
-    scores: SegmentationScores
+    scores: Any
     classes: ClassTable
     pictures: list[tuple[int, float]]
-    dataset: SemanticDataset
+    dataset: Any
     loaded: LoadedModel
     source: str
     split: str
@@ -57,12 +57,13 @@ def evaluate_run(
     *,
     source: Any = None,
     split: str | None = None,
-    boundaries: bool = True,
+    whole: bool = True,
     how: Inference = Inference(),  # noqa: B008 - frozen
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one to choose by (val, else test). how: several views, refinement. Raises a FoveateError.
+    split: by default the one to choose by (val, else test). whole: the costly scores too. how: several views,
+    refinement. Raises a FoveateError.
     """
     run = RunFolder(path)
     if source is None:
@@ -73,6 +74,7 @@ def evaluate_run(
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
     loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
+    require_task(source, loaded.task)
     dataset = source.open(split)
     if len(dataset) == 0:
         raise DataError(f"{source.describe()}: the {split} split is empty; nothing to evaluate")
@@ -81,23 +83,13 @@ def evaluate_run(
     started = time.perf_counter()
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
-    total, pictures = task.metrics(boundaries), []
+    total = task.metrics(whole)
     with torch.inference_mode():
-        for index in _progress(range(len(dataset))):
-            one = task.score(model, dataset, [index], boundaries, how)
-            total.merge(one.state())
-            pictures.append((index, _picture_iou(one)))
+        pictures = list(task.score(model, dataset, _progress(range(len(dataset))), total, how))
     seconds = time.perf_counter() - started
     return Evaluation(
         total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds, how
     )
-
-
-def _picture_iou(metrics: Any) -> float:
-    try:
-        return float(metrics.compute().mean_iou)
-    except DataError:  # every pixel of this picture is ignored
-        return float(np.nan)
 
 
 def _require_same_classes(model: ClassTable, data: ClassTable, path: str | Path) -> None:

@@ -65,12 +65,16 @@ def memory() -> int:
         return machine
 
 
-def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[CachedDataset, CachedDataset]:
-    """Both sets under the recipe's cache: a quarter of the memory, shared out by their lengths."""
+def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[Any, CachedDataset]:
+    """Both sets under the recipe's cache: a quarter of the memory, shared out by their lengths.
+
+    A set that is drawn anew each epoch is not kept.
+    """
     room = memory() / 4 / world if recipe.cache else 0.0
     share = len(train_set) / (len(train_set) + len(val_set))
     copies = max(1, loading_processes(recipe, world))
-    return CachedDataset(train_set, room * share / copies), CachedDataset(val_set, room * (1 - share))
+    kept = train_set if hasattr(train_set, "draw") else CachedDataset(train_set, room * share / copies)
+    return kept, CachedDataset(val_set, room * (1 - share))
 
 
 def loading_processes(recipe: Recipe, world: int) -> int:
@@ -88,12 +92,20 @@ class SeededTransform(Dataset[Any]):
         self.dataset, self.transform, self.seed = dataset, transform, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, index = key
-        sample = self.dataset[index]
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[Any]:
+        """A batch of them; a set that is drawn anew each epoch draws it at once."""
+        draw = getattr(self.dataset, "draw", None)
+        samples = draw(keys) if draw else [self.dataset[index] for _, index in keys]
         if self.transform is None:
-            return sample
+            return list(samples)
+        return [self._transformed(sample, key) for sample, key in zip(samples, keys, strict=True)]
+
+    def _transformed(self, sample: Any, key: tuple[int, int]) -> Any:
+        assert self.transform is not None
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed_seed(self.seed, epoch, index))
+            torch.manual_seed(mixed_seed(self.seed, *key))
             return self.transform(sample)
 
 

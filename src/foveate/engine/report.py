@@ -15,9 +15,10 @@ from foveate.engine.evaluate import Evaluation, evaluate_run
 from foveate.engine.run import RunFolder
 from foveate.engine.train import validation_split
 from foveate.tasks import create_task
-from foveate.visualize.report import ExamplePicture, Report, write_report
+from foveate.visualize.report import Canonical, ExampleGuess, ExamplePicture, Report, write_report
 
 SHOWN = 6  # best pictures, and as many worst
+MEANT = 1000  # pictures that a class's mean is taken over
 
 
 def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
@@ -46,6 +47,8 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
         examples=_examples(evaluation),
+        canonical=_canonical(evaluation),
+        family=evaluation.loaded.task,
         notes=_notes(evaluation, chosen, recipe.ema),
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
     )
@@ -53,23 +56,48 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     return run.report
 
 
-def _examples(evaluation: Evaluation) -> list[ExamplePicture]:
-    """The best and the worst pictures by their own IoU, looked at again."""
+def _examples(evaluation: Evaluation) -> list[Any]:
+    """The best and the worst pictures by their own score, looked at again."""
     ranked = sorted((p for p in evaluation.pictures if np.isfinite(p[1])), key=lambda p: -p[1])
     chosen = ranked if len(ranked) <= 2 * SHOWN else ranked[:SHOWN] + ranked[-SHOWN:]
     loaded = evaluation.loaded
     task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
-    examples = []
-    for index, iou in chosen:
+    examples: list[Any] = []
+    for index, own in chosen:
         sample = evaluation.dataset[index]
         image = sample["image"].as_subclass(Tensor)
         with torch.inference_mode():
             prediction = task.answer(loaded.model, image, evaluation.how)
+        if loaded.task == "classification":
+            truth = loaded.classes.names[sample["label"]]
+            examples.append(ExampleGuess(sample["name"], truth, prediction, own))
+            continue
         shown = (image * 255).byte() if image.is_floating_point() else image
         examples.append(
-            ExamplePicture(sample["name"], shown.permute(1, 2, 0).numpy(), sample["mask"].numpy(), prediction, iou)
+            ExamplePicture(sample["name"], shown.permute(1, 2, 0).numpy(), sample["mask"].numpy(), prediction, own)
         )
     return examples
+
+
+def _canonical(evaluation: Evaluation) -> list[Canonical]:
+    """The mean picture of each class, and of what the first spatial transformer makes of it, over some pictures."""
+    loaded, dataset = evaluation.loaded, evaluation.dataset
+    if loaded.task != "classification":
+        return []
+    task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
+    sums: dict[int, list[Any]] = {}
+    for index in range(min(MEANT, len(dataset))):
+        sample = dataset[index]
+        with torch.inference_mode():
+            prediction = task.answer(loaded.model, sample["image"].as_subclass(Tensor))
+        if not prediction.looks or prediction.looks[0].output is None:
+            return []
+        entry = sums.setdefault(sample["label"], [0, 0.0, 0.0])
+        entry[0] += 1
+        entry[1] = entry[1] + prediction.seen / 255.0
+        entry[2] = entry[2] + prediction.looks[0].output
+    names = loaded.classes.names
+    return [Canonical(names[label], a / n, b / n) for label, (n, a, b) in sorted(sums.items())]
 
 
 def _notes(evaluation: Evaluation, chosen: str, ema: float) -> list[str]:
@@ -80,10 +108,9 @@ def _notes(evaluation: Evaluation, chosen: str, ema: float) -> list[str]:
     fair = f"The model was chosen on the {chosen} pictures; nothing was chosen by the {evaluation.split} pictures."
     said = evaluation.how.describe()
     manner = f"with {said}" if said else "in one pass, without flips, several scales or refinement"
-    notes = [
-        kind if evaluation.split == chosen else fair,
-        f"Each picture was scored at its own size, {manner}.",
-    ]
+    size = evaluation.loaded.preprocessing.size
+    seen = f"brought to {size[1]}x{size[0]} pixels" if size else "at its own size"
+    notes = [kind if evaluation.split == chosen else fair, f"Each picture was scored {seen}, {manner}."]
     if ema:
         notes.append(f"The weights are a running average over the steps (decay {ema:g}).")
     absent = [evaluation.classes.names[i] for i in evaluation.scores.absent]

@@ -30,7 +30,7 @@ from foveate.engine.resume import choose_folder, require_same_data, require_same
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
-from foveate.records import ClassTable, SemanticDataset
+from foveate.records import ClassTable
 from foveate.registry import create_model
 from foveate.tasks import create_task
 
@@ -58,6 +58,7 @@ def train_recipe(
         # each time, in vain.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
+    require_task(recipe.data, recipe.task)
     train_set, val_set = recipe.data.open("train"), recipe.data.open(validation_split(recipe.data))
     for split, dataset in (("train", train_set), ("validation", val_set)):
         if len(dataset) == 0:
@@ -98,10 +99,18 @@ def validation_split(source: Any) -> str:
     raise DataError(f"{source.describe()}: no split to validate on, only {', '.join(source.splits())}; add a val split")
 
 
+def require_task(source: Any, task: str) -> None:
+    """The data must be of the model's family. Raises ConfigError."""
+    given = getattr(source, "task", "semantic")
+    if given != task:
+        raise ConfigError(
+            f"{source.describe()}: data for {given} models, but this model is for {task}; see `foveate recipes`"
+        )
+
+
 def _fit(
-    recipe: Recipe, run: RunFolder, model: nn.Module, train_set: SemanticDataset, val_set: SemanticDataset,
-    checkpoint: Path | None,
-) -> None:  # fmt: skip
+    recipe: Recipe, run: RunFolder, model: nn.Module, train_set: Any, val_set: Any, checkpoint: Path | None
+) -> None:
     trainer = _trainer(recipe, run)
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
@@ -113,7 +122,7 @@ def _fit(
     cached_train, cached_val = cached(train_set, val_set, recipe, world)
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
-    transform = recipe.augment.build(train_set.classes) if recipe.augment is not None else None
+    transform = recipe.augment.build(train_set.classes, model.preprocessing) if recipe.augment is not None else None
     loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
     epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
@@ -187,7 +196,7 @@ def _precision(wanted: str) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
 
 
-def _listing(train_set: SemanticDataset, val_set: SemanticDataset) -> dict[str, Any]:
+def _listing(train_set: Any, val_set: Any) -> dict[str, Any]:
     """Which pictures the run trained on and chose by: a seeded split is thereby written down."""
     return {
         "train": [train_set.name(i) for i in range(len(train_set))],

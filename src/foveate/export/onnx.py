@@ -3,7 +3,7 @@
     image   (batch, C, height, width) float32, normalised as the metadata's `foveate.preprocessing` says
     logits  (batch, K, height, width) float32
 
-Batch, height and width are free. The metadata's values are JSON: see `predictor.METADATA_KEYS`. `Predictor.open` runs
+Batch, height and width are free; of a model with a size of its own, the batch alone. The metadata's values are JSON: see `predictor.METADATA_KEYS`. `Predictor.open` runs
 the file in ONNX Runtime; so can anything else that reads ONNX, without Foveate.
 """
 
@@ -80,7 +80,8 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
                 f"{TOLERANCE:g}; nothing was written: please report this model"
             )
     seconds = time.perf_counter() - start
-    return ExportReport(path, OPSET, path.stat().st_size, CHECKED_SIZES, difference, seconds)
+    sizes = tuple(dict.fromkeys(_sizes(predictor)[1:]))
+    return ExportReport(path, OPSET, path.stat().st_size, sizes, difference, seconds)
 
 
 def _require_extra() -> None:
@@ -92,6 +93,14 @@ def _require_extra() -> None:
         raise ConfigError(
             f"exporting needs {error.name}, which is not installed: pip install 'foveate[export]'"
         ) from None
+
+
+def _sizes(predictor: Predictor) -> list[tuple[int, int]]:
+    """The size that is traced, and those that are checked. A model with a size of its own has no other."""
+    if predictor.preprocessing.size:
+        height, width = predictor.preprocessing.size
+        return [(height, width)] * 3
+    return [EXAMPLE_SIZE, *CHECKED_SIZES]
 
 
 class _Logits(nn.Module):
@@ -111,7 +120,8 @@ def _write(predictor: Predictor, model: nn.Module, path: Path) -> None:
 
     exported = _Logits(copy.deepcopy(model)).cpu().float().eval().to(memory_format=torch.contiguous_format)
     _as_onnx_operators(exported)
-    example = torch.zeros(2, predictor.channels, *EXAMPLE_SIZE)
+    example = torch.zeros(2, predictor.channels, *_sizes(predictor)[0])
+    free = {0: "batch"} if predictor.preprocessing.size else {0: "batch", 2: "height", 3: "width"}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -121,7 +131,7 @@ def _write(predictor: Predictor, model: nn.Module, path: Path) -> None:
                 opset_version=OPSET,
                 input_names=["image"],
                 output_names=["logits"],
-                dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+                dynamic_shapes=(free,),
                 verbose=False,
             )
     except Exception as error:  # the exporter raises what it meets
@@ -157,7 +167,7 @@ def _disagreement(predictor: Predictor, model: nn.Module, path: Path) -> float:
     exported = Predictor.open(path, device="cpu")
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
-    for batch, (height, width) in enumerate(CHECKED_SIZES, start=1):
+    for batch, (height, width) in enumerate(_sizes(predictor)[1:], start=1):
         image = torch.randn(batch, predictor.channels, height, width, generator=generator)
         with torch.inference_mode():
             expected = model(image.to(predictor.device)).logits.float().cpu()

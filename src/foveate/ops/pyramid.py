@@ -65,8 +65,9 @@ def normalize_locally(x: Tensor, size: int = 15, floor: float = 1e-2) -> Tensor:
 
 
 def _box(x: Tensor, size: int) -> Tensor:
-    """The mean over each pixel's neighbourhood."""
-    return F.avg_pool2d(x, size, 1, size // 2, count_include_pad=False)
+    """The mean over each pixel's neighbourhood: along columns, then along rows, 2 size terms instead of size^2."""
+    down = F.avg_pool2d(x, (size, 1), 1, (size // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(down, (1, size), 1, (0, size // 2), count_include_pad=False)
 
 
 def _blur_half(x: Tensor) -> Tensor:

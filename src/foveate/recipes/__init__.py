@@ -18,6 +18,9 @@ def resolve(name: str, data: str | Path | None = None, overrides: Mapping[str, A
     if data is not None:
         from foveate.datasets import recognise
 
-        recipe = dataclasses.replace(recipe, data=recognise(Path(data).absolute()))
+        path = Path(data).absolute()
+        # Data that is made from files (distorted digits) is made from these files; any other is what lies there.
+        made = getattr(recipe.data, "made_from", None)
+        recipe = dataclasses.replace(recipe, data=made(path) if made else recognise(path))
     changed: Recipe = override(recipe, overrides or {})
     return changed

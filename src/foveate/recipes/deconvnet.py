@@ -43,14 +43,14 @@ def deconvnet_pasture() -> Recipe:
     """
     return Recipe(
         model="deconvnet",
-        config=Config(widths=(24, 48, 96), depths=(1, 2, 2), head_channels=256, head_kernel=3),
+        config=Config(widths=(16, 48, 96), depths=(1, 1, 1), head_channels=128, head_kernel=3),
         data=Pasture(train=1000, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=3e-3),
-        epochs=5,
+        epochs=10,
         batch_size=4,
         ema=0.99,
-        validate_every=5,
+        validate_every=10,
     )
 
 

@@ -38,14 +38,14 @@ def recurrent_cnn_pasture() -> Recipe:
     """
     return Recipe(
         model="recurrent_cnn",
-        config=Config(),
+        config=Config(kernel=5, widths=(32, 96)),
         data=Pasture(train=1000, val=50, test=100),
         augment=SemanticAugment(crop=(), color=0.0),
         optim=Optim(lr=3e-3),
-        epochs=5,
+        epochs=7,
         batch_size=4,
         ema=0.99,
-        validate_every=5,
+        validate_every=7,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ class SemanticTask:
     """What the engine needs to know of a semantic data set and a model's input."""
 
     monitor = "mean_iou"  # the score that says which epoch is best
+    headline = ("mean_iou", "pixel_accuracy", "mean_accuracy")  # what an epoch logs
 
     def __init__(self, classes: ClassTable, preprocessing: Preprocessing) -> None:
         self.classes, self.preprocessing = classes, preprocessing
@@ -46,24 +47,27 @@ class SemanticTask:
         """Weigh the loss by how rare each class is in these samples; kind as `class_weights`. Raises DataError."""
         self.class_weights = class_weights(class_shares(samples, len(self.classes)), kind)
 
-    def metrics(self, boundaries: bool) -> SegmentationMetrics:
-        """An empty counter of this data set's scores."""
-        return SegmentationMetrics(len(self.classes), boundaries=boundaries)
+    def metrics(self, whole: bool = True) -> SegmentationMetrics:
+        """An empty counter of this data set's scores. whole: those at the boundaries too, which cost the most."""
+        return SegmentationMetrics(len(self.classes), boundaries=whole)
 
     def score(
         self,
         model: nn.Module,
         dataset: SemanticDataset,
         indices: Iterable[int],
-        boundaries: bool,
+        metrics: SegmentationMetrics,
         how: Inference = Inference(),  # noqa: B008 - frozen
-    ) -> SegmentationMetrics:
-        """Count the model's answers on some pictures, each at its own size."""
-        metrics = self.metrics(boundaries)
+    ) -> Iterator[tuple[int, float]]:
+        """Count the model's answers on some pictures, each at its own size; yields (index, its own mean IoU) of each.
+
+        A picture of which every pixel is ignored has nan.
+        """
         for index in indices:
-            sample = dataset[index]
-            metrics.update(self.answer(model, sample["image"].as_subclass(Tensor), how), self.truth(sample))
-        return metrics
+            sample, one = dataset[index], self.metrics(metrics.boundaries)
+            one.update(self.answer(model, sample["image"].as_subclass(Tensor), how), self.truth(sample))
+            metrics.merge(one.state())
+            yield index, _mean_iou(one)
 
     def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> np.ndarray:  # noqa: B008
         """The labels (H, W) that the model gives a picture (C, H, W)."""
@@ -80,6 +84,13 @@ class SemanticTask:
         mask = sample["mask"].numpy().astype(np.int64)
         mask[mask == self.classes.ignore_index] = IGNORE
         return mask
+
+
+def _mean_iou(metrics: SegmentationMetrics) -> float:
+    try:
+        return float(metrics.compute().mean_iou)
+    except DataError:  # every pixel of this picture is ignored
+        return float(np.nan)
 
 
 def class_shares(samples: Iterable[SemanticSample], num_classes: int) -> Tensor:

@@ -37,7 +37,7 @@ def ranked(scores: dict[str, float | None]) -> list[tuple[str, float | None]]:
     return sorted(scores.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
 
 
-def score_strip(scores: dict[str, float | None], mean: float | None, classes: ClassTable) -> Markup:
+def score_strip(scores: dict[str, float | None], mean: float | None, classes: ClassTable, kind: str = "IoU") -> Markup:
     """Every class as a dot on a line from 0 to 1; the mean as an upright stroke; the ends named."""
     known = [(name, score) for name, score in ranked(scores) if score is not None]
     if not known:
@@ -62,7 +62,7 @@ def score_strip(scores: dict[str, float | None], mean: float | None, classes: Cl
     if mean is not None:
         stroke.append(tag("line", x1=x(mean), x2=x(mean), y1=20, y2=middle + 5, class_="mean"))
         stroke.append(tag("text", f"mean {mean:.3f}", x=_kept_inside(x(mean), 36), y=13, class_="note middle strong"))
-    label = f"IoU of {len(known)} classes, from {known[-1][0]} {known[-1][1]:.3f} to {known[0][0]} {known[0][1]:.3f}"
+    label = f"{kind} of {len(known)} classes, from {known[-1][0]} {known[-1][1]:.3f} to {known[0][0]} {known[0][1]:.3f}"
     box = f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT - 16}"
     return tag("svg", axis, stroke, dots, viewbox=box, role="img", aria_label=label, class_="chart strip")
 
@@ -81,21 +81,29 @@ def _kept_inside(place: float, half: float) -> float:
 
 
 def class_bars(
-    scores: dict[str, float | None], accuracies: dict[str, float | None], shares: dict[str, float], classes: ClassTable
+    scores: dict[str, float | None],
+    accuracies: dict[str, float | None],
+    shares: dict[str, float],
+    classes: ClassTable,
+    kind: str = "IoU",
+    unit: str = "pixel",
 ) -> Markup:
-    """A table, best class first: a bar for the IoU, the number, how much of the class was found, how much there is.
+    """A table, best class first: a bar for the score, the number, how much of the class was found, how much there is.
 
-    accuracies: share of each class's pixels that got its label. shares: each class's share of all scored pixels.
+    accuracies: share of each class's pixels that got its label; where that is the score itself it is not repeated.
+    shares: each class's share of all that is counted. kind, unit: what the score and what is counted are called.
     """
+    twice = accuracies == scores
     colors = dict(zip(classes.names, classes.colors, strict=True))
     head = tag("tr", [
-        tag("th", "Class", scope="col"), tag("th", "IoU", scope="col", colspan=2),
-        tag("th", "Found", scope="col", class_="number"), tag("th", "Pixels", scope="col", class_="number"),
+        tag("th", "Class", scope="col"), tag("th", kind[0].upper() + kind[1:], scope="col", colspan=2),
+        None if twice else tag("th", "Found", scope="col", class_="number"),
+        tag("th", f"{unit.capitalize()}s", scope="col", class_="number"),
     ])  # fmt: skip
     rows = [
         tag("tr", _class_cell(name, colors[name]), tag("td", _bar(score), class_="wide"),
             tag("td", score_text(score), class_="number strong"),
-            tag("td", _share_text(accuracies.get(name)), class_="number"),
+            None if twice else tag("td", _share_text(accuracies.get(name)), class_="number"),
             tag("td", _share_text(shares.get(name)), class_="number"))
         for name, score in ranked(scores)
     ]  # fmt: skip

@@ -65,14 +65,12 @@ def _cell(agrees: bool, share: float | None) -> Markup:
     return tag("td", text, class_=f"{'hit' if agrees else 'miss'} q{step}")
 
 
-def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12) -> Markup:
+def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12, unit: str = "pixel") -> Markup:
     """The mistakes made most, in words, or a sentence saying there are none."""
     worst = top_confusions(counts, limit)
     if not worst:
-        return tag("p", "Not one pixel was labelled wrongly.", class_="lead")
-    items = [
-        tag("li", _mistake(item, classes), tag("span", f"{item.pixels:,} pixels", class_="faint")) for item in worst
-    ]
+        return tag("p", f"Not one {unit} was labelled wrongly.", class_="lead")
+    items = [tag("li", _mistake(item, classes), _count(item, unit)) for item in worst]
     return tag("ol", items, class_="mistakes")
 
 
@@ -83,5 +81,5 @@ def _mistake(mistake: Confusion, classes: ClassTable) -> Markup:
     return tag("span", tag("b", share), " of ", truth, " taken for ", predicted)
 
 
-def _pixels(mistake: Confusion) -> Markup:
-    return tag("span", f"{mistake.pixels:,} pixel{'' if mistake.pixels == 1 else 's'}", class_="faint")
+def _count(mistake: Confusion, unit: str) -> Markup:
+    return tag("span", f"{mistake.pixels:,} {unit}{'' if mistake.pixels == 1 else 's'}", class_="faint")

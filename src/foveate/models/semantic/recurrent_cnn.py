@@ -4,14 +4,15 @@ Pinheiro and Collobert, "Recurrent Convolutional Neural Networks for Scene Label
 
 Shapes: B pictures, C channels, H x W pixels, K classes; instance p works at stride 2^(p - 1) and answers at stride 2^p.
 
-    I^1 = image, Y^0 = 0
+    I^1 = the picture in YUV, locally normalised, Y^0 = 0
     Y^p = f([Y^(p-1), I^p]; W)       the same f and W every time                                (section 3.2)
     I^(p+1) = I^p at half the size, which is that of Y^p
     loss = L(Y^1) + L(Y^2) + L(Y^3)                                                           (section 3.3)
 
 Each time a pixel's answer has seen twice as much of the picture, at no weight more. Departures: convolutions are padded
-to keep their size, where the paper cuts patches; f reads Y^(p-1) as probabilities, which are bounded; answers are
-interpolated to the picture, where the paper interlaces shifted passes (`ops.dense.shift_and_stitch`).
+to keep their size, where the paper cuts patches; the picture is locally normalised, as Farabet et al. (2013) do; f
+reads Y^(p-1) as probabilities, which are bounded; answers are interpolated to the picture, where the paper interlaces
+shifted passes (`ops.dense.shift_and_stitch`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 from foveate.ops.losses import pixel_cross_entropy
+from foveate.ops.pyramid import normalize_locally, rgb_to_yuv
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
 
@@ -93,7 +95,8 @@ class RecurrentCNN(nn.Module):
             raise ConfigError(f"{count} iterations; expected 1 or more: nothing is said before the first")
         height, width = image.shape[-2:]
         cell = 2**count
-        picture = F.pad(image, (0, -width % cell, 0, -height % cell), mode="replicate")
+        colours = rgb_to_yuv(image) if self.config.in_channels == 3 else image
+        picture = F.pad(normalize_locally(colours), (0, -width % cell, 0, -height % cell), mode="replicate")
         size = (picture.shape[-2], picture.shape[-1])
         logits: Tensor | None = None
         steps: list[Tensor] = []

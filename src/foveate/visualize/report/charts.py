@@ -7,14 +7,15 @@ import numpy as np
 from foveate.visualize.bars import boundary_pairs, class_bars
 from foveate.visualize.confusion import MATRIX_LIMIT, confusion_list, matrix_table, row_shares
 from foveate.visualize.curves import Series, line_chart
-from foveate.visualize.markup import Markup, join, tag
+from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report.parts import card, chart_figure, key, scroll_box, section
 from foveate.visualize.report.record import Report, number
 
 
 def learning(report: Report) -> Markup:
     """Small charts over the epochs: loss, scores, learning rate."""
-    scored = [(number(row.get("mean_iou")), number(row.get("epoch"))) for row in report.history]
+    key, name, _ = report.words.score
+    scored = [(number(row.get(key)), number(row.get("epoch"))) for row in report.history]
     best = max(((iou, -epoch) for iou, epoch in scored if iou is not None and epoch is not None), default=None)
     split = report.chosen_split
     charts = [
@@ -28,8 +29,9 @@ def learning(report: Report) -> Markup:
         _curve(
             report,
             "Score",
-            {"mean_iou": "mean IoU", "pixel_accuracy": "pixel accuracy"},
-            f"Measured on {split} pictures after each epoch. The dotted line marks the epoch with the best mean IoU.",
+            dict(report.words.curves),
+            f"Measured on {split} pictures after each epoch. The dotted line marks the epoch with the best "
+            f"{name[0].lower() + name[1:]}.",
             (-best[1], f"best: {best[0]:.3f}") if best else None,
         ),
         _curve(report, "Learning rate", {"lr": "learning rate"}, "How large the steps of training were.", None),
@@ -59,30 +61,24 @@ def classes(report: Report) -> Markup:
     names = report.classes.names
     accuracies = {name: float(found[i]) if totals[i] else None for i, name in enumerate(names)}
     shares = {name: float(totals[i]) / scored for i, name in enumerate(names)}
-    lead = join(
-        "The longer the bar, the better label and truth agree. ",
-        tag("b", "Found"),
-        " is how much of the class got its label; ",
-        tag("b", "Pixels"),
-        " is how much of the pictures the class covers. Rare classes are hard.",
-    )
-    table = class_bars(report.by_class("per_class"), accuracies, shares, report.classes)
-    return section("classes", "Class by class", lead, scroll_box("Scores by class", table, "card scroll"))
+    words = report.words
+    scores = report.by_class("per_class")
+    table = class_bars(scores, accuracies, shares, report.classes, words.class_score, words.unit)
+    return section("classes", "Class by class", words.classes, scroll_box("Scores by class", table, "card scroll"))
 
 
 def confusion(report: Report) -> Markup:
     """The matrix up to a readable number of classes, and the mistakes made most."""
     title, count = "What it mistakes for what", len(report.classes)
     if count > MATRIX_LIMIT:
-        lead = f"A matrix of {count} classes is too large to read; these mistakes cover the most pixels."
-        return section("confusion", title, lead, card(confusion_list(report.confusion, report.classes, 20)))
-    lead = (
-        "Each row is one true class: of its pixels, how many per cent got which label. Blue is right, orange is "
-        "mistaken, the stronger the more; a dot is less than half a per cent."
-    )
+        lead = f"A matrix of {count} classes is too large to read; these mistakes cover the most {report.words.unit}s."
+        listed = card(confusion_list(report.confusion, report.classes, 20, report.words.unit))
+        return section("confusion", title, lead, listed)
     matrix = scroll_box("Confusion matrix", matrix_table(report.confusion, report.classes), "card scroll")
-    listed = card(tag("h3", "The costliest mistakes"), confusion_list(report.confusion, report.classes, 7))
-    return section("confusion", title, lead, tag("div", matrix, listed, class_="duo"))
+    listed = card(
+        tag("h3", "The costliest mistakes"), confusion_list(report.confusion, report.classes, 7, report.words.unit)
+    )
+    return section("confusion", title, report.words.confusion, tag("div", matrix, listed, class_="duo"))
 
 
 def boundaries(report: Report) -> Markup:

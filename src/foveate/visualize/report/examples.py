@@ -25,9 +25,10 @@ LEGEND_LIMIT = 8  # classes named under one example
 
 def pictures(report: Report) -> Markup:
     """Best and worst pictures, or nothing if there are none."""
-    if not report.examples:
+    shown = [example for example in report.examples if isinstance(example, ExamplePicture)]
+    if not shown:
         return Markup("")
-    in_order = sorted(report.examples, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
+    in_order = sorted(shown, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
     best = in_order[: math.ceil(len(in_order) / 2)]
     worst = in_order[len(best) :][::-1]
     keys = tag(

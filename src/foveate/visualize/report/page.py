@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foveate.pictures import atomic_write
 from foveate.visualize.markup import Markup, join, tag
-from foveate.visualize.report import charts, examples, sections
+from foveate.visualize.report import charts, examples, guesses, sections
 from foveate.visualize.report.record import Report
 
 
@@ -33,7 +33,9 @@ def render(report: Report) -> str:
         "classes": charts.classes(report),
         "confusion": charts.confusion(report),
         "boundaries": charts.boundaries(report),
-        "pictures": examples.pictures(report),
+        "calibration": guesses.calibration(report),
+        "looks": guesses.looks(report),
+        "pictures": guesses.guesses(report) or examples.pictures(report),
         "again": sections.again(report),
     }
     there = [name for name, part in parts.items() if part]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from foveate.errors import DataError
-from foveate.records import ClassTable
+from foveate.records import ClassificationPrediction, ClassTable
+from foveate.visualize.report.family import FAMILIES, Family
 
 
 @dataclass
@@ -27,21 +28,41 @@ class ExamplePicture:
 
 
 @dataclass
+class ExampleGuess:
+    """A picture that was classified: its name, its true class, what was said, how likely the truth was held."""
+
+    name: str
+    truth: str
+    prediction: ClassificationPrediction
+    share: float | None = None
+
+
+@dataclass
+class Canonical:
+    """A class's mean picture, as it comes and as the spatial transformer hands it on: (h, w, C) float in 0..1 each."""
+
+    name: str
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass
 class Report:
     """A run, as its report tells it.
 
+    family: which one, by its task's name.
     title, recipe, command: what the run is called, what was trained, and the line that does it again.
     data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from;
         chosen_split: the one the epochs were judged by, whose scores the history holds.
     classes: names and colours.
-    scores: as `SegmentationScores.to_json` gives them: mean_iou, pixel_accuracy, mean_accuracy,
-        frequency_weighted_iou, boundary_iou, trimap_iou {width: value}, per_class {name: value},
-        per_class_boundary_iou {name: value}, images. What is missing or None is left out.
-    confusion: (K, K) pixels, rows the truth.
-    history: one dict an epoch: epoch, train_loss, val_loss, mean_iou, pixel_accuracy, lr, seconds; any but the first
-        may be missing.
+    scores: as the family's scores give them (`to_json`), per_class {name: value} and images among them. What is missing
+        or None is left out.
+    confusion: (K, K) pixels or pictures, rows the truth.
+    history: one dict an epoch: epoch, train_loss, val_loss, the scores that the family logs, lr, seconds; any but the
+        first may be missing.
     settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: what training took.
-    examples: chosen already; the upper half by IoU is shown as best, the rest as worst.
+    examples: chosen already, best first; the upper half is shown as best, the rest as worst.
+    canonical: a mean picture a class, where a classifier has a spatial transformer.
     notes: what a reader has to know before quoting the score. files: what -> where it lies.
     """
 
@@ -59,9 +80,16 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     minutes: float | None = None
-    examples: Sequence[ExamplePicture] = ()
+    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] = ()
+    canonical: Sequence[Canonical] = ()
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    family: str = "semantic"
+
+    @property
+    def words(self) -> Family:
+        """What the family's report says."""
+        return FAMILIES[self.family]
 
     def __post_init__(self) -> None:
         self.confusion = np.asarray(self.confusion)

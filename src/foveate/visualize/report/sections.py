@@ -11,18 +11,14 @@ from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report.parts import fact, pairs, scroll_box, section
 from foveate.visualize.report.record import Report
 
-FACTS = (
-    ("pixel_accuracy", "Pixel accuracy", "of all pixels got the right label"),
-    ("mean_accuracy", "Mean accuracy", "the same for each class, then averaged"),
-    ("frequency_weighted_iou", "Weighted IoU", "IoU with each class counted by its size"),
-    ("boundary_iou", "Boundary IoU", "IoU near the outlines only"),
-)
 CONTENTS = {
     "training": "Data",
     "learning": "Training",
     "classes": "Classes",
     "confusion": "Mistakes",
     "boundaries": "Outlines",
+    "calibration": "Confidence",
+    "looks": "Looks",
     "pictures": "Pictures",
     "again": "Do it again",
 }
@@ -33,13 +29,13 @@ def opening(report: Report, sections: Sequence[str]) -> Markup:
     links = [tag("a", CONTENTS[name], href=f"#{name}") for name in sections]
     facts = [
         fact(title, score_text(report.score(key)), words)
-        for key, title, words in FACTS
+        for key, title, words in report.words.facts
         if report.score(key) is not None
     ]
     return join(
         tag(
             "header",
-            tag("p", "Segmentation report", class_="eyebrow"),
+            tag("p", report.words.title, class_="eyebrow"),
             tag("h1", report.title),
             tag("p", _summary(report), class_="summary"),
             tag("nav", links, class_="contents", aria_label="Contents"),
@@ -49,16 +45,13 @@ def opening(report: Report, sections: Sequence[str]) -> Markup:
 
 
 def _hero(report: Report) -> Markup:
-    """Mean IoU, its definition in one sentence, and the classes it is the mean of."""
-    mean = report.score("mean_iou")
-    words = (
-        "For each class, the area where label and truth agree, divided by the area that either one claims; "
-        "then averaged over the classes. 1 is perfect."
-    )
-    strip = score_strip(report.by_class("per_class"), mean, report.classes)
+    """The family's score, its definition in one sentence, and the classes it is made of."""
+    key, name, words = report.words.score
+    mean = report.score(key)
+    strip = score_strip(report.by_class("per_class"), mean, report.classes, report.words.class_score)
     return tag(
         "div",
-        tag("p", "Mean IoU", class_="eyebrow"),
+        tag("p", name, class_="eyebrow"),
         tag("p", score_text(mean), class_="big"),
         tag("p", words, class_="faint"),
         strip,
@@ -69,17 +62,18 @@ def _hero(report: Report) -> Markup:
 
 def _summary(report: Report) -> Markup:
     """Two sentences that a reader may stop after."""
-    images, accuracy = report.scores.get("images"), report.score("pixel_accuracy")
+    key, told = report.words.found
+    images, share = report.scores.get("images"), report.score(key)
     sentences: list[object] = [tag("code", report.recipe)]
-    if images and accuracy is not None:
+    if images and share is not None:
         pictures = f"{images} {report.scored_split} pictures" if images != 1 else f"one {report.scored_split} picture"
-        sentences.append(f" gave {accuracy * 100:.1f} % of the pixels in {pictures} the right label.")
+        sentences.append(f" gave {told.format(share=share * 100, pictures=pictures)}.")
     else:
         sentences.append(" was trained and scored.")
     known = [(name, score) for name, score in ranked(report.by_class("per_class")) if score is not None]
     if len(known) > 1:
         (strong, high), (weak, low) = known[0], known[-1]
-        sentences += [" It is strongest at ", tag("b", strong), f" (IoU {high:.2f})"]
+        sentences += [" It is strongest at ", tag("b", strong), f" ({report.words.class_score} {high:.2f})"]
         sentences += [" and weakest at ", tag("b", weak), f" ({low:.2f})."]
     return join(sentences)
 
