@@ -60,8 +60,8 @@ def patch_cnn_camvid() -> Recipe:
         config=Config(),
         augment=SemanticAugment(scale=(0.75, 1.5), crop=(288, 352)),
         optim=Optim(lr=3e-3),
-        epochs=80,
+        epochs=34,
         batch_size=8,
         ema=0.99,
-        validate_every=20,
+        validate_every=17,
     )

@@ -57,11 +57,11 @@ def recurrent_cnn_camvid() -> Recipe:
     """
     return Recipe(
         model="recurrent_cnn",
-        config=Config(),
+        config=Config(kernel=5, widths=(32, 96)),
         augment=SemanticAugment(scale=(0.5, 1.0), crop=(256, 320)),
         optim=Optim(lr=3e-3),
-        epochs=18,
-        batch_size=8,
+        epochs=11,
+        batch_size=4,
         ema=0.99,
-        validate_every=9,
+        validate_every=11,
     )

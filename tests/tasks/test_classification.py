@@ -1,0 +1,129 @@
+"""The classification task: what the network gets, what is counted, what is answered."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision import tv_tensors
+
+from foveate.errors import ConfigError, DataError
+from foveate.records import ClassificationOutput, ClassTable, Preprocessing, Transformed
+from foveate.tasks.classification import ClassificationTask, fit
+from foveate.tasks.inference import Inference
+
+CLASSES = ClassTable(("dark", "grey", "light"))
+PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
+
+
+class Bright(nn.Module):
+    """Says 'light' the surer, the lighter the picture's left half."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([-8.0, 0.0, 8.0]))
+
+    def forward(self, x):
+        mean = x[..., : x.shape[-1] // 2].mean((1, 2, 3)) - 0.5
+        grid = torch.zeros(len(x), 2, 2, 2)
+        look = Transformed(torch.zeros(len(x), 6), grid, x[..., :2, :2])
+        return ClassificationOutput(mean[:, None] * self.weight, (look,))
+
+
+def sample(value, label, size=(4, 6), name="x"):
+    return {"image": tv_tensors.Image(torch.full((1, *size), value, dtype=torch.uint8)), "label": label, "name": name}
+
+
+class Six:
+    classes, channels = CLASSES, 1
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return sample(51 * index, min(index // 2, 2), name=str(index))
+
+
+def test_a_batch_is_normalised_and_keeps_its_order():
+    task = ClassificationTask(CLASSES, Preprocessing((0.5,), (0.25,), (4, 6)))
+    batch = task.collate([sample(255, 2, name="a"), sample(0, 0, name="b")])
+    assert batch["image"].shape == (2, 1, 4, 6)
+    assert batch["image"].dtype == torch.float32
+    assert batch["image"][:, 0, 0, 0].tolist() == [2, -2]
+    assert batch["label"].tolist() == [2, 0]
+    assert batch["names"] == ["a", "b"]
+    assert "class_weights" not in batch
+
+
+def test_pictures_of_other_sizes_are_brought_to_the_networks():
+    batch = ClassificationTask(CLASSES, PLAIN).collate([sample(9, 0), sample(9, 0, (40, 60)), sample(9, 0, (7, 5))])
+    assert batch["image"].shape == (3, 1, 4, 6)
+    torch.testing.assert_close(batch["image"], torch.full((3, 1, 4, 6), 9 / 255))
+
+
+def test_without_a_size_all_must_have_one():
+    task = ClassificationTask(CLASSES, Preprocessing((0.0,), (1.0,)))
+    assert task.collate([sample(1, 0)])["image"].shape == (1, 1, 4, 6)
+    with pytest.raises(DataError, match=r"6x4 pixels and other sizes in one batch; give the model an image_size"):
+        task.collate([sample(1, 0), sample(1, 0, (5, 5))])
+
+
+def test_fit_takes_the_middle():
+    """Columns 0..19 of a 10x20 picture, to 5x5: the middle ten columns, two to a pixel."""
+    image = torch.arange(20.0).expand(1, 10, 20) / 20
+    seen = fit(image, Preprocessing((0.0,), (1.0,), (5, 5)))
+    # Antialiased bilinear by 2 weighs 1 3 3 1; a ramp stays a ramp inside.
+    torch.testing.assert_close(seen[0, 2, 1:4], torch.tensor([7.5, 9.5, 11.5]) / 20)
+    half = fit(image, Preprocessing((0.0,), (1.0,), (5, 5), crop=0.5))
+    torch.testing.assert_close(half[0, 2], torch.arange(8.0, 13.0) / 20)
+
+
+def test_fit_leaves_what_fits():
+    image = torch.randint(0, 256, (1, 4, 6), dtype=torch.uint8)
+    assert fit(image, PLAIN) is image
+    assert fit(image, Preprocessing((0.0,), (1.0,))) is image
+    assert fit(torch.zeros(1, 99, 7, dtype=torch.uint8), PLAIN).dtype == torch.uint8
+
+
+def test_scores_and_each_pictures_own():
+    task, model = ClassificationTask(CLASSES, PLAIN), Bright()
+    metrics = task.metrics()
+    own = list(task.score(model, Six(), range(6), metrics))
+    assert [index for index, _ in own] == list(range(6))
+    by_hand = [((51 * i / 255 - 0.5) * torch.tensor([-8.0, 0, 8.0])).softmax(0)[min(i // 2, 2)] for i in range(6)]
+    assert [p for _, p in own] == pytest.approx([float(p) for p in by_hand], abs=1e-5)
+    # 0, 1, 2 are called dark, 3, 4, 5 light.
+    assert metrics.compute().confusion.tolist() == [[2, 0, 0], [1, 0, 1], [0, 0, 2]]
+
+
+def test_an_answer_holds_what_was_seen_and_where_it_looked():
+    task = ClassificationTask(CLASSES, PLAIN)
+    answer = task.answer(Bright().requires_grad_(False), sample(204, 0, (8, 12))["image"])
+    assert answer.top(1)[0][0] == "light"
+    assert sum(p for _, p in answer.top(9)) == pytest.approx(1)
+    assert answer.seen.shape == (4, 6, 1)
+    assert answer.seen.dtype == np.uint8
+    assert answer.looks[0].grid.shape == (2, 2, 2)
+    assert answer.looks[0].output == pytest.approx(np.full((2, 2, 1), 0.8), abs=1e-6)
+
+
+def test_flip_averages_probabilities():
+    task, model = ClassificationTask(CLASSES, PLAIN), Bright().requires_grad_(False)
+    image = torch.zeros(1, 4, 6, dtype=torch.uint8)
+    image[..., :3] = 255
+    one, other = task.answer(model, image).probabilities, task.answer(model, image.flip(-1)).probabilities
+    assert one[2] > 0.9 > 0.1 > other[2]
+    both = task.answer(model, image, Inference(flip=True)).probabilities
+    assert both == pytest.approx((one + other) / 2, abs=1e-6)
+
+
+def test_what_is_for_label_maps_is_refused():
+    task = ClassificationTask(CLASSES, PLAIN)
+    with pytest.raises(ConfigError, match=r"a classifier cannot be looked at with flip \+ CRF; only --flip"):
+        list(task.score(Bright(), Six(), range(2), task.metrics(), Inference(flip=True, crf=True)))
+
+
+def test_rare_classes_weigh_more():
+    task = ClassificationTask(CLASSES, PLAIN)
+    task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
+    # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
+    assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])
