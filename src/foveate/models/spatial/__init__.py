@@ -1,0 +1,1 @@
+"""Where to look: spatial transformers, and attention that moves over a canvas."""
