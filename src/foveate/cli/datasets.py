@@ -2,62 +2,103 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.cli.flags import Parser, add_format, print_entries, require_known, split_fields
 from foveate.errors import ConfigError
 from foveate.registry import entries, find
 
+_OWN = {"--as", "--format", "--json", "--sheet", "--max-pixels", "--help"}
+
 
 def run(argv: list[str]) -> int:
-    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--json FILE] [--sheet FILE]`."""
+    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--as NAME] [--FIELD VALUE] [options]`."""
     parser = Parser("datasets", __doc__ or "")
+    parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--FIELD VALUE ...] [options]"
     parser.add_argument(
         "action", nargs="?", choices=("inspect",), help="look into a folder; without it, list the formats"
     )
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="the folder, or the name of a data set that needs none, as pasture"
     )
+    parser.add_argument(
+        "--as", dest="reader", metavar="NAME", help="the data set that reads the folder, as distorted_mnist"
+    )
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
     parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="the contact sheet to draw (JPEG)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
-    args = parser.parse_args(argv)
+    parser.epilog = "Any field of the data set can be given as a flag, as in --as distorted_mnist --kind rts."
+    own, fields = split_fields(argv, _OWN)
+    args = parser.parse_args(own)
     if args.action is None:
+        require_known(fields, (), _OWN)
         return print_entries("dataset", args.format)
     if args.path is None:
+        require_known(fields, (), _OWN)
         raise ConfigError("inspect what? name the folder: foveate datasets inspect PATH")
-    return _inspect(args.path, args.json, args.sheet, args.max_pixels)
+    if args.max_pixels is not None:
+        from foveate import pictures
+
+        pictures.set_max_pixels(args.max_pixels)
+    return _inspect(_source(args.path, args.reader, fields), args.json, args.sheet)
 
 
-def _inspect(path: str, json_file: str | None, sheet_file: str, max_pixels: int | None) -> int:
+def _inspect(source: Any, json_file: str | None, sheet_file: str) -> int:
     import json
 
-    from foveate import pictures
-    from foveate.datasets import recognise
-    from foveate.datasets.inspect import inspect
-    from foveate.disk import write_atomically
-    from foveate.visualize import contact_sheet
+    from foveate.datasets.inspect import Inspection, inspect
+    from foveate.disk import atomic_write, write_atomically
+    from foveate.visualize.sheets import class_sheet, contact_sheet
 
-    if max_pixels is not None:
-        pictures.set_max_pixels(max_pixels)
-    source = recognise(Path(path)) if Path(path).exists() or path not in entries("dataset") else _drawn(path)
     found = inspect(source)
     print(found.text())
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
     if found.samples and found.classes is not None:
-        shown = [(s["image"].permute(1, 2, 0).numpy(), s["mask"].numpy(), s["name"]) for s in found.samples]
-        with pictures.atomic_write(Path(sheet_file)) as file:
-            contact_sheet(shown, found.classes).save(file, format="JPEG", quality=90)
+        if isinstance(found, Inspection):
+            shown = [(s["image"].permute(1, 2, 0).numpy(), s["mask"].numpy(), s["name"]) for s in found.samples]
+            sheet = contact_sheet(shown, found.classes)
+        else:
+            names = found.classes.names
+            labelled = [(s["image"].permute(1, 2, 0).numpy(), names[s["label"]], s["name"]) for s in found.samples]
+            sheet = class_sheet(labelled)
+        with atomic_write(Path(sheet_file)) as file:
+            sheet.save(file, format="JPEG", quality=90)
         print(f"contact sheet: {sheet_file}")
     return 1 if found.problems else 0
 
 
-def _drawn(name: str) -> Any:
-    """A data set that needs no folder. Raises ConfigError for one that does."""
-    try:
-        return find("dataset", name).load()()
-    except TypeError:
-        raise ConfigError(f"'{name}' reads a folder; name it: foveate datasets inspect PATH") from None
+def _source(path: str, reader: str | None, fields: dict[str, str]) -> Any:
+    """The folder's data set, as recognised or as told, or one that needs no folder. Raises ConfigError."""
+    if reader is None and (Path(path).exists() or path not in entries("dataset")):
+        from foveate.datasets import recognise
+
+        source = recognise(Path(path))
+        given = _typed(type(source), fields)
+        return dataclasses.replace(source, **given) if given else source  # type: ignore[type-var]
+    entry = find("dataset", reader or path)
+    cls = entry.load()
+    given = dict(entry.preset) | _typed(cls, fields)
+    needs_folder = "path" in {f.name for f in dataclasses.fields(cls)}
+    if reader is not None and not needs_folder:
+        raise ConfigError(f"'{reader}' reads no folder; look at it with: foveate datasets inspect {reader}")
+    if reader is None and needs_folder:
+        raise ConfigError(f"'{path}' reads a folder; name it: foveate datasets inspect PATH")
+    return cls(path, **given) if needs_folder else cls(**given)
+
+
+def _typed(cls: Any, fields: dict[str, str]) -> dict[str, Any]:
+    """Flags -> values of the data set's fields. Raises ConfigError for one that it does not have, or does not fit."""
+    if not fields:
+        return {}
+    from typing import get_type_hints
+
+    from foveate.engine.fields import parse
+
+    hints = get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls) if f.name != "path"]
+    require_known(fields, known, _OWN)
+    return {name: parse(name, value, hints[name]) for name, value in fields.items()}

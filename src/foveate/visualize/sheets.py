@@ -88,6 +88,44 @@ def contact_sheet(
         for rows in strips(height, width):
             counts += np.bincount(slots(mask[rows], classes).ravel(), minlength=len(counts))
         cells.append(_cell(image, mask, classes, name, thumb))
+    sheet = _grid(cells, columns, thumb)
+    total = max(int(counts[:-1].sum()), 1)
+    shares = {name: int(count) / total for name, count in zip(classes.names, counts[:-1], strict=True)}
+    return with_legend(sheet, classes, shares)
+
+
+def class_sheet(samples: Iterable[tuple[np.ndarray, str, str]], columns: int = 6, thumb: int = 160) -> Image.Image:
+    """Pictures of one class each side by side, with the class's name and the picture's beneath.
+
+    samples: (image (H, W[, C]), class name, name) of any sizes, taken one at a time. Two channels stand side by side,
+    in grey. thumb: the width of a picture on the sheet, and its greatest height.
+    Raises DataError if there is no sample.
+    """
+    return _grid([_class_cell(image, label, name, thumb) for image, label, name in samples], columns, thumb)
+
+
+def _class_cell(image: np.ndarray, label: str, name: str, thumb: int) -> Image.Image:
+    image = rgb8(image) if image.ndim == 2 or image.shape[2] != 2 else _side_by_side(rgb8(image), rgb8(image[..., 1:]))
+    picture, _ = fitted(image, np.zeros(image.shape[:2], np.uint8), thumb, thumb)
+    height, width = picture.shape[:2]
+    text_size = max(11, thumb // 12)
+    cell = Image.new("RGB", (thumb, height + text_size * 7 // 2), PAPER)
+    cell.paste(Image.fromarray(picture), ((thumb - width) // 2, 0))
+    draw = ImageDraw.Draw(cell)
+    for text, size, color, line in ((label, text_size, INK, 1), (name, max(10, text_size * 4 // 5), MUTED, 2.4)):
+        font = ImageFont.load_default(size)
+        at = (thumb // 2, height + round(text_size * line))
+        draw.text(at, _shortened(text, font, thumb), fill=color, font=font, anchor="mm")
+    return cell
+
+
+def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    height, width = left.shape[:2]
+    return np.concatenate((left, np.full((height, max(1, width // 20), 3), 255, np.uint8), right), axis=1)
+
+
+def _grid(cells: list[Image.Image], columns: int, thumb: int) -> Image.Image:
+    """Cells of one width in rows, each row as high as its highest. Raises DataError if there is none."""
     if not cells:
         raise DataError("no samples for a contact sheet; give at least one")
     gap = max(8, thumb // 16)
@@ -100,9 +138,7 @@ def contact_sheet(
         for i, cell in enumerate(line):
             sheet.paste(cell, (gap + i * (thumb + gap), top))
         top += tall + gap
-    total = max(int(counts[:-1].sum()), 1)
-    shares = {name: int(count) / total for name, count in zip(classes.names, counts[:-1], strict=True)}
-    return with_legend(sheet, classes, shares)
+    return sheet
 
 
 def _cell(image: np.ndarray, mask: np.ndarray, classes: ClassTable, name: str, thumb: int) -> Image.Image:

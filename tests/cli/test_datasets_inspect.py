@@ -1,0 +1,89 @@
+"""`foveate datasets inspect` on pictures of classes, and with a data set's own fields."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from foveate import cli
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for part, count in (("train", 20), ("val", 4)):
+        images = struct.pack(">I3I", 0x803, count, 28, 28) + bytes([200] * (count * 28 * 28))
+        labels = struct.pack(">II", 0x801, count) + bytes(i % 10 for i in range(count))
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    return folder
+
+
+def inspected(folder: Path, *words: str) -> tuple[dict, Image.Image]:
+    sheet, found = folder.parent / "sheet.jpg", folder.parent / "found.json"
+    assert cli.main(["datasets", "inspect", *words, "--sheet", str(sheet), "--json", str(found)]) == 0
+    return json.loads(found.read_text()), Image.open(sheet)
+
+
+def test_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "animals"
+    for shade, name in enumerate(("cow", "hen")):
+        (folder / name).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(np.full((20, 30, 3), 90 * (shade + 1), np.uint8)).save(folder / name / f"{i}.png")
+    found, sheet = inspected(folder, str(folder), "--seed", "3")
+    assert found["classes"][0]["pictures"] == {"train": 3, "val": 1}
+    assert json.loads((folder / "splits.json").read_text())["seed"] == 3
+    told = capsys.readouterr().out
+    assert "class folders: 6 train, 2 val pictures (split drawn from seed 3, written to splits.json), 2 classes" in told
+    shades = np.asarray(sheet.convert("L"))
+    assert (np.abs(shades.astype(int) - 90) < 3).mean() > 0.1
+    (folder / "cow" / "0.png").write_text("no picture")
+    assert cli.main(["datasets", "inspect", str(folder), "--sheet", str(tmp_path / "s.jpg")]) == 1
+    assert "cow/0.png: not a picture in a known format" in capsys.readouterr().out
+
+
+def test_digits_as_they_are_and_distorted(digits: Path) -> None:
+    found, _ = inspected(digits, str(digits))
+    assert found["sizes"] == [{"width": 28, "height": 28, "pictures": 24}]
+    for kind, side, classes in (("rts", 42, 10), ("addition", 42, 19)):
+        found, _ = inspected(digits, str(digits), "--as", "distorted_mnist", "--kind", kind)
+        assert found["recognised"].startswith(f"distorted MNIST, {kind}: 20 train, 4 val pictures of {side}x{side}")
+        assert len(found["classes"]) == classes
+
+
+def test_a_world_with_a_question(tmp_path: Path) -> None:
+    fields = "--question cows --train 3 --val=1 --test 0 --height 32 --width 32"
+    found, _ = inspected(tmp_path / "x", "pasture_classes", *fields.split())
+    assert found["pictures"] == {"train": 3, "val": 1}
+    assert [c["name"] for c in found["classes"]] == ["no cow", "one cow", "two cows"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("inspect distorted_mnist", "'distorted_mnist' reads a folder; name it: foveate datasets inspect PATH"),
+        ("inspect DIGITS --as pasture", "'pasture' reads no folder; look at it with: foveate datasets inspect pasture"),
+        ("inspect DIGITS --as mnist", "unknown dataset 'mnist'; the nearest is 'distorted_mnist'"),
+        (
+            "inspect DIGITS --as distorted_mnist --kind q",
+            "--kind is 'q'; expected one of r, rts, p, e, clutter, addition",
+        ),
+        ("inspect DIGITS --as distorted_mnist --knd r", "unknown flag '--knd'; the nearest is '--kind'"),
+        ("inspect DIGITS --path x", "unknown flag '--path'"),
+        ("inspect pasture --sede 3", "unknown flag '--sede'; the nearest is '--seed'"),
+        ("--kind rts", "unknown flag '--kind'"),
+        ("inspect --kind rts", "unknown flag '--kind'"),
+    ],
+)
+def test_a_wrong_command_is_one_line_that_helps(
+    words: str, expected: str, digits: Path, complaint: Callable[..., str]
+) -> None:
+    assert complaint("datasets", *words.replace("DIGITS", str(digits)).split()).startswith(expected)
