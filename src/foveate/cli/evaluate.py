@@ -34,8 +34,9 @@ def run(argv: list[str]) -> int:
     print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} pictures in {scores['seconds']:.1f} s")
     if looks := how.describe():
         print(f"looked at with {looks}")
-    for name in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou"):
-        print(f"  {name:<24}{_number(scores[name])}")
+    for name, value in scores.items():
+        if name not in ("images", "seconds") and (value is None or isinstance(value, float)):
+            print(f"  {name:<24}{_number(value)}")
     for name, value in scores["per_class"].items():
         print(f"    {name:<22}{_number(value)}")
     if args.json:

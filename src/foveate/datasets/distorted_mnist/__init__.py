@@ -35,8 +35,9 @@ The kinds' figures are from memory of the appendix, checked against nobody's cop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -59,7 +60,7 @@ _KEPT = 2
 class DistortedMNIST:
     """MNIST digits rotated, scaled, projected, warped, in clutter or to be added (Jaderberg et al. 2015).
 
-    path: the folder of MNIST's IDX files.
+    path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     kind: r, rts, p, e, clutter or addition; see the module.
     seed: of all that is drawn, below 2**32.
     interpolation: how training pictures are made. 'mixed': 40 % bilinear, 20 % sharper (cubic), 15 % averaged over four
@@ -68,7 +69,7 @@ class DistortedMNIST:
         and test always are.
     """
 
-    path: str
+    path: str = ""
     kind: Kind = "r"
     seed: int = 0
     interpolation: Literal["mixed", "bilinear"] = "mixed"
@@ -82,9 +83,15 @@ class DistortedMNIST:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"distorted MNIST seed {self.seed} is outside 0..4294967295; choose one within")
 
+    def made_from(self, path: Path) -> DistortedMNIST:
+        """The same of the digits in another folder: what --data says to a recipe."""
+        return replace(self, path=str(path))
+
     @cached_property
     def digits(self) -> Idx:
-        """The digits that are distorted; their division does not depend on `seed`."""
+        """The digits that are distorted; their division does not depend on `seed`. Raises ConfigError without a path."""
+        if not self.path:
+            raise ConfigError("distorted MNIST is made of MNIST's IDX files: say where they are with --data PATH")
         return Idx(self.path)
 
     def splits(self) -> tuple[str, ...]:
