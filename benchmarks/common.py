@@ -33,8 +33,8 @@ import numpy as np
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results", HERE / "README.md"
 PACKAGES = (
-    "foveate", "torch", "torchvision", "timm", "lightning", "segmentation_models_pytorch", "onnxruntime", "onnx", "numpy",
-    "pillow",
+    "foveate", "torch", "torchvision", "timm", "lightning", "segmentation_models_pytorch", "kornia", "onnxruntime", "onnx",
+    "numpy", "pillow",
 )  # fmt: skip
 
 # Runs once. Returns its own figure, or None to be timed from outside, in seconds.

@@ -2,8 +2,8 @@
 
 python docs/draw_trade.py
 
-Milliseconds come from benchmarks/results/semantic_latency.json, mean IoU from results/<recipe>.json; what has only one of
-them is left out.
+Milliseconds come from benchmarks/results/semantic_latency.json, mean IoU from results/<recipe>.json; what has only one
+of them is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main() -> None:
         label = name.removesuffix("_camvid")
         axes.scatter(x, y, s=42, color="#d9480f" if label.startswith("fcn") else "#1c6fb3", zorder=3)
         axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=9)
-    axes.set(xscale="log", xlabel="milliseconds a picture of 480x360 (eager PyTorch, CPU)", ylabel="mean IoU, CamVid val")
+    axes.set(xscale="log", ylabel="mean IoU, CamVid val")
+    axes.set_xlabel("milliseconds a picture of 480x360 (eager PyTorch, CPU)")
     axes.grid(color="#e3e6ea", zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(Path(__file__).parent / "assets" / "trade.svg", metadata={"Date": None})

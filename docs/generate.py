@@ -55,7 +55,10 @@ SCORES = {
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "f.w. IoU",
     "boundary_iou": "boundary IoU",
+    "error_percent": "error, %",
+    "calibration_error": "calibration error",
 }
+LISTED = 4  # recipes of one factory that are named; of more, the first and how many
 
 
 def main(argv: Sequence[str]) -> int:
@@ -133,10 +136,23 @@ def _lecture_row(root: Path, row: Row, recipes: Mapping[str, Any], results: Mapp
     if not is_built(root, row):
         return (*about, f"`{row['file']}`", NOT_BUILT, NOT_BUILT)
     own = [name for name, recipe in recipes.items() if recipe.model in models_of(row)]
-    used = row.get("use") or "<br>".join(f"`{name}`" for name in own) or "no recipe yet"
+    used = row.get("use") or "<br>".join(_by_factory(own)) or "no recipe yet"
     scores = [f"`{name}`: {_headline(results[name])}" for name in own if name in results]
     measured = "<br>".join(scores) or (NOT_MEASURED if own else "no score of its own")
     return (*about, f"[`{row['file']}`](../{where.as_posix()})", used, measured)
+
+
+def _by_factory(names: Sequence[str]) -> list[str]:
+    """Recipe names, those that one function makes in one word where they are many."""
+    makers: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        entry = find("recipe", name)
+        makers.setdefault((entry.module, entry.attribute), []).append(name)
+    said = []
+    for group in makers.values():
+        few = len(group) <= LISTED
+        said += [f"`{name}`" for name in group] if few else [f"`{group[0]}` and {len(group) - 1} like it"]
+    return said
 
 
 def is_built(root: Path, row: Row) -> bool:
@@ -153,7 +169,10 @@ def models_of(row: Row) -> set[str]:
 
 
 def _headline(result: Result) -> str:
-    return f"{number(result['scores'].get('mean_iou'))} mean IoU on {result['split']}"
+    scores = result["scores"]
+    if "error_percent" in scores:
+        return f"{number(scores['error_percent'], 2)} % error on {result['split']}"
+    return f"{number(scores.get('mean_iou'))} mean IoU on {result['split']}"
 
 
 def systems_table(root: Path, rows: Sequence[Row]) -> str:
@@ -201,12 +220,13 @@ def sets_of(results: Mapping[str, Result]) -> dict[tuple[str, str], dict[str, Re
 
 def scores_table(group: Mapping[str, Result]) -> str:
     """The scores over all pixels, and what they cost."""
+    shown = [s for s in SCORES if any(s in r["scores"] for r in group.values())]
     lines = [
-        (f"`{name}`", r["split"], *(number(r["scores"].get(s)) for s in SCORES), number(r.get("minutes"), 1),
+        (f"`{name}`", r["split"], *(number(r["scores"].get(s)) for s in shown), number(r.get("minutes"), 1),
          number(r.get("peak_memory_mib"), 0), number(r.get("parameters"), 0), str(r["seed"]))
         for name, r in group.items()
     ]  # fmt: skip
-    return table(("Recipe", "Split", *SCORES.values(), "minutes", "memory, MiB", "parameters", "seed"), lines)
+    return table(("Recipe", "Split", *(SCORES[s] for s in shown), "minutes", "memory, MiB", "parameters", "seed"), lines)
 
 
 def trimap_table(group: Mapping[str, Result]) -> str:
@@ -383,7 +403,7 @@ def catalogue_page(recipes: Mapping[str, Any]) -> str:
         "## Models\n", table(("Name", "What it is", "In Python"), models),
         "## Recipes\n", table(("Name", "Model", "What it is", "Command"), trained),
         "## Data formats\n", table(("Name", "What it is"), formats),
-        "All but the pasture are recognised by themselves: see [your data](data.md).\n",
+        "What lies in files is recognised by itself: see [your data](data.md).\n",
     ])  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from foveate.store import load_model
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = (
     "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou", "trimap_iou", "per_class",
-    "per_class_boundary_iou", "images",
+    "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "images",
 )  # fmt: skip
 DIGITS = 6
 
