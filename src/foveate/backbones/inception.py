@@ -196,7 +196,7 @@ class InceptionPyramid(nn.Module):
                 f"modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a width above 0"
             )
         self.modules_a_stage = tuple(modules)
-        self.valid = builder.valid
+        self.valid, self.width = builder.valid, builder.width
         widths, inside, built = [], in_channels, []
         for stage in stages:
             module, inside = builder.chain(inside, stage)
@@ -244,10 +244,25 @@ class InceptionPyramid(nn.Module):
             )
         self.load_state_dict(theirs, strict=False)
 
-    def load_imagenet(self) -> dict[str, Tensor]:
-        """Take timm's ImageNet weights from the hub; returns the whole state dict. Raises ModelError."""
-        state = imagenet_weights(self.timm_name)
-        self.load_timm(state)
+    def imagenet_weights(self) -> dict[str, Tensor]:
+        """timm's state dict with ImageNet weights, from its cache or the hub.
+
+        Raises ConfigError if this trunk is not the published one, ModelError without a network.
+        """
+        if self.width != 1 or self.modules_a_stage != self.published:
+            published = ",".join(map(str, self.published))
+            raise ConfigError(
+                f"ImageNet weights of {self.timm_name} are for width 1 and modules {published}; this one has width "
+                f"{self.width:g} and modules {','.join(map(str, self.modules_a_stage))}: set --config.width 1 "
+                f"--config.modules {published}, or drop pretrained"
+            )
+        try:
+            state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
+        except (RuntimeError, OSError) as error:
+            raise ModelError(
+                f"ImageNet weights of '{self.timm_name}' could not be had ({type(error).__name__}); connect to the "
+                "network once, or train from scratch with --config.pretrained false"
+            ) from error
         return state
 
 
@@ -265,18 +280,6 @@ def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, tru
     head.weight.copy_(weight)
     head.bias.copy_(bias)
     return f"{trunk}: every layer"
-
-
-def imagenet_weights(name: str) -> dict[str, Tensor]:
-    """The state dict of timm's pretrained network, from its cache or the hub. Raises ModelError without a network."""
-    try:
-        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except (RuntimeError, OSError) as error:
-        raise ModelError(
-            f"ImageNet weights of '{name}' could not be had ({type(error).__name__}); connect to the "
-            "network once, or train from scratch with --config.pretrained false"
-        ) from error
-    return state
 
 
 def require_size(image: Tensor) -> None:

@@ -119,8 +119,6 @@ class InceptionResNetPyramid(InceptionPyramid):
     ) -> None:
         if variant not in MODULES:
             raise ConfigError(f"variant '{variant}' is no Inception-ResNet-v2; expected released or paper")
-        if pretrained and variant != "released":
-            raise ConfigError("the paper's variant has no public weights; choose variant released, or drop pretrained")
         self.variant = variant
         modules = modules or MODULES[variant]
         a, b, c = modules if len(modules) == 3 else (0, 0, 0)
@@ -141,7 +139,13 @@ class InceptionResNetPyramid(InceptionPyramid):
         super().__init__(in_channels, stages, Builder(width, valid, momentum), modules)
         initialise_xavier(self)
         if pretrained:
-            self.load_imagenet()
+            self.load_timm(self.imagenet_weights())
+
+    def imagenet_weights(self) -> dict[str, Tensor]:
+        """See `InceptionPyramid`. Raises ConfigError for the paper's variant, too."""
+        if self.variant != "released":
+            raise ConfigError("the paper's variant has no public weights; choose variant released, or drop pretrained")
+        return super().imagenet_weights()
 
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """timm keeps the release's names: 'mixed_5b', 'repeat.0', 'repeat_1.0' and so on."""

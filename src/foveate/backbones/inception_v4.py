@@ -108,7 +108,7 @@ class InceptionV4Pyramid(InceptionPyramid):
         super().__init__(in_channels, stages, Builder(width, valid, momentum), modules)
         initialise_he(self)
         if pretrained:
-            self.load_imagenet()
+            self.load_timm(self.imagenet_weights())
 
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """timm numbers the modules through, 'features.0' to 'features.21', and names the branches in them."""

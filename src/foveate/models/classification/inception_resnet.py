@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.backbones import InceptionResNetPyramid
-from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, imagenet_weights, initialise_xavier, load_classifier
+from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, initialise_xavier, load_classifier
 from foveate.backbones.inception_resnet import Variant
 from foveate.errors import ConfigError
 from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing
@@ -87,8 +87,6 @@ class InceptionResNetV2(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        if config.pretrained and config.variant != "released":
-            raise ConfigError("the paper's variant has no public weights; choose variant released, or drop pretrained")
         self.backbone = InceptionResNetPyramid(
             config.in_channels, False, config.variant, config.width, config.modules, config.scaling, config.valid,
             config.norm_momentum,
@@ -100,7 +98,7 @@ class InceptionResNetV2(nn.Module):
         self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)
         initialise_xavier(self.head)
         if config.pretrained:
-            self.load_foreign(imagenet_weights("inception_resnet_v2"))
+            self.load_foreign(self.backbone.imagenet_weights())
 
     def forward(self, image: Tensor) -> ClassificationOutput:
         """(B, C, H, W), normalised -> logits (B, K). H and W are free, from 75 up if valid."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.backbones import InceptionV4Pyramid
-from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, imagenet_weights, initialise_xavier, load_classifier
+from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, initialise_xavier, load_classifier
 from foveate.errors import ConfigError
 from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing
 from foveate.registry import model
@@ -90,7 +90,7 @@ class InceptionV4(nn.Module):
         self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)
         initialise_xavier(self.head)
         if config.pretrained:
-            self.load_foreign(imagenet_weights("inception_v4"))
+            self.load_foreign(self.backbone.imagenet_weights())
 
     def forward(self, image: Tensor) -> ClassificationOutput:
         """(B, C, H, W), normalised -> logits (B, K). H and W are free, from 75 up if valid."""
