@@ -226,7 +226,9 @@ def scores_table(group: Mapping[str, Result]) -> str:
          number(r.get("peak_memory_mib"), 0), number(r.get("parameters"), 0), str(r["seed"]))
         for name, r in group.items()
     ]  # fmt: skip
-    return table(("Recipe", "Split", *(SCORES[s] for s in shown), "minutes", "memory, MiB", "parameters", "seed"), lines)
+    return table(
+        ("Recipe", "Split", *(SCORES[s] for s in shown), "minutes", "memory, MiB", "parameters", "seed"), lines
+    )
 
 
 def trimap_table(group: Mapping[str, Result]) -> str:

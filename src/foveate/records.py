@@ -190,10 +190,10 @@ class SemanticPrediction:
 
 @dataclass
 class Look:
-    """Where one spatial transformer looked, and what it handed on: H x W is the size of `seen` in ClassificationPrediction.
+    """Where one spatial transformer looked, and what it handed on.
 
-    grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at. output: (h, w, C) float32 in 0..1 where
-        the transformer looked at the picture itself, else None.
+    grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at.
+    output: (h, w, C) float32 in 0..1 where the transformer looked at the picture itself, else None.
     """
 
     grid: np.ndarray

@@ -184,8 +184,8 @@ class ClassificationAugment:
                 raise ConfigError(f"augment.{name} {low},{high} is not a range; expected 0 < low <= high")
         if self.scale[1] > 1 or not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
             raise ConfigError(
-                f"augment.scale {self.scale}, rotate {self.rotate} and color {self.color} do not fit; expected shares of "
-                "at most 1, 0..180 and 0..1"
+                f"augment.scale {self.scale}, rotate {self.rotate} and color {self.color} do not fit; expected "
+                "shares of at most 1, 0..180 and 0..1"
             )
 
     def build(self, classes: ClassTable, preprocessing: Preprocessing) -> ClassificationTransform:

@@ -93,7 +93,9 @@ def test_python_takes_arrays_grey_ones_too(run: Path) -> None:
         (["--tile", "256"], "a classifier sees its picture whole; leave out --tile and --overlap"),
     ],
 )
-def test_flags_of_label_maps_are_refused(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str) -> None:  # fmt: skip
+def test_flags_of_label_maps_are_refused(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
     assert main(["predict", str(run), str(data / "val"), "--out", str(tmp_path), *words]) == 1
     assert told in capsys.readouterr().err
 

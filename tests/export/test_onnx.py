@@ -48,7 +48,9 @@ class StandIn(nn.Module):
 def open_stand_in(model: nn.Module | None = None) -> Predictor:
     model = (model or StandIn()).eval()
     cpu = torch.device("cpu")
-    return SemanticPredictor(lambda x: model(x).logits, CLASSES, PREPROCESSING, "standin", Path("m"), cpu, "torch", model=model)
+    return SemanticPredictor(
+        lambda x: model(x).logits, CLASSES, PREPROCESSING, "standin", Path("m"), cpu, "torch", model=model
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
     PastureClasses(question="cows").open("train")[0]  # a ClassificationSample, drawn when it is asked for
 
 The pictures are the pasture's own, scene by scene; the label is read from the objects that can be seen in them. The
-answers are as frequent as the pasture makes them, at 128x128: none 5 %, cow 12, bird 25, both 58; no cow 30 %, one 45, two
-25.
+answers are as frequent as the pasture makes them, at 128x128: none 5 %, cow 12, bird 25, both 58; no cow 30 %, one 45,
+two 25.
 """
 
 from __future__ import annotations

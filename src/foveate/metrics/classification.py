@@ -5,10 +5,11 @@ Shapes: B pictures, K classes. Counts are all that is kept.
     top-1, top-5          the share of pictures whose class is the first guess, or one of the first five
     error                 100 (1 - top-1), in per cent, as the papers print it
     calibration error     sum over bins b of (n_b / n) |accuracy_b - confidence_b|, with 15 bins of equal width over the
-                          probability of the first guess (Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3)
+                          probability of the first guess (Guo et al., "On Calibration of Modern Neural Networks",
+                          2017, eq. 3)
 
-A class that no picture has is left out of the mean over classes, and named in `absent`. Of two equal probabilities the class
-that stands first in the table is the earlier guess.
+A class that no picture has is left out of the mean over classes, and named in `absent`. Of two equal probabilities the
+class that stands first in the table is the earlier guess.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class ClassificationScores:
     absent: tuple[int, ...]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
-        """Plain numbers, classes by name, for JSON. Raises ConfigError if `classes` is not the table of these scores."""
+        """Plain numbers, classes by name, for JSON. Raises ConfigError for another table than these scores'."""
         if len(classes) != len(self.per_class):
             raise ConfigError(
                 f"scores of {len(self.per_class)} classes, but the class table has {len(classes)}; "
@@ -94,8 +95,9 @@ class ClassificationMetrics:
                 f"probabilities of shape {tuple(probabilities.shape)} for {len(labels)} labels and "
                 f"{self.num_classes} classes; expected ({len(labels)}, {self.num_classes})"
             )
-        if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < self.num_classes):
-            raise DataError(f"labels {int(labels.min())} to {int(labels.max())}; expected 0 to {self.num_classes - 1}")
+        low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
+        if low < 0 or high >= self.num_classes:
+            raise DataError(f"labels {low} to {high}; expected 0 to {self.num_classes - 1}")
         p, truth = probabilities.detach().double().cpu().numpy(), labels.cpu().numpy()
         order = np.argsort(-p, axis=1, kind="stable")
         guess, confidence = order[:, 0], p.max(1)
@@ -133,7 +135,7 @@ class ClassificationMetrics:
         totals, right = self._confusion.sum(1), np.diag(self._confusion)
         per_class = np.divide(right, totals, out=np.full(len(totals), np.nan), where=totals > 0)
         top1 = float(right.sum() / images)
-        count, confidence, correct = self._bins.T
+        _, confidence, correct = self._bins.T
         return ClassificationScores(
             top1=top1,
             top5=float(self._among_five[0] / images),

@@ -1,4 +1,4 @@
-"""Digit classifiers with and without spatial transformers (Jaderberg et al. 2015): on your own classes, on distorted MNIST.
+"""Classifiers with and without spatial transformers (Jaderberg et al. 2015): on your own classes, on distorted MNIST.
 
 What each cost and reached stands in results/<recipe>.json.
 """

@@ -89,7 +89,7 @@ class DistortedMNIST:
 
     @cached_property
     def digits(self) -> Idx:
-        """The digits that are distorted; their division does not depend on `seed`. Raises ConfigError without a path."""
+        """The digits that are distorted, divided whatever the `seed`. Raises ConfigError without a path."""
         if not self.path:
             raise ConfigError("distorted MNIST is made of MNIST's IDX files: say where they are with --data PATH")
         return Idx(self.path)
