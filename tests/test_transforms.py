@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.errors import ConfigError
-from foveate.records import ClassTable
-from foveate.transforms import ObjectCrops, SemanticAugment
+from foveate.records import ClassTable, Preprocessing
+from foveate.transforms import ClassificationAugment, ObjectCrops, SemanticAugment
 
 CLASSES = ClassTable(("black", "red", "green", "blue", "white"), ignore_index=9)
 COLORS = torch.tensor([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8)
@@ -241,3 +241,59 @@ class TestObjectCrops:
             ConfigError, match=r"zoom 1.0, color 0.3 and size \(224, 224\) do not fit; expected at least 1.2"
         ):
             ObjectCrops(zoom=1.0)
+
+
+def cut(augment: ClassificationAugment, image: Tensor, size: tuple[int, ...], seed: int = 0) -> Tensor:
+    transform = augment.build(CLASSES, Preprocessing(size=size))
+    torch.manual_seed(seed)
+    sample = transform({"image": tv_tensors.Image(image), "label": 3, "name": "a"})
+    assert (sample["label"], sample["name"]) == (3, "a")
+    return sample["image"].as_subclass(Tensor)
+
+
+def test_windows_of_a_class_have_the_networks_size_and_the_asked_for_share() -> None:
+    """On ramps along x and y the spread of values tells how large a window was."""
+    ramp = torch.stack(torch.meshgrid(torch.arange(200.0) / 200, torch.arange(200.0) / 200, indexing="ij"))
+    augment = ClassificationAugment(scale=(0.2, 0.6), ratio=(0.5, 2.0), flip=False, color=0)
+    areas, ratios = [], []
+    for seed in range(200):
+        window = cut(augment, ramp, (20, 20), seed)
+        assert window.shape == (2, 20, 20)
+        height, width = ((w.max() - w.min()) * 20 / 19 for w in window)  # centre to centre is 19 of 20 pixels
+        areas.append(float(height * width))
+        ratios.append(float(width / height))
+    assert 0.18 < min(areas) < 0.25
+    assert 0.5 < max(areas) < 0.62
+    assert 0.48 < min(ratios) < 0.6
+    assert 1.7 < max(ratios) < 2.1
+
+
+def test_the_whole_picture_is_left_as_it_is() -> None:
+    image = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8)
+    whole = ClassificationAugment(scale=(1, 1), ratio=(1, 1), flip=False, color=0)
+    assert torch.equal(cut(whole, image, ()), image)
+    assert torch.equal(cut(whole, image, (28, 28)), image)
+    flipped = [cut(ClassificationAugment((1, 1), (1, 1), color=0), image, (), seed) for seed in range(20)]
+    assert {torch.equal(f, image) for f in flipped} == {True, False}
+    assert all(torch.equal(f, image) or torch.equal(f, image.flip(-1)) for f in flipped)
+
+
+def test_colours_move_only_where_there_are_colours() -> None:
+    augment = ClassificationAugment((1, 1), (1, 1), flip=False, color=0.5)
+    two, three = (torch.full((c, 8, 8), 100, dtype=torch.uint8) for c in (2, 3))
+    assert torch.equal(cut(augment, two, ()), two)
+    assert not torch.equal(cut(augment, three, ()), three)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"scale": (0.5, 0.2)}, "augment.scale 0.5,0.2 is not a range"),
+        ({"ratio": (0.0, 1.0)}, "augment.ratio 0.0,1.0 is not a range"),
+        ({"scale": (0.5, 1.5)}, "expected shares of at most 1"),
+        ({"color": 2.0}, "color 2.0 do not fit"),
+    ],
+)
+def test_ranges_of_classification_are_checked(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ClassificationAugment(**fields)

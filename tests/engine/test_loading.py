@@ -169,3 +169,26 @@ def test_what_loading_processes_receive_can_be_pickled(tiny: Callable[..., Recip
     dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
     mine, theirs = collate([dataset[(1, 2)]]), task.collate([loader.dataset[(1, 2)]])
     assert torch.equal(mine["image"], theirs["image"])
+
+
+class Drawn:
+    """A set that is drawn anew each epoch: a sample is its key."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def draw(self, keys: list[tuple[int, int]]) -> list[dict[str, Any]]:
+        return [{"key": key, "drawn_with": len(keys)} for key in keys]
+
+
+def test_a_drawn_set_is_drawn_by_epoch_a_batch_at_once(tiny: Callable[..., Recipe]) -> None:
+    drawn = loading.cached(Drawn(), SCENES, tiny(), 1)[0]
+    assert isinstance(drawn, Drawn)  # it is not kept
+    loader = train_loader(tiny(batch_size=3), drawn, 6, None, list, 0, 1)
+    loader.batch_sampler.set_epoch(4)  # type: ignore[union-attr]
+    found = [sample for batch in loader for sample in batch]
+    assert sorted(s["key"] for s in found) == [(4, i) for i in range(6)]
+    assert {s["drawn_with"] for s in found} == {3}
+    changed = SeededTransform(drawn, lambda s: s | {"dice": int(torch.randint(2**40, ()))}, seed=0)  # type: ignore[arg-type]
+    assert changed[(2, 5)]["key"] == (2, 5)
+    assert changed[(2, 5)]["dice"] == changed[(2, 5)]["dice"] != changed[(3, 5)]["dice"]
