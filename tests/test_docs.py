@@ -55,6 +55,8 @@ def prose(page: Path) -> str:
 
 
 def script(name: str):
+    if str(DOCS) not in sys.path:  # as where the script is run
+        sys.path.insert(0, str(DOCS))
     spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,7 +3,7 @@
     image   (batch, C, height, width) float32, normalised as the metadata's `foveate.preprocessing` says
     logits  (batch, K, height, width) float32
 
-Batch, height and width are free; of a model with a size of its own (a classifier, whose logits are (batch, K)), the batch
+Batch, height and width are free; of a model with a size of its own (a classifier, with logits (batch, K)), the batch
 alone. The metadata's values are JSON: see `predictor.METADATA_KEYS`. `Predictor.open` runs the file in ONNX Runtime; so
 can anything else that reads ONNX, without Foveate.
 """
