@@ -108,18 +108,17 @@ def mnist_table(results: Mapping[str, Result]) -> str:
         cells = []
         for kind, paper in zip(KINDS, published, strict=True):
             errors = [r["scores"]["error_percent"] for r in runs.get((network, kind), ())]
-            ours = (
-                f"{sum(errors) / len(errors):.2f}" + (f" ({len(errors)} seeds)" if len(errors) > 1 else "")
-                if errors
-                else "–"
-            )
-            cells.append(f"**{ours}** / {number(paper, 1)}" if errors else f"– / {number(paper, 1)}")
+            if not errors:
+                cells.append(f"– / {number(paper, 1)}")
+                continue
+            seeds = f" ({len(errors)} seeds)" if len(errors) > 1 else ""
+            cells.append(f"**{sum(errors) / len(errors):.2f}**{seeds} / {number(paper, 1)}")
         lines.append((f"`{network}_mnist_*`", *cells))
     head = ("Recipe", "R", "RTS", "P", "E", "clutter", "addition")
     words = (
-        "## Distorted MNIST\n\nError in per cent, **ours** / the paper's, on the test digits, which were looked at once. "
-        "The digits are the same and the distortions are made as the paper describes them, but they are other drawings, "
-        "and training draws them anew each epoch.\n\n"
+        "## Distorted MNIST\n\nError in per cent, **ours** / the paper's, on the test digits, which were looked at "
+        "once. The digits are the same and the distortions are made as the paper describes them, but they are other "
+        "drawings, and training draws them anew each epoch.\n\n"
     )
     used = {f"{n}_mnist_{k}": r for (n, k), group in sorted(runs.items()) for r in group}
     return words + table(head, lines) + "\n" + commands(used)

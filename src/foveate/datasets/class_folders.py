@@ -21,13 +21,13 @@ from foveate.datasets.files import (
     VAL_SHARE,
     Pair,
     Problem,
-    _draw,
-    _read_splits,
-    _write_splits,
+    draw_share,
     draw_split,
     ordered,
     raise_problems,
+    read_splits,
     require_folder,
+    write_splits,
 )
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.errors import ConfigError, DataError, unknown
@@ -231,17 +231,17 @@ def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -
     """
     path = root / SPLITS_FILE
     by_name = {_name(pair.picture): pair for pair in pairs}
-    written = _read_splits(path) if path.exists() else {}
+    written = read_splits(path) if path.exists() else {}
     listed = {name for names in written.values() for name in names}
     problems += [Problem(path, f"names '{n}', of which there is no picture") for n in sorted(listed - set(by_name))]
     fresh = sorted(set(by_name) - listed)
     if written:
         splits = {split: list(names) for split, names in written.items()}
         for name in fresh:
-            splits.setdefault("val" if _draw(name, seed) < VAL_SHARE else "train", []).append(name)
+            splits.setdefault("val" if draw_share(name, seed) < VAL_SHARE else "train", []).append(name)
     else:
         splits = _drawn_by_class(by_name, seed, root)
-    saved = not fresh or _write_splits(path, splits, seed)
+    saved = not fresh or write_splits(path, splits, seed)
     clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
     clause += "" if written or not saved else f", written to {path.name}"
     clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"

@@ -293,7 +293,7 @@ def split_or_draw(
     """
     path = folder / SPLITS_FILE
     by_name = {pair.picture.stem: pair for pair in pairs}
-    written = _read_splits(path) if path.exists() else {}
+    written = read_splits(path) if path.exists() else {}
     listed = [n for names in written.values() for n in names]
     known = {problem.file.stem for problem in problems or ()}
     absent = [n for n in listed if n not in by_name and n not in known]
@@ -308,8 +308,8 @@ def split_or_draw(
     else:
         splits = {split: list(names) for split, names in written.items()}
         for name in fresh:
-            splits.setdefault("val" if _draw(name, seed) < VAL_SHARE else "train", []).append(name)
-    saved = not fresh or _write_splits(path, splits, seed)
+            splits.setdefault("val" if draw_share(name, seed) < VAL_SHARE else "train", []).append(name)
+    saved = not fresh or write_splits(path, splits, seed)
     clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
     clause += "" if written or not saved else f", written to {path.name}"
     clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"
@@ -323,17 +323,18 @@ def draw_split(names: Sequence[str], seed: int, where: Path) -> dict[str, list[s
             f"{where}: {len(names)} labelled picture{'s' if len(names) != 1 else ''}; expected at least two, "
             "one to train on and one to validate on"
         )
-    ranked = sorted(names, key=lambda name: _draw(name, seed))
+    ranked = sorted(names, key=lambda name: draw_share(name, seed))
     count = max(1, round(VAL_SHARE * len(ranked)))
     return {"train": sorted(ranked[count:]), "val": sorted(ranked[:count])}
 
 
-def _draw(name: str, seed: int) -> float:
+def draw_share(name: str, seed: int) -> float:
     """A number in 0..1 that is the same on every machine."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") / 2**64
 
 
-def _read_splits(path: Path) -> dict[str, list[str]]:
+def read_splits(path: Path) -> dict[str, list[str]]:
+    """Split -> names, from a file that `write_splits` wrote. Raises DataError."""
     data = read_json(path)
     splits = data.get("splits") if isinstance(data, dict) else None
     if not isinstance(splits, dict) or not all(isinstance(names, list) for names in splits.values()):
@@ -343,7 +344,8 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
     return {str(split): [str(n) for n in names] for split, names in splits.items()}
 
 
-def _write_splits(path: Path, splits: dict[str, list[str]], seed: int) -> bool:
+def write_splits(path: Path, splits: dict[str, list[str]], seed: int) -> bool:
+    """Write down who is in which split; False where the folder cannot be written."""
     if not path.parent.stat().st_mode & 0o222:  # marked read-only: left alone, though root could write
         return False
     try:
