@@ -1,12 +1,14 @@
 """Record what more looks and refinement bring: results/refinement/<recipe>.json, from which the results page is made.
 
-python docs/record_refinement.py RUN [NAME]     NAME as in docs/record_result.py
+python docs/record_refinement.py RUN [NAME] [--every N]     NAME as in docs/record_result.py
 
-The run's model is scored on its validation pictures plainly, and in each way of `foveate evaluate`.
+The run's model is scored on its validation pictures, or on every Nth of them, plainly and in each way that
+`foveate evaluate` offers.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -38,26 +40,64 @@ KEPT = ("mean_iou", "pixel_accuracy", "mean_accuracy", "boundary_iou")
 
 def main(argv: Sequence[str]) -> int:
     """Write one file."""
-    if not 1 <= len(argv) <= 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--every", type=int, default=1)
+    options = parser.parse_args(argv)
     try:
-        recipe = RunFolder.existing(argv[0]).recipe()
+        recipe = RunFolder.existing(options.run).recipe()
         ways = WAYS | (PROPOSALS if recipe.model == "deconvnet" else {})
-        rows = [{"flags": flags, **measure(argv[0], how)} for flags, how in ways.items()]
+        source = Thinned(recipe.data, options.every)
+        rows = [{"flags": flags, **measure(options.run, source, how)} for flags, how in ways.items()]
     except FoveateError as error:
         print(f"record_refinement: {error}", file=sys.stderr)
         return 1
     about = {"recipe": recipe.name, "commit": environment()["commit"], "cpu": environment()["cpu"], "rows": rows}
-    path = ROOT / "results" / "refinement" / f"{argv[1] if len(argv) == 2 else recipe.name}.json"
+    path = ROOT / "results" / "refinement" / f"{options.name or recipe.name}.json"
     write_atomically(path, json.dumps(about, indent=2) + "\n")
     print(f"recorded: {path}\nnext: make generated")
     return 0
 
 
-def measure(run: str, how: Inference) -> dict[str, Any]:
+class Thinned:
+    """A source of which every split keeps every nth picture. Frames of one drive are much alike."""
+
+    def __init__(self, source: Any, every: int) -> None:
+        self.source, self.every = source, every
+
+    def splits(self) -> tuple[str, ...]:
+        """Those of the source."""
+        found: tuple[str, ...] = self.source.splits()
+        return found
+
+    def describe(self) -> str:
+        """The source in one line."""
+        return str(self.source.describe())
+
+    def open(self, split: str) -> Any:
+        """One split, thinned."""
+        return _Every(self.source.open(split), self.every)
+
+
+class _Every:
+    def __init__(self, dataset: Any, every: int) -> None:
+        self.dataset, self.every = dataset, every
+        self.classes, self.channels = dataset.classes, dataset.channels
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.every)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index * self.every]
+
+    def name(self, index: int) -> str:
+        return str(self.dataset.name(index * self.every))
+
+
+def measure(run: str, source: Thinned, how: Inference) -> dict[str, Any]:
     """The scores of one way, and its seconds a picture (scoring included)."""
-    found = evaluate_run(run, how=how)
+    found = evaluate_run(run, source=source, how=how)
     scores = found.to_json()
     kept = {name: round(scores[name], 6) for name in KEPT}
     print(how.describe() or "plain", kept, flush=True)

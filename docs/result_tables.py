@@ -157,14 +157,14 @@ def refinement_table(group: Mapping[str, Result]) -> str:
         for row in result.get("refinement", {}).get("rows", ()):
             way = f"`{row['flags']}`" if row["flags"] else "one plain look"
             scores = (number(row[s]) for s in ("pixel_accuracy", "mean_accuracy", "mean_iou", "boundary_iou"))
-            lines.append((f"`{name}`", way, *scores, number(row["seconds_a_picture"], 2)))
+            lines.append((f"`{name}`", way, *scores, number(row["seconds_a_picture"], 2), str(row["images"])))
     if not lines:
         return ""
     heads = ("Recipe", "`foveate evaluate RUN` with", "pixel accuracy", "mean accuracy", "mean IoU", "boundary IoU")
     words = (
         "More looks, and refinement (`python docs/record_refinement.py RUN`; seconds with decoding and scoring):\n\n"
     )
-    return words + table((*heads, "s a picture"), lines)
+    return words + table((*heads, "s a picture", "pictures"), lines)
 
 
 def per_class_table(group: Mapping[str, Result]) -> str:
