@@ -73,6 +73,15 @@ def test_predict_says_what_and_where(run: Path, data: Path, tmp_path: Path) -> N
         assert "mask" not in record
 
 
+def test_a_clip_shows_the_picture_in_motion(run: Path, data: Path, tmp_path: Path) -> None:
+    picture = str(data / "val" / "light" / "0.png")
+    assert main(["predict", str(run), picture, "--out", str(tmp_path), "--clip", "turn"]) == 0
+    (record,) = json.loads((tmp_path / "predictions.json").read_text())["pictures"]
+    clip = Image.open(tmp_path / record["clip"])
+    assert clip.n_frames > 40  # type: ignore[attr-defined]
+    assert clip.size == Image.open(tmp_path / record["overlay"]).size
+
+
 def test_the_exported_file_says_the_same(run: Path, data: Path, tmp_path: Path) -> None:
     assert main(["export", str(run), "--out", str(tmp_path / "m.onnx")]) == 0
     ours, shipped = foveate.load(run, device="cpu"), foveate.load(tmp_path / "m.onnx")

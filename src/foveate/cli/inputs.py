@@ -14,11 +14,12 @@ from foveate.errors import ConfigError, DataError
 
 @dataclass
 class Job:
-    """One picture: where it is read, where its mask (of a label map) and its drawing go, and what came of it."""
+    """One picture: where it is read, where its mask (of a label map), drawing and clip go, and what came of it."""
 
     source: Path
     mask: Path
     overlay: Path
+    clip: Path
     record: dict[str, Any] = field(default_factory=dict)
     error: str = ""
 
@@ -38,9 +39,9 @@ def plan(inputs: list[str], out: Path) -> list[Job]:
             continue
         seen.add(source.resolve())
         target = _free_name(relative, taken)
-        jobs.append(Job(source, out / f"{target}.png", out / f"{target}_overlay.jpg"))
+        jobs.append(Job(source, out / f"{target}.png", out / f"{target}_overlay.jpg", out / f"{target}_clip.gif"))
     for job in jobs:
-        if job.mask.resolve() in seen or job.overlay.resolve() in seen:
+        if not seen.isdisjoint(path.resolve() for path in (job.mask, job.overlay, job.clip)):
             raise ConfigError(f"results in {out} would replace the input {job.source}; choose another --out")
     return jobs
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_inference, inference
 from foveate.cli.inputs import Job, plan
-from foveate.cli.results import writer
+from foveate.cli.results import write_clip_of, writer
 from foveate.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def run(argv: list[str]) -> int:
         "--tile", type=int, metavar="N", help="side of the tiles; 0: never (default: above 1.5 megapixels)"
     )
     parser.add_argument("--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share (default 128)")
+    parser.add_argument(
+        "--clip", choices=("turn", "move"), help="of a classifier: also a GIF of each picture in motion, and its looks"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     args = parser.parse_args(argv)
@@ -58,6 +61,8 @@ def run(argv: list[str]) -> int:
     predictor = Predictor.open(args.run, device=args.device)
 
     settings = _settings(predictor.task, how, args.tile, args.overlap)
+    if args.clip and predictor.task != "classification":
+        raise ConfigError(f"--clip shows what a classifier does; {predictor.name} is for {predictor.task}")
 
     def look(job: Job, windows: Windows, progress: Callable[[float], None]) -> Any:
         told = {"progress": progress} if predictor.task == "semantic" else {}  # which may take long
@@ -66,6 +71,9 @@ def run(argv: list[str]) -> int:
     start = time.perf_counter()
     with _progress(len(jobs)) as advance:
         _predict_all(jobs, look, predictor.task, advance)
+        for job in jobs if args.clip else ():
+            if not job.error:
+                job.record["clip"] = write_clip_of(job, predictor, args.clip).relative_to(out).as_posix()
     seconds = time.perf_counter() - start
     _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
     failed = [job for job in jobs if job.error]

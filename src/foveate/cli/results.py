@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
 
     from foveate.cli.inputs import Job
     from foveate.pictures import Windows
+    from foveate.predictor import Predictor
     from foveate.records import ClassificationPrediction, SemanticPrediction
+    from foveate.visualize.clips import Motion
 
 LONGEST_OVERLAY = 4096  # pixels; overlays of larger pictures are scaled down
 
@@ -36,6 +39,20 @@ def write_classification(job: Job, windows: Windows, prediction: ClassificationP
     top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(5)]
     looks = [{"corners": corners(look.grid)} for look in prediction.looks]
     return {"class": top[0]["class"], "top": top} | ({"looks": looks} if looks else {})
+
+
+def write_clip_of(job: Job, predictor: Predictor, motion: Motion) -> Path:
+    """The picture in motion, each pose drawn with the model's answer to it."""
+    import torch
+
+    from foveate.visualize.clips import poses, write_clip
+    from foveate.visualize.looks import draw_classification
+
+    seen = torch.from_numpy(predictor.predict(job.source).seen).permute(2, 0, 1) / 255
+    background = float(getattr(getattr(predictor.model, "config", None), "background", 0.0))
+    frames = [predictor.predict(pose) for pose in poses(seen, motion, background)]
+    write_clip([draw_classification(frame) for frame in frames], job.clip)
+    return job.clip
 
 
 def corners(grid: np.ndarray) -> list[list[float]]:
