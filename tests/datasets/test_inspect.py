@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foveate.datasets.coco import COCO
 from foveate.datasets.folders import Folders
 from foveate.datasets.inspect import Inspection, inspect
 
@@ -125,3 +126,16 @@ def test_many_sizes_are_summed_up() -> None:
     for width in (10, 20, 30, 40, 70):
         found.sizes[5, width] += 1
     assert found._sizes_text() == "5 different; width 10..70 (median 30), height 5..5 (median 5)"
+
+
+def test_a_set_with_too_few_good_files_lists_every_bad_one_on_its_own(tmp_path: Path) -> None:
+    """COCO whose list names five pictures of which one is there: nothing can be divided."""
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "images" / "0.jpg")
+    images = [{"id": i, "file_name": f"{i}.jpg", "height": 9, "width": 9} for i in range(5)]
+    content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cow"}]}
+    (tmp_path / "instances_all.json").write_text(json.dumps(content))
+    found = inspect(COCO(str(tmp_path)))
+    assert found.recognised == "COCO: cannot be opened"
+    assert [p.file.name for p in found.problems] == [f"{i}.jpg" for i in range(1, 5)]
+    assert all("\n" not in str(p) for p in found.problems)

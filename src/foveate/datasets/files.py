@@ -225,13 +225,23 @@ def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
     return found
 
 
+class UnusableFiles(DataError):
+    """Files that cannot be used: its text names the first three, `problems` holds all."""
+
+    def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(text)
+        self.problems = list(problems)
+
+
 def raise_problems(problems: Sequence[Problem]) -> None:
-    """Raise one DataError for all of them: the first three by name, the rest by number."""
+    """Raise one UnusableFiles for all of them: the first three by name, the rest by number."""
     if not problems:
         return
     listing = "; ".join(map(str, problems[:3]))
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    raise DataError(f"{listing}{more}; add what is missing or remove these (`foveate datasets inspect` lists all)")
+    raise UnusableFiles(
+        f"{listing}{more}; add what is missing or remove these (`foveate datasets inspect` lists all)", problems
+    )
 
 
 def require_folder(path: str | Path) -> Path:
