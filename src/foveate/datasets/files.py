@@ -225,7 +225,7 @@ def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
     return found
 
 
-class UnusableFiles(DataError):
+class UnusableFilesError(DataError):
     """Files that cannot be used: its text names the first three, `problems` holds all."""
 
     def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
@@ -234,12 +234,12 @@ class UnusableFiles(DataError):
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:
-    """Raise one UnusableFiles for all of them: the first three by name, the rest by number."""
+    """Raise one UnusableFilesError for all of them: the first three by name, the rest by number."""
     if not problems:
         return
     listing = "; ".join(map(str, problems[:3]))
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    raise UnusableFiles(
+    raise UnusableFilesError(
         f"{listing}{more}; add what is missing or remove these (`foveate datasets inspect` lists all)", problems
     )
 

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 
 from foveate.datasets.class_folders import ClassFolders
-from foveate.datasets.files import FileDataset, FileSource, Problem, UnusableFiles
+from foveate.datasets.files import FileDataset, FileSource, Problem, UnusableFilesError
 from foveate.datasets.idx import Idx
 from foveate.errors import DataError
 from foveate.records import ClassificationSample, ClassTable, DataSource, SemanticSample
@@ -248,7 +248,7 @@ def inspect(source: DataSource, progress: Callable[[int, int], None] | None = No
     try:
         found = kind(path, source.describe())
         datasets = _datasets(source, found.problems)
-    except UnusableFiles as error:  # too many for what is left to be a set
+    except UnusableFilesError as error:  # too many for what is left to be a set
         return kind(path, f"{type(source).__name__}: cannot be opened", problems=error.problems)
     except DataError as error:
         return kind(path, f"{type(source).__name__}: cannot be opened", problems=[_problem(error)])
