@@ -417,3 +417,11 @@ def test_tracing_sees_no_value(name: str) -> None:
     program = torch.export.export(warp, (x, theta), dynamic_shapes=({0: batch}, {0: batch}))
     x, theta = torch.rand(5, 3, 7, 8), some_theta(warp.transform, 5, seed=1).float()
     torch.testing.assert_close(program.module()(x, theta), warp(x, theta))
+
+
+def test_a_spline_can_be_built_where_tensors_have_no_values():
+    """Shapes alone are asked for on torch's "meta" device; the control points are constants, and stay what they are."""
+    with torch.device("meta"):
+        spline = ThinPlateSpline(lattice(4))
+    assert spline.count == 32
+    assert torch.equal(spline.solved, ThinPlateSpline(lattice(4)).solved)

@@ -54,7 +54,7 @@ def lattice(side: int) -> Tensor:
     """
     if side < 2:
         raise ConfigError(f"a lattice of side {side} does not span a map; give 2 or more (the paper has 4)")
-    line = torch.linspace(-1, 1, side, dtype=torch.float64)
+    line = torch.linspace(-1, 1, side, dtype=torch.float64, device="cpu")
     return torch.stack([line.expand(side, side), line[:, None].expand(side, side)], -1).flatten(0, 1)
 
 
@@ -217,11 +217,11 @@ class ThinPlateSpline(Transform):
 
     def __init__(self, control: Tensor) -> None:
         super().__init__()
-        control = torch.as_tensor(control).detach().double().cpu()
+        control = torch.as_tensor(control, device="cpu").detach().double()
         _require_control_points(control)
         n = len(control)
         self.count = 2 * n
-        system = torch.zeros(n + 3, n + 3, dtype=torch.float64)
+        system = torch.zeros(n + 3, n + 3, dtype=torch.float64, device="cpu")  # also where a model is built on "meta"
         system[:n] = _spline_basis(control, control)
         system[n:, :n] = system[:n, n:].T
         self._constants = control, torch.linalg.inv(system)[:, :n].contiguous()
