@@ -17,7 +17,10 @@ mpl.use("svg")
 mpl.rcParams.update({"svg.hashsalt": "foveate", "svg.fonttype": "none", "font.size": 10})
 import matplotlib.pyplot as plt  # noqa: E402
 
+from foveate.recipes import resolve  # noqa: E402
+
 ROOT = Path(__file__).resolve().parent.parent
+FROM_IMAGENET, FROM_NOTHING = "#d9480f", "#1c6fb3"
 TIMES = ROOT / "benchmarks" / "results" / "semantic_latency.json"
 
 
@@ -37,9 +40,13 @@ def main() -> None:
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for name, (x, y) in points().items():
         label = name.removesuffix("_camvid")
-        axes.scatter(x, y, s=42, color="#d9480f" if label.startswith("fcn") else "#1c6fb3", zorder=3)
+        color = FROM_IMAGENET if getattr(resolve(name).config, "pretrained", False) else FROM_NOTHING
+        axes.scatter(x, y, s=42, color=color, zorder=3)
         axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=9)
-    axes.set(xscale="log", ylabel="mean IoU, CamVid val")
+    for color, words in ((FROM_IMAGENET, "from ImageNet weights"), (FROM_NOTHING, "from nothing")):
+        axes.scatter([], [], s=42, color=color, label=words)
+    axes.legend(loc="lower left", frameon=False)
+    axes.set(xlim=(0, 1.25 * max(x for x, _ in points().values())), ylabel="mean IoU, CamVid val")
     axes.set_xlabel("milliseconds a picture of 480x360 (eager PyTorch, CPU)")
     axes.grid(color="#e3e6ea", zorder=0)
     axes.spines[["top", "right"]].set_visible(False)

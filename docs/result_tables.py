@@ -30,6 +30,10 @@ SETS = {
     ),
 }  # fmt: skip
 OTHER = ("Other data", "")
+PICTURES = {
+    "CamVid": "![Mean IoU of each system by the milliseconds it takes for a picture](assets/trade.svg)\n\nWhat each "
+    "costs and reaches (`python docs/draw_trade.py`; milliseconds from benchmarks/results/semantic_latency.json).\n"
+}
 # Distorted MNIST, error in per cent as published (Jaderberg et al. 2015, section 4.1 and the appendix), by the names of
 # our recipes; R, RTS, P, E, translated clutter, addition. The paper's fully connected networks are our mlp.
 PUBLISHED = {
@@ -67,7 +71,7 @@ def results_page(results: Mapping[str, Result]) -> str:
     sections = []
     for (title, words), group in sets_of(results).items():
         sections.append(f"## {title}\n\n{words}\n" if words else f"## {title}\n")
-        sections += [scores_table(group), trimap_table(group)]
+        sections += [scores_table(group), PICTURES.get(title, ""), trimap_table(group)]
         if strides := _by_stride(group):
             sections.append(skip_claim(strides))
         sections += [refinement_table(group), per_class_table(group), commands(group)]
