@@ -108,7 +108,7 @@ class Transform(nn.Module):
 class Affine(Transform):
     """Any affine transformation (equation 1): theta = (a11, a12, a13, a21, a22, a23).
 
-    (x, y)_source = [a11 a12 a13; a21 a22 a23] (x, y, 1)_target
+        (x, y)_source = [a11 a12 a13; a21 a22 a23] (x, y, 1)_target
     """
 
     count = 6
@@ -136,7 +136,7 @@ class Affine(Transform):
 class Attention(Affine):
     """A window that moves and zooms, its sides kept upright (equation 2): theta = (s, t_x, t_y).
 
-    (x, y)_source = [s 0 t_x; 0 s t_y] (x, y, 1)_target
+        (x, y)_source = [s 0 t_x; 0 s t_y] (x, y, 1)_target
     """
 
     count = 3
@@ -204,8 +204,8 @@ class ThinPlateSpline(Transform):
 
     control: (N, 2), where the control points lie in the output; theta says where in the map each of them is read.
 
-    (x, y)_source = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y,  U(r) = r^2 log r^2,
-    where w and a solve  [K P; P' 0] [w; a] = [theta; 0],  K_ij = U(|c_i - c_j|), P = [1 c_x c_y].
+        (x, y)_source = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y,  U(r) = r^2 log r^2
+        (K P; P' 0) (w; a) = (theta; 0),  K_ij = U(|c_i - c_j|), P = (1 c_x c_y)
 
     The system depends on the control points alone: it is inverted once, in float64, and what is left is a product with
     theta. There is no exact inverse. Source: Bookstein, "Principal Warps" (1989).
