@@ -108,7 +108,7 @@ class Transform(nn.Module):
 class Affine(Transform):
     """Any affine transformation (equation 1): theta = (a11, a12, a13, a21, a22, a23).
 
-        (x, y)_source = [a11 a12 a13; a21 a22 a23] (x, y, 1)_target
+    (x, y)_source = [a11 a12 a13; a21 a22 a23] (x, y, 1)_target
     """
 
     count = 6
@@ -136,7 +136,7 @@ class Affine(Transform):
 class Attention(Affine):
     """A window that moves and zooms, its sides kept upright (equation 2): theta = (s, t_x, t_y).
 
-        (x, y)_source = [s 0 t_x; 0 s t_y] (x, y, 1)_target
+    (x, y)_source = [s 0 t_x; 0 s t_y] (x, y, 1)_target
     """
 
     count = 3
