@@ -18,16 +18,14 @@ from foveate.datasets.files import (
     SPLIT_NAMES,
     SPLIT_ORDER,
     SPLITS_FILE,
-    VAL_SHARE,
     Pair,
     Problem,
-    draw_share,
     draw_split,
     ordered,
     raise_problems,
     read_splits,
     require_folder,
-    write_splits,
+    settle,
 )
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.errors import ConfigError, DataError, unknown
@@ -234,18 +232,7 @@ def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -
     written = read_splits(path) if path.exists() else {}
     listed = {name for names in written.values() for name in names}
     problems += [Problem(path, f"names '{n}', of which there is no picture") for n in sorted(listed - set(by_name))]
-    fresh = sorted(set(by_name) - listed)
-    if written:
-        splits = {split: list(names) for split, names in written.items()}
-        for name in fresh:
-            splits.setdefault("val" if draw_share(name, seed) < VAL_SHARE else "train", []).append(name)
-    else:
-        splits = _drawn_by_class(by_name, seed, root)
-    saved = not fresh or write_splits(path, splits, seed)
-    clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
-    clause += "" if written or not saved else f", written to {path.name}"
-    clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"
-    return {split: [by_name[n] for n in sorted(names) if n in by_name] for split, names in splits.items()}, clause
+    return settle(path, by_name, written, seed, lambda _: _drawn_by_class(by_name, seed, root))
 
 
 def _drawn_by_class(by_name: dict[str, Pair], seed: int, root: Path) -> dict[str, list[str]]:

@@ -312,9 +312,20 @@ def split_or_draw(
         raise_problems(complaints)
     else:
         problems += complaints
-    fresh = sorted(set(by_name) - set(listed))
+    return settle(path, by_name, written, seed, lambda names: draw_split(names, seed, folder))
+
+
+def settle(
+    path: Path,
+    by_name: dict[str, Pair],
+    written: dict[str, list[str]],
+    seed: int,
+    draw: Callable[[list[str]], dict[str, list[str]]],
+) -> tuple[dict[str, list[Pair]], str]:
+    """What is `written` at `path`, with the pictures that came later; drawn if nothing is. -> (splits, a clause)."""
+    fresh = sorted(set(by_name) - {name for names in written.values() for name in names})
     if not written:
-        splits = draw_split(fresh, seed, folder)
+        splits = draw(fresh)
     else:
         splits = {split: list(names) for split, names in written.items()}
         for name in fresh:

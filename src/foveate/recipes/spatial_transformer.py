@@ -18,8 +18,7 @@ Model = Literal[
 ]  # fmt: skip
 # Of a canvas of 60x60 the transformer cuts out what a digit fills.
 VIEWS: dict[str, tuple[int, ...]] = {"clutter": (28, 28)}
-# What fits into twelve minutes on two cores.
-EPOCHS: dict[str, int] = {"r": 40, "rts": 40, "p": 40, "e": 40, "clutter": 40, "addition": 40}
+EPOCHS = 40  # not tuned: no recipe on digits has been trained to its end yet
 
 
 @recipe("spatial_transformer")
@@ -69,7 +68,7 @@ def mnist(model: Model, kind: Kind) -> Recipe:
         config=config,
         data=DistortedMNIST(kind=kind),
         optim=Optim(lr=3e-3, weight_decay=0.01),
-        epochs=EPOCHS[kind],
+        epochs=EPOCHS,
         batch_size=256,
         ema=0.998,
         validate_every=5,
