@@ -221,7 +221,7 @@ def catalogue_page(recipes: Mapping[str, Any]) -> str:
     models = [(f"`{n}`", _first_line(e), f'`foveate.create("{n}")`') for n, e in sorted_entries("model")]
     trained = [
         (f"`{n}`", f"`{recipes[n].model}`", e.summary.rstrip("."),
-         f"`foveate train {n}{'' if recipes[n].data is not None else ' --data PATH'}`")
+         f"`foveate train {n}{'' if _brings_data(recipes[n]) else ' --data PATH'}`")
         for n, e in sorted_entries("recipe")
     ]  # fmt: skip
     formats = [(f"`{n}`", e.summary.rstrip(".")) for n, e in sorted_entries("dataset")]
@@ -233,6 +233,11 @@ def catalogue_page(recipes: Mapping[str, Any]) -> str:
         "## Data formats\n", table(("Name", "What it is"), formats),
         "What lies in files is recognised by itself: see [your data](data.md).\n",
     ])  # fmt: skip
+
+
+def _brings_data(recipe: Any) -> bool:
+    """Whether it needs no --data. What is made from files (distorted digits) does."""
+    return recipe.data is not None and not hasattr(recipe.data, "made_from")
 
 
 def sorted_entries(kind: Kind) -> list[tuple[str, Entry]]:
