@@ -1,0 +1,234 @@
+"""What can be seen of a scene: which things, how much of each, on what, and how they lie to one another.
+
+H x W pixels, N masks. Lengths are in picture widths, x to the right and y down, as in the scene. Only what stands here
+may be said of a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from foveate.datasets.pasture import palette
+from foveate.datasets.pasture.draw import FIRST_THING
+from foveate.datasets.pasture.land import Frame, surfaces
+from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER, Scene, Thing
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+STUFF = (SKY, GRASS, ROAD, WATER, TREE)  # whose masks follow the things'; TREE: the distant woods
+# The share of the picture from which something can be named, and from which it is seen at all: a third cow of which
+# a bit of tail is visible makes "two cows" doubtful, one of whom nothing is seen does not.
+LEAST = {TREE: 1 / 128, COW: 1 / 128, PERSON: 1 / 128, BIRD: 1 / 1200, FRISBEE: 1 / 1200}
+GLIMPSE = {TREE: 1 / 1024, COW: 1 / 1024, PERSON: 1 / 1024, BIRD: 1 / 4096, FRISBEE: 1 / 4096}
+LEAST_STUFF = {SKY: 0.06, GRASS: 0.03, ROAD: 0.03, WATER: 0.03, TREE: 0.015}
+_LEAST_WHOLE = 0.3
+_TELLING = 0.55  # share of a thing that must be visible for its pose and size to be told
+# Pixels of a thing that nothing hides, over the square of its size: measured, thing by thing; by pose or by form.
+_FULL = {
+    (COW, "resting"): 0.57, (COW, ""): 0.7, (PERSON, "sitting"): 0.2, (PERSON, ""): 0.24, (BIRD, "swimming"): 0.33,
+    (BIRD, ""): 0.45, (FRISBEE, "lying"): 0.52, (FRISBEE, ""): 0.69, (TREE, "broad"): 0.29, (TREE, "conifer"): 0.21,
+    (TREE, "poplar"): 0.15, (TREE, "bare"): 0.12, (TREE, "bush"): 1.02,
+}  # fmt: skip
+_BESIDE = 0.07  # how far from a foot the road or the water may begin
+_GREENS = ("green", "green", "dry", "dry", "", "frosty")  # a word for each of the palette's grasses
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A thing of which pixels are visible.
+
+    mask: its index among the masks. share: of the picture's pixels. whole: the visible share of the thing, roughly.
+    box: around its visible pixels. surface: what it stands or lies on; of what flies, what is mostly around it; None
+        where that is out of sight or mixed. beside: road and water that begin next to where it stands.
+    """
+
+    mask: int
+    thing: Thing
+    share: float
+    whole: float
+    box: Box
+    surface: int | None
+    beside: tuple[int, ...]
+
+    @property
+    def noun(self) -> str:
+        """What it is counted with: 'tree', 'bush', 'cow', 'person', 'bird' or 'frisbee'."""
+        if self.thing.category == TREE:
+            return "bush" if self.thing.kind == "bush" else "tree"
+        return {COW: "cow", PERSON: "person", BIRD: "bird", FRISBEE: "frisbee"}[self.thing.category]
+
+    @property
+    def flies(self) -> bool:
+        """Whether it is in the air."""
+        return self.thing.action in ("flying", "soaring", "caught")
+
+    @property
+    def clear(self) -> bool:
+        """Whether enough of it is visible to name it."""
+        return self.share >= LEAST[self.thing.category] and self.whole >= _LEAST_WHOLE
+
+    @property
+    def telling(self) -> bool:
+        """Whether enough of it is visible to tell what it does, and how large it is."""
+        return self.clear and self.whole >= _TELLING
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Of its box."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+
+@dataclass(frozen=True)
+class View:
+    """A scene as it is seen in a picture.
+
+    masks: (N, H, W) bool: the visible pixels of each thing, far ones first, then of each stuff that is there.
+    things: those of which any pixel is visible. stuff: class -> (its mask's index, its share of the picture).
+    """
+
+    scene: Scene
+    masks: np.ndarray
+    things: tuple[Seen, ...]
+    stuff: dict[int, tuple[int, float]]
+
+    def shows(self, category: int) -> bool:
+        """Whether enough of a stuff can be seen to name it."""
+        return category in self.stuff and self.stuff[category][1] >= LEAST_STUFF[category]
+
+    def alike(self, noun: str) -> list[Seen]:
+        """All of one noun of which enough is visible that somebody who counts them might count it."""
+        return [s for s in self.things if s.noun == noun and s.share >= GLIMPSE[s.thing.category]]
+
+    def countable(self, noun: str) -> bool:
+        """Whether all of one noun that can be seen can be seen clearly."""
+        return all(s.clear for s in self.alike(noun))
+
+    def is_only(self, seen: Seen, color: str) -> bool:
+        """Whether 'the cow', or 'the brown cow' with a colour, could be no other thing."""
+        others = [s for s in self.alike(seen.noun) if s is not seen and (not color or s.thing.color == color)]
+        return not others
+
+    def grass_word(self) -> str:
+        """'green', 'dry' or 'frosty'; '' for a grass between them, or light in which its colour cannot be told."""
+        if self.scene.light.name in ("night", "dusk"):
+            return ""
+        ramp = np.array(self.scene.land.grass)
+        far = [float(np.abs(ramp - np.array(known)).sum()) for known in palette.GRASSES]
+        return _GREENS[int(np.argmin(far))]
+
+
+def look(scene: Scene, ids: np.ndarray) -> View:
+    """From a scene and its label map (H, W), as `render` gives them, to what can be seen."""
+    height, width = ids.shape
+    counts = np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))
+    numbers = np.flatnonzero(counts[FIRST_THING:]).tolist()
+    present = [c for c in STUFF if counts[c]]
+    masks = ids == np.array([*(FIRST_THING + n for n in numbers), *present], ids.dtype)[:, None, None]
+    ground = surfaces(scene.land, Frame.of(scene.land, height, width, scene.aspect))
+    things = []
+    for mask, number in enumerate(numbers):
+        thing, pixels = scene.things[number], int(counts[FIRST_THING + number])
+        full = _FULL.get((thing.category, thing.kind)) or _FULL.get((thing.category, thing.action))
+        whole = pixels / (width * width * thing.size * thing.size * (full or _FULL[thing.category, ""]))
+        box = _box(masks[mask])
+        surface = _around(ids, box) if _in_air(thing) else _under(ground, thing)
+        beside = () if _in_air(thing) else tuple(_beside(ids, thing, box, surface))
+        things.append(Seen(mask, thing, pixels / ids.size, whole, box, surface, beside))
+    stuff = {c: (len(numbers) + i, int(counts[c]) / ids.size) for i, c in enumerate(present)}
+    return View(scene, masks, tuple(things), stuff)
+
+
+def _in_air(thing: Thing) -> bool:
+    return thing.action in ("flying", "soaring", "caught")
+
+
+def _box(mask: np.ndarray) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    step = 1 / mask.shape[1]
+    return (
+        float(columns[0]) * step,
+        float(rows[0]) * step,
+        (float(columns[-1]) + 1) * step,
+        (float(rows[-1]) + 1) * step,
+    )
+
+
+def _window(ids: np.ndarray, box: Box) -> np.ndarray:
+    """The part of the label map within a box, cut to the picture."""
+    width = ids.shape[1]
+    left, top, right, bottom = (round(v * width) for v in box)
+    return ids[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+
+
+def _under(ground: np.ndarray, thing: Thing) -> int | None:
+    """The surface at a thing's foot; None where the foot is outside of the picture."""
+    width = ground.shape[1]
+    row, column = int(thing.y * width), int(thing.x * width)
+    if not (0 <= row < ground.shape[0] and 0 <= column < width):
+        return None
+    return int(ground[row, column])
+
+
+def _around(ids: np.ndarray, box: Box) -> int | None:
+    """The stuff that fills most of a flying thing's surroundings."""
+    left, top, right, bottom = box
+    near = _window(ids, (left - 0.03, top - 0.03, right + 0.03, bottom + 0.03))
+    counts = np.bincount(near.ravel(), minlength=FIRST_THING)
+    counts[FIRST_THING:] = 0
+    best = int(counts.argmax())
+    inside = _window(ids, box).size
+    return best if counts[best] >= 0.75 * (near.size - 0.5 * inside) else None
+
+
+def _beside(ids: np.ndarray, thing: Thing, box: Box, surface: int | None) -> Iterator[int]:
+    """Road and water close to a foot, of which more than a corner is seen there."""
+    foot = (box[0] - _BESIDE, thing.y - _BESIDE, box[2] + _BESIDE, thing.y + 0.5 * _BESIDE)
+    near = _window(ids, foot)
+    for category in (ROAD, WATER):
+        if surface == GRASS and near.size and float((near == category).mean()) >= 0.12:
+            yield category
+
+
+# How A lies to B. All are about boxes around visible pixels, and about where things stand.
+
+
+def _overlap(a: Seen, b: Seen) -> float:
+    """How much of the narrower of two things lies above or below the other, 0..1; negative: the gap between them."""
+    shared = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    return shared / min(a.box[2] - a.box[0], b.box[2] - b.box[0]) if shared > 0 else shared
+
+
+def left_of(a: Seen, b: Seen) -> bool:
+    """A ends where B begins, at about the same height."""
+    across, down = b.center[0] - a.center[0], abs(b.center[1] - a.center[1])
+    return a.box[2] <= b.box[0] + 0.02 and across >= 0.12 and down <= across
+
+
+def above(a: Seen, b: Seen) -> bool:
+    """A, in the air, over B's top."""
+    return a.flies and a.box[3] <= b.box[1] + 0.01 and b.box[0] <= a.center[0] <= b.box[2]
+
+
+def in_front_of(a: Seen, b: Seen) -> bool:
+    """A stands nearer than B, and their boxes meet, side over side."""
+    if a.flies or b.flies:
+        return False
+    meets = a.box[1] < b.box[3] and b.box[1] < a.box[3]
+    return meets and a.thing.depth > b.thing.depth + 0.05 and a.box[3] >= b.box[3] and _overlap(a, b) >= 0.4
+
+
+def next_to(a: Seen, b: Seen) -> bool:
+    """Both stand, side by side."""
+    if a.flies or b.flies:
+        return False
+    return -0.12 <= _overlap(a, b) <= 0.25 and abs(a.thing.y - b.thing.y) <= 0.12
+
+
+def ahead(man: Seen, disc: Seen, reach: float) -> bool:
+    """Whether a disc is in front of a person, at the height of arms and head, within `reach` of the person's height."""
+    m, d = man.thing, disc.thing
+    forward, up = (d.x - m.x) * m.facing / m.size, (m.y - d.y) / m.size
+    return disc.flies and 0.22 <= forward <= reach and 0.4 <= up <= 1.15
