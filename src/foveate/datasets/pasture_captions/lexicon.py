@@ -91,6 +91,7 @@ LIGHTS: dict[str, tuple[tuple[str, bool, float, float], ...]] = {
     "mist": (("in the mist", False, 0.0, 1.0), ("on a misty day", False, 0.0, 1.0)),
     "storm": (("on a stormy day", False, 0.0, 1.0), ("under dark clouds", True, 0.75, 1.0)),
 }
+_SPOTS = 0.35
 ROADS = {
     "asphalt": ("", ("road",)),
     "wet": ("wet", ("road",)),
@@ -102,7 +103,14 @@ ROADS = {
 
 def color_word(thing: Thing) -> str:
     """The word or words for a thing's main colour; '' where there is none to see."""
+    if spotted(thing) and thing.color in ("black", "white"):
+        return "black and white"
     return "" if thing.kind == "bare" else COLORS.get(thing.color, thing.color)
+
+
+def spotted(thing: Thing) -> bool:
+    """Whether it is a cow whose patches are plain to see: the pose's number that covers the coat (see `figures`)."""
+    return thing.category == COW and thing.kind == "patched" and thing.pose[8] > _SPOTS
 
 
 def water_words(land: Land) -> tuple[str, ...]:

@@ -14,12 +14,11 @@ from foveate.datasets.pasture_captions.view import Seen, View, above, ahead, in_
 Words = list[tuple[str, tuple[int, ...]]]
 
 # How often a colour is told, where it can be; less so when there is little light.
-_COLOR = {TREE: 0.5, COW: 0.8, PERSON: 0.7, BIRD: 0.7, FRISBEE: 0.8}
+_COLOR = {TREE: 0.7, COW: 0.9, PERSON: 0.85, BIRD: 0.85, FRISBEE: 0.9}
 _DIM = 0.6
 # Sizes from which things are large, and up to which they are small, in pictures that are as high as wide.
 _LARGE = {"cow": 0.57, "tree": 0.95, "bush": 0.5, "bird": 0.094}
 _SMALL = {"cow": 0.43, "bush": 0.38, "bird": 0.06}
-_SPOTS = 0.35  # the pose's number that covers a patched coat (see `figures`), from which the patches are plain to see
 _NUMBERS = {2: ("two",) * 6 + ("a pair of", "a couple of"), 3: ("three",) * 4 + ("several",)}
 
 
@@ -33,8 +32,8 @@ class Deed(NamedTuple):
 class Subject(NamedTuple):
     """Who a clause is about.
 
-    bound: whether the number is right only together with the deed. detail: how two differ who share no deed, as 'one
-    grazing and one resting'.
+    bound: whether the number is right only together with the deed. detail: how two differ, as 'one grazing and one
+    resting'.
     """
 
     words: Words
@@ -131,13 +130,12 @@ class Phrases:
         return "small" if size <= _SMALL.get(seen.noun, 0.0) else ""
 
     def _colors(self, seen: Seen) -> str:
-        thing = seen.thing
-        if thing.category == COW and thing.kind == "patched" and thing.pose[8] > _SPOTS:
-            if thing.color in ("black", "white") and self.dice.chance(0.7):
-                return "black and white"
-            if self.dice.chance(0.3):
-                return f"spotted {color_word(thing)}"
-        return color_word(thing)
+        color = color_word(seen.thing)
+        return (
+            f"spotted {color}"
+            if " and " not in color and lexicon.spotted(seen.thing) and self.dice.chance(0.3)
+            else color
+        )
 
     def _noun(self, seen: Seen) -> str:
         if seen.thing.kind == "conifer" and self.dice.chance(0.4):
@@ -148,7 +146,7 @@ class Phrases:
     def subject(self, seen: Seen) -> Subject:
         """A thing, or all that are like it. What is named is not named again in this caption."""
         mates = [s for s in self.view.alike(seen.noun) if s.clear]
-        if len(mates) > 1 and self.dice.chance(0.65):
+        if len(mates) > 1 and self.dice.chance(0.55):
             group = self._group(seen, mates)
             if group is not None:
                 self.nouns.add(seen.noun)
@@ -178,7 +176,9 @@ class Phrases:
         same = all(s.telling and s.thing.action == seen.thing.action for s in who)
         same = same and (seen.noun != "cow" or len({s.surface for s in who}) == 1)  # one may graze, one drink
         deed = self._verb(seen) if same and seen.thing.category != TREE else None
-        detail = self._difference(who) if deed is None and len(who) == 2 else []
+        detail = []
+        if len(who) == 2:
+            detail = self._difference(who) if deed is None else self._two_colors(*who)
         return Subject(words + of(noun, masks), tuple(who), deed, bound, detail)
 
     def _difference(self, who: list[Seen]) -> Words:
@@ -282,7 +282,7 @@ class Phrases:
                 words = plain("on the") + thing
             else:
                 words = plain("in") + (plain("the") + thing if dice.chance(0.4) else with_article(thing))
-            yield Place("ground", 1.6, words, stuff=(GRASS,))
+            yield Place("ground", 1.0, words, stuff=(GRASS,))
         elif surface == ROAD:
             way = "along" if verb in ("walking", "running") and dice.chance(0.6) else "on"
             thing = self.thing_of(ROAD)
@@ -293,11 +293,15 @@ class Phrases:
             yield Place("ground", 2.6, plain(way) + self.thing_of(WATER), stuff=(WATER,))
 
     def _beside(self, subject: Subject) -> Iterator[Place]:
+        sea = self.view.scene.land.shore is not None
         for category in (ROAD, WATER):
-            near = all(category in seen.beside for seen in subject.who)
-            if near and category not in self.stuff and self.view.shows(category):
+            if category in self.stuff or not self.view.shows(category):
+                continue
+            if all(category in seen.beside for seen in subject.who):
                 way = self.dice.pick(("next to the", "by the", "near the"))
-                yield Place("beside", 1.2, plain(way) + self.thing_of(category), stuff=(category,))
+                yield Place("beside", 2.0, plain(way) + self.thing_of(category), stuff=(category,))
+            elif category == WATER and sea and all(seen.surface == GRASS and not seen.flies for seen in subject.who):
+                yield Place("beside", 1.0, plain("by the") + self.thing_of(WATER, "sea"), stuff=(WATER,))
 
     def _positions(self, subject: Subject) -> Iterator[Place]:
         across = [seen.center[0] for seen in subject.who]
@@ -344,11 +348,10 @@ class Phrases:
 
     def _other(self, seen: Seen, other: Seen, exact: bool) -> Words:
         """The second of a relation; nothing where it could not be told from others, though it must be."""
-        view = self.view
+        alike = [s for s in self.view.alike(other.noun) if s is not other]
         if other.noun == seen.noun:
-            if exact and len(view.alike(seen.noun)) > 2:
-                return []
-            return plain("another") + of(other.noun, (other.mask,))
-        if not exact or view.is_only(other, ""):
+            return [] if exact and len(alike) > 1 else plain("another") + of(other.noun, (other.mask,))
+        if not exact or not alike:
             return self.one(other)
-        return self.one(other, color=True) if color_word(other.thing) and view.is_only(other, other.thing.color) else []
+        color = color_word(other.thing)
+        return self.one(other, color=True) if color and color not in [color_word(s.thing) for s in alike] else []

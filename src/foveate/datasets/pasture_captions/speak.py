@@ -13,9 +13,11 @@ from foveate.datasets.pasture_captions.phrases import Phrases, Place, Subject, W
 from foveate.datasets.pasture_captions.view import Seen, View
 from foveate.records import Caption
 
-_INTEREST = {PERSON: 1.5, COW: 1.3, BIRD: 0.9, FRISBEE: 0.7, TREE: 0.5}
-_AGAIN = 0.4  # how much of the interest is left each time that another caption was about the same
+_INTEREST = {PERSON: 1.6, COW: 1.5, BIRD: 0.7, FRISBEE: 0.45, TREE: 0.5}
+_AGAIN = 0.65  # how much of the interest is left each time that another caption was about the same
 _LIGHT = 0.17
+_LONG = 13  # words, after which a second clause is kept short
+_PLACED = {*lexicon.GROWTH, lexicon.FLY}  # deeds that say too little alone
 _ORDER = {"ground": 0, "air": 0, "beside": 1, "relation": 2, "position": 3}
 _EXCLUDES = {"relation": "position", "position": "relation"}  # "next to a tree on the left": which of them is there?
 
@@ -79,7 +81,7 @@ class _Sentence:
         words = self._clause(self._subject(), form, most=1)
         if self._left():
             words += plain("while" if self.dice.chance(0.4) else "and")
-            words += self._clause(self._subject(), form, most=1)
+            words += self._clause(self._subject(), form, most=int(len(words) < _LONG))
         return words
 
     def _fronted(self) -> Words:
@@ -104,8 +106,9 @@ class _Sentence:
         heads = [head for head in (self._road(), self._water(), self._meadow(), self._woods()) if head is not None]
         if not heads:
             return self._fragment() if self._left() else self._light(1.0) or plain("a view of the ground")
-        words, stuff = self.dice.pick(heads)
-        self.phrases.stuff |= stuff
+        head = heads[self.dice.weighted([head.weight for head in heads])]
+        self.phrases.stuff.update(head.stuff)
+        words = head.words
         if self._left() and self.dice.chance(0.85):
             subject = self._subject()
             if subject.bound:
@@ -116,7 +119,7 @@ class _Sentence:
 
     def _ended(self, words: Words, subject: Subject) -> Words:
         """With what else there is to say of a subject: how two differ, or the light."""
-        if subject.detail and self.dice.chance(0.7):
+        if subject.detail and self.dice.chance(0.6 if subject.deed else 0.85):
             return _comma(words) + subject.detail
         return words + self._light(_LIGHT if len(words) > 5 else 1.0 if len(words) < 4 else 0.5)
 
@@ -137,7 +140,7 @@ class _Sentence:
         x, y = seen.center
         aside = abs(x - 0.5) + abs(y - 0.5 * self.view.scene.aspect)
         size = min(1.0, math.sqrt(seen.share / (0.05 if seen.thing.category in (TREE, COW, PERSON) else 0.003)))
-        return _INTEREST[seen.thing.category] * (0.25 + size) * (1.3 - min(aside, 1.0)) * _AGAIN ** self.told[seen.mask]
+        return _INTEREST[seen.thing.category] * (0.1 + size) * (1.3 - min(aside, 1.0)) * _AGAIN ** self.told[seen.mask]
 
     def _clause(self, subject: Subject, form: str, most: int = 2) -> Words:
         """A whole clause; of somebody who does nothing, where they are."""
@@ -147,7 +150,7 @@ class _Sentence:
         words = subject.words + self._deed(subject, form)
         if subject.deed.tail and most == 1:
             return words
-        return words + self._where(subject, int(subject.deed.verb in lexicon.GROWTH), most)
+        return words + self._where(subject, min(most, int(subject.deed.verb in _PLACED)), most)
 
     def _deed(self, subject: Subject, form: str) -> Words:
         if subject.deed is None:
@@ -201,16 +204,16 @@ class _Sentence:
     def _field(self) -> Words:
         return with_article(self.phrases.thing_of(GRASS, self.dice.pick(("field", "meadow"))))
 
-    def _meadow(self) -> tuple[Words, set[int]] | None:
+    def _meadow(self) -> Place | None:
         if not self.view.shows(GRASS):
             return None
         words = self._field()
         bloom = lexicon.flowers(self.view.scene.land)
         if bloom and not self.phrases.dim and self.dice.chance(0.5):
             words += plain("of") + of(f"{bloom} flowers", self.phrases.mask_of(GRASS))
-        return words, {GRASS}
+        return Place("scene", 0.5, words, stuff=(GRASS,))
 
-    def _road(self) -> tuple[Words, set[int]] | None:
+    def _road(self) -> Place | None:
         roads = [band for band in self.view.scene.land.bands if band.category == ROAD]
         if len(roads) != 1 or not self.view.shows(ROAD) or not self.view.shows(GRASS):
             return None
@@ -219,26 +222,26 @@ class _Sentence:
             words += of("crosses", self.phrases.mask_of(ROAD))
         else:
             words += of(self.dice.pick(("runs", "leads")), self.phrases.mask_of(ROAD)) + plain("through")
-        return words + self._field(), {ROAD, GRASS}
+        return Place("scene", 1.0, words + self._field(), stuff=(ROAD, GRASS))
 
-    def _water(self) -> tuple[Words, set[int]] | None:
+    def _water(self) -> Place | None:
         land = self.view.scene.land
         if not self.view.shows(WATER) or not self.view.shows(GRASS) or len(land.lakes) > 1:
             return None
         water = self.phrases.mask_of(WATER)
         if land.shore is not None:
-            return plain("the") + of("sea", water) + plain("behind") + self._field(), {WATER, GRASS}
-        if land.lakes:
-            noun = self.dice.pick(("lake", "pond"))
-            return plain("a") + of(noun, water) + plain("in") + self._field(), {WATER, GRASS}
-        runs = of(self.dice.pick(("runs", "flows")), water)
-        return plain("a") + of("river", water) + runs + plain("through") + self._field(), {WATER, GRASS}
+            words = plain("the") + of("sea", water) + plain("behind")
+        elif land.lakes:
+            words = plain("a") + of(self.dice.pick(("lake", "pond")), water) + plain("in")
+        else:
+            words = plain("a") + of("river", water) + of(self.dice.pick(("runs", "flows")), water) + plain("through")
+        return Place("scene", 1.5, words + self._field(), stuff=(WATER, GRASS))
 
-    def _woods(self) -> tuple[Words, set[int]] | None:
+    def _woods(self) -> Place | None:
         if not self.view.shows(TREE) or not self.view.shows(GRASS):
             return None
         woods = of(self.dice.pick(lexicon.WOOD_WORDS), self.phrases.mask_of(TREE))
-        return self._field() + plain("in front of the") + woods, {GRASS, TREE}
+        return Place("scene", 0.6, self._field() + plain("in front of the") + woods, stuff=(GRASS, TREE))
 
 
 def _comma(words: Words) -> Words:

@@ -106,11 +106,6 @@ class View:
         """Whether all of one noun that can be seen can be seen clearly."""
         return all(s.clear for s in self.alike(noun))
 
-    def is_only(self, seen: Seen, color: str) -> bool:
-        """Whether 'the cow', or 'the brown cow' with a colour, could be no other thing."""
-        others = [s for s in self.alike(seen.noun) if s is not seen and (not color or s.thing.color == color)]
-        return not others
-
     def grass_word(self) -> str:
         """'green', 'dry' or 'frosty'; '' for a grass between them, or light in which its colour cannot be told."""
         if self.scene.light.name in ("night", "dusk"):
