@@ -1,0 +1,342 @@
+"""Attention in two halves: how well a query fits each key, and what is read where it fits.
+
+Shapes: N rows, each with L places; keys (N, L, E) and values (N, L, D). Queries are (N, Q, F), or (N, F) for one a row,
+as a recurrent decoder has; then Q is missing from all that comes back. Scores and weights are (N, Q, L). A grid of
+features (N, D, h, w) is `grid.flatten(2).mT`, with L = h w.
+
+    score = Additive(512, 1024, 512)
+    keys = score.project(features)              # once an input
+    look = soft_read(score(h, keys), features)  # each step: look.value (N, D), look.weights (N, L)
+
+Masks are boolean, (N, L) or of the scores' shape, and True where there is something to see, as in torch. A place
+outside the mask, or with a score of -inf, has weight 0: its score and value have no influence and a gradient of 0 (a
+value must still be finite: 0 times inf is no number). Where *no* place is left, as in a padded row, all weights are 0,
+the value read is 0, and so are the gradients: a defined result, since looking for such rows would make a device wait.
+
+Weights are computed in float32 or better, from scores of any precision; a score that has overflowed to inf counts as
+the largest number there is. Values come back in their own precision.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.errors import ConfigError
+
+
+class Score(nn.Module):
+    """How well queries fit keys: (N, Q, F) and projected keys -> (N, Q, L), before any softmax.
+
+    query_size, key_size: F and what `project` makes of E; None where only their equality is asked for.
+    """
+
+    query_size: int | None = None
+    key_size: int | None = None
+
+    def project(self, keys: Tensor) -> Tensor:
+        """What of the work on keys (N, L, E) needs no query: done once an input, reused at every step."""
+        return keys
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Query (N, Q, F) or (N, F), keys from `project` -> scores (N, Q, L) or (N, L). Raises ConfigError."""
+        self._check(query, keys)
+        if query.ndim == 2:
+            return self._score(query[:, None], keys)[:, 0]
+        return self._score(query, keys)
+
+    def _score(self, query: Tensor, keys: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _check(self, query: Tensor, keys: Tensor) -> None:
+        name = type(self).__name__
+        if query.ndim not in (2, 3) or keys.ndim != 3 or query.shape[0] != keys.shape[0]:
+            raise ConfigError(
+                f"{name} got a query of shape {tuple(query.shape)} and keys of shape {tuple(keys.shape)}; "
+                "give a query (N, F) or (N, Q, F) and keys (N, L, E) with the same N"
+            )
+        if self.query_size is None:
+            if query.shape[-1] != keys.shape[-1]:
+                raise ConfigError(
+                    f"{name} got a query of size {query.shape[-1]} and keys of size {keys.shape[-1]}; "
+                    "give both the same size, or score with Bilinear or Additive"
+                )
+        elif query.shape[-1] != self.query_size or keys.shape[-1] != self.key_size:
+            raise ConfigError(
+                f"{name} got a query of size {query.shape[-1]} and projected keys of size {keys.shape[-1]}, and is "
+                f"built for {self.query_size} and {self.key_size}; give it what `project` returned"
+            )
+
+
+class Additive(Score):
+    """A small network of one hidden layer: a(q, k) = v^T tanh(W q + U k + b).
+
+    query_size: F; key_size: E; hidden: the size of its layer, A; `project` gives U k + b, (N, L, A).
+    bias: True has the b of Xu et al.'s published code; Bahdanau et al. have none. The constant that this code adds to
+        each score is left out, as the softmax does not see it.
+
+    The hidden layer is (N, Q, L, A): for many queries at once the other scores are far cheaper.
+
+    Source: Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate" (2014),
+    appendix A.1.2; Xu et al., "Show, Attend and Tell" (2015), equation 4. Raises ConfigError for a size below 1.
+    """
+
+    def __init__(self, query_size: int, key_size: int, hidden: int, *, bias: bool = True) -> None:
+        super().__init__()
+        _check_sizes(query_size, key_size, hidden)
+        self.query_size, self.key_size = query_size, hidden
+        self.W = nn.Linear(query_size, hidden, bias=False)
+        self.U = nn.Linear(key_size, hidden, bias=bias)
+        self.v = nn.Linear(hidden, 1, bias=False)
+
+    def project(self, keys: Tensor) -> Tensor:
+        """(N, L, E) -> U k + b, (N, L, A). Raises ConfigError for another E."""
+        _check_keys(keys, self.U.in_features)
+        return self.U(keys)
+
+    def _score(self, query: Tensor, keys: Tensor) -> Tensor:
+        # a = v^T tanh(W q + U k + b)
+        return self.v(torch.tanh(self.W(query)[:, :, None] + keys[:, None])).squeeze(-1)
+
+
+class Dot(Score):
+    """a(q, k) = q^T k, or q^T k / sqrt(F) if scaled, which keeps the variance of a score from growing with F.
+
+    Source: Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation" (2015),
+    equation 8; scaled: Vaswani et al., "Attention Is All You Need" (2017), equation 1.
+    """
+
+    def __init__(self, *, scaled: bool = False) -> None:
+        super().__init__()
+        self.scaled = scaled
+
+    def _score(self, query: Tensor, keys: Tensor) -> Tensor:
+        # The query is scaled, not the score, which could have overflowed in half precision.
+        return (query / math.sqrt(query.shape[-1]) if self.scaled else query) @ keys.mT
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows between the brackets."""
+        return f"scaled={self.scaled}"
+
+
+class Bilinear(Score):
+    """a(q, k) = q^T W k; `project` gives W k, (N, L, F).
+
+    query_size: F; key_size: E.
+
+    Source: Luong, Pham and Manning (2015), equation 8, "general". Raises ConfigError for a size below 1.
+    """
+
+    def __init__(self, query_size: int, key_size: int) -> None:
+        super().__init__()
+        _check_sizes(query_size, key_size)
+        self.query_size = self.key_size = query_size
+        self.W = nn.Linear(key_size, query_size, bias=False)
+
+    def project(self, keys: Tensor) -> Tensor:
+        """(N, L, E) -> W k, (N, L, F). Raises ConfigError for another E."""
+        _check_keys(keys, self.W.in_features)
+        return self.W(keys)
+
+    def _score(self, query: Tensor, keys: Tensor) -> Tensor:
+        return query @ keys.mT
+
+
+class SoftRead(NamedTuple):
+    """What soft and local attention read."""
+
+    value: Tensor  # z, (N, Q, D), in the values' precision
+    weights: Tensor  # alpha, (N, Q, L), float32 or better
+
+
+class HardRead(NamedTuple):
+    """What hard attention reads. Its value has no gradient towards the scores: `log_prob` and `entropy` have."""
+
+    value: Tensor  # (N, Q, D): the value at the chosen place
+    weights: Tensor  # alpha, (N, Q, L): the distribution that the place was chosen from
+    choice: Tensor  # (N, Q) int64; 0, with a value of 0, where there was no place to choose
+    log_prob: Tensor  # (N, Q): log alpha at the chosen place; 0 where there was none
+    entropy: Tensor  # (N, Q): -sum alpha log alpha, in nats
+
+
+def attention_weights(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The softmax over the places that are there: scores (N, Q, L) or (N, L) -> alpha of the same shape.
+
+    Each row sums to 1, or is 0 where the mask leaves no place. Raises ConfigError if the mask does not fit.
+    """
+    return _softmax(scores, mask)[0]
+
+
+def soft_read(scores: Tensor, values: Tensor, mask: Tensor | None = None) -> SoftRead:
+    """The mean of the values (N, L, D), weighted by the softmax of the scores: z = sum_i alpha_i a_i.
+
+    Source: Bahdanau, Cho and Bengio (2014), equations 5 and 6. Raises ConfigError if shapes do not fit.
+    """
+    _check_values(scores, values)
+    weights = attention_weights(scores, mask)
+    return SoftRead(_mean(weights, values), weights)
+
+
+def hard_read(
+    scores: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    *,
+    sample: bool,
+    generator: torch.Generator | None = None,
+) -> HardRead:
+    """The value at one place: drawn from the softmax of the scores if `sample`, else the likeliest one.
+
+    The gradient of an expected reward R over such draws is E[(R - b) d log_prob], for any b that does not depend on
+    the draw (REINFORCE). What soft attention would have read is `weights @ values`, the expectation of `value`.
+
+    generator: for `sample`, on the scores' device.
+
+    Source: Xu et al. (2015), section 4.1. Raises ConfigError if shapes do not fit.
+    """
+    _check_values(scores, values)
+    weights, log_weights = _softmax(scores, mask)
+    chances = weights.detach()
+    if sample:
+        # A race: the first of exponential clocks that run at rates alpha_i is the i-th with chance alpha_i. It takes
+        # a row of zeros, which torch.multinomial does not.
+        tiny = torch.finfo(chances.dtype).tiny
+        chances = chances / torch.empty_like(chances).exponential_(generator=generator).clamp(min=tiny)
+    choice = chances.argmax(-1)
+    log_prob = log_weights.gather(-1, choice[..., None]).squeeze(-1)
+    # H = -sum_i alpha_i log alpha_i
+    entropy = -(weights * log_weights).sum(-1)
+    places = choice if scores.ndim == 3 else choice[:, None]
+    value = values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
+    nowhere = (weights.detach().amax(-1) == 0)[..., None]
+    value = (value if scores.ndim == 3 else value[:, 0]).masked_fill(nowhere, 0.0)
+    return HardRead(value, weights, choice, log_prob, entropy)
+
+
+def local_read(
+    scores: Tensor,
+    values: Tensor,
+    position: Tensor,
+    window: int,
+    mask: Tensor | None = None,
+    *,
+    gaussian: bool,
+) -> SoftRead:
+    """The weighted mean of the values at most `window` places from `position`, along one axis of places 0..L-1.
+
+    position: p, (N, Q), or (N,) for one query a row, in places, not necessarily whole.
+    window: D, in places.
+    gaussian: False is the paper's local-m, for which p is the number of the step: the softmax within the window.
+        True is local-p, for which p comes from `PredictedPosition`: these weights times exp(-(s - p)^2 / (2 sigma^2))
+        with sigma = D / 2, through which p learns. As in the paper they are not normalised again, and sum to at most 1.
+
+    What the window has beyond the ends, or outside the mask, is ignored; where that is all of it, the value is 0.
+    All L scores are computed first, so this costs what soft attention does.
+
+    Source: Luong, Pham and Manning (2015), section 3.2. Raises ConfigError if shapes do not fit or window is below 1.
+    """
+    _check_values(scores, values)
+    if window < 1:
+        raise ConfigError(f"cannot read within {window} places of a position; give a window of 1 or more")
+    if position.shape != scores.shape[:-1]:
+        raise ConfigError(
+            f"scores of shape {tuple(scores.shape)} with positions of shape {tuple(position.shape)}; "
+            "give one position a query"
+        )
+    # Half precision cannot count the places of a long input.
+    place = position.to(torch.promote_types(position.dtype, torch.float32))[..., None]
+    distance = torch.arange(scores.shape[-1], device=scores.device) - place
+    near = distance.abs() <= window
+    weights = attention_weights(scores, near if mask is None else near & _full_mask(scores, mask))
+    if gaussian:
+        # a(s) = align(s) exp(-(s - p)^2 / (2 sigma^2)), sigma = D / 2
+        weights = weights * torch.exp(-2 * (distance / window) ** 2).to(weights.dtype)
+    return SoftRead(_mean(weights, values), weights)
+
+
+class PredictedPosition(nn.Module):
+    """Where a query should look along an input of S places: p = S sigmoid(v^T tanh(W q)).
+
+    query_size: F; hidden: the size of its layer. Places count from 0 here, from 1 in the paper.
+
+    Source: Luong, Pham and Manning (2015), equation 9. Raises ConfigError for a size below 1.
+    """
+
+    def __init__(self, query_size: int, hidden: int) -> None:
+        super().__init__()
+        _check_sizes(query_size, hidden)
+        self.W = nn.Linear(query_size, hidden, bias=False)
+        self.v = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
+        """Query (N, Q, F) or (N, F), lengths S (N,) -> p (N, Q) or (N,), float32 or better. Raises ConfigError."""
+        if query.ndim not in (2, 3) or query.shape[-1] != self.W.in_features or lengths.shape != query.shape[:1]:
+            raise ConfigError(
+                f"PredictedPosition got a query of shape {tuple(query.shape)} and lengths of shape "
+                f"{tuple(lengths.shape)}; give a query (N, {self.W.in_features}) or (N, Q, {self.W.in_features}) and "
+                "one length a row"
+            )
+        raw = self.v(torch.tanh(self.W(query))).squeeze(-1)
+        share = torch.sigmoid(raw.to(torch.promote_types(raw.dtype, torch.float32)))
+        return (lengths if query.ndim == 2 else lengths[:, None]) * share
+
+
+def _softmax(scores: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(alpha, log alpha), each of the scores' shape, and both 0 at the places that are not there."""
+    if not scores.is_floating_point() or scores.ndim not in (2, 3):
+        raise ConfigError(
+            f"scores of {scores.dtype} and shape {tuple(scores.shape)}; give floating-point scores (N, Q, L) or (N, L)"
+        )
+    full = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    there = full != -math.inf
+    if mask is not None:
+        there = there & _full_mask(scores, mask)
+    full = full.clamp(max=torch.finfo(full.dtype).max).masked_fill(~there, -math.inf)
+    # A row of -inf alone has no softmax, nor a gradient; it gets any other one, which is masked in its turn.
+    full = full.masked_fill(~there.any(-1, keepdim=True), 0.0)
+    log_weights = F.log_softmax(full, -1).masked_fill(~there, 0.0)
+    return F.softmax(full, -1).masked_fill(~there, 0.0), log_weights
+
+
+def _mean(weights: Tensor, values: Tensor) -> Tensor:
+    """sum_i alpha_i a_i: (N, Q, L) or (N, L) and (N, L, D) -> (N, Q, D) or (N, D)."""
+    weights = weights.to(values.dtype)
+    return weights @ values if weights.ndim == 3 else (weights[:, None] @ values)[:, 0]
+
+
+def _full_mask(scores: Tensor, mask: Tensor) -> Tensor:
+    """A mask that broadcasts against the scores."""
+    rows = (scores.shape[0], scores.shape[-1])
+    if mask.dtype != torch.bool or (mask.shape != scores.shape and mask.shape != rows):
+        raise ConfigError(
+            f"scores of shape {tuple(scores.shape)} with a mask of {mask.dtype} and shape {tuple(mask.shape)}; "
+            f"give a boolean mask {rows} or of the scores' shape, True where there is something to see"
+        )
+    return mask[:, None] if mask.ndim < scores.ndim else mask
+
+
+def _check_values(scores: Tensor, values: Tensor) -> None:
+    if (
+        scores.ndim not in (2, 3)
+        or values.ndim != 3
+        or scores.shape[0] != values.shape[0]
+        or scores.shape[-1] != values.shape[1]
+    ):
+        raise ConfigError(
+            f"scores of shape {tuple(scores.shape)} with values of shape {tuple(values.shape)}; "
+            "give scores (N, Q, L) or (N, L) and values (N, L, D)"
+        )
+
+
+def _check_keys(keys: Tensor, size: int) -> None:
+    if keys.ndim != 3 or keys.shape[-1] != size:
+        raise ConfigError(f"keys of shape {tuple(keys.shape)}; give keys (N, L, {size}), as the score is built for")
+
+
+def _check_sizes(*sizes: int) -> None:
+    if min(sizes) < 1:
+        raise ConfigError(f"cannot build attention of size {min(sizes)}; give sizes of 1 or more")

@@ -1,0 +1,116 @@
+"""Sentences drawn from a model. Shapes as in the folder: B inputs, K samples of each, N = B K rows, V, t."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError
+from foveate.ops.search.rules import Rules
+from foveate.ops.search.shared import (
+    Found,
+    Hypothesis,
+    Step,
+    check_step,
+    count_inputs,
+    finish,
+    log_probabilities,
+    repeat,
+)
+
+
+@torch.no_grad()
+def sample(
+    step: Step,
+    memory: Any,
+    state: Any,
+    *,
+    start: int,
+    end: int,
+    samples: int = 1,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    max_length: int = 30,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+    forbidden: Sequence[int] = (),
+    generator: torch.Generator | None = None,
+) -> list[list[Hypothesis]]:
+    """For each input `samples` sentences drawn from the model, in the order in which they were drawn.
+
+    Each token is drawn with probability proportional to p^(1 / temperature) from those that the rules allow, and of
+    these from the `top_k` likeliest (0: all), and of these from the fewest whose probabilities add up to `top_p` or
+    more. Scores are mean log-probabilities, and these the model's own, before all that. Other settings are
+    `beam_search`'s. generator: on the model's device; what an input draws depends on the others in its batch.
+
+    Source of top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019), section 3.1.
+    Raises ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
+    """
+    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden))
+    rules.check()
+    if samples < 1:
+        raise ConfigError(f"cannot draw {samples} sentences; give 1 or more samples")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ConfigError(f"cannot draw at a temperature of {temperature}; give one above 0, or search greedily")
+    if top_k < 0:
+        raise ConfigError(f"cannot draw from the {top_k} likeliest tokens; give a top_k of 1 or more, or 0 for all")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"cannot draw from a share of {top_p}; give a top_p above 0 and at most 1")
+    inputs, device = count_inputs(memory, state)
+    memory, state = repeat(memory, samples), repeat(state, samples)
+    looks: list[Tensor] = []
+    tokens = torch.full((inputs * samples,), start, device=device)
+    written, log_probs = tokens[:, None][:, :0], torch.zeros(inputs * samples, 0, device=device)  # (N, t)
+    alive = torch.ones_like(tokens, dtype=torch.bool)
+    ended, lengths = ~alive, torch.zeros_like(tokens)
+    for length in range(1, max_length + 1):
+        logits, state, look = step(memory, state, tokens)
+        check_step(logits, look, inputs * samples)
+        if length == 1:
+            rules.check_vocabulary(logits.shape[1])
+        log_p = log_probabilities(logits, alive, length)
+        allowed = rules.bar(log_p, written)
+        alive = alive & (allowed.amax(1) > -math.inf)
+        # Below the likeliest, so that no temperature is low enough to leave no number at all.
+        below = (allowed - allowed.amax(1, keepdim=True)).masked_fill(~alive[:, None], 0.0)
+        chances = _shortlist(below / temperature, top_k, top_p).softmax(1)
+        # The first of exponential clocks that run at these rates.
+        clocks = torch.empty_like(chances).exponential_(generator=generator)
+        token = (chances / clocks.clamp(min=torch.finfo(clocks.dtype).tiny)).argmax(1)
+        if look is not None:
+            looks.append(look)
+        written = torch.cat([written, token[:, None]], 1)
+        log_probs = torch.cat([log_probs, log_p.gather(1, token[:, None])], 1)
+        lengths += alive
+        ended = ended | (alive & (token == end))
+        alive = alive & ~ended
+        if not bool(alive.any()):
+            break
+        tokens = token.masked_fill(~alive, end)
+    pools: list[list[Found]] = [[] for _ in range(inputs)]
+    written, log_probs = written.cpu(), log_probs.cpu()
+    for n, (size, over) in enumerate(zip(lengths.tolist(), ended.tolist(), strict=True)):
+        score = float(log_probs[n, :size].sum()) / max(size, 1)
+        found = Found(over, score, written[n, :size], log_probs[n, :size], torch.full((size,), n))
+        pools[n // samples].append(found)
+    return finish(pools, looks)
+
+
+def _shortlist(scores: Tensor, top_k: int, top_p: float) -> Tensor:
+    """(N, V) with -inf at all but the likeliest tokens; at least one stays."""
+    if 0 < top_k < scores.shape[1]:
+        top, index = scores.topk(top_k, 1)
+        scores = torch.full_like(scores, -math.inf).scatter(1, index, top)
+    if top_p < 1:
+        ordered, index = scores.sort(dim=1, descending=True)
+        share = ordered.softmax(1)
+        before = share.cumsum(1) - share
+        # The likeliest stays even where rounding leaves nothing below top_p.
+        drop = (before >= top_p).index_fill(1, index.new_zeros(1), False)
+        scores = scores.scatter(1, index, ordered.masked_fill(drop, -math.inf))
+    return scores
