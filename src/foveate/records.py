@@ -6,6 +6,7 @@ Shapes: B pictures of C channels, H x W pixels, K classes.
 from __future__ import annotations
 
 import colorsys
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
@@ -73,18 +74,35 @@ class ClassTable:
         return cls(tuple(data["names"]), colors, int(data.get("ignore_index", 255)))
 
 
+class Table(Protocol):
+    """What the numbers stand for that a model gives: the classes of a ClassTable, the tokens of a text's table."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One a number."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        ...
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel.
 
     size: (height, width) that pictures are brought to first, where a network or its training asks for one: the middle
         of the picture, of this shape, `crop` of the largest such window a side. () keeps a picture's own size.
+    stretch: all of the picture instead, whatever its shape.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     size: tuple[int, ...] = ()
     crop: float = 1.0
+    stretch: bool = False
 
     @classmethod
     def centred(cls, channels: int) -> Preprocessing:
@@ -93,12 +111,13 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
-        return {"mean": list(self.mean), "std": list(self.std), "size": list(self.size), "crop": self.crop}
+        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std), "size": list(self.size)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`."""
-        return cls(tuple(data["mean"]), tuple(data["std"]), tuple(data.get("size", ())), data.get("crop", 1.0))
+        size, crop = tuple(data.get("size", ())), data.get("crop", 1.0)
+        return cls(tuple(data["mean"]), tuple(data["std"]), size, crop, data.get("stretch", False))
 
     def __call__(self, image: Tensor) -> Tensor:
         """(..., C, H, W) uint8, or float in 0..1 -> float32, normalised."""
@@ -272,10 +291,9 @@ class Sentence:
 
 @dataclass
 class CaptionPrediction:
-    """What the model says of a picture, best first."""
+    """What the model says of a picture."""
 
-    sentences: tuple[Sentence, ...]
-    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    sentences: tuple[Sentence, ...]  # one or more, best first
     name: str = ""
 
     @property

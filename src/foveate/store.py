@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError
-from foveate.records import ClassTable, Preprocessing
+from foveate.records import ClassTable, Preprocessing, Table
 from foveate.registry import create_model
 
 FORMAT = 1
@@ -37,12 +37,12 @@ class LoadedModel:
     model: nn.Module
     name: str
     task: str
-    classes: ClassTable
+    classes: Any  # a ClassTable, or the table of a text
     preprocessing: Preprocessing
     config: dict[str, Any]
 
 
-def save_model(folder: Path, model: nn.Module, name: str, classes: ClassTable, task: str) -> None:
+def save_model(folder: Path, model: nn.Module, name: str, classes: Table, task: str) -> None:
     """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError."""
     config = dataclasses.asdict(model.config)  # type: ignore[call-overload]
     if "pretrained" in config:
@@ -78,7 +78,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         about = json.loads(about_file.read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ModelError(f"{about_file} has format {about['format']}; this version reads {FORMAT}: update foveate")
-        classes = ClassTable.from_json(about["classes"])
+        classes = read_table(about["classes"])
         preprocessing = Preprocessing.from_json(about["preprocessing"])
         config = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
         name, task = about["model"], about["task"]
@@ -101,6 +101,13 @@ def load_model(folder: str | Path) -> LoadedModel:
         raise ModelError(f"{weights_file} does not fit its config.json: {first}") from error
     model.preprocessing = preprocessing
     return LoadedModel(model, name, task, classes, preprocessing, config)
+
+
+def read_table(data: dict[str, Any]) -> Any:
+    """The inverse of a table's `to_json`: a ClassTable, or the table of a text. Raises ConfigError."""
+    from foveate.text import table_from_json
+
+    return table_from_json(data) if "kind" in data else ClassTable.from_json(data)
 
 
 def _load_weights(path: Path) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ AUGMENT = SemanticAugment(crop=(32, 32), rotate=20, color=0.4).build(SCENES.clas
 
 def batches(recipe: Recipe, epochs: tuple[int, ...], rank: int = 0, world: int = 1) -> list[Any]:
     task = create_task("semantic", SCENES.classes, Preprocessing())
-    loader = train_loader(recipe, SCENES, len(SCENES), AUGMENT, task.collate, rank, world)
+    loader = train_loader(recipe, SCENES, AUGMENT, task.collate, rank, world)
     found = []
     for epoch in epochs:
         loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
@@ -165,7 +165,7 @@ def test_memory_is_the_containers_where_there_is_one(tmp_path: Any, monkeypatch:
 
 def test_what_loading_processes_receive_can_be_pickled(tiny: Callable[..., Recipe]) -> None:
     task = create_task("semantic", SCENES.classes, Preprocessing())
-    loader = train_loader(tiny(), CachedDataset(SCENES, 1e9), len(SCENES), AUGMENT, task.collate, 0, 1)
+    loader = train_loader(tiny(), CachedDataset(SCENES, 1e9), AUGMENT, task.collate, 0, 1)
     dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
     mine, theirs = collate([dataset[(1, 2)]]), task.collate([loader.dataset[(1, 2)]])
     assert torch.equal(mine["image"], theirs["image"])
@@ -184,7 +184,7 @@ class Drawn:
 def test_a_drawn_set_is_drawn_by_epoch_a_batch_at_once(tiny: Callable[..., Recipe]) -> None:
     drawn = loading.cached(Drawn(), SCENES, tiny(), 1)[0]
     assert isinstance(drawn, Drawn)  # it is not kept
-    loader = train_loader(tiny(batch_size=3), drawn, 6, None, list, 0, 1)
+    loader = train_loader(tiny(batch_size=3), drawn, None, list, 0, 1)
     loader.batch_sampler.set_epoch(4)  # type: ignore[union-attr]
     found = [sample for batch in loader for sample in batch]
     assert sorted(s["key"] for s in found) == [(4, i) for i in range(6)]

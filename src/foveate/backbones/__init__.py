@@ -7,33 +7,19 @@ it was trained on.
 
 from __future__ import annotations
 
+from foveate.backbones.grid import FeatureGrid
 from foveate.backbones.inception_resnet import InceptionResNetPyramid
 from foveate.backbones.inception_v4 import InceptionV4Pyramid
+from foveate.backbones.named import create_backbone
 from foveate.backbones.timm import STRIDES, TimmPyramid
 from foveate.backbones.vgg import VGG16Pyramid
 
 __all__ = [
     "STRIDES",
+    "FeatureGrid",
     "InceptionResNetPyramid",
     "InceptionV4Pyramid",
     "TimmPyramid",
     "VGG16Pyramid",
     "create_backbone",
 ]
-
-
-def create_backbone(
-    name: str, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False
-) -> VGG16Pyramid | InceptionV4Pyramid | InceptionResNetPyramid | TimmPyramid:
-    """The pyramid of a name: 'vgg16', 'inception_v4' and 'inception_resnet_v2' are written here, any other is timm's.
-
-    Raises ConfigError for an unknown name, or one without features at strides 4, 8, 16 and 32; ModelError when
-    ImageNet weights are asked for and neither an installed package nor the hub has them.
-    """
-    if name == "vgg16":
-        return VGG16Pyramid(in_channels, pretrained, caffe_padding)
-    if name == "inception_v4":
-        return InceptionV4Pyramid(in_channels, pretrained)
-    if name == "inception_resnet_v2":
-        return InceptionResNetPyramid(in_channels, pretrained)
-    return TimmPyramid(name, in_channels, pretrained)

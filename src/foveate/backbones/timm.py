@@ -18,9 +18,10 @@ class TimmPyramid(nn.Module):
     """timm's `features_only` network, its stages picked by stride.
 
     ImageNet weights come from an installed weight package where there is one (`weights.PACKAGED`), else from the hub.
+    coarsest: the last stride that is wanted; the stages beyond it are left out.
     """
 
-    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False) -> None:
+    def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, coarsest: int = 32) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise ConfigError(unknown("backbone", name, ["vgg16", *timm.list_models()]))
@@ -35,6 +36,7 @@ class TimmPyramid(nn.Module):
                     f"backbone '{name}' has features at strides {strides}; "
                     "4, 8, 16 and 32 are needed: choose a convolutional or hierarchical one, e.g. resnet18"
                 )
+            where = where[: STRIDES.index(coarsest) + 1]
             self.net = timm.create_model(
                 name, features_only=True, out_indices=where, in_chans=in_channels,
                 pretrained=pretrained and package is None,

@@ -22,13 +22,16 @@ class VGG16Pyramid(nn.Module):
 
     caffe_padding: pad conv1_1 by 100 pixels as FCN's release does, so that the 7x7 fc6 fits on pictures of any size
     (the features then extend beyond the picture and must be cropped at the release's fixed offsets).
+    pooled: False gives the last features of each stride instead of the first: conv3_3, conv4_3, conv5_3 and pool5.
     Pooling rounds up, as Caffe's does, so that every pixel is covered.
     """
 
-    channels = (128, 256, 512, 512)
-
-    def __init__(self, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> None:
+    def __init__(
+        self, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False, pooled: bool = True
+    ) -> None:
         super().__init__()
+        self.pooled = pooled
+        self.channels = (128, 256, 512, 512) if pooled else (256, 512, 512, 512)
         self.preprocessing = Preprocessing() if in_channels == 3 else Preprocessing.centred(in_channels)
         self.names = [f"conv{s + 1}_{i + 1}" for s, (depth, _) in enumerate(STAGES) for i in range(depth)]
         width_in = in_channels
@@ -55,13 +58,14 @@ class VGG16Pyramid(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, C, H, W) -> pool2, pool3, pool4, pool5."""
-        features, x = [], image
+        pooled, before, x = [], [], image
         for stage, (depth, _) in enumerate(STAGES):
             for i in range(depth):
                 x = torch.relu(getattr(self, f"conv{stage + 1}_{i + 1}")(x))
+            before.append(x)
             x = self.pool(x)
-            features.append(x)
-        return features[1:]
+            pooled.append(x)
+        return pooled[1:] if self.pooled else [*before[2:], x]
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
         """Take the convolutions of torchvision's VGG-16 state dict; its classifier is the model's business."""

@@ -84,6 +84,7 @@ def add_inference(parser: Parser) -> None:
         metavar="KIND",
         help="refine on superpixels: felzenszwalb, slic, or a tree of them",
     )
+    group.add_argument("--beams", type=int, default=0, metavar="N", help="sentences to follow at once (captions)")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -97,7 +98,7 @@ def inference(args: argparse.Namespace) -> Inference:
     """What `add_inference` has read. Raises ConfigError."""
     from foveate.tasks.inference import Inference
 
-    return Inference(args.flip, args.scales, args.proposals, args.crf, args.superpixels)
+    return Inference(args.flip, args.scales, args.proposals, args.crf, args.superpixels, args.beams)
 
 
 def add_format(parser: Parser) -> None:

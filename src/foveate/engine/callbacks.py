@@ -138,7 +138,7 @@ class EpochEnd(Callback):
         model.eval()
         with torch.inference_mode():
             indices = range(trainer.global_rank, len(self.val_set), trainer.world_size)
-            metrics = self.task.metrics(whole=False)
+            metrics = self.task.metrics(self.val_set, whole=False)
             for _ in self.task.score(model, self.val_set, indices, metrics):
                 pass
         model.train(training)
@@ -146,7 +146,7 @@ class EpochEnd(Callback):
         if trainer.world_size > 1:
             state = metrics.state().to(learner.device)
             dist.all_reduce(state)
-            metrics = self.task.metrics(whole=False)
+            metrics = self.task.metrics(self.val_set, whole=False)
             metrics.merge(state.cpu())
         scores = metrics.compute()
         return {name: float(getattr(scores, name)) for name in self.task.headline}

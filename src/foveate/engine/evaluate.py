@@ -32,7 +32,7 @@ class Evaluation:
     """
 
     scores: Any
-    classes: ClassTable
+    classes: Any  # a ClassTable, or the table of a text
     pictures: list[tuple[int, float]]
     dataset: Any
     loaded: LoadedModel
@@ -78,12 +78,13 @@ def evaluate_run(
     dataset = source.open(split)
     if len(dataset) == 0:
         raise DataError(f"{source.describe()}: the {split} split is empty; nothing to evaluate")
-    _require_same_classes(loaded.classes, dataset.classes, path)
+    if hasattr(dataset, "classes"):
+        _require_same_classes(loaded.classes, dataset.classes, path)
 
     started = time.perf_counter()
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
-    total = task.metrics(whole)
+    total = task.metrics(dataset, whole)
     with torch.inference_mode():
         pictures = list(task.score(model, dataset, _progress(range(len(dataset))), total, how))
     seconds = time.perf_counter() - started

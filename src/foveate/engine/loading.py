@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foveate.engine.recipe import Recipe
 
+BUCKET = 20  # batches
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -37,6 +38,10 @@ class CachedDataset(Dataset[Any]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def captions(self, index: int) -> Any:
+        """What was said of a picture, where the set knows."""
+        return self.dataset.captions(index)
 
     def __getitem__(self, index: int) -> Any:
         if index in self.samples:
@@ -114,11 +119,22 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
     batch_size is the whole step's; each of `world` processes takes its part of every batch. The last, smaller batch is
     left out (its pictures come in another epoch) unless it is the only one.
+    lengths: of the samples, where batches of like ones save padding: each stretch of BUCKET batches is sorted by
+        length before it is divided, and the batches are shuffled.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
         self.length, self.seed, self.rank, self.world = length, seed, rank, world
         self.batch_size = min(batch_size, length)
+        self.lengths = lengths
         self.epoch = 0
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's `sampler`
 
@@ -132,15 +148,25 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         order = torch.randperm(self.length, generator=generator).tolist()
-        for step in range(len(self)):
+        steps: Sequence[int] = range(len(self))
+        if self.lengths is not None:
+            order = self._sorted_in_stretches(order)
+            steps = torch.randperm(len(self), generator=generator).tolist()
+        for step in steps:
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+
+    def _sorted_in_stretches(self, order: list[int]) -> list[int]:
+        assert self.lengths is not None
+        kept = order[: len(self) * self.batch_size]
+        size = BUCKET * self.batch_size
+        stretches = (kept[start : start + size] for start in range(0, len(kept), size))
+        return [index for stretch in stretches for index in sorted(stretch, key=self.lengths.__getitem__)]
 
 
 def train_loader(
     recipe: Recipe,
-    dataset: Dataset[Any],
-    length: int,
+    dataset: Any,
     transform: Callable[[Any], Any] | None,
     collate: Callable[[list[Any]], Any],
     rank: int,
@@ -148,9 +174,10 @@ def train_loader(
 ) -> DataLoader[Any]:
     """The training batches of a recipe: those of process `rank` of `world`."""
     workers = loading_processes(recipe, world)
+    lengths = getattr(dataset, "lengths", None)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
-        batch_sampler=EpochBatches(length, recipe.batch_size, recipe.seed, rank, world),
+        batch_sampler=EpochBatches(len(dataset), recipe.batch_size, recipe.seed, rank, world, lengths),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

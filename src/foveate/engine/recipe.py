@@ -50,6 +50,8 @@ class Recipe:
     model, config: a registered model and its Config (num_classes and in_channels are taken from the data).
     data: where pictures come from (a source of `foveate.datasets`); None until --data says.
     augment: how training pictures are varied.
+    text: how sentences become tokens (settings of `foveate.text`), for models that speak.
+    features: keep what a frozen `backbone` makes of each picture on disk, and train on that.
     task: the family, a file of `foveate.tasks`.
     optim: the optimiser and its learning rate, see Optim.
     epochs, batch_size, seed: as usual; batch_size is the whole batch of a step, over all processes.
@@ -70,6 +72,8 @@ class Recipe:
     config: Any
     data: Any = None
     augment: Any = None
+    text: Any = None
+    features: bool = False
     name: str = field(default="", metadata=FIXED)
     task: str = field(default="semantic", metadata=FIXED)
     epochs: int = 30
@@ -96,5 +100,10 @@ class Recipe:
         for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
+        if self.features and ("backbone" not in self.freeze or self.augment is not None):
+            raise ConfigError(
+                "features are kept of pictures that do not vary, from a backbone that does not learn; give --freeze "
+                "backbone and no augmentation with --features true"
+            )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")

@@ -12,7 +12,7 @@ from foveate.engine.processes import is_first, told_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassTable
+from foveate.records import Table
 
 
 def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
@@ -51,9 +51,9 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
             )
 
 
-def require_same_data(run: RunFolder, classes: ClassTable, about: Mapping[str, Any]) -> None:
+def require_same_data(run: RunFolder, classes: Table, about: Mapping[str, Any]) -> None:
     """The pictures and classes must be the same, too. Raises DataError."""
-    if run.read_json("classes.json") != classes.to_json():
+    if run.read_json("classes.json") != json.loads(json.dumps(classes.to_json())):
         raise DataError(
             f"{run.path} was started with other classes than {about['source']} has now; restore its class list"
         )

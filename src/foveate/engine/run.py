@@ -20,7 +20,7 @@ from foveate.disk import write_atomically
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, ModelError, OutputError
-from foveate.records import ClassTable, Preprocessing
+from foveate.records import Preprocessing, Table
 from foveate.registry import create_recipe
 
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
@@ -52,7 +52,7 @@ class RunFolder:
         """Write one JSON file of the folder, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
 
-    def start(self, recipe: Recipe, classes: ClassTable, about: Mapping[str, Any]) -> None:
+    def start(self, recipe: Recipe, classes: Table, about: Mapping[str, Any]) -> None:
         """Write what is known before the first step. Raises OutputError if the folder cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -22,15 +22,16 @@ from torch import nn
 from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd, Progress
 from foveate.engine.checkpoints import Checkpoints
+from foveate.engine.features import with_features
 from foveate.engine.learner import Learner
 from foveate.engine.loading import cached, mixed_seed, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
 from foveate.engine.run import RunFolder
-from foveate.engine.transfer import start_from
+from foveate.engine.transfer import counted, start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
-from foveate.records import ClassTable
+from foveate.records import Table
 from foveate.registry import create_model
 from foveate.tasks import create_task
 
@@ -63,29 +64,35 @@ def train_recipe(
     for split, dataset in (("train", train_set), ("validation", val_set)):
         if len(dataset) == 0:
             raise DataError(f"{recipe.data.describe()}: the {split} split is empty; add pictures to it")
-    model = build_model(recipe, train_set.classes, train_set.channels)
+    classes = train_set.classes if recipe.text is None else recipe.text.learn(_sentences(train_set))
+    model = build_model(recipe, classes, train_set.channels)
     about = {"source": recipe.data.describe(), **_listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     if is_first():
         sweep(run.path)
     if checkpoint is not None:
-        require_same_data(run, train_set.classes, about)
+        require_same_data(run, classes, about)
         model.preprocessing = run.preprocessing()  # type: ignore[assignment]
     else:
         init = init or (started_from(run) if resume else None)
-        taken = start_from(model, init, train_set.classes) if init is not None else ""
+        taken = start_from(model, init, classes) if init is not None else ""
         if is_first():
             if taken:
                 print(f"from {init}: {taken}", flush=True)
-            run.start(recipe, train_set.classes, about | {"init": str(init) if init else None})
+            run.start(recipe, classes, about | {"init": str(init) if init else None})
     with tell_others(run.path), _quiet_threads():
-        _fit(recipe, run, model, train_set, val_set, checkpoint)
+        _fit(recipe, run, model, classes, train_set, val_set, checkpoint)
     return run.path
 
 
-def build_model(recipe: Recipe, classes: ClassTable, channels: int) -> nn.Module:
-    """The recipe's model for these classes, initialised from the recipe's seed."""
-    config = vars(recipe.config) | {"num_classes": len(classes), "in_channels": channels}
+def _sentences(dataset: Any) -> Iterator[str]:
+    """Everything that was said in a set, without decoding a picture."""
+    return (caption.text for index in range(len(dataset)) for caption in dataset.captions(index))
+
+
+def build_model(recipe: Recipe, classes: Table, channels: int) -> nn.Module:
+    """The recipe's model for these classes (or words), initialised from the recipe's seed."""
+    config = vars(recipe.config) | {counted(recipe.config): len(classes), "in_channels": channels}
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **config)
     return model.to(memory_format=torch.channels_last)
@@ -109,7 +116,13 @@ def require_task(source: Any, task: str) -> None:
 
 
 def _fit(
-    recipe: Recipe, run: RunFolder, model: nn.Module, train_set: Any, val_set: Any, checkpoint: Path | None
+    recipe: Recipe,
+    run: RunFolder,
+    model: nn.Module,
+    classes: Table,
+    train_set: Any,
+    val_set: Any,
+    checkpoint: Path | None,
 ) -> None:
     trainer = _trainer(recipe, run)
     world = trainer.world_size
@@ -118,12 +131,16 @@ def _fit(
             f"batches of {recipe.batch_size} from {len(train_set)} pictures cannot be dealt evenly to {world} "
             "processes; choose a batch_size that is a multiple, and no more processes than pictures"
         )
-    task = create_task(recipe.task, train_set.classes, model.preprocessing)
+    task = create_task(recipe.task, classes, model.preprocessing)
+    if recipe.features:
+        train_set, val_set = with_features(train_set, val_set, model, trainer.global_rank, world)
     cached_train, cached_val = cached(train_set, val_set, recipe, world)
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
-    transform = recipe.augment.build(train_set.classes, model.preprocessing) if recipe.augment is not None else None
-    loader = train_loader(recipe, cached_train, len(train_set), transform, task.collate, trainer.global_rank, world)
+    transform = recipe.augment.build(classes, model.preprocessing) if recipe.augment is not None else None
+    if hasattr(task, "training_view"):
+        cached_train = task.training_view(cached_train)
+    loader = train_loader(recipe, cached_train, transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
     epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
     trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]

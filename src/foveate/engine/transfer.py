@@ -12,12 +12,17 @@ from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
 from foveate.errors import ModelError
-from foveate.records import ClassTable
+from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
 
+def counted(config: Any) -> str:
+    """The field of a model's Config that says how many classes, or words, it can tell."""
+    return "vocabulary" if hasattr(config, "vocabulary") else "num_classes"
+
+
 @torch.no_grad()
-def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str:
+def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
     """Copy what fits from a run, a model folder or a weight file; returns what was taken, in words.
 
     Tensors of the same name and shape are copied. Where only the number of classes differs, the rows of classes
@@ -48,12 +53,12 @@ def start_from(model: nn.Module, source: str | Path, classes: ClassTable) -> str
     if all(name in whole for name in own if name.startswith("backbone.")):  # it expects the pictures that it learned on
         model.preprocessing = loaded.preprocessing  # type: ignore[assignment]
     words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
-    return words + (f", and {len(shared)} of {len(classes)} classes by name" if axes else "")
+    return words + (f", and {len(shared)} of {len(classes)} names" if axes else "")
 
 
 def _class_axes(model: Any) -> dict[str, list[int]]:
     """The axes of each tensor that count classes: those that grow when there is one class more."""
-    changes: dict[str, Any] = {"num_classes": model.config.num_classes + 1}
+    changes: dict[str, Any] = {(field := counted(model.config)): getattr(model.config, field) + 1}
     if hasattr(model.config, "pretrained"):
         changes["pretrained"] = False
     more = dataclasses.replace(model.config, **changes)

@@ -1,4 +1,4 @@
-"""Losses over label maps.
+"""Losses over label maps and sentences.
 
 Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE.
 """
@@ -44,12 +44,16 @@ def pixel_cross_entropy(
     total = F.cross_entropy(_full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum")
     if reduction == "sum":
         return total
-    return total / _share_of_weight(mask, class_weights).to(total.dtype)
+    return total / share_of_weight(mask, class_weights).to(total.dtype)
 
 
 @torch.no_grad()
-def _share_of_weight(mask: Tensor, class_weights: Tensor | None) -> Tensor:
-    """The weight of all processes' valid pixels over the number of processes; 1 if there is no weight."""
+def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """The weight of all processes' valid pixels (or words) over the number of processes; 1 if there is no weight.
+
+    A sum over this process's pixels divided by it has the right gradient once processes average theirs. Every process
+    must call it, as it sums over them.
+    """
     valid = mask != IGNORE
     # In float64 where there is one: float32 stops counting at 2^24, which is a batch of 64 pictures of 512x512.
     exact = torch.float32 if mask.device.type == "mps" else torch.float64

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.pictures import Windows
 from foveate.predictor.picture import Picture
-from foveate.records import ClassTable, Preprocessing
+from foveate.records import Preprocessing
 from foveate.store import PICKLES
 from foveate.tasks.tiling import Network
 
@@ -31,7 +31,7 @@ class Predictor:
     """
 
     network: Network
-    classes: ClassTable
+    classes: Any  # a ClassTable, or the table of a text
     preprocessing: Preprocessing
     name: str
     path: Path

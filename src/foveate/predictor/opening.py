@@ -14,8 +14,8 @@ from foveate.errors import ConfigError, ModelError, unknown
 from foveate.predictor.base import METADATA_KEYS, Predictor, choose_device, find_model_folder
 from foveate.predictor.classification import ClassificationPredictor
 from foveate.predictor.semantic import SemanticPredictor
-from foveate.records import ClassTable, Preprocessing
-from foveate.store import load_model
+from foveate.records import Preprocessing
+from foveate.store import load_model, read_table
 
 FAMILIES: dict[str, type[Predictor]] = {family.task: family for family in (SemanticPredictor, ClassificationPredictor)}
 
@@ -80,7 +80,7 @@ def _open_onnx(path: Path, device: str) -> Predictor:
 
     return _family(data["foveate.task"], path)(
         network,
-        ClassTable.from_json(data["foveate.classes"]),
+        read_table(data["foveate.classes"]),
         Preprocessing.from_json(data["foveate.preprocessing"]),
         data["foveate.model"],
         path,

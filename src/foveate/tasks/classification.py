@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,8 +73,8 @@ class ClassificationTask:
         shares = torch.bincount(labels, minlength=len(self.classes)).double() / len(labels)
         self.class_weights = class_weights(shares, kind)
 
-    def metrics(self, whole: bool = True) -> ClassificationMetrics:
-        """An empty counter of this data set's scores. whole: no matter here, all of them are cheap."""
+    def metrics(self, dataset: Any = None, whole: bool = True) -> ClassificationMetrics:
+        """An empty counter of a data set's scores. whole: no matter here, all of them are cheap."""
         return ClassificationMetrics(len(self.classes))
 
     def score(
@@ -151,6 +152,8 @@ def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     height, width = image.shape[-2:]
     if [height, width] == size and preprocessing.crop == 1:
         return image
+    if preprocessing.stretch:
+        return F.resize(image, size, InterpolationMode.BILINEAR, antialias=True)
     # The largest window of this shape that the picture holds, then `crop` of its sides.
     factor = min(height / size[0], width / size[1]) * preprocessing.crop
     window = [max(1, round(side * factor)) for side in size]

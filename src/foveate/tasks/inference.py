@@ -43,6 +43,7 @@ class Inference:
     crf: refine with a dense CRF (Krähenbühl and Koltun 2011).
     superpixels: none; felzenszwalb or slic gives each superpixel its majority; tree takes the optimal-purity cover of a
         segmentation tree (Farabet et al. 2013).
+    beams: of a model that speaks, how many sentences it follows at once; 0: as many as its family does.
     """
 
     flip: bool = False
@@ -50,6 +51,7 @@ class Inference:
     proposals: int = 0
     crf: bool = False
     superpixels: Segments = "none"
+    beams: int = 0
 
     def __post_init__(self) -> None:
         check_scales(self.scales)
@@ -57,6 +59,10 @@ class Inference:
             raise ConfigError(unknown("kind of superpixels", self.superpixels, get_args(Segments)))
         if self.proposals < 0:
             raise ConfigError(f"proposals is {self.proposals}; expected how many to look at, or 0 for none")
+        if self.beams < 0:
+            raise ConfigError(
+                f"beams is {self.beams}; expected how many sentences to follow, or 0 for the usual number"
+            )
         if self.proposals and (self.flip or self.scales != (1.0,)):
             raise ConfigError("proposals are views of their own; give either proposals, or scales and flip")
 
@@ -70,11 +76,14 @@ class Inference:
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
         words += ["flip"] * self.flip + [f"{self.proposals} proposals"] * (self.proposals > 0) + ["CRF"] * self.crf
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
+        words += [f"{self.beams} beams"] * (self.beams > 0)
         return " + ".join(words)
 
 
 def predict_labels(network: Network, image: Tensor, preprocessing: Preprocessing, how: Inference) -> np.ndarray:
     """Labels (H, W) of one picture (C, H, W), uint8 or float in 0..1, on the network's device."""
+    if how.beams:
+        raise ConfigError(f"a label map is not searched with {how.describe()}; --beams is for models that speak")
     if not how.needs_whole_picture:
         return predict_mask(network, image, preprocessing, flip=how.flip, scales=how.scales)
     with torch.inference_mode():

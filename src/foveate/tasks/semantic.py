@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ class SemanticTask:
         """Weigh the loss by how rare each class is in these samples; kind as `class_weights`. Raises DataError."""
         self.class_weights = class_weights(class_shares(samples, len(self.classes)), kind)
 
-    def metrics(self, whole: bool = True) -> SegmentationMetrics:
-        """An empty counter of this data set's scores. whole: those at the boundaries too, which cost the most."""
+    def metrics(self, dataset: Any = None, whole: bool = True) -> SegmentationMetrics:
+        """An empty counter of a data set's scores. whole: those at the boundaries too, which cost the most."""
         return SegmentationMetrics(len(self.classes), boundaries=whole)
 
     def score(
@@ -64,7 +65,7 @@ class SemanticTask:
         A picture of which every pixel is ignored has nan.
         """
         for index in indices:
-            sample, one = dataset[index], self.metrics(metrics.boundaries)
+            sample, one = dataset[index], self.metrics(dataset, metrics.boundaries)
             one.update(self.answer(model, sample["image"].as_subclass(Tensor), how), self.truth(sample))
             metrics.merge(one.state())
             yield index, _mean_iou(one)

@@ -1,0 +1,28 @@
+"""Backbones by name."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from foveate.backbones.inception_resnet import InceptionResNetPyramid
+from foveate.backbones.inception_v4 import InceptionV4Pyramid
+from foveate.backbones.timm import TimmPyramid
+from foveate.backbones.vgg import VGG16Pyramid
+
+WRITTEN_HERE = ("vgg16", "inception_v4", "inception_resnet_v2")
+Pyramid: TypeAlias = VGG16Pyramid | InceptionV4Pyramid | InceptionResNetPyramid | TimmPyramid
+
+
+def create_backbone(name: str, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> Pyramid:
+    """The pyramid of a name: 'vgg16', 'inception_v4' and 'inception_resnet_v2' are written here, any other is timm's.
+
+    Raises ConfigError for an unknown name, or one without features at strides 4, 8, 16 and 32; ModelError when
+    ImageNet weights are asked for and neither an installed package nor the hub has them.
+    """
+    if name == "vgg16":
+        return VGG16Pyramid(in_channels, pretrained, caffe_padding)
+    if name == "inception_v4":
+        return InceptionV4Pyramid(in_channels, pretrained)
+    if name == "inception_resnet_v2":
+        return InceptionResNetPyramid(in_channels, pretrained)
+    return TimmPyramid(name, in_channels, pretrained)

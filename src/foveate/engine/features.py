@@ -1,0 +1,124 @@
+"""What a frozen backbone makes of each picture, kept on disk.
+
+A feature map is a file named after the pixels that the network saw, in a folder named after the network: another
+picture, or other weights, is another name, so nothing can be out of date. Files are written whole or not at all, so
+several trainings may share the folder. It is `features/` in FOVEATE_CACHE, by default ~/.cache/foveate, and may be
+deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+from foveate.disk import write_atomically
+from foveate.errors import ConfigError
+from foveate.tasks.classification import fit
+
+AT_ONCE = 16  # pictures that the backbone sees together
+
+
+def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, world: int) -> tuple[Any, Any]:
+    """Both sets with features instead of pictures. Each process makes its share of those that are missing.
+
+    Raises ConfigError for a model whose features cannot be kept.
+    """
+    if not hasattr(model, "encode") or not model.preprocessing.size:
+        raise ConfigError(f"{type(model).__name__} has no features that could be kept; train it with --features false")
+    sets = [FeatureDataset(dataset, model) for dataset in (train_set, val_set)]
+    for name, dataset in zip(("train", "validation"), sets, strict=True):
+        dataset.prepare(f"features of the {name} pictures", rank, world)
+    return sets[0], sets[1]
+
+
+class FeatureDataset:
+    """A set of pictures, its samples with 'features' (D, h, w) float16 instead of 'image'."""
+
+    def __init__(self, dataset: Any, model: Any) -> None:
+        self.dataset, self.model = dataset, model
+        self.folder = cache_folder() / "features" / fingerprint(model)
+        self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        file, rest = self._known[index] or self._look([index])[0]
+        try:
+            features = torch.from_numpy(np.load(file, allow_pickle=False))
+        except (OSError, ValueError, EOFError):  # deleted or damaged since
+            self._known[index] = None
+            file.unlink(missing_ok=True)
+            file, rest = self._look([index])[0]
+            features = torch.from_numpy(np.load(file, allow_pickle=False))
+        return rest | {"features": features}
+
+    def name(self, index: int) -> str:
+        """The picture's name, without decoding it."""
+        return str(self.dataset.name(index))
+
+    def captions(self, index: int) -> Any:
+        """What was said of a picture."""
+        known = self._known[index]
+        return known[1]["captions"] if known else self.dataset.captions(index)
+
+    def prepare(self, title: str, rank: int = 0, world: int = 1) -> None:
+        """Make the features that are missing among those of process `rank`, and remember where all of them are."""
+        indices = list(range(rank, len(self), world))
+        chunks = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
+        console = Console(stderr=True)
+        for chunk in track(chunks, title, console=console, transient=True, disable=not sys.stderr.isatty()):
+            self._look(chunk)
+
+    @torch.inference_mode()
+    def _look(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
+        samples = [self.dataset[i] for i in indices]
+        seen = [fit(s["image"].as_subclass(Tensor), self.model.preprocessing) for s in samples]
+        files = [self.folder / f"{_digest(picture)}.npy" for picture in seen]
+        missing = [i for i, file in enumerate(files) if not file.is_file()]
+        if missing:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            backbone = self.model.backbone.to(device)
+            training = backbone.training
+            batch = self.model.preprocessing(torch.stack([seen[i] for i in missing])).to(device)
+            features = backbone.eval()(batch.contiguous(memory_format=torch.channels_last)).half().cpu()
+            backbone.train(training)
+            for i, one in zip(missing, features, strict=True):
+                content = io.BytesIO()
+                np.save(content, one.contiguous().numpy(), allow_pickle=False)
+                write_atomically(files[i], content.getvalue())
+        for index, sample, file in zip(indices, samples, files, strict=True):
+            self._known[index] = (file, {key: value for key, value in sample.items() if key != "image"})
+        return [known for index in indices if (known := self._known[index]) is not None]
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: FOVEATE_CACHE, by default ~/.cache/foveate."""
+    return Path(os.environ.get("FOVEATE_CACHE") or Path.home() / ".cache" / "foveate")
+
+
+def fingerprint(model: Any) -> str:
+    """A name for the features that a model's backbone makes: its layers, weights and preprocessing."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(repr(model.backbone).encode() + json.dumps(model.preprocessing.to_json(), sort_keys=True).encode())
+    for name, tensor in model.backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _digest(picture: Tensor) -> str:
+    content = picture.contiguous()
+    about = f"{tuple(content.shape)} {content.dtype}".encode()
+    return hashlib.blake2b(about + content.numpy().tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,241 @@
+"""Show, Attend and Tell: at each word the network looks at the picture again, where it is worth it.
+
+Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel and Bengio, ICML 2015.
+
+Shapes: B pictures, a grid of h x w = P places of D features each; L words, V in the vocabulary; H of the state, E of an
+embedding.
+
+    a_i, i = 1..P: the features, from an earlier convolutional layer                (section 3.1.1)
+    h_0 = tanh(W_h mean_i a_i + b), c_0 alike                                       (section 3.1.2)
+    e_ti = f_att(a_i, h_{t-1}), alpha_t = softmax(e_t)                              (equations 4 and 5)
+    z_t = sum_i alpha_ti a_i                      soft: the expectation            (section 4.2)
+        = a_s, s drawn from alpha_t                hard: one place                  (section 4.1)
+    z_t <- beta_t z_t, beta_t = sigmoid(f_beta(h_{t-1}))                            (section 4.2.1)
+    h_t, c_t = LSTM([E y_{t-1}, z_t], h_{t-1}, c_{t-1})                             (equations 1 to 3)
+    p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))                           (equation 7)
+
+Soft attention is trained by its likelihood and lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place be
+looked at. Hard attention is trained by REINFORCE: a choice s_t is made likelier by what it brought, the log-likelihood
+of the words from y_t on above a moving average b, and its entropy is rewarded; half of the pictures are read softly, so
+that the variance stays low.
+
+`Config()` has the paper's sizes. Departures: features are layer-normalised, since backbones differ in scale; the
+paper's reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average,
+with less noise); the tanh stands in the paper's code, not in equation 7.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.backbones import FeatureGrid
+from foveate.errors import ConfigError
+from foveate.ops.attend import Additive, hard_read, soft_read
+from foveate.ops.losses import share_of_weight
+from foveate.records import IGNORE, CaptionBatch, CaptionOutput
+from foveate.registry import model
+from foveate.text import PAD, START
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes one captioner that attends. The defaults are the paper's, on VGG-16.
+
+    vocabulary: V, the four special tokens included.
+    in_channels: C of the pictures.
+    backbone, pretrained: where features come from, and whether it starts from ImageNet weights.
+    strides: of the backbone's features; several are read side by side.
+    image_size: (height, width) that pictures are stretched to.
+    embed, hidden: E and H. attend: width of the network that scores places; 0 is D.
+    dropout: on the state's way to the words, and on embeddings.
+    attention: 'soft' or 'hard'.
+    doubly_stochastic: lambda, with soft attention.
+    entropy, baseline, softly: with hard attention, the weight of the entropy, the share of the old in the moving
+        average, and of the pictures that are read softly.
+    scheduled_sampling: how often a word in training follows the model's own last word instead of the true one.
+    """
+
+    vocabulary: int = 10000
+    in_channels: int = 3
+    backbone: str = "vgg16"
+    pretrained: bool = False
+    strides: tuple[int, ...] = (16,)
+    image_size: tuple[int, int] = (224, 224)
+    embed: int = 512
+    hidden: int = 1024
+    attend: int = 0
+    dropout: float = 0.5
+    attention: Literal["soft", "hard"] = "soft"
+    doubly_stochastic: float = 1.0
+    entropy: float = 0.002
+    baseline: float = 0.9
+    softly: float = 0.5
+    scheduled_sampling: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.attention not in ("soft", "hard"):
+            raise ConfigError(f"attention '{self.attention}' is neither soft nor hard")
+        if min(self.vocabulary - 4, self.in_channels, self.embed, self.hidden) < 1 or self.attend < 0:
+            raise ConfigError(
+                f"vocabulary {self.vocabulary} must be at least 5 (four tokens are special), in_channels "
+                f"{self.in_channels}, embed {self.embed} and hidden {self.hidden} at least 1, attend {self.attend} at "
+                "least 0"
+            )
+        for name in ("dropout", "baseline", "softly", "scheduled_sampling"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..1")
+
+
+class Memory(NamedTuple):
+    """What is known of a picture before the first word."""
+
+    places: Tensor  # a, (B, P, D)
+    keys: Tensor  # what the scores need of them, (B, P, A)
+
+
+class State(NamedTuple):
+    """What a sentence carries along."""
+
+    h: Tensor  # (B, H)
+    c: Tensor  # (B, H)
+
+
+class Glance(NamedTuple):
+    """What one look brought."""
+
+    z: Tensor  # (B, D), gated
+    alpha: Tensor  # (B, P)
+    log_prob: Tensor  # (B,): of the choice, where one was drawn, else 0
+    entropy: Tensor  # (B,): of alpha; 0 with soft attention
+
+
+@model("show_attend_tell")
+class ShowAttendTell(nn.Module):
+    """Show, Attend and Tell: captions with soft or hard attention on a grid of features."""
+
+    mean_log_prob: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = FeatureGrid(config.backbone, config.in_channels, config.pretrained, config.strides)
+        self.preprocessing = dataclasses.replace(
+            self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
+        )
+        places, hidden, embed = self.backbone.channels, config.hidden, config.embed
+        self.norm = nn.LayerNorm(places)
+        self.start = nn.Linear(places, 2 * hidden)
+        self.score = Additive(hidden, places, config.attend or places)
+        self.gate = nn.Linear(hidden, 1)
+        self.embed = nn.Embedding(config.vocabulary, embed, padding_idx=PAD)
+        self.lstm = nn.LSTMCell(embed + places, hidden)
+        self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
+        self.L_o = nn.Linear(embed, config.vocabulary)
+        self.dropout = nn.Dropout(config.dropout)
+        self.register_buffer("mean_log_prob", torch.zeros(()))  # b: of a word
+        nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+        nn.init.zeros_(self.embed.weight[PAD].detach())
+
+    def encode(self, image: Tensor) -> Tensor:
+        """(B, C, H, W), normalised -> features (B, D, h, w). Nothing here learns while `backbone` is frozen."""
+        features: Tensor = self.backbone(image)
+        return features
+
+    def begin(self, features: Tensor) -> tuple[Memory, State]:
+        """(B, D, h, w) -> what a search starts from."""
+        a = self.norm(features.flatten(2).mT)
+        h, c = torch.tanh(self.start(a.mean(1))).chunk(2, 1)
+        return Memory(a, self.score.project(a)), State(h, c)
+
+    def step(self, memory: Memory, state: State, tokens: Tensor) -> tuple[Tensor, State, Tensor]:
+        """The last tokens (B,) -> logits of the next (B, V), the state, and alpha (B, P)."""
+        y = self.embed(tokens)
+        glance = self._look(memory, state)
+        state = State(*self.lstm(torch.cat([y, glance.z], 1), state))
+        return self._words(y, state.h, glance.z), state, glance.alpha
+
+    def _look(self, memory: Memory, state: State, softly: Tensor | None = None) -> Glance:
+        """softly: (B, 1) bool, which pictures are read softly though attention is hard; None looks as at test time."""
+        # e_ti = f_att(a_i, h_{t-1})
+        e = self.score(state.h, memory.keys)
+        none = e.new_zeros(e.shape[0])
+        if self.config.attention == "soft":
+            z, alpha = soft_read(e, memory.places)
+            log_prob = entropy = none
+        else:
+            read = hard_read(e, memory.places, sample=softly is not None)
+            z, alpha, log_prob, entropy = read.value, read.weights, none, read.entropy
+            if softly is not None:
+                expected = (alpha[:, None] @ memory.places)[:, 0]
+                z = torch.where(softly, expected, z)
+                log_prob = read.log_prob.masked_fill(softly[:, 0], 0.0)
+        beta = torch.sigmoid(self.gate(state.h))
+        return Glance(beta * z, alpha, log_prob, entropy)
+
+    def _words(self, y: Tensor, h: Tensor, z: Tensor) -> Tensor:
+        """The deep output layer, for (..., E), (..., H), (..., D) -> logits (..., V)."""
+        # p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))
+        return self.L_o(self.dropout(torch.tanh(y + self.L_h(self.dropout(h)) + self.L_z(z))))
+
+    def _tell(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Glance]:
+        """Logits (B, L, V) of each word given the true ones before, and all glances, stacked along dimension 1."""
+        memory, state = self.begin(features)
+        hard = self.training and self.config.attention == "hard"
+        softly = torch.rand_like(features[:, :1, 0, 0]) < self.config.softly if hard else None
+        last = torch.full_like(tokens[:, 0], START)
+        logits, glances = [], []
+        for t in range(tokens.shape[1]):
+            y = self.dropout(self.embed(last))
+            glance = self._look(memory, state, softly)
+            state = State(*self.lstm(torch.cat([y, glance.z], 1), state))
+            logits.append(self._words(y, state.h, glance.z))
+            glances.append(glance)
+            last = tokens[:, t]
+            if self.training and self.config.scheduled_sampling:
+                own = logits[-1].detach().softmax(1).multinomial(1)[:, 0]
+                last = torch.where(
+                    torch.rand(last.shape, device=last.device) < self.config.scheduled_sampling, own, last
+                )
+        return torch.stack(logits, 1), Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
+
+    def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
+        """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V), attention (B, L, h, w)."""
+        features = self.encode(image)
+        logits, glances = self._tell(features, tokens)
+        return CaptionOutput(logits, glances.alpha.unflatten(2, features.shape[-2:]))
+
+    def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
+        """Of a word, on average: its negative log-likelihood `words`, and what attention adds."""
+        features = batch["features"] if "features" in batch else self.encode(batch["image"])
+        tokens = batch["tokens"]
+        logits, glances = self._tell(features, tokens)
+        target = tokens.masked_fill(tokens == PAD, IGNORE)
+        there = (tokens != PAD).float()
+        count = share_of_weight(target)
+        nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
+        words = nll.sum() / count
+        if self.config.attention == "soft":
+            # lambda sum_i (1 - sum_t alpha_ti)^2
+            seen = (glances.alpha * there[..., None]).sum(1)
+            penalty = self.config.doubly_stochastic * ((1 - seen) ** 2).sum() / count
+            return {"loss": words + penalty, "words": words.detach(), "penalty": penalty.detach()}
+        reward = self._reward(-nll.detach(), there)
+        reinforce = -(reward * glances.log_prob * there).sum() / count
+        entropy = (glances.entropy * there).sum() / count
+        loss = words + reinforce - self.config.entropy * entropy
+        return {"loss": loss, "words": words.detach(), "entropy": entropy.detach()}
+
+    def _reward(self, log_probs: Tensor, there: Tensor) -> Tensor:
+        """Log-likelihoods of the words (B, L) -> that of each and all after it, above the moving average."""
+        above = (log_probs - self.mean_log_prob) * there
+        if self.training:
+            # b <- 0.9 b + 0.1 log p
+            mean = (log_probs * there).sum() / there.sum().clamp(min=1)
+            self.mean_log_prob.lerp_(mean, 1 - self.config.baseline)
+        return above.flip(1).cumsum(1).flip(1)

@@ -1,0 +1,64 @@
+"""Captions: one look, soft looks, hard looks, on the pasture and on your own pictures.
+
+What each cost and reached stands in results/<recipe>.json.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from foveate.datasets.pasture_captions import PastureCaptions
+from foveate.engine import Optim, Recipe
+from foveate.models.captioning import show_and_tell as once
+from foveate.models.captioning import show_attend_tell as attend
+from foveate.registry import recipe
+from foveate.text import Words
+
+LITE = "tf_efficientnet_lite0"
+
+
+@recipe("show_attend_tell{kind}_pasture", kind=("", "_hard"))
+def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
+    """Xu et al. (2015), "Show, Attend and Tell", on the embedded world, from ImageNet features that stay as they are.
+
+    foveate train show_attend_tell_pasture
+    """
+    return Recipe(
+        model="show_attend_tell",
+        task="captioning",
+        config=attend.Config(
+            backbone=LITE, pretrained=True, image_size=(128, 128), embed=192, hidden=256, attend=128, dropout=0.3,
+            attention="hard" if kind else "soft", doubly_stochastic=0.05,
+        ),
+        data=PastureCaptions(),
+        text=Words(),
+        features=True,
+        freeze=("backbone",),
+        optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
+        epochs=12,
+        batch_size=64,
+        ema=0.99,
+    )  # fmt: skip
+
+
+@recipe("show_and_tell_pasture")
+def show_and_tell_pasture() -> Recipe:
+    """Vinyals et al. (2015), "Show and Tell", as `show_attend_tell_pasture` in everything but the attention.
+
+    foveate train show_and_tell_pasture
+    """
+    return Recipe(
+        model="show_and_tell",
+        task="captioning",
+        config=once.Config(
+            backbone=LITE, pretrained=True, image_size=(128, 128), embed=256, hidden=320, dropout=0.3
+        ),
+        data=PastureCaptions(),
+        text=Words(),
+        features=True,
+        freeze=("backbone",),
+        optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
+        epochs=12,
+        batch_size=64,
+        ema=0.99,
+    )  # fmt: skip
