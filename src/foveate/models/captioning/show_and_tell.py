@@ -11,8 +11,7 @@ embedding.
     loss = -sum_t log p_t(S_t)                                                                    (equation 13)
 
 CNN(I) is the mean of the grid that a model with attention would look at place by place. `Config()` has the paper's
-sizes. Departures: the features are layer-normalised, since backbones differ in scale; the paper's batch-normalised
-GoogLeNet is here any backbone.
+sizes. Departures: the paper's batch-normalised GoogLeNet is here any backbone, with batch norm behind it.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ class ShowAndTell(nn.Module):
         self.preprocessing = dataclasses.replace(
             self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
         )
-        self.norm = nn.LayerNorm(self.backbone.channels)
+        self.norm = nn.BatchNorm1d(self.backbone.channels)
         self.W_i = nn.Linear(self.backbone.channels, config.embed)
         self.W_e = nn.Embedding(config.vocabulary, config.embed, padding_idx=PAD)
         self.lstm = nn.LSTM(config.embed, config.hidden, batch_first=True)
@@ -99,7 +98,7 @@ class ShowAndTell(nn.Module):
     def begin(self, features: Tensor) -> tuple[None, State]:
         """(B, D, h, w) -> what a search starts from: the state after the picture was shown."""
         # x_{-1} = W_i CNN(I)
-        shown = self.W_i(self.norm(features.flatten(2).mT).mean(1))
+        shown = self.W_i(self.norm(features.flatten(2)).mean(2))
         _, (h, c) = self.lstm(shown[:, None])
         return None, State(h[0], c[0])
 

@@ -19,7 +19,7 @@ looked at. Hard attention is trained by REINFORCE: a choice s_t is made likelier
 of the words from y_t on above a moving average b, and its entropy is rewarded; half of the pictures are read softly, so
 that the variance stays low.
 
-`Config()` has the paper's sizes. Departures: features are layer-normalised, since backbones differ in scale; the
+`Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; the
 paper's reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average,
 with less noise); the tanh stands in the paper's code, not in equation 7.
 """
@@ -129,7 +129,7 @@ class ShowAttendTell(nn.Module):
             self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
         )
         places, hidden, embed = self.backbone.channels, config.hidden, config.embed
-        self.norm = nn.LayerNorm(places)
+        self.norm = nn.BatchNorm1d(places)
         self.start = nn.Linear(places, 2 * hidden)
         self.score = Additive(hidden, places, config.attend or places)
         self.gate = nn.Linear(hidden, 1)
@@ -149,7 +149,7 @@ class ShowAttendTell(nn.Module):
 
     def begin(self, features: Tensor) -> tuple[Memory, State]:
         """(B, D, h, w) -> what a search starts from."""
-        a = self.norm(features.flatten(2).mT)
+        a = self.norm(features.flatten(2)).mT
         h, c = torch.tanh(self.start(a.mean(1))).chunk(2, 1)
         return Memory(a, self.score.project(a)), State(h, c)
 
