@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torchvision import tv_tensors
 
@@ -21,7 +22,7 @@ from foveate.datasets.pasture import Pasture, PastureDataset
 from foveate.datasets.pasture.draw import render
 from foveate.datasets.pasture_captions.lexicon import nouns
 from foveate.datasets.pasture_captions.speak import tell
-from foveate.datasets.pasture_captions.view import look
+from foveate.datasets.pasture_captions.view import View, look
 from foveate.errors import ConfigError
 from foveate.records import Caption, CaptionSample
 from foveate.registry import dataset
@@ -84,9 +85,7 @@ class PastureCaptionsDataset:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> CaptionSample:
-        scene, source = self.scenes.scene(index), self.scenes.source
-        image, ids = render(scene, source.height, source.width)
-        view = look(scene, ids)
+        image, view = self._drawn(index)
         return CaptionSample(
             image=tv_tensors.Image(torch.from_numpy(image)),
             captions=tell(view, self.count),
@@ -101,5 +100,13 @@ class PastureCaptionsDataset:
 
     def captions(self, index: int) -> tuple[Caption, ...]:
         """What is said of a scene. It depends on what can be seen, so the scene is drawn for it, too."""
+        return tell(self.view(index), self.count)
+
+    def view(self, index: int) -> View:
+        """What can be seen of a scene: all that may be said of it."""
+        return self._drawn(index)[1]
+
+    def _drawn(self, index: int) -> tuple[np.ndarray, View]:
         scene, source = self.scenes.scene(index), self.scenes.source
-        return tell(look(scene, render(scene, source.height, source.width)[1]), self.count)
+        image, ids = render(scene, source.height, source.width)
+        return image, look(scene, ids)

@@ -131,11 +131,8 @@ class Phrases:
 
     def _colors(self, seen: Seen) -> str:
         color = color_word(seen.thing)
-        return (
-            f"spotted {color}"
-            if " and " not in color and lexicon.spotted(seen.thing) and self.dice.chance(0.3)
-            else color
-        )
+        plain_to_see = lexicon.spotted(seen.thing) and " and " not in color
+        return f"spotted {color}" if plain_to_see and self.dice.chance(0.3) else color
 
     def _noun(self, seen: Seen) -> str:
         if seen.thing.kind == "conifer" and self.dice.chance(0.4):
@@ -145,19 +142,16 @@ class Phrases:
 
     def subject(self, seen: Seen) -> Subject:
         """A thing, or all that are like it. What is named is not named again in this caption."""
+        self.nouns.add(seen.noun)
         mates = [s for s in self.view.alike(seen.noun) if s.clear]
         if len(mates) > 1 and self.dice.chance(0.55):
-            group = self._group(seen, mates)
-            if group is not None:
-                self.nouns.add(seen.noun)
-                return group
-        self.nouns.add(seen.noun)
+            return self._group(seen, mates)
         words = self.one(seen)
         return Subject(words, (seen,), self._deed(seen))
 
-    def _group(self, seen: Seen, mates: list[Seen]) -> Subject | None:
+    def _group(self, seen: Seen, mates: list[Seen]) -> Subject:
         """'two brown cows'. Of several that do different things, perhaps those that do the same."""
-        doing = [s for s in mates if s.telling and s.thing.action == seen.thing.action]
+        doing = [s for s in mates if s.telling and s.action == seen.action]
         all_told = all(s.telling for s in self.view.alike(seen.noun))
         bound = len(doing) < len(mates)
         if bound and (len(doing) < 2 or not all_told):
@@ -173,9 +167,12 @@ class Phrases:
         colors = {color_word(s.thing) for s in who}
         if seen.noun != "person" and len(colors) == 1 and "" not in colors and self.dice.chance(_COLOR[COW]):
             words += of(colors.pop(), masks)
-        same = all(s.telling and s.thing.action == seen.thing.action for s in who)
-        same = same and (seen.noun != "cow" or len({s.surface for s in who}) == 1)  # one may graze, one drink
+        same = all(s.telling and s.action == seen.action for s in who)
+        if same and seen.action == "grazing":  # one may graze, and one drink
+            same = len({(s.surface, s.head_in_picture) for s in who}) == 1
         deed = self._verb(seen) if same and seen.thing.category != TREE else None
+        if deed is not None and len({s.thing.action for s in who}) > 1:
+            deed = Deed(lexicon.FLY, [])
         detail = []
         if len(who) == 2:
             detail = self._difference(who) if deed is None else self._two_colors(*who)
@@ -186,7 +183,7 @@ class Phrases:
         one, other = who
         if one.thing.category == TREE or not (one.telling and other.telling):
             return self._two_colors(one, other)
-        if one.thing.action == other.thing.action or self.dice.chance(0.3):
+        if one.action == other.action or self.dice.chance(0.3):
             return self._two_colors(one, other)
         second = "and the other" if self.dice.chance(0.4) else "and one"
         verbs = [deed.verb.ing for deed in map(self._verb, who) if deed is not None and not deed.tail]
@@ -217,8 +214,9 @@ class Phrases:
     def _verb(self, seen: Seen) -> Deed | None:
         if seen.thing.category == TREE:
             return Deed(self.dice.pick(lexicon.GROWTH), []) if self.dice.chance(0.5) else None
-        if seen.thing.action == "grazing" and seen.surface != GRASS:  # a bent neck where nothing grows
-            return Deed(lexicon.DRINK if seen.surface == WATER else lexicon.STAND, [])
+        if seen.thing.action == "grazing" and not (seen.head_in_picture and seen.surface == GRASS):
+            drinks = seen.head_in_picture and seen.surface == WATER
+            return Deed(lexicon.DRINK if drinks else lexicon.STAND, [])
         verb = self.dice.pick(VERBS[seen.thing.category, seen.thing.action])
         if verb.tail != "grass":
             return Deed(verb, plain(verb.tail))
@@ -289,7 +287,7 @@ class Phrases:
             words = plain(way) + (plain("the") + thing if dice.chance(0.6) else with_article(thing))
             yield Place("ground", 2.6, words, stuff=(ROAD,))
         elif surface == WATER and category != TREE:
-            way = "on the" if category in (BIRD, FRISBEE) and dice.chance(0.6) else "in the"
+            way = "on the" if category == FRISBEE or (category == BIRD and dice.chance(0.6)) else "in the"
             yield Place("ground", 2.6, plain(way) + self.thing_of(WATER), stuff=(WATER,))
 
     def _beside(self, subject: Subject) -> Iterator[Place]:
@@ -343,8 +341,9 @@ class Phrases:
             words = self._other(seen, other, exact)
             if words:
                 weight = 0.5 if way.startswith("to the") else 1.6
-                small = other.thing.category in (BIRD, FRISBEE)
-                yield Place("relation", weight * (0.5 if small else 1.0), plain(way) + words, (other.noun,))
+                if other.share < seen.share / 8:  # a cow is not said to stand behind a bird
+                    weight *= 0.15
+                yield Place("relation", weight, plain(way) + words, (other.noun,))
 
     def _other(self, seen: Seen, other: Seen, exact: bool) -> Words:
         """The second of a relation; nothing where it could not be told from others, though it must be."""

@@ -32,6 +32,7 @@ _FULL = {
     (BIRD, ""): 0.45, (FRISBEE, "lying"): 0.52, (FRISBEE, ""): 0.69, (TREE, "broad"): 0.29, (TREE, "conifer"): 0.21,
     (TREE, "poplar"): 0.15, (TREE, "bare"): 0.12, (TREE, "bush"): 1.02,
 }  # fmt: skip
+_FLYING = ("flying", "soaring", "caught")
 _BESIDE = 0.07  # how far from a foot the road or the water may begin
 _GREENS = ("green", "green", "dry", "dry", "", "frosty")  # a word for each of the palette's grasses
 
@@ -61,9 +62,14 @@ class Seen:
         return {COW: "cow", PERSON: "person", BIRD: "bird", FRISBEE: "frisbee"}[self.thing.category]
 
     @property
+    def action(self) -> str:
+        """What it does, whatever the pose: who soars flies, and so does a disc before somebody's hand."""
+        return "flying" if self.thing.action in _FLYING else self.thing.action
+
+    @property
     def flies(self) -> bool:
         """Whether it is in the air."""
-        return self.thing.action in ("flying", "soaring", "caught")
+        return self.action == "flying"
 
     @property
     def clear(self) -> bool:
@@ -74,6 +80,11 @@ class Seen:
     def telling(self) -> bool:
         """Whether enough of it is visible to tell what it does, and how large it is."""
         return self.clear and self.whole >= _TELLING
+
+    @property
+    def head_in_picture(self) -> bool:
+        """Whether a cow's head, about half a body ahead of its middle, is within the picture."""
+        return 0.02 <= self.thing.x + 0.55 * self.thing.facing * self.thing.size <= 0.98
 
     @property
     def center(self) -> tuple[float, float]:
@@ -126,18 +137,16 @@ def look(scene: Scene, ids: np.ndarray) -> View:
     things = []
     for mask, number in enumerate(numbers):
         thing, pixels = scene.things[number], int(counts[FIRST_THING + number])
-        full = _FULL.get((thing.category, thing.kind)) or _FULL.get((thing.category, thing.action))
-        whole = pixels / (width * width * thing.size * thing.size * (full or _FULL[thing.category, ""]))
+        form = thing.kind if thing.category == TREE else thing.action
+        full = _FULL.get((thing.category, form)) or _FULL[thing.category, ""]
+        whole = pixels / (width * width * thing.size * thing.size * full)
         box = _box(masks[mask])
-        surface = _around(ids, box) if _in_air(thing) else _under(ground, thing)
-        beside = () if _in_air(thing) else tuple(_beside(ids, thing, box, surface))
+        flies = thing.action in _FLYING
+        surface = _around(ids, box) if flies else _under(ground, thing)
+        beside = () if flies else tuple(_beside(ids, thing, box, surface))
         things.append(Seen(mask, thing, pixels / ids.size, whole, box, surface, beside))
     stuff = {c: (len(numbers) + i, int(counts[c]) / ids.size) for i, c in enumerate(present)}
     return View(scene, masks, tuple(things), stuff)
-
-
-def _in_air(thing: Thing) -> bool:
-    return thing.action in ("flying", "soaring", "caught")
 
 
 def _box(mask: np.ndarray) -> Box:
