@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,26 @@ MARGIN = 1.2  # of a box around an object, as the paper has it
 LEAST = 16  # pixels: no crop is smaller than this
 SemanticTransform = Callable[[SemanticSample], SemanticSample]
 ClassificationTransform = Callable[[ClassificationSample], ClassificationSample]
+
+
+@dataclass(frozen=True)
+class CaptionAugment:
+    """How a picture with a sentence is varied; on kept features, which follow a mirrored picture nearly.
+
+    flip: mirror left-right half of the time, where the sentence is not about left and right.
+    """
+
+    flip: bool = True
+
+    def build(self, table: Any, preprocessing: Preprocessing | None = None) -> Callable[[Any], Any]:
+        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
+        sided = frozenset(i for i, name in enumerate(table.names) if "left" in name or "right" in name)
+        return functools.partial(self._apply, sided=sided)
+
+    def _apply(self, sample: Any, sided: frozenset[int]) -> Any:
+        if not self.flip or sided & set(sample["tokens"].tolist()) or torch.rand(()) < 0.5:
+            return sample
+        return sample | {key: sample[key].flip(-1) for key in ("image", "features") if key in sample}
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,9 @@ class Recipe:
         for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
-        if self.features and ("backbone" not in self.freeze or self.augment is not None):
+        if self.features and "backbone" not in self.freeze:
             raise ConfigError(
-                "features are kept of pictures that do not vary, from a backbone that does not learn; give --freeze "
-                "backbone and no augmentation with --features true"
+                "features are kept of a backbone that does not learn; give --freeze backbone with --features true"
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")

@@ -13,8 +13,33 @@ from foveate.models.captioning import show_and_tell as once
 from foveate.models.captioning import show_attend_tell as attend
 from foveate.registry import recipe
 from foveate.text import Words
+from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
+
+
+@recipe("show_attend_tell")
+def show_attend_tell() -> Recipe:
+    """Xu et al. (2015), "Show, Attend and Tell", on your own captioned photographs, from ImageNet features.
+
+    foveate train show_attend_tell --data PATH
+    """
+    return Recipe(
+        model="show_attend_tell",
+        task="captioning",
+        config=attend.Config(
+            backbone=LITE, pretrained=True, strides=(32,), image_size=(320, 320), embed=256, hidden=512, attend=256,
+            dropout=0.5, doubly_stochastic=0.05,
+        ),
+        augment=CaptionAugment(),
+        text=Words(),
+        features=True,
+        freeze=("backbone",),
+        optim=Optim(lr=1e-3, weight_decay=0.05, clip=5.0),
+        epochs=20,
+        batch_size=64,
+        ema=0.995,
+    )  # fmt: skip
 
 
 @recipe("show_attend_tell{kind}_pasture", kind=("", "_hard"))
