@@ -122,6 +122,30 @@ def classifiers():
     yield "no bias", nn.Sequential(nn.Flatten(), nn.Linear(2 * 9, 3, bias=False)), 3
 
 
+def test_a_picture_too_small_to_be_shifted_is_named():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3))  # f = 2, R = 8
+    assert shift_and_stitch(network, torch.zeros(1, 3, 9, 9), 2).shape[-2:] == (2, 2)
+    for side in (4, 8):
+        with pytest.raises(ConfigError, match=rf"a picture of shape \(1, 3, {side}, {side}\) does not pass"):
+            shift_and_stitch(network, torch.zeros(1, 3, side, side), 2)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.AvgPool2d(2, divisor_override=3),
+        nn.AvgPool2d(3, padding=1, count_include_pad=False),
+        nn.ZeroPad2d(1),
+        nn.Upsample(scale_factor=2),
+        nn.PixelUnshuffle(2),
+    ],
+)
+def test_what_would_answer_differently_without_strides_is_refused(layer):
+    with pytest.raises(ConfigError, match="cannot run à trous"):
+        atrous(nn.Sequential(nn.MaxPool2d(2), layer), torch.zeros(1, 3, 17, 17))
+
+
 class TestConvolutionalize:
     @pytest.mark.parametrize(("name", "network", "side"), list(classifiers()), ids=str)
     def test_each_answer_is_the_classifiers_own_on_that_patch(self, name, network, side):

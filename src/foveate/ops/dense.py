@@ -37,15 +37,24 @@ def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride:
 
     network: (B, C, H, W) -> (B, K, h, w), one answer each `stride` pixels, e.g. h = (H - R) // stride + 1.
     Returns (B, K, H', W'), H' being the sum of h over the shifts: H - R + 1 for a network that pads nothing.
-    Raises ConfigError where `stride` is not the network's.
+    Raises ConfigError where `stride` is not the network's, and where the picture is too small to be shifted: its sides
+    are to be R + stride - 1 or more.
     """
     if stride < 1:
         raise ConfigError(f"cannot shift by a stride of {stride}; give the network's own, 1 or more")
-    first = network(image)
-    _require_stride(network, image, first, stride)
-    passes = [
-        [first if dy == dx == 0 else network(image[..., dy:, dx:]) for dx in range(stride)] for dy in range(stride)
-    ]
+    try:
+        first = network(image)
+        _require_stride(network, image, first, stride)
+        passes = [
+            [first if dy == dx == 0 else network(image[..., dy:, dx:]) for dx in range(stride)] for dy in range(stride)
+        ]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ConfigError(
+            f"a picture of shape {tuple(image.shape)} does not pass through the network when it is shifted by up to "
+            f"{stride - 1} pixels ({error}); give a larger one, or pad it"
+        ) from error
     height = sum(row[0].shape[-2] for row in passes)
     width = sum(answer.shape[-1] for answer in passes[0])
     stitched = first.new_empty(*first.shape[:2], height, width)
@@ -78,10 +87,12 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
 
     network: a Sequential (others may be nested in it) of convolutions, max and average pools, and layers that look at
     each pixel alone. (B, C, H, W) -> (B, K, H - R + 1, W - R + 1) where no layer pads. Raises ConfigError for a layer
-    that has a window, and is none of these.
+    that has a window or changes the size, and is none of these, and for a pool whose windows depend on the border.
     """
     holes = (1, 1)  # how far apart the pixels stand that were neighbours before strides were dropped
     for layer in _chain(network):
+        if getattr(layer, "ceil_mode", False) or getattr(layer, "divisor_override", None):
+            raise ConfigError(f"{layer} cannot run à trous; give a pool with neither ceil_mode nor divisor_override")
         if isinstance(layer, nn.Conv2d):
             if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
                 raise ConfigError(f"{layer} cannot run à trous; give its padding in numbers, of zeros")
@@ -95,10 +106,10 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
                 layer.groups,
             )
         elif isinstance(layer, nn.MaxPool2d):
-            x = F.max_pool2d(
-                x, layer.kernel_size, 1, _times(layer.padding, holes), _times(layer.dilation, holes), layer.ceil_mode
-            )
+            x = F.max_pool2d(x, layer.kernel_size, 1, _times(layer.padding, holes), _times(layer.dilation, holes))
         elif isinstance(layer, nn.AvgPool2d):
+            if layer.padding not in (0, (0, 0)) and not layer.count_include_pad:
+                raise ConfigError(f"{layer} cannot run à trous; give a pool that counts what it pads, or pads nothing")
             height, width = _pair(layer.kernel_size)
             mean = x.new_full((1, 1, height, width), 1 / (height * width))
             alone = x.flatten(0, 1)[:, None]  # each channel for itself
@@ -111,7 +122,13 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
                 "(convolutionalize turns fully connected layers into convolutions)"
             )
         else:
+            size = x.shape[-2:]
             x = layer(x)
+            if x.shape[-2:] != size:  # padding, upsampling ...: it would have to know the holes
+                raise ConfigError(
+                    f"{layer} cannot run à trous: it changes the map's size from {tuple(size)} to "
+                    f"{tuple(x.shape[-2:])}; expected convolutions, pools, and layers that look at each pixel alone"
+                )
             continue
         holes = _times(layer.stride, holes)
     return x
