@@ -74,7 +74,10 @@ def test_with_a_backbone():
     ("fields", "text"),
     [
         ({"scales": 0}, "scales 0, num_classes 3 and hidden 16 must be at least 1"),
-        ({"kernel": 4}, "give three widths and an odd kernel"),
+        ({"kernel": 4}, "give three widths of 1 or more, and an odd kernel"),
+        ({"kernel": -1}, "kernel -1: give three widths"),
+        ({"widths": (0, 8, 8)}, r"widths \(0, 8, 8\) and kernel"),
+        ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more, under 1"),
         ({"pretrained": True}, "the paper's network has no ImageNet weights; name a --config.backbone"),
     ],
 )

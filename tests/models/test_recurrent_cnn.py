@@ -74,6 +74,11 @@ def test_the_loss_is_the_sum_over_iterations():
         torch.testing.assert_close(losses[f"step{i}"], part)
 
 
+def test_a_layer_without_channels_is_refused():
+    with pytest.raises(ConfigError, match=r"widths \(0, 8\) two such numbers"):
+        build(widths=(0, 8))
+
+
 def test_no_iteration_is_refused():
     with pytest.raises(ConfigError, match="iterations is 0; expected 1 or more"):
         build(iterations=0)

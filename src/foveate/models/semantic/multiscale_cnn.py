@@ -61,8 +61,12 @@ class Config:
             raise ConfigError(
                 f"scales {self.scales}, num_classes {self.num_classes} and hidden {self.hidden} must be at least 1"
             )
-        if len(self.widths) != 3 or self.kernel % 2 == 0:
-            raise ConfigError(f"widths {self.widths} and kernel {self.kernel}: give three widths and an odd kernel")
+        if len(self.widths) != 3 or min(self.widths) < 1 or self.kernel < 1 or self.kernel % 2 == 0:
+            raise ConfigError(
+                f"widths {self.widths} and kernel {self.kernel}: give three widths of 1 or more, and an odd kernel"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more, under 1")
         if self.pretrained and not self.backbone:
             raise ConfigError(
                 "the paper's network has no ImageNet weights; name a --config.backbone, or drop pretrained"

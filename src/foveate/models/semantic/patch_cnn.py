@@ -64,6 +64,8 @@ class Config:
                 f"num_classes {self.num_classes}, fc_kernel {self.fc_kernel}, hidden {self.hidden} and patches "
                 f"{self.patches} must be at least 1"
             )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more, under 1")
         if not 0 <= self.prior <= 1:
             raise ConfigError(f"prior is {self.prior}; expected 0 (balanced) to 1 (as frequent as in training)")
         if self.dense not in ("upsampled", "atrous"):
