@@ -204,6 +204,7 @@ def test_masked_places_have_no_influence_and_no_gradient(kind: str) -> None:
                 assert torch.equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
 @pytest.mark.parametrize("kind", READS)
 @pytest.mark.parametrize("how", ["mask", "-inf"])
 def test_a_row_without_places_reads_zero(kind: str, how: str) -> None:
@@ -220,7 +221,8 @@ def test_a_row_without_places_reads_zero(kind: str, how: str) -> None:
         assert torch.equal(part[[0, 2]], other[[0, 2]])
     total = sum(part.sum() for part in look if part.requires_grad)
     assert isinstance(total, Tensor)
-    total.backward()
+    with torch.autograd.detect_anomaly(check_nan=True):  # no nan on the way either, which it would stop at
+        total.backward()
     assert scores.grad is not None and values.grad is not None
     assert not scores.grad[1].any() and not values.grad[1].any()
     assert torch.isfinite(scores.grad).all()
@@ -244,6 +246,12 @@ def test_half_precision_gives_numbers(kind: str, dtype: torch.dtype) -> None:
         assert query.grad is not None
         assert torch.isfinite(query.grad).all()
     assert torch.isinf(Dot()(query, keys)).any() or dtype == torch.bfloat16  # the case is a real one
+
+
+def test_a_scaled_score_that_float16_can_hold_does_not_overflow_on_the_way() -> None:
+    query, keys = torch.full((1, 4), 150.0).half(), torch.full((1, 1, 4), 150.0).half()
+    assert Dot()(query, keys).tolist() == [[math.inf]]  # 90,000
+    assert Dot(scaled=True)(query, keys).tolist() == [[45_000.0]]
 
 
 def test_half_precision_weighs_as_precisely_as_its_scores() -> None:

@@ -219,6 +219,21 @@ def test_the_length_penalty_by_hand() -> None:
     assert best(1.0).attention is None
 
 
+def test_sums_are_compared_as_precisely_as_the_model_gives_them() -> None:
+    # 2 and then END is likelier than END at once, by less than float32 can tell.
+    for percent in range(5, 45, 2):
+        likely = torch.tensor(percent / 100, dtype=torch.float64)
+        end = likely * (1 + 1e-10) / (1 - likely)
+        first = torch.stack([likely, 0 * likely, 1 - likely]).log()
+        second = torch.stack([end, 1 - end, 0 * end]).log()
+
+        def step(memory: Tensor, state: None, tokens: Tensor, p: tuple[Tensor, Tensor] = (first, second)) -> Any:
+            return torch.where(tokens[:, None] == START, *p), state, None
+
+        found = beam_search(step, torch.zeros(1), None, start=START, end=END, beams=3, length_penalty=0.0)
+        assert found[0][0].tokens.tolist() == [2, END], percent
+
+
 @pytest.mark.parametrize("length", [1, 7])
 def test_one_beam_is_the_argmax_at_every_step(length: int) -> None:
     model = Table(20, 6, seed=4)
@@ -434,6 +449,18 @@ def test_rows_that_are_over_are_fed_end_and_may_break() -> None:
             check(model, which, h)
 
 
+def test_an_input_that_is_done_is_fed_nothing_but_end() -> None:
+    model = Table(2, 6, seed=14)
+    model.table[0, :, END] += 30
+    for search, rows in ((beam_search, {"beams": 3}), (sample, {"samples": 3})):
+        model.seen.clear()
+        search(model.step, *model.begin(), start=START, end=END, **rows)  # type: ignore[operator]
+        fed = torch.stack([tokens for _, tokens in model.seen[1:]])
+        assert len(fed) > 1
+        assert (fed[:, :3] == END).all()
+        assert (fed[0, 3:] != END).any()
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_scores_that_are_no_numbers_are_named(bad: float) -> None:
     def step(memory: Tensor, state: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -531,7 +558,7 @@ def test_what_is_drawn_carries_the_models_own_numbers(rules: dict[str, Any]) -> 
 def test_the_surest_draw_is_greedy() -> None:
     model = Table(10, 6, seed=19)
     best = written(greedy(model.step, *model.begin(), start=START, end=END, max_length=6))
-    for settings in ({"top_k": 1}, {"temperature": 1e-12}, {"temperature": 1e-300}, {"top_p": 1e-9}):
+    for settings in ({"top_k": 1}, {"temperature": 1e-12}, {"temperature": math.ulp(0.0)}, {"top_p": 1e-9}):
         assert [found[0].tokens.tolist() for found in draw(model, **settings)] == best, settings
 
 
