@@ -74,3 +74,10 @@ def test_gradients_are_right():
 def test_no_level_is_refused():
     with pytest.raises(ConfigError, match="a pyramid of 0 levels; expected 1 or more"):
         laplacian(torch.zeros(1, 1, 4, 4), 0)
+
+
+def test_channels_and_neighbourhoods_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match=r"shape \(1, 1, 4, 4\) has no luminance of RGB; give \(B, 3, H, W\)"):
+        rgb_to_yuv(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ConfigError, match="4x4 pixels has none in its middle; give an odd size"):
+        normalize_locally(torch.zeros(1, 1, 9, 9), 4)

@@ -334,3 +334,8 @@ def test_where_all_agree_the_whole_picture_is_one_region() -> None:
     assert cover.tolist() == [[2, 2]]
     assert torch.equal(distribution, probabilities)
     assert distribution.dtype == torch.float32
+
+
+def test_a_segment_below_zero_is_refused():
+    with pytest.raises(ConfigError, match="segment -1 is no number of a segment; give 0 and up"):
+        majority(torch.rand(2, 2, 2), np.array([[0, -1], [0, 0]]))

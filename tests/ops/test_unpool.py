@@ -61,3 +61,11 @@ def test_errors():
         pool(torch.zeros(1, 1, 1, 5))
     with pytest.raises(ConfigError, match="they come from one pooling each"):
         unpool(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3, dtype=torch.int64), (4, 4))
+
+
+def test_windows_and_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="a window of 0x0 holds no maximum; give k of 1 or more"):
+        pool(torch.zeros(1, 1, 4, 4), 0)
+    values, switches = pool(torch.rand(1, 1, 4, 4))
+    with pytest.raises(ConfigError, match="were not pooled from 4x1; give the size before pooling"):
+        unpool(values, switches, (4, 1))

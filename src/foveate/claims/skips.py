@@ -47,6 +47,7 @@ def lower_layers_see_less() -> Claim:
         effect="the effective field is {:.1f} times as wide at stride 32 as at stride 8: {:.0f}, {:.0f} and {:.0f} px "
         "at strides 8, 16 and 32 of a picture of 256",
         measure=_lower_layers_see_less,
+        long=True,
         holds=2.0,  # four times the stride; half of that must show
         partly=1.1,
     )

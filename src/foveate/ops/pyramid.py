@@ -21,7 +21,9 @@ YUV = ((0.299, 0.587, 0.114), (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.
 
 
 def rgb_to_yuv(x: Tensor) -> Tensor:
-    """(B, 3, H, W) -> luminance and two differences of colour, (B, 3, H, W)."""
+    """(B, 3, H, W) -> luminance and two differences of colour, (B, 3, H, W). Raises ConfigError for other channels."""
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ConfigError(f"a picture of shape {tuple(x.shape)} has no luminance of RGB; give (B, 3, H, W)")
     return torch.einsum("yc,bchw->byhw", x.new_tensor(YUV), x)
 
 
@@ -56,8 +58,10 @@ def normalize_locally(x: Tensor, size: int = 15, floor: float = 1e-2) -> Tensor:
     """Zero mean and unit deviation in the size x size neighbourhood of every pixel, each channel for itself.
 
     At the border the neighbourhood is what is left of it. floor: the least deviation that is divided by; where all is
-    flat, noise is not blown up.
+    flat, noise is not blown up. Raises ConfigError for a size that has no middle.
     """
+    if size < 1 or size % 2 == 0:
+        raise ConfigError(f"a neighbourhood of {size}x{size} pixels has none in its middle; give an odd size")
     mean = _box(x, size)
     centred = x - mean
     deviation = (_box(x * x, size) - mean * mean).clamp_min(0).sqrt()

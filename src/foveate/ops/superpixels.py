@@ -176,3 +176,5 @@ def _check(values: Tensor, segments: np.ndarray) -> None:
             f"values of shape {tuple(values.shape)} for segments of shape {segments.shape}; "
             "give (K, H, W) and (H, W) of the same size"
         )
+    if segments.size and segments.min() < 0:
+        raise ConfigError(f"segment {segments.min()} is no number of a segment; give 0 and up")

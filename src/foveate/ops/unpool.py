@@ -18,8 +18,10 @@ from foveate.errors import ConfigError
 def pool(x: Tensor, k: int = 2) -> tuple[Tensor, Tensor]:
     """(B, C, H, W) -> the maxima (B, C, h, w) and their switches, int64: where in the H x W plane each one stood.
 
-    Rows and columns that fill no window are dropped. Raises ConfigError if not one window fits.
+    Rows and columns that fill no window are dropped. Raises ConfigError if not one window fits, or k is below 1.
     """
+    if k < 1:
+        raise ConfigError(f"a window of {k}x{k} holds no maximum; give k of 1 or more")
     if min(x.shape[-2:]) < k:
         raise ConfigError(
             f"a window of {k}x{k} does not fit into a map of shape {tuple(x.shape)}; give larger pictures"
@@ -31,11 +33,15 @@ def unpool(x: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, C, h, w) and the switches of a pooling -> (B, C, H, W): each value at its switch, zeros elsewhere.
 
     size: (H, W) of what was pooled. Pooling undoes it: pool(unpool(pool(x))) = pool(x) for x >= 0. Raises ConfigError
-    if the shapes of x and switches differ.
+    if the shapes of x and switches differ, or size is smaller than x.
     """
     if x.shape != switches.shape:
         raise ConfigError(
             f"values of shape {tuple(x.shape)} and switches of {tuple(switches.shape)}; they come from one pooling each"
+        )
+    if size[0] < x.shape[-2] or size[1] < x.shape[-1]:
+        raise ConfigError(
+            f"values of shape {tuple(x.shape)} were not pooled from {size[0]}x{size[1]}; give the size before pooling"
         )
     plane = torch.zeros(*x.shape[:2], size[0] * size[1], dtype=x.dtype, device=x.device)
     return plane.scatter(2, switches.flatten(2), x.flatten(2)).unflatten(2, size)

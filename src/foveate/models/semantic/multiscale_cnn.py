@@ -5,8 +5,8 @@ Farabet, Couprie, Najman and LeCun, "Learning Hierarchical Features for Scene La
 Shapes: B pictures, C channels, H x W pixels, K classes, S scales, D features a scale.
 
     image (B, C, H, W) -> YUV -> Laplacian pyramid X_1 ... X_S, locally normalised        (section 3.1)
-    f_s = f(X_s; theta), the same theta for every scale                                   (equation 4)
-    F = [f_1, u(f_2), ... u(f_S)], upsampled to f_1's grid, concatenated (B, S D, h, w)   (equation 8)
+    f_s = f(X_s; theta), the same theta for every scale                                   (section 3.1)
+    F = [f_1, u(f_2), ... u(f_S)], upsampled to f_1's grid, concatenated (B, S D, h, w)   (section 3.1)
     logits = W_2 tanh(W_1 F + b_1) + b_2                                                  (section 4.1)
 
 `Config()` has the paper's sizes: D = 256, S = 3, 768 features. The paper first trains f with a linear classifier, then

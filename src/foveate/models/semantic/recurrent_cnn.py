@@ -7,7 +7,7 @@ Shapes: B pictures, C channels, H x W pixels, K classes; instance p works at str
     I^1 = the picture in YUV, locally normalised, Y^0 = 0
     Y^p = f([Y^(p-1), I^p]; W)       the same f and W every time                                (section 3.2)
     I^(p+1) = I^p at half the size, which is that of Y^p
-    loss = L(Y^1) + L(Y^2) + L(Y^3)                                                           (section 3.3)
+    loss = L(Y^1) + L(Y^2) + L(Y^3)                                                             (section 3)
 
 Each time a pixel's answer has seen twice as much of the picture, at no weight more. Departures: convolutions are padded
 to keep their size, where the paper cuts patches; the picture is locally normalised, as Farabet et al. (2013) do; f
@@ -112,7 +112,7 @@ class RecurrentCNN(nn.Module):
         return SemanticOutput(steps[-1], tuple(steps))
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """The sum over iterations of the pixel-wise cross-entropy (section 3.3); 'step1' ... are its parts."""
+        """The sum over iterations of the pixel-wise cross-entropy; 'step1' ... are its parts."""
         steps = self(batch["image"]).steps
         parts = [pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights")) for logits in steps]
         named = {f"step{i}": part.detach() for i, part in enumerate(parts, start=1)}
