@@ -1,90 +1,18 @@
-"""Beam search against enumeration and against a plain search in Python lists; sampling against its distributions."""
+"""Beam search against enumeration and against a plain search in Python lists."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from table_model import DEPTH, END, START, Table, check, repeats, written
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.search import Hypothesis, beam_search, greedy, sample
-
-END, START = 0, 1
-DEPTH = 8  # of the history that the table model sees, and shows as its attention
-
-
-@dataclass
-class Table:
-    """A model whose next token depends on the input and on all that is written: random scores for each history.
-
-    Its memory is the input's number, its state the history, newest last; its attention shows both.
-    """
-
-    inputs: int
-    vocabulary: int
-    seed: int = 0
-    scale: float = 1.5
-    change: Callable[[Tensor], Tensor] = field(default=lambda logits: logits)
-    seen: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        random = torch.Generator().manual_seed(self.seed)
-        self.table = self.scale * torch.randn(self.inputs, 4001, self.vocabulary, dtype=torch.float64, generator=random)
-
-    def begin(self, *inputs: int) -> tuple[Tensor, Tensor]:
-        which = torch.tensor(inputs or range(self.inputs))
-        return which, torch.full((len(which), DEPTH), -1)
-
-    def logits(self, which: Tensor, history: Tensor) -> Tensor:
-        code = torch.zeros_like(which)
-        for token in history.T:
-            code = (31 * code + token + 2) % 4001
-        return self.change(self.table[which, code].clone())
-
-    def step(self, memory: Tensor, state: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        self.seen.append((memory, tokens))
-        state = torch.cat([state[:, 1:], tokens[:, None]], 1)
-        return self.logits(memory, state), state, torch.cat([memory[:, None], state], 1)
-
-    def histories(self, tokens: list[int]) -> list[list[int]]:
-        """The histories that the model has seen when it chooses each of the tokens."""
-        whole = [*[-1] * (DEPTH - 1), START, *tokens]
-        return [whole[t : t + DEPTH] for t in range(len(tokens))]
-
-    def log_probs(self, which: int, tokens: list[int]) -> list[float]:
-        """Of each token, given those before it: what teacher forcing says."""
-        if not tokens:
-            return []
-        history = torch.tensor(self.histories(tokens))
-        log_p = self.logits(torch.full((len(tokens),), which), history).log_softmax(1)
-        return log_p[range(len(tokens)), tokens].tolist()
-
-
-def written(hypotheses: list[Hypothesis]) -> list[list[int]]:
-    return [h.tokens.tolist() for h in hypotheses]
-
-
-def repeats(tokens: list[int], size: int) -> bool:
-    grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
-    return len(set(grams)) < len(grams)
-
-
-def check(model: Table, which: int, found: Hypothesis, penalty: float = 1.0) -> None:
-    """A hypothesis against teacher forcing: its log-probabilities, score and attention are its own."""
-    tokens = found.tokens.tolist()
-    log_probs = model.log_probs(which, tokens)
-    assert found.log_probs.tolist() == pytest.approx(log_probs, abs=1e-12)
-    assert found.score == pytest.approx(sum(log_probs) / max(len(tokens), 1) ** penalty, abs=1e-12)
-    assert found.ended == (tokens[-1:] == [END])
-    assert END not in tokens[:-1]
-    assert found.attention is not None
-    assert found.attention.tolist() == [[which, *history] for history in model.histories(tokens)]
 
 
 class Settings(NamedTuple):
@@ -126,7 +54,7 @@ def plain_search(model: Table, which: int, settings: Settings) -> list[tuple[boo
     return [(ended, s) for ended, _, s in sorted(pool, reverse=True)[: settings.n_best]]
 
 
-# --- beam search: what it finds
+# --- what it finds
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
@@ -250,7 +178,7 @@ def test_one_beam_is_the_argmax_at_every_step(length: int) -> None:
     assert 0 < ends < 20  # both kinds were met
 
 
-# --- beam search: rules
+# --- rules
 
 
 def test_a_model_that_never_ends_gives_what_is_written() -> None:
@@ -326,7 +254,7 @@ def test_forbidden_tokens_are_never_written() -> None:
             check(model, which, h)  # the log-probabilities are not scaled up for those left out
 
 
-# --- beam search: what it does with a model
+# --- what it does with a model
 
 
 def test_the_bound_saves_steps_and_early_saves_more() -> None:
@@ -480,102 +408,6 @@ def test_a_model_may_be_searched_in_inference_mode() -> None:
     assert [written(f) for f in found] == [written(f) for f in run(model, Settings(n_best=2))]
 
 
-# --- sampling
-
-
-def draw(model: Table, *inputs: int, seed: int = 0, **settings: Any) -> list[list[Hypothesis]]:
-    settings = {"start": START, "end": END, "max_length": 6, **settings}
-    return sample(model.step, *model.begin(*inputs), generator=torch.Generator().manual_seed(seed), **settings)
-
-
-def shares(found: list[Hypothesis], vocabulary: int) -> Tensor:
-    first = torch.tensor([int(h.tokens[0]) for h in found])
-    return torch.bincount(first, minlength=vocabulary) / len(found)
-
-
-SAMPLES = 1500
-CASES: list[tuple[dict[str, Any], Callable[[Tensor], Tensor]]] = [
-    ({}, lambda p: p),
-    ({"temperature": 0.5}, lambda p: p**2),
-    ({"temperature": 3.0}, lambda p: p ** (1 / 3)),
-    ({"top_k": 2}, lambda p: p * (p >= p.sort(descending=True)[0][1])),
-    ({"top_p": 0.6}, lambda p: p * (p >= p.sort(descending=True)[0][nucleus(p, 0.6) - 1])),
-    ({"forbidden": (2,)}, lambda p: p.index_fill(0, torch.tensor([2]), 0.0)),
-    ({"min_length": 2}, lambda p: p.index_fill(0, torch.tensor([END]), 0.0)),
-    ({"top_k": 99, "top_p": 1.0}, lambda p: p),
-]
-
-
-def nucleus(p: Tensor, share: float) -> int:
-    """How many of the likeliest it takes to reach the share."""
-    total, count = 0.0, 0
-    for chance in sorted(p.tolist(), reverse=True):
-        if total >= share:
-            break
-        total, count = total + chance, count + 1
-    return count
-
-
-@pytest.mark.parametrize(("settings", "expected"), CASES, ids=[str(s) for s, _ in CASES])
-def test_tokens_are_drawn_as_often_as_they_should_be(
-    settings: dict[str, Any], expected: Callable[[Tensor], Tensor]
-) -> None:
-    model = Table(2, 5, seed=16)
-    model.table /= 2
-    for which, found in enumerate(draw(model, samples=SAMPLES, **{"max_length": 2, **settings})):
-        history = torch.tensor(model.histories([END]))
-        p = expected(model.logits(torch.tensor([which]), history)[0].softmax(0))
-        p = p / p.sum()
-        spread = (p * (1 - p) / SAMPLES).sqrt()
-        drawn = shares(found, 5)
-        assert ((drawn - p).abs() <= 4 * spread).all(), (drawn, p)
-        assert not drawn[p == 0].any()
-
-
-def test_sentences_are_drawn_as_often_as_they_should_be() -> None:
-    model = Table(1, 3, seed=17)
-    found = draw(model, samples=SAMPLES, max_length=2)[0]
-    for tokens in [[END], [1, END], [2, END], [1, 2], [2, 2]]:
-        p = math.exp(sum(model.log_probs(0, tokens)))
-        share = written(found).count(tokens) / SAMPLES
-        assert abs(share - p) <= 4 * math.sqrt(p * (1 - p) / SAMPLES), tokens
-
-
-@pytest.mark.parametrize("rules", [{}, {"no_repeat_ngram": 1}, {"min_length": 3, "forbidden": (1,), "top_p": 0.9}])
-def test_what_is_drawn_carries_the_models_own_numbers(rules: dict[str, Any]) -> None:
-    model = Table(3, 6, seed=18)
-    for which, found in enumerate(draw(model, samples=50, temperature=1.7, top_k=4, **rules)):
-        assert {h.ended for h in found} == {True, False} or rules.get("no_repeat_ngram")
-        assert len({tuple(s) for s in written(found)}) > 10
-        for h in found:
-            check(model, which, h)
-            assert h.ended or len(h.tokens) == 6
-            assert len(h.tokens) >= rules.get("min_length", 0)
-            assert not repeats(h.tokens.tolist(), 1) or "no_repeat_ngram" not in rules
-            assert 1 not in h.tokens.tolist() or "forbidden" not in rules
-
-
-def test_the_surest_draw_is_greedy() -> None:
-    model = Table(10, 6, seed=19)
-    best = written(greedy(model.step, *model.begin(), start=START, end=END, max_length=6))
-    for settings in ({"top_k": 1}, {"temperature": 1e-12}, {"temperature": math.ulp(0.0)}, {"top_p": 1e-9}):
-        assert [found[0].tokens.tolist() for found in draw(model, **settings)] == best, settings
-
-
-def test_a_generator_fixes_the_draw() -> None:
-    model = Table(3, 6, seed=20)
-    assert [written(f) for f in draw(model, samples=5)] == [written(f) for f in draw(model, samples=5)]
-    assert [written(f) for f in draw(model, samples=5)] != [written(f) for f in draw(model, samples=5, seed=1)]
-
-
-def test_a_draw_stands_where_nothing_may_follow() -> None:
-    model = Table(2, 4, seed=21)
-    for which, found in enumerate(draw(model, samples=5, max_length=8, min_length=6, no_repeat_ngram=1)):
-        for h in found:
-            assert sorted(h.tokens.tolist()) == [1, 2, 3]
-            check(model, which, h)
-
-
 # --- errors
 
 
@@ -603,25 +435,6 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> Non
     model = Table(2, 6)
     with pytest.raises(ConfigError, match=message):
         beam_search(model.step, *model.begin(), **{"start": START, "end": END, **settings})
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"samples": 0}, "cannot draw 0 sentences; give 1 or more samples"),
-        ({"temperature": 0.0}, "cannot draw at a temperature of 0.0; give one above 0, or search greedily"),
-        ({"temperature": math.inf}, "cannot draw at a temperature of inf"),
-        ({"top_k": -1}, "cannot draw from the -1 likeliest tokens; give a top_k of 1 or more, or 0 for all"),
-        ({"top_p": 0.0}, "cannot draw from a share of 0.0; give a top_p above 0 and at most 1"),
-        ({"top_p": 1.1}, "cannot draw from a share of 1.1"),
-        ({"max_length": 0}, "cannot write sentences of at most 0 tokens"),
-        ({"end": 6}, r"token 6 \(end\) is not in the model's vocabulary of 6"),
-    ],
-)
-def test_draws_that_do_not_fit(settings: dict[str, Any], message: str) -> None:
-    model = Table(2, 6)
-    with pytest.raises(ConfigError, match=message):
-        sample(model.step, *model.begin(), **{"start": START, "end": END, **settings})
 
 
 def test_models_that_do_not_fit() -> None:
