@@ -11,22 +11,28 @@ from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # Tried in this order, a layout with a more telling mark before one that could hold it too: names that only one
-# corpus uses, files that only one tool writes, formats of other packages in alphabetical order, then plain folders: a
-# folder a class, unless they may be those of pictures and of masks, which come last.
-ORDER = ("cityscapes", "camvid", "voc", "coco", "labelme", "idx")
+# corpus uses, files that only one tool writes, a table of captions, formats of other packages in alphabetical order,
+# then plain folders: a folder a class, unless they may be those of pictures and of masks, which come last.
+ORDER = (
+    "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
+)  # fmt: skip
 BY_CLASS, LAST = "class_folders", "folders"
 
 
-def recognise(path: str | Path) -> DataSource:
+def recognise(path: str | Path, task: str = "") -> DataSource:
     """The reader of whatever format lies at `path`, all its options at their defaults.
 
+    task: the family whose formats are asked first: COCO's folder holds objects and captions.
     Raises DataError: nothing there, an empty folder, or no known format, saying what was looked for.
     """
     path = Path(path)
     if not path.is_file():
         require_folder(path)
     tried: list[Entry] = []
-    for entry in candidates():
+    asked = candidates()
+    if task:
+        asked.sort(key=lambda entry: getattr(entry.load(), "task", "semantic") != task)  # stable
+    for entry in asked:
         reader = entry.load()
         if not hasattr(reader, "recognise"):  # drawn, not read: there is nothing to recognise
             continue

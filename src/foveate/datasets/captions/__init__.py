@@ -1,0 +1,293 @@
+"""What the readers of captions share: files of captions, the pictures that they speak of, and how these are divided.
+
+A reader gives every caption as a `Said`; pictures are found by name anywhere below the folder, however the files are
+spread over it. A set of many pictures may lack a few of those that its captions speak of (one in a hundred, as the
+corpora themselves do): their captions are left out, and `describe` says of how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, NamedTuple
+
+from torchvision import tv_tensors
+
+from foveate import pictures
+from foveate.datasets.captions.album import Album
+from foveate.datasets.files import (
+    SPLIT_NAMES,
+    SPLITS_FILE,
+    Pair,
+    Problem,
+    draw_split,
+    ordered,
+    raise_problems,
+    read_splits,
+    read_text,
+    settle,
+)
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.records import Caption, CaptionSample
+
+MISSING_SHARE = 0.01
+NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}
+
+
+class Said(NamedTuple):
+    """A caption in a file: `picture` as it is named there, folders and all; `split` where the file says it."""
+
+    picture: str
+    text: str
+    split: str = ""
+
+
+@dataclass
+class CaptionScan:
+    """What lies in a folder of captions and pictures, without decoding.
+
+    pairs: split -> its pictures, each with its captions. problems: what cannot be used; `open` raises them.
+    left_out: the pictures that captions speak of and that are not there. silent: pictures without captions.
+    unlisted: captioned pictures that no list of a split names. drawn: how pictures were divided, in one clause, where
+    the files did not say.
+    """
+
+    pairs: dict[str, list[Pair]]
+    problems: list[Problem]
+    left_out: list[str]
+    silent: list[Path]
+    unlisted: int
+    drawn: str
+
+    def counts(self) -> str:
+        """'6000 train, 1000 val pictures, 35000 captions', and what is not used, or was not told."""
+        listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
+        said = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
+        remarks = [self.drawn] if self.drawn else []
+        if self.silent:
+            remarks.append(f"{len(self.silent)} pictures without captions left out")
+        if self.unlisted:
+            remarks.append(f"{self.unlisted} pictures are in no list and left out")
+        if self.left_out:
+            remarks.append(f"captions of {_several(len(self.left_out), 'picture')} left out that are not there")
+        return f"{listing} pictures, {_several(said, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+class CaptionFiles:
+    """Captioned pictures in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
+
+    channels = 3  # grey is made three, as `read_picture` does
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> CaptionSample:
+        image = pictures.to_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
+        return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
+
+    def name(self, index: int) -> str:
+        """The picture's file name, without decoding it."""
+        return self.pairs[index].picture.name
+
+    def captions(self, index: int) -> tuple[Caption, ...]:
+        """What was said of a picture, without decoding it."""
+        return tuple(map(Caption, self.pairs[index].label))
+
+
+class CaptionSource:
+    """A DataSource of captions: the subclass says what is there in `read`."""
+
+    path: str
+    task: ClassVar[str] = "captioning"
+
+    def read(self) -> CaptionScan:
+        """Look at the folder. Raises DataError where nothing at all can be read from it."""
+        raise NotImplementedError
+
+    @cached_property
+    def scan(self) -> CaptionScan:
+        """What `read` found, once."""
+        return self.read()
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold pictures, 'train' first."""
+        return tuple(self.scan.pairs)
+
+    def open(self, split: str) -> CaptionFiles:
+        """One split. Raises DataError naming what cannot be used, ConfigError for an unknown split."""
+        raise_problems(self.scan.problems)
+        if split not in self.scan.pairs:
+            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
+        return self.sound(split)
+
+    def sound(self, split: str) -> CaptionFiles:
+        """One split of what can be used, whatever is wrong elsewhere."""
+        return CaptionFiles(self.scan.pairs[split])
+
+
+# Captions
+
+
+class Collector:
+    """Gathers captions by picture, in the files' order, and the complaints about them."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, list[str]] = {}
+        self.splits: dict[str, str] = {}
+        self.problems: list[Problem] = []
+        self.files: dict[str, Path] = {}  # where each picture was first named
+
+    def add(self, said: Said, file: Path, place: str) -> None:
+        """One caption; `place` says where in the file, as 'line 3'. An empty one is a problem, so is another split."""
+        text = " ".join(said.text.split())
+        if not any(c.isalnum() for c in text):
+            what = f"{place}: an empty caption of '{said.picture}'; write one, or remove it"
+            self.problems.append(Problem(file, what))
+            return
+        split = NAMES_OF_SPLITS.get(said.split.lower(), said.split.lower())
+        before = self.splits.setdefault(said.picture, split)
+        if before != split:
+            what = f"{place}: '{said.picture}' is in split '{split}' here, and in '{before}' before; expected one"
+            self.problems.append(Problem(file, what))
+        self.texts.setdefault(said.picture, []).append(text)
+        self.files.setdefault(said.picture, file)
+
+    def scan(
+        self,
+        root: Path,
+        seed: int,
+        lists: Mapping[str, Path] | None = None,
+        folders: Mapping[str, str] | None = None,
+    ) -> CaptionScan:
+        """Find the pictures below `root`, and divide them.
+
+        lists: split -> a file of picture names. folders: picture's name -> the folder that should hold it, where one
+        name stands in several. Raises DataError: no captions, or none of their pictures.
+        """
+        where = ", ".join(sorted({file.name for file in self.files.values()}))
+        if not self.texts:
+            raise_problems(self.problems)
+            raise DataError(f"{root}: no captions; expected at least one picture with a caption")
+        listed = _read_lists(lists or {})
+        album = Album(root)
+        pairs, missing = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
+        if not pairs:
+            raise_problems(self.problems)
+            raise DataError(
+                f"{root}: none of the {len(self.texts)} pictures ({next(iter(self.texts))}, ...) that {where} speaks "
+                "of is in it or below it; put them there"
+            )
+        if len(missing) > MISSING_SHARE * len(self.texts):
+            self.problems += [
+                Problem(self.files[name], f"captions of '{name}', of which there is no picture; add it, or remove them")
+                for name in missing
+            ]
+            missing = []
+        used = {pair.picture for pair in pairs.values()}
+        splits, unlisted, drawn = self._divide(root, pairs, listed, lists or {}, seed)
+        return CaptionScan(
+            ordered(splits), self.problems, missing, [p for p in album if p not in used], unlisted, drawn
+        )
+
+    def _pairs(self, album: Album, folders: Mapping[str, str], listed: set[str]) -> tuple[dict[str, Pair], list[str]]:
+        """Name -> picture and captions; and the names without a picture, where there are lists only those listed."""
+        pairs: dict[str, Pair] = {}
+        names_of: dict[Path, str] = {}
+        missing = []
+        for name, texts in self.texts.items():
+            found = album.find(name, folders.get(name, ""))
+            if len(found) > 1:
+                shown = " and ".join(str(p.relative_to(album.root)) for p in found[:2])
+                self.problems.append(
+                    Problem(self.files[name], f"'{name}' may be {shown}; keep one, or name the folder")
+                )
+            elif not found:
+                if not listed or _stem(name) in listed:
+                    missing.append(name)
+            elif found[0] in names_of:  # the same picture by another name
+                first = names_of[found[0]]
+                pairs[first] = pairs[first]._replace(label=(*pairs[first].label, *texts))
+            else:
+                names_of[found[0]] = name
+                pairs[name] = Pair(found[0], tuple(texts))
+        return pairs, missing
+
+    def _divide(
+        self, root: Path, pairs: dict[str, Pair], listed: dict[str, list[str]], lists: Mapping[str, Path], seed: int
+    ) -> tuple[dict[str, list[Pair]], int, str]:
+        """-> (splits, how many pictures are in no list, how they were drawn)."""
+        splits: dict[str, dict[str, Pair]] = {}
+        unlisted = 0
+        if any(self.splits.values()):
+            for name, pair in pairs.items():
+                if not self.splits[name]:
+                    self.problems.append(Problem(self.files[name], f"'{name}' has no split, though others have"))
+                splits.setdefault(self.splits[name] or "train", {})[name] = pair
+        elif listed:
+            by_stem: dict[str, list[str]] = {}
+            for name in self.texts:
+                by_stem.setdefault(_stem(name), []).append(name)
+            owner: dict[str, str] = {}
+            for split, stems in listed.items():
+                for stem in stems:
+                    if stem not in by_stem:
+                        what = f"names '{stem}', of which there is no captioned picture"
+                        self.problems.append(Problem(lists[split], what))
+                    elif owner.setdefault(stem, split) != split:
+                        what = f"names '{stem}', and so does {lists[owner[stem]].name}; expected one of them"
+                        self.problems.append(Problem(lists[split], what))
+                splits[split] = {n: pairs[n] for stem in stems for n in by_stem.get(stem, ()) if n in pairs}
+            unlisted = len(set(pairs).difference(*splits.values()))
+        else:
+            splits = {"train": pairs}
+        drawn = ""
+        result = {split: list(group.values()) for split, group in splits.items()}
+        if splits.get("train") and not splits.get("val"):
+            divided, drawn = _settle(root, splits["train"], seed, self.problems)
+            result |= divided
+        return result, unlisted, drawn
+
+
+def _settle(
+    root: Path, pairs: dict[str, Pair], seed: int, problems: list[Problem]
+) -> tuple[dict[str, list[Pair]], str]:
+    """Divide by `splits.json`, or draw it. Names of it that no captioned picture has are problems."""
+    path = root / SPLITS_FILE
+    written = read_splits(path) if path.exists() else {}
+    absent = sorted({name for names in written.values() for name in names} - set(pairs))
+    problems += [Problem(path, f"names '{name}', of which there is no captioned picture") for name in absent]
+    if len(pairs) < 2:  # which is why there are so few
+        raise_problems(problems)
+    return settle(path, pairs, written, seed, lambda names: draw_split(names, seed, root))
+
+
+def _read_lists(lists: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Split -> the names of its list, without suffix, each once. Raises DataError for an empty list."""
+    found = {}
+    for split, path in lists.items():
+        names = [_stem(line) for line in lines_of(path) if line]
+        if not names:
+            raise DataError(f"{path}: the list is empty; expected one picture name a line")
+        found[split] = list(dict.fromkeys(names))
+    return found
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file, without blanks around them. Raises DataError."""
+    return [line.strip() for line in read_text(path).split("\n")]
+
+
+def _stem(name: str) -> str:
+    """A picture's name without folders and suffix."""
+    name = PurePosixPath(name.replace("\\", "/")).name
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

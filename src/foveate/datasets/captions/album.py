@@ -1,0 +1,77 @@
+"""The pictures that captions speak of, found by name wherever they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from foveate.pictures import PICTURE_SUFFIXES
+
+
+class Album:
+    """The pictures in a folder and below it, by name. Hidden folders, and what a Mac packs beside them, are passed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._by_name: dict[str, list[Path]] = {}
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in _walk(root):
+            self._by_name.setdefault(path.name.lower(), []).append(path)
+            self._by_stem.setdefault(path.stem.lower(), []).append(path)
+
+    def __iter__(self) -> Iterator[Path]:
+        return (path for paths in self._by_name.values() for path in paths)
+
+    def find(self, name: str, folder: str = "") -> list[Path]:
+        """The pictures that a name may mean: of several, those whose folders are as the name has them, or `folder`.
+
+        Capitals do not count, and a suffix may be missing. 'a.jpg.1', as Flickr8k has it, is 'a.jpg'.
+        """
+        parts = [part.lower() for part in PurePosixPath(name.replace("\\", "/")).parts]
+        if not parts:
+            return []
+        last = parts[-1]
+        found = self._by_name.get(last) or self._by_stem.get(last) or []
+        if not found and last.rpartition(".")[2].isdigit():
+            found = self._by_name.get(last.rpartition(".")[0], [])
+        if len(found) < 2:
+            return found
+        found = [path for path in found if path.name == PurePosixPath(name).name] or found
+        shared = [_shared_end(path, parts) for path in found]
+        best = [path for path, count in zip(found, shared, strict=True) if count == max(shared)]
+        within = [path for path in best if folder.lower() in (p.lower() for p in path.parts)] if folder else []
+        return within or best
+
+
+def _shared_end(path: Path, parts: Sequence[str]) -> int:
+    """How many of a path's last parts are a name's last parts, too."""
+    count = 0
+    for own, named in zip(reversed(path.parts[:-1]), reversed(parts[:-1]), strict=False):
+        if own.lower() != named:
+            break
+        count += 1
+    return count
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Picture files below a folder, in order; linked folders are followed once."""
+    visited: set[str] = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            names.clear()
+            continue
+        visited.add(real)
+        names[:] = sorted(name for name in names if name[0] != "." and name != "__MACOSX")
+        for name in sorted(files):
+            if name[0] != "." and f".{name.rpartition('.')[2].lower()}" in PICTURE_SUFFIXES:
+                yield Path(folder, name)
+
+
+def nearby(root: Path, pattern: str) -> list[Path]:
+    """Files whose names match a glob pattern, in a folder or in one of its folders, by path; hidden ones are passed."""
+    if not root.is_dir():
+        return []
+    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != "." and p.name != "__MACOSX")]
+    return [p for folder in folders for p in sorted(folder.glob(pattern)) if p.is_file() and p.name[0] != "."]

@@ -1,0 +1,105 @@
+"""COCO's captions.
+
+Chen et al., "Microsoft COCO Captions: data collection and evaluation server", 2015; the format of
+cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
+from foveate.datasets.captions.album import nearby
+from foveate.datasets.files import SPLIT_NAMES, Problem, read_json, require_folder
+from foveate.errors import ConfigError, DataError, unknown
+from foveate.registry import dataset
+
+_FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")
+
+
+@dataset("coco_captions")
+@dataclass(frozen=True)
+class COCOCaptions(CaptionSource):
+    """COCO captions: `captions_<split><year>.json`, in the folder or in `annotations/`, one file a split.
+
+    Pictures are found by their file_name anywhere below the folder; where several are called so, the one in
+    `<split><year>` is taken. Of a single file a split is drawn.
+
+    path: the folder.
+    year: which of several years, as '2014'; the latest if empty.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    year: str = ""
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether there are files called captions_*.json."""
+        return any(_FILE.fullmatch(file.name) for file in nearby(path, "captions_*.json"))
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        files = ", ".join(file.name for file in self._files(Path(self.path)).values())
+        return f"COCO captions ({files}): {self.scan.counts()}"
+
+    def read(self) -> CaptionScan:
+        """Read the files and find their pictures. Raises DataError, and ConfigError for a year that is not there."""
+        root = require_folder(self.path)
+        files = self._files(root)
+        collector = Collector()
+        folders: dict[str, str] = {}
+        for split, file in files.items():
+            for said, place in _said(file, split if len(files) > 1 else "", collector.problems):
+                collector.add(said, file, place)
+                folders.setdefault(said.picture, file.stem.removeprefix("captions_"))
+        return collector.scan(root, self.seed, folders=folders)
+
+    def _files(self, root: Path) -> dict[str, Path]:
+        """Split -> file, of the wanted year."""
+        by_year: dict[str, dict[str, Path]] = {}
+        for file in nearby(root, "captions_*.json"):
+            match = _FILE.fullmatch(file.name)
+            if match is not None:
+                split = match["split"].strip("_-")
+                by_year.setdefault(match["year"] or "", {}).setdefault(SPLIT_NAMES.get(split, split), file)
+        if not by_year:
+            raise DataError(f"{root}: no file captions_*.json in it or in its folders")
+        if self.year and self.year not in by_year:
+            raise ConfigError(f"{unknown('year', self.year, sorted(by_year))} (in {root})")
+        return by_year[self.year or max(by_year)]
+
+
+def _said(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
+    """The captions of a file. Raises DataError for another form; complaints about single entries are collected."""
+    data = read_json(file)
+    for key in ("images", "annotations"):
+        if not isinstance(data, dict) or not isinstance(data.get(key), list):
+            raise DataError(f"{file}: no list '{key}'; expected COCO's images and annotations")
+    names: dict[Any, str] = {}
+    for image in data["images"]:
+        if not _has(image, "id", (int, str)) or not _has(image, "file_name", (str,)):
+            problems.append(Problem(file, f"{image!r:.60} among the images; expected an object with id and file_name"))
+        elif image["id"] in names:
+            problems.append(Problem(file, f"two images have the id {image['id']}"))
+        else:
+            names[image["id"]] = image["file_name"]
+    for entry in data["annotations"]:
+        if not _has(entry, "image_id", (int, str)) or not _has(entry, "caption", (str,)):
+            what = f"{entry!r:.60} among the annotations; expected an object with image_id and caption"
+            problems.append(Problem(file, what))
+            continue
+        place = f"annotation {entry.get('id', 'without id')}"
+        if entry["image_id"] not in names:
+            problems.append(Problem(file, f"{place}: image_id {entry['image_id']} is no image of the file"))
+        else:
+            yield Said(names[entry["image_id"]], entry["caption"], split), place
+
+
+def _has(entry: Any, key: str, kinds: tuple[type, ...]) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get(key), kinds)

@@ -1,0 +1,72 @@
+"""Captions as Flickr8k and Flickr30k come: lines of a picture's name, a number and a sentence.
+
+Hodosh, Young and Hockenmaier, "Framing image description as a ranking task", JAIR 2013; Young et al., "From image
+descriptions to visual denotations", TACL 2014.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said, lines_of
+from foveate.datasets.captions.album import nearby
+from foveate.datasets.captions.lists import split_lists
+from foveate.datasets.files import Problem, require_folder
+from foveate.registry import dataset
+
+_LINE = re.compile(r"(?P<name>.+?)#\w+(?:\s*\t\s*|\s+)(?P<text>.*)|(?P<alone>.+?)#\w+")
+
+
+@dataset("flickr")
+@dataclass(frozen=True)
+class Flickr(CaptionSource):
+    """Flickr8k, Flickr30k and their like: lines NAME.jpg#0, tab, caption in *.token.txt or *.token.
+
+    The files may lie in DATA or in a folder of it (as Flickr8k_text), the pictures anywhere below. Lists as
+    Flickr_8k.trainImages.txt, or train.txt, are the splits (dev is val); pictures in no list are left out. Without
+    lists a split is drawn.
+
+    path: the folder DATA.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether there is a file called *.token.txt or *.token."""
+        return bool(token_files(path))
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        files = ", ".join(file.name for file in token_files(Path(self.path)))
+        return f"Flickr captions ({files}): {self.scan.counts()}"
+
+    def read(self) -> CaptionScan:
+        """Read the captions and find their pictures. Raises DataError."""
+        root = require_folder(self.path)
+        collector = Collector()
+        for file in token_files(root):
+            for said, place in _lines(file, collector.problems):
+                collector.add(said, file, place)
+        return collector.scan(root, self.seed, split_lists(root))
+
+
+def token_files(root: Path) -> list[Path]:
+    """The files of captions; those whose words were cut down to their stems are not captions."""
+    return [p for p in (*nearby(root, "*.token.txt"), *nearby(root, "*.token")) if "lemma" not in p.name.lower()]
+
+
+def _lines(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
+    for number, line in enumerate(lines_of(file), 1):
+        if not line:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            problems.append(Problem(file, f"line {number}: '{line[:40]}'; expected NAME.jpg#0, a tab and a caption"))
+        else:
+            yield Said(match["name"] or match["alone"], match["text"] or ""), f"line {number}"

@@ -1,0 +1,112 @@
+"""A table of captions: a CSV file with a column of pictures and a column of captions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
+from foveate.datasets.captions.album import nearby
+from foveate.datasets.captions.lists import split_lists
+from foveate.datasets.files import Problem, read_text, require_folder
+from foveate.errors import DataError
+from foveate.registry import dataset
+
+_PICTURE = ("image", "image_name", "filename", "file_name", "file")
+_CAPTION = ("caption", "comment", "text", "sentence")
+_SEPARATORS = ",|;\t"
+_HEAD = 1 << 12
+
+
+@dataset("caption_table")
+@dataclass(frozen=True)
+class CaptionTable(CaptionSource):
+    """A table of captions: a *.csv, or Kaggle's captions.txt, whose first line is image,caption.
+
+    A caption a row, several rows a picture; a caption with commas stands in quotes. A column split says train, val or
+    test; without it lists as train.txt do, or a split is drawn. Pictures are found by name anywhere below DATA.
+
+    path: the folder DATA.
+    seed: what a missing split is drawn from.
+    """
+
+    path: str
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """Whether a table's first line names an image and a caption."""
+        return bool(tables(path))
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        return f"caption table ({', '.join(file.name for file in tables(Path(self.path)))}): {self.scan.counts()}"
+
+    def read(self) -> CaptionScan:
+        """Read the rows and find their pictures. Raises DataError."""
+        root = require_folder(self.path)
+        collector = Collector()
+        files = tables(root)
+        if not files:
+            raise DataError(f"{root}: no table of captions; expected a *.csv whose first line is image,caption")
+        for file in files:
+            for said, place in _rows(file, collector.problems):
+                collector.add(said, file, place)
+        return collector.scan(root, self.seed, split_lists(root))
+
+
+def tables(root: Path) -> list[Path]:
+    """The tables with a head that names an image and a caption."""
+    return [p for p in (*nearby(root, "*.csv"), *nearby(root, "captions.txt")) if _columns(_first_line(p)) is not None]
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:
+        return ""
+    return head.decode("utf-8-sig", errors="replace").split("\n")[0].strip()
+
+
+def _columns(line: str) -> tuple[str, int, int, int | None, int] | None:
+    """(separator, column of the picture, of the caption, of the split, how many) of a table's head; None of others."""
+    for separator in _SEPARATORS:
+        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
+        picture, caption = _index(names, _PICTURE), _index(names, _CAPTION)
+        if picture is not None and caption is not None:
+            return separator, picture, caption, _index(names, ("split",)), len(names)
+    return None
+
+
+def _index(names: Sequence[str], wanted: Sequence[str]) -> int | None:
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
+    text = read_text(file)
+    columns = _columns(text.split("\n")[0].strip())
+    if columns is None:
+        return
+    separator, picture, caption, split, count = columns
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        next(reader)
+        for row in reader:
+            place = f"line {reader.line_num}"
+            if not any(cell.strip() for cell in row):
+                continue
+            # A caption with commas that nobody quoted, where it is the last column, is put together again.
+            cells = [*row[: count - 1], separator.join(row[count - 1 :])] if caption == count - 1 else row
+            if len(cells) != count or not cells[picture].strip():
+                shown = separator.join(row)[:40]
+                problems.append(Problem(file, f"{place}: '{shown}'; expected {count} cells, with captions in quotes"))
+                continue
+            yield Said(cells[picture].strip(), cells[caption], "" if split is None else cells[split].strip()), place
+    except csv.Error as error:
+        raise DataError(
+            f"{file}: line {reader.line_num}: {error}; put quotes around captions that hold the separator or quotes"
+        ) from error
