@@ -1,0 +1,179 @@
+"""Claims about the Inception networks: they hold, and with a wrong operator in its place they do not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from stand_ins import examined
+from torch import nn
+
+import foveate
+from foveate.backbones import inception as backbone
+from foveate.backbones.inception import Conv, Pool, fork
+from foveate.claims import asymmetric, cost, fitting, inception
+
+
+def test_asymmetric_filters(monkeypatch):
+    monkeypatch.setattr(asymmetric, "_billions", lambda: (12.3, 24.6))  # takes a second, and decides nothing
+    assert examined("asymmetric_filters_cost_less") == "holds"
+
+    def filled(self, inside, layer, *rest):
+        """Filters that are as high as they are wide."""
+        kept(self, inside, replace(layer, kernel=max(layer.sides)), *rest)
+
+    kept = backbone.ConvNorm.__init__
+    monkeypatch.setattr(backbone.ConvNorm, "__init__", filled)
+    assert examined("asymmetric_filters_cost_less") == "does not hold"
+
+
+def test_what_a_pair_saves():
+    """Inception-B's first, by hand: 192 -> 224 -> 256 channels."""
+    pair = (Conv(224, (1, 7)), Conv(256, (7, 1)))
+    assert (192, pair) in asymmetric._every_pair()
+    square = asymmetric.squared(pair)
+    assert square == (Conv(256, 7),)
+    built = [asymmetric.BUILDER.chain(192, layers)[0].eval() for layers in (pair, square)]
+    adds = [cost.multiply_adds(network, torch.zeros(1, 192, 5, 4)) for network in built]
+    assert adds == [20 * (7 * 192 * 224 + 7 * 224 * 256), 20 * 49 * 192 * 256]
+    norms = [2 * (224 + 256), 2 * 256]  # a scale and a shift a channel
+    assert [cost.weights(network) for network in built] == [a // 20 + n for a, n in zip(adds, norms, strict=True)]
+
+
+def test_pairs_are_found_in_chains_and_forks():
+    one, other = (Conv(8, (1, 7)), Conv(4, (7, 1))), (Conv(6, (7, 1)), Conv(2, (1, 7)))
+    short = (Conv(5, (1, 3)), Conv(5, (3, 1)))
+    chain = (Conv(3), *one, fork((Pool("max"), *other), short), Conv(9), Conv(8, (1, 7)))
+    assert list(asymmetric.pairs(1, chain)) == [(3, one), (4, other)]
+    assert asymmetric._outside(1, chain[3]) == 7
+    assert asymmetric.squared(chain) == (
+        Conv(3), Conv(4, 7), fork((Pool("max"), Conv(2, 7)), short), Conv(9), Conv(8, (1, 7))
+    )  # fmt: skip
+
+
+def test_the_trunk_that_is_counted_is_inception_v4s():
+    with torch.device("meta"):
+        model = foveate.create("inception_v4", num_classes=10)
+        trunk = backbone.InceptionPyramid(3, asymmetric.STAGES, asymmetric.BUILDER, (4, 7, 3))
+    shapes = [p.shape for p in trunk.parameters()]
+    assert shapes == [p.shape for p in model.backbone.parameters()]
+
+
+def test_steps_are_an_average_over_levels():
+    # 80 -> 20 in a straight line over three points, then flat: half of the levels are reached by half of the time.
+    assert inception.steps_taken([80, 50, 20, 20], 20) == pytest.approx(inception.EVERY)
+    assert inception.steps_taken([80, 20, 20, 20], 20) == pytest.approx(inception.EVERY / 2)
+    assert inception.steps_taken([80, 20, 0, 10], 20) == pytest.approx(inception.EVERY / 2)  # below counts for nothing
+    assert math.isnan(inception.steps_taken([80, 81, 80], 80))
+
+
+def falling(pace: float, end: float) -> tuple[float, ...]:
+    """A curve that comes down to its end at a pace."""
+    return tuple(end + (75 - end) * math.exp(-pace * i) for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "faster", "equal"),
+    [
+        (falling(0.3, 30), falling(0.6, 30), "holds", "holds"),
+        (falling(0.3, 30), falling(0.33, 30), "holds partly", "holds"),
+        (falling(0.3, 30), falling(0.3, 30), "does not hold", "holds"),
+        (falling(0.6, 30), falling(0.3, 30), "does not hold", "holds"),
+        (falling(0.3, 30), falling(0.6, 25), "holds", "holds partly"),
+        (falling(0.3, 23), falling(0.6, 30), "holds", "does not hold"),
+    ],
+)
+def test_curves(plain, residual, faster, equal, monkeypatch):
+    curves = dict(zip(inception.NETWORKS, (plain, residual), strict=True))
+    monkeypatch.setattr(inception, "curve", lambda name, seed: curves[name])
+    assert examined("residual_inception_converges_faster") == faster
+    assert examined("residual_inception_ends_equal") == equal
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Trainings that take a second or two."""
+    monkeypatch.setattr(inception, "TRAIN", 6)
+    monkeypatch.setattr(inception, "TEST", 6)
+    monkeypatch.setattr(inception, "SIDE", 32)
+    monkeypatch.setattr(inception, "STEPS", 6)
+    monkeypatch.setattr(inception, "EVERY", 2)
+    monkeypatch.setattr(inception, "BATCH", 8)
+    monkeypatch.setattr(
+        inception, "NETWORKS",
+        {"inception_v4": {"modules": (1, 1, 1)}, "inception_resnet_v2": {"modules": (1, 1, 1), "variant": "paper"}},
+    )  # fmt: skip
+    for cached in (inception.curve, inception.objects):
+        cached.cache_clear()
+    yield
+    for cached in (inception.curve, inception.objects):
+        cached.cache_clear()
+
+
+def test_only_the_network_differs(tiny, monkeypatch):
+    one, other = (inception.curve(name, 0) for name in inception.NETWORKS)
+    assert len(one) == len(other) == 4
+    assert one[0] == other[0]
+    assert one != other
+    inception.curve.cache_clear()
+    create = foveate.create
+    monkeypatch.setattr(
+        foveate, "create", lambda name, variant="", **fields: create("inception_v4", **fields)
+    )  # no shortcuts
+    assert inception.curve("inception_resnet_v2", 0) == one
+    gain, *_ = inception._residual_inception_converges_faster(0)
+    assert gain == 1 or math.isnan(gain)
+    assert examined("residual_inception_converges_faster") == "does not hold"
+
+
+def test_objects_are_what_the_scenes_hold(tiny):
+    images, labels = inception.objects(0, "train")
+    assert images.shape == (len(labels), 3, 32, 32) and images.dtype == torch.uint8
+    assert set(labels.tolist()) == set(range(int(labels.max()) + 1))
+    scenes = inception.Pasture(height=128, width=128, train=6, test=6, seed=0).open("train")
+    visible = [scenes.instances(i)["masks"].flatten(1).sum(1) >= 16 for i in range(6)]
+    assert len(labels) == sum(int(v.sum()) for v in visible)
+    assert not torch.equal(images[:5], inception.objects(0, "test")[0][:5])
+
+
+def test_the_average_follows():
+    averaged, model = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    with torch.no_grad():
+        model.weight.fill_(5.0), model.running_var.fill_(3.0), model.num_batches_tracked.fill_(7)
+        inception._follow(averaged.requires_grad_(False), model, 0.75)
+    assert (averaged.weight.item(), averaged.running_var.item(), averaged.num_batches_tracked.item()) == (2, 1.5, 7)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3e-2])
+def test_fitting(constant, monkeypatch):
+    monkeypatch.setattr(fitting, "PEAK", 6e-2)
+    torch.manual_seed(0)
+    x = torch.randn(50, 3)
+    target = x @ torch.tensor([1.0, -2.0, 0.5])
+    drawn = []
+
+    def train(seed):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        losses = []
+
+        def loss(batch):
+            drawn.append(batch)
+            losses.append((model(x[batch])[:, 0] - target[batch]).square().mean())
+            return losses[-1]
+
+        assert list(fitting.fit(model, loss, 50, 60, seed=seed, batch=16, constant=constant)) == list(range(1, 61))
+        assert not model.training
+        return losses[0].item(), losses[-1].item(), model.weight
+
+    first, last, weight = train(1)
+    assert last < first / 2
+    assert torch.equal(weight, train(1)[2])
+    assert not torch.equal(weight, train(2)[2])
+    assert {tuple(batch.shape) for batch in drawn} == {(16,)}
+
+
+def test_times():
+    assert cost.times_as_long(lambda: sum(range(200_000)), lambda: sum(range(20_000)), repeats=5) > 3
