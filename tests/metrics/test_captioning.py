@@ -257,6 +257,7 @@ def test_a_subset_is_scored_with_the_weights_of_the_whole_set():
     odd = [text if i % 2 else "unseen" for i, text in enumerate(said)]
     assert half.compute().cider_d * 15 == pytest.approx(whole - plain_cider_d(odd, references) * 30)
     assert half.compute().images == 15
+    assert half.compute().distinct == len({said[index] for index in range(0, 30, 2)}) / 15
 
 
 def test_json_has_every_key_and_no_nan():

@@ -15,7 +15,7 @@ from foveate.text import split_words
         ("the man ’ s 5‘10", ["the", "man", "s", "5'10"]),
         ("a dog 's toy , and they 're off", ["a", "dog's", "toy", "and", "they're", "off"]),
         ("the 'big' dogs' toys", ["the", "big", "dogs", "toys"]),
-        ("a t-shirt - black-and-white -- 10-year-old", ["a", "t-shirt", "black-and-white", "10-year-old"]),
+        ("a t-shirt - black-and-white--or 10-year-old", ["a", "t-shirt", "black-and-white", "or", "10-year-old"]),
         ("3.5 m, 1,000 people. 2 dogs,3 cats", ["3.5", "m", "1,000", "people", "2", "dogs", "3", "cats"]),
         ("over 9. 10...11", ["over", "9", "10", "11"]),
         ("u.s. $5 50% #2 a/b x_y", ["u", "s", "5", "50", "2", "a", "b", "x", "y"]),

@@ -45,7 +45,8 @@ def split_words(text: str) -> list[str]:
     Text of a script without blanks between words comes out whole: `Pairs` serves it better.
     """
     plain = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
-    plain = unicodedata.normalize("NFKC", plain.translate(_KEPT))
+    # Once more, as what is left out may have stood between a letter and its mark.
+    plain = unicodedata.normalize("NFC", plain.translate(_KEPT))
     for pattern, by in ((_RUNS, " "), (_NO_NUMBER, " "), (_CUT_OFF, ""), (_EDGES, " ")):
         plain = pattern.sub(by, plain)
     return [word for word in plain.split() if word.isalnum() or any(c.isalnum() for c in word)]
