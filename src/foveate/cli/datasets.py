@@ -49,26 +49,37 @@ def run(argv: list[str]) -> int:
 def _inspect(source: Any, json_file: str | None, sheet_file: str) -> int:
     import json
 
-    from foveate.datasets.inspect import Inspection, inspect
+    from foveate.datasets.inspect import inspect
     from foveate.disk import atomic_write, write_atomically
-    from foveate.visualize.sheets import class_sheet, contact_sheet
 
     found = inspect(source)
     print(found.text())
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
-    if found.samples and found.classes is not None:
-        if isinstance(found, Inspection):
-            shown = [(s["image"].permute(1, 2, 0).numpy(), s["mask"].numpy(), s["name"]) for s in found.samples]
-            sheet = contact_sheet(shown, found.classes)
-        else:
-            names = found.classes.names
-            labelled = [(s["image"].permute(1, 2, 0).numpy(), names[s["label"]], s["name"]) for s in found.samples]
-            sheet = class_sheet(labelled)
+    sheet = _sheet(found)
+    if sheet is not None:
         with atomic_write(Path(sheet_file)) as file:
             sheet.save(file, format="JPEG", quality=90)
         print(f"contact sheet: {sheet_file}")
     return 1 if found.problems else 0
+
+
+def _sheet(found: Any) -> Any:
+    """The findings' samples on one picture; None if there are none."""
+    from foveate.datasets.inspect import CaptionInspection, Inspection
+    from foveate.visualize.caption_sheet import caption_sheet
+    from foveate.visualize.sheets import class_sheet, contact_sheet
+
+    shown = [(s["image"].permute(1, 2, 0).numpy(), s["name"], s) for s in found.samples]
+    if not shown:
+        return None
+    if isinstance(found, CaptionInspection):
+        return caption_sheet((image, s["captions"][0].text, name) for image, name, s in shown)
+    if found.classes is None:
+        return None
+    if isinstance(found, Inspection):
+        return contact_sheet([(image, s["mask"].numpy(), name) for image, name, s in shown], found.classes)
+    return class_sheet([(image, found.classes.names[s["label"]], name) for image, name, s in shown])
 
 
 def _source(path: str, reader: str | None, fields: dict[str, str]) -> Any:
