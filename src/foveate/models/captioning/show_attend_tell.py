@@ -56,8 +56,11 @@ class Config:
     dropout: on the state's way to the words, and on embeddings.
     attention: 'soft' or 'hard'.
     doubly_stochastic: lambda, with soft attention.
-    entropy, baseline, softly: with hard attention, the weight of the entropy, the share of the old in the moving
-        average, and of the pictures that are read softly.
+    reinforce, entropy: lambda_r and lambda_e, with hard attention the weights of REINFORCE and of the entropy.
+    baseline, softly: with hard attention, the share of the old in the moving average, and of the pictures that are read
+        softly.
+    credit: how much of a choice's reward comes from the words after the one it was made for, a factor a word; below 1
+        less is left to chance, and what a choice does to later words counts for less.
     scheduled_sampling: how often a word in training follows the model's own last word instead of the true one.
     """
 
@@ -73,9 +76,11 @@ class Config:
     dropout: float = 0.5
     attention: Literal["soft", "hard"] = "soft"
     doubly_stochastic: float = 1.0
+    reinforce: float = 1.0
     entropy: float = 0.002
     baseline: float = 0.9
     softly: float = 0.5
+    credit: float = 1.0
     scheduled_sampling: float = 0.0
 
     def __post_init__(self) -> None:
@@ -87,7 +92,7 @@ class Config:
                 f"{self.in_channels}, embed {self.embed} and hidden {self.hidden} at least 1, attend {self.attend} at "
                 "least 0"
             )
-        for name in ("dropout", "baseline", "softly", "scheduled_sampling"):
+        for name in ("dropout", "baseline", "softly", "credit", "scheduled_sampling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..1")
 
@@ -228,14 +233,18 @@ class ShowAttendTell(nn.Module):
         reward = self._reward(-nll.detach(), there)
         reinforce = -(reward * glances.log_prob * there).sum() / count
         entropy = (glances.entropy * there).sum() / count
-        loss = words + reinforce - self.config.entropy * entropy
+        loss = words + self.config.reinforce * reinforce - self.config.entropy * entropy
         return {"loss": loss, "words": words.detach(), "entropy": entropy.detach()}
 
     def _reward(self, log_probs: Tensor, there: Tensor) -> Tensor:
-        """Log-likelihoods of the words (B, L) -> that of each and all after it, above the moving average."""
+        """Log-likelihoods of the words (B, L) -> that of each and, with less credit, all after it, above b."""
         above = (log_probs - self.mean_log_prob) * there
         if self.training:
             # b <- 0.9 b + 0.1 log p
             mean = (log_probs * there).sum() / there.sum().clamp(min=1)
             self.mean_log_prob.lerp_(mean, 1 - self.config.baseline)
-        return above.flip(1).cumsum(1).flip(1)
+        rewards = [above[:, -1]]
+        for t in reversed(range(above.shape[1] - 1)):
+            # R_t = log p(y_t) - b + credit R_{t+1}
+            rewards.insert(0, above[:, t] + self.config.credit * rewards[0])
+        return torch.stack(rewards, 1)
