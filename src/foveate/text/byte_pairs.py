@@ -156,7 +156,7 @@ class Pairs:
             raise DataError("no captions to learn byte pairs from; give a training split with captions")
         if not any(captions):
             raise DataError(f"all of {len(captions)} captions are empty; check the file that they come from")
-        # Without this the library warns, at length, when loading processes are forked after it used threads.
+        # Without this, older versions of the library warn when loading processes are forked after it used threads.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
