@@ -129,7 +129,7 @@ def test_theta_of_another_family_is_refused():
 def test_every_variant_has_the_papers_400_000_parameters(network, transform, size):
     model = build(network=network, transform=transform, image_size=(size, size))
     assert 350_000 <= size_of(model) <= 450_000
-    assert size_of(model.transformers) < 0.25 * size_of(model)  # the mlp at 42x42 reads 1764 pixels into 32 units
+    assert size_of(model.transformers) < 0.35 * size_of(model)  # the mlp at 42x42 reads 1764 pixels into 64 units
 
 
 @pytest.mark.parametrize("network", ["cnn", "mlp"])

@@ -53,7 +53,7 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, image_size=(128, 128), embed=192, hidden=256, attend=128, dropout=0.3,
-            attention="hard" if kind else "soft", doubly_stochastic=0.02, reinforce=0.2, credit=0.0,
+            attention="hard" if kind else "soft", doubly_stochastic=0.02, credit=0.0, warmup=1000,
         ),
         data=PastureCaptions(),
         text=Words(),

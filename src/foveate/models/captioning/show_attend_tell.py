@@ -59,6 +59,8 @@ class Config:
     reinforce, entropy: lambda_r and lambda_e, with hard attention the weights of REINFORCE and of the entropy.
     baseline, softly: with hard attention, the share of the old in the moving average, and of the pictures that are read
         softly.
+    warmup: with hard attention, batches at first of which every picture is read softly: where a look shows nothing
+        yet, words learn to do without it.
     credit: how much of a choice's reward comes from the words after the one it was made for, a factor a word; below 1
         less is left to chance, and what a choice does to later words counts for less.
     scheduled_sampling: how often a word in training follows the model's own last word instead of the true one.
@@ -80,17 +82,18 @@ class Config:
     entropy: float = 0.002
     baseline: float = 0.9
     softly: float = 0.5
+    warmup: int = 0
     credit: float = 1.0
     scheduled_sampling: float = 0.0
 
     def __post_init__(self) -> None:
         if self.attention not in ("soft", "hard"):
             raise ConfigError(f"attention '{self.attention}' is neither soft nor hard")
-        if min(self.vocabulary - 4, self.in_channels, self.embed, self.hidden) < 1 or self.attend < 0:
+        if min(self.vocabulary - 4, self.in_channels, self.embed, self.hidden) < 1 or min(self.attend, self.warmup) < 0:
             raise ConfigError(
                 f"vocabulary {self.vocabulary} must be at least 5 (four tokens are special), in_channels "
-                f"{self.in_channels}, embed {self.embed} and hidden {self.hidden} at least 1, attend {self.attend} at "
-                "least 0"
+                f"{self.in_channels}, embed {self.embed} and hidden {self.hidden} at least 1, attend {self.attend} and "
+                f"warmup {self.warmup} at least 0"
             )
         for name in ("dropout", "baseline", "softly", "credit", "scheduled_sampling"):
             if not 0 <= getattr(self, name) <= 1:
@@ -125,6 +128,7 @@ class ShowAttendTell(nn.Module):
     """Show, Attend and Tell: captions with soft or hard attention on a grid of features."""
 
     mean_log_prob: Tensor
+    batches: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -144,6 +148,7 @@ class ShowAttendTell(nn.Module):
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("mean_log_prob", torch.zeros(()))  # b: of a word
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # learned from
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         nn.init.zeros_(self.embed.weight[PAD].detach())
 
@@ -192,7 +197,7 @@ class ShowAttendTell(nn.Module):
         """Logits (B, L, V) of each word given the true ones before, and all glances, stacked along dimension 1."""
         memory, state = self.begin(features)
         hard = self.training and self.config.attention == "hard"
-        softly = torch.rand_like(features[:, :1, 0, 0]) < self.config.softly if hard else None
+        softly = torch.rand_like(features[:, :1, 0, 0]) < self._share_read_softly() if hard else None
         last = torch.full_like(tokens[:, 0], START)
         logits, glances = [], []
         for t in range(tokens.shape[1]):
@@ -209,6 +214,9 @@ class ShowAttendTell(nn.Module):
                 )
         return torch.stack(logits, 1), Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
 
+    def _share_read_softly(self) -> Tensor:
+        return torch.where(self.batches < self.config.warmup, 1.0, self.config.softly)
+
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
         """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V), attention (B, L, h, w)."""
         features = self.encode(image)
@@ -219,6 +227,8 @@ class ShowAttendTell(nn.Module):
         """Of a word, on average: its negative log-likelihood `words`, and what attention adds."""
         features = batch["features"] if "features" in batch else self.encode(batch["image"])
         tokens = batch["tokens"]
+        if self.training:
+            self.batches += 1
         logits, glances = self._tell(features, tokens)
         target = tokens.masked_fill(tokens == PAD, IGNORE)
         there = (tokens != PAD).float()
