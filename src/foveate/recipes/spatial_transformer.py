@@ -61,6 +61,7 @@ def mnist(model: Model, kind: Kind) -> Recipe:
         transformers=looks,
         image_size=(SIDES[kind], SIDES[kind]),
         view=() if name == "none" else VIEW,
+        localise_hidden=32 if network == "mlp" else 64,  # of its own weights, an MLP would have none left to classify
     )
     return Recipe(
         model="spatial_transformer",
