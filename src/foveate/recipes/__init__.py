@@ -21,6 +21,6 @@ def resolve(name: str, data: str | Path | None = None, overrides: Mapping[str, A
         path = Path(data).absolute()
         # Data that is made from files (distorted digits) is made from these files; any other is what lies there.
         made = getattr(recipe.data, "made_from", None)
-        recipe = dataclasses.replace(recipe, data=made(path) if made else recognise(path))
+        recipe = dataclasses.replace(recipe, data=made(path) if made else recognise(path, recipe.task))
     changed: Recipe = override(recipe, overrides or {})
     return changed
