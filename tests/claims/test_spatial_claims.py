@@ -78,16 +78,17 @@ def marked(monkeypatch):
     found = digits.draw(1000, digits.OTHER_FACES, 3)
     images = found.images.clone()
     images[:, 0, 0, 0], images[:, 0, 0, 1] = found.turns, found.labels
-    monkeypatch.setattr(spatial, "unseen", lambda seed: digits.Digits(images, found.labels, found.turns))
+    monkeypatch.setattr(spatial, "unseen", lambda seed: digits.Digits(images, found.labels, found.turns, found.places))
 
 
 def test_turning_back(marked, monkeypatch):
     for share, verdict in ((1.0, "holds"), (0.3, "holds partly"), (0.0, "does not hold"), (-1.0, "does not hold")):
         monkeypatch.setattr(spatial, "classifier", lambda transform, seed, share=share: Turner(share))
         assert examined("transformer_turns_digits_back") == verdict
-    half, left, before, error = spatial._transformer_turns_digits_back(0)
+    half, left, before, places, error = spatial._transformer_turns_digits_back(0)
     assert half < 1 and left > before
     assert before == pytest.approx(54.4, abs=1.5)  # of a uniform half turn: sqrt(-2 ln (2 / pi)) radians
+    assert places == pytest.approx(0.5, rel=0.1)  # it zooms in twofold, on the middle of the picture
     assert error == 0
 
 
@@ -108,6 +109,25 @@ def test_a_view_turned_by_its_theta_is_upright(monkeypatch):
         back = F.grid_sample(turned.images, grid, align_corners=False)
         difference = float((back - upright.images).abs().mean() / upright.images.mean())
         assert difference < 0.25 if sign == 1 else difference > 0.5
+
+
+def test_a_place_is_where_the_ink_is(monkeypatch):
+    monkeypatch.setattr(digits, "TURN", 0.0)
+    drawn = digits.draw(40, digits.FACES[:1], 7)
+    round_ones = (drawn.labels == 0) | (drawn.labels == 8)  # whose ink is about its middle
+    steps = (2 * torch.arange(digits.SIDE) + 1) / digits.SIDE - 1
+    ink = drawn.images[round_ones, 0]
+    middles = torch.stack([(ink.sum(axis) * steps).sum(1) / ink.sum((1, 2)) for axis in (1, 2)], 1)
+    assert torch.allclose(middles, drawn.places[round_ones], atol=0.03)
+
+
+def test_where_a_point_is_seen():
+    places = torch.tensor([[0.3, -0.2], [0.5, 0.1]])
+    theta = torch.tensor([[0.5, 0.1, 0.2, -0.1, 0.4, 0.0], [1.0, 0.0, 0.5, 0.0, 1.0, 0.1]])
+    seen = spatial.seen_at(theta, places)
+    back = (theta.unflatten(1, (2, 3)) @ torch.cat([seen, torch.ones(2, 1)], 1)[..., None])[..., 0]
+    assert torch.allclose(back, places, atol=1e-6)
+    assert torch.allclose(seen[1], torch.zeros(2), atol=1e-6)
 
 
 def test_spread():
@@ -145,7 +165,7 @@ def tiny(monkeypatch):
 
 def test_a_sampler_that_ignores_the_grid_turns_nothing_back(tiny, monkeypatch):
     monkeypatch.setattr(spatial_transformer, "bilinear_sample", lambda x, grid, background: x)
-    fewer, after, before, _ = spatial._transformer_turns_digits_back(0)
+    fewer, after, before, *_ = spatial._transformer_turns_digits_back(0)
     assert fewer == pytest.approx(1) and after == pytest.approx(before)
     assert examined("transformer_turns_digits_back") == "does not hold"
 

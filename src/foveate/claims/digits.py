@@ -1,6 +1,7 @@
 """Digits of many typefaces, turned, scaled and put anywhere, and a classifier of them with and without a transformer.
 
-Shapes: pictures (N, 1, SIDE, SIDE) in 0..1, black around the digit; labels (N,); turns (N,) in radians, clockwise.
+Shapes: pictures (N, 1, SIDE, SIDE) in 0..1, black around the digit; labels (N,); turns (N,) in radians, clockwise;
+places (N, 2) of a digit's middle, in -1..1.
 
 The typefaces are those that come with matplotlib, so that nothing is downloaded; networks are tested on others than
 they were trained on. A digit is inked into a square of 28 pixels as those of MNIST are, and distorted as the spatial
@@ -34,16 +35,23 @@ GLYPH, INK, FINER = 28, 20, 8  # pixels of a digit's square, of its ink's longer
 SIDE, TURN, SCALES, STRETCH = 42, math.pi / 2, (0.7, 1.2), 0.15
 TRAIN, TEST, STEPS = 20_000, 3000, 1500
 # A quarter of the multiply-adds of the recipes' networks; the classifier behind the transformer is the bare one.
-SLIM = {"image_size": (SIDE, SIDE), "widths": (8, 16, 32), "hidden": 64, "localise_widths": (8, 16)}
+SLIM = {
+    "image_size": (SIDE, SIDE),
+    "widths": (8, 16, 32),
+    "hidden": 64,
+    "localise_widths": (8, 16),
+    "localise_hidden": 32,
+}
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Pictures, what is on them, and how far each was turned."""
+    """Pictures, what is on them, how far each was turned, and where it was put."""
 
     images: Tensor
     labels: Tensor
     turns: Tensor
+    places: Tensor
 
 
 def draw(count: int, faces: tuple[str, ...], seed: int) -> Digits:
@@ -74,7 +82,7 @@ def draw(count: int, faces: tuple[str, ...], seed: int) -> Digits:
         F.grid_sample(some, F.affine_grid(where, [len(some), 1, SIDE, SIDE], align_corners=False), align_corners=False)
         for some, where in zip(glyphs[:, None].split(1000), theta.split(1000), strict=True)
     ]
-    return Digits(torch.cat(images), labels, turns)
+    return Digits(torch.cat(images), labels, turns, place / (SIDE / 2))
 
 
 @cache
