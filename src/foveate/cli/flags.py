@@ -84,7 +84,9 @@ def add_inference(parser: Parser) -> None:
         metavar="KIND",
         help="refine on superpixels: felzenszwalb, slic, or a tree of them",
     )
-    group.add_argument("--beams", type=int, default=0, metavar="N", help="sentences to follow at once (captions)")
+    group.add_argument(
+        "--beams", type=_beams, default=0, metavar="N", help="captions: sentences to follow at once (default 5)"
+    )
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -92,6 +94,12 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(word) for word in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}'; expected numbers separated by commas, as in 0.75,1,1.25") from None
+
+
+def _beams(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected how many sentences to follow, 1 or more")
+    return int(text)
 
 
 def inference(args: argparse.Namespace) -> Inference:

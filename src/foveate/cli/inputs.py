@@ -14,14 +14,54 @@ from foveate.errors import ConfigError, DataError
 
 @dataclass
 class Job:
-    """One picture: where it is read, where its mask (of a label map), drawing and clip go, and what came of it."""
+    """One picture: where it is read, where its results go, and what came of it.
+
+    out, name: the folder of the whole call, and below it the name, without an end, that only this picture's results
+        have.
+    record: what predictions.json says of it. error: why it could not be looked at.
+    """
 
     source: Path
-    mask: Path
-    overlay: Path
-    clip: Path
+    out: Path
+    name: Path
     record: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def mask(self) -> Path:
+        """Of a label map."""
+        return self._result(".png")
+
+    @property
+    def overlay(self) -> Path:
+        """The drawing of a label map, or of a class."""
+        return self._result("_overlay.jpg")
+
+    @property
+    def clip(self) -> Path:
+        """The picture in motion, and what a classifier makes of it."""
+        return self._result("_clip.gif")
+
+    @property
+    def strip(self) -> Path:
+        """Where a captioner looked, a panel a word."""
+        return self._result("_attention.png")
+
+    @property
+    def animation(self) -> Path:
+        """The same, a frame a word."""
+        return self._result("_attention.gif")
+
+    def results(self) -> tuple[Path, ...]:
+        """Every file that may be written of it."""
+        return self.mask, self.overlay, self.clip, self.strip, self.animation
+
+    def told(self, result: Path) -> str:
+        """A result's path as predictions.json names it: below the folder of the whole call."""
+        return result.relative_to(self.out).as_posix()
+
+    def _result(self, end: str) -> Path:
+        return self.out / f"{self.name}{end}"
 
 
 def plan(inputs: list[str], out: Path) -> list[Job]:
@@ -38,10 +78,9 @@ def plan(inputs: list[str], out: Path) -> list[Job]:
         if source.resolve() in seen:
             continue
         seen.add(source.resolve())
-        target = _free_name(relative, taken)
-        jobs.append(Job(source, out / f"{target}.png", out / f"{target}_overlay.jpg", out / f"{target}_clip.gif"))
+        jobs.append(Job(source, out, _free_name(relative, taken)))
     for job in jobs:
-        if not seen.isdisjoint(path.resolve() for path in (job.mask, job.overlay, job.clip)):
+        if not seen.isdisjoint(path.resolve() for path in job.results()):
             raise ConfigError(f"results in {out} would replace the input {job.source}; choose another --out")
     return jobs
 

@@ -1,4 +1,4 @@
-"""Look at pictures with a trained model: masks or classes, drawings, and one JSON file."""
+"""Look at pictures with a trained model: masks, classes or captions, drawings, and one JSON file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_inference, inference
 from foveate.cli.inputs import Job, plan
-from foveate.cli.results import write_clip_of, writer
+from foveate.cli.results import Results, results_of, write_clip_of
 from foveate.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ AHEAD = 2
 
 
 def run(argv: list[str]) -> int:
-    """`foveate predict RUN INPUT... --out DIR`."""
+    """`foveate predict RUN INPUT... [--out DIR]`."""
     parser = Parser("predict", __doc__ or "")
     parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, or globs such as 'a/*.jpg'"
     )
-    parser.add_argument("--out", metavar="DIR", required=True, help="where the results and predictions.json go")
+    parser.add_argument(
+        "--out", metavar="DIR", default="predictions", help="where the results and predictions.json go (predictions)"
+    )
     add_inference(parser)
     parser.add_argument(
         "--tile", type=int, metavar="N", help="side of the tiles; 0: never (default: above 1.5 megapixels)"
@@ -68,19 +70,23 @@ def run(argv: list[str]) -> int:
         told = {"progress": progress} if predictor.task == "semantic" else {}  # which may take long
         return predictor.predict(windows, **settings, **told, name=str(job.source))
 
+    results = results_of(predictor)
     start = time.perf_counter()
     with _progress(len(jobs)) as advance:
-        _predict_all(jobs, look, predictor.task, advance)
+        _predict_all(jobs, look, results, advance)
         for job in jobs if args.clip else ():
             if not job.error:
-                job.record["clip"] = write_clip_of(job, predictor, args.clip).relative_to(out).as_posix()
+                job.record["clip"] = job.told(write_clip_of(job, predictor, args.clip))
     seconds = time.perf_counter() - start
+    results.finish(out)
     _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
-    failed = [job for job in jobs if job.error]
-    done = len(jobs) - len(failed)
+    done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its one line stands above
-    print(f"predicted: {done} of {len(jobs)} pictures in {seconds:.1f} s ({done / seconds:.1f} pictures/s) -> {out}")
+    for line in results.tell(done):
+        print(line)
+    each = len(done) / seconds
+    print(f"predicted: {len(done)} of {len(jobs)} pictures in {seconds:.1f} s ({each:.1f} pictures/s) -> {out}")
     if failed:
         print(
             f"foveate: {len(failed)} of {len(jobs)} pictures could not be looked at; they are named above",
@@ -91,13 +97,21 @@ def run(argv: list[str]) -> int:
 
 def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
     """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
-    if task == "semantic":
-        return {**vars(how), "tile": tile, "overlap": overlap}
+    from foveate.tasks.captioning import require_search
     from foveate.tasks.classification import require_plain
 
-    require_plain(how)
+    if task == "semantic":
+        if how.beams:
+            raise ConfigError(f"a label map is not searched with {how.beams} beams; --beams is for models that speak")
+        views = {name: value for name, value in vars(how).items() if name != "beams"}
+        return views | {"tile": tile, "overlap": overlap}
     if tile is not None or overlap is not None:
-        raise ConfigError("a classifier sees its picture whole; leave out --tile and --overlap")
+        who = "a captioner" if task == "captioning" else "a classifier"
+        raise ConfigError(f"{who} sees its picture whole; leave out --tile and --overlap")
+    if task == "captioning":
+        require_search(how)
+        return {"beams": how.beams or None}
+    require_plain(how)
     return {"flip": how.flip}
 
 
@@ -120,17 +134,16 @@ def _check_writable(out: Path) -> None:
 def _predict_all(
     jobs: list[Job],
     look: Callable[[Job, Windows, Callable[[float], None]], Any],
-    task: str,
+    results: Results,
     advance: Callable[[float, str], None],
 ) -> None:
     """Decode ahead, look, write behind. What fails to be read is told and noted; the others go on.
 
     advance: called with the number of finished pictures, fractions of one included, and the picture's name.
     """
-    write, _ = writer(task)
 
     def finish(job: Job, windows: Windows, prediction: Any) -> None:
-        job.record |= write(job, windows, prediction)
+        job.record |= results.write(job, windows, prediction)
 
     with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
         reading: deque[Future[Windows | None]] = deque()
@@ -186,9 +199,9 @@ def _open_large(job: Job, writing: deque[Future[None]]) -> Windows:
 def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: dict[str, Any], seconds: float) -> None:
     from foveate.pictures import atomic_write
 
-    out = path.parent
     done = [job for job in jobs if not job.error]
-    _, kinds = writer(predictor.task)
+    names = list(predictor.classes.names)
+    speaks = predictor.task == "captioning"
     summary = {
         "model": {
             "path": str(predictor.path),
@@ -196,17 +209,10 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: 
             "task": predictor.task,
             "runtime": predictor.runtime,
             "device": str(predictor.device),
-            "classes": list(predictor.classes.names),
+            **({"vocabulary": len(names)} if speaks else {"classes": names}),
         },
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
-        "pictures": [
-            {
-                "file": str(job.source),
-                **{kind: getattr(job, kind).relative_to(out).as_posix() for kind in kinds},
-                **job.record,
-            }
-            for job in done
-        ],
+        "pictures": [{"file": str(job.source), **job.record} for job in done],
         "failed": [{"file": str(job.source), "error": job.error} for job in jobs if job.error],
         "seconds": round(seconds, 3),
     }

@@ -1,10 +1,10 @@
-"""What `foveate predict` leaves of each picture: one writer a family."""
+"""What `foveate predict` leaves of its pictures, and says of them: one class a family."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,33 +12,138 @@ if TYPE_CHECKING:
     from foveate.cli.inputs import Job
     from foveate.pictures import Windows
     from foveate.predictor import Predictor
-    from foveate.records import ClassificationPrediction, SemanticPrediction
+    from foveate.records import CaptionPrediction, ClassificationPrediction, SemanticPrediction, Sentence
     from foveate.visualize.clips import Motion
 
 LONGEST_OVERLAY = 4096  # pixels; overlays of larger pictures are scaled down
+LONGEST_PICTURE = 960  # pixels; of a picture that is drawn for each word
+DIGITS = 5  # of a map's numbers in predictions.json
 
 
-Kind = Literal["mask", "overlay"]
+class Results:
+    """What a family leaves. `write` is called in a thread of its own, a picture at a time, in order."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def write(self, job: Job, windows: Windows, prediction: Any) -> dict[str, Any]:
+        """Write what belongs to one picture and let it go; its record for predictions.json."""
+        raise NotImplementedError
+
+    def finish(self, out: Path) -> None:
+        """Write what belongs to all pictures that could be looked at."""
+
+    def tell(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """The lines to print of them."""
+        yield from ()
 
 
-def writer(task: str) -> tuple[Callable[[Job, Windows, Any], dict[str, Any]], tuple[Kind, ...]]:
-    """The function that writes a family's results and returns their record, and which of a job's files it writes."""
-    if task == "classification":
-        return write_classification, ("overlay",)
-    return write_semantic, ("mask", "overlay")
+def results_of(predictor: Predictor) -> Results:
+    """Those of the predictor's family."""
+    family = {"classification": ClassResults, "captioning": CaptionResults}.get(predictor.task, LabelResults)
+    return family(predictor)
 
 
-def write_classification(job: Job, windows: Windows, prediction: ClassificationPrediction) -> dict[str, Any]:
-    """The drawing of what was seen, where the model looked and what it says; its record for predictions.json."""
-    from foveate.pictures import atomic_write
-    from foveate.visualize.looks import draw_classification
+class ClassResults(Results):
+    """Of a classifier: the drawing of what was seen, where the model looked and what it says."""
 
-    windows.close()
-    with atomic_write(job.overlay) as temporary:
-        draw_classification(prediction).save(temporary, format="JPEG", quality=92)
-    top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(5)]
-    looks = [{"corners": corners(look.grid)} for look in prediction.looks]
-    return {"class": top[0]["class"], "top": top} | ({"looks": looks} if looks else {})
+    def write(self, job: Job, windows: Windows, prediction: ClassificationPrediction) -> dict[str, Any]:
+        """See the class."""
+        from foveate.pictures import atomic_write
+        from foveate.visualize.looks import draw_classification
+
+        windows.close()
+        with atomic_write(job.overlay) as temporary:
+            draw_classification(prediction).save(temporary, format="JPEG", quality=92)
+        top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(5)]
+        looks = [{"corners": corners(look.grid)} for look in prediction.looks]
+        record = {"overlay": job.told(job.overlay), "class": top[0]["class"], "top": top}
+        return record | ({"looks": looks} if looks else {})
+
+
+class LabelResults(Results):
+    """Of a label map: the mask, and its overlay with a legend."""
+
+    def write(self, job: Job, windows: Windows, prediction: SemanticPrediction) -> dict[str, Any]:
+        """See the class."""
+        from foveate.pictures import atomic_write
+        from foveate.visualize import index_png, overlay, with_legend
+
+        shares = _shares(prediction)
+        with atomic_write(job.mask) as temporary:
+            index_png(prediction.mask, prediction.classes, temporary)
+        picture, mask = _reduced(windows, prediction.mask)
+        windows.close()
+        drawn = with_legend(overlay(picture, mask, prediction.classes), prediction.classes, shares)
+        with atomic_write(job.overlay) as temporary:
+            drawn.save(temporary, format="JPEG", quality=90)
+        files = {"mask": job.told(job.mask), "overlay": job.told(job.overlay)}
+        return files | {"height": windows.height, "width": windows.width, "shares": shares}
+
+
+class CaptionResults(Results):
+    """Of captions: for each picture a strip and an animation of where the model looked; one page of all of them."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        from foveate.visualize.captions import CaptionPage
+
+        super().__init__(predictor)
+        self.hard = getattr(predictor, "attention", "none") == "hard"
+        self.page = CaptionPage(predictor.name)
+
+    def write(self, job: Job, windows: Windows, prediction: CaptionPrediction) -> dict[str, Any]:
+        """See the class. A model without attention leaves no drawings."""
+        from foveate.visualize.captions import Told
+
+        picture = _shrunk(windows, LONGEST_PICTURE)
+        windows.close()
+        best, *others = prediction.sentences
+        self.page.add(Told((job.name.parent / job.source.name).as_posix(), picture, prediction, self.hard))
+        files = self._draw(job, picture, best) if best.attention is not None and best.words else {}
+        return files | {
+            "caption": best.text,
+            "score": round(best.score, 6),
+            "alternatives": [{"caption": s.text, "score": round(s.score, 6)} for s in others],
+            "words": list(self._words(best)),
+        }
+
+    def _draw(self, job: Job, picture: np.ndarray, best: Sentence) -> dict[str, str]:
+        from foveate.pictures import atomic_write
+        from foveate.visualize.attention import attention_frames, attention_strip
+        from foveate.visualize.clips import write_clip
+
+        with atomic_write(job.strip) as temporary:
+            attention_strip(picture, best, self.hard).save(temporary, format="PNG")
+        frames, milliseconds = attention_frames(picture, best, self.hard)
+        write_clip(frames, job.animation, milliseconds, photographs=True)
+        return {"strip": job.told(job.strip), "animation": job.told(job.animation)}
+
+    def _words(self, best: Sentence) -> Iterator[dict[str, Any]]:
+        """Each word with its probability, and its map (h, w); of hard attention also the one cell, [row, column]."""
+        from foveate.visualize.attention import most
+
+        for i, word in enumerate(best.words):
+            record: dict[str, Any] = {"word": word, "probability": round(float(best.probabilities[i]), 6)}
+            if best.attention is not None:
+                record["attention"] = [[round(float(a), DIGITS) for a in row] for row in best.attention[i]]
+            if best.attention is not None and self.hard:
+                record["cell"] = list(most(best.attention[i]))
+            yield record
+
+    def finish(self, out: Path) -> None:
+        """captions.html."""
+        if len(self.page):
+            self.page.write(out / "captions.html")
+
+    def tell(self, jobs: Sequence[Job]) -> Iterator[str]:
+        """One picture with all its sentences; of several, the best sentence of each."""
+        if len(jobs) > 1:
+            yield from (f"{job.source}: {job.record['caption']} ({job.record['score']:.3f})" for job in jobs)
+            return
+        for job in jobs:
+            yield f"{job.source}:"
+            for said in (job.record, *job.record["alternatives"]):
+                yield f"  {said['score']:7.3f}  {said['caption']}"
 
 
 def write_clip_of(job: Job, predictor: Predictor, motion: Motion) -> Path:
@@ -60,22 +165,6 @@ def corners(grid: np.ndarray) -> list[list[float]]:
     return [[round(float(v), 4) for v in grid[row, column]] for row, column in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
 
 
-def write_semantic(job: Job, windows: Windows, prediction: SemanticPrediction) -> dict[str, Any]:
-    """The mask, and its overlay with a legend; its record for predictions.json."""
-    from foveate.pictures import atomic_write
-    from foveate.visualize import index_png, overlay, with_legend
-
-    shares = _shares(prediction)
-    with atomic_write(job.mask) as temporary:
-        index_png(prediction.mask, prediction.classes, temporary)
-    picture, mask = _reduced(windows, prediction.mask)
-    windows.close()
-    drawn = with_legend(overlay(picture, mask, prediction.classes), prediction.classes, shares)
-    with atomic_write(job.overlay) as temporary:
-        drawn.save(temporary, format="JPEG", quality=90)
-    return {"height": windows.height, "width": windows.width, "shares": shares}
-
-
 def _shares(prediction: SemanticPrediction) -> dict[str, float]:
     """`prediction.shares()`, a strip at a time: counting takes eight bytes a pixel, which a large mask cannot have."""
     from dataclasses import replace
@@ -94,13 +183,27 @@ def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     The picture is averaged over f x f pixels and read in strips; of the mask, one label in f x f is kept.
     """
+    factor = _factor(windows, LONGEST_OVERLAY)
+    small = _shrunk(windows, LONGEST_OVERLAY)
+    if factor == 1:
+        return small, mask
+    middle = factor // 2
+    return small, mask[middle::factor, middle::factor][: small.shape[0], : small.shape[1]]
+
+
+def _factor(windows: Windows, longest: int) -> int:
+    """By which whole number a picture is shrunk until its longest side is at most `longest`."""
+    return min(-(-max(windows.height, windows.width) // longest), windows.height, windows.width)
+
+
+def _shrunk(windows: Windows, longest: int) -> np.ndarray:
+    """The picture (H, W, C), shrunk by a whole factor, the mean of factor x factor pixels; read in strips."""
     import numpy as np
 
     height, width = windows.height, windows.width
-    factor = -(-max(height, width) // LONGEST_OVERLAY)
+    factor = _factor(windows, longest)
     if factor == 1:
-        return windows.read(0, 0, height, width), mask
-    factor = min(factor, height, width)
+        return windows.read(0, 0, height, width)
     rows, columns = height // factor, width // factor
     small = np.empty((rows, columns, windows.channels), windows.read(0, 0, 1, 1).dtype)
     step = max(1, 2**21 // (width * factor))
@@ -108,6 +211,6 @@ def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
         count = min(step, rows - top)
         strip = windows.read(top * factor, 0, count * factor, columns * factor)
         blocks = strip.reshape(count, factor, columns, factor, -1)
-        small[top : top + count] = blocks.mean((1, 3), dtype=np.float32).round()
-    middle = factor // 2
-    return small, mask[middle::factor, middle::factor][:rows, :columns]
+        mean = blocks.mean((1, 3), dtype=np.float32)
+        small[top : top + count] = mean if small.dtype.kind == "f" else mean.round()
+    return small

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -93,9 +94,16 @@ class CaptioningTask:
                 own = metrics.update(index, best.text, best.words, best.attention, masks, named)
                 yield index, own
 
-    def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> CaptionPrediction:  # noqa: B008
-        """What the model says of a picture (C, H, W)."""
-        (sentences,) = describe(model, self._pictures([{"image": image}]), self.classes, how)
+    def answer(
+        self,
+        model: nn.Module,
+        image: Tensor,
+        how: Inference = Inference(),  # noqa: B008 - frozen
+        *,
+        n_best: int = 0,
+    ) -> CaptionPrediction:
+        """What the model says of a picture (C, H, W); n_best as in `describe`."""
+        (sentences,) = describe(model, self._pictures([{"image": image}]), self.classes, how, n_best=n_best)
         return CaptionPrediction(sentences)
 
 
@@ -131,6 +139,14 @@ class Pairs:
         return kept | {"tokens": ids}
 
 
+def require_search(how: Inference) -> None:
+    """A sentence is searched; there is no label map to refine, and no view to average. Raises ConfigError."""
+    if how != Inference(beams=how.beams):
+        raise ConfigError(
+            f"a picture is not described with {replace(how, beams=0).describe()}; only --beams is for captions"
+        )
+
+
 @torch.no_grad()
 def describe(
     model: Any,
@@ -145,10 +161,10 @@ def describe(
     pictures: 'image' (B, C, H, W), normalised, or 'features' (B, D, h, w).
     Raises ConfigError for a look that is none for captions, or more beams than tokens.
     """
-    if how != Inference(beams=how.beams):
-        raise ConfigError(f"a picture is not described with {how.describe()}; only --beams is for captions")
+    require_search(how)
     beams = how.beams or BEAMS
-    device = next(model.parameters()).device
+    # An exported model has no parameters, and takes what is on the CPU.
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     on_device = {key: value.to(device) for key, value in pictures.items()}
     features = on_device["features"] if "features" in on_device else model.encode(on_device["image"])
     memory, state = model.begin(features)

@@ -88,7 +88,7 @@ def contact_sheet(
         for rows in strips(height, width):
             counts += np.bincount(slots(mask[rows], classes).ravel(), minlength=len(counts))
         cells.append(_cell(image, mask, classes, name, thumb))
-    sheet = _grid(cells, columns, thumb)
+    sheet = grid(cells, columns, thumb)
     total = max(int(counts[:-1].sum()), 1)
     shares = {name: int(count) / total for name, count in zip(classes.names, counts[:-1], strict=True)}
     return with_legend(sheet, classes, shares)
@@ -101,7 +101,7 @@ def class_sheet(samples: Iterable[tuple[np.ndarray, str, str]], columns: int = 6
     in grey. thumb: the width of a picture on the sheet, and its greatest height.
     Raises DataError if there is no sample.
     """
-    return _grid([_class_cell(image, label, name, thumb) for image, label, name in samples], columns, thumb)
+    return grid([_class_cell(image, label, name, thumb) for image, label, name in samples], columns, thumb)
 
 
 def _class_cell(image: np.ndarray, label: str, name: str, thumb: int) -> Image.Image:
@@ -115,7 +115,7 @@ def _class_cell(image: np.ndarray, label: str, name: str, thumb: int) -> Image.I
     for text, size, color, line in ((label, text_size, INK, 1), (name, max(10, text_size * 4 // 5), MUTED, 2.4)):
         font = ImageFont.load_default(size)
         at = (thumb // 2, height + round(text_size * line))
-        draw.text(at, _shortened(text, font, thumb), fill=color, font=font, anchor="mm")
+        draw.text(at, shortened(text, font, thumb), fill=color, font=font, anchor="mm")
     return cell
 
 
@@ -124,7 +124,7 @@ def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.concatenate((left, np.full((height, max(1, width // 20), 3), 255, np.uint8), right), axis=1)
 
 
-def _grid(cells: list[Image.Image], columns: int, thumb: int) -> Image.Image:
+def grid(cells: list[Image.Image], columns: int, thumb: int) -> Image.Image:
     """Cells of one width in rows, each row as high as its highest. Raises DataError if there is none."""
     if not cells:
         raise DataError("no samples for a contact sheet; give at least one")
@@ -152,7 +152,7 @@ def _cell(image: np.ndarray, mask: np.ndarray, classes: ClassTable, name: str, t
     cell.paste(Image.fromarray(overlay(picture, labels, classes)), (left, height + 2))
     font = ImageFont.load_default(text_size)
     draw = ImageDraw.Draw(cell)
-    draw.text((thumb // 2, cell.height - text_size), _shortened(name, font, thumb), fill=MUTED, font=font, anchor="mm")
+    draw.text((thumb // 2, cell.height - text_size), shortened(name, font, thumb), fill=MUTED, font=font, anchor="mm")
     return cell
 
 
@@ -172,7 +172,7 @@ def fitted(image: np.ndarray, mask: np.ndarray, width: int, height: int) -> tupl
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)), mask[np.ix_(rows, places)]
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, or its end after an ellipsis: file names differ at their ends."""
     if font.getlength(text) <= width:
         return text

@@ -8,7 +8,7 @@ from foveate.visualize.bars import boundary_pairs, class_bars
 from foveate.visualize.confusion import MATRIX_LIMIT, confusion_list, matrix_table, row_shares
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.markup import Markup, tag
-from foveate.visualize.report.parts import card, chart_figure, key, scroll_box, section
+from foveate.visualize.report.parts import card, chart_figure, in_sentence, key, scroll_box, section
 from foveate.visualize.report.record import Report, number
 
 
@@ -31,7 +31,7 @@ def learning(report: Report) -> Markup:
             "Score",
             dict(report.words.curves),
             f"Measured on {split} pictures after each epoch. The dotted line marks the epoch with the best "
-            f"{name[0].lower() + name[1:]}.",
+            f"{in_sentence(name)}.",
             (-best[1], f"best: {best[0]:.3f}") if best else None,
         ),
         _curve(report, "Learning rate", {"lr": "learning rate"}, "How large the steps of training were.", None),
@@ -54,7 +54,9 @@ def _curve(report: Report, title: str, keys: dict[str, str], words: str, mark: t
 
 
 def classes(report: Report) -> Markup:
-    """Per-class bars."""
+    """Per-class bars, where there are classes."""
+    if report.classes is None:
+        return Markup("")
     totals = report.confusion.sum(axis=1)
     scored = max(int(totals.sum()), 1)
     found = np.diagonal(row_shares(report.confusion))
@@ -68,7 +70,9 @@ def classes(report: Report) -> Markup:
 
 
 def confusion(report: Report) -> Markup:
-    """The matrix up to a readable number of classes, and the mistakes made most."""
+    """The matrix up to a readable number of classes, and the mistakes made most; nothing without classes."""
+    if report.classes is None:
+        return Markup("")
     title, count = "What it mistakes for what", len(report.classes)
     if count > MATRIX_LIMIT:
         lead = f"A matrix of {count} classes is too large to read; these mistakes cover the most {report.words.unit}s."
@@ -115,7 +119,7 @@ def _trimap(report: Report) -> Markup:
 def _gaps(report: Report) -> Markup:
     """Region and boundary IoU of each class."""
     boundary = report.by_class("per_class_boundary_iou")
-    if all(value is None for value in boundary.values()):
+    if report.classes is None or all(value is None for value in boundary.values()):
         return Markup("")
     keys = tag("p", key(_dot("s1"), "whole area"), key(_dot("s2"), "near its outline"), class_="keys")
     table = boundary_pairs(report.by_class("per_class"), boundary, report.classes)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 
 import numpy as np
-from PIL import Image
 
 from foveate.records import ClassTable
 from foveate.visualize.bars import score_text, swatch
+from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.overlay import ERROR_COLORS, UNSCORED, WRONG_FAR, WRONG_NEAR, error_kinds, error_map, overlay
 from foveate.visualize.report.parts import key, section
@@ -19,14 +17,14 @@ from foveate.visualize.sheets import fitted
 
 MAX_WIDTH, MAX_HEIGHT = 480, 640  # pixels of an embedded picture
 MIN_WIDTH = 320  # smaller ones are enlarged before colours go on, so that contours stay thin
-PICTURE_BYTES = 40_000  # of a JPEG: four pictures an example, twelve examples, stay below 3 MB
 LEGEND_LIMIT = 8  # classes named under one example
 
 
 def pictures(report: Report) -> Markup:
     """Best and worst pictures, or nothing if there are none."""
     shown = [example for example in report.examples if isinstance(example, ExamplePicture)]
-    if not shown:
+    classes = report.classes
+    if not shown or classes is None:
         return Markup("")
     in_order = sorted(shown, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
     best = in_order[: math.ceil(len(in_order) / 2)]
@@ -43,7 +41,7 @@ def pictures(report: Report) -> Markup:
         "differ. The number is the mean IoU on that picture alone."
     )
     groups = [("Where it does best", best), ("Where it does worst", worst)]
-    drawn = [(tag("h3", title), [_figure(e, report.classes) for e in group]) for title, group in groups if group]
+    drawn = [(tag("h3", title), [_figure(e, classes) for e in group]) for title, group in groups if group]
     return section("pictures", "Pictures", lead, keys, drawn)
 
 
@@ -106,23 +104,3 @@ def _present(example: ExamplePicture, classes: ClassTable) -> list[Markup]:
     if len(order) > LEGEND_LIMIT:
         keys.append(tag("span", f"and {len(order) - LEGEND_LIMIT} more", class_="key"))
     return keys
-
-
-def data_uri(pixels: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a JPEG data URI of at most PICTURE_BYTES before base64, as good as that allows."""
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    for quality in (85, 74, 62, 50, 38, 25):
-        encoded = _jpeg(picture, quality)
-        if len(encoded) <= PICTURE_BYTES:
-            break
-    while len(encoded) > PICTURE_BYTES:  # noise that no quality makes small: fewer pixels
-        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
-        encoded = _jpeg(picture, 38)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    # Full-resolution colour: thin contours and small regions are all colour.
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()

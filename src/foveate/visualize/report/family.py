@@ -9,21 +9,23 @@ from dataclasses import dataclass
 class Family:
     """The words of one family's report.
 
-    title: of the page. score: key, name and meaning of the large score. found: the key of the share that the summary
-        tells, and how it tells it. facts: key, name and meaning of the smaller scores.
-    class_score: what a class's own score is called. unit: what is counted. curves: key -> name in the chart of scores.
-    classes, confusion: how the table of classes and the matrix are to be read.
+    title: of the page. score, beside: key, name and meaning of the large score, and of a second one.
+    found: the key of the score that the summary tells, and how it tells it. facts: key, name and meaning of the smaller
+        scores. curves: key -> name in the chart of scores.
+    class_score: what a class's own score is called. unit: what is counted. classes, confusion: how the table of classes
+        and the matrix are to be read. None of a family without classes.
     """
 
     title: str
     score: tuple[str, str, str]
     found: tuple[str, str]
     facts: tuple[tuple[str, str, str], ...]
-    class_score: str
-    unit: str
     curves: tuple[tuple[str, str], ...]
-    classes: str
-    confusion: str
+    beside: tuple[str, str, str] | None = None
+    class_score: str = ""
+    unit: str = ""
+    classes: str = ""
+    confusion: str = ""
 
 
 FAMILIES = {
@@ -35,7 +37,7 @@ FAMILIES = {
             "For each class, the area where label and truth agree, divided by the area that either one claims; "
             "then averaged over the classes. 1 is perfect.",
         ),
-        found=("pixel_accuracy", "{share:.1f} % of the pixels in {pictures} the right label"),
+        found=("pixel_accuracy", "gave {share:.1f} % of the pixels in {pictures} the right label"),
         facts=(
             ("pixel_accuracy", "Pixel accuracy", "of all pixels got the right label"),
             ("mean_accuracy", "Mean accuracy", "the same for each class, then averaged"),
@@ -53,7 +55,7 @@ FAMILIES = {
     "classification": Family(
         title="Classification report",
         score=("top1", "Top-1 accuracy", "The share of pictures whose likeliest class is the right one. 1 is perfect."),
-        found=("top1", "{share:.2f} % of {pictures} the right class"),
+        found=("top1", "gave {share:.2f} % of {pictures} the right class"),
         facts=(
             ("top5", "Top-5 accuracy", "have the right class among the five likeliest"),
             ("error_percent", "Error, %", "of the pictures got a wrong class"),
@@ -66,5 +68,28 @@ FAMILIES = {
         classes="The longer the bar, the more pictures of the class were recognised. Pictures is each class's share.",
         confusion="Each row is one true class: of its pictures, how many per cent were taken for which. Blue is right, "
         "orange is mistaken, the stronger the more; a dot is less than half a per cent.",
+    ),
+    "captioning": Family(
+        title="Captioning report",
+        score=(
+            "cider_d",
+            "CIDEr-D",
+            "How much a sentence agrees with what people said of its picture, in groups of one to four words, the rare "
+            "ones counting more; the mean over pictures. 0 is nothing in common, 10 the same words.",
+        ),
+        found=("cider_d", "described {pictures}, with a CIDEr-D of {score:.3f}"),
+        facts=(
+            ("bleu1", "BLEU-1", "of its words, how many people used, too"),
+            ("rouge_l", "ROUGE-L", "the longest part in the same order as a person's sentence"),
+            ("distinct", "Different sentences", "for each picture; low where it says the same of all"),
+            ("mean_length", "Words a sentence", "on average"),
+            ("vocabulary_used", "Vocabulary used", "of the different words that people used of these pictures"),
+        ),
+        curves=(("cider_d", "CIDEr-D"), ("bleu4", "BLEU-4")),
+        beside=(
+            "bleu4",
+            "BLEU-4",
+            "Of the groups of one to four words in all sentences, how many people used of the same picture. 1 is all.",
+        ),
     ),
 }

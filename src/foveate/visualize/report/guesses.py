@@ -9,10 +9,10 @@ from PIL import Image
 
 from foveate.visualize.bars import score_text
 from foveate.visualize.curves import Series, line_chart
+from foveate.visualize.document import data_uri
 from foveate.visualize.looks import draw_classification
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.pixels import rgb8
-from foveate.visualize.report.examples import data_uri
 from foveate.visualize.report.parts import chart_figure, section
 from foveate.visualize.report.record import ExampleGuess, Report
 

@@ -12,6 +12,11 @@ def section(name: str, title: str, lead: object, *parts: object) -> Markup:
     return tag("section", tag("h2", title, id=name), tag("p", lead, class_="lead"), parts, aria_labelledby=name)
 
 
+def in_sentence(name: str) -> str:
+    """A name as it stands inside a sentence: 'Mean IoU' -> 'mean IoU', but 'CIDEr-D' as it is."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+
+
 def card(*parts: object) -> Markup:
     """A framed block."""
     return tag("div", parts, class_="card")

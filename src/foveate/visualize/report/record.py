@@ -10,6 +10,7 @@ import numpy as np
 
 from foveate.errors import DataError
 from foveate.records import ClassificationPrediction, ClassTable
+from foveate.visualize.captions import Told
 from foveate.visualize.report.family import FAMILIES, Family
 
 
@@ -54,10 +55,10 @@ class Report:
     title, recipe, command: what the run is called, what was trained, and the line that does it again.
     data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from;
         chosen_split: the one the epochs were judged by, whose scores the history holds.
-    classes: names and colours.
     scores: as the family's scores give them (`to_json`), per_class {name: value} and images among them. What is missing
         or None is left out.
-    confusion: (K, K) pixels or pictures, rows the truth.
+    classes: names and colours, where the family has classes. confusion: (K, K) pixels or pictures, rows the truth.
+    facts: what else is told of the training, (name, words) each.
     history: one dict an epoch: epoch, train_loss, val_loss, the scores that the family logs, lr, seconds; any but the
         first may be missing.
     settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: what training took.
@@ -70,9 +71,10 @@ class Report:
     recipe: str
     command: str
     data: str
-    classes: ClassTable
     scores: Mapping[str, Any]
-    confusion: np.ndarray
+    classes: ClassTable | None = None
+    confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), int))
+    facts: Sequence[tuple[str, str]] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
     scored_split: str = "val"
     chosen_split: str = "val"
@@ -80,7 +82,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     minutes: float | None = None
-    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] = ()
+    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] | Sequence[Told] = ()
     canonical: Sequence[Canonical] = ()
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -93,13 +95,14 @@ class Report:
 
     def __post_init__(self) -> None:
         self.confusion = np.asarray(self.confusion)
-        expected = (len(self.classes), len(self.classes))
+        names = self.classes.names if self.classes else ()
+        expected = (len(names), len(names))
         if self.confusion.shape != expected:
             raise DataError(
-                f"a confusion matrix of shape {self.confusion.shape} does not fit {len(self.classes)} classes; "
+                f"a confusion matrix of shape {self.confusion.shape} does not fit {len(names)} classes; "
                 f"give one of shape {expected}"
             )
-        strange = [name for name in self.scores.get("per_class", {}) if name not in self.classes.names]
+        strange = [name for name in self.scores.get("per_class", {}) if name not in names]
         if strange:
             raise DataError(f"a score of '{strange[0]}', which is not in the class table; give the run's own table")
 
@@ -108,9 +111,9 @@ class Report:
         return number(self.scores.get(key))
 
     def by_class(self, key: str) -> dict[str, float | None]:
-        """Class name -> score for every class of the table, in its order."""
+        """Class name -> score for every class of the table, in its order; nothing of a family without classes."""
         given = self.scores.get(key) or {}
-        return {name: number(given.get(name)) for name in self.classes.names}
+        return {name: number(given.get(name)) for name in self.classes.names} if self.classes else {}
 
 
 def number(value: Any) -> float | None:

@@ -19,6 +19,7 @@ CONTENTS = {
     "boundaries": "Outlines",
     "calibration": "Confidence",
     "looks": "Looks",
+    "attention": "Attention",
     "pictures": "Pictures",
     "again": "Do it again",
 }
@@ -46,14 +47,20 @@ def opening(report: Report, sections: Sequence[str]) -> Markup:
 
 def _hero(report: Report) -> Markup:
     """The family's score, its definition in one sentence, and the classes it is made of."""
-    key, name, words = report.words.score
+    key, _, _ = report.words.score
     mean = report.score(key)
-    strip = score_strip(report.by_class("per_class"), mean, report.classes, report.words.class_score)
+    classes = report.classes
+    strip = score_strip(report.by_class("per_class"), mean, classes, report.words.class_score) if classes else None
     return tag(
         "div",
-        tag("p", name, class_="eyebrow"),
-        tag("p", score_text(mean), class_="big"),
-        tag("p", words, class_="faint"),
+        [
+            (
+                tag("p", name, class_="eyebrow"),
+                tag("p", score_text(report.score(key)), class_="big"),
+                tag("p", words, class_="faint"),
+            )
+            for key, name, words in filter(None, (report.words.score, report.words.beside))
+        ],
         strip,
         tag("p", "Each dot is one class.", class_="faint") if strip else None,
         class_="card hero",
@@ -67,7 +74,7 @@ def _summary(report: Report) -> Markup:
     sentences: list[object] = [tag("code", report.recipe)]
     if images and share is not None:
         pictures = f"{images} {report.scored_split} pictures" if images != 1 else f"one {report.scored_split} picture"
-        sentences.append(f" gave {told.format(share=share * 100, pictures=pictures)}.")
+        sentences.append(f" {told.format(share=share * 100, score=share, pictures=pictures)}.")
     else:
         sentences.append(" was trained and scored.")
     known = [(name, score) for name, score in ranked(report.by_class("per_class")) if score is not None]
@@ -101,8 +108,10 @@ def training(report: Report) -> Markup:
     rows: list[tuple[object, object]] = [
         ("Recipe", tag("code", report.recipe)),
         ("Data", report.data),
-        ("Classes", f"{len(report.classes)}: {', '.join(report.classes.names)}"),
+        *report.facts,
     ]
+    if report.classes is not None:
+        rows.append(("Classes", f"{len(report.classes)}: {', '.join(report.classes.names)}"))
     if report.minutes is not None:
         rows.append(("Training time", duration(report.minutes)))
     return section(
