@@ -12,12 +12,15 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, ModelError, unknown
 from foveate.predictor.base import METADATA_KEYS, Predictor, choose_device, find_model_folder
+from foveate.predictor.captioning import CaptioningPredictor
 from foveate.predictor.classification import ClassificationPredictor
 from foveate.predictor.semantic import SemanticPredictor
 from foveate.records import Preprocessing
 from foveate.store import load_model, read_table
 
-FAMILIES: dict[str, type[Predictor]] = {family.task: family for family in (SemanticPredictor, ClassificationPredictor)}
+FAMILIES: dict[str, type[Predictor]] = {
+    family.task: family for family in (SemanticPredictor, ClassificationPredictor, CaptioningPredictor)
+}
 
 
 def open_predictor(path: Path, device: str) -> Predictor:
