@@ -124,4 +124,4 @@ class ShowAndTell(nn.Module):
         target = batch["tokens"].masked_fill(batch["tokens"] == PAD, IGNORE)
         logits = self._tell(features, batch["tokens"]).float()
         nll = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=IGNORE, reduction="sum")
-        return {"loss": nll / share_of_weight(target)}
+        return {"loss": nll / share_of_weight(target).float()}

@@ -232,7 +232,7 @@ class ShowAttendTell(nn.Module):
         logits, glances = self._tell(features, tokens)
         target = tokens.masked_fill(tokens == PAD, IGNORE)
         there = (tokens != PAD).float()
-        count = share_of_weight(target)
+        count = share_of_weight(target).float()
         nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
         if self.config.attention == "soft":
