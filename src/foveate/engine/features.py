@@ -9,17 +9,17 @@ deleted at any time.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from foveate.disk import write_atomically
@@ -56,12 +56,12 @@ class FeatureDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         file, rest = self._known[index] or self._look([index])[0]
         try:
-            features = torch.from_numpy(np.load(file, allow_pickle=False))
-        except (OSError, ValueError, EOFError):  # deleted or damaged since
+            features = load_file(file)["features"]
+        except (OSError, SafetensorError, KeyError):  # deleted or damaged since
             self._known[index] = None
             file.unlink(missing_ok=True)
             file, rest = self._look([index])[0]
-            features = torch.from_numpy(np.load(file, allow_pickle=False))
+            features = load_file(file)["features"]
         return rest | {"features": features}
 
     def name(self, index: int) -> str:
@@ -85,7 +85,7 @@ class FeatureDataset:
     def _look(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
         samples = [self.dataset[i] for i in indices]
         seen = [fit(s["image"].as_subclass(Tensor), self.model.preprocessing) for s in samples]
-        files = [self.folder / f"{_digest(picture)}.npy" for picture in seen]
+        files = [self.folder / f"{_digest(picture)}.safetensors" for picture in seen]
         missing = [i for i, file in enumerate(files) if not file.is_file()]
         if missing:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -95,9 +95,7 @@ class FeatureDataset:
             features = backbone.eval()(batch.contiguous(memory_format=torch.channels_last)).half().cpu()
             backbone.train(training)
             for i, one in zip(missing, features, strict=True):
-                content = io.BytesIO()
-                np.save(content, one.contiguous().numpy(), allow_pickle=False)
-                write_atomically(files[i], content.getvalue())
+                write_atomically(files[i], save({"features": one.contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
             self._known[index] = (file, {key: value for key, value in sample.items() if key != "image"})
         return [known for index in indices if (known := self._known[index]) is not None]
