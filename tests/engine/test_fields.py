@@ -14,6 +14,7 @@ import foveate
 from foveate.datasets.pasture import Pasture
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
+from foveate.engine.transfer import counted
 from foveate.errors import ConfigError, FoveateError
 from foveate.recipes import resolve
 from foveate.registry import create_model, create_recipe, find
@@ -66,7 +67,7 @@ def test_a_recipe_survives_json(name: str) -> None:
 def test_every_field_can_be_typed(name: str) -> None:
     recipe = with_data(name)
     known = fields.fields_of(recipe)
-    assert {"epochs", "optim.lr", "config.num_classes", "data.seed", "freeze"} <= known.keys()
+    assert {"epochs", "optim.lr", f"config.{counted(recipe.config)}", "data.seed", "freeze"} <= known.keys()
     assert any(name.startswith("augment.") for name in known) == (recipe.augment is not None)
     assert not {"name", "model", "task", "augment", "data"} & known.keys()
     for field, kind in known.items():
@@ -89,7 +90,7 @@ def test_every_field_can_be_typed(name: str) -> None:
 def test_a_recipes_model_can_be_built_and_has_what_it_freezes(name: str) -> None:
     recipe = resolve(name)
     with torch.device("meta"):  # shapes alone: the largest has 134 million weights
-        config = vars(recipe.config) | {"num_classes": 7}
+        config = vars(recipe.config) | {counted(recipe.config): 7}
         model = create_model(recipe.model, **{name: value for name, value in config.items() if name != "pretrained"})
     assert isinstance(recipe, Recipe)
     modules = dict(model.named_modules())

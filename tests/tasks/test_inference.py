@@ -150,7 +150,9 @@ class TestPredictor:
         image = picture()
         how = Inference(crf=True, superpixels="slic")
         expected = predict_labels(predictor.network, image, predictor.preprocessing, how)
-        found = predictor.predict(image, **{k: v for k, v in dataclasses.asdict(how).items() if k != "scales"})
+        found = predictor.predict(
+            image, **{k: v for k, v in dataclasses.asdict(how).items() if k not in ("scales", "beams")}
+        )
         assert (found.mask == expected).all()
 
     def test_refinement_sees_the_whole_picture(self, predictor: Predictor) -> None:

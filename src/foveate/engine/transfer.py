@@ -52,8 +52,9 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
         )
     if all(name in whole for name in own if name.startswith("backbone.")):  # it expects the pictures that it learned on
         model.preprocessing = loaded.preprocessing  # type: ignore[assignment]
+    kind = "words" if counted(model.config) == "vocabulary" else "classes"
     words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
-    return words + (f", and {len(shared)} of {len(classes)} names" if axes else "")
+    return words + (f", and {len(shared)} of {len(classes)} {kind} by name" if axes else "")
 
 
 def _class_axes(model: Any) -> dict[str, list[int]]:
