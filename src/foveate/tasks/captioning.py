@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, ModelError
 from foveate.metrics.captioning import CaptioningMetrics, References
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Sentence
@@ -159,7 +159,8 @@ def describe(
     """What a model says of B pictures: up to `n_best` sentences of each (0: as many as beams), best first.
 
     pictures: 'image' (B, C, H, W), normalised, or 'features' (B, D, h, w).
-    Raises ConfigError for a look that is none for captions, or more beams than tokens.
+    Raises ConfigError for a look that is none for captions, or more beams than tokens, ModelError for a table that is
+    not the model's.
     """
     require_search(how)
     beams = how.beams or BEAMS
@@ -168,8 +169,18 @@ def describe(
     on_device = {key: value.to(device) for key, value in pictures.items()}
     features = on_device["features"] if "features" in on_device else model.encode(on_device["image"])
     memory, state = model.begin(features)
+
+    def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor | None]:
+        logits, state, attention = model.step(memory, state, tokens)
+        if logits.shape[1] != len(table):
+            raise ModelError(
+                f"the model writes {logits.shape[1]} different tokens, but its vocabulary has {len(table)}; take both "
+                "from the folder of one training"
+            )
+        return logits, state, attention
+
     found = beam_search(
-        model.step,
+        step,
         memory,
         state,
         start=START,
