@@ -212,24 +212,54 @@ def fewer(monkeypatch):
     monkeypatch.setattr(regions, "TEST", 400)
 
 
-def test_regions(fewer, monkeypatch):
+def on_the_grid(x, grid):
+    """Reads whole cells, upright: the one in which a region's middle lies."""
+    middle = grid.mean((1, 2), keepdim=True)
+    cell = (((middle + 1) / 2 * regions.CELLS).floor() * 2 + 1) / regions.CELLS - 1
+    size = (grid.shape[1], grid.shape[2])
+    view = regions.Affine()(regions.Affine().identity()[None], size)
+    return bilinear_sample(x, cell + view / regions.CELLS)
+
+
+def test_reaching(monkeypatch):
+    monkeypatch.setattr(regions, "COVERED", 40)
+    assert examined("soft_attention_is_bound_to_its_grid") == "holds"
+    _, soft, transformer, soft_cells, cells = regions._soft_attention_is_bound_to_its_grid(0)
+    assert soft_cells == 100 and min(cells, transformer) > 95 and soft < 60
+    monkeypatch.setattr(regions, "bilinear_sample", on_the_grid)
+    assert examined("soft_attention_is_bound_to_its_grid") == "does not hold"
+
+
+def test_the_best_weights():
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[8:16, 16:24] = True
+    assert regions.best_overlap(inside) == 1
+    inside = inside.roll(4, 1)  # half in each of two cells: one of them covers 1/2 of 3/2, both 1 of 2
+    assert regions.best_overlap(inside) == pytest.approx(1 / 2)
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[8:16, 16:30] = True  # one cell, and three quarters of the next
+    assert regions.best_overlap(inside) == pytest.approx(1.75 / 2)
+    # No other weights do better.
+    torch.manual_seed(0)
+    inside = regions._texels(regions.draw(1, False, 3).places, 32)[2][0]
+    best = regions.best_overlap(inside)
+    for _ in range(300):
+        cover = (torch.rand(4, 4) ** 3).repeat_interleave(8, 0).repeat_interleave(8, 1)
+        cover = cover / cover.max()
+        overlap = torch.minimum(cover, inside.float()).sum() / torch.maximum(cover, inside.float()).sum()
+        assert overlap <= best + 1e-6
+
+
+def test_learning_to_reach(fewer, monkeypatch):
     readers = {"soft": Grid(), "transformer": regions.Placed()}
     monkeypatch.setattr(regions, "reader", lambda kind, seed: readers[kind])
-    assert examined("soft_attention_is_bound_to_its_grid") == "holds"
-    least, *soft, cells, anywhere, placed_cells, placed = regions._soft_attention_is_bound_to_its_grid(0)
+    assert examined("transformer_learns_to_reach_regions") == "holds"
+    least, *soft, cells, anywhere, placed_cells, placed = regions._transformer_learns_to_reach_regions(0)
     assert max(soft[0], cells) < 1e-6 and anywhere < 25 < 60 < soft[1]
     assert (placed_cells, placed) == (cells, anywhere)
     assert least == soft[1] - anywhere
-
-    def on_the_grid(x, grid):
-        """Reads whole cells, upright: the one in which a region's middle lies."""
-        middle = grid.mean((1, 2), keepdim=True)
-        cell = (((middle + 1) / 2 * regions.CELLS).floor() * 2 + 1) / regions.CELLS - 1
-        view = regions.Affine()(regions.Affine().identity()[None], regions.VIEW)
-        return bilinear_sample(x, cell + view / regions.CELLS)
-
     monkeypatch.setattr(regions, "bilinear_sample", on_the_grid)
-    assert examined("soft_attention_is_bound_to_its_grid") == "does not hold"
+    assert examined("transformer_learns_to_reach_regions") == "does not hold"
 
 
 class Silent(nn.Module):
@@ -243,7 +273,7 @@ def test_what_learned_nothing_speaks_for_nobody(fewer, monkeypatch):
     for soft, transformer in ((Silent(), regions.Placed()), (Grid(), Silent())):
         readers = {"soft": soft, "transformer": transformer}
         monkeypatch.setattr(regions, "reader", lambda kind, seed, readers=readers: readers[kind])
-        assert examined("soft_attention_is_bound_to_its_grid") == "does not hold"
+        assert examined("transformer_learns_to_reach_regions") == "does not hold"
     assert regions.missed(Silent(), regions.draw(400, False, 0)) == pytest.approx(100, abs=0.2)
 
 
