@@ -187,11 +187,14 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
     if not found:
         return "\n".join([*head, "Nothing is recorded yet.\n"])
     verdicts = Counter(one["verdict"] for one in found)
+    waiting = [f"`{name}`" for name in entries("claim") if name not in {one["name"] for one in found}]
     head.append(
         f"Of {len(found)} claims {verdicts['holds']} hold, {verdicts['holds partly']} partly, and "
         f"{verdicts['does not hold']} not. To find out took {sum(one['seconds'] for one in found) / 60:.0f} minutes. "
         "The effect is the first figure of a line.\n"
     )
+    if waiting:
+        head.append(f"Written, and not measured for this page yet: {', '.join(waiting)}.\n")
     order = list(dict.fromkeys(row["heading"] for row in rows))
     sections = []
     for section, group in sorted(grouped(found, "section").items(), key=lambda pair: order.index(pair[0])):
