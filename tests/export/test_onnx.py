@@ -13,8 +13,10 @@ from torch import Tensor, nn
 import foveate
 from foveate.cli import export as verb
 from foveate.errors import ConfigError, ModelError, OutputError
-from foveate.export import onnx as exporting
-from foveate.export.onnx import CHECKED_SIZES, OPSET, export_onnx
+from foveate.export import label_maps
+from foveate.export.graph import OPSET, TOLERANCE
+from foveate.export.label_maps import CHECKED_SIZES
+from foveate.export.onnx import export_onnx
 from foveate.predictor import Predictor, SemanticPredictor
 from foveate.records import ClassTable, Preprocessing, SemanticOutput
 from foveate.store import save_model
@@ -136,9 +138,9 @@ def test_fcn_from_a_run_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 
 def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "_write", lambda predictor, model, path: path.write_bytes(b"x"))
+    monkeypatch.setattr(label_maps, "write", lambda predictor, model, paths: paths[0].write_bytes(b"x"))
     for difference in (0.5, float("nan")):
-        monkeypatch.setattr(exporting, "_disagreement", lambda *_, d=difference: d)
+        monkeypatch.setattr(label_maps, "disagreement", lambda *_, d=difference: d)
         path = tmp_path / "bad.onnx"
         path.write_bytes(b"the file before")
         with pytest.raises(ModelError, match=r"the exported standin differs from PyTorch by .* nothing was written"):
@@ -149,11 +151,11 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_the_check_measures(exported: Path) -> None:
     model = StandIn().eval()
-    assert exporting._disagreement(open_stand_in(model), model, exported) < 1e-5
+    assert label_maps.disagreement(open_stand_in(model), model, [exported]) < 1e-5
     with torch.no_grad():
         model.up.bias += 1.0  # type: ignore[operator]
-    worst = exporting._disagreement(open_stand_in(model), model, exported)
-    assert worst > exporting.TOLERANCE
+    worst = label_maps.disagreement(open_stand_in(model), model, [exported])
+    assert worst > TOLERANCE
 
 
 def test_a_model_that_cannot_be_exported(tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path
     def off(model: nn.Module) -> float:
         predictor = open_stand_in(model)
         path = tmp_path / "a.onnx"
-        exporting._write(predictor, model, path)
+        label_maps.write(predictor, model, [path])
         original = model.forward
 
         def wrong_once(image: Tensor) -> SemanticOutput:
@@ -222,7 +224,7 @@ def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path
             return SemanticOutput(logits)
 
         model.forward = wrong_once  # type: ignore[method-assign]
-        return exporting._disagreement(predictor, model, path)
+        return label_maps.disagreement(predictor, model, [path])
 
     assert off(StandIn().eval()) > 0.5
     assert off(Chooses().eval()) < 1e-3

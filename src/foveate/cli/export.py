@@ -1,4 +1,7 @@
-"""Write a trained model as one ONNX file that runs anywhere, checked against PyTorch."""
+"""Write a trained model as ONNX that runs anywhere, checked against PyTorch.
+
+One file; of a captioning model two: FILE looks at a picture, and its neighbour FILE.step.onnx writes a word.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ def run(argv: list[str]) -> int:
 
     report = export_onnx(args.run, args.out)
     sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
+    files = " and ".join(str(file) for file in (report.path, *report.beside))
     print(
-        f"exported: {report.path} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
+        f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
         f"checked against PyTorch at {sizes}: largest difference {report.difference:.1e} of the largest logit\n"
         f"next: foveate predict {report.path} PICTURE --out DIR"
     )

@@ -25,12 +25,9 @@ class CaptioningPredictor(Predictor):
 
     @property
     def attention(self) -> str:
-        """How it looks at a picture's places: 'soft', 'hard', or 'none' of a model that looks once.
-
-        An exported file does not tell hard from soft: its maps are drawn as soft ones.
-        """
-        plain = "soft" if getattr(self._speaker, "attends", False) else "none"
-        return str(getattr(getattr(self.model, "config", None), "attention", plain))
+        """How it looks at a picture's places: 'soft', 'hard', or 'none' of a model that looks once."""
+        about = self._speaker.signature if self.model is None else self._speaker.config
+        return str(getattr(about, "attention", "none"))
 
     @property
     def _speaker(self) -> Any:
