@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from foveate.disk import write_atomically
@@ -56,12 +56,12 @@ class FeatureDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         file, rest = self._known[index] or self._look([index])[0]
         try:
-            features = load_file(file)["features"]
+            features = _read(file)
         except (OSError, SafetensorError, KeyError):  # deleted or damaged since
             self._known[index] = None
             file.unlink(missing_ok=True)
             file, rest = self._look([index])[0]
-            features = load_file(file)["features"]
+            features = _read(file)
         return rest | {"features": features}
 
     def name(self, index: int) -> str:
@@ -99,6 +99,11 @@ class FeatureDataset:
         for index, sample, file in zip(indices, samples, files, strict=True):
             self._known[index] = (file, {key: value for key, value in sample.items() if key != "image"})
         return [known for index in indices if (known := self._known[index]) is not None]
+
+
+def _read(file: Path) -> Tensor:
+    """(D, h, w). Its own copy: a mapped file may not be cut short under it, and no process may map ten thousands."""
+    return load(file.read_bytes())["features"]
 
 
 def cache_folder() -> Path:
