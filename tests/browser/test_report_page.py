@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +13,8 @@ from foveate.visualize.report import ExamplePicture, Report, write_report
 
 pytestmark = pytest.mark.browser
 
-SIZES = {"phone": (375, 812), "desk": (1280, 900)}
+LOOKS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
 FACTS = ("pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou")
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 EVIL = "<script>document.title = 'broken'</script>"
 LONG = "a_class_with_a_very_long_name_that_has_no_place_to_break_at_all"
 CLASSES = ClassTable(
@@ -45,41 +29,6 @@ CLASSES = ClassTable(
         "tree",
     ),
 )
-
-
-def chromium() -> str:
-    found = os.environ.get("FOVEATE_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if not found or not Path(found).is_file():
-        pytest.fail(
-            f"no Chromium {f'at {found}' if found else 'on the path'}; install the packages chromium and "
-            "chromium-driver, or set FOVEATE_CHROMIUM to the browser's file"
-        )
-    return found
-
-
-def chromedriver(browser: str) -> str:
-    found = os.environ.get("FOVEATE_CHROMEDRIVER") or shutil.which("chromedriver")
-    if not found:
-        pytest.fail(
-            f"no chromedriver beside {browser}; install chromium-driver, or set FOVEATE_CHROMEDRIVER to its file"
-        )
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    binary = chromium()
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(service=Service(chromedriver(binary)), options=options)
-    yield driver
-    driver.quit()
 
 
 def drawn_example(seed: int) -> ExamplePicture:
@@ -139,36 +88,17 @@ def drawn_report() -> Report:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The report on a local server, so that a request it made would be seen."""
+def address(serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
     write_report(drawn_report(), folder / "report.html")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def __init__(self, *args, **kwargs) -> None:
-            super().__init__(*args, directory=str(folder), **kwargs)
-
-        def log_message(self, *args) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/report.html"
-        server.shutdown()
+    with serve(folder) as root:
+        yield f"{root}/report.html"
 
 
-@pytest.fixture(scope="module", params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
-def page(request: pytest.FixtureRequest, browser, address: str):
+@pytest.fixture(scope="module", params=LOOKS, ids="-".join)
+def page(request: pytest.FixtureRequest, browser, open_page, address: str):
     """The browser with the report open at one size and colour scheme, and all its folds opened."""
-    size, scheme = request.param
-    width, height = SIZES[size]
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-    metrics |= {"screenWidth": width, "screenHeight": height}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get_log("browser"), browser.get_log("performance")  # of earlier tests
-    browser.get(address)
+    open_page(address, *request.param)
     browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     return browser
 
@@ -184,7 +114,7 @@ def test_nothing_is_complained_about_and_nothing_fetched(page, address: str) -> 
 def test_the_page_never_scrolls_sideways(page) -> None:
     # A phone widens its viewport to what overflows, so the width asked for is what counts.
     width = page.execute_script("return screen.width")
-    assert width in {width for width, _ in SIZES.values()}
+    assert width in (375, 1280)
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     beyond = page.execute_script("""
         const inBox = node => node.closest('.scroll') !== null;
@@ -254,40 +184,8 @@ def test_the_values_on_the_page_are_the_scores(page) -> None:
             assert text == ("–" if i == 5 else f"{shares[i, j]:.0f}" if shares[i, j] >= 0.5 else "·")
 
 
-CONTRAST = """
-    const channels = color => {
-        const parts = color.match(/[\\d.]+/g).map(Number);
-        const rgb = color.startsWith('color(') ? parts.slice(0, 3).map(v => v * 255) : parts.slice(0, 3);
-        return [rgb, parts.length > 3 ? parts[3] : 1];
-    };
-    const luminance = rgb => {
-        const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const behind = node => {
-        for (; node; node = node.parentElement) {
-            const [rgb, alpha] = channels(getComputedStyle(node).backgroundColor);
-            if (alpha > 0) return rgb;
-        }
-        return [255, 255, 255];
-    };
-    const result = [];
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const node = walker.currentNode.parentElement;
-        if (!walker.currentNode.data.trim() || node.tagName === 'title' || !node.getClientRects().length) continue;
-        const style = getComputedStyle(node);
-        const text = luminance(channels(node.closest('svg') ? style.fill : style.color)[0]);
-        const paper = luminance(behind(node.closest('svg') ? node.closest('svg').parentElement : node));
-        const ratio = (Math.max(text, paper) + 0.05) / (Math.min(text, paper) + 0.05);
-        result.push([ratio, walker.currentNode.data.trim().slice(0, 40), node.className.baseVal ?? node.className]);
-    }
-    return result;
-"""
-
-
-def test_all_text_has_contrast_and_size_enough(page) -> None:
-    texts = page.execute_script(CONTRAST)
+def test_all_text_has_contrast_and_size_enough(page, contrast: str) -> None:
+    texts = page.execute_script(contrast)
     assert len(texts) > 150
     assert [entry for entry in texts if entry[0] < 4.5] == []
     smallest = page.execute_script("""
