@@ -1,0 +1,195 @@
+"""The claim that hard attention skips work: networks that need no training stand in, and worse ones turn it over."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from stand_ins import examined
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from foveate.claims import glimpses
+from foveate.claims.cost import multiply_adds
+from foveate.claims.glimpses import CELL, SIDE, WINDOW, Glimpser, Pictures, Reader
+from foveate.ops.glimpse import glimpse
+
+
+class Marked(Reader):
+    """Runs as it would, and reads the digit off the brightest pixel; wrong for a share of the digits."""
+
+    def __init__(self, coarser: int = 1, wrong: float = 0.0) -> None:
+        super().__init__(coarser)
+        self.wrong = wrong
+
+    def forward(self, image):
+        super().forward(image)
+        brightest = image.flatten(1).amax(1)
+        label = (10 * (brightest - 1)).round().long()  # 1.0 .. 1.9; below 1 there is none
+        missed = torch.arange(len(image)) % 50 < 50 * self.wrong
+        return F.one_hot((label + missed) % 10, 10).float() * (label >= 0)[:, None]
+
+
+class Pointer(nn.Module):
+    """A scout that finds the bright pixel, with the work of the one that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scout = glimpses.Scout()
+
+    def forward(self, image):
+        self.scout(image)
+        return F.max_pool2d(image, CELL)[:, 0] * 100
+
+
+def glimpser(reader=None):
+    found = Glimpser().eval()
+    found.scout, found.reader = Pointer(), reader or Marked()
+    return found.eval()
+
+
+def marked(count, side, seed):
+    """Dark pictures with one bright pixel that says which digit it is."""
+    dice = torch.Generator().manual_seed(seed)
+    label, middle = torch.randint(10, (count,), generator=dice), torch.randint(side, (count, 2), generator=dice)
+    image = torch.zeros(count, 1, side, side)
+    image[torch.arange(count), 0, middle[:, 0], middle[:, 1]] = 1 + label / 10
+    return Pictures(image, label, middle)
+
+
+def worked(slow, fast, repeats=15):
+    """In the place of a clock, which is of little use beside other work: multiply-adds."""
+    counts = []
+    for run in (slow, fast):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            run()
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Networks in the place of the trained ones: all of them right, but the one that sees small copies."""
+    networks = {"everywhere": Marked().eval(), "glimpser": glimpser(), "small": Marked(4, wrong=0.2).eval()}
+    monkeypatch.setattr(glimpses, "TEST", 50)
+    monkeypatch.setattr(glimpses, "times_as_long", worked)
+    monkeypatch.setattr(glimpses, "draw", marked)
+    monkeypatch.setattr(glimpses, "trained", lambda seed: tuple(networks.values()))
+    return networks
+
+
+def test_work_is_skipped(stand_ins):
+    assert examined("hard_attention_skips_work") == "holds"
+    saving, fewer, faster, together, full, adds, one, few, choosing, small, less, held, anywhere = (
+        glimpses._hard_attention_skips_work(0)
+    )
+    assert saving == pytest.approx(fewer) == pytest.approx(faster) == pytest.approx(together)
+    assert (full, one, small, held) == pytest.approx((0, 0, 20, 100), abs=1e-4)
+    # Convolutions: 128^2 x 9 x 16, 64^2 x 9 x 16 x 32, 32^2 x 9 x 32 x 48, 16^2 x 9 x 48 x 64; then attention, names.
+    trunk = 128**2 * 144 + 64**2 * 4608 + 32**2 * 13824 + 16**2 * 27648
+    head = 32 + 256 * 64 * 32 + 256 * 32 + 256 * 64 + 640
+    assert adds == pytest.approx((trunk + head) / 1e6)
+    scout = 32**2 * 144 + 16**2 * 2304 + 16**2 * 144
+    read = 20**2 * 144 + 10**2 * 4608 + 5**2 * 13824 + 3**2 * 27648 + 32 + 9 * (64 * 32 + 32 + 64) + 640
+    assert few == pytest.approx((scout + read) / 1e6) and choosing == pytest.approx(100 * scout / (scout + read))
+    assert fewer == pytest.approx(adds / few) and less < adds / 15
+    assert anywhere == pytest.approx(100 * 40**2 / 256**2)
+
+
+def test_a_glimpse_elsewhere_is_no_equal(stand_ins, monkeypatch):
+    def beside(image, choice, grid, size):
+        return glimpse(image, (choice + grid[1] * grid[0] // 2) % (grid[0] * grid[1]), grid, size)
+
+    monkeypatch.setattr(glimpses, "glimpse", beside)
+    assert glimpses._hard_attention_skips_work(0)[0] == 0
+    assert examined("hard_attention_skips_work") == "does not hold"
+
+
+def test_what_is_no_difference(stand_ins):
+    stand_ins["glimpser"] = glimpser(Marked(wrong=0.02))  # one of each fifty
+    assert glimpses._missed(stand_ins["glimpser"], marked(50, SIDE, 0)) == pytest.approx(2)
+    assert examined("hard_attention_skips_work") == "does not hold"
+    stand_ins["everywhere"] = Marked(wrong=0.02).eval()
+    assert examined("hard_attention_skips_work") == "holds"
+
+
+def test_a_small_copy_that_is_as_good_is_the_rival(stand_ins):
+    stand_ins["small"] = Marked(4).eval()  # its mark is read before it is made smaller
+    saving, fewer, *_ = glimpses._hard_attention_skips_work(0)
+    assert 1 < saving < 2 < fewer
+    assert examined("hard_attention_skips_work") == "holds partly"
+
+
+def test_all_windows_cost_more_than_the_whole(stand_ins, monkeypatch):
+    """Hard attention that reads everything before it chooses saves nothing."""
+
+    def all_of_them(self, image):
+        cells = (image.shape[-2] // CELL) * (image.shape[-1] // CELL)
+        every = torch.arange(cells).expand(len(image), cells)
+        logits = self.read(image, every)
+        chosen = self.choose(image).choice
+        return logits.gather(1, chosen[..., None].expand(-1, -1, 10))[:, 0]
+
+    monkeypatch.setattr(glimpses, "TEST", 2)
+    monkeypatch.setattr(Glimpser, "forward", all_of_them)
+    assert examined("hard_attention_skips_work") == "does not hold"
+
+
+def test_pictures():
+    pictures = glimpses.draw(300, 64, 5)
+    assert pictures.image.shape == (300, 1, 64, 64) and torch.equal(pictures.image, glimpses.draw(300, 64, 5).image)
+    assert set(pictures.label.tolist()) == set(range(10))
+    # A digit anywhere: its middle is as often in one third of where it can be as in another.
+    low, high = 14, 64 - 14
+    thirds = ((pictures.middle - low) * 3 // (high - low + 1)).flatten().bincount(minlength=3)
+    assert thirds.sum() == 600 and thirds.min() > 150
+    # It is bright there, and nowhere else is as much ink.
+    ink = F.avg_pool2d(pictures.image, 20, stride=1)[:, 0].flatten(1).argmax(1)
+    found = torch.stack([ink // 45, ink % 45], 1) + 10
+    assert ((found - pictures.middle).abs().amax(1) <= 8).float().mean() > 0.8
+
+
+def test_cut_and_ink_by_hand():
+    whole = torch.arange(32.0).view(2, 4, 4)
+    part = glimpses._cut(whole, torch.tensor([[0, 1], [2, 2]]), 2)
+    assert part.tolist() == [[[1, 2], [5, 6]], [[26, 27], [30, 31]]]
+    image = torch.zeros(2, 1, 3, 3)
+    glimpses._ink(image, torch.ones(2, 1, 1), torch.tensor([[0, 2], [1, 0]]))
+    assert image[0, 0].nonzero().tolist() == [[0, 2]] and image[1, 0].nonzero().tolist() == [[1, 0]]
+
+
+def test_the_scout_is_reinforced_without_bias():
+    """The gradient of its scores, on average over many draws, is that of the expected loss, by enumeration."""
+    torch.manual_seed(0)
+    model = Glimpser().eval()  # statistics that do not depend on what else was drawn
+    pictures = marked(1, 48, 3)
+    scores = model.scout(pictures.image).flatten(1)
+    every = torch.arange(9)[None]
+    nll = F.cross_entropy(model.read(pictures.image, every)[0], pictures.label.expand(9), reduction="none")
+    chances = scores.softmax(1)[0]
+    exact = (chances * nll.detach()).sum() + glimpses.ENTROPY * (chances * chances.log()).sum()
+    weight = model.scout.layers[2].weight
+    (expected,) = torch.autograd.grad(exact, weight)
+    many = Pictures(pictures.image.expand(1000, -1, -1, -1), pictures.label.expand(1000), pictures.middle)
+    (found,) = torch.autograd.grad(model.loss(many), weight)
+    assert F.cosine_similarity(found.flatten(), expected.flatten(), 0) > 0.98
+    assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.25)
+
+
+def test_training_is_a_function_of_the_seed(monkeypatch):
+    monkeypatch.setattr(glimpses, "STEPS", {"everywhere": (2, 1), "glimpse": (1, 1), "small": (2, 1)})
+    monkeypatch.setattr(glimpses, "BATCH", 4)
+    monkeypatch.setattr(glimpses, "SIDE", 128)
+    glimpses.trained.cache_clear()
+    first = glimpses.trained(0)
+    assert glimpses.trained(0) is first
+    glimpses.trained.cache_clear()
+    for one, again in zip(first, glimpses.trained(0), strict=True):
+        assert not one.training
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+    glimpses.trained.cache_clear()
+    image = torch.rand(2, 1, 128, 128)
+    assert [network(image).shape for network in first] == [(2, 10)] * 3
+    assert multiply_adds(first[1], image[:1]) < multiply_adds(first[0], image[:1]) / 4
+    assert first[1].choose(image).choice.shape == (2, 1) and first[1].choose(image, 3).choice.shape == (2, 3)
+    assert WINDOW < 128
