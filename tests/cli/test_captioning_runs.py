@@ -254,6 +254,32 @@ def test_what_is_for_other_families_is_refused(
     assert "data for semantic models, but this model is for captioning" in said
 
 
+def test_of_a_folder_with_objects_and_captions_a_captioner_reads_the_captions(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foveate.datasets import recognise
+
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val2017").mkdir()
+    images = []
+    for i in range(2):
+        shutil.copy(photos / f"{i}.jpg", tmp_path / "val2017" / f"{i}.jpg")
+        images.append({"id": i, "file_name": f"{i}.jpg", "height": 60, "width": 80})
+    box = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0,
+           "segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]]}  # fmt: skip
+    said = [{"id": i, "image_id": i % 2, "caption": f"A cow in the field, number {i}."} for i in range(4)]
+    known = {"images": images, "categories": [{"id": 1, "name": "cow"}]}
+    for name, told in (("instances", [box]), ("captions", said)):
+        text = json.dumps(known | {"annotations": told})
+        (tmp_path / "annotations" / f"{name}_val2017.json").write_text(text)
+    assert getattr(recognise(tmp_path), "task", "semantic") == "semantic"
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--data", str(tmp_path)]) == 0
+    told_of_it = capsys.readouterr().out
+    assert told_of_it.startswith("COCO captions")
+    assert "report:" not in told_of_it  # the run's own report is about its own data
+
+
 def test_beams_are_not_for_label_maps(photos: Path, tmp_path: Path, complaint: Callable[..., str]) -> None:
     from foveate.records import ClassTable
     from foveate.store import save_model

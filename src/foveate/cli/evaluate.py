@@ -29,7 +29,7 @@ def run(argv: list[str]) -> int:
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    source = recognise(Path(args.data)) if args.data else None
+    source = recognise(Path(args.data), _task(args.run)) if args.data else None
     how = inference(args)
     evaluation = evaluate_run(args.run, source=source, split=args.split, how=how)
     scores = evaluation.to_json()
@@ -50,6 +50,17 @@ def run(argv: list[str]) -> int:
         else:  # a family without pages
             RunFolder(args.run).write_json("evaluation.json", scores)
     return 0
+
+
+def _task(run: str) -> str:
+    """The family of a run, whose formats are asked first; '' where that cannot be told, which is told later."""
+    from foveate.errors import FoveateError
+    from foveate.predictor import find_model_folder
+
+    try:
+        return str(json.loads((find_model_folder(Path(run)) / "config.json").read_text(encoding="utf-8"))["task"])
+    except (FoveateError, OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _number(value: float | None, missing: str) -> str:
