@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 RESULTS, README = HERE / "results", HERE / "README.md"
 PACKAGES = (
     "foveate", "torch", "torchvision", "timm", "lightning", "segmentation_models_pytorch", "kornia", "onnxruntime", "onnx",
-    "numpy", "pillow",
+    "transformers", "numpy", "pillow",
 )  # fmt: skip
 
 # Runs once. Returns its own figure, or None to be timed from outside, in seconds.
