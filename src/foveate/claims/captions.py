@@ -33,7 +33,6 @@ from foveate.text import split_words
 
 TRAIN, TEST, EPOCHS = 1000, 150, 8
 ONCE, ATTENDING = "show_and_tell_pasture", "show_attend_tell_pasture"
-SEEDS = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ def many_looks_beat_one() -> Claim:
         measure=_many_looks_beat_one,
         holds=1.05,
         partly=1.01,
-        seeds=SEEDS,
         long=True,
     )
 
@@ -114,7 +112,6 @@ def attention_falls_on_what_is_named() -> Claim:
         measure=_attention_falls_on_what_is_named,
         holds=3.0,
         partly=1.5,
-        seeds=SEEDS,
         long=True,
     )
 

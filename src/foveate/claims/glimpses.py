@@ -58,7 +58,6 @@ def hard_attention_skips_work() -> Claim:
         measure=_hard_attention_skips_work,
         holds=2.0,  # what is done to save should save half
         partly=1.1,
-        seeds=(0, 1),
         long=True,
     )
 
