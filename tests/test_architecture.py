@@ -100,3 +100,9 @@ def test_importing_foveate_and_asking_for_help_loads_nothing_heavy():
         "heavy = {'torch', 'numpy', 'PIL', 'lightning', 'timm'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    names = [p.stem for p in Path(__file__).parent.rglob("*.py") if p.stem != "conftest"]
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, "pytest collects only one file of a name"

@@ -44,7 +44,7 @@ def test_without_a_name_all_but_the_long_ones_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        claims, "examine", lambda name, claim, progress: claims.Finding(name, claim, ((claim.holds,) * 9,), 0.0)
+        claims, "examine", lambda name, claim, progress: claims.Finding(name, claim, ((claim.holds,) * 99,), 0.0)
     )
     ran = {}
     for flags in ([], ["--long"]):
