@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = (
     "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou", "trimap_iou", "per_class",
     "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "images",
+    "corloc", "pointing", "random_corloc", "random_pointing", "centre_corloc", "centre_pointing", "contrast",
+    "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
 )  # fmt: skip
 DIGITS = 6
 

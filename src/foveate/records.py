@@ -175,6 +175,15 @@ class CaptionSample(TypedDict):
     name: str
 
 
+class ColocalisationSample(TypedDict):
+    """One picture that holds objects of a kind that all pictures of its set hold, N of them."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8
+    boxes: tv_tensors.BoundingBoxes  # (N, 4) float32, XYXY; for scoring alone
+    labels: Tensor  # (N,) int64, which of the common kinds each is
+    name: str
+
+
 class SemanticBatch(TypedDict):
     """What a semantic model's `loss` takes."""
 
@@ -213,6 +222,19 @@ class ClassificationOutput(NamedTuple):
 
     logits: Tensor  # (B, K)
     looks: tuple[Transformed, ...] = ()  # of its spatial transformers, in reading order
+
+
+class ColocalisationBatch(TypedDict):
+    """What a co-localiser's `loss` takes: pictures, and nothing else."""
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    names: list[str]
+
+
+class ColocalisationOutput(NamedTuple):
+    """What a co-localiser's `forward` returns."""
+
+    looks: tuple[Transformed, ...]  # of its T transformers, on the picture
 
 
 class CaptionBatch(TypedDict):
@@ -300,6 +322,16 @@ class CaptionPrediction:
     def text(self) -> str:
         """The best sentence."""
         return self.sentences[0].text
+
+
+@dataclass
+class ColocalisationPrediction:
+    """Where the objects are that a picture has in common with others, as the model sees them."""
+
+    boxes: np.ndarray  # (T, 4) float32, XYXY in pixels of the picture itself: a transformer's window each
+    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    looks: tuple[Look, ...]
+    name: str = ""
 
 
 class CaptionDataset(Protocol):

@@ -97,6 +97,7 @@ def run(argv: list[str]) -> int:
 
 def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
     """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
+    from foveate.tasks import colocalisation
     from foveate.tasks.captioning import require_search
     from foveate.tasks.classification import require_plain
 
@@ -106,11 +107,14 @@ def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) 
         views = {name: value for name, value in vars(how).items() if name != "beams"}
         return views | {"tile": tile, "overlap": overlap}
     if tile is not None or overlap is not None:
-        who = "a captioner" if task == "captioning" else "a classifier"
+        who = {"captioning": "a captioner", "colocalisation": "a co-localiser"}.get(task, "a classifier")
         raise ConfigError(f"{who} sees its picture whole; leave out --tile and --overlap")
     if task == "captioning":
         require_search(how)
         return {"beams": how.beams or None}
+    if task == "colocalisation":
+        colocalisation.require_plain(how)
+        return {}
     require_plain(how)
     return {"flip": how.flip}
 

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from foveate.cli.inputs import Job
     from foveate.pictures import Windows
     from foveate.predictor import Predictor
-    from foveate.records import CaptionPrediction, ClassificationPrediction, SemanticPrediction, Sentence
+    from foveate.records import (
+        CaptionPrediction,
+        ClassificationPrediction,
+        ColocalisationPrediction,
+        SemanticPrediction,
+        Sentence,
+    )
     from foveate.visualize.clips import Motion
 
 LONGEST_OVERLAY = 4096  # pixels; overlays of larger pictures are scaled down
@@ -40,8 +46,12 @@ class Results:
 
 def results_of(predictor: Predictor) -> Results:
     """Those of the predictor's family."""
-    family = {"classification": ClassResults, "captioning": CaptionResults}.get(predictor.task, LabelResults)
-    return family(predictor)
+    families: dict[str, type[Results]] = {
+        "classification": ClassResults,
+        "captioning": CaptionResults,
+        "colocalisation": WindowResults,
+    }
+    return families.get(predictor.task, LabelResults)(predictor)
 
 
 class ClassResults(Results):
@@ -59,6 +69,21 @@ class ClassResults(Results):
         looks = [{"corners": corners(look.grid)} for look in prediction.looks]
         record = {"overlay": job.told(job.overlay), "class": top[0]["class"], "top": top}
         return record | ({"looks": looks} if looks else {})
+
+
+class WindowResults(Results):
+    """Of a co-localiser: the drawing of its windows and what they hold."""
+
+    def write(self, job: Job, windows: Windows, prediction: ColocalisationPrediction) -> dict[str, Any]:
+        """See the class. Boxes are left, top, right, bottom in pixels of the picture."""
+        from foveate.pictures import atomic_write
+        from foveate.visualize.looks import draw_colocalisation
+
+        windows.close()
+        with atomic_write(job.overlay) as temporary:
+            draw_colocalisation(prediction).save(temporary, format="JPEG", quality=92)
+        boxes = [[round(float(v), 2) for v in box] for box in prediction.boxes]
+        return {"overlay": job.told(job.overlay), "boxes": boxes}
 
 
 class LabelResults(Results):

@@ -14,7 +14,7 @@ from foveate.engine.evaluate import Evaluation
 from foveate.tasks import create_task
 from foveate.tasks.captioning import BEAMS
 from foveate.visualize.captions import Told
-from foveate.visualize.report import Canonical, ExampleGuess, ExamplePicture
+from foveate.visualize.report import Canonical, ExampleFind, ExampleGuess, ExamplePicture
 
 SHOWN = 6  # best pictures, and as many worst
 MEANT = 1000  # pictures that a class's mean is taken over
@@ -155,9 +155,27 @@ class CaptionGatherer(Gatherer):
         ]
 
 
+class FindGatherer(Gatherer):
+    """Of windows on common objects."""
+
+    def examples(self) -> list[ExampleFind]:
+        """Pictures with what was found in them."""
+        return [ExampleFind(sample["name"], prediction, own) for sample, prediction, own in self.chosen()]
+
+    def notes(self) -> list[str]:
+        """Which pictures count in no share."""
+        without = self.evaluation.scores.without
+        return [f"{without} of these pictures hold no object; no share counts them."] if without else []
+
+
 def gatherer(evaluation: Evaluation) -> Gatherer:
     """That of the evaluated model's family."""
-    families = {"semantic": LabelGatherer, "classification": ClassGatherer, "captioning": CaptionGatherer}
+    families: dict[str, type[Gatherer]] = {
+        "semantic": LabelGatherer,
+        "classification": ClassGatherer,
+        "captioning": CaptionGatherer,
+        "colocalisation": FindGatherer,
+    }
     return families.get(evaluation.loaded.task, Gatherer)(evaluation)
 
 

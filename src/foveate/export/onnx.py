@@ -44,7 +44,7 @@ class Family(Protocol):
         ...
 
 
-FAMILIES: dict[str, Family] = {"captioning": captions}
+FAMILIES: dict[str, Family] = {"semantic": label_maps, "classification": label_maps, "captioning": captions}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     predictor = source if isinstance(source, Predictor) else Predictor.open(source, device="cpu")
     if predictor.model is None:
         raise ModelError(f"{predictor.path} is an exported file already; give the run or model folder it came from")
-    family = FAMILIES.get(predictor.task, label_maps)
+    if predictor.task not in FAMILIES:
+        raise ModelError(f"{predictor.name} is not exported; models for {', '.join(FAMILIES)} are")
+    family = FAMILIES[predictor.task]
     start = time.perf_counter()
     targets = family.files(path)
     for target in targets:

@@ -41,7 +41,7 @@ class ClassificationPredictor(Predictor):
             self.check_channels(windows, picture, name)
         image = to_tensor(windows.read(0, 0, windows.height, windows.width))
         if grey:
-            image = _luminance(image)
+            image = luminance(image)
         with torch.inference_mode():
             prediction = answer(self._output, image, self.classes, self.preprocessing, flip=flip)
         if name is None:
@@ -56,7 +56,7 @@ class ClassificationPredictor(Predictor):
         return output
 
 
-def _luminance(image: Tensor) -> Tensor:
+def luminance(image: Tensor) -> Tensor:
     """(3, H, W) -> (1, H, W) of the same dtype, after ITU-R BT.601."""
     grey = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(0)[None]
     return grey if image.is_floating_point() else grey.round().to(image.dtype)

@@ -12,6 +12,7 @@ from foveate.errors import ModelError, unknown
 from foveate.predictor.base import Predictor, choose_device, find_model_folder
 from foveate.predictor.captioning import CaptioningPredictor
 from foveate.predictor.classification import ClassificationPredictor
+from foveate.predictor.colocalisation import ColocalisationPredictor
 from foveate.predictor.exported_captions import open_captioner
 from foveate.predictor.semantic import SemanticPredictor
 from foveate.predictor.sessions import open_session, read_metadata
@@ -19,7 +20,8 @@ from foveate.records import Preprocessing
 from foveate.store import load_model, read_table
 
 FAMILIES: dict[str, type[Predictor]] = {
-    family.task: family for family in (SemanticPredictor, ClassificationPredictor, CaptioningPredictor)
+    family.task: family
+    for family in (SemanticPredictor, ClassificationPredictor, CaptioningPredictor, ColocalisationPredictor)
 }
 
 

@@ -1,4 +1,4 @@
-"""A classifier's answer as one picture: what it saw, where it looked, what came of that, and what it says.
+"""Where spatial transformers looked, as one picture: what was seen, what came of it, and what a classifier says.
 
 Shapes: the picture (H, W, C) uint8; a look's grid (h, w, 2), x and y in -1..1 over the picture's edges.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from foveate.records import ClassificationPrediction, Look
+from foveate.records import ClassificationPrediction, ColocalisationPrediction, Look
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import INK, MUTED, PAPER, RULE, percent
 
@@ -21,13 +21,22 @@ OUTSIDE = (236, 238, 241)
 
 def draw_classification(prediction: ClassificationPrediction) -> Image.Image:
     """The picture with the looks drawn on it, what each look handed on, and the five likeliest classes."""
-    panels = [_with_looks(prediction.seen, prediction.looks)]
-    panels += [
-        _bordered(_upright(look.output), _color(i))
-        for i, look in enumerate(prediction.looks)
-        if look.output is not None
+    return _beside([*_panels(prediction.seen, prediction.looks), _bars(prediction.top(5))])
+
+
+def draw_colocalisation(prediction: ColocalisationPrediction) -> Image.Image:
+    """The picture with the windows drawn on it, and what each holds."""
+    return _beside(_panels(prediction.seen, prediction.looks))
+
+
+def _panels(seen: np.ndarray, looks: tuple[Look, ...]) -> list[Image.Image]:
+    return [
+        _with_looks(seen, looks),
+        *(_bordered(_upright(look.output), _color(i)) for i, look in enumerate(looks) if look.output is not None),
     ]
-    panels.append(_bars(prediction.top(5)))
+
+
+def _beside(panels: list[Image.Image]) -> Image.Image:
     sheet = Image.new("RGB", (sum(p.width + GAP for p in panels) + GAP, max(p.height for p in panels) + 2 * GAP), PAPER)
     left = GAP
     for panel in panels:

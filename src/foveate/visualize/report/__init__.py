@@ -6,6 +6,6 @@ write_report(Report(title="First run", ...), "runs/first/report.html")
 from __future__ import annotations
 
 from foveate.visualize.report.page import write_report
-from foveate.visualize.report.record import Canonical, ExampleGuess, ExamplePicture, Report
+from foveate.visualize.report.record import Canonical, ExampleFind, ExampleGuess, ExamplePicture, Report
 
-__all__ = ["Canonical", "ExampleGuess", "ExamplePicture", "Report", "write_report"]
+__all__ = ["Canonical", "ExampleFind", "ExampleGuess", "ExamplePicture", "Report", "write_report"]

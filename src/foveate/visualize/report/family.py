@@ -92,4 +92,22 @@ FAMILIES = {
             "Of the groups of one to four words in all sentences, how many people used of the same picture. 1 is all.",
         ),
     ),
+    "colocalisation": Family(
+        title="Co-localisation report",
+        score=(
+            "corloc",
+            "CorLoc",
+            "The share of windows that lie on an object of the common kind: their intersection is more than half of "
+            "their union. No box was seen in training.",
+        ),
+        found=("corloc", "looked for what {pictures} have in common; {share:.1f} % of its windows lie on it"),
+        facts=(
+            ("mean_iou", "Mean IoU", "of windows and the objects they fit best"),
+            ("pointing", "Pointing", "have their middle in an object's box"),
+            ("random_corloc", "CorLoc at random", "of windows of this size at any place"),
+            ("centre_corloc", "CorLoc of the middle", "of windows in the middle of the picture"),
+            ("contrast", "Contrast", "how much more alike windows are to each other than to windows at random"),
+        ),
+        curves=(("corloc", "CorLoc"), ("contrast", "contrast")),
+    ),
 }

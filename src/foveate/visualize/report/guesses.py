@@ -1,8 +1,10 @@
-"""A classifier's sections: single pictures with their guesses, the trust in its probabilities, what its looks do."""
+"""Sections on pictures seen whole: a classifier's guesses, its trustworthiness, its looks; a co-localiser's finds."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -10,12 +12,13 @@ from PIL import Image
 from foveate.visualize.bars import score_text
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import data_uri
-from foveate.visualize.looks import draw_classification
+from foveate.visualize.looks import draw_classification, draw_colocalisation
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.report.parts import chart_figure, section
-from foveate.visualize.report.record import ExampleGuess, Report
+from foveate.visualize.report.record import ExampleFind, ExampleGuess, Report
 
+Example = TypeVar("Example")
 CANONICAL_HEIGHT = 96  # pixels of a class's mean picture
 
 
@@ -24,29 +27,60 @@ def guesses(report: Report) -> Markup:
     shown = [example for example in report.examples if isinstance(example, ExampleGuess)]
     if not shown:
         return Markup("")
-    best, worst = shown[: math.ceil(len(shown) / 2)], shown[math.ceil(len(shown) / 2) :][::-1]
     lead = (
         "What the network saw, where its transformers looked if it has any, and the likeliest classes. The number is "
         "the probability it gave to the true class."
     )
+    return section("pictures", "Pictures", lead, _best_and_worst(shown, _guess))
+
+
+def finds(report: Report) -> Markup:
+    """Where common objects were found best and worst, or nothing if there are no such pictures."""
+    shown = [example for example in report.examples if isinstance(example, ExampleFind)]
+    if not shown:
+        return Markup("")
+    lead = (
+        "The picture with the windows on it, and what each window holds. The number is the mean IoU of windows and the "
+        "boxes of the objects that they fit best."
+    )
+    return section("pictures", "Pictures", lead, _best_and_worst(shown, _find))
+
+
+def _best_and_worst(shown: Sequence[Example], figure: Callable[[Example], Markup]) -> list[tuple[Markup, list[Markup]]]:
+    best, worst = shown[: math.ceil(len(shown) / 2)], shown[math.ceil(len(shown) / 2) :][::-1]
     groups = [("Where it does best", best), ("Where it does worst", worst)]
-    drawn = [(tag("h3", title), [_figure(example) for example in group]) for title, group in groups if group]
-    return section("pictures", "Pictures", lead, drawn)
+    return [(tag("h3", title), [figure(example) for example in group]) for title, group in groups if group]
 
 
-def _figure(example: ExampleGuess) -> Markup:
-    pixels = np.asarray(draw_classification(example.prediction))
+def _guess(example: ExampleGuess) -> Markup:
     guess = example.prediction.top(1)[0][0]
     verdict = "right" if guess == example.truth else f"taken for {guess}"
+    return _figure(
+        example.name,
+        draw_classification(example.prediction),
+        f"a {example.truth}, {verdict}",
+        example.share,
+        f"True class: {example.truth}; {verdict}.",
+    )
+
+
+def _find(example: ExampleFind) -> Markup:
+    corners = ["left {:.0f}, top {:.0f}, right {:.0f}, bottom {:.0f}".format(*box) for box in example.prediction.boxes]
+    words = f"Found at {'; at '.join(corners)}."
+    return _figure(example.name, draw_colocalisation(example.prediction), words, example.iou, words)
+
+
+def _figure(name: str, drawn: Image.Image, alt: str, number: float | None, words: str) -> Markup:
+    pixels = np.asarray(drawn)
     picture = tag(
-        "img", src=data_uri(pixels), alt=f"{example.name}: a {example.truth}, {verdict}",
+        "img", src=data_uri(pixels), alt=f"{name}: {alt}",
         width=pixels.shape[1], height=pixels.shape[0], decoding="async",
     )  # fmt: skip
-    score = tag("span", score_text(example.share), class_="number") if example.share is not None else None
+    score = tag("span", score_text(number), class_="number") if number is not None else None
     caption = tag(
         "figcaption",
-        tag("span", tag("b", example.name), score, class_="headline"),
-        tag("span", f"True class: {example.truth}; {verdict}.", class_="faint"),
+        tag("span", tag("b", name), score, class_="headline"),
+        tag("span", words, class_="faint"),
     )
     return tag("figure", tag("div", picture, class_="wide-panel"), caption, class_="example")
 

@@ -28,7 +28,9 @@ def render(report: Report) -> str:
         "calibration": guesses.calibration(report),
         "looks": guesses.looks(report),
         "attention": captions.attention(report),
-        "pictures": captions.captions(report) or guesses.guesses(report) or examples.pictures(report),
+        "pictures": (
+            captions.captions(report) or guesses.guesses(report) or guesses.finds(report) or examples.pictures(report)
+        ),
         "again": sections.again(report),
     }
     there = [name for name, part in parts.items() if part]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from foveate.errors import DataError
-from foveate.records import ClassificationPrediction, ClassTable
+from foveate.records import ClassificationPrediction, ClassTable, ColocalisationPrediction
 from foveate.visualize.captions import Told
 from foveate.visualize.report.family import FAMILIES, Family
 
@@ -36,6 +36,15 @@ class ExampleGuess:
     truth: str
     prediction: ClassificationPrediction
     share: float | None = None
+
+
+@dataclass
+class ExampleFind:
+    """A picture in which common objects were looked for: its name, what was found, the mean IoU with what is there."""
+
+    name: str
+    prediction: ColocalisationPrediction
+    iou: float | None = None
 
 
 @dataclass
@@ -82,7 +91,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     minutes: float | None = None
-    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] | Sequence[Told] = ()
+    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] | Sequence[Told] | Sequence[ExampleFind] = ()
     canonical: Sequence[Canonical] = ()
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,53 @@
+"""Co-localisation by spatial transformers (Jaderberg et al. 2015, appendix): what pictures share, and where it is.
+
+What each cost and reached stands in results/<recipe>.json.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from foveate.datasets.colocalisation import CommonDigits, PastureCows
+from foveate.engine import Optim, Recipe
+from foveate.models.spatial.colocalise import Config
+from foveate.registry import recipe
+
+
+@recipe("colocalise_digits_{kind}", kind=("translated", "cluttered"))
+def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
+    """Find the digit that all pictures share, in an encoder's eyes that never learned. --data.digits 3,7 finds two.
+
+    foveate train colocalise_digits_cluttered --data MNIST --data.digits 3
+    """
+    return Recipe(
+        model="colocalise",
+        task="colocalisation",
+        config=Config(),
+        data=CommonDigits(patches=16 if kind == "cluttered" else 0),
+        optim=Optim(lr=3e-3),
+        epochs=2,
+        batch_size=64,
+    )
+
+
+@recipe("colocalise_cows")
+def cows() -> Recipe:
+    """Find the cow of the pasture, given only that there is one, in the eyes of a backbone that knows ImageNet.
+
+    foveate train colocalise_cows
+    """
+    return Recipe(
+        model="colocalise",
+        task="colocalisation",
+        config=Config(
+            in_channels=3,
+            image_size=(128, 128),
+            scale=0.5,
+            view=(4, 4),
+            encoder="tf_efficientnet_lite0",
+        ),
+        data=PastureCows(),
+        optim=Optim(lr=2e-3),
+        epochs=10,
+        batch_size=32,
+    )

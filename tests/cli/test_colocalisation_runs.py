@@ -1,0 +1,71 @@
+"""The whole path of a co-localiser: train without a box, evaluate, report, predict; and what it does not do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from foveate.cli import main
+from foveate.datasets.colocalisation import PastureCows
+
+SMALL = [
+    "--epochs", "1", "--batch_size", "4", "--config.encoder", "random", "--config.image_size", "32,32",
+    "--config.widths", "4", "--config.localise_widths", "4", "--data.train", "12", "--data.val", "6",
+    "--data.test", "0", "--data.height", "48", "--data.width", "48",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "cows"
+    assert main(["train", "colocalise_cows", "--out", str(out), *SMALL]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "scene.png"
+    sample = PastureCows(48, 80, train=4, val=0, test=0).open("train")[0]
+    Image.fromarray(sample["image"].permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+def test_evaluate_scores_and_reports(run: Path, tmp_path: Path) -> None:
+    assert main(["evaluate", str(run), "--json", str(tmp_path / "scores.json")]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert {"corloc", "mean_iou", "pointing", "random_corloc", "centre_corloc", "contrast"} <= set(scores)
+    assert 0 < scores["mean_iou"] < 1
+    page = (run / "report.html").read_text()
+    for words in ("Co-localisation report", "CorLoc at random", "Where it does best", "Found at left"):
+        assert words in page
+
+
+def test_predict_draws_and_tells_where(run: Path, picture: Path, tmp_path: Path) -> None:
+    assert main(["predict", str(run), str(picture), "--out", str(tmp_path)]) == 0
+    (record,) = json.loads((tmp_path / "predictions.json").read_text())["pictures"]
+    (box,) = record["boxes"]
+    left, top, right, bottom = box
+    # Half of the middle 48x48 of a picture of 80x48.
+    assert (right - left, bottom - top) == pytest.approx((24, 24), abs=0.1)
+    assert left >= 16 and right <= 64
+    assert top >= 0 and bottom <= 48
+    drawn = np.asarray(Image.open(tmp_path / record["overlay"]))
+    assert drawn.shape[0] > 100
+
+
+def test_what_it_does_not_do_is_said(run: Path, picture: Path, tmp_path: Path, complaint: Callable[..., str]) -> None:
+    assert complaint("predict", str(run), str(picture), "--tile", "64", "--out", str(tmp_path)) == (
+        "a co-localiser sees its picture whole; leave out --tile and --overlap"
+    )
+    assert "common objects are not looked for with" in complaint(
+        "predict", str(run), str(picture), "--flip", "--out", str(tmp_path)
+    )
+    assert complaint("export", str(run), "--out", str(tmp_path / "m.onnx")) == (
+        "colocalise is not exported; models for semantic, classification, captioning are"
+    )
+    assert not (tmp_path / "m.onnx").exists()

@@ -1,0 +1,72 @@
+"""Where windows lie in the picture itself, what a batch holds, and that boxes never reach the model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import foveate
+from foveate.datasets.colocalisation import PastureCows
+from foveate.errors import ConfigError
+from foveate.records import ClassTable, Preprocessing
+from foveate.tasks.classification import fit
+from foveate.tasks.colocalisation import ColocalisationTask, place
+from foveate.tasks.inference import Inference
+
+PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))
+
+
+@pytest.mark.parametrize("size", [(20, 20), (40, 40), (40, 70), (61, 33)])
+def test_windows_are_placed_where_the_network_saw_them(size: tuple[int, int]) -> None:
+    """A bright square in the picture is in the window, on the picture and on what the network sees of it."""
+    image = torch.zeros(1, *size)
+    (box,) = place(torch.tensor([[-0.5, -0.25, 0.25, 0.5]]), size, PLAIN).round().int().tolist()
+    image[:, box[1] : box[3], box[0] : box[2]] = 1
+    seen = fit(image, PLAIN)[0]
+    # -0.5..0.25 of 20 are 5..12.5, -0.25..0.5 are 7.5..15.
+    assert seen[8:15, 5:12].min() > 0.4
+    seen[7:16, 4:14] = 0
+    assert seen.max() < 0.5
+
+
+def test_a_batch_holds_no_boxes() -> None:
+    task = ColocalisationTask(ClassTable(("cow",)), Preprocessing((0.0,) * 3, (1.0,) * 3, size=(32, 32)))
+    dataset = PastureCows(48, 64, train=4, val=0, test=0).open("train")
+    batch = task.collate([dataset[0], dataset[1]])
+    assert set(batch) == {"image", "names"}
+    assert batch["image"].shape == (2, 3, 32, 32)
+
+
+def test_scores_and_answers_agree_and_repeat() -> None:
+    model = foveate.create(
+        "colocalise", num_classes=1, in_channels=3, image_size=(32, 32), widths=(4,), localise_widths=(4,), view=(2, 2)
+    ).eval()
+    task = ColocalisationTask(ClassTable(("cow",)), model.preprocessing)
+    dataset = PastureCows(32, 48, train=6, val=0, test=0).open("train")
+
+    def scored() -> tuple[list[tuple[int, float]], torch.Tensor]:
+        metrics = task.metrics()
+        with torch.no_grad():
+            return list(task.score(model, dataset, range(len(dataset)), metrics)), metrics.state()
+
+    before = torch.random.get_rng_state()
+    rows, state = scored()
+    assert torch.random.get_rng_state().equal(before)
+    assert scored()[1].equal(state)
+    with torch.no_grad():
+        for index, own in rows:
+            sample = dataset[index]
+            answer = task.answer(model, sample["image"].as_subclass(torch.Tensor))
+            metrics = task.metrics()
+            again = metrics.update(
+                torch.from_numpy(answer.boxes), sample["boxes"].as_subclass(torch.Tensor), sample["labels"], (32, 48)
+            )
+            assert again == pytest.approx(own, nan_ok=True, abs=1e-4)
+
+
+def test_other_ways_of_looking_are_refused() -> None:
+    task = ColocalisationTask(ClassTable(("cow",)), PLAIN)
+    with pytest.raises(ConfigError, match=r"common objects are not looked for with .*; leave those flags out"):
+        task.answer(torch.nn.Identity(), torch.zeros(1, 20, 20), Inference(flip=True))
+    with pytest.raises(ConfigError, match="class_weights 'balanced' is for labels"):
+        task.weigh_classes([], "balanced")
