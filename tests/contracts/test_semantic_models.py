@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import foveate
+from foveate.errors import ConfigError
 from foveate.records import IGNORE, ClassTable, SemanticOutput
 from foveate.registry import entries, make_config
 from foveate.store import load_model, save_model
@@ -57,6 +58,11 @@ class TestContract:
         model = build(name, in_channels=5, num_classes=2).eval()
         assert model(torch.randn(1, 5, 64, 64)).logits.shape == (1, 2, 64, 64)
         assert len(model.preprocessing.mean) == 5
+
+    @pytest.mark.parametrize("field", ["in_channels", "num_classes"])
+    def test_none_of_them_is_refused(self, name, field):
+        with pytest.raises(ConfigError, match=rf"{field} 0\b.* must be at least 1"):
+            build(name, **{field: 0})
 
     def test_config_is_frozen_and_documented(self, name):
         config = make_config(name)

@@ -73,7 +73,7 @@ def test_with_a_backbone():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"scales": 0}, "scales 0, num_classes 3 and hidden 16 must be at least 1"),
+        ({"scales": 0}, "scales 0, num_classes 3, in_channels 3 and hidden 16 must be at least 1"),
         ({"kernel": 4}, "give three widths of 1 or more, and an odd kernel"),
         ({"kernel": -1}, "kernel -1: give three widths"),
         ({"widths": (0, 8, 8)}, r"widths \(0, 8, 8\) and kernel"),

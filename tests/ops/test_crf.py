@@ -214,6 +214,7 @@ def test_the_answer_is_the_same_each_time_and_the_input_untouched() -> None:
     ("field", "value", "message"),
     [
         ("iterations", 0, "a CRF with iterations=0; give a whole number of 1 or more"),
+        ("iterations", 1.5, "a CRF with iterations=1.5; give a whole number of 1 or more"),
         ("radius", 0, "a CRF with radius=0; give a whole number of 1 or more"),
         ("dilation", -1, "a CRF with dilation=-1; give a whole number of 1 or more"),
         ("theta_alpha", 0.0, "a CRF with theta_alpha=0.0; give a deviation above 0"),

@@ -83,7 +83,16 @@ class TestAtrous:
         x = torch.randn(1, 1, 7, 6, dtype=torch.float64, requires_grad=True)
         assert torch.autograd.gradcheck(lambda image: atrous(network, image), x)
 
-    @pytest.mark.parametrize("layer", [nn.Linear(3, 3), nn.ConvTranspose2d(3, 3, 2, 2), nn.AdaptiveAvgPool2d(1)])
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            nn.Linear(3, 3),
+            nn.ConvTranspose2d(3, 3, 2, 2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.GroupNorm(1, 3),
+            nn.InstanceNorm2d(3),
+        ],
+    )
     def test_what_cannot_run_is_refused(self, layer):
         with pytest.raises(ConfigError, match=f"{type(layer).__name__} cannot run à trous; expected convolutions"):
             atrous(nn.Sequential(layer), torch.randn(1, 3, 4, 4))

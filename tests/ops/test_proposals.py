@@ -128,7 +128,7 @@ def test_depths_of_one_picture_agree() -> None:
 def test_errors() -> None:
     with pytest.raises(DataError, match=r"a picture of shape \(90, 120\); expected \(H, W, C\)"):
         propose(painted()[:, :, 0])
-    for limit in (0, -3):
+    for limit in (0, -3, 1.5):
         with pytest.raises(
             ConfigError, match=f"a limit of {limit} proposals; give a whole number of 1 or more, or None"
         ):

@@ -73,7 +73,7 @@ class CRF:
 
     def __post_init__(self) -> None:
         for name in ("iterations", "radius", "dilation"):
-            if getattr(self, name) < 1:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ConfigError(f"a CRF with {name}={getattr(self, name)}; give a whole number of 1 or more")
         for name in ("theta_alpha", "theta_beta", "theta_gamma"):
             if not 0 < getattr(self, name) < math.inf:

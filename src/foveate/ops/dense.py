@@ -30,6 +30,14 @@ from torch.nn import functional as F
 from foveate.errors import ConfigError
 
 Pair = tuple[int, int]
+# Layers without a kernel that mix pixels: their answers change with the size of the map.
+SEES_MORE_THAN_A_PIXEL = (
+    nn.Linear,
+    nn.Flatten,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.InstanceNorm2d,
+)
 
 
 def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
@@ -115,11 +123,11 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
             alone = x.flatten(0, 1)[:, None]  # each channel for itself
             x = F.conv2d(alone, mean, None, 1, _times(layer.padding, holes), holes).unflatten(0, x.shape[:2])[:, :, 0]
         elif (
-            hasattr(layer, "kernel_size") or hasattr(layer, "output_size") or isinstance(layer, (nn.Linear, nn.Flatten))
+            hasattr(layer, "kernel_size") or hasattr(layer, "output_size") or isinstance(layer, SEES_MORE_THAN_A_PIXEL)
         ):
             raise ConfigError(
-                f"{type(layer).__name__} cannot run à trous; expected convolutions and max or average pools "
-                "(convolutionalize turns fully connected layers into convolutions)"
+                f"{type(layer).__name__} cannot run à trous; expected convolutions, max or average pools, and layers "
+                "that look at each pixel alone (convolutionalize turns fully connected layers into convolutions)"
             )
         else:
             size = x.shape[-2:]

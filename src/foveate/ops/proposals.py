@@ -57,7 +57,7 @@ def propose(image: np.ndarray, limit: int | None = None) -> Proposals:
 
     Raises DataError for what is no picture, ConfigError for a limit under 1.
     """
-    if limit is not None and limit < 1:
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ConfigError(f"a limit of {limit} proposals; give a whole number of 1 or more, or None for all")
     trees: list[SegmentTree] = []
     boxes, ranks, nodes = [], [], []

@@ -52,10 +52,10 @@ class Config:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths) or not self.widths or min(self.widths + self.depths) < 1:
             raise ConfigError(f"widths {self.widths} and depths {self.depths}: give one of each a level, 1 or more")
-        if self.num_classes < 1 or self.head_channels < 1 or self.head_kernel < 1:
+        if min(self.num_classes, self.in_channels, self.head_channels, self.head_kernel) < 1:
             raise ConfigError(
-                f"num_classes {self.num_classes}, head_channels {self.head_channels} and head_kernel "
-                f"{self.head_kernel} must be at least 1"
+                f"num_classes {self.num_classes}, in_channels {self.in_channels}, head_channels {self.head_channels} "
+                f"and head_kernel {self.head_kernel} must be at least 1"
             )
 
 

@@ -89,10 +89,10 @@ class Config:
             raise ConfigError(
                 f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two"
             )
-        if self.num_classes < 1 or self.head_channels < 1 or self.head_kernel % 2 == 0:
+        if min(self.num_classes, self.in_channels, self.head_channels) < 1 or self.head_kernel % 2 == 0:
             raise ConfigError(
-                f"num_classes {self.num_classes} and head_channels {self.head_channels} must be at least 1, "
-                f"head_kernel {self.head_kernel} odd"
+                f"num_classes {self.num_classes}, in_channels {self.in_channels} and head_channels {self.head_channels}"
+                f" must be at least 1, head_kernel {self.head_kernel} odd"
             )
 
 

@@ -57,9 +57,10 @@ class Config:
     pretrained: bool = False
 
     def __post_init__(self) -> None:
-        if self.scales < 1 or self.num_classes < 1 or self.hidden < 1:
+        if min(self.scales, self.num_classes, self.in_channels, self.hidden) < 1:
             raise ConfigError(
-                f"scales {self.scales}, num_classes {self.num_classes} and hidden {self.hidden} must be at least 1"
+                f"scales {self.scales}, num_classes {self.num_classes}, in_channels {self.in_channels} and hidden "
+                f"{self.hidden} must be at least 1"
             )
         if len(self.widths) != 3 or min(self.widths) < 1 or self.kernel < 1 or self.kernel % 2 == 0:
             raise ConfigError(

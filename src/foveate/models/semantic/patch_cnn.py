@@ -59,10 +59,10 @@ class Config:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.kernels) or not self.widths or min(self.widths + self.kernels) < 1:
             raise ConfigError(f"widths {self.widths} and kernels {self.kernels}: give one of each a layer, 1 or more")
-        if self.num_classes < 1 or self.fc_kernel < 1 or self.hidden < 1 or self.patches < 1:
+        if min(self.num_classes, self.in_channels, self.fc_kernel, self.hidden, self.patches) < 1:
             raise ConfigError(
-                f"num_classes {self.num_classes}, fc_kernel {self.fc_kernel}, hidden {self.hidden} and patches "
-                f"{self.patches} must be at least 1"
+                f"num_classes {self.num_classes}, in_channels {self.in_channels}, fc_kernel {self.fc_kernel}, hidden "
+                f"{self.hidden} and patches {self.patches} must be at least 1"
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; expected 0 or more, under 1")

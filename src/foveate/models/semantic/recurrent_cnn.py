@@ -50,10 +50,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ConfigError(f"iterations is {self.iterations}; expected 1 or more: nothing is said before the first")
-        if self.num_classes < 1 or self.kernel < 1 or len(self.widths) != 2 or min(self.widths) < 1:
+        if min(self.num_classes, self.in_channels, self.kernel) < 1 or len(self.widths) != 2 or min(self.widths) < 1:
             raise ConfigError(
-                f"num_classes {self.num_classes} and kernel {self.kernel} must be at least 1, widths {self.widths} two "
-                "such numbers"
+                f"num_classes {self.num_classes}, in_channels {self.in_channels} and kernel {self.kernel} must be at "
+                f"least 1, widths {self.widths} two such numbers"
             )
 
 
