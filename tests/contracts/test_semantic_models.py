@@ -43,6 +43,13 @@ def test_every_model_is_here():
     assert set(NAMES) == set(SMALL)
 
 
+@pytest.mark.parametrize("field", ["in_channels", "num_classes"])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_channels_and_no_classes_are_refused(name, field):
+    with pytest.raises(ConfigError, match=rf"{field} 0\b.* must be at least 1"):
+        build(name, **{field: 0})
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestContract:
     def test_any_size_in_the_same_size_out(self, name):
@@ -58,11 +65,6 @@ class TestContract:
         model = build(name, in_channels=5, num_classes=2).eval()
         assert model(torch.randn(1, 5, 64, 64)).logits.shape == (1, 2, 64, 64)
         assert len(model.preprocessing.mean) == 5
-
-    @pytest.mark.parametrize("field", ["in_channels", "num_classes"])
-    def test_none_of_them_is_refused(self, name, field):
-        with pytest.raises(ConfigError, match=rf"{field} 0\b.* must be at least 1"):
-            build(name, **{field: 0})
 
     def test_config_is_frozen_and_documented(self, name):
         config = make_config(name)
