@@ -117,7 +117,7 @@ def test_an_unknown_name_offers_the_nearest(kind: Any, name: str, near: str) -> 
 
 
 def test_a_name_unlike_any_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: deconvnet, fcn16s, fcn32s"):
+    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: colocalise, deconvnet, fcn16s"):
         find("model", "qqqqqq")
 
 

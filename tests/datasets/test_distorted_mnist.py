@@ -72,14 +72,16 @@ def turned(angle: float) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("interpolation", ["mixed", "bilinear"])
-def test_a_picture_depends_on_its_key_and_not_on_the_batch(root: Path, kind: str, interpolation: str) -> None:
-    dataset = opened(root, kind, interpolation=interpolation)
+@pytest.mark.parametrize(("interpolation", "hand"), [("mixed", 0.7), ("bilinear", 0.0)])
+def test_a_picture_depends_on_its_key_and_not_on_the_batch(
+    root: Path, kind: str, interpolation: str, hand: float
+) -> None:
+    dataset = opened(root, kind, interpolation=interpolation, hand=hand)
     keys = [(epoch, index) for epoch in (3, 0, 1) for index in range(COUNT)]
     together = dict(zip(keys, dataset.draw(keys), strict=True))
     torch.manual_seed(5)
     np.random.seed(5)
-    fresh = opened(root, kind, interpolation=interpolation)
+    fresh = opened(root, kind, interpolation=interpolation, hand=hand)
     shuffled = [keys[i] for i in np.random.default_rng(1).permutation(len(keys))]
     for start, length in ((0, 1), (1, 1), (2, 7), (9, 40)):
         some = shuffled[start : start + length]
@@ -111,6 +113,32 @@ def test_val_and_test_are_bilinear_and_train_is_mixed(root: Path) -> None:
     np.testing.assert_allclose(shares, (0.4, 0.2, 0.15, 0.1, 0.15), atol=0.01)
     np.testing.assert_allclose(np.bincount(mixed["laying"]) / 20_000, (0.5, 0.25, 0.25), atol=0.01)
     np.testing.assert_array_equal(mixed["shifts"], plain["shifts"])  # the geometry is the same
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_hand_writes_for_training_alone(root: Path, kind: str) -> None:
+    own, other = opened(root, kind, interpolation="bilinear"), opened(root, kind, interpolation="bilinear", hand=0.7)
+    changed = [not torch.equal(own[i]["image"], other[i]["image"]) for i in range(20)]
+    assert sum(changed) >= 18
+    assert [own[i]["label"] for i in range(20)] == [other[i]["label"] for i in range(20)]
+    for split in ("val", "test"):
+        pairs = zip(
+            *(opened(root, kind, split, hand=h).draw([(0, i) for i in range(20)]) for h in (0.0, 0.7)), strict=True
+        )
+        assert all(torch.equal(a["image"], b["image"]) for a, b in pairs)
+
+
+def test_how_far_another_hand_moves_things() -> None:
+    rows = throw("addition", (1, 2, 3), 5_000, mixed=False, hand=0.7)
+    assert rows["hand"].shape == (5_000, 2, 16, 2)
+    assert rows["hand"].std() == pytest.approx(0.7, abs=0.005)
+    # All control points read two pixels further to the right: the digit moves two to the left.
+    image = np.zeros((28, 28), np.uint8)
+    image[10:18, 9:15] = 200
+    moved = np.tile(np.float32((2, 0)), (1, 1, 16, 1))
+    drawn, still = (one("r", image, **turned(0), **more) for more in ({"hand": moved}, {"hand": 0 * moved}))
+    np.testing.assert_allclose(drawn.astype(int), np.roll(still, -2, 1).astype(int), atol=1)
+    np.testing.assert_allclose(still[12:16, 11:13], 200, atol=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

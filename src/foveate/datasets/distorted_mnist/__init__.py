@@ -67,12 +67,15 @@ class DistortedMNIST:
         readings a pixel, 10 % the nearest pixel, 15 % bilinear and slightly blurred; of clutter 15 % is blurred, and
         patches are laid by the maximum (in half of the pictures), replacing (a quarter) or adding. 'bilinear': as val
         and test always are.
+    hand: how far another hand's digits differ, in training: 4 x 4 control points of the 28x28 picture are moved by a
+        normal of this many pixels, and the rest by a thin plate spline, before anything else. 0: they stay as written.
     """
 
     path: str = ""
     kind: Kind = "r"
     seed: int = 0
     interpolation: Literal["mixed", "bilinear"] = "mixed"
+    hand: float = 0.0
     task: ClassVar[str] = "classification"
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class DistortedMNIST:
             raise ConfigError(f"distorted MNIST of kind '{self.kind}'; expected one of {', '.join(get_args(Kind))}")
         if self.interpolation not in ("mixed", "bilinear"):
             raise ConfigError(f"interpolation '{self.interpolation}'; expected mixed or bilinear")
+        if not 0 <= self.hand < DIGIT:
+            raise ConfigError(f"hand is {self.hand}; expected 0 or more pixels, e.g. 0.7")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"distorted MNIST seed {self.seed} is outside 0..4294967295; choose one within")
 
@@ -163,10 +168,13 @@ class DistortedDataset:
         """An epoch's, a row an index."""
         if epoch not in self._thrown:
             entropy = (self.source.seed, SPLIT_ORDER.index(self.split), epoch)
-            mixed = self.split == "train" and self.source.interpolation == "mixed"
+            training = self.split == "train"
+            mixed = training and self.source.interpolation == "mixed"
             while len(self._thrown) >= _KEPT:
                 del self._thrown[next(iter(self._thrown))]
-            self._thrown[epoch] = throw(self.source.kind, entropy, len(self), mixed)
+            self._thrown[epoch] = throw(
+                self.source.kind, entropy, len(self), mixed, self.source.hand if training else 0.0
+            )
         return self._thrown[epoch]
 
     def _checked(self, indices: Sequence[int]) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from foveate.datasets.distorted_mnist.warp import (
     BILINEAR,
+    CUBIC,
     LATTICE,
     SHARES,
     SOFT,
@@ -33,6 +34,7 @@ MAXIMUM, REPLACE, ADD = range(3)
 LAYING_SHARES = (0.5, 0.25, 0.25)
 _LEAST_CORNER = 0.05
 _UNITS = {"r": 1, "rts": 4, "p": 1, "e": 1, "clutter": 2 + 5 * PATCHES, "addition": 9}
+_CHANNELS = {"addition": 2}
 _NORMALS = {"p": 8, "e": 2 * LATTICE**2}
 
 # Name -> (N, ...): the parameters of N pictures, or of B of them.
@@ -47,13 +49,15 @@ class Digits(NamedTuple):
     members: np.ndarray  # (N,) indices
 
 
-def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool) -> dict[str, np.ndarray]:
+def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0) -> dict[str, np.ndarray]:
     """The parameters of `count` pictures, a row each, from a tuple of non-negative integers.
 
     Whatever is not exactly rounded (sines, inverses) happens here, for all rows alike, so that a row never depends on
-    the batch it is drawn in. Whether pixels are made in mixed ways changes no other parameter.
+    the batch it is drawn in. Whether pixels are made in mixed ways, and by which hand, changes no other parameter.
     """
-    uniform, normal = (np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, i)))) for i in range(2))
+    uniform, normal, writing = (
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, i)))) for i in range(3)
+    )
     u = uniform.random((count, 3 + _UNITS[kind]))
     n = normal.standard_normal((count, _NORMALS.get(kind, 0)))
     rows = {
@@ -61,12 +65,25 @@ def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool) -> dict[
         "softness": (SOFTEST * u[:, 1]).astype(np.float32),
         "laying": _choice(u[:, 2], LAYING_SHARES) if mixed else np.full(count, MAXIMUM),
     }
+    if hand:
+        shape = (count, _CHANNELS.get(kind, 1), LATTICE**2, 2)
+        rows["hand"] = (hand * writing.standard_normal(shape)).astype(np.float32)
     return rows | _PARAMETERS[kind](u[:, 3:], n)
 
 
 def pictures(kind: str, digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     """(B,) indices into the split and the rows of their parameters -> (B, C, side, side) uint8, (B,) labels."""
     return _PICTURES[kind](digits, indices, rows)
+
+
+def _written(digits: Digits, places: np.ndarray, rows: Rows, channel: int = 0) -> np.ndarray:
+    """(B,) places -> their pictures (B, 28, 28) uint8, each written anew if the rows say by which hand."""
+    images = digits.images[places]
+    if "hand" not in rows:
+        return images
+    count = len(images)
+    warp = thin_plate(rows["hand"][:, channel], np.ones(count), DIGIT)
+    return sample(images, warp, DIGIT, np.full(count, CUBIC), np.zeros(count)).numpy()
 
 
 def _choice(unit: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
@@ -97,7 +114,7 @@ def _turned_back(cos: np.ndarray, sin: np.ndarray, scale: np.ndarray, middle: np
 def _warped_by_matrix(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
     warp = projective(rows["backward"])
-    drawn = sample(digits.images[places], warp, DIGIT, rows["mode"], rows["softness"])
+    drawn = sample(_written(digits, places, rows), warp, DIGIT, rows["mode"], rows["softness"])
     return drawn[:, None], digits.labels[places]
 
 
@@ -144,7 +161,7 @@ def _fitting(
 
 def _rts_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
-    drawn = _rts(digits.images[places], rows["cos"], rows["sin"], rows["scale"], rows["place"], rows)
+    drawn = _rts(_written(digits, places, rows), rows["cos"], rows["sin"], rows["scale"], rows["place"], rows)
     return drawn[:, None], digits.labels[places]
 
 
@@ -159,7 +176,7 @@ def _addition_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple
     for i, chosen in enumerate((indices, second)):
         places = digits.members[chosen]
         own = [rows[name][:, i] for name in ("cos", "sin", "scale", "place")]
-        channels.append(_rts(digits.images[places], own[0], own[1], own[2], own[3], rows))
+        channels.append(_rts(_written(digits, places, rows, i), own[0], own[1], own[2], own[3], rows))
         total += digits.labels[places]
     return torch.stack(channels, 1), total
 
@@ -211,7 +228,7 @@ def _e_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
 def _e_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
     warp = thin_plate(rows["shifts"], rows["scale"], DIGIT)
-    drawn = sample(digits.images[places], warp, DIGIT, rows["mode"], rows["softness"])
+    drawn = sample(_written(digits, places, rows), warp, DIGIT, rows["mode"], rows["softness"])
     return drawn[:, None], digits.labels[places]
 
 
@@ -232,7 +249,7 @@ def _clutter_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
 def _clutter_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places, count = digits.members[indices], len(digits.members)
     canvas = np.zeros((len(indices), SIDES["clutter"], SIDES["clutter"]), np.uint8)
-    canvas[_window(rows["corner"], DIGIT)] = digits.images[places]
+    canvas[_window(rows["corner"], DIGIT)] = _written(digits, places, rows)
     for i in range(PATCHES):
         # 1 to N - 1 places further on, around the end: never the digit itself.
         step = 1 + (rows["other"][:, i] * (count - 1)).astype(np.int64)
