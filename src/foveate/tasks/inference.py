@@ -76,7 +76,7 @@ class Inference:
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
         words += ["flip"] * self.flip + [f"{self.proposals} proposals"] * (self.proposals > 0) + ["CRF"] * self.crf
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
-        words += [f"{self.beams} beams"] * (self.beams > 0)
+        words += [f"{self.beams} beam{'s' * (self.beams > 1)}"] * (self.beams > 0)
         return " + ".join(words)
 
 
