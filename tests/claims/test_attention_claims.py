@@ -10,6 +10,7 @@ from foveate.claims import attention, reinforce
 from foveate.models.captioning import show_attend_tell
 from foveate.models.captioning.show_attend_tell import ShowAttendTell
 from foveate.ops.attend import SoftRead, hard_read, soft_read
+from foveate.text import PAD
 
 
 def unnormalised(scores, values, mask=None):
@@ -114,20 +115,20 @@ def test_what_hard_attention_saves_on_a_grid(monkeypatch):
     assert examined("hard_attention_skips_work_on_a_grid") == "holds"
 
 
-def short_sighted(self, log_probs, there):
+def short_sighted(self, log_probs, tokens):
     """What a look brought is its own word, whatever comes of it."""
-    return (log_probs - self.mean_log_prob) * there
+    return (log_probs - self.mean_log_prob[tokens]) * (tokens != PAD)
 
 
-def scaled(self, log_probs, there):
+def scaled(self, log_probs, tokens):
     """Rewards divided by their own size, which depends on what was drawn."""
-    rewards = reward(self, log_probs, there)
+    rewards = reward(self, log_probs, tokens)
     return rewards / rewards.abs().mean()
 
 
-def beyond(self, log_probs, there):
+def beyond(self, log_probs, tokens):
     """A look is also praised for the words before it: right on average, if noisier."""
-    return ((log_probs - self.mean_log_prob) * there).sum(1, keepdim=True).expand_as(log_probs)
+    return short_sighted(self, log_probs, tokens).sum(1, keepdim=True).expand_as(log_probs)
 
 
 reward = ShowAttendTell._reward
@@ -161,9 +162,9 @@ def short(monkeypatch):
 def test_baseline(short, monkeypatch):
     assert examined("baseline_steadies_reinforce") == "holds"
 
-    def without(self, log_probs, there):
+    def without(self, log_probs, tokens):
         self.mean_log_prob.zero_()
-        return reward(self, log_probs, there)
+        return reward(self, log_probs, tokens)
 
     monkeypatch.setattr(ShowAttendTell, "_reward", without)
     assert examined("baseline_steadies_reinforce") == "does not hold"
@@ -175,12 +176,13 @@ def test_the_variance_is_that_of_the_draws_alone(short):
     assert features.shape == (200, 48, 1, 3) and tokens.shape == (200, 4)
     batch = {"features": features[:4], "tokens": tokens[:4], "names": []}
     before = torch.get_rng_state()
-    found = reinforce._variance(model, batch, -2.0)
-    assert found == reinforce._variance(model, batch, -2.0) > 0
+    average = torch.full_like(model.mean_log_prob, -2.0)
+    found = reinforce._variance(model, batch, average)
+    assert found == reinforce._variance(model, batch, average) > 0
     assert torch.equal(before, torch.get_rng_state())
     with torch.no_grad():
         model.score.v.weight.mul_(1e6)  # one place is all that is ever drawn
-    assert reinforce._variance(model, batch, -2.0) < 1e-9 * found
+    assert reinforce._variance(model, batch, average) < 1e-9 * found
 
 
 def test_rows_say_their_symbols_in_order(short):

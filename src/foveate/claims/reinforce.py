@@ -133,10 +133,11 @@ def _baseline_steadies_reinforce(seed: int) -> tuple[float, ...]:
     steadier: list[float] = []
     for step in fit(model, _of(model, features, tokens), PICTURES, STEPS, seed=seed):
         if step in (EARLY, STEPS):
-            steadier.append(_variance(model, some, 0.0) / _variance(model, some, float(model.mean_log_prob)))
+            average = model.mean_log_prob.clone()
+            steadier.append(_variance(model, some, 0 * average) / _variance(model, some, average))
     with torch.no_grad():
         found = _on_place(model, features[:400], tokens[:400])
-    return min(steadier), *steadier, 100 * found, 100 / WORDS, float(model.mean_log_prob)
+    return min(steadier), *steadier, 100 * found, 100 / WORDS, float(model.mean_log_prob[tokens].mean())
 
 
 def rows(channels: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -158,7 +159,7 @@ def _of(model: Any, features: Tensor, tokens: Tensor) -> Callable[[Tensor], Tens
     return loss
 
 
-def _variance(model: Any, batch: CaptionBatch, baseline: float) -> float:
+def _variance(model: Any, batch: CaptionBatch, baseline: Tensor) -> float:
     """Of the gradient of the scores' weights over what may be drawn for one batch, all of it read hard, summed."""
     twin = captioner(0, **SIZES | ONLY_HARD).float().train()
     twin.load_state_dict(model.state_dict())
@@ -167,7 +168,7 @@ def _variance(model: Any, batch: CaptionBatch, baseline: float) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for _ in range(DRAWS):
-            twin.mean_log_prob.fill_(baseline)
+            twin.mean_log_prob.copy_(baseline)
             found = torch.autograd.grad(twin.loss(batch)["loss"], weights)
             gradients.append(torch.cat([one.flatten() for one in found]))
     return float(torch.stack(gradients).double().var(0).sum())

@@ -17,9 +17,10 @@ embedding.
 Soft attention is trained by its likelihood and lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place be
 looked at. Hard attention is trained by REINFORCE: a choice s_t is made likelier by what it brought, the log-likelihood
 of the words from y_t on above a moving average b, and its entropy is rewarded; half of the pictures are read softly, so
-that the variance stays low.
+that the variance stays low. Each word has a b of its own: an article is likelier than a noun wherever one looked.
 
-`Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; the
+`Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; b is one a
+word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; the
 paper's reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average,
 with less noise); the tanh stands in the paper's code, not in equation 7.
 """
@@ -147,7 +148,7 @@ class ShowAttendTell(nn.Module):
         self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("mean_log_prob", torch.zeros(()))  # b: of a word
+        self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b: of each word
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # learned from
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         nn.init.zeros_(self.embed.weight[PAD].detach())
@@ -215,7 +216,7 @@ class ShowAttendTell(nn.Module):
         return torch.stack(logits, 1), Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
 
     def _share_read_softly(self) -> Tensor:
-        return torch.where(self.batches < self.config.warmup, 1.0, self.config.softly)
+        return torch.where(self.batches <= self.config.warmup, 1.0, self.config.softly)
 
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
         """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V), attention (B, L, h, w)."""
@@ -240,19 +241,23 @@ class ShowAttendTell(nn.Module):
             seen = (glances.alpha * there[..., None]).sum(1)
             penalty = self.config.doubly_stochastic * ((1 - seen) ** 2).sum() / count
             return {"loss": words + penalty, "words": words.detach(), "penalty": penalty.detach()}
-        reward = self._reward(-nll.detach(), there)
+        reward = self._reward(-nll.detach(), tokens)
         reinforce = -(reward * glances.log_prob * there).sum() / count
         entropy = (glances.entropy * there).sum() / count
         loss = words + self.config.reinforce * reinforce - self.config.entropy * entropy
         return {"loss": loss, "words": words.detach(), "entropy": entropy.detach()}
 
-    def _reward(self, log_probs: Tensor, there: Tensor) -> Tensor:
+    def _reward(self, log_probs: Tensor, tokens: Tensor) -> Tensor:
         """Log-likelihoods of the words (B, L) -> that of each and, with less credit, all after it, above b."""
-        above = (log_probs - self.mean_log_prob) * there
+        there = tokens != PAD
+        above = (log_probs - self.mean_log_prob[tokens]) * there
         if self.training:
-            # b <- 0.9 b + 0.1 log p
-            mean = (log_probs * there).sum() / there.sum().clamp(min=1)
-            self.mean_log_prob.lerp_(mean, 1 - self.config.baseline)
+            # b <- 0.9 b + 0.1 log p, for the words that were there
+            said = tokens[there]
+            times = torch.bincount(said, minlength=len(self.mean_log_prob))
+            total = torch.zeros_like(self.mean_log_prob).index_add(0, said, log_probs[there])
+            share = (1 - self.config.baseline) * (times > 0)
+            self.mean_log_prob.lerp_(total / times.clamp(min=1), share)
         rewards = [above[:, -1]]
         for t in reversed(range(above.shape[1] - 1)):
             # R_t = log p(y_t) - b + credit R_{t+1}

@@ -1,0 +1,75 @@
+"""What is Show, Attend and Tell's own: its penalty, its reward and its warm-up, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import foveate
+from foveate.errors import ConfigError
+from foveate.text import END, PAD
+
+A, B = 4, 5  # two words
+SMALL = {"backbone": "test_efficientnet", "image_size": (32, 32), "vocabulary": 8, "embed": 6, "hidden": 8, "attend": 4}
+
+
+def build(**more):
+    torch.manual_seed(0)
+    return foveate.create("show_attend_tell", **(SMALL | {"dropout": 0.0} | more)).train()
+
+
+def batch(model, tokens, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(len(tokens), model.backbone.channels, 2, 3, generator=generator)
+    return {"features": features, "tokens": torch.tensor(tokens), "names": [""] * len(tokens)}
+
+
+def test_the_reward_is_what_a_word_and_all_after_it_have_above_their_own_averages():
+    model = build(attention="hard", credit=0.5, baseline=0.9)
+    model.mean_log_prob[A], model.mean_log_prob[B], model.mean_log_prob[END] = -2.0, -1.0, -0.5
+    tokens = torch.tensor([[A, B, END], [A, END, PAD]])
+    log_probs = torch.tensor([[-1.0, -3.0, -0.5], [-4.0, -1.5, -9.0]])
+    rewards = model._reward(log_probs, tokens)
+    # Above average: 1, -2, 0 and -2, -1, and nothing behind the end.
+    assert rewards.tolist() == [[1 + 0.5 * -2, -2.0, 0.0], [-2 + 0.5 * -1, -1.0, 0.0]]
+    # A was said twice, with -2.5 on average; END with -1; of others, nothing is learned.
+    expected = {A: -2.05, B: -1.2, END: -0.55}
+    assert {w: model.mean_log_prob[w].item() for w in expected} == pytest.approx(expected)
+    assert not model.mean_log_prob[[PAD, 1, 3, 6, 7]].any()
+
+
+def test_averages_stay_as_they_are_when_nothing_is_learned():
+    model = build(attention="hard").eval()
+    model._reward(torch.full((1, 2), -3.0), torch.tensor([[A, END]]))
+    assert not model.mean_log_prob.any()
+
+
+def test_the_penalty_asks_that_every_place_be_looked_at():
+    """lambda sum_i (1 - sum_t alpha_ti)^2 over words that are there, a word on average."""
+    model = build(doubly_stochastic=0.3)
+    data = batch(model, [[A, B, END], [B, END, PAD]])
+    losses = model.loss(data)
+    _, glances = model._tell(data["features"], data["tokens"])
+    alpha = glances.alpha.detach()
+    penalty = ((1 - alpha[0].sum(0)) ** 2).sum() + ((1 - alpha[1, :2].sum(0)) ** 2).sum()
+    assert losses["penalty"].item() == pytest.approx(0.3 * penalty.item() / 5, rel=1e-5)
+    assert losses["loss"].item() == pytest.approx(losses["words"].item() + losses["penalty"].item(), rel=1e-5)
+
+
+def test_while_it_warms_up_hard_attention_is_read_softly():
+    """Every picture, so that nothing is drawn and nothing reinforced; then half of them."""
+    model, soft = build(attention="hard", warmup=2, entropy=0.0), build(doubly_stochastic=0.0)
+    soft.load_state_dict(model.state_dict())
+    data = batch(model, [[A, B, END]] * 16)
+    for step in (1, 2, 3):
+        torch.manual_seed(step)
+        loss = model.loss(data)["loss"].item()
+        assert (loss == pytest.approx(soft.loss(data)["loss"].item(), rel=1e-5)) == (step <= 2)
+    assert model.batches == 3
+
+
+def test_what_cannot_be_built_says_why():
+    with pytest.raises(ConfigError, match="attention 'firm' is neither soft nor hard"):
+        build(attention="firm")
+    with pytest.raises(ConfigError, match=r"credit is 1.5; expected 0..1"):
+        build(credit=1.5)
