@@ -36,17 +36,18 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
     """
     if not hasattr(model, "encode") or not model.preprocessing.size:
         raise ConfigError(f"{type(model).__name__} has no features that could be kept; train it with --features false")
-    sets = [FeatureDataset(dataset, model) for dataset in (train_set, val_set)]
+    # Nobody scores what is trained on, and masks are the most of what there is to remember.
+    sets = [FeatureDataset(train_set, model, ("image", "masks")), FeatureDataset(val_set, model)]
     for name, dataset in zip(("train", "validation"), sets, strict=True):
         dataset.prepare(f"features of the {name} pictures", rank, world)
     return sets[0], sets[1]
 
 
 class FeatureDataset:
-    """A set of pictures, its samples with 'features' (D, h, w) float16 instead of 'image'."""
+    """A set of pictures, its samples with 'features' (D, h, w) float16 instead of what they are without."""
 
-    def __init__(self, dataset: Any, model: Any) -> None:
-        self.dataset, self.model = dataset, model
+    def __init__(self, dataset: Any, model: Any, without: tuple[str, ...] = ("image",)) -> None:
+        self.dataset, self.model, self.without = dataset, model, without
         self.folder = cache_folder() / "features" / fingerprint(model)
         self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
 
@@ -97,7 +98,7 @@ class FeatureDataset:
             for i, one in zip(missing, features, strict=True):
                 write_atomically(files[i], save({"features": one.contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
-            self._known[index] = (file, {key: value for key, value in sample.items() if key != "image"})
+            self._known[index] = (file, {key: value for key, value in sample.items() if key not in self.without})
         return [known for index in indices if (known := self._known[index]) is not None]
 
 
