@@ -16,6 +16,7 @@ from foveate.text import Words
 from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
+PASTURE_EPOCHS = 20
 
 
 @recipe("show_attend_tell")
@@ -53,14 +54,14 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, image_size=(128, 128), embed=192, hidden=256, attend=128, dropout=0.3,
-            attention="hard" if kind else "soft", doubly_stochastic=0.02, credit=0.0, warmup=1000,
+            attention="hard" if kind else "soft", doubly_stochastic=0.05, credit=0.5, warmup=1500,
         ),
         data=PastureCaptions(),
         text=Words(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
-        epochs=12,
+        epochs=PASTURE_EPOCHS,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip
@@ -83,7 +84,7 @@ def show_and_tell_pasture() -> Recipe:
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
-        epochs=12,
+        epochs=PASTURE_EPOCHS,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip
