@@ -152,7 +152,8 @@ def test_pictures():
 def test_no_glimpse_is_where_an_earlier_one_was():
     """Scores that fall from the upper left on: the next best that is two cells away, then two further."""
     model = Glimpser().eval()
-    model.scout = lambda image: -(torch.arange(5)[:, None] + 10 * torch.arange(4)).float()[None]
+    falling = -(torch.arange(5)[:, None] + 10 * torch.arange(4)).float()[None]
+    model.scout.forward = lambda image: falling
     assert model.choose(torch.zeros(1, 1, 80, 64)).tolist() == [[0, 2 * 4, 4 * 4]]
 
 
