@@ -29,6 +29,8 @@ KEPT = (
     "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
 )  # fmt: skip
 DIGITS = 6
+# What --data names, where a data set is made from another.
+MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
@@ -83,7 +85,7 @@ def portable_command(command: str, source: str) -> str:
             if not given:
                 next(words, None)
             if name != "--out":
-                kept += [name, source.upper() if name == "--data" else "RUN"]
+                kept += [name, MADE_FROM.get(source, source.upper()) if name == "--data" else "RUN"]
         elif name not in ("--resume", "--debug"):
             kept.append(word)
     return " ".join(kept)
