@@ -69,9 +69,9 @@ def mnist_table(results: Mapping[str, Result]) -> str:
     head = ("Recipe", "R", "RTS", "P", "E", "clutter", "addition")
     words = (
         "## Distorted MNIST\n\nError in per cent, **ours** / the paper's, on the test digits, which were looked at "
-        "once; the mean over seeds where there are several. The digits are the same and the distortions are made as the "
-        "paper describes them, but they are other drawings. Training draws them anew each epoch, resamples them in mixed "
-        "ways, and first bends each digit a little, as if another hand had written it.\n\n"
+        "once; the mean over seeds where there are several. The digits are the same and the distortions are made as "
+        "the paper describes them, but they are other drawings. Training draws them anew each epoch, resamples them "
+        "in mixed ways, and first bends each digit a little, as if another hand had written it.\n\n"
     )
     used = {f"{n}_mnist_{k}": r for (n, k), group in sorted(runs.items()) for r in group}
     return words + table(head, lines) + "\n" + commands(used)

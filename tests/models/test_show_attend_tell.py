@@ -44,9 +44,10 @@ def test_averages_stay_as_they_are_when_nothing_is_learned():
     assert not model.mean_log_prob.any()
 
 
-def test_the_penalty_asks_that_every_place_be_looked_at():
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_the_penalty_asks_that_every_place_be_looked_at(kind):
     """lambda sum_i (1 - sum_t alpha_ti)^2 over words that are there, a word on average."""
-    model = build(doubly_stochastic=0.3)
+    model = build(attention=kind, doubly_stochastic=0.3, entropy=0.0, reinforce=0.0, softly=1.0)
     data = batch(model, [[A, B, END], [B, END, PAD]])
     losses = model.loss(data)
     _, glances = model._tell(data["features"], data["tokens"])
@@ -58,7 +59,7 @@ def test_the_penalty_asks_that_every_place_be_looked_at():
 
 def test_while_it_warms_up_hard_attention_is_read_softly():
     """Every picture, so that nothing is drawn and nothing reinforced; then half of them."""
-    model, soft = build(attention="hard", warmup=2, entropy=0.0), build(doubly_stochastic=0.0)
+    model, soft = build(attention="hard", warmup=2, entropy=0.0), build()
     soft.load_state_dict(model.state_dict())
     data = batch(model, [[A, B, END]] * 16)
     for step in (1, 2, 3):

@@ -25,7 +25,7 @@ from foveate.registry import claim
 from foveate.text import END, PAD, START
 
 # Reinforcement and nothing else: the entropy bonus is an aim of its own, and pictures that are read softly need none.
-ONLY_HARD = {"attention": "hard", "entropy": 0.0, "softly": 0.0}
+ONLY_HARD = {"attention": "hard", "entropy": 0.0, "softly": 0.0, "doubly_stochastic": 0.0}
 SINGLE = 4.0  # digits: the model's loss is in float32, of which rounding leaves five or six; a wrong one shares one
 PLACES = 3
 
@@ -101,7 +101,7 @@ def _throws_of_each(model: Any, batch: CaptionBatch, losses: Tensor) -> list[Ten
 
 
 SYMBOLS, WORDS, PICTURES, STEPS = 6, 3, 4000, 600
-SIZES = {"vocabulary": 4 + SYMBOLS, "embed": 24, "hidden": 48, "attend": 24}
+SIZES = {"vocabulary": 4 + SYMBOLS, "embed": 24, "hidden": 48, "attend": 24, "doubly_stochastic": 0.0}
 DRAWS = 100
 EARLY = 40  # steps after which the moving average has settled, and little else
 

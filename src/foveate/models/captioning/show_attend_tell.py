@@ -14,15 +14,16 @@ embedding.
     h_t, c_t = LSTM([E y_{t-1}, z_t], h_{t-1}, c_{t-1})                             (equations 1 to 3)
     p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))                           (equation 7)
 
-Soft attention is trained by its likelihood and lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place be
-looked at. Hard attention is trained by REINFORCE: a choice s_t is made likelier by what it brought, the log-likelihood
-of the words from y_t on above a moving average b, and its entropy is rewarded; half of the pictures are read softly, so
-that the variance stays low. Each word has a b of its own: an article is likelier than a noun wherever one looked.
+Soft attention is trained by its likelihood. Hard attention is trained by REINFORCE: a choice s_t is made likelier by
+what it brought, the log-likelihood of the words from y_t on above a moving average b, and the entropy of alpha is
+rewarded; half of the pictures are read softly, so that the variance stays low. Each word has a b of its own: an article
+is likelier than a noun wherever one looked. Both add lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place
+be looked at.
 
 `Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; b is one a
-word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; the
-paper's reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average,
-with less noise); the tanh stands in the paper's code, not in equation 7.
+word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; the paper's reward
+is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average, with less
+noise). As in the published code: the tanh of equation 7; the gate and the penalty with hard attention, too.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Config:
     embed, hidden: E and H. attend: width of the network that scores places; 0 is D.
     dropout: on the state's way to the words, and on embeddings.
     attention: 'soft' or 'hard'.
-    doubly_stochastic: lambda, with soft attention.
+    doubly_stochastic: lambda.
     reinforce, entropy: lambda_r and lambda_e, with hard attention the weights of REINFORCE and of the entropy.
     baseline, softly: with hard attention, the share of the old in the moving average, and of the pictures that are read
         softly.
@@ -148,6 +149,7 @@ class ShowAttendTell(nn.Module):
         self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
+        # What hard attention knows of its own training.
         self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b: of each word
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # learned from
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
@@ -228,7 +230,8 @@ class ShowAttendTell(nn.Module):
         """Of a word, on average: its negative log-likelihood `words`, and what attention adds."""
         features = batch["features"] if "features" in batch else self.encode(batch["image"])
         tokens = batch["tokens"]
-        if self.training:
+        hard = self.config.attention == "hard"
+        if self.training and hard:
             self.batches += 1
         logits, glances = self._tell(features, tokens)
         target = tokens.masked_fill(tokens == PAD, IGNORE)
@@ -236,16 +239,17 @@ class ShowAttendTell(nn.Module):
         count = share_of_weight(target).float()
         nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
-        if self.config.attention == "soft":
-            # lambda sum_i (1 - sum_t alpha_ti)^2
-            seen = (glances.alpha * there[..., None]).sum(1)
-            penalty = self.config.doubly_stochastic * ((1 - seen) ** 2).sum() / count
-            return {"loss": words + penalty, "words": words.detach(), "penalty": penalty.detach()}
+        # lambda sum_i (1 - sum_t alpha_ti)^2
+        seen = (glances.alpha * there[..., None]).sum(1)
+        penalty = self.config.doubly_stochastic * ((1 - seen) ** 2).sum() / count
+        told = {"words": words.detach(), "penalty": penalty.detach()}
+        if not hard:
+            return {"loss": words + penalty} | told
         reward = self._reward(-nll.detach(), tokens)
         reinforce = -(reward * glances.log_prob * there).sum() / count
         entropy = (glances.entropy * there).sum() / count
-        loss = words + self.config.reinforce * reinforce - self.config.entropy * entropy
-        return {"loss": loss, "words": words.detach(), "entropy": entropy.detach()}
+        loss = words + penalty + self.config.reinforce * reinforce - self.config.entropy * entropy
+        return {"loss": loss} | told | {"entropy": entropy.detach()}
 
     def _reward(self, log_probs: Tensor, tokens: Tensor) -> Tensor:
         """Log-likelihoods of the words (B, L) -> that of each and, with less credit, all after it, above b."""
