@@ -259,3 +259,12 @@ def test_files_are_unpickled_in_one_place_as_tensors_only() -> None:
 def test_errors_are_foveates_own(tmp_path: Path) -> None:
     with pytest.raises(FoveateError):
         foveate.load(tmp_path)
+
+
+def test_a_table_of_another_length_is_told_apart(folder: Path) -> None:
+    file = folder / "config.json"
+    about = json.loads(file.read_text())
+    about["config"]["num_classes"] += 1
+    file.write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=r"config\.json names \d+ classes or words for a model of \d+; take the file"):
+        load_model(folder)

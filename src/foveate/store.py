@@ -86,6 +86,12 @@ def load_model(folder: str | Path) -> LoadedModel:
         raise ModelError(
             f"{about_file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/"
         ) from error
+    counted = config.get("vocabulary", config.get("num_classes", len(classes)))
+    if counted != len(classes):
+        raise ModelError(
+            f"{about_file} names {len(classes)} classes or words for a model of {counted}; take the file from the "
+            "folder that its training wrote"
+        )
     try:
         model = create_model(name, **config)
     except (ConfigError, TypeError) as error:

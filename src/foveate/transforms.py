@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as F
 
 from foveate.errors import ConfigError
 from foveate.records import ClassificationSample, ClassTable, Preprocessing, SemanticSample
+from foveate.text import split_words
 
 MARGIN = 1.2  # of a box around an object, as the paper has it
 LEAST = 16  # pixels: no crop is smaller than this
@@ -34,11 +35,13 @@ class CaptionAugment:
 
     def build(self, table: Any, preprocessing: Preprocessing | None = None) -> Callable[[Any], Any]:
         """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
-        sided = frozenset(i for i, name in enumerate(table.names) if "left" in name or "right" in name)
-        return functools.partial(self._apply, sided=sided)
+        return functools.partial(self._apply, table=table)
 
-    def _apply(self, sample: Any, sided: frozenset[int]) -> Any:
-        if not self.flip or sided & set(sample["tokens"].tolist()) or torch.rand(()) < 0.5:
+    def _apply(self, sample: Any, table: Any) -> Any:
+        if not self.flip or torch.rand(()) < 0.5:
+            return sample
+        said = split_words(" ".join(word for word, _ in table.words(sample["tokens"].tolist())))
+        if any(word.startswith(("left", "right")) for word in said):
             return sample
         return sample | {key: sample[key].flip(-1) for key in ("image", "features") if key in sample}
 

@@ -14,7 +14,7 @@ from foveate.engine.features import FeatureDataset, cache_folder, fingerprint, w
 from foveate.errors import ConfigError
 from foveate.records import Caption, Preprocessing
 from foveate.tasks.captioning import CaptioningTask
-from foveate.text import SPECIALS, Vocabulary
+from foveate.text import SPECIALS, Pairs, Vocabulary
 from foveate.transforms import CaptionAugment
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "left"))
@@ -244,3 +244,16 @@ def test_mirrored_features_belong_to_sentences_without_sides(cache):
         assert mirrored[-1] or torch.equal(out, plain["features"])
         assert torch.equal(transform(sided)["features"], sided["features"])
     assert 8 < sum(mirrored) < 32
+
+
+def test_left_and_right_are_words_whatever_they_are_spelled_with():
+    table = Pairs(size=262).learn(["a bright cow, left of a barn"] * 3)
+    transform = CaptionAugment().build(table)
+    features = torch.arange(6.0).view(1, 2, 3)
+    for text, free in (("a bright cow", True), ("a cow, left of it", False), ("leftmost", False)):
+        sample = {"features": features, "tokens": torch.tensor(table.encode(text))}
+        seen = set()
+        for seed in range(12):
+            torch.manual_seed(seed)
+            seen.add(torch.equal(transform(sample)["features"], features))
+        assert seen == ({True, False} if free else {True}), text

@@ -74,3 +74,19 @@ def test_what_cannot_be_built_says_why():
         build(attention="firm")
     with pytest.raises(ConfigError, match=r"credit is 1.5; expected 0..1"):
         build(credit=1.5)
+
+
+def test_a_training_that_ends_before_its_warm_up_is_told():
+    assert build(attention="hard", warmup=100).remark(100) == (
+        "all 100 batches are read softly, since warmup is 100; lower it, or train longer"
+    )
+    assert build(attention="hard", warmup=100).remark(101) == build(warmup=100).remark(50) == ""
+
+
+@pytest.mark.parametrize("name", ["show_attend_tell", "show_and_tell"])
+def test_a_single_value_is_not_normalised(name):
+    fields = {k: v for k, v in SMALL.items() if k != "attend" or name == "show_attend_tell"}
+    model = foveate.create(name, **fields).train()
+    with pytest.raises(ConfigError, match="one picture with one place cannot be normalised; give a larger image_size"):
+        model.begin(torch.randn(1, model.backbone.channels, 1, 1))
+    model.begin(torch.randn(1, model.backbone.channels, 1, 2))

@@ -7,7 +7,7 @@ it was trained on.
 
 from __future__ import annotations
 
-from foveate.backbones.grid import FeatureGrid
+from foveate.backbones.grid import FeatureGrid, GridNorm
 from foveate.backbones.inception_resnet import InceptionResNetPyramid
 from foveate.backbones.inception_v4 import InceptionV4Pyramid
 from foveate.backbones.named import create_backbone
@@ -17,6 +17,7 @@ from foveate.backbones.vgg import VGG16Pyramid
 __all__ = [
     "STRIDES",
     "FeatureGrid",
+    "GridNorm",
     "InceptionResNetPyramid",
     "InceptionV4Pyramid",
     "TimmPyramid",

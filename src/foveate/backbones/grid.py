@@ -49,3 +49,16 @@ class FeatureGrid(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows between the brackets."""
         return f"strides={self.strides}"
+
+
+class GridNorm(nn.BatchNorm1d):
+    """Batch norm over places (B, D, P). Raises ConfigError in training for a single value, which has no deviation."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, D, P) -> the same, normalised."""
+        if self.training and input[:, 0].numel() == 1:
+            raise ConfigError(
+                "a batch of one picture with one place cannot be normalised; give a larger image_size or batch_size"
+            )
+        normalised: Tensor = super().forward(input)
+        return normalised

@@ -98,7 +98,7 @@ def run(argv: list[str]) -> int:
 def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
     """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
     from foveate.tasks import colocalisation
-    from foveate.tasks.captioning import require_search
+    from foveate.tasks.captioning import BEAMS, require_search
     from foveate.tasks.classification import require_plain
 
     if task == "semantic":
@@ -111,7 +111,7 @@ def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) 
         raise ConfigError(f"{who} sees its picture whole; leave out --tile and --overlap")
     if task == "captioning":
         require_search(how)
-        return {"beams": how.beams or None}
+        return {"beams": how.beams or BEAMS}
     if task == "colocalisation":
         colocalisation.require_plain(how)
         return {}

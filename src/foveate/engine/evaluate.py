@@ -84,6 +84,7 @@ def evaluate_run(
     started = time.perf_counter()
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
+    how = task.filled(how) if hasattr(task, "filled") else how
     total = task.metrics(dataset, whole)
     with torch.inference_mode():
         pictures = list(task.score(model, dataset, _progress(range(len(dataset))), total, how))

@@ -92,7 +92,12 @@ def _sentences(dataset: Any) -> Iterator[str]:
 
 def build_model(recipe: Recipe, classes: Table, channels: int) -> nn.Module:
     """The recipe's model for these classes (or words), initialised from the recipe's seed."""
-    config = vars(recipe.config) | {counted(recipe.config): len(classes), "in_channels": channels}
+    field = counted(recipe.config)
+    given = getattr(recipe.config, field)
+    if given not in (len(classes), getattr(type(recipe.config)(), field)):
+        bounds = "; text.size bounds it" if field == "vocabulary" else ""
+        raise ConfigError(f"config.{field} is {given}, but the data has {len(classes)}; leave it out{bounds}")
+    config = vars(recipe.config) | {field: len(classes), "in_channels": channels}
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **config)
     return model.to(memory_format=torch.channels_last)
@@ -111,7 +116,8 @@ def require_task(source: Any, task: str) -> None:
     given = getattr(source, "task", "semantic")
     if given != task:
         raise ConfigError(
-            f"{source.describe()}: data for {given} models, but this model is for {task}; see `foveate recipes`"
+            f"{getattr(source, 'path', '') or source.describe()}: data for {given} models, but this model is for "
+            f"{task}; see `foveate recipes`"
         )
 
 
@@ -142,6 +148,12 @@ def _fit(
         cached_train = task.training_view(cached_train)
     loader = train_loader(recipe, cached_train, transform, task.collate, trainer.global_rank, world)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
+    remarks = [getattr(cached_train, "remark", "")]
+    if hasattr(model, "remark"):
+        remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
+    for remark in filter(None, remarks):
+        if is_first():
+            print(f"note: {remark}", flush=True)
     epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
     trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]
     if sys.stderr.isatty():  # a callback costs something at every step, even one that shows nothing

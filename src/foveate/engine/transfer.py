@@ -26,7 +26,8 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
     """Copy what fits from a run, a model folder or a weight file; returns what was taken, in words.
 
     Tensors of the same name and shape are copied. Where only the number of classes differs, the rows of classes
-    with the same name are carried over; the others keep their initial values. Raises ModelError if nothing fits.
+    with the same name are carried over; the others keep their initial values, and so do those that the model names in
+    `of_training`: what it knows of a training's course. Raises ModelError if nothing fits.
     """
     path = Path(source)
     if path.is_file():
@@ -40,7 +41,7 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
     shared = [(i, loaded.classes.names.index(n)) for i, n in enumerate(classes.names) if n in loaded.classes.names]
     axes = {} if classes.names == loaded.classes.names else _class_axes(model)
     whole: set[str] = set()
-    for name in own.keys() & theirs.keys():
+    for name in (own.keys() & theirs.keys()) - set(getattr(model, "of_training", ())):
         if axes.get(name):
             _carry(own[name], theirs[name], axes[name], shared)
         elif own[name].shape == theirs[name].shape:
@@ -50,8 +51,10 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
         raise ModelError(
             f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
-    if all(name in whole for name in own if name.startswith("backbone.")):  # it expects the pictures that it learned on
-        model.preprocessing = loaded.preprocessing  # type: ignore[assignment]
+    if all(name in whole for name in own if name.startswith("backbone.")):
+        # A backbone expects the values that it learned on. Their size is this model's own affair.
+        size, crop, stretch = (getattr(model.preprocessing, name) for name in ("size", "crop", "stretch"))
+        model.preprocessing = dataclasses.replace(loaded.preprocessing, size=size, crop=crop, stretch=stretch)  # type: ignore[assignment]
     kind = "words" if counted(model.config) == "vocabulary" else "classes"
     words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
     return words + (f", and {len(shared)} of {len(classes)} {kind} by name" if axes else "")

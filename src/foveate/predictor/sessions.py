@@ -40,7 +40,7 @@ def open_session(path: Path, device: str) -> Any:
         return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
         first = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {first}") from None
+        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {first}; export the model again") from None
 
 
 def read_metadata(path: Path, session: Any, keys: tuple[str, ...] = METADATA_KEYS) -> dict[str, Any]:

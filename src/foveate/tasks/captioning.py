@@ -75,6 +75,10 @@ class CaptioningTask:
             self._references = (dataset, References(said))
         return CaptioningMetrics(self._references[1])
 
+    def filled(self, how: Inference) -> Inference:
+        """A way to look with the number of beams that it has where none is given."""
+        return replace(how, beams=how.beams or BEAMS)
+
     def score(
         self,
         model: nn.Module,
@@ -88,7 +92,7 @@ class CaptioningTask:
         while some := list(itertools.islice(indices, AT_ONCE)):
             samples = [dataset[i] for i in some]
             for index, sample, (best, *_) in zip(
-                some, samples, describe(model, self._pictures(samples), self.classes, how), strict=True
+                some, samples, describe(model, self._pictures(samples), self.classes, how, n_best=1), strict=True
             ):
                 masks, named = sample.get("masks"), sample.get("named")
                 own = metrics.update(index, best.text, best.words, best.attention, masks, named)
@@ -111,16 +115,19 @@ class Pairs:
     """A set of pictures as pairs of a picture and one of its sentences.
 
     lengths: of each, in tokens, so that like ones can be batched. Sentences without a known word are left out, long
-    ones are cut after LONGEST tokens. Raises DataError if no sentence is left.
+    ones are cut after LONGEST tokens; `remark` says of how many. Raises DataError if no sentence is left.
     """
 
     def __init__(self, dataset: CaptionDataset, table: Table) -> None:
         self.dataset = dataset
         self.pairs: list[tuple[int, Tensor]] = []
+        strange = cut = 0
         for index in range(len(dataset)):
             for caption in dataset.captions(index):
                 ids = table.encode(caption.text)
+                strange += not set(ids) - {UNKNOWN}
                 if set(ids) - {UNKNOWN}:
+                    cut += len(ids) >= LONGEST
                     self.pairs.append((index, torch.tensor([*ids, END][:LONGEST])))
         if not self.pairs:
             raise DataError(
@@ -128,6 +135,9 @@ class Pairs:
                 "or train on the captions that the vocabulary was made of"
             )
         self.lengths = [len(ids) for _, ids in self.pairs]
+        words = [f"{strange} captions without a known word left out"] if strange else []
+        words += [f"{cut} captions cut after {LONGEST} tokens"] if cut else []
+        self.remark = "; ".join(words)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -188,6 +198,7 @@ def describe(
         beams=beams,
         n_best=n_best or beams,
         max_length=LONGEST,
+        min_length=2,  # a word, and the end
         forbidden=(PAD, START, UNKNOWN),
     )
     grid = tuple(features.shape[-2:])

@@ -19,6 +19,7 @@ from foveate.ops.sample import Affine, bilinear_sample
 
 Motion = Literal["turn", "move"]
 FRAMES, FRAME_MS = 48, 80
+SAMPLED = 4  # frames that the colours of a clip are taken from, about
 REACH, ZOOM = 0.35, 0.3  # of 'move': how far it goes, as a share of half the side, and how much it grows and shrinks
 
 
@@ -46,10 +47,21 @@ def write_clip(
 ) -> None:
     """Write drawings of one size as a GIF that goes round.
 
-    milliseconds: that each frame stands, or one number a frame. photographs: more colours, found faster and less well.
-    Raises OutputError.
+    milliseconds: that each frame stands, or one number a frame. photographs: more colours, the same for all frames, and
+    dithered, so that no contour shows where there is none. Raises OutputError.
     """
-    colors, method = (256, Image.Quantize.FASTOCTREE) if photographs else (128, None)
-    first, *rest = [frame.quantize(colors, method=method, dither=Image.Dither.NONE) for frame in frames]
+    if photographs:
+        palette = _together(frames[:: -(-len(frames) // SAMPLED)]).quantize(256)
+        first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    else:
+        first, *rest = [frame.quantize(128, dither=Image.Dither.NONE) for frame in frames]
     with atomic_write(path) as temporary:
         first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+
+
+def _together(frames: Sequence[Image.Image]) -> Image.Image:
+    """Frames of one size below each other, at a quarter of their size: it is about their colours."""
+    sheet = Image.new("RGB", (frames[0].width, sum(frame.height for frame in frames)))
+    for i, frame in enumerate(frames):
+        sheet.paste(frame, (0, i * frame.height))
+    return sheet.reduce(4)

@@ -134,9 +134,13 @@ class CaptionSource:
 
 
 class Collector:
-    """Gathers captions by picture, in the files' order, and the complaints about them."""
+    """Gathers captions by picture, in the files' order, and the complaints about them.
 
-    def __init__(self) -> None:
+    sources: the files that are read.
+    """
+
+    def __init__(self, sources: Sequence[Path]) -> None:
+        self.sources = sources
         self.texts: dict[str, list[str]] = {}
         self.splits: dict[str, str] = {}
         self.problems: list[Problem] = []
@@ -169,13 +173,13 @@ class Collector:
         lists: split -> a file of picture names. folders: picture's name -> the folder that should hold it, where one
         name stands in several. Raises DataError: no captions, or none of their pictures.
         """
-        where = ", ".join(sorted({file.name for file in self.files.values()}))
+        where = ", ".join(sorted(file.name for file in self.sources))
         if not self.texts:
             raise_problems(self.problems)
-            raise DataError(f"{root}: no captions; expected at least one picture with a caption")
+            raise DataError(f"{root}: {where} holds no caption; expected at least one picture with a caption")
         listed = _read_lists(lists or {})
         album = Album(root)
-        pairs, missing = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
+        pairs, missing, unsure = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
@@ -188,20 +192,25 @@ class Collector:
                 for name in missing
             ]
             missing = []
-        used = {pair.picture for pair in pairs.values()}
+        used = {pair.picture for pair in pairs.values()} | unsure
         splits, unlisted, drawn = self._divide(root, pairs, listed, lists or {}, seed)
         return CaptionScan(
             ordered(splits), self.problems, missing, [p for p in album if p not in used], unlisted, drawn
         )
 
-    def _pairs(self, album: Album, folders: Mapping[str, str], listed: set[str]) -> tuple[dict[str, Pair], list[str]]:
-        """Name -> picture and captions; and the names without a picture, where there are lists only those listed."""
+    def _pairs(
+        self, album: Album, folders: Mapping[str, str], listed: set[str]
+    ) -> tuple[dict[str, Pair], list[str], set[Path]]:
+        """Name -> picture and captions; the names without a picture, where there are lists only those listed; and the
+        pictures that share a name."""
         pairs: dict[str, Pair] = {}
+        unsure: set[Path] = set()
         names_of: dict[Path, str] = {}
         missing = []
         for name, texts in self.texts.items():
             found = album.find(name, folders.get(name, ""))
             if len(found) > 1:
+                unsure.update(found)
                 shown = " and ".join(str(p.relative_to(album.root)) for p in found[:2])
                 self.problems.append(
                     Problem(self.files[name], f"'{name}' may be {shown}; keep one, or name the folder")
@@ -215,7 +224,7 @@ class Collector:
             else:
                 names_of[found[0]] = name
                 pairs[name] = Pair(found[0], tuple(texts))
-        return pairs, missing
+        return pairs, missing, unsure
 
     def _divide(
         self, root: Path, pairs: dict[str, Pair], listed: dict[str, list[str]], lists: Mapping[str, Path], seed: int

@@ -52,7 +52,7 @@ class COCOCaptions(CaptionSource):
         """Read the files and find their pictures. Raises DataError, and ConfigError for a year that is not there."""
         root = require_folder(self.path)
         files = self._files(root)
-        collector = Collector()
+        collector = Collector(list(files.values()))
         folders: dict[str, str] = {}
         for split, file in files.items():
             for said, place in _said(file, split if len(files) > 1 else "", collector.problems):

@@ -49,8 +49,8 @@ class Flickr(CaptionSource):
     def read(self) -> CaptionScan:
         """Read the captions and find their pictures. Raises DataError."""
         root = require_folder(self.path)
-        collector = Collector()
-        for file in token_files(root):
+        collector = Collector(files := token_files(root))
+        for file in files:
             for said, place in _lines(file, collector.problems):
                 collector.add(said, file, place)
         return collector.scan(root, self.seed, split_lists(root))

@@ -47,7 +47,7 @@ class Karpathy(CaptionSource):
         """Read the file and find its pictures. Raises DataError."""
         root = require_folder(self.path)
         file = _file(root)
-        collector = Collector()
+        collector = Collector([file])
         for said, place in _said(file, collector.problems):
             collector.add(said, file, place)
         return collector.scan(root, self.seed)

@@ -48,10 +48,10 @@ class CaptionTable(CaptionSource):
     def read(self) -> CaptionScan:
         """Read the rows and find their pictures. Raises DataError."""
         root = require_folder(self.path)
-        collector = Collector()
         files = tables(root)
         if not files:
             raise DataError(f"{root}: no table of captions; expected a *.csv whose first line is image,caption")
+        collector = Collector(files)
         for file in files:
             for said, place in _rows(file, collector.problems):
                 collector.add(said, file, place)
@@ -61,6 +61,13 @@ class CaptionTable(CaptionSource):
 def tables(root: Path) -> list[Path]:
     """The tables with a head that names an image and a caption."""
     return [p for p in (*nearby(root, "*.csv"), *nearby(root, "captions.txt")) if _columns(_first_line(p)) is not None]
+
+
+def headless(root: Path) -> str:
+    """What a table without a head begins with, in words; '' where there is none."""
+    for file in (*nearby(root, "captions.txt"), *nearby(root, "*.csv")):
+        return f"{file.name} begins with '{_first_line(file)[:40]}', not with the names of its columns: image,caption"
+    return ""
 
 
 def _first_line(file: Path) -> str:
@@ -93,14 +100,17 @@ def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
         return
     separator, picture, caption, split, count = columns
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1  # where a row begins; a caption in quotes may hold several
     try:
         next(reader)
+        line = reader.line_num + 1
         for row in reader:
-            place = f"line {reader.line_num}"
+            place, line = f"line {line}", reader.line_num + 1
             if not any(cell.strip() for cell in row):
                 continue
             # A caption with commas that nobody quoted, where it is the last column, is put together again.
-            cells = [*row[: count - 1], separator.join(row[count - 1 :])] if caption == count - 1 else row
+            rejoined = caption == count - 1 and len(row) > count
+            cells = [*row[: count - 1], separator.join(row[count - 1 :])] if rejoined else row
             if len(cells) != count or not cells[picture].strip():
                 shown = separator.join(row)[:40]
                 problems.append(Problem(file, f"{place}: '{shown}'; expected {count} cells, with captions in quotes"))
@@ -108,5 +118,5 @@ def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
             yield Said(cells[picture].strip(), cells[caption], "" if split is None else cells[split].strip()), place
     except csv.Error as error:
         raise DataError(
-            f"{file}: line {reader.line_num}: {error}; put quotes around captions that hold the separator or quotes"
+            f"{file}: line {line}: {error}; put quotes around captions that hold the separator or quotes"
         ) from error

@@ -23,7 +23,8 @@ be looked at.
 `Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; b is one a
 word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; the paper's reward
 is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average, with less
-noise). As in the published code: the tanh of equation 7; the gate and the penalty with hard attention, too.
+noise); entropy is rewarded of pictures that are read softly, too. As in the published code: the tanh of equation 7; the
+gate and the penalty with hard attention, too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.backbones import FeatureGrid
+from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
 from foveate.ops.attend import Additive, hard_read, soft_read
 from foveate.ops.losses import share_of_weight
@@ -129,6 +130,7 @@ class Glance(NamedTuple):
 class ShowAttendTell(nn.Module):
     """Show, Attend and Tell: captions with soft or hard attention on a grid of features."""
 
+    of_training = ("mean_log_prob", "batches")
     mean_log_prob: Tensor
     batches: Tensor
 
@@ -140,7 +142,7 @@ class ShowAttendTell(nn.Module):
             self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
         )
         places, hidden, embed = self.backbone.channels, config.hidden, config.embed
-        self.norm = nn.BatchNorm1d(places)
+        self.norm = GridNorm(places)
         self.start = nn.Linear(places, 2 * hidden)
         self.score = Additive(hidden, places, config.attend or places)
         self.gate = nn.Linear(hidden, 1)
@@ -149,11 +151,16 @@ class ShowAttendTell(nn.Module):
         self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
-        # What hard attention knows of its own training.
         self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b: of each word
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # learned from
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         nn.init.zeros_(self.embed.weight[PAD].detach())
+
+    def remark(self, batches: int) -> str:
+        """What is to be said before a training of so many batches, '' for nothing."""
+        if self.config.attention != "hard" or batches > self.config.warmup:
+            return ""
+        return f"all {batches} batches are read softly, since warmup is {self.config.warmup}; lower it, or train longer"
 
     def encode(self, image: Tensor) -> Tensor:
         """(B, C, H, W), normalised -> features (B, D, h, w). Nothing here learns while `backbone` is frozen."""
@@ -256,11 +263,11 @@ class ShowAttendTell(nn.Module):
         there = tokens != PAD
         above = (log_probs - self.mean_log_prob[tokens]) * there
         if self.training:
-            # b <- 0.9 b + 0.1 log p, for the words that were there
+            # b <- 0.9 b + 0.1 log p, for the words that were there; log p for those that are met first
             said = tokens[there]
             times = torch.bincount(said, minlength=len(self.mean_log_prob))
             total = torch.zeros_like(self.mean_log_prob).index_add(0, said, log_probs[there])
-            share = (1 - self.config.baseline) * (times > 0)
+            share = torch.where(self.mean_log_prob == 0, 1.0, 1 - self.config.baseline) * (times > 0)
             self.mean_log_prob.lerp_(total / times.clamp(min=1), share)
         rewards = [above[:, -1]]
         for t in reversed(range(above.shape[1] - 1)):
