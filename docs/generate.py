@@ -168,6 +168,10 @@ PICTURES = {
         "python docs/draw_receptive_field.py",
     ),
 }
+# What else is known of a claim, from another table.
+ELSEWHERE = {
+    "scales_help_testing": "On CamVid the same scales help every system that was measured: [results](results.md#camvid).",
+}
 
 
 def claims_page(root: Path, rows: Sequence[Row]) -> str:
@@ -207,6 +211,7 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
             if one["name"] in PICTURES:
                 file, words, command = PICTURES[one["name"]]
                 sections.append(f"![{words}]({file})\n\n{words} (`{command}`).\n")
+        sections += [f"{ELSEWHERE[one['name']]}\n" for one in group if one["name"] in ELSEWHERE]
     return "\n".join([*head, *sections])
 
 
