@@ -170,7 +170,7 @@ PICTURES = {
 }
 # What else is known of a claim, from another table.
 ELSEWHERE = {
-    "scales_help_testing": "On CamVid the same scales help every system that was measured: [results](results.md#camvid).",
+    "scales_help_testing": "On CamVid the same scales help every system there: [results](results.md#camvid).",
 }
 
 
