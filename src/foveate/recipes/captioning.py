@@ -16,7 +16,7 @@ from foveate.text import Words
 from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
-PASTURE_EPOCHS = 20
+PASTURE, PASTURE_EPOCHS = PastureCaptions(train=4000), 14
 
 
 @recipe("show_attend_tell")
@@ -54,9 +54,9 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, image_size=(128, 128), embed=192, hidden=256, attend=128, dropout=0.3,
-            attention="hard" if kind else "soft", doubly_stochastic=0.05, credit=0.5, warmup=1500,
+            attention="hard" if kind else "soft", doubly_stochastic=0.05, credit=0.5, warmup=2200,
         ),
-        data=PastureCaptions(),
+        data=PASTURE,
         text=Words(),
         features=True,
         freeze=("backbone",),
@@ -79,7 +79,7 @@ def show_and_tell_pasture() -> Recipe:
         config=once.Config(
             backbone=LITE, pretrained=True, image_size=(128, 128), embed=256, hidden=320, dropout=0.3
         ),
-        data=PastureCaptions(),
+        data=PASTURE,
         text=Words(),
         features=True,
         freeze=("backbone",),
