@@ -39,7 +39,6 @@ def beam_search(
     length_penalty: float = 1.0,
     no_repeat_ngram: int = 0,
     forbidden: Sequence[int] = (),
-    early: bool = False,
 ) -> list[list[Hypothesis]]:
     """For each input up to `n_best` sentences, best first: those that ended by score, then those that did not.
 
@@ -50,15 +49,14 @@ def beam_search(
 
     so that 0 is the plain sum, which likes short sentences, and 1 the mean. An input is done when none of its living
     sentences can still get into the `n_best` of its pool: log-probabilities are at most 0, so a living sum s can come
-    to s / max_length^length_penalty at best. This bound is exact for every length_penalty of 0 or more.
+    to s / max_length^length_penalty at best. This bound is exact for every length_penalty of 0 or more. (Xu et al.'s
+    published code is done as soon as `beams` sentences have ended, and may miss a longer one that scores more.)
 
     start, end: the token fed first, and the one that ends a sentence.
     beams: K; 1 is greedy search. n_best: at most as many as beams.
     max_length, min_length: of a sentence, END included. If nothing has ended by then, what is written is returned.
     no_repeat_ngram: n, so that no n tokens in a row are written twice; 0 for no such rule.
     forbidden: tokens that are never written, e.g. those for padding, start and unknown words.
-    early: True is done with an input as soon as `beams` of its sentences have ended, as Xu et al.'s published code is:
-        fewer steps, but a longer sentence might have scored more.
 
     An input's result does not depend on the others in the batch, but for rounding in the model itself.
 
@@ -84,7 +82,6 @@ def beam_search(
     # (B, K): the sum of a living sentence, else -inf. All start alike, so all but one start dead.
     sums = torch.full((inputs, beams), -math.inf, device=device).index_fill(1, first.new_zeros(1), 0.0)
     worst = sums.new_full((inputs,), -math.inf)  # (B,): the score that it takes to get into a full pool
-    ends = torch.zeros_like(first[:, 0])
 
     def keep(which: Tensor, ended: bool) -> None:
         """Sentences which (B, K) of those written go into their pools."""
@@ -129,14 +126,11 @@ def beam_search(
         log_probs = torch.cat([_follow(log_probs, parent), chosen[..., None]], 2)
         sums = top
         ended = (token == end) & (top > -math.inf)
-        ends += ended.sum(1)
         better = ended & (sums / length**length_penalty > worst[:, None])
         if bool(better.any()):
             keep(better, ended=True)
         sums = sums.masked_fill(ended, -math.inf)
         done = sums.amax(1) / max_length**length_penalty <= worst
-        if early:
-            done |= ends >= beams
         sums = sums.masked_fill(done[:, None], -math.inf)
         if bool(done.all()):
             break
