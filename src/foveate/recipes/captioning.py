@@ -54,14 +54,14 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, image_size=(128, 128), embed=192, hidden=256, attend=128, dropout=0.3,
-            attention="hard" if kind else "soft", doubly_stochastic=0.05, credit=0.5, warmup=2200,
+            attention="hard" if kind else "soft", doubly_stochastic=0.05, credit=0.5, warmup=3100,
         ),
         data=PASTURE,
         text=Words(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
-        epochs=PASTURE_EPOCHS,
+        epochs=PASTURE_EPOCHS + 2 if kind else PASTURE_EPOCHS,  # ten softly, six hard
         batch_size=64,
         ema=0.99,
     )  # fmt: skip
