@@ -72,3 +72,11 @@ def test_a_table_of_captions_without_a_head_is_told_what_it_lacks(tmp_path: Path
     (tmp_path / "a.jpg").touch()
     with pytest.raises(DataError, match=r"captions\.txt begins with 'a\.jpg,A cow\.', not with the names of"):
         recognise(tmp_path, "captioning")
+
+
+def test_a_single_class_is_told_that_it_is_alone(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "square").mkdir(parents=True)
+        (tmp_path / split / "square" / "a.png").touch()
+    with pytest.raises(DataError, match="holds one class, 'square'; a classifier needs two or more"):
+        recognise(tmp_path, "classification")

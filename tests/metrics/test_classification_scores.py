@@ -88,3 +88,8 @@ def test_errors_say_what_came():
         metrics.merge(torch.zeros(4))
     with pytest.raises(ConfigError, match="scores of 7 classes, but the class table has 2"):
         scored(*random()).compute().to_json(ClassTable(("a", "b")))
+
+
+def test_weights_that_diverged_are_named():
+    with pytest.raises(DataError, match="probabilities are not finite: its weights have diverged; lower the learning"):
+        ClassificationMetrics(3).update(torch.full((2, 3), float("nan")), torch.tensor([0, 1]))

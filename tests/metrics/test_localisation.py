@@ -66,6 +66,13 @@ def test_two_windows_on_one_object_count_once() -> None:
     assert scores.per_kind == (1, 0)
 
 
+def test_of_two_windows_on_the_only_object_one_has_missed() -> None:
+    metrics = LocalisationMetrics(1)
+    metrics.update(box(0, 0, 10, 10).expand(2, 4), box(0, 0, 10, 10), torch.tensor([0]), (40, 40))
+    scores = metrics.compute()
+    assert (scores.corloc, scores.mean_iou, scores.pointing) == (0.5, 0.5, 0.5)
+
+
 def test_one_window_may_choose_among_several_cows() -> None:
     metrics = LocalisationMetrics(1)
     metrics.update(

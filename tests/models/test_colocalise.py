@@ -183,7 +183,7 @@ class TestLocaliser:
         raw = torch.ones(3, 3)
         raw[1, 2] = 64
         found = stands_out(features, 0.3)[0, 0]
-        torch.testing.assert_close(found, (raw - raw.mean()) / raw.std())
+        torch.testing.assert_close(found, (raw - raw.mean()) / raw.std(correction=0))
         # Windows of three cells: the edge's have fewer to average.
         wide = stands_out(features, 0.9)[0, 0]
         # The means of 4, 6 and 9 cells with the peak, and of 4 without.
@@ -281,6 +281,10 @@ class TestModel:
     def test_what_cannot_be_built_says_why(self, fields, words):
         with pytest.raises(ConfigError, match=words):
             Config(**fields)
+
+    def test_a_map_of_one_place_is_refused(self):
+        with pytest.raises(ConfigError, match="features of 1x1 leave nothing to choose from; give a larger image_size"):
+            Localiser(3, (4,), 1, 0.3)(torch.zeros(2, 3, 1, 1))
 
     def test_another_size_is_refused(self):
         with pytest.raises(ConfigError, match=r"shape \(1, 20, 24\) for a network made for \(1, 24, 24\); resize"):

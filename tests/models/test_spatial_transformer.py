@@ -313,6 +313,7 @@ def test_exports_to_onnx(network, transform, tmp_path):
     [
         ({"network": "fcn"}, "network 'fcn' is not one of cnn, mlp"),
         ({"transform": "afine"}, "transform 'afine' is not one of none, affine, attention, projective, tps"),
+        ({"widths": (0, 8)}, r"widths \(0, 8\) and localise_widths \(24, 48\); expected channels of 1 or more"),
         ({"transformers": 0}, r"transformers 0 must be at least 1; transform='none' is a network without"),
         ({"transform": "none", "view": (9, 9)}, r"'none' has no transformers, but 1 with view \(9, 9\) were asked for"),
         ({"background": 128}, r"background 128 is no picture value; give one in 0\.\.1, 0 being black"),
@@ -332,3 +333,8 @@ def test_configs_that_mean_nothing_are_refused(config, message):
 def test_pictures_of_another_size_are_refused():
     with pytest.raises(ConfigError, match=r"pictures of shape \(1, 32, 28\) for a network made for \(1, 28, 28\)"):
         build(**SMALL)(torch.zeros(2, 1, 32, 28))
+
+
+def test_where_the_rest_has_all_the_parameters_the_classifier_is_narrow():
+    model = foveate.create("spatial_transformer", network="mlp", image_size=(64, 64), view=(4, 4), localise_hidden=128)
+    assert [m.out_features for m in model.classify if isinstance(m, nn.Linear)] == [32, 32, 10]

@@ -425,3 +425,11 @@ def test_a_spline_can_be_built_where_tensors_have_no_values():
         spline = ThinPlateSpline(lattice(4))
     assert spline.count == 32
     assert torch.equal(spline.solved, ThinPlateSpline(lattice(4)).solved)
+
+
+@pytest.mark.parametrize(
+    ("transform", "theta"), [(Affine(), [1, 0, math.nan, 0, 1, 0]), (Attention(), [1, math.inf, 0])]
+)
+def test_what_is_not_finite_has_no_inverse(transform, theta):
+    with pytest.raises(ConfigError, match="theta 1 is not finite"):
+        transform.inverse(torch.stack([transform.identity(), torch.tensor(theta).float()]))

@@ -72,3 +72,10 @@ def test_a_region_is_the_outermost_samples_once_each():
 def test_a_look_at_nowhere_is_drawn_all_the_same():
     nowhere = grid(-1, -1, 1, 1) * np.float32(np.nan)
     assert draw_classification(prediction((Look(nowhere, None),))).width > HEIGHT
+
+
+def test_what_is_read_from_beyond_the_canvas_is_drawn_along_its_edge():
+    image = draw_classification(prediction((Look(grid(-3, -3, 3, 3), None),)))
+    edge = np.asarray(image)[GAP : GAP + HEIGHT, GAP : GAP + HEIGHT].astype(int)
+    near = np.abs(edge - LOOK_COLORS[0]).max(2) < 100  # it was brought to size
+    assert near[:12].sum() > HEIGHT and near[:, :12].sum() > HEIGHT and not near[30:-30, 30:-30].any()

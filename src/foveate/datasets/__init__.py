@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foveate.datasets.captions.table import headless
+from foveate.datasets.class_folders import lonely
 from foveate.datasets.files import require_folder
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
@@ -43,6 +44,8 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
             return source
     if task in ("", "captioning") and path.is_dir() and (words := headless(path)):
         raise DataError(f"{path}: {words}; write that line above the captions")
+    if task == "classification" and path.is_dir() and (words := lonely(path)):
+        raise DataError(f"{path}: {words}")
     raise DataError(f"{path}: no known data format{_what_is_there(path)}; looked for {_listing(tried)}")
 
 

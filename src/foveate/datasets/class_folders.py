@@ -42,6 +42,15 @@ _NO_CLASS = re.compile(
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
+def lonely(root: Path) -> str:
+    """What is wrong with a folder that holds one class, in words; '' where there is not just one."""
+    found = [folder for part in (_split_folders(root).values() or [root]) for folder in _folders(part)]
+    names = {folder.name for folder in found if list_pictures(folder)}
+    if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
+        return ""
+    return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
+
+
 @dataclass
 class ClassScan:
     """What lies in a folder of class folders, without decoding.

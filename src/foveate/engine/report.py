@@ -54,6 +54,10 @@ def _notes(evaluation: Evaluation, chosen: str) -> list[str]:
             f"The model was chosen on the {chosen} pictures, so these scores are a little kind: keep other pictures "
             "apart for the score you quote."
         ]
+    if evaluation.split == "train":
+        return [
+            "The model learnt from these very pictures: the scores say how well it remembers, not how well it sees."
+        ]
     return [f"The model was chosen on the {chosen} pictures; nothing was chosen by the {evaluation.split} pictures."]
 
 

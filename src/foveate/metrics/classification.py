@@ -88,7 +88,7 @@ class ClassificationMetrics:
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
         """Count B pictures. probabilities: (B, K), each row a distribution. labels: (B,) in 0..K-1.
 
-        Raises DataError if the two do not fit each other or the classes.
+        Raises DataError if the two do not fit each other or the classes, or a probability is not finite.
         """
         if probabilities.shape != (len(labels), self.num_classes):
             raise DataError(
@@ -98,6 +98,10 @@ class ClassificationMetrics:
         low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
         if low < 0 or high >= self.num_classes:
             raise DataError(f"labels {low} to {high}; expected 0 to {self.num_classes - 1}")
+        if not bool(probabilities.isfinite().all()):
+            raise DataError(
+                "a network's probabilities are not finite: its weights have diverged; lower the learning rate"
+            )
         p, truth = probabilities.detach().double().cpu().numpy(), labels.cpu().numpy()
         order = np.argsort(-p, axis=1, kind="stable")
         guess, confidence = order[:, 0], p.max(1)

@@ -11,8 +11,8 @@ Shapes: T windows and N objects in a picture, boxes XYXY in pixels; K kinds of o
     contrast     how much more alike windows are to each other, from picture to picture, than to windows at random: the
                  mean cosine of the former less that of the latter, -2..2. It needs no boxes.
 
-Windows and objects are paired one to one, min(T, N) pairs a picture, so that the sum of their IoU is largest: one
-window may choose among several cows, two windows on one digit count once.
+Windows and objects are paired one to one so that the sum of their IoU is largest: one window may choose among several
+cows, and of two windows on one digit one has missed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PLACES = 29  # of a random window, along each side
 class LocalisationScores:
     """Scores over a whole set; see the top of this file. Shares are 0..1, and nan where no picture has an object.
 
-    mean_iou: over pairs. contrast: nan without two pictures to compare.
+    mean_iou: over windows, 0 for one without an object. contrast: nan without two pictures to compare.
     per_kind: K values, of the pictures that hold a kind, the share where some window has IoU > 0.5 with one of it; nan
         for a kind that no picture holds. absent: the labels of those.
     images: how many pictures were looked at; without: those of them that hold no object, left out of every share.
@@ -83,7 +83,7 @@ class LocalisationMetrics:
         if num_classes < 1:
             raise ConfigError(f"cannot score {num_classes} kinds of objects; give at least 1")
         self.num_classes = num_classes
-        # Images, those without objects; pairs, and of them the sums of hits, IoU and pointing; then the rates of
+        # Images, those without objects; windows, and of them the sums of hits, IoU and pointing; then the rates of
         # windows at random and in the middle; then cosines and how many, between windows and to others.
         self._sums = np.zeros(14)
         self._kinds = np.zeros((2, num_classes))  # pictures that hold one, and those where it was found
@@ -109,7 +109,7 @@ class LocalisationMetrics:
         rows, columns = linear_sum_assignment(table, maximize=True)
         paired = table[rows, columns]
         self._sums[2:6] += (
-            len(paired),
+            len(found),
             (paired > ENOUGH).sum(),
             paired.sum(),
             _holds(objects, found)[rows, columns].sum(),
@@ -146,16 +146,16 @@ class LocalisationMetrics:
 
     def compute(self) -> LocalisationScores:
         """The scores of everything counted so far. Raises DataError if that is nothing."""
-        images, without, pairs, hits, overlap, pointed, *rest = self._sums.tolist()
+        images, without, windows, hits, overlap, pointed, *rest = self._sums.tolist()
         if not images:
             raise DataError("no picture was scored; give a set with at least one picture")
         between, twos, beside, ones = rest[4:]
         holding = images - without
         per_kind = [_share(found, of) for of, found in self._kinds.T.tolist()]
         return LocalisationScores(
-            corloc=_share(hits, pairs),
-            mean_iou=_share(overlap, pairs),
-            pointing=_share(pointed, pairs),
+            corloc=_share(hits, windows),
+            mean_iou=_share(overlap, windows),
+            pointing=_share(pointed, windows),
             random_corloc=_share(rest[0], holding),
             random_pointing=_share(rest[1], holding),
             centre_corloc=_share(rest[2], holding),

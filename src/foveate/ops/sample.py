@@ -126,7 +126,7 @@ class Affine(Transform):
 
     def inverse(self, theta: Tensor) -> Tensor:
         """The parameters (B, 6) that undo theta's. Raises ConfigError where one is singular or not finite."""
-        matrix = self.matrix(self._exact(theta))
+        matrix = self.matrix(_finite(self._exact(theta)))
         linear, shift = matrix[:, :, :2], matrix[:, :, 2:]
         require_invertible(linear)
         undone = torch.linalg.inv(linear)
@@ -153,7 +153,7 @@ class Attention(Affine):
 
     def inverse(self, theta: Tensor) -> Tensor:
         """The parameters (B, 3) that undo theta's. Raises ConfigError where a scale is 0 or not finite."""
-        s, shift = self._exact(theta).split([1, 2], 1)
+        s, shift = _finite(self._exact(theta)).split([1, 2], 1)
         require_invertible(s[:, :, None])
         return torch.cat([1 / s, -shift / s], 1).to(theta.dtype)
 
@@ -284,15 +284,20 @@ def require_invertible(matrices: Tensor) -> None:
     if torch.compiler.is_compiling():
         return
     exact = matrices.detach().double()
-    _refuse(
-        ~exact.isfinite().flatten(1).all(1),
-        lambda i: f"theta {i} is not finite: {exact[i].flatten().tolist()}; look for a learning rate that is too high",
-    )
-    values = torch.linalg.svdvals(exact)
+    values = torch.linalg.svdvals(_finite(exact))
     _refuse(
         values[:, -1] <= SINGULAR * values[:, 0],
         lambda i: f"theta {i} is singular: it folds the plane onto a line or a point, which nothing undoes",
     )
+
+
+def _finite(theta: Tensor) -> Tensor:
+    """Parameters (B, ...) as they are. Raises ConfigError where one is not finite."""
+    _refuse(
+        ~theta.isfinite().flatten(1).all(1),
+        lambda i: f"theta {i} is not finite: {theta[i].flatten().tolist()}; look for a learning rate that is too high",
+    )
+    return theta
 
 
 def _refuse(bad: Tensor, message: Callable[[int], str]) -> None:

@@ -32,7 +32,9 @@ def spatial_transformer() -> Recipe:
     return Recipe(
         model="spatial_transformer",
         task="classification",
-        config=Config(in_channels=3, image_size=(64, 64), view=(48, 48), widths=(32, 64, 128, 128), dropout=0.3),
+        config=Config(
+            in_channels=3, image_size=(64, 64), view=(48, 48), widths=(32, 64, 128, 128), hidden=256, dropout=0.3
+        ),
         augment=ClassificationAugment(),
         optim=Optim(lr=2e-3),
         epochs=40,
@@ -50,7 +52,7 @@ def spatial_transformer() -> Recipe:
     kind=("r", "rts", "p", "e", "clutter", "addition"),
 )  # fmt: skip
 def mnist(model: Model, kind: Kind) -> Recipe:
-    """Distorted MNIST, drawn anew each epoch, at the paper's 400 thousand parameters.
+    """Distorted MNIST, drawn anew each epoch from digits bent a little, at the paper's 400 thousand parameters.
 
     foveate train st_cnn_affine_mnist_rts --data MNIST
     """

@@ -89,10 +89,15 @@ class ClassificationTask:
         require_plain(how)
         network, indices = _on_device(model), iter(indices)
         while some := list(itertools.islice(indices, AT_ONCE)):
-            samples = [dataset[i] for i in some]
-            seen = torch.stack([fit(s["image"].as_subclass(Tensor), self.preprocessing) for s in samples])
-            probabilities = look(network, self.preprocessing(seen), how.flip).logits.softmax(1)
-            labels = torch.tensor([s["label"] for s in samples])
+            fitting, truth = (
+                [],
+                [],
+            )  # photographs are made small one by one: sixty-four whole ones would fill the memory
+            for sample in map(dataset.__getitem__, some):
+                fitting.append(fit(sample["image"].as_subclass(Tensor), self.preprocessing))
+                truth.append(sample["label"])
+            probabilities = look(network, self.preprocessing(torch.stack(fitting)), how.flip).logits.softmax(1)
+            labels = torch.tensor(truth)
             metrics.update(probabilities, labels)
             yield from zip(some, probabilities[torch.arange(len(some)), labels].tolist(), strict=True)
 

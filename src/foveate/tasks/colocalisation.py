@@ -77,15 +77,19 @@ class ColocalisationTask:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(SEED)
             while some := list(itertools.islice(indices, AT_ONCE)):
-                samples = [dataset[i] for i in some]
-                theta, found, elsewhere = model.compare(self._images(samples).to(device))  # type: ignore[operator]
+                fitting, truths = [], []  # pictures are made small one by one
+                for sample in map(dataset.__getitem__, some):
+                    image = sample["image"].as_subclass(Tensor)
+                    fitting.append(fit(image, self.preprocessing))
+                    truths.append((image.shape[-2:], sample["boxes"].as_subclass(Tensor), sample["labels"]))
+                batch = self.preprocessing(torch.stack(fitting)).to(device, memory_format=torch.channels_last)
+                theta, found, elsewhere = model.compare(batch)  # type: ignore[operator]
                 for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
                     metrics.compare(mine, others)
                 corners = _corners(theta.float().cpu())
-                for index, sample, windows in zip(some, samples, corners, strict=True):
-                    size = (sample["image"].shape[-2], sample["image"].shape[-1])
-                    placed = place(windows, size, self.preprocessing)
-                    yield index, metrics.update(placed, sample["boxes"].as_subclass(Tensor), sample["labels"], size)
+                for index, ((height, width), boxes, labels), windows in zip(some, truths, corners, strict=True):
+                    placed = place(windows, (height, width), self.preprocessing)
+                    yield index, metrics.update(placed, boxes, labels, (height, width))
 
     def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> ColocalisationPrediction:  # noqa: B008
         """Where the common objects of a picture (C, H, W) are, as the model sees them."""
@@ -123,7 +127,7 @@ def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) 
     """
     height, width = size
     down, across = height, width
-    if preprocessing.size:
+    if preprocessing.size and not preprocessing.stretch:
         factor = min(height / preprocessing.size[0], width / preprocessing.size[1]) * preprocessing.crop
         down, across = (max(1, round(side * factor)) for side in preprocessing.size)
     # Where torchvision's centre crop begins.

@@ -17,6 +17,7 @@ REACH = 0.25  # of the picture's side, how far beyond its edges a look is drawn
 LOOK_COLORS = ((230, 85, 13), (37, 110, 190), (20, 140, 90), (150, 60, 160))  # one a transformer, then again
 BAR, TEXT, GAP = (70, 120, 180), 15, 14
 OUTSIDE = (236, 238, 241)
+FAR = 1e4  # half sides of the picture: further out nothing is drawn
 
 
 def draw_classification(prediction: ClassificationPrediction) -> Image.Image:
@@ -61,15 +62,20 @@ def _with_looks(picture: np.ndarray, looks: tuple[Look, ...]) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
 
     def place(points: np.ndarray) -> list[tuple[float, float]]:
-        x = across + (points[:, 0] + 1) / 2 * shown.width
-        y = down + (points[:, 1] + 1) / 2 * shown.height
+        # What is read from beyond the canvas is drawn along its edge.
+        x = (across + (points[:, 0] + 1) / 2 * shown.width).clip(1, canvas.width - 2)
+        y = (down + (points[:, 1] + 1) / 2 * shown.height).clip(1, canvas.height - 2)
         return list(zip(x.tolist(), y.tolist(), strict=True))
 
     for i, look in enumerate(looks):
-        outline = place(np.nan_to_num(region(look.grid)))
+        outline = place(_bounded(region(look.grid)))
         draw.line([*outline, outline[0]], fill=_color(i), width=2)
-        draw.line(place(np.nan_to_num(look.grid[0])), fill=_color(i), width=5)
+        draw.line(place(_bounded(look.grid[0])), fill=_color(i), width=5)
     return canvas.resize((round(canvas.width * HEIGHT / canvas.height), HEIGHT), Image.Resampling.LANCZOS)
+
+
+def _bounded(points: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(points, posinf=FAR, neginf=-FAR).clip(-FAR, FAR)
 
 
 def _upright(picture: np.ndarray) -> Image.Image:

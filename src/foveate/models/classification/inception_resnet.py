@@ -72,6 +72,10 @@ class Config:
                 f"num_classes {self.num_classes} must be at least 1, dropout {self.dropout:g} and label_smoothing "
                 f"{self.label_smoothing:g} in 0..1"
             )
+        if self.in_channels < 1 or not 0 <= self.norm_momentum <= 1:
+            raise ConfigError(
+                f"in_channels {self.in_channels} must be at least 1, norm_momentum {self.norm_momentum:g} in 0..1"
+            )
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(

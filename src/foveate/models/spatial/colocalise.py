@@ -108,7 +108,7 @@ class Config:
                 f"widths {self.widths} and localise_widths {self.localise_widths}; expected one number of channels or "
                 "more in both"
             )
-        if self.margin <= 0 or self.repulsion < 0 or self.thrown < 1:
+        if not self.margin > 0 or not self.repulsion >= 0 or self.thrown < 1:
             raise ConfigError(
                 f"margin {self.margin} must be above 0, repulsion {self.repulsion} 0 or more, thrown {self.thrown} at "
                 "least 1"
@@ -157,7 +157,9 @@ class Localiser(nn.Module):
         self.trust = nn.Parameter(torch.full((transformers, 1, 1), 6.0))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D', H', W') -> theta (B, T, 3): s, t_x, t_y of equation 2."""
+        """(B, D', H', W') -> theta (B, T, 3): s, t_x, t_y of equation 2. Raises ConfigError for a map of one place."""
+        if features.shape[-2:].numel() == 1:
+            raise ConfigError("features of 1x1 leave nothing to choose from; give a larger image_size or fewer widths")
         features = self.norm(features)
         return self.attend(self.score(features) + self.trust * stands_out(features, self.scale))
 
@@ -188,7 +190,8 @@ def stands_out(features: Tensor, scale: float) -> Tensor:
     unlike = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
     kernel = [round((n * scale - 1) / 2) * 2 + 1 for n in features.shape[-2:]]  # the nearest odd numbers of cells
     around = F.avg_pool2d(unlike, kernel, 1, [k // 2 for k in kernel], count_include_pad=False)
-    return (around - around.mean((2, 3), keepdim=True)) / (around.std((2, 3), keepdim=True) + 1e-6)
+    deviation = around.std((2, 3), keepdim=True, correction=0)
+    return (around - around.mean((2, 3), keepdim=True)) / (deviation + 1e-6)
 
 
 def triplet_hinge(found: Tensor, elsewhere: Tensor, margin: float) -> Tensor:

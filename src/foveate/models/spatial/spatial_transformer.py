@@ -57,7 +57,7 @@ class Config:
     control_points: the side of the spline's lattice; the paper's 4 makes 16 points, 32 parameters.
     widths: channels of the CNN's convolutions, of which each halves the sides: 5x5, then 3x3.
     hidden: width of the classifier's fully connected layers, one in the CNN and two in the MLP; 0 chooses the one that
-        brings the whole network to 400 000 parameters.
+        brings the whole network to 400 000 parameters, but at least 32.
     localise_widths: channels of the convolutions that localise, as `widths`.
     localise_hidden: width of the fully connected layers that localise, one in the CNN and three in the MLP.
     background: what lies around a picture, as a picture value in 0..1.
@@ -103,6 +103,10 @@ class Config:
             raise ConfigError(
                 f"a CNN of widths {self.widths} and localise_widths {self.localise_widths} on {self.image_size}; "
                 "expected one width or more in both and pictures of 2x2 or more (network='mlp' has no convolutions)"
+            )
+        if self.network == "cnn" and min(*self.widths, *self.localise_widths) < 1:
+            raise ConfigError(
+                f"widths {self.widths} and localise_widths {self.localise_widths}; expected channels of 1 or more"
             )
         if self.hidden < 0 or self.localise_hidden < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
@@ -201,6 +205,8 @@ def _dense(inputs: int, widths: tuple[int, ...]) -> list[nn.Module]:
 def _widest(inputs: int, layers: int, classes: int, budget: int) -> int:
     """The width at which one or two hidden layers and the last one have about `budget` weights."""
     # a width^2 + b width = budget
+    if budget <= 0:  # the rest alone has more
+        return NARROWEST
     a, b = layers - 1, inputs + layers + classes
     width = budget / b if a == 0 else (math.sqrt(b * b + 4 * a * budget) - b) / (2 * a)
     return max(round(width), NARROWEST)

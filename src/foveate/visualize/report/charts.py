@@ -14,7 +14,7 @@ from foveate.visualize.report.record import Report, number
 
 def learning(report: Report) -> Markup:
     """Small charts over the epochs: loss, scores, learning rate."""
-    key, name, _ = report.words.score
+    key, name = report.words.chosen or report.words.score[:2]
     scored = [(number(row.get(key)), number(row.get("epoch"))) for row in report.history]
     best = max(((iou, -epoch) for iou, epoch in scored if iou is not None and epoch is not None), default=None)
     split = report.chosen_split

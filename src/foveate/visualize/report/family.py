@@ -12,6 +12,7 @@ class Family:
     title: of the page. score, beside: key, name and meaning of the large score, and of a second one.
     found: the key of the score that the summary tells, and how it tells it. facts: key, name and meaning of the smaller
         scores. curves: key -> name in the chart of scores.
+    chosen: key and name of the score that says which epoch is best, where it is not `score`.
     class_score: what a class's own score is called. unit: what is counted. classes, confusion: how the table of classes
         and the matrix are to be read. None of a family without classes.
     """
@@ -22,6 +23,7 @@ class Family:
     facts: tuple[tuple[str, str, str], ...]
     curves: tuple[tuple[str, str], ...]
     beside: tuple[str, str, str] | None = None
+    chosen: tuple[str, str] | None = None
     class_score: str = ""
     unit: str = ""
     classes: str = ""
@@ -109,5 +111,6 @@ FAMILIES = {
             ("contrast", "Contrast", "how much more alike windows are to each other than to windows at random"),
         ),
         curves=(("corloc", "CorLoc"), ("contrast", "contrast")),
+        chosen=("contrast", "contrast"),
     ),
 }

@@ -13,8 +13,9 @@ def section(name: str, title: str, lead: object, *parts: object) -> Markup:
 
 
 def in_sentence(name: str) -> str:
-    """A name as it stands inside a sentence: 'Mean IoU' -> 'mean IoU', but 'CIDEr-D' as it is."""
-    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    """A name as it stands inside a sentence: 'Mean IoU' -> 'mean IoU', but 'CIDEr-D' and 'CorLoc' as they are."""
+    first = name.split()[0] if name else ""
+    return name if any(c.isupper() for c in first[1:]) else name[:1].lower() + name[1:]
 
 
 def card(*parts: object) -> Markup:
