@@ -65,6 +65,8 @@ def evaluate_run(
     split: by default the one to choose by (val, else test). whole: the costly scores too. how: several views,
     refinement. Raises a FoveateError.
     """
+    if Path(path).suffix.lower() == ".onnx":
+        raise ConfigError(f"{path} is an exported model, which is not evaluated; give the run that it was made from")
     run = RunFolder(path)
     if source is None:
         source = RunFolder.existing(path).recipe().data
