@@ -107,7 +107,8 @@ def hardware(environment: dict[str, Any]) -> str:
     name = environment.get("cpu")
     if not name and environment["platform"] == platform.platform():
         name = processor()
-    return f"{environment['threads']} cores of {name or 'an unknown processor'}"
+    threads = environment["threads"]
+    return f"{threads} core{'s' * (threads > 1)} of {name or 'an unknown processor'}"
 
 
 def processor() -> str:
