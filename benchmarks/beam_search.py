@@ -193,7 +193,7 @@ def main() -> None:
         lengths = [len(tokens) for tokens in captions]
         report.notes.append(
             f"{title}: {len({tuple(c) for c in captions})} different ones of {PICTURES}, of {min(lengths)} to "
-            f"{max(lengths)} tokens, {sum(lengths) / PICTURES:.1f} on average, the same from each search"
+            f"{max(lengths)} tokens, {sum(lengths) / PICTURES:.1f} on average, the same from the loop and from ours of one picture"
         )
         runs: dict[str, Any] = {
             OURS: lambda least=least, most=most: at_once(model, features, least, most),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, DataError, ModelError
-from foveate.pictures import Windows
-from foveate.predictor.picture import Picture
+from foveate.pictures import Windows, to_tensor
+from foveate.predictor.picture import Picture, luminance, open_picture
 from foveate.records import Preprocessing
 from foveate.store import PICKLES
 from foveate.tasks.tiling import Network
@@ -61,6 +61,18 @@ class Predictor:
     def predict(self, picture: Picture, **how: Any) -> Any:
         """What the model says of one picture; see the family's predictor."""
         raise NotImplementedError
+
+    def read_whole(self, picture: Picture, max_pixels: int | None, name: str | None) -> Tensor:
+        """The picture (C, H, W), of as many channels as the model takes: colours for a grey model become luminance.
+
+        Raises DataError for a picture that cannot be read or has another number of channels.
+        """
+        windows = open_picture(picture, self.channels, max_pixels)
+        grey = self.channels == 1 and windows.channels == 3
+        if not grey:
+            self.check_channels(windows, picture, name)
+        image = to_tensor(windows.read(0, 0, windows.height, windows.width))
+        return luminance(image) if grey else image
 
     def check_channels(self, windows: Windows, picture: Picture, name: str | None) -> None:
         """Raise DataError for a picture with another number of channels than the model takes."""

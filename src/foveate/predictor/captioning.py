@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from foveate.errors import ConfigError
-from foveate.pictures import to_tensor
 from foveate.predictor.base import Predictor
-from foveate.predictor.picture import Picture, open_picture
+from foveate.predictor.picture import Picture, name_of
 from foveate.records import CaptionPrediction
 from foveate.tasks.captioning import CaptioningTask
 from foveate.tasks.inference import Inference
@@ -58,13 +56,9 @@ class CaptioningPredictor(Predictor):
         for word, count in (("beams", beams), ("n_best", n_best)):
             if count is not None and count < 1:
                 raise ConfigError(f"{word} is {count}; give 1 or more, or leave it out")
-        windows = open_picture(picture, self.channels, max_pixels)
-        self.check_channels(windows, picture, name)
-        image = to_tensor(windows.read(0, 0, windows.height, windows.width))
+        image = self.read_whole(picture, max_pixels, name)
         task = CaptioningTask(self.classes, self.preprocessing)
         with torch.inference_mode():
             prediction = task.answer(self._speaker, image, Inference(beams=beams or 0), n_best=n_best or 0)
-        if name is None:
-            name = str(picture) if isinstance(picture, (str, Path)) else ""
-        prediction.name = Path(name).name
+        prediction.name = name_of(picture, name)
         return prediction

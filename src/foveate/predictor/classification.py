@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from foveate.pictures import to_tensor
 from foveate.predictor.base import Predictor
-from foveate.predictor.picture import Picture, open_picture
+from foveate.predictor.picture import Picture, name_of
 from foveate.records import ClassificationOutput, ClassificationPrediction
 from foveate.tasks.classification import answer
 
@@ -35,18 +33,10 @@ class ClassificationPredictor(Predictor):
         name: what to call the picture in messages and in the prediction; a file's own path and name by default.
         Raises DataError for a picture that cannot be read or has another number of channels than the model takes.
         """
-        windows = open_picture(picture, self.channels, max_pixels)
-        grey = self.channels == 1 and windows.channels == 3
-        if not grey:
-            self.check_channels(windows, picture, name)
-        image = to_tensor(windows.read(0, 0, windows.height, windows.width))
-        if grey:
-            image = luminance(image)
+        image = self.read_whole(picture, max_pixels, name)
         with torch.inference_mode():
             prediction = answer(self._output, image, self.classes, self.preprocessing, flip=flip)
-        if name is None:
-            name = str(picture) if isinstance(picture, (str, Path)) else ""
-        prediction.name = Path(name).name
+        prediction.name = name_of(picture, name)
         return prediction
 
     def _output(self, batch: Tensor) -> ClassificationOutput:
@@ -54,9 +44,3 @@ class ClassificationPredictor(Predictor):
             return ClassificationOutput(self.network(batch))
         output: ClassificationOutput = self.model(batch.to(self.device, memory_format=torch.channels_last))
         return output
-
-
-def luminance(image: Tensor) -> Tensor:
-    """(3, H, W) -> (1, H, W) of the same dtype, after ITU-R BT.601."""
-    grey = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(0)[None]
-    return grey if image.is_floating_point() else grey.round().to(image.dtype)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from foveate.errors import ModelError
-from foveate.pictures import to_tensor
 from foveate.predictor.base import Predictor
-from foveate.predictor.classification import luminance
-from foveate.predictor.picture import Picture, open_picture
+from foveate.predictor.picture import Picture, name_of
 from foveate.records import ColocalisationOutput, ColocalisationPrediction
 from foveate.tasks.colocalisation import answer
 
@@ -36,16 +33,10 @@ class ColocalisationPredictor(Predictor):
         name: what to call the picture in messages and in the prediction; a file's own path and name by default.
         Raises DataError for a picture that cannot be read or has another number of channels than the model takes.
         """
-        windows = open_picture(picture, self.channels, max_pixels)
-        grey = self.channels == 1 and windows.channels == 3
-        if not grey:
-            self.check_channels(windows, picture, name)
-        image = to_tensor(windows.read(0, 0, windows.height, windows.width))
+        image = self.read_whole(picture, max_pixels, name)
         with torch.inference_mode():
-            prediction = answer(self._output, luminance(image) if grey else image, self.preprocessing)
-        if name is None:
-            name = str(picture) if isinstance(picture, (str, Path)) else ""
-        prediction.name = Path(name).name
+            prediction = answer(self._output, image, self.preprocessing)
+        prediction.name = name_of(picture, name)
         return prediction
 
     def _output(self, batch: Tensor) -> ColocalisationOutput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -47,6 +48,19 @@ def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = N
     if hasattr(picture, "read") and hasattr(picture, "channels"):
         return picture
     raise DataError(f"a {type(picture).__name__} came as picture; expected a path, PIL image, array or tensor")
+
+
+def name_of(picture: Picture, name: str | None) -> str:
+    """What a prediction is called: the name that was given, else the file's own."""
+    if name is None:
+        name = str(picture) if isinstance(picture, (str, Path)) else ""
+    return Path(name).name
+
+
+def luminance(image: Tensor) -> Tensor:
+    """(3, H, W) -> (1, H, W) of the same dtype, after ITU-R BT.601."""
+    grey = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(0)[None]
+    return grey if image.is_floating_point() else grey.round().to(image.dtype)
 
 
 def _pil_pixels(image: Image.Image) -> np.ndarray:
