@@ -15,7 +15,7 @@ digits in the appendix). Its coordinates and transformations are those of `ops.s
 "mlp" is the fully connected network that the paper calls FCN. As there, every variant has about 400 000 parameters.
 Departures of "cnn": convolutions of stride 2 with batch norm, where the paper has large ones with pooling and without;
 localisation looks at the picture at half its size. On 28x28 a picture takes 1.9 million multiply-adds to classify, 0.24
-million to localise. A small localisation network was tried first: at 15 epochs on RTS, two thirds more errors.
+million to localise.
 """
 
 from __future__ import annotations
