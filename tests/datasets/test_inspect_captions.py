@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from foveate.cli import main
 from foveate.datasets.captions.flickr import Flickr
@@ -18,6 +18,7 @@ from foveate.datasets.inspect import CaptionInspection, inspect
 from foveate.datasets.pasture_captions import PastureCaptions
 from foveate.errors import ConfigError, DataError
 from foveate.visualize.caption_sheet import caption_sheet, wrapped
+from foveate.visualize.lettering import letters
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_captions_stand_under_their_pictures() -> None:
 
 
 def test_wrapping() -> None:
-    font = ImageFont.load_default(12)
+    font = letters(12)
     text = "A brown cow is grazing next to a tall tree in the evening."
     lines = wrapped(text, font, 100, 9)
     assert " ".join(lines) == text

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from foveate.errors import DataError
 from foveate.records import Sentence
+from foveate.visualize.lettering import letters, shortened
 from foveate.visualize.pixels import rgb8
-from foveate.visualize.sheets import INK, MUTED, PAPER, fitted, grid, shortened
+from foveate.visualize.sheets import INK, MUTED, PAPER, fitted, grid
 
 COVER = 0.75  # how much of the picture the veil takes where the model did not look
 BLACK, PALE, DIM = 0, 215, 85  # grey values of a veil; over pictures whose mean is below DIM a black one is not seen
@@ -99,7 +100,7 @@ def _panel(pixels: np.ndarray, word: str, probability: float) -> Image.Image:
     line = PANEL // 7
     panel = Image.new("RGB", (PANEL, height + line), PAPER)
     panel.paste(Image.fromarray(pixels), ((PANEL - width) // 2, 0))
-    font = ImageFont.load_default(PANEL // 12)
+    font = letters(PANEL // 12)
     faint = 0.6 * (1 - probability)
     color = tuple(round(ink + faint * (paper - ink)) for ink, paper in zip(INK, PAPER, strict=True))
     at = (PANEL // 2, height + line // 2)
@@ -125,7 +126,7 @@ def _frame(pixels: np.ndarray, words: Sequence[str], current: int) -> Image.Imag
     """A picture above a sentence whose word `current` is picked out; all of them where that is -1."""
     height, width = pixels.shape[:2]
     canvas_width = max(width, FRAME)
-    font = ImageFont.load_default(TEXT)
+    font = letters(TEXT)
     placed, lines = _placed([shortened(word, font, canvas_width - TEXT) for word in words], font, canvas_width)
     line = TEXT * 3 // 2
     canvas = Image.new("RGB", (canvas_width, height + lines * line + TEXT), PAPER)
@@ -141,7 +142,7 @@ def _frame(pixels: np.ndarray, words: Sequence[str], current: int) -> Image.Imag
     return canvas
 
 
-def _placed(words: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> tuple[
+def _placed(words: Sequence[str], font: ImageFont.FreeTypeFont, width: int) -> tuple[
     list[tuple[str, float, int]], int
 ]:  # fmt: skip
     """Each word with its left edge and its line, and the number of lines."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from foveate.visualize.lettering import letters, shortened
 from foveate.visualize.pixels import rgb8
-from foveate.visualize.sheets import INK, MUTED, PAPER, fitted, grid, shortened
+from foveate.visualize.sheets import INK, MUTED, PAPER, fitted, grid
 
 _LINES = 4
 
@@ -26,7 +27,7 @@ def _cell(image: np.ndarray, caption: str, name: str, thumb: int) -> Image.Image
     picture, _ = fitted(rgb8(image), np.zeros(image.shape[:2], np.uint8), thumb, thumb)
     height, width = picture.shape[:2]
     size = max(11, thumb // 17)
-    font, small = ImageFont.load_default(size), ImageFont.load_default(max(10, size * 4 // 5))
+    font, small = letters(size), letters(max(10, size * 4 // 5))
     lines = wrapped(caption, font, thumb, _LINES)
     step = size * 4 // 3
     cell = Image.new("RGB", (thumb, height + step * len(lines) + size * 5 // 2), PAPER)
@@ -38,7 +39,7 @@ def _cell(image: np.ndarray, caption: str, name: str, thumb: int) -> Image.Image
     return cell
 
 
-def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, most: int) -> list[str]:
+def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
     """A text in lines of at most `width` pixels; what is left after `most` lines becomes an ellipsis."""
     lines: list[str] = []
     for word in text.split():
@@ -55,7 +56,7 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return [_cut(line, font, width) for line in lines]
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """A single word may be wider than the picture."""
     while line and font.getlength(line) > width:
         line = line[:-1]

@@ -6,9 +6,10 @@ Shapes: the picture (H, W, C) uint8; a look's grid (h, w, 2), x and y in -1..1 o
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from foveate.records import ClassificationPrediction, ColocalisationPrediction, Look
+from foveate.visualize.lettering import letters
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import INK, MUTED, PAPER, RULE, percent
 
@@ -99,7 +100,7 @@ def _color(index: int) -> tuple[int, int, int]:
 
 def _bars(top: list[tuple[str, float]]) -> Image.Image:
     """Names, probabilities and their bars, one class a line."""
-    font = ImageFont.load_default(TEXT)
+    font = letters(TEXT)
     texts = [f"{name}  {percent(p)}" for name, p in top]
     width = max(160, *(int(font.getlength(text)) + 1 for text in texts))
     panel = Image.new("RGB", (width, HEIGHT), PAPER)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from foveate.errors import DataError
 from foveate.records import ClassTable
+from foveate.visualize.lettering import letters, shortened
 from foveate.visualize.overlay import overlay
 from foveate.visualize.pixels import check_pair, rgb8, slots, strips
 
@@ -57,7 +58,7 @@ def _entries(classes: ClassTable, shares: Mapping[str, float] | None) -> list[tu
 
 def _legend(entries: list[tuple[tuple[int, int, int], str]], width: int, text_size: int) -> Image.Image:
     """Swatches and texts in as many columns as the width allows; wider than asked where one entry needs it."""
-    font = ImageFont.load_default(text_size)
+    font = letters(text_size)
     pad, line = text_size * 3 // 4, text_size * 7 // 4
     column = int(max((font.getlength(text) for _, text in entries), default=0)) + 2 * pad + text_size
     columns = max(1, (width - pad) // column)
@@ -113,7 +114,7 @@ def _class_cell(image: np.ndarray, label: str, name: str, thumb: int) -> Image.I
     cell.paste(Image.fromarray(picture), ((thumb - width) // 2, 0))
     draw = ImageDraw.Draw(cell)
     for text, size, color, line in ((label, text_size, INK, 1), (name, max(10, text_size * 4 // 5), MUTED, 2.4)):
-        font = ImageFont.load_default(size)
+        font = letters(size)
         at = (thumb // 2, height + round(text_size * line))
         draw.text(at, shortened(text, font, thumb), fill=color, font=font, anchor="mm")
     return cell
@@ -150,7 +151,7 @@ def _cell(image: np.ndarray, mask: np.ndarray, classes: ClassTable, name: str, t
     left = (thumb - width) // 2
     cell.paste(Image.fromarray(picture), (left, 0))
     cell.paste(Image.fromarray(overlay(picture, labels, classes)), (left, height + 2))
-    font = ImageFont.load_default(text_size)
+    font = letters(text_size)
     draw = ImageDraw.Draw(cell)
     draw.text((thumb // 2, cell.height - text_size), shortened(name, font, thumb), fill=MUTED, font=font, anchor="mm")
     return cell
@@ -170,12 +171,3 @@ def fitted(image: np.ndarray, mask: np.ndarray, width: int, height: int) -> tupl
     rows = (np.arange(size[1]) * 2 + 1) * own_height // (2 * size[1])
     places = (np.arange(size[0]) * 2 + 1) * own_width // (2 * size[0])
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)), mask[np.ix_(rows, places)]
-
-
-def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, or its end after an ellipsis: file names differ at their ends."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text
