@@ -85,7 +85,7 @@ def stand_ins(monkeypatch):
 
 def test_work_is_skipped(stand_ins):
     assert examined("hard_attention_skips_work") == "holds"
-    saving, fewer, faster, together, full, adds, one, few, choosing, small, less, held, anywhere = (
+    saving, fewer, faster, together, full, adds, one, few, choosing, small, _, held, anywhere = (
         glimpses._hard_attention_skips_work(0)
     )
     assert saving == pytest.approx(fewer) == pytest.approx(faster) == pytest.approx(together)
