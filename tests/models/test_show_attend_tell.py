@@ -24,14 +24,15 @@ def batch(model, tokens, seed=1):
     return {"features": features, "tokens": torch.tensor(tokens), "names": [""] * len(tokens)}
 
 
-def test_the_reward_is_what_a_word_and_all_after_it_have_above_their_own_averages():
+def test_the_reward_is_what_a_word_has_above_reading_softly_and_those_after_it_above_their_averages():
     model = build(attention="hard", credit=0.5, baseline=0.9)
     model.mean_log_prob[A], model.mean_log_prob[B], model.mean_log_prob[END] = -2.0, -1.0, -0.5
     tokens = torch.tensor([[A, B, END], [A, END, PAD]])
     log_probs = torch.tensor([[-1.0, -3.0, -0.5], [-4.0, -1.5, -9.0]])
-    rewards = model._reward(log_probs, tokens)
-    # Above average: 1, -2, 0 and -2, -1, and nothing behind the end.
-    assert rewards.tolist() == [[1 + 0.5 * -2, -2.0, 0.0], [-2 + 0.5 * -1, -1.0, 0.0]]
+    if_soft = torch.tensor([[-1.5, -2.75, -0.5], [-4.25, -2.0, -7.0]])
+    rewards = model._reward(log_probs, if_soft, tokens)
+    # Above reading softly: 0.5, -0.25, 0 and 0.25, 0.5. Above average: 1, -2, 0 and -2, -1. Nothing behind the end.
+    assert rewards.tolist() == [[0.5 + 0.5 * -2, -0.25 + 0.5 * 0, 0.0], [0.25 + 0.5 * -1, 0.5, 0.0]]
     # A was said twice, with -2.5 on average; END with -1; of others, nothing is learned.
     expected = {A: -2.05, B: -1.2, END: -0.55}
     assert {w: model.mean_log_prob[w].item() for w in expected} == pytest.approx(expected)
@@ -40,8 +41,26 @@ def test_the_reward_is_what_a_word_and_all_after_it_have_above_their_own_average
 
 def test_averages_stay_as_they_are_when_nothing_is_learned():
     model = build(attention="hard").eval()
-    model._reward(torch.full((1, 2), -3.0), torch.tensor([[A, END]]))
+    model._reward(torch.full((1, 2), -3.0), torch.zeros(1, 2), torch.tensor([[A, END]]))
     assert not model.mean_log_prob.any()
+
+
+def test_what_reading_softly_brings_is_known_whatever_was_drawn():
+    """Of the first word, for which nothing was drawn before; pictures that are read softly have it twice."""
+    model = build(attention="hard", softly=0.5)
+    model.batches += 1  # beyond the warm-up
+    data = batch(model, [[A, B, END]] * 16)
+    logits, glances, if_soft = model._tell(data["features"], data["tokens"])
+    soft = build()
+    soft.load_state_dict(model.state_dict())
+    expected, _, _ = soft._tell(data["features"], data["tokens"])
+    first = expected[:, 0].log_softmax(1)[:, A]
+    assert torch.allclose(if_soft[:, 0], first, atol=1e-5) and not if_soft.requires_grad
+    read_softly = (glances.log_prob == 0).all(1)
+    assert 0 < read_softly.sum() < 16
+    as_it_was = logits.log_softmax(2).gather(2, data["tokens"][..., None])[..., 0]
+    assert torch.allclose(if_soft[read_softly], as_it_was[read_softly], atol=1e-5)
+    assert ((if_soft - as_it_was)[~read_softly].abs() > 1e-4).any(1).all()
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])
@@ -50,7 +69,7 @@ def test_the_penalty_asks_that_every_place_be_looked_at(kind):
     model = build(attention=kind, doubly_stochastic=0.3, entropy=0.0, reinforce=0.0, softly=1.0)
     data = batch(model, [[A, B, END], [B, END, PAD]])
     losses = model.loss(data)
-    _, glances = model._tell(data["features"], data["tokens"])
+    _, glances, _ = model._tell(data["features"], data["tokens"])
     alpha = glances.alpha.detach()
     penalty = ((1 - alpha[0].sum(0)) ** 2).sum() + ((1 - alpha[1, :2].sum(0)) ** 2).sum()
     assert losses["penalty"].item() == pytest.approx(0.3 * penalty.item() / 5, rel=1e-5)

@@ -15,16 +15,17 @@ embedding.
     p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))                           (equation 7)
 
 Soft attention is trained by its likelihood. Hard attention is trained by REINFORCE: a choice s_t is made likelier by
-what it brought, the log-likelihood of the words from y_t on above a moving average b, and the entropy of alpha is
-rewarded; half of the pictures are read softly, so that the variance stays low. Each word has a b of its own: an article
-is likelier than a noun wherever one looked. Both add lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place
-be looked at.
+what it brought: the log-likelihood of y_t above what reading softly would have brought, and that of the words after it
+above a moving average b. The entropy of alpha is rewarded; half of the pictures are read softly, so that the variance
+stays low. Each word has a b of its own: an article is likelier than a noun wherever one looked. Both add
+lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place be looked at.
 
 `Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; b is one a
-word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; the paper's reward
-is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average, with less
-noise); entropy is rewarded of pictures that are read softly, too. As in the published code: the tanh of equation 7; the
-gate and the penalty with hard attention, too.
+word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; what reading
+softly brings takes its place for y_t itself, since that does not depend on s_t either, and says more; the paper's
+reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average, with
+less noise); entropy is rewarded of pictures that are read softly, too. As in the published code: the tanh of
+equation 7; the gate and the penalty with hard attention, too.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Glance(NamedTuple):
     """What one look brought."""
 
     z: Tensor  # (B, D), gated
+    expected: Tensor  # (B, D), gated: what reading softly brings
     alpha: Tensor  # (B, P)
     log_prob: Tensor  # (B,): of the choice, where one was drawn, else 0
     entropy: Tensor  # (B,): of alpha; 0 with soft attention
@@ -175,46 +177,50 @@ class ShowAttendTell(nn.Module):
 
     def step(self, memory: Memory, state: State, tokens: Tensor) -> tuple[Tensor, State, Tensor]:
         """The last tokens (B,) -> logits of the next (B, V), the state, and alpha (B, P)."""
-        y = self.embed(tokens)
         glance = self._look(memory, state)
-        state = State(*self.lstm(torch.cat([y, glance.z], 1), state))
-        return self._words(y, state.h, glance.z), state, glance.alpha
+        logits, state = self._tell_one(self.embed(tokens), glance.z, state)
+        return logits, state, glance.alpha
 
     def _look(self, memory: Memory, state: State, softly: Tensor | None = None) -> Glance:
         """softly: (B, 1) bool, which pictures are read softly though attention is hard; None looks as at test time."""
         # e_ti = f_att(a_i, h_{t-1})
         e = self.score(state.h, memory.keys)
         none = e.new_zeros(e.shape[0])
+        beta = torch.sigmoid(self.gate(state.h))
         if self.config.attention == "soft":
             z, alpha = soft_read(e, memory.places)
-            log_prob = entropy = none
-        else:
-            read = hard_read(e, memory.places, sample=softly is not None)
-            z, alpha, log_prob, entropy = read.value, read.weights, none, read.entropy
-            if softly is not None:
-                expected = (alpha[:, None] @ memory.places)[:, 0]
-                z = torch.where(softly, expected, z)
-                log_prob = read.log_prob.masked_fill(softly[:, 0], 0.0)
-        beta = torch.sigmoid(self.gate(state.h))
-        return Glance(beta * z, alpha, log_prob, entropy)
+            return Glance(beta * z, beta * z, alpha, none, none)
+        read = hard_read(e, memory.places, sample=softly is not None)
+        if softly is None:
+            return Glance(beta * read.value, beta * read.value, read.weights, none, read.entropy)
+        expected = (read.weights[:, None] @ memory.places)[:, 0]
+        z = torch.where(softly, expected, read.value)
+        log_prob = read.log_prob.masked_fill(softly[:, 0], 0.0)
+        return Glance(beta * z, beta * expected, read.weights, log_prob, read.entropy)
 
-    def _words(self, y: Tensor, h: Tensor, z: Tensor) -> Tensor:
-        """The deep output layer, for (..., E), (..., H), (..., D) -> logits (..., V)."""
+    def _tell_one(self, y: Tensor, z: Tensor, state: State) -> tuple[Tensor, State]:
+        """The last word (B, E) and what was seen (B, D) -> logits of the next word (B, V), and the state."""
+        state = State(*self.lstm(torch.cat([y, z], 1), state))
         # p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))
-        return self.L_o(self.dropout(torch.tanh(y + self.L_h(self.dropout(h)) + self.L_z(z))))
+        return self.L_o(self.dropout(torch.tanh(y + self.L_h(self.dropout(state.h)) + self.L_z(z)))), state
 
-    def _tell(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Glance]:
-        """Logits (B, L, V) of each word given the true ones before, and all glances, stacked along dimension 1."""
+    def _tell(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Glance, Tensor]:
+        """Of each word given the true ones before: logits (B, L, V), glances, stacked along dimension 1, and with hard
+        attention in training its log-probability (B, L) if this one were read softly."""
         memory, state = self.begin(features)
         hard = self.training and self.config.attention == "hard"
         softly = torch.rand_like(features[:, :1, 0, 0]) < self._share_read_softly() if hard else None
         last = torch.full_like(tokens[:, 0], START)
-        logits, glances = [], []
+        logits, glances, if_soft = [], [], []
         for t in range(tokens.shape[1]):
             y = self.dropout(self.embed(last))
             glance = self._look(memory, state, softly)
-            state = State(*self.lstm(torch.cat([y, glance.z], 1), state))
-            logits.append(self._words(y, state.h, glance.z))
+            if hard:
+                with torch.no_grad():
+                    said, _ = self._tell_one(y, glance.expected, state)
+                if_soft.append(-F.cross_entropy(said.float(), tokens[:, t], reduction="none"))
+            said, state = self._tell_one(y, glance.z, state)
+            logits.append(said)
             glances.append(glance)
             last = tokens[:, t]
             if self.training and self.config.scheduled_sampling:
@@ -222,7 +228,9 @@ class ShowAttendTell(nn.Module):
                 last = torch.where(
                     torch.rand(last.shape, device=last.device) < self.config.scheduled_sampling, own, last
                 )
-        return torch.stack(logits, 1), Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
+        seen = Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
+        told = torch.stack(logits, 1)
+        return told, seen, torch.stack(if_soft, 1) if hard else told.new_zeros(tokens.shape)
 
     def _share_read_softly(self) -> Tensor:
         return torch.where(self.batches <= self.config.warmup, 1.0, self.config.softly)
@@ -230,7 +238,7 @@ class ShowAttendTell(nn.Module):
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
         """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V), attention (B, L, h, w)."""
         features = self.encode(image)
-        logits, glances = self._tell(features, tokens)
+        logits, glances, _ = self._tell(features, tokens)
         return CaptionOutput(logits, glances.alpha.unflatten(2, features.shape[-2:]))
 
     def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
@@ -240,7 +248,7 @@ class ShowAttendTell(nn.Module):
         hard = self.config.attention == "hard"
         if self.training and hard:
             self.batches += 1
-        logits, glances = self._tell(features, tokens)
+        logits, glances, if_soft = self._tell(features, tokens)
         target = tokens.masked_fill(tokens == PAD, IGNORE)
         there = (tokens != PAD).float()
         count = share_of_weight(target).float()
@@ -252,15 +260,17 @@ class ShowAttendTell(nn.Module):
         told = {"words": words.detach(), "penalty": penalty.detach()}
         if not hard:
             return {"loss": words + penalty} | told
-        reward = self._reward(-nll.detach(), tokens)
+        reward = self._reward(-nll.detach(), if_soft, tokens)
         reinforce = -(reward * glances.log_prob * there).sum() / count
         entropy = (glances.entropy * there).sum() / count
         loss = words + penalty + self.config.reinforce * reinforce - self.config.entropy * entropy
         return {"loss": loss} | told | {"entropy": entropy.detach()}
 
-    def _reward(self, log_probs: Tensor, tokens: Tensor) -> Tensor:
-        """Log-likelihoods of the words (B, L) -> that of each and, with less credit, all after it, above b."""
+    def _reward(self, log_probs: Tensor, if_soft: Tensor, tokens: Tensor) -> Tensor:
+        """Log-likelihoods of the words, as they were read and if each had been read softly (B, L) -> what each choice
+        brought: to its own word above reading softly, and, with less credit, to those after it above b."""
         there = tokens != PAD
+        brought = (log_probs - if_soft) * there
         above = (log_probs - self.mean_log_prob[tokens]) * there
         if self.training:
             # b <- 0.9 b + 0.1 log p, for the words that were there; log p for those that are met first
@@ -269,8 +279,10 @@ class ShowAttendTell(nn.Module):
             total = torch.zeros_like(self.mean_log_prob).index_add(0, said, log_probs[there])
             share = torch.where(self.mean_log_prob == 0, 1.0, 1 - self.config.baseline) * (times > 0)
             self.mean_log_prob.lerp_(total / times.clamp(min=1), share)
-        rewards = [above[:, -1]]
-        for t in reversed(range(above.shape[1] - 1)):
-            # R_t = log p(y_t) - b + credit R_{t+1}
-            rewards.insert(0, above[:, t] + self.config.credit * rewards[0])
+        rewards: list[Tensor] = []
+        later = torch.zeros_like(above[:, 0])
+        for t in reversed(range(above.shape[1])):
+            # R_t = log p(y_t) - log p_soft(y_t) + credit A_{t+1}, A_t = log p(y_t) - b + credit A_{t+1}
+            rewards.insert(0, brought[:, t] + self.config.credit * later)
+            later = above[:, t] + self.config.credit * later
         return torch.stack(rewards, 1)
