@@ -145,6 +145,9 @@ def _headline(result: Result) -> str:
     scores = result["scores"]
     if "error_percent" in scores:
         return f"{number(scores['error_percent'], 2)} % error on {result['split']}"
+    for name, words in (("corloc", "CorLoc"), ("cider_d", "CIDEr-D")):
+        if name in scores:
+            return f"{number(scores[name])} {words} on {result['split']}"
     return f"{number(scores.get('mean_iou'))} mean IoU on {result['split']}"
 
 

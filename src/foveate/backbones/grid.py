@@ -52,7 +52,11 @@ class FeatureGrid(nn.Module):
 
 
 class GridNorm(nn.BatchNorm1d):
-    """Batch norm over places (B, D, P). Raises ConfigError in training for a single value, which has no deviation."""
+    """Batch norm over places (B, D, P), without scale and shift of its own: linear layers follow, and features of a
+    frozen backbone need no gradient then. Raises ConfigError in training for a single value, which has no deviation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, D, P) -> the same, normalised."""
