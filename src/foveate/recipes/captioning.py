@@ -57,7 +57,7 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, strides=PASTURE_STRIDES, image_size=(128, 128), embed=192, hidden=256,
-            attend=128, dropout=0.5, attention="hard" if kind else "soft",
+            attend=128, dropout=0.3, attention="hard" if kind else "soft",
             doubly_stochastic=0.0,  # a sentence of ten words has no look to spare for each of 64 places
             credit=0.5,
             warmup=1250,  # two epochs
@@ -84,7 +84,7 @@ def show_and_tell_pasture() -> Recipe:
         task="captioning",
         config=once.Config(
             backbone=LITE, pretrained=True, strides=PASTURE_STRIDES, image_size=(128, 128), embed=256, hidden=416,
-            dropout=0.5,
+            dropout=0.3,
         ),
         data=PASTURE,
         text=Words(),
