@@ -512,6 +512,19 @@ def test_a_measured_score_reaches_the_lecture_map(generate):
     assert "`fcn8s_camvid`: 0.660 mean IoU on val" in page
 
 
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"error_percent": 0.654, "top1": 0.99}, "0.65 % error on val"),
+        ({"cider_d": 0.5712, "bleu4": 0.3}, "0.571 CIDEr-D on val"),
+        ({"corloc": 0.974}, "0.974 CorLoc on val"),
+        ({"mean_iou": 0.5}, "0.500 mean IoU on val"),
+    ],
+)
+def test_each_family_has_a_headline_of_its_own(generate, scores, said):
+    assert generate._headline({"scores": scores, "split": "val"}) == said
+
+
 def test_the_lecture_map_follows_the_tree(generate):
     import tomllib
 
