@@ -115,20 +115,20 @@ def test_what_hard_attention_saves_on_a_grid(monkeypatch):
     assert examined("hard_attention_skips_work_on_a_grid") == "holds"
 
 
-def short_sighted(self, log_probs, tokens):
+def short_sighted(self, log_probs, if_soft, tokens):
     """What a look brought is its own word, whatever comes of it."""
     return (log_probs - self.mean_log_prob[tokens]) * (tokens != PAD)
 
 
-def scaled(self, log_probs, tokens):
+def scaled(self, log_probs, if_soft, tokens):
     """Rewards divided by their own size, which depends on what was drawn."""
-    rewards = reward(self, log_probs, tokens)
+    rewards = reward(self, log_probs, if_soft, tokens)
     return rewards / rewards.abs().mean()
 
 
-def beyond(self, log_probs, tokens):
+def beyond(self, log_probs, if_soft, tokens):
     """A look is also praised for the words before it: right on average, if noisier."""
-    return short_sighted(self, log_probs, tokens).sum(1, keepdim=True).expand_as(log_probs)
+    return short_sighted(self, log_probs, if_soft, tokens).sum(1, keepdim=True).expand_as(log_probs)
 
 
 reward = ShowAttendTell._reward
@@ -162,9 +162,9 @@ def short(monkeypatch):
 def test_baseline(short, monkeypatch):
     assert examined("baseline_steadies_reinforce") == "holds"
 
-    def without(self, log_probs, tokens):
+    def without(self, log_probs, if_soft, tokens):
         self.mean_log_prob.zero_()
-        return reward(self, log_probs, tokens)
+        return reward(self, log_probs, if_soft, tokens)
 
     monkeypatch.setattr(ShowAttendTell, "_reward", without)
     assert examined("baseline_steadies_reinforce") == "does not hold"
