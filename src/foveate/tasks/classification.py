@@ -89,10 +89,8 @@ class ClassificationTask:
         require_plain(how)
         network, indices = _on_device(model), iter(indices)
         while some := list(itertools.islice(indices, AT_ONCE)):
-            fitting, truth = (
-                [],
-                [],
-            )  # photographs are made small one by one: sixty-four whole ones would fill the memory
+            # Photographs are made small one by one: sixty-four whole ones would fill the memory.
+            fitting, truth = [], []
             for sample in map(dataset.__getitem__, some):
                 fitting.append(fit(sample["image"].as_subclass(Tensor), self.preprocessing))
                 truth.append(sample["label"])

@@ -122,7 +122,7 @@ class Glance(NamedTuple):
     """What one look brought."""
 
     z: Tensor  # (B, D), gated
-    expected: Tensor  # (B, D), gated: what reading softly brings
+    expected: Tensor  # (B, D), gated: what reading softly brings, where a place is drawn, else z
     alpha: Tensor  # (B, P)
     log_prob: Tensor  # (B,): of the choice, where one was drawn, else 0
     entropy: Tensor  # (B,): of alpha; 0 with soft attention
@@ -189,10 +189,12 @@ class ShowAttendTell(nn.Module):
         beta = torch.sigmoid(self.gate(state.h))
         if self.config.attention == "soft":
             z, alpha = soft_read(e, memory.places)
-            return Glance(beta * z, beta * z, alpha, none, none)
+            z = beta * z
+            return Glance(z, z, alpha, none, none)
         read = hard_read(e, memory.places, sample=softly is not None)
         if softly is None:
-            return Glance(beta * read.value, beta * read.value, read.weights, none, read.entropy)
+            z = beta * read.value
+            return Glance(z, z, read.weights, none, read.entropy)
         expected = (read.weights[:, None] @ memory.places)[:, 0]
         z = torch.where(softly, expected, read.value)
         log_prob = read.log_prob.masked_fill(softly[:, 0], 0.0)
