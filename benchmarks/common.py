@@ -2,7 +2,7 @@
 
     python benchmarks/common.py --tables     fill README.md's tables from results/*.json
 
-The contract: contenders take turns (A B C, A B C, ...), so that whatever else the machine does hits all alike; the
+The contract: contenders take turns (A B C, C A B, ...), so that whatever else the machine does hits all alike; the
 first rounds are warm-up and thrown away; a contender's figure is the median over rounds, its spread the quartiles; a ratio
 is taken within each round, between neighbours in time, and the median of those is reported.
 """
@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import platform
+import random
 import re
 import subprocess
 import sys
@@ -92,13 +93,16 @@ class Report:
 
 
 def interleave(contenders: Mapping[str, Contender], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
-    """Name -> one figure a round, the contenders taking turns; the first `warmup` rounds are not in it."""
+    """Name -> one figure a round, the contenders taking turns; the first `warmup` rounds are not in it.
+
+    Each round has its own order: who always followed a heavy contender would always find the caches as that left them.
+    """
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     gc.collect()
     for turn in range(warmup + rounds):
-        for name, contender in contenders.items():
+        for name in random.Random(turn).sample(list(contenders), len(contenders)):
             started = time.perf_counter()
-            own = contender()
+            own = contenders[name]()
             seconds = time.perf_counter() - started
             if turn >= warmup:
                 figures[name].append(seconds if own is None else own)

@@ -270,8 +270,10 @@ def bilinear_sample(x: Tensor, grid: Tensor, background: float | Sequence[float]
     exact = torch.promote_types(torch.promote_types(x.dtype, grid.dtype), torch.float32)
     around = _background(background, x.to(exact))
     field = x.to(exact) if around is None else x.to(exact) - around
-    # From one pixel beyond the edge all is background, and for no width does that lie further out than 2.
-    places = grid.to(exact).nan_to_num(nan=2.0).clamp(-2, 2)
+    # From one pixel beyond the edge all is background, and for no width does that lie further out than 2. Nor is what
+    # is not a number within: one comparison stands for both.
+    places = grid.to(exact)
+    places = torch.where(places.abs() <= 2, places, 2.0)
     out = F.grid_sample(field, places, mode="bilinear", padding_mode="zeros", align_corners=False)
     return (out if around is None else out + around).to(x.dtype)
 
