@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markdown_tables import number, table
@@ -63,18 +63,34 @@ def mnist_table(results: Mapping[str, Result]) -> str:
             if not errors:
                 cells.append(f"– / {number(paper, 1)}")
                 continue
-            seeds = f" ({len(errors)} seeds)" if len(errors) > 1 else ""
-            cells.append(f"**{sum(errors) / len(errors):.2f}**{seeds} / {number(paper, 1)}")
+            spread = f" ({min(errors):.2f} to {max(errors):.2f})" if len(errors) > 1 else ""
+            cells.append(f"**{sum(errors) / len(errors):.2f}**{spread} / {number(paper, 1)}")
         lines.append((f"`{network}_mnist_*`", *cells))
     head = ("Recipe", "R", "RTS", "P", "E", "clutter", "addition")
     words = (
         "## Distorted MNIST\n\nError in per cent, **ours** / the paper's, on the test digits, which were looked at "
-        "once; the mean over seeds where there are several. The digits are the same and the distortions are made as "
-        "the paper describes them, but they are other drawings. Training draws them anew each epoch, resamples them "
-        "in mixed ways, and first bends each digit a little, as if another hand had written it.\n\n"
+        "once; where there are several seeds, their mean, and the least and the most. The digits are the same and the "
+        "distortions are made as the paper describes them, but they are other drawings. Training draws them anew each "
+        "epoch, resamples them in mixed ways, and first bends each digit a little, as if another hand had written "
+        "it.\n\n"
     )
-    used = {f"{n}_mnist_{k}": r for (n, k), group in sorted(runs.items()) for r in group}
-    return words + table(head, lines) + "\n" + commands(used)
+    return words + table(head, lines) + "\n" + _how_digits([r for group in runs.values() for r in group])
+
+
+def _how_digits(results: Sequence[Result]) -> str:
+    """How to get each figure of the table again, and what they ran on, said once for all."""
+    minutes, sizes = ([r[key] for r in results] for key in ("minutes", "parameters"))
+    slowest = max(results, key=lambda r: r["minutes"])
+    hardware, images = (
+        " or ".join(sorted({str(r[key]) for r in found}))
+        for key, found in (("hardware", results), ("images", [r["scores"] for r in results]))
+    )
+    return (
+        "Each by `foveate train RECIPE --data MNIST --seed SEED`, seeds 0, or 0, 1 and 2, and `foveate evaluate RUN "
+        f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
+        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
+        "scores by class of each stand in `results/`.\n"
+    )
 
 
 def class_table(results: Mapping[str, Result]) -> str:
