@@ -66,7 +66,8 @@ def mnist(model: Model, kind: Kind) -> Recipe:
         transformers=looks,
         image_size=(SIDES[kind], SIDES[kind]),
         view=() if name == "none" else VIEW,
-        localise_hidden=32 if network == "mlp" else 64,  # of its own weights, an MLP would have none left to classify
+        # Of more weights to localise, an MLP would have none left to classify, nor two transformers.
+        localise_hidden=32 if network == "mlp" or looks == 2 else 64,
         # Without, the first epochs of a sum teach nothing, and an MLP behind a transformer learns half as fast.
         dense_norm=network == "mlp" or kind == "addition",
     )
