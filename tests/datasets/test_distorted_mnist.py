@@ -59,6 +59,7 @@ def one(kind: str, image: np.ndarray, **rows: Any) -> np.ndarray:
     """A picture (28, 28) under given parameters -> (side, side)."""
     digits = Digits(image[None], np.zeros(1, np.int64), np.zeros(1, np.int64))
     plain = {"mode": np.array([BILINEAR]), "softness": np.zeros(1, np.float32), "laying": np.zeros(1, np.int64)}
+    plain["put"] = np.zeros(1, bool)
     drawn, _ = pictures(kind, digits, np.zeros(1, np.int64), plain | rows)
     return drawn[0, 0].numpy()
 
@@ -172,7 +173,8 @@ def test_a_quarter_turn_lays_a_bar_down() -> None:
 def test_nothing_moved_is_nothing_changed() -> None:
     image = strokes(1)[0]
     upright = draw._p_parameters(np.ones((1, 1)), np.zeros((1, 8)))
-    np.testing.assert_array_equal(one("p", image, **upright), image)
+    for way in (False, True):
+        np.testing.assert_array_equal(one("p", image, put=np.array([way]), **upright), image)
     np.testing.assert_array_equal(one("e", image, scale=np.ones(1), shifts=np.zeros((1, 16, 2))), image)
     row = {"cos": np.ones(1), "sin": np.zeros(1), "scale": np.ones(1), "place": np.zeros((1, 2))}
     drawn = one("rts", image, **row)  # as far up and left as its ink goes
@@ -303,12 +305,14 @@ def test_projection_as_scikit_image_does_it() -> None:
     rng = np.random.default_rng(1)
     for image in strokes(12, seed=5):
         u, n = rng.random((1, 1)), 0.6 * rng.standard_normal((1, 8))
-        half = 14 * (0.75 + 0.25 * u[0, 0])
-        square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], float)
+        scale, moves = 0.75 + 0.25 * u[0, 0], 5 * n.reshape(4, 2)
+        square = 14 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], float)
         ours = draw._p_parameters(u, n)
-        forward = ProjectiveTransform.from_estimate(14 * square + 13.5, half * square + 5 * n.reshape(4, 2) + 13.5)
-        expected = warp(image.astype(float), forward.inverse, order=1, preserve_range=True)
-        assert np.abs(one("p", image, **ours) - expected).max() <= 1
+        read = ProjectiveTransform.from_estimate(square + 13.5, (square + moves) / scale + 13.5)
+        put = ProjectiveTransform.from_estimate(square + 13.5, scale * square + moves + 13.5)
+        for is_put, back in ((False, read), (True, put.inverse)):
+            expected = warp(image.astype(float), back, order=1, preserve_range=True)
+            assert np.abs(one("p", image, put=np.array([is_put]), **ours) - expected).max() <= 1
 
 
 def test_elastic_warp_as_scipys_spline_does_it() -> None:
@@ -388,20 +392,28 @@ def test_what_is_thrown_has_the_published_ranges() -> None:
         assert (clutter[name].min(), clutter[name].max()) == (0, top)
 
 
-def test_corners_move_by_five_pixels_and_a_fold_is_undone() -> None:
-    back = throw("p", (0,), 20_000, False)["backward"]
+@pytest.mark.parametrize("way", ["backward", "forward"])
+def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
+    rows = throw("p", (0,), 20_000, False)
     corners = np.array([(-0.5, -0.5), (27.5, -0.5), (27.5, 27.5), (-0.5, 27.5)])
-    forward = np.linalg.inv(back)
-    moved = np.einsum("nij,kj->nki", forward, np.c_[corners, np.ones(4)])
+    matrices = rows["backward"] if way == "backward" else np.linalg.inv(rows["forward"])
+    moved = np.einsum("nij,kj->nki", matrices, np.c_[corners, np.ones(4)])
     assert (moved[..., 2] * moved[:, :1, 2] > 0).all()  # no corner lies beyond the horizon
     moved = moved[..., :2] / moved[..., 2:]
     edges = np.roll(moved, -1, 1) - moved
     before = np.roll(edges, 1, 1)
     assert (before[..., 0] * edges[..., 1] > before[..., 1] * edges[..., 0]).all()
-    expected = 13.5 + (corners - 13.5) * 0.875  # the mean scale
-    np.testing.assert_allclose(moved.mean(0), expected, atol=0.1)
-    # A corner's own spread is the moves' and the scale's: 14 px of the half side times the scale's deviation.
-    np.testing.assert_allclose(moved.std(0), (25 + (14 * 0.25 / 12**0.5) ** 2) ** 0.5, rtol=0.02)
+    # 14 px times what is drawn by the scale s: s where corners are put, 1 / s where they are read; uniform in 0.75..1.
+    scales = np.linspace(0.75, 1, 10_001)
+    factor = scales if way == "forward" else 1 / scales
+    np.testing.assert_allclose(moved.mean(0), 13.5 + (corners - 13.5) * factor.mean(), atol=0.15)
+    moves = 25 if way == "forward" else 25 * np.square(factor).mean()
+    np.testing.assert_allclose(moved.std(0), (moves + (14 * factor.std()) ** 2) ** 0.5, rtol=0.02)
+
+
+def test_half_of_trainings_projections_say_where_corners_are_put() -> None:
+    assert abs(throw("p", (0,), 20_000, True)["put"].mean() - 0.5) < 0.02
+    assert not throw("p", (0,), 20_000, False)["put"].any()
 
 
 # ---- the source

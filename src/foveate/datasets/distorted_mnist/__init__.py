@@ -8,7 +8,7 @@ Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviat
 | --- | --- | --- |
 | r | 28x28 | turned by U(-90, 90) degrees |
 | rts | 42x42 | turned by U(-45, 45) degrees, scaled by U(0.7, 1.2), put at a random place |
-| p | 28x28 | scaled by U(0.75, 1), then each corner moved by N(5) in x and in y: a projection |
+| p | 28x28 | scaled by U(0.75, 1), then projected: each corner moved by N(5) in x and in y |
 | e | 28x28 | scaled by U(0.75, 1), then warped by a thin plate spline of 4 x 4 control points, each moved by N(1.5) |
 | clutter | 60x60 | put at a random place, and six 6x6 patches of other digits put at random places |
 | addition | 2 of 42x42 | two digits, each as in rts, in a channel each; the label is their sum, 0 to 18 |
@@ -19,10 +19,11 @@ What the paper leaves open is chosen thus:
   warped digit may leave a 28x28 picture and is cut.
 - rts, addition: places are uniform among all, to fractions of a pixel, where the turned and scaled ink lies wholly on
   the canvas; so nothing is cut. Ink too large for the canvas at any place is put in the middle.
-- p: the corners are those of the scaled 28x28 picture. A quadrilateral that is not convex (a turn at a corner below 5 %
-  of the square's) has its moves halved until it is: 2 % of them.
-- e: the control points stand regularly from corner pixel to corner pixel of the new picture, and are moved in the
-  digit's: the spline runs backward, as a spatial transformer's does.
+- p: runs backward, as a spatial transformer does: the corners of the new 28x28 picture are read N(5) away from where
+  they were, in the scaled digit. Moving the digit's own corners makes one in ten a sliver of a pixel or so, and the
+  task two or three times as hard as the paper's table says; half of training's pictures are made so. A quadrilateral
+  that is not convex (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of them.
+- e: runs backward, too: the control points stand regularly from corner pixel to corner pixel of the new picture.
 - clutter: the 28x28 picture lies wholly on the canvas, at whole pixels. A patch is cut from anywhere in the picture of
   another digit of the same split, so that many hold little ink, and laid by the maximum of both.
 - Pixels are bilinear readings of the digit. In training, that is one of several ways, so that a model does not learn

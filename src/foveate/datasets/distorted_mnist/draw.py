@@ -32,6 +32,8 @@ SOFTEST = 0.2
 # How a patch of clutter is laid, and how often in a mixture.
 MAXIMUM, REPLACE, ADD = range(3)
 LAYING_SHARES = (0.5, 0.25, 0.25)
+# How often in a mixture a projection says where the digit's corners are put, instead of where the picture's are read.
+PUT_SHARE = 0.5
 _LEAST_CORNER = 0.05
 _UNITS = {"r": 1, "rts": 4, "p": 1, "e": 1, "clutter": 2 + 5 * PATCHES, "addition": 9}
 _CHANNELS = {"addition": 2}
@@ -64,6 +66,7 @@ def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: fl
         "mode": _choice(u[:, 0], SHARES) if mixed else np.full(count, BILINEAR),
         "softness": (SOFTEST * u[:, 1]).astype(np.float32),
         "laying": _choice(u[:, 2], LAYING_SHARES) if mixed else np.full(count, MAXIMUM),
+        "put": (u[:, 2] < PUT_SHARE) & mixed,
     }
     if hand:
         shape = (count, _CHANNELS.get(kind, 1), LATTICE**2, 2)
@@ -185,13 +188,25 @@ def _addition_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple
 
 
 def _p_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
-    half = DIGIT / 2 * _between(0.75, 1.0, u[:, 0])[:, None, None]
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
-    moved = 5 * n.reshape(-1, 4, 2)
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * DIGIT / 2
+    scale, moves = _between(0.75, 1.0, u[:, 0])[:, None, None], 5 * n.reshape(-1, 4, 2)
+    middle = (DIGIT - 1) / 2
+    read = _convex(np.broadcast_to(corners, moves.shape), moves) / scale + middle
+    put = _convex(corners * scale, moves) + middle
+    return {"backward": np.linalg.inv(_from_quadrilateral(read)), "forward": _from_quadrilateral(put)}
+
+
+def _p_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+    backward = np.where(rows["put"][:, None, None], rows["forward"], rows["backward"])
+    return _warped_by_matrix(digits, indices, {**rows, "backward": backward})
+
+
+def _convex(corners: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Squares (N, 4, 2) with each corner moved, by half as much and half again until none is dented."""
+    moves, side = moves.copy(), corners[:, 1, :1] - corners[:, 0, :1]
     for _ in range(8):
-        folded = (_turns(corners + moved) < _LEAST_CORNER * (2 * half[..., 0]) ** 2).any(1)
-        moved[folded] /= 2
-    return {"backward": _from_quadrilateral(corners + moved + (DIGIT - 1) / 2)}
+        moves[(_turns(corners + moves) < _LEAST_CORNER * side**2).any(1)] /= 2
+    return corners + moves
 
 
 def _turns(corners: np.ndarray) -> np.ndarray:
@@ -282,6 +297,6 @@ _PARAMETERS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
     "addition": _addition_parameters,
 }  # fmt: skip
 _PICTURES: dict[str, Callable[[Digits, np.ndarray, Rows], tuple[Tensor, np.ndarray]]] = {
-    "r": _warped_by_matrix, "rts": _rts_pictures, "p": _warped_by_matrix, "e": _e_pictures,
+    "r": _warped_by_matrix, "rts": _rts_pictures, "p": _p_pictures, "e": _e_pictures,
     "clutter": _clutter_pictures, "addition": _addition_pictures,
 }  # fmt: skip
