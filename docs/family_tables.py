@@ -72,7 +72,7 @@ def mnist_table(results: Mapping[str, Result]) -> str:
         "once; where there are several seeds, their mean, and the least and the most. The digits are the same and the "
         "distortions are made as the paper describes them, but they are other drawings. Training draws them anew each "
         "epoch, resamples them in mixed ways, and first bends each digit a little, as if another hand had written "
-        "it.\n\n"
+        "it. On sums of two digits the paper has 5.8 to 9.0 % for fully connected networks behind two transformers.\n\n"
     )
     return words + table(head, lines) + "\n" + _how_digits([r for group in runs.values() for r in group])
 
@@ -86,7 +86,7 @@ def _how_digits(results: Sequence[Result]) -> str:
         for key, found in (("hardware", results), ("images", [r["scores"] for r in results]))
     )
     return (
-        "Each by `foveate train RECIPE --data MNIST --seed SEED`, seeds 0, or 0, 1 and 2, and `foveate evaluate RUN "
+        "Each by `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
         f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
         "scores by class of each stand in `results/`.\n"
