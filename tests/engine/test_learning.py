@@ -20,7 +20,8 @@ from foveate.engine.optim import lr_factor, make_optimizer
 from foveate.engine.recipe import Optim, Recipe
 from foveate.engine.train import build_model, train_recipe
 from foveate.errors import ConfigError, DataError
-from foveate.records import IGNORE
+from foveate.recipes import resolve
+from foveate.records import IGNORE, ClassTable
 from foveate.tasks import create_task
 from foveate.tasks.semantic import class_shares, class_weights
 
@@ -326,3 +327,15 @@ def test_the_ignored_value_is_never_learned_from(tiny: Tiny) -> None:
 def test_values_that_make_no_sense_are_refused(tiny: Tiny, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         tiny(**fields)
+
+
+def test_channels_that_the_data_does_not_have_are_refused_and_a_recipes_own_give_way(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match=r"config\.in_channels is 5, but the data has 3; leave it out"):
+        fresh(tiny(config__in_channels=5))
+    recipe = resolve("spatial_transformer")
+    assert recipe.config.in_channels == 3
+    classes = ClassTable(("a", "b"))
+    assert build_model(recipe, classes, 1).config.in_channels == 1
+    asked = dataclasses.replace(recipe, config=dataclasses.replace(recipe.config, in_channels=1))
+    with pytest.raises(ConfigError, match=r"config\.in_channels is 1, but the data has 3; leave it out"):
+        build_model(asked, classes, 3)

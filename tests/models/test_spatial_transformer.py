@@ -214,6 +214,33 @@ def test_every_parameter_learns(network, transform):
 
 def test_a_batch_of_one_can_be_trained_on():
     assert build(**SMALL).train().loss(batch(count=1))["loss"].isfinite()
+    dense = build(dense_norm=True, **SMALL)
+    assert dense.eval().loss(batch(count=1))["loss"].isfinite()
+    with pytest.raises(ConfigError, match="dense_norm is over the pictures of a batch, and this one has 1; give a"):
+        dense.train().loss(batch(count=1))
+
+
+@pytest.mark.parametrize("network", ["cnn", "mlp"])
+def test_dense_norm_normalises_what_fully_connected_layers_say(network):
+    without, model = (build(network=network, dense_norm=norm, **SMALL) for norm in (False, True))
+    hidden = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+    # One layer classifies and one localises in the CNN, two and three in the MLP.
+    assert len(hidden) == {"cnn": 2, "mlp": 5}[network]
+    assert not [m for m in without.modules() if isinstance(m, nn.BatchNorm1d)]
+    said = []
+    for norm in hidden:
+        norm.register_forward_hook(lambda _, __, out: said.append(out))
+    model.train()(batch(count=64)["image"])
+    for out in said:
+        torch.testing.assert_close(out.mean(0), torch.zeros(out.shape[1]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_dead_transformer_is_seen_in_the_loss(bad):
+    """Its view is background, from which the classifier could be trained without a sign of it."""
+    model = build(**SMALL).train()
+    model.transformers[0].localise[-1].bias.data[2] = bad
+    assert model.loss(batch())["loss"].isnan()
 
 
 def test_loss_is_cross_entropy_weighted_by_class():
@@ -322,7 +349,7 @@ def test_exports_to_onnx(network, transform, tmp_path):
         ({"widths": ()}, r"a CNN of widths \(\) and localise_widths .* expected one width or more in both"),
         ({"hidden": -1}, "hidden -1 must be 0 or more"),
         ({"dropout": 1.0}, "dropout 1.0 at least 0 and below 1"),
-        ({"transform": "tps", "control_points": 1}, "a lattice of side 1 does not span a map; give 2 or more"),
+        ({"control_points": 1}, "control_points is 1; give the side of a lattice, 2 or more"),
     ],
 )
 def test_configs_that_mean_nothing_are_refused(config, message):
@@ -331,8 +358,12 @@ def test_configs_that_mean_nothing_are_refused(config, message):
 
 
 def test_pictures_of_another_size_are_refused():
-    with pytest.raises(ConfigError, match=r"pictures of shape \(1, 32, 28\) for a network made for \(1, 28, 28\)"):
+    with pytest.raises(
+        ConfigError, match=r"pictures of shape \(2, 1, 32, 28\) for a network made for \(B, 1, 28, 28\)"
+    ):
         build(**SMALL)(torch.zeros(2, 1, 32, 28))
+    with pytest.raises(ConfigError, match=r"pictures of shape \(1, 28, 28\) for a network made for \(B, 1, 28, 28\)"):
+        build(**SMALL)(torch.zeros(1, 28, 28))
 
 
 def test_where_the_rest_has_all_the_parameters_the_classifier_is_narrow():

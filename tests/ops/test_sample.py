@@ -427,6 +427,11 @@ def test_a_spline_can_be_built_where_tensors_have_no_values():
     assert torch.equal(spline.solved, ThinPlateSpline(lattice(4)).solved)
 
 
+def test_points_are_pairs():
+    with pytest.raises(ConfigError, match=r"points of shape \(3,\); expected \(N, 2\) or \(B, N, 2\)"):
+        Affine().move(Affine().identity()[None], torch.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("transform", "theta"), [(Affine(), [1, 0, math.nan, 0, 1, 0]), (Attention(), [1, math.inf, 0])]
 )

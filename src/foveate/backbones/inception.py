@@ -190,13 +190,13 @@ class InceptionPyramid(nn.Module):
         self, in_channels: int, stages: tuple[Chain, Chain, Chain, Chain], builder: Builder, modules: tuple[int, ...]
     ) -> None:
         super().__init__()
-        if len(modules) != 3 or min(modules) < 1 or builder.width <= 0:
+        if len(modules) != 3 or min(modules) < 1 or not 0 < builder.width < math.inf:
             raise ConfigError(
                 f"modules {modules} and width {builder.width:g} make no {self.timm_name}; give three numbers of "
-                f"modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a width above 0"
+                f"modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a finite width above 0"
             )
         self.modules_a_stage = tuple(modules)
-        self.valid, self.width = builder.valid, builder.width
+        self.in_channels, self.valid, self.width = in_channels, builder.valid, builder.width
         widths, inside, built = [], in_channels, []
         for stage in stages:
             module, inside = builder.chain(inside, stage)
@@ -207,9 +207,11 @@ class InceptionPyramid(nn.Module):
         self.preprocessing = Preprocessing((0.5,) * in_channels, (0.5,) * in_channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> four features, finest first. Raises ConfigError below LEAST pixels a side, if valid."""
-        if self.valid:
-            require_size(image)
+        """(B, C, H, W) -> four features, finest first.
+
+        Raises ConfigError for another shape, and below LEAST pixels a side, if valid.
+        """
+        require_pictures(image, self.in_channels, LEAST if self.valid else 1)
         features = [self.stem(image)]
         for stage in (self.a, self.b, self.c):
             features.append(stage(features[-1]))
@@ -282,19 +284,24 @@ def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, tru
     return f"{trunk}: every layer"
 
 
-def require_size(image: Tensor) -> None:
-    """Raise ConfigError where valid convolutions would leave nothing of (B, C, H, W)."""
+def require_pictures(image: Tensor, channels: int, least: int) -> None:
+    """Raise ConfigError for what is not (B, C, H, W), or has too few pixels a side for valid convolutions."""
     if torch.compiler.is_exporting():  # an exported file has no errors of ours; the check would fix its sizes
         return
-    height, width = image.shape[-2:]
-    if min(height, width) < LEAST:
+    if image.ndim != 4 or image.shape[1] != channels:
         raise ConfigError(
-            f"a picture of {height}x{width} pixels; valid convolutions need at least {LEAST} a side: enlarge it "
+            f"pictures of shape {tuple(image.shape)} for a network of {channels} channels; give it (B, {channels}, H, "
+            "W), or set in_channels"
+        )
+    height, width = image.shape[-2:]
+    if min(height, width) < least:
+        raise ConfigError(
+            f"a picture of {height}x{width} pixels; valid convolutions need at least {least} a side: enlarge it "
             "(--config.image_size), or pad every convolution with --config.valid false"
         )
 
 
-fx.wrap("require_size")  # one node of a traced graph: a condition on a size cannot be traced
+fx.wrap("require_pictures")  # one node of a traced graph: a condition on a size cannot be traced
 
 
 def initialise_he(trunk: nn.Module) -> None:

@@ -158,10 +158,14 @@ def _opened(path: Path) -> BinaryIO:
 def _read(path: Path, file: BinaryIO) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise DataError(f"{path}: begins with {magic.hex(' ')}; expected 00 00 08 .., the magic number of an IDX file")
+        raise DataError(
+            f"{path}: begins with {magic.hex(' ')}; expected 00 00 08 .., the magic number of an IDX file: download it "
+            "again"
+        )
     if magic[2] != _UBYTE:
         raise DataError(
-            f"{path}: its magic number {magic.hex(' ')} says values of type {magic[2]:02x}; expected unsigned bytes, 08"
+            f"{path}: its magic number {magic.hex(' ')} says values of type {magic[2]:02x}; expected unsigned bytes, "
+            "08: save the values as bytes"
         )
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
@@ -223,9 +227,13 @@ def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels:
     """(N, H, W, C) uint8 and (N,) int64; C is `channels`, unless that is 0. Raises DataError."""
     images, labels = read_idx(file), read_idx(label_file)
     if images.ndim not in (3, 4):
-        raise DataError(f"{file}: {images.ndim} dimensions; expected 3 (N, H, W) or 4 (N, H, W, C)")
+        raise DataError(
+            f"{file}: {images.ndim} dimensions; expected 3 (N, H, W) or 4 (N, H, W, C): is it the file of labels?"
+        )
     if labels.ndim != 1:
-        raise DataError(f"{label_file}: {labels.ndim} dimensions; expected 1, one label a picture")
+        raise DataError(
+            f"{label_file}: {labels.ndim} dimensions; expected 1, one label a picture: is it the file of pictures?"
+        )
     if not images.size:
         raise DataError(f"{file}: holds no pictures ({' x '.join(map(str, images.shape))}); expected at least one")
     if len(images) != len(labels):

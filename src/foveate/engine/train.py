@@ -32,7 +32,7 @@ from foveate.engine.run import RunFolder
 from foveate.engine.transfer import counted, start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
 from foveate.records import Table
-from foveate.registry import create_model
+from foveate.registry import create_model, create_recipe, entries
 from foveate.tasks import create_task
 
 _NOTHING = contextlib.nullcontext()
@@ -97,10 +97,19 @@ def build_model(recipe: Recipe, classes: Table, channels: int) -> nn.Module:
     if given not in (len(classes), getattr(type(recipe.config)(), field)):
         bounds = "; text.size bounds it" if field == "vocabulary" else ""
         raise ConfigError(f"config.{field} is {given}, but the data has {len(classes)}; leave it out{bounds}")
+    _require_channels(recipe, channels)
     config = vars(recipe.config) | {field: len(classes), "in_channels": channels}
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **config)
     return model.to(memory_format=torch.channels_last)
+
+
+def _require_channels(recipe: Recipe, channels: int) -> None:
+    """What the recipe has of itself gives way to the data; what it was told must agree. Raises ConfigError."""
+    given = recipe.config.in_channels
+    usual = create_recipe(recipe.name).config if recipe.name in entries("recipe") else type(recipe.config)()
+    if given not in (channels, usual.in_channels):
+        raise ConfigError(f"config.in_channels is {given}, but the data has {channels}; leave it out")
 
 
 def validation_split(source: Any) -> str:

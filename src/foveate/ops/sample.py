@@ -77,6 +77,8 @@ class Transform(nn.Module):
     def move(self, theta: Tensor, points: Tensor) -> Tensor:
         """Theta (B, P), points (N, 2) for all or (B, N, 2) -> (B, N, 2): where they go. Raises ConfigError."""
         theta = self._exact(theta)
+        if points.ndim not in (2, 3) or points.shape[-1] != 2:
+            raise ConfigError(f"points of shape {tuple(points.shape)}; expected (N, 2) or (B, N, 2): x and y each")
         # Autocast would run the products in half precision.
         with torch.autocast(theta.device.type, enabled=False):
             return self._move(theta, points.to(theta))
@@ -188,7 +190,7 @@ class Projective(Transform):
         Raises ConfigError where one is singular or not finite, or sends some point beyond the horizon to the origin:
         its inverse has h33 = 0, which eight parameters cannot say.
         """
-        matrix = self.matrix(self._exact(theta))
+        matrix = self.matrix(_finite(self._exact(theta)))
         require_invertible(matrix)
         undone = torch.linalg.inv(matrix)
         last = undone[:, 2:, 2:]
@@ -270,8 +272,8 @@ def bilinear_sample(x: Tensor, grid: Tensor, background: float | Sequence[float]
     exact = torch.promote_types(torch.promote_types(x.dtype, grid.dtype), torch.float32)
     around = _background(background, x.to(exact))
     field = x.to(exact) if around is None else x.to(exact) - around
-    # From one pixel beyond the edge all is background, and for no width does that lie further out than 2. Nor is what
-    # is not a number within: one comparison stands for both.
+    # From half a pixel beyond the edge all is background, and for no width does that lie further out than 2. What is
+    # not a number is not within 2, either: one comparison stands for both.
     places = grid.to(exact)
     places = torch.where(places.abs() <= 2, places, 2.0)
     out = F.grid_sample(field, places, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -324,7 +326,9 @@ def _spline_basis(points: Tensor, control: Tensor) -> Tensor:
 def _require_control_points(control: Tensor) -> None:
     if control.ndim != 2 or control.shape[1] != 2 or len(control) < 3 or not bool(control.isfinite().all()):
         raise ConfigError(
-            f"control points of shape {tuple(control.shape)}; give at least three finite ones, as (N, 2): x and y each"
+            f"control points of shape {tuple(control.shape)}"
+            f"{'' if bool(control.isfinite().all()) else ', not all of them finite'}; give at least three finite ones, "
+            "as (N, 2): x and y each"
         )
     # Distances as a share of the whole; rounding in float64 leaves nothing of a system with nearer ones.
     extent = float((control - control.mean(0)).abs().max())

@@ -85,7 +85,7 @@ def mnist(model: Model, kind: Kind) -> Recipe:
 
 
 def _epochs(network: str, transform: str, kind: str) -> int:
-    """As many as twelve minutes on two cores allow."""
+    """As many as about twelve minutes on two cores allow."""
     if network == "mlp":
         return MLP_EPOCHS
     if kind == "addition":  # two digits to draw

@@ -22,7 +22,8 @@ What the paper leaves open is chosen thus:
 - p: runs backward, as a spatial transformer does: the corners of the new 28x28 picture are read N(5) away from where
   they were, in the scaled digit. Moving the digit's own corners makes one in ten a sliver of a pixel or so, and the
   task two or three times as hard as the paper's table says; half of training's pictures are made so. A quadrilateral
-  that is not convex (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of them.
+  that is not convex (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of
+  them, and 2 % of those that training makes the other way.
 - e: runs backward, too: the control points stand regularly from corner pixel to corner pixel of the new picture.
 - clutter: the 28x28 picture lies wholly on the canvas, at whole pixels. A patch is cut from anywhere in the picture of
   another digit of the same split, so that many hold little ink, and laid by the maximum of both.
@@ -64,10 +65,11 @@ class DistortedMNIST:
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     kind: r, rts, p, e, clutter or addition; see the module.
     seed: of all that is drawn, below 2**32.
-    interpolation: how training pictures are made. 'mixed': 40 % bilinear, 20 % sharper (cubic), 15 % averaged over four
-        readings a pixel, 10 % the nearest pixel, 15 % bilinear and slightly blurred; of clutter 15 % is blurred, and
-        patches are laid by the maximum (in half of the pictures), replacing (a quarter) or adding. 'bilinear': as val
-        and test always are.
+    interpolation: how training pictures are made, where there is more than one way. 'mixed': 40 % bilinear, 20 %
+        sharper (cubic), 15 % averaged over four readings a pixel, 10 % the nearest pixel, 15 % bilinear and slightly
+        blurred; of clutter 15 % is blurred, and patches are laid by the maximum (in half of the pictures), replacing (a
+        quarter) or adding; half of p's pictures have the digit's own corners moved. 'bilinear': as val and test always
+        are.
     hand: how far another hand's digits differ, in training: 4 x 4 control points of the 28x28 picture are moved by a
         normal of this many pixels, and the rest by a thin plate spline, before anything else. 0: they stay as written.
     """
@@ -113,8 +115,10 @@ class DistortedMNIST:
         members = self.digits.scan.members
         counts = ", ".join(f"{len(members[split][1])} {split}" for split in self.splits())
         side = SIDES[self.kind]
+        hand = f", training in hands {self.hand:g} px apart" if self.hand else ""
         return (
-            f"distorted MNIST, {self.kind}: {counts} pictures of {side}x{side}, seed {self.seed}, {self.interpolation}"
+            f"distorted MNIST, {self.kind}: {counts} pictures of {side}x{side}, seed {self.seed}, "
+            f"{self.interpolation}{hand}"
         )
 
 

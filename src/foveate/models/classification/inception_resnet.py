@@ -70,7 +70,7 @@ class Config:
         if self.num_classes < 1 or not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
             raise ConfigError(
                 f"num_classes {self.num_classes} must be at least 1, dropout {self.dropout:g} and label_smoothing "
-                f"{self.label_smoothing:g} in 0..1"
+                f"{self.label_smoothing:g} at least 0 and below 1"
             )
         if self.in_channels < 1 or not 0 <= self.norm_momentum <= 1:
             raise ConfigError(

@@ -15,8 +15,8 @@ digits in the appendix). Its coordinates and transformations are those of `ops.s
 "mlp" is the fully connected network that the paper calls FCN. As there, every variant has about 400 000 parameters.
 Departures of "cnn": convolutions of stride 2 with batch norm, where the paper has large ones with pooling and without;
 localisation looks at the picture at half its size. On 28x28 a picture takes 1.9 million multiply-adds to classify, 0.24
-million to localise. Batch norm of fully connected layers, which the paper does without, makes up for a fifteenth of its
-150 000 steps: in as few, sums of digits are not learned otherwise.
+million to localise. Batch norm of fully connected layers (`dense_norm`), which the paper does without, is for trainings
+of a tenth to a twenty-fifth of its 150 000 steps, in which sums of digits are not learned otherwise.
 """
 
 from __future__ import annotations
@@ -110,6 +110,10 @@ class Config:
         if self.network == "cnn" and min(*self.widths, *self.localise_widths) < 1:
             raise ConfigError(
                 f"widths {self.widths} and localise_widths {self.localise_widths}; expected channels of 1 or more"
+            )
+        if self.control_points < 2:
+            raise ConfigError(
+                f"control_points is {self.control_points}; give the side of a lattice, 2 or more (the paper has 4)"
             )
         if self.hidden < 0 or self.localise_hidden < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
@@ -255,18 +259,29 @@ class SpatialTransformerClassifier(nn.Module):
 
         Raises ConfigError for pictures of another size.
         """
-        if tuple(image.shape[1:]) != (self.config.in_channels, *self.config.image_size):
+        if image.ndim != 4 or tuple(image.shape[1:]) != (self.config.in_channels, *self.config.image_size):
             raise ConfigError(
-                f"pictures of shape {tuple(image.shape[1:])} for a network made for "
-                f"{(self.config.in_channels, *self.config.image_size)}; resize them, or set in_channels and image_size"
+                f"pictures of shape {tuple(image.shape)} for a network made for "
+                f"(B, {', '.join(map(str, (self.config.in_channels, *self.config.image_size)))}); resize them, or set "
+                "in_channels and image_size"
             )
         looks = tuple(transformer(image) for transformer in self.transformers)
         seen = torch.cat([look.output for look in looks], 1) if looks else image
         return ClassificationOutput(self.classify(self.features(seen)), looks)
 
     def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
-        """Cross-entropy, weighted by class where the batch says so."""
-        logits = self(batch["image"]).logits
+        """Cross-entropy, weighted by class where the batch says so; not a number where a theta is none.
+
+        Raises ConfigError for a batch of one where fully connected layers are normalised over it.
+        """
+        if self.training and self.config.dense_norm and len(batch["image"]) < 2:
+            raise ConfigError(
+                "dense_norm is over the pictures of a batch, and this one has 1; give a batch_size above 1"
+            )
+        output = self(batch["image"])
+        # The sampler reads background where theta is not a number, and the network would go on without its transformer.
+        dead = sum((0 * look.theta.sum() for look in output.looks), output.logits.new_zeros(()))
+        logits = output.logits + dead
         # A picture of one pixel: the same mean over all processes.
         maps, labels = logits[:, :, None, None], batch["label"][:, None, None]
         return {"loss": pixel_cross_entropy(maps, labels, batch.get("class_weights"))}
