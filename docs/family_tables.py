@@ -76,9 +76,9 @@ def mnist_table(results: Mapping[str, Result]) -> str:
         "by moving the digit's own corners, which leaves slivers; its networks then missed 3.38 (CNN), 2.35 and 2.13 "
         "% (ST-CNN, affine and spline). Now the corners that are read are moved, as E's points are, and half of "
         "training's pictures are made the first way. Fully connected networks were first trained for 36 epochs without "
-        "batch norm, and missed 1.74 and 11.78 % of R and RTS, behind an affine transformer 1.60 and 1.85 %. "
-        "On sums of two digits the paper has 5.8 to 9.0 % for fully "
-        "connected networks behind two transformers.\n\n"
+        "batch norm, and missed 1.74 and 11.78 % of R and RTS, behind transformers 1.52 to 1.85 %; sums of two, so, "
+        "35.1 % (ST-CNN, affine). On sums the paper "
+        "has 5.8 to 9.0 % for fully connected networks behind two transformers.\n\n"
     )
     return words + table(head, lines) + "\n" + _how_digits([r for group in runs.values() for r in group])
 
@@ -109,8 +109,8 @@ def find_table(results: Mapping[str, Result]) -> str:
     """What co-localisers found."""
     words = (
         "No label and no box was learned from (pictures without a cow were left out); CorLoc is the share of windows "
-        "with IoU > 0.5. Jaderberg et al. "
-        "(2015, appendix) report 100 % of translated digits and 75 to 94 % of cluttered ones, by digit."
+        "with IoU > 0.5. Jaderberg et al. (2015, appendix) report 100 % of translated digits and 75 to 94 % of "
+        "cluttered ones, by digit."
     )
     return _section("Co-localisation", words, {n: r for n, r in results.items() if "corloc" in r["scores"]}, FINDS)
 

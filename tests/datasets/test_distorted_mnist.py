@@ -392,11 +392,11 @@ def test_what_is_thrown_has_the_published_ranges() -> None:
         assert (clutter[name].min(), clutter[name].max()) == (0, top)
 
 
-@pytest.mark.parametrize("way", ["backward", "forward"])
+@pytest.mark.parametrize("way", ["read", "put"])
 def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
     rows = throw("p", (0,), 20_000, False)
     corners = np.array([(-0.5, -0.5), (27.5, -0.5), (27.5, 27.5), (-0.5, 27.5)])
-    matrices = rows["backward"] if way == "backward" else np.linalg.inv(rows["forward"])
+    matrices = rows["backward"] if way == "read" else np.linalg.inv(rows["backward_put"])
     moved = np.einsum("nij,kj->nki", matrices, np.c_[corners, np.ones(4)])
     assert (moved[..., 2] * moved[:, :1, 2] > 0).all()  # no corner lies beyond the horizon
     moved = moved[..., :2] / moved[..., 2:]
@@ -405,9 +405,9 @@ def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
     assert (before[..., 0] * edges[..., 1] > before[..., 1] * edges[..., 0]).all()
     # 14 px times what is drawn by the scale s: s where corners are put, 1 / s where they are read; uniform in 0.75..1.
     scales = np.linspace(0.75, 1, 10_001)
-    factor = scales if way == "forward" else 1 / scales
+    factor = scales if way == "put" else 1 / scales
     np.testing.assert_allclose(moved.mean(0), 13.5 + (corners - 13.5) * factor.mean(), atol=0.15)
-    moves = 25 if way == "forward" else 25 * np.square(factor).mean()
+    moves = 25 if way == "put" else 25 * np.square(factor).mean()
     np.testing.assert_allclose(moved.std(0), (moves + (14 * factor.std()) ** 2) ** 0.5, rtol=0.02)
 
 

@@ -211,7 +211,7 @@ class InceptionPyramid(nn.Module):
 
         Raises ConfigError for another shape, and below LEAST pixels a side, if valid.
         """
-        require_pictures(image, self.in_channels, LEAST if self.valid else 1)
+        require_pictures(image, self.in_channels, LEAST if self.valid else 0)
         features = [self.stem(image)]
         for stage in (self.a, self.b, self.c):
             features.append(stage(features[-1]))

@@ -93,23 +93,20 @@ def _sentences(dataset: Any) -> Iterator[str]:
 def build_model(recipe: Recipe, classes: Table, channels: int) -> nn.Module:
     """The recipe's model for these classes (or words), initialised from the recipe's seed."""
     field = counted(recipe.config)
-    given = getattr(recipe.config, field)
-    if given not in (len(classes), getattr(type(recipe.config)(), field)):
-        bounds = "; text.size bounds it" if field == "vocabulary" else ""
-        raise ConfigError(f"config.{field} is {given}, but the data has {len(classes)}; leave it out{bounds}")
-    _require_channels(recipe, channels)
+    _require_agreement(recipe, field, len(classes), "; text.size bounds it" if field == "vocabulary" else "")
+    _require_agreement(recipe, "in_channels", channels)
     config = vars(recipe.config) | {field: len(classes), "in_channels": channels}
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **config)
     return model.to(memory_format=torch.channels_last)
 
 
-def _require_channels(recipe: Recipe, channels: int) -> None:
+def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:
     """What the recipe has of itself gives way to the data; what it was told must agree. Raises ConfigError."""
-    given = recipe.config.in_channels
+    given = getattr(recipe.config, field)
     usual = create_recipe(recipe.name).config if recipe.name in entries("recipe") else type(recipe.config)()
-    if given not in (channels, usual.in_channels):
-        raise ConfigError(f"config.in_channels is {given}, but the data has {channels}; leave it out")
+    if given not in (found, getattr(usual, field)):
+        raise ConfigError(f"config.{field} is {given}, but the data has {found}; leave it out{hint}")
 
 
 def validation_split(source: Any) -> str:

@@ -193,11 +193,11 @@ def _p_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     middle = (DIGIT - 1) / 2
     read = _convex(np.broadcast_to(corners, moves.shape), moves) / scale + middle
     put = _convex(corners * scale, moves) + middle
-    return {"backward": np.linalg.inv(_from_quadrilateral(read)), "forward": _from_quadrilateral(put)}
+    return {"backward": np.linalg.inv(_from_quadrilateral(read)), "backward_put": _from_quadrilateral(put)}
 
 
 def _p_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
-    backward = np.where(rows["put"][:, None, None], rows["forward"], rows["backward"])
+    backward = np.where(rows["put"][:, None, None], rows["backward_put"], rows["backward"])
     return _warped_by_matrix(digits, indices, {**rows, "backward": backward})
 
 
