@@ -126,18 +126,22 @@ def test_everything_that_fits_nowhere_is_named(divided: Path) -> None:
     put(divided, "outside.png")
     put(divided / "train" / "cow" / "more", "deep.png")
     put(divided / "valid" / "yak", "a.png")
+    (divided / "valid" / "emu").mkdir()
     for name in ("cow.heic", ".hidden", "Thumbs.db"):
         (divided / "train" / "cow" / name).touch()
-    found = {str(p.file.relative_to(divided)): p.what for p in ClassFolders(str(divided)).scan.problems}
+    problems = ClassFolders(str(divided)).scan.problems
+    found = {str(p.file.relative_to(divided)): p.what for p in problems}
+    assert len(found) == len(problems)  # each once
     assert found == {
         "train/owl": "a class folder without pictures; add some, or remove it",
         "train/astray.png": "a picture outside of the class folders; move it into one, or remove it",
         "outside.png": "a picture outside of the class folders; move it into one, or remove it",
         "train/cow/more": f"a folder inside a class's folder; its files belong into {divided / 'train' / 'cow'}",
         "train/cow/cow.heic": "not a picture file by its name; convert it, or remove it",
+        "valid/emu": "a class folder without pictures; add some, or remove it",
         "valid/yak": "a class that train has no folder of; add one, or remove it",
     }
-    with pytest.raises(DataError, match=r"; and 3 more; add what is missing or remove these"):
+    with pytest.raises(DataError, match=r"; and 4 more; add what is missing or remove these"):
         ClassFolders(str(divided)).open("train")
     assert len(ClassFolders(str(divided)).sound("train")) == 6
 

@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
     _check_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
 
-    settings = _settings(predictor.task, how, args.tile, args.overlap)
+    settings = _settings(predictor, how, args.tile, args.overlap)
     if args.clip and predictor.task != "classification":
         raise ConfigError(f"--clip shows what a classifier does; {predictor.name} is for {predictor.task}")
 
@@ -95,12 +95,13 @@ def run(argv: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
+def _settings(predictor: Predictor, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
     """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
     from foveate.tasks import colocalisation
     from foveate.tasks.captioning import BEAMS, require_search
     from foveate.tasks.classification import require_plain
 
+    task = predictor.task
     if task == "semantic":
         if how.beams:
             raise ConfigError(f"a label map is not searched with {how.beams} beams; --beams is for models that speak")
@@ -110,7 +111,7 @@ def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) 
         who = {"captioning": "a captioner", "colocalisation": "a co-localiser"}.get(task, "a classifier")
         raise ConfigError(f"{who} sees its picture whole; leave out --tile and --overlap")
     if task == "captioning":
-        require_search(how)
+        require_search(how, len(predictor.classes))
         return {"beams": how.beams or BEAMS}
     if task == "colocalisation":
         colocalisation.require_plain(how)
@@ -120,12 +121,12 @@ def _settings(task: str, how: Inference, tile: int | None, overlap: int | None) 
 
 
 def _check_writable(out: Path) -> None:
-    """Raise OutputError now rather than after the first picture."""
+    """Raise OutputError now rather than after the first picture. Leaves nothing behind."""
     from foveate.pictures import atomic_write
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
-    probe = out / ".foveate-write-test"
+    probe, missing = out / ".foveate-write-test", [p for p in (out, *out.parents) if not p.exists()]
     try:
         with atomic_write(probe) as temporary:
             temporary.touch()
@@ -133,6 +134,8 @@ def _check_writable(out: Path) -> None:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise OutputError(f"cannot write into {out}: {reason}; choose another folder with --out") from error
     probe.unlink(missing_ok=True)
+    for folder in missing:
+        folder.rmdir()
 
 
 def _predict_all(

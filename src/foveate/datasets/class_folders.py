@@ -218,13 +218,14 @@ def _classes(
     known = read_classes(root / CLASSES_FILE) if (root / CLASSES_FILE).exists() else ClassList(tuple(present))
     for split, folders in found.items():
         where = splits.get(split, root)
-        strange = [name for name in folders if name not in known.names]
+        filled = [name for name, files in folders.items() if files]  # of an empty one `_look` complained already
+        strange = [name for name in filled if name not in known.names]
         problems += [
             Problem(where / name, f"a class folder that {CLASSES_FILE} does not name; add '{name}' there, or remove it")
             for name in strange
         ]
         if "train" in found:
-            unlearnt = [name for name in folders if name not in found["train"]]
+            unlearnt = [name for name in filled if name not in found["train"]]
             problems += [
                 Problem(where / name, "a class that train has no folder of; add one, or remove it") for name in unlearnt
             ]

@@ -149,11 +149,18 @@ class Pairs:
         return kept | {"tokens": ids}
 
 
-def require_search(how: Inference) -> None:
-    """A sentence is searched; there is no label map to refine, and no view to average. Raises ConfigError."""
+def require_search(how: Inference, tokens: int) -> None:
+    """A sentence is searched; there is no label map to refine, and no view to average. Raises ConfigError.
+
+    So does a search with more beams than the vocabulary has tokens, here before memory is taken for each.
+    """
     if how != Inference(beams=how.beams):
         raise ConfigError(
             f"a picture is not described with {replace(how, beams=0).describe()}; only --beams is for captions"
+        )
+    if how.beams > tokens:
+        raise ConfigError(
+            f"cannot search with {how.beams} beams over a vocabulary of {tokens} tokens; give 1..{tokens}"
         )
 
 
@@ -172,7 +179,7 @@ def describe(
     Raises ConfigError for a look that is none for captions, or more beams than tokens, ModelError for a table that is
     not the model's.
     """
-    require_search(how)
+    require_search(how, len(table))
     beams = how.beams or BEAMS
     # An exported model has no parameters, and takes what is on the CPU.
     device = next((p.device for p in model.parameters()), torch.device("cpu"))

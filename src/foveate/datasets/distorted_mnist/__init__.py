@@ -20,10 +20,10 @@ What the paper leaves open is chosen thus:
 - rts, addition: places are uniform among all, to fractions of a pixel, where the turned and scaled ink lies wholly on
   the canvas; so nothing is cut. Ink too large for the canvas at any place is put in the middle.
 - p: runs backward, as a spatial transformer does: the corners of the new 28x28 picture are read N(5) away from where
-  they were, in the scaled digit. Moving the digit's own corners makes one in ten a sliver of a pixel or so, and the
-  task two or three times as hard as the paper's table says; half of training's pictures are made so. A quadrilateral
-  that is not convex (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of
-  them, and 2 % of those that training makes the other way.
+  they were, in the scaled digit. Moving the digit's own corners, the other reading, leaves slivers of digits, and
+  errors two or three times the paper's; half of training's pictures are made so. A quadrilateral that is not convex
+  (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of them, and 2 % of those
+  that training makes the other way.
 - e: runs backward, too: the control points stand regularly from corner pixel to corner pixel of the new picture.
 - clutter: the 28x28 picture lies wholly on the canvas, at whole pixels. A patch is cut from anywhere in the picture of
   another digit of the same split, so that many hold little ink, and laid by the maximum of both.
