@@ -10,7 +10,7 @@ import pytest
 import foveate
 
 ROOT = Path(foveate.__file__).parent
-BASE = {"errors", "records", "registry", "store", "pictures", "disk", "text"}
+BASE = {"errors", "records", "registry", "store", "pictures", "disk", "text", "values"}
 # Each folder (or root file) and what it may import besides BASE and itself; see docs/design.md.
 ALLOWED = {
     "ops": set(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foveate import disk
-from foveate.disk import atomic_write, sweep, write_atomically
+from foveate.disk import atomic_write, require_writable, sweep, write_atomically
 from foveate.errors import OutputError
 
 
@@ -73,3 +73,16 @@ def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> 
     assert target.read_text() == "old"
     assert all(other.exists() for other in others)
     sweep(tmp_path / "gone")  # nothing there is nothing to do
+
+
+def test_a_place_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "deeper" / "a.json")
+    require_writable(tmp_path / "b.json")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old.json").write_text("old")
+    require_writable(tmp_path / "old.json")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(OutputError, match=r"cannot write .*old\.json/a\.json: .*; choose another place"):
+        require_writable(tmp_path / "old.json" / "a.json")
+    with pytest.raises(OutputError, match="is a folder; name a file in it"):
+        require_writable(tmp_path)

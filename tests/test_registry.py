@@ -57,7 +57,7 @@ def test_listing_imports_nothing_of_what_is_listed() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     names, modules = json.loads(done.stdout)
     assert all(names)
-    assert set(modules) == {"foveate.errors", "foveate.registry"}
+    assert set(modules) == {"foveate.errors", "foveate.registry", "foveate.values"}
 
 
 def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:
@@ -127,6 +127,23 @@ def test_a_name_presets_its_config() -> None:
     assert make_config("fcn8s", num_classes=4).num_classes == 4
     with pytest.raises(ConfigError, match="unknown field of fcn8s 'num_clases'; the nearest is 'num_classes'"):
         create_model("fcn8s", num_clases=4)
+
+
+def test_values_of_another_type_are_one_clear_error() -> None:
+    for name, fields, words in (
+        ("spatial_transformer", {"image_size": 64}, "image_size is 64; expected 2 values separated by commas, each a"),
+        (
+            "spatial_transformer",
+            {"widths": 32},
+            "widths is 32; expected values separated by commas, each a whole",
+        ),
+        ("fcn8s", {"num_classes": 2.5}, "num_classes is 2.5; expected a whole number"),
+        ("fcn8s", {"backbone": 3}, "unknown backbone '3'"),
+        ("fcn8s", {"pretrained": "perhaps"}, "pretrained is 'perhaps'; expected true or false"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            create_model(name, **fields)
+    assert make_config("spatial_transformer", image_size=[64, 32], num_classes="7").image_size == (64, 32)
 
 
 def test_recipes_differ_by_their_preset() -> None:

@@ -45,6 +45,24 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Non
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def require_writable(path: str | Path) -> None:
+    """Raise OutputError now rather than after the work, if no file can be written there. Leaves nothing behind."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    missing = [folder for folder in path.parents if not folder.exists()]
+    probe = path.with_name(f".{path.name}{MARK}")
+    try:
+        with atomic_write(probe) as temporary:
+            temporary.touch()
+    except OutputError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}; choose another place") from error
+    probe.unlink(missing_ok=True)
+    for folder in missing:
+        folder.rmdir()
+
+
 def sweep(folder: str | Path) -> None:
     """Remove the unfinished files that a killed writer left in a folder and below."""
     for path in Path(folder).rglob(f".*{MARK}*"):

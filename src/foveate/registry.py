@@ -18,6 +18,7 @@ import ast
 import importlib
 import itertools
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from foveate.errors import ConfigError, unknown
+from foveate.values import parse
 
 Kind = Literal["model", "dataset", "recipe", "task", "claim"]
 T = TypeVar("T")
@@ -119,14 +121,15 @@ def create_model(name: str, **config: Any) -> Any:
 
 
 def make_config(name: str, **config: Any) -> Any:
-    """The Config of a model's name: its defaults, the name's preset, then the given fields."""
+    """The Config of a model's name: its defaults, the name's preset, then the given fields. Raises ConfigError."""
     entry = find("model", name)
     config_type = sys.modules[entry.load().__module__].Config
-    known = config_type.__dataclass_fields__
+    known = typing.get_type_hints(config_type)
     for key in config:
         if key not in known:
             raise ConfigError(unknown(f"field of {name}", key, known))
-    return config_type(**{**dict(entry.preset), **config})
+    given = {key: parse(key, value, known[key]) for key, value in config.items()}
+    return config_type(**{**dict(entry.preset), **given})
 
 
 def create_recipe(name: str) -> Any:

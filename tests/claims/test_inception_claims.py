@@ -13,7 +13,7 @@ from torch import nn
 import foveate
 from foveate.backbones import inception as backbone
 from foveate.backbones.inception import Conv, Pool, fork
-from foveate.claims import asymmetric, cost, fitting, inception
+from foveate.claims import asymmetric, cost, depth, fitting, inception
 
 
 def test_asymmetric_filters(monkeypatch):
@@ -177,3 +177,48 @@ def test_fitting(constant, monkeypatch):
 
 def test_times():
     assert cost.times_as_long(lambda: sum(range(200_000)), lambda: sum(range(20_000)), repeats=5) > 3
+
+
+# Depth
+
+
+def test_depth_is_the_longest_path():
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.long = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+            self.short = nn.Conv2d(1, 1, 1)
+            self.head = nn.Linear(1, 1)
+
+        def forward(self, x):
+            joined = self.long(x) + self.short(x) + x
+            return self.head(joined.mean((2, 3)))
+
+    assert cost.depth(Graph()) == 3
+    assert cost.depth(nn.ReLU()) == 0
+
+
+def test_inception_v4_is_about_75_layers_deep(monkeypatch):
+    """9 in the stem, 4 x 3, 3, 7 x 5, 4, 3 x 4, and the classifier; one Inception-B less is another depth."""
+    assert depth._inception_v4_is_75_layers_deep(0) == (-1, 9 + 4 * 3 + 3 + 7 * 5 + 4 + 3 * 4, 175)
+    assert examined("inception_v4_is_75_layers_deep") == "holds"
+    create = foveate.create
+    monkeypatch.setattr(foveate, "create", lambda name: create(name, modules=(4, 6, 3)))
+    assert examined("inception_v4_is_75_layers_deep") == "holds partly"
+    monkeypatch.setattr(foveate, "create", lambda name: create(name, modules=(1, 1, 1)))
+    assert examined("inception_v4_is_75_layers_deep") == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("fields", "layers"),
+    [
+        # 5 in the stem, 3 in the first module, 10 x 4, 3, 20 x 4, 3, 10 x 4 and the last
+        ({}, 5 + 3 + 10 * 4 + 3 + 20 * 4 + 3 + 10 * 4 + 1),
+        # as printed: Inception-v4's stem, 5 x 4, 3, 10 x 4, 3, 5 x 4
+        ({"variant": "paper"}, 9 + 5 * 4 + 3 + 10 * 4 + 3 + 5 * 4),
+    ],
+)
+def test_inception_resnet_v2_is_deeper(fields, layers):
+    with torch.device("meta"):
+        model = foveate.create("inception_resnet_v2", **fields)
+    assert cost.depth(model) == layers + 1

@@ -54,6 +54,17 @@ def test_without_a_name_all_but_the_long_ones_run(
     assert set(ran[False]) == set(claims.choose([], long=False)) < set(ran[True])
 
 
+def test_claims_are_listed_without_being_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(claims, "examine", lambda *_: pytest.fail("it was measured"))
+    assert cli.main(["claims", "--list"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in told[::2]] == list(entries("claim"))
+    assert told[::2].count("skips_improve_boundaries (--long)") == 1
+    assert all(line.startswith("    ") and line.endswith(".") for line in told[1::2])
+
+
 def test_a_wrong_command_is_one_line_that_helps(complaint: Callable[..., str], tmp_path: Path) -> None:
     assert complaint("claims", "upconv_is_the_backwards_pass") == (
         "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,13 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "first"
     assert main(["train", "spatial_transformer", "--data", str(data), "--out", str(out), *SMALL]) == 0
     return out
+
+
+def test_the_folder_of_the_data_takes_no_run(data: Path, complaint: Callable[..., str]) -> None:
+    before = sorted(data.rglob("*"))
+    told = complaint("train", "spatial_transformer", "--data", str(data), "--out", str(data / "train" / ".."), *SMALL)
+    assert told.endswith("is the folder of the data, and stays as it is; choose another one with --out")
+    assert sorted(data.rglob("*")) == before
 
 
 def test_evaluate_counts_and_reports(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,17 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_too_few_pictures_to_compare_still_make_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their contrast is not a number, so that no epoch is better than another."""
+    run = tmp_path / "run"
+    seen = next(n for n in range(1, 9) if len(PastureCows(48, 48, 1, n, 0).open("val")) == 1)
+    words = [*SMALL, "--epochs", "2", "--data.val", str(seen)]
+    assert main(["train", "colocalise_cows", "--out", str(run), *words]) == 0
+    told = capsys.readouterr().err
+    assert "contrast nan" in told and told.count("best") == 1
+    assert main(["evaluate", str(run)]) == 0
+
+
 def test_evaluate_scores_and_reports(run: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(run), "--json", str(tmp_path / "scores.json")]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())

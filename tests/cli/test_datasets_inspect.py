@@ -66,6 +66,21 @@ def test_a_world_with_a_question(tmp_path: Path) -> None:
     assert [c["name"] for c in found["classes"]] == ["no cow", "one cow", "two cows"]
 
 
+def test_one_class_is_none(tmp_path: Path, complaint: Callable[..., str]) -> None:
+    (tmp_path / "one" / "cow").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "one" / "cow" / "a.png")
+    told = complaint("datasets", "inspect", str(tmp_path / "one"))
+    assert told == f"{tmp_path}/one: holds one class, 'cow'; a classifier needs two or more, a folder each"
+
+
+def test_a_sheet_that_cannot_be_drawn_is_not_waited_for(
+    tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foveate.datasets.inspect.inspect", lambda _: pytest.fail("it was inspected"))
+    told = complaint("datasets", "inspect", "pasture", "--sheet", str(tmp_path))
+    assert told == f"{tmp_path} is a folder; name a file in it"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

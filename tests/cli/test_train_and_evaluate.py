@@ -95,14 +95,16 @@ def test_evaluation_takes_a_split_and_other_data(
     assert "was trained on 9 classes (sky, grass" in complaint("evaluate", str(trained), "--data", str(photos))
 
 
-def test_scores_that_cannot_be_written_are_still_told(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_scores_that_cannot_be_written_are_not_waited_for(
+    trained: Path, tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    assert cli.main(["evaluate", str(trained), "--json", str(tmp_path / "file" / "a.json")]) == 1
-    said = capsys.readouterr()
-    assert "mean_iou" in said.out
-    assert said.err.startswith(f"foveate: cannot write {tmp_path}/file/a.json: {tmp_path}/file is no folder; ")
+    monkeypatch.setattr("foveate.engine.evaluate_run", lambda *_, **__: pytest.fail("it was scored"))
+    assert complaint("evaluate", str(trained), "--json", str(tmp_path / "file" / "a.json")).startswith(
+        f"cannot write {tmp_path}/file/a.json: "
+    )
+    told = complaint("evaluate", str(trained), "--json", str(tmp_path))
+    assert told == f"{tmp_path} is a folder; name a file in it"
 
 
 # Bad input: one line that names the file, nothing half-written

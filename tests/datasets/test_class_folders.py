@@ -203,3 +203,16 @@ def test_pictures_beside_masks_stay_what_they_were(tmp_path: Path) -> None:
     for name in ("images", "labels", "cow", "hen"):
         put(tmp_path / name, "a.png", "b.png")
     assert recognise(tmp_path) == Folders(str(tmp_path))
+
+
+def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
+    put(divided / "Val" / "cow", "a.png")
+    with pytest.raises(DataError, match="Val and valid both mean the split 'val'; put their files into one, or rename"):
+        ClassFolders(str(divided)).splits()
+
+
+def test_runs_beside_the_pictures_are_no_class(plain: Path) -> None:
+    (plain / "runs" / "first").mkdir(parents=True)
+    (plain / "runs" / "first" / "recipe.json").touch()
+    assert ClassFolders.recognise(plain)
+    assert ClassFolders(str(plain)).open("train").classes.names == ("cow", "hen", "owl", "yak")

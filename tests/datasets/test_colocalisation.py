@@ -9,6 +9,7 @@ import pytest
 import torch
 from idx_files import put
 
+from foveate.datasets import colocalisation
 from foveate.datasets.colocalisation import LEAST_COW, CommonDigits, PastureCows
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.errors import ConfigError, DataError
@@ -55,6 +56,35 @@ def test_clutter_is_the_maximum_of_patches(digits: Path) -> None:
     laid = (cluttered > plain).sum()
     assert 6 * 6 <= laid <= 16 * 36
     assert set(cluttered.unique().tolist()) <= {0, 5, 15, 25, 35}
+
+
+def test_patches_are_anyones_and_from_anywhere(tmp_path: Path) -> None:
+    """Digit d is 60 d + 2 column + 1 in each of its columns: a pixel says whose it is, and from where."""
+    labels = np.arange(240) % 4
+    images = (60 * labels[:, None] + 2 * np.arange(28) + 1)[:, None].repeat(28, 1)
+    for part in ("train", "t10k"):
+        put(tmp_path, part, images, labels)
+    dataset = CommonDigits(str(tmp_path), digits=(0,), patches=16).open("test")
+    seen = np.concatenate([dataset[i]["image"].numpy().ravel() for i in range(40)])
+    seen = seen[seen > 60]  # not the common digit's
+    assert set((seen // 60).tolist()) == {1, 2, 3}
+    assert set((seen % 60 // 2).tolist()) == set(range(28))
+
+
+def test_a_cow_of_a_few_pixels_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its visible pixels; so few are rare, so that here more are too few."""
+    least = 1 / 32
+    monkeypatch.setattr(colocalisation, "LEAST_COW", least)
+    dataset, scenes = PastureCows(32, 32, 60, 0, 0).open("train"), Pasture(32, 32, 60, 0, 0).open("train")
+    cow = CLASSES.names.index("cow")
+    counted, small = 0, 0
+    for i in range(60):
+        truth = scenes.instances(i)
+        pixels = truth["masks"].flatten(1).sum(1)[truth["labels"] == cow]
+        counted += int((pixels >= least * 32 * 32).sum())
+        small += int((pixels < least * 32 * 32).sum())
+    assert min(small, counted) > 5
+    assert sum(len(dataset[i]["boxes"]) for i in range(len(dataset))) == counted
 
 
 def test_training_is_drawn_anew_and_the_rest_once(digits: Path) -> None:

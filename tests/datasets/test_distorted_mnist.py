@@ -270,6 +270,38 @@ def test_two_digits_lend_each_other_their_patches(tmp_path: Path) -> None:
         opened(tmp_path, "clutter", "val")
 
 
+def test_some_clutter_is_blurred(root: Path) -> None:
+    dataset = opened(root, "clutter")
+    digits = Digits(dataset.digits.images[..., 0], dataset.digits.labels, dataset.digits.members)
+    index = np.arange(8)
+    rows = {name: values[index] for name, values in dataset._parameters(0).items()}
+    sharp, soft = (
+        pictures("clutter", digits, index, {**rows, "mode": np.full(8, mode)})[0][:, 0].numpy()
+        for mode in (BILINEAR, SOFT)
+    )
+    for before, after, a in zip(sharp.astype(float), soft, rows["softness"], strict=True):
+        weights = np.array([a, 1 - 2 * a, a])
+        expected = ndimage.correlate1d(
+            ndimage.correlate1d(before, weights, 0, mode="constant"), weights, 1, mode="constant"
+        )
+        assert np.abs(after - expected).max() <= 0.5 + 1e-3  # rounded, not cut
+
+
+def test_epochs_that_are_over_are_forgotten(root: Path) -> None:
+    dataset = opened(root, "rts")
+    for epoch in range(6):
+        dataset.draw([(epoch, 0)])
+    assert sorted(dataset._thrown) == [4, 5]
+
+
+def test_another_hand_writes_sharply() -> None:
+    """By cubic weights, or every digit would be blurred before it is distorted."""
+    (image,) = strokes(1)
+    still = {"backward": np.eye(3)[None], "hand": np.zeros((1, 1, 16, 2), np.float32)}
+    expected = sample(image[None], projective(np.eye(3)[None]), 28, np.array([CUBIC]), np.zeros(1))
+    np.testing.assert_array_equal(one("r", image, **still), expected[0].numpy())
+
+
 def test_ways_of_laying_a_patch() -> None:
     below, patch = np.array([[[10, 200]]] * 3, np.uint8), np.array([[[100, 100]]] * 3, np.uint8)
     laid = draw._laid(below, patch, np.array([draw.MAXIMUM, draw.REPLACE, draw.ADD])[:, None, None])

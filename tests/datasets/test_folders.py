@@ -282,3 +282,17 @@ class TestOtherPictures:
         image = dataset[0]["image"]
         assert image.dtype == torch.float32
         np.testing.assert_allclose(image.numpy(), array.transpose(2, 0, 1) / 65535, rtol=1e-6)
+
+
+def test_split_folders_are_found_by_whatever_they_are_called(tmp_path: Path) -> None:
+    for name in ("Training", "VALID", "Test"):
+        put(tmp_path / name, name)
+    assert names(Folders(str(tmp_path)), "val") == ["VALID.png"]
+    assert Folders(str(tmp_path)).splits() == ("train", "val", "test")
+
+
+def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
+    put(divided / "validation", "more")
+    (divided / "testing").mkdir()  # holds nothing, so that it is none
+    with pytest.raises(DataError, match="val and validation both mean the split 'val'; put their files into one, or"):
+        Folders(str(divided)).splits()

@@ -190,6 +190,12 @@ def test_partners_and_likeness(root: Path) -> None:
         Idx(str(root)).open("train")
 
 
+def test_two_test_sets_are_not_chosen_between(root: Path) -> None:
+    put(root, "test", IMAGES[:3], LABELS[:3])
+    with pytest.raises(DataError, match=r"test-images-idx3-ubyte: a test set beside t10k-images-idx3-ubyte\.gz; "):
+        Idx(str(root)).open("train")
+
+
 def test_unknown_split_and_other_folders(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown split 'tets'; the nearest is 'test'"):
         Idx(str(root)).open("tets")

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import foveate
+from foveate import values
 from foveate.datasets.pasture import Pasture
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
@@ -77,7 +78,7 @@ def test_every_field_can_be_typed(name: str) -> None:
         wanted = another(value, kind)
         if wanted == value or (isinstance(value, tuple) and not value):
             continue
-        assert fields.parse(field, as_text(wanted), kind) == wanted, field
+        assert values.parse(field, as_text(wanted), kind) == wanted, field
         try:
             changed = fields.override(recipe, {field: as_text(wanted)})
         except FoveateError:  # it was parsed, and then found to make no sense, as a crop of three sides
@@ -125,7 +126,7 @@ def test_recipes_for_known_data_say_which() -> None:
     ],
 )
 def test_text_becomes_a_value(text: Any, kind: Any, expected: Any) -> None:
-    found = fields.parse("field", text, kind)
+    found = values.parse("field", text, kind)
     assert found == expected
     assert type(found) is type(expected)
 
@@ -150,8 +151,8 @@ def test_text_becomes_a_value(text: Any, kind: Any, expected: Any) -> None:
 )
 def test_other_text_is_refused_with_what_was_expected(text: Any, kind: Any, described: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        fields.parse("optim.lr", text, kind)
-    assert str(caught.value) == f"--optim.lr is {text!r}; expected {described}"
+        values.parse("optim.lr", text, kind)
+    assert str(caught.value) == f"optim.lr is {text!r}; expected {described}"
 
 
 def test_an_unknown_field_names_the_nearest() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -339,3 +340,14 @@ def test_channels_that_the_data_does_not_have_are_refused_and_a_recipes_own_give
     asked = dataclasses.replace(recipe, config=dataclasses.replace(recipe.config, in_channels=1))
     with pytest.raises(ConfigError, match=r"config\.in_channels is 1, but the data has 3; leave it out"):
         build_model(asked, classes, 3)
+
+
+def test_parts_of_a_loss_in_half_precision_are_summed_in_full(tiny: Tiny) -> None:
+    """A bfloat16 sum of ones stops at 256."""
+    learner = Learner(fresh(tiny()), tiny(), 300)
+    learner._trainer = SimpleNamespace(world_size=1, num_training_batches=300)  # type: ignore[assignment]
+    one = torch.ones((), dtype=torch.bfloat16)
+    learner.model.loss = lambda batch: {"loss": one.float(), "part": one}  # type: ignore[assignment]
+    for index in range(300):
+        learner.training_step({"names": ["x"]}, index)
+    assert learner.take_losses() == {"loss": 1.0, "part": 1.0}

@@ -165,6 +165,11 @@ def test_an_unwritable_output_is_named_before_the_first_step(tiny: Tiny, tmp_pat
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_more_loading_processes_than_cores_bear_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"workers is 9999, on a machine of \d+ cores; give \d+ or fewer, or -1"):
+        train_recipe(tiny(workers=9999), out=tmp_path / "run")
+
+
 def test_more_processes_than_fit_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batches of 3 from 8 pictures cannot be dealt evenly to 2 processes"):
         train_recipe(tiny(batch_size=3, devices=2), out=tmp_path / "run")

@@ -126,7 +126,7 @@ def test_what_does_not_fit_says_so(tmp_path: Path) -> None:
         start_from(model, tmp_path / "some.pth", ClassTable(LETTERS))
     with pytest.raises(ModelError, match=r"some\.pth is a weight file, but Linear reads only runs; give a run folder"):
         start_from(nn.Linear(1, 1), tmp_path / "some.pth", ClassTable(LETTERS))
-    with pytest.raises(ModelError, match=r"gone is not a model folder: config\.json is missing"):
+    with pytest.raises(ModelError, match=r"gone does not exist; give a run folder or a model folder"):
         start_from(model, tmp_path / "gone", ClassTable(LETTERS))
     other = create_model("fcn8s", **(SMALL | {"backbone": "test_convnext", "head_channels": 16, "num_classes": 3}))
     saved(tmp_path / "other", other, tuple("xyz"))

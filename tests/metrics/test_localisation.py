@@ -91,6 +91,14 @@ def test_contrast_is_the_mean_cosine_between_less_that_to_others() -> None:
     assert metrics.compute().contrast == pytest.approx(0.6 + 0.14)
 
 
+def test_a_pictures_own_score_is_over_its_windows() -> None:
+    """Two windows and one object: one of them has missed, in the picture as in the set."""
+    metrics = LocalisationMetrics(1)
+    windows = torch.cat([box(0, 0, 10, 10), box(10, 10, 20, 20)])
+    own = metrics.update(windows, box(0, 0, 10, 10), torch.tensor([0]), (20, 20))
+    assert own == metrics.compute().mean_iou == 0.5
+
+
 def test_counts_of_several_processes_add_up() -> None:
     whole, parts = LocalisationMetrics(1), [LocalisationMetrics(1) for _ in range(2)]
     for i in range(4):

@@ -63,6 +63,18 @@ class TestLoss:
         assert triplet_hinge(found, torch.eye(3)[1:2].expand(6, 3), 1.0).item() == 0
         assert triplet_hinge(found, found, 1.0).item() == 1
 
+    def test_windows_that_are_nearly_equal_still_differ(self):
+        """Of 1e-4 the square is 1e-8, which products of numbers near 1 do not resolve; nor does half precision."""
+        one = nn.functional.normalize(torch.randn(1, 32, generator=torch.Generator().manual_seed(0)), dim=1)
+        found = torch.cat([one, one])
+        found[1, 5] += 1e-4
+        near, far = distances(found, found)
+        step = float(found[1, 5] - found[0, 5])
+        assert near[0, 1].item() == pytest.approx(step**2, rel=1e-5)
+        assert far.tolist() == [0, 0]
+        halves = distances(found.bfloat16(), -found.bfloat16())
+        assert [d.dtype for d in halves] == [torch.float32] * 2
+
     def test_one_picture_is_none_to_compare(self):
         with pytest.raises(ConfigError, match=r"a batch of 1 has no two; give 2 or more"):
             triplet_hinge(torch.ones(1, 3), torch.ones(1, 3), 1.0)
@@ -102,10 +114,10 @@ class TestLoss:
         assert y[0] < 0 < y[1]
 
     def test_what_is_minimised_is_the_sum_of_the_parts(self):
-        model = build(transformers=2, repulsion=0.5)
+        model = build(transformers=2, repulsion=0.5, scale=0.7)  # so wide that they cannot but overlap
         losses = model.loss({"image": pictures(), "names": ["x"] * 4})
         assert losses["loss"].item() == pytest.approx(losses["triplet"].item() + 0.5 * losses["overlap"].item())
-        assert losses["overlap"] > 0  # at first, both look at the middle
+        assert losses["overlap"] > 0
 
 
 class TestWindowsElsewhere:
@@ -162,8 +174,28 @@ class TestLocaliser:
         theta = self.attend(100 * torch.randn(500, 1, *size, generator=torch.Generator().manual_seed(0)), scale)[:, 0]
         assert (theta[:, 1:].abs() + theta[:, :1] <= 1 + 1e-6).all()
         rightwards = torch.linspace(0, 4000, size[1]).expand(1, 1, *size)
-        for scores, place, cells in ((rightwards, 1, size[1]), (rightwards.flip(3), 1, size[1])):
-            assert self.attend(scores, scale)[0, 0, place].abs() + scale == pytest.approx(1, abs=1 / cells)
+        downwards = torch.linspace(0, 4000, size[0])[:, None].expand(1, 1, *size)
+        reach = 1 - scale
+        for scores, place, side in ((rightwards, 1, 3), (downwards, 2, 2)):
+            # The outermost middle of a cell that lies within the reach or half a cell beyond it.
+            cells = size[side - 2]
+            middles = (2 * torch.arange(cells) + 1) / cells - 1
+            last = min(float(middles[middles <= reach + 1 / cells + 1e-4].max()), reach)
+            assert self.attend(scores, scale)[0, 0, place].item() == pytest.approx(last, abs=1e-5)
+            assert self.attend(scores.flip(side), scale)[0, 0, place].item() == pytest.approx(-last, abs=1e-5)
+
+    def test_who_prefers_nothing_looks_at_the_middle(self):
+        """For whatever scale and number of cells: what rounds must do so on both sides."""
+        for cells in range(2, 33):
+            for scale in (1 / 3, 0.4, *(k / cells for k in range(1, cells))):
+                theta = self.attend(torch.zeros(1, 1, cells, 6), scale)
+                assert theta[0, 0, 1:].tolist() == pytest.approx([0, 0], abs=1e-6), (cells, scale)
+
+    def test_places_are_exact_in_half_precision(self):
+        scores = torch.randn(3, 2, 30, 30).bfloat16()
+        theta = self.attend(scores, 0.25)
+        assert theta.dtype == torch.float32
+        assert theta.equal(self.attend(scores.float(), 0.25))
 
     def test_what_moves_is_followed(self):
         """A pattern moved by whole cells moves the window by as much: learned at one place, known at all."""

@@ -15,7 +15,6 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 import foveate
-from foveate.backbones.inception import depth
 from foveate.errors import ConfigError, ModelError
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing
 from foveate.store import load_model, save_model
@@ -81,13 +80,6 @@ def test_the_papers_own_network() -> None:
     assert parameters(model) == expected == 32_433_928
 
 
-def test_the_depth_that_the_lecture_counts() -> None:
-    """About 75: the convolutions on the longest path; the classifier is one layer more."""
-    with torch.device("meta"):
-        assert depth(foveate.create("inception_v4")) == 76
-        assert depth(foveate.create("inception_resnet_v2")) == 176
-
-
 # timm's checkpoints
 
 
@@ -111,7 +103,7 @@ def test_other_classes_take_the_trunk_alone(theirs: tuple[str, nn.Module]) -> No
     assert said == f"timm's {name}: the trunk (its classifier has 1000 classes, this model 5)"
     assert torch.equal(model.head.weight, head)
     first = next(p for n, p in network.named_parameters() if n.endswith("conv.weight"))
-    assert torch.equal(model.backbone.stem[0].conv.weight, first[:, :1] * 3)
+    torch.testing.assert_close(model.backbone.stem[0].conv.weight, first.sum(1, keepdim=True))
 
 
 def test_weights_that_do_not_fit_change_nothing(theirs: tuple[str, nn.Module]) -> None:
@@ -198,6 +190,17 @@ class TestBoth:
         with pytest.raises(ConfigError, match="a picture of 64x64 pixels; valid convolutions need at least 75 a side"):
             build(name)(torch.randn(1, 3, 64, 64))
 
+    def test_dropout_is_for_training(self, name: str) -> None:
+        model = build(name, dropout=0.5)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        picture = torch.randn(1, 3, 80, 80)
+        with torch.inference_mode():
+            assert not torch.equal(model(picture).logits, model(picture).logits)
+            model.eval()
+            assert torch.equal(model(picture).logits, model(picture).logits)
+
     def test_one_batch_can_be_learned(self, name: str) -> None:
         model = build(name, valid=False, dropout=0.0, label_smoothing=0.0).train()
         label = torch.arange(8) % 4
@@ -228,10 +231,11 @@ class TestBoth:
             ({"num_classes": 0}, r"num_classes 0 must be at least 1, dropout 0\.2 and label_smoothing 0\.1 at least 0"),
             ({"dropout": 1.0}, "dropout 1 and"),
             ({"label_smoothing": -0.1}, r"label_smoothing -0\.1 at least 0 and below 1"),
-            ({"width": math.nan}, rf"width nan make no {name}"),
+            ({"width": math.nan}, "width is nan; expected a number"),
             ({"image_size": (74, 299)}, r"image_size \(74, 299\): give .* of at least 75, or valid false, which pads"),
             ({"image_size": (0, 9), "valid": False}, r"image_size \(0, 9\): give a height and a width of at least 1$"),
-            ({"modules": (1, 1)}, rf"modules \(1, 1\) and width 0\.125 make no {name}"),
+            ({"width": -1.0}, rf"modules \(1, 1, 2\) and width -1 make no {name}"),
+            ({"modules": (1, 0, 1)}, rf"modules \(1, 0, 1\) and width 0\.125 make no {name}"),
         ]
         for fields, text in cases:
             with pytest.raises(ConfigError, match=text):
@@ -248,7 +252,7 @@ def test_pictures_of_another_kind_are_refused(name: str) -> None:
 
 
 def test_every_kind_of_block_has_a_factor() -> None:
-    with pytest.raises(ConfigError, match=r"scaling \(0\.1,\); expected three factors, one for each kind of block"):
+    with pytest.raises(ConfigError, match=r"scaling is \(0\.1,\); expected 3 values"):
         build("inception_resnet_v2", scaling=(0.1,))
 
 

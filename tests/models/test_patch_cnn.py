@@ -113,7 +113,7 @@ def test_without_any_label_every_centre_is_ignored():
     [
         ({"kernels": (3,)}, r"widths \(4, 6\) and kernels \(3,\): give one of each a layer"),
         ({"prior": 2.0}, r"prior is 2.0; expected 0 \(balanced\) to 1"),
-        ({"dense": "fast"}, "dense is 'fast'; expected upsampled or atrous"),
+        ({"dense": "fast"}, "dense is 'fast'; expected one of upsampled, atrous"),
         ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more, under 1"),
         ({"patches": 0}, "patches 0 must be at least 1"),
     ],

@@ -89,7 +89,7 @@ def test_while_it_warms_up_hard_attention_is_read_softly():
 
 
 def test_what_cannot_be_built_says_why():
-    with pytest.raises(ConfigError, match="attention 'firm' is neither soft nor hard"):
+    with pytest.raises(ConfigError, match="attention is 'firm'; expected one of soft, hard"):
         build(attention="firm")
     with pytest.raises(ConfigError, match=r"credit is 1.5; expected 0..1"):
         build(credit=1.5)

@@ -155,6 +155,40 @@ def test_a_given_width_is_kept():
     assert first.out_features == 50
 
 
+def test_whatever_is_said_of_transformers_the_bare_classifier_has_none():
+    """So that `--config.transform none` alone takes them out of any recipe."""
+    model = build(transform="none", transformers=2, view=(9, 9), **SMALL)
+    assert not model.transformers
+    assert model(torch.zeros(1, 1, 28, 28)).logits.shape == (1, 10)
+
+
+def test_localisation_looks_at_half_the_size():
+    """At the mean of each four pixels: how they are dealt among the four is not seen."""
+    localise = unsettle(build(**SMALL)).eval().transformers[0].localise
+    picture = torch.rand(1, 1, 28, 28)
+    means = nn.functional.avg_pool2d(picture, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(localise(picture), localise(means))
+    assert not torch.allclose(localise(picture), localise(picture.roll(1, 3)), atol=1e-4)
+
+
+def test_dropout_is_for_training():
+    model = build(dropout=0.5, **SMALL)
+    picture = torch.rand(4, 1, 28, 28)
+    assert not torch.equal(model(picture).logits, model(picture).logits)
+    model.eval()
+    assert torch.equal(model(picture).logits, model(picture).logits)
+    steady = build(**SMALL)
+    assert torch.equal(steady(picture).logits, steady(picture).logits)
+
+
+def test_convolutions_begin_as_he_has_it():
+    """With the responses' gradients kept in size: a variance of 2 over the number of weights that leave a channel."""
+    for layer in build(widths=(64, 128, 128)).features:
+        if isinstance(layer, nn.Conv2d):
+            leaving = layer.out_channels * layer.weight[0, 0].numel()
+            assert layer.weight.var().item() == pytest.approx(2 / leaving, rel=0.15)
+
+
 def test_multiply_adds():
     image = torch.zeros(1, 1, 28, 28)
     model, bare = build(), build(transform="none")
@@ -216,8 +250,11 @@ def test_a_batch_of_one_can_be_trained_on():
     assert build(**SMALL).train().loss(batch(count=1))["loss"].isfinite()
     dense = build(dense_norm=True, **SMALL)
     assert dense.eval().loss(batch(count=1))["loss"].isfinite()
-    with pytest.raises(ConfigError, match="dense_norm is over the pictures of a batch, and this one has 1; give a"):
-        dense.train().loss(batch(count=1))
+    tiny = build(network="cnn", transform="none", image_size=(8, 8))
+    for model, data in ((dense, batch(count=1)), (tiny, batch((8, 8), count=1))):
+        with pytest.raises(ConfigError, match="are over the pictures of a batch, and this one has 1; give a"):
+            model.train().loss(data)
+        assert model.eval().loss(data)["loss"].isfinite()
 
 
 @pytest.mark.parametrize("network", ["cnn", "mlp"])
@@ -338,13 +375,14 @@ def test_exports_to_onnx(network, transform, tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"network": "fcn"}, "network 'fcn' is not one of cnn, mlp"),
-        ({"transform": "afine"}, "transform 'afine' is not one of none, affine, attention, projective, tps"),
+        ({"network": "fcn"}, "network is 'fcn'; expected one of cnn, mlp"),
+        ({"transform": "afine"}, "transform is 'afine'; expected one of none, affine, attention, projective, tps"),
         ({"widths": (0, 8)}, r"widths \(0, 8\) and localise_widths \(24, 48\); expected channels of 1 or more"),
         ({"transformers": 0}, r"transformers 0 must be at least 1; transform='none' is a network without"),
-        ({"transform": "none", "view": (9, 9)}, r"'none' has no transformers, but 1 with view \(9, 9\) were asked for"),
         ({"background": 128}, r"background 128 is no picture value; give one in 0\.\.1, 0 being black"),
-        ({"image_size": (28,)}, r"image_size is \(28,\); expected \(height, width\), each 1 or more"),
+        ({"image_size": 28}, "image_size is 28; expected 2 values separated by commas, each a whole number"),
+        ({"image_size": (28, 0)}, r"image_size is \(28, 0\); expected \(height, width\), each 1 or more"),
+        ({"view": (28,)}, r"view is \(28,\); expected \(height, width\), each 1 or more"),
         ({"view": (0, 9)}, r"view is \(0, 9\); expected \(height, width\)"),
         ({"widths": ()}, r"a CNN of widths \(\) and localise_widths .* expected one width or more in both"),
         ({"hidden": -1}, "hidden -1 must be 0 or more"),

@@ -8,6 +8,7 @@ from torchvision import tv_tensors
 
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, Transformed
+from foveate.tasks import classification
 from foveate.tasks.classification import ClassificationTask, fit
 from foveate.tasks.inference import Inference
 
@@ -84,7 +85,8 @@ def test_fit_leaves_what_fits():
     assert fit(torch.zeros(1, 99, 7, dtype=torch.uint8), PLAIN).dtype == torch.uint8
 
 
-def test_scores_and_each_pictures_own():
+def test_scores_and_each_pictures_own(monkeypatch):
+    monkeypatch.setattr(classification, "AT_ONCE", 4)  # and the rest in a second turn
     task, model = ClassificationTask(CLASSES, PLAIN), Bright()
     metrics = task.metrics()
     own = list(task.score(model, Six(), range(6), metrics))
@@ -114,6 +116,9 @@ def test_flip_averages_probabilities():
     assert one[2] > 0.9 > 0.1 > other[2]
     both = task.answer(model, image, Inference(flip=True)).probabilities
     assert both == pytest.approx((one + other) / 2, abs=1e-6)
+    with torch.no_grad():
+        scored = list(task.score(model, [{"image": image, "label": 2}], [0], task.metrics(), Inference(flip=True)))
+    assert scored == [(0, pytest.approx(float(both[2]), abs=1e-6))]
 
 
 def test_what_is_for_label_maps_is_refused():

@@ -9,6 +9,7 @@ import foveate
 from foveate.datasets.colocalisation import PastureCows
 from foveate.errors import ConfigError
 from foveate.records import ClassTable, Preprocessing
+from foveate.tasks import colocalisation
 from foveate.tasks.classification import fit
 from foveate.tasks.colocalisation import ColocalisationTask, place
 from foveate.tasks.inference import Inference
@@ -37,7 +38,8 @@ def test_a_batch_holds_no_boxes() -> None:
     assert batch["image"].shape == (2, 3, 32, 32)
 
 
-def test_scores_and_answers_agree_and_repeat() -> None:
+def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(colocalisation, "AT_ONCE", 4)  # and the rest in a second turn
     model = foveate.create(
         "colocalise", num_classes=1, in_channels=3, image_size=(32, 32), widths=(4,), localise_widths=(4,), view=(2, 2)
     ).eval()
@@ -51,9 +53,16 @@ def test_scores_and_answers_agree_and_repeat() -> None:
 
     before = torch.random.get_rng_state()
     rows, state = scored()
+    assert [index for index, _ in rows] == list(range(len(dataset)))
+    assert len(dataset) > 4
     assert torch.random.get_rng_state().equal(before)
     assert scored()[1].equal(state)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
     with torch.no_grad():
+        next(task.score(model, dataset, range(len(dataset)), task.metrics()))
+        assert torch.rand(2).equal(expected)  # whoever takes the scores has random numbers of his own
         for index, own in rows:
             sample = dataset[index]
             answer = task.answer(model, sample["image"].as_subclass(torch.Tensor))

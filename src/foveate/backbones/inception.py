@@ -81,19 +81,6 @@ def fork(*chains: Chain) -> Fork:
     return Fork(chains)
 
 
-def weights(channels: int, *layers: Conv) -> int:
-    """How many weights a chain of convolutions has: as many multiplications does it cost at each position.
-
-    channels: of its input. For asymmetric filters: `weights(c, Conv(d, (1, 7)), Conv(e, (7, 1)))` against
-    `weights(c, Conv(e, 7))`, 7 c d + 7 d e against 49 c e.
-    """
-    total = 0
-    for layer in layers:
-        total += channels * layer.channels * math.prod(layer.sides)
-        channels = layer.channels
-    return total
-
-
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, ReLU.
 
@@ -316,7 +303,7 @@ def initialise_he(trunk: nn.Module) -> None:
 
 @torch.no_grad()
 def _cut_normal(weight: Tensor, deviation: float) -> None:
-    """Normal values; those beyond two deviations are drawn again. Ten times faster than nn.init.trunc_normal_."""
+    """Normal values; those beyond two deviations are drawn again. Faster than nn.init.trunc_normal_."""
     values = weight.normal_(0, deviation).view(-1)
     if values.is_meta:
         return
@@ -333,23 +320,6 @@ def initialise_xavier(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def depth(model: nn.Module) -> int:
-    """How many layers deep a network is: the most convolutions and fully connected layers on any path through it.
-
-    Counted are modules with weights of their own (nn.Conv2d, nn.Linear), the classifier and linear 1x1 convolutions
-    among them; batch norms, activations, poolings, sums and concatenations are not. Shortcuts are shorter paths. The
-    model is traced with torch.fx and never run.
-    """
-    graph = fx.Tracer().trace(model)
-    layers = dict(model.named_modules())
-    longest: dict[fx.Node, int] = {}
-    for node in graph.nodes:  # in the order of computation
-        before = max((longest[source] for source in node.all_input_nodes), default=0)
-        counted = node.op == "call_module" and isinstance(layers[node.target], (nn.Conv2d, nn.Linear))
-        longest[node] = before + counted
-    return max(longest.values())
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> str:

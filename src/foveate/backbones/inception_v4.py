@@ -6,6 +6,9 @@ Map sizes for 299 pixels and valid convolutions; in brackets the channels:
     a            35 (384): the stem's last fork, 4 x Inception-A       feature at stride 8
     b            17 (1024): Reduction-A, 7 x Inception-B               feature at stride 16
     c            8 (1536): Reduction-B, 3 x Inception-C                feature at stride 32
+
+Pairs of asymmetric filters stand in the order of the authors' release, whose weights are to load. Figures 3, 5 and 6
+print most of them the other way round, and figure 5 has a 1x7 twice where a 7x1 must be meant.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from foveate.backbones.weights import PACKAGED, load_in_order, packaged_weights
+from foveate.backbones.weights import PACKAGED, adapt_preprocessing, load_in_order, packaged_weights
 from foveate.errors import ConfigError, ModelError, unknown
 from foveate.records import Preprocessing
 
@@ -53,7 +53,7 @@ class TimmPyramid(nn.Module):
             load_in_order(self.net, package)
         info = self.net.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
-        self.preprocessing = _preprocessing(name, in_channels, package is not None)
+        self.preprocessing = adapt_preprocessing(_preprocessing(name), in_channels, pretrained)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, C, H, W) -> four features, finest first."""
@@ -61,10 +61,9 @@ class TimmPyramid(nn.Module):
         return features
 
 
-def _preprocessing(name: str, in_channels: int, packaged: bool) -> Preprocessing:
-    if in_channels != 3:
-        return Preprocessing.centred(in_channels)
-    if packaged or name in PACKAGED:
+def _preprocessing(name: str) -> Preprocessing:
+    """What the weights were trained with."""
+    if name in PACKAGED:
         return PACKAGED[name][1]
     config = timm.get_pretrained_cfg(name)
     return Preprocessing(tuple(config.mean), tuple(config.std)) if config else Preprocessing()

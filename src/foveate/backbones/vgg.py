@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from foveate.backbones.weights import adapt_input_channels
+from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
 from foveate.errors import ModelError
 from foveate.records import Preprocessing
 
@@ -32,7 +32,7 @@ class VGG16Pyramid(nn.Module):
         super().__init__()
         self.pooled = pooled
         self.channels = (128, 256, 512, 512) if pooled else (256, 512, 512, 512)
-        self.preprocessing = Preprocessing() if in_channels == 3 else Preprocessing.centred(in_channels)
+        self.preprocessing = adapt_preprocessing(Preprocessing(), in_channels, pretrained)
         self.names = [f"conv{s + 1}_{i + 1}" for s, (depth, _) in enumerate(STAGES) for i in range(depth)]
         width_in = in_channels
         for stage, (depth, width) in enumerate(STAGES):

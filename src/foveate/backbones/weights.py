@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +39,28 @@ def packaged_weights(name: str) -> Path | None:
 def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
     """A first convolution's (out, 3, k, k) weight for another number of input channels.
 
-    Channels repeat cyclically and are rescaled by 3 / channels, which keeps the size of the responses.
+    For one channel the filters are summed: a grey picture is answered as the same picture in colour. Otherwise
+    channels repeat cyclically and are rescaled by 3 / channels, which keeps the size of the responses. So does timm.
     """
     if weight.shape[1] == channels:
         return weight
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
     repeats = -(-channels // weight.shape[1])
     return weight.repeat(1, repeats, 1, 1)[:, :channels] * (weight.shape[1] / channels)
+
+
+def adapt_preprocessing(own: Preprocessing, channels: int, pretrained: bool) -> Preprocessing:
+    """How pictures of another number of channels are normalised: each with the mean of what the weights know.
+
+    Where no weights are loaded, the network learns whatever it is given.
+    """
+    if len(own.mean) == channels:
+        return own
+    if not pretrained:
+        return Preprocessing.centred(channels)
+    mean, std = ((fmean(values),) * channels for values in (own.mean, own.std))
+    return replace(own, mean=mean, std=std)
 
 
 def load_in_order(module: nn.Module, path: Path) -> None:

@@ -13,17 +13,24 @@ if TYPE_CHECKING:
 
 
 def run(argv: list[str]) -> int:
-    """`foveate claims [NAME ...] [--long] [--json FILE] [--format json]`."""
+    """`foveate claims [NAME ...] [--long] [--list] [--json FILE] [--format json]`."""
     parser = Parser("claims", __doc__ or "")
     parser.add_argument("names", metavar="NAME", nargs="*", help="which claims; all without one")
     parser.add_argument("--long", action="store_true", help="also those that take minutes")
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
+    parser.add_argument("--list", action="store_true", help="name them all instead, and measure nothing")
     add_format(parser)
     args = parser.parse_args(argv)
 
     from foveate.claims import choose
-    from foveate.disk import write_atomically
+    from foveate.disk import require_writable, write_atomically
 
+    if args.list:
+        for name, claim in choose(args.names, long=True).items():
+            print(f"{name}{' (--long)' if claim.long else ''}\n    {claim.claim}")
+        return 0
+    if args.json:
+        require_writable(args.json)
     findings = []
     for name, claim in choose(args.names, args.long).items():
         findings.append(_examine(name, claim))

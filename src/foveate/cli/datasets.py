@@ -50,8 +50,11 @@ def _inspect(source: Any, json_file: str | None, sheet_file: str) -> int:
     import json
 
     from foveate.datasets.inspect import inspect
-    from foveate.disk import atomic_write, write_atomically
+    from foveate.disk import atomic_write, require_writable, write_atomically
 
+    for name in (json_file, sheet_file):
+        if name:
+            require_writable(name)
     found = inspect(source)
     print(found.text())
     if json_file:
@@ -107,9 +110,9 @@ def _typed(cls: Any, fields: dict[str, str]) -> dict[str, Any]:
         return {}
     from typing import get_type_hints
 
-    from foveate.engine.fields import parse
+    from foveate.values import parse
 
     hints = get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls) if f.name != "path"]
     require_known(fields, known, _OWN)
-    return {name: parse(name, value, hints[name]) for name, value in fields.items()}
+    return {name: parse(f"--{name}", value, hints[name]) for name, value in fields.items()}

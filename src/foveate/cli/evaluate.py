@@ -21,7 +21,7 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.datasets import recognise
-    from foveate.disk import write_atomically
+    from foveate.disk import require_writable, write_atomically
     from foveate.engine import evaluate_run
     from foveate.engine.report import report_run
     from foveate.engine.run import RunFolder
@@ -29,6 +29,8 @@ def run(argv: list[str]) -> int:
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
+    if args.json:
+        require_writable(args.json)
     source = recognise(Path(args.data), _task(args.run)) if args.data else None
     how = inference(args)
     evaluation = evaluate_run(args.run, source=source, split=args.split, how=how)

@@ -121,21 +121,12 @@ def _settings(predictor: Predictor, how: Inference, tile: int | None, overlap: i
 
 
 def _check_writable(out: Path) -> None:
-    """Raise OutputError now rather than after the first picture. Leaves nothing behind."""
-    from foveate.pictures import atomic_write
+    """Raise OutputError now rather than after the first picture."""
+    from foveate.disk import require_writable
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
-    probe, missing = out / ".foveate-write-test", [p for p in (out, *out.parents) if not p.exists()]
-    try:
-        with atomic_write(probe) as temporary:
-            temporary.touch()
-    except OutputError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error
-        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with --out") from error
-    probe.unlink(missing_ok=True)
-    for folder in missing:
-        folder.rmdir()
+    require_writable(out / "predictions.json")
 
 
 def _predict_all(

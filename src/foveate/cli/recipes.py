@@ -16,8 +16,9 @@ def run(argv: list[str]) -> int:
 
     import json
 
-    from foveate.engine.fields import describe, fields_of, to_json
+    from foveate.engine.fields import fields_of, to_json
     from foveate.recipes import resolve
+    from foveate.values import describe
 
     recipe = resolve(args.recipe)
     if args.format == "json":

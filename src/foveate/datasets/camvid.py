@@ -12,9 +12,10 @@ from pathlib import Path
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, ordered, pair_by_stem, read_text, require_folder
-from foveate.datasets.folders import Folders, describe_masks, split_folders
+from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, read_text, require_folder
+from foveate.datasets.folders import Folders, describe_masks, paired_folders
 from foveate.datasets.masks import MaskReader, color_reader
+from foveate.datasets.splits import ordered
 from foveate.errors import DataError
 from foveate.records import ClassTable
 from foveate.registry import dataset
@@ -133,7 +134,7 @@ def _is_segnet(root: Path) -> bool:
 
 
 def _is_folders(root: Path) -> bool:
-    if not (root / CLASSES_FILE).is_file() or not split_folders(root):
+    if not (root / CLASSES_FILE).is_file() or not paired_folders(root):
         return False
     try:
         names = read_classes(root / CLASSES_FILE).names

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, ordered, require_folder
+from foveate.datasets.files import FileSource, Pair, Problem, Scan, require_folder
+from foveate.datasets.splits import ordered
 from foveate.errors import DataError
 from foveate.records import ClassTable
 from foveate.registry import dataset

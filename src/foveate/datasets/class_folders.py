@@ -14,30 +14,27 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import (
+from foveate.datasets.files import Pair, Problem, raise_problems, require_folder
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
     SPLITS_FILE,
-    Pair,
-    Problem,
     draw_split,
     ordered,
-    raise_problems,
     read_splits,
-    require_folder,
     settle,
+    split_folders,
 )
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable
 from foveate.registry import dataset
 
-_SPLITS = {**{name: name for name in SPLIT_ORDER}, **SPLIT_NAMES}
 # Folders that another layout's files lie in; no class is called so.
 _NO_CLASS = re.compile(
-    rf"({'|'.join((*_SPLITS, *IMAGE_FOLDERS, *LABEL_FOLDERS))})\d*|(train|val|test)annot|jpegimages|imagesets|"
-    r"segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
+    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES, *IMAGE_FOLDERS, *LABEL_FOLDERS))})\d*|(train|val|test)annot|"
+    r"jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
 )
 _LITTER = {"thumbs.db", "desktop.ini"}
 
@@ -157,12 +154,14 @@ def _name(picture: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
+    """Those that may be a class; not one that holds trained runs, as `runs` does where the data is at hand."""
+    found = (p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
+    return sorted(p for p in found if not any(p.glob("*/recipe.json")))
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder, for the folders named after a split that hold folders."""
-    return {split: root / name for name, split in _SPLITS.items() if (root / name).is_dir() and _folders(root / name)}
+    """Split -> its folder, for the folders called after a split that hold folders. Raises DataError."""
+    return split_folders(root, lambda folder: bool(_folders(folder)))
 
 
 def _read_folder(root: Path, seed: int) -> ClassScan:
@@ -233,7 +232,7 @@ def _classes(
 
 
 def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """`files.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
+    """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
 
     What is drawn at first is a fifth of each class, so that small classes lie on both sides. Raises DataError.
     """

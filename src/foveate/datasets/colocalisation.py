@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from foveate.datasets.files import SPLIT_ORDER
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.pasture import CLASSES, Pasture, PastureDataset
+from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable, ColocalisationSample
 from foveate.registry import dataset

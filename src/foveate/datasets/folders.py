@@ -6,20 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import (
-    SPLIT_NAMES,
-    SPLIT_ORDER,
-    FileSource,
-    Pair,
-    Problem,
-    Scan,
-    ordered,
-    pair_by_stem,
-    require_folder,
-    split_by_lists,
-    split_or_draw,
-)
+from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, require_folder
 from foveate.datasets.masks import recognise_masks
+from foveate.datasets.splits import SPLIT_ORDER, ordered, split_by_lists, split_folders, split_or_draw
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
 from foveate.registry import dataset
@@ -47,7 +36,7 @@ class Folders(FileSource):
     @staticmethod
     def recognise(path: Path) -> bool:
         """Whether there is a folder of pictures beside a folder of masks."""
-        return bool(split_folders(path)) or find_folders(path) is not None
+        return bool(paired_folders(path)) or find_folders(path) is not None
 
     def describe(self) -> str:
         """What was recognised, in one line."""
@@ -57,7 +46,7 @@ class Folders(FileSource):
         """Find pairs, splits and the kind of mask. Raises DataError."""
         root = require_folder(self.path)
         problems: list[Problem] = []
-        folders = split_folders(root)
+        folders = paired_folders(root)
         if folders:
             pairs = {split: _pairs(folder, problems) for split, folder in folders.items()}
         else:
@@ -98,10 +87,9 @@ def find_folders(folder: Path) -> tuple[Path, Path] | None:
     return (images, labels) if images and labels else None
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder, for the folders named after a split that hold pictures and masks."""
-    names = {**{name: name for name in SPLIT_ORDER}, **SPLIT_NAMES}
-    return {split: root / name for name, split in names.items() if find_folders(root / name)}
+def paired_folders(root: Path) -> dict[str, Path]:
+    """Split -> its folder, for the folders called after a split that hold pictures and masks. Raises DataError."""
+    return split_folders(root, lambda folder: find_folders(folder) is not None)
 
 
 def split_lists(root: Path) -> dict[str, Path]:

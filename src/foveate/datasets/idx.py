@@ -22,7 +22,8 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import SPLIT_ORDER, Pair, Problem, require_folder, split_or_draw
+from foveate.datasets.files import Pair, Problem, require_folder
+from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import ClassificationSample, ClassTable
 from foveate.registry import dataset
@@ -206,6 +207,8 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
     alone = {labels[p]: "labels without a file of pictures" for p in labels if p not in pictures}
     alone |= {pictures[p]: "pictures without a file of labels" for p in pictures if p not in labels}
     problems = [Problem(file, f"{what}; add it, or remove this one") for file, what in alone.items()]
+    if {"t10k", "test"} <= pictures.keys():
+        problems.append(Problem(pictures["test"], f"a test set beside {pictures['t10k'].name}; remove one"))
     parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     channels = 0
     for part in [p for p in pictures if p in labels]:

@@ -22,8 +22,8 @@ from foveate.datasets.files import (
     ReadPicture,
     raise_problems,
     read_pair_picture,
-    split_or_draw,
 )
+from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
 from foveate.records import ClassTable, InstanceSample
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ class EpochEnd(Callback):
     def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, batches: Any) -> None:
         self.run, self.recipe, self.task, self.val_set, self.batches = run, recipe, task, val_set, batches
         self.history: list[dict[str, float]] = []
-        self.best, self.best_epoch = -1.0, 0
+        self.best, self.best_epoch = -math.inf, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists only: checkpoints are read as tensors and primitives."""
@@ -111,9 +112,10 @@ class EpochEnd(Callback):
         self.history.append(row)
 
         score = row.get(self.task.monitor)
-        improved = score is not None and score > self.best
+        # The first score is the best so far even where it is not a number, as that of too few pictures to compare.
+        improved = score is not None and (score > self.best or not self.best_epoch)
         if improved and score is not None:
-            self.best, self.best_epoch = score, epoch
+            self.best, self.best_epoch = (-math.inf if math.isnan(score) else score), epoch
         with self._saving():
             if trainer.is_global_zero:
                 self._write(trainer, pl_module, row, improved)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, unknown
 from foveate.registry import entries, find
+from foveate.values import parse
 
 
 def fields_of(record: Any, prefix: str = "") -> dict[str, Any]:
@@ -42,7 +41,7 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
     for name in changes:
         if name not in known:
             raise ConfigError(unknown("field", name, known))
-    return _replace(record, {name: parse(name, value, known[name]) for name, value in changes.items()})
+    return _replace(record, {name: parse(f"--{name}", value, known[name]) for name, value in changes.items()})
 
 
 def _replace(record: Any, values: Mapping[str, Any]) -> Any:
@@ -52,58 +51,6 @@ def _replace(record: Any, values: Mapping[str, Any]) -> Any:
         below = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{head}.")}
         own[head] = _replace(getattr(record, head), below)
     return dataclasses.replace(record, **own)
-
-
-def parse(name: str, value: Any, kind: Any) -> Any:
-    """A value for a field of this type, from text or from a plain Python value. Raises ConfigError."""
-    try:
-        return _parse(value, kind)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        raise ConfigError(f"--{name} is {value!r}; expected {describe(kind)}") from None
-
-
-def _parse(value: Any, kind: Any) -> Any:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None or (value == "none" and type(None) in args):
-            return None
-        return _parse(value, next(a for a in args if a is not type(None)))
-    if origin is Literal:
-        for choice in args:
-            if value == choice or str(value) == str(choice):
-                return choice
-        raise ValueError
-    if origin is tuple:
-        parts = [p for p in value.split(",") if p] if isinstance(value, str) else list(value)
-        kinds = [args[0]] * len(parts) if args[-1] is Ellipsis else list(args)
-        return tuple(_parse(p, k) for p, k in zip(parts, kinds, strict=True))
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
-    if kind is int and isinstance(value, float) and not value.is_integer():
-        raise ValueError
-    if kind in (int, float):
-        number = kind(value)
-        if isinstance(value, bool) or not math.isfinite(number):
-            raise ValueError
-        return number
-    if kind is str:
-        return str(value)
-    return value
-
-
-def describe(kind: Any) -> str:
-    """A type in the words of an error message."""
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, args))
-    if origin is tuple:
-        many = "values" if args[-1] is Ellipsis else f"{len(args)} values"
-        return f"{many} separated by commas, each {describe(args[0])}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join("none" if a is type(None) else describe(a) for a in args)
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
 
 
 def to_json(recipe: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Learner(lightning.LightningModule):
         loss: Tensor = losses["loss"]
         self._require_finite(loss, batch["names"])
         for name, value in losses.items():
-            value = value.detach()
+            value = value.detach().float()  # a sum in half precision stops growing after a few hundred steps
             self.losses[name] = self.losses[name] + value if name in self.losses else value
         self.steps += 1
         # Lightning divides by `accumulate`; the batches that are left over at an epoch's end are fewer.

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foveate.engine.recipe import Recipe
+from foveate.errors import ConfigError
 
 BUCKET = 20  # batches
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -83,11 +84,20 @@ def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[An
 
 
 def loading_processes(recipe: Recipe, world: int) -> int:
-    """How many processes load the training pictures; 0: the training process itself."""
+    """How many processes load the training pictures; 0: the training process itself.
+
+    Raises ConfigError for many more than there are cores.
+    """
+    cores = os.cpu_count() or 1
+    if recipe.workers > 8 * cores:
+        raise ConfigError(
+            f"workers is {recipe.workers}, on a machine of {cores} cores; give {8 * cores} or fewer, or -1 for the "
+            "usual number"
+        )
     if recipe.workers >= 0:
         return recipe.workers
     # On a CPU the cores are the network's; beside a GPU they would idle.
-    return min(8, (os.cpu_count() or 1) // world) if torch.cuda.is_available() else 0
+    return min(8, cores // world) if torch.cuda.is_available() else 0
 
 
 class SeededTransform(Dataset[Any]):

@@ -53,6 +53,9 @@ def train_recipe(
         require_same_recipe(recipe, run)
     if recipe.data is None:
         raise ConfigError(f"recipe '{recipe.name}' is for your own pictures: say where they are with --data PATH")
+    where = getattr(recipe.data, "path", "")
+    if where and run.path.resolve() == Path(where).resolve():
+        raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library

@@ -9,7 +9,8 @@ Shapes: T windows and N objects in a picture, boxes XYXY in pixels; K kinds of o
     random       the same for one window of this size at every place of a regular lattice, and the object that it fits
                  best; centre: for one in the middle
     contrast     how much more alike windows are to each other, from picture to picture, than to windows at random: the
-                 mean cosine of the former less that of the latter, -2..2. It needs no boxes.
+                 mean cosine of the former less that of the latter, -2..2. It needs no boxes. Pairs are those of
+                 pictures that are compared together: up to 64 of one process.
 
 Windows and objects are paired one to one so that the sum of their IoU is largest: one window may choose among several
 cows, and of two windows on one digit one has missed.
@@ -119,7 +120,7 @@ class LocalisationMetrics:
             self._sums[start + 1] += _holds(objects, others).any(1).mean()
         for kind in np.unique(kinds):
             self._kinds[:, kind] += (1, int((table[:, kinds == kind] > ENOUGH).any()))
-        return float(paired.mean())
+        return float(paired.sum()) / len(found)
 
     def compare(self, found: Tensor, elsewhere: Tensor) -> None:
         """Count what windows of B pictures hold: those found and others, (B, D) each, of length 1."""

@@ -1,6 +1,7 @@
 """Losses over label maps and sentences.
 
-Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE.
+Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE. Of whole pictures:
+logits (B, K), label (B,).
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ def pixel_cross_entropy(
     mask: Tensor,
     class_weights: Tensor | None = None,
     reduction: Literal["mean", "sum"] = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of each pixel that is not ignored, weighted by its class; a scalar.
 
     class_weights: (K,), one where None.
+    label_smoothing: eps, the share of each label that is spread over all classes: q(k) = (1 - eps) [k = y] + eps / K.
     reduction: "sum" adds the pixels of this process. "mean" divides by the weight of the valid pixels of *all*
         processes and multiplies by their number: processes hold different numbers of valid pixels, so the average of
         their own means is not the mean. Averaging the gradients, as DistributedDataParallel does, then gives exactly
@@ -41,10 +44,20 @@ def pixel_cross_entropy(
             f"class weights of shape {tuple(class_weights.shape)} for {logits.shape[1]} classes; "
             "give one weight a class"
         )
-    total = F.cross_entropy(_full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(
+        _full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+    )
     if reduction == "sum":
         return total
     return total / share_of_weight(mask, class_weights).to(total.dtype)
+
+
+def label_cross_entropy(
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """`pixel_cross_entropy` of whole pictures, each of which counts as one pixel. Raises ConfigError."""
+    maps, labels = logits[:, :, None, None], label[:, None, None]
+    return pixel_cross_entropy(maps, labels, class_weights, label_smoothing=label_smoothing)
 
 
 @torch.no_grad()

@@ -232,8 +232,10 @@ class ThinPlateSpline(Transform):
         self.register_buffer("solved", self._constants[1].float(), persistent=False)
 
     def _move(self, theta: Tensor, points: Tensor) -> Tensor:
-        basis = _spline_basis(points.to(self.solved.dtype), self.control)
-        influence = (basis @ self.solved).to(theta.dtype)  # (N', N): of each control point on each point
+        control, solved = self.control, self.solved
+        if solved.dtype != theta.dtype:
+            control, solved = (exact.to(theta) for exact in self._constants)
+        influence = _spline_basis(points, control) @ solved  # (N', N): of each control point on each point
         return (theta.unflatten(1, (-1, 2)).mT @ influence.mT).mT
 
     def identity(self) -> Tensor:

@@ -4,7 +4,9 @@ Shapes: B pictures of C channels, H x W pixels; T windows; N objects.
 
 A co-localiser offers, beside `forward` and `loss`, what tells how it does where nobody knows the boxes:
 
-    compare(image (B, C, H, W)) -> theta, found (T, B, D), elsewhere (T, B, D)      what its windows and others hold
+    compare(image (B, C, H, W), generator) -> theta, found (T, B, D), elsewhere (T, B, D)
+
+which is what its windows hold, and others that are drawn from the generator.
 """
 
 from __future__ import annotations
@@ -74,22 +76,21 @@ class ColocalisationTask:
         """Count the windows found in some pictures; yields (index, the mean IoU with its objects) of each."""
         require_plain(how)
         device, indices = next(model.parameters()).device, iter(indices)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(SEED)
-            while some := list(itertools.islice(indices, AT_ONCE)):
-                fitting, truths = [], []  # pictures are made small one by one
-                for sample in map(dataset.__getitem__, some):
-                    image = sample["image"].as_subclass(Tensor)
-                    fitting.append(fit(image, self.preprocessing))
-                    truths.append((image.shape[-2:], sample["boxes"].as_subclass(Tensor), sample["labels"]))
-                batch = self.preprocessing(torch.stack(fitting)).to(device, memory_format=torch.channels_last)
-                theta, found, elsewhere = model.compare(batch)  # type: ignore[operator]
-                for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
-                    metrics.compare(mine, others)
-                corners = _corners(theta.float().cpu())
-                for index, ((height, width), boxes, labels), windows in zip(some, truths, corners, strict=True):
-                    placed = place(windows, (height, width), self.preprocessing)
-                    yield index, metrics.update(placed, boxes, labels, (height, width))
+        generator = torch.Generator(device).manual_seed(SEED)
+        while some := list(itertools.islice(indices, AT_ONCE)):
+            fitting, truths = [], []  # pictures are made small one by one
+            for sample in map(dataset.__getitem__, some):
+                image = sample["image"].as_subclass(Tensor)
+                fitting.append(fit(image, self.preprocessing))
+                truths.append((image.shape[-2:], sample["boxes"].as_subclass(Tensor), sample["labels"]))
+            batch = self.preprocessing(torch.stack(fitting)).to(device, memory_format=torch.channels_last)
+            theta, found, elsewhere = model.compare(batch, generator)  # type: ignore[operator]
+            for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
+                metrics.compare(mine, others)
+            corners = _corners(theta.float().cpu())
+            for index, ((height, width), boxes, labels), windows in zip(some, truths, corners, strict=True):
+                placed = place(windows, (height, width), self.preprocessing)
+                yield index, metrics.update(placed, boxes, labels, (height, width))
 
     def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> ColocalisationPrediction:  # noqa: B008
         """Where the common objects of a picture (C, H, W) are, as the model sees them."""

@@ -17,18 +17,8 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.album import Album
-from foveate.datasets.files import (
-    SPLIT_NAMES,
-    SPLITS_FILE,
-    Pair,
-    Problem,
-    draw_split,
-    ordered,
-    raise_problems,
-    read_splits,
-    read_text,
-    settle,
-)
+from foveate.datasets.files import Pair, Problem, raise_problems, read_text
+from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import Caption, CaptionSample
 

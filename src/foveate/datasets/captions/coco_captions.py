@@ -14,7 +14,8 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import SPLIT_NAMES, Problem, read_json, require_folder
+from foveate.datasets.files import Problem, read_json, require_folder
+from foveate.datasets.splits import SPLIT_NAMES
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.registry import dataset
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foveate.datasets.captions import NAMES_OF_SPLITS
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import SPLIT_ORDER
+from foveate.datasets.splits import SPLIT_ORDER
 
 _NAME = re.compile(r"(?:flickr\w*[._-])?(train|training|dev|val|valid|validation|test|testing)_?(?:images)?\.txt", re.I)
 

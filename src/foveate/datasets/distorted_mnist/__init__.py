@@ -18,7 +18,8 @@ What the paper leaves open is chosen thus:
 - Turns and scales are about the middle of the 28x28 picture; positive angles turn clockwise. A turned, projected or
   warped digit may leave a 28x28 picture and is cut.
 - rts, addition: places are uniform among all, to fractions of a pixel, where the turned and scaled ink lies wholly on
-  the canvas; so nothing is cut. Ink too large for the canvas at any place is put in the middle.
+  the canvas; so nothing is cut, but for what a blur in training smears beyond. Ink too large for the canvas at any
+  place is put in the middle.
 - p: runs backward, as a spatial transformer does: the corners of the new 28x28 picture are read N(5) away from where
   they were, in the scaled digit. Moving the digit's own corners, the other reading, leaves slivers of digits, and
   errors two or three times the paper's; half of training's pictures are made so. A quadrilateral that is not convex
@@ -46,8 +47,8 @@ import numpy as np
 from torchvision import tv_tensors
 
 from foveate.datasets.distorted_mnist.draw import DIGIT, SIDES, Digits, Kind, pictures, throw
-from foveate.datasets.files import SPLIT_ORDER
 from foveate.datasets.idx import Idx, IdxDataset
+from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassificationSample, ClassTable
 from foveate.registry import dataset

@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import (
-    SPLIT_NAMES,
-    SPLIT_ORDER,
-    Pair,
-    Problem,
-    Scan,
-    ordered,
-    raise_problems,
-    read_pair_picture,
-    read_text,
-    require_folder,
-)
+from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_pair_picture, read_text, require_folder
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
 from foveate.datasets.objects import ObjectSource, divide
+from foveate.datasets.splits import ordered, split_folders
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.registry import dataset
@@ -94,8 +84,7 @@ def _is_xml(root: Path) -> bool:
 
 def _json_folders(root: Path) -> dict[str, Path]:
     """Split ('' for undivided) -> the folder of its JSON files."""
-    names = {**{s: s for s in SPLIT_ORDER}, **SPLIT_NAMES}
-    splits = {split: root / name for name, split in names.items() if any((root / name).glob("*.json"))}
+    splits = split_folders(root, lambda folder: any(folder.glob("*.json")))
     if splits:
         return splits
     return {"": next((f for f in (root, root / "annotations") if json_files.list_json(f)), root)}

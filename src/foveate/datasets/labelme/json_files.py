@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.files import SPLITS_FILE, Pair, read_json
+from foveate.datasets.files import Pair, read_json
 from foveate.datasets.labelme.shapes import Annotation, Shape
+from foveate.datasets.splits import SPLITS_FILE
 from foveate.errors import DataError
 
 

@@ -91,8 +91,6 @@ class Config:
     scheduled_sampling: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.attention not in ("soft", "hard"):
-            raise ConfigError(f"attention '{self.attention}' is neither soft nor hard")
         if min(self.vocabulary - 4, self.in_channels, self.embed, self.hidden) < 1 or min(self.attend, self.warmup) < 0:
             raise ConfigError(
                 f"vocabulary {self.vocabulary} must be at least 5 (four tokens are special), in_channels "

@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from foveate.backbones import InceptionResNetPyramid
 from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, initialise_xavier, load_classifier
 from foveate.backbones.inception_resnet import Variant
 from foveate.errors import ConfigError
+from foveate.ops.losses import label_cross_entropy
 from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing
 from foveate.registry import model
 
@@ -111,10 +111,8 @@ class InceptionResNetV2(nn.Module):
 
     def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
         """Cross-entropy against smoothed labels, weighted by class if weights are given."""
-        # q'(k) = (1 - eps) [k = y] + eps / K
-        logits = self(batch["image"]).logits.float()
-        weights, smoothing = batch.get("class_weights"), self.config.label_smoothing
-        return {"loss": F.cross_entropy(logits, batch["label"], weights, label_smoothing=smoothing)}
+        logits, weights = self(batch["image"]).logits, batch.get("class_weights")
+        return {"loss": label_cross_entropy(logits, batch["label"], weights, self.config.label_smoothing)}
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
         """Take timm's state dict of inception_resnet_v2: the trunk and, of as many classes, the classifier.

@@ -68,8 +68,6 @@ class Config:
             raise ConfigError(f"dropout is {self.dropout}; expected 0 or more, under 1")
         if not 0 <= self.prior <= 1:
             raise ConfigError(f"prior is {self.prior}; expected 0 (balanced) to 1 (as frequent as in training)")
-        if self.dense not in ("upsampled", "atrous"):
-            raise ConfigError(f"dense is '{self.dense}'; expected upsampled or atrous")
 
     @property
     def stride(self) -> int:

@@ -56,6 +56,7 @@ RANDOM = "random"
 STD = 0.3
 LEVEL = 2  # of a backbone's features: those at stride 16
 KERNEL = 5
+ROUNDING = 1e-4  # of places in -1..1, and much less than a cell
 TAKEN = 1e4  # off the score of a place that another window holds; finite, should nothing else be left
 
 
@@ -165,11 +166,13 @@ class Localiser(nn.Module):
 
     def attend(self, scores: Tensor) -> Tensor:
         """Scores of places (B, T, H', W') -> theta (B, T, 3), each window's middle being the mean under its softmax."""
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # geometry is exact, as in `ops.sample`
         height, width = scores.shape[-2:]
         y, x = (((2 * torch.arange(n, device=scores.device) + 1) / n - 1).to(scores) for n in (height, width))
-        # A window's middle is not nearer to an edge than half its side; but for half a cell, so that all can be said.
+        # A window's middle is not nearer to an edge than half its side; but for half a cell, so that all can be said,
+        # and for what rounding does to a cell that ends just there.
         reach = 1 - self.scale
-        fits = (y.abs() <= reach + 1 / height)[:, None] & (x.abs() <= reach + 1 / width)
+        fits = (y.abs() <= reach + 1 / height + ROUNDING)[:, None] & (x.abs() <= reach + 1 / width + ROUNDING)
         middles: list[Tensor] = []
         for score in scores.unbind(1):
             for other in middles:  # inhibition of return: no middle of a window within another
@@ -208,15 +211,21 @@ def distances(found: Tensor, elsewhere: Tensor) -> tuple[Tensor, Tensor]:
     """(B, D) twice -> |e_n - e_m|^2 (B, B) and |e_n - r_n|^2 (B,). Raises ConfigError for fewer than two pictures."""
     if len(found) < 2:
         raise ConfigError(f"co-localisation compares pictures, and a batch of {len(found)} has no two; give 2 or more")
+    exact = torch.promote_types(found.dtype, torch.float32)  # under autocast, too: it is told to four digits
+    found, elsewhere = found.to(exact), elsewhere.to(exact)
     # Differences, not products: nearly equal windows keep their gradients.
     return (found[:, None] - found).square().sum(2), (found - elsewhere).square().sum(1)
 
 
-def throw(theta: Tensor, count: int) -> Tensor:
-    """For each window of theta (B, T, 3), the farthest of `count` like it at random places of the picture (B, T, 3)."""
+def throw(theta: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """For each window of theta (B, T, 3), the farthest of `count` like it at random places of the picture (B, T, 3).
+
+    generator: what to draw from, on theta's device; None is torch's own.
+    """
     with torch.no_grad():
         s, middle = theta.split([1, 2], 2)
-        thrown = (2 * torch.rand(count, *middle.shape, device=theta.device, dtype=theta.dtype) - 1) * (1 - s)
+        unit = torch.rand(count, *middle.shape, generator=generator, device=theta.device, dtype=theta.dtype)
+        thrown = (2 * unit - 1) * (1 - s)
         # By the larger of both distances: 2 s is where squares cease to overlap.
         farthest = (thrown - middle).abs().amax(3).argmax(0)[None, :, :, None]
         return torch.cat([s, thrown.take_along_dim(farthest, 0)[0]], 2)
@@ -265,13 +274,16 @@ class Colocaliser(nn.Module):
             looks.append(Transformed(theta, grid, bilinear_sample(image, grid)))
         return ColocalisationOutput(tuple(looks))
 
-    def compare(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures as `forward` takes them -> theta (B, T, 3), e (T, B, D), and r (T, B, D) of windows thrown anew."""
+    def compare(self, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures as `forward` takes them -> theta (B, T, 3), e (T, B, D), and r (T, B, D) of windows thrown anew.
+
+        generator: what windows are thrown from, as in `throw`.
+        """
         features = self._features(image)
         theta = self.localise(features)
         found, elsewhere = (
             torch.stack([self._contents(features, one) for one in windows.unbind(1)])
-            for windows in (theta, throw(theta, self.config.thrown))
+            for windows in (theta, throw(theta, self.config.thrown, generator))
         )
         return theta, found, elsewhere
 

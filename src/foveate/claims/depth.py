@@ -1,0 +1,35 @@
+"""How deep Inception-v4 is, counted in its graph."""
+
+from __future__ import annotations
+
+import torch
+
+import foveate
+from foveate.claims import Claim
+from foveate.claims.cost import depth
+from foveate.registry import claim
+
+SAID = 75
+
+
+@claim("inception_v4_is_75_layers_deep")
+def inception_v4_is_75_layers_deep() -> Claim:
+    """The most convolutions and fully connected layers on any path from the picture to the logits.
+
+    Nothing is random: every seed counts the same.
+    """
+    return Claim(
+        section="Inception-v4",
+        claim="Inception-v4 is about 75 layers deep.",
+        effect="{:.0f} layers off that: {:.0f} convolutions and the classifier lie on the longest path; {:.0f} and the "
+        "classifier in the released Inception-ResNet-v2",
+        measure=_inception_v4_is_75_layers_deep,
+        holds=-2.0,  # whoever counts the classifier, or a module's linear layer, or not
+        partly=-7.5,  # a tenth, which is still "about"
+    )
+
+
+def _inception_v4_is_75_layers_deep(seed: int) -> tuple[float, float, float]:
+    with torch.device("meta"):  # shapes alone
+        plain, residual = (depth(foveate.create(name)) for name in ("inception_v4", "inception_resnet_v2"))
+    return -abs(plain - SAID), plain - 1, residual - 1
