@@ -189,7 +189,7 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
         "**holds** where every seed reaches the first figure, it **holds partly** where the mean reaches the second, "
         "and otherwise it **does not hold**. What is trained is small, and sees the pasture, the embedded world: the "
         "verdicts are about that, not about photographs. All of it again: "
-        f"`foveate claims --long --json results/{CLAIMS}`.\n",
+        f"`foveate claims --long --json results/{CLAIMS}`; `foveate claims --list` names them.\n",
     ]
     if not found:
         return "\n".join([*head, "Nothing is recorded yet.\n"])
