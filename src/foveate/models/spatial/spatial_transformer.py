@@ -191,6 +191,18 @@ def _strided(height: int, width: int, widths: tuple[int, ...]) -> int:
     return widths[-1] * height * width
 
 
+def _needs_two(config: Config) -> bool:
+    """Whether a batch norm sees one value of each picture, so that a batch of one has no deviation."""
+    if config.network == "mlp" or config.dense_norm:
+        return config.dense_norm
+    height, width = config.image_size
+    if config.transform != "none":
+        if _strided(height // 2, width // 2, config.localise_widths) == config.localise_widths[-1]:
+            return True
+        height, width = config.view or config.image_size
+    return _strided(height, width, config.widths) == config.widths[-1]
+
+
 def _dense(inputs: int, widths: tuple[int, ...], norm: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for before, after in pairwise((inputs, *widths)):
@@ -222,13 +234,7 @@ class SpatialTransformerClassifier(nn.Module):
         height, width = config.image_size
         self.preprocessing = Preprocessing((0.0,) * channels, (STD,) * channels, size=(height, width))
         self.transformers = nn.ModuleList()
-        # Whether a batch norm is over pictures alone, of which one has no deviation.
-        self.needs_two = config.dense_norm
         if config.transform != "none":
-            if config.network == "cnn":
-                self.needs_two |= (
-                    _strided(height // 2, width // 2, config.localise_widths) == config.localise_widths[-1]
-                )
             height, width = config.view or config.image_size
             channels *= config.transformers
             for _ in range(config.transformers):
@@ -242,7 +248,6 @@ class SpatialTransformerClassifier(nn.Module):
         if config.network == "cnn":
             self.features.extend(_convolutions(channels, config.widths))
             inputs, layers = _strided(height, width, config.widths), 1
-            self.needs_two |= inputs == config.widths[-1]
         spent = sum(parameter.numel() for parameter in self.parameters())
         hidden = config.hidden or _widest(inputs, layers, classes, PARAMETERS - spent)
         self.classify = nn.Sequential(
@@ -272,7 +277,7 @@ class SpatialTransformerClassifier(nn.Module):
 
         Raises ConfigError for a batch of one where something is normalised over pictures alone.
         """
-        if self.training and self.needs_two and len(batch["image"]) < 2:
+        if self.training and len(batch["image"]) < 2 and _needs_two(self.config):
             raise ConfigError(
                 "dense_norm, and norms of maps of one place, are over the pictures of a batch, and this one has 1; "
                 "give a batch_size above 1"
