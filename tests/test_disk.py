@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,11 +79,19 @@ def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> 
 def test_a_place_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
     require_writable(tmp_path / "new" / "deeper" / "a.json")
     require_writable(tmp_path / "b.json")
+    require_writable(tmp_path / "q" / "deeper" / ".." / "c.json")  # though q is not there
+    require_writable(tmp_path / f"{'n' * 200}.json")
+    with pytest.raises(OutputError, match="File name too long"):
+        require_writable(tmp_path / "new" / ("n" * 300))
     assert not list(tmp_path.iterdir())
     (tmp_path / "old.json").write_text("old")
     require_writable(tmp_path / "old.json")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
-    with pytest.raises(OutputError, match=r"cannot write .*old\.json/a\.json: .*; choose another place"):
+    with pytest.raises(OutputError, match=r"cannot write .*old\.json/a\.json: .*old\.json is no folder; "):
         require_writable(tmp_path / "old.json" / "a.json")
-    with pytest.raises(OutputError, match="is a folder; name a file in it"):
+    with pytest.raises(OutputError, match="is a folder; name a file in a folder"):
         require_writable(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe is no regular file; name a file"):
+        require_writable(tmp_path / "pipe")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old.json", "pipe"]

@@ -268,3 +268,12 @@ def test_a_table_of_another_length_is_told_apart(folder: Path) -> None:
     file.write_text(json.dumps(about))
     with pytest.raises(ModelError, match=r"config\.json names \d+ classes or words for a model of \d+; take the file"):
         load_model(folder)
+
+
+def test_a_run_without_a_finished_epoch_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").touch()
+    with pytest.raises(ModelError, match=r"run folder .*run has no last/ yet; train it for at least one epoch first"):
+        load_model(tmp_path / "run" / "last")
+    with pytest.raises(ModelError, match="gone does not exist; give a run folder or a model folder"):
+        load_model(tmp_path / "gone")

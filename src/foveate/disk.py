@@ -47,20 +47,24 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Non
 
 def require_writable(path: str | Path) -> None:
     """Raise OutputError now rather than after the work, if no file can be written there. Leaves nothing behind."""
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it")
+    path = Path(path).parent.resolve() / Path(path).name
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; name a file in a folder")
     missing = [folder for folder in path.parents if not folder.exists()]
-    probe = path.with_name(f".{path.name}{MARK}")
     try:
-        with atomic_write(probe) as temporary:
+        with atomic_write(path) as temporary:
             temporary.touch()
-    except OutputError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error
-        raise OutputError(f"cannot write {path}: {reason}; choose another place") from error
-    probe.unlink(missing_ok=True)
-    for folder in missing:
-        folder.rmdir()
+            raise _EnoughError
+    except _EnoughError:
+        pass
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # another process may have put something there
+                folder.rmdir()
+
+
+class _EnoughError(Exception):
+    """It could have been written."""
 
 
 def sweep(folder: str | Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from foveate.errors import ConfigError
@@ -45,8 +46,17 @@ def _parse(value: Any, kind: Any) -> Any:
             raise ValueError
         return number
     if kind is str:
+        if not isinstance(value, (str, int, float, Path)):
+            raise TypeError
         return str(value)
     return value
+
+
+def require_choices(record: Any) -> None:
+    """Raise ConfigError for a field of a dataclass value that is none of the choices of its Literal type."""
+    for name, kind in typing.get_type_hints(type(record)).items():
+        if get_origin(kind) is Literal:
+            parse(name, getattr(record, name), kind)
 
 
 def describe(kind: Any) -> str:

@@ -204,3 +204,12 @@ def test_a_grey_picture_is_seen_as_the_same_in_colour() -> None:
         one, other = (b(b.preprocessing(picture.expand(-1, n, -1, -1))) for b, n in ((grey, 1), (colour, 3)))
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_vgg_knows_what_its_weights_were_trained_on() -> None:
+    state = vgg16(weights=None).state_dict()
+    grey = VGG16Pyramid(in_channels=1)
+    assert grey.preprocessing == Preprocessing.centred(1)
+    grey.load_torchvision(state)
+    assert grey.preprocessing.mean == pytest.approx((0.449,), abs=1e-3)
+    assert grey.preprocessing.std == pytest.approx((0.226,), abs=1e-3)

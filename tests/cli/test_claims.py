@@ -63,9 +63,14 @@ def test_claims_are_listed_without_being_measured(
     assert [line.partition(" ")[0] for line in told[::2]] == list(entries("claim"))
     assert told[::2].count("skips_improve_boundaries (--long)") == 1
     assert all(line.startswith("    ") and line.endswith(".") for line in told[1::2])
+    assert cli.main(["claims", *QUICK, "--list", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["long"]) for row in rows] == [(name, False) for name in QUICK]
 
 
-def test_a_wrong_command_is_one_line_that_helps(complaint: Callable[..., str], tmp_path: Path) -> None:
+def test_a_wrong_command_is_one_line_that_helps(
+    complaint: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert complaint("claims", "upconv_is_the_backwards_pass") == (
         "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass'"
     )
@@ -74,6 +79,7 @@ def test_a_wrong_command_is_one_line_that_helps(complaint: Callable[..., str], t
     )
     assert complaint("claims", "--lng") == "unknown flag '--lng'; the nearest is '--long'"
     (tmp_path / "file").touch()
+    monkeypatch.setattr(claims, "examine", lambda *_: pytest.fail("it was measured"))
     assert "cannot write" in complaint(
         "claims", QUICK[1], "--format", "json", "--json", str(tmp_path / "file" / "a.json")
     )

@@ -207,12 +207,19 @@ def test_pictures_beside_masks_stay_what_they_were(tmp_path: Path) -> None:
 
 def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "Val" / "cow", "a.png")
-    with pytest.raises(DataError, match="Val and valid both mean the split 'val'; put their files into one, or rename"):
-        ClassFolders(str(divided)).splits()
+    with pytest.raises(DataError, match="valid: means the split 'val', as Val does; make one of them, or rename it"):
+        ClassFolders(str(divided)).open("train")
 
 
-def test_runs_beside_the_pictures_are_no_class(plain: Path) -> None:
-    (plain / "runs" / "first").mkdir(parents=True)
-    (plain / "runs" / "first" / "recipe.json").touch()
+def test_what_was_written_beside_the_pictures_is_no_class(plain: Path) -> None:
+    for file in (
+        "runs/first/recipe.json",
+        "mine/recipe.json",
+        "mine/model/config.json",
+        "predictions/predictions.json",
+    ):
+        (plain / file).parent.mkdir(parents=True, exist_ok=True)
+        (plain / file).touch()
+    put(plain, "contact_sheet.jpg")
     assert ClassFolders.recognise(plain)
     assert ClassFolders(str(plain)).open("train").classes.names == ("cow", "hen", "owl", "yak")

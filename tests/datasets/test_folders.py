@@ -287,6 +287,7 @@ class TestOtherPictures:
 def test_split_folders_are_found_by_whatever_they_are_called(tmp_path: Path) -> None:
     for name in ("Training", "VALID", "Test"):
         put(tmp_path / name, name)
+    (tmp_path / "Test" / "images").rename(tmp_path / "Test" / "Images")
     assert names(Folders(str(tmp_path)), "val") == ["VALID.png"]
     assert Folders(str(tmp_path)).splits() == ("train", "val", "test")
 
@@ -294,5 +295,21 @@ def test_split_folders_are_found_by_whatever_they_are_called(tmp_path: Path) -> 
 def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "validation", "more")
     (divided / "testing").mkdir()  # holds nothing, so that it is none
-    with pytest.raises(DataError, match="val and validation both mean the split 'val'; put their files into one, or"):
-        Folders(str(divided)).splits()
+    assert Folders.recognise(divided)
+    with pytest.raises(DataError, match="validation: means the split 'val', as val does; make one of them, or rename"):
+        Folders(str(divided)).open("train")
+
+
+def test_another_name_for_the_same_folder_is_no_second_one(divided: Path) -> None:
+    (divided / "validation").symlink_to(divided / "val")
+    assert names(Folders(str(divided)), "val") == ["val0.png", "val1.png"]
+
+
+def test_lists_are_found_by_whatever_they_are_called(plain: Path) -> None:
+    (plain / "Train.txt").write_text("p0\np1\n")
+    (plain / "valid.txt").write_text("p2\n")
+    source = Folders(str(plain))
+    assert (names(source, "train"), names(source, "val")) == (["p0.png", "p1.png"], ["p2.png"])
+    (plain / "val.txt").write_text("p3\n")
+    with pytest.raises(DataError, match=r"valid\.txt: means the split 'val', as val\.txt does"):
+        Folders(str(plain)).open("val")

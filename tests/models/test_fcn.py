@@ -158,7 +158,7 @@ def test_sum_is_the_mean_times_valid_pixels():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"stride": 4}, "stride 4 is not an FCN's; expected 32, 16 or 8"),
+        ({"stride": 4}, "stride is 4; expected one of 32, 16, 8"),
         ({"backbone": "resnet18", "caffe_padding": True}, "caffe_padding belongs to vgg16"),
         ({"head_kernel": 4}, "head_kernel 4 odd"),
         ({"backbone": "resnet81"}, "unknown backbone 'resnet81'; the nearest is 'resnet"),

@@ -251,7 +251,8 @@ def test_a_batch_of_one_can_be_trained_on():
     dense = build(dense_norm=True, **SMALL)
     assert dense.eval().loss(batch(count=1))["loss"].isfinite()
     tiny = build(network="cnn", transform="none", image_size=(8, 8))
-    for model, data in ((dense, batch(count=1)), (tiny, batch((8, 8), count=1))):
+    looking = build(**SMALL | {"localise_widths": (4,) * 4})  # 14x14, halved four times
+    for model, data in ((dense, batch(count=1)), (tiny, batch((8, 8), count=1)), (looking, batch(count=1))):
         with pytest.raises(ConfigError, match="are over the pictures of a batch, and this one has 1; give a"):
             model.train().loss(data)
         assert model.eval().loss(data)["loss"].isfinite()

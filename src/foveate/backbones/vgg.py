@@ -68,10 +68,14 @@ class VGG16Pyramid(nn.Module):
         return pooled[1:] if self.pooled else [*before[2:], x]
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Take the convolutions of torchvision's VGG-16 state dict; its classifier is the model's business."""
+        """Take the convolutions of torchvision's VGG-16 state dict; its classifier is the model's business.
+
+        Pictures are normalised as these weights know them from then on.
+        """
         with torch.no_grad():
             for name, index in zip(self.names, TORCHVISION_INDICES, strict=True):
                 conv = getattr(self, name)
                 weight = state[f"features.{index}.weight"]
                 conv.weight.copy_(adapt_input_channels(weight, conv.in_channels))
                 conv.bias.copy_(state[f"features.{index}.bias"])
+        self.preprocessing = adapt_preprocessing(Preprocessing(), next(self.parameters()).shape[1], True)

@@ -21,15 +21,15 @@ def inception_v4_is_75_layers_deep() -> Claim:
     return Claim(
         section="Inception-v4",
         claim="Inception-v4 is about 75 layers deep.",
-        effect="{:.0f} layers off that: {:.0f} convolutions and the classifier lie on the longest path; {:.0f} and the "
-        "classifier in the released Inception-ResNet-v2",
+        effect="{:.0f} % of the larger count is the smaller: {:.0f} convolutions and the classifier lie on the longest "
+        "path; {:.0f} and the classifier in the released Inception-ResNet-v2",
         measure=_inception_v4_is_75_layers_deep,
-        holds=-2.0,  # whoever counts the classifier, or a module's linear layer, or not
-        partly=-7.5,  # a tenth, which is still "about"
+        holds=97.0,  # two layers, however one counts the ends
+        partly=90.0,  # a tenth is still "about"
     )
 
 
 def _inception_v4_is_75_layers_deep(seed: int) -> tuple[float, float, float]:
     with torch.device("meta"):  # shapes alone
         plain, residual = (depth(foveate.create(name)) for name in ("inception_v4", "inception_resnet_v2"))
-    return -abs(plain - SAID), plain - 1, residual - 1
+    return 100 * min(plain, SAID) / max(plain, SAID), plain - 1, residual - 1

@@ -18,7 +18,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*", help="which claims; all without one")
     parser.add_argument("--long", action="store_true", help="also those that take minutes")
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
-    parser.add_argument("--list", action="store_true", help="name them all instead, and measure nothing")
+    parser.add_argument("--list", action="store_true", help="only name them, and measure nothing")
     add_format(parser)
     args = parser.parse_args(argv)
 
@@ -26,9 +26,7 @@ def run(argv: list[str]) -> int:
     from foveate.disk import require_writable, write_atomically
 
     if args.list:
-        for name, claim in choose(args.names, long=True).items():
-            print(f"{name}{' (--long)' if claim.long else ''}\n    {claim.claim}")
-        return 0
+        return _list(choose(args.names, long=True), args.format)
     if args.json:
         require_writable(args.json)
     findings = []
@@ -41,6 +39,16 @@ def run(argv: list[str]) -> int:
         write_atomically(args.json, text)
     if args.format == "json":
         print(text, end="")
+    return 0
+
+
+def _list(claims: dict[str, Claim], style: str) -> int:
+    if style == "json":
+        rows = [{"name": n, "section": c.section, "claim": c.claim, "long": c.long} for n, c in claims.items()]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for name, claim in claims.items():
+        print(f"{name}{' (--long)' if claim.long else ''}\n    {claim.claim}")
     return 0
 
 

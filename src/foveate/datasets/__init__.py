@@ -44,9 +44,11 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
             return source
     if task in ("", "captioning") and path.is_dir() and (words := headless(path)):
         raise DataError(f"{path}: {words}; write that line above the captions")
-    if task in ("", "classification") and path.is_dir() and (words := lonely(path)):
-        raise DataError(f"{path}: {words}")
-    raise DataError(f"{path}: no known data format{_what_is_there(path)}; looked for {_listing(tried)}")
+    alone = lonely(path) if task in ("", "classification") and path.is_dir() else ""
+    if task and alone:
+        raise DataError(f"{path}: {alone}")
+    hint = f"as class folders it {alone}; " if alone else ""
+    raise DataError(f"{path}: no known data format{_what_is_there(path)}; {hint}looked for {_listing(tried)}")
 
 
 def candidates() -> list[Entry]:

@@ -24,7 +24,7 @@ from foveate.datasets.splits import (
     ordered,
     read_splits,
     settle,
-    split_folders,
+    split_parts,
 )
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
@@ -37,6 +37,8 @@ _NO_CLASS = re.compile(
     r"jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
 )
 _LITTER = {"thumbs.db", "desktop.ini"}
+# What `foveate` itself may have written beside the data.
+_RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
 
 
 def lonely(root: Path) -> str:
@@ -154,25 +156,25 @@ def _name(picture: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Those that may be a class; not one that holds trained runs, as `runs` does where the data is at hand."""
+    """Those that may be a class; not a run, what was predicted, or a folder of such, which may lie beside the data."""
     found = (p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
-    return sorted(p for p in found if not any(p.glob("*/recipe.json")))
+    return sorted(p for p in found if not any((p / name).is_file() or any(p.glob(f"*/{name}")) for name in _RESULTS))
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder, for the folders called after a split that hold folders. Raises DataError."""
-    return split_folders(root, lambda folder: bool(_folders(folder)))
+def _split_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
+    """`split_parts` of the folders that hold folders."""
+    return split_parts(root, lambda path: path.is_dir() and bool(_folders(path)), problems)
 
 
 def _read_folder(root: Path, seed: int) -> ClassScan:
     problems: list[Problem] = []
-    splits = _split_folders(root)
+    splits = _split_folders(root, problems)
     found = {split: _look(folder, problems) for split, folder in (splits or {"": root}).items()}
     if not any(files for folders in found.values() for files in folders.values()):
         raise_problems(problems)
         raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
     if splits:
-        problems += [_stray(p) for p in list_pictures(root)]
+        problems += _strays(root)
     classes = _classes(root, splits, found, problems)
     label = {name: i for i, name in enumerate(classes.names)}
     pairs = {
@@ -189,7 +191,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
 
 def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
     """Class -> its pictures. What is neither joins the problems."""
-    problems += [_stray(p) for p in list_pictures(root)]
+    problems += _strays(root)
     found = {folder.name: list_pictures(folder) for folder in _folders(root)}
     for name, files in found.items():
         folder = root / name
@@ -205,8 +207,9 @@ def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
     return found
 
 
-def _stray(path: Path) -> Problem:
-    return Problem(path, "a picture outside of the class folders; move it into one, or remove it")
+def _strays(root: Path) -> list[Problem]:
+    what = "a picture outside of the class folders; move it into one, or remove it"
+    return [Problem(path, what) for path in list_pictures(root) if path.name != _SHEET]
 
 
 def _classes(

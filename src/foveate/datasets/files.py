@@ -1,4 +1,4 @@
-"""What the readers of picture files share: pairs of picture and label, splits, class lists, and their complaints.
+"""What the readers of picture files share: pairs of picture and label, what lies where, and their complaints.
 
 A reader describes what lies in its folder as a `Scan` and gets `splits()` and `open()` from `FileSource`:
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, require_folder
 from foveate.datasets.masks import recognise_masks
-from foveate.datasets.splits import SPLIT_ORDER, ordered, split_by_lists, split_folders, split_or_draw
+from foveate.datasets.splits import ordered, split_by_lists, split_or_draw, split_parts
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
 from foveate.registry import dataset
@@ -46,13 +46,15 @@ class Folders(FileSource):
         """Find pairs, splits and the kind of mask. Raises DataError."""
         root = require_folder(self.path)
         problems: list[Problem] = []
-        folders = paired_folders(root)
+        folders = paired_folders(root, problems)
         if folders:
             pairs = {split: _pairs(folder, problems) for split, folder in folders.items()}
         else:
             here = _pairs(root, problems)
-            lists = split_lists(root)
+            twice: list[Problem] = []
+            lists = split_lists(root, twice)
             pairs = split_by_lists(here, lists, problems) if lists else {"": here}
+            problems += twice
         return scan_masks(root, pairs, problems, self.seed)
 
 
@@ -82,19 +84,20 @@ def describe_masks(source: FileSource, what: str) -> str:
 
 def find_folders(folder: Path) -> tuple[Path, Path] | None:
     """The folders of pictures and of masks inside a folder, if both are there."""
-    images = next((folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()), None)
-    labels = next((folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()), None)
+    inside = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
+    images = next((inside[name] for name in IMAGE_FOLDERS if name in inside), None)
+    labels = next((inside[name] for name in LABEL_FOLDERS if name in inside), None)
     return (images, labels) if images and labels else None
 
 
-def paired_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder, for the folders called after a split that hold pictures and masks. Raises DataError."""
-    return split_folders(root, lambda folder: find_folders(folder) is not None)
+def paired_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
+    """`split_parts` of the folders that hold pictures and masks."""
+    return split_parts(root, lambda path: find_folders(path) is not None, problems)
 
 
-def split_lists(root: Path) -> dict[str, Path]:
-    """Split -> its list file."""
-    return {split: root / f"{split}.txt" for split in SPLIT_ORDER if (root / f"{split}.txt").is_file()}
+def split_lists(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
+    """`split_parts` of the list files."""
+    return split_parts(root, lambda path: path.is_file() and path.suffix.lower() == ".txt", problems)
 
 
 def _pairs(folder: Path, problems: list[Problem]) -> list[Pair]:

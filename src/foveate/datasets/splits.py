@@ -17,24 +17,27 @@ SPLIT_ORDER = ("train", "val", "test")
 SPLIT_NAMES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 
 
-def split_folders(root: Path, holds: Callable[[Path], bool]) -> dict[str, Path]:
-    """Split -> the folder called after it, in any case, which holds what is looked for. Train comes first.
+def split_parts(root: Path, holds: Callable[[Path], bool], problems: list[Problem] | None = None) -> dict[str, Path]:
+    """Split -> the folder or file that is called after it, in any case, and holds what is looked for. Train first.
 
-    Raises DataError where two folders are called after one split.
+    Of several for one split, that of the very name is taken, or the first; the others join `problems`, if they are
+    not the same under another name.
     """
     called: dict[str, list[Path]] = {split: [] for split in SPLIT_ORDER}
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        name = folder.name.lower()
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        name = (path.stem if path.is_file() else path.name).lower()
         split = SPLIT_NAMES.get(name, name)
-        if split in called and folder.is_dir() and holds(folder):
-            called[split].append(folder)
-    for split, folders in called.items():
-        if len(folders) > 1:
-            raise DataError(
-                f"{root}: {' and '.join(f.name for f in folders)} both mean the split '{split}'; put their files into "
-                "one, or rename one"
-            )
-    return {split: folders[0] for split, folders in called.items() if folders}
+        if split in called and holds(path):
+            called[split].append(path)
+    found = {split: min(paths, key=lambda p: p.stem != split) for split, paths in called.items() if paths}
+    if problems is not None:
+        problems += [
+            Problem(path, f"means the split '{split}', as {found[split].name} does; make one of them, or rename it")
+            for split, paths in called.items()
+            for path in paths
+            if path.resolve() != found[split].resolve()
+        ]
+    return found
 
 
 def ordered(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:

@@ -83,21 +83,22 @@ def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[An
     return kept, CachedDataset(val_set, room * (1 - share))
 
 
-def loading_processes(recipe: Recipe, world: int) -> int:
-    """How many processes load the training pictures; 0: the training process itself.
-
-    Raises ConfigError for many more than there are cores.
-    """
-    cores = os.cpu_count() or 1
-    if recipe.workers > 8 * cores:
+def require_workers(recipe: Recipe) -> None:
+    """Raise ConfigError for many more loading processes than there are cores."""
+    most = 8 * (os.cpu_count() or 1)
+    if recipe.workers > most:
         raise ConfigError(
-            f"workers is {recipe.workers}, on a machine of {cores} cores; give {8 * cores} or fewer, or -1 for the "
+            f"workers is {recipe.workers}, on a machine of {most // 8} cores; give {most} or fewer, or -1 for the "
             "usual number"
         )
+
+
+def loading_processes(recipe: Recipe, world: int) -> int:
+    """How many processes load the training pictures; 0: the training process itself."""
     if recipe.workers >= 0:
         return recipe.workers
     # On a CPU the cores are the network's; beside a GPU they would idle.
-    return min(8, cores // world) if torch.cuda.is_available() else 0
+    return min(8, (os.cpu_count() or 1) // world) if torch.cuda.is_available() else 0
 
 
 class SeededTransform(Dataset[Any]):

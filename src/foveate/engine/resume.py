@@ -38,13 +38,17 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
     return RunFolder(taken if resume and taken else path)
 
 
+# What changes no result, and what another machine may have fewer of.
+FREE = ("workers",)
+
+
 def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
     """A resumed run must be the run that was started; else its result would be neither. Raises ConfigError."""
     if not run.recipe_file.is_file():
         return  # it was stopped before it began
     old, new = _flat(run.read_json("recipe.json")), _flat(json.loads(json.dumps(fields.to_json(recipe))))
     for name in [*old, *(n for n in new if n not in old)]:
-        if old.get(name) != new.get(name):
+        if old.get(name) != new.get(name) and name not in FREE:
             raise ConfigError(
                 f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
                 "resume with the same fields, or start another run with --init"

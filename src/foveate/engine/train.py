@@ -24,7 +24,7 @@ from foveate.engine.callbacks import EpochEnd, Progress
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.features import with_features
 from foveate.engine.learner import Learner
-from foveate.engine.loading import cached, mixed_seed, train_loader
+from foveate.engine.loading import cached, mixed_seed, require_workers, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
@@ -56,6 +56,7 @@ def train_recipe(
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
+    require_workers(recipe)
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library

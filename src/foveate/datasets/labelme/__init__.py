@@ -11,7 +11,7 @@ from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_pai
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
 from foveate.datasets.objects import ObjectSource, divide
-from foveate.datasets.splits import ordered, split_folders
+from foveate.datasets.splits import ordered, split_parts
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.registry import dataset
@@ -82,9 +82,9 @@ def _is_xml(root: Path) -> bool:
     return (root / xml_files.IMAGES).is_dir() and next(xml, None) is not None
 
 
-def _json_folders(root: Path) -> dict[str, Path]:
+def _json_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
     """Split ('' for undivided) -> the folder of its JSON files."""
-    splits = split_folders(root, lambda folder: any(folder.glob("*.json")))
+    splits = split_parts(root, lambda path: path.is_dir() and any(path.glob("*.json")), problems)
     if splits:
         return splits
     return {"": next((f for f in (root, root / "annotations") if json_files.list_json(f)), root)}
@@ -96,7 +96,7 @@ def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]
         files, read = {"": xml_files.list_xml(root)}, xml_files.read_annotation
         folders = {p.parent for p in (root / xml_files.IMAGES).rglob("*")}
     else:
-        files = {split: json_files.list_json(folder) for split, folder in _json_folders(root).items()}
+        files = {split: json_files.list_json(folder) for split, folder in _json_folders(root, problems).items()}
         read, folders = json_files.read_annotation, {f.parent for found in files.values() for f in found}
     annotations: dict[str, list[Annotation]] = {split: [] for split in files}
     named: set[Path] = set()

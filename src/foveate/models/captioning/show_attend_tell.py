@@ -45,6 +45,7 @@ from foveate.ops.losses import share_of_weight
 from foveate.records import IGNORE, CaptionBatch, CaptionOutput
 from foveate.registry import model
 from foveate.text import PAD, START
+from foveate.values import require_choices
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Config:
     scheduled_sampling: float = 0.0
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if min(self.vocabulary - 4, self.in_channels, self.embed, self.hidden) < 1 or min(self.attend, self.warmup) < 0:
             raise ConfigError(
                 f"vocabulary {self.vocabulary} must be at least 5 (four tokens are special), in_channels "

@@ -32,6 +32,7 @@ from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
 from foveate.ops.upconv import UpConv
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
+from foveate.values import require_choices
 
 # Where the release crops, so that scores computed on a picture padded by 100 fall onto its pixels: before each
 # fusion (by the stride of the skip) and at the end (by the net's own stride).
@@ -83,8 +84,7 @@ class Config:
     lovasz: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.stride not in (32, 16, 8):
-            raise ConfigError(f"stride {self.stride} is not an FCN's; expected 32, 16 or 8")
+        require_choices(self)
         if self.caffe_padding and self.backbone != "vgg16":
             raise ConfigError(
                 f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two"
@@ -196,6 +196,7 @@ class FCN(nn.Module):
 
     def _load_torchvision(self, state: Mapping[str, Tensor]) -> str:
         self.backbone.load_torchvision(state)  # type: ignore[operator]
+        self.preprocessing = self.backbone.preprocessing
         # A fully connected layer over a 7x7x512 map is a 7x7 convolution; over a vector, a 1x1 one.
         with torch.no_grad():
             for layer, index in ((self.fc6, 0), (self.fc7, 3)):

@@ -26,6 +26,7 @@ from foveate.ops.dense import atrous
 from foveate.ops.losses import pixel_cross_entropy
 from foveate.records import IGNORE, Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
+from foveate.values import require_choices
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Config:
     dense: Literal["upsampled", "atrous"] = "upsampled"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if len(self.widths) != len(self.kernels) or not self.widths or min(self.widths + self.kernels) < 1:
             raise ConfigError(f"widths {self.widths} and kernels {self.kernels}: give one of each a layer, 1 or more")
         if min(self.num_classes, self.in_channels, self.fc_kernel, self.hidden, self.patches) < 1:

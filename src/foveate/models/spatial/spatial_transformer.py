@@ -16,9 +16,9 @@ digits in the appendix). Its coordinates and transformations are those of `ops.s
 Departures of "cnn": convolutions of stride 2 with batch norm, where the paper has large ones with pooling and without;
 localisation looks at the picture at half its size. On 28x28 a picture takes 1.9 million multiply-adds to classify, 0.24
 million to localise. Batch norm of fully connected layers (`dense_norm`), which the paper does without, is for trainings
-of 6 000 to 12 000 steps instead of its 150 000, in which sums of digits are not learned otherwise. The recipes
-train so, by AdamW with a falling rate and averaged weights instead of SGD at 0.01, a tenth of
-it after every 50 000 steps, and hand on views of 28x28 from larger pictures, too.
+of 6 000 to 12 000 steps instead of its 150 000, in which sums of digits are not learned otherwise. The recipes train
+so, by AdamW with a falling rate and averaged weights instead of SGD at 0.01 and a tenth of it after every 50 000 steps,
+and hand on views of 28x28 from larger pictures, too.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from foveate.ops.losses import label_cross_entropy
 from foveate.ops.sample import Affine, Attention, Projective, ThinPlateSpline, Transform, bilinear_sample, lattice
 from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing, Transformed
 from foveate.registry import model
+from foveate.values import require_choices
 
 # 0..1 becomes 0..3.3: a black background stays 0, and digits come near to unit variance.
 STD = 0.3
@@ -83,6 +84,7 @@ class Config:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if self.num_classes < 1 or self.in_channels < 1 or self.transformers < 1:
             raise ConfigError(
                 f"num_classes {self.num_classes}, in_channels {self.in_channels} and transformers "
@@ -193,8 +195,10 @@ def _strided(height: int, width: int, widths: tuple[int, ...]) -> int:
 
 def _needs_two(config: Config) -> bool:
     """Whether a batch norm sees one value of each picture, so that a batch of one has no deviation."""
-    if config.network == "mlp" or config.dense_norm:
-        return config.dense_norm
+    if config.dense_norm:
+        return True
+    if config.network == "mlp":
+        return False
     height, width = config.image_size
     if config.transform != "none":
         if _strided(height // 2, width // 2, config.localise_widths) == config.localise_widths[-1]:
