@@ -52,11 +52,9 @@ def require_writable(path: str | Path) -> None:
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; name a file in a folder")
     missing = [folder for folder in path.parents if not folder.exists()]
     try:
-        with atomic_write(path) as temporary:
+        with contextlib.suppress(_EnoughError), atomic_write(path) as temporary:
             temporary.touch()
             raise _EnoughError
-    except _EnoughError:
-        pass
     finally:
         for folder in missing:
             with contextlib.suppress(OSError):  # another process may have put something there

@@ -84,7 +84,7 @@ def load_model(folder: str | Path) -> LoadedModel:
             raise ModelError(f"{about_file} has format {about['format']}; this version reads {FORMAT}: update foveate")
         classes = read_table(about["classes"])
         preprocessing = Preprocessing.from_json(about["preprocessing"])
-        config = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
+        config = dict(about["config"])
         name, task = about["model"], about["task"]
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(

@@ -119,10 +119,6 @@ class InceptionResNetPyramid(InceptionPyramid):
     ) -> None:
         if variant not in MODULES:
             raise ConfigError(f"variant '{variant}' is no Inception-ResNet-v2; expected released or paper")
-        if len(scaling) != 3:
-            raise ConfigError(
-                f"scaling {scaling}; expected three factors, one for each kind of block, e.g. 0.17,0.1,0.2"
-            )
         self.variant = variant
         modules = modules or MODULES[variant]
         a, b, c = modules if len(modules) == 3 else (0, 0, 0)

@@ -7,8 +7,8 @@ Map sizes for 299 pixels and valid convolutions; in brackets the channels:
     b            17 (1024): Reduction-A, 7 x Inception-B               feature at stride 16
     c            8 (1536): Reduction-B, 3 x Inception-C                feature at stride 32
 
-Pairs of asymmetric filters stand in the order of the authors' release, whose weights are to load. Figures 3, 5 and 6
-print most of them the other way round, and figure 5 has a 1x7 twice where a 7x1 must be meant.
+Pairs of asymmetric filters stand in the order of the authors' release, whose weights are to load. Figures 3, 5 and 6,
+going by what others built after them, have most pairs the other way round, and figure 5 two 1x7 in its short branch.
 """
 
 from __future__ import annotations

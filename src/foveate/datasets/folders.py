@@ -51,7 +51,7 @@ class Folders(FileSource):
             pairs = {split: _pairs(folder, problems) for split, folder in folders.items()}
         else:
             here = _pairs(root, problems)
-            twice: list[Problem] = []
+            twice: list[Problem] = []  # kept apart: the other problems are of files that a list may not name
             lists = split_lists(root, twice)
             pairs = split_by_lists(here, lists, problems) if lists else {"": here}
             problems += twice
@@ -95,7 +95,7 @@ def paired_folders(root: Path, problems: list[Problem] | None = None) -> dict[st
     return split_parts(root, lambda path: find_folders(path) is not None, problems)
 
 
-def split_lists(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
+def split_lists(root: Path, problems: list[Problem]) -> dict[str, Path]:
     """`split_parts` of the list files."""
     return split_parts(root, lambda path: path.is_file() and path.suffix.lower() == ".txt", problems)
 

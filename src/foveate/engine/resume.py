@@ -39,7 +39,7 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
 
 
 # What changes no result, and what another machine may have fewer of.
-FREE = ("workers",)
+MAY_DIFFER = ("workers",)
 
 
 def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
@@ -48,7 +48,7 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
         return  # it was stopped before it began
     old, new = _flat(run.read_json("recipe.json")), _flat(json.loads(json.dumps(fields.to_json(recipe))))
     for name in [*old, *(n for n in new if n not in old)]:
-        if old.get(name) != new.get(name) and name not in FREE:
+        if old.get(name) != new.get(name) and name not in MAY_DIFFER:
             raise ConfigError(
                 f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
                 "resume with the same fields, or start another run with --init"
