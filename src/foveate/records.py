@@ -209,7 +209,7 @@ class ClassificationBatch(TypedDict):
     class_weights: NotRequired[Tensor]  # (K,) float32
 
 
-class Transformed(NamedTuple):
+class TransformerOutput(NamedTuple):
     """What one spatial transformer did to a map (B, C, H, W)."""
 
     theta: Tensor  # (B, P): the parameters of its transformation
@@ -221,7 +221,7 @@ class ClassificationOutput(NamedTuple):
     """What a classifier's `forward` returns."""
 
     logits: Tensor  # (B, K)
-    looks: tuple[Transformed, ...] = ()  # of its spatial transformers, in reading order
+    transforms: tuple[TransformerOutput, ...] = ()  # of its spatial transformers, in reading order
 
 
 class ColocalisationBatch(TypedDict):
@@ -234,7 +234,7 @@ class ColocalisationBatch(TypedDict):
 class ColocalisationOutput(NamedTuple):
     """What a co-localiser's `forward` returns."""
 
-    looks: tuple[Transformed, ...]  # of its T transformers, on the picture
+    transforms: tuple[TransformerOutput, ...]  # of its T transformers, on the picture
 
 
 class CaptionBatch(TypedDict):
@@ -268,7 +268,7 @@ class SemanticPrediction:
 
 
 @dataclass
-class Look:
+class TransformView:
     """Where one spatial transformer looked, and what it handed on.
 
     grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at.
@@ -286,7 +286,7 @@ class ClassificationPrediction:
     probabilities: np.ndarray  # (K,) float32, which sum to 1
     classes: ClassTable
     seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
-    looks: tuple[Look, ...] = ()  # of the model's spatial transformers
+    transforms: tuple[TransformView, ...] = ()  # of the model's spatial transformers
     name: str = ""
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
@@ -330,7 +330,7 @@ class ColocalisationPrediction:
 
     boxes: np.ndarray  # (T, 4) float32, XYXY in pixels of the picture itself: a transformer's window each
     seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
-    looks: tuple[Look, ...]
+    transforms: tuple[TransformView, ...]
     name: str = ""
 
 

@@ -122,7 +122,7 @@ def test_a_word_that_is_pointed_at_goes_before_the_focus(page) -> None:
 
 def test_all_maps_are_seen_without_pointing(page) -> None:
     panels = page.execute_script("""
-        return [...document.querySelectorAll('.told:first-of-type .looks li')].map(
+        return [...document.querySelectorAll('.told:first-of-type .transforms li')].map(
             li => [li.innerText.trim(), li.querySelector('svg').getBoundingClientRect().width]);
     """)
     assert [word for word, _ in panels] == list(WORDS)

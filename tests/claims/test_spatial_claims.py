@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from foveate.claims import digits, regions, spatial
 from foveate.models.spatial import spatial_transformer
 from foveate.ops.sample import bilinear_sample
-from foveate.records import ClassificationOutput, Preprocessing, Transformed
+from foveate.records import ClassificationOutput, Preprocessing, TransformerOutput
 
 
 def nearest(x, grid, background=0.0):
@@ -69,7 +69,7 @@ class Turner(nn.Module):
         theta = torch.stack([0.5 * cos, -0.5 * sin, zero, 0.5 * sin, 0.5 * cos, zero], 1)
         missed = torch.arange(len(labels)) % 100 < 100 * self.wrong
         logits = 9 * F.one_hot((labels + missed) % 10, 10).float()
-        return ClassificationOutput(logits, (Transformed(theta, theta, image),))
+        return ClassificationOutput(logits, (TransformerOutput(theta, theta, image),))
 
 
 @pytest.fixture

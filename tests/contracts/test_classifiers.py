@@ -44,7 +44,7 @@ class TestContract:
         assert isinstance(out, ClassificationOutput)
         assert out.logits.shape == (3, 4)
         assert out.logits.isfinite().all()
-        for look in out.looks:
+        for look in out.transforms:
             assert look.grid.shape == (3, *look.output.shape[-2:], 2)
 
     def test_channels_and_classes_are_config(self, name):

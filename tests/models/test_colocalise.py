@@ -242,7 +242,7 @@ class TestModel:
         image = pictures(2, side=36)[:, :, :24]
         theta = torch.tensor([[1 / 3, -0.5, 0.25]] * 2)
         model.localise.forward = lambda features: theta[:, None]
-        (look,) = model(image).looks
+        (look,) = model(image).transforms
         assert look.theta.equal(theta)
         assert look.grid.shape == (2, 8, 12, 2)
         # x from (-0.5 - 1/3 + 1) 18 = 3, y from (0.25 - 1/3 + 1) 12 = 11.
@@ -252,7 +252,7 @@ class TestModel:
         model = build(num_classes=2).eval()
         image = pictures()
         with torch.no_grad():
-            together, alone = model(image).looks, model(image[1:2]).looks
+            together, alone = model(image).transforms, model(image[1:2]).transforms
         assert len(together) == 2
         for many, one in zip(together, alone, strict=True):
             torch.testing.assert_close(many.theta[1:2], one.theta, rtol=1e-4, atol=1e-5)
@@ -284,7 +284,7 @@ class TestModel:
         assert (loaded.task, loaded.preprocessing) == ("colocalisation", model.preprocessing)
         image = pictures()
         with torch.no_grad():
-            for mine, theirs in zip(model(image).looks, loaded.model.eval()(image).looks, strict=True):
+            for mine, theirs in zip(model(image).transforms, loaded.model.eval()(image).transforms, strict=True):
                 assert mine.theta.equal(theirs.theta)
                 assert mine.output.equal(theirs.output)
 
@@ -367,7 +367,7 @@ def overlaps(theta, middles):
 def test_it_finds_what_pictures_share():
     model, (image, middles) = trained(1, 40)
     with torch.no_grad():
-        theta = torch.stack([look.theta for look in model(image).looks], 1)
+        theta = torch.stack([look.theta for look in model(image).transforms], 1)
     assert (overlaps(theta, middles)[:, 0, 0] > 0.5).float().mean() > 0.95
     assert (overlaps(torch.zeros(100, 1, 3), middles)[:, 0, 0] > 0.5).float().mean() < 0.2  # the middle of the picture
 
@@ -376,6 +376,6 @@ def test_two_transformers_find_two_things():
     """Each finds the same kind in every picture, and the two are not the same."""
     model, (image, middles) = trained(2, 150)
     with torch.no_grad():
-        theta = torch.stack([look.theta for look in model(image).looks], 1)
+        theta = torch.stack([look.theta for look in model(image).transforms], 1)
     rates = (overlaps(theta, middles) > 0.5).float().mean(0)
     assert max(rates[0, 0] + rates[1, 1], rates[0, 1] + rates[1, 0]) > 1.8, rates

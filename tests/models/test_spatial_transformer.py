@@ -14,7 +14,7 @@ from foveate.errors import ConfigError
 from foveate.export.onnx import OPSET
 from foveate.models.spatial.spatial_transformer import STD, SpatialTransformer, regress
 from foveate.ops.sample import Affine, Attention, Projective, ThinPlateSpline, bilinear_sample, lattice, pixel_centres
-from foveate.records import ClassTable, Transformed
+from foveate.records import ClassTable, TransformerOutput
 from foveate.store import load_model, save_model
 
 TRANSFORMS = {"none": 0, "affine": 6, "attention": 3, "projective": 8, "tps": 32}
@@ -75,7 +75,7 @@ def transformer(family=Affine, channels=3, size=(), background=0.0):
 def test_at_first_it_hands_on_what_it_got(family):
     layer, x = transformer(family), torch.randn(2, 3, 7, 9)
     out = layer(x)
-    assert isinstance(out, Transformed)
+    assert isinstance(out, TransformerOutput)
     torch.testing.assert_close(out.theta, layer.generate.identity().expand(2, -1))
     torch.testing.assert_close(out.grid.flatten(1, 2), pixel_centres((7, 9)).expand(2, -1, -1), rtol=0, atol=1e-5)
     torch.testing.assert_close(out.output, x, rtol=0, atol=1e-4)
@@ -211,9 +211,9 @@ def test_forward_says_where_it_looked(network, transform):
     out = model(torch.rand(3, 2, 28, 28))
     assert out.logits.shape == (3, 7)
     if transform == "none":
-        assert out.looks == ()
+        assert out.transforms == ()
         return
-    (look,) = out.looks
+    (look,) = out.transforms
     assert look.theta.shape == (3, TRANSFORMS[transform])
     assert look.grid.shape == (3, 28, 28, 2)
     assert look.output.shape == (3, 2, 28, 28)
@@ -230,9 +230,9 @@ def test_views_are_the_channels_that_the_classifier_reads():
     model = unsettle(build(transformers=2, in_channels=2, image_size=(20, 24), view=(10, 12), **SMALL)).eval()
     image = torch.rand(3, 2, 20, 24)
     out = model(image)
-    assert len(out.looks) == 2
-    assert not torch.equal(out.looks[0].theta, out.looks[1].theta)
-    both = torch.cat([look.output for look in out.looks], 1)
+    assert len(out.transforms) == 2
+    assert not torch.equal(out.transforms[0].theta, out.transforms[1].theta)
+    both = torch.cat([look.output for look in out.transforms], 1)
     assert both.shape == (3, 4, 10, 12)
     torch.testing.assert_close(out.logits, model.classify(model.features(both)))
 
@@ -297,7 +297,7 @@ def test_the_background_is_a_picture_value(background):
     model = build(background=background, in_channels=3, transform="attention", **SMALL).eval()
     model.transformers[0].localise[-1].bias.data.copy_(torch.tensor([3.0, 0.4, 0]))
     flat = model.preprocessing(torch.full((1, 3, 28, 28), background))
-    torch.testing.assert_close(model(flat).looks[0].output, flat)
+    torch.testing.assert_close(model(flat).transforms[0].output, flat)
     assert model.preprocessing.size == (28, 28)
     assert bool((model.preprocessing(torch.zeros(1, 3, 28, 28)) == 0).all())
 
@@ -353,7 +353,7 @@ def test_exports_to_onnx(network, transform, tmp_path):
 
         def forward(self, image):
             out = self.model(image)
-            return out.logits, out.looks[0].theta
+            return out.logits, out.transforms[0].theta
 
     program = torch.onnx.export(
         Logits().eval(), (torch.rand(2, 1, 27, 31),), dynamo=True, opset_version=OPSET, verbose=False,
@@ -365,8 +365,8 @@ def test_exports_to_onnx(network, transform, tmp_path):
         image = torch.rand(count, 1, 27, 31, generator=torch.Generator().manual_seed(count))
         logits, theta = session.run(None, {"image": image.numpy()})
         out = model(image)
-        assert (out.looks[0].theta - out.looks[0].theta[:1]).abs().max() > 1e-5 or count == 1
-        np.testing.assert_allclose(theta, out.looks[0].theta.detach().numpy(), rtol=0, atol=1e-5)
+        assert (out.transforms[0].theta - out.transforms[0].theta[:1]).abs().max() > 1e-5 or count == 1
+        np.testing.assert_allclose(theta, out.transforms[0].theta.detach().numpy(), rtol=0, atol=1e-5)
         np.testing.assert_allclose(logits, out.logits.detach().numpy(), rtol=0, atol=1e-4)
 
 

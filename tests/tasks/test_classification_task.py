@@ -7,7 +7,7 @@ from torch import nn
 from torchvision import tv_tensors
 
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassificationOutput, ClassTable, Preprocessing, Transformed
+from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
 from foveate.tasks import classification
 from foveate.tasks.classification import ClassificationTask, fit
 from foveate.tasks.inference import Inference
@@ -26,7 +26,7 @@ class Bright(nn.Module):
     def forward(self, x):
         mean = x[..., : x.shape[-1] // 2].mean((1, 2, 3)) - 0.5
         grid = torch.zeros(len(x), 2, 2, 2)
-        look = Transformed(torch.zeros(len(x), 6), grid, x[..., :2, :2])
+        look = TransformerOutput(torch.zeros(len(x), 6), grid, x[..., :2, :2])
         return ClassificationOutput(mean[:, None] * self.weight, (look,))
 
 
@@ -104,8 +104,8 @@ def test_an_answer_holds_what_was_seen_and_where_it_looked():
     assert sum(p for _, p in answer.top(9)) == pytest.approx(1)
     assert answer.seen.shape == (4, 6, 1)
     assert answer.seen.dtype == np.uint8
-    assert answer.looks[0].grid.shape == (2, 2, 2)
-    assert answer.looks[0].output == pytest.approx(np.full((2, 2, 1), 0.8), abs=1e-6)
+    assert answer.transforms[0].grid.shape == (2, 2, 2)
+    assert answer.transforms[0].output == pytest.approx(np.full((2, 2, 1), 0.8), abs=1e-6)
 
 
 def test_flip_averages_probabilities():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foveate.records import ClassificationPrediction, ClassTable, Look
+from foveate.records import ClassificationPrediction, ClassTable, TransformView
 from foveate.visualize.looks import GAP, HEIGHT, LOOK_COLORS, PAPER, draw_classification, region
 
 
@@ -33,7 +33,7 @@ def test_a_plain_picture_stands_beside_its_bars():
 
 def test_an_outline_stands_where_the_look_was():
     """A look at the left half: its outline is found there, in its colour, and nothing of it on the right."""
-    image = draw_classification(prediction((Look(grid(-1, -1, 0, 1), None),)))
+    image = draw_classification(prediction((TransformView(grid(-1, -1, 0, 1), None),)))
     shown = panel(image, GAP, HEIGHT)  # the picture takes the middle 2/3 of the panel, the margin 1/6 on each side
     near = (np.abs(shown - LOOK_COLORS[0]).sum(-1) < 120).nonzero()
     x, y = near[1] / HEIGHT, near[0] / HEIGHT
@@ -48,8 +48,8 @@ def test_an_outline_stands_where_the_look_was():
 
 def test_what_a_look_handed_on_is_shown_framed_in_its_colour():
     output = np.full((6, 6, 1), 0.5, np.float32)
-    with_output = draw_classification(prediction((Look(grid(-1, -1, 1, 1), output),)))
-    without = draw_classification(prediction((Look(grid(-1, -1, 1, 1), None),)))
+    with_output = draw_classification(prediction((TransformView(grid(-1, -1, 1, 1), output),)))
+    without = draw_classification(prediction((TransformView(grid(-1, -1, 1, 1), None),)))
     assert with_output.width == without.width + HEIGHT + GAP
     middle = panel(with_output, 2 * GAP + HEIGHT, HEIGHT)
     assert (middle[HEIGHT // 2, HEIGHT // 2] == 128).all()
@@ -71,11 +71,11 @@ def test_a_region_is_the_outermost_samples_once_each():
 
 def test_a_look_at_nowhere_is_drawn_all_the_same():
     nowhere = grid(-1, -1, 1, 1) * np.float32(np.nan)
-    assert draw_classification(prediction((Look(nowhere, None),))).width > HEIGHT
+    assert draw_classification(prediction((TransformView(nowhere, None),))).width > HEIGHT
 
 
 def test_what_is_read_from_beyond_the_canvas_is_drawn_along_its_edge():
-    image = draw_classification(prediction((Look(grid(-3, -3, 3, 3), None),)))
+    image = draw_classification(prediction((TransformView(grid(-3, -3, 3, 3), None),)))
     edge = np.asarray(image)[GAP : GAP + HEIGHT, GAP : GAP + HEIGHT].astype(int)
     near = np.abs(edge - LOOK_COLORS[0]).max(2) < 100  # it was brought to size
     assert near[:12].sum() > HEIGHT and near[:, :12].sum() > HEIGHT and not near[30:-30, 30:-30].any()

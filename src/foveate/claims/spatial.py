@@ -194,7 +194,7 @@ def _answers(network: nn.Module, digits: Digits) -> tuple[Tensor, Tensor, float]
         for some in digits.images.split(500):
             output: ClassificationOutput = network(prepared(network, some))
             probabilities.append(output.logits.softmax(1))
-            thetas.append(output.looks[0].theta if output.looks else some.new_zeros(len(some), 0))
+            thetas.append(output.transforms[0].theta if output.transforms else some.new_zeros(len(some), 0))
     metrics = ClassificationMetrics(probabilities[0].shape[1])
     metrics.update(torch.cat(probabilities), digits.labels)
     return torch.cat(probabilities), torch.cat(thetas), metrics.compute().error_percent

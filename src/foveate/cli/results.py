@@ -66,7 +66,7 @@ class ClassResults(Results):
         with atomic_write(job.overlay) as temporary:
             draw_classification(prediction).save(temporary, format="JPEG", quality=92)
         top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(5)]
-        looks = [{"corners": corners(look.grid)} for look in prediction.looks]
+        looks = [{"corners": corners(look.grid)} for look in prediction.transforms]
         record = {"overlay": job.told(job.overlay), "class": top[0]["class"], "top": top}
         return record | ({"looks": looks} if looks else {})
 

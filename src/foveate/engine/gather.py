@@ -106,12 +106,12 @@ class ClassGatherer(Gatherer):
             sample = self.dataset[index]
             with torch.inference_mode():
                 prediction = self.task.answer(self.loaded.model, sample["image"].as_subclass(Tensor))
-            if not prediction.looks or prediction.looks[0].output is None:
+            if not prediction.transforms or prediction.transforms[0].output is None:
                 return []
             entry = sums.setdefault(sample["label"], [0, 0.0, 0.0])
             entry[0] += 1
             entry[1] = entry[1] + prediction.seen / 255.0
-            entry[2] = entry[2] + prediction.looks[0].output
+            entry[2] = entry[2] + prediction.transforms[0].output
         names = self.loaded.classes.names
         return [Canonical(names[label], a / n, b / n) for label, (n, a, b) in sorted(sums.items())]
 

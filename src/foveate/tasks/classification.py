@@ -24,9 +24,9 @@ from foveate.records import (
     ClassificationPrediction,
     ClassificationSample,
     ClassTable,
-    Look,
     Preprocessing,
-    Transformed,
+    TransformerOutput,
+    TransformView,
 )
 from foveate.registry import task
 from foveate.tasks.inference import Inference
@@ -121,7 +121,9 @@ def look(network: Network, batch: Tensor, flip: bool = False) -> ClassificationO
     if flip:
         mirrored = network(batch.flip(-1)).logits.float().cpu()
         logits = torch.stack([logits.softmax(1), mirrored.softmax(1)]).mean(0).log()
-    return ClassificationOutput(logits, tuple(Transformed(*(p.float().cpu() for p in one)) for one in output.looks))
+    return ClassificationOutput(
+        logits, tuple(TransformerOutput(*(p.float().cpu() for p in one)) for one in output.transforms)
+    )
 
 
 def answer(
@@ -135,16 +137,16 @@ def answer(
         output.logits[0].softmax(0).numpy(),
         classes,
         shown.permute(1, 2, 0).numpy(),
-        tuple(_look(one, preprocessing) for one in output.looks),
+        tuple(_look(one, preprocessing) for one in output.transforms),
     )
 
 
-def _look(one: Transformed, preprocessing: Preprocessing) -> Look:
+def _look(one: TransformerOutput, preprocessing: Preprocessing) -> TransformView:
     handed_on = one.output[0].permute(1, 2, 0).numpy()
     if handed_on.shape[2] != len(preprocessing.mean):  # of a map inside the network
-        return Look(one.grid[0].numpy(), None)
+        return TransformView(one.grid[0].numpy(), None)
     restored = handed_on * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
-    return Look(one.grid[0].numpy(), restored.clip(0, 1))
+    return TransformView(one.grid[0].numpy(), restored.clip(0, 1))
 
 
 def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -27,8 +27,8 @@ from foveate.records import (
     ColocalisationOutput,
     ColocalisationPrediction,
     ColocalisationSample,
-    Look,
     Preprocessing,
+    TransformView,
 )
 from foveate.registry import task
 from foveate.tasks.classification import fit
@@ -103,13 +103,13 @@ def answer(network: Network, image: Tensor, preprocessing: Preprocessing) -> Col
     """Where a network finds common objects in a picture (C, H, W), uint8 or float in 0..1."""
     seen = fit(image, preprocessing)
     output = network(preprocessing(seen)[None])
-    theta = torch.stack([look.theta[0].float().cpu() for look in output.looks])
+    theta = torch.stack([look.theta[0].float().cpu() for look in output.transforms])
     size = (image.shape[-2], image.shape[-1])
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     looks = []
-    for look in output.looks:
+    for look in output.transforms:
         handed_on = look.output[0].float().cpu().permute(1, 2, 0).numpy()
-        looks.append(Look(look.grid[0].float().cpu().numpy(), (handed_on * std + mean).clip(0, 1)))
+        looks.append(TransformView(look.grid[0].float().cpu().numpy(), (handed_on * std + mean).clip(0, 1)))
     shown = (seen * 255).round().byte() if seen.is_floating_point() else seen
     boxes = place(_corners(theta), size, preprocessing).numpy()
     return ColocalisationPrediction(boxes, shown.permute(1, 2, 0).numpy(), tuple(looks))

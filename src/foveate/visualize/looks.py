@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from foveate.records import ClassificationPrediction, ColocalisationPrediction, Look
+from foveate.records import ClassificationPrediction, ColocalisationPrediction, TransformView
 from foveate.visualize.lettering import letters
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import INK, MUTED, PAPER, RULE, percent
@@ -23,15 +23,15 @@ FAR = 1e4  # half sides of the picture: further out nothing is drawn
 
 def draw_classification(prediction: ClassificationPrediction) -> Image.Image:
     """The picture with the looks drawn on it, what each look handed on, and the five likeliest classes."""
-    return _beside([*_panels(prediction.seen, prediction.looks), _bars(prediction.top(5))])
+    return _beside([*_panels(prediction.seen, prediction.transforms), _bars(prediction.top(5))])
 
 
 def draw_colocalisation(prediction: ColocalisationPrediction) -> Image.Image:
     """The picture with the windows drawn on it, and what each holds."""
-    return _beside(_panels(prediction.seen, prediction.looks))
+    return _beside(_panels(prediction.seen, prediction.transforms))
 
 
-def _panels(seen: np.ndarray, looks: tuple[Look, ...]) -> list[Image.Image]:
+def _panels(seen: np.ndarray, looks: tuple[TransformView, ...]) -> list[Image.Image]:
     return [
         _with_looks(seen, looks),
         *(_bordered(_upright(look.output), _color(i)) for i, look in enumerate(looks) if look.output is not None),
@@ -52,7 +52,7 @@ def region(grid: np.ndarray) -> np.ndarray:
     return np.concatenate([grid[0, :-1], grid[:-1, -1], grid[-1, :0:-1], grid[:0:-1, 0]])
 
 
-def _with_looks(picture: np.ndarray, looks: tuple[Look, ...]) -> Image.Image:
+def _with_looks(picture: np.ndarray, looks: tuple[TransformView, ...]) -> Image.Image:
     """The picture on a margin, with an outline a look; its first row is drawn double, so that up can be told."""
     shown = _upright(picture)
     if not looks:

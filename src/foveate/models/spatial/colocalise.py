@@ -48,7 +48,7 @@ from torch.nn import functional as F
 from foveate.backbones import create_backbone
 from foveate.errors import ConfigError
 from foveate.ops.sample import Attention, bilinear_sample
-from foveate.records import ColocalisationBatch, ColocalisationOutput, Preprocessing, Transformed
+from foveate.records import ColocalisationBatch, ColocalisationOutput, Preprocessing, TransformerOutput
 from foveate.registry import model
 
 RANDOM = "random"
@@ -271,7 +271,7 @@ class Colocaliser(nn.Module):
         looks = []
         for theta in self.localise(self._features(image)).unbind(1):
             grid = self.generate(theta, self.shown)
-            looks.append(Transformed(theta, grid, bilinear_sample(image, grid)))
+            looks.append(TransformerOutput(theta, grid, bilinear_sample(image, grid)))
         return ColocalisationOutput(tuple(looks))
 
     def compare(self, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:

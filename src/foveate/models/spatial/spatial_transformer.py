@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from foveate.errors import ConfigError
 from foveate.ops.losses import label_cross_entropy
 from foveate.ops.sample import Affine, Attention, Projective, ThinPlateSpline, Transform, bilinear_sample, lattice
-from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing, Transformed
+from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing, TransformerOutput
 from foveate.registry import model
 from foveate.values import require_choices
 
@@ -133,12 +133,12 @@ class SpatialTransformer(nn.Module):
         self.size = size
         self.background = background
 
-    def forward(self, x: Tensor) -> Transformed:
+    def forward(self, x: Tensor) -> TransformerOutput:
         """(B, C, H, W) -> theta, the grid and the view (B, C, h, w). Raises ConfigError where theta is not (B, P)."""
         height, width = self.size or x.shape[-2:]
         theta = self.localise(x)
         grid = self.generate(theta, (height, width))
-        return Transformed(theta, grid, bilinear_sample(x, grid, self.background))
+        return TransformerOutput(theta, grid, bilinear_sample(x, grid, self.background))
 
     def extra_repr(self) -> str:
         """What `print(model)` shows between the brackets."""
@@ -288,5 +288,5 @@ class SpatialTransformerClassifier(nn.Module):
             )
         output = self(batch["image"])
         # The sampler reads background where theta is not a number, and the network would go on without its transformer.
-        dead = sum((0 * look.theta.sum() for look in output.looks), output.logits.new_zeros(()))
+        dead = sum((0 * look.theta.sum() for look in output.transforms), output.logits.new_zeros(()))
         return {"loss": label_cross_entropy(output.logits + dead, batch["label"], batch.get("class_weights"))}
