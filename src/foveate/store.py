@@ -113,8 +113,20 @@ def load_model(folder: str | Path) -> LoadedModel:
     return LoadedModel(model, name, task, classes, preprocessing, config)
 
 
-def read_table(data: dict[str, Any]) -> Any:
-    """The inverse of a table's `to_json`: a ClassTable, or the table of a text. Raises ConfigError."""
+def read_tables(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a model by name, from the JSON of a model folder or of an exported file. Raises ConfigError.
+
+    about: its "tables" maps a name to what the table's `to_json` wrote. Version 0.1.0 wrote one table under "classes",
+    be it of classes or of a text.
+    """
+    if "tables" in about:
+        return {name: _read_table(data) for name, data in about["tables"].items()}
+    data = about["classes"]
+    return {"text" if "kind" in data else "classes": _read_table(data)}
+
+
+def _read_table(data: dict[str, Any]) -> Any:
+    """The inverse of a table's `to_json`: a ClassTable, or the table of a text."""
     from foveate.text import table_from_json
 
     return table_from_json(data) if "kind" in data else ClassTable.from_json(data)

@@ -29,7 +29,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassTable, SemanticSample
+from foveate.records import ClassTable, Problem, SemanticSample, UnusableFilesError
 
 
 class Pair(NamedTuple):
@@ -40,16 +40,6 @@ class Pair(NamedTuple):
 
     picture: Path
     label: Any
-
-
-class Problem(NamedTuple):
-    """One file that cannot be used, and why."""
-
-    file: Path
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.what}"
 
 
 # (pair, height, width) -> (height, width) integers: class indices or the ignore value. It is a module's function or a
@@ -217,14 +207,6 @@ def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
             problems.append(Problem(path, f"has the same name as {found[path.stem].name}, up to the suffix"))
         found.setdefault(path.stem, path)
     return found
-
-
-class UnusableFilesError(DataError):
-    """Files that cannot be used: its text names the first three, `problems` holds all."""
-
-    def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
-        super().__init__(text)
-        self.problems = list(problems)
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:

@@ -1,23 +1,25 @@
-"""Anything that a predictor looks at, under one interface: files, PIL images, arrays, tensors."""
+"""Images that a caller hands in, under one interface: files, PIL images, arrays, tensors.
+
+Shapes: H x W pixels of C channels.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from foveate.errors import DataError
-from foveate.pictures import Windows, open_windows
+from foveate.pictures import Windows, open_windows, to_tensor
 from foveate.pictures.pixels import over_white, three_channels
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image | Windows
 
 
 class _Held:
-    """A picture in memory, (H, W, C), under the interface of `pictures.open_windows`."""
+    """An image in memory, (H, W, C), under the interface of `pictures.open_windows`."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels = pixels
@@ -30,10 +32,60 @@ class _Held:
         pass
 
 
-def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = None) -> Windows:
-    """Anything `Predictor.predict` takes, as a picture that is read piece by piece. Raises DataError.
+class _Luminance:
+    """A colour image read as grey, after ITU-R BT.601."""
 
-    channels: what the model takes; a grey array becomes that many equal channels.
+    channels = 1
+
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
+        self.height, self.width = windows.height, windows.width
+
+    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        pixels = self._windows.read(top, left, height, width)
+        grey = (pixels.astype(np.float32) * np.array([0.299, 0.587, 0.114], np.float32)).sum(2, keepdims=True)
+        return grey if pixels.dtype.kind == "f" else grey.round().astype(pixels.dtype)
+
+    def close(self) -> None:
+        self._windows.close()
+
+
+def open_for(picture: Picture, channels: int, model: str, name: str = "", max_pixels: int | None = None) -> Windows:
+    """An image with the channels that a model takes, read window by window.
+
+    A model of grey images takes coloured ones by their luminance. model, name: of the model and the image, for messages.
+    Raises DataError for an image that cannot be read or has another number of channels.
+    """
+    windows = open_picture(picture, channels, max_pixels)
+    if windows.channels == channels:
+        return windows
+    if channels == 1 and windows.channels == 3:
+        return _Luminance(windows)
+    layout = ""
+    if isinstance(picture, np.ndarray):
+        layout = f" (an array is (H, W, C); this one is {picture.shape})"
+    elif isinstance(picture, Tensor):
+        layout = f" (a tensor is (C, H, W); this one is {tuple(picture.shape)})"
+    called = name or (str(picture) if isinstance(picture, (str, Path)) else "the picture")
+    raise DataError(f"{called} has {windows.channels} channels; {model} was trained on {channels}{layout}")
+
+
+def read_all(image: Tensor | Windows) -> Tensor:
+    """A whole image as a tensor (C, H, W): uint8, or float in 0..1."""
+    if isinstance(image, Tensor):
+        return image.as_subclass(Tensor)
+    return to_tensor(image.read(0, 0, image.height, image.width))
+
+
+def as_windows(image: Tensor | Windows) -> Windows:
+    """The inverse of `read_all`: a tensor (C, H, W) under the interface of `pictures.open_windows`."""
+    return _Held(image.permute(1, 2, 0).cpu().numpy()) if isinstance(image, Tensor) else image
+
+
+def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = None) -> Windows:
+    """Anything `Predictor.predict` takes as an image, read window by window. Raises DataError.
+
+    channels: of the model; a grey array becomes that many equal channels.
     """
     if isinstance(picture, (str, Path)):
         return open_windows(Path(picture), max_pixels=max_pixels)
@@ -48,19 +100,6 @@ def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = N
     if hasattr(picture, "read") and hasattr(picture, "channels"):
         return picture
     raise DataError(f"a {type(picture).__name__} came as picture; expected a path, PIL image, array or tensor")
-
-
-def name_of(picture: Picture, name: str | None) -> str:
-    """What a prediction is called: the name that was given, else the file's own."""
-    if name is None:
-        name = str(picture) if isinstance(picture, (str, Path)) else ""
-    return Path(name).name
-
-
-def luminance(image: Tensor) -> Tensor:
-    """(3, H, W) -> (1, H, W) of the same dtype, after ITU-R BT.601."""
-    grey = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(0)[None]
-    return grey if image.is_floating_point() else grey.round().to(image.dtype)
 
 
 def _pil_pixels(image: Image.Image) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Records that every family shares: class tables, preprocessing, spatial transformers.
+
+Shapes: B images of C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError
+
+# The label of a pixel that no loss sees, inside a batch. It is torch's own default; on disk and in samples
+# the class table's `ignore_index` (255 unless it says otherwise) plays this part.
+IGNORE = -100
+
+
+def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Golden-angle hues with alternating lightness: neighbours in the table never look alike."""
+    colors = []
+    for i in range(count):
+        rgb = colorsys.hls_to_rgb((0.58 + i * 0.381966) % 1.0, (0.45, 0.62, 0.33)[i % 3], 0.75)
+        colors.append((round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)))
+    return tuple(colors)
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and colours of the classes, in label order; it travels into run folders and exported files.
+
+    names: label i is called names[i].
+    colors: RGB, 0..255, one a class; drawn from a fixed palette if empty.
+    ignore_index: the label value that is neither trained on nor scored.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ConfigError("a class table needs at least one class name; got none")
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise ConfigError(f"class names must differ; repeated: {', '.join(twice)}")
+        if 0 <= self.ignore_index < len(self.names):
+            raise ConfigError(
+                f"ignore value {self.ignore_index} is also the label of class '{self.names[self.ignore_index]}'; "
+                f"choose a value of {len(self.names)} or more"
+            )
+        if not self.colors:
+            object.__setattr__(self, "colors", _distinct_colors(len(self.names)))
+        if len(self.colors) != len(self.names):
+            raise ConfigError(f"{len(self.names)} class names but {len(self.colors)} colours; give one colour a class")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {"names": list(self.names), "colors": [list(c) for c in self.colors], "ignore_index": self.ignore_index}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ClassTable:
+        """The inverse of `to_json`."""
+        colors = tuple((int(r), int(g), int(b)) for r, g, b in data.get("colors", ()))
+        return cls(tuple(data["names"]), colors, int(data.get("ignore_index", 255)))
+
+
+class Table(Protocol):
+    """What the numbers stand for that a model gives: the classes of a ClassTable, the tokens of a text's table."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One a number."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel.
+
+    size: (height, width) that pictures are brought to first, where a network or its training asks for one: the middle
+        of the picture, of this shape, `crop` of the largest such window a side. () keeps a picture's own size.
+    stretch: all of the picture instead, whatever its shape.
+    """
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    size: tuple[int, ...] = ()
+    crop: float = 1.0
+    stretch: bool = False
+
+    @classmethod
+    def centred(cls, channels: int) -> Preprocessing:
+        """0..1 -> -2..2 in every channel alike: for networks that start from nothing."""
+        return cls((0.5,) * channels, (0.25,) * channels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std), "size": list(self.size)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Preprocessing:
+        """The inverse of `to_json`."""
+        size, crop = tuple(data.get("size", ())), data.get("crop", 1.0)
+        return cls(tuple(data["mean"]), tuple(data["std"]), size, crop, data.get("stretch", False))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(..., C, H, W) uint8, or float in 0..1 -> float32, normalised."""
+        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1)
+        scale = 255.0 if image.dtype == torch.uint8 else 1.0
+        return (image.float() - mean * scale) / (std * scale)
+
+
+class TransformerOutput(NamedTuple):
+    """What one spatial transformer did to a map (B, C, H, W)."""
+
+    theta: Tensor  # (B, P): the parameters of its transformation
+    grid: Tensor  # (B, h, w, 2): x and y, in -1..1 over the map's edges, where each output pixel was read
+    output: Tensor  # (B, C, h, w)
+
+
+@dataclass
+class TransformView:
+    """Where one spatial transformer looked, and what it handed on.
+
+    grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at.
+    output: (h, w, C) float32 in 0..1 where the transformer looked at the picture itself, else None.
+    """
+
+    grid: np.ndarray
+    output: np.ndarray | None

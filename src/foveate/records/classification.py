@@ -1,0 +1,74 @@
+"""Records of image classification.
+
+Shapes: B images of C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, NotRequired, Protocol, TypedDict
+
+import numpy as np
+from torch import Tensor
+from torchvision import tv_tensors
+
+from foveate.records.base import ClassTable, TransformerOutput, TransformView
+
+
+class ClassificationSample(TypedDict):
+    """One picture of one class."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8
+    label: int  # a class index
+    name: str
+
+
+class ClassificationBatch(TypedDict):
+    """What a classifier's `loss` takes."""
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    label: Tensor  # (B,) int64
+    names: list[str]
+    class_weights: NotRequired[Tensor]  # (K,) float32
+
+
+class ClassificationOutput(NamedTuple):
+    """What a classifier's `forward` returns."""
+
+    logits: Tensor  # (B, K)
+    transforms: tuple[TransformerOutput, ...] = ()  # of its spatial transformers, in reading order
+
+
+@dataclass
+class ClassificationPrediction:
+    """A picture's class as the model sees it."""
+
+    probabilities: np.ndarray  # (K,) float32, which sum to 1
+    classes: ClassTable
+    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    transforms: tuple[TransformView, ...] = ()  # of the model's spatial transformers
+    name: str = ""
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` likeliest classes and their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.classes.names[i], float(self.probabilities[i])) for i in order]
+
+
+class ClassificationDataset(Protocol):
+    """Pictures of one class each, in a fixed order.
+
+    A set that is drawn anew each epoch also has `draw(keys)`: a list of (epoch, index) -> a list of samples, each a
+    function of its key alone. Indexing then gives one fixed drawing.
+    """
+
+    classes: ClassTable
+    channels: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> ClassificationSample: ...
+
+    def name(self, index: int) -> str:
+        """The picture's name, without decoding it."""
+        ...

@@ -1,0 +1,69 @@
+"""Records of semantic segmentation.
+
+Shapes: B images of C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+from torchvision import tv_tensors
+
+from foveate.records.base import ClassTable
+
+
+class SemanticSample(TypedDict):
+    """One labelled picture, as a dataset gives it and transforms change it."""
+
+    image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
+    mask: tv_tensors.Mask  # (H, W) uint8 (int32 where labels exceed 255): a class index or the ignore value
+    name: str  # the picture's file (or scene) name, for messages
+
+
+class SemanticBatch(TypedDict):
+    """What a semantic model's `loss` takes."""
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    mask: Tensor  # (B, H, W) int64: a class index or IGNORE
+    names: list[str]
+    class_weights: NotRequired[Tensor]  # (K,) float32
+
+
+class SemanticOutput(NamedTuple):
+    """What a semantic model's `forward` returns."""
+
+    logits: Tensor  # (B, K, H, W), at the input's size
+    steps: tuple[Tensor, ...] = ()  # the same after each iteration, where a model has several; the last is `logits`
+
+
+@dataclass
+class SemanticPrediction:
+    """A labelled picture as the model sees it."""
+
+    mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the picture's own size
+    classes: ClassTable
+    name: str = ""
+
+    def shares(self) -> dict[str, float]:
+        """Class name -> share of the pixels, 0..1, for every class of the table."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        return {name: float(n) / max(self.mask.size, 1) for name, n in zip(self.classes.names, counts, strict=True)}
+
+
+@runtime_checkable
+class SemanticDataset(Protocol):
+    """Labelled pictures in a fixed order. Indexing decodes; nothing is cached here."""
+
+    classes: ClassTable
+    channels: int  # of every picture: 3 unless the files say otherwise
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> SemanticSample: ...
+
+    def name(self, index: int) -> str:
+        """The picture's file name, without decoding it."""
+        ...

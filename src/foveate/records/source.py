@@ -1,0 +1,89 @@
+"""The contract of a data source: the files or the drawn world that a recipe trains on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from foveate.errors import ConfigError, DataError
+
+
+class Problem(NamedTuple):
+    """A file that cannot be used, and why."""
+
+    file: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+class UnusableFilesError(DataError):
+    """Files that cannot be used: its text names the first three, `problems` holds all."""
+
+    def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(text)
+        self.problems = list(problems)
+
+
+class DataSource(ABC):
+    """A recipe's data: a frozen dataclass in `datasets/`, registered by name with `@dataset`.
+
+    Its fields are plain values; they are stored in recipe.json and can be set from the command line.
+
+    tasks: the families that it serves, by name, the usual one first. A data set of objects serves semantic segmentation
+        and instance segmentation, for example.
+    """
+
+    tasks: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """True if the folder or file at `path` has this format. Drawn data is never recognised."""
+        return False
+
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """The reason why `path` is nearly of this format, as a clause that follows its name; '' if it is not."""
+        return ""
+
+    def made_from(self, path: Path) -> DataSource | None:
+        """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""
+        return None
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that hold samples, 'train' first."""
+
+    @abstractmethod
+    def open(self, split: str, task: str = "") -> Any:
+        """One split as a data set of a family: `len`, indexing (decodes one sample), and `name(index)`.
+
+        task: one of `tasks`; by default the first. Raises DataError for files that cannot be used, ConfigError for a
+        split or a family that is not there.
+        """
+
+    @abstractmethod
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
+
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used. `open` raises them, `readable` leaves them out."""
+        return []
+
+    def readable(self, split: str, task: str = "") -> Any:
+        """`open`, leaving out the files that cannot be used. Used by `foveate datasets inspect`."""
+        return self.open(split, task)
+
+    def serve(self, task: str) -> str:
+        """The family that `task` names, by default the first of `tasks`. Raises ConfigError if it is not served."""
+        if not task:
+            return self.tasks[0]
+        if task not in self.tasks:
+            where = getattr(self, "path", "") or type(self).__name__
+            raise ConfigError(
+                f"{where}: data for {' and '.join(self.tasks)}, but this model is for {task}; see `foveate recipes`"
+            )
+        return task

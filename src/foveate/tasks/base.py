@@ -1,0 +1,258 @@
+"""The contract of a family: what its models take, what they answer, and how the answers are scored, kept and shown.
+
+    files -> samples -> collate -> model.loss                     training
+    files -> samples -> answer -> count -> metrics                evaluation
+    files -> samples -> answer -> record, files, gallery          prediction, in PyTorch or from an exported file
+
+A family is a folder of `foveate.tasks` with a class that is marked `@task("name")`; another package adds one through
+the entry-point group `foveate.tasks`. The engine, the predictor, the exporter and the command line know a family by
+this class alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from foveate.errors import ConfigError, ModelError
+from foveate.records import Preprocessing, Table
+from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.findings import Findings
+from foveate.tasks.inputs import IMAGE, Input
+from foveate.tasks.options import Options
+from foveate.visualize.report import ReportPart, ReportText
+
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
+
+# A model: the module itself, or an exported file under the module's face (`Task.open`).
+Runner = nn.Module
+# One sample: a dict whose keys are the family's (`foveate.records`), 'name' among them.
+Sample = Mapping[str, Any]
+# Writes one file at the given path.
+Writer = Callable[[Path], object]
+
+
+class Scores(Protocol):
+    """Computed scores: attributes named by `monitor` and `headline`, and `images`, the number of samples scored."""
+
+    images: int
+
+
+class Metrics(Protocol):
+    """Sums that scores are computed from; those of several processes can be added."""
+
+    def state(self) -> Tensor:
+        """The sums, as one tensor."""
+        ...
+
+    def merge(self, state: Tensor) -> None:
+        """Add the sums of another counter."""
+        ...
+
+    def compute(self) -> Any:
+        """The `Scores`. Raises DataError if nothing was counted."""
+        ...
+
+
+class Gallery(Protocol):
+    """A page of all predictions of one call."""
+
+    def add(self, name: str, prediction: Any, sample: Sample) -> None:
+        """Take in one prediction."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Write the page into the folder of the call; nothing if no prediction came."""
+        ...
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of a data set that fixes a field of a model's Config: `Count("channels")` is the set's `channels`."""
+
+    attribute: str
+
+
+class Task(ABC):
+    """A family, made for one model: its tables and its preprocessing.
+
+    name: the family's, as the registry knows it. title: the same in words, for messages and pages.
+    monitor: the score that ranks epochs; greater_is_better: its direction.
+    headline: scores that are logged at every validation; the first two are printed.
+    inputs: what goes into a model; () generates from nothing.
+    Options: the flags of `predict` and `evaluate`, a frozen dataclass.
+    sizes: field of a model's Config -> the name of the table whose length it is, or a `Count` of the training set. A
+        model without the field is left alone.
+    batch_size: samples that are scored together.
+    endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    monitor: ClassVar[str]
+    greater_is_better: ClassVar[bool] = True
+    headline: ClassVar[tuple[str, ...]]
+    inputs: ClassVar[tuple[Input, ...]] = (IMAGE,)
+    Options: ClassVar[type[Options]] = Options
+    Preprocessing: ClassVar[type] = Preprocessing
+    sizes: ClassVar[Mapping[str, str | Count]] = {}
+    batch_size: ClassVar[int] = 32
+    endings: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
+        self.tables, self.preprocessing = dict(tables), preprocessing
+
+    # Training
+
+    @classmethod
+    def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
+        """Class tables and vocabularies by name, from the training set alone. By default there are none.
+
+        recipe: its `text` says how sentences become tokens. Raises DataError, ConfigError.
+        """
+        return {}
+
+    def training_set(self, dataset: Any) -> Any:
+        """The data set whose samples `collate` takes; by default the set itself. Raises DataError."""
+        return dataset
+
+    def lengths(self, training_set: Any) -> Sequence[int] | None:
+        """The length of every sample, where batches of similar lengths save padding; None otherwise."""
+        return None
+
+    def remark(self, training_set: Any) -> str:
+        """A sentence to print before training; '' for none."""
+        return ""
+
+    def weigh_classes(self, samples: Iterable[Sample], kind: str) -> None:
+        """Weigh the loss of each class by its share in these samples. Raises ConfigError if there are no classes."""
+        raise ConfigError(f"class_weights is '{kind}', but {self.title} has no class labels to weigh; leave it at none")
+
+    @abstractmethod
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Samples of `training_set` -> the batch that a model's `loss` takes, a dict with the key 'names'."""
+
+    def validation_sample(self, sample: Any) -> Any:
+        """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
+        return sample
+
+    # Answering
+
+    def require(self, options: Any) -> None:
+        """Raise ConfigError for options that do not fit this model; called before any input is opened."""
+
+    def prepare(self, sample: Any) -> Any:
+        """A sample with only what `answer` and `count` need, so that a batch fits in memory; by default as it is.
+
+        Preparing a prepared sample changes nothing.
+        """
+        return sample
+
+    @abstractmethod
+    def answer(
+        self,
+        runner: Runner,
+        samples: Sequence[Any],
+        options: Any,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Any]:
+        """Predictions of some samples, in their order. `predict`, `evaluate` and exported files all come here.
+
+        runner: the model. samples: each with the family's inputs (an image is a tensor (C, H, W), or `Windows` that are
+        read piece by piece) and 'name'. options: an instance of `Options`. progress: called with the share that is
+        done, 0..1, where a single sample takes long.
+        Raises ConfigError for options that do not fit, ModelError for tables that are not the model's.
+        """
+
+    # Scoring
+
+    @abstractmethod
+    def metrics(self, dataset: Any, whole: bool = True) -> Metrics:
+        """An empty counter of a data set's scores. whole: those that take long, too."""
+
+    @abstractmethod
+    def count(self, metrics: Any, index: int, sample: Any, prediction: Any) -> float:
+        """Count one prediction; returns its own score, by which examples are chosen (nan if it has none)."""
+
+    def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:
+        """Count what a batch shows as a whole, where `count` does not; by default nothing."""
+
+    def score(
+        self, runner: Runner, dataset: Any, indices: Iterable[int], metrics: Any, options: Any = None
+    ) -> Iterator[tuple[int, float]]:
+        """Count the answers to some samples of a data set; yields (index, the sample's own score) of each."""
+        options = self.Options() if options is None else options
+        remaining = iter(indices)
+        while batch := list(itertools.islice(remaining, self.batch_size)):
+            samples = [self.prepare(dataset[index]) for index in batch]
+            predictions = self.answer(runner, samples, options)
+            self.observe(runner, metrics, samples)
+            for index, sample, prediction in zip(batch, samples, predictions, strict=True):
+                yield index, self.count(metrics, index, sample, prediction)
+
+    def scores_to_json(self, scores: Any) -> dict[str, Any]:
+        """Scores as plain JSON values, by name."""
+        return dict(scores.to_json())
+
+    # Keeping and showing
+
+    @abstractmethod
+    def record(self, prediction: Any) -> dict[str, Any]:
+        """A prediction's entry in predictions.json: plain JSON values. The names of its files are added."""
+
+    def files(self, prediction: Any, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The files of one prediction: key in predictions.json -> (end of its name, what writes it)."""
+        return {}
+
+    def about(self) -> dict[str, Any]:
+        """What predictions.json says of the model: its tables, as plain JSON values."""
+        return {name: list(table.names) for name, table in self.tables.items()}
+
+    def gallery(self, model: str) -> Gallery | None:
+        """An empty page of all predictions of one call; None for a family without one. model: its name."""
+        return None
+
+    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+        """What `predict` prints of all predictions; records: (source, entry in predictions.json) of each."""
+        yield from ()
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """The family's part of report.html; by default its scores alone."""
+        name = self.monitor.replace("_", " ")
+        return ReportPart(
+            ReportText(
+                title=f"Report on {self.title}",
+                score=(self.monitor, name, "The score by which the best epoch was chosen."),
+                found=(self.monitor, f"reached {name} {{score:.3f}} on {{pictures}}"),
+                facts=tuple((key, key.replace("_", " "), "") for key in self.headline if key != self.monitor),
+                curves=tuple((key, key.replace("_", " ")) for key in self.headline),
+            )
+        )
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> Findings:
+        """An empty record of what `foveate datasets inspect` finds in data of this family."""
+        return Findings(path, recognised)
+
+    # Exporting
+
+    def graphs(self, model: nn.Module) -> Graphs:
+        """The model as ONNX graphs. Raises ModelError, with the reason, for a family or model without."""
+        raise ModelError(f"models for {self.title} have no ONNX export; use the run folder or the model folder")
+
+    def open(self, file: OnnxFile) -> Runner:
+        """The exported file of a model under the model's face. Raises ModelError."""
+        raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
+
+
+def device_of(runner: Runner) -> torch.device:
+    """The device of a model; an exported file has no parameters and takes tensors on the CPU."""
+    return next((parameter.device for parameter in runner.parameters()), torch.device("cpu"))

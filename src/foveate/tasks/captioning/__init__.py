@@ -1,0 +1,1 @@
+"""Captioning: a sentence for an image, and the attention of each word."""

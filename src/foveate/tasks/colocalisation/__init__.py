@@ -1,0 +1,1 @@
+"""Co-localisation: the place of what all images of a set have in common."""

@@ -1,0 +1,72 @@
+"""Inputs of a family: the kind of thing that goes into its models, and how it is opened.
+
+A sample holds an opened input under the input's name: `{"image": ..., "name": "0001.jpg"}`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from foveate.pictures import PICTURE_SUFFIXES, picture_size
+from foveate.pictures.given import open_for
+
+# Images up to this size are decoded while others are predicted; larger ones come one at a time, to bound memory.
+PIPELINED_PIXELS = 4_000_000
+
+
+class Input(ABC):
+    """One kind of input.
+
+    name: its key in a sample. noun, nouns: one and several of it in messages.
+    suffixes: of its files, in lower case with the dot; `foveate predict` takes these from a folder.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    nouns: ClassVar[str]
+    suffixes: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def open(self, given: Any, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """Whatever a caller hands in, as a sample holds it.
+
+        given: a path, or the input itself in memory. preprocessing: of the model that it is for. model, name: what the
+        model and this input are called, for messages. max_pixels: refuses larger image files before decoding them.
+        Raises DataError for an input that cannot be read or does not fit the model.
+        """
+
+    def is_small(self, path: Path) -> bool:
+        """True if the file may be opened ahead of time, while others are in memory."""
+        return True
+
+    def close(self, opened: Any) -> None:
+        """Release the file behind an opened input."""
+
+
+@dataclass(frozen=True)
+class ImageInput(Input):
+    """Images: files, PIL images, arrays (H, W[, C]), tensors (C, H, W), or `pictures.Windows`; opened as `Windows`."""
+
+    name: ClassVar[str] = "image"
+    noun: ClassVar[str] = "picture"
+    nouns: ClassVar[str] = "pictures"
+    suffixes: ClassVar[frozenset[str]] = PICTURE_SUFFIXES
+
+    def open(self, given: Any, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """See `Input.open`; an array is uint8, uint16 or float in 0..1, a tensor uint8 or float in 0..1."""
+        return open_for(given, len(preprocessing.mean), model, name, max_pixels)
+
+    def is_small(self, path: Path) -> bool:
+        """True up to PIPELINED_PIXELS. Raises DataError for a file that is no image."""
+        height, width = picture_size(path)
+        return height * width <= PIPELINED_PIXELS
+
+    def close(self, opened: Any) -> None:
+        """Release the file."""
+        opened.close()
+
+
+IMAGE = ImageInput()

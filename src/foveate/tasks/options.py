@@ -1,0 +1,83 @@
+"""Options of a family: what `predict` and `evaluate` can be told, as flags and as keyword arguments alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from foveate.errors import ConfigError
+from foveate.values import parse, require_choices
+
+PREDICT, EVALUATE = "predict", "evaluate"
+
+
+def option(default: Any, help: str, metavar: str = "", verbs: tuple[str, ...] = (PREDICT, EVALUATE)) -> Any:
+    """A field of an `Options` class.
+
+    help: its line in `--help`. metavar: the name of its value there. verbs: the verbs that have it.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "metavar": metavar, "verbs": verbs})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every family's options, and the options of a family that has none."""
+
+    def __post_init__(self) -> None:
+        require_choices(self)
+
+    def describe(self) -> str:
+        """The options that differ from their defaults, in words; '' for none."""
+        changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        return " + ".join(f.name if f.type == "bool" else f"{f.name} {getattr(self, f.name)}" for f in changed)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One option, as the command line sees it. kind: its type."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    metavar: str
+
+    @property
+    def text(self) -> str:
+        """The flag itself: --max-words for the field max_words."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+def flags(options: type[Options], verb: str) -> list[Flag]:
+    """The options that a verb has, in the order of the fields."""
+    hints = get_type_hints(options)
+    return [
+        Flag(f.name, hints[f.name], f.default, f.metadata.get("help", ""), f.metadata.get("metavar", ""))
+        for f in dataclasses.fields(options)
+        if verb in f.metadata.get("verbs", (PREDICT, EVALUATE))
+    ]
+
+
+def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Options:
+    """A family's options from keyword arguments or from the text of flags.
+
+    task: the family, a `Task` or its class. Raises ConfigError for an option that it does not have, naming those that
+    it has, and for a value that does not fit.
+    """
+    known = {flag.name: flag for flag in flags(task.Options, verb)}
+    for name in given:
+        if name not in known:
+            raise ConfigError(no_such_option(task, name.replace("_", "-"), verb))
+    values = {name: parse(known[name].text, value, known[name].kind) for name, value in given.items()}
+    made: Options = task.Options(**values)
+    return made
+
+
+def no_such_option(task: Any, name: str, verb: str) -> str:
+    """The message for an option that a family does not have."""
+    own = [flag.text for flag in flags(task.Options, verb)]
+    return f"models for {task.title} have no option --{name}; " + (
+        f"theirs are {', '.join(own)}" if own else "they have none: leave it out"
+    )
