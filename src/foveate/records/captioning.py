@@ -69,10 +69,11 @@ class Sentence:
 
 @dataclass
 class CaptionPrediction:
-    """What the model says of a picture."""
+    """Generated captions of an image."""
 
     sentences: tuple[Sentence, ...]  # one or more, best first
     name: str = ""
+    hard: bool = False  # True if the attention of a word is one place, drawn or the likeliest
 
     @property
     def text(self) -> str:

@@ -41,13 +41,14 @@ class ClassificationOutput(NamedTuple):
 
 @dataclass
 class ClassificationPrediction:
-    """A picture's class as the model sees it."""
+    """Class probabilities of an image."""
 
     probabilities: np.ndarray  # (K,) float32, which sum to 1
     classes: ClassTable
-    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    seen: np.ndarray  # (H, W, C) uint8: the image as the network got it, before normalisation
     transforms: tuple[TransformView, ...] = ()  # of the model's spatial transformers
     name: str = ""
+    motion: tuple[ClassificationPrediction, ...] = ()  # the same of the image in motion, a frame each, if asked for
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The `count` likeliest classes and their probabilities, best first."""

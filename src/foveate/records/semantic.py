@@ -5,7 +5,7 @@ Shapes: B images of C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -41,16 +41,23 @@ class SemanticOutput(NamedTuple):
 
 @dataclass
 class SemanticPrediction:
-    """A labelled picture as the model sees it."""
+    """A predicted label map."""
 
-    mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the picture's own size
+    mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the image's own size
     classes: ClassTable
     name: str = ""
+    _shares: dict[str, float] | None = field(default=None, repr=False, compare=False)
 
     def shares(self) -> dict[str, float]:
-        """Class name -> share of the pixels, 0..1, for every class of the table."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
-        return {name: float(n) / max(self.mask.size, 1) for name, n in zip(self.classes.names, counts, strict=True)}
+        """Class name -> share of the pixels, 0..1, for every class of the table; counted once."""
+        if self._shares is None:
+            counts = np.zeros(len(self.classes), np.int64)
+            # A strip at a time: bincount takes eight bytes a pixel, too much for a large mask.
+            for strip in np.array_split(self.mask.ravel(), -(-self.mask.size // 2**20) or 1):
+                counts += np.bincount(strip, minlength=len(self.classes))
+            total = max(self.mask.size, 1)
+            self._shares = {name: float(n) / total for name, n in zip(self.classes.names, counts, strict=True)}
+        return dict(self._shares)
 
 
 @runtime_checkable

@@ -1,143 +1,265 @@
-"""The family of captioning: how pictures and sentences become batches, and how sentences are searched and scored.
+"""Captioning: batches of images and token sequences, generated captions, and their scores.
 
-Shapes: B pictures of C channels, a grid of h x w places, L tokens, V in the vocabulary.
+Shapes: B images of C channels, a grid of h x w places, L tokens, V in the vocabulary.
 
 A captioning model offers, beside `forward` and `loss`, what a search needs:
 
-    encode(image (B, C, H, W)) -> features (B, D, h, w)        what does not change while the backbone is frozen
-    begin(features) -> memory, state                           once a picture
+    encode(image (B, C, H, W)) -> features (B, D, h, w)        constant while the backbone is frozen
+    begin(features) -> memory, state                           once an image
     step(memory, state, tokens (B,)) -> logits (B, V), state, attention (B, h w) or None
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, ModelError
+from foveate.errors import ConfigError, DataError
 from foveate.metrics.captioning import CaptioningMetrics, References
-from foveate.ops.search import Hypothesis, beam_search
-from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Sentence
+from foveate.pictures.fitting import fit, shrink
+from foveate.pictures.given import read_all
+from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing
+from foveate.records import Table as AnyTable
 from foveate.registry import task
-from foveate.tasks.classification import fit
-from foveate.tasks.inference import Inference
-from foveate.text import END, PAD, START, UNKNOWN, Table
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer
+from foveate.tasks.captioning.decoding import BEAMS, MAX_TOKENS, generate_captions, require_beams
+from foveate.tasks.captioning.export import graphs, open_runner
+from foveate.tasks.captioning.inspection import CaptioningFindings
+from foveate.tasks.captioning.page import CaptionPage
+from foveate.tasks.captioning.report import report
+from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.options import PREDICT, Options, option
+from foveate.text import END, PAD, UNKNOWN, Table
+from foveate.visualize.attention import attention_frames, attention_strip, most
+from foveate.visualize.clips import write_clip
+from foveate.visualize.report import ReportPart
 
-BEAMS = 5
-LONGEST = 40  # tokens that are learned of a sentence, or written of one
-AT_ONCE = 32  # pictures that are described together
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
+
+LONGEST_SIDE = 960  # pixels; of an image that is drawn once a word
+DIGITS = 5  # of a map's numbers in predictions.json
+
+
+@dataclass(frozen=True)
+class CaptioningOptions(Options):
+    """The search for captions.
+
+    beams: hypotheses that are kept at every step; 1 is greedy search.
+    n_best: captions that are returned, at most `beams`; None for as many.
+    """
+
+    beams: int = option(BEAMS, f"hypotheses kept at every step of the search (default {BEAMS})", "N")
+    n_best: int | None = option(None, "captions of each image, at most as many as beams (default: all)", "N", (PREDICT,))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("beams", "n_best"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} is {count}; give 1 or more, or leave it out")
+
+    def describe(self) -> str:
+        """The search in words; '' for the default."""
+        return "" if self.beams == BEAMS else f"{self.beams} beam{'s' * (self.beams > 1)}"
 
 
 @task("captioning")
-class CaptioningTask:
-    """What the engine needs to know of a vocabulary and a model's input."""
+class CaptioningTask(Task):
+    """A sentence for an image."""
 
-    monitor = "cider_d"  # the score that says which epoch is best, of sentences that the model wrote alone
-    headline = ("cider_d", "bleu4")  # what an epoch logs
+    name = "captioning"
+    title = "captioning"
+    monitor = "cider_d"  # of captions that the model generated alone
+    headline = ("cider_d", "bleu4")
+    Options = CaptioningOptions
+    sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels")}
+    batch_size = 32
+    endings = ("_attention.png", "_attention.gif")
 
-    def __init__(self, classes: Table, preprocessing: Preprocessing) -> None:
-        self.classes, self.preprocessing = classes, preprocessing
+    def __init__(self, tables: Mapping[str, AnyTable], preprocessing: Preprocessing) -> None:
+        super().__init__(tables, preprocessing)
+        self.text: Any = self.tables["text"]
         self._references: tuple[Any, References] | None = None  # of the set that was scored last
 
-    def training_view(self, dataset: CaptionDataset) -> Pairs:
-        """The set as pairs of a picture and one of its sentences."""
-        return Pairs(dataset, self.classes)
+    # Training
+
+    @classmethod
+    def learn_tables(cls, train_set: CaptionDataset, recipe: Any) -> dict[str, AnyTable]:
+        """The vocabulary of all training captions, as the recipe's `text` builds it. Decodes no image."""
+        if recipe.text is None:
+            raise ConfigError(f"recipe '{recipe.name}' does not say how captions become tokens; give its field text")
+        texts = (caption.text for index in range(len(train_set)) for caption in train_set.captions(index))
+        return {"text": recipe.text.learn(texts)}
+
+    def training_set(self, dataset: CaptionDataset) -> CaptionPairs:
+        """The set as pairs of an image and one of its captions."""
+        return CaptionPairs(dataset, self.text)
+
+    def lengths(self, training_set: CaptionPairs) -> Sequence[int]:
+        """Tokens a caption."""
+        return training_set.lengths
+
+    def remark(self, training_set: CaptionPairs) -> str:
+        """The captions that are left out or cut."""
+        return training_set.remark
 
     def collate(self, samples: Sequence[Any]) -> CaptionBatch:
-        """Samples of `Pairs` -> one batch; shorter sentences are filled up with <pad>."""
+        """Samples of `CaptionPairs` -> one batch; shorter captions are filled up with <pad>."""
         longest = max(len(s["tokens"]) for s in samples)
         tokens = torch.full((len(samples), longest), PAD)
         for row, sample in zip(tokens, samples, strict=True):
             row[: len(sample["tokens"])] = sample["tokens"]
         batch: CaptionBatch = {"tokens": tokens, "names": [s["name"] for s in samples]}
-        batch.update(self._pictures(samples))  # type: ignore[typeddict-item]
+        batch.update(self._inputs([self.prepare(s) for s in samples]))  # type: ignore[typeddict-item]
         return batch
 
-    def _pictures(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        if "features" in samples[0]:
-            return {"features": torch.stack([s["features"] for s in samples]).float()}
-        fitting = [fit(s["image"].as_subclass(Tensor), self.preprocessing) for s in samples]
-        return {"image": self.preprocessing(torch.stack(fitting)).contiguous(memory_format=torch.channels_last)}
+    # Answering
 
-    def weigh_classes(self, samples: Iterable[Any], kind: str) -> None:
-        """There are no classes to weigh. Raises ConfigError."""
-        raise ConfigError(f"class_weights '{kind}' is for labels, and captions have none; leave it at none")
+    def require(self, options: CaptioningOptions) -> None:
+        """Raise ConfigError for more beams than the vocabulary has tokens."""
+        require_beams(options.beams, len(self.text))
 
-    def metrics(self, dataset: CaptionDataset, whole: bool = True) -> CaptioningMetrics:
-        """An empty counter of a set's scores. whole: no matter here, all of them are cheap."""
-        if self._references is None or self._references[0] is not dataset:
-            said = [[caption.text for caption in dataset.captions(index)] for index in range(len(dataset))]
-            self._references = (dataset, References(said))
-        return CaptioningMetrics(self._references[1])
+    def prepare(self, sample: Any) -> Any:
+        """The image at the network's size, as 'fitted', unless the sample has features already."""
+        if "fitted" in sample or "features" in sample:
+            return sample
+        rest = {key: value for key, value in sample.items() if key != "image"}
+        return rest | {"fitted": fit(read_all(sample["image"]), self.preprocessing)}
 
-    def filled(self, how: Inference) -> Inference:
-        """A way to look with the number of beams that it has where none is given."""
-        return replace(how, beams=how.beams or BEAMS)
-
-    def score(
-        self,
-        model: nn.Module,
-        dataset: CaptionDataset,
-        indices: Iterable[int],
-        metrics: CaptioningMetrics,
-        how: Inference = Inference(),  # noqa: B008 - frozen
-    ) -> Iterator[tuple[int, float]]:
-        """Count the sentences that the model writes of some pictures; yields (index, its own CIDEr-D) of each."""
-        indices = iter(indices)
-        while some := list(itertools.islice(indices, AT_ONCE)):
-            samples = [dataset[i] for i in some]
-            for index, sample, (best, *_) in zip(
-                some, samples, describe(model, self._pictures(samples), self.classes, how, n_best=1), strict=True
-            ):
-                masks, named = sample.get("masks"), sample.get("named")
-                own = metrics.update(index, best.text, best.words, best.attention, masks, named)
-                yield index, own
+    def _inputs(self, prepared: Sequence[Any]) -> dict[str, Tensor]:
+        if "features" in prepared[0]:
+            return {"features": torch.stack([s["features"] for s in prepared]).float()}
+        images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
+        return {"image": images.contiguous(memory_format=torch.channels_last)}
 
     def answer(
         self,
-        model: nn.Module,
-        image: Tensor,
-        how: Inference = Inference(),  # noqa: B008 - frozen
-        *,
-        n_best: int = 0,
-    ) -> CaptionPrediction:
-        """What the model says of a picture (C, H, W); n_best as in `describe`."""
-        (sentences,) = describe(model, self._pictures([{"image": image}]), self.classes, how, n_best=n_best)
-        return CaptionPrediction(sentences)
+        runner: Runner,
+        samples: Sequence[Any],
+        options: CaptioningOptions,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[CaptionPrediction]:
+        """The captions of each image, best first, each word with the attention of its step."""
+        inputs = self._inputs([self.prepare(sample) for sample in samples])
+        found = generate_captions(runner, inputs, self.text, beams=options.beams, n_best=options.n_best or 0)
+        hard = attention_of(runner) == "hard"
+        return [CaptionPrediction(own, sample["name"], hard) for own, sample in zip(found, samples, strict=True)]
+
+    # Scoring
+
+    def metrics(self, dataset: CaptionDataset, whole: bool = True) -> CaptioningMetrics:
+        """An empty counter of a set's scores; all are cheap."""
+        if self._references is None or self._references[0] is not dataset:
+            texts = [[caption.text for caption in dataset.captions(index)] for index in range(len(dataset))]
+            self._references = (dataset, References(texts))
+        return CaptioningMetrics(self._references[1])
+
+    def count(self, metrics: CaptioningMetrics, index: int, sample: Any, prediction: CaptionPrediction) -> float:
+        """Count the best caption of an image; returns its own CIDEr-D."""
+        best = prediction.sentences[0]
+        return metrics.update(
+            index, best.text, best.words, best.attention, sample.get("masks"), sample.get("named")
+        )
+
+    # Keeping and showing
+
+    def about(self) -> dict[str, Any]:
+        """The number of tokens."""
+        return {"vocabulary": len(self.text)}
+
+    def record(self, prediction: CaptionPrediction) -> dict[str, Any]:
+        """The caption and its score, the alternatives, and each word with its probability and attention."""
+        best, *others = prediction.sentences
+        return {
+            "caption": best.text,
+            "score": round(best.score, 6),
+            "alternatives": [{"caption": s.text, "score": round(s.score, 6)} for s in others],
+            "words": list(_words(prediction)),
+        }
+
+    def files(self, prediction: CaptionPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The attention of each word as a strip and as an animation; nothing of a model without attention."""
+        best = prediction.sentences[0]
+        if best.attention is None or not best.words:
+            return {}
+        image = shrink(sample["image"], LONGEST_SIDE)
+
+        def write_strip(path: Any) -> None:
+            attention_strip(image, best, prediction.hard).save(path, format="PNG")
+
+        def write_animation(path: Any) -> None:
+            frames, milliseconds = attention_frames(image, best, prediction.hard)
+            write_clip(frames, path, milliseconds, photographs=True)
+
+        return {"strip": ("_attention.png", write_strip), "animation": ("_attention.gif", write_animation)}
+
+    def gallery(self, model: str) -> CaptionPage:
+        """captions.html: every image with its captions; pointing at a word shows the attention of its step."""
+        return CaptionPage(model)
+
+    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+        """All captions of a single image; of several images, the best caption of each."""
+        if len(records) > 1:
+            yield from (f"{source}: {record['caption']} ({record['score']:.3f})" for source, record in records)
+            return
+        for source, record in records:
+            yield f"{source}:"
+            for one in (record, *record["alternatives"]):
+                yield f"  {one['score']:7.3f}  {one['caption']}"
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores of the captions and of the attention, and example images."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> CaptioningFindings:
+        """Captions an image, words a caption, and the words themselves."""
+        return CaptioningFindings(path, recognised)
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """Two graphs: the encoder, and one step of the decoder."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """The encoder's file and its step beside it, under the model's face."""
+        return open_runner(self, file)
 
 
-class Pairs:
-    """A set of pictures as pairs of a picture and one of its sentences.
+class CaptionPairs:
+    """A set of images as pairs of an image and one of its captions.
 
-    lengths: of each, in tokens, so that like ones can be batched. Sentences without a known word are left out, long
-    ones are cut after LONGEST tokens; `remark` says of how many. Raises DataError if no sentence is left.
+    lengths: of each caption in tokens, so that similar ones can be batched. Captions without a known word are left out,
+    long ones are cut after MAX_TOKENS tokens; `remark` says how many. Raises DataError if no caption is left.
     """
 
     def __init__(self, dataset: CaptionDataset, table: Table) -> None:
         self.dataset = dataset
         self.pairs: list[tuple[int, Tensor]] = []
-        strange = cut = 0
+        unknown = cut = 0
         for index in range(len(dataset)):
             for caption in dataset.captions(index):
                 ids = table.encode(caption.text)
-                strange += not set(ids) - {UNKNOWN}
-                if set(ids) - {UNKNOWN}:
-                    cut += len(ids) >= LONGEST
-                    self.pairs.append((index, torch.tensor([*ids, END][:LONGEST])))
+                if not set(ids) - {UNKNOWN}:
+                    unknown += 1
+                    continue
+                cut += len(ids) >= MAX_TOKENS
+                self.pairs.append((index, torch.tensor([*ids, END][:MAX_TOKENS])))
         if not self.pairs:
             raise DataError(
-                f"none of the captions of {len(dataset)} pictures has a word of the vocabulary; set text.least lower, "
+                f"none of the captions of {len(dataset)} images has a word of the vocabulary; set text.least lower, "
                 "or train on the captions that the vocabulary was made of"
             )
         self.lengths = [len(ids) for _, ids in self.pairs]
-        words = [f"{strange} captions without a known word left out"] if strange else []
-        words += [f"{cut} captions cut after {LONGEST} tokens"] if cut else []
-        self.remark = "; ".join(words)
+        remarks = [f"{unknown} captions without a known word left out"] if unknown else []
+        remarks += [f"{cut} captions cut after {MAX_TOKENS} tokens"] if cut else []
+        self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -149,78 +271,18 @@ class Pairs:
         return kept | {"tokens": ids}
 
 
-def require_search(how: Inference, tokens: int) -> None:
-    """A sentence is searched; there is no label map to refine, and no view to average. Raises ConfigError.
-
-    So does a search with more beams than the vocabulary has tokens, here before memory is taken for each.
-    """
-    if how != Inference(beams=how.beams):
-        raise ConfigError(
-            f"a picture is not described with {replace(how, beams=0).describe()}; only --beams is for captions"
-        )
-    if how.beams > tokens:
-        raise ConfigError(
-            f"cannot search with {how.beams} beams over a vocabulary of {tokens} tokens; give 1..{tokens}"
-        )
+def attention_of(runner: Any) -> str:
+    """The kind of a captioner's attention: 'soft', 'hard', or 'none'."""
+    return str(getattr(getattr(runner, "config", runner), "attention", "none"))
 
 
-@torch.no_grad()
-def describe(
-    model: Any,
-    pictures: dict[str, Tensor],
-    table: Table,
-    how: Inference = Inference(),  # noqa: B008 - frozen
-    *,
-    n_best: int = 0,
-) -> list[tuple[Sentence, ...]]:
-    """What a model says of B pictures: up to `n_best` sentences of each (0: as many as beams), best first.
-
-    pictures: 'image' (B, C, H, W), normalised, or 'features' (B, D, h, w).
-    Raises ConfigError for a look that is none for captions, or more beams than tokens, ModelError for a table that is
-    not the model's.
-    """
-    require_search(how, len(table))
-    beams = how.beams or BEAMS
-    # An exported model has no parameters, and takes what is on the CPU.
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    on_device = {key: value.to(device) for key, value in pictures.items()}
-    features = on_device["features"] if "features" in on_device else model.encode(on_device["image"])
-    memory, state = model.begin(features)
-
-    def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-        logits, state, attention = model.step(memory, state, tokens)
-        if logits.shape[1] != len(table):
-            raise ModelError(
-                f"the model writes {logits.shape[1]} different tokens, but its vocabulary has {len(table)}; take both "
-                "from the folder of one training"
-            )
-        return logits, state, attention
-
-    found = beam_search(
-        step,
-        memory,
-        state,
-        start=START,
-        end=END,
-        beams=beams,
-        n_best=n_best or beams,
-        max_length=LONGEST,
-        min_length=2,  # a word, and the end
-        forbidden=(PAD, START, UNKNOWN),
-    )
-    grid = tuple(features.shape[-2:])
-    return [tuple(_sentence(hypothesis, table, grid) for hypothesis in own) for own in found]
-
-
-def _sentence(found: Hypothesis, table: Table, grid: tuple[int, ...]) -> Sentence:
-    """A hypothesis as words. A word of several tokens has the product of their probabilities, and their mean map."""
-    spelled = table.words(found.tokens.tolist())
-    probabilities = [float(found.log_probs[places].sum().exp()) for _, places in spelled]
-    attention = None
-    if found.attention is not None:
-        maps = [found.attention[places].float().mean(0).unflatten(0, grid) for _, places in spelled]
-        attention = torch.stack(maps).numpy() if maps else found.attention.new_zeros(0, *grid).numpy()
-    words = tuple(word for word, _ in spelled)
-    return Sentence(
-        " ".join(words), found.score, words, torch.tensor(probabilities, dtype=torch.float32).numpy(), attention
-    )
+def _words(prediction: CaptionPrediction) -> Iterator[dict[str, Any]]:
+    """Each word with its probability and its map (h, w); of hard attention also the one cell, [row, column]."""
+    best = prediction.sentences[0]
+    for i, word in enumerate(best.words):
+        record: dict[str, Any] = {"word": word, "probability": round(float(best.probabilities[i]), 6)}
+        if best.attention is not None:
+            record["attention"] = [[round(float(a), DIGITS) for a in row] for row in best.attention[i]]
+            if prediction.hard:
+                record["cell"] = list(most(best.attention[i]))
+        yield record

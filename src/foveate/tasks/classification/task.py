@@ -1,65 +1,106 @@
-"""The family of image classification: how samples become batches, and how answers are made and scored.
+"""Image classification: batches of images and labels, class probabilities, and their scores.
 
-Shapes: B pictures of C channels, H x W pixels, h x w of them seen by the network, K classes.
+Shapes: B images of C channels, H x W pixels, h x w of them given to the network, K classes.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
+from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import DataError
 from foveate.metrics.classification import ClassificationMetrics
+from foveate.pictures.fitting import fit
+from foveate.pictures.given import read_all
 from foveate.records import (
     ClassificationBatch,
-    ClassificationDataset,
     ClassificationOutput,
     ClassificationPrediction,
     ClassificationSample,
-    ClassTable,
     Preprocessing,
+    Table,
     TransformerOutput,
     TransformView,
 )
 from foveate.registry import task
-from foveate.tasks.inference import Inference
-from foveate.tasks.semantic import class_weights
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classification.export import graphs, open_runner
+from foveate.tasks.classification.inspection import ClassificationFindings
+from foveate.tasks.classification.report import report
+from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.options import PREDICT, Options, option
+from foveate.tasks.semantic.task import class_weights
+from foveate.visualize.clips import poses, write_clip
+from foveate.visualize.report import ReportPart
+from foveate.visualize.views import draw_views
 
-Network = Callable[[Tensor], ClassificationOutput]
-AT_ONCE = 64  # pictures that are scored together
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
+
+TOP = 5  # classes that a prediction names
+
+
+@dataclass(frozen=True)
+class ClassificationOptions(Options):
+    """Views of a prediction.
+
+    flip: average with the mirrored image.
+    clip: also predict the image in motion, turning or moving, for an animation of what the network does with it.
+    """
+
+    flip: bool = option(False, "average with the mirrored image")
+    clip: Literal["none", "turn", "move"] = option(
+        "none", "also a GIF of each image in motion, with the prediction of every pose: turn or move", "KIND", (PREDICT,)
+    )
+
+    def describe(self) -> str:
+        """The views in words, '' for a single plain pass."""
+        return "flip" if self.flip else ""
 
 
 @task("classification")
-class ClassificationTask:
-    """What the engine needs to know of a set of classes and a model's input."""
+class ClassificationTask(Task):
+    """One class for an image."""
 
-    monitor = "top1"  # the score that says which epoch is best
-    headline = ("top1", "error_percent", "calibration_error")  # what an epoch logs
+    name = "classification"
+    title = "image classification"
+    monitor = "top1"
+    headline = ("top1", "error_percent", "calibration_error")
+    Options = ClassificationOptions
+    sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
+    batch_size = 64
+    endings = ("_overlay.jpg", "_clip.gif")
 
-    def __init__(self, classes: ClassTable, preprocessing: Preprocessing) -> None:
-        self.classes, self.preprocessing = classes, preprocessing
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
+        super().__init__(tables, preprocessing)
+        self.classes: Any = self.tables["classes"]
         self.class_weights: Tensor | None = None  # (K,) for the loss
 
+    # Training
+
+    @classmethod
+    def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
+        """The class table of the data."""
+        return {"classes": train_set.classes}
+
     def collate(self, samples: Sequence[ClassificationSample]) -> ClassificationBatch:
-        """Samples -> one normalised batch. What augmentation has brought to the network's size stays as it is."""
-        pictures = [s["image"].as_subclass(Tensor) for s in samples]
-        size = self.preprocessing.size or tuple(pictures[0].shape[-2:])
-        fitting = [p if tuple(p.shape[-2:]) == size else fit(p, self.preprocessing) for p in pictures]
-        if len({tuple(p.shape) for p in fitting}) > 1:
+        """Normalise samples into one batch. An image that augmentation brought to the network's size stays as it is."""
+        images = [s["image"].as_subclass(Tensor) for s in samples]
+        size = self.preprocessing.size or tuple(images[0].shape[-2:])
+        fitted = [image if tuple(image.shape[-2:]) == size else fit(image, self.preprocessing) for image in images]
+        if len({tuple(image.shape) for image in fitted}) > 1:
+            height, width = fitted[0].shape[-2:]
             raise DataError(
-                f"pictures of {_size(fitting[0])} and other sizes in one batch; give the model an image_size to bring "
+                f"images of {width}x{height} pixels and other sizes in one batch; give the model an image_size to bring "
                 "them to"
             )
-        images = self.preprocessing(torch.stack(fitting)).contiguous(memory_format=torch.channels_last)
         batch: ClassificationBatch = {
-            "image": images,
+            "image": self.preprocessing(torch.stack(fitted)).contiguous(memory_format=torch.channels_last),
             "label": torch.tensor([s["label"] for s in samples]),
             "names": [s["name"] for s in samples],
         }
@@ -67,109 +108,164 @@ class ClassificationTask:
             batch["class_weights"] = self.class_weights
         return batch
 
-    def weigh_classes(self, samples: Iterable[ClassificationSample], kind: str) -> None:
-        """Weigh the loss by how rare each class is in these samples; kind as `class_weights`."""
+    def validation_sample(self, sample: Any) -> Any:
+        """The image at the network's size."""
+        return sample | {"image": fit(sample["image"].as_subclass(Tensor), self.preprocessing)}
+
+    def weigh_classes(self, samples: Iterable[Any], kind: str) -> None:
+        """Weigh the loss of each class by its share of the samples; kind as `class_weights`."""
         labels = torch.tensor([s["label"] for s in samples])
         shares = torch.bincount(labels, minlength=len(self.classes)).double() / len(labels)
         self.class_weights = class_weights(shares, kind)
 
-    def metrics(self, dataset: Any = None, whole: bool = True) -> ClassificationMetrics:
-        """An empty counter of a data set's scores. whole: no matter here, all of them are cheap."""
+    # Answering
+
+    def prepare(self, sample: Any) -> Any:
+        """The image at the network's size, as 'fitted'; a batch of whole photographs would fill the memory."""
+        if "fitted" in sample:
+            return sample
+        rest = {key: value for key, value in sample.items() if key != "image"}
+        return rest | {"fitted": fit(read_all(sample["image"]), self.preprocessing)}
+
+    def answer(
+        self,
+        runner: Runner,
+        samples: Sequence[Any],
+        options: ClassificationOptions,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[ClassificationPrediction]:
+        """Class probabilities of each image, and the regions that the model's spatial transformers sampled."""
+        prepared = [self.prepare(sample) for sample in samples]
+        predictions = [p for some in _same_size(prepared) for p in self._answer_batch(runner, some, options.flip)]
+        if options.clip != "none":
+            background = float(getattr(getattr(runner, "config", None), "background", 0.0))
+            for prediction in predictions:
+                image = torch.from_numpy(prediction.seen).permute(2, 0, 1) / 255
+                frames = [{"fitted": pose, "name": ""} for pose in poses(image, options.clip, background)]
+                prediction.motion = tuple(self._answer_batch(runner, frames, options.flip))
+        return predictions
+
+    def _answer_batch(self, runner: Runner, samples: Sequence[Any], flip: bool) -> list[ClassificationPrediction]:
+        """Predictions of prepared images of one size."""
+        output = _forward(runner, self.preprocessing(torch.stack([s["fitted"] for s in samples])), flip)
+        probabilities = output.logits.softmax(1).numpy()
+        return [
+            ClassificationPrediction(
+                probabilities[i],
+                self.classes,
+                _pixels(sample["fitted"]),
+                tuple(_view(one, i, self.preprocessing) for one in output.transforms),
+                name=sample["name"],
+            )
+            for i, sample in enumerate(samples)
+        ]
+
+    # Scoring
+
+    def metrics(self, dataset: Any, whole: bool = True) -> ClassificationMetrics:
+        """An empty counter; all scores are cheap."""
         return ClassificationMetrics(len(self.classes))
 
-    def score(
-        self,
-        model: nn.Module,
-        dataset: ClassificationDataset,
-        indices: Iterable[int],
-        metrics: ClassificationMetrics,
-        how: Inference = Inference(),  # noqa: B008 - frozen
-    ) -> Iterator[tuple[int, float]]:
-        """Count the model's answers on some pictures; yields (index, the probability of its true class) of each."""
-        require_plain(how)
-        network, indices = _on_device(model), iter(indices)
-        while some := list(itertools.islice(indices, AT_ONCE)):
-            # Photographs are made small one by one: sixty-four whole ones would fill the memory.
-            fitting, truth = [], []
-            for sample in map(dataset.__getitem__, some):
-                fitting.append(fit(sample["image"].as_subclass(Tensor), self.preprocessing))
-                truth.append(sample["label"])
-            probabilities = look(network, self.preprocessing(torch.stack(fitting)), how.flip).logits.softmax(1)
-            labels = torch.tensor(truth)
-            metrics.update(probabilities, labels)
-            yield from zip(some, probabilities[torch.arange(len(some)), labels].tolist(), strict=True)
+    def count(
+        self, metrics: ClassificationMetrics, index: int, sample: Any, prediction: ClassificationPrediction
+    ) -> float:
+        """Count one prediction; returns the probability of the true class."""
+        probabilities = torch.from_numpy(prediction.probabilities)
+        metrics.update(probabilities[None], torch.tensor([sample["label"]]))
+        return float(probabilities[sample["label"]])
 
-    def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> ClassificationPrediction:  # noqa: B008
-        """What the model says of a picture (C, H, W)."""
-        require_plain(how)
-        return answer(_on_device(model), image, self.classes, self.preprocessing, flip=how.flip)
+    def scores_to_json(self, scores: Any) -> dict[str, Any]:
+        """Scores by name, those of single classes by class name."""
+        return dict(scores.to_json(self.classes))
+
+    # Keeping and showing
+
+    def record(self, prediction: ClassificationPrediction) -> dict[str, Any]:
+        """The likeliest classes, and the corners of the regions that spatial transformers sampled."""
+        top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(TOP)]
+        record: dict[str, Any] = {"class": top[0]["class"], "top": top}
+        transforms = [{"corners": corners(view.grid)} for view in prediction.transforms]
+        # "looks" is the name that 0.1.0 gave it; it goes with the next version.
+        return record | ({"transforms": transforms, "looks": transforms} if transforms else {})
+
+    def files(self, prediction: ClassificationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """A drawing of what the network was given, what it sampled and what it answers; with `clip`, in motion."""
+
+        def write_drawing(path: Any) -> None:
+            draw(prediction).save(path, format="JPEG", quality=92)
+
+        found: dict[str, tuple[str, Writer]] = {"overlay": ("_overlay.jpg", write_drawing)}
+        if prediction.motion:
+            found["clip"] = ("_clip.gif", lambda path: write_clip([draw(p) for p in prediction.motion], path))
+        return found
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores by class, mistakes, calibration, mean images and examples."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> ClassificationFindings:
+        """Samples a class, sizes and channels."""
+        return ClassificationFindings(path, recognised)
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """One graph: image -> logits."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """An exported file under the model's face; it has no transforms to show."""
+        return open_runner(self, file)
 
 
-def _on_device(model: nn.Module) -> Network:
-    """The model, for batches on any device."""
-    device = next(model.parameters()).device
-    return lambda batch: model(batch.to(device, memory_format=torch.channels_last))
+def draw(prediction: ClassificationPrediction) -> Any:
+    """A prediction as a PIL image: the input with the sampled regions, their content, and the likeliest classes."""
+    return draw_views(prediction.seen, prediction.transforms, prediction.top(TOP))
 
 
-def look(network: Network, batch: Tensor, flip: bool = False) -> ClassificationOutput:
+def corners(grid: np.ndarray) -> list[list[float]]:
+    """The corners of a sampling grid (h, w, 2), clockwise from its upper left, each x, y in -1..1."""
+    return [[round(float(v), 4) for v in grid[row, column]] for row, column in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
+
+
+def _same_size(samples: Sequence[Any]) -> Iterable[list[Any]]:
+    """The samples in their order, in runs of images of one shape and type."""
+    run: list[Any] = []
+    for sample in samples:
+        if run and (run[0]["fitted"].shape, run[0]["fitted"].dtype) != (sample["fitted"].shape, sample["fitted"].dtype):
+            yield run
+            run = []
+        run.append(sample)
+    if run:
+        yield run
+
+
+def _forward(runner: Runner, batch: Tensor, flip: bool = False) -> ClassificationOutput:
     """The network's output for (B, C, h, w), normalised, on the CPU in float32.
 
-    flip: the probabilities of both sides averaged, as logits; `looks` are those of the unmirrored pictures.
+    flip: the probabilities of both sides averaged, as logits; `transforms` are those of the unmirrored images.
     """
-    output = network(batch)
+    batch = batch.to(device_of(runner), memory_format=torch.channels_last)
+    output = runner(batch)
     logits = output.logits.float().cpu()
     if flip:
-        mirrored = network(batch.flip(-1)).logits.float().cpu()
+        mirrored = runner(batch.flip(-1)).logits.float().cpu()
         logits = torch.stack([logits.softmax(1), mirrored.softmax(1)]).mean(0).log()
-    return ClassificationOutput(
-        logits, tuple(TransformerOutput(*(p.float().cpu() for p in one)) for one in output.transforms)
-    )
+    transforms = tuple(TransformerOutput(*(part.float().cpu() for part in one)) for one in output.transforms)
+    return ClassificationOutput(logits, transforms)
 
 
-def answer(
-    network: Network, image: Tensor, classes: ClassTable, preprocessing: Preprocessing, *, flip: bool = False
-) -> ClassificationPrediction:
-    """What a network says of a picture (C, H, W), uint8 or float in 0..1."""
-    seen = fit(image, preprocessing)
-    output = look(network, preprocessing(seen)[None], flip)
-    shown = (seen * 255).round().byte() if seen.is_floating_point() else seen
-    return ClassificationPrediction(
-        output.logits[0].softmax(0).numpy(),
-        classes,
-        shown.permute(1, 2, 0).numpy(),
-        tuple(_look(one, preprocessing) for one in output.transforms),
-    )
+def _pixels(image: Tensor) -> np.ndarray:
+    """(C, h, w), uint8 or float in 0..1 -> (h, w, C) uint8."""
+    shown = (image * 255).round().byte() if image.is_floating_point() else image
+    return shown.permute(1, 2, 0).numpy()
 
 
-def _look(one: TransformerOutput, preprocessing: Preprocessing) -> TransformView:
-    handed_on = one.output[0].permute(1, 2, 0).numpy()
-    if handed_on.shape[2] != len(preprocessing.mean):  # of a map inside the network
-        return TransformView(one.grid[0].numpy(), None)
-    restored = handed_on * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
-    return TransformView(one.grid[0].numpy(), restored.clip(0, 1))
-
-
-def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Bring a picture (C, H, W) to the network's size (C, h, w), as `Preprocessing` describes; its dtype stays."""
-    if not preprocessing.size:
-        return image
-    size = list(preprocessing.size)
-    height, width = image.shape[-2:]
-    if [height, width] == size and preprocessing.crop == 1:
-        return image
-    if preprocessing.stretch:
-        return F.resize(image, size, InterpolationMode.BILINEAR, antialias=True)
-    # The largest window of this shape that the picture holds, then `crop` of its sides.
-    factor = min(height / size[0], width / size[1]) * preprocessing.crop
-    window = [max(1, round(side * factor)) for side in size]
-    return F.resize(F.center_crop(image, window), size, InterpolationMode.BILINEAR, antialias=True)
-
-
-def require_plain(how: Inference) -> None:
-    """A classifier can be asked twice, mirrored, but has no label map to refine. Raises ConfigError."""
-    if how != Inference(flip=how.flip):
-        raise ConfigError(f"a classifier cannot be looked at with {how.describe()}; only --flip is for classifiers")
-
-
-def _size(picture: Tensor) -> str:
-    return f"{picture.shape[-1]}x{picture.shape[-2]} pixels"
+def _view(one: TransformerOutput, index: int, preprocessing: Preprocessing) -> TransformView:
+    """One image's part of a transformer's output, its values as they were before normalisation."""
+    grid, output = one.grid[index].numpy(), one.output[index].permute(1, 2, 0).numpy()
+    if output.shape[2] != len(preprocessing.mean):  # of a map inside the network
+        return TransformView(grid, None)
+    restored = output * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
+    return TransformView(grid, restored.clip(0, 1))

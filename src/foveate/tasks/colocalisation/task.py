@@ -1,130 +1,183 @@
-"""The family of co-localisation: pictures become batches without boxes, and found windows are scored against them.
+"""Co-localisation: batches of images without boxes, windows on common objects, and their scores against boxes.
 
-Shapes: B pictures of C channels, H x W pixels; T windows; N objects.
+Shapes: B images of C channels, H x W pixels; T windows; N objects.
 
-A co-localiser offers, beside `forward` and `loss`, what tells how it does where nobody knows the boxes:
+A co-localiser offers, beside `forward` and `loss`, a score that needs no box:
 
     compare(image (B, C, H, W), generator) -> theta, found (T, B, D), elsewhere (T, B, D)
 
-which is what its windows hold, and others that are drawn from the generator.
+the encodings of the contents of its windows, and of windows drawn from the generator.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from foveate.errors import ConfigError
 from foveate.metrics.localisation import LocalisationMetrics
+from foveate.pictures.fitting import fit
+from foveate.pictures.given import read_all
 from foveate.records import (
-    ClassTable,
     ColocalisationBatch,
-    ColocalisationOutput,
     ColocalisationPrediction,
-    ColocalisationSample,
     Preprocessing,
+    Table,
     TransformView,
 )
 from foveate.registry import task
-from foveate.tasks.classification import fit
-from foveate.tasks.inference import Inference
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.colocalisation.inspection import ColocalisationFindings
+from foveate.tasks.colocalisation.report import report
+from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.options import Options
+from foveate.visualize.report import ReportPart
+from foveate.visualize.views import draw_views
 
-Network = Callable[[Tensor], ColocalisationOutput]
-AT_ONCE = 64  # pictures that are scored together, and whose windows are compared
 SEED = 0  # of the windows that those found are compared with
 
 
+class ComparedMetrics(LocalisationMetrics):
+    """Localisation scores, with the generator of the windows that those found are compared with."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.generator = torch.Generator().manual_seed(SEED)
+
+
 @task("colocalisation")
-class ColocalisationTask:
-    """What the engine needs to know of the common objects and a model's input."""
+class ColocalisationTask(Task):
+    """The place of an object that all images of a set share."""
 
-    monitor = "contrast"  # the score that says which epoch is best: one that asks for no box
-    headline = ("contrast", "corloc", "mean_iou", "pointing")  # what an epoch logs
+    name = "colocalisation"
+    title = "co-localisation"
+    monitor = "contrast"  # a score that needs no box
+    headline = ("contrast", "corloc", "mean_iou", "pointing")
+    sizes: ClassVar = {"in_channels": Count("channels")}
+    batch_size = 64  # also the set in which the contents of windows are compared
+    endings = ("_overlay.jpg",)
 
-    def __init__(self, classes: ClassTable, preprocessing: Preprocessing) -> None:
-        self.classes, self.preprocessing = classes, preprocessing
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
+        super().__init__(tables, preprocessing)
+        self.classes: Any = self.tables["classes"]
 
-    def collate(self, samples: Sequence[ColocalisationSample]) -> ColocalisationBatch:
-        """Samples -> one normalised batch. Boxes and labels are left behind."""
-        return {"image": self._images(samples), "names": [s["name"] for s in samples]}
+    # Training
 
-    def _images(self, samples: Sequence[ColocalisationSample]) -> Tensor:
-        fitting = [fit(s["image"].as_subclass(Tensor), self.preprocessing) for s in samples]
-        return self.preprocessing(torch.stack(fitting)).contiguous(memory_format=torch.channels_last)
+    @classmethod
+    def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
+        """The kinds of common objects, for scoring."""
+        return {"classes": train_set.classes}
 
-    def weigh_classes(self, samples: Iterable[Any], kind: str) -> None:
-        """There are no classes to weigh. Raises ConfigError."""
-        raise ConfigError(f"class_weights '{kind}' is for labels, and nothing is labelled here; leave it at none")
+    def collate(self, samples: Sequence[Any]) -> ColocalisationBatch:
+        """Normalise images into one batch. Boxes and labels are left out."""
+        return {"image": self._images([self.prepare(s) for s in samples]), "names": [s["name"] for s in samples]}
 
-    def metrics(self, dataset: Any = None, whole: bool = True) -> LocalisationMetrics:
-        """An empty counter of this data set's scores. whole: no matter here, all of them are cheap."""
-        return LocalisationMetrics(len(self.classes))
+    def _images(self, prepared: Sequence[Any]) -> Tensor:
+        images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
+        return images.contiguous(memory_format=torch.channels_last)
 
-    def score(
+    # Answering
+
+    def prepare(self, sample: Any) -> Any:
+        """The image at the network's size, as 'fitted', and its own (height, width), as 'size'."""
+        if "fitted" in sample:
+            return sample
+        image = read_all(sample["image"])
+        rest = {key: value for key, value in sample.items() if key != "image"}
+        return rest | {"fitted": fit(image, self.preprocessing), "size": (image.shape[-2], image.shape[-1])}
+
+    def answer(
         self,
-        model: nn.Module,
-        dataset: Any,
-        indices: Iterable[int],
-        metrics: LocalisationMetrics,
-        how: Inference = Inference(),  # noqa: B008 - frozen
-    ) -> Iterator[tuple[int, float]]:
-        """Count the windows found in some pictures; yields (index, the mean IoU with its objects) of each."""
-        require_plain(how)
-        device, indices = next(model.parameters()).device, iter(indices)
-        generator = torch.Generator(device).manual_seed(SEED)
-        while some := list(itertools.islice(indices, AT_ONCE)):
-            fitting, truths = [], []  # pictures are made small one by one
-            for sample in map(dataset.__getitem__, some):
-                image = sample["image"].as_subclass(Tensor)
-                fitting.append(fit(image, self.preprocessing))
-                truths.append((image.shape[-2:], sample["boxes"].as_subclass(Tensor), sample["labels"]))
-            batch = self.preprocessing(torch.stack(fitting)).to(device, memory_format=torch.channels_last)
-            theta, found, elsewhere = model.compare(batch, generator)  # type: ignore[operator]
-            for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
-                metrics.compare(mine, others)
-            corners = _corners(theta.float().cpu())
-            for index, ((height, width), boxes, labels), windows in zip(some, truths, corners, strict=True):
-                placed = place(windows, (height, width), self.preprocessing)
-                yield index, metrics.update(placed, boxes, labels, (height, width))
+        runner: Runner,
+        samples: Sequence[Any],
+        options: Options,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[ColocalisationPrediction]:
+        """The windows on common objects in each image, in pixels of the image itself."""
+        prepared = [self.prepare(sample) for sample in samples]
+        output = runner(self._images(prepared).to(device_of(runner)))
+        thetas = torch.stack([one.theta.float().cpu() for one in output.transforms], 1)  # (B, T, 3)
+        predictions = []
+        for i, sample in enumerate(prepared):
+            boxes = place(window_corners(thetas[i]), sample["size"], self.preprocessing).numpy()
+            views = tuple(_view(one, i, self.preprocessing) for one in output.transforms)
+            image = sample["fitted"]
+            shown = (image * 255).round().byte() if image.is_floating_point() else image
+            predictions.append(ColocalisationPrediction(boxes, shown.permute(1, 2, 0).numpy(), views, sample["name"]))
+        return predictions
 
-    def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> ColocalisationPrediction:  # noqa: B008
-        """Where the common objects of a picture (C, H, W) are, as the model sees them."""
-        require_plain(how)
-        device = next(model.parameters()).device
-        return answer(lambda batch: model(batch.to(device)), image, self.preprocessing)
+    # Scoring
+
+    def metrics(self, dataset: Any, whole: bool = True) -> ComparedMetrics:
+        """An empty counter; all scores are cheap."""
+        return ComparedMetrics(len(self.classes))
+
+    def count(
+        self, metrics: ComparedMetrics, index: int, sample: Any, prediction: ColocalisationPrediction
+    ) -> float:
+        """Count the windows of one image; returns their mean IoU with its objects."""
+        windows, boxes = torch.from_numpy(prediction.boxes), sample["boxes"].as_subclass(Tensor)
+        return metrics.update(windows, boxes, sample["labels"], sample["size"])
+
+    def observe(self, runner: Runner, metrics: ComparedMetrics, samples: Sequence[Any]) -> None:
+        """Compare the contents of the windows of a batch with each other, and with those of random windows."""
+        model: Any = runner
+        device = device_of(runner)
+        if metrics.generator.device != device:
+            metrics.generator = torch.Generator(device).manual_seed(SEED)
+        images = self._images([self.prepare(s) for s in samples]).to(device)
+        _, found, elsewhere = model.compare(images, metrics.generator)
+        for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
+            metrics.compare(mine, others)
+
+    def scores_to_json(self, scores: Any) -> dict[str, Any]:
+        """Scores by name, those of single kinds by their name."""
+        return dict(scores.to_json(self.classes))
+
+    # Keeping and showing
+
+    def record(self, prediction: ColocalisationPrediction) -> dict[str, Any]:
+        """Boxes as left, top, right, bottom in pixels of the image."""
+        return {"boxes": [[round(float(v), 2) for v in box] for box in prediction.boxes]}
+
+    def files(self, prediction: ColocalisationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """A drawing of the windows and of their contents."""
+
+        def write_drawing(path: Any) -> None:
+            draw_views(prediction.seen, prediction.transforms).save(path, format="JPEG", quality=92)
+
+        return {"overlay": ("_overlay.jpg", write_drawing)}
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Localisation scores and example images."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> ColocalisationFindings:
+        """Objects an image, sizes and channels."""
+        return ColocalisationFindings(path, recognised)
 
 
-def answer(network: Network, image: Tensor, preprocessing: Preprocessing) -> ColocalisationPrediction:
-    """Where a network finds common objects in a picture (C, H, W), uint8 or float in 0..1."""
-    seen = fit(image, preprocessing)
-    output = network(preprocessing(seen)[None])
-    theta = torch.stack([look.theta[0].float().cpu() for look in output.transforms])
-    size = (image.shape[-2], image.shape[-1])
+def _view(one: Any, index: int, preprocessing: Preprocessing) -> TransformView:
+    """One image's part of a transformer's output, its values as they were before normalisation."""
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
-    looks = []
-    for look in output.transforms:
-        handed_on = look.output[0].float().cpu().permute(1, 2, 0).numpy()
-        looks.append(TransformView(look.grid[0].float().cpu().numpy(), (handed_on * std + mean).clip(0, 1)))
-    shown = (seen * 255).round().byte() if seen.is_floating_point() else seen
-    boxes = place(_corners(theta), size, preprocessing).numpy()
-    return ColocalisationPrediction(boxes, shown.permute(1, 2, 0).numpy(), tuple(looks))
+    output = one.output[index].float().cpu().permute(1, 2, 0).numpy()
+    return TransformView(one.grid[index].float().cpu().numpy(), (output * std + mean).clip(0, 1))
 
 
-def _corners(theta: Tensor) -> Tensor:
-    """s, t_x, t_y (..., 3) -> the window's corners, XYXY in -1..1 over what the network sees (..., 4)."""
+def window_corners(theta: Tensor) -> Tensor:
+    """s, t_x, t_y (..., 3) -> the window's corners, XYXY in -1..1 over the network's input (..., 4)."""
     s, middle = theta[..., :1], theta[..., 1:]
     return torch.cat([middle - s, middle + s], -1)
 
 
 def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
-    """Windows (T, 4) in -1..1 over what the network sees -> in pixels of the picture, whose (height, width) is `size`.
+    """Windows (T, 4) in -1..1 over the network's input -> in pixels of the image, whose (height, width) is `size`.
 
-    The network sees the middle of the picture, as `fit` cuts it out.
+    The input is the middle of the image, as `pictures.fitting.fit` crops it.
     """
     height, width = size
     down, across = height, width
@@ -135,9 +188,3 @@ def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) 
     corner = torch.tensor([round((width - across) / 2), round((height - down) / 2)]).repeat(2)
     extent = torch.tensor([across, down]).repeat(2)
     return (windows + 1) / 2 * extent + corner
-
-
-def require_plain(how: Inference) -> None:
-    """There is one way to look for common objects. Raises ConfigError."""
-    if how != Inference():
-        raise ConfigError(f"common objects are not looked for with {how.describe()}; leave those flags out")

@@ -1,9 +1,9 @@
-"""What is done with a network's answers before they become labels: views, proposals, refinement.
+"""Semantic inference: from a network's logits to labels, through views, tiles, proposals and refinement.
 
 Shapes: C channels, H x W pixels, K classes, P boxes.
 
-    picture -> views (flips, scales) or object proposals -> class probabilities (K, H, W)
-            -> dense CRF -> superpixels or a segmentation tree -> labels (H, W)
+    image -> views (flips, scales) or object proposals -> class probabilities (K, H, W)
+          -> dense CRF -> superpixels or a segmentation tree -> labels (H, W)
 
 All of it is optional, and works for every semantic model.
 """
@@ -12,19 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foveate.errors import ConfigError, unknown
+from foveate.errors import ConfigError
 from foveate.ops.crf import CRF
 from foveate.ops.proposals import propose
 from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
+from foveate.pictures import Windows
+from foveate.pictures.given import as_windows, read_all
 from foveate.records import Preprocessing
-from foveate.tasks.tiling import check_scales, infer, labels_of, predict_mask
+from foveate.tasks.options import Options, option
+from foveate.tasks.semantic.tiling import (
+    Tiling,
+    check_scales,
+    choose_tiling,
+    infer,
+    labels_of,
+    predict_mask,
+    predict_tiled,
+)
 
 Segments = Literal["none", "felzenszwalb", "slic", "tree"]
 Network = Callable[[Tensor], Tensor]
@@ -33,77 +44,110 @@ MARGIN, SIDE = 1.2, 224
 
 
 @dataclass(frozen=True)
-class Inference:
-    """How a picture is looked at.
+class SemanticOptions(Options):
+    """Views, refinement and tiles of a prediction.
 
-    flip: average with the mirrored picture.
-    scales: average over these sizes, 1.0 being the picture's own (multi-scale testing).
-    proposals: look at this many object proposals, each resized to 224 pixels, beside the whole picture; each pixel
-        takes the highest scores (DeconvNet's way). 0: none.
+    flip: average with the mirrored image.
+    scales: average over these sizes, 1.0 being the image's own (multi-scale testing).
+    proposals: also predict this many object proposals, each resized to 224 pixels; each pixel takes the highest scores
+        (DeconvNet's inference). 0: none.
     crf: refine with a dense CRF (Krähenbühl and Koltun 2011).
-    superpixels: none; felzenszwalb or slic gives each superpixel its majority; tree takes the optimal-purity cover of a
-        segmentation tree (Farabet et al. 2013).
-    beams: of a model that speaks, how many sentences it follows at once; 0: as many as its family does.
+    superpixels: none; felzenszwalb or slic gives each superpixel its majority class; tree takes the optimal-purity
+        cover of a segmentation tree (Farabet et al. 2013).
+    tile: side of the square tiles in pixels, a multiple of 32; 0 never tiles; None tiles images above 1.5 megapixels.
+    overlap: pixels that neighbouring tiles share, a multiple of 32; None takes 128, or a quarter of a small tile.
     """
 
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    proposals: int = 0
-    crf: bool = False
-    superpixels: Segments = "none"
-    beams: int = 0
+    flip: bool = option(False, "average with the mirrored image")
+    scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST")
+    proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N")
+    crf: bool = option(False, "refine with a dense CRF")
+    superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")
+    tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
+    overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "scales", tuple(self.scales))
         check_scales(self.scales)
-        if self.superpixels not in get_args(Segments):
-            raise ConfigError(unknown("kind of superpixels", self.superpixels, get_args(Segments)))
         if self.proposals < 0:
-            raise ConfigError(f"proposals is {self.proposals}; expected how many to look at, or 0 for none")
-        if self.beams < 0:
-            raise ConfigError(
-                f"beams is {self.beams}; expected how many sentences to follow, or 0 for the usual number"
-            )
+            raise ConfigError(f"proposals is {self.proposals}; expected how many to predict, or 0 for none")
         if self.proposals and (self.flip or self.scales != (1.0,)):
             raise ConfigError("proposals are views of their own; give either proposals, or scales and flip")
+        if self.whole and self.tile:
+            raise ConfigError(f"{self.describe()} needs the whole image, not tiles of {self.tile}; leave out --tile")
+        choose_tiling(2**16, 2**16, self.scales, self.tile, self.overlap)  # sizes that do not fit
 
     @property
-    def needs_whole_picture(self) -> bool:
-        """Whether the picture must be seen whole, not in tiles."""
+    def whole(self) -> bool:
+        """True if the image must be seen whole, not in tiles."""
         return self.crf or self.superpixels != "none" or self.proposals > 0
 
+    def tiling(self, height: int, width: int) -> Tiling | None:
+        """The tiles of an H x W image; None for none."""
+        return choose_tiling(height, width, self.scales, 0 if self.whole else self.tile, self.overlap)
+
     def describe(self) -> str:
-        """In words, '' for one plain look."""
+        """The views and the refinement in words, '' for a single plain pass."""
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
         words += ["flip"] * self.flip + [f"{self.proposals} proposals"] * (self.proposals > 0) + ["CRF"] * self.crf
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
-        words += [f"{self.beams} beam{'s' * (self.beams > 1)}"] * (self.beams > 0)
         return " + ".join(words)
 
 
-def predict_labels(network: Network, image: Tensor, preprocessing: Preprocessing, how: Inference) -> np.ndarray:
-    """Labels (H, W) of one picture (C, H, W), uint8 or float in 0..1, on the network's device."""
-    if how.beams:
-        raise ConfigError(f"a label map is not searched with {how.describe()}; --beams is for models that speak")
-    if not how.needs_whole_picture:
-        return predict_mask(network, image, preprocessing, flip=how.flip, scales=how.scales)
+def predict_labels(
+    network: Network,
+    image: Tensor | Windows,
+    preprocessing: Preprocessing,
+    options: SemanticOptions,
+    device: torch.device | str = "cpu",
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """Labels (H, W) of one image of any size, uint8, or uint16 above 256 classes.
+
+    image: (C, H, W), uint8 or float in 0..1, or windows that are read tile by tile. device: the network's.
+    progress: called with the share that is done, 0..1, after every tile.
+    """
+    height, width = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
+    tiling = options.tiling(height, width)
+    if tiling is None:
+        return _predict_whole(network, read_all(image).to(device), preprocessing, options)
+    return predict_tiled(
+        network,
+        as_windows(image),
+        preprocessing,
+        tiling=tiling,
+        flip=options.flip,
+        scales=options.scales,
+        device=device,
+        progress=progress,
+    )
+
+
+def _predict_whole(
+    network: Network, image: Tensor, preprocessing: Preprocessing, options: SemanticOptions
+) -> np.ndarray:
+    """Labels (H, W) of an image (C, H, W) that is seen whole."""
+    if not options.whole:
+        return predict_mask(network, image, preprocessing, flip=options.flip, scales=options.scales)
     with torch.inference_mode():
-        if how.proposals:
-            boxes = propose(as_pixels(image), limit=how.proposals).boxes
+        if options.proposals:
+            boxes = propose(as_pixels(image), limit=options.proposals).boxes
             probabilities = on_proposals(network, preprocessing(image), boxes)
         else:
-            probabilities = infer(network, image, preprocessing, flip=how.flip, scales=how.scales)
-        if how.crf:
+            probabilities = infer(network, image, preprocessing, flip=options.flip, scales=options.scales)
+        if options.crf:
             probabilities = CRF()(probabilities, image)
-        if how.superpixels != "none":
-            probabilities = _on_segments(probabilities, as_pixels(image), how.superpixels)
+        if options.superpixels != "none":
+            probabilities = _on_segments(probabilities, as_pixels(image), options.superpixels)
         return labels_of(probabilities)
 
 
 def on_proposals(network: Network, image: Tensor, boxes: Tensor) -> Tensor:
-    """Class probabilities (K, H, W) of a normalised picture (C, H, W), seen whole and in boxes (P, 4), XYXY.
+    """Class probabilities (K, H, W) of a normalised image (C, H, W), from the whole and from boxes (P, 4), XYXY.
 
-    Equation 3 of Noh, Hong and Han (2015): each pixel's score is the largest that any look gives it. The paper counts a
-    look that does not reach the pixel as 0; here it does not count.
+    Equation 3 of Noh, Hong and Han (2015): each pixel's score is the largest that any view gives it. The paper counts a
+    view that does not reach the pixel as 0; here it does not count.
     """
     height, width = image.shape[-2:]
     scores = network(image[None])[0].float()
@@ -116,7 +160,7 @@ def on_proposals(network: Network, image: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _enlarged(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (P, 4) with MARGIN times the sides, inside the picture, in whole pixels; each at least one."""
+    """Boxes (P, 4) with MARGIN times the sides, inside the image, in whole pixels; each at least one."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * MARGIN
     limit = torch.tensor([width, height])
@@ -133,5 +177,5 @@ def _on_segments(probabilities: Tensor, pixels: np.ndarray, kind: Segments) -> T
 
 
 def as_pixels(image: Tensor) -> np.ndarray:
-    """A picture (C, H, W) as scikit-image takes it, (H, W, C)."""
+    """An image (C, H, W) as scikit-image takes it, (H, W, C)."""
     return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())

@@ -1,34 +1,69 @@
-"""The family of semantic segmentation: how samples become batches, and how answers are scored."""
+"""Semantic segmentation: batches of images and masks, label maps, and their scores.
+
+Shapes: B images of C channels, H x W pixels, K classes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foveate.errors import DataError
 from foveate.metrics.segmentation import SegmentationMetrics
-from foveate.records import IGNORE, ClassTable, Preprocessing, SemanticBatch, SemanticDataset, SemanticSample
+from foveate.pictures.fitting import shrink, shrink_factor
+from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.inference import Inference, predict_labels
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.semantic.export import graphs, open_runner
+from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
+from foveate.tasks.semantic.inspection import SemanticFindings
+from foveate.tasks.semantic.report import report
+from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
+from foveate.visualize.overlay import index_png, overlay
+from foveate.visualize.report import ReportPart
+from foveate.visualize.sheets import with_legend
+
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
+    from foveate.pictures import Windows
+
+LONGEST_OVERLAY = 4096  # pixels; overlays of larger images are scaled down
+# The validation loss takes at most this square of an image, from its middle: an image that needs tiles is not fit whole.
+LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
 
 @task("semantic")
-class SemanticTask:
-    """What the engine needs to know of a semantic data set and a model's input."""
+class SemanticTask(Task):
+    """A class for every pixel."""
 
-    monitor = "mean_iou"  # the score that says which epoch is best
-    headline = ("mean_iou", "pixel_accuracy", "mean_accuracy")  # what an epoch logs
+    name = "semantic"
+    title = "semantic segmentation"
+    monitor = "mean_iou"
+    headline = ("mean_iou", "pixel_accuracy", "mean_accuracy")
+    Options = SemanticOptions
+    sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
+    batch_size = 1  # images come in many sizes, each is predicted at its own
+    endings = (".png", "_overlay.jpg")
 
-    def __init__(self, classes: ClassTable, preprocessing: Preprocessing) -> None:
-        self.classes, self.preprocessing = classes, preprocessing
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
+        super().__init__(tables, preprocessing)
+        self.classes: Any = self.tables["classes"]
         self.class_weights: Tensor | None = None  # (K,) for the loss
 
+    # Training
+
+    @classmethod
+    def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
+        """The class table of the data."""
+        return {"classes": train_set.classes}
+
     def collate(self, samples: Sequence[SemanticSample]) -> SemanticBatch:
-        """Samples -> one normalised batch. Smaller pictures are padded at the right and below, and not scored there."""
+        """Normalise samples into one batch. Smaller images are padded at the right and below, and not scored there."""
         height = max(s["image"].shape[-2] for s in samples)
         width = max(s["image"].shape[-1] for s in samples)
         channels = samples[0]["image"].shape[0]
@@ -44,41 +79,59 @@ class SemanticTask:
             batch["class_weights"] = self.class_weights
         return batch
 
-    def weigh_classes(self, samples: Iterable[SemanticSample], kind: str) -> None:
-        """Weigh the loss by how rare each class is in these samples; kind as `class_weights`. Raises DataError."""
+    def validation_sample(self, sample: SemanticSample) -> SemanticSample:
+        """The middle of a large image, LOSS_SIDE pixels a side at most."""
+        cut = tuple(slice(max(0, side - LOSS_SIDE) // 2, None) for side in sample["image"].shape[-2:])
+        crop = tuple(slice(s.start, s.start + LOSS_SIDE) for s in cut)
+        return {"image": sample["image"][:, *crop], "mask": sample["mask"][crop], "name": sample["name"]}
+
+    def weigh_classes(self, samples: Iterable[Any], kind: str) -> None:
+        """Weigh the loss of each class by its share of the labelled pixels; kind as `class_weights`.
+
+        Raises DataError if no pixel is labelled.
+        """
         self.class_weights = class_weights(class_shares(samples, len(self.classes)), kind)
 
-    def metrics(self, dataset: Any = None, whole: bool = True) -> SegmentationMetrics:
-        """An empty counter of a data set's scores. whole: those at the boundaries too, which cost the most."""
-        return SegmentationMetrics(len(self.classes), boundaries=whole)
+    # Answering
 
-    def score(
+    def answer(
         self,
-        model: nn.Module,
-        dataset: SemanticDataset,
-        indices: Iterable[int],
-        metrics: SegmentationMetrics,
-        how: Inference = Inference(),  # noqa: B008 - frozen
-    ) -> Iterator[tuple[int, float]]:
-        """Count the model's answers on some pictures, each at its own size; yields (index, its own mean IoU) of each.
-
-        A picture of which every pixel is ignored has nan.
-        """
-        for index in indices:
-            sample, one = dataset[index], self.metrics(dataset, metrics.boundaries)
-            one.update(self.answer(model, sample["image"].as_subclass(Tensor), how), self.truth(sample))
-            metrics.merge(one.state())
-            yield index, _mean_iou(one)
-
-    def answer(self, model: nn.Module, image: Tensor, how: Inference = Inference()) -> np.ndarray:  # noqa: B008
-        """The labels (H, W) that the model gives a picture (C, H, W)."""
-        device = next(model.parameters()).device
+        runner: Runner,
+        samples: Sequence[Any],
+        options: SemanticOptions,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[SemanticPrediction]:
+        """The label map of each image, at the image's own size."""
+        device = device_of(runner)
 
         def network(x: Tensor) -> Tensor:
-            logits: Tensor = model(x.contiguous(memory_format=torch.channels_last)).logits
+            logits: Tensor = runner(x.contiguous(memory_format=torch.channels_last)).logits
             return logits
 
-        return predict_labels(network, image.to(device), self.preprocessing, how)
+        return [
+            SemanticPrediction(
+                predict_labels(network, s["image"], self.preprocessing, options, device, progress),
+                self.classes,
+                s["name"],
+            )
+            for s in samples
+        ]
+
+    # Scoring
+
+    def metrics(self, dataset: Any, whole: bool = True) -> SegmentationMetrics:
+        """An empty counter. whole: the scores at the boundaries too, which take longest."""
+        return SegmentationMetrics(len(self.classes), boundaries=whole)
+
+    def count(self, metrics: SegmentationMetrics, index: int, sample: Any, prediction: SemanticPrediction) -> float:
+        """Count one label map; returns its mean IoU, nan for an image without a scored pixel."""
+        own = SegmentationMetrics(len(self.classes), boundaries=metrics.boundaries)
+        own.update(prediction.mask, self.truth(sample))
+        metrics.merge(own.state())
+        try:
+            return float(own.compute().mean_iou)
+        except DataError:  # every pixel of this image is ignored
+            return float(np.nan)
 
     def truth(self, sample: SemanticSample) -> np.ndarray:
         """A sample's labels (H, W), with IGNORE where the class table ignores."""
@@ -86,12 +139,48 @@ class SemanticTask:
         mask[mask == self.classes.ignore_index] = IGNORE
         return mask
 
+    def scores_to_json(self, scores: Any) -> dict[str, Any]:
+        """Scores by name, those of single classes by class name."""
+        return dict(scores.to_json(self.classes))
 
-def _mean_iou(metrics: SegmentationMetrics) -> float:
-    try:
-        return float(metrics.compute().mean_iou)
-    except DataError:  # every pixel of this picture is ignored
-        return float(np.nan)
+    # Keeping and showing
+
+    def record(self, prediction: SemanticPrediction) -> dict[str, Any]:
+        """Size of the image, and the share of each class."""
+        height, width = prediction.mask.shape
+        return {"height": height, "width": width, "shares": prediction.shares()}
+
+    def files(self, prediction: SemanticPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The mask as an index PNG, and its overlay on the image with a legend."""
+
+        def write_overlay(path: Any) -> None:
+            image, mask = _reduced(sample["image"], prediction.mask)
+            drawn = with_legend(overlay(image, mask, self.classes), self.classes, prediction.shares())
+            drawn.save(path, format="JPEG", quality=90)
+
+        return {
+            "mask": (".png", lambda path: index_png(prediction.mask, self.classes, path)),
+            "overlay": ("_overlay.jpg", write_overlay),
+        }
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores by class, mistakes, boundaries and example images."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> SemanticFindings:
+        """Shares of the classes, sizes and channels."""
+        return SemanticFindings(path, recognised)
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """One graph: image -> logits, at any size."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """An exported file under the model's face."""
+        return open_runner(self, file)
 
 
 def class_shares(samples: Iterable[SemanticSample], num_classes: int) -> Tensor:
@@ -101,16 +190,28 @@ def class_shares(samples: Iterable[SemanticSample], num_classes: int) -> Tensor:
         mask = sample["mask"].as_subclass(Tensor).flatten().long()
         counts += torch.bincount(mask[mask < num_classes], minlength=num_classes)
     if not counts.sum():
-        raise DataError("no labelled pixel in the training pictures: every one has the ignored value; check the masks")
+        raise DataError("no labelled pixel in the training images: every one has the ignored value; check the masks")
     return counts.double() / counts.sum()
 
 
 def class_weights(shares: Tensor, kind: str) -> Tensor:
     """(K,) weights for the loss from the classes' shares; an absent class weighs nothing.
 
-    median: median share / share, after Eigen & Fergus (2015), who however count a class only over the pictures that
+    median: median share / share, after Eigen & Fergus (2015), who however count a class only over the images that
         hold it. log: 1 / log(1.02 + share) (ENet, Paszke et al. 2016).
     """
     present = shares > 0
     weights = shares[present].quantile(0.5) / shares if kind == "median" else 1 / torch.log(1.02 + shares)
     return torch.where(present, weights, 0.0).float()
+
+
+def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image and its mask, shrunk by a whole factor until the longest side is at most LONGEST_OVERLAY.
+
+    The image is averaged over f x f pixels; of the mask, one label in f x f is kept.
+    """
+    factor, small = shrink_factor(windows, LONGEST_OVERLAY), shrink(windows, LONGEST_OVERLAY)
+    if factor == 1:
+        return small, mask
+    middle = factor // 2
+    return small, mask[middle::factor, middle::factor][: small.shape[0], : small.shape[1]]

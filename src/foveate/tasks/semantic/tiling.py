@@ -1,18 +1,18 @@
-"""From a network's logits to labels at the picture's own size: views, and tiles for large pictures.
+"""Labels at an image's own size from a network's logits: views, and tiles for large images.
 
 Shapes: C channels, H x W pixels, K classes. A *network* is any callable (B, C, h, w) float32 -> (B, K, h, w) logits.
 
-Views: flips and several scales show the network the same picture in several ways; the answers are resized to the
-picture and their softmax probabilities averaged (multi-scale testing).
+Views: flips and several scales show the network the same image in several ways; the answers are resized to the
+image and their softmax probabilities averaged (multi-scale testing).
 
-Tiles: a large picture is read in overlapping windows. Along one axis, neighbours share `overlap` pixels or more:
+Tiles: a large image is read in overlapping windows. Along one axis, neighbours share `overlap` pixels or more:
 
     tile i      ...........1111111111\\
                                        \\....        weight 0 in the outer quarter of the overlap, where zero
     tile i+1                       ..../            padding spoils the answer; a raised cosine in between;
                                       /1111111...   the two weights always add up to one
 
-Only the ramps hold two answers, so a strip of ramp height across the picture is all that is carried from one row of
+Only the ramps hold two answers, so a strip of ramp height across the image is all that is carried from one row of
 tiles to the next; everything else becomes labels at once. Memory is that of one tile, one strip and the mask.
 """
 
@@ -35,9 +35,9 @@ from foveate.records import Preprocessing
 Network = Callable[[Tensor], Tensor]
 
 # Tiles start at multiples of this, so that the strided layers of every network here sample the same pixels in a
-# tile as they would in the whole picture.
+# tile as they would in the whole image.
 STRIDE = 32
-# Above this many pixels a picture is tiled unless the caller says otherwise.
+# Above this many pixels a image is tiled unless the caller says otherwise.
 AUTO_TILE_PIXELS = 1_500_000
 DEFAULT_TILE = 768
 DEFAULT_OVERLAP = 128
@@ -68,9 +68,9 @@ class Tiling:
 def choose_tiling(
     height: int, width: int, scales: Sequence[float] = (1.0,), tile: int | None = None, overlap: int | None = None
 ) -> Tiling | None:
-    """How to cut an H x W picture, or None for not at all.
+    """The tiles of an H x W image, or None for none.
 
-    tile: a side in pixels; 0 never cuts; None cuts pictures above AUTO_TILE_PIXELS, with smaller tiles where the
+    tile: a side in pixels; 0 never cuts; None cuts images above AUTO_TILE_PIXELS, with smaller tiles where the
     largest of `scales` would enlarge them. overlap: None takes 128, or a quarter of a small tile.
     Raises ConfigError for sizes that do not fit (see Tiling).
     """
@@ -104,10 +104,10 @@ def infer(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
 ) -> Tensor:
-    """Class probabilities of one picture at its own size, averaged over its views.
+    """Class probabilities of one image at its own size, averaged over its views.
 
     image: (C, H, W), uint8 or float in 0..1, on the network's device. Returns (K, H, W) float32 that add up to one.
-    flip: also look at the mirrored picture, at every scale. scales: sizes to look at, 1.0 being the picture's own.
+    flip: also look at the mirrored image, at every scale. scales: sizes to look at, 1.0 being the image's own.
     """
     check_scales(scales)
     total: Tensor | None = None
@@ -128,7 +128,7 @@ def predict_mask(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
 ) -> np.ndarray:
-    """Labels of one picture, seen whole. Arguments as `infer`; returns (H, W) uint8, uint16 above 256 classes."""
+    """Labels of one image, seen whole. Arguments as `infer`; returns (H, W) uint8, uint16 above 256 classes."""
     with torch.inference_mode():
         if flip or tuple(scales) != (1.0,):
             scores = infer(network, image, preprocessing, flip=flip, scales=scales)
@@ -148,9 +148,9 @@ def predict_tiled(
     device: torch.device | str = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """Labels of a large picture from overlapping, blended tiles.
+    """Labels of a large image from overlapping, blended tiles.
 
-    Equal to the whole picture's labels wherever the network looks no further than a quarter of the overlap (and
+    Equal to the whole image's labels wherever the network looks no further than a quarter of the overlap (and
     samples its grid alike); elsewhere the answers of two tiles fade into each other.
     progress: called with the share that is done, 0..1, after every tile.
     Returns (H, W) uint8, uint16 above 256 classes.
@@ -174,14 +174,14 @@ def predict_tiled(
 
 
 def _views(network: Network, image: Tensor, flip: bool, scales: Sequence[float]) -> Iterator[Tensor]:
-    """The (K, H, W) logits of every view of a normalised (C, H, W) picture, one at a time."""
+    """The (K, H, W) logits of every view of a normalised (C, H, W) image, one at a time."""
     size = (image.shape[-2], image.shape[-1])
     picture = image[None].contiguous(memory_format=torch.channels_last)
     for scale in scales:
-        seen = picture
+        seen = image
         if scale != 1.0:
             scaled = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-            seen = F.interpolate(picture, scaled, mode="bilinear", align_corners=False, antialias=scale < 1)
+            seen = F.interpolate(image, scaled, mode="bilinear", align_corners=False, antialias=scale < 1)
             seen = seen.contiguous(memory_format=torch.channels_last)
         for mirrored in (False, True) if flip else (False,):
             logits = network(seen.flip(-1) if mirrored else seen)
@@ -200,7 +200,7 @@ def labels_of(scores: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Span:
-    """What one tile reads along an axis, [start, stop), and what it says about it, [low, high).
+    """The extent that one tile reads along an axis, [start, stop), and the part that it decides, [low, high).
 
     Between low and high the tile's answer counts; over the first `rise` and last `fall` pixels of that it shares the
     say with its neighbour.
@@ -258,7 +258,7 @@ def _spans(length: int, tiling: Tiling) -> list[_Span]:
 
 
 class _Canvas:
-    """Blends the tiles of a picture, row by row and left to right, into its mask.
+    """Blends the tiles of a image, row by row and left to right, into its mask.
 
     Holds the labels that are settled, the ramp at the right of the last tile, and the ramp below the last row.
     """
