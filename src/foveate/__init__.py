@@ -13,14 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foveate.errors import FoveateError
+from foveate.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from foveate.predictor import Predictor
 
-__version__ = "0.1.0"
-__all__ = ["FoveateError", "create", "list_models", "list_recipes", "load", "train"]
+__all__ = ["FoveateError", "__version__", "create", "list_models", "list_recipes", "load", "train"]
 
 
 def create(name: str, **config: Any) -> Any:
@@ -46,32 +46,38 @@ def train(
     data: str | Path | None = None,
     out: str | Path | None = None,
     *,
+    model: str | None = None,
     resume: bool = False,
     init: str | Path | None = None,
     **fields: Any,
 ) -> Path:
     """Train a recipe and return its run folder.
 
-    recipe: one of `list_recipes()`; data: the user's labelled pictures, any recognised format; out: the run folder,
-    by default `runs/<recipe>`; resume: go on with a killed run; init: a run to start from; fields: any recipe
-    field, nested ones with two underscores (`optim__lr=1e-3`).
+    recipe: one of `list_recipes()`.
+    data: the user's labelled data, in any recognised format.
+    out: the run folder, by default `runs/<recipe>`.
+    model: a registered model that is trained under the recipe's data, augmentation and schedule.
+    resume: continue a stopped run.
+    init: a run to initialise from.
+    fields: any recipe field, nested ones with two underscores (`optim__lr=1e-3`).
+    Raises a FoveateError.
     """
     from foveate.engine import train_recipe
     from foveate.recipes import resolve
 
     flat = {key.replace("__", "."): value for key, value in fields.items()}
-    return train_recipe(resolve(recipe, data=data, overrides=flat), out=out, resume=resume, init=init)
+    return train_recipe(resolve(recipe, data=data, overrides=flat, model=model), out=out, resume=resume, init=init)
 
 
 def list_models() -> list[str]:
-    """The names that `create` knows."""
+    """Names of models, for `create`."""
     from foveate.registry import entries
 
     return list(entries("model"))
 
 
 def list_recipes() -> list[str]:
-    """The names that `train` knows."""
+    """Names of recipes, for `train`."""
     from foveate.registry import entries
 
     return list(entries("recipe"))

@@ -1,6 +1,6 @@
 """Model folders, and the one function that reads foreign tensors.
 
-A model folder is `config.json` (model name, format version, config, preprocessing, class table) and
+A model folder is `config.json` (model name, family, format version, config, preprocessing, tables) and
 `model.safetensors`, loaded strictly. Nothing in it can run code: a folder that holds a pickle is refused.
 """
 
@@ -22,39 +22,44 @@ from torch import Tensor, nn
 
 from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError
-from foveate.records import ClassTable, Preprocessing, Table
-from foveate.registry import create_model
+from foveate.records import ClassTable, Table
+from foveate.registry import create_model, find
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # 1, of version 0.1.0, has one table under "classes"
 CHECKSUM = "foveate.crc32"  # in the metadata of model.safetensors
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 
 
 @dataclass
 class LoadedModel:
-    """What a model folder holds."""
+    """The content of a model folder.
+
+    task: the family's name. tables: the model's class tables and vocabularies by name. preprocessing: None for a model
+    that has none.
+    """
 
     model: nn.Module
     name: str
     task: str
-    classes: Any  # a ClassTable, or the table of a text
-    preprocessing: Preprocessing
+    tables: dict[str, Any]
+    preprocessing: Any
     config: dict[str, Any]
 
 
-def save_model(folder: Path, model: nn.Module, name: str, classes: Table, task: str) -> None:
+def save_model(folder: Path, model: nn.Module, name: str, tables: Mapping[str, Table], task: str) -> None:
     """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError."""
     config = dataclasses.asdict(model.config)  # type: ignore[call-overload]
     if "pretrained" in config:
         config["pretrained"] = False  # the folder has the weights
-    preprocessing: Preprocessing = model.preprocessing  # type: ignore[assignment]
+    preprocessing: Any = getattr(model, "preprocessing", None)
     about = {
         "format": FORMAT,
         "model": name,
         "task": task,
         "config": config,
-        "preprocessing": preprocessing.to_json(),
-        "classes": classes.to_json(),
+        "preprocessing": None if preprocessing is None else preprocessing.to_json(),
+        "tables": {table: content.to_json() for table, content in tables.items()},
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(tensors, {CHECKSUM: _checksum(tensors)}))
@@ -80,22 +85,25 @@ def load_model(folder: str | Path) -> LoadedModel:
             raise ModelError(f"{folder} is not a model folder: {file.name} is missing")
     try:
         about = json.loads(about_file.read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
+        if about["format"] not in READABLE:
             raise ModelError(f"{about_file} has format {about['format']}; this version reads {FORMAT}: update foveate")
-        classes = read_table(about["classes"])
-        preprocessing = Preprocessing.from_json(about["preprocessing"])
+        tables = read_tables(about)
         config = dict(about["config"])
         name, task = about["model"], about["task"]
+        family = find("task", task).load()
+        preprocessing = about["preprocessing"]
+        if preprocessing is not None:
+            preprocessing = family.Preprocessing.from_json(preprocessing)
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(
             f"{about_file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/"
         ) from error
-    counted = config.get("vocabulary", config.get("num_classes", len(classes)))
-    if counted != len(classes):
-        raise ModelError(
-            f"{about_file} names {len(classes)} classes or words for a model of {counted}; take the file from the "
-            "folder that its training wrote"
-        )
+    for field, table in family.sizes.items():
+        if table in tables and field in config and config[field] != len(tables[table]):
+            raise ModelError(
+                f"{about_file} has {len(tables[table])} entries in its table '{table}' for a model with {field} = "
+                f"{config[field]}; take the file from the folder that its training wrote"
+            )
     try:
         model = create_model(name, **config)
     except (ConfigError, TypeError) as error:
@@ -109,8 +117,9 @@ def load_model(folder: str | Path) -> LoadedModel:
     except RuntimeError as error:
         first = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
         raise ModelError(f"{weights_file} does not fit its config.json: {first}") from error
-    model.preprocessing = preprocessing
-    return LoadedModel(model, name, task, classes, preprocessing, config)
+    if preprocessing is not None:
+        model.preprocessing = preprocessing
+    return LoadedModel(model, name, task, tables, preprocessing, config)
 
 
 def read_tables(about: Mapping[str, Any]) -> dict[str, Any]:

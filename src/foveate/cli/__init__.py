@@ -12,7 +12,7 @@ from foveate.errors import ConfigError, FoveateError, unknown
 # On a loaded machine OpenMP threads that spin make torch many times slower; this must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HELPERS = {"__init__", "__main__", "flags", "inputs", "results"}
+HELPERS = {"__init__", "__main__", "flags", "inputs"}
 
 
 def verbs() -> dict[str, str]:
@@ -22,10 +22,10 @@ def verbs() -> dict[str, str]:
 
 
 def help_text() -> str:
-    """What `foveate --help` prints."""
+    """The text of `foveate --help`."""
     lines = [f"  {verb:<10} {line}" for verb, line in verbs().items()]
     return "\n".join(
-        ["usage: foveate VERB ...", "", "The classic segmentation and attention systems, alive.", "", *lines, "",
+        ["usage: foveate VERB ...", "", "Segmentation and attention: name a system, train it on your data, see where it looks, ship it.", "", *lines, "",
          "`foveate VERB --help` says more of each; --debug shows where an error came from."]
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         print(help_text())
         return 0
     if words[0] == "--version":
-        from foveate import __version__
+        from foveate.version import __version__
 
         print(__version__)
         return 0
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"foveate: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        if _speaks():
+        if _prints():
             print("foveate: stopped; a training goes on from its last finished epoch with --resume", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
@@ -66,14 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        if _speaks():
+        if _prints():
             what = " ".join(str(error).split()) or "no message"
             print(f"foveate: unexpected {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
         return 1
 
 
-def _speaks() -> bool:
-    """Of several training processes one says what befell all of them."""
+def _prints() -> bool:
+    """True in the one of several training processes that prints what happened to all of them."""
     from foveate.engine.processes import is_first
 
     return is_first()

@@ -1,18 +1,15 @@
-"""The whole path on the embedded world: train, evaluate, predict, export, report."""
+"""Run the whole path on the synthetic Pasture data set: train, evaluate, predict, export, report."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from foveate.cli.flags import Parser, split_fields
 
-if TYPE_CHECKING:
-    from foveate.records import SemanticDataset
-
 RECIPE = "fcn8s_pasture"
-SHOWN = 12  # test scenes that are predicted
+NUM_SCENES = 12  # test scenes that are predicted
 
 
 def run(argv: list[str]) -> int:
@@ -36,12 +33,12 @@ def run(argv: list[str]) -> int:
         if not (out / "recipe.json").is_file():
             raise ConfigError(f"{out} exists and is not a run; choose another folder with --out")
         shutil.rmtree(out)
-    _say(f"1/5 train {RECIPE} on {recipe.data.describe()}")
+    _say(f"1/5 train {RECIPE} on {recipe.data.describe(recipe.task)}")
     train_recipe(recipe, out=out)
     _say("2/5 evaluate on test scenes that nothing was chosen by")
     scores = evaluate_run(out, split="test")
     _say("3/5 predict")
-    scenes = _write_scenes(recipe.data.open("test"), out / "scenes")
+    scenes = _write_scenes(recipe.data.open("test", recipe.task), out / "scenes")
     predict.run([str(out), str(scenes), "--out", str(out / "predictions")])
     _say("4/5 export")
     export.run([str(out), "--format", "onnx", "--out", str(out / "model.onnx")])
@@ -51,7 +48,7 @@ def run(argv: list[str]) -> int:
         f"\n{scores.scores.mean_iou:.3f} mIoU on {scores.scores.images} held-out scenes, "
         f"{(time.perf_counter() - started) / 60:.1f} minutes in all. Look at\n"
         f"  {out / 'report.html'}        how it learned, where it is right and wrong\n"
-        f"  {out / 'predictions'}        labels and overlays of {SHOWN} scenes\n"
+        f"  {out / 'predictions'}        labels and overlays of {NUM_SCENES} scenes\n"
         f"  {out / 'model.onnx'}         the model to ship: foveate predict {out / 'model.onnx'} PICTURE --out DIR\n"
         f"Your own pictures next: foveate train fcn8s --data PATH"
     )
@@ -62,11 +59,11 @@ def _say(line: str) -> None:
     print(f"\n{line}", flush=True)
 
 
-def _write_scenes(scenes: SemanticDataset, folder: Path) -> Path:
-    """A few scenes as picture files, since prediction starts from files."""
+def _write_scenes(scenes: Any, folder: Path) -> Path:
+    """Write a few scenes as image files, since prediction starts from files."""
     from torchvision.io import write_png
 
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(min(SHOWN, len(scenes))):
+    for index in range(min(NUM_SCENES, len(scenes))):
         write_png(scenes[index]["image"], str(folder / f"scene_{index:02d}.png"))
     return folder

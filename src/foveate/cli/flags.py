@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import json
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from foveate.errors import ConfigError, unknown
 from foveate.registry import Kind, entries
-
-if TYPE_CHECKING:
-    from foveate.tasks.inference import Inference
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,46 +66,74 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
             raise ConfigError(unknown("flag", f"--{name}", flags))
 
 
-def add_inference(parser: Parser) -> None:
-    """The flags that say how a picture is looked at: those of tasks.inference.Inference."""
-    group = parser.add_argument_group("how each picture is looked at")
-    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
-    group.add_argument(
-        "--scales", type=_numbers, default=(1.0,), metavar="LIST", help="average over sizes: 0.75,1,1.25"
-    )
-    group.add_argument(
-        "--proposals", type=int, default=0, metavar="N", help="look at N object proposals (DeconvNet's way)"
-    )
-    group.add_argument("--crf", action="store_true", help="refine with a dense CRF")
-    group.add_argument(
-        "--superpixels",
-        default="none",
-        metavar="KIND",
-        help="refine on superpixels: felzenszwalb, slic, or a tree of them",
-    )
-    group.add_argument(
-        "--beams", type=_beams, default=0, metavar="N", help="captions: sentences to follow at once (default 5)"
-    )
+def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, Any, dict[str, Any]]:
+    """Parse the line of a verb that takes RUN and the options of the run's family.
+
+    Returns the verb's own arguments, the class of the family's task, and the given options as text, by name. Raises
+    ConfigError for an option that the family does not have, naming those that it has.
+    """
+    from foveate.predictor import peek_family
+    from foveate.tasks.options import flags, no_such_option
+
+    verb = parser.prog.split()[-1]
+    run = _first_positional(parser, argv, verb)
+    if run is None:  # --help, or a line without RUN, of which argparse complains
+        parser.epilog = _all_options(verb)
+        return parser.parse_args(argv), None, {}
+    family = peek_family(Path(run))
+    own = {option for action in parser._actions for option in action.option_strings}
+    options = {flag.text: flag for flag in flags(family.Options, verb)}
+    for word in argv:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in own | options.keys() and name in _known_options(verb):
+            raise ConfigError(no_such_option(family, name.removeprefix("--"), verb))
+    group = parser.add_argument_group(f"options of models for {family.title}")
+    for flag in options.values():
+        kind: dict[str, Any] = {"action": "store_true"} if flag.kind is bool else {"metavar": flag.metavar or "VALUE"}
+        group.add_argument(flag.text, dest=flag.name, default=None, help=flag.help, **kind)
+    args = parser.parse_args(argv)
+    given = {flag.name: value for flag in options.values() if (value := getattr(args, flag.name)) is not None}
+    return args, family, given
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; expected numbers separated by commas, as in 0.75,1,1.25") from None
+def _first_positional(parser: Parser, argv: list[str], verb: str) -> str | None:
+    """The first word that is neither a flag nor the value of one."""
+    without_value = {o for action in parser._actions if action.nargs == 0 for o in action.option_strings}
+    with_value = {o for action in parser._actions if action.nargs != 0 for o in action.option_strings}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            return word
+        if "=" in word or word in without_value:
+            continue
+        if word in with_value or not _known_options(verb).get(word, False):
+            next(words, None)
+    return None
 
 
-def _beams(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}'; expected how many sentences to follow, 1 or more")
-    return int(text)
+@functools.cache
+def _known_options(verb: str) -> dict[str, bool]:
+    """The options of all families -> True if they take no value."""
+    from foveate.tasks import all_tasks
+    from foveate.tasks.options import flags
+
+    return {flag.text: flag.kind is bool for task in all_tasks() for flag in flags(task.Options, verb)}
 
 
-def inference(args: argparse.Namespace) -> Inference:
-    """What `add_inference` has read. Raises ConfigError."""
-    from foveate.tasks.inference import Inference
+def _all_options(verb: str) -> str:
+    """The options of every family, as the end of a help page."""
+    from foveate.tasks import all_tasks
+    from foveate.tasks.options import flags
 
-    return Inference(args.flip, args.scales, args.proposals, args.crf, args.superpixels, args.beams)
+    lines = []
+    for task in all_tasks():
+        lines.append(f"options of models for {task.title}:")
+        for flag in flags(task.Options, verb):
+            value = "" if flag.kind is bool else f" {flag.metavar or 'VALUE'}"
+            lines.append(f"  {flag.text + value:<22}{flag.help}")
+        if lines[-1].endswith(":"):
+            lines[-1] += " none"
+    return "\n".join(lines)
 
 
 def add_format(parser: Parser) -> None:

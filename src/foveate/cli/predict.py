@@ -1,8 +1,9 @@
-"""Look at pictures with a trained model: masks, classes or captions, drawings, and one JSON file."""
+"""Predict with a trained model: results as files, drawings, and one JSON file."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 import time
@@ -12,116 +13,80 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser, add_inference, inference
+from foveate.cli.flags import Parser, parse_with_options
 from foveate.cli.inputs import Job, plan
-from foveate.cli.results import Results, results_of, write_clip_of
 from foveate.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
-    from foveate.pictures import Windows
     from foveate.predictor import Predictor
-    from foveate.tasks.inference import Inference
 
-# Pictures up to this size are decoded while others are looked at; larger ones come one at a time, to bound memory.
-PIPELINED_PIXELS = 4_000_000
-AHEAD = 2
+AHEAD = 2  # inputs that are opened ahead, and predictions that wait to be written
 
 
 def run(argv: list[str]) -> int:
-    """`foveate predict RUN INPUT... [--out DIR]`."""
+    """`foveate predict RUN INPUT... [--out DIR] [options of the family]`."""
     parser = Parser("predict", __doc__ or "")
     parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
-    parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, or globs such as 'a/*.jpg'"
-    )
+    parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files, folders, or globs such as 'a/*.jpg'")
     parser.add_argument(
         "--out", metavar="DIR", default="predictions", help="where the results and predictions.json go (predictions)"
     )
-    add_inference(parser)
-    parser.add_argument(
-        "--tile", type=int, metavar="N", help="side of the tiles; 0: never (default: above 1.5 megapixels)"
-    )
-    parser.add_argument("--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share (default 128)")
-    parser.add_argument(
-        "--clip", choices=("turn", "move"), help="of a classifier: also a GIF of each picture in motion, and its looks"
-    )
+    parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
-    args = parser.parse_args(argv)
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
     from foveate.predictor import Predictor
-    from foveate.tasks.tiling import choose_tiling
+    from foveate.tasks.options import make_options
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    choose_tiling(2**16, 2**16, args.scales, args.tile, args.overlap)  # complain before any work
-    how = inference(args)
+    options = make_options(family, given)  # complains before any work
     out = Path(args.out)
-    jobs = plan(args.inputs, out)
-    _check_writable(out)
+    jobs = _plan(args.inputs, args.count, out, family)
+    _require_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
+    predictor.family.require(options)
 
-    settings = _settings(predictor, how, args.tile, args.overlap)
-    if args.clip and predictor.task != "classification":
-        raise ConfigError(f"--clip shows what a classifier does; {predictor.name} is for {predictor.task}")
-
-    def look(job: Job, windows: Windows, progress: Callable[[float], None]) -> Any:
-        told = {"progress": progress} if predictor.task == "semantic" else {}  # which may take long
-        return predictor.predict(windows, **settings, **told, name=str(job.source))
-
-    results = results_of(predictor)
+    writer = _Results(predictor)
     start = time.perf_counter()
     with _progress(len(jobs)) as advance:
-        _predict_all(jobs, look, results, advance)
-        for job in jobs if args.clip else ():
-            if not job.error:
-                job.record["clip"] = job.told(write_clip_of(job, predictor, args.clip))
+        _predict_all(jobs, predictor, options, writer, advance)
     seconds = time.perf_counter() - start
-    results.finish(out)
-    _write_summary(out / "predictions.json", predictor, jobs, settings, seconds)
+    writer.finish(out)
+    nouns = family.inputs[0].nouns if family.inputs else "samples"
+    _write_summary(out / "predictions.json", predictor, jobs, options, seconds, nouns)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
-        return 1  # its one line stands above
-    for line in results.tell(done):
+        return 1  # its error is printed already
+    for line in predictor.family.lines([(str(job.source), job.record) for job in done]):
         print(line)
-    each = len(done) / seconds
-    print(f"predicted: {len(done)} of {len(jobs)} pictures in {seconds:.1f} s ({each:.1f} pictures/s) -> {out}")
+    rate = len(done) / seconds
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate:.1f} {nouns}/s) -> {out}")
     if failed:
-        print(
-            f"foveate: {len(failed)} of {len(jobs)} pictures could not be looked at; they are named above",
-            file=sys.stderr,
-        )
+        print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _settings(predictor: Predictor, how: Inference, tile: int | None, overlap: int | None) -> dict[str, Any]:
-    """What the family's predictor is told. Raises ConfigError for flags that mean nothing to it."""
-    from foveate.tasks import colocalisation
-    from foveate.tasks.captioning import BEAMS, require_search
-    from foveate.tasks.classification import require_plain
-
-    task = predictor.task
-    if task == "semantic":
-        if how.beams:
-            raise ConfigError(f"a label map is not searched with {how.beams} beams; --beams is for models that speak")
-        views = {name: value for name, value in vars(how).items() if name != "beams"}
-        return views | {"tile": tile, "overlap": overlap}
-    if tile is not None or overlap is not None:
-        who = {"captioning": "a captioner", "colocalisation": "a co-localiser"}.get(task, "a classifier")
-        raise ConfigError(f"{who} sees its picture whole; leave out --tile and --overlap")
-    if task == "captioning":
-        require_search(how, len(predictor.classes))
-        return {"beams": how.beams or BEAMS}
-    if task == "colocalisation":
-        colocalisation.require_plain(how)
-        return {}
-    require_plain(how)
-    return {"flip": how.flip}
+def _plan(inputs: list[str], count: int | None, out: Path, family: Any) -> list[Job]:
+    """The jobs of a line. Raises ConfigError for inputs that the family does not take, or takes and are missing."""
+    if not family.inputs:
+        if inputs:
+            raise ConfigError(f"models for {family.title} take no input, but {inputs[0]} was given; leave it out")
+        if count is not None and count < 1:
+            raise ConfigError(f"--count is {count}; give 1 or more")
+        names = [Path(f"sample_{number:04d}") for number in range(count or 1)]
+        return [Job(name, out, name) for name in names]
+    if count is not None:
+        raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
+    if not inputs:
+        raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
+    return plan(inputs, out, family.inputs[0], family.endings)
 
 
-def _check_writable(out: Path) -> None:
-    """Raise OutputError now rather than after the first picture."""
+def _require_writable(out: Path) -> None:
+    """Raise OutputError now rather than after the first prediction."""
     from foveate.disk import require_writable
 
     if out.exists() and not out.is_dir():
@@ -129,43 +94,73 @@ def _check_writable(out: Path) -> None:
     require_writable(out / "predictions.json")
 
 
+class _Results:
+    """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.family = predictor.family
+        self.gallery = self.family.gallery(predictor.name)
+
+    def write(self, job: Job, sample: Any, prediction: Any) -> None:
+        """Write the files of one prediction, and note them in its record."""
+        from foveate.disk import atomic_write
+
+        names: dict[str, str] = {}
+        for key, (ending, write) in self.family.files(prediction, sample).items():
+            path = job.result(ending)
+            with atomic_write(path) as temporary:
+                write(temporary)
+            names[key] = job.relative(path)
+        if self.gallery is not None:
+            self.gallery.add((job.name.parent / job.source.name).as_posix(), prediction, sample)
+        for one in self.family.inputs:
+            one.close(sample[one.name])
+        job.record |= names | self.family.record(prediction)
+
+    def finish(self, out: Path) -> None:
+        """Write the page of all predictions, for a family that has one."""
+        if self.gallery is not None:
+            self.gallery.write(out)
+
+
 def _predict_all(
     jobs: list[Job],
-    look: Callable[[Job, Windows, Callable[[float], None]], Any],
-    results: Results,
+    predictor: Predictor,
+    options: Any,
+    results: _Results,
     advance: Callable[[float, str], None],
 ) -> None:
-    """Decode ahead, look, write behind. What fails to be read is told and noted; the others go on.
+    """Open ahead, predict, write behind. An input that fails is reported and noted; the others go on.
 
-    advance: called with the number of finished pictures, fractions of one included, and the picture's name.
+    advance: called with the number of finished inputs, fractions of one included, and the input's name.
     """
-
-    def finish(job: Job, windows: Windows, prediction: Any) -> None:
-        job.record |= results.write(job, windows, prediction)
-
     with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
-        reading: deque[Future[Windows | None]] = deque()
+        reading: deque[Future[Any]] = deque()
         writing: deque[Future[None]] = deque()
-        upcoming = iter(jobs)
+        upcoming = iter(enumerate(jobs))
         try:
             for number, job in enumerate(jobs):
                 while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
-                    reading.append(readers.submit(_open_small, coming))
+                    reading.append(readers.submit(_open_small, predictor, *coming))
                 try:
                     small = reading.popleft().result()
-                    windows = small or _open_large(job, writing)
+                    sample = small if small is not None else _open_large(predictor, number, job, writing)
                     begin = time.perf_counter()
-                    prediction = look(job, windows, lambda part, n=number, j=job: advance(n + part, j.source.name))  # type: ignore[misc]
+                    (prediction,) = predictor.answer(
+                        [sample],
+                        options,
+                        lambda part, n=number, j=job: advance(n + part, j.source.name),  # type: ignore[misc]
+                    )
                     job.record["seconds"] = round(time.perf_counter() - begin, 4)
                 except DataError as error:
                     job.error = " ".join(str(error).split())
                     advance(number + 1, f"\n{job.error}")
                     continue
-                if small:
-                    writing.append(writers.submit(finish, job, windows, prediction))
+                if small is not None:
+                    writing.append(writers.submit(results.write, job, sample, prediction))
                 else:  # on this thread, where the memory that the tiles gave back can be used again
-                    finish(job, windows, prediction)
-                del small, windows, prediction  # a large picture must be gone before the next is decoded
+                    results.write(job, sample, prediction)
+                del small, sample, prediction  # a large input must be gone before the next is decoded
                 while len(writing) > AHEAD:
                     writing.popleft().result()
                 advance(number + 1, job.source.name)
@@ -177,40 +172,39 @@ def _predict_all(
             raise
 
 
-def _open_small(job: Job) -> Windows | None:
-    """Decode a picture, or leave it for later if it is large. Raises DataError."""
-    from foveate.pictures import open_windows, picture_size
-
-    height, width = picture_size(job.source)
-    return open_windows(job.source) if height * width <= PIPELINED_PIXELS else None
+def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
+    return predictor.sample(job.source, str(job.source)) | {"index": number}
 
 
-def _open_large(job: Job, writing: deque[Future[None]]) -> Windows:
-    """Decode a large picture once everything before it has been written and let go."""
-    from foveate.pictures import open_windows
+def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:
+    """Open an input, or leave it for later if it is large. Raises DataError."""
+    small = all(one.is_small(job.source) for one in predictor.family.inputs)
+    return _sample(predictor, number, job) if small else None
 
+
+def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Future[None]]) -> dict[str, Any]:
+    """Open a large input once everything before it has been written and released."""
     while writing:
         writing.popleft().result()
-    return open_windows(job.source)
+    return _sample(predictor, number, job)
 
 
-def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: dict[str, Any], seconds: float) -> None:
-    from foveate.pictures import atomic_write
+def _write_summary(
+    path: Path, predictor: Predictor, jobs: list[Job], options: Any, seconds: float, nouns: str
+) -> None:
+    from foveate.disk import atomic_write
 
-    done = [job for job in jobs if not job.error]
-    names = list(predictor.classes.names)
-    speaks = predictor.task == "captioning"
     summary = {
         "model": {
             "path": str(predictor.path),
             "name": predictor.name,
-            "task": predictor.task,
+            "task": predictor.family.name,
             "runtime": predictor.runtime,
             "device": str(predictor.device),
-            **({"vocabulary": len(names)} if speaks else {"classes": names}),
+            **predictor.family.about(),
         },
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
-        "pictures": [{"file": str(job.source), **job.record} for job in done],
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(options).items()},
+        nouns: [{"file": str(job.source), **job.record} for job in jobs if not job.error],
         "failed": [{"file": str(job.source), "error": job.error} for job in jobs if job.error],
         "seconds": round(seconds, 3),
     }
@@ -220,7 +214,7 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], settings: 
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on stderr, where that is a terminal. A name that starts with a line break is a complaint."""
+    """A progress bar on stderr, where that is a terminal. A name that starts with a line break is an error message."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

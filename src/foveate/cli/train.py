@@ -1,21 +1,22 @@
-"""Train a recipe on your labelled pictures, or on its own data."""
+"""Train a recipe on your labelled data, or on its own."""
 
 from __future__ import annotations
 
 from foveate.cli.flags import Parser, require_known, split_fields
 
-OWN = {"--data", "--out", "--resume", "--init", "--help", "--max-pixels"}
+OWN = {"--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels"}
 
 
 def run(argv: list[str]) -> int:
-    """`foveate train RECIPE [--data PATH] [--out RUN] [--resume] [--init RUN] [--FIELD VALUE ...]`."""
+    """`foveate train RECIPE [--data PATH] [--model NAME] [--out RUN] [--resume] [--init RUN] [--FIELD VALUE ...]`."""
     parser = Parser("train", __doc__ or "")
     parser.add_argument("recipe", metavar="RECIPE", help="one of `foveate recipes`")
-    parser.add_argument("--data", metavar="PATH", help="your labelled pictures, in any recognised format")
+    parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
+    parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
     parser.add_argument("--out", metavar="RUN", help="the run folder (default runs/RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
     words, fields = split_fields(argv, OWN)
     args = parser.parse_args(words)
@@ -28,15 +29,15 @@ def run(argv: list[str]) -> int:
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    recipe = resolve(args.recipe, args.data)
+    recipe = resolve(args.recipe, args.data, model=args.model)
     require_known(fields, fields_of(recipe), OWN)
     recipe = override(recipe, fields)
     if recipe.data is not None and is_first():
-        print(recipe.data.describe(), flush=True)
+        print(recipe.data.describe(recipe.task), flush=True)
     run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
     if is_first():
         print(
             f"trained: {run_folder}\n"
-            f"next: foveate evaluate {run_folder}, foveate predict {run_folder} PICTURE --out DIR"
+            f"next: foveate evaluate {run_folder}, foveate predict {run_folder} INPUT --out DIR"
         )
     return 0

@@ -1,9 +1,8 @@
-"""What happens around Lightning's steps: progress, and the work at the end of each epoch."""
+"""Callbacks around Lightning's steps: the progress bar, and the work at the end of each epoch."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -19,10 +18,13 @@ from rich.progress import Progress as Bar
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
+from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
 from foveate.errors import OutputError
+from foveate.ops.losses import single_process
 from foveate.store import save_model
+from foveate.tasks.base import Task
 
 REDRAW = 0.2  # seconds between two looks at the progress bar
 
@@ -69,25 +71,31 @@ class Progress(Callback):
 
 
 class EpochEnd(Callback):
-    """Validates, logs, keeps the best model, checkpoints, stops early. All it remembers is in its state_dict."""
+    """Validates, logs, keeps the best model, checkpoints, stops early. Its whole state is in its state_dict.
 
-    def __init__(self, run: RunFolder, recipe: Recipe, task: Any, val_set: Any, batches: Any) -> None:
-        self.run, self.recipe, self.task, self.val_set, self.batches = run, recipe, task, val_set, batches
+    val_set: of the family, scored as it is. loss_set: the same as pairs of input and target, for the validation loss;
+    None where it has none. batches: the sampler of the training batches.
+    """
+
+    def __init__(self, run: RunFolder, recipe: Recipe, task: Task, val_set: Any, loss_set: Any, batches: Any) -> None:
+        self.run, self.recipe, self.task, self.batches = run, recipe, task, batches
+        self.val_set, self.loss_set = val_set, loss_set
+        self.ranking = Ranking(task.monitor, task.greater_is_better)
         self.history: list[dict[str, float]] = []
-        self.best, self.best_epoch = -math.inf, 0
+        self.best_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists only: checkpoints are read as tensors and primitives."""
-        return {"history": self.history, "best": self.best, "best_epoch": self.best_epoch}
+        return {"history": self.history, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.history, self.best, self.best_epoch = list(state["history"]), state["best"], state["best_epoch"]
+        self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
         # Lightning says which epoch it is only after loading processes have begun to fetch.
         self.batches.set_epoch(len(self.history))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """A run that had stopped early is not resumed into another epoch."""
+        """Stop again at once if the run had stopped early."""
         if self._patience_is_over():
             trainer.should_stop = True
 
@@ -97,7 +105,7 @@ class EpochEnd(Callback):
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """See the class."""
+        """Validate, log, save and checkpoint."""
         assert isinstance(pl_module, Learner)
         epoch = trainer.current_epoch + 1
         row: dict[str, float] = {"epoch": epoch}
@@ -111,20 +119,19 @@ class EpochEnd(Callback):
             row["peak_memory_mib"] = memory
         self.history.append(row)
 
-        score = row.get(self.task.monitor)
-        # The first score is the best so far even where it is not a number, as that of too few pictures to compare.
-        improved = score is not None and (score > self.best or not self.best_epoch)
-        if improved and score is not None:
-            self.best, self.best_epoch = (-math.inf if math.isnan(score) else score), epoch
+        best = next((old for old in self.history if old["epoch"] == self.best_epoch), None)
+        improved = self.task.monitor in row and self.ranking.improves(row, best)
+        if improved:
+            self.best_epoch = epoch
         with self._saving():
             if trainer.is_global_zero:
                 self._write(trainer, pl_module, row, improved)
             trainer.save_checkpoint(self.run.checkpoint)  # every process takes part; the first one writes
         if trainer.is_global_zero:
-            shown = ("train_loss", *self.task.headline[:2])
-            told = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in shown)
-            took = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
-            print(f"epoch {epoch}/{self.recipe.epochs}  {told}  {took}", file=sys.stderr, flush=True)
+            shown = ("train_loss", LOSS, *self.task.headline[:2])
+            scores = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in shown)
+            seconds = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
+            print(f"epoch {epoch}/{self.recipe.epochs}  {scores}  {seconds}", file=sys.stderr, flush=True)
         if self._patience_is_over():
             trainer.should_stop = True
 
@@ -133,14 +140,19 @@ class EpochEnd(Callback):
         waited = last.get("epoch", 0) - self.best_epoch
         return 0 < self.recipe.early_stop <= waited and self.task.monitor in last
 
+    def kept(self) -> str:
+        """The epoch that was kept, by what, and its score, in one line."""
+        return self.ranking.describe(self.history, self.best_epoch)
+
     def _validate(self, trainer: lightning.Trainer, learner: Learner) -> dict[str, float]:
-        """Scores on the validation pictures; each process looks at its share and the counts are summed."""
+        """Loss and scores on the validation set; each process takes its share, and the sums are added up."""
         model = learner.best_guess
         training = model.training
         model.eval()
         with torch.inference_mode():
+            loss = self._validation_loss(trainer, learner, model)
             indices = range(trainer.global_rank, len(self.val_set), trainer.world_size)
-            metrics = self.task.metrics(self.val_set, whole=False)
+            metrics: Any = self.task.metrics(self.val_set, whole=False)
             for _ in self.task.score(model, self.val_set, indices, metrics):
                 pass
         model.train(training)
@@ -151,16 +163,36 @@ class EpochEnd(Callback):
             metrics = self.task.metrics(self.val_set, whole=False)
             metrics.merge(state.cpu())
         scores = metrics.compute()
-        return {name: float(getattr(scores, name)) for name in self.task.headline}
+        return loss | {name: float(getattr(scores, name)) for name in self.task.headline}
+
+    def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:
+        """The mean of the model's loss over the validation samples, without augmentation or dropout.
+
+        Batch k goes to process k % world as a whole, so the sum does not depend on the number of processes.
+        """
+        if self.loss_set is None:
+            return {}
+        size = self.task.loss_batch_size or self.recipe.batch_size
+        starts = range(trainer.global_rank * size, len(self.loss_set), trainer.world_size * size)
+        total = torch.zeros(2, dtype=torch.float64)  # the sum over samples, and their number
+        for start in starts:
+            chosen = range(start, min(start + size, len(self.loss_set)))
+            batch = self.task.collate([self.task.validation_sample(self.loss_set[i]) for i in chosen])
+            batch = learner.transfer_batch_to_device(batch, learner.device, 0)
+            with single_process(), trainer.precision_plugin.forward_context():
+                mean = float(model.loss(batch)["loss"])
+            total += torch.tensor([mean * len(chosen), len(chosen)], dtype=torch.float64)
+        if trainer.world_size > 1:
+            total = total.to(learner.device)
+            dist.all_reduce(total)
+        return {LOSS: float(total[0] / total[1])}
 
     def _write(self, trainer: lightning.Trainer, learner: Learner, row: dict[str, float], improved: bool) -> None:
         for logger in trainer.loggers:
             logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
             logger.save()
-        name, classes, task = self.recipe.model, self.task.classes, self.recipe.task
-        if improved:
-            save_model(self.run.best, learner.best_guess, name, classes, task)
-        save_model(self.run.last, learner.best_guess, name, classes, task)
+        for folder in (self.run.best, self.run.last) if improved else (self.run.last,):
+            save_model(folder, learner.best_guess, self.recipe.model, self.task.tables, self.task.name)
         self.run.write_history(self.history)
 
     @contextlib.contextmanager

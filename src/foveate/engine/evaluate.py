@@ -1,11 +1,10 @@
-"""Scoring a trained model on a labelled set, picture by picture at each picture's own size."""
+"""Scoring a trained model on a labelled split, each sample as it is."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +13,11 @@ from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.run import RunFolder
-from foveate.engine.train import require_task, validation_split
+from foveate.engine.train import validation_split
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassTable
-from foveate.store import LoadedModel, load_model
+from foveate.store import load_model
 from foveate.tasks import create_task
-from foveate.tasks.inference import Inference
-
-
-@dataclass
-class Evaluation:
-    """What an evaluation found.
-
-    scores: of the family, e.g. SegmentationScores.
-    pictures: (index in the data set, the picture's own score: mean IoU, or the probability of the true class), in the
-        data set's order.
-    """
-
-    scores: Any
-    classes: Any  # a ClassTable, or the table of a text
-    pictures: list[tuple[int, float]]
-    dataset: Any
-    loaded: LoadedModel
-    source: str
-    split: str
-    seconds: float
-    how: Inference
-
-    def to_json(self) -> dict[str, Any]:
-        """Scores and what they were measured on."""
-        return self.scores.to_json(self.classes) | {
-            "seconds": round(self.seconds, 3),
-            "split": self.split,
-            "data": self.source,
-            "model": self.loaded.name,
-            "inference": self.how.describe(),
-        }
+from foveate.tasks.evaluation import Evaluation
 
 
 def evaluate_run(
@@ -58,12 +26,12 @@ def evaluate_run(
     source: Any = None,
     split: str | None = None,
     whole: bool = True,
-    how: Inference = Inference(),  # noqa: B008 - frozen
+    options: Any = None,
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one to choose by (val, else test). whole: the costly scores too. how: several views,
-    refinement. Raises a FoveateError.
+    split: by default the one that epochs are ranked on (val, else test). whole: the scores that take long, too.
+    options: an instance of the family's `Options`, or a dict of them. Raises a FoveateError.
     """
     if Path(path).suffix.lower() == ".onnx":
         raise ConfigError(f"{path} is an exported model, which is not evaluated; give the run that it was made from")
@@ -76,35 +44,23 @@ def evaluate_run(
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
     loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
-    require_task(source, loaded.task)
-    dataset = source.open(split)
+    task = create_task(loaded.task, loaded.tables, loaded.preprocessing)
+    options = task.make_options(options)
+    task.require(options)
+    dataset = source.open(split, loaded.task)
     if len(dataset) == 0:
-        raise DataError(f"{source.describe()}: the {split} split is empty; nothing to evaluate")
-    if hasattr(dataset, "classes"):
-        _require_same_classes(loaded.classes, dataset.classes, path)
+        raise DataError(f"{source.describe(loaded.task)}: the {split} split is empty; nothing to evaluate")
+    task.require_data(dataset, str(path))
 
     started = time.perf_counter()
-    model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    task = create_task(loaded.task, loaded.classes, loaded.preprocessing)
-    how = task.filled(how) if hasattr(task, "filled") else how
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     total = task.metrics(dataset, whole)
     with torch.inference_mode():
-        pictures = list(task.score(model, dataset, _progress(range(len(dataset))), total, how))
+        samples = list(task.score(model, dataset, _progress(range(len(dataset))), total, options))
     seconds = time.perf_counter() - started
-    return Evaluation(
-        total.compute(), loaded.classes, pictures, dataset, loaded, source.describe(), split, seconds, how
-    )
-
-
-def _require_same_classes(model: ClassTable, data: ClassTable, path: str | Path) -> None:
-    if model.names == data.names:
-        return
-    listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
-    strange = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
-    raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
-        f"{strange[0] if strange else 'their order'}; evaluate on data with the model's classes.txt"
-    )
+    described = source.describe(loaded.task)
+    return Evaluation(total.compute(), samples, dataset, loaded, task, options, described, split, seconds)
 
 
 def _progress(indices: range) -> Iterator[int]:

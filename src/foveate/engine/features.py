@@ -1,7 +1,7 @@
-"""What a frozen backbone makes of each picture, kept on disk.
+"""Feature maps of a frozen backbone, kept on disk.
 
-A feature map is a file named after the pixels that the network saw, in a folder named after the network: another
-picture, or other weights, is another name, so nothing can be out of date. Files are written whole or not at all, so
+A feature map is a file named by a digest of the network's input, in a folder named by a digest of the network: another
+image, or other weights, is another name, so nothing can be out of date. Files are written whole or not at all, so
 several trainings may share the folder. It is `features/` in FOVEATE_CACHE, by default ~/.cache/foveate, and may be
 deleted at any time.
 """
@@ -21,33 +21,36 @@ from rich.progress import track
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torchvision import tv_tensors
 
 from foveate.disk import write_atomically
+from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError
-from foveate.tasks.classification import fit
+from foveate.pictures.fitting import fit
 
-AT_ONCE = 16  # pictures that the backbone sees together
+BATCH_SIZE = 16  # images that the backbone takes together
 
 
 def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, world: int) -> tuple[Any, Any]:
-    """Both sets with features instead of pictures. Each process makes its share of those that are missing.
+    """Both sets with features instead of images. Each process computes its share of those that are missing.
 
     Raises ConfigError for a model whose features cannot be kept.
     """
     if not hasattr(model, "encode") or not model.preprocessing.size:
-        raise ConfigError(f"{type(model).__name__} has no features that could be kept; train it with --features false")
-    # Nobody scores what is trained on, and masks are the most of what there is to remember.
-    sets = [FeatureDataset(train_set, model, ("image", "masks")), FeatureDataset(val_set, model)]
+        raise ConfigError(f"{type(model).__name__} has no features that can be kept (a method encode and a fixed input size); train it with --features false")
+    # Training samples are not scored, and masks would take the most memory.
+    sets = [FeatureDataset(train_set, model, masks=False), FeatureDataset(val_set, model)]
     for name, dataset in zip(("train", "validation"), sets, strict=True):
-        dataset.prepare(f"features of the {name} pictures", rank, world)
+        dataset.prepare(f"features of the {name} images", rank, world)
     return sets[0], sets[1]
 
 
-class FeatureDataset:
-    """A set of pictures, its samples with 'features' (D, h, w) float16 instead of what they are without."""
+class FeatureDataset(WrappedDataset):
+    """A set of images, its samples with 'features' (D, h, w) float16 instead of 'image'. masks: whether these stay."""
 
-    def __init__(self, dataset: Any, model: Any, without: tuple[str, ...] = ("image",)) -> None:
-        self.dataset, self.model, self.without = dataset, model, without
+    def __init__(self, dataset: Any, model: Any, masks: bool = True) -> None:
+        super().__init__(dataset)
+        self.model, self.masks = model, masks
         self.folder = cache_folder() / "features" / fingerprint(model)
         self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
 
@@ -55,51 +58,51 @@ class FeatureDataset:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        file, rest = self._known[index] or self._look([index])[0]
+        file, rest = self._known[index] or self._compute([index])[0]
         try:
             features = _read(file)
         except (OSError, SafetensorError, KeyError):  # deleted or damaged since
             self._known[index] = None
             file.unlink(missing_ok=True)
-            file, rest = self._look([index])[0]
+            file, rest = self._compute([index])[0]
             features = _read(file)
         return rest | {"features": features}
 
-    def name(self, index: int) -> str:
-        """The picture's name, without decoding it."""
-        return str(self.dataset.name(index))
-
     def captions(self, index: int) -> Any:
-        """What was said of a picture."""
+        """The captions of an image, from memory once its features are known: a drawn set would draw it again."""
         known = self._known[index]
         return known[1]["captions"] if known else self.dataset.captions(index)
 
     def prepare(self, title: str, rank: int = 0, world: int = 1) -> None:
-        """Make the features that are missing among those of process `rank`, and remember where all of them are."""
+        """Compute the features that are missing among those of process `rank`, and remember the files of all."""
         indices = list(range(rank, len(self), world))
-        chunks = [indices[i : i + AT_ONCE] for i in range(0, len(indices), AT_ONCE)]
+        chunks = [indices[i : i + BATCH_SIZE] for i in range(0, len(indices), BATCH_SIZE)]
         console = Console(stderr=True)
         for chunk in track(chunks, title, console=console, transient=True, disable=not sys.stderr.isatty()):
-            self._look(chunk)
+            self._compute(chunk)
 
     @torch.inference_mode()
-    def _look(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
+    def _compute(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
         samples = [self.dataset[i] for i in indices]
-        seen = [fit(s["image"].as_subclass(Tensor), self.model.preprocessing) for s in samples]
-        files = [self.folder / f"{_digest(picture)}.safetensors" for picture in seen]
+        inputs = [fit(s["image"].as_subclass(Tensor), self.model.preprocessing) for s in samples]
+        files = [self.folder / f"{_digest(image)}.safetensors" for image in inputs]
         missing = [i for i, file in enumerate(files) if not file.is_file()]
         if missing:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             backbone = self.model.backbone.to(device)
             training = backbone.training
-            batch = self.model.preprocessing(torch.stack([seen[i] for i in missing])).to(device)
+            batch = self.model.preprocessing(torch.stack([inputs[i] for i in missing])).to(device)
             features = backbone.eval()(batch.contiguous(memory_format=torch.channels_last)).half().cpu()
             backbone.train(training)
             for i, one in zip(missing, features, strict=True):
                 write_atomically(files[i], save({"features": one.contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
-            self._known[index] = (file, {key: value for key, value in sample.items() if key not in self.without})
+            self._known[index] = (file, {key: value for key, value in sample.items() if self._keeps(key, value)})
         return [known for index in indices if (known := self._known[index]) is not None]
+
+
+    def _keeps(self, key: str, value: Any) -> bool:
+        return key != "image" and (self.masks or not isinstance(value, tv_tensors.Mask))
 
 
 def _read(file: Path) -> Tensor:
@@ -108,7 +111,7 @@ def _read(file: Path) -> Tensor:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: FOVEATE_CACHE, by default ~/.cache/foveate."""
+    """The folder of everything that can be computed again: FOVEATE_CACHE, by default ~/.cache/foveate."""
     return Path(os.environ.get("FOVEATE_CACHE") or Path.home() / ".cache" / "foveate")
 
 
@@ -122,7 +125,7 @@ def fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _digest(picture: Tensor) -> str:
-    content = picture.contiguous()
+def _digest(image: Tensor) -> str:
+    content = image.contiguous()
     about = f"{tuple(content.shape)} {content.dtype}".encode()
     return hashlib.blake2b(about + content.numpy().tobytes(), digest_size=16).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, unknown
-from foveate.registry import entries, find
+from foveate.registry import entries, find, make_config
 from foveate.values import parse
 
 
@@ -54,8 +54,8 @@ def _replace(record: Any, values: Mapping[str, Any]) -> Any:
 
 
 def to_json(recipe: Any) -> dict[str, Any]:
-    """A recipe as plain JSON values; its data source is named by its dataset."""
-    data = {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+    """A recipe as plain JSON values, with its family; its data source is named by its dataset."""
+    data = {f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)} | {"task": recipe.task}
     if recipe.data is not None:
         data["data"] = {"dataset": dataset_name(recipe.data), **data["data"]}
     return data
@@ -85,7 +85,9 @@ def open_source(data: Mapping[str, Any]) -> Any:
 
 
 def restore(base: Any, data: Mapping[str, Any]) -> Any:
-    """A recipe like `base` with the values that `to_json` wrote."""
+    """A recipe like `base` with the values that `to_json` wrote. Names of version 0.1.0 are mapped to today's."""
+    if data.get("model", base.model) != base.model:  # trained with `--model`
+        base = dataclasses.replace(base, model=data["model"], config=make_config(data["model"]))
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(base):
         if field.name not in data:

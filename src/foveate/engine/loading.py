@@ -1,7 +1,7 @@
-"""From a dataset to batches, so that a run can be repeated and resumed exactly.
+"""Loading of training batches such that a run can be repeated and resumed exactly.
 
-What a sample looks like is a function of (seed, epoch, index) and of nothing else: not of the worker that loads it, nor
-of what was loaded before.
+A sample is a function of (seed, epoch, index) and of nothing else: neither of the worker that loads it, nor of the
+samples loaded before.
 """
 
 from __future__ import annotations
@@ -27,22 +27,31 @@ def mixed_seed(*parts: int) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
 
 
-class CachedDataset(Dataset[Any]):
+class WrappedDataset(Dataset[Any]):
+    """A data set around another one, which has every attribute of it but `draw`, the drawing of fresh samples."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("dataset", "draw") or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+class CachedDataset(WrappedDataset):
     """Decoded samples, kept in memory from their first use on, as many as fit.
 
     room: bytes for this copy of the object; each loading process has its own.
     """
 
     def __init__(self, dataset: Any, room: float) -> None:
-        self.dataset, self.room = dataset, room
+        super().__init__(dataset)
+        self.room = room
         self.samples: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self.dataset)
-
-    def captions(self, index: int) -> Any:
-        """What was said of a picture, where the set knows."""
-        return self.dataset.captions(index)
 
     def __getitem__(self, index: int) -> Any:
         if index in self.samples:
@@ -74,7 +83,7 @@ def memory() -> int:
 def cached(train_set: Any, val_set: Any, recipe: Recipe, world: int) -> tuple[Any, CachedDataset]:
     """Both sets under the recipe's cache: a quarter of the memory, shared out by their lengths.
 
-    A set that is drawn anew each epoch is not kept.
+    A set that draws fresh samples each epoch is not kept.
     """
     room = memory() / 4 / world if recipe.cache else 0.0
     share = len(train_set) / (len(train_set) + len(val_set))
@@ -94,7 +103,7 @@ def require_workers(recipe: Recipe) -> None:
 
 
 def loading_processes(recipe: Recipe, world: int) -> int:
-    """How many processes load the training pictures; 0: the training process itself."""
+    """The number of processes that load training samples; 0: the training process itself."""
     if recipe.workers >= 0:
         return recipe.workers
     # On a CPU the cores are the network's; beside a GPU they would idle.
@@ -111,7 +120,7 @@ class SeededTransform(Dataset[Any]):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> list[Any]:
-        """A batch of them; a set that is drawn anew each epoch draws it at once."""
+        """A batch of samples; a set that draws fresh samples each epoch draws the batch in one call."""
         draw = getattr(self.dataset, "draw", None)
         samples = draw(keys) if draw else [self.dataset[index] for _, index in keys]
         if self.transform is None:
@@ -129,7 +138,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index): a fresh permutation each epoch, drawn from (seed, epoch).
 
     batch_size is the whole step's; each of `world` processes takes its part of every batch. The last, smaller batch is
-    left out (its pictures come in another epoch) unless it is the only one.
+    left out (its samples come in another epoch) unless it is the only one.
     lengths: of the samples, where batches of like ones save padding: each stretch of BUCKET batches is sorted by
         length before it is divided, and the batches are shuffled.
     """
@@ -150,7 +159,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's `sampler`
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next iteration is."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -182,10 +191,10 @@ def train_loader(
     collate: Callable[[list[Any]], Any],
     rank: int,
     world: int,
+    lengths: Sequence[int] | None = None,
 ) -> DataLoader[Any]:
-    """The training batches of a recipe: those of process `rank` of `world`."""
+    """The training batches of a recipe: those of process `rank` of `world`. lengths: see EpochBatches."""
     workers = loading_processes(recipe, world)
-    lengths = getattr(dataset, "lengths", None)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
         batch_sampler=EpochBatches(len(dataset), recipe.batch_size, recipe.seed, rank, world, lengths),

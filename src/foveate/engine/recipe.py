@@ -1,4 +1,4 @@
-"""What a training is: one typed, frozen value."""
+"""A training as one typed, frozen value: the model, its data and its schedule."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from foveate.errors import ConfigError
+from foveate.registry import find
 
-FIXED = {"fixed": True}  # metadata of the fields that no flag changes: other fields hang on them
+FIXED = {"fixed": True}  # metadata of fields that no --FIELD changes: other fields depend on them
 
 
 @dataclass(frozen=True)
 class Optim:
     """The optimiser and its learning rate over time.
 
-    name: adamw or sgd.
-    lr: the peak learning rate; momentum: of sgd; weight_decay: none on biases and norms.
-    backbone_lr: factor on lr for parameters under `backbone.`; bias_lr: factor on lr for biases (2 in the FCN paper).
+    name: adamw, or sgd with momentum.
+    lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd.
+    weight_decay: 0.01 to 0.05 for adamw, 1e-4 to 5e-4 for sgd; none on biases and norms.
+    momentum: of sgd, 0.9 as a rule.
+    backbone_lr: factor on lr for parameters under `backbone.`, e.g. 0.1 for a pretrained one.
+    bias_lr: factor on lr for biases (2 in the FCN paper).
     schedule: after the warm-up lr falls to 0 along a cosine, along (1 - t)^0.9 (poly), or stays (constant).
-    warmup: share of all steps in which lr rises linearly from 0.
-    clip: largest norm of the whole gradient (0: unlimited).
+    warmup: share of all steps in which lr rises linearly from 0; 0.05 is usual.
+    clip: largest norm of the whole gradient, e.g. 1 (0: unlimited).
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -47,22 +51,24 @@ class Recipe:
     """A model, its data and its schedule.
 
     name: the recipe's own, by which it is found again.
-    model, config: a registered model and its Config (num_classes and in_channels are taken from the data).
-    data: where pictures come from (a source of `foveate.datasets`); None until --data says.
-    augment: how training pictures are varied.
-    text: how sentences become tokens (settings of `foveate.text`), for models that speak.
-    features: keep what a frozen `backbone` makes of each picture on disk, and train on that.
-    task: the family, a file of `foveate.tasks`.
+    model: a registered model; its class says the family.
+    config: the model's Config; what the data decides (classes, channels, vocabulary) is taken from the data.
+    data: a source of `foveate.datasets`; None until --data names a folder.
+    augment: augmentation of training samples (`foveate.transforms`); None: none.
+    text: how sentences become tokens (settings of `foveate.text`), for models that read or write text.
+    features: keep the feature maps of a frozen `backbone` on disk and train on these; several times as fast.
     optim: the optimiser and its learning rate, see Optim.
-    epochs, batch_size, seed: as usual; batch_size is the whole batch of a step, over all processes.
-    accumulate: batches whose gradients are averaged before a step.
-    ema: decay of the averaged weights that are evaluated and kept (0: none).
+    epochs: passes over the training set; 10 to 40 for most recipes.
+    batch_size: samples of one step, over all processes.
+    seed: of initial weights, order and augmentation; the same seed gives the same run.
+    accumulate: batches whose gradients are averaged before a step; a larger batch in the same memory.
+    ema: decay of the averaged weights that are evaluated and kept, e.g. 0.99 or 0.999 (0: none).
     class_weights: none; median (median frequency / frequency); log (1 / log(1.02 + frequency)).
     freeze: modules, by dotted name, that keep their weights and statistics, e.g. backbone.net.conv_stem.
-    freeze_norm: every batch norm keeps its statistics, scale and shift.
+    freeze_norm: every batch norm keeps its statistics, scale and shift; for small batches.
     early_stop: stop at a validation this many epochs after the best one, or later (0: never).
     validate_every: epochs between two validations; the last epoch is always validated.
-    cache: keep decoded pictures in memory, as many as fit in a quarter of it.
+    cache: keep decoded images in memory, as many as fit in a quarter of it.
     workers: loading processes; -1 chooses by device and cores.
     precision: auto (bf16 where the device has it, else 32 bit), 32, bf16 or 16.
     devices, nodes: processes to train on; 0 devices takes every GPU, or one CPU process.
@@ -75,7 +81,6 @@ class Recipe:
     text: Any = None
     features: bool = False
     name: str = field(default="", metadata=FIXED)
-    task: str = field(default="semantic", metadata=FIXED)
     epochs: int = 30
     batch_size: int = 8
     accumulate: int = 1
@@ -93,6 +98,18 @@ class Recipe:
     devices: int = 0
     nodes: int = 1
 
+    @property
+    def task(self) -> str:
+        """The family's name, which the model's class states as `task`. Raises ConfigError."""
+        cls = find("model", self.model).load()
+        family = getattr(cls, "task", None)
+        if not isinstance(family, str):
+            raise ConfigError(
+                f"model '{self.model}' does not say its family; give {cls.__name__} a class attribute such as "
+                "task = 'name of the family'"
+            )
+        return family
+
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
             if getattr(self, name) < 1:
@@ -102,7 +119,7 @@ class Recipe:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
         if self.features and "backbone" not in self.freeze:
             raise ConfigError(
-                "features are kept of a backbone that does not learn; give --freeze backbone with --features true"
+                "features true keeps the feature maps of a frozen backbone; give --freeze backbone as well"
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")

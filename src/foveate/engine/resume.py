@@ -1,4 +1,4 @@
-"""Which run folder a training writes to, and whether a resumed run is the one that was started."""
+"""The run folder that a training writes to, and the checks that a resumed run is the one that was started."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
     already, unless it is resumed.
     """
     if not is_first():
-        told = Path(out) if out is not None else told_folder()
-        if told is None:
+        folder = Path(out) if out is not None else told_folder()
+        if folder is None:
             raise ConfigError("processes that a cluster starts do not know each other's run folder; name it with --out")
-        return RunFolder(told)
+        return RunFolder(folder)
     if out is not None:
         run = RunFolder(out)
         if not resume and run.checkpoint.exists():
@@ -38,7 +38,7 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
     return RunFolder(taken if resume and taken else path)
 
 
-# What changes no result, and what another machine may have fewer of.
+# Fields that change no result, and of which another machine may need other values.
 MAY_DIFFER = ("workers",)
 
 
@@ -46,7 +46,8 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
     """A resumed run must be the run that was started; else its result would be neither. Raises ConfigError."""
     if not run.recipe_file.is_file():
         return  # it was stopped before it began
-    old, new = _flat(run.read_json("recipe.json")), _flat(json.loads(json.dumps(fields.to_json(recipe))))
+    # Read and written again, so that names of an older version are today's.
+    old, new = (_flat(json.loads(json.dumps(fields.to_json(one)))) for one in (run.recipe(), recipe))
     for name in [*old, *(n for n in new if n not in old)]:
         if old.get(name) != new.get(name) and name not in MAY_DIFFER:
             raise ConfigError(
@@ -55,19 +56,21 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
             )
 
 
-def require_same_data(run: RunFolder, classes: Table, about: Mapping[str, Any]) -> None:
-    """The pictures and classes must be the same, too. Raises DataError."""
-    if run.read_json("classes.json") != json.loads(json.dumps(classes.to_json())):
-        raise DataError(
-            f"{run.path} was started with other classes than {about['source']} has now; restore its class list"
-        )
+def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
+    """Raise DataError unless a resumed run has the samples and the tables that it was started with."""
+    old_tables = run.tables()
+    for name, table in tables.items():
+        if old_tables.get(name) != json.loads(json.dumps(table.to_json())):
+            raise DataError(
+                f"{run.path} was started with other {name} than {about['source']} has now; restore the list of {name}"
+            )
     old = run.read_json("data.json")
     for split in ("train", "val"):
         changed = sorted(set(old[split]) ^ set(about[split]))
         if changed or old[split] != about[split]:
             first = changed[0] if changed else "their order"
             raise DataError(
-                f"{run.path} was started with {len(old[split])} {split} pictures, now there are {len(about[split])}; "
+                f"{run.path} was started with {len(old[split])} {split} samples, now there are {len(about[split])}; "
                 f"first difference: {first}; restore them, or start another run with --init"
             )
 

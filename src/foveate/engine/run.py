@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and all that later verbs start from."""
+"""The run folder: everything that a training leaves behind, and that later verbs start from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from foveate.disk import write_atomically
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, ModelError, OutputError
-from foveate.records import Preprocessing, Table
+from foveate.records import Table
 from foveate.registry import create_recipe
 
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
@@ -52,8 +52,8 @@ class RunFolder:
         """Write one JSON file of the folder, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
 
-    def start(self, recipe: Recipe, classes: Table, about: Mapping[str, Any]) -> None:
-        """Write what is known before the first step. Raises OutputError if the folder cannot be written."""
+    def start(self, recipe: Recipe, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
+        """Write everything that is known before the first step. Raises OutputError if the folder cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,13 +61,27 @@ class RunFolder:
                 f"cannot create {self.path}: {error.strerror}; choose another folder with --out"
             ) from error
         self.write_json("recipe.json", fields.to_json(recipe))
-        self.write_json("classes.json", classes.to_json())
+        self.write_json("tables.json", {name: table.to_json() for name, table in tables.items()})
         self.write_json("environment.json", environment())
         self.write_json("data.json", about)
 
-    def preprocessing(self) -> Preprocessing:
-        """What the run's last model was trained with. Raises ModelError."""
-        return Preprocessing.from_json(self.read_json(f"{self.last.name}/config.json")["preprocessing"])
+    def tables(self) -> dict[str, Any]:
+        """The tables that the run was started with, by name, as JSON. Raises ModelError.
+
+        Version 0.1.0 wrote one table, of classes or of a text, as classes.json.
+        """
+        if (self.path / "tables.json").is_file():
+            return dict(self.read_json("tables.json"))
+        table = self.read_json("classes.json")
+        return {"text" if "kind" in table else "classes": table}
+
+    def preprocessing(self, family: Any) -> Any:
+        """The preprocessing of the run's last model, None for a model that has none. Raises ModelError.
+
+        family: the class of its task.
+        """
+        data = self.read_json(f"{self.last.name}/config.json")["preprocessing"]
+        return None if data is None else family.Preprocessing.from_json(data)
 
     def recipe(self) -> Recipe:
         """The resolved recipe. Raises ModelError if its file is damaged."""

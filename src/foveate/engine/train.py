@@ -1,4 +1,4 @@
-"""Training: from a recipe to a run folder that everything later starts from."""
+"""Training: from a recipe to the run folder that every later verb starts from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
 from foveate.engine.run import RunFolder
-from foveate.engine.transfer import counted, start_from
+from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
 from foveate.records import Table
-from foveate.registry import create_model, create_recipe, entries
-from foveate.tasks import create_task
+from foveate.registry import create_model, create_recipe, entries, make_config
+from foveate.tasks import find_task
+from foveate.tasks.base import Count, Task
 
 _NOTHING = contextlib.nullcontext()
 VALIDATION = ("val", "validation", "test")
@@ -52,7 +53,7 @@ def train_recipe(
     if resume:
         require_same_recipe(recipe, run)
     if recipe.data is None:
-        raise ConfigError(f"recipe '{recipe.name}' is for your own pictures: say where they are with --data PATH")
+        raise ConfigError(f"recipe '{recipe.name}' is for your own data: say where it is with --data PATH")
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
@@ -63,79 +64,74 @@ def train_recipe(
         # each time, in vain.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
-    require_task(recipe.data, recipe.task)
-    train_set, val_set = recipe.data.open("train"), recipe.data.open(validation_split(recipe.data))
+    family = find_task(recipe.task)
+    train_set, val_set = (recipe.data.open(split, recipe.task) for split in ("train", validation_split(recipe.data)))
+    described = recipe.data.describe(recipe.task)
     for split, dataset in (("train", train_set), ("validation", val_set)):
         if len(dataset) == 0:
-            raise DataError(f"{recipe.data.describe()}: the {split} split is empty; add pictures to it")
-    classes = train_set.classes if recipe.text is None else recipe.text.learn(_sentences(train_set))
-    model = build_model(recipe, classes, train_set.channels)
-    about = {"source": recipe.data.describe(), **_listing(train_set, val_set)}
+            raise DataError(f"{described}: the {split} split is empty; add samples to it")
+    tables = family.learn_tables(train_set, recipe)
+    model = build_model(recipe, tables, train_set)
+    about = {"source": described, **_listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     if is_first():
         sweep(run.path)
     if checkpoint is not None:
-        require_same_data(run, classes, about)
-        model.preprocessing = run.preprocessing()  # type: ignore[assignment]
+        require_same_data(run, tables, about)
+        if (preprocessing := run.preprocessing(family)) is not None:
+            model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
-        taken = start_from(model, init, classes) if init is not None else ""
+        taken = start_from(model, init, tables, family.sizes) if init is not None else ""
         if is_first():
             if taken:
                 print(f"from {init}: {taken}", flush=True)
-            run.start(recipe, classes, about | {"init": str(init) if init else None})
+            run.start(recipe, tables, about | {"init": str(init) if init else None})
     with tell_others(run.path), _quiet_threads():
-        _fit(recipe, run, model, classes, train_set, val_set, checkpoint)
+        task = family(tables, getattr(model, "preprocessing", None))
+        _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 
 
-def _sentences(dataset: Any) -> Iterator[str]:
-    """Everything that was said in a set, without decoding a picture."""
-    return (caption.text for index in range(len(dataset)) for caption in dataset.captions(index))
+def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn.Module:
+    """The recipe's model for these tables and this training set, initialised from the recipe's seed.
 
-
-def build_model(recipe: Recipe, classes: Table, channels: int) -> nn.Module:
-    """The recipe's model for these classes (or words), initialised from the recipe's seed."""
-    field = counted(recipe.config)
-    _require_agreement(recipe, field, len(classes), "; text.size bounds it" if field == "vocabulary" else "")
-    _require_agreement(recipe, "in_channels", channels)
-    config = vars(recipe.config) | {field: len(classes), "in_channels": channels}
+    Raises ConfigError where a field of its Config was given that the data decides otherwise.
+    """
+    decided: dict[str, int] = {}
+    for field, source in find_task(recipe.task).sizes.items():
+        if not hasattr(recipe.config, field):
+            continue
+        decided[field] = getattr(dataset, source.attribute) if isinstance(source, Count) else len(tables[source])
+        bounded = recipe.text is not None and not isinstance(source, Count)
+        _require_agreement(recipe, field, decided[field], "; text.size bounds it" if bounded else "")
     torch.manual_seed(mixed_seed(recipe.seed, -1))
-    model: nn.Module = create_model(recipe.model, **config)
+    model: nn.Module = create_model(recipe.model, **vars(recipe.config) | decided)
     return model.to(memory_format=torch.channels_last)
 
 
 def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:
-    """What the recipe has of itself gives way to the data; what it was told must agree. Raises ConfigError."""
+    """Raise ConfigError for a value that the user gave and the data contradicts; a default gives way to the data."""
     given = getattr(recipe.config, field)
-    usual = create_recipe(recipe.name).config if recipe.name in entries("recipe") else type(recipe.config)()
+    base = create_recipe(recipe.name) if recipe.name in entries("recipe") else None
+    usual = base.config if base is not None and base.model == recipe.model else make_config(recipe.model)
     if given not in (found, getattr(usual, field)):
         raise ConfigError(f"config.{field} is {given}, but the data has {found}; leave it out{hint}")
 
 
 def validation_split(source: Any) -> str:
-    """Which split is for choosing: val, else test. Raises DataError."""
+    """The split that epochs are ranked on: val, else test. Raises DataError."""
     for name in VALIDATION:
         if name in source.splits():
             return name
     raise DataError(f"{source.describe()}: no split to validate on, only {', '.join(source.splits())}; add a val split")
 
 
-def require_task(source: Any, task: str) -> None:
-    """The data must be of the model's family. Raises ConfigError."""
-    given = getattr(source, "task", "semantic")
-    if given != task:
-        raise ConfigError(
-            f"{getattr(source, 'path', '') or source.describe()}: data for {given} models, but this model is for "
-            f"{task}; see `foveate recipes`"
-        )
-
-
 def _fit(
     recipe: Recipe,
     run: RunFolder,
     model: nn.Module,
-    classes: Table,
+    task: Task,
     train_set: Any,
     val_set: Any,
     checkpoint: Path | None,
@@ -144,27 +140,26 @@ def _fit(
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
-            f"batches of {recipe.batch_size} from {len(train_set)} pictures cannot be dealt evenly to {world} "
-            "processes; choose a batch_size that is a multiple, and no more processes than pictures"
+            f"batches of {recipe.batch_size} from {len(train_set)} samples cannot be dealt evenly to {world} "
+            "processes; choose a batch_size that is a multiple, and no more processes than samples"
         )
-    task = create_task(recipe.task, classes, model.preprocessing)
     if recipe.features:
         train_set, val_set = with_features(train_set, val_set, model, trainer.global_rank, world)
     cached_train, cached_val = cached(train_set, val_set, recipe, world)
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
-    transform = recipe.augment.build(classes, model.preprocessing) if recipe.augment is not None else None
-    if hasattr(task, "training_view"):
-        cached_train = task.training_view(cached_train)
-    loader = train_loader(recipe, cached_train, transform, task.collate, trainer.global_rank, world)
+    transform = recipe.augment.build(task.tables, task.preprocessing) if recipe.augment is not None else None
+    training = task.training_set(cached_train)
+    lengths = task.lengths(training)
+    loader = train_loader(recipe, training, transform, task.collate, trainer.global_rank, world, lengths)
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    remarks = [getattr(cached_train, "remark", "")]
+    remarks = [task.remark(training)]
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
     for remark in filter(None, remarks):
         if is_first():
             print(f"note: {remark}", flush=True)
-    epoch_end = EpochEnd(run, recipe, task, cached_val, loader.batch_sampler)
+    epoch_end = EpochEnd(run, recipe, task, cached_val, _loss_set(task, cached_val), loader.batch_sampler)
     trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]
     if sys.stderr.isatty():  # a callback costs something at every step, even one that shows nothing
         trainer.callbacks.append(Progress(recipe))  # type: ignore[attr-defined]
@@ -188,6 +183,16 @@ def _fit(
                 f"{checkpoint} was written by another version ({type(error).__name__}); delete it to start over"
             ) from error
         raise
+    if is_first():
+        print(f"kept: {epoch_end.kept()}", flush=True)
+
+
+def _loss_set(task: Task, val_set: Any) -> Any:
+    """The samples of the validation loss; None if none of them can be trained on, as captions of unknown words."""
+    try:
+        return task.training_set(val_set)
+    except DataError:
+        return None
 
 
 def _as_raised(error: FoveateError) -> FoveateError:
@@ -236,7 +241,7 @@ def _precision(wanted: str) -> Any:
 
 
 def _listing(train_set: Any, val_set: Any) -> dict[str, Any]:
-    """Which pictures the run trained on and chose by: a seeded split is thereby written down."""
+    """The samples that the run trains on and ranks epochs on, so that a seeded split is on record."""
     return {
         "train": [train_set.name(i) for i in range(len(train_set))],
         "val": [val_set.name(i) for i in range(len(val_set))],
@@ -245,7 +250,7 @@ def _listing(train_set: Any, val_set: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """TensorBoard's writing thread tells of a full disk by a traceback; EpochEnd tells it in our words."""
+    """Keep TensorBoard's writing thread from printing a traceback for a full disk; EpochEnd reports it in one line."""
     before = threading.excepthook
     threading.excepthook = lambda args: None if issubclass(args.exc_type, OSError) else before(args)
     try:
@@ -255,7 +260,7 @@ def _quiet_threads() -> Iterator[None]:
 
 
 def _quiet() -> None:
-    """Lightning's advice is for its own users; ours get our messages."""
+    """Silence Lightning's advice, which is for its own users."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -1,9 +1,9 @@
-"""Starting from what another training learned, also with other classes."""
+"""Initialisation from another training, also with other classes or another vocabulary."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,18 @@ from foveate.errors import ModelError
 from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
-
-def counted(config: Any) -> str:
-    """The field of a model's Config that says how many classes, or words, it can tell."""
-    return "vocabulary" if hasattr(config, "vocabulary") else "num_classes"
+# (axis of a tensor, name of the table whose entries it counts)
+Axis = tuple[int, str]
 
 
 @torch.no_grad()
-def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
-    """Copy what fits from a run, a model folder or a weight file; returns what was taken, in words.
+def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table], sizes: Mapping[str, Any]) -> str:
+    """Copy the tensors that fit from a run, a model folder or a weight file; returns what was taken, in words.
 
-    Tensors of the same name and shape are copied. Where only the number of classes differs, the rows of classes
-    with the same name are carried over; the others keep their initial values, and so do those that the model names in
-    `of_training`: what it knows of a training's course. Raises ModelError if nothing fits.
+    tables: of this model. sizes: of its family (`Task.sizes`): Config field -> the table that fixes it.
+    Tensors of the same name and shape are copied. Where a table differs, the rows of entries with the same name are
+    carried over; the others keep their initial values, and so do those that the model names in `of_training`, its state
+    of a training's course. Raises ModelError if nothing fits.
     """
     path = Path(source)
     if path.is_file():
@@ -38,8 +37,9 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
     folder = RunFolder(path).best if (path / "model").is_dir() else path
     loaded = load_model(folder)
     theirs, own = loaded.model.state_dict(), model.state_dict()
-    shared = [(i, loaded.classes.names.index(n)) for i, n in enumerate(classes.names) if n in loaded.classes.names]
-    axes = {} if classes.names == loaded.classes.names else _class_axes(model)
+    changed = {name: table for name, table in tables.items() if _names(loaded.tables.get(name)) != table.names}
+    shared = {name: _shared(table.names, _names(loaded.tables.get(name))) for name, table in changed.items()}
+    axes = _table_axes(model, {field: name for field, name in sizes.items() if name in changed})
     whole: set[str] = set()
     for name in (own.keys() & theirs.keys()) - set(getattr(model, "of_training", ())):
         if axes.get(name):
@@ -51,36 +51,61 @@ def start_from(model: nn.Module, source: str | Path, classes: Table) -> str:
         raise ModelError(
             f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
-    if all(name in whole for name in own if name.startswith("backbone.")):
-        # A backbone expects the values that it learned on. Their size is this model's own affair.
-        size, crop, stretch = (getattr(model.preprocessing, name) for name in ("size", "crop", "stretch"))
-        model.preprocessing = dataclasses.replace(loaded.preprocessing, size=size, crop=crop, stretch=stretch)  # type: ignore[assignment]
-    kind = "words" if counted(model.config) == "vocabulary" else "classes"
-    words = f"{len(whole)} of {len(own)} tensors of {loaded.name}"
-    return words + (f", and {len(shared)} of {len(classes)} {kind} by name" if axes else "")
+    if loaded.preprocessing is not None and all(name in whole for name in own if name.startswith("backbone.")):
+        _take_preprocessing(model, loaded.preprocessing)
+    carried = [f"{len(rows)} of {len(changed[name])} entries of {name} by name" for name, rows in shared.items()]
+    return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *(carried if axes else [])])
 
 
-def _class_axes(model: Any) -> dict[str, list[int]]:
-    """The axes of each tensor that count classes: those that grow when there is one class more."""
-    changes: dict[str, Any] = {(field := counted(model.config)): getattr(model.config, field) + 1}
-    if hasattr(model.config, "pretrained"):
-        changes["pretrained"] = False
-    more = dataclasses.replace(model.config, **changes)
-    with torch.device("meta"):  # shapes alone
-        grown = type(model)(more).state_dict()
-    return {
-        name: [axis for axis, size in enumerate(tensor.shape) if size != grown[name].shape[axis]]
-        for name, tensor in model.state_dict().items()
-    }
+def _names(table: Any) -> tuple[str, ...]:
+    return () if table is None else tuple(table.names)
 
 
-def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[int], shared: Sequence[tuple[int, int]]) -> None:
-    """Copy the entries of shared classes (own index, their index) along every class axis, if the other axes agree."""
-    others = [axis for axis in range(mine.ndim) if axis not in axes]
-    if not shared or mine.ndim != theirs.ndim or any(mine.shape[a] != theirs.shape[a] for a in others):
+def _shared(own: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]]:
+    """(own index, their index) of every name that both tables have."""
+    places = {name: index for index, name in enumerate(theirs)}
+    return [(index, places[name]) for index, name in enumerate(own) if name in places]
+
+
+def _take_preprocessing(model: Any, theirs: Any) -> None:
+    """Normalise as the backbone was trained; the size of the input stays this model's own."""
+    kept = {key: getattr(model.preprocessing, key) for key in ("size", "crop", "stretch") if hasattr(theirs, key)}
+    model.preprocessing = dataclasses.replace(theirs, **kept)
+
+
+def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
+    """The axes of each tensor that count a table's entries: those that grow if the table has one entry more.
+
+    fields: Config field -> table.
+    """
+    found: dict[str, list[Axis]] = {}
+    for field, table in fields.items():
+        if not hasattr(model.config, field):
+            continue
+        changes: dict[str, Any] = {field: getattr(model.config, field) + 1}
+        if hasattr(model.config, "pretrained"):
+            changes["pretrained"] = False
+        with torch.device("meta"):  # shapes alone
+            grown = type(model)(dataclasses.replace(model.config, **changes)).state_dict()
+        for name, tensor in model.state_dict().items():
+            axes = [(axis, table) for axis, size in enumerate(tensor.shape) if size != grown[name].shape[axis]]
+            if axes:
+                found.setdefault(name, []).extend(axes)
+    return found
+
+
+def _carry(
+    mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]
+) -> None:
+    """Copy the entries that both tables have along every axis that counts entries, if the other axes agree."""
+    counted = {axis for axis, _ in axes}
+    others = [axis for axis in range(mine.ndim) if axis not in counted]
+    if mine.ndim != theirs.ndim or any(mine.shape[a] != theirs.shape[a] for a in others):
         return
-    axis, *rest = axes
-    own_rows, their_rows = (torch.tensor(rows) for rows in zip(*shared, strict=True))
+    (axis, table), *rest = axes
+    if not shared[table]:
+        return
+    own_rows, their_rows = (torch.tensor(rows) for rows in zip(*shared[table], strict=True))
     part, source = mine.index_select(axis, own_rows), theirs.index_select(axis, their_rows)
     if rest:
         _carry(part, source, rest, shared)

@@ -6,6 +6,10 @@ logits (B, K), label (B,).
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 from typing import Literal
 
 import torch
@@ -60,6 +64,19 @@ def label_cross_entropy(
     return pixel_cross_entropy(maps, labels, class_weights, label_smoothing=label_smoothing)
 
 
+_single = contextvars.ContextVar("single", default=False)
+
+
+@contextlib.contextmanager
+def single_process() -> Iterator[None]:
+    """Let losses in this block be those of one process, also in a training of several, for validation."""
+    token = _single.set(True)
+    try:
+        yield
+    finally:
+        _single.reset(token)
+
+
 @torch.no_grad()
 def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """The weight of all processes' valid pixels (or words) over the number of processes; 1 if there is no weight.
@@ -72,7 +89,7 @@ def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor
     exact = torch.float32 if mask.device.type == "mps" else torch.float64
     weight = valid.sum().to(exact) if class_weights is None else class_weights.to(exact)[mask[valid]].sum()
     processes = 1
-    if dist.is_available() and dist.is_initialized():
+    if dist.is_available() and dist.is_initialized() and not _single.get():
         processes = dist.get_world_size()
         dist.all_reduce(weight)
     return torch.where(weight > 0, weight / processes, 1.0)

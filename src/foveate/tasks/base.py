@@ -26,7 +26,7 @@ from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
-from foveate.tasks.options import Options
+from foveate.tasks.options import EVALUATE, Options, make_options
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Task(ABC):
     Options: the flags of `predict` and `evaluate`, a frozen dataclass.
     sizes: field of a model's Config -> the name of the table whose length it is, or a `Count` of the training set. A
         model without the field is left alone.
-    batch_size: samples that are scored together.
+    batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
+        many as in training.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
     """
 
@@ -105,6 +106,7 @@ class Task(ABC):
     Preprocessing: ClassVar[type] = Preprocessing
     sizes: ClassVar[Mapping[str, str | Count]] = {}
     batch_size: ClassVar[int] = 32
+    loss_batch_size: ClassVar[int] = 0
     endings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -144,7 +146,25 @@ class Task(ABC):
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
 
+    def require_data(self, dataset: Any, model: str) -> None:
+        """Raise ConfigError for data whose tables are not the model's; by default all data fits.
+
+        model: the path of the model, for the message.
+        """
+
     # Answering
+
+    @classmethod
+    def make_options(cls, given: Any = None, verb: str = EVALUATE) -> Any:
+        """The family's options from an instance of `Options`, a dict of them, or None for the defaults.
+
+        Raises ConfigError for an option that the family does not have, naming those that it has.
+        """
+        if isinstance(given, Options):
+            if not isinstance(given, cls.Options):
+                raise ConfigError(f"{type(given).__name__} are not options of {cls.title}; give {cls.Options.__name__}")
+            return given
+        return make_options(cls, given or {}, verb)
 
     def require(self, options: Any) -> None:
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
@@ -251,6 +271,18 @@ class Task(ABC):
     def open(self, file: OnnxFile) -> Runner:
         """The exported file of a model under the model's face. Raises ModelError."""
         raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
+
+
+def require_same_classes(model: Any, data: Any, path: str) -> None:
+    """Raise ConfigError for data with other class names than the model's, naming the first difference."""
+    if model.names == data.names:
+        return
+    listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
+    differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
+    raise ConfigError(
+        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
+        f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
+    )
 
 
 def device_of(runner: Runner) -> torch.device:

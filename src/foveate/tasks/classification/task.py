@@ -28,7 +28,7 @@ from foveate.records import (
     TransformView,
 )
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
 from foveate.tasks.classification.inspection import ClassificationFindings
 from foveate.tasks.classification.report import report
@@ -117,6 +117,10 @@ class ClassificationTask(Task):
         labels = torch.tensor([s["label"] for s in samples])
         shares = torch.bincount(labels, minlength=len(self.classes)).double() / len(labels)
         self.class_weights = class_weights(shares, kind)
+
+    def require_data(self, dataset: Any, model: str) -> None:
+        """Raise ConfigError for data with other classes than the model's."""
+        require_same_classes(self.classes, dataset.classes, model)
 
     # Answering
 

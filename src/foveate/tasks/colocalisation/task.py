@@ -29,7 +29,7 @@ from foveate.records import (
     TransformView,
 )
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.report import report
 from foveate.tasks.evaluation import Evaluation
@@ -78,6 +78,10 @@ class ColocalisationTask(Task):
     def _images(self, prepared: Sequence[Any]) -> Tensor:
         images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
         return images.contiguous(memory_format=torch.channels_last)
+
+    def require_data(self, dataset: Any, model: str) -> None:
+        """Raise ConfigError for data with other classes than the model's."""
+        require_same_classes(self.classes, dataset.classes, model)
 
     # Answering
 

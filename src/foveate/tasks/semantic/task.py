@@ -17,7 +17,7 @@ from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.pictures.fitting import shrink, shrink_factor
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
@@ -47,7 +47,7 @@ class SemanticTask(Task):
     headline = ("mean_iou", "pixel_accuracy", "mean_accuracy")
     Options = SemanticOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
-    batch_size = 1  # images come in many sizes, each is predicted at its own
+    batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
     endings = (".png", "_overlay.jpg")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -91,6 +91,10 @@ class SemanticTask(Task):
         Raises DataError if no pixel is labelled.
         """
         self.class_weights = class_weights(class_shares(samples, len(self.classes)), kind)
+
+    def require_data(self, dataset: Any, model: str) -> None:
+        """Raise ConfigError for data with other classes than the model's."""
+        require_same_classes(self.classes, dataset.classes, model)
 
     # Answering
 

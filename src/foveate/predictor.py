@@ -1,0 +1,239 @@
+"""A trained model with its family: a run folder, a model folder or an exported ONNX file -> predictions.
+
+predictor = Predictor.open("runs/first")
+prediction = predictor.predict("photo.jpg")
+prediction.mask            # of a semantic model: (H, W) class indices, at the photo's own size
+prediction.top(3)          # of a classifier: the three likeliest classes
+prediction.text            # of a captioning model: the best caption
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from foveate.errors import ConfigError, DataError, ModelError
+from foveate.onnx import OnnxFile
+from foveate.store import PICKLES, load_model
+from foveate.tasks import create_task, find_task
+from foveate.tasks.base import Task
+from foveate.tasks.options import make_options
+
+
+@dataclass
+class Predictor:
+    """A model that is ready to predict.
+
+    family: its task, which knows its tables and its preprocessing. runner: the module, or an exported file under the
+    module's face. name: the model's name in the registry. path: the folder or file that it came from.
+    """
+
+    family: Task
+    runner: nn.Module
+    name: str
+    path: Path
+    device: torch.device
+    runtime: Literal["torch", "onnxruntime"]
+
+    @staticmethod
+    def open(path: str | Path, device: str = "auto") -> Predictor:
+        """Load a run folder (its `model/`), a model folder, or an exported `.onnx` file.
+
+        device: "auto" takes CUDA or Apple's MPS where there is one, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
+        Raises ModelError for a path that is not a model, is damaged or would need unpickling, ConfigError for a device
+        that is not available.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".onnx" and path.is_file():
+            return _open_onnx(path, device)
+        return _open_folder(path, device)
+
+    @property
+    def task(self) -> str:
+        """The family's name."""
+        return self.family.name
+
+    @property
+    def classes(self) -> Any:
+        """The model's only table: its classes, or the vocabulary of its text. Raises ModelError if it has none."""
+        if len(self.family.tables) != 1:
+            names = ", ".join(self.family.tables) or "none"
+            raise ModelError(f"{self.name} has these tables: {names}; take one from predictor.family.tables")
+        return next(iter(self.family.tables.values()))
+
+    @property
+    def preprocessing(self) -> Any:
+        """The transformation of an input into the network's tensor."""
+        return self.family.preprocessing
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The module, or None for an exported file."""
+        return self.runner if self.runtime == "torch" else None
+
+    def sample(self, given: Any, name: str | None = None, max_pixels: int | None = None) -> dict[str, Any]:
+        """An input as `answer` takes it.
+
+        given: a path, or the input in memory (see the family's `inputs`); a mapping with one of each for a family of
+        several inputs; ignored by a family without. name: what to call it in messages and in the prediction; by default
+        a file's name. max_pixels: refuse larger image files before decoding them.
+        Raises DataError for an input that cannot be read or does not fit the model.
+        """
+        inputs = self.family.inputs
+        by_name = given if len(inputs) > 1 else {one.name: given for one in inputs}
+        if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
+            raise DataError(f"{self.name} takes {' and '.join(one.name for one in inputs)}; give a dict with these keys")
+        opened = {
+            one.name: one.open(by_name[one.name], self.preprocessing, self.name, name or "", max_pixels) for one in inputs
+        }
+        if name is None:
+            first = by_name[inputs[0].name] if inputs else None
+            name = str(first) if isinstance(first, (str, Path)) else ""
+        return opened | {"name": Path(name).name}
+
+    def answer(
+        self, samples: Sequence[Any], options: Any, progress: Callable[[float], None] | None = None
+    ) -> list[Any]:
+        """Predictions of a batch of samples; options: an instance of the family's `Options`."""
+        with torch.inference_mode():
+            return self.family.answer(self.runner, samples, options, progress)
+
+    def predict(
+        self,
+        given: Any = None,
+        *,
+        name: str | None = None,
+        max_pixels: int | None = None,
+        progress: Callable[[float], None] | None = None,
+        **options: Any,
+    ) -> Any:
+        """The prediction for one input.
+
+        given: a path, or the input in memory: an image is a PIL image, an array (H, W) or (H, W, C) uint8, uint16 or
+        float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`, `width`, `channels` and
+        `read` (pictures.Windows). name, max_pixels: see `sample`. progress: called with the share that is done, where
+        one input takes long. options: the family's, e.g. flip=True; see its `Options`.
+        Raises DataError for an input that cannot be read or does not fit the model, ConfigError for an option that the
+        family does not have, or that does not fit.
+        """
+        chosen = make_options(self.family, options)
+        self.family.require(chosen)
+        (prediction,) = self.answer([self.sample(given, name, max_pixels)], chosen, progress)
+        return prediction
+
+    def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
+        """The predictions for several inputs, in their order, `batch_size` at a time (0: the family's usual number)."""
+        chosen = make_options(self.family, options)
+        self.family.require(chosen)
+        batch: list[Any] = []
+        for one in given:
+            batch.append(self.family.prepare(self.sample(one)))
+            if len(batch) == (batch_size or self.family.batch_size):
+                yield from self.answer(batch, chosen)
+                batch = []
+        if batch:
+            yield from self.answer(batch, chosen)
+
+
+def find_model_folder(path: Path) -> Path:
+    """The folder that holds the weights: a run's `model/`, or the model folder itself.
+
+    Raises ModelError that says what is there instead.
+    """
+    if not path.exists():
+        near = _nearest(path)
+        hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
+        raise ModelError(f"{path} does not exist; {hint}")
+    if path.is_file():
+        if path.suffix.lower() in PICKLES:
+            raise ModelError(
+                f"{path} is not read: a pickle can run any code; give the run folder, or a model folder with "
+                "config.json and model.safetensors"
+            )
+        raise ModelError(f"{path} is not a model; give a run folder, a model folder or an exported .onnx file")
+    if (path / "model").is_dir():
+        return path / "model"
+    if (path / "recipe.json").is_file():
+        raise ModelError(f"run folder {path} has no model/ yet; train it for at least one epoch first")
+    return path
+
+
+def peek_family(path: Path) -> type[Task]:
+    """The class of a model's task, without loading the model. Raises ModelError for what is not a model."""
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        return type(family_of(OnnxFile.open(path, "cpu")))
+    file = find_model_folder(path) / "config.json"
+    try:
+        name = json.loads(file.read_text(encoding="utf-8"))["task"]
+    except OSError as error:
+        raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/") from error
+    return _find_family(name, path)
+
+
+def choose_device(device: str) -> torch.device:
+    """The named torch device, or for "auto" the best there is. Raises ConfigError if it is not available."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"unknown device '{device}'; expected auto, cpu, cuda, cuda:N or mps") from None
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(chosen.type, False):
+        raise ConfigError(f"device '{device}' is not available on this machine; use auto or cpu")
+    return chosen
+
+
+def _open_folder(path: Path, device: str) -> Predictor:
+    folder, chosen = find_model_folder(path), choose_device(device)
+    loaded = load_model(folder)
+    model = loaded.model.eval().requires_grad_(False).to(chosen)
+    model = model.to(memory_format=torch.channels_last)  # convolutions on a CPU are fastest this way
+    family = create_task(loaded.task, loaded.tables, loaded.preprocessing)
+    return Predictor(family, model, loaded.name, path, chosen, "torch")
+
+
+def _open_onnx(path: Path, device: str) -> Predictor:
+    file = OnnxFile.open(path, device)
+    family = family_of(file)
+    # Inputs are prepared on the CPU, and answers arrive there.
+    return Predictor(family, family.open(file), file.model, path, torch.device("cpu"), "onnxruntime")
+
+
+def family_of(file: OnnxFile) -> Task:
+    """The task of an exported file. Raises ModelError if its family is unknown."""
+    cls = _find_family(file.task, file.path)
+    preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
+    return cls(file.tables, preprocessing)
+
+
+def _find_family(name: str, path: Path) -> type[Task]:
+    try:
+        cls: type[Task] = find_task(name)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return cls
+
+
+def _nearest(path: Path) -> Path | None:
+    """The entry beside a missing path whose name is most like it."""
+    if not path.parent.is_dir():
+        return None
+    names = [p.name for p in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    return path.parent / near[0] if near else None
