@@ -18,7 +18,7 @@ from foveate import cli
 from foveate.cli import export as verb
 from foveate.errors import ModelError, OutputError
 from foveate.export import TOLERANCE, export_onnx
-from foveate.onnx import Graphs, OnnxFile, sibling_path
+from foveate.onnx import OnnxFile, sibling_path
 from foveate.ops.search import beam_search, greedy
 from foveate.predictor import Predictor
 from foveate.store import save_model
