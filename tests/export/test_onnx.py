@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,13 @@ from torch import Tensor, nn
 import foveate
 from foveate.cli import export as verb
 from foveate.errors import ConfigError, ModelError, OutputError
-from foveate.export import label_maps
-from foveate.export.graph import OPSET, TOLERANCE
-from foveate.export.label_maps import CHECKED_SIZES
-from foveate.export.onnx import export_onnx
-from foveate.predictor import Predictor, SemanticPredictor
-from foveate.records import ClassTable, Preprocessing, SemanticOutput
+from foveate.export import OPSET, TOLERANCE, export_onnx
+from foveate.onnx import OnnxFile, metadata_of, write_graph
+from foveate.onnx.logits import CHECKED_SIZES
+from foveate.predictor import Predictor
+from foveate.records import ClassificationOutput, ClassTable, Preprocessing, SemanticOutput
 from foveate.store import save_model
+from foveate.tasks import create_task
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -48,11 +50,8 @@ class StandIn(nn.Module):
 
 
 def open_stand_in(model: nn.Module | None = None) -> Predictor:
-    model = (model or StandIn()).eval()
-    cpu = torch.device("cpu")
-    return SemanticPredictor(
-        lambda x: model(x).logits, CLASSES, PREPROCESSING, "standin", Path("m"), cpu, "torch", model=model
-    )
+    task = create_task("semantic", {"classes": CLASSES}, PREPROCESSING)
+    return Predictor(task, (model or StandIn()).eval(), "standin", Path("m"), torch.device("cpu"), "torch")
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +73,14 @@ def test_equals_pytorch_at_any_size_and_batch(exported: Path, size: tuple[int, i
     for batch in (1, 3):
         image = torch.randn(batch, 3, *size)
         with torch.inference_mode():
-            assert torch.allclose(file.network(image), model(image).logits, atol=1e-5)
+            assert torch.allclose(file.runner(image).logits, model(image).logits, atol=1e-5)
 
 
 def test_carries_everything_a_reader_needs(exported: Path) -> None:
     proto = onnx.load(exported)
     stored = {prop.key: json.loads(prop.value) for prop in proto.metadata_props}
-    assert stored["foveate.classes"] == CLASSES.to_json()
+    assert stored["foveate.tables"] == {"classes": CLASSES.to_json()}
+    assert stored["foveate.classes"] == CLASSES.to_json()  # read by version 0.1.0
     assert stored["foveate.preprocessing"] == PREPROCESSING.to_json()
     assert stored["foveate.model"] == "standin"
     assert stored["foveate.task"] == "semantic"
@@ -96,8 +96,9 @@ def test_carries_everything_a_reader_needs(exported: Path) -> None:
 
 def test_predicts_as_pytorch_does(exported: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (75, 110, 3), dtype=np.uint8)
-    for options in ({}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 64}):
-        ours, theirs = open_stand_in().predict(pixels, **options), Predictor.open(exported).predict(pixels, **options)  # type: ignore[arg-type]
+    settings: list[dict[str, Any]] = [{}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 64}]
+    for options in settings:
+        ours, theirs = open_stand_in().predict(pixels, **options), Predictor.open(exported).predict(pixels, **options)
         assert (ours.mask == theirs.mask).mean() > 0.999
 
 
@@ -124,7 +125,7 @@ def test_fcn_from_a_run_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     for parameter in fcn.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.5)
-    save_model(tmp_path / "run" / "model", fcn, "fcn32s", CLASSES, "semantic")
+    save_model(tmp_path / "run" / "model", fcn, "fcn32s", {"classes": CLASSES}, "semantic")
     out = tmp_path / "new" / "fcn.onnx"
     assert verb.run([str(tmp_path / "run"), "--format", "onnx", "--out", str(out)]) == 0
     printed = capfd.readouterr()
@@ -137,25 +138,63 @@ def test_fcn_from_a_run_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         export_onnx(out, tmp_path / "again.onnx")
 
 
-def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_maps, "write", lambda predictor, model, paths: paths[0].write_bytes(b"x"))
+def change_graphs(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Replace fields of the `Graphs` that the predictor's task gives."""
+    graphs = predictor.family.graphs
+    monkeypatch.setattr(predictor.family, "graphs", lambda model: dataclasses.replace(graphs(model), **changes))
+
+
+def test_a_file_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for difference in (0.5, float("nan")):
-        monkeypatch.setattr(label_maps, "disagreement", lambda *_, d=difference: d)
+        predictor = open_stand_in()
+        change_graphs(predictor, monkeypatch, difference=lambda model, runner, d=difference: d)
         path = tmp_path / "bad.onnx"
         path.write_bytes(b"the file before")
         with pytest.raises(ModelError, match=r"the exported standin differs from PyTorch by .* nothing was written"):
-            export_onnx(open_stand_in(), path)
+            export_onnx(predictor, path)
         assert path.read_bytes() == b"the file before"
         assert [p.name for p in tmp_path.iterdir()] == ["bad.onnx"]
 
 
-def test_what_the_check_measures(exported: Path) -> None:
+def measure(model: nn.Module, path: Path) -> float:
+    """The difference between a model and an exported file."""
+    task = create_task("semantic", {"classes": CLASSES}, PREPROCESSING)
+    return task.graphs(model).difference(model, task.open(OnnxFile.open(path, "cpu")))
+
+
+def test_the_check_measures_the_difference(exported: Path) -> None:
     model = StandIn().eval()
-    assert label_maps.disagreement(open_stand_in(model), model, [exported]) < 1e-5
+    assert measure(model, exported) < 1e-5
     with torch.no_grad():
         model.up.bias += 1.0  # type: ignore[operator]
-    worst = label_maps.disagreement(open_stand_in(model), model, [exported])
-    assert worst > TOLERANCE
+    assert measure(model, exported) > TOLERANCE
+
+
+def test_one_answer_that_is_no_number_is_a_difference(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even in the last of the compared images."""
+    model = StandIn().eval()
+    task = create_task("semantic", {"classes": CLASSES}, PREPROCESSING)
+    runner = task.open(OnnxFile.open(exported, "cpu"))
+    for bad in (1, 2):
+        monkeypatch.setattr(runner, "forward", lambda x, bad=bad: broken(model(x).logits, x.shape[0] == bad))
+        assert not task.graphs(model).difference(model, runner) <= TOLERANCE
+
+
+def broken(logits: Tensor, now: bool) -> SemanticOutput:
+    logits = logits.clone()
+    logits[0, 0, 0, 0] = float("nan") if now else logits[0, 0, 0, 0]
+    return SemanticOutput(logits)
+
+
+def test_an_output_of_another_shape_is_refused(exported: Path) -> None:
+    class Smaller(StandIn):
+        def forward(self, image: Tensor) -> SemanticOutput:
+            return SemanticOutput(super().forward(image).logits[:, :2])
+
+    with pytest.raises(
+        ModelError, match=r"gives an output of shape \(1, 3, 97, 131\), PyTorch \(1, 2, 97, 131\); nothing"
+    ):
+        measure(Smaller().eval(), exported)
 
 
 def test_a_model_that_cannot_be_exported(tmp_path: Path) -> None:
@@ -197,25 +236,25 @@ def test_every_semantic_system_exports(name: str, tmp_path: Path) -> None:
     model = foveate.create(name, num_classes=3, **SYSTEMS[name]).train()
     with torch.no_grad():
         model(torch.randn(2, 3, 96, 96))  # statistics that keep the signal alive
-    save_model(tmp_path / "model", model.eval(), name, CLASSES, "semantic")
+    save_model(tmp_path / "model", model.eval(), name, {"classes": CLASSES}, "semantic")
     report = export_onnx(tmp_path / "model", tmp_path / "model.onnx")
     assert report.difference < 1e-5
     image = torch.randn(1, 3, 61, 90)
     with torch.no_grad():
         expected = model(image).logits.argmax(1)
-    assert (Predictor.open(report.path).network(image).argmax(1) == expected).float().mean() > 0.999
+    assert (Predictor.open(report.path).runner(image).logits.argmax(1) == expected).float().mean() > 0.999
 
 
-def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path) -> None:
-    """A file that is off in one logit of many passes only for a model that chooses between values."""
+def test_may_differ_leaves_out_a_small_share_of_the_logits(tmp_path: Path) -> None:
+    """A file that is wrong in one logit of many passes only for a model that chooses between values."""
 
     class Chooses(StandIn):
         may_differ = 0.01
 
-    def off(model: nn.Module) -> float:
-        predictor = open_stand_in(model)
+    def wrong_in_one(model: nn.Module) -> float:
         path = tmp_path / "a.onnx"
-        label_maps.write(predictor, model, [path])
+        (graph,) = open_stand_in(model).family.graphs(model).graphs
+        write_graph(graph, metadata_of("semantic", "standin", {"classes": CLASSES}, PREPROCESSING), "standin", path)
         original = model.forward
 
         def wrong_once(image: Tensor) -> SemanticOutput:
@@ -224,7 +263,26 @@ def test_what_may_differ_is_a_small_share_of_a_model_that_says_so(tmp_path: Path
             return SemanticOutput(logits)
 
         model.forward = wrong_once  # type: ignore[method-assign]
-        return label_maps.disagreement(predictor, model, [path])
+        return measure(model, path)
 
-    assert off(StandIn().eval()) > 0.5
-    assert off(Chooses().eval()) < 1e-3
+    assert wrong_in_one(StandIn().eval()) > 0.5
+    assert wrong_in_one(Chooses().eval()) < 1e-3
+
+
+def test_a_classifier_is_exported_at_its_own_size(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Classifier(StandIn):
+        def forward(self, image: Tensor) -> ClassificationOutput:  # type: ignore[override]
+            return ClassificationOutput(super().forward(image).logits.mean((2, 3)))
+
+    task = create_task("classification", {"classes": CLASSES}, dataclasses.replace(PREPROCESSING, size=(20, 28)))
+    predictor = Predictor(task, Classifier().eval(), "standin", Path("m"), torch.device("cpu"), "torch")
+    report = export_onnx(predictor, tmp_path / "a.onnx")
+    assert report.sizes == ((20, 28),)
+    (image,) = onnx.load(report.path).graph.input
+    assert [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim] == ["batch", 3, 20, 28]
+    opened = Predictor.open(report.path)
+    pixels = np.random.default_rng(0).integers(0, 256, (75, 110, 3), dtype=np.uint8)
+    assert np.allclose(opened.predict(pixels).probabilities, predictor.predict(pixels).probabilities, atol=1e-5)
+    answer = opened.runner(torch.randn(3, 3, 20, 28))
+    assert isinstance(answer, ClassificationOutput)
+    assert (tuple(answer.logits.shape), answer.transforms) == ((3, 3), ())

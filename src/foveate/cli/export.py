@@ -1,6 +1,6 @@
 """Write a trained model as ONNX that runs anywhere, checked against PyTorch.
 
-One file; of a captioning model two: FILE looks at a picture, and its neighbour FILE.step.onnx writes a word.
+One file; of a captioning model two: FILE encodes an image, and FILE.step.onnx beside it decodes one token.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", required=True, help="the .onnx file to write")
     args = parser.parse_args(argv)
 
-    from foveate.export.onnx import export_onnx
+    from foveate.export import export_onnx
 
     report = export_onnx(args.run, args.out)
     sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
     files = " and ".join(str(file) for file in (report.path, *report.beside))
     print(
         f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
-        f"checked against PyTorch at {sizes}: largest difference {report.difference:.1e} of the largest logit\n"
-        f"next: foveate predict {report.path} PICTURE --out DIR"
+        f"checked against PyTorch{f' at {sizes}' if sizes else ''}: largest difference {report.difference:.1e} of the "
+        "largest logit\n"
+        f"next: foveate predict {report.path} {'PICTURE' if report.sizes else 'INPUT'} --out DIR"
     )
     return 0

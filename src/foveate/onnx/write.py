@@ -1,4 +1,4 @@
-"""A module as an ONNX file, whatever its family: the exporter's call, and the layers that it would write clumsily."""
+"""A module as an ONNX file: the exporter's call, and layers that are written as one ONNX operator each."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
-import foveate
 from foveate.errors import ConfigError, ModelError
-from foveate.predictor import Predictor
+from foveate.onnx.file import PREFIX
+from foveate.onnx.graphs import Graph
+from foveate.version import __version__
 
 # Every operator used here is in 18; ONNX Runtime reads it since 1.14 and other runtimes are rarely further.
 OPSET = 18
-TOLERANCE = 1e-3  # of the largest logit
 
 
 def require_extra() -> None:
@@ -38,72 +37,54 @@ def require_extra() -> None:
 
 
 def prepared(model: nn.Module) -> nn.Module:
-    """A copy of a model that exports: on the CPU, in float32, for evaluation; the model stays as it is."""
+    """A copy of a model that can be exported: on the CPU, in float32, in evaluation mode; the model is unchanged."""
     ready = copy.deepcopy(model).cpu().float().eval().to(memory_format=torch.contiguous_format)
     _as_onnx_operators(ready)
     return ready
 
 
-def write_graph(
-    module: nn.Module,
-    example: tuple[Any, ...],
-    free: tuple[Any, ...],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    metadata: dict[str, str],
-    name: str,
-    path: Path,
-) -> None:
-    """Write a module, made of what `prepared` gave, as one file with its weights inside.
+def write_graph(graph: Graph, metadata: Mapping[str, Any], name: str, path: Path) -> None:
+    """Write a graph as one file with its weights inside.
 
-    example: what it is called with; free: in the same shape, which axes of each tensor may vary, and what they are
-    called; name: of the model, for messages. Raises ModelError when it cannot be exported.
+    metadata: as `metadata_of` gives it; the graph's own is added. name: of the model, for messages.
+    Raises ModelError if it cannot be exported.
     """
     import onnx
 
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                module.eval(),
-                example,
+                graph.module.eval(),
+                graph.example,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_shapes=free,
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+                dynamic_shapes=graph.free,
                 verbose=False,
             )
-    except Exception as error:  # the exporter raises what it meets
+    except Exception as error:  # the exporter has no common error class
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(f"{name} cannot be exported ({reason}); please report this model") from error
     assert program is not None
-    program.model.metadata_props.update(metadata)
+    program.model.metadata_props.update(
+        {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in {**metadata, **graph.metadata}.items()}
+    )
     program.model.producer_name = "foveate"
-    program.model.producer_version = foveate.__version__
+    program.model.producer_version = __version__
     program.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def about(predictor: Predictor, **more: Any) -> dict[str, str]:
-    """Everything a reader of a file must know beside the graph; each value is JSON. more: foveate.KEY -> value."""
-    values: dict[str, Any] = {
-        "foveate.task": predictor.task,
-        "foveate.model": predictor.name,
-        "foveate.version": foveate.__version__,
-        "foveate.classes": predictor.classes.to_json(),
-        "foveate.preprocessing": predictor.preprocessing.to_json(),
-        **{f"foveate.{key}": value for key, value in more.items()},
-    }
-    return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
-
-
 def _as_onnx_operators(model: nn.Module) -> None:
-    """Let layers that ONNX has whole be written as that one operator.
+    """Replace the forward of layers that ONNX has as one operator by that operator.
 
-    TensorFlow's SAME padding depends on the input's size. Traced, it becomes arithmetic on symbolic sizes, layer upon
-    layer, which takes the exporter many minutes; as Conv's own `auto_pad` it costs nothing, there or when it runs.
-    A clipped ReLU is merely faster to trace this way.
+    TensorFlow's SAME padding depends on the input's size. Traced, it becomes arithmetic on symbolic sizes in every
+    layer, which takes the exporter many minutes; as `auto_pad` of Conv it costs nothing, in export or at run time.
+    A clipped ReLU is only faster to trace this way.
     """
+    from timm.layers.conv2d_same import Conv2dSame
+
     for module in model.modules():
         if type(module) is Conv2dSame:
             module.forward = MethodType(_same_convolution, module)  # type: ignore[method-assign]
@@ -111,7 +92,7 @@ def _as_onnx_operators(model: nn.Module) -> None:
             module.forward = MethodType(_relu6, module)  # type: ignore[method-assign]
 
 
-def _same_convolution(self: Conv2dSame, x: Tensor) -> Tensor:
+def _same_convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
     height, width = ((size - 1) // stride + 1 for size, stride in zip(x.shape[-2:], self.stride, strict=True))
     attributes: dict[str, Any] = {
         "auto_pad": "SAME_UPPER",
