@@ -93,8 +93,8 @@ class CamVid(FileSource):
         """Whether one of the three layouts lies here."""
         return _is_full(path) or _is_segnet(path) or _is_folders(path)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         root = Path(self.path)
         if _is_full(root):
             return describe_masks(self, "CamVid, full release")

@@ -60,8 +60,8 @@ class Cityscapes(FileSource):
         """Whether both folders lie here."""
         return (path / "leftImg8bit").is_dir() and (path / "gtFine").is_dir()
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         return f"Cityscapes: {self.scan.counts()}, 19 classes (label ids as train ids), ignore 255"
 
     def read(self) -> Scan:

@@ -6,7 +6,6 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import Pair, Problem, raise_problems, require_folder
+from foveate.datasets.files import Pair, Problem, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import (
     SPLIT_NAMES,
@@ -26,7 +25,7 @@ from foveate.datasets.splits import (
     settle,
     split_parts,
 )
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable
 from foveate.registry import dataset
@@ -39,15 +38,6 @@ _NO_CLASS = re.compile(
 _LITTER = {"thumbs.db", "desktop.ini"}
 # What `foveate` itself may have written beside the data.
 _RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
-
-
-def lonely(root: Path) -> str:
-    """What is wrong with a folder that holds one class, in words; '' where there is not just one."""
-    found = [folder for part in (_split_folders(root).values() or [root]) for folder in _folders(part)]
-    names = {folder.name for folder in found if list_pictures(folder)}
-    if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
-        return ""
-    return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
 
 
 @dataclass
@@ -89,7 +79,7 @@ class ClassDataset:
 
 @dataset("class_folders")
 @dataclass(frozen=True)
-class ClassFolders:
+class ClassFolders(ScannedSource[ClassScan]):
     """A folder a class: DATA/{train,val,test}/CLASS/*.jpg, or DATA/CLASS/*.jpg.
 
     Classes are the folders' names in sorted order, or as `classes.txt` in DATA orders them. Without split folders a
@@ -101,7 +91,7 @@ class ClassFolders:
 
     path: str
     seed: int = 0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -115,28 +105,28 @@ class ClassFolders:
             return False
         return any(list_pictures(folder) for folder in found)
 
-    @cached_property
-    def scan(self) -> ClassScan:
-        """What lies there, once."""
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """A folder that holds one class."""
+        if not path.is_dir():
+            return ""
+        found = [folder for part in (_split_folders(path).values() or [path]) for folder in _folders(part)]
+        names = {folder.name for folder in found if list_pictures(folder)}
+        if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
+            return ""
+        return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
+
+    def read(self) -> ClassScan:
+        """Read the folders' names and the files in them. Raises DataError if there is no image."""
         return _read_folder(require_folder(self.path), self.seed)
 
-    def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
-        return tuple(self.scan.pairs)
-
-    def open(self, split: str) -> ClassDataset:
-        """One split. Raises DataError naming what fits nowhere, ConfigError for an unknown split."""
-        raise_problems(self.scan.problems)
-        if split not in self.scan.pairs:
-            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
-        return self.sound(split)
-
-    def sound(self, split: str) -> ClassDataset:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> ClassDataset:
+        """One split of the files that can be used."""
+        self.serve(task)
         return ClassDataset(self.scan.pairs[split], self.scan.classes)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""

@@ -56,8 +56,8 @@ class COCO(ObjectSource):
         """Whether there are files called instances_*.json."""
         return bool(instance_files(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         labels: COCOLabels = scan.read_label  # type: ignore[assignment]
         left_out = f"; {labels.unlisted} pictures are in no file and left out" if labels.unlisted else ""

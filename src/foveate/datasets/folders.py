@@ -38,8 +38,8 @@ class Folders(FileSource):
         """Whether there is a folder of pictures beside a folder of masks."""
         return bool(paired_folders(path)) or find_folders(path) is not None
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         return describe_masks(self, "Folders")
 
     def read(self) -> Scan:

@@ -25,7 +25,7 @@ from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.files import Pair, Problem, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, DataSource
 from foveate.registry import dataset
 
 PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
@@ -77,7 +77,7 @@ class IdxDataset:
 
 @dataset("idx")
 @dataclass(frozen=True)
-class Idx:
+class Idx(DataSource):
     """IDX files as MNIST has them: DATA/train-images-idx3-ubyte, DATA/train-labels-idx1-ubyte, and t10k or test alike.
 
     The files may end in .gz; idx4 files hold (N, H, W, C). `classes.txt` in DATA names the classes; without it they are
@@ -90,7 +90,7 @@ class Idx:
 
     path: str
     seed: int = 0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -106,20 +106,26 @@ class Idx:
         """The splits that hold pictures, 'train' first."""
         return tuple(self.scan.members)
 
-    def open(self, split: str) -> IdxDataset:
-        """One split. Raises DataError naming files that cannot be used, ConfigError for an unknown split."""
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used."""
+        return list(self.scan.problems)
+
+    def open(self, split: str, task: str = "") -> IdxDataset:
+        """One split. Raises DataError naming files that cannot be used, ConfigError for an unknown split or family."""
+        task = self.serve(task)
         _raise_first(self.scan.problems)
         if split not in self.scan.members:
             raise ConfigError(f"{unknown('split', split, self.scan.members)} (in {self.path})")
-        return self.sound(split)
+        return self.readable(split, task)
 
-    def sound(self, split: str) -> IdxDataset:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> IdxDataset:
+        """One split of the files that can be used."""
+        self.serve(task)
         part, members = self.scan.members[split]
         return IdxDataset(*self.scan.parts[part], members, part, self.scan.classes)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(members)} {split}" for split, (_, members) in scan.members.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""

@@ -69,8 +69,8 @@ class VOC(ObjectSource):
         """Whether there is a year folder with segmentation masks."""
         return bool(year_folders(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan, name = self.scan, self._year_folder().name
         labels: VOCLabels = scan.read_label  # type: ignore[assignment]
         classes = f"{len(scan.classes)} classes ({labels.masks.remark}), ignore {scan.classes.ignore_index}"

@@ -19,8 +19,8 @@ def resolve(name: str, data: str | Path | None = None, overrides: Mapping[str, A
         from foveate.datasets import recognise
 
         path = Path(data).absolute()
-        # Data that is made from files (distorted digits) is made from these files; any other is what lies there.
-        made = getattr(recipe.data, "made_from", None)
-        recipe = dataclasses.replace(recipe, data=made(path) if made else recognise(path, recipe.task))
+        # Data that is generated from other files (distorted digits) is generated from these; else the format is found.
+        generated = recipe.data.made_from(path) if recipe.data is not None else None
+        recipe = dataclasses.replace(recipe, data=generated or recognise(path, recipe.task))
     changed: Recipe = override(recipe, overrides or {})
     return changed

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.album import Album
-from foveate.datasets.files import Pair, Problem, raise_problems, read_text
+from foveate.datasets.files import Pair, Problem, ScannedSource, raise_problems, read_text
 from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import DataError
 from foveate.records import Caption, CaptionSample
 
 MISSING_SHARE = 0.01
@@ -89,35 +88,19 @@ class CaptionFiles:
         return tuple(map(Caption, self.pairs[index].label))
 
 
-class CaptionSource:
-    """A DataSource of captions: the subclass says what is there in `read`."""
+class CaptionSource(ScannedSource[CaptionScan]):
+    """A data source of captioned image files; a subclass implements `read` and `describe`."""
 
-    path: str
-    task: ClassVar[str] = "captioning"
+    tasks: ClassVar[tuple[str, ...]] = ("captioning",)
 
-    def read(self) -> CaptionScan:
-        """Look at the folder. Raises DataError where nothing at all can be read from it."""
-        raise NotImplementedError
-
-    @cached_property
-    def scan(self) -> CaptionScan:
-        """What `read` found, once."""
-        return self.read()
-
-    def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
-        return tuple(self.scan.pairs)
-
-    def open(self, split: str) -> CaptionFiles:
-        """One split. Raises DataError naming what cannot be used, ConfigError for an unknown split."""
-        raise_problems(self.scan.problems)
-        if split not in self.scan.pairs:
-            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
-        return self.sound(split)
-
-    def sound(self, split: str) -> CaptionFiles:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> CaptionFiles:
+        """One split of the files that can be used."""
+        self.serve(task)
         return CaptionFiles(self.scan.pairs[split])
+
+    def remarks(self, task: str = "") -> dict[str, Any]:
+        """Images that captions name and that are missing, and how many images have no caption."""
+        return {"left_out": list(self.scan.left_out), "without_captions": len(self.scan.silent)}
 
 
 # Captions

@@ -44,8 +44,8 @@ class COCOCaptions(CaptionSource):
         """Whether there are files called captions_*.json."""
         return any(_FILE.fullmatch(file.name) for file in nearby(path, "captions_*.json"))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         files = ", ".join(file.name for file in self._files(Path(self.path)).values())
         return f"COCO captions ({files}): {self.scan.counts()}"
 

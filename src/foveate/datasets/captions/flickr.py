@@ -41,8 +41,8 @@ class Flickr(CaptionSource):
         """Whether there is a file called *.token.txt or *.token."""
         return bool(token_files(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         files = ", ".join(file.name for file in token_files(Path(self.path)))
         return f"Flickr captions ({files}): {self.scan.counts()}"
 

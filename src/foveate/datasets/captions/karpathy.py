@@ -39,8 +39,8 @@ class Karpathy(CaptionSource):
         """Whether a file dataset*.json begins as Karpathy's do."""
         return any(map(_looks_like_it, nearby(path, "dataset*.json")))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         return f"Karpathy's split ({_file(Path(self.path)).name}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:

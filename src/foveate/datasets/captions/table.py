@@ -41,8 +41,18 @@ class CaptionTable(CaptionSource):
         """Whether a table's first line names an image and a caption."""
         return bool(tables(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """A table without a line of column names."""
+        for file in (*nearby(path, "captions.txt"), *nearby(path, "*.csv")):
+            return (
+                f"needs column names: {file.name} begins with '{_first_line(file)[:40]}', not with the names of its "
+                "columns; write the line image,caption above the captions"
+            )
+        return ""
+
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         return f"caption table ({', '.join(file.name for file in tables(Path(self.path)))}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
@@ -61,13 +71,6 @@ class CaptionTable(CaptionSource):
 def tables(root: Path) -> list[Path]:
     """The tables with a head that names an image and a caption."""
     return [p for p in (*nearby(root, "*.csv"), *nearby(root, "captions.txt")) if _columns(_first_line(p)) is not None]
-
-
-def headless(root: Path) -> str:
-    """What a table without a head begins with, in words; '' where there is none."""
-    for file in (*nearby(root, "captions.txt"), *nearby(root, "*.csv")):
-        return f"{file.name} begins with '{_first_line(file)[:40]}', not with the names of its columns: image,caption"
-    return ""
 
 
 def _first_line(file: Path) -> str:

@@ -50,7 +50,7 @@ from foveate.datasets.distorted_mnist.draw import DIGIT, SIDES, Digits, Kind, pi
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, DataSource
 from foveate.registry import dataset
 
 __all__ = ["SIDES", "DistortedDataset", "DistortedMNIST", "Kind"]
@@ -60,7 +60,7 @@ _KEPT = 2
 
 @dataset("distorted_mnist")
 @dataclass(frozen=True)
-class DistortedMNIST:
+class DistortedMNIST(DataSource):
     """MNIST digits rotated, scaled, projected, warped, in clutter or to be added (Jaderberg et al. 2015).
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
@@ -80,7 +80,7 @@ class DistortedMNIST:
     seed: int = 0
     interpolation: Literal["mixed", "bilinear"] = "mixed"
     hand: float = 0.0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -93,7 +93,7 @@ class DistortedMNIST:
             raise ConfigError(f"distorted MNIST seed {self.seed} is outside 0..4294967295; choose one within")
 
     def made_from(self, path: Path) -> DistortedMNIST:
-        """The same of the digits in another folder: what --data says to a recipe."""
+        """This source on the digits in another folder (`--data`)."""
         return replace(self, path=str(path))
 
     @cached_property
@@ -107,12 +107,14 @@ class DistortedMNIST:
         """The splits that hold digits, 'train' first."""
         return self.digits.splits()
 
-    def open(self, split: str) -> DistortedDataset:
-        """One split. Raises DataError as Idx does and for pictures other than grey 28x28, ConfigError for its name."""
+    def open(self, split: str, task: str = "") -> DistortedDataset:
+        """One split. Raises DataError as Idx does and for images other than grey 28x28, ConfigError for an unknown
+        split or family."""
+        self.serve(task)
         return DistortedDataset(self, split, self.digits.open(split))
 
-    def describe(self) -> str:
-        """What it is, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The generated data, its counts and its size, in one line."""
         members = self.digits.scan.members
         counts = ", ".join(f"{len(members[split][1])} {split}" for split in self.splits())
         side = SIDES[self.kind]

@@ -44,8 +44,8 @@ class LabelMe(ObjectSource):
         files = [f for folder in _json_folders(path).values() for f in json_files.list_json(folder)[:20]]
         return any(json_files.looks_like_labelme(f) for f in files)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan, root = self.scan, Path(self.path)
         labels: LabelMeLabels = scan.read_label  # type: ignore[assignment]
         what = "MIT LabelMe XML" if _is_xml(root) else "LabelMe JSON"

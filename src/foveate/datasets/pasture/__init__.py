@@ -36,32 +36,42 @@ instance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
 
-import numpy as np
-import torch
-from torchvision import tv_tensors
-
-from foveate.datasets.pasture.compose import compose
-from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
+from foveate.datasets.objects import InstanceDataset
+from foveate.datasets.pasture.captions import PastureCaptionsDataset
+from foveate.datasets.pasture.classes import ANSWERS, PastureClassesDataset
+from foveate.datasets.pasture.cows import PastureCowsDataset
+from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.scene import CLASSES, Light, Scene, Thing
-from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import InstanceSample, SemanticSample
+from foveate.datasets.splits import SPLIT_ORDER
+from foveate.errors import ConfigError, unknown
+from foveate.records import DataSource
 from foveate.registry import dataset
 
-__all__ = ["CLASSES", "Light", "Pasture", "PastureDataset", "Scene", "Thing"]
+__all__ = ["CLASSES", "Light", "Pasture", "PastureDataset", "Question", "Scene", "Thing"]
 
-_SPLITS = ("train", "val", "test")
-_LEAST = 32
+Question = Literal["animal", "cows"]
+_MIN_SIDE = 32
+_MAX_CAPTIONS = 100
 
 
 @dataset("pasture")
 @dataclass(frozen=True)
-class Pasture:
-    """Drawn scenes of sky, grass, road, water, trees, cows, people, birds and frisbees.
+class Pasture(DataSource):
+    """Synthetic scenes of sky, grass, road, water, trees, cows, people, birds and frisbees.
 
-    height, width: of every picture, in pixels, at least 32.
-    train, val, test: number of scenes in each split; a split without scenes does not exist.
-    seed: of the world, below 2**32; another seed is another world with other scenes in every split.
+    All families show the same scenes; co-localisation shows only those with a cow in them.
+
+    height: of every image, in pixels; 32 or more, usually 128.
+    width: of every image, in pixels; 32 or more, usually 128.
+    train: number of training scenes, usually 2000 to 8000; 0: no such split.
+    val: number of validation scenes, usually 200 to 400; 0: no such split.
+    test: number of test scenes, usually 200 to 400; 0: no such split.
+    seed: of all scenes, 0 to 2**32 - 1; another seed gives other scenes in every split.
+    captions: number of captions of each scene, 1 to 100; for captioning alone.
+    question: for classification alone. 'animal': none, cow, bird or both; 'cows': no, one or two cows (no scene has
+        more). A cow counts with at least 1/512 of the image's pixels visible, a bird with 1/2048.
     """
 
     height: int = 128
@@ -70,96 +80,52 @@ class Pasture:
     val: int = 200
     test: int = 200
     seed: int = 0
+    captions: int = 5
+    question: Question = "animal"
+    tasks: ClassVar[tuple[str, ...]] = ("semantic", "instances", "captioning", "classification", "colocalisation")
 
     def __post_init__(self) -> None:
         for side in ("height", "width"):
-            if getattr(self, side) < _LEAST:
+            if getattr(self, side) < _MIN_SIDE:
                 raise ConfigError(
-                    f"pasture {side} {getattr(self, side)} is too small to show a scene; use {_LEAST} or more"
+                    f"pasture {side} {getattr(self, side)} is too small to show a scene; use {_MIN_SIDE} or more"
                 )
-        for split in _SPLITS:
+        for split in SPLIT_ORDER:
             if not 0 <= getattr(self, split) < 2**32:
                 raise ConfigError(f"pasture {split}={getattr(self, split)} is no number of scenes; use 0 or more")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"pasture seed {self.seed} is outside 0..4294967295; choose one within")
+        if not 1 <= self.captions <= _MAX_CAPTIONS:
+            raise ConfigError(f"pasture captions={self.captions} of each scene; use 1 to {_MAX_CAPTIONS}")
+        if self.question not in get_args(Question):
+            raise ConfigError(f"pasture question is '{self.question}'; expected {' or '.join(get_args(Question))}")
 
     def splits(self) -> tuple[str, ...]:
-        """The splits that have scenes."""
-        return tuple(split for split in _SPLITS if getattr(self, split))
+        """Names of the splits that have scenes."""
+        return tuple(split for split in SPLIT_ORDER if getattr(self, split))
 
-    def open(self, split: str) -> PastureDataset:
-        """One split. Raises DataError for a name that does not exist."""
+    def open(self, split: str, task: str = "") -> Any:
+        """One split as a data set of a family. Raises ConfigError for an unknown split or family."""
+        task = self.serve(task)
         if split not in self.splits():
-            raise DataError(unknown("split of the pasture", split, self.splits()))
-        return PastureDataset(self, split)
+            raise ConfigError(unknown("split of the pasture", split, self.splits()))
+        scenes = PastureDataset(self, split)
+        if task == "instances":
+            return InstanceDataset(scenes)
+        if task == "captioning":
+            return PastureCaptionsDataset(scenes, self.captions)
+        if task == "classification":
+            return PastureClassesDataset(scenes, self.question)
+        return PastureCowsDataset(scenes) if task == "colocalisation" else scenes
 
-    def describe(self) -> str:
-        """What it is, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The generated data, its counts and its size, in one line."""
         counts = ", ".join(f"{getattr(self, split)} {split}" for split in self.splits())
-        return f"the pasture: drawn scenes of {self.width}x{self.height}, {counts or 'none'}, seed {self.seed}"
-
-
-class PastureDataset:
-    """One split of the pasture. Every access draws anew; nothing is kept."""
-
-    classes = CLASSES
-    channels = 3
-
-    def __init__(self, source: Pasture, split: str) -> None:
-        self.source = source
-        self.split = split
-
-    def __len__(self) -> int:
-        return int(getattr(self.source, self.split))
-
-    def __getitem__(self, index: int) -> SemanticSample:
-        scene = self.scene(index)
-        image, ids = render(scene, self.source.height, self.source.width)
-        return SemanticSample(
-            image=tv_tensors.Image(torch.from_numpy(image)),
-            mask=tv_tensors.Mask(torch.from_numpy(classes_of(scene, ids))),
-            name=self.name(index),
-        )
-
-    def name(self, index: int) -> str:
-        """'pasture/train/000123'."""
-        return f"pasture/{self.split}/{self._checked(index):06d}"
-
-    def scene(self, index: int) -> Scene:
-        """The layout of a scene: what is where, in which pose and colours."""
-        source = self.source
-        seed = (source.seed, _SPLITS.index(self.split), self._checked(index))
-        return compose(seed, source.height / source.width)
-
-    def instances(self, index: int) -> InstanceSample:
-        """The same picture with its trees, cows, people, birds and frisbees, N of them, far ones first.
-
-        Masks hold visible pixels; a thing of which none is visible is left out. Distant woods are labelled tree but are
-        no instances.
-        """
-        scene = self.scene(index)
-        image, ids = render(scene, self.source.height, self.source.width)
-        seen = np.flatnonzero(np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))[FIRST_THING:])
-        masks = ids == (seen + FIRST_THING)[:, None, None]
-        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
-        labels = [scene.things[k].category for k in seen.tolist()]
-        return InstanceSample(
-            image=tv_tensors.Image(torch.from_numpy(image)),
-            masks=tv_tensors.Mask(torch.from_numpy(masks)),
-            boxes=tv_tensors.BoundingBoxes(
-                boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(ids.shape[0], ids.shape[1])
-            ),
-            labels=torch.tensor(labels, dtype=torch.int64),
-            name=self.name(index),
-        )
-
-    def _checked(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"scene {index} of pasture/{self.split}, which has {len(self)}")
-        return index % len(self)
-
-
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels' borders."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        scenes = f"the pasture: drawn scenes of {self.width}x{self.height}, {counts or 'none'}, seed {self.seed}"
+        content = {
+            "instances": "their objects",
+            "captioning": f"{self.captions} caption{'s' if self.captions != 1 else ''} a scene",
+            "classification": ", ".join(ANSWERS[self.question]),
+            "colocalisation": "those with a cow",
+        }.get(self.serve(task))
+        return f"{scenes}; {content}" if content else scenes

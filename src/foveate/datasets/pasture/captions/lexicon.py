@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from foveate.datasets.pasture.palette import FLOWERS
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER, Land, Thing
-from foveate.datasets.pasture_captions.view import View
+from foveate.datasets.pasture.captions.view import View
 
 
 class Verb(NamedTuple):
