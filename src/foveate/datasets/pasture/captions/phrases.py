@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from foveate.datasets.pasture.dice import Dice
-from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
 from foveate.datasets.pasture.captions import lexicon
 from foveate.datasets.pasture.captions.lexicon import CLOTHES, PLAY, PLURAL, VERBS, Verb, article, color_word
 from foveate.datasets.pasture.captions.view import Seen, View, above, ahead, in_front_of, left_of, next_to
+from foveate.datasets.pasture.dice import Dice
+from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
 
 Words = list[tuple[str, tuple[int, ...]]]
 
