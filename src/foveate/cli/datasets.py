@@ -14,7 +14,7 @@ _OWN = {"--as", "--task", "--format", "--json", "--sheet", "--max-pixels", "--he
 
 
 def run(argv: list[str]) -> int:
-    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--as NAME] [--task NAME] [--FIELD VALUE]`."""
+    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--FIELD VALUE] [options]`."""
     parser = Parser("datasets", __doc__ or "")
     parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--task NAME] [--FIELD VALUE ...] [options]"
     parser.add_argument(
@@ -30,7 +30,7 @@ def run(argv: list[str]) -> int:
         "--task",
         metavar="NAME",
         default="",
-        help="the family that the data is read for; by default the data set's first",
+        help="the family that the data is read for, if it serves several",
     )
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
@@ -75,7 +75,7 @@ def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str) -> 
 
 
 def _source(path: str, reader: str | None, task: str, fields: dict[str, str]) -> Any:
-    """The folder's data set, as recognised or with the given reader, or one that needs no folder. Raises ConfigError."""
+    """The folder's data set, as recognised or by the given reader, or one without a folder. Raises ConfigError."""
     if reader is None and (Path(path).exists() or current_name("dataset", path) not in entries("dataset")):
         from foveate.datasets import recognise
 

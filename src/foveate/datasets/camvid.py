@@ -12,12 +12,12 @@ from pathlib import Path
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, read_text, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, read_text, require_folder
 from foveate.datasets.folders import Folders, describe_masks, paired_folders
 from foveate.datasets.masks import MaskReader, color_reader
 from foveate.datasets.splits import ordered
 from foveate.errors import DataError
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 # The 11 classes -> the classes of the full release that each one gathers, the one that lends its colour first.

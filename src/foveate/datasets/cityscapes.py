@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.splits import ordered
 from foveate.errors import DataError
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 # (label id, name, colour) in the order of the train ids, from the corpus's own label definition; every other id

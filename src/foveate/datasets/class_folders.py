@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import Pair, Problem, ScannedSource, raise_problems, require_folder
+from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import (
     SPLIT_NAMES,
@@ -27,7 +27,7 @@ from foveate.datasets.splits import (
 )
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, Problem
 from foveate.registry import dataset
 
 # Folders that another layout's files lie in; no class is called so.

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
-from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_json, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_NAMES, ordered
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 BACKGROUND = "background"

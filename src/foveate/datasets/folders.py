@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
 from foveate.datasets.masks import recognise_masks
 from foveate.datasets.splits import ordered, split_by_lists, split_or_draw, split_parts
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
+from foveate.records import Problem
 from foveate.registry import dataset
 
 IMAGE_FOLDERS = ("images", "image", "imgs")

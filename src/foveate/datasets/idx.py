@@ -22,10 +22,10 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import Pair, Problem, require_folder
+from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassificationSample, ClassTable, DataSource
+from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset
 
 PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}

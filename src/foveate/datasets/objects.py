@@ -14,18 +14,10 @@ import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
-from foveate.datasets.files import (
-    FileDataset,
-    FileSource,
-    Pair,
-    Problem,
-    ReadPicture,
-    raise_problems,
-    read_pair_picture,
-)
+from foveate.datasets.files import FileDataset, FileSource, Pair, ReadPicture, raise_problems, read_pair_picture
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
-from foveate.records import ClassTable, InstanceSample
+from foveate.records import ClassTable, InstanceSample, Problem
 
 
 class Objects(NamedTuple):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from foveate import pictures
-from foveate.datasets.files import Pair, Problem, raise_problems, read_json, read_text
+from foveate.datasets.files import Pair, raise_problems, read_json, read_text
 from foveate.errors import DataError, OutputError
+from foveate.records import Problem
 
 VAL_SHARE = 0.2
 SPLITS_FILE = "splits.json"

@@ -15,13 +15,13 @@ import numpy as np
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
-from foveate.datasets.files import Pair, Problem, Scan, pair_by_stem, raise_problems, require_folder
+from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
 from foveate.datasets.masks import MaskReader, color_reader
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import ordered, read_list, split_by_lists
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 NAMES = (

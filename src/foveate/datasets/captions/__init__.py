@@ -16,10 +16,10 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.album import Album
-from foveate.datasets.files import Pair, Problem, ScannedSource, raise_problems, read_text
+from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
 from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
 from foveate.errors import DataError
-from foveate.records import Caption, CaptionSample
+from foveate.records import Caption, CaptionSample, Problem
 
 MISSING_SHARE = 0.01
 NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}

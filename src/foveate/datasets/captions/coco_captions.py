@@ -14,9 +14,10 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import Problem, read_json, require_folder
+from foveate.datasets.files import read_json, require_folder
 from foveate.datasets.splits import SPLIT_NAMES
 from foveate.errors import ConfigError, DataError, unknown
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")

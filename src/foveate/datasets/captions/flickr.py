@@ -14,7 +14,8 @@ from pathlib import Path
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said, lines_of
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.files import Problem, require_folder
+from foveate.datasets.files import require_folder
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _LINE = re.compile(r"(?P<name>.+?)#\w+(?:\s*\t\s*|\s+)(?P<text>.*)|(?P<alone>.+?)#\w+")

@@ -13,8 +13,9 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import Problem, read_json, require_folder
+from foveate.datasets.files import read_json, require_folder
 from foveate.errors import DataError
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _HEAD = 1 << 16

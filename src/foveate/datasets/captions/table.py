@@ -11,8 +11,9 @@ from pathlib import Path
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.files import Problem, read_text, require_folder
+from foveate.datasets.files import read_text, require_folder
 from foveate.errors import DataError
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _PICTURE = ("image", "image_name", "filename", "file_name", "file")

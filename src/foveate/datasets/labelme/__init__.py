@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_pair_picture, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
+from foveate.records import Problem
 from foveate.registry import dataset
 
 LABELS_FILE = "labels.txt"  # labelme's own

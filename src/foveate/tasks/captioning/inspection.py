@@ -43,7 +43,7 @@ class CaptioningFindings(ImageFindings):
 
     def keep(self, sample: CaptionSample) -> None:
         """Add an example, without its masks."""
-        super().keep({key: sample[key] for key in ("image", "captions", "name")})  # type: ignore[literal-required]
+        super().keep({key: sample[key] for key in ("image", "captions", "name")})
 
     def captions(self) -> dict[str, int]:
         """Split -> number of captions of its images."""
