@@ -163,7 +163,7 @@ def _read_segnet(root: Path) -> Scan:
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:
-    """The pairs that a list names: a line holds a picture's and a mask's path, as they were on its author's disk."""
+    """The pairs that a list names: a line holds an image's and a mask's path, as they were on its author's disk."""
     by_name = {pair.picture.name: pair for pair in pairs}
     names = [Path(line.split()[0]).name for line in read_text(path).splitlines() if line.strip()]
     problems += [

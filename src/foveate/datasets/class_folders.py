@@ -1,4 +1,4 @@
-"""Pictures in folders named after their classes."""
+"""Images in folders named after their classes."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
 class ClassScan:
     """What lies in a folder of class folders, without decoding.
 
-    pairs: split -> its pictures, each with its class index. problems: files and folders that fit nowhere; `open`
-    raises them. drawn: in one clause, how pictures were divided, where the folders did not say.
+    pairs: split -> its images, each with its class index. problems: files and folders that fit nowhere; `open`
+    raises them. drawn: in one clause, how images were divided, where the folders did not say.
     """
 
     pairs: dict[str, list[Pair]]
@@ -55,9 +55,9 @@ class ClassScan:
 
 
 class ClassDataset:
-    """Pictures of one class each, in files.
+    """Images of one class each, in files.
 
-    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first picture's.
+    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image's.
     """
 
     def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
@@ -95,7 +95,7 @@ class ClassFolders(ScannedSource[ClassScan]):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether folders hold pictures, and none of them is called as those of pictures beside masks are."""
+        """Whether folders hold images, and none of them is called as those of images beside masks are."""
         if not path.is_dir():
             return False
         splits = _split_folders(path)
@@ -134,7 +134,7 @@ class ClassFolders(ScannedSource[ClassScan]):
 
 
 def _channels(pairs: Sequence[Pair]) -> int:
-    """Of the first picture that can be read, and so of every one."""
+    """Of the first image that can be read, and so of every one."""
     for pair in pairs:
         with contextlib.suppress(DataError):
             return pictures.picture_info(pair.picture).channels
@@ -180,7 +180,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
 
 
 def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
-    """Class -> its pictures. What is neither joins the problems."""
+    """Class -> its images. What is neither joins the problems."""
     problems += _strays(root)
     found = {folder.name: list_pictures(folder) for folder in _folders(root)}
     for name, files in found.items():
@@ -238,7 +238,7 @@ def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -
 
 
 def _drawn_by_class(by_name: dict[str, Pair], seed: int, root: Path) -> dict[str, list[str]]:
-    """A class of one picture lends none to val. Raises DataError if there is no other class."""
+    """A class of one image lends none to val. Raises DataError if there is no other class."""
     splits: dict[str, list[str]] = {"train": [], "val": []}
     for label in sorted({pair.label for pair in by_name.values()}):
         names = [name for name, pair in by_name.items() if pair.label == label]

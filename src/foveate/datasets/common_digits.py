@@ -4,9 +4,9 @@
 
 The boxes of the common digits are for scoring alone: no batch holds them.
 
-Digits are as in Jaderberg et al., "Spatial Transformer Networks" (2015), appendix: 28x28 pictures of one digit at a
+Digits are as in Jaderberg et al., "Spatial Transformer Networks" (2015), appendix: 28x28 images of one digit at a
 random place on a black canvas of 84x84, without clutter or with 16 patches of 6x6 of other digits, which may lie on the
-digit (the maximum of both shows). The box is that of the 28x28 picture. Departures: the paper fixes 100 pictures for
+digit (the maximum of both shows). The box is that of the 28x28 image. Departures: the paper fixes 100 images for
 each digit; here a training epoch shows every such digit of MNIST's training part once, at a new place; and digits of
 several kinds may share a canvas, without overlap.
 """
@@ -35,7 +35,7 @@ DIGIT, PATCH = 28, 6
 @dataset("common_digits")
 @dataclass(frozen=True)
 class CommonDigits(DataSource):
-    """Pictures that all hold a digit of the same kind somewhere, or one of each of several kinds.
+    """Images that all hold a digit of the same kind somewhere, or one of each of several kinds.
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     digits: the kinds, labels that differ.
@@ -92,7 +92,7 @@ class CommonDigits(DataSource):
 
 
 class CommonDigitsDataset:
-    """One split. Every access draws; training pictures are drawn anew each epoch, others once."""
+    """One split. Every access draws; training images are drawn anew each epoch, others once."""
 
     channels = 1
 
@@ -124,7 +124,7 @@ class CommonDigitsDataset:
         return f"{self.digits.part}/{self.kinds[0][self._checked(index)]:05d}"
 
     def draw(self, keys: Sequence[tuple[int, int]]) -> list[ColocalisationSample]:
-        """The pictures of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
+        """The images of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
         return [self._drawn(epoch * (self.split == "train"), self._checked(index)) for epoch, index in keys]
 
     def _drawn(self, epoch: int, index: int) -> ColocalisationSample:

@@ -51,7 +51,7 @@ ReadPicture = Callable[[Pair, int | None], np.ndarray]
 
 
 def read_pair_picture(pair: Pair, channels: int | None) -> np.ndarray:
-    """The usual `ReadPicture`: decode the pair's picture file."""
+    """The usual `ReadPicture`: decode the pair's image file."""
     return pictures.read_picture(pair.picture, channels=channels)
 
 
@@ -88,7 +88,7 @@ class Scan:
     drawn: str = ""
 
     def counts(self) -> str:
-        """'367 train, 101 val pictures', and how they were divided if the folder did not say."""
+        """'367 train, 101 val images', and how they were divided if the folder did not say."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
         return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
 
@@ -135,7 +135,7 @@ class FileDataset:
         )
 
     def name(self, index: int) -> str:
-        """The picture's file name, without decoding it."""
+        """The image's file name, without decoding it."""
         return self.pairs[index].picture.name
 
 
@@ -201,7 +201,7 @@ def mask_tensor(label: np.ndarray) -> tv_tensors.Mask:
 
 
 def check_label(pair: Pair, label: np.ndarray, size: tuple[int, ...], classes: ClassTable) -> None:
-    """Raise DataError unless the label has the picture's size and only values of the class table."""
+    """Raise DataError unless the label has the image's size and only values of the class table."""
     where = pair.label if isinstance(pair.label, Path) else pair.picture
     if label.shape != size:
         turned = " (one of them is turned: save both upright)" if label.shape == size[::-1] else ""
@@ -234,7 +234,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
 
 
 def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
-    """Join pictures and labels that share a file name up to the suffix; whoever stays alone is a problem."""
+    """Join images and labels that share a file name up to the suffix; whoever stays alone is a problem."""
     problems: list[Problem] = []
     by_stem = [_by_stem(files, problems) for files in (images, labels)]
     pairs = [Pair(p, by_stem[1][stem]) for stem, p in by_stem[0].items() if stem in by_stem[1]]

@@ -1,4 +1,4 @@
-"""Pictures in one folder, label masks of the same names in another."""
+"""Images in one folder, label masks of the same names in another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABEL_FOLDERS = ("labels", "masks", "annotations", "label", "mask")
 @dataset("folders")
 @dataclass(frozen=True)
 class Folders(FileSource):
-    """Folders of pictures and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
+    """Folders of images and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
 
     `classes.txt` (see `foveate.datasets.classes`) stands in DATA. Without split folders, `train.txt`, `val.txt` and
     `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. Where there is
@@ -36,7 +36,7 @@ class Folders(FileSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there is a folder of pictures beside a folder of masks."""
+        """Whether there is a folder of images beside a folder of masks."""
         return bool(paired_folders(path)) or find_folders(path) is not None
 
     def describe(self, task: str = "") -> str:
@@ -77,14 +77,14 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
 
 
 def describe_masks(source: FileSource, what: str) -> str:
-    """'<what>: 367 train, 101 val pictures, 11 classes (index PNG), ignore 11'."""
+    """'<what>: 367 train, 101 val images, 11 classes (index PNG), ignore 11'."""
     scan = source.scan
     remark = getattr(scan.read_label, "remark", "masks")
     return f"{what}: {scan.counts()}, {len(scan.classes)} classes ({remark}), ignore {scan.classes.ignore_index}"
 
 
 def find_folders(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of pictures and of masks inside a folder, if both are there."""
+    """The folders of images and of masks inside a folder, if both are there."""
     inside = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
     images = next((inside[name] for name in IMAGE_FOLDERS if name in inside), None)
     labels = next((inside[name] for name in LABEL_FOLDERS if name in inside), None)
@@ -92,7 +92,7 @@ def find_folders(folder: Path) -> tuple[Path, Path] | None:
 
 
 def paired_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
-    """`split_parts` of the folders that hold pictures and masks."""
+    """`split_parts` of the folders that hold images and masks."""
     return split_parts(root, lambda path: find_folders(path) is not None, problems)
 
 

@@ -1,6 +1,6 @@
-"""IDX files, the format of MNIST (LeCun et al. 1998): one file of pictures and one of labels for each part of the set.
+"""IDX files, the format of MNIST (LeCun et al. 1998): one file of images and one of labels for each part of the set.
 
-N pictures of H x W pixels and C channels. A file is two zero bytes, a type byte (8: unsigned bytes), the number of
+N images of H x W pixels and C channels. A file is two zero bytes, a type byte (8: unsigned bytes), the number of
 dimensions, each of them as a big-endian 32-bit number, and the values; it may be compressed with gzip.
 """
 
@@ -30,7 +30,7 @@ from foveate.registry import dataset
 
 PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
 DIGITS = 10
-# MNIST names no validation pictures; by custom they are the last 10,000 of its 60,000.
+# MNIST names no validation images; by custom they are the last 10,000 of its 60,000.
 CUSTOMARY, HELD_OUT = 60_000, 10_000
 _NAME = re.compile(rf"({'|'.join(PREFIXES)})[-._](images|labels)[-._]idx[134]-ubyte(\.gz)?$")
 _UBYTE = 8
@@ -55,7 +55,7 @@ class IdxScan:
 
 
 class IdxDataset:
-    """Pictures of one split, held in memory."""
+    """Images of one split, held in memory."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, members: np.ndarray, part: str, classes: ClassTable):
         self.images, self.labels, self.members = images, labels, members
@@ -82,7 +82,7 @@ class Idx(DataSource):
 
     The files may end in .gz; idx4 files hold (N, H, W, C). `classes.txt` in DATA names the classes; without it they are
     the digits 0 to 9, and further numbers where labels go higher. Without val files, val is the last 10,000 of 60,000
-    training pictures; of any other number a fifth is drawn and written to `splits.json`.
+    training images; of any other number a fifth is drawn and written to `splits.json`.
 
     path: the folder DATA.
     seed: what a missing val is drawn from.
@@ -94,7 +94,7 @@ class Idx(DataSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether a file of training pictures lies here."""
+        """Whether a file of training images lies here."""
         return path.is_dir() and "train" in _files(path, "images")
 
     @cached_property
@@ -103,7 +103,7 @@ class Idx(DataSource):
         return _read_folder(require_folder(self.path), self.seed)
 
     def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
+        """The splits that hold images, 'train' first."""
         return tuple(self.scan.members)
 
     def problems(self, task: str = "") -> list[Problem]:

@@ -128,7 +128,7 @@ class ObjectSource(FileSource):
 
 
 def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
-    """`split_or_draw`, complaining first of the files for whose sake too few pictures may be left. Raises DataError."""
+    """`split_or_draw`, complaining first of the files for whose sake too few images may be left. Raises DataError."""
     first: dict[str, Pair] = {}
     for pair in pairs:
         if first.setdefault(pair.picture.stem, pair) is not pair:

@@ -28,7 +28,7 @@ _FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")
 class COCOCaptions(CaptionSource):
     """COCO captions: `captions_<split><year>.json`, in the folder or in `annotations/`, one file a split.
 
-    Pictures are found by their file_name anywhere below the folder; where several are called so, the one in
+    Images are found by their file_name anywhere below the folder; where several are called so, the one in
     `<split><year>` is taken. Of a single file a split is drawn.
 
     path: the folder.
@@ -51,7 +51,7 @@ class COCOCaptions(CaptionSource):
         return f"COCO captions ({files}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the files and find their pictures. Raises DataError, and ConfigError for a year that is not there."""
+        """Read the files and find their images. Raises DataError, and ConfigError for a year that is not there."""
         root = require_folder(self.path)
         files = self._files(root)
         collector = Collector(list(files.values()))

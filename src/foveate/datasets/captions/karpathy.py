@@ -26,7 +26,7 @@ _HEAD = 1 << 16
 class Karpathy(CaptionSource):
     """Karpathy's split: `dataset_flickr8k.json`, `dataset_flickr30k.json` or `dataset_coco.json`.
 
-    Pictures are found by filepath and filename anywhere below the folder. COCO's 'restval' counts as train.
+    Images are found by filepath and filename anywhere below the folder. COCO's 'restval' counts as train.
 
     path: the folder.
     seed: what a missing split is drawn from.
@@ -45,7 +45,7 @@ class Karpathy(CaptionSource):
         return f"Karpathy's split ({_file(Path(self.path)).name}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the file and find its pictures. Raises DataError."""
+        """Read the file and find its images. Raises DataError."""
         root = require_folder(self.path)
         file = _file(root)
         collector = Collector([file])

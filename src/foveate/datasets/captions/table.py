@@ -1,4 +1,4 @@
-"""A table of captions: a CSV file with a column of pictures and a column of captions."""
+"""A table of captions: a CSV file with a column of images and a column of captions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _HEAD = 1 << 12
 class CaptionTable(CaptionSource):
     """A table of captions: a *.csv, or Kaggle's captions.txt, whose first line is image,caption.
 
-    A caption a row, several rows a picture; a caption with commas stands in quotes. A column split says train, val or
-    test; without it lists as train.txt do, or a split is drawn. Pictures are found by name anywhere below DATA.
+    A caption a row, several rows an image; a caption with commas stands in quotes. A column split says train, val or
+    test; without it lists as train.txt do, or a split is drawn. Images are found by name anywhere below DATA.
 
     path: the folder DATA.
     seed: what a missing split is drawn from.
@@ -57,7 +57,7 @@ class CaptionTable(CaptionSource):
         return f"caption table ({', '.join(file.name for file in tables(Path(self.path)))}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the rows and find their pictures. Raises DataError."""
+        """Read the rows and find their images. Raises DataError."""
         root = require_folder(self.path)
         files = tables(root)
         if not files:
@@ -84,7 +84,7 @@ def _first_line(file: Path) -> str:
 
 
 def _columns(line: str) -> tuple[str, int, int, int | None, int] | None:
-    """(separator, column of the picture, of the caption, of the split, how many) of a table's head; None of others."""
+    """(separator, column of the image, of the caption, of the split, how many) of a table's head; None of others."""
     for separator in _SEPARATORS:
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
         picture, caption = _index(names, _PICTURE), _index(names, _CAPTION)

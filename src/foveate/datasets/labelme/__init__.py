@@ -23,7 +23,7 @@ LABELS_FILE = "labels.txt"  # labelme's own
 @dataset("labelme")
 @dataclass(frozen=True)
 class LabelMe(ObjectSource):
-    """LabelMe: a folder of JSON files with their pictures, or MIT's Annotations and Images folders.
+    """LabelMe: a folder of JSON files with their images, or MIT's Annotations and Images folders.
 
     JSON files lie in DATA or DATA/annotations (a split is drawn), or in DATA/train, DATA/val, DATA/test. Classes come
     from `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) or `classes.txt` in DATA;
@@ -73,7 +73,7 @@ class LabelMe(ObjectSource):
             divided, drawn = divide(root, undivided, problems, self.seed)
             splits = {**splits, **divided}
         embedded = any(a.embedded for found in annotations.values() for a in found)
-        # Without embedded pictures a header tells the number of channels.
+        # Without embedded images a header tells the number of channels.
         reader = json_files.read_picture if embedded else read_pair_picture
         return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn)
 
@@ -92,7 +92,7 @@ def _json_folders(root: Path, problems: list[Problem] | None = None) -> dict[str
 
 
 def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]]:
-    """Split -> annotations; files that cannot be used, and pictures without one, become problems."""
+    """Split -> annotations; files that cannot be used, and images without one, become problems."""
     if _is_xml(root):
         files, read = {"": xml_files.list_xml(root)}, xml_files.read_annotation
         folders = {p.parent for p in (root / xml_files.IMAGES).rglob("*")}

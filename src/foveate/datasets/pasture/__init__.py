@@ -4,31 +4,31 @@
 
 A scene is thrown from the seed (world, split, index), so no two splits share one. The same seed gives the same labels
 on every machine, and the same pixels on one platform: randomness is PCG64's raw stream, and whatever decides a label is
-exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind a picture; `instances(i)` its objects.
+exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind an image; `instances(i)` its objects.
 
-**The distribution.** Lengths are shares of the picture's width, unless a height is named.
+**The distribution.** Lengths are shares of the image's width, unless a height is named.
 
 - Light: noon 36 %, overcast 18, golden 16, dusk 9, storm 8, mist 7, night 6; each with its own sky, tint, haze, clouds
   and shadows, all jittered, and a sun that may stand on either side. Camera noise of 0.5 to 4 grey levels.
-- Horizon: at 20-60 % of the height (84 % of scenes); above the picture, looking down (9 %); at 60-80 %, looking up
+- Horizon: at 20-60 % of the height (84 % of scenes); above the image, looking down (9 %); at 60-80 %, looking up
   (7 %). Behind it 0, 1 or 2 ridges (46, 40, 14 %), half of them grassy hills, half distant woods.
 - Grass: six ramps, from lush to hay, parched and frosted, with fields, blades, shadows of clouds, and flowers in 30 %.
 - Roads: 0, 1 or 2 (28, 60, 12 %); asphalt, wet, gravel, dirt or clay; winding to the horizon (72 %) or crossing the
-  picture; 36-72 % wide at the bottom line, 4 % at the horizon.
+  image; 36-72 % wide at the bottom line, 4 % at the horizon.
 - Water: none 30 %, one or two lakes 34, a river 20, a sea from the horizon 16; it mirrors 20-60 % of the sky.
 - Things, with the probabilities of 0, 1, 2, ... thrown; one that finds no place (a cow where all is lake) is left out.
   Trees 30, 44, 26 %: broad, conifer, poplar, bush or bare, in leaves of seven colours, 0.6-1.1 high (bushes 0.34-0.55).
   Cows 30, 44, 26 %: grazing, standing, walking or resting, plain or patched, six coats; bodies 0.4-0.62 long.
   People 30, 46, 24 %: standing, walking, running, throwing, cheering or sitting, 0.52-0.95 high if they stood upright,
   in clothes of thirteen colours. Sizes of these three follow the distance from the horizon within the ranges given,
-  and shrink with the height in pictures wider than high; a foot is lowered until 85 % of the thing can be seen.
+  and shrink with the height in images wider than high; a foot is lowered until 85 % of the thing can be seen.
   Birds 12, 26, 32, 30 %: flying or soaring anywhere (62 %), else standing or swimming.
   Frisbees 14, 40, 30, 16 %: flying anywhere, near a person's hand, or lying on the ground.
   A bird or frisbee is 0.03 + 0.07 m wide, m the largest of four uniform numbers: 3 to 10 %, and 8.6 % on average.
-- Occlusion: near things are drawn over far ones; about 0.9 of a picture's things are at least partly seen.
+- Occlusion: near things are drawn over far ones; about 0.9 of an image's things are at least partly seen.
 
 Colours overlap between the classes on purpose (see `palette`): shape and surroundings decide. Labels are hard, at the
-pixels' centres; the picture's edges are soft. Sky, grass, road and water are stuff. Trees, cows, people, birds and
+pixels' centres; the image's edges are soft. Sky, grass, road and water are stuff. Trees, cows, people, birds and
 frisbees are things, each an instance while any pixel of it is visible; distant woods carry the label tree and are no
 instance.
 """

@@ -16,7 +16,7 @@ Words = list[tuple[str, tuple[int, ...]]]
 # How often a colour is told, where it can be; less so when there is little light.
 _COLOR = {TREE: 0.7, COW: 0.9, PERSON: 0.85, BIRD: 0.85, FRISBEE: 0.9}
 _DIM = 0.6
-# Sizes from which things are large, and up to which they are small, in pictures that are as high as wide.
+# Sizes from which things are large, and up to which they are small, in images that are as high as wide.
 _LARGE = {"cow": 0.57, "tree": 0.95, "bush": 0.5, "bird": 0.094}
 _SMALL = {"cow": 0.43, "bush": 0.38, "bird": 0.06}
 _NUMBERS = {2: ("two",) * 6 + ("a pair of", "a couple of"), 3: ("three",) * 4 + ("several",)}
