@@ -22,7 +22,7 @@ from common import Contender, Report, Target, arguments, compare, interleave, pu
 
 import torch  # isort: skip
 
-from foveate.datasets.pasture_captions import PastureCaptions
+from foveate.datasets.pasture import Pasture
 from foveate.engine import Recipe
 from foveate.engine.features import with_features
 from foveate.engine.loading import cached, train_loader
@@ -101,7 +101,7 @@ def main() -> None:
     recipe = replace(
         recipe,
         config=replace(recipe.config, pretrained=False),
-        data=PastureCaptions(train=options.scenes, val=1),
+        data=Pasture(train=options.scenes, val=1),
         workers=0,
     )
     train_set = recipe.data.open("train")

@@ -247,8 +247,8 @@ def catalogue_page(recipes: Mapping[str, Any]) -> str:
 
 
 def _brings_data(recipe: Any) -> bool:
-    """Whether it needs no --data. What is made from files (distorted digits) does."""
-    return recipe.data is not None and not hasattr(recipe.data, "made_from")
+    """True if it needs no --data. Data that is generated from files (distorted digits) does."""
+    return recipe.data is not None and recipe.data.made_from(Path()) is None
 
 
 def sorted_entries(kind: Kind) -> list[tuple[str, Entry]]:

@@ -15,7 +15,7 @@ import pytest
 import foveate
 from foveate import registry
 from foveate.errors import ConfigError
-from foveate.registry import Entry, create_model, create_recipe, entries, find, make_config
+from foveate.registry import Entry, create_model, create_recipe, current_name, entries, find, make_config
 
 KINDS = ("model", "dataset", "recipe", "task", "claim")
 
@@ -114,6 +114,20 @@ def test_other_packages_add_names(elsewhere: Path, monkeypatch: pytest.MonkeyPat
 def test_an_unknown_name_offers_the_nearest(kind: Any, name: str, near: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown {kind} '{name}'; the nearest is '{near}'"):
         find(kind, name)
+
+
+@pytest.mark.parametrize("earlier", ["pasture_captions", "pasture_classes", "pasture_cows"])
+def test_an_earlier_name_is_read_as_todays(earlier: str) -> None:
+    assert find("dataset", earlier) == entries("dataset")["pasture"]
+    assert current_name("dataset", earlier) == current_name("dataset", "pasture") == "pasture"
+    assert earlier not in entries("dataset")
+    with pytest.raises(ConfigError, match="unknown model"):
+        find("model", earlier)
+
+
+def test_an_earlier_name_that_somebody_registers_is_theirs(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("pasture_cows", "theirs:Cows", group)])
+    assert find("dataset", "pasture_cows").module == "theirs"
 
 
 def test_a_name_unlike_any_lists_what_there_is() -> None:

@@ -35,6 +35,10 @@ ROOT = Path(__file__).parent
 FOLDERS: dict[Kind, str] = {
     "model": "models", "dataset": "datasets", "recipe": "recipes", "task": "tasks", "claim": "claims",
 }  # fmt: skip
+# Earlier names -> today's, which `find` reads in their place: in recipe.json of older runs, and on the command line.
+RENAMED: dict[Kind, dict[str, str]] = {
+    "dataset": {"pasture_captions": "pasture", "pasture_classes": "pasture", "pasture_cows": "pasture"},
+}
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,17 @@ def _add(kind: Kind, found: dict[str, Entry], entry: Entry) -> None:
 
 
 def find(kind: Kind, name: str) -> Entry:
-    """The entry of a name. Raises ConfigError, naming the nearest one."""
+    """The entry of a name, or of an earlier name (`RENAMED`). Raises ConfigError, naming the nearest one."""
     known = entries(kind)
+    name = current_name(kind, name)
     if name not in known:
         raise ConfigError(unknown(kind, name, known))
     return known[name]
+
+
+def current_name(kind: Kind, name: str) -> str:
+    """The name itself, or today's name in place of an earlier one."""
+    return name if name in entries(kind) else RENAMED.get(kind, {}).get(name, name)
 
 
 def create_model(name: str, **config: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from foveate.cli import main
-from foveate.datasets.colocalisation import PastureCows
+from foveate.datasets.pasture import Pasture
 
 SMALL = [
     "--epochs", "1", "--batch_size", "4", "--config.encoder", "random", "--config.image_size", "32,32",
@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "scene.png"
-    sample = PastureCows(48, 80, train=4, val=0, test=0).open("train")[0]
+    sample = Pasture(48, 80, train=4, val=0, test=0).open("train", "colocalisation")[0]
     Image.fromarray(sample["image"].permute(1, 2, 0).numpy()).save(path)
     return path
 
@@ -38,7 +38,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_too_few_pictures_to_compare_still_make_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Their contrast is not a number, so that no epoch is better than another."""
     run = tmp_path / "run"
-    seen = next(n for n in range(1, 9) if len(PastureCows(48, 48, 1, n, 0).open("val")) == 1)
+    seen = next(n for n in range(1, 9) if len(Pasture(48, 48, 1, n, 0).open("val", "colocalisation")) == 1)
     words = [*SMALL, "--epochs", "2", "--data.val", str(seen)]
     assert main(["train", "colocalise_cows", "--out", str(run), *words]) == 0
     told = capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_digits_as_they_are_and_distorted(digits: Path) -> None:
 
 def test_a_world_with_a_question(tmp_path: Path) -> None:
     fields = "--question cows --train 3 --val=1 --test 0 --height 32 --width 32"
-    found, _ = inspected(tmp_path / "x", "pasture_classes", *fields.split())
+    found, _ = inspected(tmp_path / "x", "pasture", "--task", "classification", *fields.split())
     assert found["pictures"] == {"train": 3, "val": 1}
     assert [c["name"] for c in found["classes"]] == ["no cow", "one cow", "two cows"]
 
@@ -76,7 +76,7 @@ def test_one_class_is_none(tmp_path: Path, complaint: Callable[..., str]) -> Non
 def test_a_sheet_that_cannot_be_drawn_is_not_waited_for(
     tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foveate.datasets.inspect.inspect", lambda _: pytest.fail("it was inspected"))
+    monkeypatch.setattr("foveate.engine.inspection.inspect", lambda *_: pytest.fail("it was inspected"))
     told = complaint("datasets", "inspect", "pasture", "--sheet", str(tmp_path))
     assert told == f"{tmp_path} is a folder; name a file in a folder"
 
@@ -102,3 +102,33 @@ def test_a_wrong_command_is_one_line_that_helps(
     words: str, expected: str, digits: Path, complaint: Callable[..., str]
 ) -> None:
     assert complaint("datasets", *words.replace("DIGITS", str(digits)).split()).startswith(expected)
+
+
+def test_a_family_is_chosen(tmp_path: Path, complaint: Callable[..., str]) -> None:
+    fields = ["--train", "6", "--val", "2", "--test", "0", "--height", "32", "--width", "32"]
+    for name in ("pasture", "pasture_cows"):  # the second: a name of earlier versions
+        found, _ = inspected(tmp_path / "x", name, "--task", "colocalisation", *fields)
+        assert found["task"] == "colocalisation"
+        assert found["boxes_a_picture"]
+    found, _ = inspected(tmp_path / "x", "pasture", *fields)
+    assert found["task"] == "semantic"
+    told = complaint("datasets", "inspect", "pasture", "--task", "hearing", *fields)
+    assert told.startswith("Pasture: data for semantic and instances and captioning and ")
+    assert ", not for hearing; choose one of these" in told
+
+
+def test_a_folder_is_read_for_a_family(tmp_path: Path) -> None:
+    """COCO's folder holds objects and captions: without a family it is read for objects."""
+    folder = tmp_path / "coco"
+    folder.mkdir()
+    square = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    for split in ("train", "val"):
+        Image.new("RGB", (8, 8)).save(folder / f"{split}.png")
+        images = [{"id": 1, "file_name": f"{split}.png"}]
+        objects = [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": square}]
+        content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "cow"}]}
+        (folder / f"instances_{split}.json").write_text(json.dumps(content))
+        captions = [{"id": 1, "image_id": 1, "caption": "A cow."}]
+        (folder / f"captions_{split}.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    assert inspected(folder, str(folder))[0]["task"] == "semantic"
+    assert inspected(folder, str(folder), "--task", "captioning")[0]["captions"] == {"train": 1, "val": 1}

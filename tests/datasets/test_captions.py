@@ -68,7 +68,7 @@ def flickr(tmp_path: Path) -> Path:
 def test_flickr_as_unpacked(flickr: Path) -> None:
     source = recognise(flickr)
     assert source == Flickr(str(flickr))
-    assert source.task == "captioning"
+    assert source.tasks == ("captioning",)
     said = ("A dog , 0 times .", "A dog , 1 times .")
     assert held(source) == {
         "train": [(name, said) for name in ("000.jpg", "001.jpg", "002.jpg")],

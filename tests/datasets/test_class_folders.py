@@ -48,7 +48,7 @@ def names(source: ClassFolders, split: str) -> list[str]:
 def test_split_folders(divided: Path) -> None:
     source = recognise(divided)
     assert source == ClassFolders(str(divided))
-    assert source.task == "classification"
+    assert source.tasks == ("classification",)
     assert source.splits() == ("train", "val")
     assert source.describe() == "class folders: 6 train, 2 val pictures, 2 classes"
     dataset = source.open("train")
@@ -143,7 +143,7 @@ def test_everything_that_fits_nowhere_is_named(divided: Path) -> None:
     }
     with pytest.raises(DataError, match=r"; and 4 more; add what is missing or remove these"):
         ClassFolders(str(divided)).open("train")
-    assert len(ClassFolders(str(divided)).sound("train")) == 6
+    assert len(ClassFolders(str(divided)).readable("train")) == 6
 
 
 def test_unreadable_pictures_are_named_when_they_are_read(divided: Path) -> None:

@@ -35,7 +35,7 @@ def test_bytes_written_by_hand(tmp_path: Path) -> None:
 def test_samples(root: Path) -> None:
     source = recognise(root)
     assert source == Idx(str(root))
-    assert source.task == "classification"
+    assert source.tasks == ("classification",)
     assert source.splits() == ("train", "val", "test")
     test = source.open("test")
     assert (len(test), test.channels, test.classes.names) == (4, 1, tuple("0123456789"))
@@ -152,7 +152,7 @@ def test_a_bad_file_is_one_line_that_names_it(root: Path, case: str) -> None:
     with pytest.raises(DataError, match=rf"train-(images-idx3|labels-idx1)-ubyte: {message}") as raised:
         Idx(str(root)).open("train")
     assert "\n" not in str(raised.value)
-    assert len(Idx(str(root)).sound("test")) == 4  # the other files can be looked at all the same
+    assert len(Idx(str(root)).readable("test")) == 4  # the other files can be looked at all the same
 
 
 PACKED = gzip.compress(WHOLE, mtime=0)

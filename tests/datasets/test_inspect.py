@@ -9,7 +9,9 @@ from PIL import Image
 
 from foveate.datasets.coco import COCO
 from foveate.datasets.folders import Folders
-from foveate.datasets.inspect import Inspection, inspect
+from foveate.engine.inspection import inspect
+from foveate.records import DataSource
+from foveate.tasks.semantic.inspection import SemanticFindings
 
 
 def put(folder: Path, stem: str, mask: list[list[int]]) -> None:
@@ -18,6 +20,12 @@ def put(folder: Path, stem: str, mask: list[list[int]]) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     Image.new("RGB", array.shape[::-1]).save(folder / "images" / f"{stem}.png")
     Image.fromarray(array).save(folder / "labels" / f"{stem}.png")
+
+
+def inspected(source: DataSource) -> SemanticFindings:
+    found = inspect(source)
+    assert isinstance(found, SemanticFindings)
+    return found
 
 
 @pytest.fixture
@@ -30,9 +38,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_counts_by_hand(root: Path) -> None:
-    found = inspect(Folders(str(root)))
+    found = inspected(Folders(str(root)))
     assert found.problems == []
-    assert {s: c.pictures for s, c in found.splits.items()} == {"train": 2, "val": 1}
+    assert dict(found.counts) == {"train": 2, "val": 1}
     assert found.splits["train"].pixels.tolist() == [6, 1, 0, 1]
     assert found.splits["val"].pixels.tolist() == [0, 3, 0, 1]
     assert found.splits["train"].present.tolist() == [2, 1, 0]
@@ -44,7 +52,7 @@ def test_counts_by_hand(root: Path) -> None:
 
 
 def test_json_and_text(root: Path) -> None:
-    found = inspect(Folders(str(root)))
+    found = inspected(Folders(str(root)))
     data = json.loads(json.dumps(found.to_json()))
     assert data["pictures"] == {"train": 2, "val": 1}
     assert data["classes"][1]["pixel_share"] == 0.4
@@ -72,7 +80,7 @@ def test_every_problem_is_named_and_the_rest_is_counted(root: Path) -> None:
     Image.new("L", (2, 1)).save(train / "labels/a_text.png")
     Image.new("L", (2, 1)).save(root / "val/labels/ghost.png")
 
-    found = inspect(Folders(str(root)))
+    found = inspected(Folders(str(root)))
     assert {p.file.name: p.what.partition(";")[0].partition(" (")[0] for p in found.problems} == {
         "lonely.png": "a picture without a label",
         "ghost.png": "a label without a picture",
@@ -88,7 +96,7 @@ def test_every_problem_is_named_and_the_rest_is_counted(root: Path) -> None:
 
 def test_a_set_that_cannot_be_opened_is_a_problem_too(root: Path) -> None:
     (root / "classes.txt").write_text("sky\nsky\n")
-    found = inspect(Folders(str(root)))
+    found = inspected(Folders(str(root)))
     assert [p.file for p in found.problems] == [root / "classes.txt"]
     assert found.problems[0].what.startswith("class names must differ")
     assert json.dumps(found.to_json())
@@ -98,7 +106,7 @@ def test_a_set_that_cannot_be_opened_is_a_problem_too(root: Path) -> None:
 def test_progress_reaches_the_end_past_problems(root: Path) -> None:
     (root / "train/images/b.png").write_text("no picture")
     steps: list[tuple[int, int]] = []
-    inspect(Folders(str(root)), lambda done, total: steps.append((done, total)))
+    inspect(Folders(str(root)), progress=lambda done, total: steps.append((done, total)))
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -106,7 +114,7 @@ def test_samples_are_few_spread_and_shrunk(tmp_path: Path) -> None:
     for i in range(40):
         put(tmp_path / "train", f"p{i:02d}", [[i % 2] * 8])
     put(tmp_path / "val", "large", [[1] * 1200] * 600)
-    found = inspect(Folders(str(tmp_path)))
+    found = inspected(Folders(str(tmp_path)))
     assert len(found.samples) == 12
     names = [s["name"] for s in found.samples]
     assert names == sorted(set(names), key=names.index)
@@ -115,17 +123,17 @@ def test_samples_are_few_spread_and_shrunk(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     for split in ("train", "val"):
         put(alone / split, "large", [[1] * 1200] * 600)
-    sample = inspect(Folders(str(alone))).samples[0]
+    sample = inspected(Folders(str(alone))).samples[0]
     assert sample["image"].shape == (3, 256, 512)
     assert sample["mask"].shape == (256, 512)
     assert (sample["mask"] == 1).all()
 
 
 def test_many_sizes_are_summed_up() -> None:
-    found = Inspection("x", "y")
+    found = SemanticFindings("x", "y")
     for width in (10, 20, 30, 40, 70):
         found.sizes[5, width] += 1
-    assert found._sizes_text() == "5 different; width 10..70 (median 30), height 5..5 (median 5)"
+    assert found.sizes_text() == "5 different; width 10..70 (median 30), height 5..5 (median 5)"
 
 
 def test_a_set_with_too_few_good_files_lists_every_bad_one_on_its_own(tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ def test_a_set_with_too_few_good_files_lists_every_bad_one_on_its_own(tmp_path: 
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 9, "width": 9} for i in range(5)]
     content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cow"}]}
     (tmp_path / "instances_all.json").write_text(json.dumps(content))
-    found = inspect(COCO(str(tmp_path)))
+    found = inspected(COCO(str(tmp_path)))
     assert found.recognised == "COCO: cannot be opened"
     assert [p.file.name for p in found.problems] == [f"{i}.jpg" for i in range(1, 5)]
     assert all("\n" not in str(p) for p in found.problems)

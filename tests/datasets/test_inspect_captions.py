@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,11 +12,19 @@ from PIL import Image
 from foveate.cli import main
 from foveate.datasets.captions.flickr import Flickr
 from foveate.datasets.captions.table import CaptionTable
-from foveate.datasets.inspect import CaptionInspection, inspect
-from foveate.datasets.pasture_captions import PastureCaptions
+from foveate.datasets.pasture import Pasture
+from foveate.engine.inspection import inspect
 from foveate.errors import ConfigError, DataError
+from foveate.records import DataSource
+from foveate.tasks.captioning.inspection import CaptioningFindings
 from foveate.visualize.caption_sheet import caption_sheet, wrapped
 from foveate.visualize.lettering import letters
+
+
+def inspected(source: DataSource, task: str = "") -> CaptioningFindings:
+    found = inspect(source, task)
+    assert isinstance(found, CaptioningFindings)
+    return found
 
 
 @pytest.fixture
@@ -31,19 +37,18 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_counts_by_hand(root: Path) -> None:
-    found = inspect(CaptionTable(str(root)))
-    assert isinstance(found, CaptionInspection)
-    assert found.pictures() == {"train": 2, "val": 1}
+    found = inspected(CaptionTable(str(root)))
+    assert dict(found.counts) == {"train": 2, "val": 1}
     assert found.captions() == {"train": 3, "val": 2}
     assert found.lengths == Counter({2: 1, 4: 1, 1: 2, 3: 1})
     assert found.words == {"a": 4, "dog": 3, "red": 1, "runs": 1, "cats": 1, "man's": 1}
-    assert (found.silent, found.left_out, found.problems) == (1, [], [])
+    assert (found.remarks, found.problems) == ({"without_captions": 1, "left_out": []}, [])
     assert found.sizes == {(3, 4): 1, (3, 5): 1, (3, 6): 1}
     assert [(s["name"], s["captions"][0].text) for s in found.samples][-1] == ("b.png", "Cats")
 
 
 def test_json_and_text(root: Path) -> None:
-    found = inspect(CaptionTable(str(root)))
+    found = inspected(CaptionTable(str(root)))
     data = json.loads(json.dumps(found.to_json()))
     assert data["task"] == "captioning"
     assert data["captions"] == {"train": 3, "val": 2}
@@ -71,9 +76,8 @@ def test_problems_do_not_hide_the_rest(root: Path) -> None:
     (root / "a.png").write_text("no picture")
     with (root / "c.csv").open("a") as file:
         file.write("b.png,,val\ngone.png,A cat,val\n")
-    found = inspect(CaptionTable(str(root)))
-    assert isinstance(found, CaptionInspection)
-    assert found.pictures() == {"train": 1, "val": 1}
+    found = inspected(CaptionTable(str(root)))
+    assert dict(found.counts) == {"train": 1, "val": 1}
     text = found.text()
     for part in ("line 7: an empty caption of 'b.png'", "captions of 'gone.png'", "a.png: not a picture"):
         assert part in text
@@ -85,7 +89,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
         Image.new("RGB", (2, 2)).save(tmp_path / f"{i:03d}.png")
     lines = [f"{name}.png#0\tA cat" for name in ("gone", *(f"{i:03d}" for i in range(100)))]
     (tmp_path / "x.token.txt").write_text("\n".join(lines))
-    found = inspect(Flickr(str(tmp_path)))
+    found = inspected(Flickr(str(tmp_path)))
     assert found.problems == []
     assert "captions left out, of pictures that are not there: gone.png" in found.text()
     assert found.to_json()["left_out"] == ["gone.png"]
@@ -93,26 +97,20 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
 
 def test_a_set_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "x.token.txt").write_text("a.jpg#0\tA\n")
-    found = inspect(Flickr(str(tmp_path)))
+    found = inspected(Flickr(str(tmp_path)))
     assert found.recognised == "Flickr: cannot be opened"
     assert "none of the 1 pictures (a.jpg, ...)" in str(found.problems[0])
 
 
-def test_data_of_a_family_without_an_inspection() -> None:
-    @dataclass(frozen=True)
-    class Sounds:
-        task: ClassVar[str] = "hearing"
-
-    source: Any = Sounds()
-    with pytest.raises(
-        ConfigError,
-        match="data for hearing cannot be inspected; expected data for semantic, classification, captioning",
-    ):
-        inspect(source)
+def test_a_family_that_is_not_served_or_that_nobody_has_registered(root: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{root}: data for captioning, not for semantic; choose one of these"):
+        inspect(CaptionTable(str(root)), "semantic")
+    with pytest.raises(ConfigError, match="unknown family of models 'instances'"):
+        inspect(Pasture(train=1), "instances")
 
 
 def test_the_pasture(tmp_path: Path) -> None:
-    found = inspect(PastureCaptions(height=32, width=40, train=3, val=1, test=0))
+    found = inspected(Pasture(height=32, width=40, train=3, val=1, test=0), "captioning")
     assert found.to_json()["captions"] == {"train": 15, "val": 5}
     assert len(found.samples) == 4
     assert found.sizes == {(32, 40): 4}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ from PIL import Image
 from foveate.datasets.class_folders import ClassFolders
 from foveate.datasets.distorted_mnist import DistortedMNIST
 from foveate.datasets.idx import Idx
-from foveate.datasets.inspect import ClassInspection, inspect
-from foveate.datasets.pasture_classes import PastureClasses
+from foveate.datasets.pasture import Pasture
+from foveate.engine.inspection import inspect
+from foveate.records import DataSource
+from foveate.tasks.classification.inspection import ClassificationFindings
+
+
+def inspected(source: DataSource, task: str = "", **options: Any) -> ClassificationFindings:
+    found = inspect(source, task, **options)
+    assert isinstance(found, ClassificationFindings)
+    return found
 
 
 @pytest.fixture
@@ -27,11 +36,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_counts_by_hand(root: Path) -> None:
-    found = inspect(ClassFolders(str(root)))
-    assert isinstance(found, ClassInspection)
+    found = inspected(ClassFolders(str(root)))
     assert found.problems == []
     assert {s: n.tolist() for s, n in found.splits.items()} == {"train": [1, 3, 0], "val": [2, 1, 0]}
-    assert found.pictures() == {"train": 4, "val": 3}
+    assert dict(found.counts) == {"train": 4, "val": 3}
     assert found.shares() == {"hen": 3 / 7, "cow": 4 / 7, "yak": 0.0}
     assert found.sizes == {(3, 4): 4, (4, 4): 2, (5, 4): 1}
     assert found.channels == {3: 7}
@@ -41,7 +49,7 @@ def test_counts_by_hand(root: Path) -> None:
 
 
 def test_json_and_text(root: Path) -> None:
-    found = inspect(ClassFolders(str(root)))
+    found = inspected(ClassFolders(str(root)))
     data = json.loads(json.dumps(found.to_json()))
     assert data["task"] == "classification"
     assert data["pictures"] == {"train": 4, "val": 3}
@@ -65,7 +73,7 @@ def test_every_problem_is_named_and_the_rest_is_counted(root: Path) -> None:
     (root / "val/owl").mkdir()
     Image.new("RGB", (2, 2)).save(root / "val/astray.png")
     steps: list[tuple[int, int]] = []
-    found = inspect(ClassFolders(str(root)), lambda done, total: steps.append((done, total)))
+    found = inspected(ClassFolders(str(root)), progress=lambda done, total: steps.append((done, total)))
     assert sorted({p.file.name for p in found.problems}) == ["0.png", "astray.png", "owl"]
     assert {s: n.tolist() for s, n in found.splits.items()} == {"train": [1, 2, 0], "val": [2, 1, 0]}
     assert steps == [(i, 7) for i in range(1, 8)]
@@ -77,11 +85,11 @@ def test_a_broken_part_of_idx_files_does_not_hide_the_others(tmp_path: Path) -> 
     put(tmp_path, "t10k", np.zeros((3, 2, 2), np.uint8), np.arange(3))
     file = tmp_path / "t10k-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-1])
-    found = inspect(Idx(str(tmp_path)))
-    assert found.pictures() == {"train": 4, "val": 1}
+    found = inspected(Idx(str(tmp_path)))
+    assert dict(found.counts) == {"train": 4, "val": 1}
     assert [(p.file, p.what.partition(":")[0]) for p in found.problems] == [(file, "truncated")]
     file.with_name("train-labels-idx1-ubyte").write_bytes(b"")
-    found = inspect(Idx(str(tmp_path)))
+    found = inspected(Idx(str(tmp_path)))
     assert found.splits == {} and len(found.problems) == 1
     assert "cannot be opened" in found.text() and json.dumps(found.to_json())
 
@@ -91,8 +99,8 @@ def test_what_is_drawn_is_drawn_many_at_once_and_every_class_is_shown(tmp_path: 
     for part in ("train", "val"):
         put(tmp_path, part, images, np.sort(np.arange(300) % 10))
     source = DistortedMNIST(str(tmp_path), "clutter")
-    found = inspect(source)
-    assert found.pictures() == {"train": 300, "val": 300}
+    found = inspected(source)
+    assert dict(found.counts) == {"train": 300, "val": 300}
     assert found.splits["train"].tolist() == [30] * 10
     assert found.sizes == {(60, 60): 600}
     assert [s["label"] for s in found.samples] == [k for k in range(10) for _ in range(2)]
@@ -100,6 +108,6 @@ def test_what_is_drawn_is_drawn_many_at_once_and_every_class_is_shown(tmp_path: 
 
 
 def test_the_pasture(tmp_path: Path) -> None:
-    found = inspect(PastureClasses("cows", 32, 32, train=4, val=2, test=0))
-    assert found.pictures() == {"train": 4, "val": 2}
+    found = inspected(Pasture(32, 32, train=4, val=2, test=0, question="cows"), "classification")
+    assert dict(found.counts) == {"train": 4, "val": 2}
     assert found.classes is not None and found.classes.names == ("no cow", "one cow", "two cows")

@@ -17,7 +17,7 @@ from foveate.datasets.pasture.draw import FIRST_THING, _lay, classes_of, render
 from foveate.datasets.pasture.land import Frame
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, SKY, TREE, Scene
 from foveate.datasets.pasture.texture import TILES, tiles
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError
 from foveate.records import DataSource, SemanticDataset
 from foveate.registry import find
 
@@ -139,9 +139,9 @@ def test_bad_fields(fields: dict[str, int], message: str) -> None:
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(DataError, match="unknown split of the pasture 'trian'; the nearest is 'train'"):
+    with pytest.raises(ConfigError, match="unknown split of the pasture 'trian'; the nearest is 'train'"):
         Pasture().open("trian")
-    with pytest.raises(DataError, match="known: train, test"):
+    with pytest.raises(ConfigError, match="known: train, test"):
         Pasture(val=0).open("quux")
 
 

@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from foveate.datasets.pasture import CLASSES, Pasture, Scene, Thing
+from foveate.datasets.pasture.captions.lexicon import article, nouns
+from foveate.datasets.pasture.captions.speak import tell
+from foveate.datasets.pasture.captions.view import View, above, ahead, in_front_of, left_of, look, next_to
 from foveate.datasets.pasture.draw import render
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
-from foveate.datasets.pasture_captions import PastureCaptions
-from foveate.datasets.pasture_captions.lexicon import article, nouns
-from foveate.datasets.pasture_captions.speak import tell
-from foveate.datasets.pasture_captions.view import View, above, ahead, in_front_of, left_of, look, next_to
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError
 from foveate.metrics.captioning.sentences import Counted, References, cider_d
 from foveate.records import Caption
 from foveate.text import split_words
@@ -86,7 +85,7 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="module")
 def told() -> list[Told]:
-    dataset = PastureCaptions(height=96, width=96, train=SCENES, seed=3).open("train")
+    dataset = Pasture(height=96, width=96, train=SCENES, seed=3).open("train", "captioning")
     found = []
     for index in range(SCENES):
         view = dataset.view(index)
@@ -325,8 +324,8 @@ def test_seeing_pays(told: list[Told]) -> None:
 
 
 def test_masks_are_the_pastures_things_then_its_stuff() -> None:
-    source = PastureCaptions(height=48, width=64, train=6, seed=5)
-    world, dataset = Pasture(48, 64, train=6, seed=5).open("train"), source.open("train")
+    source = Pasture(height=48, width=64, train=6, seed=5)
+    world, dataset = source.open("train"), source.open("train", "captioning")
     for index in range(6):
         sample, things, labels = dataset[index], world.instances(index), world[index]
         count = len(things["masks"])
@@ -352,18 +351,19 @@ def test_named_holds_every_noun_that_is_said(told: list[Told]) -> None:
 
 
 def test_the_first_captions_stay_when_there_are_more_and_chance_is_the_seeds() -> None:
-    few, many = (PastureCaptions(captions=n, height=40, width=40, seed=1).open("val") for n in (2, 7))
+    few, many = (Pasture(captions=n, height=40, width=40, seed=1).open("val", "captioning") for n in (2, 7))
     for index in range(4):
         assert many.captions(index)[:2] == few.captions(index)
         assert len(many.captions(index)) == 7
-    other = PastureCaptions(captions=2, height=40, width=40, seed=2).open("val")
+    other = Pasture(captions=2, height=40, width=40, seed=2).open("val", "captioning")
     assert other.captions(0) != few.captions(0)
-    assert PastureCaptions(captions=2, height=40, width=40, seed=1).open("train").captions(0) != few.captions(0)
+    train = Pasture(captions=2, height=40, width=40, seed=1).open("train", "captioning")
+    assert train.captions(0) != few.captions(0)
 
 
 def test_captions_are_pinned() -> None:
     """They change only with a deliberate change of the grammar: then every recorded result is of another world."""
-    dataset = PastureCaptions().open("train")
+    dataset = Pasture().open("train", "captioning")
     assert [caption.text for caption in dataset.captions(0)] == PINNED
 
 
@@ -377,26 +377,28 @@ PINNED: list[str] = [
 
 
 def test_source() -> None:
-    source = PastureCaptions(3, 32, 48, train=3, val=0, test=2, seed=1)
-    assert source.task == "captioning"
+    source = Pasture(32, 48, train=3, val=0, test=2, seed=1, captions=3)
     assert source.splits() == ("train", "test")
-    assert source.describe() == "the pasture: drawn scenes of 48x32, 3 train, 2 test, seed 1; 3 captions a scene"
-    dataset = source.open("test")
+    assert (
+        source.describe("captioning")
+        == "the pasture: drawn scenes of 48x32, 3 train, 2 test, seed 1; 3 captions a scene"
+    )
+    dataset = source.open("test", "captioning")
     assert (len(dataset), dataset.channels) == (2, 3)
     assert dataset[-1]["name"] == "pasture/test/000001"
-    assert PastureCaptions(**json.loads(json.dumps(asdict(source)))) == source
+    assert Pasture(**json.loads(json.dumps(asdict(source)))) == source
 
 
 def test_errors() -> None:
     for count in (0, 101):
         with pytest.raises(ConfigError, match=f"pasture captions={count} of each scene; use 1 to 100"):
-            PastureCaptions(captions=count)
+            Pasture(captions=count)
     with pytest.raises(ConfigError, match="pasture height 8 is too small"):
-        PastureCaptions(height=8)
-    with pytest.raises(DataError, match="unknown split of the pasture 'tran'; the nearest is 'train'"):
-        PastureCaptions().open("tran")
+        Pasture(height=8)
+    with pytest.raises(ConfigError, match="unknown split of the pasture 'tran'; the nearest is 'train'"):
+        Pasture().open("tran", "captioning")
     with pytest.raises(IndexError):
-        PastureCaptions(train=2).open("train").captions(2)
+        Pasture(train=2).open("train", "captioning").captions(2)
 
 
 # ---- by hand

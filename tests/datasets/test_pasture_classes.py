@@ -9,8 +9,8 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.pasture import CLASSES, Pasture
-from foveate.datasets.pasture_classes import ANSWERS, PastureClasses, answer
-from foveate.errors import ConfigError, DataError
+from foveate.datasets.pasture.classes import ANSWERS, answer
+from foveate.errors import ConfigError
 from foveate.records import InstanceSample
 
 COW, BIRD, TREE = (CLASSES.names.index(name) for name in ("cow", "bird", "tree"))
@@ -51,7 +51,10 @@ def test_answers_by_hand(things: tuple[tuple[int, int], ...], animal: str, cows:
 
 def test_pictures_are_the_pastures_and_labels_are_what_is_seen() -> None:
     world = Pasture(height=64, width=80, train=30, seed=5).open("train")
-    opened = [PastureClasses(q, 64, 80, train=30, seed=5).open("train") for q in ("animal", "cows")]
+    opened = [
+        Pasture(64, 80, train=30, seed=5, question=q).open("train", "classification")  # type: ignore[arg-type]
+        for q in ANSWERS
+    ]
     seen = set()
     for i in range(30):
         animal, cows = (dataset[i] for dataset in opened)
@@ -71,20 +74,16 @@ def test_pictures_are_the_pastures_and_labels_are_what_is_seen() -> None:
 
 
 def test_source() -> None:
-    source = PastureClasses("cows", 32, 48, train=3, val=0, test=2, seed=1)
-    assert source.task == "classification"
+    source = Pasture(32, 48, train=3, val=0, test=2, seed=1, question="cows")
     assert source.splits() == ("train", "test")
-    assert source.describe() == "the pasture: drawn scenes of 48x32, 3 train, 2 test, seed 1; no cow, one cow, two cows"
-    dataset = source.open("test")
+    described = source.describe("classification")
+    assert described == "the pasture: drawn scenes of 48x32, 3 train, 2 test, seed 1; no cow, one cow, two cows"
+    dataset = source.open("test", "classification")
     assert (len(dataset), dataset.channels, dataset.classes.names) == (2, 3, ANSWERS["cows"])
     assert dataset[0]["image"].shape == (3, 32, 48)
-    assert PastureClasses(**json.loads(json.dumps(asdict(source)))) == source
+    assert Pasture(**json.loads(json.dumps(asdict(source)))) == source
 
 
 def test_errors() -> None:
-    with pytest.raises(ConfigError, match="question 'cow' is none the pasture answers; expected animal or cows"):
-        PastureClasses(question="cow")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="pasture height 8 is too small"):
-        PastureClasses(height=8)
-    with pytest.raises(DataError, match="unknown split of the pasture 'tran'; the nearest is 'train'"):
-        PastureClasses().open("tran")
+    with pytest.raises(ConfigError, match="pasture question is 'cow'; expected animal or cows"):
+        Pasture(question="cow")  # type: ignore[arg-type]

@@ -70,7 +70,9 @@ def test_pictures_alone_lack_labels(tmp_path: Path) -> None:
 def test_a_table_of_captions_without_a_head_is_told_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("a.jpg,A cow.\n")
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(DataError, match=r"captions\.txt begins with 'a\.jpg,A cow\.', not with the names of"):
+    with pytest.raises(
+        DataError, match=r"needs column names: captions\.txt begins with 'a\.jpg,A cow\.', not with the names of"
+    ):
         recognise(tmp_path, "captioning")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import foveate
-from foveate.datasets.colocalisation import PastureCows
+from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError
 from foveate.records import ClassTable, Preprocessing
 from foveate.tasks import colocalisation
@@ -32,7 +32,7 @@ def test_windows_are_placed_where_the_network_saw_them(size: tuple[int, int]) ->
 
 def test_a_batch_holds_no_boxes() -> None:
     task = ColocalisationTask(ClassTable(("cow",)), Preprocessing((0.0,) * 3, (1.0,) * 3, size=(32, 32)))
-    dataset = PastureCows(48, 64, train=4, val=0, test=0).open("train")
+    dataset = Pasture(48, 64, train=4, val=0, test=0).open("train", "colocalisation")
     batch = task.collate([dataset[0], dataset[1]])
     assert set(batch) == {"image", "names"}
     assert batch["image"].shape == (2, 3, 32, 32)
@@ -44,7 +44,7 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
         "colocalise", num_classes=1, in_channels=3, image_size=(32, 32), widths=(4,), localise_widths=(4,), view=(2, 2)
     ).eval()
     task = ColocalisationTask(ClassTable(("cow",)), model.preprocessing)
-    dataset = PastureCows(32, 48, train=6, val=0, test=0).open("train")
+    dataset = Pasture(32, 48, train=6, val=0, test=0).open("train", "colocalisation")
 
     def scored() -> tuple[list[tuple[int, float]], torch.Tensor]:
         metrics = task.metrics()

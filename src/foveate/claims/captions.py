@@ -24,7 +24,7 @@ import foveate
 from foveate.claims import Claim
 from foveate.claims.attention import SECTION
 from foveate.claims.cost import weights
-from foveate.datasets.pasture_captions import PastureCaptions
+from foveate.datasets.pasture import Pasture
 from foveate.metrics.captioning import CaptioningScores
 from foveate.records import CaptionDataset
 from foveate.registry import claim
@@ -146,7 +146,7 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
         predictor = foveate.load(run, device="cpu")
     assert predictor.model is not None
     task = CaptioningTask(predictor.classes, predictor.preprocessing)
-    return Captioner(predictor.model.eval(), task, PastureCaptions(**world).open("test"))
+    return Captioner(predictor.model.eval(), task, Pasture(**world).open("test", "captioning"))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 Shapes: pictures (N, 3, S, S) uint8; labels (N,), K classes.
 
-The questions of the pasture (`pasture_classes`) are too hard for such short trainings: Inception-v4 learned nothing of
+The questions of the pasture (classification of `pasture`) are too hard for such short trainings: Inception-v4 learned nothing of
 them that held for other scenes. So the pictures are the pasture's objects, each cut out by itself, and the classes what
 they are: as on ImageNet, one thing in the middle. Learning rates do not fall and weights are averaged, so that a curve
 says at each point how far its network has come.

@@ -1,4 +1,4 @@
-"""List the data formats, or inspect a folder of labelled pictures."""
+"""List the data formats, or inspect a data set."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from foveate.cli.flags import Parser, add_format, print_entries, require_known, split_fields
 from foveate.errors import ConfigError
-from foveate.registry import entries, find
+from foveate.registry import current_name, entries, find
 
-_OWN = {"--as", "--format", "--json", "--sheet", "--max-pixels", "--help"}
+_OWN = {"--as", "--task", "--format", "--json", "--sheet", "--max-pixels", "--help"}
 
 
 def run(argv: list[str]) -> int:
-    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--as NAME] [--FIELD VALUE] [options]`."""
+    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--FIELD VALUE] [options]`."""
     parser = Parser("datasets", __doc__ or "")
-    parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--FIELD VALUE ...] [options]"
+    parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--task NAME] [--FIELD VALUE ...] [options]"
     parser.add_argument(
         "action", nargs="?", choices=("inspect",), help="look into a folder; without it, list the formats"
     )
@@ -25,6 +25,12 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--as", dest="reader", metavar="NAME", help="the data set that reads the folder, as distorted_mnist"
+    )
+    parser.add_argument(
+        "--task",
+        metavar="NAME",
+        default="",
+        help="the family that the data is read for, if it serves several",
     )
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
@@ -43,23 +49,24 @@ def run(argv: list[str]) -> int:
         from foveate import pictures
 
         pictures.set_max_pixels(args.max_pixels)
-    return _inspect(_source(args.path, args.reader, fields), args.json, args.sheet)
+    source = _source(args.path, args.reader, args.task, fields)
+    return _inspect(source, args.task, args.json, args.sheet)
 
 
-def _inspect(source: Any, json_file: str | None, sheet_file: str) -> int:
+def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str) -> int:
     import json
 
-    from foveate.datasets.inspect import inspect
     from foveate.disk import atomic_write, require_writable, write_atomically
+    from foveate.engine.inspection import inspect
 
     for name in (json_file, sheet_file):
         if name:
             require_writable(name)
-    found = inspect(source)
+    found = inspect(source, task)
     print(found.text())
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
-    sheet = _sheet(found)
+    sheet = found.sheet()
     if sheet is not None:
         with atomic_write(Path(sheet_file)) as file:
             sheet.save(file, format="JPEG", quality=90)
@@ -67,30 +74,12 @@ def _inspect(source: Any, json_file: str | None, sheet_file: str) -> int:
     return 1 if found.problems else 0
 
 
-def _sheet(found: Any) -> Any:
-    """The findings' samples on one picture; None if there are none."""
-    from foveate.datasets.inspect import CaptionInspection, Inspection
-    from foveate.visualize.caption_sheet import caption_sheet
-    from foveate.visualize.sheets import class_sheet, contact_sheet
-
-    shown = [(s["image"].permute(1, 2, 0).numpy(), s["name"], s) for s in found.samples]
-    if not shown:
-        return None
-    if isinstance(found, CaptionInspection):
-        return caption_sheet((image, s["captions"][0].text, name) for image, name, s in shown)
-    if found.classes is None:
-        return None
-    if isinstance(found, Inspection):
-        return contact_sheet([(image, s["mask"].numpy(), name) for image, name, s in shown], found.classes)
-    return class_sheet([(image, found.classes.names[s["label"]], name) for image, name, s in shown])
-
-
-def _source(path: str, reader: str | None, fields: dict[str, str]) -> Any:
-    """The folder's data set, as recognised or as told, or one that needs no folder. Raises ConfigError."""
-    if reader is None and (Path(path).exists() or path not in entries("dataset")):
+def _source(path: str, reader: str | None, task: str, fields: dict[str, str]) -> Any:
+    """The folder's data set, as recognised or by the given reader, or one without a folder. Raises ConfigError."""
+    if reader is None and (Path(path).exists() or current_name("dataset", path) not in entries("dataset")):
         from foveate.datasets import recognise
 
-        source = recognise(Path(path))
+        source = recognise(Path(path), task)
         given = _typed(type(source), fields)
         return dataclasses.replace(source, **given) if given else source  # type: ignore[type-var]
     entry = find("dataset", reader or path)
@@ -105,7 +94,7 @@ def _source(path: str, reader: str | None, fields: dict[str, str]) -> Any:
 
 
 def _typed(cls: Any, fields: dict[str, str]) -> dict[str, Any]:
-    """Flags -> values of the data set's fields. Raises ConfigError for one that it does not have, or does not fit."""
+    """Flags -> values of the data set's fields. Raises ConfigError for an unknown field or a value of another type."""
     if not fields:
         return {}
     from typing import get_type_hints

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, read_text, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, read_text, require_folder
 from foveate.datasets.folders import Folders, describe_masks, paired_folders
 from foveate.datasets.masks import MaskReader, color_reader
 from foveate.datasets.splits import ordered
 from foveate.errors import DataError
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 # The 11 classes -> the classes of the full release that each one gathers, the one that lends its colour first.
@@ -93,8 +93,8 @@ class CamVid(FileSource):
         """Whether one of the three layouts lies here."""
         return _is_full(path) or _is_segnet(path) or _is_folders(path)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         root = Path(self.path)
         if _is_full(root):
             return describe_masks(self, "CamVid, full release")
@@ -163,7 +163,7 @@ def _read_segnet(root: Path) -> Scan:
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:
-    """The pairs that a list names: a line holds a picture's and a mask's path, as they were on its author's disk."""
+    """The pairs that a list names: a line holds an image's and a mask's path, as they were on its author's disk."""
     by_name = {pair.picture.name: pair for pair in pairs}
     names = [Path(line.split()[0]).name for line in read_text(path).splitlines() if line.strip()]
     problems += [

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.splits import ordered
 from foveate.errors import DataError
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 # (label id, name, colour) in the order of the train ids, from the corpus's own label definition; every other id
@@ -60,8 +60,8 @@ class Cityscapes(FileSource):
         """Whether both folders lie here."""
         return (path / "leftImg8bit").is_dir() and (path / "gtFine").is_dir()
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         return f"Cityscapes: {self.scan.counts()}, 19 classes (label ids as train ids), ignore 255"
 
     def read(self) -> Scan:

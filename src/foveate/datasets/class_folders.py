@@ -1,4 +1,4 @@
-"""Pictures in folders named after their classes."""
+"""Images in folders named after their classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import Pair, Problem, raise_problems, require_folder
+from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import (
     SPLIT_NAMES,
@@ -26,9 +25,9 @@ from foveate.datasets.splits import (
     settle,
     split_parts,
 )
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, Problem
 from foveate.registry import dataset
 
 # Folders that another layout's files lie in; no class is called so.
@@ -41,21 +40,12 @@ _LITTER = {"thumbs.db", "desktop.ini"}
 _RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
 
 
-def lonely(root: Path) -> str:
-    """What is wrong with a folder that holds one class, in words; '' where there is not just one."""
-    found = [folder for part in (_split_folders(root).values() or [root]) for folder in _folders(part)]
-    names = {folder.name for folder in found if list_pictures(folder)}
-    if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
-        return ""
-    return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
-
-
 @dataclass
 class ClassScan:
     """What lies in a folder of class folders, without decoding.
 
-    pairs: split -> its pictures, each with its class index. problems: files and folders that fit nowhere; `open`
-    raises them. drawn: in one clause, how pictures were divided, where the folders did not say.
+    pairs: split -> its images, each with its class index. problems: files and folders that fit nowhere; `open`
+    raises them. drawn: in one clause, how images were divided, where the folders did not say.
     """
 
     pairs: dict[str, list[Pair]]
@@ -65,9 +55,9 @@ class ClassScan:
 
 
 class ClassDataset:
-    """Pictures of one class each, in files.
+    """Images of one class each, in files.
 
-    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first picture's.
+    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image's.
     """
 
     def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
@@ -89,7 +79,7 @@ class ClassDataset:
 
 @dataset("class_folders")
 @dataclass(frozen=True)
-class ClassFolders:
+class ClassFolders(ScannedSource[ClassScan]):
     """A folder a class: DATA/{train,val,test}/CLASS/*.jpg, or DATA/CLASS/*.jpg.
 
     Classes are the folders' names in sorted order, or as `classes.txt` in DATA orders them. Without split folders a
@@ -101,11 +91,11 @@ class ClassFolders:
 
     path: str
     seed: int = 0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether folders hold pictures, and none of them is called as those of pictures beside masks are."""
+        """Whether folders hold images, and none of them is called as those of images beside masks are."""
         if not path.is_dir():
             return False
         splits = _split_folders(path)
@@ -115,28 +105,28 @@ class ClassFolders:
             return False
         return any(list_pictures(folder) for folder in found)
 
-    @cached_property
-    def scan(self) -> ClassScan:
-        """What lies there, once."""
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """A folder that holds one class."""
+        if not path.is_dir():
+            return ""
+        found = [folder for part in (_split_folders(path).values() or [path]) for folder in _folders(part)]
+        names = {folder.name for folder in found if list_pictures(folder)}
+        if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
+            return ""
+        return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
+
+    def read(self) -> ClassScan:
+        """Read the folders' names and the files in them. Raises DataError if there is no image."""
         return _read_folder(require_folder(self.path), self.seed)
 
-    def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
-        return tuple(self.scan.pairs)
-
-    def open(self, split: str) -> ClassDataset:
-        """One split. Raises DataError naming what fits nowhere, ConfigError for an unknown split."""
-        raise_problems(self.scan.problems)
-        if split not in self.scan.pairs:
-            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
-        return self.sound(split)
-
-    def sound(self, split: str) -> ClassDataset:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> ClassDataset:
+        """One split of the files that can be used."""
+        self.serve(task)
         return ClassDataset(self.scan.pairs[split], self.scan.classes)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
@@ -144,7 +134,7 @@ class ClassFolders:
 
 
 def _channels(pairs: Sequence[Pair]) -> int:
-    """Of the first picture that can be read, and so of every one."""
+    """Of the first image that can be read, and so of every one."""
     for pair in pairs:
         with contextlib.suppress(DataError):
             return pictures.picture_info(pair.picture).channels
@@ -190,7 +180,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
 
 
 def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
-    """Class -> its pictures. What is neither joins the problems."""
+    """Class -> its images. What is neither joins the problems."""
     problems += _strays(root)
     found = {folder.name: list_pictures(folder) for folder in _folders(root)}
     for name, files in found.items():
@@ -248,7 +238,7 @@ def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -
 
 
 def _drawn_by_class(by_name: dict[str, Pair], seed: int, root: Path) -> dict[str, list[str]]:
-    """A class of one picture lends none to val. Raises DataError if there is no other class."""
+    """A class of one image lends none to val. Raises DataError if there is no other class."""
     splits: dict[str, list[str]] = {"train": [], "val": []}
     for label in sorted({pair.label for pair in by_name.values()}):
         names = [name for name, pair in by_name.items() if pair.label == label]

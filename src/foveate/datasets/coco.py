@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
-from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_json, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_NAMES, ordered
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 BACKGROUND = "background"
@@ -38,8 +38,8 @@ _FILE = re.compile(r"instances_(?P<split>.+?)(?P<year>\d{4})?\.json")
 class COCO(ObjectSource):
     """COCO instances: `instances_<split><year>.json`, in the folder or in `annotations/`, one file a split.
 
-    Pictures lie in `images/<split><year>`, `<split><year>`, `images/<split>`, `<split>`, `images` or the folder. Of a
-    single file a split is drawn. Pictures that no file lists are left out; listed ones without objects are all
+    Images lie in `images/<split><year>`, `<split><year>`, `images/<split>`, `<split>`, `images` or the folder. Of a
+    single file a split is drawn. Images that no file lists are left out; listed ones without objects are all
     background.
 
     path: the folder.
@@ -56,8 +56,8 @@ class COCO(ObjectSource):
         """Whether there are files called instances_*.json."""
         return bool(instance_files(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         labels: COCOLabels = scan.read_label  # type: ignore[assignment]
         left_out = f"; {labels.unlisted} pictures are in no file and left out" if labels.unlisted else ""
@@ -68,7 +68,7 @@ class COCO(ObjectSource):
         )
 
     def read(self) -> Scan:
-        """Read the files and find their pictures. Raises DataError, and ConfigError for a year that is not there."""
+        """Read the files and find their images. Raises DataError, and ConfigError for a year that is not there."""
         root = require_folder(self.path)
         files = self._files_of_year(root)
         problems: list[Problem] = []
@@ -125,7 +125,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a file says about one picture. size: (height, width), if stated."""
+    """What a file says about one image. size: (height, width), if stated."""
 
     file: Path
     size: tuple[int, int] | None
@@ -216,11 +216,11 @@ class _Content:
         return not bad
 
     def names(self) -> Iterator[str]:
-        """The pictures' file names."""
+        """The images' file names."""
         return (str(image["file_name"]) for image in self.images)
 
     def pairs(self, folder: Path, classes: ClassTable, problems: list[Problem]) -> Iterator[Pair]:
-        """The pictures that are there, with their annotations."""
+        """The images that are there, with their annotations."""
         by_image: dict[Any, list[Annotation]] = {}
         for image in self.images:
             if image["id"] in by_image:
@@ -305,7 +305,7 @@ def _classes(contents: Sequence[_Content]) -> ClassTable:
 
 
 def _picture_folder(root: Path, split: str, content: _Content) -> Path:
-    """The first of the usual folders that holds one of the listed pictures. Raises DataError."""
+    """The first of the usual folders that holds one of the listed images. Raises DataError."""
     match = _FILE.fullmatch(content.file.name)
     full = f"{match['split']}{match['year'] or ''}" if match else split
     usual = [f"images/{full}", full, f"images/{split}", split, "images", "."]

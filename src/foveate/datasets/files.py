@@ -1,6 +1,6 @@
-"""What the readers of picture files share: pairs of picture and label, what lies where, and their complaints.
+"""Base of the readers of image files: pairs of image and label, the scan of a folder, and the problems found in it.
 
-A reader describes what lies in its folder as a `Scan` and gets `splits()` and `open()` from `FileSource`:
+A reader for semantic segmentation describes its folder as a `Scan`; `FileSource` gives it `splits()` and `open()`:
 
     @dataset("mine")
     @dataclass(frozen=True)
@@ -8,7 +8,7 @@ A reader describes what lies in its folder as a `Scan` and gets `splits()` and `
         path: str
 
         def read(self) -> Scan: ...
-        def describe(self) -> str: ...
+        def describe(self, task: str = "") -> str: ...
         @staticmethod
         def recognise(path: Path) -> bool: ...
 """
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,13 +30,13 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassTable, Problem, SemanticSample, UnusableFilesError
+from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
 
 
 class Pair(NamedTuple):
-    """A picture and what its label is read from.
+    """An image file and the source of its label.
 
-    picture: the picture's file. label: a mask's path, a list of polygons, whatever the reader's `read_label` takes.
+    picture: the image file. label: a mask's path, a list of polygons, a class index, captions: as the reader needs it.
     """
 
     picture: Path
@@ -50,16 +51,33 @@ ReadPicture = Callable[[Pair, int | None], np.ndarray]
 
 
 def read_pair_picture(pair: Pair, channels: int | None) -> np.ndarray:
-    """The usual `ReadPicture`: decode the pair's picture file."""
+    """The usual `ReadPicture`: decode the pair's image file."""
     return pictures.read_picture(pair.picture, channels=channels)
+
+
+class AnyScan(Protocol):
+    """The contents of a folder, found without decoding images."""
+
+    @property
+    def pairs(self) -> Mapping[str, Sequence[Pair]]:
+        """Split -> its images and labels, in a fixed order; 'train' first."""
+        ...
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Files that cannot be used; `open` raises them."""
+        ...
+
+
+S = TypeVar("S", bound=AnyScan)
 
 
 @dataclass
 class Scan:
-    """All that a look at a folder tells, decoding no pictures.
+    """The contents of a folder of images and masks, found without decoding images.
 
-    pairs: split -> its pairs, in a fixed order. problems: files that fit nowhere; `open` raises them.
-    drawn: in one clause, how pictures were divided, where the folder did not say ("" where it did).
+    pairs: split -> its pairs, in a fixed order. problems: files that cannot be used; `open` raises them.
+    drawn: a clause that says how images were divided, if the folder did not say ("" if it did).
     """
 
     pairs: dict[str, list[Pair]]
@@ -70,16 +88,16 @@ class Scan:
     drawn: str = ""
 
     def counts(self) -> str:
-        """'367 train, 101 val pictures', and how they were divided if that was up to us."""
+        """'367 train, 101 val images', and how they were divided if the folder did not say."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
         return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
 
 
 class FileDataset:
-    """Labelled pictures in files: a SemanticDataset.
+    """Image files with label maps: a SemanticDataset.
 
-    Indexing raises DataError, naming the file: undecodable, another number of channels than the first picture's,
-    picture and label of different sizes, a label value outside the class table.
+    Indexing raises DataError, naming the file: undecodable, another number of channels than the first image has,
+    image and label of different sizes, a label value outside the class table.
     """
 
     def __init__(
@@ -96,7 +114,7 @@ class FileDataset:
 
     @cached_property
     def channels(self) -> int:
-        """Of the first picture that can be read, and so of every one."""
+        """Number of channels of the first image that can be read; every image must have as many."""
         for pair in self.pairs:
             with contextlib.suppress(DataError):
                 if self._read_picture is read_pair_picture:
@@ -117,34 +135,59 @@ class FileDataset:
         )
 
     def name(self, index: int) -> str:
-        """The picture's file name, without decoding it."""
+        """The image's file name, without decoding it."""
         return self.pairs[index].picture.name
 
 
-class FileSource:
-    """A DataSource over files: the subclass says what is there in `read`."""
+class ScannedSource(DataSource, Generic[S]):
+    """A data source whose folder is read once, into a scan.
+
+    A subclass reads the folder in `read`, and makes the data set of a split in `readable`.
+
+    path: the folder.
+    """
 
     path: str
 
-    def read(self) -> Scan:
-        """Look at the folder. Raises DataError where nothing at all can be read from it."""
-        raise NotImplementedError
+    @abstractmethod
+    def read(self) -> S:
+        """Read the folder. Raises DataError if nothing in it can be used."""
 
     @cached_property
-    def scan(self) -> Scan:
-        """What `read` found, once."""
+    def scan(self) -> S:
+        """The result of `read`, which is called once."""
         return self.read()
 
     def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
+        """Names of the splits that hold images, 'train' first."""
         return tuple(self.scan.pairs)
 
-    def open(self, split: str) -> FileDataset:
-        """One split. Raises DataError naming files without a partner, ConfigError for an unknown split."""
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used."""
+        return list(self.scan.problems)
+
+    def open(self, split: str, task: str = "") -> Any:
+        """One split. Raises DataError naming files that cannot be used, ConfigError for an unknown split or family."""
+        task = self.serve(task)
+        raise_problems(self.scan.problems)  # first, since they may be the reason why the split is missing
+        if split not in self.scan.pairs:
+            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
+        return self.readable(split, task)
+
+    @abstractmethod
+    def readable(self, split: str, task: str = "") -> Any:
+        """One split of the files that can be used."""
+
+
+class FileSource(ScannedSource[Scan]):
+    """A data source of image files with label maps; a subclass implements `read` and `describe`."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("semantic",)
+
+    def readable(self, split: str, task: str = "") -> FileDataset:
+        """One split of the files that can be used."""
+        self.serve(task)
         scan = self.scan
-        raise_problems(scan.problems)  # first, for they may be why the split is missing
-        if split not in scan.pairs:
-            raise ConfigError(f"{unknown('split', split, scan.pairs)} (in {self.path})")
         return FileDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture)
 
 
@@ -158,7 +201,7 @@ def mask_tensor(label: np.ndarray) -> tv_tensors.Mask:
 
 
 def check_label(pair: Pair, label: np.ndarray, size: tuple[int, ...], classes: ClassTable) -> None:
-    """Raise DataError unless the label has the picture's size and only values of the class table."""
+    """Raise DataError unless the label has the image's size and only values of the class table."""
     where = pair.label if isinstance(pair.label, Path) else pair.picture
     if label.shape != size:
         turned = " (one of them is turned: save both upright)" if label.shape == size[::-1] else ""
@@ -166,9 +209,9 @@ def check_label(pair: Pair, label: np.ndarray, size: tuple[int, ...], classes: C
             f"{where}: the label is {label.shape[1]}x{label.shape[0]} but its picture {pair.picture.name} is "
             f"{size[1]}x{size[0]}{turned}; they must be of one size"
         )
-    strange = values_outside(label, classes)
-    if strange:
-        raise DataError(f"{where}: {outside_table(strange, classes)}")
+    outside = values_outside(label, classes)
+    if outside:
+        raise DataError(f"{where}: {outside_table(outside, classes)}")
 
 
 def values_outside(label: np.ndarray, classes: ClassTable) -> list[int]:
@@ -191,7 +234,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
 
 
 def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
-    """Join pictures and labels that share a file name up to the suffix; whoever stays alone is a problem."""
+    """Join images and labels that share a file name up to the suffix; whoever stays alone is a problem."""
     problems: list[Problem] = []
     by_stem = [_by_stem(files, problems) for files in (images, labels)]
     pairs = [Pair(p, by_stem[1][stem]) for stem, p in by_stem[0].items() if stem in by_stem[1]]

@@ -1,4 +1,4 @@
-"""Pictures in one folder, label masks of the same names in another."""
+"""Images in one folder, label masks of the same names in another."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import FileSource, Pair, Problem, Scan, pair_by_stem, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
 from foveate.datasets.masks import recognise_masks
 from foveate.datasets.splits import ordered, split_by_lists, split_or_draw, split_parts
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
+from foveate.records import Problem
 from foveate.registry import dataset
 
 IMAGE_FOLDERS = ("images", "image", "imgs")
@@ -20,7 +21,7 @@ LABEL_FOLDERS = ("labels", "masks", "annotations", "label", "mask")
 @dataset("folders")
 @dataclass(frozen=True)
 class Folders(FileSource):
-    """Folders of pictures and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
+    """Folders of images and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
 
     `classes.txt` (see `foveate.datasets.classes`) stands in DATA. Without split folders, `train.txt`, `val.txt` and
     `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. Where there is
@@ -35,11 +36,11 @@ class Folders(FileSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there is a folder of pictures beside a folder of masks."""
+        """Whether there is a folder of images beside a folder of masks."""
         return bool(paired_folders(path)) or find_folders(path) is not None
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         return describe_masks(self, "Folders")
 
     def read(self) -> Scan:
@@ -76,14 +77,14 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
 
 
 def describe_masks(source: FileSource, what: str) -> str:
-    """'<what>: 367 train, 101 val pictures, 11 classes (index PNG), ignore 11'."""
+    """'<what>: 367 train, 101 val images, 11 classes (index PNG), ignore 11'."""
     scan = source.scan
     remark = getattr(scan.read_label, "remark", "masks")
     return f"{what}: {scan.counts()}, {len(scan.classes)} classes ({remark}), ignore {scan.classes.ignore_index}"
 
 
 def find_folders(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of pictures and of masks inside a folder, if both are there."""
+    """The folders of images and of masks inside a folder, if both are there."""
     inside = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
     images = next((inside[name] for name in IMAGE_FOLDERS if name in inside), None)
     labels = next((inside[name] for name in LABEL_FOLDERS if name in inside), None)
@@ -91,7 +92,7 @@ def find_folders(folder: Path) -> tuple[Path, Path] | None:
 
 
 def paired_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
-    """`split_parts` of the folders that hold pictures and masks."""
+    """`split_parts` of the folders that hold images and masks."""
     return split_parts(root, lambda path: find_folders(path) is not None, problems)
 
 

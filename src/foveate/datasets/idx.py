@@ -1,6 +1,6 @@
-"""IDX files, the format of MNIST (LeCun et al. 1998): one file of pictures and one of labels for each part of the set.
+"""IDX files, the format of MNIST (LeCun et al. 1998): one file of images and one of labels for each part of the set.
 
-N pictures of H x W pixels and C channels. A file is two zero bytes, a type byte (8: unsigned bytes), the number of
+N images of H x W pixels and C channels. A file is two zero bytes, a type byte (8: unsigned bytes), the number of
 dimensions, each of them as a big-endian 32-bit number, and the values; it may be compressed with gzip.
 """
 
@@ -22,15 +22,15 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.classes import CLASSES_FILE, read_classes
-from foveate.datasets.files import Pair, Problem, require_folder
+from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset
 
 PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
 DIGITS = 10
-# MNIST names no validation pictures; by custom they are the last 10,000 of its 60,000.
+# MNIST names no validation images; by custom they are the last 10,000 of its 60,000.
 CUSTOMARY, HELD_OUT = 60_000, 10_000
 _NAME = re.compile(rf"({'|'.join(PREFIXES)})[-._](images|labels)[-._]idx[134]-ubyte(\.gz)?$")
 _UBYTE = 8
@@ -55,7 +55,7 @@ class IdxScan:
 
 
 class IdxDataset:
-    """Pictures of one split, held in memory."""
+    """Images of one split, held in memory."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, members: np.ndarray, part: str, classes: ClassTable):
         self.images, self.labels, self.members = images, labels, members
@@ -77,12 +77,12 @@ class IdxDataset:
 
 @dataset("idx")
 @dataclass(frozen=True)
-class Idx:
+class Idx(DataSource):
     """IDX files as MNIST has them: DATA/train-images-idx3-ubyte, DATA/train-labels-idx1-ubyte, and t10k or test alike.
 
     The files may end in .gz; idx4 files hold (N, H, W, C). `classes.txt` in DATA names the classes; without it they are
     the digits 0 to 9, and further numbers where labels go higher. Without val files, val is the last 10,000 of 60,000
-    training pictures; of any other number a fifth is drawn and written to `splits.json`.
+    training images; of any other number a fifth is drawn and written to `splits.json`.
 
     path: the folder DATA.
     seed: what a missing val is drawn from.
@@ -90,11 +90,11 @@ class Idx:
 
     path: str
     seed: int = 0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether a file of training pictures lies here."""
+        """Whether a file of training images lies here."""
         return path.is_dir() and "train" in _files(path, "images")
 
     @cached_property
@@ -103,23 +103,29 @@ class Idx:
         return _read_folder(require_folder(self.path), self.seed)
 
     def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
+        """The splits that hold images, 'train' first."""
         return tuple(self.scan.members)
 
-    def open(self, split: str) -> IdxDataset:
-        """One split. Raises DataError naming files that cannot be used, ConfigError for an unknown split."""
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used."""
+        return list(self.scan.problems)
+
+    def open(self, split: str, task: str = "") -> IdxDataset:
+        """One split. Raises DataError naming files that cannot be used, ConfigError for an unknown split or family."""
+        task = self.serve(task)
         _raise_first(self.scan.problems)
         if split not in self.scan.members:
             raise ConfigError(f"{unknown('split', split, self.scan.members)} (in {self.path})")
-        return self.sound(split)
+        return self.readable(split, task)
 
-    def sound(self, split: str) -> IdxDataset:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> IdxDataset:
+        """One split of the files that can be used."""
+        self.serve(task)
         part, members = self.scan.members[split]
         return IdxDataset(*self.scan.parts[part], members, part, self.scan.classes)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(members)} {split}" for split, (_, members) in scan.members.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""

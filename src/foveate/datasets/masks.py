@@ -1,4 +1,4 @@
-"""Label pictures -> class indices, in whichever of four ways the masks of a set hold them.
+"""Label images -> class indices, in whichever of four ways the masks of a set hold them.
 
 palette: a palette PNG; the palette's indices are the labels, its colours are for show.
 index: the pixel values (8 or 16 bits) are the labels.

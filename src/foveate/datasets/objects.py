@@ -1,54 +1,46 @@
-"""What the readers of formats that know single objects share: instance samples beside the semantic ones.
+"""Base of the readers of formats with single objects: samples for semantic and for instance segmentation.
 
-N objects in a picture of H x W pixels.
+N objects in an image of H x W pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
-from foveate.datasets.files import (
-    FileDataset,
-    FileSource,
-    Pair,
-    Problem,
-    ReadPicture,
-    raise_problems,
-    read_pair_picture,
-)
+from foveate.datasets.files import FileDataset, FileSource, Pair, ReadPicture, raise_problems, read_pair_picture
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
-from foveate.records import ClassTable, InstanceSample
+from foveate.records import ClassTable, InstanceSample, Problem
 
 
 class Objects(NamedTuple):
-    """The objects of one picture."""
+    """The objects of one image."""
 
     masks: np.ndarray  # (N, H, W) bool
     labels: list[int]  # N class indices
 
 
 class ReadObjects(Protocol):
-    """A `ReadLabel` that can tell objects apart. Both raise DataError."""
+    """A `ReadLabel` that can also read single objects. Both methods raise DataError."""
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices or the ignore value."""
         ...
 
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
-        """The picture's objects."""
+        """The objects of the image."""
         ...
 
 
 class ObjectDataset(FileDataset):
-    """Labelled pictures in files, whose objects are known one by one."""
+    """Image files with label maps, and with the objects behind these."""
 
     def __init__(
         self,
@@ -61,7 +53,7 @@ class ObjectDataset(FileDataset):
         self._read_objects = read_label.objects
 
     def instances(self, index: int) -> InstanceSample:
-        """The picture with its objects; those without a single pixel are left out. Raises DataError."""
+        """The image with its objects; objects without a pixel are left out. Raises DataError."""
         pair = self.pairs[index]
         picture = self._read_picture(pair, self.channels)
         found = self._read_objects(pair, *picture.shape[:2])
@@ -79,18 +71,64 @@ class ObjectDataset(FileDataset):
         )
 
 
+class HasInstances(Protocol):
+    """A data set that can read an image with its objects."""
+
+    classes: ClassTable
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of every image."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Name of an image, without decoding it."""
+        ...
+
+    def instances(self, index: int) -> InstanceSample:
+        """An image with its objects."""
+        ...
+
+
+class InstanceDataset:
+    """Images with their objects: indexing gives `instances` of another data set."""
+
+    def __init__(self, objects: HasInstances) -> None:
+        self.objects, self.classes = objects, objects.classes
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of every image."""
+        return self.objects.channels
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, index: int) -> InstanceSample:
+        return self.objects.instances(index)
+
+    def name(self, index: int) -> str:
+        """Name of an image, without decoding it."""
+        return self.objects.name(index)
+
+
 class ObjectSource(FileSource):
     """A `FileSource` whose `Scan.read_label` is a `ReadObjects`."""
 
-    def open(self, split: str) -> ObjectDataset:
-        """One split. Raises DataError naming files without a partner, ConfigError for an unknown split."""
-        opened, scan = super().open(split), self.scan
+    tasks: ClassVar[tuple[str, ...]] = ("semantic", "instances")
+
+    def readable(self, split: str, task: str = "") -> ObjectDataset | InstanceDataset:  # type: ignore[override]
+        """One split of the files that can be used: label maps, or for instance segmentation single objects."""
+        task, scan = self.serve(task), self.scan
         reader: ReadObjects = scan.read_label  # type: ignore[assignment]
-        return ObjectDataset(opened.pairs, scan.classes, reader, scan.read_picture)
+        dataset = ObjectDataset(scan.pairs[split], scan.classes, reader, scan.read_picture)
+        return InstanceDataset(dataset) if task == "instances" else dataset
 
 
 def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
-    """`split_or_draw`, complaining first of the files for whose sake too few pictures may be left. Raises DataError."""
+    """`split_or_draw`, complaining first of the files for whose sake too few images may be left. Raises DataError."""
     first: dict[str, Pair] = {}
     for pair in pairs:
         if first.setdefault(pair.picture.stem, pair) is not pair:

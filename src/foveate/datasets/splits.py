@@ -1,4 +1,4 @@
-"""Which pictures are for training, validation and test: folders and lists called after a split, or a drawn one."""
+"""Which images are for training, validation and test: folders and lists called after a split, or a drawn one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from foveate import pictures
-from foveate.datasets.files import Pair, Problem, raise_problems, read_json, read_text
+from foveate.datasets.files import Pair, raise_problems, read_json, read_text
 from foveate.errors import DataError, OutputError
+from foveate.records import Problem
 
 VAL_SHARE = 0.2
 SPLITS_FILE = "splits.json"
@@ -56,7 +57,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list[Problem]) -> dict[str, list[Pair]]:
-    """Divide pairs by list files (split -> file). Names that no picture has join `problems`.
+    """Divide pairs by list files (split -> file). Names that no image has join `problems`.
 
     Files that no list names are left out, whether or not they have a partner.
     """
@@ -76,11 +77,11 @@ def split_or_draw(
 ) -> tuple[dict[str, list[Pair]], str]:
     """Divide pairs as `folder`/splits.json says; without it, draw train and val from `seed` and write it.
 
-    -> (splits, a clause for `describe`). A picture's place depends on its name and the seed alone: pictures added
+    -> (splits, a clause for `describe`). An image's place depends on its name and the seed alone: images added
     later join (and are written down) without moving the others. Where the folder cannot be written to, the same
     division is drawn anew each time. Names of splits.json that no pair has join `problems` (whose own files are not
     named twice), or are raised where there are none to join.
-    Raises DataError: fewer than two pictures, a damaged splits.json.
+    Raises DataError: fewer than two images, a damaged splits.json.
     """
     path = folder / SPLITS_FILE
     by_name = {pair.picture.stem: pair for pair in pairs}
@@ -103,7 +104,7 @@ def settle(
     seed: int,
     draw: Callable[[list[str]], dict[str, list[str]]],
 ) -> tuple[dict[str, list[Pair]], str]:
-    """What is `written` at `path`, with the pictures that came later; drawn if nothing is. -> (splits, a clause)."""
+    """What is `written` at `path`, with the images that came later; drawn if nothing is. -> (splits, a clause)."""
     fresh = sorted(set(by_name) - {name for names in written.values() for name in names})
     if not written:
         splits = draw(fresh)

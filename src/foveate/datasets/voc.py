@@ -2,7 +2,7 @@
 
 Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010, and its development kit: masks are
 palette PNGs whose indices are the labels, 255 is void (the border drawn around objects, and what is too hard to
-tell). In `SegmentationObject` the indices number the objects of a picture, 255 is void again.
+tell). In `SegmentationObject` the indices number the objects of an image, 255 is void again.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
-from foveate.datasets.files import Pair, Problem, Scan, pair_by_stem, raise_problems, require_folder
+from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
 from foveate.datasets.masks import MaskReader, color_reader
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import ordered, read_list, split_by_lists
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
-from foveate.records import ClassTable
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 NAMES = (
@@ -51,7 +51,7 @@ CLASSES = ClassTable(NAMES, tuple(voc_color(label) for label in range(len(NAMES)
 class VOC(ObjectSource):
     """Pascal VOC segmentation: a VOCdevkit, or one of its year folders (VOC2012).
 
-    The splits are the lists of `ImageSets/Segmentation`; pictures in no list are left out, and so is a test list
+    The splits are the lists of `ImageSets/Segmentation`; images in no list are left out, and so is a test list
     whose masks were not published. Without lists a split is drawn. A `classes.txt` in the year folder replaces the
     21 official classes.
 
@@ -69,8 +69,8 @@ class VOC(ObjectSource):
         """Whether there is a year folder with segmentation masks."""
         return bool(year_folders(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan, name = self.scan, self._year_folder().name
         labels: VOCLabels = scan.read_label  # type: ignore[assignment]
         classes = f"{len(scan.classes)} classes ({labels.masks.remark}), ignore {scan.classes.ignore_index}"
@@ -110,7 +110,7 @@ class VOC(ObjectSource):
 
 @dataclass(frozen=True)
 class VOCLabels:
-    """Reads the masks of a picture, by class or by object."""
+    """Reads the masks of an image, by class or by object."""
 
     masks: MaskReader
 
@@ -151,7 +151,7 @@ def year_folders(path: Path) -> dict[str, Path]:
 
 
 def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by the lists; of pictures and masks that stay alone, only those in a list are problems."""
+    """Divide by the lists; of images and masks that stay alone, only those in a list are problems."""
     labelled = {pair.picture.stem for pair in pairs}
     names = {split: read_list(path) for split, path in lists.items()}
     unpublished = "test" in names and not labelled & set(names["test"])

@@ -32,9 +32,9 @@ def resolve(
         from foveate.datasets import recognise
 
         path = Path(data).absolute()
-        # Data that is generated from files, such as distorted digits, is generated from these.
-        made = None if recipe.data is None else recipe.data.made_from(path)
-        recipe = dataclasses.replace(recipe, data=made or recognise(path, recipe.task))
+        # Data that is generated from other files (distorted digits) is generated from these; else the format is found.
+        generated = recipe.data.made_from(path) if recipe.data is not None else None
+        recipe = dataclasses.replace(recipe, data=generated or recognise(path, recipe.task))
     changed: Recipe = override(recipe, overrides or {})
     return changed
 

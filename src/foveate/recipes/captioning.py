@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from foveate.datasets.pasture_captions import PastureCaptions
+from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
 from foveate.models.captioning import show_and_tell as once
 from foveate.models.captioning import show_attend_tell as attend
@@ -17,7 +17,7 @@ from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
 # More scenes, and each of them seldom: networks know two thousand by heart before they can tell of others.
-PASTURE, PASTURE_EPOCHS = PastureCaptions(train=8000, val=400), 6
+PASTURE, PASTURE_EPOCHS = Pasture(train=8000, val=400), 6
 # The coarser features say at each place what is around it, which is all that a single look brings.
 PASTURE_STRIDES = (16, 32)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from foveate.datasets.colocalisation import CommonDigits, PastureCows
+from foveate.datasets.common_digits import CommonDigits
+from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
 from foveate.models.spatial.colocalise import Config
 from foveate.registry import recipe
@@ -46,7 +47,7 @@ def cows() -> Recipe:
             view=(4, 4),
             encoder="tf_efficientnet_lite0",
         ),
-        data=PastureCows(),
+        data=Pasture(train=900, val=280, test=280),
         optim=Optim(lr=2e-3),
         epochs=10,
         batch_size=32,

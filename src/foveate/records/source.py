@@ -1,4 +1,4 @@
-"""The contract of a data source: the files or the drawn world that a recipe trains on."""
+"""The contract of a data source: the files, or the generated data, that a recipe trains on."""
 
 from __future__ import annotations
 
@@ -31,22 +31,27 @@ class UnusableFilesError(DataError):
 class DataSource(ABC):
     """A recipe's data: a frozen dataclass in `datasets/`, registered by name with `@dataset`.
 
-    Its fields are plain values; they are stored in recipe.json and can be set from the command line.
+    Its fields are plain values; they are stored in recipe.json and can be set from the command line. A source that
+    reads files has the field `path`.
 
     tasks: the families that it serves, by name, the usual one first. A data set of objects serves semantic segmentation
-        and instance segmentation, for example.
+        and instance segmentation, for example. Every method that takes `task` takes one of these; '' is the first.
     """
 
     tasks: ClassVar[tuple[str, ...]]
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """True if the folder or file at `path` has this format. Drawn data is never recognised."""
+        """True if the folder or file at `path` has this format. Generated data is never recognised."""
         return False
 
     @staticmethod
     def near_miss(path: Path) -> str:
-        """The reason why `path` is nearly of this format, as a clause that follows its name; '' if it is not."""
+        """The reason why `path` is nearly of this format; '' if it is not.
+
+        It is a clause with a verb that follows the format's name or the path, and ends with what to do: "holds one
+        class, 'cow'; a classifier needs two or more, a folder each".
+        """
         return ""
 
     def made_from(self, path: Path) -> DataSource | None:
@@ -61,8 +66,8 @@ class DataSource(ABC):
     def open(self, split: str, task: str = "") -> Any:
         """One split as a data set of a family: `len`, indexing (decodes one sample), and `name(index)`.
 
-        task: one of `tasks`; by default the first. Raises DataError for files that cannot be used, ConfigError for a
-        split or a family that is not there.
+        An implementation starts with `task = self.serve(task)`. Raises DataError for files that cannot be used,
+        ConfigError for a split or a family that is not there.
         """
 
     @abstractmethod
@@ -76,6 +81,10 @@ class DataSource(ABC):
     def readable(self, split: str, task: str = "") -> Any:
         """`open`, leaving out the files that cannot be used. Used by `foveate datasets inspect`."""
         return self.open(split, task)
+
+    def remarks(self, task: str = "") -> dict[str, Any]:
+        """Further facts for `foveate datasets inspect`, by name, as plain JSON values: files left out, for example."""
+        return {}
 
     def serve(self, task: str) -> str:
         """The family that `task` names, by default the first of `tasks`. Raises ConfigError if it is not served."""

@@ -1,26 +1,62 @@
-"""Findings of `foveate datasets inspect`, for any family; those of a family stand in its `inspection.py`."""
+"""Findings of `foveate datasets inspect`, for any family and for families of images.
+
+Those of a family are in its `inspection.py`. The engine fills them:
+
+    found = SemanticFindings(path, source.describe())
+    found.expect(total)
+    found.begin("train", dataset)
+    found.add("train", dataset[0])  # or found.fail(problem)
+    print(found.text())
+
+H x W pixels, C channels.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision import tv_tensors
 
 from foveate.records import Problem
+
+NUM_EXAMPLES = 12
+MAX_EXAMPLE_SIDE = 512  # pixels; examples are for looking at, so that a satellite image is not kept whole
+
+T = TypeVar("T", bound=Mapping[str, Any])
 
 
 @dataclass
 class Findings:
-    """What an inspection finds in a data set.
+    """Findings of an inspection in a data set.
 
-    path: the folder, '' for drawn data. recognised: the format in one line.
+    path: the folder, '' for generated data. recognised: the format in one line. task: name of the family.
     counts: split -> samples that were read without a problem. problems: files that cannot be used.
+    remarks: further facts that the source knows (`DataSource.remarks`); they are added to the JSON.
+    total: samples to be read. failed: those among them that could not be read.
+
+    noun: the JSON key of the counts, and their name in the text.
     """
+
+    noun: ClassVar[str] = "samples"
 
     path: str
     recognised: str
+    task: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
+    remarks: dict[str, Any] = field(default_factory=dict)
+    total: int = 0
+    failed: int = 0
+
+    def expect(self, total: int) -> None:
+        """Take the number of samples that will be read, over all splits; called before the first of them."""
+        self.total = total
 
     def begin(self, split: str, dataset: Any) -> None:
         """Start counting a split."""
@@ -30,19 +66,23 @@ class Findings:
         """Count one sample."""
         self.counts[split] += 1
 
+    def fail(self, problem: Problem) -> None:
+        """Take in a sample that could not be read."""
+        self.problems.append(problem)
+        self.failed += 1
+
     def to_json(self) -> dict[str, Any]:
-        """Everything that was found, as plain JSON values."""
-        return {
-            "path": self.path,
-            "recognised": self.recognised,
-            "samples": dict(self.counts),
-            "problems": [{"file": str(p.file), "problem": p.what} for p in self.problems],
-        }
+        """All findings but the examples, as plain JSON values."""
+        head = {"path": self.path, "recognised": self.recognised, "task": self.task, self.noun: dict(self.counts)}
+        problems = [{"file": str(p.file), "problem": p.what} for p in self.problems]
+        return head | self.details_to_json() | {"problems": problems} | self.remarks
 
     def text(self) -> str:
         """The findings as plain lines for a terminal."""
-        counts = ", ".join(f"{split} {count}" for split, count in self.counts.items())
-        lines = [self.recognised, *([f"samples: {counts}"] if self.counts else []), *self.details()]
+        lines = [self.recognised]
+        if self.counts:
+            lines.append(f"{self.noun}: {', '.join(f'{split} {count}' for split, count in self.counts.items())}")
+            lines += self.details()
         if not self.problems:
             return "\n".join([*lines, "problems: none"])
         return "\n".join([*lines, f"problems: {len(self.problems)}", *(f"  {p}" for p in self.problems)])
@@ -51,6 +91,115 @@ class Findings:
         """The family's lines of `text`."""
         return []
 
+    def details_to_json(self) -> dict[str, Any]:
+        """The family's entries of `to_json`."""
+        return {}
+
     def sheet(self) -> Any:
         """A contact sheet of some samples, a PIL image; None if there is nothing to draw."""
         return None
+
+
+@dataclass
+class ImageFindings(Findings):
+    """Findings in a data set of images.
+
+    sizes: (height, width) -> number of images. channels: C -> number of images.
+    samples: examples for the contact sheet, spread over the set, shrunk to at most MAX_EXAMPLE_SIDE pixels.
+    """
+
+    noun: ClassVar[str] = "pictures"
+
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+    samples: list[Any] = field(default_factory=list)
+
+    def add(self, split: str, sample: Any) -> None:
+        """Count one sample, and keep it if it is an example."""
+        if self.wants(sample):
+            self.keep(shrink(sample))
+        super().add(split, sample)
+        channels, height, width = sample["image"].shape
+        self.sizes[height, width] += 1
+        self.channels[channels] += 1
+
+    def wants(self, sample: Any) -> bool:
+        """True if the sample becomes an example; by default NUM_EXAMPLES do, spread over the set.
+
+        In place of one that could not be read it is the next one that can.
+        """
+        position = self.counts.total() + self.failed
+        due = {place for i in range(NUM_EXAMPLES) if (place := round(i * self.total / NUM_EXAMPLES)) <= position}
+        return len(self.samples) < len(due)
+
+    def keep(self, sample: Any) -> None:
+        """Add an example."""
+        self.samples.append(sample)
+
+    def details(self) -> list[str]:
+        """Sizes and channels."""
+        channels = ", ".join(f"{c} ({n})" for c, n in sorted(self.channels.items())) or "none"
+        return [f"sizes: {self.sizes_text()}", f"channels: {channels}"]
+
+    def details_to_json(self) -> dict[str, Any]:
+        """Classes, which a family adds, channels and sizes."""
+        return {
+            "classes": [],
+            "channels": {str(c): n for c, n in sorted(self.channels.items())},
+            "sizes": [{"width": w, "height": h, "pictures": n} for (h, w), n in self.sizes.most_common()],
+        }
+
+    def sizes_text(self) -> str:
+        """Up to three sizes with their counts, or the ranges of more."""
+        if not self.sizes:
+            return "none"
+        if len(self.sizes) <= 3:
+            return ", ".join(f"{w}x{h} ({n})" for (h, w), n in self.sizes.most_common())
+        sides = np.array([size for size, n in self.sizes.items() for _ in range(n)])
+        low, middle, high = np.quantile(sides, (0, 0.5, 1), axis=0).astype(int)
+        return (
+            f"{len(self.sizes)} different; width {low[1]}..{high[1]} (median {middle[1]}), "
+            f"height {low[0]}..{high[0]} (median {middle[0]})"
+        )
+
+
+def pixels(sample: Mapping[str, Any]) -> np.ndarray:
+    """The (H, W, C) array of a sample's image."""
+    array: np.ndarray = sample["image"].permute(1, 2, 0).numpy()
+    return array
+
+
+def spread(counts: Counter[int]) -> dict[str, int]:
+    """The least, the median and the largest of counted numbers; {} if there is none."""
+    if not counts:
+        return {}
+    values = sorted(counts.elements())
+    return {"least": values[0], "median": values[len(values) // 2], "most": values[-1]}
+
+
+def spread_text(counts: Counter[int]) -> str:
+    """'2..7 (median 5)', '5' if all are equal, or 'none'."""
+    found = spread(counts)
+    if not found or found["least"] == found["most"]:
+        return str(found.get("least", "none"))
+    return f"{found['least']}..{found['most']} (median {found['median']})"
+
+
+def shrink(sample: T) -> T:
+    """A sample whose image, mask and boxes are at most MAX_EXAMPLE_SIDE high and wide; a copy of its own memory."""
+    image = sample["image"]
+    scale = MAX_EXAMPLE_SIDE / max(image.shape[-2:])
+    if scale >= 1:
+        return {**sample, "image": tv_tensors.Image(image.clone())}  # type: ignore[return-value]
+    size = [max(1, round(side * scale)) for side in image.shape[-2:]]
+    small: dict[str, Any] = dict(sample)
+    small["image"] = tv_tensors.Image(interpolate(image[None].float(), size, mode="area")[0].to(image.dtype))
+    if "mask" in sample:
+        mask = sample["mask"]
+        labels = interpolate(mask[None, None].float(), size, mode="nearest-exact")[0, 0]
+        small["mask"] = tv_tensors.Mask(labels.to(mask.dtype))
+    if "boxes" in sample:
+        factors = [after / before for after, before in zip(size, image.shape[-2:], strict=True)]
+        boxes = sample["boxes"].as_subclass(Tensor) * Tensor([factors[1], factors[0]] * 2)
+        small["boxes"] = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(size[0], size[1]))
+    return small  # type: ignore[return-value]

@@ -1,7 +1,7 @@
-"""What the readers of captions share: files of captions, the pictures that they speak of, and how these are divided.
+"""What the readers of captions share: files of captions, the images that they speak of, and how these are divided.
 
-A reader gives every caption as a `Said`; pictures are found by name anywhere below the folder, however the files are
-spread over it. A set of many pictures may lack a few of those that its captions speak of (one in a hundred, as the
+A reader gives every caption as a `Said`; images are found by name anywhere below the folder, however the files are
+spread over it. A set of many images may lack a few of those that its captions speak of (one in a hundred, as the
 corpora themselves do): their captions are left out, and `describe` says of how many.
 """
 
@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.album import Album
-from foveate.datasets.files import Pair, Problem, raise_problems, read_text
+from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
 from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
-from foveate.errors import ConfigError, DataError, unknown
-from foveate.records import Caption, CaptionSample
+from foveate.errors import DataError
+from foveate.records import Caption, CaptionSample, Problem
 
 MISSING_SHARE = 0.01
 NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}
@@ -36,11 +35,11 @@ class Said(NamedTuple):
 
 @dataclass
 class CaptionScan:
-    """What lies in a folder of captions and pictures, without decoding.
+    """What lies in a folder of captions and images, without decoding.
 
-    pairs: split -> its pictures, each with its captions. problems: what cannot be used; `open` raises them.
-    left_out: the pictures that captions speak of and that are not there. silent: pictures without captions.
-    unlisted: captioned pictures that no list of a split names. drawn: how pictures were divided, in one clause, where
+    pairs: split -> its images, each with its captions. problems: what cannot be used; `open` raises them.
+    left_out: the images that captions speak of and that are not there. silent: images without captions.
+    unlisted: captioned images that no list of a split names. drawn: how images were divided, in one clause, where
     the files did not say.
     """
 
@@ -52,7 +51,7 @@ class CaptionScan:
     drawn: str
 
     def counts(self) -> str:
-        """'6000 train, 1000 val pictures, 35000 captions', and what is not used, or was not told."""
+        """'6000 train, 1000 val images, 35000 captions', and what is not used, or was not told."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
         said = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
         remarks = [self.drawn] if self.drawn else []
@@ -66,7 +65,7 @@ class CaptionScan:
 
 
 class CaptionFiles:
-    """Captioned pictures in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
+    """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
 
     channels = 3  # grey is made three, as `read_picture` does
 
@@ -81,50 +80,34 @@ class CaptionFiles:
         return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:
-        """The picture's file name, without decoding it."""
+        """The image's file name, without decoding it."""
         return self.pairs[index].picture.name
 
     def captions(self, index: int) -> tuple[Caption, ...]:
-        """What was said of a picture, without decoding it."""
+        """What was said of an image, without decoding it."""
         return tuple(map(Caption, self.pairs[index].label))
 
 
-class CaptionSource:
-    """A DataSource of captions: the subclass says what is there in `read`."""
+class CaptionSource(ScannedSource[CaptionScan]):
+    """A data source of captioned image files; a subclass implements `read` and `describe`."""
 
-    path: str
-    task: ClassVar[str] = "captioning"
+    tasks: ClassVar[tuple[str, ...]] = ("captioning",)
 
-    def read(self) -> CaptionScan:
-        """Look at the folder. Raises DataError where nothing at all can be read from it."""
-        raise NotImplementedError
-
-    @cached_property
-    def scan(self) -> CaptionScan:
-        """What `read` found, once."""
-        return self.read()
-
-    def splits(self) -> tuple[str, ...]:
-        """The splits that hold pictures, 'train' first."""
-        return tuple(self.scan.pairs)
-
-    def open(self, split: str) -> CaptionFiles:
-        """One split. Raises DataError naming what cannot be used, ConfigError for an unknown split."""
-        raise_problems(self.scan.problems)
-        if split not in self.scan.pairs:
-            raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
-        return self.sound(split)
-
-    def sound(self, split: str) -> CaptionFiles:
-        """One split of what can be used, whatever is wrong elsewhere."""
+    def readable(self, split: str, task: str = "") -> CaptionFiles:
+        """One split of the files that can be used."""
+        self.serve(task)
         return CaptionFiles(self.scan.pairs[split])
+
+    def remarks(self, task: str = "") -> dict[str, Any]:
+        """Images that captions name and that are missing, and how many images have no caption."""
+        return {"left_out": list(self.scan.left_out), "without_captions": len(self.scan.silent)}
 
 
 # Captions
 
 
 class Collector:
-    """Gathers captions by picture, in the files' order, and the complaints about them.
+    """Gathers captions by image, in the files' order, and the complaints about them.
 
     sources: the files that are read.
     """
@@ -134,7 +117,7 @@ class Collector:
         self.texts: dict[str, list[str]] = {}
         self.splits: dict[str, str] = {}
         self.problems: list[Problem] = []
-        self.files: dict[str, Path] = {}  # where each picture was first named
+        self.files: dict[str, Path] = {}  # where each image was first named
 
     def add(self, said: Said, file: Path, place: str) -> None:
         """One caption; `place` says where in the file, as 'line 3'. An empty one is a problem, so is another split."""
@@ -158,10 +141,10 @@ class Collector:
         lists: Mapping[str, Path] | None = None,
         folders: Mapping[str, str] | None = None,
     ) -> CaptionScan:
-        """Find the pictures below `root`, and divide them.
+        """Find the images below `root`, and divide them.
 
-        lists: split -> a file of picture names. folders: picture's name -> the folder that should hold it, where one
-        name stands in several. Raises DataError: no captions, or none of their pictures.
+        lists: split -> a file of image names. folders: image's name -> the folder that should hold it, where one
+        name stands in several. Raises DataError: no captions, or none of their images.
         """
         where = ", ".join(sorted(file.name for file in self.sources))
         if not self.texts:
@@ -191,8 +174,8 @@ class Collector:
     def _pairs(
         self, album: Album, folders: Mapping[str, str], listed: set[str]
     ) -> tuple[dict[str, Pair], list[str], set[Path]]:
-        """Name -> picture and captions; the names without a picture, where there are lists only those listed; and the
-        pictures that share a name."""
+        """Name -> image and captions; the names without an image, where there are lists only those listed; and the
+        images that share a name."""
         pairs: dict[str, Pair] = {}
         unsure: set[Path] = set()
         names_of: dict[Path, str] = {}
@@ -208,7 +191,7 @@ class Collector:
             elif not found:
                 if not listed or _stem(name) in listed:
                     missing.append(name)
-            elif found[0] in names_of:  # the same picture by another name
+            elif found[0] in names_of:  # the same image by another name
                 first = names_of[found[0]]
                 pairs[first] = pairs[first]._replace(label=(*pairs[first].label, *texts))
             else:
@@ -219,7 +202,7 @@ class Collector:
     def _divide(
         self, root: Path, pairs: dict[str, Pair], listed: dict[str, list[str]], lists: Mapping[str, Path], seed: int
     ) -> tuple[dict[str, list[Pair]], int, str]:
-        """-> (splits, how many pictures are in no list, how they were drawn)."""
+        """-> (splits, how many images are in no list, how they were drawn)."""
         splits: dict[str, dict[str, Pair]] = {}
         unlisted = 0
         if any(self.splits.values()):
@@ -255,7 +238,7 @@ class Collector:
 def _settle(
     root: Path, pairs: dict[str, Pair], seed: int, problems: list[Problem]
 ) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by `splits.json`, or draw it. Names of it that no captioned picture has are problems."""
+    """Divide by `splits.json`, or draw it. Names of it that no captioned image has are problems."""
     path = root / SPLITS_FILE
     written = read_splits(path) if path.exists() else {}
     absent = sorted({name for names in written.values() for name in names} - set(pairs))
@@ -282,7 +265,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """A picture's name without folders and suffix."""
+    """An image's name without folders and suffix."""
     name = PurePosixPath(name.replace("\\", "/")).name
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name

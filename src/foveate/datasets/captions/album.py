@@ -1,4 +1,4 @@
-"""The pictures that captions speak of, found by name wherever they lie."""
+"""The images that captions speak of, found by name wherever they lie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveate.pictures import PICTURE_SUFFIXES
 
 
 class Album:
-    """The pictures in a folder and below it, by name. Hidden folders, and what a Mac packs beside them, are passed."""
+    """The images in a folder and below it, by name. Hidden folders, and what a Mac packs beside them, are passed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -24,7 +24,7 @@ class Album:
         return (path for paths in self._by_name.values() for path in paths)
 
     def find(self, name: str, folder: str = "") -> list[Path]:
-        """The pictures that a name may mean: of several, those whose folders are as the name has them, or `folder`.
+        """The images that a name may mean: of several, those whose folders are as the name has them, or `folder`.
 
         Capitals do not count, and a suffix may be missing. 'a.jpg.1', as Flickr8k has it, is 'a.jpg'.
         """
@@ -55,7 +55,7 @@ def _shared_end(path: Path, parts: Sequence[str]) -> int:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Picture files below a folder, in order; linked folders are followed once."""
+    """Image files below a folder, in order; linked folders are followed once."""
     visited: set[str] = set()
     for folder, names, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)

@@ -14,9 +14,10 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import Problem, read_json, require_folder
+from foveate.datasets.files import read_json, require_folder
 from foveate.datasets.splits import SPLIT_NAMES
 from foveate.errors import ConfigError, DataError, unknown
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")
@@ -27,7 +28,7 @@ _FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")
 class COCOCaptions(CaptionSource):
     """COCO captions: `captions_<split><year>.json`, in the folder or in `annotations/`, one file a split.
 
-    Pictures are found by their file_name anywhere below the folder; where several are called so, the one in
+    Images are found by their file_name anywhere below the folder; where several are called so, the one in
     `<split><year>` is taken. Of a single file a split is drawn.
 
     path: the folder.
@@ -44,13 +45,13 @@ class COCOCaptions(CaptionSource):
         """Whether there are files called captions_*.json."""
         return any(_FILE.fullmatch(file.name) for file in nearby(path, "captions_*.json"))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         files = ", ".join(file.name for file in self._files(Path(self.path)).values())
         return f"COCO captions ({files}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the files and find their pictures. Raises DataError, and ConfigError for a year that is not there."""
+        """Read the files and find their images. Raises DataError, and ConfigError for a year that is not there."""
         root = require_folder(self.path)
         files = self._files(root)
         collector = Collector(list(files.values()))

@@ -1,4 +1,4 @@
-"""Captions as Flickr8k and Flickr30k come: lines of a picture's name, a number and a sentence.
+"""Captions as Flickr8k and Flickr30k come: lines of an image's name, a number and a sentence.
 
 Hodosh, Young and Hockenmaier, "Framing image description as a ranking task", JAIR 2013; Young et al., "From image
 descriptions to visual denotations", TACL 2014.
@@ -14,7 +14,8 @@ from pathlib import Path
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said, lines_of
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.files import Problem, require_folder
+from foveate.datasets.files import require_folder
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _LINE = re.compile(r"(?P<name>.+?)#\w+(?:\s*\t\s*|\s+)(?P<text>.*)|(?P<alone>.+?)#\w+")
@@ -25,8 +26,8 @@ _LINE = re.compile(r"(?P<name>.+?)#\w+(?:\s*\t\s*|\s+)(?P<text>.*)|(?P<alone>.+?
 class Flickr(CaptionSource):
     """Flickr8k, Flickr30k and their like: lines NAME.jpg#0, tab, caption in *.token.txt or *.token.
 
-    The files may lie in DATA or in a folder of it (as Flickr8k_text), the pictures anywhere below. Lists as
-    Flickr_8k.trainImages.txt, or train.txt, are the splits (dev is val); pictures in no list are left out. Without
+    The files may lie in DATA or in a folder of it (as Flickr8k_text), the images anywhere below. Lists as
+    Flickr_8k.trainImages.txt, or train.txt, are the splits (dev is val); images in no list are left out. Without
     lists a split is drawn.
 
     path: the folder DATA.
@@ -41,13 +42,13 @@ class Flickr(CaptionSource):
         """Whether there is a file called *.token.txt or *.token."""
         return bool(token_files(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         files = ", ".join(file.name for file in token_files(Path(self.path)))
         return f"Flickr captions ({files}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the captions and find their pictures. Raises DataError."""
+        """Read the captions and find their images. Raises DataError."""
         root = require_folder(self.path)
         collector = Collector(files := token_files(root))
         for file in files:

@@ -13,8 +13,9 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import Problem, read_json, require_folder
+from foveate.datasets.files import read_json, require_folder
 from foveate.errors import DataError
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _HEAD = 1 << 16
@@ -25,7 +26,7 @@ _HEAD = 1 << 16
 class Karpathy(CaptionSource):
     """Karpathy's split: `dataset_flickr8k.json`, `dataset_flickr30k.json` or `dataset_coco.json`.
 
-    Pictures are found by filepath and filename anywhere below the folder. COCO's 'restval' counts as train.
+    Images are found by filepath and filename anywhere below the folder. COCO's 'restval' counts as train.
 
     path: the folder.
     seed: what a missing split is drawn from.
@@ -39,12 +40,12 @@ class Karpathy(CaptionSource):
         """Whether a file dataset*.json begins as Karpathy's do."""
         return any(map(_looks_like_it, nearby(path, "dataset*.json")))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         return f"Karpathy's split ({_file(Path(self.path)).name}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the file and find its pictures. Raises DataError."""
+        """Read the file and find its images. Raises DataError."""
         root = require_folder(self.path)
         file = _file(root)
         collector = Collector([file])

@@ -1,4 +1,4 @@
-"""A table of captions: a CSV file with a column of pictures and a column of captions."""
+"""A table of captions: a CSV file with a column of images and a column of captions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.files import Problem, read_text, require_folder
+from foveate.datasets.files import read_text, require_folder
 from foveate.errors import DataError
+from foveate.records import Problem
 from foveate.registry import dataset
 
 _PICTURE = ("image", "image_name", "filename", "file_name", "file")
@@ -26,8 +27,8 @@ _HEAD = 1 << 12
 class CaptionTable(CaptionSource):
     """A table of captions: a *.csv, or Kaggle's captions.txt, whose first line is image,caption.
 
-    A caption a row, several rows a picture; a caption with commas stands in quotes. A column split says train, val or
-    test; without it lists as train.txt do, or a split is drawn. Pictures are found by name anywhere below DATA.
+    A caption a row, several rows an image; a caption with commas stands in quotes. A column split says train, val or
+    test; without it lists as train.txt do, or a split is drawn. Images are found by name anywhere below DATA.
 
     path: the folder DATA.
     seed: what a missing split is drawn from.
@@ -41,12 +42,22 @@ class CaptionTable(CaptionSource):
         """Whether a table's first line names an image and a caption."""
         return bool(tables(path))
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """A table without a line of column names."""
+        for file in (*nearby(path, "captions.txt"), *nearby(path, "*.csv")):
+            return (
+                f"needs column names: {file.name} begins with '{_first_line(file)[:40]}', not with the names of its "
+                "columns; write the line image,caption above the captions"
+            )
+        return ""
+
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
         return f"caption table ({', '.join(file.name for file in tables(Path(self.path)))}): {self.scan.counts()}"
 
     def read(self) -> CaptionScan:
-        """Read the rows and find their pictures. Raises DataError."""
+        """Read the rows and find their images. Raises DataError."""
         root = require_folder(self.path)
         files = tables(root)
         if not files:
@@ -63,13 +74,6 @@ def tables(root: Path) -> list[Path]:
     return [p for p in (*nearby(root, "*.csv"), *nearby(root, "captions.txt")) if _columns(_first_line(p)) is not None]
 
 
-def headless(root: Path) -> str:
-    """What a table without a head begins with, in words; '' where there is none."""
-    for file in (*nearby(root, "captions.txt"), *nearby(root, "*.csv")):
-        return f"{file.name} begins with '{_first_line(file)[:40]}', not with the names of its columns: image,caption"
-    return ""
-
-
 def _first_line(file: Path) -> str:
     try:
         with file.open("rb") as stream:
@@ -80,7 +84,7 @@ def _first_line(file: Path) -> str:
 
 
 def _columns(line: str) -> tuple[str, int, int, int | None, int] | None:
-    """(separator, column of the picture, of the caption, of the split, how many) of a table's head; None of others."""
+    """(separator, column of the image, of the caption, of the split, how many) of a table's head; None of others."""
     for separator in _SEPARATORS:
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
         picture, caption = _index(names, _PICTURE), _index(names, _CAPTION)

@@ -4,7 +4,7 @@
 
 Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviation d pixels, U uniform.
 
-| kind | picture | what happens to a 28x28 digit |
+| kind | image | what happens to a 28x28 digit |
 | --- | --- | --- |
 | r | 28x28 | turned by U(-90, 90) degrees |
 | rts | 42x42 | turned by U(-45, 45) degrees, scaled by U(0.7, 1.2), put at a random place |
@@ -15,22 +15,22 @@ Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviat
 
 What the paper leaves open is chosen thus:
 
-- Turns and scales are about the middle of the 28x28 picture; positive angles turn clockwise. A turned, projected or
-  warped digit may leave a 28x28 picture and is cut.
+- Turns and scales are about the middle of the 28x28 image; positive angles turn clockwise. A turned, projected or
+  warped digit may leave a 28x28 image and is cut.
 - rts, addition: places are uniform among all, to fractions of a pixel, where the turned and scaled ink lies wholly on
   the canvas; so nothing is cut, but for what a blur in training smears beyond. Ink too large for the canvas at any
   place is put in the middle.
-- p: runs backward, as a spatial transformer does: the corners of the new 28x28 picture are read N(5) away from where
+- p: runs backward, as a spatial transformer does: the corners of the new 28x28 image are read N(5) away from where
   they were, in the scaled digit. Moving the digit's own corners, the other reading, leaves slivers of digits, and
-  errors two or three times the paper's; half of training's pictures are made so. A quadrilateral that is not convex
+  errors two or three times the paper's; half of training's images are made so. A quadrilateral that is not convex
   (a turn at a corner below 5 % of the square's) has its moves halved until it is: 0.5 % of them, and 2 % of those
   that training makes the other way.
-- e: runs backward, too: the control points stand regularly from corner pixel to corner pixel of the new picture.
-- clutter: the 28x28 picture lies wholly on the canvas, at whole pixels. A patch is cut from anywhere in the picture of
+- e: runs backward, too: the control points stand regularly from corner pixel to corner pixel of the new image.
+- clutter: the 28x28 image lies wholly on the canvas, at whole pixels. A patch is cut from anywhere in the image of
   another digit of the same split, so that many hold little ink, and laid by the maximum of both.
 - Pixels are bilinear readings of the digit. In training, that is one of several ways, so that a model does not learn
   the marks of one: see `interpolation`.
-- A split is drawn from its own digits alone. Training pictures are drawn anew each epoch; each of the others once.
+- A split is drawn from its own digits alone. Training images are drawn anew each epoch; each of the others once.
 
 The kinds' figures are from memory of the appendix, checked against nobody's copy of it (that e scales as p does, too).
 """
@@ -50,7 +50,7 @@ from foveate.datasets.distorted_mnist.draw import DIGIT, SIDES, Digits, Kind, pi
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassificationSample, ClassTable
+from foveate.records import ClassificationSample, ClassTable, DataSource
 from foveate.registry import dataset
 
 __all__ = ["SIDES", "DistortedDataset", "DistortedMNIST", "Kind"]
@@ -60,18 +60,18 @@ _KEPT = 2
 
 @dataset("distorted_mnist")
 @dataclass(frozen=True)
-class DistortedMNIST:
+class DistortedMNIST(DataSource):
     """MNIST digits rotated, scaled, projected, warped, in clutter or to be added (Jaderberg et al. 2015).
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     kind: r, rts, p, e, clutter or addition; see the module.
     seed: of all that is drawn, below 2**32.
-    interpolation: how training pictures are made, where there is more than one way. 'mixed': 40 % bilinear, 20 %
+    interpolation: how training images are made, where there is more than one way. 'mixed': 40 % bilinear, 20 %
         sharper (cubic), 15 % averaged over four readings a pixel, 10 % the nearest pixel, 15 % bilinear and slightly
-        blurred; of clutter 15 % is blurred, and patches are laid by the maximum (in half of the pictures), replacing (a
-        quarter) or adding; half of p's pictures have the digit's own corners moved. 'bilinear': as val and test always
+        blurred; of clutter 15 % is blurred, and patches are laid by the maximum (in half of the images), replacing (a
+        quarter) or adding; half of p's images have the digit's own corners moved. 'bilinear': as val and test always
         are.
-    hand: how far another hand's digits differ, in training: 4 x 4 control points of the 28x28 picture are moved by a
+    hand: how far another hand's digits differ, in training: 4 x 4 control points of the 28x28 image are moved by a
         normal of this many pixels, and the rest by a thin plate spline, before anything else. 0: they stay as written.
     """
 
@@ -80,7 +80,7 @@ class DistortedMNIST:
     seed: int = 0
     interpolation: Literal["mixed", "bilinear"] = "mixed"
     hand: float = 0.0
-    task: ClassVar[str] = "classification"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -93,7 +93,7 @@ class DistortedMNIST:
             raise ConfigError(f"distorted MNIST seed {self.seed} is outside 0..4294967295; choose one within")
 
     def made_from(self, path: Path) -> DistortedMNIST:
-        """The same of the digits in another folder: what --data says to a recipe."""
+        """This source on the digits in another folder (`--data`)."""
         return replace(self, path=str(path))
 
     @cached_property
@@ -107,12 +107,14 @@ class DistortedMNIST:
         """The splits that hold digits, 'train' first."""
         return self.digits.splits()
 
-    def open(self, split: str) -> DistortedDataset:
-        """One split. Raises DataError as Idx does and for pictures other than grey 28x28, ConfigError for its name."""
+    def open(self, split: str, task: str = "") -> DistortedDataset:
+        """One split. Raises DataError as Idx does and for images other than grey 28x28, ConfigError for an unknown
+        split or family."""
+        self.serve(task)
         return DistortedDataset(self, split, self.digits.open(split))
 
-    def describe(self) -> str:
-        """What it is, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The generated data, its counts and its size, in one line."""
         members = self.digits.scan.members
         counts = ", ".join(f"{len(members[split][1])} {split}" for split in self.splits())
         side = SIDES[self.kind]
@@ -153,7 +155,7 @@ class DistortedDataset:
         return self.digits.name(int(self._checked([index])[0]))
 
     def draw(self, keys: Sequence[tuple[int, int]]) -> list[ClassificationSample]:
-        """The pictures of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
+        """The images of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
         drawn: list[ClassificationSample] = [None] * len(keys)  # type: ignore[list-item]
         epochs = np.array([epoch for epoch, _ in keys], np.int64) * (self.split == "train")
         indices = self._checked([index for _, index in keys])

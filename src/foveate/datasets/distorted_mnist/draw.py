@@ -1,6 +1,6 @@
-"""Throwing a kind's parameters for a whole epoch, and drawing the pictures of some of its rows.
+"""Throwing a kind's parameters for a whole epoch, and drawing the images of some of its rows.
 
-Shapes: N pictures in the split, B of them in a batch. Points are (x, y) in pixels, y downwards.
+Shapes: N images in the split, B of them in a batch. Points are (x, y) in pixels, y downwards.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from foveate.datasets.distorted_mnist.warp import (
 )
 
 Kind = Literal["r", "rts", "p", "e", "clutter", "addition"]
-DIGIT = 28  # the side of MNIST's pictures
+DIGIT = 28  # the side of MNIST's images
 SIDES: dict[str, int] = {"r": 28, "rts": 42, "p": 28, "e": 28, "clutter": 60, "addition": 42}
 PATCHES, PATCH = 6, 6
 SOFTEST = 0.2
 # How a patch of clutter is laid, and how often in a mixture.
 MAXIMUM, REPLACE, ADD = range(3)
 LAYING_SHARES = (0.5, 0.25, 0.25)
-# How often in a mixture a projection says where the digit's corners are put, instead of where the picture's are read.
+# How often in a mixture a projection says where the digit's corners are put, instead of where the image's are read.
 PUT_SHARE = 0.5
 _LEAST_CORNER = 0.05
 _UNITS = {"r": 1, "rts": 4, "p": 1, "e": 1, "clutter": 2 + 5 * PATCHES, "addition": 9}
 _CHANNELS = {"addition": 2}
 _NORMALS = {"p": 8, "e": 2 * LATTICE**2}
 
-# Name -> (N, ...): the parameters of N pictures, or of B of them.
+# Name -> (N, ...): the parameters of N images, or of B of them.
 Rows = Mapping[str, np.ndarray]
 
 
 class Digits(NamedTuple):
-    """The pictures and labels that are drawn from, and which of them belong to the split."""
+    """The images and labels that are drawn from, and which of them belong to the split."""
 
     images: np.ndarray  # (M, 28, 28) uint8
     labels: np.ndarray  # (M,) int64
@@ -52,7 +52,7 @@ class Digits(NamedTuple):
 
 
 def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0) -> dict[str, np.ndarray]:
-    """The parameters of `count` pictures, a row each, from a tuple of non-negative integers.
+    """The parameters of `count` images, a row each, from a tuple of non-negative integers.
 
     Whatever is not exactly rounded (sines, inverses) happens here, for all rows alike, so that a row never depends on
     the batch it is drawn in. Whether pixels are made in mixed ways, and by which hand, changes no other parameter.
@@ -80,7 +80,7 @@ def pictures(kind: str, digits: Digits, indices: np.ndarray, rows: Rows) -> tupl
 
 
 def _written(digits: Digits, places: np.ndarray, rows: Rows, channel: int = 0) -> np.ndarray:
-    """(B,) places -> their pictures (B, 28, 28) uint8, each written anew if the rows say by which hand."""
+    """(B,) places -> their images (B, 28, 28) uint8, each written anew if the rows say by which hand."""
     images = digits.images[places]
     if "hand" not in rows:
         return images
@@ -106,7 +106,7 @@ def _r_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _turned_back(cos: np.ndarray, sin: np.ndarray, scale: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """(B, 3, 3): from the picture of a digit turned clockwise, scaled, and put with its middle there, to the digit."""
+    """(B, 3, 3): from the image of a digit turned clockwise, scaled, and put with its middle there, to the digit."""
     a, b = cos / scale, sin / scale
     x, y = middle[:, 0], middle[:, 1]
     half, zero, one = (DIGIT - 1) / 2, np.zeros_like(a), np.ones_like(a)
@@ -141,7 +141,7 @@ def _rts(
 def _fitting(
     images: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: np.ndarray, side: int, place: np.ndarray
 ) -> np.ndarray:
-    """(B, 2): the middle of each turned and scaled picture, so that all of its ink is on a canvas of `side` pixels."""
+    """(B, 2): the middle of each turned and scaled image, so that all of its ink is on a canvas of `side` pixels."""
     inked = images > 0
     some = np.any(inked, axis=2)
     left, right = inked.argmax(2), DIGIT - 1 - inked[:, :, ::-1].argmax(2)  # of each row: they hold the ink's hull
@@ -281,7 +281,7 @@ def _clutter_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[
 
 
 def _window(corners: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(B, 2) x and y -> what indexes a square of each of B pictures."""
+    """(B, 2) x and y -> what indexes a square of each of B images."""
     steps = np.arange(side)
     rows = corners[:, 1, None, None] + steps[:, None]
     return np.arange(len(corners))[:, None, None], rows, corners[:, 0, None, None] + steps

@@ -1,7 +1,7 @@
-"""Many small pictures through as many warps at once; what becomes of one never depends on the others.
+"""Many small images through as many warps at once; what becomes of one never depends on the others.
 
-Shapes: B pictures of H x W pixels; S x S readings for a new picture each. A point is (x, y) in pixels, (0, 0) the
-middle of the upper left pixel. A warp is a function from points of the new picture to where they are read in the old
+Shapes: B images of H x W pixels; S x S readings for a new image each. A point is (x, y) in pixels, (0, 0) the
+middle of the upper left pixel. A warp is a function from points of the new image to where they are read in the old
 one: `Locate`. What is done to coordinates is elementwise, with no matrix product whose rounding could depend on B.
 """
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 # of `steps`, are read.
 Locate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# How a picture's pixels are made, and how often in a mixture; see `sample`.
+# How an image's pixels are made, and how often in a mixture; see `sample`.
 MODES = ("bilinear", "cubic", "area", "nearest", "soft")
 SHARES = (0.4, 0.2, 0.15, 0.1, 0.15)
 BILINEAR, CUBIC, AREA, NEAREST, SOFT = range(5)
@@ -28,14 +28,14 @@ _FAR, _SMALL = np.float32(1e4), np.float32(1e-6)
 
 
 def sample(pictures: np.ndarray, locate: Locate, side: int, modes: np.ndarray, softness: np.ndarray) -> Tensor:
-    """(B, H, W) uint8 -> (B, side, side) uint8, zero where a point lies outside of its picture.
+    """(B, H, W) uint8 -> (B, side, side) uint8, zero where a point lies outside of its image.
 
-    modes: (B,) indices of MODES. bilinear: between the four nearest pixels. cubic: the picture is first doubled with
+    modes: (B,) indices of MODES. bilinear: between the four nearest pixels. cubic: the image is first doubled with
     bicubic weights, so that strokes stay sharper. area: four bilinear readings a pixel, averaged. nearest: the nearest
     pixel. soft: bilinear, then blurred along both axes with the weights (a, 1 - 2a, a); softness: (B,) a.
     """
     result = torch.empty((len(pictures), side, side), dtype=torch.uint8)
-    # With align_corners=False, -1 and 1 are the picture's edges, half a pixel beyond the outer pixels' middles.
+    # With align_corners=False, -1 and 1 are the image's edges, half a pixel beyond the outer pixels' middles.
     to_edges = np.array((2 / pictures.shape[2], 2 / pictures.shape[1]), np.float32)
     for mode in np.unique(modes):
         members = np.flatnonzero(modes == mode)
@@ -97,10 +97,10 @@ def projective(matrices: np.ndarray) -> Locate:
 
 
 def thin_plate(shifts: np.ndarray, scale: np.ndarray, side: int) -> Locate:
-    """(B, 16, 2), (B,) -> the warp that reads control point k of the new picture shifts[:, k] away from where it was.
+    """(B, 16, 2), (B,) -> the warp that reads control point k of the new image shifts[:, k] away from where it was.
 
-    Between the 4 x 4 control points, regular from corner pixel to corner pixel of a `side` x `side` picture, a thin
-    plate spline carries on. What is read is the picture `scale` times as large, about its middle.
+    Between the 4 x 4 control points, regular from corner pixel to corner pixel of a `side` x `side` image, a thin
+    plate spline carries on. What is read is the image `scale` times as large, about its middle.
     """
     shifts, scale = shifts.astype(np.float32), scale.astype(np.float32)
     middle = np.float32((side - 1) / 2)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
-from foveate.datasets.files import Pair, Problem, Scan, raise_problems, read_pair_picture, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
+from foveate.records import Problem
 from foveate.registry import dataset
 
 LABELS_FILE = "labels.txt"  # labelme's own
@@ -22,7 +23,7 @@ LABELS_FILE = "labels.txt"  # labelme's own
 @dataset("labelme")
 @dataclass(frozen=True)
 class LabelMe(ObjectSource):
-    """LabelMe: a folder of JSON files with their pictures, or MIT's Annotations and Images folders.
+    """LabelMe: a folder of JSON files with their images, or MIT's Annotations and Images folders.
 
     JSON files lie in DATA or DATA/annotations (a split is drawn), or in DATA/train, DATA/val, DATA/test. Classes come
     from `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) or `classes.txt` in DATA;
@@ -44,8 +45,8 @@ class LabelMe(ObjectSource):
         files = [f for folder in _json_folders(path).values() for f in json_files.list_json(folder)[:20]]
         return any(json_files.looks_like_labelme(f) for f in files)
 
-    def describe(self) -> str:
-        """What was recognised, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
         scan, root = self.scan, Path(self.path)
         labels: LabelMeLabels = scan.read_label  # type: ignore[assignment]
         what = "MIT LabelMe XML" if _is_xml(root) else "LabelMe JSON"
@@ -72,7 +73,7 @@ class LabelMe(ObjectSource):
             divided, drawn = divide(root, undivided, problems, self.seed)
             splits = {**splits, **divided}
         embedded = any(a.embedded for found in annotations.values() for a in found)
-        # Without embedded pictures a header tells the number of channels.
+        # Without embedded images a header tells the number of channels.
         reader = json_files.read_picture if embedded else read_pair_picture
         return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn)
 
@@ -91,7 +92,7 @@ def _json_folders(root: Path, problems: list[Problem] | None = None) -> dict[str
 
 
 def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]]:
-    """Split -> annotations; files that cannot be used, and pictures without one, become problems."""
+    """Split -> annotations; files that cannot be used, and images without one, become problems."""
     if _is_xml(root):
         files, read = {"": xml_files.list_xml(root)}, xml_files.read_annotation
         folders = {p.parent for p in (root / xml_files.IMAGES).rglob("*")}

@@ -1,4 +1,4 @@
-"""Today's LabelMe (wkentaro/labelme): one JSON file a picture, which it names or embeds."""
+"""Today's LabelMe (wkentaro/labelme): one JSON file an image, which it names or embeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def looks_like_labelme(file: Path) -> bool:
 
 
 def read_annotation(file: Path, root: Path) -> Annotation:
-    """Read one file; its picture must lie in `root`. Raises DataError naming file and shape."""
+    """Read one file; its image must lie in `root`. Raises DataError naming file and shape."""
     data = read_json(file)
     if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
         raise DataError(f"{file}: no list 'shapes', so not a LabelMe file; repair it or move it elsewhere")
@@ -41,7 +41,7 @@ def read_annotation(file: Path, root: Path) -> Annotation:
     if not isinstance(name, str) or not name:
         raise DataError(f"{file}: no 'imagePath'; expected the picture's file name")
     embedded = data.get("imageData") is not None
-    # An embedded picture is not looked for, so its path is only a name.
+    # An embedded image is not looked for, so its path is only a name.
     picture = file.parent / PureWindowsPath(name).name if embedded else resolve_inside(file, name, root)
     height, width = data.get("imageHeight"), data.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -104,11 +104,11 @@ def _base64(text: Any, where: str) -> bytes:
 
 
 def read_picture(pair: Pair, channels: int | None) -> np.ndarray:
-    """A `ReadPicture`: the embedded picture if there is one, as labelme does, else the file. Raises DataError."""
+    """A `ReadPicture`: the embedded image if there is one, as labelme does, else the file. Raises DataError."""
     annotation: Annotation = pair.label
     if not annotation.embedded:
         return pictures.read_picture(pair.picture, channels=channels)
     where = f"{annotation.file}: imageData"
-    # Read anew each time: the pictures of a whole set would not fit into memory.
+    # Read anew each time: the images of a whole set would not fit into memory.
     data = _base64(read_json(annotation.file)["imageData"], where)
     return pictures.decode_picture(data, where, channels=channels)

@@ -65,7 +65,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one file says about one picture.
+    """What one file says about one image.
 
     picture: where its file is, or would be if the annotation embeds it. size: (height, width), if stated.
     """
@@ -157,7 +157,7 @@ def _disc(x: float, y: float, radius: float) -> tuple[float, float, float, float
 
 
 def _place_mask(shape: Shape, height: int, width: int, where: str) -> np.ndarray:
-    """The mask fills the box of its corners, both inclusive; one of the picture's own size needs no box."""
+    """The mask fills the box of its corners, both inclusive; one of the image's own size needs no box."""
     if isinstance(shape.mask, Path):
         values = pictures.read_raw(shape.mask).values
     else:

@@ -41,7 +41,7 @@ _COUNTS = {
 
 
 def compose(seed: tuple[int, int, int], aspect: float) -> Scene:
-    """The scene of a seed, for pictures `aspect` times as high as wide."""
+    """The scene of a seed, for images `aspect` times as high as wide."""
     dice = Dice(*seed)
     light = _light(dice)
     land = _land(dice, aspect)
@@ -169,7 +169,7 @@ class _Placement:
         self.dice, self.land, self.aspect = dice, land, aspect
         self.survey = Survey(land, aspect)
         self.camera = dice.between(0.65, 1.5)  # a person's height over the distance from foot to horizon
-        self.unit = min(1.0, aspect)  # a low picture holds smaller things
+        self.unit = min(1.0, aspect)  # a low image holds smaller things
         self.top = max(land.horizon, 0.0)
 
     def spot(self, allowed: tuple[int, ...], near: tuple[float, float] | None = None) -> tuple[float, float] | None:
@@ -191,11 +191,11 @@ class _Placement:
         return min(max(plain, low), high) * self.unit
 
     def lowered(self, at: tuple[float, float], height: float) -> tuple[float, float]:
-        """The foot, brought down until most of a thing this high fits under the picture's upper edge."""
+        """The foot, brought down until most of a thing this high fits under the image's upper edge."""
         return at[0], min(max(at[1], 0.85 * height), 1.04 * self.aspect)
 
     def depth(self, y: float) -> float:
-        """1 at the bottom of the picture, 0 at the horizon."""
+        """1 at the bottom of the image, 0 at the horizon."""
         return (y - self.land.horizon) / (self.aspect - self.land.horizon)
 
     def thing(
@@ -271,7 +271,7 @@ def _people(place: _Placement) -> list[Thing]:
 
 
 def _small(dice: Dice) -> float:
-    """The width of a bird or frisbee: 3 to 10 % of the picture's, denser towards 10 %."""
+    """The width of a bird or frisbee: 3 to 10 % of the image's, denser towards 10 %."""
     return 0.03 + 0.07 * max(dice.units(4))
 
 

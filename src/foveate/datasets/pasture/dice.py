@@ -64,5 +64,5 @@ class Dice:
 
 
 def heading(degrees: float) -> tuple[float, float]:
-    """(cosine, sine) of an angle, to the whole degree: 0 points right, 90 points down the picture."""
+    """(cosine, sine) of an angle, to the whole degree: 0 points right, 90 points down the image."""
     return _TURNS[math.floor(degrees + 0.5) % 360]

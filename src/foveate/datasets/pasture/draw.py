@@ -1,6 +1,6 @@
-"""From a scene to a picture and its labels.
+"""From a scene to an image and its labels.
 
-The picture has soft edges, the labels hard ones at the pixels' centres. A label map holds, for each pixel, a class for
+The image has soft edges, the labels hard ones at the pixels' centres. A label map holds, for each pixel, a class for
 the land (sky, grass, road, water, distant wood) or `FIRST_THING + k` for the k-th thing of the scene.
 """
 
@@ -17,14 +17,14 @@ from foveate.datasets.pasture.texture import tiles
 
 FIRST_THING = len(CLASSES)
 _SHADOW = -1
-_CHUNK = 1 << 15  # pixels of parts worked on at once: they stay in the cache, and a large picture needs little memory
+_CHUNK = 1 << 15  # pixels of parts worked on at once: they stay in the cache, and a large image needs little memory
 F = np.float32
 # What `_prepared` puts in place of columns that are not needed any more.
 _TAPER, _EDGE, _FROM, _CHANGE = shapes.RB, shapes.SOFT, shapes.COVER, shapes.SECOND
 
 
 def render(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a scene: (3, H, W) uint8 picture, (H, W) int32 label map."""
+    """Draw a scene: (3, H, W) uint8 image, (H, W) int32 label map."""
     frame = Frame.of(scene.land, height, width, scene.aspect)
     canvas, ids = backdrop(scene, frame, layers(scene.land, frame))
     tables: list[np.ndarray] = []
@@ -95,7 +95,7 @@ def _lay(canvas: np.ndarray, ids: np.ndarray, table: np.ndarray, owners: list[in
 
 
 def _windows(table: np.ndarray, frame: Frame) -> np.ndarray:
-    """(P, 4) int64: left, top, right, bottom pixel of each part, cut to the picture; right and bottom excluded."""
+    """(P, 4) int64: left, top, right, bottom pixel of each part, cut to the image; right and bottom excluded."""
     height, width = len(frame.ys), len(frame.xs)
     edges = shapes.boxes(table)
     blur = table[:, [shapes.SOFT]] / 2

@@ -11,12 +11,12 @@ import numpy as np
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, PERSON, TREE, Thing
 from foveate.datasets.pasture.shapes import Body, Paint, step
 
-# Least radius of a leg, neck or wing, in picture widths: two pixels across at 128.
+# Least radius of a leg, neck or wing, in image widths: two pixels across at 128.
 _THIN = 0.0085
 
 
 def figure(thing: Thing) -> np.ndarray:
-    """(P, 24) float32: the parts of a thing, in picture widths, far parts first."""
+    """(P, 24) float32: the parts of a thing, in image widths, far parts first."""
     body = Body(thing, _THIN)
     _BUILDERS[thing.category](body, thing)
     return body.placed(fit=thing.category in (BIRD, FRISBEE))

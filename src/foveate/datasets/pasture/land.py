@@ -1,6 +1,6 @@
 """The lie of the land: for each pixel, whether it is sky, grass, road, water or distant woods.
 
-Every layer is a signed field over the picture, in widths, positive inside and about a distance near its border: its
+Every layer is a signed field over the image, in widths, positive inside and about a distance near its border: its
 sign decides the label, and painting takes a soft edge from it. Exactly rounded arithmetic only (see `dice`).
 """
 
@@ -25,12 +25,12 @@ class Frame:
     xs: np.ndarray  # (W,) float32, in widths
     ys: np.ndarray  # (H,) float32, in widths
     depth: np.ndarray  # (H,) float32: 0 at the horizon, 1 at the bottom, negative in the sky
-    height: float  # of the picture, in widths
+    height: float  # of the image, in widths
     tile: int  # size of the noise tiles
 
     @classmethod
     def of(cls, land: Land, height: int, width: int, aspect: float) -> Frame:
-        """The pixels of a picture of `height` x `width` that shows a scene of this aspect."""
+        """The pixels of an image of `height` x `width` that shows a scene of this aspect."""
         xs = ((np.arange(width) + 0.5) / width).astype(np.float32)
         ys = ((np.arange(height) + 0.5) * (aspect / height)).astype(np.float32)
         depth = (ys - np.float32(land.horizon)) / np.float32(aspect - land.horizon)
@@ -70,7 +70,7 @@ def surfaces(land: Land, frame: Frame) -> np.ndarray:
 
 
 class Survey:
-    """The surfaces on a coarse grid, for deciding what may stand where; the same at every picture size."""
+    """The surfaces on a coarse grid, for deciding what may stand where; the same at every image size."""
 
     def __init__(self, land: Land, aspect: float) -> None:
         self._ids = surfaces(land, Frame.of(land, _COARSE, _COARSE, aspect)).tolist()

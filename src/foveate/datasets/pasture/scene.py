@@ -1,6 +1,6 @@
 """What is where: the layout of one scene, before anything is drawn.
 
-Lengths are in picture widths, x to the right and y down from the top left corner, so that one scene can be drawn at any
+Lengths are in image widths, x to the right and y down from the top left corner, so that one scene can be drawn at any
 size of the same shape. Colours are RGB, 0..255, under white light. A scene is all that drawing looks at, and all that
 can be said about the picture: what a caption, a question or a movement needs is to be read from here.
 """
@@ -35,13 +35,13 @@ class Light:
     """The hour and the weather."""
 
     name: str  # 'noon', 'overcast', 'golden', 'dusk', 'night', 'mist' or 'storm'
-    zenith: RGB  # the sky's colour at the top of the picture
+    zenith: RGB  # the sky's colour at the top of the image
     rim: RGB  # and at the horizon; distance fades to it
     ambient: RGB  # what a colour is multiplied with
     haze: float  # 0..1, how much of the rim's colour covers the farthest ground
     clouds: float  # share of the sky, 0..1
     shadow: float  # 0..1, darkness of cast shadows
-    sun: tuple[float, float]  # where light comes from: a direction in the picture, about unit length
+    sun: tuple[float, float]  # where light comes from: a direction in the image, about unit length
     noise: float  # amplitude of the camera's noise, 0..255
     drift: tuple[float, float]  # where in the noise tiles sky and ground start, 0..1
 
@@ -59,14 +59,14 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Band:
-    """A road or a river: along (towards the horizon) or across the picture."""
+    """A road or a river: along (towards the horizon) or across the image."""
 
     category: int
     kind: str  # 'asphalt', 'gravel', 'dirt', 'clay', 'wet' ... or 'river'
     across: bool
     near: float  # along: x where it meets the bottom; across: y at the left border
     far: float  # along: x where it meets the horizon; across: y at the right border
-    half: float  # half its width on the bottom line of the picture
+    half: float  # half its width on the bottom line of the image
     bend: float  # amplitude of its windings
     turns: float  # how many windings
     phase: float  # of the windings, 0..1
@@ -114,14 +114,14 @@ class Thing:
     x: float  # of the middle of its foot; of its centre if it flies
     y: float
     size: float  # tree, person: height; cow: length of the body; bird, frisbee: width of the whole
-    depth: float  # 1 at the bottom of the picture, 0 at the horizon
+    depth: float  # 1 at the bottom of the image, 0 at the horizon
     facing: int  # +1 right, -1 left
     pose: tuple[float, ...]  # uniform numbers that the shape turns into joint angles and proportions
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture's content, far things first."""
+    """One image's content, far things first."""
 
     seed: tuple[int, int, int]  # of the world, of the split, of the scene
     aspect: float  # height / width

@@ -50,7 +50,7 @@ class Body:
     """Collects the parts of one thing, in the thing's own units."""
 
     def __init__(self, thing: Thing, thin: float) -> None:
-        """thin: the least radius of a limb, in picture widths."""
+        """thin: the least radius of a limb, in image widths."""
         self.thing = thing
         self.thin = thin / thing.size
         self.rows: list[tuple[float, ...]] = []
@@ -63,7 +63,7 @@ class Body:
         self._add(a, axis, length, max(ra, self.thin), max(rb, self.thin), flat, paint)
 
     def ball(self, center: Point, rx: float, ry: float, paint: Paint, turn: float = 0.0) -> None:
-        """An ellipse with half axes rx and ry, the first turned by `turn` degrees (clockwise in the picture)."""
+        """An ellipse with half axes rx and ry, the first turned by `turn` degrees (clockwise in the image)."""
         if rx < ry:
             rx, ry, turn = ry, rx, turn + 90
         self._add(center, heading(turn), 0.0, rx, rx, rx / ry, paint)
@@ -74,7 +74,7 @@ class Body:
         self.rows.append((*place, *cloth, *p.color, *p.second))
 
     def placed(self, fit: bool = False) -> np.ndarray:
-        """(P, 24) float32 in picture widths. With `fit`, its box is made exactly `size` wide and centred at (x, y)."""
+        """(P, 24) float32 in image widths. With `fit`, its box is made exactly `size` wide and centred at (x, y)."""
         table = np.array(self.rows, np.float32)
         if fit:
             left, top, right, bottom = outline(table)
@@ -87,7 +87,7 @@ class Body:
             table[:, UX] *= -1
         table[:, CX] += np.float32(self.thing.x)
         table[:, CY] += np.float32(self.thing.y)
-        table[:, TX] -= np.float32(self.thing.x) * table[:, SCALE]  # cloth hangs on the thing, not on the picture
+        table[:, TX] -= np.float32(self.thing.x) * table[:, SCALE]  # cloth hangs on the thing, not on the image
         table[:, TY] -= np.float32(self.thing.y) * table[:, SCALE]
         return table
 

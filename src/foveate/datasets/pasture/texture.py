@@ -1,7 +1,7 @@
 """Seamless noise tiles: the cloth from which skies, meadows, coats and leaves are cut.
 
 A tile is (T, T) float32, periodic, with values spread evenly over 0..1, so that "tile < 0.3" covers 30 % of it. T grows
-with the picture, and finer octaves with T, so that a large picture shows more detail of the same pattern. Labels depend
+with the image, and finer octaves with T, so that a large image shows more detail of the same pattern. Labels depend
 on tiles (a crown's ragged edge, a shore), so they are made of exactly rounded arithmetic only.
 """
 
@@ -37,7 +37,7 @@ TILE = {name: index for index, name in enumerate(TILES)}
 
 
 def tile_size(width: int) -> int:
-    """T for a picture of this many columns: 256, 512 or 1024."""
+    """T for an image of this many columns: 256, 512 or 1024."""
     return 256 if width <= 256 else 512 if width <= 512 else 1024
 
 

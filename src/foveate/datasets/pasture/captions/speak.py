@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
+from foveate.datasets.pasture.captions import lexicon
+from foveate.datasets.pasture.captions.phrases import Phrases, Place, Subject, Words, of, plain, with_article
+from foveate.datasets.pasture.captions.view import Seen, View
 from foveate.datasets.pasture.dice import Dice
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
-from foveate.datasets.pasture_captions import lexicon
-from foveate.datasets.pasture_captions.phrases import Phrases, Place, Subject, Words, of, plain, with_article
-from foveate.datasets.pasture_captions.view import Seen, View
 from foveate.records import Caption
 
 _INTEREST = {PERSON: 1.6, COW: 1.5, BIRD: 0.7, FRISBEE: 0.45, TREE: 0.5}

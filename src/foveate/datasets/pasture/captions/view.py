@@ -1,7 +1,7 @@
 """What can be seen of a scene: which things, how much of each, on what, and how they lie to one another.
 
-H x W pixels, N masks. Lengths are in picture widths, x to the right and y down, as in the scene. Only what stands here
-may be said of a picture.
+H x W pixels, N masks. Lengths are in image widths, x to the right and y down, as in the scene. Only what stands here
+may be said of an image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, RO
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 STUFF = (SKY, GRASS, ROAD, WATER, TREE)  # whose masks follow the things'; TREE: the distant woods
-# The share of the picture from which something can be named, and from which it is seen at all: a third cow of which
+# The share of the image from which something can be named, and from which it is seen at all: a third cow of which
 # a bit of tail is visible makes "two cows" doubtful, one of whom nothing is seen does not.
 LEAST = {TREE: 1 / 128, COW: 1 / 128, PERSON: 1 / 128, BIRD: 1 / 1200, FRISBEE: 1 / 1200}
 GLIMPSE = {TREE: 1 / 1024, COW: 1 / 1024, PERSON: 1 / 1024, BIRD: 1 / 4096, FRISBEE: 1 / 4096}
@@ -41,7 +41,7 @@ _GREENS = ("green", "green", "dry", "dry", "", "frosty")  # a word for each of t
 class Seen:
     """A thing of which pixels are visible.
 
-    mask: its index among the masks. share: of the picture's pixels. whole: the visible share of the thing, roughly.
+    mask: its index among the masks. share: of the image's pixels. whole: the visible share of the thing, roughly.
     box: around its visible pixels. surface: what it stands or lies on; of what flies, what is mostly around it; None
         where that is out of sight or mixed. beside: road and water that begin next to where it stands.
     """
@@ -83,7 +83,7 @@ class Seen:
 
     @property
     def head_in_picture(self) -> bool:
-        """Whether a cow's head, about half a body ahead of its middle, is within the picture."""
+        """Whether a cow's head, about half a body ahead of its middle, is within the image."""
         return 0.02 <= self.thing.x + 0.55 * self.thing.facing * self.thing.size <= 0.98
 
     @property
@@ -94,10 +94,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class View:
-    """A scene as it is seen in a picture.
+    """A scene as it is seen in an image.
 
     masks: (N, H, W) bool: the visible pixels of each thing, far ones first, then of each stuff that is there.
-    things: those of which any pixel is visible. stuff: class -> (its mask's index, its share of the picture).
+    things: those of which any pixel is visible. stuff: class -> (its mask's index, its share of the image).
     """
 
     scene: Scene
@@ -161,14 +161,14 @@ def _box(mask: np.ndarray) -> Box:
 
 
 def _window(ids: np.ndarray, box: Box) -> np.ndarray:
-    """The part of the label map within a box, cut to the picture."""
+    """The part of the label map within a box, cut to the image."""
     width = ids.shape[1]
     left, top, right, bottom = (round(v * width) for v in box)
     return ids[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
 
 
 def _under(ground: np.ndarray, thing: Thing) -> int | None:
-    """The surface at a thing's foot; None where the foot is outside of the picture."""
+    """The surface at a thing's foot; None where the foot is outside of the image."""
     width = ground.shape[1]
     row, column = int(thing.y * width), int(thing.x * width)
     if not (0 <= row < ground.shape[0] and 0 <= column < width):

@@ -1,4 +1,4 @@
-"""Digits on a canvas and cows on the pasture: what is drawn, where its boxes are, what never changes."""
+"""Digits on a canvas: their images, their boxes, and the drawing of each epoch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import pytest
 import torch
 from idx_files import put
 
-from foveate.datasets import colocalisation
-from foveate.datasets.colocalisation import LEAST_COW, CommonDigits, PastureCows
-from foveate.datasets.pasture import CLASSES, Pasture
+from foveate.datasets.common_digits import CommonDigits
 from foveate.errors import ConfigError, DataError
 
 
@@ -71,22 +69,6 @@ def test_patches_are_anyones_and_from_anywhere(tmp_path: Path) -> None:
     assert set((seen % 60 // 2).tolist()) == set(range(28))
 
 
-def test_a_cow_of_a_few_pixels_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its visible pixels; so few are rare, so that here more are too few."""
-    least = 1 / 32
-    monkeypatch.setattr(colocalisation, "LEAST_COW", least)
-    dataset, scenes = PastureCows(32, 32, 60, 0, 0).open("train"), Pasture(32, 32, 60, 0, 0).open("train")
-    cow = CLASSES.names.index("cow")
-    counted, small = 0, 0
-    for i in range(60):
-        truth = scenes.instances(i)
-        pixels = truth["masks"].flatten(1).sum(1)[truth["labels"] == cow]
-        counted += int((pixels >= least * 32 * 32).sum())
-        small += int((pixels < least * 32 * 32).sum())
-    assert min(small, counted) > 5
-    assert sum(len(dataset[i]["boxes"]) for i in range(len(dataset))) == counted
-
-
 def test_training_is_drawn_anew_and_the_rest_once(digits: Path) -> None:
     source = CommonDigits(str(digits), patches=4)
     for split, again in (("train", False), ("val", True), ("test", True)):
@@ -119,20 +101,3 @@ def test_a_digit_that_is_not_there(digits: Path, tmp_path: Path) -> None:
         put(tmp_path, part, np.zeros((10, 20, 20)), np.arange(10) % 2)
     with pytest.raises(DataError, match="pictures of 20x20 with 1 channels; common digits are grey and 28x28"):
         CommonDigits(str(tmp_path), digits=(1,)).open("train")
-
-
-def test_cows_are_the_pastures() -> None:
-    source = PastureCows(64, 64, train=12, val=0, test=0)
-    dataset, scenes = source.open("train"), Pasture(64, 64, 12, 0, 0).open("train")
-    cow = CLASSES.names.index("cow")
-    with_cow = [i for i in range(12) if any(thing.category == cow for thing in scenes.scene(i).things)]
-    assert [dataset.name(i) for i in range(len(dataset))] == [scenes.name(i) for i in with_cow]
-    boxes = 0
-    for i, index in enumerate(with_cow):
-        sample, truth = dataset[i], scenes.instances(index)
-        assert torch.equal(sample["image"], truth["image"])
-        pixels = truth["masks"].flatten(1).sum(1)
-        seen = (truth["labels"] == cow) & (pixels >= LEAST_COW * 64 * 64)
-        assert torch.equal(sample["boxes"].as_subclass(torch.Tensor), truth["boxes"][seen].as_subclass(torch.Tensor))
-        boxes += len(sample["boxes"])
-    assert boxes > len(with_cow) // 2

@@ -1,12 +1,12 @@
-"""Pictures that have something in common, for finding out where it is: digits on a canvas, cows on the pasture.
+"""Images that share a digit, for co-localisation.
 
     CommonDigits("mnist", digits=(3,), patches=16).open("train")[0]  # a ColocalisationSample
 
-Nothing says where the common objects are but the boxes, which are for scoring: no batch holds them.
+The boxes of the common digits are for scoring alone: no batch holds them.
 
-Digits are as in Jaderberg et al., "Spatial Transformer Networks" (2015), appendix: 28x28 pictures of one digit at a
+Digits are as in Jaderberg et al., "Spatial Transformer Networks" (2015), appendix: 28x28 images of one digit at a
 random place on a black canvas of 84x84, without clutter or with 16 patches of 6x6 of other digits, which may lie on the
-digit (the maximum of both shows). The box is that of the 28x28 picture. Departures: the paper fixes 100 pictures for
+digit (the maximum of both shows). The box is that of the 28x28 image. Departures: the paper fixes 100 images for
 each digit; here a training epoch shows every such digit of MNIST's training part once, at a new place; and digits of
 several kinds may share a canvas, without overlap.
 """
@@ -24,22 +24,18 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.idx import Idx, IdxDataset
-from foveate.datasets.pasture import CLASSES, Pasture, PastureDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassTable, ColocalisationSample
+from foveate.records import ClassTable, ColocalisationSample, DataSource
 from foveate.registry import dataset
 
 DIGIT, PATCH = 28, 6
-COW = CLASSES.names.index("cow")
-# The share of the picture's pixels from which a cow counts; of less, nobody could tell.
-LEAST_COW = 1 / 512
 
 
 @dataset("common_digits")
 @dataclass(frozen=True)
-class CommonDigits:
-    """Pictures that all hold a digit of the same kind somewhere, or one of each of several kinds.
+class CommonDigits(DataSource):
+    """Images that all hold a digit of the same kind somewhere, or one of each of several kinds.
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     digits: the kinds, labels that differ.
@@ -53,7 +49,7 @@ class CommonDigits:
     patches: int = 0
     side: int = 84
     seed: int = 0
-    task: ClassVar[str] = "colocalisation"
+    tasks: ClassVar[tuple[str, ...]] = ("colocalisation",)
 
     def __post_init__(self) -> None:
         if not self.digits or len(set(self.digits)) != len(self.digits) or min(self.digits) < 0:
@@ -68,7 +64,7 @@ class CommonDigits:
             raise ConfigError(f"seed {self.seed} is outside 0..4294967295; choose one within")
 
     def made_from(self, path: Path) -> CommonDigits:
-        """The same of the digits in another folder: what --data says to a recipe."""
+        """This source on the digits in another folder (`--data`)."""
         return replace(self, path=str(path))
 
     @cached_property
@@ -82,20 +78,21 @@ class CommonDigits:
         """The splits that hold digits, 'train' first."""
         return self.source.splits()
 
-    def open(self, split: str) -> CommonDigitsDataset:
-        """One split. Raises DataError as Idx does and for pictures other than grey 28x28 or a digit that is not there,
-        ConfigError for its name."""
+    def open(self, split: str, task: str = "") -> CommonDigitsDataset:
+        """One split. Raises DataError as Idx does and for images other than grey 28x28 or a missing digit, ConfigError
+        for an unknown split or family."""
+        self.serve(task)
         return CommonDigitsDataset(self, split, self.source.open(split))
 
-    def describe(self) -> str:
-        """What it is, in one line."""
+    def describe(self, task: str = "") -> str:
+        """The generated data, its counts and its size, in one line."""
         kinds = " and ".join(map(str, self.digits))
         clutter = f"{self.patches} patches" if self.patches else "no clutter"
         return f"digits {kinds} on {self.side}x{self.side}, {clutter}, seed {self.seed}"
 
 
 class CommonDigitsDataset:
-    """One split. Every access draws; training pictures are drawn anew each epoch, others once."""
+    """One split. Every access draws; training images are drawn anew each epoch, others once."""
 
     channels = 1
 
@@ -127,7 +124,7 @@ class CommonDigitsDataset:
         return f"{self.digits.part}/{self.kinds[0][self._checked(index)]:05d}"
 
     def draw(self, keys: Sequence[tuple[int, int]]) -> list[ColocalisationSample]:
-        """The pictures of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
+        """The images of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""
         return [self._drawn(epoch * (self.split == "train"), self._checked(index)) for epoch, index in keys]
 
     def _drawn(self, epoch: int, index: int) -> ColocalisationSample:
@@ -166,77 +163,3 @@ def _apart(rng: np.random.Generator, count: int, side: int) -> list[tuple[int, i
         gaps = np.abs(corners[:, None] - corners).max(2)
         if (gaps[~np.eye(count, dtype=bool)] >= DIGIT).all():
             return [(int(x), int(y)) for x, y in corners]
-
-
-@dataset("pasture_cows")
-@dataclass(frozen=True)
-class PastureCows:
-    """The pasture's scenes with a cow in them, and where the cows are.
-
-    height, width: of every picture, in pixels, at least 32.
-    train, val, test: number of scenes that are looked through for cows; about seven of ten hold one.
-    seed: of the world, below 2**32. The scenes are among those of the pasture of the same size and seed.
-    """
-
-    height: int = 128
-    width: int = 128
-    train: int = 900
-    val: int = 280
-    test: int = 280
-    seed: int = 0
-    task: ClassVar[str] = "colocalisation"
-
-    def __post_init__(self) -> None:
-        self.scenes  # noqa: B018  (its checks are ours)
-
-    @property
-    def scenes(self) -> Pasture:
-        """The world behind it."""
-        return Pasture(self.height, self.width, self.train, self.val, self.test, self.seed)
-
-    def splits(self) -> tuple[str, ...]:
-        """The splits that have scenes."""
-        return self.scenes.splits()
-
-    def open(self, split: str) -> PastureCowsDataset:
-        """One split. Raises DataError for a name that does not exist."""
-        return PastureCowsDataset(self.scenes.open(split))
-
-    def describe(self) -> str:
-        """What it is, in one line."""
-        return f"{self.scenes.describe()}; those with a cow"
-
-
-class PastureCowsDataset:
-    """One split. Every access draws anew; nothing is kept.
-
-    Which scenes hold a cow is read from their layouts. A cow of which less than 1/512 of the picture is visible has no
-    box; a picture may thereby have none, which is scored as one without objects.
-    """
-
-    channels = 3
-    classes = ClassTable(("cow",))
-
-    def __init__(self, scenes: PastureDataset) -> None:
-        self.scenes = scenes
-        self.members = [
-            index for index in range(len(scenes)) if any(thing.category == COW for thing in scenes.scene(index).things)
-        ]
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __getitem__(self, index: int) -> ColocalisationSample:
-        scene = self.scenes.instances(self.members[index])
-        height, width = scene["image"].shape[-2:]
-        pixels = scene["masks"].flatten(1).sum(1)
-        cows = (scene["labels"] == COW) & (pixels >= LEAST_COW * height * width)
-        boxes = tv_tensors.BoundingBoxes(
-            scene["boxes"][cows], format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
-        )
-        labels = torch.zeros(int(cows.sum()), dtype=torch.int64)
-        return ColocalisationSample(image=scene["image"], boxes=boxes, labels=labels, name=scene["name"])
-
-    def name(self, index: int) -> str:
-        """'pasture/train/000123'."""
-        return self.scenes.name(self.members[index])

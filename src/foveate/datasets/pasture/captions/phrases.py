@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from foveate.datasets.pasture.captions import lexicon
+from foveate.datasets.pasture.captions.lexicon import CLOTHES, PLAY, PLURAL, VERBS, Verb, article, color_word
+from foveate.datasets.pasture.captions.view import Seen, View, above, ahead, in_front_of, left_of, next_to
 from foveate.datasets.pasture.dice import Dice
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
-from foveate.datasets.pasture_captions import lexicon
-from foveate.datasets.pasture_captions.lexicon import CLOTHES, PLAY, PLURAL, VERBS, Verb, article, color_word
-from foveate.datasets.pasture_captions.view import Seen, View, above, ahead, in_front_of, left_of, next_to
 
 Words = list[tuple[str, tuple[int, ...]]]
 
 # How often a colour is told, where it can be; less so when there is little light.
 _COLOR = {TREE: 0.7, COW: 0.9, PERSON: 0.85, BIRD: 0.85, FRISBEE: 0.9}
 _DIM = 0.6
-# Sizes from which things are large, and up to which they are small, in pictures that are as high as wide.
+# Sizes from which things are large, and up to which they are small, in images that are as high as wide.
 _LARGE = {"cow": 0.57, "tree": 0.95, "bush": 0.5, "bird": 0.094}
 _SMALL = {"cow": 0.43, "bush": 0.38, "bird": 0.06}
 _NUMBERS = {2: ("two",) * 6 + ("a pair of", "a couple of"), 3: ("three",) * 4 + ("several",)}

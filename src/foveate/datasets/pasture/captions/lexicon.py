@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from foveate.datasets.pasture.captions.view import View
 from foveate.datasets.pasture.palette import FLOWERS
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER, Land, Thing
-from foveate.datasets.pasture_captions.view import View
 
 
 class Verb(NamedTuple):

@@ -1,0 +1,84 @@
+"""Scenes of the Pasture data set as images with label maps, and with their objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from foveate.datasets.pasture.compose import compose
+from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
+from foveate.datasets.pasture.scene import CLASSES, Scene
+from foveate.datasets.splits import SPLIT_ORDER
+from foveate.records import InstanceSample, SemanticSample
+
+if TYPE_CHECKING:
+    from foveate.datasets.pasture import Pasture
+
+
+class PastureDataset:
+    """Scenes with label maps: a SemanticDataset. Every access draws the scene again; nothing is kept."""
+
+    classes = CLASSES
+    channels = 3
+
+    def __init__(self, source: Pasture, split: str) -> None:
+        self.source = source
+        self.split = split
+
+    def __len__(self) -> int:
+        return int(getattr(self.source, self.split))
+
+    def __getitem__(self, index: int) -> SemanticSample:
+        scene = self.scene(index)
+        image, ids = render(scene, self.source.height, self.source.width)
+        return SemanticSample(
+            image=tv_tensors.Image(torch.from_numpy(image)),
+            mask=tv_tensors.Mask(torch.from_numpy(classes_of(scene, ids))),
+            name=self.name(index),
+        )
+
+    def name(self, index: int) -> str:
+        """'pasture/train/000123'."""
+        return f"pasture/{self.split}/{self._checked(index):06d}"
+
+    def scene(self, index: int) -> Scene:
+        """The layout of a scene: its things with their places, poses and colours."""
+        source = self.source
+        seed = (source.seed, SPLIT_ORDER.index(self.split), self._checked(index))
+        return compose(seed, source.height / source.width)
+
+    def instances(self, index: int) -> InstanceSample:
+        """The same image with its N trees, cows, people, birds and frisbees, far ones first.
+
+        Masks hold visible pixels; a thing without a visible pixel is left out. Distant woods are labelled tree but are
+        no instances.
+        """
+        scene = self.scene(index)
+        image, ids = render(scene, self.source.height, self.source.width)
+        seen = np.flatnonzero(np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))[FIRST_THING:])
+        masks = ids == (seen + FIRST_THING)[:, None, None]
+        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
+        labels = [scene.things[k].category for k in seen.tolist()]
+        return InstanceSample(
+            image=tv_tensors.Image(torch.from_numpy(image)),
+            masks=tv_tensors.Mask(torch.from_numpy(masks)),
+            boxes=tv_tensors.BoundingBoxes(
+                boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(ids.shape[0], ids.shape[1])
+            ),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            name=self.name(index),
+        )
+
+    def _checked(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"scene {index} of pasture/{self.split}, which has {len(self)}")
+        return index % len(self)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the box around a mask's pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

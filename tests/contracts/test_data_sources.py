@@ -1,0 +1,227 @@
+"""Every registered data source keeps the contract of `DataSource`, for each family that it serves."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from foveate.datasets import recognise
+from foveate.errors import ConfigError
+from foveate.records import ClassTable, DataSource
+from foveate.registry import entries, find
+
+SIDE = 28
+NAMES = ("a", "b", "c", "d")
+
+
+def image(path: Path, value: int = 90, size: tuple[int, int] = (SIDE, SIDE)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value,) * 3).save(path)
+
+
+def mask(path: Path, label: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.zeros((SIDE, SIDE), np.uint8)
+    array[5:15, 5:15] = label
+    Image.fromarray(array).save(path)
+
+
+def folders(root: Path) -> None:
+    for split in ("train", "val"):
+        image(root / split / "images" / "a.png")
+        mask(root / split / "labels" / "a.png")
+
+
+def camvid(root: Path) -> None:
+    for split in ("train", "val"):
+        image(root / split / "a.png")
+        mask(root / f"{split}annot" / "a.png")
+
+
+def cityscapes(root: Path) -> None:
+    for split in ("train", "val"):
+        image(root / "leftImg8bit" / split / "ulm" / "ulm_1_leftImg8bit.png")
+        mask(root / "gtFine" / split / "ulm" / "ulm_1_gtFine_labelIds.png", 7)
+
+
+def voc(root: Path) -> None:
+    for name in NAMES:
+        image(root / "JPEGImages" / f"{name}.jpg")
+        for folder, label in (("SegmentationClass", 8), ("SegmentationObject", 1)):
+            mask(root / folder / f"{name}.png", label)
+
+
+def coco(root: Path) -> None:
+    square = [5, 5, 15, 5, 15, 15, 5, 15]
+    images = [{"id": i, "file_name": f"{name}.jpg"} for i, name in enumerate(NAMES)]
+    objects = [{"id": i, "image_id": i, "category_id": 1, "segmentation": [square]} for i in range(len(NAMES))]
+    for name in NAMES:
+        image(root / "images" / f"{name}.jpg")
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "cow"}]}
+    (root / "instances_all.json").write_text(json.dumps(content))
+
+
+def labelme(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+        shape = {"label": "cow", "points": [[5, 5], [15, 15]], "shape_type": "rectangle", "group_id": None, "flags": {}}
+        data = {"version": "5", "flags": {}, "shapes": [shape], "imagePath": f"{name}.png", "imageData": None}
+        size = {"imageHeight": SIDE, "imageWidth": SIDE}
+        (root / f"{name}.json").write_text(json.dumps(data | size))
+
+
+def class_folders(root: Path) -> None:
+    for split in ("train", "val"):
+        for name in ("cow", "hen"):
+            image(root / split / name / "1.png")
+
+
+def idx(root: Path) -> None:
+    for part in ("train", "val"):
+        pixels = bytes(range(200)) + bytes(SIDE * SIDE * 8 - 200)
+        (root / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">I3I", 0x803, 8, SIDE, SIDE) + pixels)
+        (root / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 8) + bytes((3, 1) * 4))
+
+
+def karpathy(root: Path) -> None:
+    entries = []
+    for name in NAMES:
+        image(root / f"{name}.png")
+        entries.append({"filename": f"{name}.png", "split": "val" if name == "d" else "train"})
+        entries[-1]["sentences"] = [{"raw": "A cow."}]  # type: ignore[assignment]
+    (root / "dataset_flickr8k.json").write_text(json.dumps({"images": entries}))
+
+
+def flickr(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+    (root / "x.token.txt").write_text("".join(f"{name}.png#0\tA cow.\n" for name in NAMES))
+
+
+def coco_captions(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+    images = [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(NAMES)]
+    captions = [{"id": i, "image_id": i, "caption": "A cow."} for i in range(len(NAMES))]
+    (root / "captions_all.json").write_text(json.dumps({"images": images, "annotations": captions}))
+
+
+def caption_table(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+    (root / "t.csv").write_text("image,caption\n" + "".join(f"{name}.png,A cow.\n" for name in NAMES))
+
+
+# Writes a small data set; None for generated data without files.
+FILES: dict[str, Callable[[Path], None] | None] = {
+    "folders": folders, "camvid": camvid, "cityscapes": cityscapes, "voc": voc, "coco": coco, "labelme": labelme,
+    "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
+    "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
+}  # fmt: skip
+# Fields that make generated data small.
+FIELDS: dict[str, dict[str, Any]] = {"pasture": {"height": 32, "width": 40, "train": 6, "val": 2, "test": 0}}
+# The tensors and values that a sample of a family holds besides 'image' and 'name'.
+KEYS = {
+    "semantic": {"mask"}, "instances": {"masks", "boxes", "labels"}, "classification": {"label"},
+    "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
+}  # fmt: skip
+
+
+def equal(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
+
+
+@pytest.fixture(params=sorted(FILES))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> DataSource:
+    cls, write = find("dataset", request.param).load(), FILES[request.param]
+    if write is None:
+        return cls(**FIELDS[request.param])  # type: ignore[no-any-return]
+    write(tmp_path)
+    return cls(str(tmp_path))  # type: ignore[no-any-return]
+
+
+def test_every_registered_source_is_tested() -> None:
+    assert set(FILES) == set(entries("dataset"))
+
+
+@pytest.mark.parametrize("name", entries("dataset"))
+def test_it_derives_from_the_base_and_serves_a_family(name: str) -> None:
+    cls = find("dataset", name).load()
+    assert issubclass(cls, DataSource)
+    assert isinstance(cls.tasks, tuple) and cls.tasks and len(set(cls.tasks)) == len(cls.tasks)
+    assert set(cls.tasks) <= set(KEYS)
+
+
+def test_each_family_gives_its_samples_in_every_split(source: DataSource) -> None:
+    assert source.splits()[:2] == ("train", "val")
+    for task in source.tasks:
+        assert source.problems(task) == []
+        assert source.describe(task) and "\n" not in source.describe(task)
+        assert json.dumps(source.remarks(task))
+        for split in source.splits():
+            dataset = source.open(split, task)
+            assert dataset.channels > 0 and len(dataset) > 0
+            sample = dataset[0]
+            assert sample.keys() >= {"image", "name"} | KEYS[task]
+            assert sample["name"] == dataset.name(0)
+            assert sample["image"].shape[0] == dataset.channels
+            if task != "captioning":
+                assert isinstance(dataset.classes, ClassTable)
+
+
+def test_without_a_family_it_is_the_first(source: DataSource) -> None:
+    first = source.tasks[0]
+    assert source.describe() == source.describe(first)
+    for method in (source.open, source.readable):
+        default, named = method("train"), method("train", first)
+        assert type(default) is type(named) and len(default) == len(named)
+        for index in range(len(named)):
+            one, other = default[index], named[index]
+            assert one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("source", ["voc", "coco", "labelme", "pasture"], indirect=True)
+def test_instances_are_those_of_the_semantic_data_set(source: DataSource) -> None:
+    objects, labels = source.open("train", "instances"), source.open("train", "semantic")
+    assert (len(objects), objects.classes, objects.channels) == (len(labels), labels.classes, labels.channels)
+    assert sum(len(objects[i]["labels"]) for i in range(len(objects))) > 0
+    for index in range(len(objects)):
+        one, other = objects[index], labels.instances(index)
+        assert one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+
+
+def test_what_is_not_there_is_refused_in_words(source: DataSource) -> None:
+    served = " and ".join(source.tasks)
+    for method in (source.open, source.readable):
+        with pytest.raises(ConfigError, match=f": data for {served}, but this model is for hearing"):
+            method("train", "hearing")
+    with pytest.raises(ConfigError, match="unknown split"):
+        source.open("trian")
+
+
+@pytest.mark.parametrize("name", [n for n, write in FILES.items() if write])
+def test_files_are_recognised_or_made_from(name: str, tmp_path: Path) -> None:
+    """A reader is found by its files; generated data is never found, but takes the path of the files behind it."""
+    write, cls = FILES[name], find("dataset", name).load()
+    assert write is not None
+    write(tmp_path)
+    assert cls.near_miss(tmp_path / "gone") == "" and not cls.recognise(tmp_path / "gone")
+    if cls.recognise(tmp_path):
+        assert recognise(tmp_path, cls.tasks[0]) == cls(str(tmp_path))
+        assert cls(str(tmp_path)).made_from(tmp_path) is None
+    else:
+        assert cls().made_from(tmp_path) == cls(str(tmp_path))
+
+
+def test_the_pasture_is_neither_recognised_nor_made_from_files(tmp_path: Path) -> None:
+    pasture = find("dataset", "pasture").load()
+    assert not pasture.recognise(tmp_path)
+    assert pasture().made_from(tmp_path) is None
