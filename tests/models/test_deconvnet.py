@@ -72,14 +72,14 @@ def test_unpooled_maps_are_sparse():
 
 
 @pytest.mark.parametrize("size", [(24, 24), (7, 90), (33, 50)])
-def test_small_and_odd_pictures(size):
+def test_small_and_odd_images(size):
     assert build()(torch.randn(1, 3, *size)).logits.shape == (1, 3, *size)
 
 
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"depths": (1, 2)}, r"widths \(4, 6, 8\) and depths \(1, 2\): give one of each a level"),
+        ({"depths": (1, 2)}, r"widths \(4, 6, 8\) and depths \(1, 2\); expected one value of each per level"),
         ({"head_kernel": 0}, "head_kernel 0 must be at least 1"),
     ],
 )

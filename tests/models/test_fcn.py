@@ -38,7 +38,7 @@ def test_paper_sizes():
 
 
 def test_fully_connected_layers_become_convolutions():
-    """On a 224 x 224 picture, the middle of the convolutional fc7 is torchvision's own classifier."""
+    """On a 224 x 224 image, the middle of the convolutional fc7 is torchvision's own classifier."""
     generator = torch.Generator().manual_seed(0)
     features, state = vgg_state(generator)
     model = FCN(Config(num_classes=3, head_channels=WIDTH, dropout=0.0)).eval()
@@ -55,7 +55,7 @@ def test_fully_connected_layers_become_convolutions():
 
 
 def reference_fcn(state, image, at_once=False):
-    """The released FCN-8s, from a state dict in pytorch-fcn's naming, on a BGR picture. Written from the prototxt."""
+    """The released FCN-8s, from a state dict in pytorch-fcn's naming, on a BGR image. Written from the prototxt."""
     x, pools = F.pad(image, (99, 99, 99, 99)), {}
     for stage, depth in enumerate((2, 2, 3, 3, 3), start=1):
         for i in range(1, depth + 1):
@@ -159,7 +159,10 @@ def test_sum_is_the_mean_times_valid_pixels():
     ("fields", "text"),
     [
         ({"stride": 4}, "stride is 4; expected one of 32, 16, 8"),
-        ({"backbone": "resnet18", "caffe_padding": True}, "caffe_padding belongs to vgg16"),
+        (
+            {"backbone": "resnet18", "caffe_padding": True},
+            "caffe_padding works with backbone 'vgg16' only, not with 'resnet18'",
+        ),
         ({"head_kernel": 4}, "head_kernel 4 odd"),
         ({"backbone": "resnet81"}, "unknown backbone 'resnet81'; the nearest is 'resnet"),
     ],
@@ -185,7 +188,7 @@ def test_packaged_weights_see_what_their_own_network_sees():
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
 @pytest.mark.parametrize("height", [45, 90, 120])
 def test_scores_stay_in_place_whatever_the_size(backbone, height):
-    """A strip of nothing below the picture must not move the scores above it.
+    """A strip of nothing below the image must not move the scores above it.
 
     TensorFlow's padding puts its extra row elsewhere for odd sizes: 360 rows halve to 45, and the grid would shift by
     half a cell against what training crops taught, four pixels at stride 8.

@@ -35,7 +35,7 @@ def test_more_scales_cost_no_more_filters():
 
 
 def test_forward_is_the_formula():
-    """Equations 4 and 8 written out, on a picture of whole cells."""
+    """Equations 4 and 8 written out, on an image of whole cells."""
     from foveate.ops.pyramid import laplacian, normalize_locally, rgb_to_yuv
 
     model = build()
@@ -48,7 +48,7 @@ def test_forward_is_the_formula():
 
 
 def test_brightness_and_contrast_do_not_matter():
-    """Every level is normalised locally, so an affine change of the whole picture is not seen."""
+    """Every level is normalised locally, so an affine change of the whole image is not seen."""
     model = build().double()
     image = torch.randn(1, 3, 48, 48, dtype=torch.float64)
     torch.testing.assert_close(model(image).logits, model(3 * image + 1).logits, rtol=1e-6, atol=1e-6)
@@ -74,11 +74,11 @@ def test_with_a_backbone():
     ("fields", "text"),
     [
         ({"scales": 0}, "scales 0, num_classes 3, in_channels 3 and hidden 16 must be at least 1"),
-        ({"kernel": 4}, "give three widths of 1 or more, and an odd kernel"),
-        ({"kernel": -1}, "kernel -1: give three widths"),
+        ({"kernel": 4}, "expected three widths of 1 or more and an odd kernel"),
+        ({"kernel": -1}, "kernel -1; expected three widths"),
         ({"widths": (0, 8, 8)}, r"widths \(0, 8, 8\) and kernel"),
-        ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more, under 1"),
-        ({"pretrained": True}, "the paper's network has no ImageNet weights; name a --config.backbone"),
+        ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more and below 1"),
+        ({"pretrained": True}, "the paper's network has no ImageNet weights; set --config.backbone"),
     ],
 )
 def test_configs_that_fit_nothing(fields, text):

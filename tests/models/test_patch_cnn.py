@@ -93,28 +93,28 @@ def test_centres_come_from_all_classes_alike():
     mask = torch.zeros(2, 40, 40, dtype=torch.int64)
     mask[1, 7, 9] = 1  # one pixel
     mask[0, :20] = IGNORE
-    picture, row, column = balanced_centres(mask, 1001)
-    labels = mask[picture, row, column]
+    image, row, column = balanced_centres(mask, 1001)
+    labels = mask[image, row, column]
     assert torch.bincount(labels).tolist() == [500, 501]
-    assert {tuple(t) for t in torch.stack([picture, row, column], 1)[labels == 1].tolist()} == {(1, 7, 9)}
-    spread = (picture[labels == 0] * 40 + row[labels == 0]).unique()
+    assert {tuple(t) for t in torch.stack([image, row, column], 1)[labels == 1].tolist()} == {(1, 7, 9)}
+    spread = (image[labels == 0] * 40 + row[labels == 0]).unique()
     assert len(spread) > 55  # of the 60 rows that are labelled
 
 
 def test_without_any_label_every_centre_is_ignored():
     mask = torch.full((1, 4, 4), IGNORE)
-    picture, row, column = balanced_centres(mask, 5)
-    assert (mask[picture, row, column] == IGNORE).all()
-    assert len(picture) == 5
+    image, row, column = balanced_centres(mask, 5)
+    assert (mask[image, row, column] == IGNORE).all()
+    assert len(image) == 5
 
 
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"kernels": (3,)}, r"widths \(4, 6\) and kernels \(3,\): give one of each a layer"),
-        ({"prior": 2.0}, r"prior is 2.0; expected 0 \(balanced\) to 1"),
+        ({"kernels": (3,)}, r"widths \(4, 6\) and kernels \(3,\); expected one value of each per layer"),
+        ({"prior": 2.0}, r"prior is 2.0; expected 0 \(balanced classes\) to 1"),
         ({"dense": "fast"}, "dense is 'fast'; expected one of upsampled, atrous"),
-        ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more, under 1"),
+        ({"dropout": 2.0}, "dropout is 2.0; expected 0 or more and below 1"),
         ({"patches": 0}, "patches 0 must be at least 1"),
     ],
 )
@@ -124,5 +124,5 @@ def test_configs_that_fit_nothing(fields, text):
 
 
 def test_patches_of_another_size_are_refused():
-    with pytest.raises(ConfigError, match=r"patches of \(40, 40\); this network sees 12x12"):
+    with pytest.raises(ConfigError, match=r"patches of \(40, 40\) pixels; this network takes 12x12"):
         build().classify(torch.zeros(1, 3, 40, 40, dtype=torch.float64))

@@ -24,12 +24,12 @@ def test_forward_is_the_recurrence():
     model, image = build(), torch.randn(1, 3, 16, 24)
     weight = torch.cat([model.listen.weight, model.look.weight], 1)
 
-    def f(said, picture):
-        return model.f(F.conv2d(model.pad(torch.cat([said, picture], 1)), weight, model.look.bias))
+    def f(previous, scaled):
+        return model.f(F.conv2d(model.pad(torch.cat([previous, scaled], 1)), weight, model.look.bias))
 
-    picture = normalize_locally(rgb_to_yuv(image))
-    first = f(torch.zeros(1, 3, 16, 24), picture)
-    second = f(first.softmax(1), F.avg_pool2d(picture, 2))
+    scaled = normalize_locally(rgb_to_yuv(image))
+    first = f(torch.zeros(1, 3, 16, 24), scaled)
+    second = f(first.softmax(1), F.avg_pool2d(scaled, 2))
     assert first.shape[-2:] == (8, 12)
     assert second.shape[-2:] == (4, 6)
     steps = model(image, iterations=2).steps
@@ -82,5 +82,5 @@ def test_a_layer_without_channels_is_refused():
 def test_no_iteration_is_refused():
     with pytest.raises(ConfigError, match="iterations is 0; expected 1 or more"):
         build(iterations=0)
-    with pytest.raises(ConfigError, match="0 iterations; expected 1 or more"):
+    with pytest.raises(ConfigError, match="iterations is 0; expected 1 or more"):
         build()(torch.zeros(1, 3, 16, 16), iterations=0)

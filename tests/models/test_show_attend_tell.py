@@ -1,4 +1,4 @@
-"""What is Show, Attend and Tell's own: its penalty, its reward and its warm-up, by hand."""
+"""Tests of Show, Attend and Tell's own parts: its penalty, its reward and its warm-up, by hand."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def batch(model, tokens, seed=1):
     return {"features": features, "tokens": torch.tensor(tokens), "names": [""] * len(tokens)}
 
 
-def test_the_reward_is_what_a_word_has_above_reading_softly_and_those_after_it_above_their_averages():
+def test_the_reward_is_a_words_gain_over_soft_attention_and_that_of_later_words_over_their_averages():
     model = build(attention="hard", credit=0.5, baseline=0.9)
     model.mean_log_prob[A], model.mean_log_prob[B], model.mean_log_prob[END] = -2.0, -1.0, -0.5
     tokens = torch.tensor([[A, B, END], [A, END, PAD]])
     log_probs = torch.tensor([[-1.0, -3.0, -0.5], [-4.0, -1.5, -9.0]])
-    if_soft = torch.tensor([[-1.5, -2.75, -0.5], [-4.25, -2.0, -7.0]])
-    rewards = model._reward(log_probs, if_soft, tokens)
-    # Above reading softly: 0.5, -0.25, 0 and 0.25, 0.5. Above average: 1, -2, 0 and -2, -1. Nothing behind the end.
+    soft_log_prob = torch.tensor([[-1.5, -2.75, -0.5], [-4.25, -2.0, -7.0]])
+    rewards = model._reward(log_probs, soft_log_prob, tokens)
+    # Above soft attention: 0.5, -0.25, 0 and 0.25, 0.5. Above average: 1, -2, 0 and -2, -1. Nothing after <end>.
     assert rewards.tolist() == [[0.5 + 0.5 * -2, -0.25 + 0.5 * 0, 0.0], [0.25 + 0.5 * -1, 0.5, 0.0]]
-    # A was said twice, with -2.5 on average; END with -1; of others, nothing is learned.
+    # A occurs twice, with -2.5 on average; END with -1; the averages of other words do not change.
     expected = {A: -2.05, B: -1.2, END: -0.55}
     assert {w: model.mean_log_prob[w].item() for w in expected} == pytest.approx(expected)
     assert not model.mean_log_prob[[PAD, 1, 3, 6, 7]].any()
@@ -45,39 +45,39 @@ def test_averages_stay_as_they_are_when_nothing_is_learned():
     assert not model.mean_log_prob.any()
 
 
-def test_what_reading_softly_brings_is_known_whatever_was_drawn():
-    """Of the first word, for which nothing was drawn before; pictures that are read softly have it twice."""
+def test_log_probabilities_with_soft_attention_do_not_depend_on_the_samples():
+    """For the first word, before which nothing was sampled; images read with soft attention have it twice."""
     model = build(attention="hard", softly=0.5)
     model.batches += 1  # beyond the warm-up
     data = batch(model, [[A, B, END]] * 16)
-    logits, glances, if_soft = model._tell(data["features"], data["tokens"])
+    logits, steps, soft_log_prob = model._decode(data["features"], data["tokens"])
     soft = build()
     soft.load_state_dict(model.state_dict())
-    expected, _, _ = soft._tell(data["features"], data["tokens"])
+    expected, _, _ = soft._decode(data["features"], data["tokens"])
     first = expected[:, 0].log_softmax(1)[:, A]
-    assert torch.allclose(if_soft[:, 0], first, atol=1e-5) and not if_soft.requires_grad
-    read_softly = (glances.log_prob == 0).all(1)
+    assert torch.allclose(soft_log_prob[:, 0], first, atol=1e-5) and not soft_log_prob.requires_grad
+    read_softly = (steps.log_prob == 0).all(1)
     assert 0 < read_softly.sum() < 16
-    as_it_was = logits.log_softmax(2).gather(2, data["tokens"][..., None])[..., 0]
-    assert torch.allclose(if_soft[read_softly], as_it_was[read_softly], atol=1e-5)
-    assert ((if_soft - as_it_was)[~read_softly].abs() > 1e-4).any(1).all()
+    log_prob = logits.log_softmax(2).gather(2, data["tokens"][..., None])[..., 0]
+    assert torch.allclose(soft_log_prob[read_softly], log_prob[read_softly], atol=1e-5)
+    assert ((soft_log_prob - log_prob)[~read_softly].abs() > 1e-4).any(1).all()
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])
-def test_the_penalty_asks_that_every_place_be_looked_at(kind):
-    """lambda sum_i (1 - sum_t alpha_ti)^2 over words that are there, a word on average."""
+def test_the_penalty_asks_for_attention_to_every_location(kind):
+    """lambda sum_i (1 - sum_t alpha_ti)^2 over the valid words, a word on average."""
     model = build(attention=kind, doubly_stochastic=0.3, entropy=0.0, reinforce=0.0, softly=1.0)
     data = batch(model, [[A, B, END], [B, END, PAD]])
     losses = model.loss(data)
-    _, glances, _ = model._tell(data["features"], data["tokens"])
-    alpha = glances.alpha.detach()
+    _, steps, _ = model._decode(data["features"], data["tokens"])
+    alpha = steps.alpha.detach()
     penalty = ((1 - alpha[0].sum(0)) ** 2).sum() + ((1 - alpha[1, :2].sum(0)) ** 2).sum()
     assert losses["penalty"].item() == pytest.approx(0.3 * penalty.item() / 5, rel=1e-5)
     assert losses["loss"].item() == pytest.approx(losses["words"].item() + losses["penalty"].item(), rel=1e-5)
 
 
-def test_while_it_warms_up_hard_attention_is_read_softly():
-    """Every picture, so that nothing is drawn and nothing reinforced; then half of them."""
+def test_during_the_warm_up_hard_attention_is_soft():
+    """Every image, so that nothing is sampled and nothing reinforced; then half of them."""
     model, soft = build(attention="hard", warmup=2, entropy=0.0), build()
     soft.load_state_dict(model.state_dict())
     data = batch(model, [[A, B, END]] * 16)
@@ -88,16 +88,16 @@ def test_while_it_warms_up_hard_attention_is_read_softly():
     assert model.batches == 3
 
 
-def test_what_cannot_be_built_says_why():
+def test_invalid_configs_raise():
     with pytest.raises(ConfigError, match="attention is 'firm'; expected one of soft, hard"):
         build(attention="firm")
     with pytest.raises(ConfigError, match=r"credit is 1.5; expected 0..1"):
         build(credit=1.5)
 
 
-def test_a_training_that_ends_before_its_warm_up_is_told():
+def test_a_training_that_ends_before_its_warm_up_has_a_remark():
     assert build(attention="hard", warmup=100).remark(100) == (
-        "all 100 batches are read softly, since warmup is 100; lower it, or train longer"
+        "all 100 batches are trained with soft attention, since warmup is 100; lower it, or train longer"
     )
     assert build(attention="hard", warmup=100).remark(101) == build(warmup=100).remark(50) == ""
 
@@ -106,6 +106,6 @@ def test_a_training_that_ends_before_its_warm_up_is_told():
 def test_a_single_value_is_not_normalised(name):
     fields = {k: v for k, v in SMALL.items() if k != "attend" or name == "show_attend_tell"}
     model = foveate.create(name, **fields).train()
-    with pytest.raises(ConfigError, match="one picture with one place cannot be normalised; give a larger image_size"):
+    with pytest.raises(ConfigError, match="one image with one place cannot be normalised; give a larger image_size"):
         model.begin(torch.randn(1, model.backbone.channels, 1, 1))
     model.begin(torch.randn(1, model.backbone.channels, 1, 2))

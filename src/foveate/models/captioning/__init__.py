@@ -1,1 +1,1 @@
-"""Models that say what a picture shows."""
+"""Image captioning: models that generate a sentence for an image."""

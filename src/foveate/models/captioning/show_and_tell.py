@@ -1,25 +1,25 @@
-"""Show and Tell: the network looks once, and then tells.
+"""Show and Tell: a CNN encoder and an LSTM decoder.
 
 Vinyals, Toshev, Bengio and Erhan, "Show and Tell: A Neural Image Caption Generator", CVPR 2015.
 
-Shapes: B pictures, a grid of h x w places of D features each; L words, V in the vocabulary; H of the state, E of an
-embedding.
+Shapes: B images, a feature map of h x w locations with D channels; L tokens, V in the vocabulary; H hidden units, E the
+size of an embedding.
 
-    x_{-1} = W_i CNN(I)                    the picture, shown once as if it were a word           (equation 10)
-    x_t = W_e S_t, t = 0..L-1              the words, S_0 the start                               (equation 11)
+    x_{-1} = W_i CNN(I)                    the image, fed once, as if it were a word              (equation 10)
+    x_t = W_e S_t, t = 0..L-1              the words, S_0 the start token                         (equation 11)
     p_{t+1} = softmax(W LSTM(x_t))                                                                (equation 12)
     loss = -sum_t log p_t(S_t)                                                                    (equation 13)
 
-CNN(I) is the mean of the grid that a model with attention would look at place by place. `Config()` has the paper's
-sizes. Departures: the paper's batch-normalised GoogLeNet is here any backbone, with batch norm behind it; its search
-follows 20 sentences, ours 5 (`--beams 20`).
+CNN(I) is the mean over the locations of the feature map that an attention model would weight. `Config()` has the
+paper's sizes. Departures: the paper's batch-normalised GoogLeNet is replaced by any backbone, followed by batch norm;
+the paper searches with a beam of 20, Foveate with 5 (`--beams 20`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,15 +34,20 @@ from foveate.text import PAD, START
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one captioner that looks once. The defaults are the paper's, on VGG-16.
+    """Configuration of Show and Tell. The defaults are the paper's, on VGG-16.
 
-    vocabulary: V, the four special tokens included.
-    in_channels: C of the pictures.
-    backbone, pretrained: where features come from, and whether it starts from ImageNet weights.
-    strides: of the backbone's features; several are read side by side.
-    image_size: (height, width) that pictures are stretched to.
-    embed, hidden: E and H.
-    dropout: on embeddings, and on the state's way to the words.
+    vocabulary: V, the number of tokens, including the four special ones; 5 or more.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    backbone: name of the CNN encoder, as for `create_backbone`; 'vgg16' or any timm network with features at strides 4,
+        8, 16 and 32.
+    pretrained: start the backbone from ImageNet weights; otherwise from random ones.
+    strides: strides of the backbone's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to
+        the finest one's resolution and concatenated.
+    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio.
+    embed: E, the size of a word embedding and of the LSTM's input; 512 in the paper.
+    hidden: H, the number of LSTM units; 512 in the paper.
+    dropout: probability of dropping a unit, 0 or more and below 1. Applied to the word embeddings and to the hidden
+        state before the output layer.
     """
 
     vocabulary: int = 10000
@@ -65,7 +70,7 @@ class Config:
 
 
 class State(NamedTuple):
-    """What a sentence carries along."""
+    """State of the decoder after some tokens."""
 
     h: Tensor  # (B, H)
     c: Tensor  # (B, H)
@@ -73,7 +78,9 @@ class State(NamedTuple):
 
 @model("show_and_tell")
 class ShowAndTell(nn.Module):
-    """Show and Tell: captions from one look at the picture."""
+    """Show and Tell: an LSTM decoder that receives the image once, before the first word."""
+
+    task: ClassVar[str] = "captioning"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -92,37 +99,40 @@ class ShowAndTell(nn.Module):
         nn.init.zeros_(self.W_e.weight[PAD].detach())
 
     def encode(self, image: Tensor) -> Tensor:
-        """(B, C, H, W), normalised -> features (B, D, h, w). Nothing here learns while `backbone` is frozen."""
+        """Compute features: (B, C, H, W), normalised -> (B, D, h, w).
+
+        Nothing here learns while `backbone` is frozen.
+        """
         features: Tensor = self.backbone(image)
         return features
 
     def begin(self, features: Tensor) -> tuple[None, State]:
-        """(B, D, h, w) -> what a search starts from: the state after the picture was shown."""
+        """Return the initial decoder state, after the image was fed: features (B, D, h, w) -> (None, State)."""
         # x_{-1} = W_i CNN(I)
-        shown = self.W_i(self.norm(features.flatten(2)).mean(2))
-        _, (h, c) = self.lstm(shown[:, None])
+        embedded = self.W_i(self.norm(features.flatten(2)).mean(2))
+        _, (h, c) = self.lstm(embedded[:, None])
         return None, State(h[0], c[0])
 
     def step(self, memory: None, state: State, tokens: Tensor) -> tuple[Tensor, State, None]:
-        """The last tokens (B,) -> logits of the next (B, V), and the state; there is no attention."""
+        """Decode one step: the last tokens (B,) -> logits of the next (B, V), the state, and None for attention."""
         out, (h, c) = self.lstm(self.W_e(tokens)[:, None], (state.h[None], state.c[None]))
         return self.W(out[:, 0]), State(h[0], c[0]), None
 
-    def _tell(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Logits (B, L, V) of each word given the true ones before."""
+    def _decode(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Return the logits (B, L, V) of each token given the true tokens before it (teacher forcing)."""
         _, state = self.begin(features)
-        before = F.pad(tokens[:, :-1], (1, 0), value=START)
-        out, _ = self.lstm(self.dropout(self.W_e(before)), (state.h[None], state.c[None]))
+        inputs = F.pad(tokens[:, :-1], (1, 0), value=START)
+        out, _ = self.lstm(self.dropout(self.W_e(inputs)), (state.h[None], state.c[None]))
         return self.W(self.dropout(out))
 
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
-        """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V)."""
-        return CaptionOutput(self._tell(self.encode(image), tokens))
+        """Return logits (B, L, V) for images (B, C, H, W), normalised, and tokens (B, L), with teacher forcing."""
+        return CaptionOutput(self._decode(self.encode(image), tokens))
 
     def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
-        """The negative log-likelihood of a word, on average."""
+        """Return the negative log-likelihood, averaged over the tokens."""
         features = batch["features"] if "features" in batch else self.encode(batch["image"])
         target = batch["tokens"].masked_fill(batch["tokens"] == PAD, IGNORE)
-        logits = self._tell(features, batch["tokens"]).float()
+        logits = self._decode(features, batch["tokens"]).float()
         nll = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=IGNORE, reduction="sum")
         return {"loss": nll / share_of_weight(target).float()}

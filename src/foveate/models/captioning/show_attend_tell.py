@@ -1,38 +1,45 @@
-"""Show, Attend and Tell: at each word the network looks at the picture again, where it is worth it.
+"""Show, Attend and Tell: an LSTM decoder with soft or hard attention over the CNN features.
 
 Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel and Bengio, ICML 2015.
 
-Shapes: B pictures, a grid of h x w = P places of D features each; L words, V in the vocabulary; H of the state, E of an
-embedding.
+Shapes: B images, a feature map of h x w = P locations with D channels; L tokens, V in the vocabulary; H hidden units, E
+the size of an embedding.
 
     a_i, i = 1..P: the features, from an earlier convolutional layer                (section 3.1.1)
     h_0 = tanh(W_h mean_i a_i + b), c_0 alike                                       (section 3.1.2)
     e_ti = f_att(a_i, h_{t-1}), alpha_t = softmax(e_t)                              (equations 4 and 5)
     z_t = sum_i alpha_ti a_i                      soft: the expectation            (section 4.2)
-        = a_s, s drawn from alpha_t                hard: one place                  (section 4.1)
+        = a_s, s drawn from alpha_t                hard: one location               (section 4.1)
     z_t <- beta_t z_t, beta_t = sigmoid(f_beta(h_{t-1}))                            (section 4.2.1)
     h_t, c_t = LSTM([E y_{t-1}, z_t], h_{t-1}, c_{t-1})                             (equations 1 to 3)
     p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))                           (equation 7)
 
-Soft attention is trained by its likelihood. Hard attention is trained by REINFORCE: a choice s_t is made likelier by
-what it brought: the log-likelihood of y_t above what reading softly would have brought, and that of the words after it
-above a moving average b. The entropy of alpha is rewarded; half of the pictures are read softly, so that the variance
-stays low. Each word has a b of its own: an article is likelier than a noun wherever one looked. Both add
-lambda sum_i (1 - sum_t alpha_ti)^2, which asks that every place be looked at.
+Soft attention is trained by maximum likelihood. Hard attention is trained by REINFORCE: the reward of a sampled
+location s_t is the log-likelihood of y_t minus the one that soft attention would have given, plus the log-likelihood of
+the later words minus a moving average b, the baseline. The entropy of alpha is rewarded, and half of the images are
+read with soft attention, which keeps the variance low. Each word of the vocabulary has its own b: an article is more
+likely than a noun whatever location was sampled. Both kinds of attention add the penalty lambda sum_i (1 - sum_t
+alpha_ti)^2, which asks for the attention paid to each location to add up to 1.
 
-`Config()` has the paper's sizes. Departures: features are batch-normalised, since backbones differ in scale; b is one a
-word of the vocabulary, not one for all, and as right, since no choice changes what the true word is; what reading
-softly brings takes its place for y_t itself, since that does not depend on s_t either, and says more; the paper's
-reward is the whole sentence, of which the words before y_t cannot depend on s_t (the same gradient on average, with
-less noise); entropy is rewarded of pictures that are read softly, too. As in the published code: the tanh of
-equation 7; the gate and the penalty with hard attention, too.
+`Config()` has the paper's sizes. Departures from the paper:
+
+- Features are batch-normalised, since backbones differ in scale.
+- b is one a word of the vocabulary instead of one for all. The gradient is still unbiased, since no sampled location
+  changes what the true word is.
+- For y_t itself, the log-likelihood under soft attention takes the place of b. It does not depend on s_t either, and is
+  a closer estimate.
+- The paper's reward is the log-likelihood of the whole sentence. The words before y_t, which cannot depend on s_t, are
+  left out here (the same gradient on average, with less noise).
+- Entropy is rewarded also for images that are read with soft attention.
+
+As in the published code: the tanh of equation 7, and the gate and the penalty with hard attention, too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,25 +57,33 @@ from foveate.values import require_choices
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one captioner that attends. The defaults are the paper's, on VGG-16.
+    """Configuration of Show, Attend and Tell. The defaults are the paper's, on VGG-16.
 
-    vocabulary: V, the four special tokens included.
-    in_channels: C of the pictures.
-    backbone, pretrained: where features come from, and whether it starts from ImageNet weights.
-    strides: of the backbone's features; several are read side by side.
-    image_size: (height, width) that pictures are stretched to.
-    embed, hidden: E and H. attend: width of the network that scores places; 0 is D.
-    dropout: on the state's way to the words, and on embeddings.
-    attention: 'soft' or 'hard'.
-    doubly_stochastic: lambda.
-    reinforce, entropy: lambda_r and lambda_e, with hard attention the weights of REINFORCE and of the entropy.
-    baseline, softly: with hard attention, the share of the old in the moving average, and of the pictures that are read
-        softly.
-    warmup: with hard attention, batches at first of which every picture is read softly: where a look shows nothing
-        yet, words learn to do without it.
-    credit: how much of a choice's reward comes from the words after the one it was made for, a factor a word; below 1
-        less is left to chance, and what a choice does to later words counts for less.
-    scheduled_sampling: how often a word in training follows the model's own last word instead of the true one.
+    vocabulary: V, the number of tokens, including the four special ones; 5 or more.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    backbone: name of the CNN encoder, as for `create_backbone`; 'vgg16' or any timm network with features at strides 4,
+        8, 16 and 32.
+    pretrained: start the backbone from ImageNet weights; otherwise from random ones.
+    strides: strides of the backbone's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to
+        the finest one's resolution and concatenated.
+    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio.
+    embed: E, the size of a word embedding.
+    hidden: H, the number of LSTM units.
+    attend: A, the width of the hidden layer of f_att, which scores locations; 0 stands for D.
+    dropout: probability of dropping a unit, 0..1. Applied to the word embeddings and in the output layer.
+    attention: 'soft' (weighted mean of all locations) or 'hard' (one location, sampled in training).
+    doubly_stochastic: lambda, the weight of the penalty on attention that does not add up to 1 at each location.
+    reinforce: lambda_r, the weight of the REINFORCE term; used with hard attention only.
+    entropy: lambda_e, the weight of the entropy of alpha; used with hard attention only.
+    baseline: decay of the moving average b, 0..1: the share of the old value; used with hard attention only.
+    softly: share of the images of a training batch that are read with soft attention, 0..1; used with hard attention
+        only.
+    warmup: number of batches at the start of training in which every image is read with soft attention; used with hard
+        attention only. While attention carries no information yet, the decoder would learn to ignore it.
+    credit: discount of the reward, 0..1, a factor a word: how much the words after the current one count in the reward
+        of its location. Below 1 the variance is lower, and the effect of a location on later words counts for less.
+    scheduled_sampling: probability, 0..1, that a training step takes a word sampled from the model's own last
+        prediction as input instead of the true one.
     """
 
     vocabulary: int = 10000
@@ -105,33 +120,35 @@ class Config:
 
 
 class Memory(NamedTuple):
-    """What is known of a picture before the first word."""
+    """Features of an image as the decoder needs them at each step."""
 
-    places: Tensor  # a, (B, P, D)
-    keys: Tensor  # what the scores need of them, (B, P, A)
+    places: Tensor  # a, the features at each location, (B, P, D)
+    keys: Tensor  # their projection for the scores, (B, P, A)
 
 
 class State(NamedTuple):
-    """What a sentence carries along."""
+    """State of the decoder after some tokens."""
 
     h: Tensor  # (B, H)
     c: Tensor  # (B, H)
 
 
-class Glance(NamedTuple):
-    """What one look brought."""
+class AttentionStep(NamedTuple):
+    """Result of one attention step, or of several, stacked along dimension 1."""
 
     z: Tensor  # (B, D), gated
-    expected: Tensor  # (B, D), gated: what reading softly brings, where a place is drawn, else z
+    expected: Tensor  # (B, D), gated: the soft-attention z where a location was sampled, else z itself
     alpha: Tensor  # (B, P)
-    log_prob: Tensor  # (B,): of the choice, where one was drawn, else 0
+    log_prob: Tensor  # (B,): log-probability of the sampled location; 0 where none was sampled
     entropy: Tensor  # (B,): of alpha; 0 with soft attention
 
 
 @model("show_attend_tell")
 class ShowAttendTell(nn.Module):
-    """Show, Attend and Tell: captions with soft or hard attention on a grid of features."""
+    """Show, Attend and Tell: image captioning with soft or hard attention over a feature map."""
 
+    task: ClassVar[str] = "captioning"
+    # Buffers that belong to one training and are not transferred to another.
     of_training = ("mean_log_prob", "batches")
     mean_log_prob: Tensor
     batches: Tensor
@@ -153,138 +170,169 @@ class ShowAttendTell(nn.Module):
         self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b: of each word
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # learned from
+        self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b, one for each word
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # trained on
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         nn.init.zeros_(self.embed.weight[PAD].detach())
 
     def remark(self, batches: int) -> str:
-        """What is to be said before a training of so many batches, '' for nothing."""
+        """Return a warning to print before a training of this many batches; '' if there is none."""
         if self.config.attention != "hard" or batches > self.config.warmup:
             return ""
-        return f"all {batches} batches are read softly, since warmup is {self.config.warmup}; lower it, or train longer"
+        return (
+            f"all {batches} batches are trained with soft attention, since warmup is {self.config.warmup}; lower it, "
+            "or train longer"
+        )
 
     def encode(self, image: Tensor) -> Tensor:
-        """(B, C, H, W), normalised -> features (B, D, h, w). Nothing here learns while `backbone` is frozen."""
+        """Compute features: (B, C, H, W), normalised -> (B, D, h, w).
+
+        Nothing here learns while `backbone` is frozen.
+        """
         features: Tensor = self.backbone(image)
         return features
 
     def begin(self, features: Tensor) -> tuple[Memory, State]:
-        """(B, D, h, w) -> what a search starts from."""
+        """Return the projected features and the initial state of the decoder, for features (B, D, h, w)."""
         a = self.norm(features.flatten(2)).mT
         h, c = torch.tanh(self.start(a.mean(1))).chunk(2, 1)
         return Memory(a, self.score.project(a)), State(h, c)
 
     def step(self, memory: Memory, state: State, tokens: Tensor) -> tuple[Tensor, State, Tensor]:
-        """The last tokens (B,) -> logits of the next (B, V), the state, and alpha (B, P)."""
-        glance = self._look(memory, state)
-        logits, state = self._tell_one(self.embed(tokens), glance.z, state)
-        return logits, state, glance.alpha
+        """Decode one step: the last tokens (B,) -> logits of the next (B, V), the state, and alpha (B, P)."""
+        step = self._attend(memory, state)
+        logits, state = self._decode_step(self.embed(tokens), step.z, state)
+        return logits, state, step.alpha
 
-    def _look(self, memory: Memory, state: State, softly: Tensor | None = None) -> Glance:
-        """softly: (B, 1) bool, which pictures are read softly though attention is hard; None looks as at test time."""
+    def _attend(self, memory: Memory, state: State, read_softly: Tensor | None = None) -> AttentionStep:
+        """Compute attention for the next word from the hidden state.
+
+        read_softly: (B, 1) bool, the images that are read with soft attention although attention is hard; locations are
+            sampled for the others. None is inference: with hard attention, the most probable location is read.
+        """
         # e_ti = f_att(a_i, h_{t-1})
         e = self.score(state.h, memory.keys)
-        none = e.new_zeros(e.shape[0])
+        zeros = e.new_zeros(e.shape[0])
         beta = torch.sigmoid(self.gate(state.h))
         if self.config.attention == "soft":
             z, alpha = soft_read(e, memory.places)
             z = beta * z
-            return Glance(z, z, alpha, none, none)
-        read = hard_read(e, memory.places, sample=softly is not None)
-        if softly is None:
+            return AttentionStep(z, z, alpha, zeros, zeros)
+        read = hard_read(e, memory.places, sample=read_softly is not None)
+        if read_softly is None:
             z = beta * read.value
-            return Glance(z, z, read.weights, none, read.entropy)
+            return AttentionStep(z, z, read.weights, zeros, read.entropy)
         expected = (read.weights[:, None] @ memory.places)[:, 0]
-        z = torch.where(softly, expected, read.value)
-        log_prob = read.log_prob.masked_fill(softly[:, 0], 0.0)
-        return Glance(beta * z, beta * expected, read.weights, log_prob, read.entropy)
+        z = torch.where(read_softly, expected, read.value)
+        log_prob = read.log_prob.masked_fill(read_softly[:, 0], 0.0)
+        return AttentionStep(beta * z, beta * expected, read.weights, log_prob, read.entropy)
 
-    def _tell_one(self, y: Tensor, z: Tensor, state: State) -> tuple[Tensor, State]:
-        """The last word (B, E) and what was seen (B, D) -> logits of the next word (B, V), and the state."""
+    def _decode_step(self, y: Tensor, z: Tensor, state: State) -> tuple[Tensor, State]:
+        """Decode one step: the last word's embedding (B, E) and z (B, D) -> logits of the next word (B, V), and the
+        state.
+        """
         state = State(*self.lstm(torch.cat([y, z], 1), state))
         # p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))
         return self.L_o(self.dropout(torch.tanh(y + self.L_h(self.dropout(state.h)) + self.L_z(z)))), state
 
-    def _tell(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Glance, Tensor]:
-        """Of each word given the true ones before: logits (B, L, V), glances, stacked along dimension 1, and with hard
-        attention in training its log-probability (B, L) if this one were read softly."""
+    def _decode(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, AttentionStep, Tensor]:
+        """Decode with teacher forcing: features (B, D, h, w) and the true tokens (B, L) -> three results for each word.
+
+        Returns logits (B, L, V); the attention steps, stacked along dimension 1; and, with hard attention in training,
+        the true word's log-probability (B, L) if this one word were read with soft attention, else zeros.
+        """
         memory, state = self.begin(features)
         hard = self.training and self.config.attention == "hard"
-        softly = torch.rand_like(features[:, :1, 0, 0]) < self._share_read_softly() if hard else None
+        read_softly = torch.rand_like(features[:, :1, 0, 0]) < self._share_read_softly() if hard else None
         last = torch.full_like(tokens[:, 0], START)
-        logits, glances, if_soft = [], [], []
+        logits, steps, soft_log_probs = [], [], []
         for t in range(tokens.shape[1]):
             y = self.dropout(self.embed(last))
-            glance = self._look(memory, state, softly)
+            step = self._attend(memory, state, read_softly)
             if hard:
                 with torch.no_grad():
-                    said, _ = self._tell_one(y, glance.expected, state)
-                if_soft.append(-F.cross_entropy(said.float(), tokens[:, t], reduction="none"))
-            said, state = self._tell_one(y, glance.z, state)
-            logits.append(said)
-            glances.append(glance)
+                    word_logits, _ = self._decode_step(y, step.expected, state)
+                soft_log_probs.append(-F.cross_entropy(word_logits.float(), tokens[:, t], reduction="none"))
+            word_logits, state = self._decode_step(y, step.z, state)
+            logits.append(word_logits)
+            steps.append(step)
             last = tokens[:, t]
             if self.training and self.config.scheduled_sampling:
                 own = logits[-1].detach().softmax(1).multinomial(1)[:, 0]
                 last = torch.where(
                     torch.rand(last.shape, device=last.device) < self.config.scheduled_sampling, own, last
                 )
-        seen = Glance(*(torch.stack(parts, 1) for parts in zip(*glances, strict=True)))
-        told = torch.stack(logits, 1)
-        return told, seen, torch.stack(if_soft, 1) if hard else told.new_zeros(tokens.shape)
+        attention = AttentionStep(*(torch.stack(parts, 1) for parts in zip(*steps, strict=True)))
+        stacked = torch.stack(logits, 1)
+        return stacked, attention, torch.stack(soft_log_probs, 1) if hard else stacked.new_zeros(tokens.shape)
 
     def _share_read_softly(self) -> Tensor:
+        """Return the share of images that are read with soft attention: all during the warm-up."""
         return torch.where(self.batches <= self.config.warmup, 1.0, self.config.softly)
 
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
-        """Pictures (B, C, H, W), normalised, and their words (B, L) -> logits (B, L, V), attention (B, L, h, w)."""
+        """Return logits (B, L, V) and attention maps (B, L, h, w), with teacher forcing.
+
+        image: (B, C, H, W), normalised.
+        tokens: (B, L), the words of each image's caption.
+        """
         features = self.encode(image)
-        logits, glances, _ = self._tell(features, tokens)
-        return CaptionOutput(logits, glances.alpha.unflatten(2, features.shape[-2:]))
+        logits, steps, _ = self._decode(features, tokens)
+        return CaptionOutput(logits, steps.alpha.unflatten(2, features.shape[-2:]))
 
     def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
-        """Of a word, on average: its negative log-likelihood `words`, and what attention adds."""
+        """Return the loss and its parts, each averaged over the tokens.
+
+        `words` is the negative log-likelihood and `penalty` the doubly stochastic attention penalty; `entropy` is the
+        entropy of alpha, with hard attention only.
+        """
         features = batch["features"] if "features" in batch else self.encode(batch["image"])
         tokens = batch["tokens"]
         hard = self.config.attention == "hard"
         if self.training and hard:
             self.batches += 1
-        logits, glances, if_soft = self._tell(features, tokens)
+        logits, steps, soft_log_prob = self._decode(features, tokens)
         target = tokens.masked_fill(tokens == PAD, IGNORE)
-        there = (tokens != PAD).float()
+        valid_mask = (tokens != PAD).float()
         count = share_of_weight(target).float()
         nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
         # lambda sum_i (1 - sum_t alpha_ti)^2
-        seen = (glances.alpha * there[..., None]).sum(1)
-        penalty = self.config.doubly_stochastic * ((1 - seen) ** 2).sum() / count
-        told = {"words": words.detach(), "penalty": penalty.detach()}
+        coverage = (steps.alpha * valid_mask[..., None]).sum(1)
+        penalty = self.config.doubly_stochastic * ((1 - coverage) ** 2).sum() / count
+        metrics = {"words": words.detach(), "penalty": penalty.detach()}
         if not hard:
-            return {"loss": words + penalty} | told
-        reward = self._reward(-nll.detach(), if_soft, tokens)
-        reinforce = -(reward * glances.log_prob * there).sum() / count
-        entropy = (glances.entropy * there).sum() / count
+            return {"loss": words + penalty} | metrics
+        reward = self._reward(-nll.detach(), soft_log_prob, tokens)
+        reinforce = -(reward * steps.log_prob * valid_mask).sum() / count
+        entropy = (steps.entropy * valid_mask).sum() / count
         loss = words + penalty + self.config.reinforce * reinforce - self.config.entropy * entropy
-        return {"loss": loss} | told | {"entropy": entropy.detach()}
+        return {"loss": loss} | metrics | {"entropy": entropy.detach()}
 
-    def _reward(self, log_probs: Tensor, if_soft: Tensor, tokens: Tensor) -> Tensor:
-        """Log-likelihoods of the words, as they were read and if each had been read softly (B, L) -> what each choice
-        brought: to its own word above reading softly, and, with less credit, to those after it above b."""
-        there = tokens != PAD
-        brought = (log_probs - if_soft) * there
-        above = (log_probs - self.mean_log_prob[tokens]) * there
+    def _reward(self, log_probs: Tensor, soft_log_prob: Tensor, tokens: Tensor) -> Tensor:
+        """Compute the reward of each sampled location, (B, L), and update the moving averages b in training.
+
+        log_probs: (B, L), the true words' log-likelihoods as they were decoded.
+        soft_log_prob: (B, L), the same if this one word were read with soft attention.
+        tokens: (B, L), the true words.
+
+        The reward is the word's log-likelihood minus that with soft attention, plus that of later words minus b,
+        discounted by `credit`.
+        """
+        valid_mask = tokens != PAD
+        advantage = (log_probs - soft_log_prob) * valid_mask
+        above = (log_probs - self.mean_log_prob[tokens]) * valid_mask
         if self.training:
-            # b <- 0.9 b + 0.1 log p, for the words that were there; log p for those that are met first
-            said = tokens[there]
-            times = torch.bincount(said, minlength=len(self.mean_log_prob))
-            total = torch.zeros_like(self.mean_log_prob).index_add(0, said, log_probs[there])
-            share = torch.where(self.mean_log_prob == 0, 1.0, 1 - self.config.baseline) * (times > 0)
-            self.mean_log_prob.lerp_(total / times.clamp(min=1), share)
+            # b <- 0.9 b + 0.1 log p for the words of this batch; log p for those that occur for the first time
+            valid_tokens = tokens[valid_mask]
+            counts = torch.bincount(valid_tokens, minlength=len(self.mean_log_prob))
+            total = torch.zeros_like(self.mean_log_prob).index_add(0, valid_tokens, log_probs[valid_mask])
+            share = torch.where(self.mean_log_prob == 0, 1.0, 1 - self.config.baseline) * (counts > 0)
+            self.mean_log_prob.lerp_(total / counts.clamp(min=1), share)
         rewards: list[Tensor] = []
         later = torch.zeros_like(above[:, 0])
         for t in reversed(range(above.shape[1])):
             # R_t = log p(y_t) - log p_soft(y_t) + credit A_{t+1}, A_t = log p(y_t) - b + credit A_{t+1}
-            rewards.insert(0, brought[:, t] + self.config.credit * later)
+            rewards.insert(0, advantage[:, t] + self.config.credit * later)
             later = above[:, t] + self.config.credit * later
         return torch.stack(rewards, 1)

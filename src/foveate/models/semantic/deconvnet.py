@@ -1,16 +1,16 @@
-"""DeconvNet: an encoder, and its mirror image that unpools where the encoder pooled.
+"""DeconvNet: a convolutional encoder and a mirrored decoder with unpooling.
 
 Noh, Hong and Han, "Learning Deconvolution Network for Semantic Segmentation", ICCV 2015.
 
-Shapes: B pictures, C channels, H x W pixels, K classes; level l is (B, c_l, H / 2^l, W / 2^l).
+Shapes: B images, C channels, H x W pixels, K classes; level l is (B, c_l, H / 2^l, W / 2^l).
 
     encode   [conv-bn-relu x depth_l, pool -> switches_l] for l = 1 ... 5, then fc6 (7 x 7), fc7 (1 x 1)   (section 3.1)
     decode   deconv-fc6 (7 x 7), then [unpool by switches_l, deconv-bn-relu x depth_l] for l = 5 ... 1    (section 3.2)
     logits   a 1 x 1 convolution
 
-`Config()` is the paper's network, VGG-16 and its mirror, for inputs of 224. The published system trains it on crops of
-single objects first and on harder crops after that (`transforms.ObjectCrops`), and at test time aggregates its
-answers on object proposals (`tasks.proposals`).
+`Config()` is the paper's network, VGG-16 and its mirror image, for inputs of 224 x 224. The published system is trained
+on crops of single objects first and on harder crops after that (`transforms.ObjectCrops`), and at test time aggregates
+its predictions over object proposals (`tasks.proposals`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one DeconvNet. The defaults are the paper's.
+    """Configuration of DeconvNet. The defaults are the paper's.
 
-    num_classes: K.
-    in_channels: C of the pictures.
-    widths: channels of each level, finest first.
-    depths: convolutions of each level.
-    head_channels: width of fc6 and fc7.
-    head_kernel: side of fc6's filters, and the least side of the coarsest map.
-    switches: unpool to where the maxima stood; False: to each window's corner, for comparison.
+    num_classes: K, the number of classes; 21 for Pascal VOC.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    widths: number of channels of each level, finest first.
+    depths: number of convolutions of each level, finest first; as many values as `widths`.
+    head_channels: number of channels of fc6 and fc7.
+    head_kernel: side of fc6's filters in pixels of the coarsest map. Smaller images are padded until that map has this
+        size.
+    switches: True unpools each value to the position of the maximum it came from; False unpools to the corner of each
+        window, for comparison.
     """
 
     num_classes: int = 21
@@ -51,7 +53,9 @@ class Config:
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths) or not self.widths or min(self.widths + self.depths) < 1:
-            raise ConfigError(f"widths {self.widths} and depths {self.depths}: give one of each a level, 1 or more")
+            raise ConfigError(
+                f"widths {self.widths} and depths {self.depths}; expected one value of each per level, all 1 or more"
+            )
         if min(self.num_classes, self.in_channels, self.head_channels, self.head_kernel) < 1:
             raise ConfigError(
                 f"num_classes {self.num_classes}, in_channels {self.in_channels}, head_channels {self.head_channels} "
@@ -61,9 +65,11 @@ class Config:
 
 @model("deconvnet")
 class DeconvNet(nn.Module):
-    """DeconvNet: an encoder and its mirror image, joined by the pooling switches."""
+    """DeconvNet: an encoder and its mirror image, linked by the pooling switches."""
 
-    # Two values of a window that are equal up to rounding may change places in another runtime: see export.onnx.
+    task: ClassVar[str] = "semantic"
+    # Which of two values of a window is the maximum may differ between runtimes if they are equal up to rounding: see
+    # export.onnx.
     may_differ: ClassVar[float] = 0.01
 
     def __init__(self, config: Config) -> None:
@@ -74,7 +80,7 @@ class DeconvNet(nn.Module):
         below = config.in_channels
         for level, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
             self.encoder.append(nn.Sequential(*(_conv(below if i == 0 else width, width) for i in range(depth))))
-            # The mirror image: the last of a level's layers leads to the width of the level above it.
+            # The mirror image: the last layer of a level outputs the width of the next finer level.
             above = below if level else width
             self.decoder.append(
                 nn.Sequential(*(_deconv(width, above if i == depth - 1 else width) for i in range(depth)))
@@ -89,26 +95,30 @@ class DeconvNet(nn.Module):
         self.score = nn.Conv2d(config.widths[0], config.num_classes, 1)
 
     def forward(self, image: Tensor) -> SemanticOutput:
-        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free; small pictures are padded to fit fc6."""
+        """Return logits (B, K, H, W) for images (B, C, H, W), normalised.
+
+        H and W are arbitrary: images are padded to whole cells of the coarsest map, small ones until fc6 fits, and the
+        logits are cropped.
+        """
         height, width = image.shape[-2:]
         cell = 2 ** len(self.encoder)
-        least = cell * self.config.head_kernel
-        down, right = max(-height % cell, least - height), max(-width % cell, least - width)
-        x = F.pad(image, (0, right, 0, down))
+        min_side = cell * self.config.head_kernel
+        bottom, right = max(-height % cell, min_side - height), max(-width % cell, min_side - width)
+        x = F.pad(image, (0, right, 0, bottom))
         switches, sizes = [], []
         for encode in self.encoder:
             x = encode(x)
             sizes.append((x.shape[-2], x.shape[-1]))
-            x, where = pool(x)
-            switches.append(where)
+            x, switch = pool(x)
+            switches.append(switch)
         x = self.deconv_fc6(self.fc7(self.fc6(x)))
         for decode in reversed(self.decoder):
-            size, where = sizes.pop(), switches.pop()
-            x = decode(unpool(x, where, size) if self.config.switches else unpool_fixed(x, size))
+            size, switch = sizes.pop(), switches.pop()
+            x = decode(unpool(x, switch, size) if self.config.switches else unpool_fixed(x, size))
         return SemanticOutput(self.score(x)[..., :height, :width])
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Pixel-wise cross-entropy (section 4.3); 'loss' is what is minimised."""
+        """Return the pixel-wise cross-entropy (section 4.3) as 'loss'."""
         logits = self(batch["image"]).logits
         return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
 

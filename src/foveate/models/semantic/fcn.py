@@ -1,10 +1,11 @@
 """Fully convolutional networks: FCN-32s, FCN-16s, FCN-8s.
 
-Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015 (and PAMI 2017).
-A classifier's fully connected layers become convolutions (section 3.1), its coarse scores are upsampled by transposed
-convolutions learned from bilinear (3.3), and scores read from earlier pools join in (4.2).
+Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015 (and PAMI 2017). A
+classifier's fully connected layers become convolutions (section 3.1), its coarse scores are upsampled by transposed
+convolutions initialised to bilinear interpolation (3.3), and scores predicted from earlier pooling layers are added
+(4.2).
 
-Shapes: B pictures, C channels, H x W pixels, K classes; h x w is the grid at stride 32.
+Shapes: B images, C channels, H x W pixels, K classes; h x w is the grid at stride 32.
 
     image (B, C, H, W) -> pool3, pool4, pool5 at strides 8, 16, 32
     score = conv1x1(fc7(fc6(pool5)))                    (B, K, h, w)
@@ -12,15 +13,15 @@ Shapes: B pictures, C channels, H x W pixels, K classes; h x w is the grid at st
     FCN-16s:  up16(up2(score) + conv1x1(pool4))
     FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
 
-`Config()` is the paper's VGG-16 network. With a timm backbone the same network stands on its features at the
-same strides; there fc6 is `head_kernel` wide and the last upsampling, too, starts bilinear and stays fixed.
+`Config()` is the paper's VGG-16 network. With a timm backbone the same network uses the backbone's features at the same
+strides; there fc6 has a kernel of `head_kernel`, and the last upsampling, too, starts bilinear and stays fixed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,15 +35,16 @@ from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
 from foveate.values import require_choices
 
-# Where the release crops, so that scores computed on a picture padded by 100 fall onto its pixels: before each
-# fusion (by the stride of the skip) and at the end (by the net's own stride).
+# Offsets at which the release crops, so that scores computed on an image padded by 100 are aligned with its pixels:
+# before each fusion (by the stride of the skip) and at the end (by the net's own stride).
 CAFFE_SKIP_CROP = {16: 5, 8: 9}
 CAFFE_FINAL_CROP = {32: 19, 16: 27, 8: 31}
-# The at-once variant scales each pool before its score layer (section 4.2 of the PAMI version).
+# The all-at-once variant scales each pool before its score layer (section 4.2 of the PAMI version).
 AT_ONCE_SCALE = {16: 0.01, 8: 0.0001}
-# The mean of the Caffe release's inputs, RGB, 0..255; it did not divide by a deviation.
+# The mean of the Caffe release's inputs, RGB, 0..255; it does not divide by a standard deviation.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
+# Every fourth row and column enters the Lovász loss: sorting all pixels would cost more than the network.
 LOVASZ_STEP = 4
 
 Stride = Literal[32, 16, 8]
@@ -50,23 +52,23 @@ Stride = Literal[32, 16, 8]
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
+    """Configuration of FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
 
-    num_classes: K.
-    stride: 32, 16 or 8: how fine the finest scores are.
+    num_classes: K, the number of classes; 21 for Pascal VOC.
+    stride: stride in pixels of the finest scores: 32, 16 or 8. Smaller is finer.
     backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
-    in_channels: C of the pictures.
+    in_channels: C, the number of channels of the images; 3 for RGB.
     pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well).
-    head_channels: width of fc6 and fc7.
-    head_kernel: size of fc6's kernel.
-    skip_channels: 0 scores a pool by a 1x1 convolution, as published; otherwise a 3x3 convolution of this width, with
-        batch norm and ReLU, reads it first (our addition, for backbones whose early features are thin).
-    dropout: after fc6 and after fc7.
+    head_channels: number of channels of fc6 and fc7.
+    head_kernel: side of fc6's kernel, an odd number; 7 in the paper.
+    skip_channels: 0 scores a pool by a 1x1 convolution, as published; otherwise a 3x3 convolution with this number of
+        channels, batch norm and ReLU comes first (our addition, for backbones whose early features have few channels).
+    dropout: probability of dropping a unit after fc6 and after fc7; 0.5 in the paper.
     at_once: scale the pools as the all-at-once variant does, instead of training in stages.
-    caffe_padding: pad by 100 and crop at fixed offsets as the release does (vgg16 only); needed for parity with
-        public checkpoints. Otherwise convolutions pad to their own size and nothing is lost at the border.
-    reduction: 'mean' over valid pixels, or the release's 'sum' (its learning rates of 1e-10 and less go with it).
-    lovasz: weight of the Lovász-softmax loss added to the cross-entropy (0: the paper's loss alone).
+    caffe_padding: pad by 100 pixels and crop at fixed offsets as the release does (vgg16 only); needed for parity with
+        public checkpoints. Otherwise convolutions pad to keep their size, and nothing is lost at the border.
+    reduction: 'mean' over valid pixels, or the release's 'sum', which goes with its learning rates of 1e-10 and less.
+    lovasz: weight of the Lovász-softmax loss added to the cross-entropy; 0 is the paper's loss.
     """
 
     num_classes: int = 21
@@ -87,7 +89,7 @@ class Config:
         require_choices(self)
         if self.caffe_padding and self.backbone != "vgg16":
             raise ConfigError(
-                f"caffe_padding belongs to vgg16; '{self.backbone}' pads its own way: drop one of the two"
+                f"caffe_padding works with backbone 'vgg16' only, not with '{self.backbone}'; drop one of the two"
             )
         if min(self.num_classes, self.in_channels, self.head_channels) < 1 or self.head_kernel % 2 == 0:
             raise ConfigError(
@@ -100,6 +102,8 @@ class Config:
 class FCN(nn.Module):
     """Fully convolutional network: FCN-32s, FCN-16s, FCN-8s."""
 
+    task: ClassVar[str] = "semantic"
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -108,7 +112,7 @@ class FCN(nn.Module):
         self.preprocessing: Preprocessing = self.backbone.preprocessing
         channels = dict(zip(STRIDES, self.backbone.channels, strict=True))
 
-        # Section 3.1: the classifier's fc6 and fc7 as convolutions. The release lets fc6 shrink the padded map.
+        # Section 3.1: the classifier's fc6 and fc7 as convolutions. In the release fc6 shrinks the padded map.
         padding = 0 if config.caffe_padding else config.head_kernel // 2
         self.fc6 = nn.Conv2d(channels[32], config.head_channels, config.head_kernel, padding=padding)
         self.fc7 = nn.Conv2d(config.head_channels, config.head_channels, 1)
@@ -118,7 +122,7 @@ class FCN(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-        # Section 4.2: a score for each pool that joins in, zero at the start: the net begins as the coarser one.
+        # Section 4.2: a score layer for each pool, initialised to zero: the net starts out as the coarser one.
         self.skip_strides = tuple(s for s in (16, 8) if s >= config.stride)
         self.score_pool = nn.ModuleDict(
             {str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides}
@@ -137,9 +141,9 @@ class FCN(nn.Module):
             self.load_foreign(VGG16_Weights.IMAGENET1K_V1.get_state_dict())
 
     def forward(self, image: Tensor) -> SemanticOutput:
-        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""
-        # To whole cells of the coarsest grid: where a stage halves an odd size, TensorFlow's padding would move the
-        # grid by half a cell against what training crops taught.
+        """Return logits (B, K, H, W) for images (B, C, H, W), normalised. H and W are arbitrary."""
+        # Pad to whole cells of the coarsest grid: where a stage halves an odd size, TensorFlow's padding would shift
+        # the grid by half a cell relative to the training crops.
         height, width = image.shape[-2:]
         padded = image if self.config.caffe_padding else F.pad(image, (0, -width % 32, 0, -height % 32))
         pools = dict(zip(STRIDES, self.backbone(padded), strict=True))
@@ -157,14 +161,17 @@ class FCN(nn.Module):
         return SemanticOutput(_crop(self.up(x), image, offset))
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Pixel-wise cross-entropy over valid pixels (section 4.1), by name; 'loss' is what is minimised."""
+        """Return the pixel-wise cross-entropy over valid pixels (section 4.1), and the Lovász loss if it has a weight.
+
+        'loss' is minimised; 'cross_entropy' and 'lovasz' are its parts, without gradients.
+        """
         logits = self(batch["image"]).logits
         cross_entropy = pixel_cross_entropy(
             logits, batch["mask"], batch.get("class_weights"), reduction=self.config.reduction
         )
         if not self.config.lovasz:
             return {"loss": cross_entropy}
-        # Sorting every pixel would cost more than the network: a sixteenth of them, at a fresh offset each step.
+        # A sixteenth of the pixels, at a random offset each step.
         top, left = torch.randint(LOVASZ_STEP, (2,)).tolist()
         rows, columns = slice(top, None, LOVASZ_STEP), slice(left, None, LOVASZ_STEP)
         lovasz = lovasz_softmax(logits[..., rows, columns], batch["mask"][..., rows, columns])
@@ -172,9 +179,9 @@ class FCN(nn.Module):
         return {"loss": total, "cross_entropy": cross_entropy.detach(), "lovasz": lovasz.detach()}
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
-        """Take a public state dict: torchvision's VGG-16, or a PyTorch FCN in wkentaro/pytorch-fcn's naming.
+        """Load a public state dict: torchvision's VGG-16, or a PyTorch FCN in wkentaro/pytorch-fcn's naming.
 
-        Returns what was recognised, in words. Raises ModelError if it is neither, or does not fit this config.
+        Returns a description of what was loaded. Raises ModelError if it is neither, or does not fit this config.
         """
         if self.config.backbone != "vgg16":
             raise ModelError(
@@ -229,7 +236,7 @@ class FCN(nn.Module):
 
 
 def _skip(channels: int, hidden: int, num_classes: int) -> nn.Module:
-    """The score layer of one pool, zero-initialised (section 4.2)."""
+    """Build the score layer of one pool, zero-initialised (section 4.2)."""
     score = nn.Conv2d(hidden or channels, num_classes, 1)
     nn.init.zeros_(score.weight)
     nn.init.zeros_(score.bias)  # type: ignore[arg-type]
@@ -240,5 +247,5 @@ def _skip(channels: int, hidden: int, num_classes: int) -> nn.Module:
 
 
 def _crop(x: Tensor, like: Tensor, offset: int) -> Tensor:
-    """x cut to the height and width of `like`, from row and column `offset`."""
+    """Crop x to the height and width of `like`, from row and column `offset`."""
     return x[..., offset : offset + like.shape[-2], offset : offset + like.shape[-1]]

@@ -1,22 +1,26 @@
-"""Multi-scale CNN: one network on every level of an image pyramid, the features of all levels side by side.
+"""Multi-scale CNN: one network applied to every level of an image pyramid, the features of all levels concatenated.
 
 Farabet, Couprie, Najman and LeCun, "Learning Hierarchical Features for Scene Labeling", PAMI 2013.
 
-Shapes: B pictures, C channels, H x W pixels, K classes, S scales, D features a scale.
+Shapes: B images, C channels, H x W pixels, K classes, S scales, D features a scale.
 
     image (B, C, H, W) -> YUV -> Laplacian pyramid X_1 ... X_S, locally normalised        (section 3.1)
     f_s = f(X_s; theta), the same theta for every scale                                   (section 3.1)
     F = [f_1, u(f_2), ... u(f_S)], upsampled to f_1's grid, concatenated (B, S D, h, w)   (section 3.1)
     logits = W_2 tanh(W_1 F + b_1) + b_2                                                  (section 4.1)
 
-`Config()` has the paper's sizes: D = 256, S = 3, 768 features. The paper first trains f with a linear classifier, then
-the two-layer one; here all is trained at once. Its partial connection tables, which saved time, are full here.
-What the paper does with the answers, superpixels and the optimal-purity cover, is in `ops.superpixels`, for any model.
+`Config()` has the paper's sizes: D = 256, S = 3, 768 features.
+
+Departures from the paper: it first trains f with a linear classifier, then the two-layer one; here both are trained
+together. Its partial connection tables, which saved time, are full here.
+
+The paper's post-processing, superpixels and the optimal-purity cover, is in `ops.superpixels`, for any model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,17 +36,17 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one multi-scale CNN. The defaults are the paper's.
+    """Configuration of the multi-scale CNN. The defaults are the paper's.
 
-    num_classes: K.
-    in_channels: C of the pictures; three are taken for RGB.
-    scales: S, each half the size of the one before.
-    widths: channels of f's three stages.
-    kernel: side of their filters.
-    hidden: width of the classifier's hidden layer.
-    dropout: before the classifier.
-    backbone: '' is the paper's f. A timm network instead sees the plain pictures of a Gaussian pyramid, and gives its
-        features at strides 8 and 16 (ours: what ImageNet adds to the idea).
+    num_classes: K, the number of classes.
+    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV.
+    scales: S, the number of pyramid levels, each half the size of the one before; 3 in the paper.
+    widths: number of channels of f's three stages.
+    kernel: side of their filters in pixels, an odd number; 7 in the paper.
+    hidden: number of units of the classifier's hidden layer.
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    backbone: '' is the paper's f. A timm network receives the unnormalised images of a Gaussian pyramid instead, and
+        its features at strides 8 and 16 are used (ours: ImageNet features for the same architecture).
     pretrained: start that backbone from ImageNet weights.
     """
 
@@ -64,19 +68,19 @@ class Config:
             )
         if len(self.widths) != 3 or min(self.widths) < 1 or self.kernel < 1 or self.kernel % 2 == 0:
             raise ConfigError(
-                f"widths {self.widths} and kernel {self.kernel}: give three widths of 1 or more, and an odd kernel"
+                f"widths {self.widths} and kernel {self.kernel}; expected three widths of 1 or more and an odd kernel"
             )
         if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more, under 1")
+            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more and below 1")
         if self.pretrained and not self.backbone:
-            raise ConfigError(
-                "the paper's network has no ImageNet weights; name a --config.backbone, or drop pretrained"
-            )
+            raise ConfigError("the paper's network has no ImageNet weights; set --config.backbone, or drop pretrained")
 
 
 @model("multiscale_cnn")
 class MultiScaleCNN(nn.Module):
-    """Multi-scale CNN: shared weights on every level of a pyramid, features side by side."""
+    """Multi-scale CNN: shared weights on every level of a pyramid, features concatenated."""
+
+    task: ClassVar[str] = "semantic"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class MultiScaleCNN(nn.Module):
             features, self.stride = self.backbone.channels[1] + self.backbone.channels[2], 8
         else:
             self.f = _stages(config)
-            # One scale for all channels, so that YUV is YUV; local normalisation does the rest.
+            # One scale for all channels, so that the conversion to YUV holds; local normalisation does the rest.
             self.preprocessing = Preprocessing.centred(config.in_channels)
             features, self.stride = config.widths[2], 4
         self.classifier = nn.Sequential(
@@ -102,18 +106,19 @@ class MultiScaleCNN(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> SemanticOutput:
-        """(B, C, H, W), normalised -> logits (B, K, H, W). H and W are free."""
+        """Return logits (B, K, H, W) for images (B, C, H, W), normalised. H and W are arbitrary."""
         height, width = image.shape[-2:]
         cell = (32 if self.config.backbone else self.stride) * 2 ** (self.config.scales - 1)
         x = F.pad(image, (0, -width % cell, 0, -height % cell), mode="replicate")  # whole cells at every scale
         maps = [self._features(level) for level in self._pyramid(x)]
         size = (maps[0].shape[-2], maps[0].shape[-1])
-        wide = [maps[0], *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:])]
-        coarse = self.classifier(torch.cat(wide, 1))
+        upsampled = [maps[0], *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:])]
+        coarse = self.classifier(torch.cat(upsampled, 1))
         logits = F.interpolate(coarse, (x.shape[-2], x.shape[-1]), mode="bilinear", align_corners=False)
         return SemanticOutput(logits[..., :height, :width])
 
     def _pyramid(self, x: Tensor) -> list[Tensor]:
+        """Build the pyramid that f sees, finest first: Laplacian levels, or plain Gaussian ones for a backbone."""
         if self.config.backbone:
             levels = [x]
             for _ in range(self.config.scales - 1):
@@ -123,6 +128,7 @@ class MultiScaleCNN(nn.Module):
         return [normalize_locally(level) for level in laplacian(colours, self.config.scales)]
 
     def _features(self, level: Tensor) -> Tensor:
+        """Compute the features of one pyramid level, (B, D, h, w)."""
         if not self.config.backbone:
             features: Tensor = self.f(level)
             return features
@@ -131,13 +137,13 @@ class MultiScaleCNN(nn.Module):
         return torch.cat([fine, F.interpolate(coarse, size, mode="bilinear", align_corners=False)], 1)
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Pixel-wise cross-entropy (section 4.1); 'loss' is what is minimised."""
+        """Return the pixel-wise cross-entropy (section 4.1) as 'loss'."""
         logits = self(batch["image"]).logits
         return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
 
 
 def _stages(config: Config) -> nn.Sequential:
-    """f: filters, tanh and pooling twice, then filters alone (section 5.1)."""
+    """Build f: filters, tanh and pooling twice, then filters alone (section 5.1)."""
     first, second, third = config.widths
     same = config.kernel // 2
     return nn.Sequential(

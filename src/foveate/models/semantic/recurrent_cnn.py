@@ -1,23 +1,27 @@
-"""Recurrent CNN: a network that looks again, at a smaller picture and at what it said before.
+"""Recurrent CNN: a network applied repeatedly, to a smaller image and to its own previous prediction.
 
 Pinheiro and Collobert, "Recurrent Convolutional Neural Networks for Scene Labeling", ICML 2014.
 
-Shapes: B pictures, C channels, H x W pixels, K classes; instance p works at stride 2^(p - 1) and answers at stride 2^p.
+Shapes: B images, C channels, H x W pixels, K classes; instance p has inputs at stride 2^(p - 1) and outputs at stride
+2^p.
 
-    I^1 = the picture in YUV, locally normalised, Y^0 = 0
-    Y^p = f([Y^(p-1), I^p]; W)       the same f and W every time                                (section 3.2)
+    I^1 = the image in YUV, locally normalised, Y^0 = 0
+    Y^p = f([Y^(p-1), I^p]; W)       the same f and W for each instance                         (section 3.2)
     I^(p+1) = I^p at half the size, which is that of Y^p
     loss = L(Y^1) + L(Y^2) + L(Y^3)                                                             (section 3)
 
-Each time a pixel's answer has seen twice as much of the picture, at no weight more. Departures: convolutions are padded
-to keep their size, where the paper cuts patches; the picture is locally normalised, as Farabet et al. (2013) do; f
-reads Y^(p-1) as probabilities, which are bounded; answers are interpolated to the picture, where the paper interlaces
-shifted passes (`ops.dense.shift_and_stitch`).
+Each instance doubles the receptive field without adding weights. Departures from the paper:
+
+- Convolutions are padded to keep their size, where the paper cuts patches.
+- The image is locally normalised, as Farabet et al. (2013) do.
+- f reads Y^(p-1) as probabilities, which are bounded.
+- Logits are interpolated to the image's size, where the paper interlaces shifted passes (`ops.dense.shift_and_stitch`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +36,14 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one recurrent CNN.
+    """Configuration of the recurrent CNN.
 
-    num_classes: K.
-    in_channels: C of the pictures.
-    widths: channels of f's two hidden layers.
-    kernel: side of their filters.
-    iterations: how many instances there are, in training and afterwards; trained weights run with any number.
+    num_classes: K, the number of classes.
+    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV.
+    widths: number of channels of f's two hidden layers.
+    kernel: side of their filters in pixels.
+    iterations: number of instances, in training and in inference; trained weights run with any number. More enlarge the
+        receptive field.
     """
 
     num_classes: int = 21
@@ -49,17 +54,19 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
-            raise ConfigError(f"iterations is {self.iterations}; expected 1 or more: nothing is said before the first")
+            raise ConfigError(f"iterations is {self.iterations}; expected 1 or more")
         if min(self.num_classes, self.in_channels, self.kernel) < 1 or len(self.widths) != 2 or min(self.widths) < 1:
             raise ConfigError(
                 f"num_classes {self.num_classes}, in_channels {self.in_channels} and kernel {self.kernel} must be at "
-                f"least 1, widths {self.widths} two such numbers"
+                f"least 1, and widths {self.widths} two such numbers"
             )
 
 
 @model("recurrent_cnn")
 class RecurrentCNN(nn.Module):
-    """Recurrent CNN: shared weights look again at a smaller picture and at their own answer."""
+    """Recurrent CNN: shared weights, applied to ever smaller images and to the previous prediction."""
+
+    task: ClassVar[str] = "semantic"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -67,7 +74,7 @@ class RecurrentCNN(nn.Module):
         self.preprocessing = Preprocessing.centred(config.in_channels)
         first, second = config.widths
         small, large = (config.kernel - 1) // 2, config.kernel // 2
-        # An even filter leans to one side; the second leans back.
+        # A filter of even side shifts its output by half a pixel; the second shifts it back.
         self.pad = nn.ZeroPad2d((small, large, small, large))
         # f's first layer over [Y, I] is the sum of one over I and one over Y.
         self.look = nn.Conv2d(config.in_channels, first, config.kernel)
@@ -87,32 +94,34 @@ class RecurrentCNN(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, iterations: int | None = None) -> SemanticOutput:
-        """(B, C, H, W), normalised -> logits (B, K, H, W) of the last iteration; `steps` has those of each.
+        """Return logits (B, K, H, W) of the last iteration for images (B, C, H, W); `steps` has those of each.
 
-        iterations: by default the config's. Raises ConfigError if it is less than 1.
+        image: (B, C, H, W), normalised. H and W are arbitrary.
+
+        iterations: number of iterations; None is the config's. Raises ConfigError if it is less than 1.
         """
         count = self.config.iterations if iterations is None else iterations
         if count < 1:
-            raise ConfigError(f"{count} iterations; expected 1 or more: nothing is said before the first")
+            raise ConfigError(f"iterations is {count}; expected 1 or more")
         height, width = image.shape[-2:]
         cell = 2**count
         colours = rgb_to_yuv(image) if self.config.in_channels == 3 else image
-        picture = F.pad(normalize_locally(colours), (0, -width % cell, 0, -height % cell), mode="replicate")
-        size = (picture.shape[-2], picture.shape[-1])
+        scaled = F.pad(normalize_locally(colours), (0, -width % cell, 0, -height % cell), mode="replicate")
+        size = (scaled.shape[-2], scaled.shape[-1])
         logits: Tensor | None = None
         steps: list[Tensor] = []
         for _ in range(count):
-            seen = self.look(self.pad(picture))
-            if logits is not None:  # Y^0 = 0 has nothing to add
-                seen = seen + self.listen(self.pad(logits.softmax(1)))
-            logits = self.f(seen)
-            picture = F.avg_pool2d(picture, 2)
-            wide = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-            steps.append(wide[..., :height, :width])
+            features = self.look(self.pad(scaled))
+            if logits is not None:  # Y^0 = 0 contributes nothing
+                features = features + self.listen(self.pad(logits.softmax(1)))
+            logits = self.f(features)
+            scaled = F.avg_pool2d(scaled, 2)
+            upsampled = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+            steps.append(upsampled[..., :height, :width])
         return SemanticOutput(steps[-1], tuple(steps))
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """The sum over iterations of the pixel-wise cross-entropy; 'step1' ... are its parts."""
+        """Return the sum over iterations of the pixel-wise cross-entropy as 'loss'; 'step1' ... are its parts."""
         steps = self(batch["image"]).steps
         parts = [pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights")) for logits in steps]
         named = {f"step{i}": part.detach() for i, part in enumerate(parts, start=1)}
