@@ -153,7 +153,8 @@ def _fit(
     cached_train, cached_val = cached(train_set, val_set, recipe, world)
     if recipe.class_weights != "none":
         task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
-    transform = recipe.augment.build(classes, model.preprocessing) if recipe.augment is not None else None
+    tables = {"text" if recipe.text is not None else "classes": classes}
+    transform = recipe.augment.build(tables, model.preprocessing) if recipe.augment is not None else None
     if hasattr(task, "training_view"):
         cached_train = task.training_view(cached_train)
     loader = train_loader(recipe, cached_train, transform, task.collate, trainer.global_rank, world)
