@@ -87,11 +87,11 @@ def test_a_place_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> 
     (tmp_path / "old.json").write_text("old")
     require_writable(tmp_path / "old.json")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
-    with pytest.raises(OutputError, match=r"cannot write .*old\.json/a\.json: .*old\.json is no folder; "):
+    with pytest.raises(OutputError, match=r"cannot write .*old\.json/a\.json: .*old\.json is not a folder; "):
         require_writable(tmp_path / "old.json" / "a.json")
     with pytest.raises(OutputError, match="is a folder; name a file in a folder"):
         require_writable(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="pipe is no regular file; name a file"):
+    with pytest.raises(OutputError, match="pipe is not a regular file; name a file"):
         require_writable(tmp_path / "pipe")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old.json", "pipe"]

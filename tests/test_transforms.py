@@ -1,4 +1,4 @@
-"""Picture and mask move together, and what is padded is scored nowhere."""
+"""Image and mask are transformed together, and padding is never scored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def painted(height: int = 60, width: int = 80, seed: int = 0) -> dict[str, Any]:
 
 def apply(augment: SemanticAugment, sample: dict[str, Any], seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
-    return augment.build(CLASSES)(sample)  # type: ignore[arg-type, return-value]
+    return augment.build({"classes": CLASSES}, Preprocessing())(sample)  # type: ignore[arg-type, return-value]
 
 
 def pure(image: Tensor, mask: Tensor) -> Tensor:
@@ -56,10 +56,10 @@ def test_the_mask_is_what_the_colours_say_after_every_transform(augment: Semanti
         sample = apply(augment, painted(seed=seed), seed)
         image, mask = sample["image"], sample["mask"]
         assert image.shape[1:] == mask.shape
-        told = pure(image, mask)
-        clear = told >= 0
+        labels = pure(image, mask)
+        clear = labels >= 0
         # Where colours are not blended, label and colour agree; blends stand at block borders alone.
-        assert (told[clear] == mask.as_subclass(Tensor)[clear].long()).float().mean() > 0.999
+        assert (labels[clear] == mask.as_subclass(Tensor)[clear].long()).float().mean() > 0.999
         compared += int(clear.sum()) / clear.numel()
     assert compared / 25 > 0.6
 
@@ -154,7 +154,8 @@ def test_labels_above_255_pass() -> None:
     sample["mask"] = tv_tensors.Mask(sample["mask"].int() + 4000)
     torch.manual_seed(0)
     table = ClassTable(tuple(map(str, range(5000))), ignore_index=65535)
-    mask = SemanticAugment(crop=(96, 96), rotate=20).build(table)(sample)["mask"]  # type: ignore[arg-type]
+    transform = SemanticAugment(crop=(96, 96), rotate=20).build({"classes": table}, Preprocessing())
+    mask = transform(sample)["mask"]  # type: ignore[arg-type]
     assert set(mask.unique().tolist()) <= {4001, 4002, 4003, 4004, 65535}
 
 
@@ -200,7 +201,7 @@ class TestObjectCrops:
     def test_easy_puts_the_object_in_the_middle_with_a_fifth_more_around(self) -> None:
         mask = self.scene()["mask"].as_subclass(Tensor)
         found = set(self.windows(ObjectCrops("easy"), mask))
-        # 1.2 x 12 = 14.4 -> LEAST 16: two rows more on either side; 1.2 x 20 = 24: two columns. Or the field itself.
+        # 1.2 x 12 = 14.4 -> MIN_CROP 16: two rows more on either side; 1.2 x 20 = 24: two columns. Or the field itself.
         assert found == {(28, 38, 16, 24), (0, 0, 60, 80)}
 
     def test_hard_shows_all_of_it_anywhere(self) -> None:
@@ -244,7 +245,7 @@ class TestObjectCrops:
 
 
 def cut(augment: ClassificationAugment, image: Tensor, size: tuple[int, ...], seed: int = 0) -> Tensor:
-    transform = augment.build(CLASSES, Preprocessing(size=size))
+    transform = augment.build({}, Preprocessing(size=size))
     torch.manual_seed(seed)
     sample = transform({"image": tv_tensors.Image(image), "label": 3, "name": "a"})
     assert (sample["label"], sample["name"]) == (3, "a")
@@ -286,7 +287,7 @@ def test_colours_move_only_where_there_are_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"scale": (0.5, 0.2)}, "augment.scale 0.5,0.2 is not a range"),
         ({"ratio": (0.0, 1.0)}, "augment.ratio 0.0,1.0 is not a range"),
@@ -294,6 +295,6 @@ def test_colours_move_only_where_there_are_colours() -> None:
         ({"color": 2.0}, "color 2.0 do not fit"),
     ],
 )
-def test_ranges_of_classification_are_checked(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_ranges_of_classification_are_checked(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         ClassificationAugment(**fields)

@@ -1,4 +1,4 @@
-"""The one way files reach the disk: whole, or not at all."""
+"""Atomic file writing: a file reaches the disk whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from foveate.errors import OutputError
 
-MARK = ".unfinished"  # in the name of a file that is being written
+MARK = ".unfinished"  # part of the name of a file that is being written
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary path beside `path`, which takes its place at the end.
+    """Write a file atomically: yield a temporary path beside `path` and rename it to `path` at the end.
 
-    Folders on the way are made. Whatever stood at `path` stays if the body fails; a reader never sees half a file.
-    Raises OutputError, naming `path`, for any OSError (no space, not writable).
+    Missing parent folders are created. If the body fails, the previous file at `path` is kept; a reader never sees a
+    partly written file. Raises OutputError, naming `path`, for any OSError (no space, not writable).
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}")
@@ -29,7 +29,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = f"{path.parent} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
+        reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise OutputError(
             f"cannot write {path}: {reason}; free some space or choose a writable place "
             "(what was there before is untouched)"
@@ -40,33 +40,33 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> None:
-    """Write a whole file or nothing. Raises OutputError, naming it."""
+    """Write bytes or UTF-8 text atomically. Raises OutputError, naming the path."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def require_writable(path: str | Path) -> None:
-    """Raise OutputError now rather than after the work, if no file can be written there. Leaves nothing behind."""
+    """Raise OutputError if no file can be written at `path`; call it before long work. Leaves nothing behind."""
     path = Path(path).parent.resolve() / Path(path).name
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; name a file in a folder")
+        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'not a regular file'}; name a file in a folder")
     missing = [folder for folder in path.parents if not folder.exists()]
     try:
-        with contextlib.suppress(_EnoughError), atomic_write(path) as temporary:
+        with contextlib.suppress(_WritableError), atomic_write(path) as temporary:
             temporary.touch()
-            raise _EnoughError
+            raise _WritableError
     finally:
         for folder in missing:
             with contextlib.suppress(OSError):  # another process may have put something there
                 folder.rmdir()
 
 
-class _EnoughError(Exception):
-    """It could have been written."""
+class _WritableError(Exception):
+    """Signal that a probe file could be written; it ends the probe before the rename."""
 
 
 def sweep(folder: str | Path) -> None:
-    """Remove the unfinished files that a killed writer left in a folder and below."""
+    """Remove the unfinished files that a killed writer left in a folder and its subfolders."""
     for path in Path(folder).rglob(f".*{MARK}*"):
         with contextlib.suppress(OSError):
             path.unlink()

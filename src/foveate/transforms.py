@@ -1,9 +1,13 @@
-"""Joint image-and-label transforms, on torchvision's v2 so that picture and mask move together."""
+"""Random training transforms of an image together with its label, built on torchvision's v2 transforms.
+
+Each augmentation is a frozen dataclass that stands in a recipe. Its `build` returns a function from sample to sample.
+Images are (C, H, W), masks (H, W).
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,46 +19,56 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from foveate.errors import ConfigError
-from foveate.records import ClassificationSample, ClassTable, Preprocessing, SemanticSample
+from foveate.records import ClassificationSample, Preprocessing, SemanticSample
 from foveate.text import split_words
 
-MARGIN = 1.2  # of a box around an object, as the paper has it
-LEAST = 16  # pixels: no crop is smaller than this
+MARGIN = 1.2  # side of an object crop relative to the object's box, the paper's value
+MIN_CROP = 16  # pixels: the shortest side of an object crop
 SemanticTransform = Callable[[SemanticSample], SemanticSample]
 ClassificationTransform = Callable[[ClassificationSample], ClassificationSample]
 
 
 @dataclass(frozen=True)
 class CaptionAugment:
-    """How a picture with a sentence is varied; on kept features, which follow a mirrored picture nearly.
+    """Random mirroring of a captioned image, or of its cached features.
 
-    flip: mirror left-right half of the time, where the sentence is not about left and right.
+    The features of a mirrored image are only approximately the mirrored features of the image.
+
+    flip: mirror left-right with probability 0.5, except where the caption has a word that begins with "left" or
+        "right"; usually true.
     """
 
     flip: bool = True
 
-    def build(self, table: Any, preprocessing: Preprocessing | None = None) -> Callable[[Any], Any]:
-        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
-        return functools.partial(self._apply, table=table)
+    def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> Callable[[Any], Any]:
+        """Return the transform of one sample.
+
+        tables: table name -> table; "text", the vocabulary that decodes captions, is used.
+        preprocessing: not used.
+        The transform draws from torch's global generator, which the caller seeds for each sample.
+        """
+        return functools.partial(self._apply, table=tables["text"])
 
     def _apply(self, sample: Any, table: Any) -> Any:
         if not self.flip or torch.rand(()) < 0.5:
             return sample
-        said = split_words(" ".join(word for word, _ in table.words(sample["tokens"].tolist())))
-        if any(word.startswith(("left", "right")) for word in said):
+        caption = split_words(" ".join(word for word, _ in table.words(sample["tokens"].tolist())))
+        if any(word.startswith(("left", "right")) for word in caption):
             return sample
         return sample | {key: sample[key].flip(-1) for key in ("image", "features") if key in sample}
 
 
 @dataclass(frozen=True)
 class SemanticAugment:
-    """How a training picture is varied.
+    """Random scale, crop, flip, rotation and colour jitter of an image and its mask.
 
-    scale: the picture is resized by a factor drawn log-uniformly from this range ...
-    crop: ... and a window of (height, width) is cut at a random place, padded with the ignore value; () does neither.
-    flip: mirror left-right half of the time.
-    rotate: largest rotation to either side, in degrees.
-    color: strength of brightness, contrast, saturation and hue jitter (0: none; hue moves a fifth as far).
+    scale: (low, high), range of the resize factor, drawn log-uniformly; usually 0.5 to 2; used only with `crop`.
+    crop: (height, width) in pixels, at least 32 each, of the window cut at a random place; the image is padded with
+        zeros and the mask with the ignore value where the window is larger; () neither resizes nor crops.
+    flip: mirror left-right with probability 0.5; usually true.
+    rotate: largest rotation to either side, in degrees, 0 to 180; usually 0; corners become black and ignored.
+    color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
+        fifth as much; only images of 3 channels are changed.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -73,9 +87,15 @@ class SemanticAugment:
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
 
-    def build(self, classes: ClassTable, preprocessing: Preprocessing | None = None) -> SemanticTransform:
-        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
-        return functools.partial(self._apply, ignore=classes.ignore_index)  # unlike a closure, it can be pickled
+    def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> SemanticTransform:
+        """Return the transform of one sample.
+
+        tables: table name -> table; the ignore index of "classes" is used.
+        preprocessing: not used.
+        The transform draws from torch's global generator, which the caller seeds for each sample.
+        """
+        # Unlike a closure, a partial can be pickled.
+        return functools.partial(self._apply, ignore=tables["classes"].ignore_index)
 
     def _apply(self, sample: SemanticSample, ignore: int) -> SemanticSample:
         image, mask = sample["image"], sample["mask"]
@@ -91,12 +111,12 @@ class SemanticAugment:
     def _scale_and_crop(
         self, image: torch.Tensor, mask: torch.Tensor, ignore: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cut the window out first and resize it after: the same picture, at the cost of the window alone."""
+        """Crop first and resize the crop: the same result as the other order, at the cost of the crop alone."""
         low, high = self.scale
         factor = low * (high / low) ** float(torch.rand(()))
         height, width = image.shape[-2:]
         out_h, out_w = self.crop
-        # The window in the coordinates of the source picture; where the picture is smaller, all of it.
+        # The window in source coordinates, clipped to the image.
         src_h, src_w = max(1, round(out_h / factor)), max(1, round(out_w / factor))
         size = [
             out_h if src_h <= height else min(out_h, max(1, round(height * factor))),
@@ -106,10 +126,10 @@ class SemanticAugment:
         top = int(torch.randint(height - src_h + 1, ()))
         left = int(torch.randint(width - src_w + 1, ()))
         image = F.resized_crop(image, top, left, src_h, src_w, size, v2.InterpolationMode.BILINEAR, antialias=True)
-        # As a plain tensor: for a Mask torchvision takes another nearest pixel than the one bilinear centres on.
+        # As a plain tensor: for a Mask torchvision picks another nearest pixel than the one bilinear is centred on.
         plane = mask.as_subclass(torch.Tensor)[None]
         mask = F.resized_crop(plane, top, left, src_h, src_w, size, v2.InterpolationMode.NEAREST_EXACT)[0]
-        if size != [out_h, out_w]:  # smaller than the window: pad at a random side, scored nowhere
+        if size != [out_h, out_w]:  # smaller than the window: pad around a random position; padding is ignored
             down, right = out_h - size[0], out_w - size[1]
             up, before = int(torch.randint(down + 1, ())), int(torch.randint(right + 1, ()))
             padding = [before, up, right - before, down - up]
@@ -122,16 +142,17 @@ class SemanticAugment:
 class ObjectCrops:
     """Crops around single objects, as DeconvNet is trained (Noh, Hong and Han 2015, section 4.2).
 
-    An object is a connected region of one class. Its class is drawn first, from all that the picture has alike: rare
-    classes come as often as common ones.
+    An object is a connected region of one class. The class is drawn first, uniformly over the classes present in the
+    image, so that rare classes are sampled as often as common ones. Unlike in the paper, everything else in the crop
+    keeps its label.
 
-    stage: 'easy' shows the object in the middle with a fifth more around it (the paper's first stage). 'hard' shows it
-        anywhere in a window of up to `zoom` times its size, as object proposals would (its second stage). Unlike in the
-        paper, whatever else is in the crop keeps its label.
-    size: height and width that every crop is resized to.
-    zoom: see above.
-    flip: mirror left-right half of the time.
-    color: strength of brightness, contrast, saturation and hue jitter (0: none; hue moves a fifth as far).
+    stage: 'easy' centres the object in a crop 1.2 times its size (the paper's first stage); 'hard' places it anywhere
+        in a crop of 1.2 to `zoom` times its size, as object proposals would (the paper's second stage).
+    size: (height, width) in pixels, at least 32 each, that every crop is resized to; usually (224, 224).
+    zoom: largest size of a 'hard' crop relative to the object, at least 1.2; usually 4; larger shows more context.
+    flip: mirror left-right with probability 0.5; usually true.
+    color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
+        fifth as much; only images of 3 channels are changed.
     """
 
     stage: Literal["easy", "hard"] = "easy"
@@ -147,9 +168,14 @@ class ObjectCrops:
                 f"{MARGIN}, 0..1 and sides of at least 32"
             )
 
-    def build(self, classes: ClassTable, preprocessing: Preprocessing | None = None) -> SemanticTransform:
-        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
-        return functools.partial(self._apply, ignore=classes.ignore_index)
+    def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> SemanticTransform:
+        """Return the transform of one sample.
+
+        tables: table name -> table; the ignore index of "classes" is used.
+        preprocessing: not used.
+        The transform draws from torch's global generator, which the caller seeds for each sample.
+        """
+        return functools.partial(self._apply, ignore=tables["classes"].ignore_index)
 
     def _apply(self, sample: SemanticSample, ignore: int) -> SemanticSample:
         image, plane = sample["image"], sample["mask"].as_subclass(torch.Tensor)
@@ -161,23 +187,23 @@ class ObjectCrops:
         return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask), "name": sample["name"]}
 
     def _window(self, mask: torch.Tensor, ignore: int) -> tuple[int, int, int, int]:
-        """top, left, height, width of a window with a drawn object in it, cut to the picture."""
+        """Return (top, left, height, width) of a window around a randomly drawn object, clipped to the image."""
         full = (0, 0, mask.shape[0], mask.shape[1])
         present = [int(c) for c in mask.unique() if c != ignore]
         if not present:
             return full
         chosen = mask == present[int(torch.randint(len(present), ()))]
         regions, _ = ndimage.label(chosen.numpy())
-        places = chosen.nonzero()
-        row, column = places[int(torch.randint(len(places), ()))].tolist()
+        pixels = chosen.nonzero()
+        row, column = pixels[int(torch.randint(len(pixels), ()))].tolist()
         rows, columns = ndimage.find_objects((regions == regions[row, column]).astype(np.uint8))[0]
         factor = MARGIN if self.stage == "easy" else float(torch.empty(()).uniform_(MARGIN, self.zoom))
         spans = [self._span(s.start, s.stop, factor, side) for s, side in zip((rows, columns), full[2:], strict=True)]
         return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
     def _span(self, start: int, stop: int, factor: float, side: int) -> tuple[int, int]:
-        """Start and length, along one axis, of a window `factor` times the object, inside 0..side."""
-        length = min(side, max(LEAST, round(factor * (stop - start))))
+        """Return start and length, along one axis, of a window `factor` times the object, clipped to 0..side."""
+        length = min(side, max(MIN_CROP, round(factor * (stop - start))))
         spare = length - (stop - start)
         before = spare / 2 if self.stage == "easy" else float(torch.rand(())) * spare
         return min(max(0, round(start - before)), side - length), length
@@ -185,14 +211,18 @@ class ObjectCrops:
 
 @dataclass(frozen=True)
 class ClassificationAugment:
-    """How a training picture of one class is varied: a random window, brought to the network's size.
+    """Random resized crop, flip, rotation and colour jitter of an image with one class label.
 
-    scale: the window's share of the picture's area is drawn from this range ...
-    ratio: ... and its width / height, log-uniformly, from this one (Szegedy et al., "Going deeper with convolutions",
-        2015, section 6). Both are of the window after it has the network's shape.
-    flip: mirror left-right half of the time.
-    rotate: largest rotation to either side, in degrees; what comes in from outside is black.
-    color: strength of brightness, contrast, saturation and hue jitter (0: none; hue moves a fifth as far).
+    The crop follows Szegedy et al., "Going deeper with convolutions" (2015), section 6.
+
+    scale: (low, high), range of the crop's share of the image's area, drawn uniformly; at most 1; usually 0.35 to 1;
+        a lower bound shows smaller parts.
+    ratio: (low, high), range of the crop's width / height relative to that of the network's input, drawn
+        log-uniformly; usually 0.75 to 1.333; a wider range distorts more.
+    flip: mirror left-right with probability 0.5; usually true.
+    rotate: largest rotation to either side, in degrees, 0 to 180; usually 0; uncovered corners become black.
+    color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
+        fifth as much; only images of 3 channels are changed.
     """
 
     scale: tuple[float, float] = (0.35, 1.0)
@@ -211,8 +241,13 @@ class ClassificationAugment:
                 "shares of at most 1, 0..180 and 0..1"
             )
 
-    def build(self, classes: ClassTable, preprocessing: Preprocessing) -> ClassificationTransform:
-        """The transform; its randomness is torch's global generator, which the caller seeds for each sample."""
+    def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> ClassificationTransform:
+        """Return the transform of one sample.
+
+        tables: not used.
+        preprocessing: its size becomes the size of the transformed image; where it is () the image keeps its own.
+        The transform draws from torch's global generator, which the caller seeds for each sample.
+        """
         return functools.partial(self._apply, size=preprocessing.size)
 
     def _apply(self, sample: ClassificationSample, size: tuple[int, ...]) -> ClassificationSample:

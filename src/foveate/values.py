@@ -1,4 +1,4 @@
-"""Values for typed fields, from text or from plain Python values: what fits, or one clear complaint."""
+"""Parsing of values for typed fields, from text or plain Python values, with one clear error message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from foveate.errors import ConfigError
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:
-    """A value for a field of this type, from text or from a plain Python value. Raises ConfigError."""
+    """Return a value for a field of type `kind`, parsed from text or a plain Python value.
+
+    name: the field's name, for the message. Raises ConfigError if the value does not fit the type.
+    """
     try:
         return _parse(value, kind)
     except (ValueError, TypeError, KeyError, OverflowError):
@@ -53,20 +56,20 @@ def _parse(value: Any, kind: Any) -> Any:
 
 
 def require_choices(record: Any) -> None:
-    """Raise ConfigError for a field of a dataclass value that is none of the choices of its Literal type."""
+    """Raise ConfigError if a field of a dataclass instance is not one of the choices of its Literal type."""
     for name, kind in typing.get_type_hints(type(record)).items():
         if get_origin(kind) is Literal:
             parse(name, getattr(record, name), kind)
 
 
 def describe(kind: Any) -> str:
-    """A type in the words of an error message."""
+    """Return the description of a type for an error message."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
-        many = "values" if args[-1] is Ellipsis else f"{len(args)} values"
-        return f"{many} separated by commas, each {describe(args[0])}"
+        count = "values" if args[-1] is Ellipsis else f"{len(args)} values"
+        return f"{count} separated by commas, each {describe(args[0])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join("none" if a is type(None) else describe(a) for a in args)
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))

@@ -101,7 +101,7 @@ def test_scores_that_cannot_be_written_are_not_waited_for(
     (tmp_path / "file").touch()
     monkeypatch.setattr("foveate.engine.evaluate_run", lambda *_, **__: pytest.fail("it was scored"))
     assert complaint("evaluate", str(trained), "--json", str(tmp_path / "file" / "a.json")).startswith(
-        f"cannot write {tmp_path}/file/a.json: {tmp_path}/file is no folder; "
+        f"cannot write {tmp_path}/file/a.json: {tmp_path}/file is not a folder; "
     )
     told = complaint("evaluate", str(trained), "--json", str(tmp_path))
     assert told == f"{tmp_path} is a folder; name a file in a folder"

@@ -234,7 +234,7 @@ def test_the_folder_is_where_the_environment_says(monkeypatch, tmp_path):
 def test_mirrored_features_belong_to_sentences_without_sides(cache):
     """Half of the samples come mirrored, grid and all; those that speak of left or right never do."""
     pairs = CaptioningTask(TABLE, Model().preprocessing).training_view(kept(Pictures(1)))
-    transform = CaptionAugment().build(TABLE)
+    transform = CaptionAugment().build({"text": TABLE}, Preprocessing())
     plain, sided = pairs[0], pairs[1]
     mirrored = []
     for seed in range(40):
@@ -248,7 +248,7 @@ def test_mirrored_features_belong_to_sentences_without_sides(cache):
 
 def test_left_and_right_are_words_whatever_they_are_spelled_with():
     table = Pairs(size=262).learn(["a bright cow, left of a barn"] * 3)
-    transform = CaptionAugment().build(table)
+    transform = CaptionAugment().build({"text": table}, Preprocessing())
     features = torch.arange(6.0).view(1, 2, 3)
     for text, free in (("a bright cow", True), ("a cow, left of it", False), ("leftmost", False)):
         sample = {"features": features, "tokens": torch.tensor(table.encode(text))}

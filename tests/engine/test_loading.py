@@ -20,7 +20,7 @@ from foveate.tasks import create_task
 from foveate.transforms import SemanticAugment
 
 SCENES = Pasture(height=40, width=40, train=10).open("train")
-AUGMENT = SemanticAugment(crop=(32, 32), rotate=20, color=0.4).build(SCENES.classes)
+AUGMENT = SemanticAugment(crop=(32, 32), rotate=20, color=0.4).build({"classes": SCENES.classes}, Preprocessing())
 
 
 def batches(recipe: Recipe, epochs: tuple[int, ...], rank: int = 0, world: int = 1) -> list[Any]:

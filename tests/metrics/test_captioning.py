@@ -14,10 +14,10 @@ from foveate.metrics.captioning.sentences import longest_common
 WORDS = [f"w{i}" for i in range(30)]
 
 
-def corpus(pictures=40, seed=0, most=5):
+def corpus(pictures=40, seed=0, longest=5):
     """Sentences that share words and n-grams with their references, and the references, of unlike numbers."""
     g = random.Random(seed)
-    said, references = [], []
+    captions, references = [], []
     for _ in range(pictures):
         base = g.choices(WORDS, [1 / (i + 1) for i in range(len(WORDS))], k=g.randint(5, 12))
 
@@ -25,14 +25,14 @@ def corpus(pictures=40, seed=0, most=5):
             kept = [w if g.random() < 0.7 else g.choice(WORDS) for w in words if g.random() < 0.9]
             return " ".join(kept or ["w0"])
 
-        references.append([varied() for _ in range(g.randint(1, most))])
-        said.append(varied())
-    return said, references
+        references.append([varied() for _ in range(g.randint(1, longest))])
+        captions.append(varied())
+    return captions, references
 
 
-def scored(said, references):
+def scored(captions, references):
     metrics = CaptioningMetrics(references)
-    for index, text in enumerate(said):
+    for index, text in enumerate(captions):
         metrics.update(index, text)
     return metrics
 
@@ -49,18 +49,18 @@ def grams(text, n):
     return found
 
 
-def plain_bleu(said, references):
+def plain_bleu(captions, references):
     """coco-caption's BLEU over a corpus, with its two small constants."""
     tiny, small = 1e-15, 1e-9
     scores, product = [], 1.0
-    length = sum(len(text.split()) for text in said)
+    length = sum(len(text.split()) for text in captions)
     wanted = 0
-    for text, own in zip(said, references, strict=True):
+    for text, own in zip(captions, references, strict=True):
         lengths = sorted(len(other.split()) for other in own)
         wanted += min(lengths, key=lambda n: abs(n - len(text.split())))  # of equals the first, which is shorter
     for n in (1, 2, 3, 4):
         right = possible = 0
-        for text, own in zip(said, references, strict=True):
+        for text, own in zip(captions, references, strict=True):
             for key, count in grams(text, n).items():
                 possible += count
                 right += min(count, max(grams(other, n).get(key, 0) for other in own))
@@ -86,28 +86,29 @@ def table_lcs(left, right):
     return table[-1][-1]
 
 
-def plain_rouge(said, references):
+def plain_rouge(captions, references):
     total = 0.0
-    for text, own in zip(said, references, strict=True):
+    for text, own in zip(captions, references, strict=True):
         pairs = [(table_lcs(text.split(), other.split()), len(other.split())) for other in own]
         p = max(common / len(text.split()) for common, _ in pairs)
         r = max(common / n for common, n in pairs)
         total += (1 + 1.2**2) * p * r / (r + 1.2**2 * p) if p else 0
-    return total / len(said)
+    return total / len(captions)
 
 
-def plain_cider_d(said, references):
+def plain_cider_d(captions, references):
     """Vedantam et al. (2015), section 7 and equation 1 with plain counts for term frequencies, over all n-grams."""
     total = 0.0
     for n in (1, 2, 3, 4):
         counted = [[grams(other, n) for other in own] for own in references]
-        every = {key for own in counted for h in own for key in h} | {key for text in said for key in grams(text, n)}
+        every = {key for own in counted for h in own for key in h}
+        every |= {key for text in captions for key in grams(text, n)}
         df = {key: sum(any(key in h for h in own) for own in counted) for key in every}
 
         def g(h, df=df):
             return {key: h.get(key, 0) * math.log(len(references) / max(1, df[key])) for key in df}
 
-        for text, own, texts in zip(said, counted, references, strict=True):
+        for text, own, texts in zip(captions, counted, references, strict=True):
             c = g(grams(text, n))
             for h, other in zip(own, texts, strict=True):
                 s = g(h)
@@ -116,37 +117,38 @@ def plain_cider_d(said, references):
                     apart = len(text.split()) - len(other.split())
                     dot = sum(min(c[key], s[key]) * s[key] for key in df)
                     total += 10 / len(own) * math.exp(-(apart**2) / (2 * 6**2)) * dot / norms / 4
-    return total / len(said)
+    return total / len(captions)
 
 
 def test_bleu_against_sacrebleu():
     from sacrebleu.metrics import BLEU
 
-    said, references = corpus(60)
-    scores = scored(said, references).compute()
-    # sacrebleu takes the first references of all pictures, then the second; None where there are fewer.
+    captions, references = corpus(60)
+    scores = scored(captions, references).compute()
+    # sacrebleu takes the first references of all images, then the second; None where there are fewer.
     streams = [[own[i] if i < len(own) else None for own in references] for i in range(5)]
     for n in (1, 2, 3, 4):
-        theirs = BLEU(tokenize="none", smooth_method="none", max_ngram_order=n).corpus_score(said, streams).score / 100
+        sacrebleu = BLEU(tokenize="none", smooth_method="none", max_ngram_order=n)
+        theirs = sacrebleu.corpus_score(captions, streams).score / 100
         assert theirs > 0.1  # a comparison of zeros would say nothing
         assert getattr(scores, f"bleu{n}") == pytest.approx(theirs, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_against_plain_reimplementations(seed):
-    said, references = corpus(20, seed)
-    scores = scored(said, references).compute()
+    captions, references = corpus(20, seed)
+    scores = scored(captions, references).compute()
     found = [scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4]
-    assert found == pytest.approx(plain_bleu(said, references), rel=1e-9)
-    assert scores.rouge_l == pytest.approx(plain_rouge(said, references), rel=1e-9)
-    assert scores.cider_d == pytest.approx(plain_cider_d(said, references), rel=1e-9)
+    assert found == pytest.approx(plain_bleu(captions, references), rel=1e-9)
+    assert scores.rouge_l == pytest.approx(plain_rouge(captions, references), rel=1e-9)
+    assert scores.cider_d == pytest.approx(plain_cider_d(captions, references), rel=1e-9)
     assert scores.cider_d > 0.1
 
 
 def test_bleu_where_nothing_matches_is_coco_captions_nearly_nothing():
-    said, references = ["a b", "c"], [["x y z v"], ["x y z"]]
-    scores = scored(said, references).compute()
-    assert [scores.bleu1, scores.bleu4] == pytest.approx([plain_bleu(said, references)[i] for i in (0, 3)])
+    captions, references = ["a b", "c"], [["x y z v"], ["x y z"]]
+    scores = scored(captions, references).compute()
+    assert [scores.bleu1, scores.bleu4] == pytest.approx([plain_bleu(captions, references)[i] for i in (0, 3)])
     assert 0 < scores.bleu1 < 1e-12
 
 
@@ -177,10 +179,10 @@ def test_the_longest_common_subsequence_is_that_of_the_recursion():
 
 
 def test_cider_by_hand():
-    # Two pictures, one word each: every weight is log 2, the vectors of order 1 agree and there are no others: 10 / 4.
+    # Two images, one word each: every weight is log 2, the vectors of order 1 agree and there are no others: 10 / 4.
     assert scored(["cat", "dog"], [["cat"], ["dog"]]).compute().cider_d == pytest.approx(2.5)
     assert scored(["dog", "cat"], [["cat"], ["dog"]]).compute().cider_d == 0
-    # A word that every picture has weighs log(2 / 2) = 0: "the" neither helps nor dilutes, but makes the lengths
+    # A word that every image has weighs log(2 / 2) = 0: "the" neither helps nor dilutes, but makes the lengths
     # differ by one, exp(-1 / 72).
     scores = scored(["the cat", "dog"], [["cat the", "the cat"], ["the dog"]]).compute()
     first = 10 / 2 * ((1 + 1) / 4 + (0 + 1) / 4)  # orders 1 and 2; "the cat" is another pair than "cat the"
@@ -192,18 +194,18 @@ def test_cider_by_hand():
 
 
 def test_a_perfect_sentence_of_four_words_has_full_scores():
-    said = ["a cat sits here", "two dogs run away"]
-    scores = scored(said, [[text] for text in said]).compute()
+    captions = ["a cat sits here", "two dogs run away"]
+    scores = scored(captions, [[text] for text in captions]).compute()
     assert [scores.bleu4, scores.rouge_l, scores.cider_d] == pytest.approx([1, 1, 10])
 
 
 def test_each_picture_has_its_own_cider():
-    said, references = corpus(20)
+    captions, references = corpus(20)
     metrics = CaptioningMetrics(references)
-    own = [metrics.update(index, text) for index, text in enumerate(said)]
+    own = [metrics.update(index, text) for index, text in enumerate(captions)]
     assert sum(own) / 20 == pytest.approx(metrics.compute().cider_d)
     assert own[3] == pytest.approx(
-        20 * plain_cider_d([t if i == 3 else "unseen" for i, t in enumerate(said)], references)
+        20 * plain_cider_d([t if i == 3 else "unseen" for i, t in enumerate(captions)], references)
     )
 
 
@@ -214,9 +216,9 @@ def test_cider_is_not_defined_for_one_picture():
 
 
 def test_case_and_punctuation_do_not_count():
-    said, references = corpus(20)
-    loud = [text.upper().replace(" ", " , ") + "." for text in said]
-    assert scored(loud, references).compute().to_json() == scored(said, references).compute().to_json()
+    captions, references = corpus(20)
+    loud = [text.upper().replace(" ", " , ") + "." for text in captions]
+    assert scored(loud, references).compute().to_json() == scored(captions, references).compute().to_json()
 
 
 def test_lengths_and_variety():
@@ -234,10 +236,10 @@ def test_nothing_said_scores_nothing():
 
 
 def test_parts_merge_into_the_whole():
-    said, references = corpus(30)
-    whole = scored(said, references)
+    captions, references = corpus(30)
+    whole = scored(captions, references)
     parts = [CaptioningMetrics(whole.references), CaptioningMetrics(references)]
-    for index, text in enumerate(said):
+    for index, text in enumerate(captions):
         parts[index % 2].update(index, text)
     together = CaptioningMetrics(References(references))
     together.merge(parts[0].state() + parts[1].state())
@@ -249,26 +251,26 @@ def test_parts_merge_into_the_whole():
 
 
 def test_a_subset_is_scored_with_the_weights_of_the_whole_set():
-    said, references = corpus(30)
+    captions, references = corpus(30)
     half = CaptioningMetrics(references)
     for index in range(0, 30, 2):
-        half.update(index, said[index])
-    whole = plain_cider_d(said, references) * 30
-    odd = [text if i % 2 else "unseen" for i, text in enumerate(said)]
+        half.update(index, captions[index])
+    whole = plain_cider_d(captions, references) * 30
+    odd = [text if i % 2 else "unseen" for i, text in enumerate(captions)]
     assert half.compute().cider_d * 15 == pytest.approx(whole - plain_cider_d(odd, references) * 30)
     assert half.compute().images == 15
-    assert half.compute().distinct == len({said[index] for index in range(0, 30, 2)}) / 15
+    assert half.compute().distinct == len({captions[index] for index in range(0, 30, 2)}) / 15
 
 
 def test_json_has_every_key_and_no_nan():
-    told = scored(*corpus(5)).compute().to_json(classes=None)
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    scores_json = scored(*corpus(5)).compute().to_json(classes=None)
+    assert json.loads(json.dumps(scores_json, allow_nan=False)) == scores_json
     wanted = (
         "bleu1 bleu2 bleu3 bleu4 rouge_l cider_d attention_hit attention_chance attention_mass attention_mass_chance"
     )
     wanted += " attention_entropy attention_change mean_length distinct vocabulary_used images"
-    assert set(wanted.split()) <= set(told)
-    assert {key for key, value in told.items() if value is None} == {
+    assert set(wanted.split()) <= set(scores_json)
+    assert {key for key, value in scores_json.items() if value is None} == {
         *("attention_hit", "attention_chance", "attention_mass", "attention_mass_chance"),
         *("attention_entropy", "attention_entropy_share", "attention_change"),
     }

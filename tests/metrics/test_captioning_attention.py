@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from foveate.errors import DataError
-from foveate.metrics.captioning import SMALL, CaptioningMetrics
+from foveate.metrics.captioning import MAX_OBJECT_SHARE, CaptioningMetrics
 from foveate.metrics.captioning.attention import pool
 
 
@@ -105,13 +105,13 @@ def test_chance_is_what_a_cell_drawn_at_random_reaches():
 
 
 def test_only_what_is_small_and_seen_is_scored():
-    edge = mask(20, 20, (0, 0, 3, 20))  # 60 of 400: SMALL exactly
+    edge = mask(20, 20, (0, 0, 3, 20))  # 60 of 400: MAX_OBJECT_SHARE exactly
     below = edge.copy()
     below[0, 0] = False
     gone = np.zeros((20, 20), bool)
     masks = np.stack([edge, below, gone])
     maps = one_hot(4, 4, (0, 0), (0, 0), (0, 0))
-    assert edge.mean() == SMALL == 0.15
+    assert edge.mean() == MAX_OBJECT_SHARE == 0.15
     scores = scored(["large", "small", "gone"], maps, masks, {"large": (0,), "small": (1,), "gone": (2,)})
     assert scores.attention_words == 1
     assert scores.attention_mass_chance == pytest.approx(59 / 400)

@@ -68,9 +68,9 @@ def test_an_absent_class_is_named_and_in_no_mean():
     scores = scored(p[y != 3], y[y != 3]).compute()
     assert np.isnan(scores.per_class[3])
     assert scores.absent == (3,)
-    told = scores.to_json(CLASSES)
-    assert told["absent_classes"] == ["hen"]
-    assert told["per_class"]["hen"] is None
+    result = scores.to_json(CLASSES)
+    assert result["absent_classes"] == ["hen"]
+    assert result["per_class"]["hen"] is None
     assert scores.mean_accuracy == pytest.approx(np.nanmean(scores.per_class))
 
 

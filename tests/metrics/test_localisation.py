@@ -50,9 +50,9 @@ def test_scores_by_hand() -> None:
     assert scores.random_pointing == pytest.approx((15 / 29) ** 2)
     assert scores.per_kind[0] == 0.5
     assert (scores.images, scores.without, scores.absent) == (3, 1, (1,))
-    told = scores.to_json(ClassTable(("cow", "horse")))
-    assert told["per_kind"] == {"cow": 0.5, "horse": None}
-    assert (told["absent_kinds"], told["images"], told["without_objects"], told["contrast"]) == (
+    result = scores.to_json(ClassTable(("cow", "horse")))
+    assert result["per_kind"] == {"cow": 0.5, "horse": None}
+    assert (result["absent_kinds"], result["images"], result["without_objects"], result["contrast"]) == (
         ["horse"], 3, 1, None,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Byte pairs: merges by hand, there and back on any text, positions of words, parity with the library's decoder."""
+"""Byte pairs: merges by hand, round trips on any text, positions of words, parity with the library's decoder."""
 
 import json
 import pickle
@@ -11,7 +11,7 @@ from tokenizers import decoders, pre_tokenizers
 
 from foveate.errors import ConfigError, DataError
 from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, BytePairs, Pairs, table_from_json
-from foveate.text.byte_pairs import _BYTES, LEAST
+from foveate.text.byte_pairs import _BYTES, MIN_SIZE
 
 CAPTIONS = ["A dog runs on the grass.", "Two dogs run; the man's dog sits."] * 3
 TABLE = Pairs(280).learn(CAPTIONS)
@@ -29,15 +29,15 @@ def noise(seed):
 def test_the_merges_are_those_of_the_algorithm():
     # " ab" twice and " abc" three times: "ab" and " a" are seen 5 times each, "bc" 3 times. Of equal pairs the one of
     # lower ids is first; "a" comes before the blank's letter.
-    table = Pairs(LEAST + 3).learn(["ab ab abc abc abc"])
+    table = Pairs(MIN_SIZE + 3).learn(["ab ab abc abc abc"])
     assert table.merges == (("a", "b"), ("Ġ", "ab"), ("Ġab", "c"))
-    assert table.names[LEAST:] == ("ab", "Ġab", "Ġabc")
-    assert table.encode("abc ab abcd") == [LEAST + 2, LEAST + 1, LEAST + 2, table.names.index("d")]
+    assert table.names[MIN_SIZE:] == ("ab", "Ġab", "Ġabc")
+    assert table.encode("abc ab abcd") == [MIN_SIZE + 2, MIN_SIZE + 1, MIN_SIZE + 2, table.names.index("d")]
 
 
 def test_a_pair_seen_once_is_not_merged():
-    assert len(Pairs(300).learn(["ab"])) == LEAST
-    assert len(Pairs(300).learn(["ab", "ab"])) == LEAST + 2
+    assert len(Pairs(300).learn(["ab"])) == MIN_SIZE
+    assert len(Pairs(300).learn(["ab", "ab"])) == MIN_SIZE + 2
 
 
 def test_any_text_comes_back_with_its_blanks_made_single():
@@ -47,7 +47,7 @@ def test_any_text_comes_back_with_its_blanks_made_single():
         text = noise(seed)
         ids = TABLE.encode(text)
         assert TABLE.decode(ids) == " ".join(unicodedata.normalize("NFC", text).split())
-        assert min(ids, default=LEAST) >= len(SPECIALS)  # nothing is unknown, and no special can be typed
+        assert min(ids, default=MIN_SIZE) >= len(SPECIALS)  # nothing is unknown, and no special can be typed
 
 
 def test_half_a_character_from_a_json_file_is_read_as_a_question_mark():
@@ -100,9 +100,9 @@ def test_the_whole_table_survives_json_and_pickle():
 
 def test_another_process_learns_the_same():
     code = f"from foveate.text import Pairs; import json; print(json.dumps(Pairs(280).learn({CAPTIONS!r}).to_json()))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert json.loads(told.stdout) == TABLE.to_json()
-    assert told.stderr == ""
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(result.stdout) == TABLE.to_json()
+    assert result.stderr == ""
 
 
 def test_errors_say_what_came():
@@ -114,14 +114,14 @@ def test_errors_say_what_came():
         Pairs().learn(["", " \t"])
     with pytest.raises(ConfigError, match=r"token 280 is not in a table of 280 \(0 to 279\)"):
         TABLE.decode([280])
-    told = TABLE.to_json()
+    data = TABLE.to_json()
     for broken, message in [
         ({"kind": "bpe"}, r"has 'names' and 'merges', a list of pairs \(KeyError: 'names'\)"),
-        (told | {"merges": [["a"]]}, "a list of pairs"),
-        (told | {"names": told["names"][1:]}, "begins with <pad>, <start>, <end>, <unk>; this one with <start>"),
-        (told | {"names": told["names"][:100]}, r"\d+ of 256 bytes have no token; take the one that was saved"),
-        (told | {"names": [*told["names"], "a b"]}, "'a b' spells no bytes"),
-        (told | {"merges": [["Ġdog", "zebra"]]}, "not a table of byte pairs: .*zebra"),
+        (data | {"merges": [["a"]]}, "a list of pairs"),
+        (data | {"names": data["names"][1:]}, "begins with <pad>, <start>, <end>, <unk>; this one with <start>"),
+        (data | {"names": data["names"][:100]}, r"\d+ of 256 bytes have no token; use the one that was saved"),
+        (data | {"names": [*data["names"], "a b"]}, "'a b' does not encode bytes"),
+        (data | {"merges": [["Ġdog", "zebra"]]}, "not a table of byte pairs: .*zebra"),
     ]:
         with pytest.raises(ConfigError, match=message):
             table_from_json(broken)

@@ -1,4 +1,4 @@
-"""Vocabularies of words: what is learned, there and back, word positions, errors."""
+"""Vocabularies of words: what is learned, round trips, word positions, errors."""
 
 import json
 import pickle
@@ -58,11 +58,11 @@ def test_errors_say_what_came():
         Words().learn([])
     with pytest.raises(DataError, match="none of 2 captions has a word in it"):
         Words().learn(["", " . "])
-    with pytest.raises(ConfigError, match=r"no word is seen 5 times in 3 captions \(the commonest, 'a', 4\)"):
+    with pytest.raises(ConfigError, match=r"no word occurs 5 times in 3 captions \(the most frequent, 'a', 4 times\)"):
         Words(least=5).learn(CAPTIONS)
     with pytest.raises(ConfigError, match=r"text\.least is 0"):
         Words(least=0)
-    with pytest.raises(ConfigError, match=r"text\.size is 4, of which 4 .* give 5 or more"):
+    with pytest.raises(ConfigError, match=r"text\.size is 4, but 4 .* give 5 or more"):
         Words(size=4)
     for token in (7, -1):
         with pytest.raises(ConfigError, match=rf"token {token} is not in a table of 7 \(0 to 6\)"):

@@ -1,9 +1,9 @@
 """Inception-v4 beside Inception-ResNet: how fast they learn, and where they end.
 
-Shapes: pictures (N, 3, S, S) uint8; labels (N,), K classes.
+Shapes: images (N, 3, S, S) uint8; labels (N,), K classes.
 
-The questions of the pasture (classification of `pasture`) are too hard for such short trainings: Inception-v4 learned nothing of
-them that held for other scenes. So the pictures are the pasture's objects, each cut out by itself, and the classes what
+The questions of the pasture (`Pasture.question`) are too hard for such short trainings: Inception-v4 learned nothing of
+them that held for other scenes. So the images are the pasture's objects, each cut out by itself, and the classes what
 they are: as on ImageNet, one thing in the middle. Learning rates do not fall and weights are averaged, so that a curve
 says at each point how far its network has come.
 """
@@ -26,7 +26,7 @@ from foveate.claims import Claim
 from foveate.claims.fitting import fit
 from foveate.datasets.pasture import Pasture
 from foveate.registry import claim
-from foveate.transforms import LEAST, MARGIN
+from foveate.transforms import MARGIN, MIN_CROP
 
 SECTION = "Inception-v4"
 # As their recipes have them. The paper's variant has Inception-v4's stem, and so many modules cost about the same: 25.2
@@ -35,18 +35,18 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "inception_v4": {"modules": (2, 3, 1)},
     "inception_resnet_v2": {"modules": (3, 5, 3), "variant": "paper"},
 }
-SIDE, SCENE, TRAIN, TEST = 64, 128, 400, 200  # pixels of a picture and of a scene; scenes
+SIDE, SCENE, TRAIN, TEST = 64, 128, 400, 200  # pixels of an image and of a scene; scenes
 VISIBLE = 16  # pixels of a scene; an object with fewer is not shown
 STEPS, BATCH, RATE, DECAY = 300, 32, 1e-3, 0.98
-EVERY, LOOKED_AT = 20, 500  # steps between two points of a curve, and how many pictures it takes; its end takes all
+EVERY, LOOKED_AT = 20, 500  # steps between two points of a curve, and how many images it takes; its end takes all
 FASTER, HARDLY = 1.25, 1.05
-# Two networks that are equally good differ by one or two points on a thousand pictures of which they miss a third.
+# Two networks that are equally good differ by one or two points on a thousand images of which they miss a third.
 ROOM, WIDER = 3.0, 6.0
 
 
 @claim("residual_inception_converges_faster")
 def residual_inception_converges_faster() -> Claim:
-    """Slim Inception-v4 and Inception-ResNet on the same pictures in the same order, for as many steps.
+    """Slim Inception-v4 and Inception-ResNet on the same images in the same order, for as many steps.
 
     How long a curve takes is averaged over all levels between knowing nothing and the end of the worse of the two.
     """
@@ -73,7 +73,7 @@ def _residual_inception_converges_faster(seed: int) -> tuple[float, ...]:
 def residual_inception_ends_equal() -> Claim:
     """The same two networks after the last step; the difference counts against the claim, whoever is ahead.
 
-    That is after four passes over the pictures; the lecture's chart ends after 160.
+    That is after four passes over the images; the lecture's chart ends after 160.
     """
     return Claim(
         section=SECTION,
@@ -160,7 +160,7 @@ def objects(seed: int, split: str) -> tuple[Tensor, Tensor]:
         for (left, top, right, bottom), label in zip(
             scene["boxes"][visible].tolist(), scene["labels"][visible].tolist(), strict=True
         ):
-            side = max(LEAST, round(MARGIN * max(right - left, bottom - top)))
+            side = max(MIN_CROP, round(MARGIN * max(right - left, bottom - top)))
             corner = round((top + bottom - side) / 2), round((left + right - side) / 2)
             pictures.append(TF.resized_crop(image, *corner, side, side, [SIDE, SIDE], antialias=True))
             labels.append(label)

@@ -1,1 +1,1 @@
-"""Scores of predictions, one family a file: a small object with update() and compute()."""
+"""Metrics of predictions, one file a task: small objects with `update` and `compute`."""

@@ -1,15 +1,14 @@
-"""How often the right class is among the first guesses, and whether the probabilities can be believed.
+"""Classification metrics: top-k accuracy, confusion matrix and calibration error.
 
-Shapes: B pictures, K classes. Counts are all that is kept.
+Shapes: B images, K classes. Only counts are stored.
 
-    top-1, top-5          the share of pictures whose class is the first guess, or one of the first five
+    top-1, top-5          the share of images whose class has the highest, or one of the five highest probabilities
     error                 100 (1 - top-1), in per cent, as the papers print it
     calibration error     sum over bins b of (n_b / n) |accuracy_b - confidence_b|, with 15 bins of equal width over the
-                          probability of the first guess (Guo et al., "On Calibration of Modern Neural Networks",
-                          2017, eq. 3)
+                          highest probability (Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3)
 
-A class that no picture has is left out of the mean over classes, and named in `absent`. Of two equal probabilities the
-class that stands first in the table is the earlier guess.
+A class without images is left out of the mean over classes and listed in `absent`. Of two equal probabilities, the one
+of the class that comes first in the table ranks higher.
 """
 
 from __future__ import annotations
@@ -30,15 +29,18 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class ClassificationScores:
-    """Scores over a whole set; shares are 0..1.
+    """Classification scores over a whole data set; shares are 0..1.
 
-    top1, top5: share of pictures whose class is among the first guess, or five (with five classes or fewer, always).
-    error_percent: 100 (1 - top1). mean_accuracy: the mean over classes of the share that was recognised.
-    calibration_error: see the top of this file.
-    per_class: K values, nan for a class that no picture has.
-    confusion: (K, K) int64 pictures, rows the truth. images: how many pictures were scored.
-    bins: (15, 3): pictures, sum of confidences, number right, by confidence.
-    absent: the labels that no picture has.
+    top1, top5: share of images whose class has the highest, or one of the five highest probabilities (with five
+        classes or fewer, top5 is 1).
+    error_percent: 100 (1 - top1).
+    mean_accuracy: mean over classes of the share of a class's images that are classified correctly.
+    calibration_error: defined in the module's docstring.
+    per_class: accuracy of each of the K classes, nan for a class without images.
+    confusion: (K, K) int64 numbers of images, truth by row, prediction by column.
+    images: number of images scored.
+    bins: (15, 3), one row a bin of confidence: number of images, sum of confidences, number of correct images.
+    absent: labels of the classes without images.
     """
 
     top1: float
@@ -53,20 +55,20 @@ class ClassificationScores:
     absent: tuple[int, ...]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
-        """Plain numbers, classes by name, for JSON. Raises ConfigError for another table than these scores'."""
+        """Return plain numbers for JSON, with classes by name. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.per_class):
             raise ConfigError(
                 f"scores of {len(self.per_class)} classes, but the class table has {len(classes)}; "
                 "pass the table that the pictures were scored with"
             )
-        named = zip(classes.names, self.per_class, strict=True)
+        accuracies = zip(classes.names, self.per_class, strict=True)
         return {
             "top1": self.top1,
             "top5": self.top5,
             "error_percent": self.error_percent,
             "mean_accuracy": self.mean_accuracy,
             "calibration_error": self.calibration_error,
-            "per_class": {name: None if math.isnan(value) else value for name, value in named},
+            "per_class": {name: None if math.isnan(value) else value for name, value in accuracies},
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
             "calibration": self.bins.tolist(),
@@ -75,20 +77,25 @@ class ClassificationScores:
 
 
 class ClassificationMetrics:
-    """Counts pictures a batch at a time; memory does not grow with their number. num_classes: K."""
+    """Accumulates classification counts a batch at a time; memory does not grow with the number of images.
+
+    num_classes: K. Raises ConfigError if it is less than 1.
+    """
 
     def __init__(self, num_classes: int) -> None:
         if num_classes < 1:
             raise ConfigError(f"cannot score {num_classes} classes; give at least 1")
         self.num_classes = num_classes
-        self._among_five = np.zeros(1)
+        self._top5_hits = np.zeros(1)
         self._confusion = np.zeros((num_classes, num_classes))
         self._bins = np.zeros((BINS, 3))
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Count B pictures. probabilities: (B, K), each row a distribution. labels: (B,) in 0..K-1.
+        """Add a batch of B images.
 
-        Raises DataError if the two do not fit each other or the classes, or a probability is not finite.
+        probabilities: (B, K), each row a distribution.
+        labels: (B,) integers in 0..K-1.
+        Raises DataError if the shapes do not match, a label is out of range, or a probability is not finite.
         """
         if probabilities.shape != (len(labels), self.num_classes):
             raise DataError(
@@ -100,23 +107,23 @@ class ClassificationMetrics:
             raise DataError(f"labels {low} to {high}; expected 0 to {self.num_classes - 1}")
         if not bool(probabilities.isfinite().all()):
             raise DataError(
-                "a network's probabilities are not finite: its weights have diverged; lower the learning rate"
+                "the network's probabilities are not finite: its weights have diverged; lower the learning rate"
             )
-        p, truth = probabilities.detach().double().cpu().numpy(), labels.cpu().numpy()
+        p, target = probabilities.detach().double().cpu().numpy(), labels.cpu().numpy()
         order = np.argsort(-p, axis=1, kind="stable")
-        guess, confidence = order[:, 0], p.max(1)
-        self._among_five += (order[:, :5] == truth[:, None]).sum()
-        np.add.at(self._confusion, (truth, guess), 1)
+        prediction, confidence = order[:, 0], p.max(1)
+        self._top5_hits += (order[:, :5] == target[:, None]).sum()
+        np.add.at(self._confusion, (target, prediction), 1)
         # Bin b holds confidences in (b / 15, (b + 1) / 15].
-        which = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
-        np.add.at(self._bins, which, np.stack([np.ones_like(confidence), confidence, guess == truth], 1))
+        bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
+        np.add.at(self._bins, bins, np.stack([np.ones_like(confidence), confidence, prediction == target], 1))
 
     def state(self) -> Tensor:
-        """All counts as one flat float64 tensor; states of several processes may be summed, and merged."""
+        """Return all counts as one flat float64 tensor; the states of several processes may be summed for `merge`."""
         return torch.from_numpy(np.concatenate([part.ravel() for part in self._parts()]))
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of metrics with the same classes. Raises ConfigError if they cannot be the same."""
+        """Add the counts of other metrics with the same classes. Raises ConfigError if the state's length differs."""
         expected = sum(part.size for part in self._parts())
         if tuple(state.shape) != (expected,):
             raise ConfigError(
@@ -129,23 +136,23 @@ class ClassificationMetrics:
             start += part.size
 
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return self._among_five, self._confusion, self._bins
+        return self._top5_hits, self._confusion, self._bins
 
     def compute(self) -> ClassificationScores:
-        """The scores of everything counted so far. Raises DataError if that is nothing."""
+        """Compute the scores of all images added so far. Raises DataError if there are none."""
         images = self._confusion.sum()
         if not images:
             raise DataError("no picture was scored; give a set with at least one labelled picture")
-        totals, right = self._confusion.sum(1), np.diag(self._confusion)
-        per_class = np.divide(right, totals, out=np.full(len(totals), np.nan), where=totals > 0)
-        top1 = float(right.sum() / images)
+        totals, hits = self._confusion.sum(1), np.diag(self._confusion)
+        per_class = np.divide(hits, totals, out=np.full(len(totals), np.nan), where=totals > 0)
+        top1 = float(hits.sum() / images)
         _, confidence, correct = self._bins.T
         return ClassificationScores(
             top1=top1,
-            top5=float(self._among_five[0] / images),
+            top5=float(self._top5_hits[0] / images),
             error_percent=100 * (1 - top1),
             mean_accuracy=float(np.nanmean(per_class)),
-            # Each bin's (n_b / n) |accuracy - confidence|, multiplied out.
+            # The sum over bins of (n_b / n) |accuracy_b - confidence_b|, with n_b cancelled.
             calibration_error=float(np.abs(correct - confidence).sum() / images),
             per_class=tuple(per_class.tolist()),
             confusion=self._confusion.astype(np.int64),

@@ -1,19 +1,19 @@
-"""Whether windows lie on objects, against windows at random and the middle of the picture.
+"""Localisation metrics: do windows lie on objects, compared with random windows and the image centre?
 
-Shapes: T windows and N objects in a picture, boxes XYXY in pixels; K kinds of objects; B pictures, D features.
+Shapes: T windows and N objects in an image, boxes XYXY in pixels; K kinds of objects; B images, D features.
 
     CorLoc       the share of windows with IoU > 0.5 (Deselaers, Alexe and Ferrari, "Localizing Objects While Learning
                  Their Appearance", 2010)
-    pointing     the share of windows whose middle lies in the box of an object (after Zhang et al., "Top-down Neural
+    pointing     the share of windows whose centre lies in the box of an object (after Zhang et al., "Top-down Neural
                  Attention by Excitation Backprop", 2016, whose objects are masks)
-    random       the same for one window of this size at every place of a regular lattice, and the object that it fits
-                 best; centre: for one in the middle
-    contrast     how much more alike windows are to each other, from picture to picture, than to windows at random: the
-                 mean cosine of the former less that of the latter, -2..2. It needs no boxes. Pairs are those of
-                 pictures that are compared together: up to 64 of one process.
+    random       the same for one window of this size, averaged over the positions of a regular grid, each matched with
+                 its best object; centre: for one window in the image centre
+    contrast     mean cosine similarity between the windows of different images less that between windows and random
+                 windows, -2..2. It needs no boxes. Pairs are formed among images that are compared together: up to 64
+                 of one process.
 
-Windows and objects are paired one to one so that the sum of their IoU is largest: one window may choose among several
-cows, and of two windows on one digit one has missed.
+Windows and objects are matched one to one so that the sum of their IoU is maximal: one window may match any of several
+cows, and of two windows on one digit only one counts as a hit.
 """
 
 from __future__ import annotations
@@ -30,18 +30,23 @@ from torch import Tensor
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable
 
-ENOUGH = 0.5  # IoU, to be above
-PLACES = 29  # of a random window, along each side
+IOU_THRESHOLD = 0.5  # a hit has a greater IoU
+GRID_SIDE = 29  # positions of a random window along each side of the image
 
 
 @dataclass(frozen=True, eq=False)
 class LocalisationScores:
-    """Scores over a whole set; see the top of this file. Shares are 0..1, and nan where no picture has an object.
+    """Localisation scores over a whole data set, defined in the module's docstring.
 
-    mean_iou: over windows, 0 for one without an object. contrast: nan without two pictures to compare.
-    per_kind: K values, of the pictures that hold a kind, the share where some window has IoU > 0.5 with one of it; nan
-        for a kind that no picture holds. absent: the labels of those.
-    images: how many pictures were looked at; without: those of them that hold no object, left out of every share.
+    Shares are 0..1, and nan if no image has an object.
+
+    mean_iou: mean over windows; 0 for a window without a matched object.
+    contrast: nan without two images to compare.
+    per_kind: K values; of the images that contain a kind of object, the share in which some window has IoU > 0.5 with
+        such an object; nan for a kind that no image contains.
+    images: number of images.
+    without: number of images without objects, which are left out of every share.
+    absent: labels of the kinds that no image contains.
     """
 
     corloc: float
@@ -58,7 +63,7 @@ class LocalisationScores:
     absent: tuple[int, ...]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
-        """Plain numbers, kinds by name, for JSON. Raises ConfigError for another table than these scores'."""
+        """Return plain numbers for JSON, with kinds by name. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.per_kind):
             raise ConfigError(
                 f"scores of {len(self.per_kind)} kinds, but the class table has {len(classes)}; pass the table that "
@@ -69,8 +74,8 @@ class LocalisationScores:
             "contrast",
         )  # fmt: skip
         return {
-            **{name: _plain(getattr(self, name)) for name in names},
-            "per_kind": {name: _plain(share) for name, share in zip(classes.names, self.per_kind, strict=True)},
+            **{name: _or_none(getattr(self, name)) for name in names},
+            "per_kind": {name: _or_none(share) for name, share in zip(classes.names, self.per_kind, strict=True)},
             "absent_kinds": [classes.names[label] for label in self.absent],
             "images": self.images,
             "without_objects": self.without,
@@ -78,21 +83,29 @@ class LocalisationScores:
 
 
 class LocalisationMetrics:
-    """Counts pictures one at a time. num_classes: K."""
+    """Accumulates localisation scores one image at a time.
+
+    num_classes: K. Raises ConfigError if it is less than 1.
+    """
 
     def __init__(self, num_classes: int) -> None:
         if num_classes < 1:
             raise ConfigError(f"cannot score {num_classes} kinds of objects; give at least 1")
         self.num_classes = num_classes
-        # Images, those without objects; windows, and of them the sums of hits, IoU and pointing; then the rates of
-        # windows at random and in the middle; then cosines and how many, between windows and to others.
+        # 0, 1: images, images without objects. 2 to 5: windows, and their sums of hits, IoU and pointing. 6 to 9: hit
+        # and pointing rates of random windows and of central ones. 10 to 13: sum of cosines and their number, between
+        # windows and to random windows.
         self._sums = np.zeros(14)
-        self._kinds = np.zeros((2, num_classes))  # pictures that hold one, and those where it was found
+        self._kinds = np.zeros((2, num_classes))  # images that contain a kind, and images where it was found
 
     def update(self, windows: Tensor, boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> float:
-        """Count a picture: windows (T, 4), all of one size; boxes (N, 4) with labels (N,) in 0..K-1; (height, width).
+        """Add an image and return its mean IoU, nan if it has no object.
 
-        Returns the picture's own mean IoU, nan without an object. Raises DataError where they do not fit each other.
+        windows: (T, 4), at least one, all of one size.
+        boxes: (N, 4) boxes of the objects.
+        labels: (N,) integers in 0..K-1.
+        size: (height, width) of the image.
+        Raises DataError if the shapes do not match or a label is out of range.
         """
         if windows.ndim != 2 or windows.shape[1] != 4 or not len(windows):
             raise DataError(f"windows of shape {tuple(windows.shape)}; expected (T, 4), at least one")
@@ -105,36 +118,40 @@ class LocalisationMetrics:
         if not len(kinds):
             self._sums[1] += 1
             return math.nan
-        found, objects = (np.asarray(b.cpu(), np.float64) for b in (windows, boxes))
-        table = iou(found, objects)
-        rows, columns = linear_sum_assignment(table, maximize=True)
-        paired = table[rows, columns]
+        predicted, objects = (np.asarray(b.cpu(), np.float64) for b in (windows, boxes))
+        overlaps = iou(predicted, objects)
+        rows, columns = linear_sum_assignment(overlaps, maximize=True)
+        matched = overlaps[rows, columns]
         self._sums[2:6] += (
-            len(found),
-            (paired > ENOUGH).sum(),
-            paired.sum(),
-            _holds(objects, found)[rows, columns].sum(),
+            len(predicted),
+            (matched > IOU_THRESHOLD).sum(),
+            matched.sum(),
+            _contains_centre(objects, predicted)[rows, columns].sum(),
         )
-        for start, others in ((6, _everywhere(found[0], size)), (8, _middle(found[0], size))):
-            self._sums[start] += (iou(others, objects).max(1) > ENOUGH).mean()
-            self._sums[start + 1] += _holds(objects, others).any(1).mean()
+        for start, baseline in ((6, _grid_windows(predicted[0], size)), (8, _central_window(predicted[0], size))):
+            self._sums[start] += (iou(baseline, objects).max(1) > IOU_THRESHOLD).mean()
+            self._sums[start + 1] += _contains_centre(objects, baseline).any(1).mean()
         for kind in np.unique(kinds):
-            self._kinds[:, kind] += (1, int((table[:, kinds == kind] > ENOUGH).any()))
-        return float(paired.sum()) / len(found)
+            self._kinds[:, kind] += (1, int((overlaps[:, kinds == kind] > IOU_THRESHOLD).any()))
+        return float(matched.sum()) / len(predicted)
 
     def compare(self, found: Tensor, elsewhere: Tensor) -> None:
-        """Count what windows of B pictures hold: those found and others, (B, D) each, of length 1."""
-        near = (found @ found.T).double()
+        """Add the similarities of B images' windows, for the contrast.
+
+        found: (B, D) features of the predicted windows, of length 1.
+        elsewhere: (B, D) features of random windows, of length 1.
+        """
+        similarity = (found @ found.T).double()
         count = len(found)
-        between = float(near.sum() - near.diagonal().sum())
+        between = float(similarity.sum() - similarity.diagonal().sum())
         self._sums[10:] += (between, count * (count - 1), float((found * elsewhere).double().sum()), count)
 
     def state(self) -> Tensor:
-        """All counts as one flat float64 tensor; states of several processes may be summed, and merged."""
+        """Return all counts as one flat float64 tensor; the states of several processes may be summed for `merge`."""
         return torch.from_numpy(np.concatenate([self._sums, self._kinds.ravel()]))
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of metrics with the same kinds. Raises ConfigError if they cannot be the same."""
+        """Add the counts of other metrics with the same kinds. Raises ConfigError if the state's length differs."""
         expected = self._sums.size + self._kinds.size
         if tuple(state.shape) != (expected,):
             raise ConfigError(
@@ -146,22 +163,22 @@ class LocalisationMetrics:
         self._kinds += counts[self._sums.size :].reshape(self._kinds.shape)
 
     def compute(self) -> LocalisationScores:
-        """The scores of everything counted so far. Raises DataError if that is nothing."""
-        images, without, windows, hits, overlap, pointed, *rest = self._sums.tolist()
+        """Compute the scores of all images added so far. Raises DataError if there are none."""
+        images, without, windows, hits, iou_sum, pointed, *rest = self._sums.tolist()
         if not images:
             raise DataError("no picture was scored; give a set with at least one picture")
-        between, twos, beside, ones = rest[4:]
-        holding = images - without
+        between, pairs, random_similarity, random_pairs = rest[4:]
+        with_objects = images - without
         per_kind = [_share(found, of) for of, found in self._kinds.T.tolist()]
         return LocalisationScores(
             corloc=_share(hits, windows),
-            mean_iou=_share(overlap, windows),
+            mean_iou=_share(iou_sum, windows),
             pointing=_share(pointed, windows),
-            random_corloc=_share(rest[0], holding),
-            random_pointing=_share(rest[1], holding),
-            centre_corloc=_share(rest[2], holding),
-            centre_pointing=_share(rest[3], holding),
-            contrast=_share(between, twos) - _share(beside, ones),
+            random_corloc=_share(rest[0], with_objects),
+            random_pointing=_share(rest[1], with_objects),
+            centre_corloc=_share(rest[2], with_objects),
+            centre_pointing=_share(rest[3], with_objects),
+            contrast=_share(between, pairs) - _share(random_similarity, random_pairs),
             per_kind=tuple(per_kind),
             images=int(images),
             without=int(without),
@@ -170,30 +187,30 @@ class LocalisationMetrics:
 
 
 def iou(windows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of (T, 4) with (N, 4), XYXY -> (T, N)."""
+    """Compute intersection over union of windows (T, 4) with boxes (N, 4), both XYXY; returns (T, N)."""
     low = np.maximum(windows[:, None, :2], boxes[:, :2])
     high = np.minimum(windows[:, None, 2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(2)
+    intersection = (high - low).clip(0).prod(2)
     areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (windows, boxes)]
-    total = areas[0][:, None] + areas[1] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    union = areas[0][:, None] + areas[1] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
-def _holds(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """(T, N) bool: whether the middle of each window lies in each box."""
-    middle = (windows[:, None, :2] + windows[:, None, 2:]) / 2
-    return ((middle >= boxes[:, :2]) & (middle <= boxes[:, 2:])).all(2)
+def _contains_centre(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Return (T, N) bool: True if the centre of a window lies in a box."""
+    centre = (windows[:, None, :2] + windows[:, None, 2:]) / 2
+    return ((centre >= boxes[:, :2]) & (centre <= boxes[:, 2:])).all(2)
 
 
-def _everywhere(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(4,) and (height, width) -> (PLACES^2, 4): the window moved over the whole picture."""
+def _grid_windows(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return (GRID_SIDE^2, 4): a window (4,) moved over a regular grid of an image of (height, width)."""
     extent = window[2:] - window[:2]
-    x, y = (np.linspace(0, max(0, side - own), PLACES) for side, own in zip(size[::-1], extent, strict=True))
+    x, y = (np.linspace(0, max(0, side - own), GRID_SIDE) for side, own in zip(size[::-1], extent, strict=True))
     corners = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     return np.concatenate([corners, corners + extent], 1)
 
 
-def _middle(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _central_window(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     extent = window[2:] - window[:2]
     corner = (np.array(size[::-1]) - extent) / 2
     return np.concatenate([corner, corner + extent])[None]
@@ -203,5 +220,5 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _plain(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value

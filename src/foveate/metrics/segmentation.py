@@ -1,9 +1,9 @@
-"""How well label maps agree with the truth: one confusion matrix over the whole set, and the same at the boundaries.
+"""Semantic segmentation metrics: scores of one confusion matrix over the whole data set, and boundary scores.
 
-Shapes: pictures of H x W pixels, each its own size; K classes; counts are int64, and all that is kept.
+Shapes: images of H x W pixels, each of its own size; K classes; only counts are stored, in int64.
 
 The area scores are those of Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation"
-(2015), section 5, as the authors' own scorer computes them. With n_ij the pixels of class i that were labelled j,
+(2015), section 5, as computed by the authors' code. With n_ij the pixels of class i that are predicted as class j,
 and t_i = sum_j n_ij the pixels of class i:
 
     pixel accuracy          sum_i n_ii / sum_i t_i
@@ -11,28 +11,28 @@ and t_i = sum_j n_ij the pixels of class i:
     mean IoU                mean_i n_ii / (t_i + sum_j n_ji - n_ii)
     frequency-weighted IoU  sum_i t_i IoU_i / sum_k t_k
 
-Two scores look at boundaries only. A pixel is *near a contour* at width w when some pixel at most w rows and w columns
-away carries another class.
+Two scores evaluate boundaries only. A pixel is *near a contour* at width w if some pixel at most w rows and w columns
+away has another class.
 
     boundary IoU  Cheng et al., "Boundary IoU" (2021), one class at a time: of each class's mask only the pixels near
-                  its own contour count, in truth and prediction alike; w is 2 % of the picture's diagonal. The
+                  its own contour count, in truth and prediction alike; w is 2 % of the image's diagonal. The
                   paper scores one object at a time; here intersections and unions of a class are summed over the
                   set before they are divided, as for mean IoU. The width is measured in rows and columns (a square
-                  structuring element), and the picture's edge is a contour, both as in the authors' code.
+                  structuring element), and the image's edge is a contour, both as in the authors' code.
     trimap IoU    Kohli et al., "Robust Higher Order Potentials" (2009), in the mean-IoU form of
                   Chen et al., "DeepLab" (2016): mean IoU over only those pixels that are near a contour of
-                  the truth, at several widths. The picture's edge is no class boundary and does not count.
+                  the truth, at several widths. The image's edge is not a class boundary and is not counted.
 
-What the definitions leave open is settled so:
+Cases that the definitions leave open are handled as follows:
 
-    ignored pixels  (truth outside 0..K-1) are scored nowhere, whatever was predicted there. They make no contour;
-                    two classes with an ignored band between them (Pascal VOC draws one) have a contour all the same,
-                    for widths that reach across.
-    absent classes  A class in neither truth nor prediction has no IoU (nan), stays out of the means, and is named in
-                    `absent`. A class that is predicted but never true has IoU 0 and counts in mean IoU, while its
-                    accuracy is nan and stays out of mean accuracy. The boundary scores follow the same rule
+    ignored pixels  (truth outside 0..K-1) are not scored, whatever is predicted there. They form no contour; two
+                    classes with an ignored band between them, as in Pascal VOC, still have a contour at widths that
+                    reach across the band.
+    absent classes  A class in neither truth nor prediction has no IoU (nan), is left out of the means, and is listed in
+                    `absent`. A class that is predicted but absent from the truth has IoU 0 and counts in mean IoU,
+                    while its accuracy is nan and is left out of mean accuracy. The boundary scores follow the same rule
                     within their own pixels.
-    empty sets      No picture, or none with a pixel that counts, raises DataError. A trimap without a pixel is nan.
+    empty sets      No image, or no scored pixel in any image, raises DataError. A trimap without a pixel is nan.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ from torch import Tensor
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable
 
-BOUNDARY_RATIO = 0.02  # of the diagonal: Cheng et al.'s own choice
+BOUNDARY_RATIO = 0.02  # of the diagonal, the value of Cheng et al.
 TRIMAP_WIDTHS = (1, 2, 4, 8, 16)  # pixels
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationScores:
-    """Scores over a whole set, each 0..1 or nan where it is not defined.
+    """Segmentation scores over a whole data set, each 0..1, or nan where it is not defined.
 
     mean_iou, pixel_accuracy, mean_accuracy, frequency_weighted_iou: over all scored pixels.
-    boundary_iou: over the classes' boundary regions; nan if boundaries were not scored.
-    trimap_iou: width in pixels -> mean IoU that close to a true contour; empty if boundaries were not scored.
+    boundary_iou: mean over the classes of boundary IoU; nan if boundaries were not scored.
+    trimap_iou: width in pixels -> mean IoU within that distance of a true contour; empty if boundaries were not scored.
     per_class_iou, per_class_accuracy, per_class_boundary_iou: K values in label order.
-    confusion: (K, K) int64, rows the truth, columns the prediction, in pixels.
-    images: how many pictures were scored.
-    absent: the labels found in neither truth nor prediction.
+    confusion: (K, K) int64 numbers of pixels, truth by row, prediction by column.
+    images: number of images scored.
+    absent: labels of the classes in neither truth nor prediction.
     """
 
     mean_iou: float
@@ -79,9 +79,9 @@ class SegmentationScores:
     absent: tuple[int, ...]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
-        """Plain numbers, classes by name, for JSON; a score that is not defined is None.
+        """Return plain numbers for JSON, with classes by name; a score that is not defined is None.
 
-        Raises ConfigError if `classes` is not the table of these scores.
+        Raises ConfigError for a class table of another length.
         """
         if len(classes) != len(self.per_class_iou):
             raise ConfigError(
@@ -109,14 +109,13 @@ class SegmentationScores:
 
 
 class SegmentationMetrics:
-    """Counts pictures one at a time; memory does not grow with their number.
+    """Accumulates segmentation counts one image at a time; memory does not grow with the number of images.
 
     num_classes: K.
-    boundaries: also count boundary and trimap IoU, which costs several times the rest.
-    boundary_ratio: the width of boundary IoU's region, as a share of each picture's diagonal (at least one pixel).
-    trimap_widths: how far from a true contour the trimaps reach, in pixels.
-
-    Raises ConfigError for values that make no sense.
+    boundaries: also count boundary and trimap IoU, which takes several times as long as the area scores.
+    boundary_ratio: width of boundary IoU's band, as a share of each image's diagonal (at least one pixel).
+    trimap_widths: distances from a true contour at which trimap IoU is computed, in pixels.
+    Raises ConfigError for values out of range.
     """
 
     def __init__(
@@ -144,65 +143,65 @@ class SegmentationMetrics:
         self._trimaps = np.zeros((len(self.trimap_widths), num_classes, num_classes), np.int64)
 
     def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
-        """Count one picture.
+        """Add one image.
 
-        prediction: (H, W) integers in 0..K-1 wherever the truth counts.
+        prediction: (H, W) integers, in 0..K-1 wherever the target is scored.
         target: (H, W) integers; a value outside 0..K-1 is not scored.
-        Raises DataError if the two do not fit each other or the classes.
+        Raises DataError if the shapes differ or a predicted label is out of range.
         """
-        truth, guess = _integers(target, "target"), _integers(prediction, "prediction")
-        if truth.shape != guess.shape:
+        truth, predicted = _integers(target, "target"), _integers(prediction, "prediction")
+        if truth.shape != predicted.shape:
             raise DataError(
-                f"prediction of {_size(guess)} pixels for a target of {_size(truth)}; resize the prediction first"
+                f"prediction of {_size(predicted)} pixels for a target of {_size(truth)}; resize the prediction first"
             )
         scored = (truth >= 0) & (truth < self.num_classes)
-        strange = scored & ((guess < 0) | (guess >= self.num_classes))
-        if strange.any():
+        invalid = scored & ((predicted < 0) | (predicted >= self.num_classes))
+        if invalid.any():
             raise DataError(
-                f"prediction holds label {guess[strange][0]}, but there are {self.num_classes} classes; "
+                f"prediction holds label {predicted[invalid][0]}, but there are {self.num_classes} classes; "
                 "score with the class table of the model"
             )
-        truth, guess = self._encode(truth, scored), self._encode(guess, scored)
+        truth, predicted = self._encode(truth, scored), self._encode(predicted, scored)
         self._images += 1
-        pair = truth.astype(np.int32) * (self.num_classes + 1) + guess
+        pair = truth.astype(np.int32) * (self.num_classes + 1) + predicted
         self._confusion += self._count_pairs(pair)
         if not self.boundaries:
             return
-        self._count_boundaries(truth, guess)
+        self._count_boundaries(truth, predicted)
         for i, width in enumerate(self.trimap_widths):
             self._trimaps[i] += self._count_pairs(pair[near_contour(truth, width)])
 
     def _encode(self, labels: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        """Label i becomes i + 1 and an ignored pixel 0, in bytes if they fit: those compare many times faster."""
-        small = np.uint8 if self.num_classes < 255 else np.int32
-        return np.where(scored, labels.astype(np.int32) + 1, 0).astype(small)
+        """Map label i to i + 1 and ignored pixels to 0, as uint8 if it fits: bytes compare many times faster."""
+        dtype = np.uint8 if self.num_classes < 255 else np.int32
+        return np.where(scored, labels.astype(np.int32) + 1, 0).astype(dtype)
 
     def _count_pairs(self, pair: np.ndarray) -> np.ndarray:
-        """Encoded (truth, prediction) pairs, any shape -> (K, K) counts."""
+        """Count encoded (truth, prediction) pairs of any shape; returns (K, K)."""
         side = self.num_classes + 1
         return np.bincount(pair.ravel(), minlength=side * side).reshape(side, side)[1:, 1:]
 
     def _count_labels(self, labels: np.ndarray) -> np.ndarray:
-        """Encoded labels, any shape -> (K,) counts."""
+        """Count encoded labels of any shape; returns (K,)."""
         return np.bincount(labels.ravel(), minlength=self.num_classes + 1)[1:]
 
-    def _count_boundaries(self, truth: np.ndarray, guess: np.ndarray) -> None:
+    def _count_boundaries(self, truth: np.ndarray, predicted: np.ndarray) -> None:
         width = max(1, round(self.boundary_ratio * math.hypot(*truth.shape)))
         true_band = truth * near_contour(truth, width, edge=True)
-        guessed_band = guess * near_contour(guess, width, edge=True)
-        both = self._count_labels(true_band[true_band == guessed_band])
-        self._boundary_intersection += both
-        self._boundary_union += self._count_labels(true_band) + self._count_labels(guessed_band) - both
+        predicted_band = predicted * near_contour(predicted, width, edge=True)
+        intersection = self._count_labels(true_band[true_band == predicted_band])
+        self._boundary_intersection += intersection
+        self._boundary_union += self._count_labels(true_band) + self._count_labels(predicted_band) - intersection
 
     def state(self) -> Tensor:
-        """All counts as one flat int64 tensor of a fixed length.
+        """Return all counts as one flat int64 tensor of a fixed length.
 
-        States of several processes may be summed (`all_reduce`); `merge` the sum into fresh metrics to read it.
+        The states of several processes may be summed (`all_reduce`); `merge` the sum into new metrics to score it.
         """
         return torch.from_numpy(np.concatenate([[self._images], *(part.ravel() for part in self._parts())]))
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of metrics with the same settings. Raises ConfigError if the settings cannot be the same."""
+        """Add the counts of other metrics with the same settings. Raises ConfigError if the state's length differs."""
         expected = 1 + sum(part.size for part in self._parts())
         if tuple(state.shape) != (expected,):
             raise ConfigError(
@@ -220,7 +219,7 @@ class SegmentationMetrics:
         return self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
 
     def compute(self) -> SegmentationScores:
-        """The scores of everything counted so far. Raises DataError if that is nothing."""
+        """Compute the scores of all images added so far. Raises DataError if there is no image or no scored pixel."""
         if self._images == 0:
             raise DataError("no picture was scored; give a set with at least one labelled picture")
         total = int(self._confusion.sum())
@@ -250,13 +249,14 @@ class SegmentationMetrics:
 
 
 def near_contour(labels: np.ndarray, width: int, *, edge: bool = False) -> np.ndarray:
-    """Where another label lies at most `width` rows and columns away. (H, W) labels -> (H, W) bool.
+    """Return a mask (H, W) of the pixels with another label at most `width` rows and columns away.
 
-    labels: 0 marks ignored pixels, which are near nothing and which nothing is near to.
-    edge: the picture's edge is a contour too (of the pixels that are not ignored).
+    This is each class's mask minus its erosion by a square of 2 * width + 1 pixels, for all classes at once: the square
+    around a pixel contains another label exactly if its highest or its lowest label differs from the pixel's label.
 
-    A class's mask minus its erosion by a square of 2 * width + 1 pixels, for all classes at once: a square around
-    a pixel holds another label exactly if the highest or the lowest label within differs from the pixel's own.
+    labels: (H, W); 0 marks ignored pixels, which neither have nor form a contour.
+    width: distance in pixels.
+    edge: treat the image's edge as a contour (of the pixels that are not ignored).
     """
     ceiling = np.iinfo(labels.dtype).max
     highest = _slide(np.maximum, labels, width, outside=0)
@@ -268,11 +268,11 @@ def near_contour(labels: np.ndarray, width: int, *, edge: bool = False) -> np.nd
 
 
 def _slide(extreme: np.ufunc, values: np.ndarray, radius: int, outside: int) -> np.ndarray:
-    """The extreme over the square of 2 * radius + 1 around each pixel; (H, W) -> (H, W)."""
+    """Compute the minimum or maximum over the square of 2 * radius + 1 around each pixel; (H, W) -> (H, W)."""
     values = np.pad(values, radius, constant_values=outside)
     window = 2 * radius + 1
     for _ in range(2):  # rows, then columns as the rows of the transpose
-        reach = 1  # how many rows each value already speaks for; doubling needs log2(window) passes, not window
+        reach = 1  # number of rows that each value already covers; doubling it takes log2(window) passes
         while reach < window:
             step = min(reach, window - reach)
             values = extreme(values[:-step], values[step:])
@@ -299,13 +299,13 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _iou(confusion: np.ndarray) -> np.ndarray:
-    """(K, K) counts -> (K,) intersection over union, nan for a class in neither truth nor prediction."""
+    """Compute intersection over union (K,) from counts (K, K); nan for a class in neither truth nor prediction."""
     hits = np.diag(confusion)
     return _ratio(hits, confusion.sum(0) + confusion.sum(1) - hits)
 
 
 def _mean(values: np.ndarray) -> float:
-    """Over the values that are defined; nan if none is."""
+    """Compute the mean of the values that are not nan; nan if there are none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else math.nan
 

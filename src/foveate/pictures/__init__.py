@@ -1,7 +1,7 @@
-"""Picture files -> arrays: the one place that decodes pictures.
+"""Decoding of image files into arrays.
 
-H x W pixels, C channels. Pillow decodes most formats; tifffile reads TIFF (any number of channels, by windows);
-imagecodecs reads 16-bit PNG, of which Pillow keeps 8 bits in colour.
+Images have H x W pixels and C channels. Pillow decodes most formats; tifffile reads TIFF (any number of channels, by
+windows); imagecodecs reads 16-bit PNG, which Pillow reduces to 8 bits in colour.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from foveate.disk import atomic_write as atomic_write  # known here, too: results are pictures more often than not
+from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
@@ -29,7 +29,7 @@ from foveate.pictures.tiff import TiffPicture
 PICTURE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's own: where it refuses a picture as a decompression bomb
+DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image as a decompression bomb
 _LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -38,7 +38,7 @@ _opening = threading.Lock()
 
 
 class PictureInfo(NamedTuple):
-    """What a picture's header says: the size as it will be read, channels and bits a channel (8 or 16)."""
+    """Contents of an image's header: size in pixels as it will be read, channels, and bits a channel (8 or 16)."""
 
     height: int
     width: int
@@ -47,11 +47,11 @@ class PictureInfo(NamedTuple):
 
 
 class RawPicture(NamedTuple):
-    """A file's own numbers, before any of them is taken for a colour.
+    """Stored values of an image file, before any conversion to colours.
 
     values: (H, W) for grey and palette files, (H, W, C) otherwise.
     palette: (N, 3) uint8, for palette files only.
-    lossy: the format keeps only about what was stored (JPEG), so the values cannot be labels.
+    lossy: the compression changes values (JPEG), so they cannot be labels.
     """
 
     values: np.ndarray
@@ -60,39 +60,42 @@ class RawPicture(NamedTuple):
 
 
 class Windows(Protocol):
-    """A picture read a window at a time, in `read_picture`'s values."""
+    """Protocol of an image that is read a window at a time, with the same values as `read_picture`."""
 
     height: int
     width: int
     channels: int
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """(height, width, C); the window must lie inside the picture."""
+        """Return a window (height, width, C), which must lie inside the image."""
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...
 
 
 def set_max_pixels(limit: int) -> None:
-    """Set the largest picture that this process, and the workers it starts, agree to decode (`--max-pixels`).
+    """Set the largest image, in pixels, that this process and its workers decode (`--max-pixels`).
 
     Raises ConfigError for a limit below 1.
     """
     if limit < 1:
         raise ConfigError(f"--max-pixels must be 1 or more; got {limit}")
-    # The environment, since data-loading workers may be fresh processes that share nothing else.
+    # An environment variable, since data-loading workers may be new processes that share nothing else.
     os.environ[_LIMIT_VARIABLE] = str(limit)
 
 
 def get_max_pixels() -> int:
-    """The process's limit: what `set_max_pixels` said last, else DEFAULT_MAX_PIXELS."""
+    """Return the process's limit: the last value given to `set_max_pixels`, else DEFAULT_MAX_PIXELS."""
     return int(os.environ.get(_LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
 
 
 def list_pictures(folder: str | Path) -> list[Path]:
-    """The picture files directly inside a folder, sorted by name; hidden files are passed over. Raises DataError."""
+    """Return the image files directly inside a folder, sorted by name, without hidden files.
+
+    Raises DataError if the folder cannot be listed.
+    """
     try:
         files = list(Path(folder).iterdir())
     except OSError as error:
@@ -101,14 +104,16 @@ def list_pictures(folder: str | Path) -> list[Path]:
 
 
 def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:
-    """(H, W, C) uint8, or uint16 where the file holds 16 bits a channel.
+    """Read an image file as (H, W, C) uint8, or uint16 where the file holds 16 bits a channel.
 
-    C is 3 for everything but TIFF files with another number of channels, which are kept as they are. Grey becomes
-    three equal channels, palettes and CMYK become RGB, transparent pixels are laid on white, and the orientation
-    that a camera noted is applied.
+    C is 3 except for TIFF files with another number of channels, which are kept unchanged. Grey becomes three equal
+    channels, palettes and CMYK become RGB, transparent pixels are blended with white, and the EXIF orientation is
+    applied.
 
-    channels: what C must be; max_pixels: the largest H x W to decode, by default the process's limit.
-    Raises DataError, naming the file: missing, not a picture, truncated, too large, another number of channels.
+    channels: the required C; by default any.
+    max_pixels: the largest H x W to decode; by default the process's limit.
+    Raises DataError, naming the file, if it is missing, not an image, truncated, too large, or has another number of
+    channels.
     """
     path = Path(path)
     with _open(path) as file:
@@ -116,12 +121,12 @@ def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: i
 
 
 def decode_picture(data: bytes, name: str, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:
-    """`read_picture` for the bytes of a file; `name` stands for the path in messages."""
+    """Decode the bytes of a file as `read_picture` does; `name` replaces the path in messages."""
     return _read(io.BytesIO(data), name, channels, max_pixels)
 
 
 def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
-    """A file's own numbers (palette indices, 8 or 16-bit values, colours), as label masks need them.
+    """Read a file's stored values (palette indices, 8 or 16-bit values, colours), as label masks need them.
 
     Raises DataError as `read_picture` does.
     """
@@ -150,7 +155,7 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
 
 
 def picture_info(path: str | Path) -> PictureInfo:
-    """Size, channels and bits from the header alone. Raises DataError."""
+    """Read size, channels and bits from the header alone. Raises DataError."""
     path = Path(path)
     with _open(path) as file, _decoding(str(path)):
         head = _head(file, str(path))
@@ -159,19 +164,19 @@ def picture_info(path: str | Path) -> PictureInfo:
                 return PictureInfo(tiff.height, tiff.width, tiff.channels, tiff.bits)
         image = _pillow(file)
         bits = 16 if _is_png16(head) or image.mode.startswith("I") else 8
-        turned = _orientation(image) >= 5
-        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        transposed = _orientation(image) >= 5
+        height, width = (image.width, image.height) if transposed else (image.height, image.width)
         return PictureInfo(height, width, 3, bits)
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) as `read_picture` would give them, without decoding. Raises DataError."""
+    """Return (height, width) as `read_picture` would give them, without decoding. Raises DataError."""
     info = picture_info(path)
     return info.height, info.width
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
-    """(H, W, C) uint8 -> (C, H, W) uint8; uint16 -> float32 in 0..1."""
+    """Convert (H, W, C) uint8 to (C, H, W) uint8, and uint16 to float32 in 0..1."""
     chw = np.ascontiguousarray(array.transpose(2, 0, 1))
     if chw.dtype == np.uint16:
         return torch.from_numpy(chw.astype(np.float32) / 65535.0)
@@ -179,10 +184,10 @@ def to_tensor(array: np.ndarray) -> Tensor:
 
 
 def open_windows(path: str | Path, max_pixels: int | None = None) -> Windows:
-    """A picture to be read a window at a time.
+    """Open an image to read it a window at a time.
 
-    Of a tiled or striped TIFF only the tiles that a window touches are decoded; anything else is decoded once and
-    sliced. `max_pixels` bounds what is decoded at once, so it does not bound a tiled TIFF. Raises DataError.
+    Of a tiled or striped TIFF only the tiles that a window touches are decoded; any other file is decoded once and
+    sliced. `max_pixels` bounds the pixels decoded at once, so it does not bound a tiled TIFF. Raises DataError.
     """
     path = Path(path)
     file = _open(path)
@@ -214,7 +219,7 @@ def _open(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Whatever a decoder throws at damaged bytes (and they throw nearly everything) becomes one DataError."""
+    """Turn any exception of a decoder into one DataError; damaged bytes make decoders raise nearly every type."""
     try:
         yield
     except (DataError, MemoryError):
@@ -256,7 +261,7 @@ def _head(file: BinaryIO, name: str) -> bytes:
 
 
 def _pillow(file: BinaryIO) -> Image.Image:
-    """Read the header. Pillow's own size limit is process-wide and fixed; ours stands in for it."""
+    """Read the header, with Pillow's process-wide size limit disabled: `_check_size` applies ours instead."""
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -283,17 +288,17 @@ def _is_png16(head: bytes) -> bool:
 
 
 def _decode_png16(file: BinaryIO) -> np.ndarray:
-    """(H, W) or (H, W, 1..4) uint16."""
+    """Decode a 16-bit PNG as (H, W) or (H, W, 1..4) uint16."""
     file.seek(0)
     data = file.read()
     if b"IEND" not in data[-64:]:
-        raise OSError("no end-of-picture mark")
+        raise OSError("the end-of-image marker is missing")
     return np.asarray(imagecodecs.png_decode(data))
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1..8; 1 is upright."""
-    if image.format == "PNG":  # its getexif() would decode the whole picture
+    """Return the EXIF orientation, 1..8; 1 is upright."""
+    if image.format == "PNG":  # its getexif() would decode the whole image
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
     else:
@@ -315,10 +320,10 @@ def _check_size(name: str, height: int, width: int, max_pixels: int | None) -> N
         )
 
 
-def _check_channels(name: str, found: int, expected: int | None) -> None:
-    if expected is not None and found != expected:
+def _check_channels(name: str, channels: int, expected: int | None) -> None:
+    if expected is not None and channels != expected:
         raise DataError(
-            f"{name}: {found} channels, expected {expected}; convert the file, or keep pictures of one kind together"
+            f"{name}: {channels} channels, expected {expected}; convert the file, or keep pictures of one kind together"
         )
 
 

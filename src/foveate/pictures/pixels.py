@@ -1,4 +1,4 @@
-"""Small conversions of pixel arrays, (H, W, C) uint8 or uint16 throughout."""
+"""Conversions of pixel arrays; all are (H, W, C) uint8 or uint16."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def three_channels(array: np.ndarray) -> np.ndarray:
-    """Grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA -> RGB; alpha is laid on white."""
+    """Convert grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA to RGB; alpha is blended with white."""
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] in (2, 4):
@@ -15,25 +15,28 @@ def three_channels(array: np.ndarray) -> np.ndarray:
 
 
 def over_white(array: np.ndarray, premultiplied: bool = False) -> np.ndarray:
-    """(H, W, C + 1), alpha last -> (H, W, C): c * a + white * (1 - a), or c + white * (1 - a) if premultiplied."""
+    """Blend with white: (H, W, C + 1), alpha last -> (H, W, C).
+
+    The result is c * a + white * (1 - a), or c + white * (1 - a) if premultiplied.
+    """
     color, alpha = array[:, :, :-1], array[:, :, -1:]
     white = np.iinfo(array.dtype).max
     if (alpha == white).all():
         return np.ascontiguousarray(color)
-    share = alpha.astype(np.float32) / white
-    front = color.astype(np.float32) if premultiplied else color * share
-    return np.rint(np.clip(front + white * (1 - share), 0, white)).astype(array.dtype)
+    opacity = alpha.astype(np.float32) / white
+    foreground = color.astype(np.float32) if premultiplied else color * opacity
+    return np.rint(np.clip(foreground + white * (1 - opacity), 0, white)).astype(array.dtype)
 
 
 def cmyk_to_rgb(array: np.ndarray) -> np.ndarray:
-    """(H, W, 4) ink amounts -> RGB: (1 - ink) * (1 - black), without a colour profile."""
-    full = np.iinfo(array.dtype).max
-    light = full - array.astype(np.float32)
-    return np.rint(light[:, :, :3] * light[:, :, 3:] / full).astype(array.dtype)
+    """Convert CMYK (H, W, 4) ink amounts to RGB: (1 - ink) * (1 - black), without a colour profile."""
+    highest = np.iinfo(array.dtype).max
+    light = highest - array.astype(np.float32)
+    return np.rint(light[:, :, :3] * light[:, :, 3:] / highest).astype(array.dtype)
 
 
 def orient(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a picture (H, W, ...) upright, from EXIF orientation 1..8."""
+    """Rotate and flip an image (H, W, ...) upright, given its EXIF orientation 1..8."""
     if orientation >= 5:  # 5 to 8 are stored with rows and columns exchanged
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

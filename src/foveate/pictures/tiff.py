@@ -1,4 +1,4 @@
-"""TIFF pictures of any number of channels, read by windows: only the tiles or strips that a window touches."""
+"""Reading of TIFF images of any number of channels by windows: only the tiles or strips that a window touches."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import tifffile
 
 from foveate.pictures.pixels import cmyk_to_rgb, orient, over_white, three_channels
 
-_CACHE_BYTES = 64 * 2**20  # neighbouring windows share strips and tiles: decode each about once
+_CACHE_BYTES = 64 * 2**20  # neighbouring windows share strips and tiles, so that each is decoded about once
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _LOSSY = {6, 7, 34892, 33007}  # the JPEG compressions
 _ALPHA = (1, 2)  # ExtraSamples: premultiplied, straight
 
 
-# tifffile logs what it also raises; with a handler of its own nothing of it reaches stderr unasked.
+# tifffile logs the errors that it also raises; the null handler keeps them from stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffPicture:
-    """The first picture of a TIFF file.
+    """The first image of a TIFF file.
 
-    Pages of one size that the writer declared as one array (a band a page) are its channels.
-    Raises ValueError for what is not one picture of 8 or 16 bits, OSError for a truncated file.
+    Pages of one size that the writer declared as one array (a band a page) are read as channels.
+    Raises ValueError if the file is not one image of 8 or 16 bits, OSError for a truncated file.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -55,8 +55,8 @@ class TiffPicture:
             shape = list(series.shape)
             self._samples = int(shape.pop(self._channel_axis))
             self._height, self._width = shape
-        turned = self._orientation >= 5
-        self.height, self.width = (self._width, self._height) if turned else (self._height, self._width)
+        transposed = self._orientation >= 5
+        self.height, self.width = (self._width, self._height) if transposed else (self._height, self._width)
         self.channels = self._finish(np.zeros((0, 0, self._samples), page.dtype)).shape[2]
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._cached = 0  # bytes
@@ -69,24 +69,24 @@ class TiffPicture:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file, which its opener closes."""
+        """Close the TIFF reader; the file itself is closed by whoever opened it."""
         self._tiff.close()
 
     @property
     def palette(self) -> np.ndarray | None:
-        """(N, 3) uint8 of a palette file."""
+        """The palette (N, 3) uint8 of a palette file; None for other files."""
         if int(self._page.photometric) != _PALETTE or self._page.colormap is None:
             return None
         return (np.asarray(self._page.colormap).T >> 8).astype(np.uint8)
 
     @property
     def segment_pixels(self) -> int:
-        """Pixels of the largest piece that has to be decoded at once: a tile or a strip."""
+        """Number of pixels of the largest piece that has to be decoded at once: a tile or a strip."""
         page = self._page
         return int(page.tilelength * page.tilewidth) if page.is_tiled else int(page.rowsperstrip * page.imagewidth)
 
     def raw(self) -> np.ndarray:
-        """The file's own numbers, upright: (H, W), or (H, W, C) where C > 1."""
+        """Return the file's stored values, upright: (H, W), or (H, W, C) where C > 1."""
         values = self._raw_window(0, 0, self._height, self._width)
         values = orient(values.astype(np.uint8) if values.dtype == np.bool_ else values, self._orientation)
         if self._alpha():
@@ -94,7 +94,7 @@ class TiffPicture:
         return values[:, :, 0] if values.shape[2] == 1 else values
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """(height, width, C) uint8 or uint16 of the upright picture."""
+        """Return a window (height, width, C) uint8 or uint16 of the upright image."""
         if self._orientation == 1:
             return self._finish(self._raw_window(top, left, height, width))
         upright = orient(self._finish(self._raw_window(0, 0, self._height, self._width)), self._orientation)
@@ -103,7 +103,7 @@ class TiffPicture:
     # Values -> colours
 
     def _alpha(self) -> int:
-        """The kind of the alpha channel: 0 for none."""
+        """Return the kind of the alpha channel: 1 premultiplied, 2 straight, 0 for none."""
         extra = tuple(int(e) for e in self._page.extrasamples)
         return extra[-1] if len(extra) == 1 and extra[0] in _ALPHA else 0
 
@@ -125,14 +125,14 @@ class TiffPicture:
     # Segments -> values
 
     def _is_bands(self, series: Any) -> bool:
-        """Whether the file holds one array, an axis of it the channels (or of no stated meaning)."""
+        """Return True if the file holds one array with an axis for channels (or of no stated meaning)."""
         return self._page.samplesperpixel == 1 and len(series.shape) == 3 and series.axes[0] in "CSQI"
 
     def _axis_of_scattered_channels(self, series: Any) -> int | None:
-        """Which axis of the file's one array the channels are, where its pages are not they; else None.
+        """Return the channel axis of the file's one array if its pages are not the channels; else None.
 
-        Either tifffile wrote (H, W, C) as H pages of (W, C), as it does unless told otherwise, or one page's
-        header stands for a whole (C, H, W) array. Such a file is decoded at once.
+        Either tifffile wrote (H, W, C) as H pages of (W, C), which is its default, or one page's header describes a
+        whole (C, H, W) array. Such a file is decoded at once.
         """
         if not self._is_bands(series):
             return None
@@ -142,15 +142,15 @@ class TiffPicture:
 
     @cached_property
     def _whole(self) -> np.ndarray:
-        """(H, W, C) of such a file."""
+        """The whole array (H, W, C) of a file whose channels are not its pages."""
         return np.moveaxis(self._tiff.series[0].asarray(), self._channel_axis or 0, 2)
 
     def _check_complete(self) -> None:
         size = self._tiff.filehandle.size
-        described: tuple[dict[str, Any], ...] = self._tiff.shaped_metadata or ()
-        written = described[0].get("shape") if described else None
-        if written is not None and int(np.prod(written)) != self._tiff.series[0].size:
-            raise OSError(f"its first pages hold {self._tiff.series[0].shape} of {tuple(written)} values")
+        metadata: tuple[dict[str, Any], ...] = self._tiff.shaped_metadata or ()
+        declared = metadata[0].get("shape") if metadata else None
+        if declared is not None and int(np.prod(declared)) != self._tiff.series[0].size:
+            raise OSError(f"its first pages hold {self._tiff.series[0].shape} of {tuple(declared)} values")
         for page in self._pages:
             end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
             if end > size:
@@ -164,19 +164,21 @@ class TiffPicture:
 
     def _page_window(self, number: int, top: int, left: int, height: int, width: int) -> np.ndarray:
         page = self._page
-        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-        tall = min(tall, page.imagelength)  # one strip may claim 2**32 - 1 rows
-        down, across = -(-page.imagelength // tall), -(-page.imagewidth // wide)
+        segment_height, segment_width = (
+            (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        )
+        segment_height = min(segment_height, page.imagelength)  # one strip may claim 2**32 - 1 rows
+        down, across = -(-page.imagelength // segment_height), -(-page.imagewidth // segment_width)
         planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
         window = np.zeros((height, width, page.samplesperpixel), page.dtype)
         for plane in range(planes):
             channels = slice(plane, plane + 1) if planes > 1 else slice(None)
-            for row in range(top // tall, -(-(top + height) // tall)):
-                for column in range(left // wide, -(-(left + width) // wide)):
+            for row in range(top // segment_height, -(-(top + height) // segment_height)):
+                for column in range(left // segment_width, -(-(left + width) // segment_width)):
                     segment = self._segment(number, (plane * down + row) * across + column)
                     if segment is None:  # a sparse file's hole
                         continue
-                    y, x = row * tall, column * wide
+                    y, x = row * segment_height, column * segment_width
                     y0, x0 = max(y, top), max(x, left)
                     y1 = min(y + segment.shape[0], top + height)
                     x1 = min(x + segment.shape[1], left + width)
@@ -185,7 +187,7 @@ class TiffPicture:
         return window
 
     def _segment(self, number: int, index: int) -> np.ndarray | None:
-        """One decoded tile or strip (h, w, C), from a cache of bounded size."""
+        """Return one decoded tile or strip (h, w, C), cached up to a total size; None for a hole of a sparse file."""
         key = (number, index)
         if key in self._cache:
             self._cache.move_to_end(key)

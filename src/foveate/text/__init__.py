@@ -1,7 +1,7 @@
-"""Sentences as numbers: how text is divided into words, and the tables that turn text into token ids and back.
+"""Tokenization: splitting of text into words, and the tables that encode text as token ids and decode them.
 
-A table has `names` (id -> token), `encode`, `decode`, `words` and `to_json`. It is learned by a setting that stands in
-a recipe, `Words` or `Pairs`. Ids 0 to 3 mean the same in every table.
+A table has `names` (id -> token), `encode`, `decode`, `words` and `to_json`. It is learned by a recipe setting, `Words`
+or `Pairs`. Ids 0 to 3 are the same special tokens in every table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Table: TypeAlias = Vocabulary | BytePairs
 
 
 def table_from_json(data: Mapping[str, Any]) -> Table:
-    """The table that `to_json` wrote. Raises ConfigError: an unknown kind, or contents that make no table."""
+    """Rebuild a table from the output of its `to_json`. Raises ConfigError for an unknown kind or invalid contents."""
     kind = data.get("kind")
     if kind == Vocabulary.kind:
         return Vocabulary.from_json(data)

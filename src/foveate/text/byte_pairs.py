@@ -1,7 +1,7 @@
-"""Pieces of words: byte-level byte-pair encoding, which can spell any text (Sennrich et al. 2016, section 3.2).
+"""Subword tokenization: byte-level byte-pair encoding, which can encode any text (Sennrich et al. 2016, section 3.2).
 
-Hugging Face's `tokenizers` learns the merges and applies them. Text keeps its case and punctuation; only its blanks
-are made single. A token is written as that library writes it, one letter a byte: "Ġdog" is a blank and "dog".
+Hugging Face's `tokenizers` learns the merges and applies them. Text keeps its case and punctuation; runs of whitespace
+become one space. A token is written as that library writes it, one character a byte: "Ġdog" is a space and "dog".
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from foveate.errors import ConfigError, DataError
 from foveate.text.splitting import END, SPECIALS, check_id, check_specials
 
-LEAST = len(SPECIALS) + 256  # every byte has a token of its own
-_COMMON = 2  # a pair that was seen only once is one caption's spelling
+MIN_SIZE = len(SPECIALS) + 256  # every byte has a token of its own
+_MIN_FREQUENCY = 2  # a pair seen only once is not merged
 
 
-def _byte_letters() -> dict[str, int]:
-    """Letter -> byte. Printable Latin-1 stands for itself, the other 68 bytes for U+0100 and on, in order."""
+def _byte_of_character() -> dict[str, int]:
+    """Return character -> byte: printable Latin-1 maps to itself, U+0100 and on to the other 68 bytes, in order."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 
-_BYTES = _byte_letters()
+_BYTES = _byte_of_character()
 
 
 @dataclass(frozen=True)
 class BytePairs:
-    """A table of pieces of words. Any text can be encoded, so UNKNOWN never comes out.
+    """Subword vocabulary and merges. Any text can be encoded, so that `encode` never returns UNKNOWN.
 
-    names: id -> token, the four specials first, then every byte. merges: which two tokens become one, in order.
-    Raises ConfigError for a table that cannot be one.
+    names: id -> token; the four special tokens first, then every byte.
+    merges: pairs of tokens that are merged into one, in order.
+    Raises ConfigError for special tokens that are missing or misplaced, bytes without a token, tokens that are not
+    made of bytes, or merges of unknown tokens.
     """
 
     kind: ClassVar[str] = "bpe"
@@ -50,15 +52,15 @@ class BytePairs:
     def __post_init__(self) -> None:
         check_specials(self.names)
         missing = set(_BYTES) - set(self.names)
-        strange = [name for name in self.names[len(SPECIALS) :] if not name or set(name) - set(_BYTES)]
-        if missing or strange:
-            what = f"{len(missing)} of 256 bytes have no token" if missing else f"'{strange[0]}' spells no bytes"
-            raise ConfigError(f"not a table of byte pairs: {what}; take the one that was saved with the model")
+        invalid = [name for name in self.names[len(SPECIALS) :] if not name or set(name) - set(_BYTES)]
+        if missing or invalid:
+            what = f"{len(missing)} of 256 bytes have no token" if missing else f"'{invalid[0]}' does not encode bytes"
+            raise ConfigError(f"not a table of byte pairs: {what}; use the one that was saved with the model")
         try:
             model = models.BPE(vocab={name: i for i, name in enumerate(self.names)}, merges=list(self.merges))
-        except Exception as error:  # of the library's own: a merge of tokens that are not there
+        except Exception as error:  # the library's own type: a merge of tokens that are not in the vocabulary
             raise ConfigError(
-                f"not a table of byte pairs: {error}; take the one that was saved with the model"
+                f"not a table of byte pairs: {error}; use the one that was saved with the model"
             ) from error
         tokenizer = Tokenizer(model)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -68,112 +70,113 @@ class BytePairs:
         return len(self.names)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text's tokens; no START, no END."""
-        return list(self._tokenizer.encode(_tidy(text), add_special_tokens=False).ids)
+        """Return the token ids of a text, without START and END."""
+        return list(self._tokenizer.encode(_normalized(text), add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text before END; specials are left out, and bytes that are no UTF-8 become U+FFFD.
+        """Return the text before END; special tokens are left out, and invalid UTF-8 bytes become U+FFFD.
 
-        Raises ConfigError for an id of another table.
+        Raises ConfigError for an id that is not in the table.
         """
         return " ".join(word for word, _ in self.words(ids))
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """Each word of `decode(ids)`, punctuation attached, and the positions in `ids` that spell it.
+        """Return each word of `decode(ids)`, with its punctuation, and the positions in `ids` that encode it.
 
-        Raises ConfigError for an id of another table.
+        Raises ConfigError for an id that is not in the table.
         """
-        found: list[tuple[str, list[int]]] = []
+        words: list[tuple[str, list[int]]] = []
         inside = False
-        for letter, positions in self._letters(ids):
-            if letter.isspace():
+        for character, positions in self._characters(ids):
+            if character.isspace():
                 inside = False
                 continue
             if not inside:
-                found.append(("", []))
-            word, own = found[-1]
-            found[-1] = (word + letter, own + [p for p in positions if p not in own])
+                words.append(("", []))
+            word, word_positions = words[-1]
+            words[-1] = (word + character, word_positions + [p for p in positions if p not in word_positions])
             inside = True
-        return found
+        return words
 
-    def _letters(self, ids: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-        """Letters and the positions whose bytes make them: a letter may be spread over several tokens."""
+    def _characters(self, ids: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+        """Yield characters and the positions of their bytes: a character may be split over several tokens."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        open_letter: list[int] = []  # positions of bytes that do not make a letter yet
+        pending: list[int] = []  # positions of bytes that do not complete a character yet
         for position, token in enumerate(ids):
             check_id(token, self.names)
             if token == END:
                 break
             if token < len(SPECIALS):
                 continue
-            letters = decoder.decode(bytes(_BYTES[letter] for letter in self.names[token]))
-            for i, letter in enumerate(letters):
-                yield letter, [*open_letter, position] if i == 0 else [position]
-            if letters:
-                open_letter = []
+            characters = decoder.decode(bytes(_BYTES[character] for character in self.names[token]))
+            for i, character in enumerate(characters):
+                yield character, [*pending, position] if i == 0 else [position]
+            if characters:
+                pending = []
             if decoder.getstate()[0]:
-                open_letter.append(position)
-        for letter in decoder.decode(b"", final=True):
-            yield letter, open_letter
+                pending.append(position)
+        for character in decoder.decode(b"", final=True):
+            yield character, pending
 
     def to_json(self) -> dict[str, Any]:
-        """The whole table as plain lists, for JSON."""
+        """Return the whole table as plain lists, for JSON."""
         return {"kind": self.kind, "names": list(self.names), "merges": [list(pair) for pair in self.merges]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BytePairs:
-        """The inverse of `to_json`. Raises ConfigError for contents that make no table."""
+        """Rebuild a table from the output of `to_json`. Raises ConfigError for invalid contents."""
         try:
             return cls(tuple(map(str, data["names"])), tuple((str(left), str(right)) for left, right in data["merges"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"a table of byte pairs has 'names' and 'merges', a list of pairs ({type(error).__name__}: {error}); "
-                "take the one that was saved with the model"
+                "use the one that was saved with the model"
             ) from error
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pieces of words, for text whose spelling matters or with many rare words.
+    """Recipe setting for a subword vocabulary, for text whose spelling matters or with many rare words.
 
-    size: the longest table, the four specials and 256 bytes included; shorter where the captions have no more pairs
-        that are seen twice.
+    size: largest number of tokens, including the four special tokens and 256 bytes; at least 260, usually 2000; a
+        larger table gives shorter sequences and more parameters. The table is smaller if the captions have fewer pairs
+        that occur at least twice.
     """
 
     size: int = 2000
 
     def __post_init__(self) -> None:
-        if self.size < LEAST:
+        if self.size < MIN_SIZE:
             raise ConfigError(
-                f"text.size is {self.size}, but {len(SPECIALS)} are <pad> and its like and 256 are the bytes; "
-                f"give {LEAST} or more"
+                f"text.size is {self.size}, but {len(SPECIALS)} special tokens such as <pad> and 256 bytes need a "
+                f"token each; give {MIN_SIZE} or more"
             )
 
     def learn(self, sentences: Iterable[str]) -> BytePairs:
-        """The table of the training captions. Raises DataError for no captions, or only empty ones."""
-        captions = [_tidy(sentence) for sentence in sentences]
+        """Learn the table of the training captions. Raises DataError for no captions, or only empty ones."""
+        captions = [_normalized(sentence) for sentence in sentences]
         if not captions:
             raise DataError("no captions to learn byte pairs from; give a training split with captions")
         if not any(captions):
             raise DataError(f"all of {len(captions)} captions are empty; check the file that they come from")
-        # Without this, older versions of the library warn when loading processes are forked after it used threads.
+        # Without this, older versions of the library warn when data-loading processes are forked after it used threads.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(
             vocab_size=self.size,
-            min_frequency=_COMMON,
+            min_frequency=_MIN_FREQUENCY,
             special_tokens=list(SPECIALS),
             initial_alphabet=sorted(_BYTES),
             show_progress=False,
         )
         tokenizer.train_from_iterator(captions, trainer)
-        # The table is built anew from names and merges: the trained tokenizer would read a typed "<end>" as END.
+        # The table is built again from names and merges: the trained tokenizer would encode a typed "<end>" as END.
         learned = json.loads(tokenizer.to_str())["model"]
         names = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
         return BytePairs(tuple(names), tuple((left, right) for left, right in learned["merges"]))
 
 
-def _tidy(text: str) -> str:
-    whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair, which JSON can hold, is no character
-    return " ".join(unicodedata.normalize("NFC", whole).split())
+def _normalized(text: str) -> str:
+    valid = text.encode("utf-8", "replace").decode()  # replaces single surrogates, which JSON can hold
+    return " ".join(unicodedata.normalize("NFC", valid).split())

@@ -1,4 +1,4 @@
-"""Text -> words, and the four ids that every table of tokens begins with."""
+"""Splitting of text into words, and the four special token ids that every table begins with."""
 
 from __future__ import annotations
 
@@ -8,63 +8,65 @@ import unicodedata
 from foveate.errors import ConfigError
 
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
-SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")  # what they are called, by id
+SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")  # names, by id
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ´`", "'") | {"‐": "-", "‑": "-"})
-_RUNS = re.compile(r"['-]{2,}")
-_NO_NUMBER = re.compile(r"(?<!\d)[.,]+|[.,]+(?!\d)")
-_CUT_OFF = re.compile(r"(?<=[^\s'-])\s+(?='(?:s|re|ve|ll|d|m)(?!\S))")
+_REPEATED = re.compile(r"['-]{2,}")
+_NOT_IN_NUMBER = re.compile(r"(?<!\d)[.,]+|[.,]+(?!\d)")
+_BEFORE_CONTRACTION = re.compile(r"(?<=[^\s'-])\s+(?='(?:s|re|ve|ll|d|m)(?!\S))")
 _EDGES = re.compile(r"(?<!\S)['-]+|['-]+(?!\S)")
 
 
-class _Kept(dict[int, int | None]):
-    """Code point -> itself, a blank, or None (left out); filled as characters are met."""
+class _WordCharacters(dict[int, int | None]):
+    """Translation table: code point -> itself, a space, or None (deleted); filled as characters are met."""
 
     def __missing__(self, code: int) -> int | None:
-        kind = unicodedata.category(chr(code))
-        value: int | None = code if kind[0] in "LN" or kind in ("Mn", "Mc") or chr(code) in "'-.," else ord(" ")
-        if 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:  # variation selectors: how an emoji looks
+        category = unicodedata.category(chr(code))
+        keep = category[0] in "LN" or category in ("Mn", "Mc") or chr(code) in "'-.,"
+        value: int | None = code if keep else ord(" ")
+        if 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:  # variation selectors, as in emoji
             value = None
         self[code] = value
         return value
 
 
-_KEPT = _Kept()
+_WORD_CHARACTERS = _WordCharacters()
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation: what scores are computed on and vocabularies made of.
+    """Split a text into words in lower case, without punctuation, for scores and for vocabularies.
 
-    A word is a run of letters, marks and digits of any script. Between two of them an apostrophe and a hyphen belong to
-    the word (man's, don't, t-shirt, 10-year-old), and so do a point and a comma between digits (3.5, 1,000).
-    Everything else parts words and is dropped. A contraction that stands apart, as in files that were split before
-    (dog 's), is put back. Compatibility characters (ﬁ, full width) and curly apostrophes are made plain (NFKC).
+    A word is a run of letters, marks and digits of any script. An apostrophe or a hyphen between two of them belongs to
+    the word (man's, don't, t-shirt, 10-year-old), and so does a point or a comma between digits (3.5, 1,000).
+    Every other character separates words and is dropped. A contraction that is separated from its word, as in text
+    that is already tokenized (dog 's), is joined to it. Compatibility characters (ﬁ, full width) are normalized (NFKC),
+    and curly apostrophes become plain ones.
 
     The Penn Treebank tokenizer, which coco-caption runs in Java, differs: it splits contractions (do n't, man 's),
-    keeps abbreviations with their points (u.s.), and makes tokens of signs ($ 5, 50 %).
-    Text of a script without blanks between words comes out whole: `Pairs` serves it better.
+    keeps the points of abbreviations (u.s.), and makes tokens of symbols ($ 5, 50 %).
+    Text of a script without spaces between words is not split: `Pairs` is a better choice for it.
     """
-    plain = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
-    # Once more, as what is left out may have stood between a letter and its mark.
-    plain = unicodedata.normalize("NFC", plain.translate(_KEPT))
-    for pattern, by in ((_RUNS, " "), (_NO_NUMBER, " "), (_CUT_OFF, ""), (_EDGES, " ")):
-        plain = pattern.sub(by, plain)
-    return [word for word in plain.split() if word.isalnum() or any(c.isalnum() for c in word)]
+    normalized = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).lower()
+    # Normalized again, since a deleted character may have stood between a letter and its mark.
+    normalized = unicodedata.normalize("NFC", normalized.translate(_WORD_CHARACTERS))
+    for pattern, by in ((_REPEATED, " "), (_NOT_IN_NUMBER, " "), (_BEFORE_CONTRACTION, ""), (_EDGES, " ")):
+        normalized = pattern.sub(by, normalized)
+    return [word for word in normalized.split() if word.isalnum() or any(c.isalnum() for c in word)]
 
 
 def check_specials(names: tuple[str, ...]) -> None:
-    """Raises ConfigError unless the names of a table begin with the four specials and all differ."""
+    """Raise ConfigError unless a table's names begin with the four special tokens and all names differ."""
     if names[: len(SPECIALS)] != SPECIALS:
         raise ConfigError(
             f"a table of tokens begins with {', '.join(SPECIALS)}; this one with {', '.join(names[:4]) or 'nothing'}"
         )
     if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ConfigError(f"tokens must differ; repeated: {', '.join(twice[:5])}")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise ConfigError(f"tokens must differ; repeated: {', '.join(repeated[:5])}")
 
 
 def check_id(token: int, names: tuple[str, ...]) -> None:
-    """Raises ConfigError for an id that a table does not have."""
+    """Raise ConfigError for a token id that is not in a table."""
     if not 0 <= token < len(names):
         raise ConfigError(
             f"token {token} is not in a table of {len(names)} (0 to {len(names) - 1}); "

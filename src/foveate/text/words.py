@@ -1,4 +1,4 @@
-"""One id a word: the vocabulary of the training captions."""
+"""Word-level tokenization: one id a word of the training captions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_speci
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A table of whole words, as `split_words` finds them.
+    """Vocabulary of whole words, as `split_words` returns them.
 
-    names: id -> word, the four specials first. Raises ConfigError if they are not, or a word comes twice.
+    names: id -> word, the four special tokens first.
+    Raises ConfigError if the special tokens are not first, or a word is repeated.
     """
 
     kind: ClassVar[str] = "words"
@@ -25,44 +26,44 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         check_specials(self.names)
-        # A special is no word: only `split_words` decides what is, and it lets no "<" through.
+        # A text never encodes to a special token's id, since `split_words` drops "<".
         object.__setattr__(self, "_ids", {name: i for i, name in enumerate(self.names)})
 
     def __len__(self) -> int:
         return len(self.names)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text's words, UNKNOWN for those that are not in the table; no START, no END."""
+        """Return the ids of a text's words, UNKNOWN for words that are not in the table, without START and END."""
         return [self._ids.get(word, UNKNOWN) for word in split_words(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The words before END, with blanks between; specials are left out.
+        """Return the words before END, joined by spaces; special tokens are left out.
 
-        Raises ConfigError for an id of another table.
+        Raises ConfigError for an id that is not in the table.
         """
         return " ".join(word for word, _ in self.words(ids))
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """Each word of `decode(ids)` and the positions in `ids` that make it: here, always one.
+        """Return each word of `decode(ids)` and its positions in `ids`, here always one.
 
-        Raises ConfigError for an id of another table.
+        Raises ConfigError for an id that is not in the table.
         """
-        found = []
+        words = []
         for position, token in enumerate(ids):
             check_id(token, self.names)
             if token == END:
                 break
             if token >= len(SPECIALS):
-                found.append((self.names[token], [position]))
-        return found
+                words.append((self.names[token], [position]))
+        return words
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists, for JSON."""
+        """Return the vocabulary as plain lists, for JSON."""
         return {"kind": self.kind, "names": list(self.names)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Vocabulary:
-        """The inverse of `to_json`. Raises ConfigError for contents that make no vocabulary."""
+        """Rebuild a vocabulary from the output of `to_json`. Raises ConfigError for invalid contents."""
         names = data.get("names")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"a vocabulary's 'names' are a list of words; got {str(names)[:40]}")
@@ -71,10 +72,12 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Words:
-    """Whole words, the usual choice for captions.
+    """Recipe setting for a vocabulary of whole words, the usual choice for captions.
 
-    least: how often a word must be seen in training to be in the vocabulary; rarer ones are read as <unk>.
-    size: the longest vocabulary, the four specials included; the commonest words stay.
+    least: smallest number of occurrences in the training captions for a word to be in the vocabulary, at least 1;
+        usually 2 to 5; rarer words become <unk>.
+    size: largest number of tokens, including the four special tokens, at least 5; usually 10000; the most frequent
+        words are kept.
     """
 
     least: int = 2
@@ -82,17 +85,17 @@ class Words:
 
     def __post_init__(self) -> None:
         if self.least < 1:
-            raise ConfigError(f"text.least is {self.least}; a word must be seen at least 1 time")
+            raise ConfigError(f"text.least is {self.least}; give a number of occurrences of at least 1")
         if self.size <= len(SPECIALS):
             raise ConfigError(
-                f"text.size is {self.size}, of which {len(SPECIALS)} are <pad> and its like; "
+                f"text.size is {self.size}, but {len(SPECIALS)} tokens are special ones such as <pad>; "
                 f"give {len(SPECIALS) + 1} or more"
             )
 
     def learn(self, sentences: Iterable[str]) -> Vocabulary:
-        """The vocabulary of the training captions: the commonest word first, equals by the alphabet.
+        """Learn the vocabulary of the training captions: most frequent word first, ties in alphabetical order.
 
-        Raises DataError for no captions or only empty ones, ConfigError if no word is common enough.
+        Raises DataError for no captions or only empty ones, ConfigError if no word is frequent enough.
         """
         captions, counts = 0, Counter[str]()
         for sentence in sentences:
@@ -102,10 +105,10 @@ class Words:
             raise DataError("no captions to learn a vocabulary from; give a training split with captions")
         if not counts:
             raise DataError(f"none of {captions} captions has a word in it; check the file that they come from")
-        common = sorted((w for w, n in counts.items() if n >= self.least), key=lambda word: (-counts[word], word))
-        if not common:
+        frequent = sorted((w for w, n in counts.items() if n >= self.least), key=lambda word: (-counts[word], word))
+        if not frequent:
             raise ConfigError(
-                f"no word is seen {self.least} times in {captions} captions (the commonest, "
-                f"'{counts.most_common(1)[0][0]}', {max(counts.values())}); set text.least lower"
+                f"no word occurs {self.least} times in {captions} captions (the most frequent, "
+                f"'{counts.most_common(1)[0][0]}', {max(counts.values())} times); set text.least lower"
             )
-        return Vocabulary(SPECIALS + tuple(common[: self.size - len(SPECIALS)]))
+        return Vocabulary(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]))

@@ -1,19 +1,20 @@
-"""Does attention fall on the thing that a word names? One map a word.
+"""Attention metrics: does attention fall on the object that a word names?
 
-Shapes: T words, maps of h x w cells that each sum to 1, N masks of H x W pixels over the same part of the picture.
+Shapes: T words with one map each; maps of h x w cells that each sum to 1; N masks of H x W pixels over the same part of
+the image.
 
-    objects  of a word: the union of the masks that `named` gives for it. A word that `named` does not know, or whose
-             masks are all empty, is not scored.
+    objects  of a word: the union of the masks that `named` gives for it. A word that is not in `named`, or whose masks
+             are all empty, is not scored.
     mass     sum over cells of attention times the share of the cell that the objects cover
-    cells    of the objects: those that the union covers at least half; and for each mask that covers no cell half, as
-             a bird in the corner of one, the cell of which it covers most
-    hit      1 if the cell with the most attention is one of the objects' cells, else 0; where several cells have the
-             most, the share of these that are
-    chance   mass and hit of a uniform map: the share of the picture that the objects cover, and the share of all cells
-             that are theirs
+    cells    of the objects: those that the union covers at least half; for a mask that covers half of no cell, such as
+             a bird in the corner of one, the cell that it covers most
+    hit      1 if the cell with the most attention is one of the objects' cells, else 0; if several cells have the same
+             maximum, the share of them that are
+    chance   mass and hit of a uniform map: the share of the image that the objects cover, and the share of cells that
+             are the objects'
     entropy  -sum a log a of a map, in nats, and as a share of log(h w)
-    change   the total variation distance sum |a_t - a_t-1| / 2 of a word's map to the map before it, 0 to 1: how much
-             of the attention moves
+    change   total variation distance sum |a_t - a_t-1| / 2 between a word's map and the previous map, 0 to 1: the share
+             of the attention that moves
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ import numpy as np
 from foveate.errors import DataError
 from foveate.text import split_words
 
-SMALL = 0.15  # of the picture: below it, chance is low enough for a hit to mean something
+MAX_OBJECT_SHARE = 0.15  # of the image: words for larger objects are not scored, as chance is too high
 
 
 def check_maps(maps: np.ndarray, words: Sequence[str], name: str) -> None:
-    """Raises DataError unless there is one map a word, and each is a distribution."""
+    """Raise DataError unless there is one map a word and each is a distribution."""
     if maps.ndim != 3 or len(maps) != len(words):
         raise DataError(
             f"{name}: attention of shape {maps.shape} for {len(words)} words; "
@@ -47,57 +48,62 @@ def check_maps(maps: np.ndarray, words: Sequence[str], name: str) -> None:
 
 
 def pool(masks: np.ndarray, h: int, w: int) -> np.ndarray:
-    """(N, H, W) bool -> (N, h, w): the share of each cell that a mask covers. Cells may cut through pixels."""
+    """Return the share of each cell that a mask covers: (N, H, W) bool -> (N, h, w). Cells may cut through pixels."""
     height, width = masks.shape[1:]
-    return _common(h, height) @ masks.astype(float) @ _common(w, width).T / (height * width)
+    return _overlap(h, height) @ masks.astype(float) @ _overlap(w, width).T / (height * width)
 
 
-def _common(cells: int, pixels: int) -> np.ndarray:
-    """(cells, pixels): the length that a cell and a pixel share, where a pixel has length `cells`: whole numbers."""
+def _overlap(cells: int, pixels: int) -> np.ndarray:
+    """Return the overlap (cells, pixels) of each cell and pixel, a whole number where a pixel has length `cells`."""
     cell, pixel = np.arange(cells)[:, None] * pixels, np.arange(pixels) * cells
-    common = np.minimum(cell + pixels, pixel + cells) - np.maximum(cell, pixel)
-    return np.clip(common, 0, None).astype(float)
+    overlap = np.minimum(cell + pixels, pixel + cells) - np.maximum(cell, pixel)
+    return np.clip(overlap, 0, None).astype(float)
 
 
 def on_objects(
     maps: np.ndarray, words: Sequence[str], masks: np.ndarray, named: Mapping[str, Sequence[int]], name: str
 ) -> np.ndarray:
-    """(5,) sums over the scored words whose objects cover less than SMALL: words, mass, its chance, hits, their chance.
+    """Return sums (5,) over the scored words: number of words, mass, mass by chance, hits, hits by chance.
 
-    maps: (T, h, w). masks: (N, H, W) bool. named: word in lower case -> indices of masks.
-    Raises DataError for masks of another shape, or an index of none.
+    Words are scored if their objects cover less than MAX_OBJECT_SHARE of the image.
+
+    maps: (T, h, w).
+    masks: (N, H, W) bool.
+    named: word in lower case -> indices of masks.
+    name: the image's name, for messages.
+    Raises DataError for masks of another shape, or an index out of range.
     """
     if masks.ndim != 3:
         raise DataError(f"{name}: masks of shape {masks.shape}; expected (N, H, W), one a thing that can be named")
     sums = np.zeros(5)
     for word, attention in zip(words, maps, strict=True):
-        # A word may carry its punctuation: byte pairs keep it.
-        about = [index for key in (word.lower(), " ".join(split_words(word))) if key in named for index in named[key]]
-        if any(not 0 <= index < len(masks) for index in about):
-            raise DataError(f"{name}: '{word}' names masks {sorted(set(about))}, but there are {len(masks)}")
-        own = masks[sorted(set(about))].astype(bool)
-        own = own[own.any((1, 2))]
-        union = np.logical_or.reduce(own)
-        if not len(own) or union.mean() >= SMALL:
+        # Byte-pair tokens keep the punctuation of a word.
+        indices = [index for key in (word.lower(), " ".join(split_words(word))) if key in named for index in named[key]]
+        if any(not 0 <= index < len(masks) for index in indices):
+            raise DataError(f"{name}: '{word}' names masks {sorted(set(indices))}, but there are {len(masks)}")
+        objects = masks[sorted(set(indices))].astype(bool)
+        objects = objects[objects.any((1, 2))]
+        union = np.logical_or.reduce(objects)
+        if not len(objects) or union.mean() >= MAX_OBJECT_SHARE:
             continue
-        covered, each = pool(union[None], *attention.shape)[0], pool(own, *attention.shape)
-        cells = covered >= 0.5
-        for mask in each:
-            if mask.max() < 0.5:
-                cells.flat[int(mask.argmax())] = True
-        most = attention == attention.max()
-        sums += [1, (attention * covered).sum(), union.mean(), cells[most].mean(), cells.mean()]
+        coverage, object_coverages = pool(union[None], *attention.shape)[0], pool(objects, *attention.shape)
+        cells = coverage >= 0.5
+        for object_coverage in object_coverages:
+            if object_coverage.max() < 0.5:
+                cells.flat[int(object_coverage.argmax())] = True
+        peak = attention == attention.max()
+        sums += [1, (attention * coverage).sum(), union.mean(), cells[peak].mean(), cells.mean()]
     return sums
 
 
 def spread(maps: np.ndarray) -> np.ndarray:
-    """(5,) of one sentence's maps (T, h, w): words, sums of entropy and of its share of log(h w), sentences, change.
+    """Return sums (5,) for the maps (T, h, w) of one caption: words, entropy, its share of log(h w), captions, change.
 
-    The last two are 0 where there are fewer than two words; else 1, and the mean change of the sentence. A grid of one
-    cell has an entropy of 0, and a share of 0.
+    The last two are 1 and the mean change, or both 0 if the caption has fewer than two words. A grid of one cell has an
+    entropy of 0 and a share of 0.
     """
     flat = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
     entropy = -(flat * np.log(np.where(flat > 0, flat, 1))).sum()
-    most = math.log(flat.shape[1]) or 1.0
+    max_entropy = math.log(flat.shape[1]) or 1.0
     change = np.abs(np.diff(flat, axis=0)).sum(1) / 2
-    return np.array([len(maps), entropy, entropy / most, len(change) > 0, change.mean() if len(change) else 0])
+    return np.array([len(maps), entropy, entropy / max_entropy, len(change) > 0, change.mean() if len(change) else 0])
