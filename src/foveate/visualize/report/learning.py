@@ -12,7 +12,7 @@ def learning(report: Report) -> Section | None:
     """Small charts over the epochs; None if nothing was logged."""
     name = (report.text.chosen or report.text.score)[1]
     split, samples = report.chosen_split, f"{report.text.sample}s"
-    best = _best_epoch(report)
+    best = best_epoch(report)
     charts = [
         _curve(
             report,
@@ -42,7 +42,7 @@ def learning(report: Report) -> Section | None:
     return section("learning", "Training", "Learning curves", lead, tag("div", drawn, class_="charts"))
 
 
-def _best_epoch(report: Report) -> tuple[float, float] | None:
+def best_epoch(report: Report) -> tuple[float, float] | None:
     """The best epoch and its score, of equal ones the last; None if no epoch was scored."""
     key = (report.text.chosen or report.text.score)[0]
     rows = [(number(row.get(key)), number(row.get("epoch"))) for row in report.history]
