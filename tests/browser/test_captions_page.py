@@ -9,19 +9,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from foveate.records import CaptionPrediction, Sentence
-from foveate.visualize.captions import CaptionPage, Told
+from foveate.tasks.captioning.page import CaptionPage
 
 pytestmark = pytest.mark.browser
 
 WORDS = ("a", "brown", "cow", "stands", "next", "to", "an", "exceptionally-long-compound-of-words-without-any-blank")
-LOOKS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
+VIEWPORTS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
 
 
 def sentence(maps: bool = True) -> Sentence:
-    """Word i looks at cell i of 2x4 alone."""
+    """The attention of word i is on cell i of 2x4 alone."""
     attention = np.zeros((len(WORDS), 2, 4), np.float32)
     for i in range(len(WORDS)):
         attention[i, i // 4, i % 4] = 1
@@ -32,16 +33,17 @@ def sentence(maps: bool = True) -> Sentence:
 @pytest.fixture(scope="module")
 def address(serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("captions")
-    picture = np.full((100, 200, 3), 200, np.uint8)
+    sample = {"image": torch.full((3, 100, 200), 200, dtype=torch.uint8)}
     made = CaptionPage("show_attend_tell")
     for name, hard, maps in (("soft.jpg", False, True), ("hard.jpg", True, True), ("none.jpg", False, False)):
-        made.add(Told(name, picture, CaptionPrediction((sentence(maps), sentence(maps))), hard))
-    made.write(folder / "captions.html")
+        made.hard = hard
+        made.add(name, CaptionPrediction((sentence(maps), sentence(maps))), sample)
+    made.write(folder)
     with serve(folder) as root:
         yield f"{root}/captions.html"
 
 
-@pytest.fixture(scope="module", params=LOOKS, ids="-".join)
+@pytest.fixture(scope="module", params=VIEWPORTS, ids="-".join)
 def page(request: pytest.FixtureRequest, browser, open_page, address: str):
     open_page(address, *request.param)
     return browser
@@ -49,7 +51,7 @@ def page(request: pytest.FixtureRequest, browser, open_page, address: str):
 
 def shown(page, number: int) -> np.ndarray:
     """(H, W) brightness of a figure's large picture as it stands on the screen."""
-    view = page.find_elements("css selector", ".told .view")[number]
+    view = page.find_elements("css selector", ".captioned .view")[number]
     page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", view)
     page.execute_script("return Promise.all(document.getAnimations().map(a => a.finished)).then(() => 0)")
     picture = Image.open(io.BytesIO(base64.b64decode(view.screenshot_as_base64)))
@@ -82,7 +84,7 @@ def test_nothing_is_complained_about_and_nothing_fetched(page, address: str) -> 
 def test_the_focus_on_a_word_lights_up_where_the_model_looked(page, number: int) -> None:
     rest(page)
     assert min(cells(shown(page, number))) > 190  # the picture as it is
-    words = page.find_elements("css selector", ".told")[number].find_elements("css selector", ".word")
+    words = page.find_elements("css selector", ".captioned")[number].find_elements("css selector", ".word")
     assert [word.text for word in words] == list(WORDS)
     for i in (0, 2, 5, 7):
         page.execute_script("arguments[0].focus({preventScroll: true})", words[i])
@@ -97,7 +99,7 @@ def test_words_are_reached_by_the_tab_key_one_after_the_other(page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     rest(page)
-    words = page.find_elements("css selector", ".told:first-of-type .word")
+    words = page.find_elements("css selector", ".captioned:first-of-type .word")
     page.execute_script("arguments[0].focus()", words[0])
     for word in words[1:4]:
         page.switch_to.active_element.send_keys(Keys.TAB)
@@ -108,12 +110,13 @@ def test_a_word_that_is_pointed_at_goes_before_the_focus(page) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     rest(page)
-    words = page.find_elements("css selector", ".told:first-of-type .word")
+    words = page.find_elements("css selector", ".captioned:first-of-type .word")
     page.execute_script("arguments[0].focus({preventScroll: true})", words[1])
     ActionChains(page).move_to_element(words[6]).perform()
     visible = """
         return Promise.all(document.getAnimations().map(a => a.finished)).then(() =>
-            [...document.querySelectorAll('.told:first-of-type .map')].map(m => Number(getComputedStyle(m).opacity)));
+            [...document.querySelectorAll('.captioned:first-of-type .map')].map(
+                map => Number(getComputedStyle(map).opacity)));
     """
     assert page.execute_script(visible) == [0, 0, 0, 0, 0, 0, 1, 0]
     rest(page)
@@ -122,12 +125,12 @@ def test_a_word_that_is_pointed_at_goes_before_the_focus(page) -> None:
 
 def test_all_maps_are_seen_without_pointing(page) -> None:
     panels = page.execute_script("""
-        return [...document.querySelectorAll('.told:first-of-type .transforms li')].map(
+        return [...document.querySelectorAll('.captioned:first-of-type .maps li')].map(
             li => [li.innerText.trim(), li.querySelector('svg').getBoundingClientRect().width]);
     """)
     assert [word for word, _ in panels] == list(WORDS)
     assert all(width > 80 for _, width in panels)
-    assert page.execute_script("return document.querySelectorAll('.told:last-of-type button').length") == 0
+    assert page.execute_script("return document.querySelectorAll('.captioned:last-of-type button').length") == 0
 
 
 def test_the_page_never_scrolls_sideways_and_is_readable(page, contrast: str) -> None:

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from foveate.records import ClassTable
-from foveate.visualize.report import ExamplePicture, Report, write_report
+from foveate.tasks.semantic.boundaries import boundary_section
+from foveate.tasks.semantic.figures import SemanticExample, example_section
+from foveate.tasks.semantic.report import TEXT
+from foveate.visualize.report import Report, ReportPart, write_report
+from foveate.visualize.report.classes import class_row, class_section, class_strip, class_summary, confusion_section
 
 pytestmark = pytest.mark.browser
 
-LOOKS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
+VIEWPORTS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
 FACTS = ("pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou")
 EVIL = "<script>document.title = 'broken'</script>"
 LONG = "a_class_with_a_very_long_name_that_has_no_place_to_break_at_all"
@@ -31,7 +35,7 @@ CLASSES = ClassTable(
 )
 
 
-def drawn_example(seed: int) -> ExamplePicture:
+def drawn_example(seed: int) -> SemanticExample:
     """A scene of bands and a disc, labelled with some mistakes."""
     rng = np.random.default_rng(seed)
     height, width = (120, 160) if seed % 2 else (200, 140)
@@ -42,36 +46,56 @@ def drawn_example(seed: int) -> ExamplePicture:
     prediction = np.roll(truth, (2, 3), (0, 1))
     prediction[prediction == 255] = 0
     image = np.array(CLASSES.colors, np.uint8)[np.minimum(truth, 7)] // 2 + rng.integers(0, 90, (height, width, 1))
-    return ExamplePicture(f"scene_{seed:03d}.png", image.astype(np.uint8), truth, prediction, 0.9 - seed * 0.07)
+    return SemanticExample(f"scene_{seed:03d}.png", image.astype(np.uint8), truth, prediction, 0.9 - seed * 0.07)
 
 
-def drawn_report() -> Report:
+def drawn_confusion() -> np.ndarray:
     count = len(CLASSES)
     rng = np.random.default_rng(7)
     confusion = rng.integers(0, 400, (count, count)) + np.eye(count, dtype=int) * 9000
     confusion[5] = confusion[:, 5] = 0
-    ious = [None if i == 5 else float(v) for i, v in enumerate(rng.random(count))]
+    return confusion
+
+
+def drawn_report() -> Report:
+    rng = np.random.default_rng(7)
+    ious = [None if i == 5 else float(v) for i, v in enumerate(rng.random(len(CLASSES)))]
     edges = [None if v is None else v * 0.8 for v in ious]
     steps = np.arange(1, 26)
+    scores = {
+        "mean_iou": 0.71234567,
+        "pixel_accuracy": 0.93456789,
+        "mean_accuracy": 0.8123,
+        "frequency_weighted_iou": 0.8765,
+        "boundary_iou": 0.54321,
+        "trimap_iou": {"1": 0.41, "2": 0.47, "4": 0.55, "8": 0.62, "16": 0.68},
+        "per_class": dict(zip(CLASSES.names, ious, strict=True)),
+        "per_class_boundary_iou": dict(zip(CLASSES.names, edges, strict=True)),
+        "absent_classes": ["bird"],
+        "images": 64,
+    }
+    confusion = drawn_confusion()
+    sections = [
+        class_section(scores, CLASSES, confusion, TEXT),
+        confusion_section(scores, CLASSES, confusion, TEXT),
+        boundary_section(scores, CLASSES),
+        example_section([drawn_example(seed) for seed in range(6)], CLASSES),
+    ]
+    part = ReportPart(
+        TEXT,
+        sections,
+        class_strip(scores, CLASSES, TEXT),
+        class_summary(scores, CLASSES, TEXT),
+        [class_row(CLASSES)],
+        ["Measured on whole pictures at one scale."],
+    )
     return Report(
         title="Pasture, first run",
         recipe="fcn8s_pasture",
         command="foveate train fcn8s_pasture --out runs/pasture --optim.lr 0.0005 --schedule.epochs 25 --seed 1",
         data="pasture scenes of 160x120 pixels, drawn from seed 1",
-        classes=CLASSES,
-        scores={
-            "mean_iou": 0.71234567,
-            "pixel_accuracy": 0.93456789,
-            "mean_accuracy": 0.8123,
-            "frequency_weighted_iou": 0.8765,
-            "boundary_iou": 0.54321,
-            "trimap_iou": {"1": 0.41, "2": 0.47, "4": 0.55, "8": 0.62, "16": 0.68},
-            "per_class": dict(zip(CLASSES.names, ious, strict=True)),
-            "per_class_boundary_iou": dict(zip(CLASSES.names, edges, strict=True)),
-            "absent_classes": ["bird"],
-            "images": 64,
-        },
-        confusion=confusion,
+        scores=scores,
+        part=part,
         splits={"train": 1024, "val": 64},
         history=[
             {"epoch": int(e), "train_loss": 2 / e, "val_loss": 2.2 / e, "mean_iou": 0.72 * (1 - 0.9**e),
@@ -81,8 +105,6 @@ def drawn_report() -> Report:
         settings={"model": {"name": "fcn8s"}, "optim": {"lr": 5e-4, "a": {"deep": {"and_long": "x" * 90}}}},
         environment={"python": "3.12", "torch": "2.9"},
         minutes=2.4,
-        examples=[drawn_example(seed) for seed in range(6)],
-        notes=["Measured on whole pictures at one scale."],
         files={"Best weights": "runs/pasture/model"},
     )  # fmt: skip
 
@@ -95,7 +117,7 @@ def address(serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{root}/report.html"
 
 
-@pytest.fixture(scope="module", params=LOOKS, ids="-".join)
+@pytest.fixture(scope="module", params=VIEWPORTS, ids="-".join)
 def page(request: pytest.FixtureRequest, browser, open_page, address: str):
     """The browser with the report open at one size and colour scheme, and all its folds opened."""
     open_page(address, *request.param)
@@ -142,19 +164,19 @@ def test_headings_stand_in_order(page) -> None:
     titles = [text for level, text in levels if level == "H2"]
     assert titles == [
         "Before you quote the score",
-        "What was trained on what",
-        "How it learnt",
-        "Class by class",
-        "What it mistakes for what",
-        "At the outlines",
-        "Pictures",
-        "Do it again",
+        "Model and data",
+        "Learning curves",
+        "Scores by class",
+        "Confusion between classes",
+        "Scores near outlines",
+        "Examples",
+        "Reproduce this run",
     ]
     assert [text for level, text in levels if level == "H3"][:3] == ["Loss", "Score", "Learning rate"]
 
 
 def test_the_values_on_the_page_are_the_scores(page) -> None:
-    report = drawn_report()
+    report, confusion = drawn_report(), drawn_confusion()
     hero = page.execute_script("const d = document.querySelector('.big data'); return [d.value, d.innerText]")
     assert hero == [repr(report.scores["mean_iou"]), "0.712"]
     facts = page.execute_script("return [...document.querySelectorAll('.top .facts data')].map(d => Number(d.value))")
@@ -178,7 +200,7 @@ def test_the_values_on_the_page_are_the_scores(page) -> None:
         const cells = row => [...row.querySelectorAll('td')].map(cell => cell.innerText);
         return [...document.querySelectorAll('.matrix tbody tr')].map(cells);
     """)
-    shares = report.confusion / np.maximum(report.confusion.sum(axis=1, keepdims=True), 1) * 100
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) * 100
     for i, row in enumerate(matrix):
         for j, text in enumerate(row):
             assert text == ("–" if i == 5 else f"{shares[i, j]:.0f}" if shares[i, j] >= 0.5 else "·")

@@ -1,18 +1,12 @@
-"""Where a captioner looked, drawn: the veil, the one cell, the strip, the frames, and the page of words."""
-
-import base64
-import hashlib
-import html
-import io
-import re
+"""Attention maps, drawn: the veil, the one cell, the strip, the frames."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from foveate.errors import DataError, OutputError
-from foveate.records import CaptionPrediction, Sentence
+from foveate.errors import DataError
+from foveate.records import Sentence
 from foveate.visualize.attention import (
     COVER,
     PALE,
@@ -21,12 +15,9 @@ from foveate.visualize.attention import (
     WORD_MS,
     attention_frames,
     attention_strip,
-    most,
     unveiled,
     veil,
 )
-from foveate.visualize.captions import CaptionPage, Told
-from foveate.visualize.captions.figure import whereabouts
 from foveate.visualize.clips import write_clip
 
 BRIGHT = np.full((40, 60, 3), 200, np.uint8)
@@ -142,96 +133,3 @@ def test_a_model_without_attention_has_nothing_to_draw():
         attention_strip(BRIGHT, sentence(maps=False))
     with pytest.raises(DataError, match="without attention"):
         attention_frames(BRIGHT, sentence(maps=False))
-
-
-def test_where_the_most_is_in_words():
-    attention = np.zeros((6, 6))
-    for row, column, words in ((0, 0, "at the top left"), (2, 3, "in the middle"), (5, 2, "at the bottom"),
-                               (3, 5, "at the right"), (1, 4, "at the top right")):  # fmt: skip
-        attention[:] = 0
-        attention[row, column] = 1
-        assert most(attention) == (row, column)
-        assert whereabouts(attention) == words
-    assert whereabouts(np.ones((1, 1))) == "in the middle"
-
-
-# The page
-
-
-def page(*told, model="show_attend_tell"):
-    made = CaptionPage(model)
-    for one in told:
-        made.add(one)
-    return made.render()
-
-
-def told(name="cow.jpg", **more):
-    other = sentence(("a", "cow"), score=-0.75)
-    return Told(name, BRIGHT, CaptionPrediction((sentence(), other)), **more)
-
-
-def test_the_page_holds_every_word_with_its_map():
-    text = page(told(), told("b.jpg"))
-    assert text.count('class="word w1"') == text.count('class="word w3"') == 2
-    assert "looked most at the top left" in text and "probability 0.90" in text
-    assert "score -0.500" in text and "a cow" in text and "-0.750" in text
-    for number in (1, 2):
-        assert text.count(f'<symbol id="p{number}m') == 3
-        assert text.count(f'href="#p{number}m2"') == 2  # in large, and in the strip
-    for i in range(1, 4):
-        assert f".told:has(.w{i}:hover) .m{i}" in text and f":has(.w{i}:focus) .m{i}" in text
-    assert ".w4" not in text
-
-
-def test_maps_on_the_page_are_the_veils():
-    text = page(told())
-    encoded = re.findall(r"data:image/png;base64,([^\"]+)", text)
-    assert len(encoded) == 3
-    for i, one in enumerate(encoded):
-        with Image.open(io.BytesIO(base64.b64decode(one))) as image:
-            grey, cover = np.moveaxis(np.asarray(image), 2, 0)
-        assert (grey == 0).all()
-        assert cover / 255 == pytest.approx(veil(sentence().attention[i]), abs=0.002)
-
-
-def test_the_page_needs_nothing_from_elsewhere_and_no_script():
-    text = page(told())
-    assert "<script" not in text and "http" not in text.replace("http-equiv", "")
-    style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"default-src 'none'; img-src data:; style-src 'sha256-{digest}';" in html.unescape(text)
-    assert not re.findall(r"\sstyle=|\son\w+=", text)
-    assert all(a.startswith(("data:", "#")) for a in re.findall(r'(?:href|src)="([^"]*)"', text))
-    assert "prefers-color-scheme: dark" in text
-    assert "<details open>" in text  # the strip is seen without pointing at anything
-
-
-def test_hard_attention_on_the_page_is_a_cell():
-    text = page(told(hard=True))
-    assert "data:image/png" not in text
-    assert text.count('class="cell"') == 3
-    assert 'x="1" y="0" width="1" height="1" class="cell"' in text
-
-
-def test_without_attention_the_page_has_words_alone():
-    text = page(Told("a.jpg", BRIGHT, CaptionPrediction((sentence(maps=False),))))
-    assert "<button" not in text and "<details" not in text and "Point at a word" not in text
-    assert all(f">{word}</span>" in text for word in ("a", "red", "cow"))
-
-
-def test_words_and_names_are_escaped():
-    evil = "<img src=x onerror=alert(1)>"
-    text = page(Told(evil, BRIGHT, CaptionPrediction((sentence((evil,)),)), references=[evil]), model=evil)
-    assert evil not in text
-    assert text.count("&lt;img src=x") >= 3
-
-
-def test_a_page_of_noise_stays_small(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
-    made = CaptionPage()
-    for i in range(5):
-        made.add(Told(str(i), noise, CaptionPrediction((sentence(tuple("abcdefghijkl")),))))
-    assert made.write(tmp_path / "c.html").stat().st_size < 5 * 70_000
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot write .*file/c\.html"):
-        made.write(tmp_path / "file" / "c.html")

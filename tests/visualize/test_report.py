@@ -1,6 +1,9 @@
+"""The frame of a report, which every family shares: curves, data, notes, and one file that loads nothing."""
+
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import re
@@ -11,55 +14,64 @@ import pytest
 from PIL import Image
 
 from foveate.errors import DataError, OutputError
-from foveate.records import ClassTable
-from foveate.visualize.report import ExamplePicture, Report, write_report
-from foveate.visualize.report.examples import MAX_WIDTH, data_uri
+from foveate.visualize.document import data_uri
+from foveate.visualize.markup import join, tag
+from foveate.visualize.report import Report, ReportPart, ReportText, section, write_report
+from foveate.visualize.report.learning import best_epoch
+from foveate.visualize.report.parts import best_and_worst, counted, example_figure, in_sentence
 from foveate.visualize.report.sections import duration, flat
 
-CLASSES = ClassTable(("sky", "grass", "cow"))
-SCORES = {
-    "mean_iou": 0.512345,
-    "pixel_accuracy": 0.8125,
-    "mean_accuracy": 0.7,
-    "frequency_weighted_iou": 0.65,
-    "boundary_iou": 0.41,
-    "trimap_iou": {"1": 0.3, "4": 0.4, "16": None},
-    "per_class": {"sky": 0.9, "grass": 0.1246, "cow": None},
-    "per_class_boundary_iou": {"sky": 0.5, "grass": 0.25, "cow": None},
-    "images": 7,
-}
+TEXT = ReportText(
+    title="Translation report",
+    score=("bleu", "BLEU", "Agreement with the references."),
+    found=("bleu", "translated {pictures}, with a BLEU of {score:.2f} ({share:.0f} %)"),
+    facts=(("chrf", "chrF", "over characters"), ("length", "Length", "")),
+    curves=(("bleu", "BLEU"),),
+    beside=("ter", "TER", "Edits a word."),
+    sample="sentence",
+)
+SCORES = {"bleu": 0.312345, "chrf": 0.5, "length": None, "ter": 0.75, "images": 7}
 HISTORY = [
-    {"epoch": 1, "train_loss": 1.2, "val_loss": 1.3, "mean_iou": 0.2, "lr": 1e-3},
-    {"epoch": 2, "train_loss": 0.8, "val_loss": None, "mean_iou": 0.5, "lr": 5e-4},
-    {"epoch": 3, "train_loss": 0.7, "val_loss": "", "mean_iou": 0.4, "lr": float("nan")},
+    {"epoch": 1, "train_loss": 1.2, "val_loss": 1.3, "bleu": 0.2, "lr": 1e-3},
+    {"epoch": 2, "train_loss": 0.8, "val_loss": None, "bleu": 0.5, "lr": 5e-4},
+    {"epoch": 3, "train_loss": 0.7, "val_loss": "", "bleu": 0.4, "lr": float("nan")},
 ]
 
 
-def example(name: str, iou: float | None, size: tuple[int, int] = (60, 80), seed: int = 0) -> ExamplePicture:
-    rng = np.random.default_rng(seed)
-    truth = np.zeros(size, np.uint8)
-    truth[size[0] // 2 :] = 1
-    prediction = truth.copy()
-    prediction[:3] = 2
-    return ExamplePicture(name, rng.integers(0, 256, (*size, 3), dtype=np.uint8), truth, prediction, iou)
+def drawing(name: str) -> str:
+    """The section that the family adds."""
+    figures = best_and_worst(
+        [name, "mid", "worst"], lambda n: example_figure(n, Image.new("RGB", (8, 6)), "black", 0.5, f"About {n}.")
+    )
+    return section("words", "Words", "Word by word", "How to read it.", figures)
+
+
+def part(**changes) -> ReportPart:
+    values = {
+        "sections": [drawing("best"), section("lengths", "Lengths", "Lengths", "By length.")],
+        "strip": tag("p", "a strip"),
+        "summary": join("It is best at ", tag("b", "short sentences"), "."),
+        "rows": [("Vocabulary", "9 tokens")],
+        "notes": ["Tokenized first."],
+        "style": ".word { color: inherit; }",
+    }
+    return ReportPart(TEXT, **(values | changes))
 
 
 def report(**changes) -> Report:
     values = {
         "title": "First run",
-        "recipe": "fcn8s",
-        "command": "foveate train fcn8s --data photos",
-        "data": "images and labels folders at photos",
-        "classes": CLASSES,
+        "recipe": "seq2seq",
+        "command": "foveate train seq2seq --data books",
+        "data": "pairs of sentences at books",
         "scores": SCORES,
-        "confusion": np.array([[90, 10, 0], [30, 10, 0], [0, 0, 0]]),
+        "part": part(),
         "splits": {"train": 40, "val": 7},
         "history": HISTORY,
         "settings": {"optim": {"lr": 0.001, "betas": [0.9, 0.999]}, "ema": None},
         "environment": {"torch": "2.9"},
         "minutes": 3.25,
-        "examples": [example("a.png", 0.9), example("b.png", 0.2)],
-        "notes": ["Measured on whole pictures."],
+        "notes": ["Measured on whole sentences."],
         "files": {"Best weights": "runs/first/model"},
     }
     return Report(**(values | changes))
@@ -110,50 +122,70 @@ def written(tmp_path):
     return write
 
 
-def test_what_was_trained_on_what(written) -> None:
+def test_the_frame_and_the_part_of_a_family(written) -> None:
     _, page = written()
     for words in (
+        "Translation report",
         "First run",
-        "gave 81.2 % of the pixels in 7 val pictures the right label",
-        "strongest at sky (IoU 0.90) and weakest at grass (0.12)",
-        "images and labels folders at photos",
-        "3: sky, grass, cow",
+        "seq2seq translated 7 val sentences, with a BLEU of 0.31 (31 %). It is best at short sentences.",
+        "a strip",
+        "pairs of sentences at books",
+        "Vocabulary9 tokens",
         "3.2 minutes",
-        "foveate train fcn8s --data photos",
+        "foveate train seq2seq --data books",
         "runs/first/model",
-        "Measured on whole pictures.",
-        "not in these pictures",
+        "Measured on whole sentences.Tokenized first.",
         "optim.betas0.9, 0.999",
         "emanone",
         "torch2.9",
         "best: 0.500",
+        "pass over all training sentences",
+        "Measured on val sentences after each epoch. The dotted line marks the epoch with the best BLEU.",
+        "40sentences",
+        "7scored here",
     ):
         assert words in page.text
     headings = [attributes["id"] for attributes in page.all("h2")]
-    assert headings == ["notes", "training", "learning", "classes", "confusion", "boundaries", "pictures", "again"]
-    assert {a["href"] for a in page.all("a")} == {f"#{name}" for name in headings[1:]}
+    assert headings == ["notes", "training", "learning", "words", "lengths", "again"]
+    assert [a["href"] for a in page.all("a")] == [f"#{name}" for name in headings[1:]]
 
 
 def test_every_score_stands_on_the_page_exactly(written) -> None:
     _, page = written()
-    values = {float(attributes["value"] or "nan") for attributes in page.all("data")}
-    assert {0.512345, 0.8125, 0.7, 0.65, 0.41, 0.9, 0.1246, 0.5, 0.25, 40.0, 7.0} <= values
+    assert {0.312345, 0.5, 0.75, 40.0, 7.0} <= {float(d["value"] or "nan") for d in page.all("data")}
     labels = " ".join(svg.get("aria-label") or "" for svg in page.all("svg"))
-    assert "1 pixels: 0.300, 4 pixels: 0.400" in labels
     assert "training: from 1.2 to 0.7" in labels and "val: from 1.3 to 1.3" in labels
+    assert "BLEU: from 0.2 to 0.4" in labels
+    assert "Length" not in page.text.replace("Lengths", "")  # not defined
+
+
+def test_the_best_epoch_is_the_lowest_where_smaller_is_better(written) -> None:
+    _, page = written(greater_is_better=False)
+    assert "best: 0.200" in page.text
+
+
+def test_the_best_epoch_is_the_last_of_equal_ones() -> None:
+    history = [{"epoch": e, "bleu": bleu} for e, bleu in enumerate((0.1, 0.5, 0.5, float("nan")), start=1)]
+    assert best_epoch(report(history=history)) == (3, 0.5)
+    assert best_epoch(report(history=history, greater_is_better=False)) == (1, 0.1)
+    assert best_epoch(report(history=[{"epoch": 1, "bleu": float("nan")}])) is None
+
+
+def test_another_score_may_rank_the_epochs() -> None:
+    text = dataclasses.replace(TEXT, chosen=("ter", "TER"))
+    history = [{"epoch": e, "ter": ter, "bleu": 0.1 * e} for e, ter in enumerate((0.5, 0.25, 0.75), start=1)]
+    assert best_epoch(report(history=history, part=ReportPart(text), greater_is_better=False)) == (2, 0.25)
 
 
 def test_nothing_unescaped_gets_in(written) -> None:
     evil = "</style><script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
-    classes = ClassTable((evil, "b" + evil, "cow"))
-    scores = SCORES | {"per_class": {evil: 0.5, "b" + evil: 0.25}}
     text, page = written(
-        title=evil, recipe=evil, command=evil, data=evil, classes=classes, scores=scores, splits={evil: 1},
-        notes=[evil], scored_split=evil, settings={evil: {evil: evil}}, environment={evil: evil}, files={evil: evil},
-        examples=[example(evil, 0.5)],
+        title=evil, recipe=evil, command=evil, data=evil, splits={evil: 1}, notes=[evil], scored_split=evil,
+        chosen_split=evil, settings={evil: {evil: evil}}, environment={evil: evil}, files={evil: evil},
+        part=part(sections=[drawing(evil)], rows=[(evil, evil)], notes=[evil]),
     )  # fmt: skip
     assert page.all("script") == []
-    assert len(page.all("img")) == 4 and len(page.all("style")) == 1
+    assert len(page.all("img")) == 3 and len(page.all("style")) == 1
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert evil in " ".join(page.words) and "<script" not in text
 
@@ -173,39 +205,22 @@ def test_the_policy_allows_its_own_style_and_nothing_else(written) -> None:
     assert any(m.get("name") == "viewport" and "width=device-width" in (m["content"] or "") for m in page.all("meta"))
 
 
-def test_pictures_are_best_and_worst_with_words_for_each(written) -> None:
-    names = [example("mid.png", 0.5), example("worst.png", 0.1), example("best.png", 0.9), example("lost.png", None)]
-    _, page = written(examples=names)
-    order = [m.split(":")[0] for i in page.all("img") if (m := i["alt"] or "").endswith(": the picture")]
-    assert order == ["best.png", "mid.png", "lost.png", "worst.png"]
-    assert all(i["alt"] and i["width"] and i["height"] for i in page.all("img"))
-    # rows 0..2 of 60 are wrong, 30 rows and more from the contour
-    assert "best.png: 5.0 % of the pixels are wrong, 0 % of those close to an outline" in [
-        i["alt"] for i in page.all("img")
-    ]
-    for image in page.all("img"):
-        kind, encoded = (image["src"] or "").split(",")
-        assert kind == "data:image/jpeg;base64"
-        with Image.open(io.BytesIO(base64.b64decode(encoded))) as decoded:
-            decoded.load()
-            assert decoded.width <= MAX_WIDTH
+def test_examples_are_best_and_worst(written) -> None:
+    _, page = written()
+    assert [i["alt"] for i in page.all("img")] == ["best: black", "mid: black", "worst: black"]
+    assert page.text.index("Best results") < page.text.index("About mid") < page.text.index("Worst results")
+    assert all(i["width"] == "8" and i["height"] == "6" for i in page.all("img"))
+    assert best_and_worst([], str) == []
+    assert best_and_worst(["one"], lambda n: tag("p", n)) == ["<h3>Best results</h3>", "<p>one</p>"]
 
 
-def test_twelve_pictures_of_pure_noise_stay_below_three_megabytes(tmp_path) -> None:
-    noisy = [example(f"{i}.png", i / 12, (360, 480), seed=i) for i in range(12)]
-    for one in noisy:
-        one.prediction = np.random.default_rng(1).integers(0, 3, one.truth.shape, dtype=np.uint8)
-    path = write_report(report(examples=noisy), tmp_path / "report.html")
-    assert path.stat().st_size < 3_000_000
+def test_a_family_may_add_nothing(written) -> None:
+    _, page = written(part=ReportPart(TEXT), notes=[])
+    assert [attributes["id"] for attributes in page.all("h2")] == ["training", "learning", "again"]
+    assert "(31 %)." in page.text
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (500, 700)])
-def test_pictures_of_any_size_are_embedded(written, size: tuple[int, int]) -> None:
-    _, page = written(examples=[example("odd.png", 0.5, size)])
-    assert all(int(i["width"] or 0) <= 480 and int(i["height"] or 0) <= 640 for i in page.all("img"))
-
-
-def test_calm_pictures_keep_their_quality() -> None:
+def test_calm_images_keep_their_quality() -> None:
     calm = np.zeros((360, 480, 3), np.uint8)
     calm[:, 240:] = (200, 30, 60)
     with Image.open(io.BytesIO(base64.b64decode(data_uri(calm).split(",")[1]))) as decoded:
@@ -214,33 +229,24 @@ def test_calm_pictures_keep_their_quality() -> None:
 
 def test_what_is_missing_is_left_out(written) -> None:
     _, page = written(
-        scores={"mean_iou": None, "per_class": {}}, splits={}, history=[], settings={}, environment={}, minutes=None,
-        examples=[], notes=[], files={}, confusion=np.zeros((3, 3), int),
+        scores={"bleu": None}, splits={}, history=[], settings={}, environment={}, minutes=None, notes=[], files={},
+        part=part(sections=[], notes=[], rows=[]),
     )  # fmt: skip
-    headings = [attributes["id"] for attributes in page.all("h2")]
-    assert headings == ["training", "classes", "confusion", "again"]
+    assert [attributes["id"] for attributes in page.all("h2")] == ["training", "again"]
+    assert "was trained and scored." in page.text
     assert "nan" not in page.text.lower() and "None" not in page.text
 
 
-def test_many_classes_get_a_list_instead_of_a_matrix(written) -> None:
-    classes = ClassTable(tuple(f"class {i}" for i in range(31)))
-    counts = np.eye(31, dtype=int) * 10
-    counts[4, 9] = 30
-    _, page = written(classes=classes, confusion=counts, scores=SCORES | {"per_class": {"class 4": 0.25}}, examples=[])
-    assert "75.0 % of class 4 taken for class 9" in page.text
-    assert not any(t.get("class") == "matrix" for t in page.all("table"))
+def test_two_sections_of_one_name_are_refused() -> None:
+    for names in (("words", "words"), ("training",)):
+        with pytest.raises(DataError, match=f"the report has two sections named '{names[0]}'; give each a name of"):
+            report(part=part(sections=[section(name, "A", "A", "") for name in names]))
 
 
-def test_what_does_not_fit_is_refused(tmp_path) -> None:
-    with pytest.raises(
-        DataError, match=r"confusion matrix of shape \(2, 2\) does not fit 3 classes; give one of shape"
-    ):
-        report(confusion=np.zeros((2, 2)))
-    with pytest.raises(DataError, match="a score of 'horse', which is not in the class table"):
-        report(scores={"per_class": {"horse": 0.1}})
+def test_a_report_that_cannot_be_written(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot write .*file/report\.html: "):
-        write_report(report(examples=[]), tmp_path / "file" / "report.html")
+        write_report(report(), tmp_path / "file" / "report.html")
 
 
 def test_an_older_report_survives_a_failed_one(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +259,7 @@ def test_an_older_report_survives_a_failed_one(tmp_path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(type(path), "write_text", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        write_report(report(examples=[]), path)
+        write_report(report(), path)
     assert path.read_text() == "older"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
@@ -263,3 +269,11 @@ def test_small_texts() -> None:
     assert dict(flat({"a": {"b": 1, "c": {}}, "d": [], "e": (1, "x")})) == {
         "a.b": "1", "a.c": "none", "d": "none", "e": "1, x"
     }  # fmt: skip
+    assert [counted(n, "picture") for n in (0, 1, 2)] == ["0 pictures", "one picture", "2 pictures"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"), [("Mean IoU", "mean IoU"), ("CIDEr-D", "CIDEr-D"), ("Top-1", "top-1"), ("A", "a")]
+)
+def test_names_inside_a_sentence(name: str, inside: str) -> None:
+    assert in_sentence(name) == inside

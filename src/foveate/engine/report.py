@@ -1,4 +1,4 @@
-"""A run's report.html: gathered here, what differs between families in `engine.gather`, drawn by `visualize`."""
+"""A run's report.html: the frame comes from the run folder, the rest from the family (`Task.report`)."""
 
 from __future__ import annotations
 
@@ -7,61 +7,66 @@ from pathlib import Path
 from typing import Any
 
 from foveate.engine import fields
-from foveate.engine.evaluate import Evaluation, evaluate_run
-from foveate.engine.gather import gatherer
+from foveate.engine.evaluate import evaluate_run
 from foveate.engine.run import RunFolder
 from foveate.engine.train import validation_split
+from foveate.tasks.evaluation import Evaluation
 from foveate.visualize.report import Report, write_report
 
 
 def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
-    """Write evaluation.json and report.html of a run; evaluates its best model first unless that was just done."""
+    """Write evaluation.json and report.html of a run, and return the report's path.
+
+    evaluation: of the run's best model; made here if None.
+    """
     run = RunFolder.existing(path)
     evaluation = evaluation or evaluate_run(path)
-    run.write_json("evaluation.json", evaluation.to_json())
-    recipe, history, about = run.recipe(), run.history(), run.read_json("data.json")
+    scores = evaluation.to_json()
+    run.write_json("evaluation.json", scores)
+    recipe, history, data = run.recipe(), run.history(), run.read_json("data.json")
     environment = run.read_json("environment.json")
     settings = fields.to_json(dataclasses.replace(recipe, data=None))
     settings.pop("data")
     chosen = validation_split(recipe.data)
-    family = gatherer(evaluation)
+    part = evaluation.task.report(evaluation)
     report = Report(
         title=run.path.name,
         recipe=recipe.name,
         command=environment["command"],
-        data=about["source"],
-        scores=evaluation.to_json(),
-        splits={"train": len(about["train"]), chosen: len(about["val"]), evaluation.split: evaluation.scores.images},
+        data=data["source"],
+        scores=scores,
+        part=part,
+        splits={"train": len(data["train"]), chosen: len(data["val"]), evaluation.split: evaluation.scores.images},
         scored_split=evaluation.split,
         chosen_split=chosen,
         history=history,
         settings=settings,
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
-        examples=family.examples(),
-        family=evaluation.loaded.task,
-        notes=[*_notes(evaluation, chosen), family.manner(), *_averaged(recipe.ema), *family.notes()],
+        notes=[_split_note(evaluation.split, chosen, f"{part.text.sample}s"), *_average_note(recipe.ema)],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
-        **family.more(),
+        greater_is_better=evaluation.task.greater_is_better,
     )
     write_report(report, run.report)
     return run.report
 
 
-def _notes(evaluation: Evaluation, chosen: str) -> list[str]:
-    if evaluation.split == chosen:
-        return [
-            f"The model was chosen on the {chosen} pictures, so these scores are a little kind: keep other pictures "
-            "apart for the score you quote."
-        ]
-    if evaluation.split == "train":
-        return [
-            "The model learnt from these very pictures: the scores say how well it remembers, not how well it sees."
-        ]
-    return [f"The model was chosen on the {chosen} pictures; nothing was chosen by the {evaluation.split} pictures."]
+def _split_note(scored: str, chosen: str, samples: str) -> str:
+    """A sentence on what the scored split was used for before."""
+    if scored == chosen:
+        return (
+            f"The model was chosen on the {chosen} {samples}, so these scores are slightly optimistic: keep other "
+            f"{samples} apart for the score you quote."
+        )
+    if scored == "train":
+        return (
+            f"The model was trained on these very {samples}: the scores say how well it remembers them, not how well "
+            "it does on new ones."
+        )
+    return f"The model was chosen on the {chosen} {samples}; nothing was chosen by the {scored} {samples}."
 
 
-def _averaged(ema: float) -> list[str]:
+def _average_note(ema: float) -> list[str]:
     return [f"The weights are a running average over the steps (decay {ema:g})."] if ema else []
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of. Nothing here is computed: the report shows what it is given."""
+"""The contents of a report. Nothing is computed here: the report shows what it is given."""
 
 from __future__ import annotations
 
@@ -9,71 +9,94 @@ from typing import Any
 import numpy as np
 
 from foveate.errors import DataError
-from foveate.records import ClassificationPrediction, ClassTable, ColocalisationPrediction
-from foveate.visualize.captions import Told
-from foveate.visualize.report.family import FAMILIES, Family
+from foveate.visualize.markup import Markup
+
+NOTHING = Markup("")
+OWN_SECTIONS = frozenset({"notes", "training", "learning", "again"})  # ids of the sections that every report has
 
 
-@dataclass
-class ExamplePicture:
-    """A picture that was scored, with what should have been said and what was.
+@dataclass(frozen=True)
+class ReportText:
+    """The words of one family's report, and the scores that they are about.
 
-    image: (H, W[, C]) as overlays take it; truth, prediction: (H, W) labels; iou: mean IoU on this picture alone.
+    title: of the page.
+    score, beside: key, name and meaning of the large score, and of a second one.
+    found: key of the score in the summary, and a sentence about it with {score}, {share} (in per cent) and {pictures}
+        (the number of samples and their split).
+    facts: key, name and meaning of each smaller score.
+    curves: key and name of each line in the chart of scores.
+    chosen: key and name of the score that ranks epochs, if that is not `score`.
+    class_score: name of a class's own score. unit: what a confusion matrix counts. classes, confusion: how to read the
+        table of classes and the matrix. All four stay '' for a family without classes.
+    sample: what one sample is called.
+    """
+
+    title: str
+    score: tuple[str, str, str]
+    found: tuple[str, str]
+    facts: tuple[tuple[str, str, str], ...]
+    curves: tuple[tuple[str, str], ...]
+    beside: tuple[str, str, str] | None = None
+    chosen: tuple[str, str] | None = None
+    class_score: str = ""
+    unit: str = ""
+    classes: str = ""
+    confusion: str = ""
+    sample: str = "sample"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    name: the id of its heading. label: its entry in the line of contents. content: the section itself, as
+    `parts.section` makes it.
     """
 
     name: str
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-    iou: float | None = None
+    label: str
+    content: Markup
 
 
-@dataclass
-class ExampleGuess:
-    """A picture that was classified: its name, its true class, what was said, how likely the truth was held."""
+@dataclass(frozen=True)
+class ReportPart:
+    """The part of a report that belongs to a family.
 
-    name: str
-    truth: str
-    prediction: ClassificationPrediction
-    share: float | None = None
+    text: its words.
+    sections: in order; they stand after the learning curves and before "Reproduce this run".
+    strip: what stands under the large score, e.g. all classes on one line.
+    summary: the sentences that follow the first one of the summary.
+    rows: (name, value) rows for the table of model and data, e.g. ("Classes", "3: a, b, c").
+    notes: sentences that a reader has to know before quoting the score.
+    style: CSS that the sections need beside that of every report.
+    """
 
-
-@dataclass
-class ExampleFind:
-    """A picture in which common objects were looked for: its name, what was found, the mean IoU with what is there."""
-
-    name: str
-    prediction: ColocalisationPrediction
-    iou: float | None = None
-
-
-@dataclass
-class Canonical:
-    """A class's mean picture, as it comes and as the spatial transformer hands it on: (h, w, C) float in 0..1 each."""
-
-    name: str
-    before: np.ndarray
-    after: np.ndarray
+    text: ReportText
+    sections: Sequence[Section] = ()
+    strip: Markup = NOTHING
+    summary: Markup = NOTHING
+    rows: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    style: str = ""
 
 
 @dataclass
 class Report:
-    """A run, as its report tells it.
+    """A run, as its report shows it.
 
-    family: which one, by its task's name.
-    title, recipe, command: what the run is called, what was trained, and the line that does it again.
-    data: one line on what it was trained on. splits: split -> pictures. scored_split: the one the scores are from;
-        chosen_split: the one the epochs were judged by, whose scores the history holds.
-    scores: as the family's scores give them (`to_json`), per_class {name: value} and images among them. What is missing
-        or None is left out.
-    classes: names and colours, where the family has classes. confusion: (K, K) pixels or pictures, rows the truth.
-    facts: what else is told of the training, (name, words) each.
-    history: one dict an epoch: epoch, train_loss, val_loss, the scores that the family logs, lr, seconds; any but the
+    title: the run's name. recipe: what was trained. command: the line that trains it again.
+    data: the training data in one line.
+    scores: as the family's scores give them (`to_json`), 'images' among them. What is missing or None is left out.
+    part: what the family adds.
+    splits: split -> number of samples. scored_split: the split of the scores. chosen_split: the split that ranked the
+        epochs, whose scores the history holds.
+    history: one dict per epoch: epoch, train_loss, val_loss, the scores that the family logs, lr, seconds; all but the
         first may be missing.
-    settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: what training took.
-    examples: chosen already, best first; the upper half is shown as best, the rest as worst.
-    canonical: a mean picture a class, where a classifier has a spatial transformer.
-    notes: what a reader has to know before quoting the score. files: what -> where it lies.
+    settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: training time.
+    notes: sentences that a reader has to know before quoting the score; those of the part follow them.
+    files: what it is -> its path.
+    greater_is_better: the direction of the score that ranks epochs.
+    Raises DataError if two sections have the same name.
     """
 
     title: str
@@ -81,9 +104,7 @@ class Report:
     command: str
     data: str
     scores: Mapping[str, Any]
-    classes: ClassTable | None = None
-    confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), int))
-    facts: Sequence[tuple[str, str]] = ()
+    part: ReportPart
     splits: Mapping[str, int] = field(default_factory=dict)
     scored_split: str = "val"
     chosen_split: str = "val"
@@ -91,38 +112,25 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     minutes: float | None = None
-    examples: Sequence[ExamplePicture] | Sequence[ExampleGuess] | Sequence[Told] | Sequence[ExampleFind] = ()
-    canonical: Sequence[Canonical] = ()
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
-    family: str = "semantic"
-
-    @property
-    def words(self) -> Family:
-        """What the family's report says."""
-        return FAMILIES[self.family]
+    greater_is_better: bool = True
 
     def __post_init__(self) -> None:
-        self.confusion = np.asarray(self.confusion)
-        names = self.classes.names if self.classes else ()
-        expected = (len(names), len(names))
-        if self.confusion.shape != expected:
-            raise DataError(
-                f"a confusion matrix of shape {self.confusion.shape} does not fit {len(names)} classes; "
-                f"give one of shape {expected}"
-            )
-        strange = [name for name in self.scores.get("per_class", {}) if name not in names]
-        if strange:
-            raise DataError(f"a score of '{strange[0]}', which is not in the class table; give the run's own table")
+        taken = set(OWN_SECTIONS)
+        for section in self.part.sections:
+            if section.name in taken:
+                raise DataError(f"the report has two sections named '{section.name}'; give each a name of its own")
+            taken.add(section.name)
+
+    @property
+    def text(self) -> ReportText:
+        """The words of the family's report."""
+        return self.part.text
 
     def score(self, key: str) -> float | None:
-        """One score, or None where it is missing or not a number."""
+        """One score; None if it is missing or not a number."""
         return number(self.scores.get(key))
-
-    def by_class(self, key: str) -> dict[str, float | None]:
-        """Class name -> score for every class of the table, in its order; nothing of a family without classes."""
-        given = self.scores.get(key) or {}
-        return {name: number(given.get(name)) for name in self.classes.names} if self.classes else {}
 
 
 def number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""The sections in words: what came out, what went in, how to do it again."""
+"""The sections in words that every report has: the outcome, the model and its data, how to train it again."""
 
 from __future__ import annotations
 
@@ -6,37 +6,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from foveate.visualize.bars import ranked, score_strip, score_text
+from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, join, tag
-from foveate.visualize.report.parts import fact, pairs, scroll_box, section
-from foveate.visualize.report.record import Report
-
-CONTENTS = {
-    "training": "Data",
-    "learning": "Training",
-    "classes": "Classes",
-    "confusion": "Mistakes",
-    "boundaries": "Outlines",
-    "calibration": "Confidence",
-    "looks": "Looks",
-    "attention": "Attention",
-    "pictures": "Pictures",
-    "again": "Do it again",
-}
+from foveate.visualize.report.parts import counted, fact, pairs, scroll_box, section
+from foveate.visualize.report.record import Report, Section
 
 
-def opening(report: Report, sections: Sequence[str]) -> Markup:
-    """Title, the score in large, and what it means in plain words. `sections`: the ids that the page has."""
-    links = [tag("a", CONTENTS[name], href=f"#{name}") for name in sections]
+def opening(report: Report, sections: Sequence[Section]) -> Markup:
+    """Title, the large score, and a summary in plain words. sections: all of the page, for the line of contents."""
+    links = [tag("a", part.label, href=f"#{part.name}") for part in sections]
     facts = [
         fact(title, score_text(report.score(key)), words)
-        for key, title, words in report.words.facts
+        for key, title, words in report.text.facts
         if report.score(key) is not None
     ]
     return join(
         tag(
             "header",
-            tag("p", report.words.title, class_="eyebrow"),
+            tag("p", report.text.title, class_="eyebrow"),
             tag("h1", report.title),
             tag("p", _summary(report), class_="summary"),
             tag("nav", links, class_="contents", aria_label="Contents"),
@@ -46,78 +33,63 @@ def opening(report: Report, sections: Sequence[str]) -> Markup:
 
 
 def _hero(report: Report) -> Markup:
-    """The family's score, its definition in one sentence, and the classes it is made of."""
-    key, _, _ = report.words.score
-    mean = report.score(key)
-    classes = report.classes
-    strip = score_strip(report.by_class("per_class"), mean, classes, report.words.class_score) if classes else None
-    return tag(
-        "div",
-        [
-            (
-                tag("p", name, class_="eyebrow"),
-                tag("p", score_text(report.score(key)), class_="big"),
-                tag("p", words, class_="faint"),
-            )
-            for key, name, words in filter(None, (report.words.score, report.words.beside))
-        ],
-        strip,
-        tag("p", "Each dot is one class.", class_="faint") if strip else None,
-        class_="card hero",
-    )
+    """The family's score, its definition in one sentence, and what the family puts below it."""
+    large = [
+        (
+            tag("p", name, class_="eyebrow"),
+            tag("p", score_text(report.score(key)), class_="big"),
+            tag("p", words, class_="faint"),
+        )
+        for key, name, words in filter(None, (report.text.score, report.text.beside))
+    ]
+    return tag("div", large, report.part.strip, class_="card hero")
 
 
 def _summary(report: Report) -> Markup:
-    """Two sentences that a reader may stop after."""
-    key, told = report.words.found
-    images, share = report.scores.get("images"), report.score(key)
-    sentences: list[object] = [tag("code", report.recipe)]
-    if images and share is not None:
-        pictures = f"{images} {report.scored_split} pictures" if images != 1 else f"one {report.scored_split} picture"
-        sentences.append(f" {told.format(share=share * 100, score=share, pictures=pictures)}.")
+    """Two sentences for a reader who stops there."""
+    key, sentence = report.text.found
+    count, score = report.scores.get("images"), report.score(key)
+    if count and score is not None:
+        samples = counted(count, f"{report.scored_split} {report.text.sample}")
+        first = f" {sentence.format(share=score * 100, score=score, pictures=samples)}."
     else:
-        sentences.append(" was trained and scored.")
-    known = [(name, score) for name, score in ranked(report.by_class("per_class")) if score is not None]
-    if len(known) > 1:
-        (strong, high), (weak, low) = known[0], known[-1]
-        sentences += [" It is strongest at ", tag("b", strong), f" ({report.words.class_score} {high:.2f})"]
-        sentences += [" and weakest at ", tag("b", weak), f" ({low:.2f})."]
-    return join(sentences)
+        first = " was trained and scored."
+    return join(tag("code", report.recipe), first, " " if report.part.summary else "", report.part.summary)
 
 
 def notes(report: Report) -> Markup:
-    """What has to be known before the score is quoted."""
-    if not report.notes:
+    """Sentences to know before quoting the score."""
+    sentences = [*report.notes, *report.part.notes]
+    if not sentences:
         return Markup("")
     heading = tag("h2", "Before you quote the score", id="notes")
-    return tag(
-        "aside", heading, tag("ul", [tag("li", r) for r in report.notes]), class_="callout", aria_labelledby="notes"
-    )
+    items = tag("ul", [tag("li", sentence) for sentence in sentences])
+    return tag("aside", heading, items, class_="callout", aria_labelledby="notes")
 
 
-def training(report: Report) -> Markup:
-    """What was trained on what."""
+def training(report: Report) -> Section:
+    """The model and the data that it was trained on."""
+    samples = f"{report.text.sample}s"
     splits = [
         fact(
             split,
             tag("data", f"{count:,}", value=count),
-            "scored here" if split == report.scored_split else "pictures",
+            "scored here" if split == report.scored_split else samples,
         )
         for split, count in report.splits.items()
     ]
     rows: list[tuple[object, object]] = [
         ("Recipe", tag("code", report.recipe)),
         ("Data", report.data),
-        *report.facts,
+        *report.part.rows,
     ]
-    if report.classes is not None:
-        rows.append(("Classes", f"{len(report.classes)}: {', '.join(report.classes.names)}"))
     if report.minutes is not None:
         rows.append(("Training time", duration(report.minutes)))
     return section(
         "training",
-        "What was trained on what",
-        "A score means little without the pictures it was learnt from and measured on.",
+        "Data",
+        "Model and data",
+        f"A score means little without the {samples} that the model was trained on and those that it was measured on.",
         tag("dl", splits, class_="facts small") if splits else None,
         pairs(rows),
     )
@@ -130,17 +102,18 @@ def duration(minutes: float) -> str:
     return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
-def again(report: Report) -> Markup:
-    """How to do it again, where the model is, and everything that was set."""
+def again(report: Report) -> Section:
+    """The command that trains the model again, where the model is, and all settings."""
     command = tag("pre", tag("code", report.command), class_="command")
-    lead = "This line trains the same model" + ("; the files are what it left behind." if report.files else ".")
+    lead = "This command trains the same model again" + ("; these files came out of it." if report.files else ".")
     return section(
         "again",
-        "Do it again",
+        "Reproduce",
+        "Reproduce this run",
         lead,
         command,
-        pairs((what, tag("code", where)) for what, where in report.files.items()) if report.files else None,
-        _fold("Every setting", report.settings),
+        pairs((name, tag("code", path)) for name, path in report.files.items()) if report.files else None,
+        _fold("All settings", report.settings),
         _fold("Environment", report.environment),
     )
 

@@ -1,9 +1,9 @@
-"""A picture with its sentence as HTML, without a script: each word is a button, and a map lies over the picture for it.
+"""An image with its caption as HTML, without a script: each word is a button that shows its attention map.
 
-Shapes: pictures (H, W[, C]) as overlays take them; maps (h, w), which lie over the whole picture; T words.
+Shapes: images (H, W[, C]) as overlays take them; maps (h, w), which lie over the whole image; T words.
 
-A picture is embedded once, a map as a symbol that the large view and the strip of small ones both use. A word that is
-pointed at, or has the focus, shows its map; that takes one rule of style a word.
+An image is embedded once, a map as a symbol that the large view and the strip of small ones both use. A word that is
+pointed at, or has the focus, shows its map; that takes one style rule per word.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 from PIL import Image
@@ -19,72 +20,73 @@ from PIL import Image
 from foveate.records import CaptionPrediction, Sentence
 from foveate.visualize.attention import most, sized, veil, veil_color
 from foveate.visualize.bars import rgb_text
-from foveate.visualize.document import data_uri, stylesheet
+from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, join, tag
 
-SIDE = 480  # pixels of an embedded picture's longer side
+MAX_SIDE = 480  # pixels of an embedded image's longer side
 ROWS, COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
 @dataclass
-class Told:
-    """A picture, and what a model says of it.
+class CaptionFigure:
+    """An image with the sentences that a model generated for it.
 
-    picture: (H, W[, C]). hard: the model looked at one cell for each word.
-    references: what people said of it, where that is known; score: of the best sentence against them, CIDEr-D.
+    image: (H, W[, C]). hard: the attention is hard, one cell for each word.
+    references: sentences that people wrote for it, if there are any; score: CIDEr-D of the best sentence against them.
     """
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     prediction: CaptionPrediction
     hard: bool = False
     references: Sequence[str] = ()
     score: float | None = None
 
 
-def told_style(most_words: int) -> str:
-    """The rules for figures of sentences of up to so many words, to be added to the page's style."""
+def caption_style(max_words: int) -> str:
+    """The CSS of figures whose sentences have up to `max_words` words, to be added to that of every report."""
     # A word that is pointed at goes before one that has the focus.
     rules = (
-        f".told:has(.w{i}:hover) .m{i},.told:not(:has(.word:hover)):has(.w{i}:focus) .m{i}{{opacity:1}}"
-        for i in range(1, most_words + 1)
+        f".captioned:has(.w{i}:hover) .m{i},.captioned:not(:has(.word:hover)):has(.w{i}:focus) .m{i}{{opacity:1}}"
+        for i in range(1, max_words + 1)
     )
-    return stylesheet("captions") + "\n".join(rules) + "\n"
+    sheet = files("foveate.tasks.captioning").joinpath("style.css").read_text(encoding="utf-8")
+    return sheet + "\n".join(rules) + "\n"
 
 
-def told_figure(told: Told, number: int, *beneath: object) -> Markup:
-    """One picture with its caption, the words as buttons, the other sentences, and the strip of all maps.
+def caption_figure(example: CaptionFigure, number: int, *beneath: object) -> Markup:
+    """One image with its caption, the words as buttons, the other sentences, and the strip of all maps.
 
-    number: of the figure on its page. beneath: what else is told of it.
+    number: of the figure on its page. beneath: more on the image, to be placed under the caption.
     """
-    best, others = told.prediction.sentences[0], told.prediction.sentences[1:]
-    pixels = sized(told.picture, SIDE)
+    best, others = example.prediction.sentences[0], example.prediction.sentences[1:]
+    pixels = sized(example.image, MAX_SIDE)
     return tag(
         "figure",
-        _view(told, best, pixels, f"p{number}"),
+        _view(example, best, pixels, f"p{number}"),
         tag(
             "figcaption",
-            tag("p", tag("b", told.name), class_="name"),
+            tag("p", tag("b", example.name), class_="name"),
             tag("p", _words(best), class_="sentence", lang="en"),
             tag("p", f"score {best.score:.3f}", class_="faint number"),
             beneath,
             _others(others) if others else None,
         ),
         _strip(best, pixels, f"p{number}") if best.attention is not None else None,
-        class_="told",
+        class_="captioned",
     )
 
 
-def _view(told: Told, best: Sentence, pixels: np.ndarray, key: str) -> Markup:
-    """The picture in large, every map over it; all but the one that is asked for are out of sight."""
+def _view(example: CaptionFigure, best: Sentence, pixels: np.ndarray, key: str) -> Markup:
+    """The large image with all maps over it; all are hidden but that of the chosen word."""
     height, width = pixels.shape[:2]
     size = {"width": width, "height": height}
     maps = [] if best.attention is None else list(best.attention)
     color = veil_color(pixels)
-    symbols = [_symbol(attention, told.hard, color, f"{key}m{i}") for i, attention in enumerate(maps, start=1)]
+    symbols = [_symbol(attention, example.hard, color, f"{key}m{i}") for i, attention in enumerate(maps, start=1)]
     return tag(
         "svg",
-        tag("title", f"{told.name}: {best.text}"),
+        tag("title", f"{example.name}: {best.text}"),
         tag("defs", symbols) if symbols else None,
         tag("image", id=key, href=data_uri(pixels), **size),
         [tag("use", href=f"#{key}m{i}", class_=f"map m{i}", **size) for i in range(1, len(maps) + 1)],
@@ -95,7 +97,7 @@ def _view(told: Told, best: Sentence, pixels: np.ndarray, key: str) -> Markup:
 
 
 def _symbol(attention: np.ndarray, hard: bool, color: int, key: str) -> Markup:
-    """A map as a veil over the picture: thin where the model looked."""
+    """A map as a veil over the image: thin where attention is high."""
     rows, columns = attention.shape
     inside: list[Markup] = []
     if hard:
@@ -120,25 +122,25 @@ def _symbol(attention: np.ndarray, hard: bool, color: int, key: str) -> Markup:
 
 
 def _png(shade: np.ndarray, color: int) -> str:
-    """(h, w) uint8 -> a data URI of a grey that covers so much."""
+    """(h, w) uint8 opacities -> a data URI of a PNG of one grey value."""
     buffer = io.BytesIO()
     Image.fromarray(np.stack([np.full_like(shade, color), shade], 2)).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _words(best: Sentence) -> Iterable[Markup]:
-    """The words: buttons where there is something to see."""
+    """The words: buttons if they have maps, plain text otherwise."""
     for i, (word, probability) in enumerate(zip(best.words, best.probabilities.tolist(), strict=True), start=1):
-        said = f"probability {probability:.2f}"
+        hint = f"probability {probability:.2f}"
         if best.attention is None:
-            yield join(tag("span", word, title=said), " ")
+            yield join(tag("span", word, title=hint), " ")
             continue
-        where = f"{said}; looked most {whereabouts(best.attention[i - 1])}"
-        yield join(tag("button", word, type="button", class_=f"word w{i}", title=where, aria_description=where), " ")
+        hint += f"; looked most {peak_position(best.attention[i - 1])}"
+        yield join(tag("button", word, type="button", class_=f"word w{i}", title=hint, aria_description=hint), " ")
 
 
-def whereabouts(attention: np.ndarray) -> str:
-    """Where the cell with the most attention is, in words: 'at the top left', 'in the middle'."""
+def peak_position(attention: np.ndarray) -> str:
+    """The position of the cell with the most attention in words: 'at the top left', 'in the middle'."""
     row, column = most(attention)
     vertical = ROWS[(2 * row + 1) * 3 // (2 * attention.shape[0])]
     across = COLUMNS[(2 * column + 1) * 3 // (2 * attention.shape[1])]
@@ -148,11 +150,11 @@ def whereabouts(attention: np.ndarray) -> str:
 
 def _others(others: Sequence[Sentence]) -> Markup:
     items = [tag("li", s.text, " ", tag("span", f"{s.score:.3f}", class_="faint number")) for s in others]
-    return tag("div", tag("p", "It could also have said", class_="faint"), tag("ol", items), class_="others")
+    return tag("div", tag("p", "Other sentences", class_="faint"), tag("ol", items), class_="others")
 
 
 def _strip(best: Sentence, pixels: np.ndarray, key: str) -> Markup:
-    """All maps beside each other, each with its word: what is seen without pointing at anything."""
+    """All maps side by side, each with its word: they are seen without pointing at anything."""
     height, width = pixels.shape[:2]
     size = {"width": width, "height": height}
     panels = [
@@ -164,4 +166,4 @@ def _strip(best: Sentence, pixels: np.ndarray, key: str) -> Markup:
         )
         for i, word in enumerate(best.words, start=1)
     ]  # fmt: skip
-    return tag("details", tag("summary", "Word by word"), tag("ol", panels, class_="looks"), open=True)
+    return tag("details", tag("summary", "Word by word"), tag("ol", panels, class_="maps"), open=True)

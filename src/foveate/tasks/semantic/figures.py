@@ -1,8 +1,9 @@
-"""Pictures in the report: each as photograph, truth, prediction and errors, as JPEG inside the page."""
+"""Examples of semantic segmentation: each as image, truth, prediction and errors, as JPEG inside the page."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,24 +12,34 @@ from foveate.visualize.bars import score_text, swatch
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.overlay import ERROR_COLORS, UNSCORED, WRONG_FAR, WRONG_NEAR, error_kinds, error_map, overlay
-from foveate.visualize.report.parts import key, section
-from foveate.visualize.report.record import ExamplePicture, Report
+from foveate.visualize.report import Section, section
+from foveate.visualize.report.parts import best_and_worst, key
 from foveate.visualize.sheets import fitted
 
-MAX_WIDTH, MAX_HEIGHT = 480, 640  # pixels of an embedded picture
-MIN_WIDTH = 320  # smaller ones are enlarged before colours go on, so that contours stay thin
+MAX_WIDTH, MAX_HEIGHT = 480, 640  # pixels of an embedded image
+MIN_WIDTH = 320  # smaller images are enlarged before colours go on, so that contours stay thin
 LEGEND_LIMIT = 8  # classes named under one example
 
 
-def pictures(report: Report) -> Markup:
-    """Best and worst pictures, or nothing if there are none."""
-    shown = [example for example in report.examples if isinstance(example, ExamplePicture)]
-    classes = report.classes
-    if not shown or classes is None:
-        return Markup("")
-    in_order = sorted(shown, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
-    best = in_order[: math.ceil(len(in_order) / 2)]
-    worst = in_order[len(best) :][::-1]
+@dataclass
+class SemanticExample:
+    """An image that was scored.
+
+    image: (H, W[, C]) as overlays take it. truth, prediction: (H, W) labels. iou: mean IoU on this image alone.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    iou: float | None = None
+
+
+def example_section(examples: Sequence[SemanticExample], classes: ClassTable) -> Section | None:
+    """The examples by their IoU; None if there are none."""
+    if not examples:
+        return None
+    in_order = sorted(examples, key=lambda e: -1.0 if e.iou is None else e.iou, reverse=True)
     keys = tag(
         "p",
         key(swatch(ERROR_COLORS[WRONG_FAR]), "wrong, away from any outline"),
@@ -37,16 +48,15 @@ def pictures(report: Report) -> Markup:
         class_="keys",
     )
     lead = (
-        "The same picture four times: as it is, as it should be labelled, as it was labelled, and where the two "
-        "differ. The number is the mean IoU on that picture alone."
+        "The same picture four times: the picture itself, its true labels, its predicted labels, and the errors. "
+        "The number is the mean IoU on that picture alone."
     )
-    groups = [("Where it does best", best), ("Where it does worst", worst)]
-    drawn = [(tag("h3", title), [_figure(e, classes) for e in group]) for title, group in groups if group]
-    return section("pictures", "Pictures", lead, keys, drawn)
+    figures = best_and_worst(in_order, lambda example: _figure(example, classes))
+    return section("pictures", "Examples", "Examples", lead, keys, figures)
 
 
-def _figure(example: ExamplePicture, classes: ClassTable) -> Markup:
-    """One example: four pictures, its name and score, and the classes in it."""
+def _figure(example: SemanticExample, classes: ClassTable) -> Markup:
+    """One example: four images, its name and score, and the classes in it."""
     image, truth, prediction = _at_page_size(example)
     words = _error_words(example, classes)
     panels = [
@@ -68,20 +78,20 @@ def _figure(example: ExamplePicture, classes: ClassTable) -> Markup:
 
 def _panel(title: str, pixels: np.ndarray, alt: str) -> Markup:
     height, width = pixels.shape[:2]
-    picture = tag("img", src=data_uri(pixels), alt=alt, width=width, height=height, decoding="async")
-    return tag("div", picture, tag("span", title), class_="panel")
+    image = tag("img", src=data_uri(pixels), alt=alt, width=width, height=height, decoding="async")
+    return tag("div", image, tag("span", title), class_="panel")
 
 
-def _at_page_size(example: ExamplePicture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture, truth and prediction at the size they are embedded at."""
+def _at_page_size(example: SemanticExample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, truth and prediction at the size they are embedded at."""
     width = example.truth.shape[1]
     box_width = min(MAX_WIDTH, max(width, MIN_WIDTH))
     image, truth = fitted(example.image, example.truth, box_width, MAX_HEIGHT)
     return image, truth, fitted(example.image, example.prediction, box_width, MAX_HEIGHT)[1]
 
 
-def _error_words(example: ExamplePicture, classes: ClassTable) -> str:
-    """How much is wrong, and how much of that lies near outlines, counted at full size."""
+def _error_words(example: SemanticExample, classes: ClassTable) -> str:
+    """The share of wrong pixels, and the share of those near outlines, counted at full size."""
     counts = np.bincount(error_kinds(example.prediction, example.truth, classes).ravel(), minlength=4)
     scored = int(counts.sum() - counts[UNSCORED])
     wrong = int(counts[WRONG_NEAR] + counts[WRONG_FAR])
@@ -93,7 +103,7 @@ def _error_words(example: ExamplePicture, classes: ClassTable) -> str:
     return f"{wrong / scored * 100:.1f} % of the pixels are wrong, {near * 100:.0f} % of those close to an outline"
 
 
-def _present(example: ExamplePicture, classes: ClassTable) -> list[Markup]:
+def _present(example: SemanticExample, classes: ClassTable) -> list[Markup]:
     """The largest classes in truth or prediction, as a legend."""
     counts = np.zeros(len(classes), np.int64)
     for labels in (example.truth, example.prediction):

@@ -1,0 +1,37 @@
+"""What the reports of several families need from an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from foveate.records import Preprocessing
+from foveate.tasks.evaluation import Evaluation
+
+
+def scoring_note(evaluation: Evaluation) -> str:
+    """A sentence on how each image was scored: at which size, with which options."""
+    options = evaluation.options.describe()
+    way = f"with {options}" if options else "in one pass, without flips, several scales or refinement"
+    return f"Each picture was scored {input_size(evaluation.loaded.preprocessing)}, {way}."
+
+
+def input_size(preprocessing: Preprocessing) -> str:
+    """The size that the network takes, as a phrase: 'resized to 224x224 pixels'."""
+    size = preprocessing.size
+    return f"resized to {size[1]}x{size[0]} pixels" if size else "at its own size"
+
+
+def absent_note(names: Sequence[str]) -> list[str]:
+    """A sentence on classes that no sample has; [] if there are none."""
+    return [f"Not in these pictures, and left out of every mean: {', '.join(names)}."] if names else []
+
+
+def image_pixels(sample: Any) -> np.ndarray:
+    """A sample's image as (H, W, C) uint8."""
+    image = sample["image"].as_subclass(Tensor)
+    pixels: Tensor = (image * 255).byte() if image.is_floating_point() else image
+    return pixels.permute(1, 2, 0).cpu().numpy()
