@@ -141,7 +141,7 @@ def export_static(network: nn.Module, size: tuple[int, int], file: Path) -> None
 
 def export_shipped(network: nn.Module, folder: Path) -> Path:
     """The file that `foveate export` writes, with free height and width."""
-    from foveate.export.onnx import export_onnx
+    from foveate.export import export_onnx
     from foveate.store import save_model
 
     assert isinstance(network, Answer)

@@ -20,8 +20,8 @@ import torch  # isort: skip
 import numpy as np
 
 import foveate
-from foveate.export.onnx import export_onnx
-from foveate.predictor.sessions import open_session
+from foveate.export import export_onnx
+from foveate.onnx import open_session
 from foveate.recipes import resolve
 from foveate.records import ClassTable
 from foveate.store import save_model

@@ -199,7 +199,7 @@ class Translation:
     """A family of two vocabularies, without images or preprocessing."""
 
     name, title, preprocessing = "translation", "translation", None
-    tables: Mapping[str, Any] = {"source": SOURCE, "target": TARGET}  # noqa: RUF012
+    tables: Mapping[str, Any] = {"source": SOURCE, "target": TARGET}
 
     def graphs(self, model: Any) -> Graphs:
         def graph(part: nn.Module, suffix: str) -> Graph:

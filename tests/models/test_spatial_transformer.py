@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 import foveate
 from foveate.errors import ConfigError
-from foveate.export.onnx import OPSET
 from foveate.models.spatial.spatial_transformer import STD, SpatialTransformer, regress
+from foveate.onnx import OPSET
 from foveate.ops.sample import Affine, Attention, Projective, ThinPlateSpline, bilinear_sample, lattice, pixel_centres
 from foveate.records import ClassTable, TransformerOutput
 from foveate.store import load_model, save_model
