@@ -1,4 +1,4 @@
-"""What the reports of several families need from an evaluation."""
+"""Helpers that the reports of several families share: notes, sizes, images of samples."""
 
 from __future__ import annotations
 
