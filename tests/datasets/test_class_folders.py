@@ -105,7 +105,7 @@ def test_a_folder_that_is_read_only_is_left_alone(plain: Path) -> None:
     plain.chmod(0o555)
     try:
         source = ClassFolders(str(plain))
-        assert "is not writable, so it is drawn anew each time" in source.describe()
+        assert "is not writable, so it is drawn again each time" in source.describe()
         assert names(source, "val") == names(ClassFolders(str(plain)), "val")
         assert not (plain / "splits.json").exists()
     finally:

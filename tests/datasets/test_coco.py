@@ -345,7 +345,7 @@ def test_a_picture_of_another_size(root: Path) -> None:
         ([], "no categories"),
         ([{"id": 1}], "expected an integer id and a name"),
         ([{"id": "1", "name": "cow"}], "expected an integer id and a name"),
-        ([*CATEGORIES, {"id": 8, "name": "person"}], "category 8 'person' stands there twice"),
+        ([*CATEGORIES, {"id": 8, "name": "person"}], "category 8 'person' occurs twice"),
     ],
 )
 def test_bad_categories(root: Path, categories: list[dict[str, Any]], message: str) -> None:

@@ -125,14 +125,14 @@ class TestDrawnSplit:
 
         monkeypatch.setattr(pictures, "atomic_write", refuse)
         source = Folders(str(plain))
-        assert "is not writable, so it is drawn anew each time" in source.describe()
+        assert "is not writable, so it is drawn again each time" in source.describe()
         assert names(source, "val") == written
         assert not (plain / "splits.json").exists()
 
     def test_folder_marked_read_only_is_left_alone_even_by_root(self, plain: Path) -> None:
         plain.chmod(0o555)
         try:
-            assert "is not writable, so it is drawn anew each time" in Folders(str(plain)).describe()
+            assert "is not writable, so it is drawn again each time" in Folders(str(plain)).describe()
             assert not (plain / "splits.json").exists()
         finally:
             plain.chmod(0o755)

@@ -253,7 +253,7 @@ def test_files_without_a_partner_and_malformed_ones_are_all_named(folder: Path) 
     (folder / "nothing.json").write_text('{"shapes": [],\n "imagePath": }')
     source = LabelMe(str(folder))
     assert [str(p) for p in source.scan.problems] == [
-        f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} is not there",
+        f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} does not exist",
         f"{folder / 'nothing.json'}: malformed JSON at line 2, column 15 (Expecting value); repair or remove it",
         f"{folder / 'alone.png'}: a picture without a label",
     ]
@@ -371,6 +371,6 @@ def test_mit_files_without_a_partner(mit: Path) -> None:
     (mit / "Images" / "users" / "street" / "c.jpg").unlink()
     shutil.copy(mit / "Images" / "users" / "street" / "a.jpg", mit / "Images" / "users" / "street" / "d.jpg")
     with pytest.raises(
-        DataError, match=r"c\.xml: its picture .*c\.jpg is not there; .*d\.jpg: a picture without a lab"
+        DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; .*d\.jpg: a picture without a lab"
     ):
         LabelMe(str(mit)).open("train")

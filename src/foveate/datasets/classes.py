@@ -29,7 +29,7 @@ _TRIPLE = re.compile(r"(?:^|\s)(\d+)[\s,]+(\d+)[\s,]+(\d+)$")
 
 @dataclass(frozen=True)
 class ClassList:
-    """What a class list says.
+    """Content of a class list.
 
     colors: one a class, or none at all. ignore: the unscored label value, if stated. ignore_colors: in RGB masks.
     """
