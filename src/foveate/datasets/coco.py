@@ -292,9 +292,8 @@ def _classes(contents: Sequence[_Content]) -> ClassTable:
             if not isinstance(category, dict) or type(category.get("id")) is not int or not category.get("name"):
                 raise DataError(f"{content.file}: category {category}; expected an integer id and a name")
             if category["id"] in own or category["name"] in own.values():
-                raise DataError(
-                    f"{content.file}: category {category['id']} '{category['name']}' occurs twice; rename one, or remove it"
-                )
+                where = f"{content.file}: category {category['id']} '{category['name']}'"
+                raise DataError(f"{where} occurs twice; rename one, or remove it")
             own[category["id"]] = category["name"]
         if names and own != names:
             raise DataError(f"{content.file}: other categories than in {contents[0].file}; all splits must share them")
