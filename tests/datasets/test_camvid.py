@@ -113,7 +113,7 @@ class TestSegNetLayout:
         train = CamVid(str(root)).open("train")
         assert [train.name(i) for i in range(len(train))] == ["b.png"]
         (root / "train.txt").write_text("/SegNet/CamVid/train/z.png /SegNet/CamVid/trainannot/z.png\n")
-        with pytest.raises(DataError, match=r"train\.txt: names 'z\.png', of which there is no labelled picture"):
+        with pytest.raises(DataError, match=r"train\.txt: names 'z\.png', but there is no labelled picture"):
             CamVid(str(root)).open("val")
 
 

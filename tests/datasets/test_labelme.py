@@ -206,7 +206,10 @@ def test_an_absolute_path_inside_is_fine(folder: Path) -> None:
         ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 points; expected 2;"),
         ({"shape_type": "points"}, r"shape type 'points' is not supported; expected one of polygon, rectangle"),
         ({"points": "everywhere"}, r"shape 1 \('sky'\): points 'everywhere'; expected a list of \[x, y\]"),
-        ({"points": [[1, float("nan")], [3, 4], [5, 6]]}, r"a coordinate that is no finite number"),
+        (
+            {"points": [[1, float("nan")], [3, 4], [5, 6]]},
+            r"a coordinate is not a finite number; expected x and y",
+        ),
         ({"label": None}, r"few\.json: shape 1 has no label"),
         ({"group_id": [1]}, r"group_id \[1\]; expected a number or null"),
         ({"mask": "#"}, r"shape 1 \('sky'\): (not base64|a shape of type mask)"),

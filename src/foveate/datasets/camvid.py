@@ -167,7 +167,7 @@ def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair
     by_name = {pair.picture.name: pair for pair in pairs}
     names = [Path(line.split()[0]).name for line in read_text(path).splitlines() if line.strip()]
     problems += [
-        Problem(path, f"names '{n}', of which there is no labelled picture") for n in names if n not in by_name
+        Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in names if n not in by_name
     ]
     return [by_name[n] for n in names if n in by_name]
 

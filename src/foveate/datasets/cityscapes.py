@@ -110,5 +110,5 @@ def read_ids(pair: Pair, height: int, width: int) -> np.ndarray:
     unknown = np.unique(values[labels == 254])
     if unknown.size:
         listing = ", ".join(map(str, unknown[:5]))
-        raise DataError(f"{path}: value {listing} is no Cityscapes label id (0..{IDS - 1}, 255); restore the file")
+        raise DataError(f"{path}: value {listing} is not a Cityscapes label id (0..{IDS - 1}, 255); restore the file")
     return labels

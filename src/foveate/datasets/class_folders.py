@@ -233,7 +233,9 @@ def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -
     by_name = {_name(pair.picture): pair for pair in pairs}
     written = read_splits(path) if path.exists() else {}
     listed = {name for names in written.values() for name in names}
-    problems += [Problem(path, f"names '{n}', of which there is no picture") for n in sorted(listed - set(by_name))]
+    problems += [
+        Problem(path, f"names '{n}', but there is no picture of that name") for n in sorted(listed - set(by_name))
+    ]
     return settle(path, by_name, written, seed, lambda _: _drawn_by_class(by_name, seed, root))
 
 

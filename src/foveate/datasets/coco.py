@@ -250,9 +250,9 @@ def _annotation(
 ) -> tuple[str, Annotation | None]:
     """The annotation of an entry, or what is wrong with it."""
     if entry["image_id"] not in images:
-        return f"image_id {entry['image_id']} is no image of the file", None
+        return f"image_id {entry['image_id']} is not an image of the file", None
     if entry["category_id"] not in label_of:
-        return f"category_id {entry['category_id']} is no category of the file", None
+        return f"category_id {entry['category_id']} is not a category of the file", None
     shape = entry["segmentation"]
     parts: tuple[np.ndarray, ...] | dict[str, Any] | None = None
     if not shape:

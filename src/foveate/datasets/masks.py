@@ -183,7 +183,7 @@ def _rgb(tally: _Tally, known: ClassList | None) -> MaskReader:
     if not known.colors:
         some = ", ".join(map(hex_color, colors[:4]))
         raise DataError(
-            f"{tally.first_color_file}: holds colours ({some}), but {CLASSES_FILE} says only names; "
+            f"{tally.first_color_file}: holds colours ({some}), but {CLASSES_FILE} has names without colours; "
             f"write its lines as 'name #rrggbb'"
         )
     table = known.table()

@@ -33,7 +33,10 @@ def split_parts(root: Path, holds: Callable[[Path], bool], problems: list[Proble
     found = {split: min(paths, key=lambda p: p.stem != split) for split, paths in called.items() if paths}
     if problems is not None:
         problems += [
-            Problem(path, f"means the split '{split}', as {found[split].name} does; make one of them, or rename it")
+            Problem(
+                path,
+                f"is another name of the split '{split}', beside {found[split].name}; merge the two, or rename one",
+            )
             for split, paths in called.items()
             for path in paths
             if path.resolve() != found[split].resolve()
@@ -68,7 +71,7 @@ def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list
     alone = {p.file.stem for p in problems}
     for split, path in lists.items():
         absent = [n for n in names[split] if n not in by_stem and n not in alone]
-        problems += [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+        problems += [Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in absent]
     return {split: [by_stem[n] for n in group if n in by_stem] for split, group in names.items()}
 
 
@@ -89,7 +92,7 @@ def split_or_draw(
     listed = [n for names in written.values() for n in names]
     known = {problem.file.stem for problem in problems or ()}
     absent = [n for n in listed if n not in by_name and n not in known]
-    complaints = [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+    complaints = [Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in absent]
     if problems is None:
         raise_problems(complaints)
     else:

@@ -161,7 +161,10 @@ class Collector:
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
             self.problems += [
-                Problem(self.files[name], f"captions of '{name}', of which there is no picture; add it, or remove them")
+                Problem(
+                    self.files[name],
+                    f"captions of '{name}', but there is no picture of that name; add it, or remove them",
+                )
                 for name in missing
             ]
             missing = []
@@ -218,7 +221,7 @@ class Collector:
             for split, stems in listed.items():
                 for stem in stems:
                     if stem not in by_stem:
-                        what = f"names '{stem}', of which there is no captioned picture"
+                        what = f"names '{stem}', but there is no captioned picture of that name"
                         self.problems.append(Problem(lists[split], what))
                     elif owner.setdefault(stem, split) != split:
                         what = f"names '{stem}', and so does {lists[owner[stem]].name}; expected one of them"
@@ -242,7 +245,7 @@ def _settle(
     path = root / SPLITS_FILE
     written = read_splits(path) if path.exists() else {}
     absent = sorted({name for names in written.values() for name in names} - set(pairs))
-    problems += [Problem(path, f"names '{name}', of which there is no captioned picture") for name in absent]
+    problems += [Problem(path, f"names '{name}', but there is no captioned picture of that name") for name in absent]
     if len(pairs) < 2:  # too few to divide: the problems are the reason
         raise_problems(problems)
     return settle(path, pairs, written, seed, lambda names: draw_split(names, seed, root))

@@ -98,7 +98,7 @@ def _captions(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple
             continue
         place = f"annotation {entry.get('id', 'without id')}"
         if entry["image_id"] not in names:
-            problems.append(Problem(file, f"{place}: image_id {entry['image_id']} is no image of the file"))
+            problems.append(Problem(file, f"{place}: image_id {entry['image_id']} is not an image of the file"))
         else:
             yield CaptionLine(names[entry["image_id"]], entry["caption"], split), place
 

@@ -59,7 +59,7 @@ class Shape:
             expected = f"{fewest}" if most == fewest else f"{fewest} or more"
             return f"a {self.kind} of {len(self.points)} points; expected {expected}"
         if not all(math.isfinite(v) for point in self.points for v in point):
-            return "a coordinate that is no finite number"
+            return "a coordinate is not a finite number; expected x and y in pixels"
         return "" if (self.mask is not None) == (self.kind == "mask") else "a shape of type mask needs 'mask', no other"
 
 

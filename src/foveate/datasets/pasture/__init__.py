@@ -93,7 +93,7 @@ class Pasture(DataSource):
                 )
         for split in SPLIT_ORDER:
             if not 0 <= getattr(self, split) < 2**32:
-                raise ConfigError(f"pasture {split}={getattr(self, split)} is no number of scenes; use 0 or more")
+                raise ConfigError(f"pasture {split}={getattr(self, split)}; expected the number of scenes, 0 or more")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"pasture seed {self.seed} is outside 0..4294967295; choose one within")
         if not 1 <= self.captions <= _MAX_CAPTIONS:
