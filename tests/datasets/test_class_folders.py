@@ -207,7 +207,7 @@ def test_pictures_beside_masks_stay_what_they_were(tmp_path: Path) -> None:
 
 def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "Val" / "cow", "a.png")
-    with pytest.raises(DataError, match="valid: is another name of the split 'val', beside Val; merge them, or"):
+    with pytest.raises(DataError, match="valid: is another name of the split 'val', beside Val; merge the two"):
         ClassFolders(str(divided)).open("train")
 
 

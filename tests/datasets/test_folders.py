@@ -296,7 +296,7 @@ def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "validation", "more")
     (divided / "testing").mkdir()  # holds nothing, so that it is none
     assert Folders.recognise(divided)
-    with pytest.raises(DataError, match="validation: is another name of the split 'val', beside val; merge them, or"):
+    with pytest.raises(DataError, match="validation: is another name of the split 'val', beside val; merge the two"):
         Folders(str(divided)).open("train")
 
 
