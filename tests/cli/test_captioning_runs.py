@@ -272,7 +272,7 @@ def test_of_a_folder_with_objects_and_captions_a_captioner_reads_the_captions(
     for name, told in (("instances", [box]), ("captions", said)):
         text = json.dumps(known | {"annotations": told})
         (tmp_path / "annotations" / f"{name}_val2017.json").write_text(text)
-    assert getattr(recognise(tmp_path), "task", "semantic") == "semantic"
+    assert recognise(tmp_path).tasks[0] == "semantic"
     capsys.readouterr()
     assert main(["evaluate", str(run), "--data", str(tmp_path)]) == 0
     told_of_it = capsys.readouterr().out

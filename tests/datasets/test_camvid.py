@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.datasets.camvid import CLASSES, COLORS, GATHERED, CamVid, official_split
+from foveate.datasets.camvid import CLASSES, COLORS, MERGED, CamVid, official_split
 from foveate.errors import DataError
 
 
@@ -30,7 +30,7 @@ def test_official_division() -> None:
 
 
 def test_each_of_the_32_classes_is_gathered_once_and_void_never() -> None:
-    gathered = [fine for fines in GATHERED.values() for fine in fines]
+    gathered = [fine for fines in MERGED.values() for fine in fines]
     assert len(COLORS) == 32
     assert sorted([*gathered, "Void"]) == sorted(COLORS)
     assert len(set(COLORS.values())) == 32
@@ -113,7 +113,7 @@ class TestSegNetLayout:
         train = CamVid(str(root)).open("train")
         assert [train.name(i) for i in range(len(train))] == ["b.png"]
         (root / "train.txt").write_text("/SegNet/CamVid/train/z.png /SegNet/CamVid/trainannot/z.png\n")
-        with pytest.raises(DataError, match=r"train\.txt: names 'z\.png', of which there is no labelled picture"):
+        with pytest.raises(DataError, match=r"train\.txt: names 'z\.png', but there is no labelled picture"):
             CamVid(str(root)).open("val")
 
 

@@ -134,7 +134,7 @@ def test_a_few_missing_pictures_do_not_stop_a_large_set(tmp_path: Path) -> None:
     assert source.scan.left_out == ["000.jpg"]
     (tmp_path / "images" / "001.jpg").unlink()
     with pytest.raises(
-        DataError, match=r"captions of '000\.jpg', of which there is no picture; add it, or remove them"
+        DataError, match=r"captions of '000\.jpg', but there is no picture of that name; add it, or remove them"
     ):
         Flickr(str(tmp_path)).open("train")
     # Where lists say who is in the set, it is no matter what else the captions speak of.
@@ -278,7 +278,7 @@ def test_karpathys_split(tmp_path: Path) -> None:
         (Flickr, "a.token.txt", "a.jpg#0\tA\nb.jpg#0\nb.jpg#1\tB", r"line 2: an empty caption of 'b\.jpg'"),
         (Flickr, "a.token.txt", "\n", r"a\.token\.txt holds no caption; expected at least one"),
         (Flickr, "a.token.txt", "x.jpg#0\tA\ny.jpg#0\tB", r"none of the 2 pictures \(x\.jpg, \.\.\.\) that a\.token"),
-        (Flickr, "a.token.txt", "a.jpg#0\tA\nc.jpg#0\tB", r"token\.txt: captions of 'c\.jpg', of which there is no"),
+        (Flickr, "a.token.txt", "a.jpg#0\tA\nc.jpg#0\tB", r"token\.txt: captions of 'c\.jpg', but there is no"),
         (CaptionTable, "a.csv", "image,caption\na.jpg,A\n,B\nb.jpg,C", "line 3: ',B'; expected 2 cells, with captions"),
         (CaptionTable, "a.csv", "caption,image\nA,a.jpg\nB,c,b.jpg", "line 3: 'B,c,b.jpg'; expected 2 cells"),
         (CaptionTable, "a.csv", 'image,caption\na.jpg,"A\nb.jpg,B', r"line 2: unexpected end of data; put quotes"),
@@ -317,8 +317,8 @@ def test_lists_are_checked(flickr: Path) -> None:
     assert "testImages.txt: names '000', and so does Flickr_8k.trainImages.txt; expected one of them" in str(
         raised.value
     )
-    assert "testImages.txt: names 'nobody', of which there is no captioned picture" in str(raised.value)
-    assert "names '006', of which there is no captioned picture" in str(raised.value)  # a picture nobody spoke of
+    assert "testImages.txt: names 'nobody', but there is no captioned picture of that name" in str(raised.value)
+    assert "names '006', but there is no captioned picture of that name" in str(raised.value)  # it has no caption
     (text / "Flickr_8k.testImages.txt").write_text("\n")
     with pytest.raises(DataError, match="the list is empty; expected one picture name a line"):
         Flickr(str(flickr)).open("train")
@@ -339,7 +339,9 @@ def test_names_that_leave_the_folder_lead_nowhere(tmp_path: Path) -> None:
     put(tmp_path, "secret.jpg")
     put(tmp_path / "data", "a.jpg", "b.jpg")
     (tmp_path / "data/c.csv").write_text("image,caption\n../secret.jpg,A\n/home/me/a.jpg,B\nC:\\x\\b.jpg,C\n")
-    with pytest.raises(DataError, match=r"captions of '\.\./secret\.jpg', of which there is no picture") as raised:
+    with pytest.raises(
+        DataError, match=r"captions of '\.\./secret\.jpg', but there is no picture of that name"
+    ) as raised:
         CaptionTable(str(tmp_path / "data")).open("train")
     assert "a.jpg'" not in str(raised.value)  # another machine's folders do not count
 
@@ -358,7 +360,7 @@ def test_unknown_splits_and_names_in_splits_json(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown split 'trian'; the nearest is 'train'"):
         CaptionTable(str(tmp_path)).open("trian")
     (tmp_path / "splits.json").write_text('{"splits": {"train": ["a.jpg"], "val": ["b.jpg", "z.jpg"]}}')
-    with pytest.raises(DataError, match=r"splits\.json: names 'z\.jpg', of which there is no captioned picture"):
+    with pytest.raises(DataError, match=r"splits\.json: names 'z\.jpg', but there is no captioned picture"):
         CaptionTable(str(tmp_path)).open("train")
 
 

@@ -55,7 +55,7 @@ def test_train_ids_are_read_where_they_stand_alone(root: Path) -> None:
 
 def test_a_value_that_is_no_label_id(root: Path) -> None:
     put(root, "val", "ulm_000000_000019", np.full((2, 3), 40, np.uint8))
-    with pytest.raises(DataError, match=r"ulm_000000_000019_gtFine_labelIds\.png: value 40 is no Cityscapes label id"):
+    with pytest.raises(DataError, match=r"ulm_000000_000019_gtFine_labelIds\.png: value 40 is not a Cityscapes label"):
         Cityscapes(str(root)).open("val")[0]
 
 

@@ -89,7 +89,7 @@ def test_a_fifth_of_each_class_is_drawn_written_down_and_kept(plain: Path) -> No
     assert sum(map(len, after.values())) == 57
     assert 2 <= len(after["val"] - set(val)) <= 16
     (plain / "cow" / "003.png").unlink()
-    with pytest.raises(DataError, match=r"splits\.json: names 'cow/003\.png', of which there is no picture"):
+    with pytest.raises(DataError, match=r"splits\.json: names 'cow/003\.png', but there is no picture of that name"):
         ClassFolders(str(plain)).open("train")
 
 
@@ -105,7 +105,7 @@ def test_a_folder_that_is_read_only_is_left_alone(plain: Path) -> None:
     plain.chmod(0o555)
     try:
         source = ClassFolders(str(plain))
-        assert "is not writable, so it is drawn anew each time" in source.describe()
+        assert "is not writable, so it is drawn again each time" in source.describe()
         assert names(source, "val") == names(ClassFolders(str(plain)), "val")
         assert not (plain / "splits.json").exists()
     finally:
@@ -207,7 +207,7 @@ def test_pictures_beside_masks_stay_what_they_were(tmp_path: Path) -> None:
 
 def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "Val" / "cow", "a.png")
-    with pytest.raises(DataError, match="valid: means the split 'val', as Val does; make one of them, or rename it"):
+    with pytest.raises(DataError, match="valid: is another name of the split 'val', beside Val; merge the two"):
         ClassFolders(str(divided)).open("train")
 
 

@@ -75,5 +75,5 @@ def test_written_tables_read_back(tmp_path: Path) -> None:
 def test_a_colour_that_is_none_is_named(tmp_path):
     file = tmp_path / "classes.txt"
     file.write_text("sky #aabbcc\ngrass #zz\n")
-    with pytest.raises(DataError, match=r"classes\.txt, line 2: '#zz' is no colour; expected six hexadecimal digits"):
+    with pytest.raises(DataError, match=r"classes\.txt, line 2: '#zz' is not a colour; expected six hexadecimal"):
         read_classes(file)

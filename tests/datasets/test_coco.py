@@ -258,8 +258,8 @@ def test_workers_receive_the_dataset(root: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"image_id": 77}, "annotation 101: image_id 77 is no image of the file"),
-        ({"category_id": 2}, "annotation 101: category_id 2 is no category of the file"),
+        ({"image_id": 77}, "annotation 101: image_id 77 is not an image of the file"),
+        ({"category_id": 2}, "annotation 101: category_id 2 is not a category of the file"),
         ({"image_id": [1]}, "annotation 101 has no image_id"),
         ({"segmentation": []}, "annotation 101: the segmentation is empty; expected polygons or run lengths"),
         ({"segmentation": None}, "annotation 101: the segmentation is empty; expected polygons or run lengths"),
@@ -345,7 +345,7 @@ def test_a_picture_of_another_size(root: Path) -> None:
         ([], "no categories"),
         ([{"id": 1}], "expected an integer id and a name"),
         ([{"id": "1", "name": "cow"}], "expected an integer id and a name"),
-        ([*CATEGORIES, {"id": 8, "name": "person"}], "category 8 'person' stands there twice"),
+        ([*CATEGORIES, {"id": 8, "name": "person"}], "category 8 'person' occurs twice"),
     ],
 )
 def test_bad_categories(root: Path, categories: list[dict[str, Any]], message: str) -> None:

@@ -17,7 +17,7 @@ from scipy.interpolate import RBFInterpolator
 from skimage.transform import ProjectiveTransform, warp
 
 from foveate.datasets.distorted_mnist import SIDES, DistortedDataset, DistortedMNIST, Kind, draw
-from foveate.datasets.distorted_mnist.draw import Digits, pictures, throw
+from foveate.datasets.distorted_mnist.draw import Digits, draw_images, draw_parameters
 from foveate.datasets.distorted_mnist.warp import AREA, BILINEAR, CUBIC, NEAREST, SOFT, projective, sample, thin_plate
 from foveate.errors import ConfigError, DataError
 
@@ -60,7 +60,7 @@ def one(kind: str, image: np.ndarray, **rows: Any) -> np.ndarray:
     digits = Digits(image[None], np.zeros(1, np.int64), np.zeros(1, np.int64))
     plain = {"mode": np.array([BILINEAR]), "softness": np.zeros(1, np.float32), "laying": np.zeros(1, np.int64)}
     plain["put"] = np.zeros(1, bool)
-    drawn, _ = pictures(kind, digits, np.zeros(1, np.int64), plain | rows)
+    drawn, _ = draw_images(kind, digits, np.zeros(1, np.int64), plain | rows)
     return drawn[0, 0].numpy()
 
 
@@ -109,7 +109,7 @@ def test_train_is_drawn_anew_and_the_others_are_fixed(root: Path, kind: str) -> 
 def test_val_and_test_are_bilinear_and_train_is_mixed(root: Path) -> None:
     assert (opened(root, "r", "val")._parameters(0)["mode"] == BILINEAR).all()
     assert (opened(root, "r", interpolation="bilinear")._parameters(0)["mode"] == BILINEAR).all()
-    mixed, plain = (throw("e", (1, 2, 3), 20_000, mixed) for mixed in (True, False))
+    mixed, plain = (draw_parameters("e", (1, 2, 3), 20_000, mixed) for mixed in (True, False))
     shares = np.bincount(mixed["mode"], minlength=5) / 20_000
     np.testing.assert_allclose(shares, (0.4, 0.2, 0.15, 0.1, 0.15), atol=0.01)
     np.testing.assert_allclose(np.bincount(mixed["laying"]) / 20_000, (0.5, 0.25, 0.25), atol=0.01)
@@ -130,7 +130,7 @@ def test_another_hand_writes_for_training_alone(root: Path, kind: str) -> None:
 
 
 def test_how_far_another_hand_moves_things() -> None:
-    rows = throw("addition", (1, 2, 3), 5_000, mixed=False, hand=0.7)
+    rows = draw_parameters("addition", (1, 2, 3), 5_000, mixed=False, hand=0.7)
     assert rows["hand"].shape == (5_000, 2, 16, 2)
     assert rows["hand"].std() == pytest.approx(0.7, abs=0.005)
     # All control points read two pixels further to the right: the digit moves two to the left.
@@ -276,7 +276,7 @@ def test_some_clutter_is_blurred(root: Path) -> None:
     index = np.arange(8)
     rows = {name: values[index] for name, values in dataset._parameters(0).items()}
     sharp, soft = (
-        pictures("clutter", digits, index, {**rows, "mode": np.full(8, mode)})[0][:, 0].numpy()
+        draw_images("clutter", digits, index, {**rows, "mode": np.full(8, mode)})[0][:, 0].numpy()
         for mode in (BILINEAR, SOFT)
     )
     for before, after, a in zip(sharp.astype(float), soft, rows["softness"], strict=True):
@@ -291,7 +291,7 @@ def test_epochs_that_are_over_are_forgotten(root: Path) -> None:
     dataset = opened(root, "rts")
     for epoch in range(6):
         dataset.draw([(epoch, 0)])
-    assert sorted(dataset._thrown) == [4, 5]
+    assert sorted(dataset._drawn) == [4, 5]
 
 
 def test_another_hand_writes_sharply() -> None:
@@ -406,27 +406,27 @@ def test_ways_of_reading_pixels() -> None:
 # ---- the distribution
 
 
-def test_what_is_thrown_has_the_published_ranges() -> None:
+def test_parameters_have_the_published_ranges() -> None:
     count = 20_000
-    back = throw("r", (0,), count, False)["backward"]
+    back = draw_parameters("r", (0,), count, False)["backward"]
     angle = np.degrees(np.arctan2(back[:, 0, 1], back[:, 0, 0]))
     assert -90 <= angle.min() < -89 and 89 < angle.max() <= 90 and abs(angle.mean()) < 1.5
     np.testing.assert_allclose(angle.std(), 180 / 12**0.5, rtol=0.02)
-    rts = throw("rts", (0,), count, False)
+    rts = draw_parameters("rts", (0,), count, False)
     angle = np.degrees(np.arctan2(rts["sin"], rts["cos"]))
     assert -45 <= angle.min() < -44 and 44 < angle.max() <= 45
     assert 0.7 <= rts["scale"].min() < 0.71 and 1.19 < rts["scale"].max() <= 1.2
-    elastic = throw("e", (0,), count, False)
+    elastic = draw_parameters("e", (0,), count, False)
     np.testing.assert_allclose(elastic["shifts"].std(), 1.5, rtol=0.01)
     assert 0.75 <= elastic["scale"].min() < 0.76 and 0.99 < elastic["scale"].max() <= 1
-    clutter = throw("clutter", (0,), count, False)
+    clutter = draw_parameters("clutter", (0,), count, False)
     for name, top in (("corner", 32), ("cut", 22), ("laid", 54)):
         assert (clutter[name].min(), clutter[name].max()) == (0, top)
 
 
 @pytest.mark.parametrize("way", ["read", "put"])
 def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
-    rows = throw("p", (0,), 20_000, False)
+    rows = draw_parameters("p", (0,), 20_000, False)
     corners = np.array([(-0.5, -0.5), (27.5, -0.5), (27.5, 27.5), (-0.5, 27.5)])
     matrices = rows["backward"] if way == "read" else np.linalg.inv(rows["backward_put"])
     moved = np.einsum("nij,kj->nki", matrices, np.c_[corners, np.ones(4)])
@@ -444,8 +444,8 @@ def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
 
 
 def test_half_of_trainings_projections_say_where_corners_are_put() -> None:
-    assert abs(throw("p", (0,), 20_000, True)["put"].mean() - 0.5) < 0.02
-    assert not throw("p", (0,), 20_000, False)["put"].any()
+    assert abs(draw_parameters("p", (0,), 20_000, True)["put"].mean() - 0.5) < 0.02
+    assert not draw_parameters("p", (0,), 20_000, False)["put"].any()
 
 
 # ---- the source

@@ -125,14 +125,14 @@ class TestDrawnSplit:
 
         monkeypatch.setattr(pictures, "atomic_write", refuse)
         source = Folders(str(plain))
-        assert "is not writable, so it is drawn anew each time" in source.describe()
+        assert "is not writable, so it is drawn again each time" in source.describe()
         assert names(source, "val") == written
         assert not (plain / "splits.json").exists()
 
     def test_folder_marked_read_only_is_left_alone_even_by_root(self, plain: Path) -> None:
         plain.chmod(0o555)
         try:
-            assert "is not writable, so it is drawn anew each time" in Folders(str(plain)).describe()
+            assert "is not writable, so it is drawn again each time" in Folders(str(plain)).describe()
             assert not (plain / "splits.json").exists()
         finally:
             plain.chmod(0o755)
@@ -141,7 +141,7 @@ class TestDrawnSplit:
         Folders(str(plain)).describe()
         for folder in ("images", "labels"):
             (plain / folder / "p3.png").unlink()
-        with pytest.raises(DataError, match=r"splits\.json: names 'p3', of which there is no labelled picture"):
+        with pytest.raises(DataError, match=r"splits\.json: names 'p3', but there is no labelled picture of that name"):
             Folders(str(plain)).open("train")
 
     def test_lost_label_is_named_once(self, plain: Path) -> None:
@@ -176,7 +176,7 @@ class TestListFiles:
     def test_name_without_picture(self, plain: Path) -> None:
         (plain / "train.txt").write_text("p1\np77\n")
         (plain / "val.txt").write_text("p2\n")
-        with pytest.raises(DataError, match=r"train\.txt: names 'p77', of which there is no labelled picture"):
+        with pytest.raises(DataError, match=r"train\.txt: names 'p77', but there is no labelled picture of that name"):
             Folders(str(plain)).open("train")
 
     def test_unlisted_pictures_need_no_label(self, plain: Path) -> None:
@@ -296,7 +296,7 @@ def test_two_folders_of_one_split_are_not_chosen_between(divided: Path) -> None:
     put(divided / "validation", "more")
     (divided / "testing").mkdir()  # holds nothing, so that it is none
     assert Folders.recognise(divided)
-    with pytest.raises(DataError, match="validation: means the split 'val', as val does; make one of them, or rename"):
+    with pytest.raises(DataError, match="validation: is another name of the split 'val', beside val; merge the two"):
         Folders(str(divided)).open("train")
 
 
@@ -311,5 +311,5 @@ def test_lists_are_found_by_whatever_they_are_called(plain: Path) -> None:
     source = Folders(str(plain))
     assert (names(source, "train"), names(source, "val")) == (["p0.png", "p1.png"], ["p2.png"])
     (plain / "val.txt").write_text("p3\n")
-    with pytest.raises(DataError, match=r"valid\.txt: means the split 'val', as val\.txt does"):
+    with pytest.raises(DataError, match=r"valid\.txt: is another name of the split 'val', beside val\.txt"):
         Folders(str(plain)).open("val")

@@ -80,7 +80,7 @@ def test_a_folder_that_is_read_only_is_left_alone(root: Path) -> None:
     before = {p.name for p in root.iterdir()}
     root.chmod(0o555)
     try:
-        assert "is not writable, so it is drawn anew each time" in Idx(str(root)).describe()
+        assert "is not writable, so it is drawn again each time" in Idx(str(root)).describe()
         assert {p.name for p in root.iterdir()} == before
         drawn = [Idx(str(root)).open("val").members.tolist() for _ in range(2)]
         assert drawn[0] == drawn[1]

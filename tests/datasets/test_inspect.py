@@ -129,6 +129,19 @@ def test_samples_are_few_spread_and_shrunk(tmp_path: Path) -> None:
     assert (sample["mask"] == 1).all()
 
 
+def test_samples_that_cannot_be_read_are_replaced_by_the_next(tmp_path: Path) -> None:
+    for i in range(24):
+        put(tmp_path / "train", f"p{i:02d}", [[0, 1]])
+    put(tmp_path / "val", "v", [[0, 1]])
+    for i in range(4):
+        (tmp_path / "train" / "images" / f"p{i:02d}.png").write_text("no picture")
+    found = inspected(Folders(str(tmp_path)))
+    assert (found.failed, dict(found.counts)) == (4, {"train": 20, "val": 1})
+    names = [s["name"] for s in found.samples]
+    assert len(names) == 12
+    assert names[:3] == ["p04.png", "p05.png", "p06.png"]
+
+
 def test_many_sizes_are_summed_up() -> None:
     found = SemanticFindings("x", "y")
     for width in (10, 20, 30, 40, 70):

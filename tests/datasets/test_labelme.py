@@ -206,7 +206,10 @@ def test_an_absolute_path_inside_is_fine(folder: Path) -> None:
         ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 points; expected 2;"),
         ({"shape_type": "points"}, r"shape type 'points' is not supported; expected one of polygon, rectangle"),
         ({"points": "everywhere"}, r"shape 1 \('sky'\): points 'everywhere'; expected a list of \[x, y\]"),
-        ({"points": [[1, float("nan")], [3, 4], [5, 6]]}, r"a coordinate that is no finite number"),
+        (
+            {"points": [[1, float("nan")], [3, 4], [5, 6]]},
+            r"a coordinate is not a finite number; expected x and y",
+        ),
         ({"label": None}, r"few\.json: shape 1 has no label"),
         ({"group_id": [1]}, r"group_id \[1\]; expected a number or null"),
         ({"mask": "#"}, r"shape 1 \('sky'\): (not base64|a shape of type mask)"),
@@ -253,7 +256,7 @@ def test_files_without_a_partner_and_malformed_ones_are_all_named(folder: Path) 
     (folder / "nothing.json").write_text('{"shapes": [],\n "imagePath": }')
     source = LabelMe(str(folder))
     assert [str(p) for p in source.scan.problems] == [
-        f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} is not there",
+        f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} does not exist",
         f"{folder / 'nothing.json'}: malformed JSON at line 2, column 15 (Expecting value); repair or remove it",
         f"{folder / 'alone.png'}: a picture without a label",
     ]
@@ -371,6 +374,6 @@ def test_mit_files_without_a_partner(mit: Path) -> None:
     (mit / "Images" / "users" / "street" / "c.jpg").unlink()
     shutil.copy(mit / "Images" / "users" / "street" / "a.jpg", mit / "Images" / "users" / "street" / "d.jpg")
     with pytest.raises(
-        DataError, match=r"c\.xml: its picture .*c\.jpg is not there; .*d\.jpg: a picture without a lab"
+        DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; .*d\.jpg: a picture without a lab"
     ):
         LabelMe(str(mit)).open("train")

@@ -170,7 +170,7 @@ class TestColours:
 
     def test_names_without_colours(self, tmp_path: Path) -> None:
         with pytest.raises(
-            DataError, match=r"a\.png: holds colours \(#00ff00, #ff0000\), but classes\.txt says only names"
+            DataError, match=r"a\.png: holds colours \(#00ff00, #ff0000\), but classes\.txt has names without colours"
         ):
             recognise_masks([colours(tmp_path / "a.png", [[RED, GREEN]])], NAMES)
 

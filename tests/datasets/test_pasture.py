@@ -128,7 +128,7 @@ def test_registered_source_and_dataset() -> None:
     [
         ({"height": 31}, "pasture height 31 is too small to show a scene; use 32 or more"),
         ({"width": 0}, "pasture width 0 is too small to show a scene; use 32 or more"),
-        ({"train": -1}, "pasture train=-1 is no number of scenes; use 0 or more"),
+        ({"train": -1}, "pasture train=-1; expected the number of scenes, 0 or more"),
         ({"seed": -5}, "pasture seed -5 is outside 0..4294967295; choose one within"),
     ],
 )

@@ -13,8 +13,8 @@ import torch
 
 from foveate.datasets.pasture import CLASSES, Pasture, Scene, Thing
 from foveate.datasets.pasture.captions.lexicon import article, nouns
-from foveate.datasets.pasture.captions.speak import tell
-from foveate.datasets.pasture.captions.view import View, above, ahead, in_front_of, left_of, look, next_to
+from foveate.datasets.pasture.captions.sentences import captions_of
+from foveate.datasets.pasture.captions.view import View, above, ahead, in_front_of, left_of, next_to, view_of
 from foveate.datasets.pasture.draw import render
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER
 from foveate.errors import ConfigError
@@ -91,7 +91,7 @@ def told() -> list[Told]:
         view = dataset.view(index)
         things = tuple(seen.thing for seen in view.things)
         assert things == tuple(thing for thing in dataset.scenes.scene(index).things if thing in things)
-        found.append(Told(view, tell(view, 5), things, {m: c for c, (m, _) in view.stuff.items()}))
+        found.append(Told(view, captions_of(view, 5), things, {m: c for c, (m, _) in view.stuff.items()}))
     return found
 
 
@@ -423,7 +423,7 @@ def act(category: int, action: str, x: float, y: float, size: float, depth: floa
 
 def seen_of(stage: Scene, *things: Thing) -> View:
     scene = dataclasses.replace(stage, things=things)
-    return look(scene, render(scene, 96, 96)[1])
+    return view_of(scene, render(scene, 96, 96)[1])
 
 
 def test_relations_by_hand(stage: Scene) -> None:
@@ -465,26 +465,26 @@ def test_a_disc_is_thrown_forward(stage: Scene) -> None:
     assert not ahead(view.things[0], view.things[1], 0.5)
     behind = seen_of(stage, man, act(FRISBEE, "flying", 0.1, 0.45, 0.09, 0.7, "disc"))
     assert not ahead(behind.things[0], behind.things[1], 1.1)
-    texts = " ".join(c.text for c in tell(view, 30))
+    texts = " ".join(c.text for c in captions_of(view, 30))
     assert "throwing a" in texts
-    assert "throw" not in " ".join(c.text for c in tell(behind, 30))
+    assert "throw" not in " ".join(c.text for c in captions_of(behind, 30))
 
 
 def test_nobody_counts_what_may_be_one_more(stage: Scene) -> None:
     """A bit of a third bird's tail at the border: 'two birds' is not said any more, 'a bird' is."""
     two = act(BIRD, "flying", 0.2, 0.3, 0.1, 0.5), act(BIRD, "flying", 0.7, 0.2, 0.1, 0.6)
-    texts = " ".join(c.text.lower() for c in tell(seen_of(stage, *two), 40))
+    texts = " ".join(c.text.lower() for c in captions_of(seen_of(stage, *two), 40))
     assert "two black birds" in texts
     view = seen_of(stage, *two, act(BIRD, "flying", 1.03, 0.5, 0.1, 0.7))
     assert [s.clear for s in view.things] == [True, True, False]
-    texts = " ".join(c.text.lower() for c in tell(view, 40))
+    texts = " ".join(c.text.lower() for c in captions_of(view, 40))
     assert not {"two", "pair", "couple", "three"} & set(texts.split())
     assert "some black birds" in texts
     assert "a black bird" in texts
 
 
 def test_an_empty_scene_has_captions_too(stage: Scene) -> None:
-    for caption in tell(seen_of(stage), 20):
+    for caption in captions_of(seen_of(stage), 20):
         assert "field" in caption.text.lower() or "meadow" in caption.text.lower()
         assert len(caption.text.split()) >= 3
 

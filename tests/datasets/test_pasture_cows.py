@@ -27,6 +27,7 @@ def test_a_cow_of_a_few_pixels_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cows_are_the_pastures() -> None:
+    assert MIN_COW == 1 / 512  # as documented
     source = Pasture(64, 64, train=12, val=0, test=0)
     assert source.describe("colocalisation").endswith("; those with a cow")
     dataset, scenes = source.open("train", "colocalisation"), source.open("train")

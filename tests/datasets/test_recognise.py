@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,18 +68,46 @@ def test_pictures_alone_lack_labels(tmp_path: Path) -> None:
         recognise(tmp_path)
 
 
-def test_a_table_of_captions_without_a_head_is_told_what_it_lacks(tmp_path: Path) -> None:
-    (tmp_path / "captions.txt").write_text("a.jpg,A cow.\n")
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(
-        DataError, match=r"needs column names: captions\.txt begins with 'a\.jpg,A cow\.', not with the names of"
-    ):
-        recognise(tmp_path, "captioning")
+def headless(folder: Path) -> None:
+    (folder / "captions.txt").write_text("a.jpg,A cow.\n")
+    (folder / "a.jpg").touch()
 
 
-def test_a_single_class_is_told_that_it_is_alone(tmp_path: Path) -> None:
+def lonely(folder: Path) -> None:
     for split in ("train", "val"):
-        (tmp_path / split / "square").mkdir(parents=True)
-        (tmp_path / split / "square" / "a.png").touch()
-    with pytest.raises(DataError, match="holds one class, 'square'; a classifier needs two or more"):
-        recognise(tmp_path, "classification")
+        (folder / split / "square").mkdir(parents=True)
+        (folder / split / "square" / "a.png").touch()
+
+
+@pytest.mark.parametrize(
+    ("write", "task", "name", "reason"),
+    [
+        (
+            headless,
+            "captioning",
+            "caption table",
+            "needs column names: captions.txt begins with 'a.jpg,A cow.', not with the names of its columns; write the "
+            "line image,caption above the captions",
+        ),
+        (
+            lonely,
+            "classification",
+            "class folders",
+            "holds one class, 'square'; a classifier needs two or more, a folder each",
+        ),
+    ],
+)
+def test_a_near_miss_says_what_is_missing(
+    tmp_path: Path, write: Callable[[Path], None], task: str, name: str, reason: str
+) -> None:
+    """For its own family it is the reason, without a family a hint, and for another family nothing."""
+    write(tmp_path)
+    with pytest.raises(DataError) as own:
+        recognise(tmp_path, task)
+    assert str(own.value) == f"{tmp_path}: {reason}"
+    with pytest.raises(DataError, match="no known data format") as any_family:
+        recognise(tmp_path)
+    assert f"; as {name} it {reason}; looked for Cityscapes" in str(any_family.value)
+    with pytest.raises(DataError, match="no known data format") as other:
+        recognise(tmp_path, "semantic")
+    assert reason not in str(other.value)

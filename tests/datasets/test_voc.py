@@ -170,7 +170,7 @@ def test_a_mask_of_void_alone_stays_void(kit: Path) -> None:
 def test_listed_names_without_picture_or_mask(kit: Path) -> None:
     year = kit / "VOC2012"
     lists(year, train=["2007_000000", "2007_999999"])
-    with pytest.raises(DataError, match=r"train\.txt: names '2007_999999', of which there is no "):
+    with pytest.raises(DataError, match=r"train\.txt: names '2007_999999', but there is no "):
         VOC(str(kit)).open("train")
     lists(year, train=["2007_000000", "2008_000001"])
     with pytest.raises(DataError, match=r"JPEGImages.2008_000001\.jpg: a picture without a label"):

@@ -20,8 +20,8 @@ from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
-# The 11 classes -> the classes of the full release that each one gathers, the one that lends its colour first.
-GATHERED: dict[str, tuple[str, ...]] = {
+# The 11 classes -> the classes of the full release that are merged into each, first the one that gives the colour.
+MERGED: dict[str, tuple[str, ...]] = {
     "sky": ("Sky",),
     "building": ("Building", "Archway", "Bridge", "Tunnel", "Wall"),
     "pole": ("Column_Pole", "TrafficCone"),
@@ -70,7 +70,7 @@ COLORS: dict[str, Color] = {
     "Wall": (64, 192, 0),
 }
 VOID = 11
-CLASSES = ClassTable(tuple(GATHERED), tuple(COLORS[first] for first, *_ in GATHERED.values()), VOID)
+CLASSES = ClassTable(tuple(MERGED), tuple(COLORS[first] for first, *_ in MERGED.values()), VOID)
 SPLITS = ("train", "val", "test")
 _RAW, _LABELED, _COLOR_FILE = "701_StillsRaw_full", "LabeledApproved_full", "label_colors.txt"
 
@@ -80,7 +80,7 @@ _RAW, _LABELED, _COLOR_FILE = "701_StillsRaw_full", "LabeledApproved_full", "lab
 class CamVid(FileSource):
     """CamVid: SegNet's train/ + trainannot/, the full release's 701_StillsRaw_full/, or split folders + classes.txt.
 
-    All three give SegNet's 11 classes and leave void (11) unscored. The full release's 32 colours are gathered into
+    All three give SegNet's 11 classes and leave void (11) unscored. The full release's 32 colours are merged into
     these classes and its frames divided as SegNet's lists are: 367 train, 101 val, 233 test.
 
     path: the folder that holds one of the three.
@@ -90,7 +90,7 @@ class CamVid(FileSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether one of the three layouts lies here."""
+        """True if the folder has one of the three layouts."""
         return _is_full(path) or _is_segnet(path) or _is_folders(path)
 
     def describe(self, task: str = "") -> str:
@@ -163,11 +163,11 @@ def _read_segnet(root: Path) -> Scan:
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:
-    """The pairs that a list names: a line holds an image's and a mask's path, as they were on its author's disk."""
+    """The pairs that a list names: a line holds the paths of an image and of a mask on the author's disk."""
     by_name = {pair.picture.name: pair for pair in pairs}
     names = [Path(line.split()[0]).name for line in read_text(path).splitlines() if line.strip()]
     problems += [
-        Problem(path, f"names '{n}', of which there is no labelled picture") for n in names if n not in by_name
+        Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in names if n not in by_name
     ]
     return [by_name[n] for n in names if n in by_name]
 
@@ -186,7 +186,7 @@ def _read_full(root: Path) -> Scan:
     places = (root / _COLOR_FILE, root / _LABELED / _COLOR_FILE)
     path = next((p for p in places if p.is_file()), None)
     colors = _read_colors(path) if path else COLORS
-    label = {fine: i for i, fines in enumerate(GATHERED.values()) for fine in fines}
+    label = {fine: i for i, fines in enumerate(MERGED.values()) for fine in fines}
     reader = color_reader(CLASSES, [(c, label.get(name, VOID)) for name, c in colors.items()], "32 RGB colours as 11")
     return Scan(ordered(pairs), CLASSES, reader, problems)
 

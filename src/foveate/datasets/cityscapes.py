@@ -47,7 +47,7 @@ _PICTURE, _IDS, _TRAIN_IDS = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFin
 class Cityscapes(FileSource):
     """Cityscapes: leftImg8bit/{split}/{city}/*_leftImg8bit.png and gtFine/{split}/{city}/*_gtFine_labelIds.png.
 
-    The 19 train ids are the classes, 255 is unscored. `*_labelTrainIds.png` is read where it stands in place of
+    The 19 train ids are the classes, 255 is unscored. `*_labelTrainIds.png` is read if there is no
     `*_labelIds.png`. The test part has no public labels (its masks hold only unscored ids), so it is left out.
 
     path: the folder that holds leftImg8bit and gtFine.
@@ -57,7 +57,7 @@ class Cityscapes(FileSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether both folders lie here."""
+        """True if both folders are there."""
         return (path / "leftImg8bit").is_dir() and (path / "gtFine").is_dir()
 
     def describe(self, task: str = "") -> str:
@@ -107,8 +107,8 @@ def read_ids(pair: Pair, height: int, width: int) -> np.ndarray:
     if path.name.endswith(_TRAIN_IDS):
         return values
     labels = train_ids()[values]
-    strange = np.unique(values[labels == 254])
-    if strange.size:
-        listing = ", ".join(map(str, strange[:5]))
-        raise DataError(f"{path}: value {listing} is no Cityscapes label id (0..{IDS - 1}, 255); restore the file")
+    unknown = np.unique(values[labels == 254])
+    if unknown.size:
+        listing = ", ".join(map(str, unknown[:5]))
+        raise DataError(f"{path}: value {listing} is not a Cityscapes label id (0..{IDS - 1}, 255); restore the file")
     return labels

@@ -42,10 +42,10 @@ _RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
 
 @dataclass
 class ClassScan:
-    """What lies in a folder of class folders, without decoding.
+    """Contents of a folder of class folders, found without decoding images.
 
-    pairs: split -> its images, each with its class index. problems: files and folders that fit nowhere; `open`
-    raises them. drawn: in one clause, how images were divided, where the folders did not say.
+    pairs: split -> its images, each with its class index. problems: files and folders that cannot be used; `open`
+    raises them. drawn: a clause that says how images were divided, if the folders did not say.
     """
 
     pairs: dict[str, list[Pair]]
@@ -57,7 +57,7 @@ class ClassScan:
 class ClassDataset:
     """Images of one class each, in files.
 
-    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image's.
+    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image has.
     """
 
     def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
@@ -86,7 +86,7 @@ class ClassFolders(ScannedSource[ClassScan]):
     fifth of each class is drawn for val and written to `splits.json`; so it is where there is train but no val.
 
     path: the folder DATA.
-    seed: what a missing split is drawn from.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -95,7 +95,7 @@ class ClassFolders(ScannedSource[ClassScan]):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether folders hold images, and none of them is called as those of images beside masks are."""
+        """True if folders hold images, and none has a name that folders of images beside masks have."""
         if not path.is_dir():
             return False
         splits = _split_folders(path)
@@ -134,7 +134,7 @@ class ClassFolders(ScannedSource[ClassScan]):
 
 
 def _channels(pairs: Sequence[Pair]) -> int:
-    """Of the first image that can be read, and so of every one."""
+    """Number of channels of the first image that can be read; every image must have as many."""
     for pair in pairs:
         with contextlib.suppress(DataError):
             return pictures.picture_info(pair.picture).channels
@@ -146,7 +146,7 @@ def _name(picture: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Those that may be a class; not a run, what was predicted, or a folder of such, which may lie beside the data."""
+    """Folders that may be a class: no runs or predictions, and no folders of these, which may be beside the data."""
     found = (p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
     return sorted(p for p in found if not any((p / name).is_file() or any(p.glob(f"*/{name}")) for name in _RESULTS))
 
@@ -159,12 +159,12 @@ def _split_folders(root: Path, problems: list[Problem] | None = None) -> dict[st
 def _read_folder(root: Path, seed: int) -> ClassScan:
     problems: list[Problem] = []
     splits = _split_folders(root, problems)
-    found = {split: _look(folder, problems) for split, folder in (splits or {"": root}).items()}
+    found = {split: _files_by_class(folder, problems) for split, folder in (splits or {"": root}).items()}
     if not any(files for folders in found.values() for files in folders.values()):
         raise_problems(problems)
         raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
     if splits:
-        problems += _strays(root)
+        problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
     label = {name: i for i, name in enumerate(classes.names)}
     pairs = {
@@ -179,9 +179,9 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     return ClassScan(ordered(pairs), classes, problems, drawn)
 
 
-def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
-    """Class -> its images. What is neither joins the problems."""
-    problems += _strays(root)
+def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
+    """Class -> its images. Other files are added to the problems."""
+    problems += _images_outside(root)
     found = {folder.name: list_pictures(folder) for folder in _folders(root)}
     for name, files in found.items():
         folder = root / name
@@ -197,7 +197,7 @@ def _look(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
     return found
 
 
-def _strays(root: Path) -> list[Problem]:
+def _images_outside(root: Path) -> list[Problem]:
     what = "a picture outside of the class folders; move it into one, or remove it"
     return [Problem(path, what) for path in list_pictures(root) if path.name != _SHEET]
 
@@ -205,21 +205,21 @@ def _strays(root: Path) -> list[Problem]:
 def _classes(
     root: Path, splits: dict[str, Path], found: dict[str, dict[str, list[Path]]], problems: list[Problem]
 ) -> ClassTable:
-    """The class table; classes that are not in it, or cannot be learnt, join the problems. Raises DataError."""
+    """The class table; classes that are not in it, or that train lacks, are added to the problems. Raises DataError."""
     present = sorted({name for folders in found.values() for name in folders})
     known = read_classes(root / CLASSES_FILE) if (root / CLASSES_FILE).exists() else ClassList(tuple(present))
     for split, folders in found.items():
         where = splits.get(split, root)
-        filled = [name for name, files in folders.items() if files]  # of an empty one `_look` complained already
-        strange = [name for name in filled if name not in known.names]
+        non_empty = [name for name, files in folders.items() if files]  # `_files_by_class` has reported the empty ones
+        unknown = [name for name in non_empty if name not in known.names]
         problems += [
             Problem(where / name, f"a class folder that {CLASSES_FILE} does not name; add '{name}' there, or remove it")
-            for name in strange
+            for name in unknown
         ]
         if "train" in found:
-            unlearnt = [name for name in filled if name not in found["train"]]
+            no_train = [name for name in non_empty if name not in found["train"]]
             problems += [
-                Problem(where / name, "a class that train has no folder of; add one, or remove it") for name in unlearnt
+                Problem(where / name, "a class that train has no folder of; add one, or remove it") for name in no_train
             ]
     return known.table()
 
@@ -227,18 +227,20 @@ def _classes(
 def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
     """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
 
-    What is drawn at first is a fifth of each class, so that small classes lie on both sides. Raises DataError.
+    A fifth of each class is drawn for val, so that small classes are in both splits. Raises DataError.
     """
     path = root / SPLITS_FILE
     by_name = {_name(pair.picture): pair for pair in pairs}
     written = read_splits(path) if path.exists() else {}
     listed = {name for names in written.values() for name in names}
-    problems += [Problem(path, f"names '{n}', of which there is no picture") for n in sorted(listed - set(by_name))]
+    problems += [
+        Problem(path, f"names '{n}', but there is no picture of that name") for n in sorted(listed - set(by_name))
+    ]
     return settle(path, by_name, written, seed, lambda _: _drawn_by_class(by_name, seed, root))
 
 
 def _drawn_by_class(by_name: dict[str, Pair], seed: int, root: Path) -> dict[str, list[str]]:
-    """A class of one image lends none to val. Raises DataError if there is no other class."""
+    """A class with one image gives none to val. Raises DataError if every class has one."""
     splits: dict[str, list[str]] = {"train": [], "val": []}
     for label in sorted({pair.label for pair in by_name.values()}):
         names = [name for name, pair in by_name.items() if pair.label == label]

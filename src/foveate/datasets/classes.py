@@ -29,7 +29,7 @@ _TRIPLE = re.compile(r"(?:^|\s)(\d+)[\s,]+(\d+)[\s,]+(\d+)$")
 
 @dataclass(frozen=True)
 class ClassList:
-    """What a class list says.
+    """Content of a class list.
 
     colors: one a class, or none at all. ignore: the unscored label value, if stated. ignore_colors: in RGB masks.
     """
@@ -112,7 +112,7 @@ def _split_color(text: str, where: str) -> tuple[str, Color | None]:
             raise DataError(f"{where}: colour {r} {g} {b}; expected values of 0..255")
         return text[: match.start()].strip(), (r, g, b)
     if stray := re.search(r"(?:^|\s)(#\S*)$", text):
-        raise DataError(f"{where}: '{stray[1]}' is no colour; expected six hexadecimal digits, as in #ffc800")
+        raise DataError(f"{where}: '{stray[1]}' is not a colour; expected six hexadecimal digits, as in #ffc800")
     return text, None
 
 

@@ -4,7 +4,7 @@ Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; the format o
 are rasterised by the field's own mask API, so an object has the pixels that COCO's evaluation gives it.
 
 Class 0 is "background", every pixel without an object. The categories follow in the order of their ids, without the
-gaps that COCO's ids have (1..90 -> 1..80). Where objects overlap the smaller one lies on top, since a small object on
+gaps that COCO's ids have (1..90 -> 1..80). Where objects overlap the smaller one is on top, since a small object on
 a large one (a ball on a dog) would vanish otherwise; of equal ones, the later in the file. Crowd regions are the
 ignore value, beneath all objects.
 """
@@ -43,8 +43,8 @@ class COCO(ObjectSource):
     background.
 
     path: the folder.
-    year: which of several years, as '2014'; the latest if empty.
-    seed: what a missing split is drawn from.
+    year: '2014' or another, if there are several; '' is the latest.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -53,7 +53,7 @@ class COCO(ObjectSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there are files called instances_*.json."""
+        """True if there are files called instances_*.json."""
         return bool(instance_files(path))
 
     def describe(self, task: str = "") -> str:
@@ -125,7 +125,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a file says about one image. size: (height, width), if stated."""
+    """Annotations of one image. size: (height, width), if stated."""
 
     file: Path
     size: tuple[int, int] | None
@@ -151,7 +151,7 @@ class COCOLabels:
         return label
 
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
-        """Each object with all the pixels it was annotated with, also where another lies on it; crowds are left out.
+        """Each object with all the pixels it was annotated with, also where another covers it; crowds are left out.
 
         That is what COCO's evaluation compares with. Raises DataError.
         """
@@ -209,7 +209,7 @@ class _Content:
         if not isinstance(entry, dict):
             problems.append(Problem(self.file, f"{entry!r:.40} among the {kind}s; expected an object with {required}"))
             return False
-        # Only segmentations are lists or objects; what stands for an id must at least be one value.
+        # Only segmentations are lists or objects; an id must be a single value.
         bad = [k for k in sorted(required) if k not in entry or (k != "segmentation" and not _is_id(entry[k]))]
         if bad:
             problems.append(Problem(self.file, f"{kind} {entry.get('id', 'without id')} has no {' and no '.join(bad)}"))
@@ -220,7 +220,7 @@ class _Content:
         return (str(image["file_name"]) for image in self.images)
 
     def pairs(self, folder: Path, classes: ClassTable, problems: list[Problem]) -> Iterator[Pair]:
-        """The images that are there, with their annotations."""
+        """The images whose files exist, with their annotations."""
         by_image: dict[Any, list[Annotation]] = {}
         for image in self.images:
             if image["id"] in by_image:
@@ -250,9 +250,9 @@ def _annotation(
 ) -> tuple[str, Annotation | None]:
     """The annotation of an entry, or what is wrong with it."""
     if entry["image_id"] not in images:
-        return f"image_id {entry['image_id']} is no image of the file", None
+        return f"image_id {entry['image_id']} is not an image of the file", None
     if entry["category_id"] not in label_of:
-        return f"category_id {entry['category_id']} is no category of the file", None
+        return f"category_id {entry['category_id']} is not a category of the file", None
     shape = entry["segmentation"]
     parts: tuple[np.ndarray, ...] | dict[str, Any] | None = None
     if not shape:
@@ -287,16 +287,17 @@ def _classes(contents: Sequence[_Content]) -> ClassTable:
     """Background and the categories, which all files must share. Raises DataError."""
     names: dict[int, str] = {}
     for content in contents:
-        here: dict[int, str] = {}
+        own: dict[int, str] = {}
         for category in content.categories:
             if not isinstance(category, dict) or type(category.get("id")) is not int or not category.get("name"):
                 raise DataError(f"{content.file}: category {category}; expected an integer id and a name")
-            if category["id"] in here or category["name"] in here.values():
-                raise DataError(f"{content.file}: category {category['id']} '{category['name']}' stands there twice")
-            here[category["id"]] = category["name"]
-        if names and here != names:
+            if category["id"] in own or category["name"] in own.values():
+                where = f"{content.file}: category {category['id']} '{category['name']}'"
+                raise DataError(f"{where} occurs twice; rename one, or remove it")
+            own[category["id"]] = category["name"]
+        if names and own != names:
             raise DataError(f"{content.file}: other categories than in {contents[0].file}; all splits must share them")
-        names = here
+        names = own
     if not names:
         raise DataError(f"{contents[0].file}: no categories; expected at least one")
     # A file may have a category for the background; it is class 0 as well.

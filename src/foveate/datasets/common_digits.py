@@ -35,13 +35,13 @@ DIGIT, PATCH = 28, 6
 @dataset("common_digits")
 @dataclass(frozen=True)
 class CommonDigits(DataSource):
-    """Images that all hold a digit of the same kind somewhere, or one of each of several kinds.
+    """Images that all hold a digit of the same kind, or one of each of several kinds.
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
-    digits: the kinds, labels that differ.
-    patches: how many 6x6 patches of other digits lie on each canvas; the paper has 0 and 16.
-    side: of the canvas, in pixels.
-    seed: of all that is drawn, below 2**32.
+    digits: labels of the common kinds, all different; usually one.
+    patches: number of 6x6 patches of other digits on each canvas; 0 or 16 in the paper.
+    side: of the square canvas, in pixels; 28 a kind or more, 84 in the paper.
+    seed: of all that is drawn, 0 to 2**32 - 1.
     """
 
     path: str = ""
@@ -69,7 +69,7 @@ class CommonDigits(DataSource):
 
     @cached_property
     def source(self) -> Idx:
-        """Where the digits come from. Raises ConfigError without a path."""
+        """The digits of MNIST. Raises ConfigError without a path."""
         if not self.path:
             raise ConfigError("common digits are taken from MNIST's IDX files: say where they are with --data PATH")
         return Idx(self.path)
@@ -92,7 +92,7 @@ class CommonDigits(DataSource):
 
 
 class CommonDigitsDataset:
-    """One split. Every access draws; training images are drawn anew each epoch, others once."""
+    """One split. Every access draws the image; training images are drawn again each epoch, others once."""
 
     channels = 1
 
@@ -157,7 +157,7 @@ class CommonDigitsDataset:
 
 
 def _apart(rng: np.random.Generator, count: int, side: int) -> list[tuple[int, int]]:
-    """Upper left corners of as many 28x28 squares, anywhere on the canvas, none over another."""
+    """Upper left corners of `count` 28x28 squares, anywhere on the canvas, without overlap."""
     while True:
         corners = rng.integers(side - DIGIT + 1, size=(count, 2))
         gaps = np.abs(corners[:, None] - corners).max(2)

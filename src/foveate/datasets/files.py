@@ -88,7 +88,7 @@ class Scan:
     drawn: str = ""
 
     def counts(self) -> str:
-        """'367 train, 101 val images', and how they were divided if the folder did not say."""
+        """'367 train, 101 val pictures', and how they were divided if the folder did not say."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
         return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
 
@@ -234,7 +234,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
 
 
 def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
-    """Join images and labels that share a file name up to the suffix; whoever stays alone is a problem."""
+    """Join images and labels that share a file name up to the suffix; a file without a partner is a problem."""
     problems: list[Problem] = []
     by_stem = [_by_stem(files, problems) for files in (images, labels)]
     pairs = [Pair(p, by_stem[1][stem]) for stem, p in by_stem[0].items() if stem in by_stem[1]]

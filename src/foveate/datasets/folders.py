@@ -23,12 +23,12 @@ LABEL_FOLDERS = ("labels", "masks", "annotations", "label", "mask")
 class Folders(FileSource):
     """Folders of images and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
 
-    `classes.txt` (see `foveate.datasets.classes`) stands in DATA. Without split folders, `train.txt`, `val.txt` and
-    `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. Where there is
-    a train part but no val, val is drawn from train. `masks` and `annotations` may stand for `labels`.
+    DATA may hold a `classes.txt` (see `foveate.datasets.classes`). Without split folders, `train.txt`, `val.txt` and
+    `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. With a
+    train part but no val, val is drawn from train. `masks` and `annotations` may take the place of `labels`.
 
     path: the folder DATA.
-    seed: what a missing split is drawn from.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -36,7 +36,7 @@ class Folders(FileSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there is a folder of images beside a folder of masks."""
+        """True if there is a folder of images beside a folder of masks."""
         return bool(paired_folders(path)) or find_folders(path) is not None
 
     def describe(self, task: str = "") -> str:
@@ -51,16 +51,16 @@ class Folders(FileSource):
         if folders:
             pairs = {split: _pairs(folder, problems) for split, folder in folders.items()}
         else:
-            here = _pairs(root, problems)
+            undivided = _pairs(root, problems)
             twice: list[Problem] = []  # kept apart: the other problems are of files that a list may not name
             lists = split_lists(root, twice)
-            pairs = split_by_lists(here, lists, problems) if lists else {"": here}
+            pairs = split_by_lists(undivided, lists, problems) if lists else {"": undivided}
             problems += twice
         return scan_masks(root, pairs, problems, self.seed)
 
 
 def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int) -> Scan:
-    """Settle the split where there is none ("" or train without val) and how the masks hold labels."""
+    """Draw a missing split (pairs of '', or train without val), and find the kind of the masks."""
     if not any(pairs.values()):
         first = f" (first of {len(problems)} files without a partner: {problems[0]})" if problems else ""
         raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
@@ -77,7 +77,7 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
 
 
 def describe_masks(source: FileSource, what: str) -> str:
-    """'<what>: 367 train, 101 val images, 11 classes (index PNG), ignore 11'."""
+    """'<what>: 367 train, 101 val pictures, 11 classes (index PNG), ignore 11'."""
     scan = source.scan
     remark = getattr(scan.read_label, "remark", "masks")
     return f"{what}: {scan.counts()}, {len(scan.classes)} classes ({remark}), ignore {scan.classes.ignore_index}"

@@ -40,11 +40,11 @@ _PIECE = 1 << 24
 
 @dataclass
 class IdxScan:
-    """What lies in a folder of IDX files.
+    """Contents of a folder of IDX files.
 
     parts: part -> (N, H, W, C) uint8 and (N,) int64 labels; each file is once in memory.
     members: split -> (part, the indices in it). problems: files that cannot be used; `open` raises them.
-    drawn: in one clause, where val comes from.
+    drawn: a clause that says where val comes from.
     """
 
     classes: ClassTable
@@ -85,7 +85,7 @@ class Idx(DataSource):
     training images; of any other number a fifth is drawn and written to `splits.json`.
 
     path: the folder DATA.
-    seed: what a missing val is drawn from.
+    seed: of the drawn val; any integer, used only if val is missing and not the customary one.
     """
 
     path: str
@@ -94,12 +94,12 @@ class Idx(DataSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether a file of training images lies here."""
+        """True if there is a file of training images."""
         return path.is_dir() and "train" in _files(path, "images")
 
     @cached_property
     def scan(self) -> IdxScan:
-        """What lies there, once."""
+        """The contents of the folder, read once."""
         return _read_folder(require_folder(self.path), self.seed)
 
     def splits(self) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""Label images -> class indices, in whichever of four ways the masks of a set hold them.
+"""Masks -> class indices, for the four ways in which the masks of a set hold labels.
 
 palette: a palette PNG; the palette's indices are the labels, its colours are for show.
 index: the pixel values (8 or 16 bits) are the labels.
 binary: the whole set holds only 0 and 255; 255 is class 1.
-rgb: colours; the class list says which class each one is.
+rgb: colours; the class list gives the class of each.
 Grey masks that were saved as RGB (three equal channels) count as index or binary.
 """
 
@@ -31,7 +31,7 @@ class MaskReader:
     """Reads the masks of one set; a `ReadLabel`.
 
     codes: for rgb masks, the known colours as 0xRRGGBB with the label of each, in rising order.
-    remark: in one clause, what was recognised.
+    remark: the recognised kind, in one clause.
     """
 
     kind: MaskKind
@@ -58,9 +58,9 @@ class MaskReader:
         code = _pack(values)
         known, labels = (np.array(column) for column in zip(*self.codes, strict=True))
         place = np.minimum(np.searchsorted(known, code), len(known) - 1)
-        strange = known[place] != code
-        if strange.any():
-            raise DataError(f"{path}: {self._unknown_colors(np.unique(code[strange]))}")
+        unknown = known[place] != code
+        if unknown.any():
+            raise DataError(f"{path}: {self._unknown_colors(np.unique(code[unknown]))}")
         return labels.astype(np.uint8 if labels.max() <= 255 else np.int32)[place]
 
     def _unknown_colors(self, codes: np.ndarray) -> str:
@@ -82,13 +82,13 @@ def color_reader(classes: ClassTable, labels: Iterable[tuple[Color, int]], remar
 
 
 def recognise_masks(files: Sequence[Path], known: ClassList | None) -> MaskReader:
-    """Find out how a set's masks hold their labels, over the whole set rather than file by file.
+    """Find the kind of a set's masks, over the whole set rather than file by file.
 
     known: the set's class list; without one, classes are named `class_0` and so on after the values or colours
-    found. Reads masks until the matter is settled: all of them for a binary set or without a class list.
+    found. Reads masks until their kind is known: all of them for a binary set or without a class list.
     Raises DataError: no mask can be read, JPEG masks, classes that cannot be guessed or do not fit.
     """
-    tally = _look(files, known)
+    tally = _count_values(files, known)
     values = tally.values
     if tally.colors or (tally.color_files and known is not None and known.colors):
         return _rgb(tally, known)
@@ -112,7 +112,7 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None) -> MaskReade
 
 @dataclass
 class _Tally:
-    """What the masks looked at so far hold."""
+    """Values and colours of the masks that were read so far."""
 
     values: set[int]
     colors: set[int]  # of files that are not merely grey
@@ -125,30 +125,30 @@ class _Tally:
     first_color_file: Path | None = None
 
 
-def _look(files: Sequence[Path], known: ClassList | None) -> _Tally:
+def _count_values(files: Sequence[Path], known: ClassList | None) -> _Tally:
     tally = _Tally(set(), set(), set())
     unreadable: DataError | None = None
-    seen = 0
+    num_read = 0
     for path in files:
         try:
             raw = pictures.read_raw(path)
-        except DataError as error:  # reading it later will say so by name; it settles nothing here
+        except DataError as error:  # reading it later will say so by name; it decides nothing
             unreadable = unreadable or error
             continue
         _refuse_lossy(path, raw)
-        seen += 1
-        _count(tally, path, raw)
+        num_read += 1
+        _add(tally, path, raw)
         settled = bool(tally.colors) or not tally.values <= {0, 255} or (tally.color_files and known and known.colors)
         if settled and known is not None:
             break
         if len(tally.colors) > _MOST:
             break
-    if not seen:
+    if not num_read:
         raise unreadable or DataError("no label pictures; expected one for each picture")
     return tally
 
 
-def _count(tally: _Tally, path: Path, raw: pictures.RawPicture) -> None:
+def _add(tally: _Tally, path: Path, raw: pictures.RawPicture) -> None:
     if not tally.values and not tally.color_files:
         tally.suffix = {".tif": "TIFF", ".tiff": "TIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     values: np.ndarray | None = raw.values
@@ -163,10 +163,10 @@ def _count(tally: _Tally, path: Path, raw: pictures.RawPicture) -> None:
     if raw.palette is not None and not tally.values:
         tally.form = "palette"
         tally.palette = tuple((int(r), int(g), int(b)) for r, g, b in raw.palette)
-    here = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
-    if not tally.values or int(here[-1]) > max(tally.values):
+    present = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
+    if not tally.values or int(present[-1]) > max(tally.values):
         tally.highest_file = path
-    tally.values.update(here.tolist())
+    tally.values.update(present.tolist())
 
 
 def _rgb(tally: _Tally, known: ClassList | None) -> MaskReader:
@@ -183,7 +183,7 @@ def _rgb(tally: _Tally, known: ClassList | None) -> MaskReader:
     if not known.colors:
         some = ", ".join(map(hex_color, colors[:4]))
         raise DataError(
-            f"{tally.first_color_file}: holds colours ({some}), but {CLASSES_FILE} says only names; "
+            f"{tally.first_color_file}: holds colours ({some}), but {CLASSES_FILE} has names without colours; "
             f"write its lines as 'name #rrggbb'"
         )
     table = known.table()

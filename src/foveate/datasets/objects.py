@@ -128,7 +128,7 @@ class ObjectSource(FileSource):
 
 
 def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
-    """`split_or_draw`, complaining first of the files for whose sake too few images may be left. Raises DataError."""
+    """`split_or_draw`; if too few images are left, the error names the files that cannot be used. Raises DataError."""
     first: dict[str, Pair] = {}
     for pair in pairs:
         if first.setdefault(pair.picture.stem, pair) is not pair:
@@ -141,6 +141,6 @@ def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) ->
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels' borders."""
+    """Left, top, right and bottom of the box around a mask's pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test: folders and lists called after a split, or a drawn one."""
+"""Division into training, validation and test images: by folders or lists named after a split, or drawn."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SPLIT_NAMES = {"valid": "val", "validation": "val", "training": "train", "testin
 
 
 def split_parts(root: Path, holds: Callable[[Path], bool], problems: list[Problem] | None = None) -> dict[str, Path]:
-    """Split -> the folder or file that is called after it, in any case, and holds what is looked for. Train first.
+    """Split -> the folder or file that is named after it, in any case, and for which `holds` is true. Train first.
 
-    Of several for one split, that of the very name is taken, or the first; the others join `problems`, if they are
-    not the same under another name.
+    Of several for one split, the exact name is taken, or the first; the others are added to `problems`, unless they
+    are the same file under another name.
     """
     called: dict[str, list[Path]] = {split: [] for split in SPLIT_ORDER}
     for path in sorted(root.iterdir()) if root.is_dir() else ():
@@ -33,7 +33,10 @@ def split_parts(root: Path, holds: Callable[[Path], bool], problems: list[Proble
     found = {split: min(paths, key=lambda p: p.stem != split) for split, paths in called.items() if paths}
     if problems is not None:
         problems += [
-            Problem(path, f"means the split '{split}', as {found[split].name} does; make one of them, or rename it")
+            Problem(
+                path,
+                f"is another name of the split '{split}', beside {found[split].name}; merge the two, or rename one",
+            )
             for split, paths in called.items()
             for path in paths
             if path.resolve() != found[split].resolve()
@@ -57,9 +60,9 @@ def read_list(path: Path) -> list[str]:
 
 
 def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list[Problem]) -> dict[str, list[Pair]]:
-    """Divide pairs by list files (split -> file). Names that no image has join `problems`.
+    """Divide pairs by list files (split -> file). Names without an image are added to `problems`.
 
-    Files that no list names are left out, whether or not they have a partner.
+    Files that no list names are left out, with or without a partner.
     """
     by_stem = {pair.picture.stem: pair for pair in pairs}
     names = {split: list(dict.fromkeys(read_list(path))) for split, path in lists.items()}
@@ -68,7 +71,7 @@ def split_by_lists(pairs: Sequence[Pair], lists: dict[str, Path], problems: list
     alone = {p.file.stem for p in problems}
     for split, path in lists.items():
         absent = [n for n in names[split] if n not in by_stem and n not in alone]
-        problems += [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+        problems += [Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in absent]
     return {split: [by_stem[n] for n in group if n in by_stem] for split, group in names.items()}
 
 
@@ -78,9 +81,9 @@ def split_or_draw(
     """Divide pairs as `folder`/splits.json says; without it, draw train and val from `seed` and write it.
 
     -> (splits, a clause for `describe`). An image's place depends on its name and the seed alone: images added
-    later join (and are written down) without moving the others. Where the folder cannot be written to, the same
-    division is drawn anew each time. Names of splits.json that no pair has join `problems` (whose own files are not
-    named twice), or are raised where there are none to join.
+    later join (and are written down) without moving the others. If the folder cannot be written to, the same
+    division is drawn again each time. Names of splits.json without a pair are added to `problems`, unless
+    their file is a problem already, or are raised if `problems` is None.
     Raises DataError: fewer than two images, a damaged splits.json.
     """
     path = folder / SPLITS_FILE
@@ -89,7 +92,7 @@ def split_or_draw(
     listed = [n for names in written.values() for n in names]
     known = {problem.file.stem for problem in problems or ()}
     absent = [n for n in listed if n not in by_name and n not in known]
-    complaints = [Problem(path, f"names '{n}', of which there is no labelled picture") for n in absent]
+    complaints = [Problem(path, f"names '{n}', but there is no labelled picture of that name") for n in absent]
     if problems is None:
         raise_problems(complaints)
     else:
@@ -104,7 +107,7 @@ def settle(
     seed: int,
     draw: Callable[[list[str]], dict[str, list[str]]],
 ) -> tuple[dict[str, list[Pair]], str]:
-    """What is `written` at `path`, with the images that came later; drawn if nothing is. -> (splits, a clause)."""
+    """The splits `written` at `path`, with images that were added later, or drawn ones. -> (splits, a clause)."""
     fresh = sorted(set(by_name) - {name for names in written.values() for name in names})
     if not written:
         splits = draw(fresh)
@@ -115,7 +118,7 @@ def settle(
     saved = not fresh or write_splits(path, splits, seed)
     clause = f"split as {path.name} says" if written else f"split drawn from seed {seed}"
     clause += "" if written or not saved else f", written to {path.name}"
-    clause += "" if saved else "; the folder is not writable, so it is drawn anew each time"
+    clause += "" if saved else "; the folder is not writable, so it is drawn again each time"
     return ordered({s: [by_name[n] for n in sorted(names) if n in by_name] for s, names in splits.items()}), clause
 
 
@@ -148,7 +151,7 @@ def read_splits(path: Path) -> dict[str, list[str]]:
 
 
 def write_splits(path: Path, splits: dict[str, list[str]], seed: int) -> bool:
-    """Write down who is in which split; False where the folder cannot be written."""
+    """Write the names of each split; False if the folder cannot be written to."""
     if not path.parent.stat().st_mode & 0o222:  # marked read-only: left alone, though root could write
         return False
     try:

@@ -56,8 +56,8 @@ class VOC(ObjectSource):
     21 official classes.
 
     path: the folder that holds `JPEGImages`, or a parent of year folders.
-    year: which of several years, as '2007'; the latest if empty.
-    seed: what a missing split is drawn from.
+    year: '2007' or another, if there are several; '' is the latest.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -66,7 +66,7 @@ class VOC(ObjectSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there is a year folder with segmentation masks."""
+        """True if there is a year folder with segmentation masks."""
         return bool(year_folders(path))
 
     def describe(self, task: str = "") -> str:
@@ -144,14 +144,14 @@ class VOCLabels:
 
 
 def year_folders(path: Path) -> dict[str, Path]:
-    """Year ('' if the folder's name tells none) -> its folder, the latest last."""
+    """Year ('' if the folder's name has none) -> its folder, the latest last."""
     candidates = [path, *sorted(path.glob("VOC[0-9]*")), *sorted(path.glob("VOCdevkit/VOC[0-9]*"))]
     found = [p for p in candidates if (p / "JPEGImages").is_dir() and (p / "SegmentationClass").is_dir()]
     return {"".join(re.findall(r"\d{4}", p.name)[:1]): p for p in found}
 
 
 def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by the lists; of images and masks that stay alone, only those in a list are problems."""
+    """Divide by the lists; of images and masks without a partner, only those in a list are problems."""
     labelled = {pair.picture.stem for pair in pairs}
     names = {split: read_list(path) for split, path in lists.items()}
     unpublished = "test" in names and not labelled & set(names["test"])

@@ -1,8 +1,8 @@
-"""What the readers of captions share: files of captions, the images that they speak of, and how these are divided.
+"""Base of the readers of captions: captions from files, the images that they name, and the division of these.
 
-A reader gives every caption as a `Said`; images are found by name anywhere below the folder, however the files are
-spread over it. A set of many images may lack a few of those that its captions speak of (one in a hundred, as the
-corpora themselves do): their captions are left out, and `describe` says of how many.
+A reader yields every caption as a `CaptionLine`; images are found by name anywhere below the folder. A set of many
+images may lack a few that its captions name (one in a hundred, as the corpora themselves do): their captions are left
+out, and `describe` says how many.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MISSING_SHARE = 0.01
 NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}
 
 
-class Said(NamedTuple):
-    """A caption in a file: `picture` as it is named there, folders and all; `split` where the file says it."""
+class CaptionLine(NamedTuple):
+    """A caption in a file: `picture`, the image's name there with its folders; `split`, if the file has it."""
 
     picture: str
     text: str
@@ -35,39 +35,39 @@ class Said(NamedTuple):
 
 @dataclass
 class CaptionScan:
-    """What lies in a folder of captions and images, without decoding.
+    """Contents of a folder of captions and images, found without decoding images.
 
-    pairs: split -> its images, each with its captions. problems: what cannot be used; `open` raises them.
-    left_out: the images that captions speak of and that are not there. silent: images without captions.
-    unlisted: captioned images that no list of a split names. drawn: how images were divided, in one clause, where
-    the files did not say.
+    pairs: split -> its images, each with its captions. problems: files that cannot be used; `open` raises them.
+    left_out: images that captions name and that are missing. without_captions: image files without a caption.
+    unlisted: number of captioned images that no list of a split names. drawn: a clause that says how images were
+    divided, if the files did not say.
     """
 
     pairs: dict[str, list[Pair]]
     problems: list[Problem]
     left_out: list[str]
-    silent: list[Path]
+    without_captions: list[Path]
     unlisted: int
     drawn: str
 
     def counts(self) -> str:
-        """'6000 train, 1000 val images, 35000 captions', and what is not used, or was not told."""
+        """'6000 train, 1000 val pictures, 35000 captions', and the number of unused files."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
-        said = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
+        captions = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
         remarks = [self.drawn] if self.drawn else []
-        if self.silent:
-            remarks.append(f"{len(self.silent)} pictures without captions left out")
+        if self.without_captions:
+            remarks.append(f"{len(self.without_captions)} pictures without captions left out")
         if self.unlisted:
             remarks.append(f"{self.unlisted} pictures are in no list and left out")
         if self.left_out:
             remarks.append(f"captions of {_several(len(self.left_out), 'picture')} left out that are not there")
-        return f"{listing} pictures, {_several(said, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
+        return f"{listing} pictures, {_several(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 class CaptionFiles:
     """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
 
-    channels = 3  # grey is made three, as `read_picture` does
+    channels = 3  # `read_picture` turns grey images into three equal channels
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.pairs = list(pairs)
@@ -84,7 +84,7 @@ class CaptionFiles:
         return self.pairs[index].picture.name
 
     def captions(self, index: int) -> tuple[Caption, ...]:
-        """What was said of an image, without decoding it."""
+        """The captions of an image, without decoding it."""
         return tuple(map(Caption, self.pairs[index].label))
 
 
@@ -100,14 +100,14 @@ class CaptionSource(ScannedSource[CaptionScan]):
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Images that captions name and that are missing, and how many images have no caption."""
-        return {"left_out": list(self.scan.left_out), "without_captions": len(self.scan.silent)}
+        return {"left_out": list(self.scan.left_out), "without_captions": len(self.scan.without_captions)}
 
 
 # Captions
 
 
 class Collector:
-    """Gathers captions by image, in the files' order, and the complaints about them.
+    """Collects captions by image, in the files' order, and the problems with them.
 
     sources: the files that are read.
     """
@@ -119,20 +119,20 @@ class Collector:
         self.problems: list[Problem] = []
         self.files: dict[str, Path] = {}  # where each image was first named
 
-    def add(self, said: Said, file: Path, place: str) -> None:
-        """One caption; `place` says where in the file, as 'line 3'. An empty one is a problem, so is another split."""
-        text = " ".join(said.text.split())
+    def add(self, line: CaptionLine, file: Path, place: str) -> None:
+        """Add one caption. place: in the file, as 'line 3'. An empty caption is a problem, and so is a second split."""
+        text = " ".join(line.text.split())
         if not any(c.isalnum() for c in text):
-            what = f"{place}: an empty caption of '{said.picture}'; write one, or remove it"
+            what = f"{place}: an empty caption of '{line.picture}'; write one, or remove it"
             self.problems.append(Problem(file, what))
             return
-        split = NAMES_OF_SPLITS.get(said.split.lower(), said.split.lower())
-        before = self.splits.setdefault(said.picture, split)
+        split = NAMES_OF_SPLITS.get(line.split.lower(), line.split.lower())
+        before = self.splits.setdefault(line.picture, split)
         if before != split:
-            what = f"{place}: '{said.picture}' is in split '{split}' here, and in '{before}' before; expected one"
+            what = f"{place}: '{line.picture}' is in split '{split}' here, and in '{before}' before; expected one"
             self.problems.append(Problem(file, what))
-        self.texts.setdefault(said.picture, []).append(text)
-        self.files.setdefault(said.picture, file)
+        self.texts.setdefault(line.picture, []).append(text)
+        self.files.setdefault(line.picture, file)
 
     def scan(
         self,
@@ -143,8 +143,8 @@ class Collector:
     ) -> CaptionScan:
         """Find the images below `root`, and divide them.
 
-        lists: split -> a file of image names. folders: image's name -> the folder that should hold it, where one
-        name stands in several. Raises DataError: no captions, or none of their images.
+        lists: split -> a file of image names. folders: image's name -> the folder that should hold it, if several
+        hold a file of this name. Raises DataError: no captions, or none of their images.
         """
         where = ", ".join(sorted(file.name for file in self.sources))
         if not self.texts:
@@ -152,20 +152,23 @@ class Collector:
             raise DataError(f"{root}: {where} holds no caption; expected at least one picture with a caption")
         listed = _read_lists(lists or {})
         album = Album(root)
-        pairs, missing, unsure = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
+        pairs, missing, ambiguous = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
-                f"{root}: none of the {len(self.texts)} pictures ({next(iter(self.texts))}, ...) that {where} speaks "
-                "of is in it or below it; put them there"
+                f"{root}: none of the {len(self.texts)} pictures ({next(iter(self.texts))}, ...) that {where} names "
+                "is in this folder or below it; put them there"
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
             self.problems += [
-                Problem(self.files[name], f"captions of '{name}', of which there is no picture; add it, or remove them")
+                Problem(
+                    self.files[name],
+                    f"captions of '{name}', but there is no picture of that name; add it, or remove them",
+                )
                 for name in missing
             ]
             missing = []
-        used = {pair.picture for pair in pairs.values()} | unsure
+        used = {pair.picture for pair in pairs.values()} | ambiguous
         splits, unlisted, drawn = self._divide(root, pairs, listed, lists or {}, seed)
         return CaptionScan(
             ordered(splits), self.problems, missing, [p for p in album if p not in used], unlisted, drawn
@@ -174,16 +177,16 @@ class Collector:
     def _pairs(
         self, album: Album, folders: Mapping[str, str], listed: set[str]
     ) -> tuple[dict[str, Pair], list[str], set[Path]]:
-        """Name -> image and captions; the names without an image, where there are lists only those listed; and the
-        images that share a name."""
+        """Name -> image and captions; the names without an image, with lists only those listed; and the images that
+        share a name."""
         pairs: dict[str, Pair] = {}
-        unsure: set[Path] = set()
+        ambiguous: set[Path] = set()
         names_of: dict[Path, str] = {}
         missing = []
         for name, texts in self.texts.items():
             found = album.find(name, folders.get(name, ""))
             if len(found) > 1:
-                unsure.update(found)
+                ambiguous.update(found)
                 shown = " and ".join(str(p.relative_to(album.root)) for p in found[:2])
                 self.problems.append(
                     Problem(self.files[name], f"'{name}' may be {shown}; keep one, or name the folder")
@@ -197,12 +200,12 @@ class Collector:
             else:
                 names_of[found[0]] = name
                 pairs[name] = Pair(found[0], tuple(texts))
-        return pairs, missing, unsure
+        return pairs, missing, ambiguous
 
     def _divide(
         self, root: Path, pairs: dict[str, Pair], listed: dict[str, list[str]], lists: Mapping[str, Path], seed: int
     ) -> tuple[dict[str, list[Pair]], int, str]:
-        """-> (splits, how many images are in no list, how they were drawn)."""
+        """-> (splits, number of images in no list, a clause that says how they were drawn)."""
         splits: dict[str, dict[str, Pair]] = {}
         unlisted = 0
         if any(self.splits.values()):
@@ -218,7 +221,7 @@ class Collector:
             for split, stems in listed.items():
                 for stem in stems:
                     if stem not in by_stem:
-                        what = f"names '{stem}', of which there is no captioned picture"
+                        what = f"names '{stem}', but there is no captioned picture of that name"
                         self.problems.append(Problem(lists[split], what))
                     elif owner.setdefault(stem, split) != split:
                         what = f"names '{stem}', and so does {lists[owner[stem]].name}; expected one of them"
@@ -238,12 +241,12 @@ class Collector:
 def _settle(
     root: Path, pairs: dict[str, Pair], seed: int, problems: list[Problem]
 ) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by `splits.json`, or draw it. Names of it that no captioned image has are problems."""
+    """Divide by `splits.json`, or draw it. Its names without a captioned image are problems."""
     path = root / SPLITS_FILE
     written = read_splits(path) if path.exists() else {}
     absent = sorted({name for names in written.values() for name in names} - set(pairs))
-    problems += [Problem(path, f"names '{name}', of which there is no captioned picture") for name in absent]
-    if len(pairs) < 2:  # which is why there are so few
+    problems += [Problem(path, f"names '{name}', but there is no captioned picture of that name") for name in absent]
+    if len(pairs) < 2:  # too few to divide: the problems are the reason
         raise_problems(problems)
     return settle(path, pairs, written, seed, lambda names: draw_split(names, seed, root))
 

@@ -1,4 +1,4 @@
-"""The images that captions speak of, found by name wherever they lie."""
+"""The image files below a folder, found by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveate.pictures import PICTURE_SUFFIXES
 
 
 class Album:
-    """The images in a folder and below it, by name. Hidden folders, and what a Mac packs beside them, are passed."""
+    """The images in a folder and below it, by name. Hidden folders and macOS's __MACOSX are skipped."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -24,9 +24,9 @@ class Album:
         return (path for paths in self._by_name.values() for path in paths)
 
     def find(self, name: str, folder: str = "") -> list[Path]:
-        """The images that a name may mean: of several, those whose folders are as the name has them, or `folder`.
+        """The images that a name may mean: of several, those whose folders match the name's, or `folder`.
 
-        Capitals do not count, and a suffix may be missing. 'a.jpg.1', as Flickr8k has it, is 'a.jpg'.
+        Case is ignored, and the suffix may be missing. 'a.jpg.1', as in Flickr8k, is 'a.jpg'.
         """
         parts = [part.lower() for part in PurePosixPath(name.replace("\\", "/")).parts]
         if not parts:
@@ -45,7 +45,7 @@ class Album:
 
 
 def _shared_end(path: Path, parts: Sequence[str]) -> int:
-    """How many of a path's last parts are a name's last parts, too."""
+    """Number of last folders that a path and a name share."""
     count = 0
     for own, named in zip(reversed(path.parts[:-1]), reversed(parts[:-1]), strict=False):
         if own.lower() != named:
@@ -70,7 +70,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def nearby(root: Path, pattern: str) -> list[Path]:
-    """Files whose names match a glob pattern, in a folder or in one of its folders, by path; hidden ones are passed."""
+    """Files whose names match a glob pattern, in a folder or in its folders, by path; hidden ones are skipped."""
     if not root.is_dir():
         return []
     folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != "." and p.name != "__MACOSX")]

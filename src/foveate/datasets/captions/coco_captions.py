@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
+from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.files import read_json, require_folder
 from foveate.datasets.splits import SPLIT_NAMES
@@ -32,8 +32,8 @@ class COCOCaptions(CaptionSource):
     `<split><year>` is taken. Of a single file a split is drawn.
 
     path: the folder.
-    year: which of several years, as '2014'; the latest if empty.
-    seed: what a missing split is drawn from.
+    year: '2014' or another, if there are several; '' is the latest.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -42,7 +42,7 @@ class COCOCaptions(CaptionSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether there are files called captions_*.json."""
+        """True if there are files called captions_*.json."""
         return any(_FILE.fullmatch(file.name) for file in nearby(path, "captions_*.json"))
 
     def describe(self, task: str = "") -> str:
@@ -57,9 +57,9 @@ class COCOCaptions(CaptionSource):
         collector = Collector(list(files.values()))
         folders: dict[str, str] = {}
         for split, file in files.items():
-            for said, place in _said(file, split if len(files) > 1 else "", collector.problems):
-                collector.add(said, file, place)
-                folders.setdefault(said.picture, file.stem.removeprefix("captions_"))
+            for line, place in _captions(file, split if len(files) > 1 else "", collector.problems):
+                collector.add(line, file, place)
+                folders.setdefault(line.picture, file.stem.removeprefix("captions_"))
         return collector.scan(root, self.seed, folders=folders)
 
     def _files(self, root: Path) -> dict[str, Path]:
@@ -77,8 +77,8 @@ class COCOCaptions(CaptionSource):
         return by_year[self.year or max(by_year)]
 
 
-def _said(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
-    """The captions of a file. Raises DataError for another form; complaints about single entries are collected."""
+def _captions(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple[CaptionLine, str]]:
+    """The captions of a file. Raises DataError for another form; problems of single entries are collected."""
     data = read_json(file)
     for key in ("images", "annotations"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
@@ -98,9 +98,9 @@ def _said(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple[Sai
             continue
         place = f"annotation {entry.get('id', 'without id')}"
         if entry["image_id"] not in names:
-            problems.append(Problem(file, f"{place}: image_id {entry['image_id']} is no image of the file"))
+            problems.append(Problem(file, f"{place}: image_id {entry['image_id']} is not an image of the file"))
         else:
-            yield Said(names[entry["image_id"]], entry["caption"], split), place
+            yield CaptionLine(names[entry["image_id"]], entry["caption"], split), place
 
 
 def _has(entry: Any, key: str, kinds: tuple[type, ...]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
+from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.files import read_json, require_folder
 from foveate.errors import DataError
@@ -29,7 +29,7 @@ class Karpathy(CaptionSource):
     Images are found by filepath and filename anywhere below the folder. COCO's 'restval' counts as train.
 
     path: the folder.
-    seed: what a missing split is drawn from.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -37,8 +37,8 @@ class Karpathy(CaptionSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether a file dataset*.json begins as Karpathy's do."""
-        return any(map(_looks_like_it, nearby(path, "dataset*.json")))
+        """True if a file dataset*.json begins as Karpathy's do."""
+        return any(map(_looks_like_karpathy, nearby(path, "dataset*.json")))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, and its counts, in one line."""
@@ -49,13 +49,13 @@ class Karpathy(CaptionSource):
         root = require_folder(self.path)
         file = _file(root)
         collector = Collector([file])
-        for said, place in _said(file, collector.problems):
-            collector.add(said, file, place)
+        for line, place in _captions(file, collector.problems):
+            collector.add(line, file, place)
         return collector.scan(root, self.seed)
 
 
-def _looks_like_it(file: Path) -> bool:
-    """Whether the file begins as Karpathy's do; it may be malformed further on."""
+def _looks_like_karpathy(file: Path) -> bool:
+    """True if the file begins as Karpathy's do; the rest may be malformed."""
     try:
         with file.open("rb") as stream:
             return b'"sentences"' in stream.read(_HEAD)
@@ -65,14 +65,14 @@ def _looks_like_it(file: Path) -> bool:
 
 def _file(root: Path) -> Path:
     """The one file. Raises DataError for none or several."""
-    files = [file for file in nearby(root, "dataset*.json") if _looks_like_it(file)]
+    files = [file for file in nearby(root, "dataset*.json") if _looks_like_karpathy(file)]
     if len(files) != 1:
         found = ", ".join(str(file.relative_to(root)) for file in files) or "none"
         raise DataError(f"{root}: expected one file as dataset_flickr8k.json; found {found}")
     return files[0]
 
 
-def _said(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
+def _captions(file: Path, problems: list[Problem]) -> Iterator[tuple[CaptionLine, str]]:
     data = read_json(file)
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         raise DataError(f"{file}: no list 'images'; expected images with filename, split and sentences")
@@ -84,13 +84,13 @@ def _said(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
             continue
         for sentence in sentences:
             if isinstance(sentence, dict) and isinstance(sentence.get("raw"), str):
-                yield Said(name, sentence["raw"], str(image.get("split") or "")), f"image {number}"
+                yield CaptionLine(name, sentence["raw"], str(image.get("split") or "")), f"image {number}"
             else:
                 problems.append(Problem(file, f"image {number}: {sentence!r:.60}; expected a sentence with 'raw'"))
 
 
 def _parts(image: Any) -> tuple[str | None, list[Any] | None]:
-    """(name with its folder, sentences) of an entry; None for what it lacks."""
+    """(name with its folder, sentences) of an entry; None for a part that is missing."""
     if not isinstance(image, dict) or not isinstance(image.get("filename"), str):
         return None, None
     folder, sentences = image.get("filepath"), image.get("sentences")

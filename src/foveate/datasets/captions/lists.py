@@ -1,4 +1,4 @@
-"""Lists of images, one a split, as Flickr8k has them: Flickr_8k.trainImages.txt, or train.txt."""
+"""Lists of images, one a split, as in Flickr8k: Flickr_8k.trainImages.txt, or train.txt."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.datasets.captions import CaptionScan, CaptionSource, Collector, Said
+from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.lists import split_lists
 from foveate.datasets.files import read_text, require_folder
@@ -27,11 +27,11 @@ _HEAD = 1 << 12
 class CaptionTable(CaptionSource):
     """A table of captions: a *.csv, or Kaggle's captions.txt, whose first line is image,caption.
 
-    A caption a row, several rows an image; a caption with commas stands in quotes. A column split says train, val or
+    A caption a row, several rows an image; a caption with commas is in quotes. A column split holds train, val or
     test; without it lists as train.txt do, or a split is drawn. Images are found by name anywhere below DATA.
 
     path: the folder DATA.
-    seed: what a missing split is drawn from.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -39,7 +39,7 @@ class CaptionTable(CaptionSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether a table's first line names an image and a caption."""
+        """True if a table's first line names an image and a caption."""
         return bool(tables(path))
 
     @staticmethod
@@ -64,8 +64,8 @@ class CaptionTable(CaptionSource):
             raise DataError(f"{root}: no table of captions; expected a *.csv whose first line is image,caption")
         collector = Collector(files)
         for file in files:
-            for said, place in _rows(file, collector.problems):
-                collector.add(said, file, place)
+            for line, place in _rows(file, collector.problems):
+                collector.add(line, file, place)
         return collector.scan(root, self.seed, split_lists(root))
 
 
@@ -84,7 +84,7 @@ def _first_line(file: Path) -> str:
 
 
 def _columns(line: str) -> tuple[str, int, int, int | None, int] | None:
-    """(separator, column of the image, of the caption, of the split, how many) of a table's head; None of others."""
+    """(separator, columns of the image, the caption and the split, number of columns) of a table's head; else None."""
     for separator in _SEPARATORS:
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator), [])]
         picture, caption = _index(names, _PICTURE), _index(names, _CAPTION)
@@ -97,14 +97,14 @@ def _index(names: Sequence[str], wanted: Sequence[str]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
-def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
+def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[CaptionLine, str]]:
     text = read_text(file)
     columns = _columns(text.split("\n")[0].strip())
     if columns is None:
         return
     separator, picture, caption, split, count = columns
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1  # where a row begins; a caption in quotes may hold several
+    line = 1  # of the beginning of a row; a caption in quotes may hold several lines
     try:
         next(reader)
         line = reader.line_num + 1
@@ -112,14 +112,17 @@ def _rows(file: Path, problems: list[Problem]) -> Iterator[tuple[Said, str]]:
             place, line = f"line {line}", reader.line_num + 1
             if not any(cell.strip() for cell in row):
                 continue
-            # A caption with commas that nobody quoted, where it is the last column, is put together again.
+            # A caption with commas but without quotes, in the last column, is joined again.
             rejoined = caption == count - 1 and len(row) > count
             cells = [*row[: count - 1], separator.join(row[count - 1 :])] if rejoined else row
             if len(cells) != count or not cells[picture].strip():
                 shown = separator.join(row)[:40]
                 problems.append(Problem(file, f"{place}: '{shown}'; expected {count} cells, with captions in quotes"))
                 continue
-            yield Said(cells[picture].strip(), cells[caption], "" if split is None else cells[split].strip()), place
+            yield (
+                CaptionLine(cells[picture].strip(), cells[caption], "" if split is None else cells[split].strip()),
+                place,
+            )
     except csv.Error as error:
         raise DataError(
             f"{file}: line {line}: {error}; put quotes around captions that hold the separator or quotes"

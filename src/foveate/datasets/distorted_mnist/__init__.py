@@ -13,7 +13,7 @@ Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviat
 | clutter | 60x60 | put at a random place, and six 6x6 patches of other digits put at random places |
 | addition | 2 of 42x42 | two digits, each as in rts, in a channel each; the label is their sum, 0 to 18 |
 
-What the paper leaves open is chosen thus:
+Choices where the paper leaves them open:
 
 - Turns and scales are about the middle of the 28x28 image; positive angles turn clockwise. A turned, projected or
   warped digit may leave a 28x28 image and is cut.
@@ -30,9 +30,9 @@ What the paper leaves open is chosen thus:
   another digit of the same split, so that many hold little ink, and laid by the maximum of both.
 - Pixels are bilinear readings of the digit. In training, that is one of several ways, so that a model does not learn
   the marks of one: see `interpolation`.
-- A split is drawn from its own digits alone. Training images are drawn anew each epoch; each of the others once.
+- A split is drawn from its own digits alone. Training images are drawn again each epoch; each of the others once.
 
-The kinds' figures are from memory of the appendix, checked against nobody's copy of it (that e scales as p does, too).
+The kinds' figures are from memory of the appendix, not checked against it; so is that e scales as p does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from torchvision import tv_tensors
 
-from foveate.datasets.distorted_mnist.draw import DIGIT, SIDES, Digits, Kind, pictures, throw
+from foveate.datasets.distorted_mnist.draw import DIGIT, SIDES, Digits, Kind, draw_images, draw_parameters
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ from foveate.registry import dataset
 
 __all__ = ["SIDES", "DistortedDataset", "DistortedMNIST", "Kind"]
 
-_KEPT = 2
+_CACHED_EPOCHS = 2
 
 
 @dataset("distorted_mnist")
@@ -65,14 +65,13 @@ class DistortedMNIST(DataSource):
 
     path: the folder of MNIST's IDX files; "" until `made_from` says where they are.
     kind: r, rts, p, e, clutter or addition; see the module.
-    seed: of all that is drawn, below 2**32.
-    interpolation: how training images are made, where there is more than one way. 'mixed': 40 % bilinear, 20 %
+    seed: of all that is drawn, 0 to 2**32 - 1.
+    interpolation: of training images; val and test are always 'bilinear'. 'mixed': 40 % bilinear, 20 %
         sharper (cubic), 15 % averaged over four readings a pixel, 10 % the nearest pixel, 15 % bilinear and slightly
         blurred; of clutter 15 % is blurred, and patches are laid by the maximum (in half of the images), replacing (a
-        quarter) or adding; half of p's images have the digit's own corners moved. 'bilinear': as val and test always
-        are.
-    hand: how far another hand's digits differ, in training: 4 x 4 control points of the 28x28 image are moved by a
-        normal of this many pixels, and the rest by a thin plate spline, before anything else. 0: they stay as written.
+        quarter) or adding; half of p's images have the digit's own corners moved. 'bilinear': none of these.
+    hand: strength of a first warp of training digits, as if in another handwriting: 4 x 4 control points of the 28x28
+        image are moved by a normal of this many pixels, and the rest by a thin plate spline. 0: none; usually 0.7.
     """
 
     path: str = ""
@@ -126,7 +125,7 @@ class DistortedMNIST(DataSource):
 
 
 class DistortedDataset:
-    """One split of one kind. Every access draws; the digits are held once, the parameters of an epoch or two."""
+    """One split of one kind. Every access draws the image; digits and the parameters of two epochs are in memory."""
 
     def __init__(self, source: DistortedMNIST, split: str, digits: IdxDataset) -> None:
         height, width, channels = digits.images.shape[1:]
@@ -142,7 +141,7 @@ class DistortedDataset:
         self.classes = digits.classes
         if source.kind == "addition":
             self.classes = ClassTable(tuple(str(i) for i in range(2 * len(digits.classes) - 1)))
-        self._thrown: dict[int, dict[str, np.ndarray]] = {}
+        self._drawn: dict[int, dict[str, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -163,7 +162,7 @@ class DistortedDataset:
             own = np.flatnonzero(epochs == epoch)
             rows = {name: values[indices[own]] for name, values in self._parameters(epoch).items()}
             digits = Digits(self.digits.images[..., 0], self.digits.labels, self.digits.members)
-            images, labels = pictures(self.source.kind, digits, indices[own], rows)
+            images, labels = draw_images(self.source.kind, digits, indices[own], rows)
             names = self.digits.members[indices[own]].tolist()
             found = zip(own.tolist(), images.unbind(), labels.tolist(), names, strict=True)
             for place, image, label, name in found:
@@ -173,21 +172,21 @@ class DistortedDataset:
         return drawn
 
     def _parameters(self, epoch: int) -> dict[str, np.ndarray]:
-        """An epoch's, a row an index."""
-        if epoch not in self._thrown:
+        """The parameters of an epoch, a row an index."""
+        if epoch not in self._drawn:
             entropy = (self.source.seed, SPLIT_ORDER.index(self.split), epoch)
             training = self.split == "train"
             mixed = training and self.source.interpolation == "mixed"
-            while len(self._thrown) >= _KEPT:
-                del self._thrown[next(iter(self._thrown))]
-            self._thrown[epoch] = throw(
+            while len(self._drawn) >= _CACHED_EPOCHS:
+                del self._drawn[next(iter(self._drawn))]
+            self._drawn[epoch] = draw_parameters(
                 self.source.kind, entropy, len(self), mixed, self.source.hand if training else 0.0
             )
-        return self._thrown[epoch]
+        return self._drawn[epoch]
 
     def _checked(self, indices: Sequence[int]) -> np.ndarray:
         found, count = np.array(indices, np.int64), len(self)
         if ((found < -count) | (found >= count)).any():
-            strange = int(found[(found < -count) | (found >= count)][0])
-            raise IndexError(f"picture {strange} of distorted MNIST's {self.split}, which has {count}")
+            outside = int(found[(found < -count) | (found >= count)][0])
+            raise IndexError(f"picture {outside} of distorted MNIST's {self.split}, which has {count}")
         return found % count

@@ -1,4 +1,4 @@
-"""Throwing a kind's parameters for a whole epoch, and drawing the images of some of its rows.
+"""Sampling of a kind's parameters for a whole epoch, and drawing of the images of some of its rows.
 
 Shapes: N images in the split, B of them in a batch. Points are (x, y) in pixels, y downwards.
 """
@@ -29,10 +29,10 @@ DIGIT = 28  # the side of MNIST's images
 SIDES: dict[str, int] = {"r": 28, "rts": 42, "p": 28, "e": 28, "clutter": 60, "addition": 42}
 PATCHES, PATCH = 6, 6
 SOFTEST = 0.2
-# How a patch of clutter is laid, and how often in a mixture.
+# Ways to lay a patch of clutter, and their shares in a mixture.
 MAXIMUM, REPLACE, ADD = range(3)
 LAYING_SHARES = (0.5, 0.25, 0.25)
-# How often in a mixture a projection says where the digit's corners are put, instead of where the image's are read.
+# Share of a mixture's projections that move the digit's own corners instead of the corners that are read.
 PUT_SHARE = 0.5
 _LEAST_CORNER = 0.05
 _UNITS = {"r": 1, "rts": 4, "p": 1, "e": 1, "clutter": 2 + 5 * PATCHES, "addition": 9}
@@ -44,18 +44,20 @@ Rows = Mapping[str, np.ndarray]
 
 
 class Digits(NamedTuple):
-    """The images and labels that are drawn from, and which of them belong to the split."""
+    """The digits that images are drawn from, with their labels, and the members of the split."""
 
     images: np.ndarray  # (M, 28, 28) uint8
     labels: np.ndarray  # (M,) int64
     members: np.ndarray  # (N,) indices
 
 
-def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0) -> dict[str, np.ndarray]:
+def draw_parameters(
+    kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0
+) -> dict[str, np.ndarray]:
     """The parameters of `count` images, a row each, from a tuple of non-negative integers.
 
-    Whatever is not exactly rounded (sines, inverses) happens here, for all rows alike, so that a row never depends on
-    the batch it is drawn in. Whether pixels are made in mixed ways, and by which hand, changes no other parameter.
+    Operations that are not exactly rounded (sines, inverses) are done here, for all rows together, so that a row never
+    depends on the batch that it is drawn in. `mixed` and `hand` change no other parameter.
     """
     uniform, normal, writing = (
         np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, i)))) for i in range(3)
@@ -74,13 +76,13 @@ def throw(kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: fl
     return rows | _PARAMETERS[kind](u[:, 3:], n)
 
 
-def pictures(kind: str, digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def draw_images(kind: str, digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     """(B,) indices into the split and the rows of their parameters -> (B, C, side, side) uint8, (B,) labels."""
-    return _PICTURES[kind](digits, indices, rows)
+    return _IMAGES[kind](digits, indices, rows)
 
 
 def _written(digits: Digits, places: np.ndarray, rows: Rows, channel: int = 0) -> np.ndarray:
-    """(B,) places -> their images (B, 28, 28) uint8, each written anew if the rows say by which hand."""
+    """(B,) places -> their images (B, 28, 28) uint8, each warped first if the rows have 'hand'."""
     images = digits.images[places]
     if "hand" not in rows:
         return images
@@ -162,7 +164,7 @@ def _fitting(
     return np.stack(middles, -1)
 
 
-def _rts_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def _rts_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
     drawn = _rts(_written(digits, places, rows), rows["cos"], rows["sin"], rows["scale"], rows["place"], rows)
     return drawn[:, None], digits.labels[places]
@@ -173,7 +175,7 @@ def _addition_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.stack([rows[name] for rows in both], 1) for name in both[0]} | {"other": u[:, 8]}
 
 
-def _addition_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def _addition_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     second = np.minimum((rows["other"] * len(digits.members)).astype(np.int64), len(digits.members) - 1)
     channels, total = [], np.zeros(len(indices), np.int64)
     for i, chosen in enumerate((indices, second)):
@@ -196,7 +198,7 @@ def _p_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     return {"backward": np.linalg.inv(_from_quadrilateral(read)), "backward_put": _from_quadrilateral(put)}
 
 
-def _p_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def _p_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     backward = np.where(rows["put"][:, None, None], rows["backward_put"], rows["backward"])
     return _warped_by_matrix(digits, indices, {**rows, "backward": backward})
 
@@ -240,7 +242,7 @@ def _e_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     return {"scale": _between(0.75, 1.0, u[:, 0]), "shifts": 1.5 * n.reshape(-1, LATTICE**2, 2)}
 
 
-def _e_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def _e_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
     warp = thin_plate(rows["shifts"], rows["scale"], DIGIT)
     drawn = sample(_written(digits, places, rows), warp, DIGIT, rows["mode"], rows["softness"])
@@ -261,7 +263,7 @@ def _clutter_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _clutter_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def _clutter_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places, count = digits.members[indices], len(digits.members)
     canvas = np.zeros((len(indices), SIDES["clutter"], SIDES["clutter"]), np.uint8)
     canvas[_window(rows["corner"], DIGIT)] = _written(digits, places, rows)
@@ -281,7 +283,7 @@ def _clutter_pictures(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[
 
 
 def _window(corners: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(B, 2) x and y -> what indexes a square of each of B images."""
+    """(B, 2) x and y -> the index of a square in each of B images."""
     steps = np.arange(side)
     rows = corners[:, 1, None, None] + steps[:, None]
     return np.arange(len(corners))[:, None, None], rows, corners[:, 0, None, None] + steps
@@ -296,7 +298,7 @@ _PARAMETERS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
     "r": _r_parameters, "rts": _rts_parameters, "p": _p_parameters, "e": _e_parameters, "clutter": _clutter_parameters,
     "addition": _addition_parameters,
 }  # fmt: skip
-_PICTURES: dict[str, Callable[[Digits, np.ndarray, Rows], tuple[Tensor, np.ndarray]]] = {
-    "r": _warped_by_matrix, "rts": _rts_pictures, "p": _p_pictures, "e": _e_pictures,
-    "clutter": _clutter_pictures, "addition": _addition_pictures,
+_IMAGES: dict[str, Callable[[Digits, np.ndarray, Rows], tuple[Tensor, np.ndarray]]] = {
+    "r": _warped_by_matrix, "rts": _rts_images, "p": _p_images, "e": _e_images,
+    "clutter": _clutter_images, "addition": _addition_images,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many small images through as many warps at once; what becomes of one never depends on the others.
+"""Warping of many small images at once, each by its own warp; the result of one never depends on the others.
 
 Shapes: B images of H x W pixels; S x S readings for a new image each. A point is (x, y) in pixels, (0, 0) the
 middle of the upper left pixel. A warp is a function from points of the new image to where they are read in the old
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 # of `steps`, are read.
 Locate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# How an image's pixels are made, and how often in a mixture; see `sample`.
+# Ways to compute an image's pixels, and their shares in a mixture; see `sample`.
 MODES = ("bilinear", "cubic", "area", "nearest", "soft")
 SHARES = (0.4, 0.2, 0.15, 0.1, 0.15)
 BILINEAR, CUBIC, AREA, NEAREST, SOFT = range(5)

@@ -31,7 +31,7 @@ class LabelMe(ObjectSource):
     shape, unless the list puts it elsewhere. Shapes are painted in the file's order, later ones over earlier.
 
     path: the folder DATA.
-    seed: what a missing split is drawn from.
+    seed: of the drawn split; any integer, used only if a split is missing.
     """
 
     path: str
@@ -39,7 +39,7 @@ class LabelMe(ObjectSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """Whether JSON files look like labelme's, or Annotations (of XML files) stands beside Images."""
+        """True if JSON files look like labelme's, or a folder Annotations of XML files is beside Images."""
         if _is_xml(path):
             return True
         files = [f for folder in _json_folders(path).values() for f in json_files.list_json(folder)[:20]]
@@ -115,7 +115,7 @@ def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]
             if annotation.embedded or annotation.picture.is_file():
                 annotations[split].append(annotation)
             else:
-                problems.append(Problem(file, f"its picture {annotation.picture} is not there"))
+                problems.append(Problem(file, f"its picture {annotation.picture} does not exist"))
     pictures = [p for folder in sorted(folders) if folder.is_dir() for p in list_pictures(folder)]
     problems += [Problem(p, "a picture without a label") for p in pictures if p not in named and p.stem not in unread]
     return annotations

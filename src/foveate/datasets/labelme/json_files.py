@@ -24,7 +24,7 @@ def list_json(folder: Path) -> list[Path]:
 
 
 def looks_like_labelme(file: Path) -> bool:
-    """Whether the file begins as labelme's do; it may be malformed further on."""
+    """True if the file begins as labelme's do; the rest may be malformed."""
     try:
         with file.open("rb") as stream:
             return b'"shapes"' in stream.read(1 << 16)
@@ -41,7 +41,7 @@ def read_annotation(file: Path, root: Path) -> Annotation:
     if not isinstance(name, str) or not name:
         raise DataError(f"{file}: no 'imagePath'; expected the picture's file name")
     embedded = data.get("imageData") is not None
-    # An embedded image is not looked for, so its path is only a name.
+    # The file of an embedded image is not opened, so its path is only a name.
     picture = file.parent / PureWindowsPath(name).name if embedded else resolve_inside(file, name, root)
     height, width = data.get("imageHeight"), data.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -49,12 +49,12 @@ def read_annotation(file: Path, root: Path) -> Annotation:
 
 
 def resolve_inside(file: Path, name: str, root: Path) -> Path:
-    """Where a path that `file` states leads to. Raises DataError where that is outside of `root`.
+    """The target of a path in `file`. Raises DataError if it is outside of `root`.
 
     Windows' separators are understood, as labelme understands them.
     """
     stated = PureWindowsPath(name)
-    # joinpath lets an absolute path replace the folder; a drive letter leads nowhere here.
+    # joinpath lets an absolute path replace the folder; a path with a drive letter is refused below.
     target = Path(os.path.normpath(file.parent.absolute() / stated.as_posix()))
     inside = any(target.is_relative_to(os.path.normpath(base)) for base in (root.absolute(), root.resolve()))
     if stated.drive or not inside:
@@ -109,6 +109,6 @@ def read_picture(pair: Pair, channels: int | None) -> np.ndarray:
     if not annotation.embedded:
         return pictures.read_picture(pair.picture, channels=channels)
     where = f"{annotation.file}: imageData"
-    # Read anew each time: the images of a whole set would not fit into memory.
+    # Read again each time: the images of a whole set would not fit into memory.
     data = _base64(read_json(annotation.file)["imageData"], where)
     return pictures.decode_picture(data, where, channels=channels)

@@ -51,7 +51,7 @@ class Shape:
     mask: bytes | Path | None = None
 
     def complaint(self) -> str:
-        """What is wrong with the shape in itself; '' if nothing is."""
+        """The reason why the shape cannot be used; '' if it can."""
         if self.kind not in POINT_COUNTS:
             return f"shape type '{self.kind}' is not supported; expected one of {', '.join(POINT_COUNTS)}"
         fewest, most = POINT_COUNTS[self.kind]
@@ -59,15 +59,15 @@ class Shape:
             expected = f"{fewest}" if most == fewest else f"{fewest} or more"
             return f"a {self.kind} of {len(self.points)} points; expected {expected}"
         if not all(math.isfinite(v) for point in self.points for v in point):
-            return "a coordinate that is no finite number"
+            return "a coordinate is not a finite number; expected x and y in pixels"
         return "" if (self.mask is not None) == (self.kind == "mask") else "a shape of type mask needs 'mask', no other"
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one file says about one image.
+    """Content of one annotation file, about one image.
 
-    picture: where its file is, or would be if the annotation embeds it. size: (height, width), if stated.
+    picture: path of the image file; of an embedded image, the path that it would have. size: (height, width), or None.
     """
 
     file: Path
@@ -94,7 +94,7 @@ class LabelMeLabels:
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
         """The visible pixels of each object; shapes of one label and `group_id` are one object. Raises DataError.
 
-        Ignored and background shapes are no objects, but what they cover is not visible.
+        Ignored and background shapes are no objects, but hide the objects under them.
         """
         numbers = np.zeros((height, width), np.int32)
         known: dict[tuple[str, object], int] = {}
@@ -109,7 +109,7 @@ class LabelMeLabels:
         )
 
     def value(self, label: str) -> int:
-        """A shape's label -> what is painted. Raises ValueError for a label that is no class."""
+        """A shape's label -> the painted value. Raises ValueError for a label that is no class."""
         if label == IGNORE_LABEL:
             return self.classes.ignore_index
         return self.background if label in BACKGROUND_LABELS else self.classes.names.index(label)

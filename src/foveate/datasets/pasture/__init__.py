@@ -1,22 +1,23 @@
-"""The pasture: an embedded world of drawn scenes, with no download.
+"""The synthetic Pasture data set: scenes that are drawn on access, without a download.
 
-    Pasture(height=128, width=128).open("train")[0]  # a SemanticSample, drawn when it is asked for
+    Pasture(height=128, width=128).open("train")[0]  # a SemanticSample
+    Pasture(captions=3).open("train", "captioning")[0]  # the same scene with three captions
 
-A scene is thrown from the seed (world, split, index), so no two splits share one. The same seed gives the same labels
-on every machine, and the same pixels on one platform: randomness is PCG64's raw stream, and whatever decides a label is
-exactly rounded arithmetic (see `dice`). `scene(i)` holds the layout behind an image; `instances(i)` its objects.
+A scene is sampled from the seed (world, split, index), so no two splits share one. The same seed gives the same labels
+on every machine, and the same pixels on one platform: randomness is PCG64's raw stream, and labels depend on
+exactly rounded arithmetic alone (see `dice`). `scene(i)` gives the layout of an image; `instances(i)` its objects.
 
 **The distribution.** Lengths are shares of the image's width, unless a height is named.
 
 - Light: noon 36 %, overcast 18, golden 16, dusk 9, storm 8, mist 7, night 6; each with its own sky, tint, haze, clouds
-  and shadows, all jittered, and a sun that may stand on either side. Camera noise of 0.5 to 4 grey levels.
+  and shadows, all jittered, and a sun on either side. Camera noise of 0.5 to 4 grey levels.
 - Horizon: at 20-60 % of the height (84 % of scenes); above the image, looking down (9 %); at 60-80 %, looking up
   (7 %). Behind it 0, 1 or 2 ridges (46, 40, 14 %), half of them grassy hills, half distant woods.
 - Grass: six ramps, from lush to hay, parched and frosted, with fields, blades, shadows of clouds, and flowers in 30 %.
 - Roads: 0, 1 or 2 (28, 60, 12 %); asphalt, wet, gravel, dirt or clay; winding to the horizon (72 %) or crossing the
   image; 36-72 % wide at the bottom line, 4 % at the horizon.
 - Water: none 30 %, one or two lakes 34, a river 20, a sea from the horizon 16; it mirrors 20-60 % of the sky.
-- Things, with the probabilities of 0, 1, 2, ... thrown; one that finds no place (a cow where all is lake) is left out.
+- Things, with the probabilities of 0, 1, 2, ...; one without a place (a cow, if all is lake) is left out.
   Trees 30, 44, 26 %: broad, conifer, poplar, bush or bare, in leaves of seven colours, 0.6-1.1 high (bushes 0.34-0.55).
   Cows 30, 44, 26 %: grazing, standing, walking or resting, plain or patched, six coats; bodies 0.4-0.62 long.
   People 30, 46, 24 %: standing, walking, running, throwing, cheering or sitting, 0.52-0.95 high if they stood upright,
@@ -92,7 +93,7 @@ class Pasture(DataSource):
                 )
         for split in SPLIT_ORDER:
             if not 0 <= getattr(self, split) < 2**32:
-                raise ConfigError(f"pasture {split}={getattr(self, split)} is no number of scenes; use 0 or more")
+                raise ConfigError(f"pasture {split}={getattr(self, split)}; expected the number of scenes, 0 or more")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"pasture seed {self.seed} is outside 0..4294967295; choose one within")
         if not 1 <= self.captions <= _MAX_CAPTIONS:

@@ -1,6 +1,6 @@
-"""Throwing the dice for one scene: what there is, where, how large, in which colours and pose.
+"""Sampling of one scene: its light, land and things, with their places, sizes, colours and poses.
 
-The numbers here are the distribution that the package's docstring states.
+The package's docstring states the distribution of these numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from foveate.datasets.pasture.scene import (
 
 _POSE = 14
 _TRIES = 8
-# How probable 0, 1, 2, ... things are thrown; one that finds no place is left out.
+# Probabilities of 0, 1, 2, ... things; one without a place is left out.
 _COUNTS = {
     TREE: (0.3, 0.44, 0.26),
     COW: (0.3, 0.44, 0.26),
@@ -169,11 +169,11 @@ class _Placement:
         self.dice, self.land, self.aspect = dice, land, aspect
         self.survey = Survey(land, aspect)
         self.camera = dice.between(0.65, 1.5)  # a person's height over the distance from foot to horizon
-        self.unit = min(1.0, aspect)  # a low image holds smaller things
+        self.unit = min(1.0, aspect)  # things are smaller in a low image
         self.top = max(land.horizon, 0.0)
 
     def spot(self, allowed: tuple[int, ...], near: tuple[float, float] | None = None) -> tuple[float, float] | None:
-        """A point on one of the allowed surfaces (close to `near` if given), or None if a few throws found none."""
+        """A point on one of the allowed surfaces (close to `near` if given), or None if a few samples found none."""
         for _ in range(_TRIES):
             if near is None:
                 x = self.dice.between(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Randomness and directions that are the same on every machine.
+"""Random numbers and directions that are the same on every machine.
 
 NumPy promises that the raw 64-bit stream of a bit generator never changes, and says nothing so strong about the
 distributions on top of it; so those are written here. Everything else that decides a label is +, -, *, / and square

@@ -19,7 +19,7 @@ FIRST_THING = len(CLASSES)
 _SHADOW = -1
 _CHUNK = 1 << 15  # pixels of parts worked on at once: they stay in the cache, and a large image needs little memory
 F = np.float32
-# What `_prepared` puts in place of columns that are not needed any more.
+# Columns that `_prepare` replaces with other values.
 _TAPER, _EDGE, _FROM, _CHANGE = shapes.RB, shapes.SOFT, shapes.COVER, shapes.SECOND
 
 
@@ -107,7 +107,7 @@ def _windows(table: np.ndarray, frame: Frame) -> np.ndarray:
 
 
 def _prepare(table: np.ndarray, frame: Frame) -> None:
-    """Work out, once a part, what every pixel of it would else work out again."""
+    """Compute, once a part, values that all of its pixels share."""
     table[:, _TAPER] = (table[:, shapes.RB] - table[:, shapes.RA]) / np.maximum(table[:, shapes.LENGTH], F(1e-9))
     table[:, _EDGE] = np.minimum(F(len(frame.xs)), 1 / np.maximum(table[:, shapes.SOFT], F(1e-9)))
     table[:, _FROM] += (table[:, shapes.COVER] >= 0) * F(0.5) / table[:, shapes.HARD]
@@ -117,7 +117,7 @@ def _prepare(table: np.ndarray, frame: Frame) -> None:
 def _evaluate(
     table: np.ndarray, windows: np.ndarray, areas: np.ndarray, frame: Frame, light: Light
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pixels of all windows in one row, N of them: colour times cover (3, N), 1 - cover (N,), inside (N,)."""
+    """Colours of all N pixels of all windows in one row: colour times cover (3, N), 1 - cover (N,), inside (N,)."""
     index = np.repeat(np.arange(len(table), dtype=np.int32), areas)
     starts = (np.cumsum(areas) - areas).astype(np.int32)
     left, top = windows[:, 0].astype(np.int32), windows[:, 1].astype(np.int32)

@@ -1,4 +1,4 @@
-"""How a cow, a person, a bird, a frisbee and a tree are put together from limbs.
+"""Figures of a cow, a person, a bird, a frisbee and a tree, made of limbs.
 
 Angles are in degrees, 0 ahead (right) and 90 down. `p` is the thing's pose: uniform numbers in 0..1, each spent on one
 angle or proportion, so that the same pose always gives the same figure.

@@ -1,4 +1,4 @@
-"""The lie of the land: for each pixel, whether it is sky, grass, road, water or distant woods.
+"""The surface of each pixel without things: sky, grass, road, water or distant woods.
 
 Every layer is a signed field over the image, in widths, positive inside and about a distance near its border: its
 sign decides the label, and painting takes a soft edge from it. Exactly rounded arithmetic only (see `dice`).
@@ -20,7 +20,7 @@ _COARSE = 32
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the pixels' centres are."""
+    """Positions of the pixels' centres."""
 
     xs: np.ndarray  # (W,) float32, in widths
     ys: np.ndarray  # (H,) float32, in widths
@@ -62,7 +62,7 @@ def layers(land: Land, frame: Frame) -> Iterator[Layer]:
 
 
 def surfaces(land: Land, frame: Frame) -> np.ndarray:
-    """(H, W) int32: the class of each pixel while nothing stands on the land."""
+    """(H, W) int32: the class of each pixel without things."""
     ids = np.full((len(frame.ys), len(frame.xs)), SKY, np.int32)
     for layer in layers(land, frame):
         np.copyto(ids[layer.first : layer.last], layer.category, where=layer.inside > 0)
@@ -70,7 +70,7 @@ def surfaces(land: Land, frame: Frame) -> np.ndarray:
 
 
 class Survey:
-    """The surfaces on a coarse grid, for deciding what may stand where; the same at every image size."""
+    """The surfaces on a coarse grid, for the placement of things; the same at every image size."""
 
     def __init__(self, land: Land, aspect: float) -> None:
         self._ids = surfaces(land, Frame.of(land, _COARSE, _COARSE, aspect)).tolist()
@@ -83,13 +83,13 @@ class Survey:
 
 
 def wave(place: np.ndarray) -> np.ndarray:
-    """A sine of period 1 made of parabolas: it swings between -1 and 1 and needs no library."""
+    """A sine of period 1 made of parabolas: between -1 and 1, without a library function."""
     part = (place - np.floor(place)) * 2 - 1
     return -4 * part * (1 - np.abs(part))
 
 
 def _rows(frame: Frame, top: float, bottom: float) -> tuple[int, int]:
-    """The rows whose centres lie in top..bottom, with one to spare on either side."""
+    """The rows whose centres are in top..bottom, and one more on either side."""
     count = len(frame.ys)
     step = frame.height / count
     first = min(max(int(np.floor(top / step)) - 1, 0), count)

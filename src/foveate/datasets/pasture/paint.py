@@ -1,4 +1,4 @@
-"""Colour for sky and land, and the last touch of the camera.
+"""Colours of sky and land, and the camera's noise.
 
 Nothing here decides a label; it is still exactly rounded arithmetic, which makes pixels repeatable too. Colours are
 (3, ...) float32 in 0..255: one plane a channel.
@@ -124,14 +124,14 @@ def _ridge(layer: Layer, ridge: Ridge, scene: Scene, frame: Frame) -> np.ndarray
 
 
 class _Ground:
-    """Colours of what lies on the ground, its texture seen in perspective."""
+    """Colours of a surface, its texture in perspective."""
 
     def __init__(self, scene: Scene, frame: Frame) -> None:
         self.scene, self.frame, self.light = scene, frame, scene.light
         depth = np.minimum(np.maximum(frame.depth, 0), 1)
         self.depth = depth[:, None]
         self.near = F(1) / (depth + F(0.12))  # grows towards the horizon
-        self.fade = _clip(depth * F(2.2) + F(0.3))[:, None]  # far texture is too fine to be seen
+        self.fade = _clip(depth * F(2.2) + F(0.3))[:, None]  # far texture is finer than a pixel
         self.haze = F(self.light.haze * 0.7) * np.maximum(1 - depth * F(1.6), 0)[:, None]
 
     def color(self, layer: Layer, canvas: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ class _Ground:
         color = _pick(_ramp(land.water, self.light), F(0.5) + ripple * np.minimum(self.fade[rows] * F(1.1), F(0.95)))
         sky_rows = int(np.searchsorted(frame.ys, F(land.horizon - land.swell)))
         sky = _rgb(self.light.zenith)
-        if sky_rows > 1:  # the sky upside down, stirred by the ripples
+        if sky_rows > 1:  # the mirrored sky, shifted by the ripples
             up = F(sky_rows - 1) * (1 - self.depth[rows]) + ripple * F(0.16 * sky_rows)
             row = np.minimum(np.maximum(up, 0), sky_rows - 1).astype(np.int32)
             place = row * len(frame.xs) + np.arange(len(frame.xs), dtype=np.int32)

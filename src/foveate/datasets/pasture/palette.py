@@ -1,7 +1,7 @@
 """The pasture's colours, RGB under white light.
 
 They overlap between classes on purpose: cows are as brown as dirt roads and as black as trunks, birds as white as
-clouds, clothes as green as grass, water as grey as asphalt; only shape and surroundings tell them apart.
+clouds, clothes as green as grass, water as grey as asphalt; only shape and surroundings distinguish them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is where: the layout of one scene, before anything is drawn.
+"""The layout of one scene: its content before anything is drawn.
 
 Lengths are in image widths, x to the right and y down from the top left corner, so that one scene can be drawn at any
-size of the same shape. Colours are RGB, 0..255, under white light. A scene is all that drawing looks at, and all that
-can be said about the picture: what a caption, a question or a movement needs is to be read from here.
+size of the same shape. Colours are RGB, 0..255, under white light. Drawing, captions and questions
+read nothing but the scene.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Light:
     haze: float  # 0..1, how much of the rim's colour covers the farthest ground
     clouds: float  # share of the sky, 0..1
     shadow: float  # 0..1, darkness of cast shadows
-    sun: tuple[float, float]  # where light comes from: a direction in the image, about unit length
+    sun: tuple[float, float]  # direction of the light's source in the image, about unit length
     noise: float  # amplitude of the camera's noise, 0..255
     drift: tuple[float, float]  # where in the noise tiles sky and ground start, 0..1
 
@@ -87,7 +87,7 @@ class Lake:
 
 @dataclass(frozen=True)
 class Land:
-    """The ground: where it begins, and what lies on it besides grass."""
+    """The ground: its horizon, and its surfaces besides grass."""
 
     horizon: float  # y; negative when the camera looks down
     swell: float  # height of the meadow's own waves at the horizon

@@ -26,7 +26,7 @@ FIRST, SECOND = slice(18, 21), slice(21, 24)
 
 
 class Paint(NamedTuple):
-    """What a part's surface looks like."""
+    """The surface of a part."""
 
     color: RGB
     second: RGB = (0.0, 0.0, 0.0)
@@ -120,6 +120,6 @@ def outline(table: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def step(start: Point, degrees: float, length: float) -> Point:
-    """Where a limb ends that leaves `start` in a direction (0 ahead, 90 down)."""
+    """End of a limb that leaves `start` in a direction (0 ahead, 90 down)."""
     c, s = heading(degrees)
     return start[0] + c * length, start[1] + s * length

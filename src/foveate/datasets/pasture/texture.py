@@ -1,4 +1,4 @@
-"""Seamless noise tiles: the cloth from which skies, meadows, coats and leaves are cut.
+"""Seamless noise tiles, for skies, meadows, coats and leaves.
 
 A tile is (T, T) float32, periodic, with values spread evenly over 0..1, so that "tile < 0.3" covers 30 % of it. T grows
 with the image, and finer octaves with T, so that a large image shows more detail of the same pattern. Labels depend

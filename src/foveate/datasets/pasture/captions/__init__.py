@@ -14,8 +14,8 @@ import torch
 from torchvision import tv_tensors
 
 from foveate.datasets.pasture.captions.lexicon import nouns
-from foveate.datasets.pasture.captions.speak import tell
-from foveate.datasets.pasture.captions.view import View, look
+from foveate.datasets.pasture.captions.sentences import captions_of
+from foveate.datasets.pasture.captions.view import View, view_of
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.draw import render
 from foveate.records import Caption, CaptionSample
@@ -39,7 +39,7 @@ class PastureCaptionsDataset:
         image, view = self._drawn(index)
         return CaptionSample(
             image=tv_tensors.Image(torch.from_numpy(image)),
-            captions=tell(view, self.count),
+            captions=captions_of(view, self.count),
             masks=tv_tensors.Mask(torch.from_numpy(view.masks)),
             named=nouns(view),
             name=self.name(index),
@@ -51,7 +51,7 @@ class PastureCaptionsDataset:
 
     def captions(self, index: int) -> tuple[Caption, ...]:
         """The captions of a scene. They depend on its visible content, so the scene is drawn for them, too."""
-        return tell(self.view(index), self.count)
+        return captions_of(self.view(index), self.count)
 
     def view(self, index: int) -> View:
         """The visible content of a scene, which its captions are about."""
@@ -60,4 +60,4 @@ class PastureCaptionsDataset:
     def _drawn(self, index: int) -> tuple[np.ndarray, View]:
         scene, source = self.scenes.scene(index), self.scenes.source
         image, ids = render(scene, source.height, source.width)
-        return image, look(scene, ids)
+        return image, view_of(scene, ids)

@@ -1,4 +1,4 @@
-"""The words of the pasture: nouns, verbs, colours, light and weather, and how they agree."""
+"""The words of the captions: nouns, verbs, colours, light and weather, and their agreement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, RO
 
 
 class Verb(NamedTuple):
-    """A verb as it is said of one thing and of several, and what follows it, as 'down' or 'grass'."""
+    """A verb in its forms for one thing and for several, and the word after it, as 'down' or 'grass'."""
 
     ing: str
     one: str
@@ -46,7 +46,7 @@ VERBS: dict[tuple[int, str], tuple[Verb, ...]] = {
     (FRISBEE, "lying"): (Verb("lying", "lies", "lie"),),
 }
 GROWTH = (STAND, Verb("growing", "grows", "grow"))
-# What a person does with a frisbee that flies before them, and how far away it may be, in heights of the person.
+# A person's verb for a frisbee that flies in front, and its largest distance in heights of the person.
 PLAY: dict[str, tuple[Verb, float]] = {
     "throwing": (Verb("throwing", "throws", "throw"), 1.1),
     "cheering": (Verb("reaching", "reaches", "reach", "for"), 0.8),
@@ -67,9 +67,9 @@ CLOTHES = {"dress": ("dress",), "shorts": ("shirt", "shorts"), "trousers": ("shi
 GRASS_WORDS = ("grass", "field", "meadow", "pasture")
 WOOD_WORDS = ("woods", "forest")
 SKY_WORDS = ("sky", "clouds", "stars")
-COLORS = {"dark green": "dark green", "sky blue": "light blue"}  # others are said as the palette calls them
+COLORS = {"dark green": "dark green", "sky blue": "light blue"}  # others have the palette's names
 FLOWER_COLORS = ("yellow", "white", "red", "purple")  # of palette.FLOWERS, one by one
-# What is said of the light, each with whether the sky must be seen for it, and how cloudy it may be.
+# Phrases for the light: (words, True if the sky must be visible, least and most clouds).
 LIGHTS: dict[str, tuple[tuple[str, bool, float, float], ...]] = {
     "noon": (
         ("on a sunny day", False, 0.0, 1.0),
@@ -102,19 +102,19 @@ ROADS = {
 
 
 def color_word(thing: Thing) -> str:
-    """The word or words for a thing's main colour; '' where there is none to see."""
+    """The word or words for a thing's main colour; '' if it has none."""
     if spotted(thing) and thing.color in ("black", "white"):
         return "black and white"
     return "" if thing.kind == "bare" else COLORS.get(thing.color, thing.color)
 
 
 def spotted(thing: Thing) -> bool:
-    """Whether it is a cow whose patches are plain to see: the pose's number that covers the coat (see `figures`)."""
+    """True for a cow with large patches, by the number of its pose that covers the coat (see `figures`)."""
     return thing.category == COW and thing.kind == "patched" and thing.pose[8] > _SPOTS
 
 
 def water_words(land: Land) -> tuple[str, ...]:
-    """What its water can be called, the plainest first."""
+    """Nouns for its water, the most general first."""
     if land.shore is not None:
         return ("water", "sea")
     return ("water", "lake", "pond") if land.lakes else ("water", "river")
@@ -139,7 +139,7 @@ def flowers(land: Land) -> str:
 
 
 def nouns(view: View) -> dict[str, tuple[int, ...]]:
-    """Every noun that can name something in a view -> the masks of all that it could mean."""
+    """Every noun that can name something in a view -> the masks of all things that it could mean."""
     named: dict[str, list[int]] = {}
 
     def add(word: str, mask: int) -> None:

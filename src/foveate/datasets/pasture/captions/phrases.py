@@ -1,4 +1,4 @@
-"""Phrases about what is seen: who, doing what, where; each word with the masks that it is about."""
+"""Phrases about the visible things: subject, action and place; each word with the masks that it is about."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, RO
 
 Words = list[tuple[str, tuple[int, ...]]]
 
-# How often a colour is told, where it can be; less so when there is little light.
+# Probability that a colour is mentioned, and its factor in dim light.
 _COLOR = {TREE: 0.7, COW: 0.9, PERSON: 0.85, BIRD: 0.85, FRISBEE: 0.9}
 _DIM = 0.6
-# Sizes from which things are large, and up to which they are small, in images that are as high as wide.
+# Sizes from which things are large, and up to which they are small, in square images.
 _LARGE = {"cow": 0.57, "tree": 0.95, "bush": 0.5, "bird": 0.094}
 _SMALL = {"cow": 0.43, "bush": 0.38, "bird": 0.06}
 _NUMBERS = {2: ("two",) * 6 + ("a pair of", "a couple of"), 3: ("three",) * 4 + ("several",)}
 
 
-class Deed(NamedTuple):
-    """What somebody does: a verb, and the words after it, such as 'a red frisbee'."""
+class Action(NamedTuple):
+    """An action: a verb, and the words after it, such as 'a red frisbee'."""
 
     verb: Verb
     tail: Words
 
 
 class Subject(NamedTuple):
-    """Who a clause is about.
+    """The subject of a clause.
 
-    bound: whether the number is right only together with the deed. detail: how two differ, as 'one grazing and one
-    resting'.
+    bound: True if the number is right only together with the action. detail: the difference of two, as 'one grazing and
+    one resting'.
     """
 
     words: Words
     who: tuple[Seen, ...]
-    deed: Deed | None
+    action: Action | None
     bound: bool = False
     detail: Words = []  # noqa: RUF012  (never changed in place)
 
     @property
     def masks(self) -> tuple[int, ...]:
-        """Of all of them."""
+        """Masks of all things in it."""
         return tuple(seen.mask for seen in self.who)
 
     @property
     def plural(self) -> bool:
-        """Whether its verb is the one of several."""
+        """True if its verb is in the plural."""
         return len(self.who) > 1
 
 
 class Place(NamedTuple):
-    """Where somebody is. kind: 'ground', 'air', 'beside', 'relation' or 'position'; several of one kind do not go."""
+    """A place of a subject. kind: 'ground', 'air', 'beside', 'relation' or 'position'; a clause has one of a kind."""
 
     kind: str
     weight: float
@@ -64,7 +64,7 @@ class Place(NamedTuple):
 
 
 def plain(text: str) -> Words:
-    """Words that are about nothing that can be pointed at."""
+    """Words that are about no mask."""
     return [(word, ()) for word in text.split()]
 
 
@@ -74,12 +74,12 @@ def of(text: str, masks: Sequence[int]) -> Words:
 
 
 def with_article(words: Words) -> Words:
-    """A or an before it."""
+    """The words with 'a' or 'an' before them."""
     return [(article(words[0][0]), ()), *words]
 
 
 class Phrases:
-    """Makes phrases for one caption, and remembers what it has named, so that nothing is named twice."""
+    """Generates phrases for one caption, and keeps the nouns in use, so that nothing is named twice."""
 
     def __init__(self, view: View, dice: Dice) -> None:
         self.view, self.dice = view, dice
@@ -88,16 +88,16 @@ class Phrases:
         self.dim = view.scene.light.name in ("dusk", "night")
         self.unit = min(1.0, view.scene.aspect)
 
-    # Who
+    # Subjects
 
     def one(self, seen: Seen, color: bool | None = None) -> Words:
-        """'a large brown cow'. color: whether to tell it; left to the dice if None."""
+        """'a large brown cow'. color: True mentions it; None leaves it to the dice."""
         thing, dice = seen.thing, self.dice
         share = _COLOR[thing.category] * (_DIM if self.dim else 1.0)
         colored = bool(color_word(thing)) and (dice.chance(share) if color is None else color)
         if thing.category == PERSON:
             return self._person(seen, colored)
-        text = [self._size_word(seen)] if seen.telling and dice.chance(0.3) else []
+        text = [self._size_word(seen)] if seen.distinct and dice.chance(0.3) else []
         if thing.kind == "bare":
             text.append("bare" if dice.chance(0.8) else "")
         elif colored:
@@ -110,16 +110,16 @@ class Phrases:
         noun = "person"
         if thing.kind == "dress" and dice.chance(0.6):
             noun = "woman"
-        elif thing.action == "running" and seen.telling and dice.chance(0.25):
+        elif thing.action == "running" and seen.distinct and dice.chance(0.25):
             noun = "runner"
         words = with_article(of(noun, masks))
         if colored:
             clothes = CLOTHES[thing.kind]
             words += plain("in" if dice.chance(0.7) else "wearing")
             words += with_article(of(f"{color_word(thing)} {clothes[0]}", masks))
-            if len(clothes) > 1 and seen.telling and dice.chance(0.4):
+            if len(clothes) > 1 and seen.distinct and dice.chance(0.4):
                 words += plain("and a" if clothes[1] == "hat" else "and") + of(clothes[1], masks)
-        elif thing.kind == "hat" and seen.telling and dice.chance(0.5):
+        elif thing.kind == "hat" and seen.distinct and dice.chance(0.5):
             words += plain("with a" if dice.chance(0.5) else "in a") + of("hat", masks)
         return words
 
@@ -141,20 +141,20 @@ class Phrases:
         return other if other and self.dice.chance(0.15) else seen.noun
 
     def subject(self, seen: Seen) -> Subject:
-        """A thing, or all that are like it. What is named is not named again in this caption."""
+        """A thing, or all things of its noun, which this caption does not name again."""
         self.nouns.add(seen.noun)
         mates = [s for s in self.view.alike(seen.noun) if s.clear]
         if len(mates) > 1 and self.dice.chance(0.55):
             return self._group(seen, mates)
         words = self.one(seen)
-        return Subject(words, (seen,), self._deed(seen))
+        return Subject(words, (seen,), self._action(seen))
 
     def _group(self, seen: Seen, mates: list[Seen]) -> Subject:
-        """'two brown cows'. Of several that do different things, perhaps those that do the same."""
-        doing = [s for s in mates if s.telling and s.action == seen.action]
-        all_told = all(s.telling for s in self.view.alike(seen.noun))
+        """'two brown cows'. Of several with different actions, perhaps those with the same."""
+        doing = [s for s in mates if s.distinct and s.action == seen.action]
+        all_distinct = all(s.distinct for s in self.view.alike(seen.noun))
         bound = len(doing) < len(mates)
-        if bound and (len(doing) < 2 or not all_told):
+        if bound and (len(doing) < 2 or not all_distinct):
             doing, bound = mates, False
         who = doing if bound else mates
         exact = self.view.countable(seen.noun)
@@ -167,26 +167,26 @@ class Phrases:
         colors = {color_word(s.thing) for s in who}
         if seen.noun != "person" and len(colors) == 1 and "" not in colors and self.dice.chance(_COLOR[COW]):
             words += of(colors.pop(), masks)
-        same = all(s.telling and s.action == seen.action for s in who)
+        same = all(s.distinct and s.action == seen.action for s in who)
         if same and seen.action == "grazing":  # one may graze, and one drink
             same = len({(s.surface, s.head_in_picture) for s in who}) == 1
-        deed = self._verb(seen) if same and seen.thing.category != TREE else None
-        if deed is not None and len({s.thing.action for s in who}) > 1:
-            deed = Deed(lexicon.FLY, [])
+        action = self._verb(seen) if same and seen.thing.category != TREE else None
+        if action is not None and len({s.thing.action for s in who}) > 1:
+            action = Action(lexicon.FLY, [])
         detail = []
         if len(who) == 2:
-            detail = self._difference(who) if deed is None else self._two_colors(*who)
-        return Subject(words + of(noun, masks), tuple(who), deed, bound, detail)
+            detail = self._difference(who) if action is None else self._two_colors(*who)
+        return Subject(words + of(noun, masks), tuple(who), action, bound, detail)
 
     def _difference(self, who: list[Seen]) -> Words:
         """'one grazing and one resting', or 'one brown and one white'."""
         one, other = who
-        if one.thing.category == TREE or not (one.telling and other.telling):
+        if one.thing.category == TREE or not (one.distinct and other.distinct):
             return self._two_colors(one, other)
         if one.action == other.action or self.dice.chance(0.3):
             return self._two_colors(one, other)
         second = "and the other" if self.dice.chance(0.4) else "and one"
-        verbs = [deed.verb.ing for deed in map(self._verb, who) if deed is not None and not deed.tail]
+        verbs = [action.verb.ing for action in map(self._verb, who) if action is not None and not action.tail]
         if len(set(verbs)) < 2:
             return []
         halves = [of(verb, (s.mask,)) for verb, s in zip(verbs, who, strict=True)]
@@ -200,30 +200,30 @@ class Phrases:
         first = plain(way) + of(colors[0], (one.mask,))
         return first + plain(f"and {way}") + of(colors[1], (other.mask,))
 
-    def _deed(self, seen: Seen) -> Deed | None:
-        if not seen.telling:
+    def _action(self, seen: Seen) -> Action | None:
+        if not seen.distinct:
             return None
         if seen.noun == "person" and seen.thing.action in PLAY and "frisbee" not in self.nouns:
             verb, reach = PLAY[seen.thing.action]
             discs = [s for s in self.view.alike("frisbee") if s.clear and ahead(seen, s, reach)]
             if discs and self.dice.chance(0.85):
                 self.nouns.add("frisbee")
-                return Deed(verb, (plain(verb.tail) if verb.tail else []) + self.one(discs[0]))
+                return Action(verb, (plain(verb.tail) if verb.tail else []) + self.one(discs[0]))
         return self._verb(seen)
 
-    def _verb(self, seen: Seen) -> Deed | None:
+    def _verb(self, seen: Seen) -> Action | None:
         if seen.thing.category == TREE:
-            return Deed(self.dice.pick(lexicon.GROWTH), []) if self.dice.chance(0.5) else None
+            return Action(self.dice.pick(lexicon.GROWTH), []) if self.dice.chance(0.5) else None
         if seen.thing.action == "grazing" and not (seen.head_in_picture and seen.surface == GRASS):
             drinks = seen.head_in_picture and seen.surface == WATER
-            return Deed(lexicon.DRINK if drinks else lexicon.STAND, [])
+            return Action(lexicon.DRINK if drinks else lexicon.STAND, [])
         verb = self.dice.pick(VERBS[seen.thing.category, seen.thing.action])
         if verb.tail != "grass":
-            return Deed(verb, plain(verb.tail))
+            return Action(verb, plain(verb.tail))
         self.stuff.add(GRASS)
-        return Deed(verb, of("grass", self.mask_of(GRASS)))
+        return Action(verb, of("grass", self.mask_of(GRASS)))
 
-    # Where
+    # Places
 
     def mask_of(self, category: int) -> tuple[int, ...]:
         """The mask of a stuff."""
@@ -246,7 +246,7 @@ class Phrases:
         return of(f"{adjective} {noun}".strip(), self.mask_of(category))
 
     def places(self, subject: Subject) -> list[Place]:
-        """All that can be said about where somebody is."""
+        """Every place of a subject that can be mentioned."""
         found = [*self._grounds(subject), *self._beside(subject), *self._positions(subject)]
         if not subject.plural:
             found += self._relations(subject.who[0])
@@ -270,7 +270,7 @@ class Phrases:
         yield from self._on(subject, surface)
 
     def _on(self, subject: Subject, surface: int) -> Iterator[Place]:
-        dice, verb = self.dice, subject.deed.verb.ing if subject.deed else ""
+        dice, verb = self.dice, subject.action.verb.ing if subject.action else ""
         category = subject.who[0].thing.category
         if surface == GRASS:
             noun = dice.pick(("grass", "grass", "field", "meadow", "pasture" if category == COW else "field"))
@@ -341,12 +341,12 @@ class Phrases:
             words = self._other(seen, other, exact)
             if words:
                 weight = 0.5 if way.startswith("to the") else 1.6
-                if other.share < seen.share / 8:  # a cow is not said to stand behind a bird
+                if other.share < seen.share / 8:  # 'a cow behind a bird' is rare
                     weight *= 0.15
                 yield Place("relation", weight, plain(way) + words, (other.noun,))
 
     def _other(self, seen: Seen, other: Seen, exact: bool) -> Words:
-        """The second of a relation; nothing where it could not be told from others, though it must be."""
+        """The second thing of a relation; [] if it must be identified and several are alike."""
         alike = [s for s in self.view.alike(other.noun) if s is not other]
         if other.noun == seen.noun:
             return [] if exact and len(alike) > 1 else plain("another") + of(other.noun, (other.mask,))

@@ -1,7 +1,7 @@
-"""What can be seen of a scene: which things, how much of each, on what, and how they lie to one another.
+"""The visible content of a scene: its things, their visible shares, the ground under them, and their relations.
 
-H x W pixels, N masks. Lengths are in image widths, x to the right and y down, as in the scene. Only what stands here
-may be said of an image.
+H x W pixels, N masks. Lengths are in image widths, x to the right and y down, as in the scene. Captions use nothing
+else.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, RO
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 STUFF = (SKY, GRASS, ROAD, WATER, TREE)  # whose masks follow the things'; TREE: the distant woods
-# The share of the image from which something can be named, and from which it is seen at all: a third cow of which
-# a bit of tail is visible makes "two cows" doubtful, one of whom nothing is seen does not.
-LEAST = {TREE: 1 / 128, COW: 1 / 128, PERSON: 1 / 128, BIRD: 1 / 1200, FRISBEE: 1 / 1200}
-GLIMPSE = {TREE: 1 / 1024, COW: 1 / 1024, PERSON: 1 / 1024, BIRD: 1 / 4096, FRISBEE: 1 / 4096}
-LEAST_STUFF = {SKY: 0.06, GRASS: 0.03, ROAD: 0.03, WATER: 0.03, TREE: 0.015}
-_LEAST_WHOLE = 0.3
-_TELLING = 0.55  # share of a thing that must be visible for its pose and size to be told
-# Pixels of a thing that nothing hides, over the square of its size: measured, thing by thing; by pose or by form.
+# Share of the image from which a thing can be named, and from which it counts as visible: a third cow with a visible
+# tail makes "two cows" doubtful, a hidden one does not.
+MIN_CLEAR = {TREE: 1 / 128, COW: 1 / 128, PERSON: 1 / 128, BIRD: 1 / 1200, FRISBEE: 1 / 1200}
+MIN_VISIBLE = {TREE: 1 / 1024, COW: 1 / 1024, PERSON: 1 / 1024, BIRD: 1 / 4096, FRISBEE: 1 / 4096}
+MIN_STUFF = {SKY: 0.06, GRASS: 0.03, ROAD: 0.03, WATER: 0.03, TREE: 0.015}
+_MIN_WHOLE = 0.3
+_MIN_DISTINCT = 0.55  # visible share of a thing from which its action and size are mentioned
+# Pixels of a fully visible thing over the square of its size, measured, by action or by form.
 _FULL = {
     (COW, "resting"): 0.57, (COW, ""): 0.7, (PERSON, "sitting"): 0.2, (PERSON, ""): 0.24, (BIRD, "swimming"): 0.33,
     (BIRD, ""): 0.45, (FRISBEE, "lying"): 0.52, (FRISBEE, ""): 0.69, (TREE, "broad"): 0.29, (TREE, "conifer"): 0.21,
     (TREE, "poplar"): 0.15, (TREE, "bare"): 0.12, (TREE, "bush"): 1.02,
 }  # fmt: skip
 _FLYING = ("flying", "soaring", "caught")
-_BESIDE = 0.07  # how far from a foot the road or the water may begin
+_BESIDE = 0.07  # largest distance of a foot from the road or the water
 _GREENS = ("green", "green", "dry", "dry", "", "frosty")  # a word for each of the palette's grasses
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A thing of which pixels are visible.
+    """A thing with visible pixels.
 
     mask: its index among the masks. share: of the image's pixels. whole: the visible share of the thing, roughly.
-    box: around its visible pixels. surface: what it stands or lies on; of what flies, what is mostly around it; None
-        where that is out of sight or mixed. beside: road and water that begin next to where it stands.
+    box: around its visible pixels. surface: class of the ground under it, or of most pixels around a flying thing; None
+        if that is hidden or mixed. beside: road and water next to its foot.
     """
 
     mask: int
@@ -56,48 +56,48 @@ class Seen:
 
     @property
     def noun(self) -> str:
-        """What it is counted with: 'tree', 'bush', 'cow', 'person', 'bird' or 'frisbee'."""
+        """Noun that it is counted by: 'tree', 'bush', 'cow', 'person', 'bird' or 'frisbee'."""
         if self.thing.category == TREE:
             return "bush" if self.thing.kind == "bush" else "tree"
         return {COW: "cow", PERSON: "person", BIRD: "bird", FRISBEE: "frisbee"}[self.thing.category]
 
     @property
     def action(self) -> str:
-        """What it does, whatever the pose: who soars flies, and so does a disc before somebody's hand."""
+        """Its action, without the details of the pose: soaring is flying, and so is a disc in front of a hand."""
         return "flying" if self.thing.action in _FLYING else self.thing.action
 
     @property
     def flies(self) -> bool:
-        """Whether it is in the air."""
+        """True if it is in the air."""
         return self.action == "flying"
 
     @property
     def clear(self) -> bool:
-        """Whether enough of it is visible to name it."""
-        return self.share >= LEAST[self.thing.category] and self.whole >= _LEAST_WHOLE
+        """True if enough of it is visible to name it."""
+        return self.share >= MIN_CLEAR[self.thing.category] and self.whole >= _MIN_WHOLE
 
     @property
-    def telling(self) -> bool:
-        """Whether enough of it is visible to tell what it does, and how large it is."""
-        return self.clear and self.whole >= _TELLING
+    def distinct(self) -> bool:
+        """True if enough of it is visible to mention its action and size."""
+        return self.clear and self.whole >= _MIN_DISTINCT
 
     @property
     def head_in_picture(self) -> bool:
-        """Whether a cow's head, about half a body ahead of its middle, is within the image."""
+        """True if a cow's head, about half a body ahead of its middle, is within the image."""
         return 0.02 <= self.thing.x + 0.55 * self.thing.facing * self.thing.size <= 0.98
 
     @property
     def center(self) -> tuple[float, float]:
-        """Of its box."""
+        """Centre of its box."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
 
 @dataclass(frozen=True)
 class View:
-    """A scene as it is seen in an image.
+    """The visible content of a scene.
 
-    masks: (N, H, W) bool: the visible pixels of each thing, far ones first, then of each stuff that is there.
-    things: those of which any pixel is visible. stuff: class -> (its mask's index, its share of the image).
+    masks: (N, H, W) bool: the visible pixels of each thing, far ones first, then of each visible stuff.
+    things: those with a visible pixel. stuff: class -> (its mask's index, its share of the image).
     """
 
     scene: Scene
@@ -106,19 +106,19 @@ class View:
     stuff: dict[int, tuple[int, float]]
 
     def shows(self, category: int) -> bool:
-        """Whether enough of a stuff can be seen to name it."""
-        return category in self.stuff and self.stuff[category][1] >= LEAST_STUFF[category]
+        """True if enough of a stuff is visible to name it."""
+        return category in self.stuff and self.stuff[category][1] >= MIN_STUFF[category]
 
     def alike(self, noun: str) -> list[Seen]:
-        """All of one noun of which enough is visible that somebody who counts them might count it."""
-        return [s for s in self.things if s.noun == noun and s.share >= GLIMPSE[s.thing.category]]
+        """All things of one noun that are visible enough to be counted."""
+        return [s for s in self.things if s.noun == noun and s.share >= MIN_VISIBLE[s.thing.category]]
 
     def countable(self, noun: str) -> bool:
-        """Whether all of one noun that can be seen can be seen clearly."""
+        """True if all visible things of one noun are clear."""
         return all(s.clear for s in self.alike(noun))
 
     def grass_word(self) -> str:
-        """'green', 'dry' or 'frosty'; '' for a grass between them, or light in which its colour cannot be told."""
+        """'green', 'dry' or 'frosty'; '' for a grass between them, or in dim light."""
         if self.scene.light.name in ("night", "dusk"):
             return ""
         ramp = np.array(self.scene.land.grass)
@@ -126,8 +126,8 @@ class View:
         return _GREENS[int(np.argmin(far))]
 
 
-def look(scene: Scene, ids: np.ndarray) -> View:
-    """From a scene and its label map (H, W), as `render` gives them, to what can be seen."""
+def view_of(scene: Scene, ids: np.ndarray) -> View:
+    """The visible content of a scene, from its label map (H, W) as `render` gives it."""
     height, width = ids.shape
     counts = np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))
     numbers = np.flatnonzero(counts[FIRST_THING:]).tolist()
@@ -196,11 +196,11 @@ def _beside(ids: np.ndarray, thing: Thing, box: Box, surface: int | None) -> Ite
             yield category
 
 
-# How A lies to B. All are about boxes around visible pixels, and about where things stand.
+# Relations of A to B, by the boxes around their visible pixels and by their feet.
 
 
 def _overlap(a: Seen, b: Seen) -> float:
-    """How much of the narrower of two things lies above or below the other, 0..1; negative: the gap between them."""
+    """Share of the narrower of two things that is above or below the other, 0..1; negative: the gap between them."""
     shared = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
     return shared / min(a.box[2] - a.box[0], b.box[2] - b.box[0]) if shared > 0 else shared
 
@@ -232,7 +232,7 @@ def next_to(a: Seen, b: Seen) -> bool:
 
 
 def ahead(man: Seen, disc: Seen, reach: float) -> bool:
-    """Whether a disc is in front of a person, at the height of arms and head, within `reach` of the person's height."""
+    """True if a disc is in front of a person, at the height of arms and head, within `reach` heights of the person."""
     m, d = man.thing, disc.thing
     forward, up = (d.x - m.x) * m.facing / m.size, (m.y - d.y) / m.size
     return disc.flies and 0.22 <= forward <= reach and 0.4 <= up <= 1.15

@@ -1,4 +1,4 @@
-"""Sentences about what is seen, in the several ways in which people begin them."""
+"""Captions of a view: complete sentences in several forms, made of phrases."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, RO
 from foveate.records import Caption
 
 _INTEREST = {PERSON: 1.6, COW: 1.5, BIRD: 0.7, FRISBEE: 0.45, TREE: 0.5}
-_AGAIN = 0.65  # how much of the interest is left each time that another caption was about the same
+_AGAIN = 0.65  # factor of the interest for each earlier caption about the same thing
 _LIGHT = 0.17
-_LONG = 13  # words, after which a second clause is kept short
-_PLACED = {*lexicon.GROWTH, lexicon.FLY}  # deeds that say too little alone
+_LONG = 13  # words; a second clause after as many is kept short
+_PLACED = {*lexicon.GROWTH, lexicon.FLY}  # verbs that need a place
 _ORDER = {"ground": 0, "air": 0, "beside": 1, "relation": 2, "position": 3}
-_EXCLUDES = {"relation": "position", "position": "relation"}  # "next to a tree on the left": which of them is there?
+_EXCLUDES = {"relation": "position", "position": "relation"}  # "next to a tree on the left" would be ambiguous
 
 
-def tell(view: View, count: int) -> tuple[Caption, ...]:
+def captions_of(view: View, count: int) -> tuple[Caption, ...]:
     """`count` captions of a view, a function of the scene's seed."""
-    told: Counter[int] = Counter()
+    mentioned: Counter[int] = Counter()
     captions = []
     for number in range(count):
-        words = _Sentence(view, Dice(*view.scene.seed, number + 1), told).words()
+        words = _Sentence(view, Dice(*view.scene.seed, number + 1), mentioned).words()
         captions.append(Caption(" ".join(word for word, _ in words), tuple(masks for _, masks in words)))
     return tuple(captions)
 
 
 class _Sentence:
-    """One caption. `told` counts which masks were subjects before, and is kept up to date."""
+    """Generates one caption. mentioned: mask -> number of captions with it as subject; this one is added."""
 
-    def __init__(self, view: View, dice: Dice, told: Counter[int]) -> None:
-        self.view, self.dice, self.told = view, dice, told
+    def __init__(self, view: View, dice: Dice, mentioned: Counter[int]) -> None:
+        self.view, self.dice, self.mentioned = view, dice, mentioned
         self.phrases = Phrases(view, dice)
 
     def words(self) -> Words:
         """The finished sentence."""
-        ways: tuple[tuple[Callable[[], Words], float], ...] = (
+        forms: tuple[tuple[Callable[[], Words], float], ...] = (
             (self._fragment, 0.2), (self._is, 0.17), (self._present, 0.12), (self._there, 0.12), (self._two, 0.16),
             (self._fronted, 0.06), (self._list, 0.07), (self._scene, 0.1),
         )  # fmt: skip
         clear = any(seen.clear for seen in self.view.things)
-        make = ways[self.dice.weighted([weight for _, weight in ways])][0] if clear else self._scene
+        make = forms[self.dice.weighted([weight for _, weight in forms])][0] if clear else self._scene
         words = make()
         (first, about), (last, last_about) = words[0], words[-1]
         words[0] = first[0].upper() + first[1:], about
         words[-1] = (last if len(words) > 1 else words[0][0]) + ".", last_about
         return words
 
-    # Ways to begin
+    # Forms of a sentence
 
     def _fragment(self) -> Words:
         subject = self._subject()
-        words = subject.words + self._deed(subject, "ing")
-        return self._ended(words + self._where(subject, least=0 if subject.deed else 1), subject)
+        words = subject.words + self._predicate(subject, "ing")
+        return self._ended(words + self._where(subject, least=0 if subject.action else 1), subject)
 
     def _is(self) -> Words:
         subject = self._subject()
@@ -72,7 +72,7 @@ class _Sentence:
         subject = self._subject()
         words = plain("there are" if subject.plural else "there is") + subject.words
         if subject.bound or self.dice.chance(0.5):
-            words += self._deed(subject, "ing")
+            words += self._predicate(subject, "ing")
         return self._ended(words + self._where(subject, least=1), subject)
 
     def _two(self) -> Words:
@@ -97,7 +97,7 @@ class _Sentence:
             subjects.append(self._subject())
         if len(subjects) == 1 or any(s.bound for s in subjects):
             first = subjects[0]
-            return self._ended(first.words + self._deed(first, "ing") + self._where(first, least=1), first)
+            return self._ended(first.words + self._predicate(first, "ing") + self._where(first, least=1), first)
         words = _listed([subject.words for subject in subjects])
         return words + (self._shared(subjects) or self._light(0.7))
 
@@ -112,56 +112,61 @@ class _Sentence:
         if self._left() and self.dice.chance(0.85):
             subject = self._subject()
             if subject.bound:
-                words += plain("with") + subject.words + self._deed(subject, "ing")
+                words += plain("with") + subject.words + self._predicate(subject, "ing")
             else:
                 words += plain("with") + subject.words + (self._where(subject, most=1) if self._few(words) else [])
         return words + self._light(1.0 if len(words) < 5 else 0.45 if self._few(words) else 0.2)
 
     def _ended(self, words: Words, subject: Subject) -> Words:
-        """With what else there is to say of a subject: how two differ, or the light."""
-        if subject.detail and self.dice.chance(0.6 if subject.deed else 0.85):
+        """Words with an end: the difference of two subjects, or the light."""
+        if subject.detail and self.dice.chance(0.6 if subject.action else 0.85):
             return _comma(words) + subject.detail
         return words + self._light(_LIGHT if len(words) > 5 else 1.0 if len(words) < 4 else 0.5)
 
     # Parts
 
     def _left(self) -> list[Seen]:
-        """What can still be told of."""
+        """Things that this caption has not named yet."""
         return [s for s in self.view.things if s.clear and s.noun not in self.phrases.nouns]
 
     def _subject(self) -> Subject:
         left = self._left()
         chosen = left[self.dice.weighted([self._salience(seen) for seen in left])]
         subject = self.phrases.subject(chosen)
-        self.told.update(subject.masks)
+        self.mentioned.update(subject.masks)
         return subject
 
     def _salience(self, seen: Seen) -> float:
         x, y = seen.center
         aside = abs(x - 0.5) + abs(y - 0.5 * self.view.scene.aspect)
         size = min(1.0, math.sqrt(seen.share / (0.05 if seen.thing.category in (TREE, COW, PERSON) else 0.003)))
-        return _INTEREST[seen.thing.category] * (0.1 + size) * (1.3 - min(aside, 1.0)) * _AGAIN ** self.told[seen.mask]
+        return (
+            _INTEREST[seen.thing.category]
+            * (0.1 + size)
+            * (1.3 - min(aside, 1.0))
+            * _AGAIN ** self.mentioned[seen.mask]
+        )
 
     def _clause(self, subject: Subject, form: str, most: int = 2) -> Words:
-        """A whole clause; of somebody who does nothing, where they are."""
-        if subject.deed is None:
+        """A whole clause; about a subject without an action, its place."""
+        if subject.action is None:
             be, where = plain("are" if subject.plural else "is"), self._where(subject, 1, most)
             return subject.words + be + where if where else plain("there") + be + subject.words
-        words = subject.words + self._deed(subject, form)
-        if subject.deed.tail and most == 1:
+        words = subject.words + self._predicate(subject, form)
+        if subject.action.tail and most == 1:
             return words
-        return words + self._where(subject, min(most, int(subject.deed.verb in _PLACED)), most)
+        return words + self._where(subject, min(most, int(subject.action.verb in _PLACED)), most)
 
-    def _deed(self, subject: Subject, form: str) -> Words:
-        if subject.deed is None:
+    def _predicate(self, subject: Subject, form: str) -> Words:
+        if subject.action is None:
             return []
-        verb, tail = subject.deed
+        verb, tail = subject.action
         be = plain("are" if subject.plural else "is") if form == "is" else []
-        said = verb.ing if form in ("is", "ing") else (verb.many if subject.plural else verb.one)
-        return be + of(said, subject.masks) + tail
+        verb_form = verb.ing if form in ("is", "ing") else (verb.many if subject.plural else verb.one)
+        return be + of(verb_form, subject.masks) + tail
 
     def _where(self, subject: Subject, least: int = 0, most: int = 2) -> Words:
-        """At most two places, in the order in which they are said; at least that many, if they can be told."""
+        """Places of a subject, `least` to `most` if there are as many, in the order of a sentence."""
         count = min(max((0, 1, 1, 1, 2, 2)[self.dice.integer(0, 5)], least), most)
         places = self.phrases.places(subject)
         chosen: list[Place] = []
@@ -176,7 +181,7 @@ class _Sentence:
         return [w for place in sorted(chosen, key=lambda p: _ORDER[p.kind]) for w in place.words]
 
     def _shared(self, subjects: list[Subject]) -> Words:
-        """The field in which all of them are."""
+        """The field that all subjects are in."""
         who = [seen for subject in subjects for seen in subject.who]
         if self.view.shows(GRASS) and all(s.surface == GRASS and not s.flies for s in who) and self.dice.chance(0.7):
             return plain("in") + with_article(self.phrases.thing_of(GRASS, self.dice.pick(("field", "meadow"))))
