@@ -25,7 +25,7 @@ def chain() -> nn.Sequential:
 
 
 def patches(image, side, step=1):
-    """Every side x side patch of one picture, (h, w, C, side, side)."""
+    """Every side x side patch of one image, (h, w, C, side, side)."""
     return image[0].unfold(1, side, step).unfold(2, side, step).permute(1, 2, 0, 3, 4)
 
 
@@ -131,11 +131,11 @@ def classifiers():
     yield "no bias", nn.Sequential(nn.Flatten(), nn.Linear(2 * 9, 3, bias=False)), 3
 
 
-def test_a_picture_too_small_to_be_shifted_is_named():
+def test_an_image_too_small_to_be_shifted_is_named():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3))  # f = 2, R = 8
     assert shift_and_stitch(network, torch.zeros(1, 3, 9, 9), 2).shape[-2:] == (2, 2)
     for side in (4, 8):
-        with pytest.raises(ConfigError, match=rf"a picture of shape \(1, 3, {side}, {side}\) does not pass"):
+        with pytest.raises(ConfigError, match=rf"an image of shape \(1, 3, {side}, {side}\) does not pass"):
             shift_and_stitch(network, torch.zeros(1, 3, side, side), 2)
 
 
