@@ -112,7 +112,7 @@ def test_errors() -> None:
             loss(logits, mask[:, :3])
         with pytest.raises(ConfigError, match=r"give logits .* and an int64 mask"):
             loss(logits, mask.to(torch.uint8))
-    with pytest.raises(ConfigError, match=r"class weights of shape \(2,\) for 3 classes; give one weight a class"):
+    with pytest.raises(ConfigError, match=r"class weights of shape \(2,\) for 3 classes; give one weight per class"):
         pixel_cross_entropy(logits, mask, WEIGHTS[:2])
 
 
