@@ -120,7 +120,9 @@ def test_weights_that_do_not_fit_change_nothing(theirs: tuple[str, nn.Module]) -
             model.load_foreign(network.state_dict())
         if fields["width"] != 1.0:
             assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    with pytest.raises(ModelError, match=f"not recognised as timm's {name}; found a, b ...: give a checkpoint of it"):
+    with pytest.raises(
+        ModelError, match=f"the weights are not those of timm's {name}; found a, b ...: give a checkpoint of it"
+    ):
         model.load_foreign({"a": torch.zeros(1), "b": torch.zeros(1)})
 
 
@@ -143,7 +145,7 @@ def test_imagenet_weights_come_from_timms_hub(theirs: tuple[str, nn.Module], mon
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    expected = rf"'{name}' could not be had \(OSError\); connect to the network once, .* --config.pretrained false"
+    expected = rf"'{name}' could not be loaded \(OSError\); connect to the internet once, .* --config.pretrained false"
     for ask in (
         lambda: foveate.create(name, pretrained=True),
         lambda: foveate.create("fcn8s", backbone=name, pretrained=True),
@@ -234,8 +236,8 @@ class TestBoth:
             ({"width": math.nan}, "width is nan; expected a number"),
             ({"image_size": (74, 299)}, r"image_size \(74, 299\); expected .* of at least 75, or set valid"),
             ({"image_size": (0, 9), "valid": False}, r"image_size \(0, 9\); expected .* width of at least 1$"),
-            ({"width": -1.0}, rf"modules \(1, 1, 2\) and width -1 make no {name}"),
-            ({"modules": (1, 0, 1)}, rf"modules \(1, 0, 1\) and width 0\.125 make no {name}"),
+            ({"width": -1.0}, rf"modules \(1, 1, 2\) and width -1 do not define {name}"),
+            ({"modules": (1, 0, 1)}, rf"modules \(1, 0, 1\) and width 0\.125 do not define {name}"),
         ]
         for fields, text in cases:
             with pytest.raises(ConfigError, match=text):
@@ -273,7 +275,7 @@ def test_a_folder_keeps_the_variant(tmp_path: Path) -> None:
 
 def test_the_papers_variant_has_no_weights() -> None:
     with pytest.raises(
-        ConfigError, match="the paper's variant has no public weights; choose variant released, or drop"
+        ConfigError, match="the paper's variant has no public weights; set variant to released, or drop"
     ):
         build("inception_resnet_v2", variant="paper", pretrained=True)
 
