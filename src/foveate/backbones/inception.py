@@ -147,9 +147,7 @@ class Builder:
     momentum: float
 
     def chain(self, inside: int, layers: Chain) -> tuple[nn.Module, int]:
-        """Build the layers in sequence (a single one is returned itself), and return them with their number of output
-        channels.
-        """
+        """Build the layers in sequence, a single one as itself, and return them with the channels that come out."""
         modules = []
         for layer in layers:
             module, inside = self._layer(inside, layer)
@@ -268,8 +266,7 @@ class InceptionPyramid(nn.Module):
 
 @torch.no_grad()
 def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, trunk: str) -> str:
-    """Load the linear layer `name` of a state dict if it has as many classes, and return a description of what was
-    loaded.
+    """Load the linear layer `name` of a state dict if it has as many classes; return a description of what was loaded.
 
     head: the layer to load into.
     trunk: name of the network that the state dict is of, for the description.

@@ -152,7 +152,7 @@ class InceptionResNetPyramid(InceptionPyramid):
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename timm's tensors, which keep the release's names: 'mixed_5b', 'repeat.0', 'repeat_1.0' and so on."""
         c = self.modules_a_stage[2]
-        places = {
+        targets = {
             "conv2d_1a": "stem.0", "conv2d_2a": "stem.1", "conv2d_2b": "stem.2",
             "conv2d_3b": "stem.4", "conv2d_4a": "stem.5",
             "mixed_5b": "a.1", "mixed_6a": "b.0", "mixed_7a": "c.0", "block8": f"c.{c}", "conv2d_7b": f"c.{1 + c}",
@@ -165,14 +165,14 @@ class InceptionResNetPyramid(InceptionPyramid):
             found = re.fullmatch(r"(repeat\w*)\.(\d+)\.(.+)", key)
             if found is not None and found[1] in repeats:
                 stage, first = repeats[found[1]]
-                place, inner = f"{stage}.{first + int(found[2])}", found[3]
+                target, inner = f"{stage}.{first + int(found[2])}", found[3]
             else:
                 name, _, inner = key.partition(".")
-                place = places.get(name, name)
+                target = targets.get(name, name)
             if found is not None or key.startswith("block8."):
                 inner = re.sub(r"^branch", "branches.branch", inner)
                 inner = re.sub(r"^conv2d\.", "up.", inner)
             inner = re.sub(r"branch(\d)\.", r"\1.", inner)
             inner = re.sub(r"\bbn\.", "norm.", inner)
-            renamed[f"{place}.{inner}"] = tensor
+            renamed[f"{target}.{inner}"] = tensor
         return renamed

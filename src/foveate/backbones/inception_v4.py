@@ -118,7 +118,7 @@ class InceptionV4Pyramid(InceptionPyramid):
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename timm's tensors: modules are numbered 'features.0' to 'features.21', and their branches have names."""
         a, b, c = self.modules_a_stage
-        places = [
+        targets = [
             f"{stage}.{i}"
             for stage, count in (("stem", len(STEM)), ("a", 1 + a), ("b", 1 + b), ("c", 1 + c))
             for i in range(count)
@@ -137,6 +137,6 @@ class InceptionV4Pyramid(InceptionPyramid):
             inner = re.sub(r"branch(\d)_(\d)b\.", r"\1.\2.1.", inner)
             inner = re.sub(r"branch(\d)\.", r"\1.", inner)
             inner = re.sub(r"\bbn\.", "norm.", inner)
-            place = places[number] if number < len(places) else f"features.{number}"
-            renamed[f"{place}.{inner}"] = tensor
+            target = targets[number] if number < len(targets) else f"features.{number}"
+            renamed[f"{target}.{inner}"] = tensor
         return renamed

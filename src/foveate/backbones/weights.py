@@ -52,8 +52,7 @@ def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def adapt_preprocessing(own: Preprocessing, channels: int, pretrained: bool) -> Preprocessing:
-    """Return the normalisation for images with another number of channels: the mean of the weights' own in each
-    channel.
+    """Return the normalisation for another number of channels: in each, the mean of the weights' own.
 
     Where no weights are loaded, it is that of a network trained from scratch.
     """

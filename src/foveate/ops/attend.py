@@ -237,8 +237,7 @@ def local_read(
     *,
     gaussian: bool,
 ) -> SoftRead:
-    """Return the weighted mean of the values at most `window` positions from `position`, along one axis of positions
-    0..L-1.
+    """Return the weighted mean of the values at most `window` positions from `position`, in 0..L-1.
 
     position: p, (N, Q), or (N,) for one query per row, in positions, not necessarily whole.
     window: D, in positions.

@@ -98,8 +98,7 @@ def _require_stride(network: Callable[[Tensor], Tensor], image: Tensor, output: 
 
 
 def atrous(network: nn.Module, x: Tensor) -> Tensor:
-    """Run a sequence of layers without its strides and with dilated filters instead: one output per pixel, same
-    weights.
+    """Run a sequence of layers without strides and with dilated filters: one output per pixel, same weights.
 
     network: a Sequential (others may be nested in it) of convolutions, max and average pools, and pixel-wise layers.
     x: (B, C, H, W).

@@ -18,8 +18,7 @@ from foveate.errors import ConfigError
 
 
 def cell_centres(choice: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the row and the column (...) of the central pixel of cells (...) of a grid (h, w) over an image of size
-    (H, W).
+    """Return row and column (...) of the central pixel of cells (...) of a grid (h, w) over an image (H, W).
 
     For a cell of even length, the centre is the first pixel of its second half. Raises ConfigError for a grid without
     cells, or with more than there are pixels.

@@ -164,8 +164,7 @@ def _edges(segments: np.ndarray, count: int) -> np.ndarray:
 
 
 def _gradients(image: np.ndarray) -> np.ndarray:
-    """Return the bins of the gradient along four axes: (H, W, C) -> (H, W, 4 C), 2 x 10 - 1 bins of which the middle is
-    flat.
+    """Return the binned gradient along four axes: (H, W, C) -> (H, W, 4 C), 2 x 10 - 1 bins, the middle one flat.
 
     The paper has eight directions of ten bins. Two opposite directions are one axis with either sign, and rounding
     towards zero joins their first bins, "hardly any": the same counts in half the histograms.
@@ -182,9 +181,7 @@ def _gradients(image: np.ndarray) -> np.ndarray:
 
 
 def _histograms(bins: np.ndarray, segments: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
-    """Return each segment's D histograms, together summing to 1: (H, W, D) bins in 0..count-1 -> (N, D
-    count) float32.
-    """
+    """Return each segment's D histograms, which sum to 1 together: bins (H, W, D) -> (N, D count) float32."""
     depth = bins.shape[2]
     start = segments.ravel() * count
     counts = [np.bincount(start + bins[:, :, i].ravel(), minlength=len(sizes) * count) for i in range(depth)]

@@ -64,8 +64,7 @@ def label_cross_entropy(
 
 @torch.no_grad()
 def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Return the weight of all processes' valid pixels (or words) divided by the number of processes; 1 if there is
-    none.
+    """Return the weight of all processes' valid pixels (or words) over the number of processes; 1 for none.
 
     A sum over this process's pixels divided by it has the right gradient once processes average theirs. Every process
     must call it, as it sums over them.

@@ -87,9 +87,7 @@ def propose(image: np.ndarray, limit: int | None = None) -> Proposals:
 
 
 def _starts(pixels: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Return the colour spaces in which trees are grown, in 0..1, and the sigma of the smoothing before
-    segmentation.
-    """
+    """Return the colour spaces in which trees are grown, in 0..1, and each one's sigma of smoothing."""
     if pixels.shape[2] != 3:
         return [(pixels, 0.8), (pixels, 0.0)]
     lab = (color.rgb2lab(pixels) + np.array([0, 128, 128])) / np.array([100, 255, 255])

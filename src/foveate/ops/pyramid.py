@@ -40,8 +40,7 @@ def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def laplacian(x: Tensor, levels: int) -> list[Tensor]:
-    """Return `levels` maps, finest first: each Gaussian level minus the expanded next one, then the coarsest level
-    itself.
+    """Return `levels` maps, finest first: each level minus the expanded next one, then the coarsest itself.
 
     x = map 0 + expand(map 1 + expand(map 2 ...)), exactly. Raises ConfigError for less than one level.
     """
@@ -72,9 +71,7 @@ def normalize_locally(x: Tensor, size: int = 15, floor: float = 1e-2) -> Tensor:
 
 
 def _box(x: Tensor, size: int) -> Tensor:
-    """Return the mean over each pixel's neighbourhood: along columns, then along rows, 2 size terms instead
-    of size^2.
-    """
+    """Return the mean over each pixel's neighbourhood, columns first: 2 size terms instead of size^2."""
     down = F.avg_pool2d(x, (size, 1), 1, (size // 2, 0), count_include_pad=False)
     return F.avg_pool2d(down, (1, size), 1, (0, size // 2), count_include_pad=False)
 

@@ -48,8 +48,7 @@ def pixel_centres(size: Size, dtype: torch.dtype = torch.float32, device: torch.
 
 
 def lattice(side: int) -> Tensor:
-    """Return (side^2, 2) points in rows and columns from edge to edge of a map; the paper's control points are
-    `lattice(4)`.
+    """Return (side^2, 2) points in rows and columns from edge to edge of a map; `lattice(4)` is the paper's.
 
     Raises ConfigError for a side of less than 2.
     """
@@ -207,8 +206,9 @@ class Projective(Transform):
 
 
 class ThinPlateSpline(Transform):
-    """Thin plate spline, the smoothest map that sends N control points to given positions: theta = (x_1, y_1, ..., x_N,
-    y_N).
+    """Thin plate spline, the smoothest map that sends N control points to given positions.
+
+    Its parameters are theta = (x_1, y_1, ..., x_N, y_N).
 
     control: (N, 2), the control points in the output; theta holds the positions in the map where they are sampled.
 
@@ -324,9 +324,7 @@ def _homogeneous(points: Tensor) -> Tensor:
 
 
 def _spline_basis(points: Tensor, control: Tensor) -> Tensor:
-    """Return the spline's basis (..., N + 3), U of each distance, then 1, x, y, for points (..., 2) and control points
-    (N, 2).
-    """
+    """Return U of each distance, then 1, x, y: points (..., 2), control points (N, 2) -> (..., N + 3)."""
     squared = (points[..., None, :] - control).square().sum(-1)
     # U(0) = 0, its limit; the logarithm alone would be infinite, and its gradient nan.
     bent = squared * torch.where(squared > 0, squared, 1.0).log()

@@ -71,8 +71,7 @@ def graph_segments(pixels: np.ndarray, detail: float, sigma: float = 0.8) -> np.
 
 
 def segment_means(values: Tensor, segments: np.ndarray) -> Tensor:
-    """Return the mean of each segment's pixels: (K, H, W) and (H, W) labels 0..N-1 -> (N, K), in float64 where
-    supported.
+    """Return each segment's mean: (K, H, W), (H, W) labels 0..N-1 -> (N, K), in float64 where supported.
 
     Raises ConfigError if the sizes differ.
     """
@@ -127,8 +126,7 @@ class SegmentTree:
 
 
 def segment_tree(image: np.ndarray, segments: np.ndarray) -> SegmentTree:
-    """Build a tree of (H, W, C) and its superpixels (H, W), 0..N-1, in which the most similar neighbours are merged
-    first.
+    """Build a tree of (H, W, C) and superpixels (H, W), 0..N-1, merging the most similar neighbours first.
 
     Farabet's tree is a minimum spanning tree over edges between pixels; this one is selective search's, whose
     similarity compares whole regions: `foveate.ops.grouping`.

@@ -96,8 +96,7 @@ class UpConv(nn.Module):
 
 
 def stamp(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the transposed convolution by its definition: add weighted filters to the output, summed where they
-    overlap.
+    """Compute the transposed convolution by its definition: a sum of shifted and weighted filters.
 
     x: (B, C, H, W).
     weight: (C, D, k, l), a filter for each pair of input and output channels.

@@ -119,8 +119,7 @@ class InceptionResNetV2(nn.Module):
         return {"loss": label_cross_entropy(logits, batch["label"], weights, self.config.label_smoothing)}
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
-        """Load timm's state dict of inception_resnet_v2: the trunk and, if the number of classes is the same, the
-        classifier.
+        """Load timm's state dict of inception_resnet_v2: the trunk and, for as many classes, the classifier.
 
         Returns a description of what was loaded. Raises ModelError if the network, its width or number of modules
         differs.

@@ -176,9 +176,7 @@ class Localiser(nn.Module):
         return self.attend(self.score(features) + self.trust * saliency(features, self.scale))
 
     def attend(self, scores: Tensor) -> Tensor:
-        """Return theta (B, T, 3) for scores (B, T, H', W'): each window's centre is the mean position under their
-        softmax.
-        """
+        """Return theta (B, T, 3) for scores (B, T, H', W'): a window's centre is the mean under their softmax."""
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # exact geometry, as in `ops.sample`
         height, width = scores.shape[-2:]
         y, x = (((2 * torch.arange(n, device=scores.device) + 1) / n - 1).to(scores) for n in (height, width))
@@ -199,8 +197,7 @@ class Localiser(nn.Module):
 
 
 def saliency(features: Tensor, scale: float) -> Tensor:
-    """Return the saliency (B, 1, H', W') of each window of features (B, D', H', W'): how much it differs from its
-    image's mean.
+    """Return the saliency (B, 1, H', W') of windows: their features' (B, D', H', W') difference from the image's mean.
 
     It is the squared distance, averaged over the window around each position, standardised to mean 0 and deviation 1 in
     every image.
@@ -215,8 +212,7 @@ def saliency(features: Tensor, scale: float) -> Tensor:
 
 
 def triplet_hinge(found: Tensor, elsewhere: Tensor, margin: float) -> Tensor:
-    """Return the loss L, a scalar, for the features (B, D) of B images' windows and of other windows of the same
-    images.
+    """Return the loss L, a scalar, for the features (B, D) of B images' windows, found and elsewhere.
 
     Raises ConfigError for fewer than two images.
     """
@@ -239,8 +235,7 @@ def distances(found: Tensor, elsewhere: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sample_windows(theta: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw, for each window of theta (B, T, 3), the farthest of `count` windows at random positions of the image: (B,
-    T, 3).
+    """Draw the farthest of `count` windows at random positions for each window of theta (B, T, 3): (B, T, 3).
 
     count: number of windows drawn for each.
     generator: random generator on theta's device; None is torch's own.
@@ -255,9 +250,7 @@ def sample_windows(theta: Tensor, count: int, generator: torch.Generator | None 
 
 
 def repulsion(theta: Tensor) -> Tensor:
-    """Return the mean intersection over union of two windows of an image, for theta (B, T, 3) of one size; 0 where T is
-    1.
-    """
+    """Return the mean IoU of two windows of an image, for theta (B, T, 3) of one size; 0 where T is 1."""
     pairs = list(combinations(range(theta.shape[1]), 2))
     if not pairs:
         return theta.new_zeros(())
@@ -302,8 +295,7 @@ class Colocaliser(nn.Module):
         return ColocalisationOutput(tuple(outputs))
 
     def compare(self, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return theta (B, T, 3), e (T, B, D), and r (T, B, D) of newly drawn windows, for images as `forward` takes
-        them.
+        """Return theta (B, T, 3), e (T, B, D), and r (T, B, D) of newly drawn windows, for images (B, C, H, W).
 
         generator: random generator for the windows, as in `sample_windows`.
         """
@@ -338,9 +330,7 @@ class Colocaliser(nn.Module):
         return features
 
     def _contents(self, features: Tensor, theta: Tensor) -> Tensor:
-        """Sample the features U (B, D', H', W') in the windows theta (B, 3): (B, D), of length 1; 0 where they are all
-        0.
-        """
+        """Sample U (B, D', H', W') in the windows theta (B, 3): (B, D), of length 1; 0 where all values are 0."""
         height, width = self.config.view
         return F.normalize(bilinear_sample(features, self.generate(theta, (height, width))).flatten(1), dim=1)
 

@@ -54,7 +54,7 @@ class Config:
     image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
     network: 'cnn', or 'mlp' for fully connected layers alone, in the classifier and in the localisation network.
     transform: 'affine', 'attention' (zoom and shift), 'projective', 'tps' (thin plate spline), or 'none': the
-        classifier without transformers, for comparison, whatever the fields below say of them.
+        classifier without transformers, for comparison, which ignores the fields that describe them.
     transformers: T, the number of transformers side by side on the image.
     view: (h, w), the size in pixels of each transformer's output; () is image_size. A smaller one makes the classifier
         cheaper.
@@ -152,9 +152,7 @@ class SpatialTransformer(nn.Module):
 
 
 def regress(features: int, transform: Transform) -> nn.Linear:
-    """Build the last layer of a localisation network, (B, features) -> (B, P); it starts as the identity
-    for every map.
-    """
+    """Build the last layer of a localisation network, (B, features) -> (B, P), initialised to the identity."""
     layer = nn.Linear(features, transform.count)
     nn.init.zeros_(layer.weight)
     layer.bias.data.copy_(transform.identity())

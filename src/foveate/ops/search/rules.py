@@ -57,9 +57,7 @@ class Rules(NamedTuple):
                 )
 
     def mask_forbidden(self, log_p: Tensor, written: Tensor) -> Tensor:
-        """Set log-probabilities (N, V) to -inf, in place, at each token that may not follow the decoded
-        ones, (N, t).
-        """
+        """Set log-probabilities (N, V) of tokens that may not follow decoded (N, t) to -inf, in place."""
         length = written.shape[1] + 1
         forbidden = [*self.forbidden, *([self.end] if length < self.min_length else [])]
         if forbidden:
@@ -71,9 +69,7 @@ class Rules(NamedTuple):
 
 
 def _repeating(written: Tensor, size: int, vocabulary: int) -> Tensor:
-    """Return the tokens (N, V) that would make the last `size` tokens a repetition of earlier ones, for decoded ones
-    (N, t).
-    """
+    """Return the tokens (N, V) that would repeat an earlier n-gram of `size`, for decoded tokens (N, t)."""
     grams = written.unfold(1, size, 1)  # (N, t - size + 1, size)
     last = written[:, written.shape[1] - size + 1 :]  # (N, size - 1)
     matches = (grams[..., :-1] == last[:, None]).all(2)

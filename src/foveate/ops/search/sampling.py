@@ -71,7 +71,7 @@ def sample(
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ConfigError(f"cannot draw at a temperature of {temperature}; give one above 0, or search greedily")
     if top_k < 0:
-        raise ConfigError(f"cannot draw from the {top_k} likeliest tokens; give a top_k of 1 or more, or 0 for all")
+        raise ConfigError(f"cannot draw from the {top_k} most probable tokens; give a top_k of 1 or more, or 0 for all")
     if not 0 < top_p <= 1:
         raise ConfigError(f"cannot draw from a share of {top_p}; give a top_p above 0 and at most 1")
     inputs, device = count_inputs(memory, state)
