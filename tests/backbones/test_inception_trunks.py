@@ -75,7 +75,7 @@ def test_padded_features_lie_at_their_strides_whatever_the_size(name: str, size:
 
 @pytest.mark.parametrize("name", TRUNKS)
 def test_padding_changes_the_borders_alone(name: str) -> None:
-    """The same weights in both; a picture moved by three pixels lies for padded layers as it does for valid ones.
+    """The same weights in both; an image moved by three pixels lies for padded layers as it does for valid ones.
 
     Valid layers read around pixels 2i + 1 where padded ones read around 2i. Three pixels make up for all that the stem
     does: (2i + 1) + 3 = 2 (i + 2); one more for the second convolution, (2m + 1) + 3 = 2 (m + 2), one more.
@@ -84,10 +84,10 @@ def test_padding_changes_the_borders_alone(name: str) -> None:
     valid, padded = (build(name, valid=v).double() for v in (True, False))
     assert valid.state_dict().keys() == padded.state_dict().keys()
     padded.load_state_dict(valid.state_dict())
-    picture = torch.randn(1, 3, 203, 187, dtype=torch.float64)
-    moved = F.pad(picture, (3, 3, 3, 3))
+    image = torch.randn(1, 3, 203, 187, dtype=torch.float64)
+    moved = F.pad(image, (3, 3, 3, 3))
     with torch.inference_mode():
-        for mine, theirs, shift in zip(valid(picture)[:2], padded(moved)[:2], (3, 2), strict=True):
+        for mine, theirs, shift in zip(valid(image)[:2], padded(moved)[:2], (3, 2), strict=True):
             height, width = mine.shape[-2:]
             there = theirs[..., shift : shift + height, shift : shift + width]
             middle = (..., slice(6, -6), slice(6, -6))
@@ -101,7 +101,7 @@ def test_valid_layers_need_75_pixels(name: str) -> None:
     with torch.inference_mode():
         assert trunk(torch.randn(1, 3, LEAST, LEAST))[-1].shape[-2:] == (1, 1)
     expected = (
-        r"a picture of 96x74 pixels; valid convolutions need at least 75 a side: enlarge it "
+        r"an image of 96x74 pixels; valid convolutions need at least 75 a side: enlarge it "
         r"\(--config.image_size\), or pad every convolution with --config.valid false"
     )
     with pytest.raises(ConfigError, match=expected):
@@ -128,14 +128,16 @@ def test_widths_are_multiples_of_eight() -> None:
 @pytest.mark.parametrize("name", TRUNKS)
 def test_modules_that_make_no_trunk(name: str) -> None:
     for fields in ({"modules": (1, 1)}, {"modules": (1, 0, 1)}, {"width": 0.0}):
-        with pytest.raises(ConfigError, match=r"make no inception_\w+; give three numbers of modules, each at least 1"):
+        with pytest.raises(
+            ConfigError, match=r"do not define inception_\w+; give three numbers of modules, each at least 1"
+        ):
             build(name, **fields)
 
 
 def test_variants_that_do_not_exist() -> None:
-    with pytest.raises(ConfigError, match="variant 'v1' is no Inception-ResNet-v2; expected released or paper"):
+    with pytest.raises(ConfigError, match="variant is 'v1'; expected released or paper"):
         build("resnet", variant="v1")
-    with pytest.raises(ConfigError, match="the paper's variant has no public weights; choose variant released"):
+    with pytest.raises(ConfigError, match="the paper's variant has no public weights; set variant to released"):
         build("resnet as printed", pretrained=True)
 
 

@@ -1,4 +1,6 @@
-"""Co-localisation: the loss by hand and by loops, where windows can be, and that they find what pictures share."""
+"""Co-localisation: the loss by hand and by loops, the windows that are possible, and whether they find the common
+object.
+"""
 
 import copy
 
@@ -16,8 +18,8 @@ from foveate.models.spatial.colocalise import (
     Localiser,
     distances,
     repulsion,
-    stands_out,
-    throw,
+    saliency,
+    sample_windows,
     triplet_hinge,
 )
 from foveate.records import ClassTable
@@ -31,7 +33,7 @@ def build(**more):
     return Colocaliser(Config(**(SMALL | more)))
 
 
-def pictures(count=4, channels=1, side=24):
+def images(count=4, channels=1, side=24):
     return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(1))
 
 
@@ -42,7 +44,7 @@ class TestLoss:
         near, far = distances(found, elsewhere)
         assert near.tolist() == [[0, 2], [2, 0]]
         assert far.tolist() == [4, 0]
-        # Picture 0: 2 - 4 + 1 < 0; picture 1: 2 - 0 + 1.
+        # Image 0: 2 - 4 + 1 < 0; image 1: 2 - 0 + 1.
         assert triplet_hinge(found, elsewhere, 1.0).item() == 1.5
         assert triplet_hinge(found, elsewhere, 3.0).item() == (1 + 5) / 2
 
@@ -58,7 +60,7 @@ class TestLoss:
         ours = triplet_hinge(torch.from_numpy(e), torch.from_numpy(r), 0.7)
         assert ours.item() == pytest.approx(sum(terms) / 20)
 
-    def test_pictures_that_agree_and_differ_from_the_rest_cost_nothing(self):
+    def test_images_that_agree_and_differ_from_the_rest_cost_nothing(self):
         found = torch.eye(3)[:1].expand(6, 3)
         assert triplet_hinge(found, torch.eye(3)[1:2].expand(6, 3), 1.0).item() == 0
         assert triplet_hinge(found, found, 1.0).item() == 1
@@ -75,12 +77,12 @@ class TestLoss:
         halves = distances(found.bfloat16(), -found.bfloat16())
         assert [d.dtype for d in halves] == [torch.float32] * 2
 
-    def test_one_picture_is_none_to_compare(self):
-        with pytest.raises(ConfigError, match=r"a batch of 1 has no two; give 2 or more"):
+    def test_one_image_cannot_be_compared(self):
+        with pytest.raises(ConfigError, match=r"got a batch of 1, give 2 or more"):
             triplet_hinge(torch.ones(1, 3), torch.ones(1, 3), 1.0)
 
     def test_gradients_reach_theta(self):
-        """Of the whole way: where a window is, what it holds, how far that is from the others."""
+        """Through all steps: a window's position, its features and their distance to the others."""
         model = build().double()
         features = torch.rand(3, 8, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
         elsewhere = nn.functional.normalize(torch.randn(3, 32, dtype=torch.float64), dim=1)
@@ -115,22 +117,22 @@ class TestLoss:
 
     def test_what_is_minimised_is_the_sum_of_the_parts(self):
         model = build(transformers=2, repulsion=0.5, scale=0.7)  # so wide that they cannot but overlap
-        losses = model.loss({"image": pictures(), "names": ["x"] * 4})
+        losses = model.loss({"image": images(), "names": ["x"] * 4})
         assert losses["loss"].item() == pytest.approx(losses["triplet"].item() + 0.5 * losses["overlap"].item())
         assert losses["overlap"] > 0
 
 
 class TestWindowsElsewhere:
-    def test_the_farthest_of_those_thrown(self):
+    def test_the_farthest_of_the_sampled_windows(self):
         theta = torch.tensor([[[0.25, 0.5, -0.5], [0.25, 0.0, 0.0]]]).expand(500, 2, 3)
         torch.manual_seed(0)
-        one = throw(theta, 1)
-        many = throw(theta, 64)
+        one = sample_windows(theta, 1)
+        many = sample_windows(theta, 64)
         assert one.shape == (500, 2, 3)
         for windows in (one, many):
             assert windows[..., 0].eq(0.25).all()
             assert (windows[..., 1:].abs() <= 0.75).all()
-        # Uniform over the places of a window that lies in the picture: mean 0, deviation 1.5 / sqrt(12).
+        # Uniform over the places of a window that lies in the image: mean 0, deviation 1.5 / sqrt(12).
         assert one[..., 1:].mean((0, 1)).tolist() == pytest.approx([0, 0], abs=0.05)
         assert one[..., 1:].std().item() == pytest.approx(1.5 / 12**0.5, abs=0.02)
         # The farthest place from a window at the upper right is 1.25 away, from the middle 0.75.
@@ -156,7 +158,7 @@ class TestLocaliser:
         scores[0, 0, 4, 2] = scores[0, 0, 4, 6] = 100
         assert self.attend(scores, 0.25)[0, 0].tolist() == pytest.approx([0.25, 9 / 8 - 1, 9 / 8 - 1])
 
-    def test_none_looks_where_an_earlier_one_does(self):
+    def test_none_attends_where_an_earlier_one_does(self):
         """Both prefer one place; the second takes the best whose window's middle is outside of the first's."""
         scores = torch.zeros(1, 2, 8, 8)
         scores[..., 4, 4], scores[..., 4, 3], scores[..., 4, 2] = 300, 200, 100
@@ -164,13 +166,13 @@ class TestLocaliser:
         assert first == pytest.approx(9 / 8 - 1)
         assert second == pytest.approx(5 / 8 - 1)  # at 7 / 8 - 1 it would be 0.25 away, less than 0.3
 
-    def test_where_nothing_is_left_it_still_looks(self):
+    def test_where_no_position_is_left_theta_is_finite(self):
         theta = self.attend(torch.randn(3, 3, 6, 6), 0.9)
         assert theta.isfinite().all()
 
     @pytest.mark.parametrize("scale", [0.2, 1 / 3, 0.5, 0.9])
     @pytest.mark.parametrize("size", [(6, 6), (8, 5), (21, 21)])
-    def test_no_window_leaves_the_picture_and_every_edge_is_reached(self, scale, size):
+    def test_no_window_leaves_the_image_and_every_edge_is_reached(self, scale, size):
         theta = self.attend(100 * torch.randn(500, 1, *size, generator=torch.Generator().manual_seed(0)), scale)[:, 0]
         assert (theta[:, 1:].abs() + theta[:, :1] <= 1 + 1e-6).all()
         rightwards = torch.linspace(0, 4000, size[1]).expand(1, 1, *size)
@@ -184,21 +186,21 @@ class TestLocaliser:
             assert self.attend(scores, scale)[0, 0, place].item() == pytest.approx(last, abs=1e-5)
             assert self.attend(scores.flip(side), scale)[0, 0, place].item() == pytest.approx(-last, abs=1e-5)
 
-    def test_who_prefers_nothing_looks_at_the_middle(self):
+    def test_equal_scores_give_the_middle(self):
         """For whatever scale and number of cells: what rounds must do so on both sides."""
         for cells in range(2, 33):
             for scale in (1 / 3, 0.4, *(k / cells for k in range(1, cells))):
                 theta = self.attend(torch.zeros(1, 1, cells, 6), scale)
                 assert theta[0, 0, 1:].tolist() == pytest.approx([0, 0], abs=1e-6), (cells, scale)
 
-    def test_places_are_exact_in_half_precision(self):
+    def test_positions_are_exact_in_half_precision(self):
         scores = torch.randn(3, 2, 30, 30).bfloat16()
         theta = self.attend(scores, 0.25)
         assert theta.dtype == torch.float32
         assert theta.equal(self.attend(scores.float(), 0.25))
 
-    def test_what_moves_is_followed(self):
-        """A pattern moved by whole cells moves the window by as much: learned at one place, known at all."""
+    def test_the_window_follows_a_moved_pattern(self):
+        """A pattern moved by whole cells moves the window by as much: localisation is translation equivariant."""
         torch.manual_seed(0)
         localiser = Localiser(3, (4,), 1, 0.2).eval()
         localiser.score[-1].weight.data *= 500  # sure of itself
@@ -208,25 +210,25 @@ class TestLocaliser:
         first, second = localiser(features)[:, 0, 1:]
         assert (second - first).tolist() == pytest.approx([14 / 24, 10 / 24], abs=1e-3)
 
-    def test_what_stands_out_by_hand(self):
+    def test_saliency_by_hand(self):
         """One cell of nine is 9 among zeros; windows of one cell: (9 - 1)^2 there, 1 elsewhere."""
         features = torch.zeros(1, 1, 3, 3)
         features[0, 0, 1, 2] = 9
         raw = torch.ones(3, 3)
         raw[1, 2] = 64
-        found = stands_out(features, 0.3)[0, 0]
+        found = saliency(features, 0.3)[0, 0]
         torch.testing.assert_close(found, (raw - raw.mean()) / raw.std(correction=0))
         # Windows of three cells: the edge's have fewer to average.
-        wide = stands_out(features, 0.9)[0, 0]
+        wide = saliency(features, 0.9)[0, 0]
         # The means of 4, 6 and 9 cells with the peak, and of 4 without.
         means = torch.tensor([67 / 4, 69 / 6, 72 / 9, 1.0])
         shown = torch.stack([wide[0, 2], wide[1, 2], wide[1, 1], wide[0, 0]])
         torch.testing.assert_close(shown.diff() / shown.diff()[0], means.diff() / means.diff()[0])
 
-    def test_a_picture_without_anything_stands_out_nowhere(self):
-        assert not stands_out(torch.full((1, 2, 5, 5), 3.0), 0.3).any()
+    def test_a_flat_image_has_no_saliency(self):
+        assert not saliency(torch.full((1, 2, 5, 5), 3.0), 0.3).any()
 
-    def test_at_first_it_looks_at_what_stands_out(self):
+    def test_at_first_it_attends_to_saliency(self):
         localiser = Localiser(1, (2,), 1, 0.2)
         localiser.score[-1].weight.data.zero_()
         localiser.trust.data.fill_(50)
@@ -237,20 +239,20 @@ class TestLocaliser:
 
 class TestModel:
     def test_what_is_shown_is_what_the_window_covers(self):
-        """A window at whole pixels holds the picture's own."""
+        """A window at whole pixels holds the image's own."""
         model = build(image_size=(24, 36), scale=1 / 3).eval()
-        image = pictures(2, side=36)[:, :, :24]
+        image = images(2, side=36)[:, :, :24]
         theta = torch.tensor([[1 / 3, -0.5, 0.25]] * 2)
         model.localise.forward = lambda features: theta[:, None]
-        (look,) = model(image).transforms
-        assert look.theta.equal(theta)
-        assert look.grid.shape == (2, 8, 12, 2)
+        (transform,) = model(image).transforms
+        assert transform.theta.equal(theta)
+        assert transform.grid.shape == (2, 8, 12, 2)
         # x from (-0.5 - 1/3 + 1) 18 = 3, y from (0.25 - 1/3 + 1) 12 = 11.
-        torch.testing.assert_close(look.output, image[:, :, 11:19, 3:15], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(transform.output, image[:, :, 11:19, 3:15], rtol=1e-4, atol=1e-4)
 
-    def test_a_picture_is_judged_alone(self):
+    def test_an_image_is_judged_alone(self):
         model = build(num_classes=2).eval()
-        image = pictures()
+        image = images()
         with torch.no_grad():
             together, alone = model(image).transforms, model(image[1:2]).transforms
         assert len(together) == 2
@@ -260,7 +262,7 @@ class TestModel:
     def test_the_encoder_never_learns_and_all_else_does(self):
         model = build(transformers=2)
         before = copy.deepcopy(model.encode.state_dict())
-        model.train().loss({"image": pictures(), "names": []})["loss"].backward()
+        model.train().loss({"image": images(), "names": []})["loss"].backward()
         learning = dict(model.named_parameters())
         assert {n for n, p in learning.items() if not p.requires_grad} == {
             n for n in learning if n.startswith("encode")
@@ -273,7 +275,7 @@ class TestModel:
         model = build(encoder="test_efficientnet", pretrained=False, in_channels=3, image_size=(64, 64)).train()
         assert not any(module.training for module in model.encode.modules())
         before = copy.deepcopy(model.encode.state_dict())
-        model.loss({"image": pictures(3, 3, 64), "names": []})["loss"].backward()
+        model.loss({"image": images(3, 3, 64), "names": []})["loss"].backward()
         assert all(value.equal(before[name]) for name, value in model.encode.state_dict().items())
         assert model.localise.score[0].weight.grad.any()
 
@@ -282,15 +284,15 @@ class TestModel:
         save_model(tmp_path / "m", model, "colocalise", ClassTable(("3", "7")), "colocalisation")
         loaded = load_model(tmp_path / "m")
         assert (loaded.task, loaded.preprocessing) == ("colocalisation", model.preprocessing)
-        image = pictures()
+        image = images()
         with torch.no_grad():
             for mine, theirs in zip(model(image).transforms, loaded.model.eval()(image).transforms, strict=True):
                 assert mine.theta.equal(theirs.theta)
                 assert mine.output.equal(theirs.output)
 
-    def test_windows_at_random_lie_in_the_picture_and_are_thrown_anew(self):
+    def test_random_windows_lie_in_the_image_and_are_drawn_again(self):
         model = build().eval()
-        image = pictures(200)
+        image = images(200)
         torch.manual_seed(3)
         _, found, first = model.compare(image)
         again, other = model.compare(image)[1:]
@@ -305,7 +307,7 @@ class TestModel:
             ({"scale": 1.0}, r"scale is 1.0; expected a window's share"),
             ({"view": (0, 4)}, r"view is \(0, 4\); expected \(height, width\), each 1 or more"),
             ({"image_size": (84, 8)}, r"image_size is \(84, 8\); expected \(height, width\), each 16 or more"),
-            ({"localise_widths": ()}, r"localise_widths \(\); expected one number of channels or more"),
+            ({"localise_widths": ()}, r"localise_widths \(\); expected one or more numbers of channels"),
             ({"margin": 0.0}, r"margin 0.0 must be above 0"),
             ({"thrown": 0}, r"thrown 0 at least 1"),
         ],
@@ -315,11 +317,11 @@ class TestModel:
             Config(**fields)
 
     def test_a_map_of_one_place_is_refused(self):
-        with pytest.raises(ConfigError, match="features of 1x1 leave nothing to choose from; give a larger image_size"):
+        with pytest.raises(ConfigError, match="features of 1x1 have only one position for a window; give"):
             Localiser(3, (4,), 1, 0.3)(torch.zeros(2, 3, 1, 1))
 
     def test_another_size_is_refused(self):
-        with pytest.raises(ConfigError, match=r"shape \(1, 20, 24\) for a network made for \(1, 24, 24\); resize"):
+        with pytest.raises(ConfigError, match=r"shape \(1, 20, 24\) for a network built for \(1, 24, 24\); resize"):
             build()(torch.zeros(2, 1, 20, 24))
 
 
@@ -359,23 +361,23 @@ def trained(kinds, steps):
 
 
 def overlaps(theta, middles):
-    """IoU (B, T, N) of windows with squares of a third of the picture's side."""
+    """IoU (B, T, N) of windows with squares of a third of the image's side."""
     shared = (1 - (theta[:, :, None, 1:] - middles[:, None]).abs() * 1.5).clamp(min=0).prod(-1)
     return shared / (2 - shared)
 
 
-def test_it_finds_what_pictures_share():
+def test_it_finds_what_images_share():
     model, (image, middles) = trained(1, 40)
     with torch.no_grad():
-        theta = torch.stack([look.theta for look in model(image).transforms], 1)
+        theta = torch.stack([transform.theta for transform in model(image).transforms], 1)
     assert (overlaps(theta, middles)[:, 0, 0] > 0.5).float().mean() > 0.95
-    assert (overlaps(torch.zeros(100, 1, 3), middles)[:, 0, 0] > 0.5).float().mean() < 0.2  # the middle of the picture
+    assert (overlaps(torch.zeros(100, 1, 3), middles)[:, 0, 0] > 0.5).float().mean() < 0.2  # the middle of the image
 
 
 def test_two_transformers_find_two_things():
-    """Each finds the same kind in every picture, and the two are not the same."""
+    """Each finds the same kind in every image, and the two are not the same."""
     model, (image, middles) = trained(2, 150)
     with torch.no_grad():
-        theta = torch.stack([look.theta for look in model(image).transforms], 1)
+        theta = torch.stack([transform.theta for transform in model(image).transforms], 1)
     rates = (overlaps(theta, middles) > 0.5).float().mean(0)
     assert max(rates[0, 0] + rates[1, 1], rates[0, 1] + rates[1, 0]) > 1.8, rates

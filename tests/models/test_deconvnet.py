@@ -83,6 +83,6 @@ def test_small_and_odd_images(size):
         ({"head_kernel": 0}, "head_kernel 0 must be at least 1"),
     ],
 )
-def test_configs_that_fit_nothing(fields, text):
+def test_invalid_configs_raise(fields, text):
     with pytest.raises(ConfigError, match=text):
         build(**fields)

@@ -167,7 +167,7 @@ def test_sum_is_the_mean_times_valid_pixels():
         ({"backbone": "resnet81"}, "unknown backbone 'resnet81'; the nearest is 'resnet"),
     ],
 )
-def test_configs_that_make_no_sense(fields, text):
+def test_invalid_configs_raise(fields, text):
     with pytest.raises(ConfigError, match=text):
         FCN(Config(num_classes=2, **fields))
 

@@ -88,9 +88,9 @@ def test_timms_checkpoints_give_the_same_logits(theirs: tuple[str, nn.Module]) -
     model = foveate.create(name).eval()
     assert model.load_foreign(network.state_dict()) == f"timm's {name}: every layer"
     for size in ((299, 299), (97, 140)):
-        picture = torch.randn(1, 3, *size)
+        image = torch.randn(1, 3, *size)
         with torch.inference_mode():
-            expected, found = network(picture), model(picture).logits
+            expected, found = network(image), model(image).logits
         assert expected.std() > 0.1
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
@@ -99,8 +99,8 @@ def test_other_classes_take_the_trunk_alone(theirs: tuple[str, nn.Module]) -> No
     name, network = theirs
     model = foveate.create(name, num_classes=5, in_channels=1)
     head = model.head.weight.clone()
-    said = model.load_foreign(network.state_dict())
-    assert said == f"timm's {name}: the trunk (its classifier has 1000 classes, this model 5)"
+    loaded = model.load_foreign(network.state_dict())
+    assert loaded == f"timm's {name}: the trunk (its classifier has 1000 classes, this model 5)"
     assert torch.equal(model.head.weight, head)
     first = next(p for n, p in network.named_parameters() if n.endswith("conv.weight"))
     torch.testing.assert_close(model.backbone.stem[0].conv.weight, first.sum(1, keepdim=True))
@@ -120,7 +120,9 @@ def test_weights_that_do_not_fit_change_nothing(theirs: tuple[str, nn.Module]) -
             model.load_foreign(network.state_dict())
         if fields["width"] != 1.0:
             assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    with pytest.raises(ModelError, match=f"not recognised as timm's {name}; found a, b ...: give a checkpoint of it"):
+    with pytest.raises(
+        ModelError, match=f"the weights are not those of timm's {name}; found a, b ...: give a checkpoint of it"
+    ):
         model.load_foreign({"a": torch.zeros(1), "b": torch.zeros(1)})
 
 
@@ -143,7 +145,7 @@ def test_imagenet_weights_come_from_timms_hub(theirs: tuple[str, nn.Module], mon
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    expected = rf"'{name}' could not be had \(OSError\); connect to the network once, .* --config.pretrained false"
+    expected = rf"'{name}' could not be loaded \(OSError\); connect to the internet once, .* --config.pretrained false"
     for ask in (
         lambda: foveate.create(name, pretrained=True),
         lambda: foveate.create("fcn8s", backbone=name, pretrained=True),
@@ -173,21 +175,21 @@ class TestBoth:
     def test_logits_are_the_formula(self, name: str) -> None:
         """The linear map of the mean over positions; no softmax."""
         model = build(name).eval()
-        picture = torch.randn(2, 3, 139, 108)
+        image = torch.randn(2, 3, 139, 108)
         with torch.inference_mode():
-            out = model(picture)
-            features = model.backbone(picture)[-1]
+            out = model(image)
+            features = model.backbone(image)[-1]
             assert features.shape[-2:] == (3, 2)
             expected = F.linear(features.flatten(2).mean(2), model.head.weight, model.head.bias)
         assert isinstance(out, ClassificationOutput)
         torch.testing.assert_close(out.logits, expected)
 
-    def test_small_pictures(self, name: str) -> None:
+    def test_small_images(self, name: str) -> None:
         for fields, side in (({"valid": True}, 75), ({"valid": False}, 64), ({"valid": False}, 17)):
             model = build(name, image_size=(side, side), **fields).eval()
             with torch.inference_mode():
                 assert model(torch.randn(1, 3, side, side)).logits.shape == (1, 4)
-        with pytest.raises(ConfigError, match="a picture of 64x64 pixels; valid convolutions need at least 75 a side"):
+        with pytest.raises(ConfigError, match="an image of 64x64 pixels; valid convolutions need at least 75 a side"):
             build(name)(torch.randn(1, 3, 64, 64))
 
     def test_dropout_is_for_training(self, name: str) -> None:
@@ -195,11 +197,11 @@ class TestBoth:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        picture = torch.randn(1, 3, 80, 80)
+        image = torch.randn(1, 3, 80, 80)
         with torch.inference_mode():
-            assert not torch.equal(model(picture).logits, model(picture).logits)
+            assert not torch.equal(model(image).logits, model(image).logits)
             model.eval()
-            assert torch.equal(model(picture).logits, model(picture).logits)
+            assert torch.equal(model(image).logits, model(image).logits)
 
     def test_one_batch_can_be_learned(self, name: str) -> None:
         model = build(name, valid=False, dropout=0.0, label_smoothing=0.0).train()
@@ -221,21 +223,21 @@ class TestBoth:
         model = build(name).eval()
         traced = fx.symbolic_trace(model)
         for size in ((96, 96), (139, 108)):
-            picture = torch.randn(1, 3, *size)
-            assert torch.equal(traced(picture).logits, model(picture).logits)
-        with pytest.raises(ConfigError, match="a picture of 64x64 pixels"):
+            image = torch.randn(1, 3, *size)
+            assert torch.equal(traced(image).logits, model(image).logits)
+        with pytest.raises(ConfigError, match="an image of 64x64 pixels"):
             traced(torch.randn(1, 3, 64, 64))
 
-    def test_configs_that_make_no_sense(self, name: str) -> None:
+    def test_invalid_configs_raise(self, name: str) -> None:
         cases: list[tuple[dict[str, Any], str]] = [
             ({"num_classes": 0}, r"num_classes 0 must be at least 1, dropout 0\.2 and label_smoothing 0\.1 at least 0"),
             ({"dropout": 1.0}, "dropout 1 and"),
             ({"label_smoothing": -0.1}, r"label_smoothing -0\.1 at least 0 and below 1"),
             ({"width": math.nan}, "width is nan; expected a number"),
-            ({"image_size": (74, 299)}, r"image_size \(74, 299\): give .* of at least 75, or valid false, which pads"),
-            ({"image_size": (0, 9), "valid": False}, r"image_size \(0, 9\): give a height and a width of at least 1$"),
-            ({"width": -1.0}, rf"modules \(1, 1, 2\) and width -1 make no {name}"),
-            ({"modules": (1, 0, 1)}, rf"modules \(1, 0, 1\) and width 0\.125 make no {name}"),
+            ({"image_size": (74, 299)}, r"image_size \(74, 299\); expected .* of at least 75, or set valid"),
+            ({"image_size": (0, 9), "valid": False}, r"image_size \(0, 9\); expected .* width of at least 1$"),
+            ({"width": -1.0}, rf"modules \(1, 1, 2\) and width -1 do not define {name}"),
+            ({"modules": (1, 0, 1)}, rf"modules \(1, 0, 1\) and width 0\.125 do not define {name}"),
         ]
         for fields, text in cases:
             with pytest.raises(ConfigError, match=text):
@@ -243,7 +245,7 @@ class TestBoth:
 
 
 @pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v2"])
-def test_pictures_of_another_kind_are_refused(name: str) -> None:
+def test_images_of_another_kind_are_refused(name: str) -> None:
     for shape in ((2, 1, 80, 80), (3, 80, 80)):
         with pytest.raises(
             ConfigError, match=rf"shape \({shape[0]}, .* for a network of 3 channels; give it \(B, 3, H"
@@ -256,7 +258,7 @@ def test_every_kind_of_block_has_a_factor() -> None:
         build("inception_resnet_v2", scaling=(0.1,))
 
 
-def test_pictures_come_at_the_configs_size() -> None:
+def test_images_come_at_the_configs_size() -> None:
     model = build("inception_v4", in_channels=5, image_size=(96, 80))
     assert model.preprocessing == Preprocessing((0.5,) * 5, (0.5,) * 5, (96, 80), 0.875)
 
@@ -273,13 +275,13 @@ def test_a_folder_keeps_the_variant(tmp_path: Path) -> None:
 
 def test_the_papers_variant_has_no_weights() -> None:
     with pytest.raises(
-        ConfigError, match="the paper's variant has no public weights; choose variant released, or drop"
+        ConfigError, match="the paper's variant has no public weights; set variant to released, or drop"
     ):
         build("inception_resnet_v2", variant="paper", pretrained=True)
 
 
 def test_labels_are_smoothed_and_classes_weighed() -> None:
-    """Two pictures, two classes, by hand: -sum_k q(k) log p(k), q = 0.95 and 0.05 at a smoothing of 0.1."""
+    """Two images, two classes, by hand: -sum_k q(k) log p(k), q = 0.95 and 0.05 at a smoothing of 0.1."""
     model = build("inception_v4", num_classes=2)
     logits = torch.tensor([[np.log(3.0), 0.0], [0.0, 0.0]], dtype=torch.float32)
     model.forward = lambda image: ClassificationOutput(logits)
@@ -313,10 +315,10 @@ def test_onnx_agrees(tmp_path: Path) -> None:
     program.save(str(tmp_path / "m.onnx"), external_data=False)
     session = runtime.InferenceSession(str(tmp_path / "m.onnx"))
     for count in (1, 3):
-        picture = torch.randn(count, 3, 96, 107)
-        (found,) = session.run(None, {"image": picture.numpy()})
+        inputs = torch.randn(count, 3, 96, 107)
+        (found,) = session.run(None, {"image": inputs.numpy()})
         with torch.inference_mode():
-            expected = both(picture)
+            expected = both(inputs)
         assert expected.std() > 1e-3
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
@@ -326,7 +328,7 @@ def test_onnx_agrees(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_segmentation_stands_on_them(name: str) -> None:
-    """Any size, and a strip of nothing below the picture does not move the scores above it."""
+    """Any size, and a strip of nothing below the image does not move the scores above it."""
     torch.manual_seed(0)
     model = foveate.create("fcn8s", num_classes=5, backbone=name, head_channels=8, head_kernel=1, dropout=0.0).eval()
     assert model.preprocessing == Preprocessing((0.5,) * 3, (0.5,) * 3)

@@ -81,6 +81,6 @@ def test_with_a_backbone():
         ({"pretrained": True}, "the paper's network has no ImageNet weights; set --config.backbone"),
     ],
 )
-def test_configs_that_fit_nothing(fields, text):
+def test_invalid_configs_raise(fields, text):
     with pytest.raises(ConfigError, match=text):
         build(**fields)

@@ -85,7 +85,7 @@ def test_the_shares_follow_the_training_pixels():
     torch.testing.assert_close(model.shares, torch.tensor([0.0, 0.0, 1.0]), atol=0.02, rtol=0)
     before = model.shares.clone()
     model.eval().loss(batch)
-    assert torch.equal(model.shares, before)  # looking is not training
+    assert torch.equal(model.shares, before)  # evaluation is not training
 
 
 def test_centres_come_from_all_classes_alike():
@@ -118,7 +118,7 @@ def test_without_any_label_every_centre_is_ignored():
         ({"patches": 0}, "patches 0 must be at least 1"),
     ],
 )
-def test_configs_that_fit_nothing(fields, text):
+def test_invalid_configs_raise(fields, text):
     with pytest.raises(ConfigError, match=text):
         build(**fields)
 

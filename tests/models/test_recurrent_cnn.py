@@ -59,8 +59,8 @@ def test_each_iteration_sees_twice_as_far():
         (grad,) = torch.autograd.grad(step[0, 0, 159, 159], image, retain_graph=True)
         rows = grad.abs().sum((0, 1, 3)).nonzero()
         reach.append(int(rows.max() - rows.min()) + 1)
-    # f sees 23 pixels at stride 2 (8, pooled, 8); a second look 23 + 22 * 2, a third 67 + 22 * 4; local normalisation
-    # reaches 7 further to either side; interpolation adds up to one coarse pixel.
+    # f sees 23 pixels at stride 2 (8, pooled, 8); a second iteration 23 + 22 * 2, a third 67 + 22 * 4; local
+    # normalisation reaches 7 further to either side; interpolation adds up to one coarse pixel.
     for seen, field, stride in zip(reach, (23 + 14, 67 + 14, 155 + 14), (2, 4, 8), strict=True):
         assert field <= seen <= field + stride
 

@@ -106,6 +106,8 @@ def test_a_training_that_ends_before_its_warm_up_has_a_remark():
 def test_a_single_value_is_not_normalised(name):
     fields = {k: v for k, v in SMALL.items() if k != "attend" or name == "show_attend_tell"}
     model = foveate.create(name, **fields).train()
-    with pytest.raises(ConfigError, match="one image with one place cannot be normalised; give a larger image_size"):
+    with pytest.raises(
+        ConfigError, match="cannot normalise a batch of one image with one location; give a larger image_size"
+    ):
         model.begin(torch.randn(1, model.backbone.channels, 1, 1))
     model.begin(torch.randn(1, model.backbone.channels, 1, 2))

@@ -48,7 +48,7 @@ def batch(size=(28, 28), channels=1, count=4):
 
 
 def multiply_adds(module, *inputs):
-    """Of convolutions and linear layers, for one picture."""
+    """Of convolutions and linear layers, for one image."""
     found = []
 
     def count(layer, _, out):
@@ -72,7 +72,7 @@ def transformer(family=Affine, channels=3, size=(), background=0.0):
 
 
 @pytest.mark.parametrize("family", [Affine, Attention, Projective, ThinPlateSpline])
-def test_at_first_it_hands_on_what_it_got(family):
+def test_it_starts_as_the_identity(family):
     layer, x = transformer(family), torch.randn(2, 3, 7, 9)
     out = layer(x)
     assert isinstance(out, TransformerOutput)
@@ -143,7 +143,7 @@ def test_every_variant_has_the_papers_400_000_parameters(network, transform, siz
     ],
 )
 def test_so_have_the_papers_larger_tasks(network, more):
-    # Fully connected, a wide localisation network alone would be all that a picture of 3528 values leaves room for.
+    # Fully connected, a wide localisation network alone would be all that an image of 3528 values leaves room for.
     model = build(network=network, localise_hidden=32 if network == "mlp" else 64, **more)
     assert 350_000 <= size_of(model) <= 460_000
     widths = [layer.out_features for layer in model.classify if isinstance(layer, nn.Linear)]
@@ -155,30 +155,30 @@ def test_a_given_width_is_kept():
     assert first.out_features == 50
 
 
-def test_whatever_is_said_of_transformers_the_bare_classifier_has_none():
+def test_transform_none_has_no_transformers_whatever_the_other_fields():
     """So that `--config.transform none` alone takes them out of any recipe."""
     model = build(transform="none", transformers=2, view=(9, 9), **SMALL)
     assert not model.transformers
     assert model(torch.zeros(1, 1, 28, 28)).logits.shape == (1, 10)
 
 
-def test_localisation_looks_at_half_the_size():
+def test_localisation_works_at_half_the_size():
     """At the mean of each four pixels: how they are dealt among the four is not seen."""
     localise = unsettle(build(**SMALL)).eval().transformers[0].localise
-    picture = torch.rand(1, 1, 28, 28)
-    means = nn.functional.avg_pool2d(picture, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    torch.testing.assert_close(localise(picture), localise(means))
-    assert not torch.allclose(localise(picture), localise(picture.roll(1, 3)), atol=1e-4)
+    image = torch.rand(1, 1, 28, 28)
+    means = nn.functional.avg_pool2d(image, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(localise(image), localise(means))
+    assert not torch.allclose(localise(image), localise(image.roll(1, 3)), atol=1e-4)
 
 
 def test_dropout_is_for_training():
     model = build(dropout=0.5, **SMALL)
-    picture = torch.rand(4, 1, 28, 28)
-    assert not torch.equal(model(picture).logits, model(picture).logits)
+    image = torch.rand(4, 1, 28, 28)
+    assert not torch.equal(model(image).logits, model(image).logits)
     model.eval()
-    assert torch.equal(model(picture).logits, model(picture).logits)
+    assert torch.equal(model(image).logits, model(image).logits)
     steady = build(**SMALL)
-    assert torch.equal(steady(picture).logits, steady(picture).logits)
+    assert torch.equal(steady(image).logits, steady(image).logits)
 
 
 def test_convolutions_begin_as_he_has_it():
@@ -197,7 +197,7 @@ def test_multiply_adds():
     assert multiply_adds(localise, image) == 29_400 + 165_888 + 49_152 + 384
     assert multiply_adds(localise, image) < 0.15 * multiply_adds(bare, image)
     assert multiply_adds(model, image) < 2.7e6
-    # A smaller view than its picture is what makes looking cheaper than reading everything.
+    # A view smaller than the image makes the classifier cheaper.
     large = torch.zeros(1, 1, 60, 60)
     assert multiply_adds(build(image_size=(60, 60), view=(28, 28)), large) < 0.4 * multiply_adds(
         build(image_size=(60, 60), transform="none"), large
@@ -206,17 +206,17 @@ def test_multiply_adds():
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("network", ["cnn", "mlp"])
-def test_forward_says_where_it_looked(network, transform):
+def test_forward_returns_the_transforms(network, transform):
     model = build(network=network, transform=transform, num_classes=7, in_channels=2, **SMALL).eval()
     out = model(torch.rand(3, 2, 28, 28))
     assert out.logits.shape == (3, 7)
     if transform == "none":
         assert out.transforms == ()
         return
-    (look,) = out.transforms
-    assert look.theta.shape == (3, TRANSFORMS[transform])
-    assert look.grid.shape == (3, 28, 28, 2)
-    assert look.output.shape == (3, 2, 28, 28)
+    (result,) = out.transforms
+    assert result.theta.shape == (3, TRANSFORMS[transform])
+    assert result.grid.shape == (3, 28, 28, 2)
+    assert result.output.shape == (3, 2, 28, 28)
 
 
 def test_before_training_it_is_the_bare_classifier():
@@ -232,7 +232,7 @@ def test_views_are_the_channels_that_the_classifier_reads():
     out = model(image)
     assert len(out.transforms) == 2
     assert not torch.equal(out.transforms[0].theta, out.transforms[1].theta)
-    both = torch.cat([look.output for look in out.transforms], 1)
+    both = torch.cat([transform.output for transform in out.transforms], 1)
     assert both.shape == (3, 4, 10, 12)
     torch.testing.assert_close(out.logits, model.classify(model.features(both)))
 
@@ -251,25 +251,25 @@ def test_a_batch_of_one_can_be_trained_on():
     dense = build(dense_norm=True, **SMALL)
     assert dense.eval().loss(batch(count=1))["loss"].isfinite()
     tiny = build(network="cnn", transform="none", image_size=(8, 8))
-    looking = build(**SMALL | {"localise_widths": (4,) * 4})  # 14x14, halved four times
-    for model, data in ((dense, batch(count=1)), (tiny, batch((8, 8), count=1)), (looking, batch(count=1))):
-        with pytest.raises(ConfigError, match="are over the pictures of a batch, and this one has 1; give a"):
+    localising = build(**SMALL | {"localise_widths": (4,) * 4})  # 14x14, halved four times
+    for model, data in ((dense, batch(count=1)), (tiny, batch((8, 8), count=1)), (localising, batch(count=1))):
+        with pytest.raises(ConfigError, match="need more than one image in a batch; got 1, give a"):
             model.train().loss(data)
         assert model.eval().loss(data)["loss"].isfinite()
 
 
 @pytest.mark.parametrize("network", ["cnn", "mlp"])
-def test_dense_norm_normalises_what_fully_connected_layers_say(network):
+def test_dense_norm_normalises_fully_connected_layers(network):
     without, model = (build(network=network, dense_norm=norm, **SMALL) for norm in (False, True))
     hidden = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
     # One layer classifies and one localises in the CNN, two and three in the MLP.
     assert len(hidden) == {"cnn": 2, "mlp": 5}[network]
     assert not [m for m in without.modules() if isinstance(m, nn.BatchNorm1d)]
-    said = []
+    normalised = []
     for norm in hidden:
-        norm.register_forward_hook(lambda _, __, out: said.append(out))
+        norm.register_forward_hook(lambda _, __, out: normalised.append(out))
     model.train()(batch(count=64)["image"])
-    for out in said:
+    for out in normalised:
         torch.testing.assert_close(out.mean(0), torch.zeros(out.shape[1]), rtol=0, atol=1e-5)
 
 
@@ -292,8 +292,8 @@ def test_loss_is_cross_entropy_weighted_by_class():
 
 
 @pytest.mark.parametrize("background", [0.0, 0.6])
-def test_the_background_is_a_picture_value(background):
-    """Outside lies what preprocessing makes of that value: zooming out of such a picture shows no border."""
+def test_the_background_is_an_image_value(background):
+    """Outside lies what preprocessing makes of that value: zooming out of such an image shows no border."""
     model = build(background=background, in_channels=3, transform="attention", **SMALL).eval()
     model.transformers[0].localise[-1].bias.data.copy_(torch.tensor([3.0, 0.4, 0]))
     flat = model.preprocessing(torch.full((1, 3, 28, 28), background))
@@ -303,10 +303,10 @@ def test_the_background_is_a_picture_value(background):
 
 
 def test_it_learns_to_turn_upright():
-    """Shown bars at any angle, and how one looks that lies level, it finds the angle of each."""
+    """Trained to turn bars of any angle level, it predicts the angle of each."""
     torch.manual_seed(0)
     model = build(image_size=(16, 16), localise_widths=(8, 16))
-    look = model.transformers[0].train()
+    transform = model.transformers[0].train()
     x, y = pixel_centres((16, 16)).view(16, 16, 2).unbind(-1)
 
     def draw(angle):
@@ -315,13 +315,13 @@ def test_it_learns_to_turn_upright():
         return (-(across / 0.25).square() - (along / 0.7).pow(4)).exp()[:, None] / STD
 
     level = draw(torch.zeros(1))
-    optimizer = torch.optim.Adam(look.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(transform.parameters(), lr=5e-3)
     for _ in range(120):
         optimizer.zero_grad()
-        (look(draw((torch.rand(64) * 2 - 1) * math.pi / 3)).output - level).square().mean().backward()
+        (transform(draw((torch.rand(64) * 2 - 1) * math.pi / 3)).output - level).square().mean().backward()
         optimizer.step()
     angle = torch.linspace(-1, 1, 100)
-    theta = look.eval()(draw(angle)).theta
+    theta = transform.eval()(draw(angle)).theta
     found = torch.atan2(theta[:, 3], theta[:, 0])
     assert angle.abs().mean() > 0.5
     assert (found - angle).abs().mean() < 0.1
@@ -378,17 +378,17 @@ def test_exports_to_onnx(network, transform, tmp_path):
     [
         ({"network": "fcn"}, "network is 'fcn'; expected one of cnn, mlp"),
         ({"transform": "afine"}, "transform is 'afine'; expected one of none, affine, attention, projective, tps"),
-        ({"widths": (0, 8)}, r"widths \(0, 8\) and localise_widths \(24, 48\); expected channels of 1 or more"),
+        ({"widths": (0, 8)}, r"widths \(0, 8\) and localise_widths \(24, 48\); expected 1 or more channels each"),
         ({"transformers": 0}, r"transformers 0 must be at least 1; transform='none' is a network without"),
-        ({"background": 128}, r"background 128 is no picture value; give one in 0\.\.1, 0 being black"),
+        ({"background": 128}, r"background 128 is not a pixel value; expected 0\.\.1, 0 is black"),
         ({"image_size": 28}, "image_size is 28; expected 2 values separated by commas, each a whole number"),
         ({"image_size": (28, 0)}, r"image_size is \(28, 0\); expected \(height, width\), each 1 or more"),
         ({"view": (28,)}, r"view is \(28,\); expected \(height, width\), each 1 or more"),
         ({"view": (0, 9)}, r"view is \(0, 9\); expected \(height, width\)"),
-        ({"widths": ()}, r"a CNN of widths \(\) and localise_widths .* expected one width or more in both"),
+        ({"widths": ()}, r"a CNN of widths \(\) and localise_widths .* expected one or more widths in both"),
         ({"hidden": -1}, "hidden -1 must be 0 or more"),
         ({"dropout": 1.0}, "dropout 1.0 at least 0 and below 1"),
-        ({"control_points": 1}, "control_points is 1; give the side of a lattice, 2 or more"),
+        ({"control_points": 1}, "control_points is 1; expected the side of a lattice, 2 or more"),
     ],
 )
 def test_configs_that_mean_nothing_are_refused(config, message):
@@ -396,12 +396,10 @@ def test_configs_that_mean_nothing_are_refused(config, message):
         build(**config)
 
 
-def test_pictures_of_another_size_are_refused():
-    with pytest.raises(
-        ConfigError, match=r"pictures of shape \(2, 1, 32, 28\) for a network made for \(B, 1, 28, 28\)"
-    ):
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ConfigError, match=r"images of shape \(2, 1, 32, 28\) for a network built for \(B, 1, 28, 28\)"):
         build(**SMALL)(torch.zeros(2, 1, 32, 28))
-    with pytest.raises(ConfigError, match=r"pictures of shape \(1, 28, 28\) for a network made for \(B, 1, 28, 28\)"):
+    with pytest.raises(ConfigError, match=r"images of shape \(1, 28, 28\) for a network built for \(B, 1, 28, 28\)"):
         build(**SMALL)(torch.zeros(1, 28, 28))
 
 

@@ -490,7 +490,7 @@ def test_it_exports_to_onnx_with_free_sizes() -> None:
         ),
         (
             lambda: attention_weights(torch.zeros(2, 3, 5), torch.ones(2, 5)),
-            r"mask of torch.float32 and shape \(2, 5\); give a boolean mask .* True where there is something to see",
+            r"mask of torch.float32 and shape \(2, 5\); give a boolean mask .* True at valid positions",
         ),
         (
             lambda: attention_weights(torch.zeros(2, 5).long()),
@@ -498,11 +498,11 @@ def test_it_exports_to_onnx_with_free_sizes() -> None:
         ),
         (
             lambda: local_read(torch.zeros(2, 5), torch.zeros(2, 5, 3), torch.zeros(2), 0, gaussian=False),
-            "cannot read within 0 places of a position; give a window of 1 or more",
+            "cannot read within 0 positions of another; give a window of 1 or more",
         ),
         (
             lambda: local_read(torch.zeros(2, 4, 5), torch.zeros(2, 5, 3), torch.zeros(2), 1, gaussian=False),
-            r"scores of shape \(2, 4, 5\) with positions of shape \(2,\); give one position a query",
+            r"scores of shape \(2, 4, 5\) with positions of shape \(2,\); give one position per query",
         ),
     ],
 )

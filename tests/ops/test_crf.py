@@ -13,7 +13,7 @@ from torch import Tensor
 from foveate.errors import ConfigError
 from foveate.ops.crf import CRF
 
-# Both kernels reach over a picture of 6x7: what is cut off is nothing.
+# Both kernels reach over an image of 6x7: what is cut off is nothing.
 WHOLE = CRF(appearance=10.0, smoothness=3.0, theta_alpha=3.0, theta_beta=60.0, theta_gamma=2.0, radius=6, dilation=1)
 
 
@@ -90,7 +90,7 @@ def test_without_pairwise_weights_the_input_comes_back() -> None:
     torch.testing.assert_close(out, probabilities)
 
 
-def test_on_a_picture_of_one_colour_appearance_is_smoothness() -> None:
+def test_on_an_image_of_one_colour_appearance_is_smoothness() -> None:
     # The smoothness kernel is cut at 3 theta_gamma = 6 pixels, and so is this window.
     flat = torch.full((3, 20, 17), 0.3)
     probabilities = random_probabilities(4, 20, 17)
@@ -100,7 +100,7 @@ def test_on_a_picture_of_one_colour_appearance_is_smoothness() -> None:
     assert borders(by_smoothness) < borders(probabilities) / 2
 
 
-def test_colours_without_end_are_a_picture_of_one_colour() -> None:
+def test_colours_without_end_are_an_image_of_one_colour() -> None:
     probabilities = random_probabilities(3, 12, 10)
     blind = CRF(theta_beta=1e9)(probabilities, random_image(3, 12, 10))
     torch.testing.assert_close(blind, CRF()(probabilities, torch.zeros(3, 12, 10)))
@@ -126,7 +126,7 @@ def test_noise_goes_and_the_edge_stays_on_the_colours_edge(crf: CRF) -> None:
     probabilities = torch.stack([1 - predicted, predicted]) * 0.4 + 0.3
     assert (predicted != truth).sum() > 200
     assert torch.equal(crf(probabilities, image).argmax(0), truth)
-    # Where the picture has no edge to hold on to, the predicted one stays about where it was.
+    # Where the image has no edge to hold on to, the predicted one stays about where it was.
     flat = crf(probabilities, torch.zeros(3, 40, 50)).argmax(0)
     assert (flat != shifted).float().mean() < 0.05
 
@@ -146,13 +146,13 @@ def test_permuted_classes_give_permuted_answers() -> None:
 
 
 @pytest.mark.parametrize("axes", [[1], [2], [1, 2]])
-def test_a_flipped_picture_gives_the_flipped_answer(axes: list[int]) -> None:
+def test_a_flipped_image_gives_the_flipped_answer(axes: list[int]) -> None:
     probabilities, image = random_probabilities(3, 24, 31), random_image(3, 24, 31)
     crf = CRF(dilation=2, theta_beta=60.0)
     torch.testing.assert_close(crf(probabilities.flip(axes), image.flip(axes)), crf(probabilities, image).flip(axes))
 
 
-def test_a_turned_picture_gives_the_turned_answer() -> None:
+def test_a_turned_image_gives_the_turned_answer() -> None:
     probabilities, image = random_probabilities(3, 24, 31), random_image(3, 24, 31)
     crf = CRF(theta_beta=60.0)
     torch.testing.assert_close(crf(probabilities.mT, image.mT), crf(probabilities, image).mT)
@@ -185,7 +185,7 @@ def test_any_size_sums_to_one(classes: int, channels: int, height: int, width: i
         torch.testing.assert_close(out, probabilities)
 
 
-def test_uint8_and_floating_point_are_the_same_picture() -> None:
+def test_uint8_and_floating_point_are_the_same_image() -> None:
     probabilities, image = random_probabilities(3, 14, 15), random_image(3, 14, 15)
     torch.testing.assert_close(CRF()(probabilities, image), CRF()(probabilities, image / 255))
     half = CRF(theta_beta=60.0)(probabilities.half(), image)

@@ -25,7 +25,7 @@ def chain() -> nn.Sequential:
 
 
 def patches(image, side, step=1):
-    """Every side x side patch of one picture, (h, w, C, side, side)."""
+    """Every side x side patch of one image, (h, w, C, side, side)."""
     return image[0].unfold(1, side, step).unfold(2, side, step).permute(1, 2, 0, 3, 4)
 
 
@@ -57,7 +57,7 @@ class TestShiftAndStitch:
 
     @pytest.mark.parametrize("wrong", [2, 4, 16])
     def test_another_stride_is_refused(self, wrong):
-        with pytest.raises(ConfigError, match=f"{wrong} is not the network's stride: it answers"):
+        with pytest.raises(ConfigError, match=f"{wrong} is not the network's stride: it has"):
             shift_and_stitch(chain(), torch.randn(1, 2, 80, 90, dtype=torch.float64), wrong)
 
     def test_stride_zero_is_refused(self):
@@ -98,7 +98,7 @@ class TestAtrous:
             atrous(nn.Sequential(layer), torch.randn(1, 3, 4, 4))
 
     def test_what_is_no_chain_is_refused(self):
-        with pytest.raises(ConfigError, match="ResNet is no chain of layers"):
+        with pytest.raises(ConfigError, match="ResNet is not a sequence of layers"):
             atrous(torchvision.models.resnet18(), torch.randn(1, 3, 32, 32))
 
     def test_uneven_strides_are_refused(self):
@@ -131,11 +131,11 @@ def classifiers():
     yield "no bias", nn.Sequential(nn.Flatten(), nn.Linear(2 * 9, 3, bias=False)), 3
 
 
-def test_a_picture_too_small_to_be_shifted_is_named():
+def test_an_image_too_small_to_be_shifted_is_named():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3))  # f = 2, R = 8
     assert shift_and_stitch(network, torch.zeros(1, 3, 9, 9), 2).shape[-2:] == (2, 2)
     for side in (4, 8):
-        with pytest.raises(ConfigError, match=rf"a picture of shape \(1, 3, {side}, {side}\) does not pass"):
+        with pytest.raises(ConfigError, match=rf"an image of shape \(1, 3, {side}, {side}\) is too small"):
             shift_and_stitch(network, torch.zeros(1, 3, side, side), 2)
 
 
@@ -187,9 +187,9 @@ class TestConvolutionalize:
     def test_the_mode_is_kept(self):
         assert convolutionalize(nn.Sequential(nn.Flatten(), nn.Linear(18, 3)).train(), (2, 3, 3)).training
 
-    def test_what_mixes_places_otherwise_is_refused(self):
-        with pytest.raises(ConfigError, match="is no flattened map; only classifiers"):
+    def test_other_layers_that_mix_positions_are_refused(self):
+        with pytest.raises(ConfigError, match="not a flattened map; only classifiers"):
             convolutionalize(nn.Sequential(nn.Conv2d(2, 4, 1), nn.Linear(3, 3)), (2, 3, 3))
         grid = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(18, 3))
-        with pytest.raises(ConfigError, match="is no sliding window; give patches of the size"):
+        with pytest.raises(ConfigError, match="is not a sliding window; give patches of the size"):
             convolutionalize(grid, (2, 7, 7))

@@ -25,7 +25,7 @@ def test_a_glimpse_by_hand():
 @pytest.mark.parametrize(
     ("height", "width", "grid", "size"), [(12, 16, (3, 4), 5), (13, 9, (5, 2), 8), (7, 7, (7, 7), 15)]
 )
-def test_glimpses_are_cut_from_the_padded_picture(height, width, grid, size):
+def test_glimpses_are_cut_from_the_padded_image(height, width, grid, size):
     """An independent way: pad, then slice, one at a time."""
     image = torch.randn(3, 2, height, width, generator=torch.Generator().manual_seed(0))
     cells = grid[0] * grid[1]
@@ -41,7 +41,7 @@ def test_glimpses_are_cut_from_the_padded_picture(height, width, grid, size):
             assert torch.equal(seen[b, q], wide[b, :, top : top + size, left : left + size])
 
 
-def test_windows_as_large_as_cells_tile_the_picture():
+def test_windows_as_large_as_cells_tile_the_image():
     image = numbered(12, 8, batch=2, channels=3)
     every = torch.arange(6).expand(2, 6)
     tiles = glimpse(image, every, (3, 2), 4)
@@ -95,11 +95,11 @@ IMAGE, CHOICE = torch.zeros(2, 1, 8, 8), torch.zeros(2, 3, dtype=torch.int64)
     ("image", "choice", "grid", "size", "message"),
     [
         (IMAGE[0], CHOICE, (2, 2), 4, r"shape \(1, 8, 8\) with choices of torch.int64 and shape \(2, 3\); give"),
-        (IMAGE, CHOICE[:1], (2, 2), 4, r"shape \(1, 3\); give pictures \(B, C, H, W\) and int64 choices"),
+        (IMAGE, CHOICE[:1], (2, 2), 4, r"shape \(1, 3\); give images \(B, C, H, W\) and int64 choices"),
         (IMAGE, CHOICE.float(), (2, 2), 4, "choices of torch.float32"),
-        (IMAGE, CHOICE, (2, 2), 0, "a glimpse of 0 pixels a side shows nothing; give 1 or more"),
-        (IMAGE, CHOICE, (9, 2), 4, "a grid of 9x2 cells over a picture of 8x8; give each cell at least a pixel"),
-        (IMAGE, CHOICE, (2, 0), 4, "a grid of 2x0 cells over a picture of 8x8"),
+        (IMAGE, CHOICE, (2, 2), 0, "a glimpse of 0 pixels a side has no pixels; give 1 or more"),
+        (IMAGE, CHOICE, (9, 2), 4, "a grid of 9x2 cells over an image of 8x8; give 1 cell or more, each of 1 pixel"),
+        (IMAGE, CHOICE, (2, 0), 4, "a grid of 2x0 cells over an image of 8x8"),
         (IMAGE, CHOICE + 4, (2, 2), 4, "choices from 4 to 4 on a grid of 2x2; cells are counted from 0 to 3"),
         (IMAGE, CHOICE - 1, (2, 2), 4, "choices from -1 to -1"),
     ],

@@ -112,13 +112,13 @@ def test_errors() -> None:
             loss(logits, mask[:, :3])
         with pytest.raises(ConfigError, match=r"give logits .* and an int64 mask"):
             loss(logits, mask.to(torch.uint8))
-    with pytest.raises(ConfigError, match=r"class weights of shape \(2,\) for 3 classes; give one weight a class"):
+    with pytest.raises(ConfigError, match=r"class weights of shape \(2,\) for 3 classes; give one weight per class"):
         pixel_cross_entropy(logits, mask, WEIGHTS[:2])
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_labels_of_pictures_as_torch_has_them(weights: Tensor | None, smoothing: float) -> None:
+def test_labels_of_images_as_torch_has_them(weights: Tensor | None, smoothing: float) -> None:
     logits, label = torch.randn(6, K, dtype=torch.float64), torch.tensor([0, 2, 1, 1, 0, 2])
     found = label_cross_entropy(logits, label, weights, smoothing)
     assert found.item() == pytest.approx(F.cross_entropy(logits, label, weights, label_smoothing=smoothing).item())
@@ -130,17 +130,17 @@ def test_labels_of_pictures_as_torch_has_them(weights: Tensor | None, smoothing:
 
 
 def cases() -> dict[str, tuple[Tensor, Tensor, Tensor | None, float]]:
-    """Name -> (pictures, mask, class weights, label smoothing) of four pictures, two a process, unlike in what they
+    """Name -> (images, mask, class weights, label smoothing) of four images, two a process, unlike in what they
     ignore."""
-    pictures = torch.randn(4, 2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    images = torch.randn(4, 2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     few, many = batch(4, ignored=0.9)[1], batch(5, ignored=0.1)[1]
     none = torch.full_like(few, IGNORE)
     return {
-        "plain": (pictures, torch.cat([few, many]), None, 0.0),
-        "weighted": (pictures, torch.cat([few, many]), WEIGHTS, 0.0),
-        "smoothed": (pictures, torch.cat([few, many]), WEIGHTS, 0.1),
-        "one process has nothing": (pictures, torch.cat([none, many]), None, 0.0),
-        "neither has anything": (pictures, torch.cat([none, none]), WEIGHTS, 0.0),
+        "plain": (images, torch.cat([few, many]), None, 0.0),
+        "weighted": (images, torch.cat([few, many]), WEIGHTS, 0.0),
+        "smoothed": (images, torch.cat([few, many]), WEIGHTS, 0.1),
+        "one process has nothing": (images, torch.cat([none, many]), None, 0.0),
+        "neither has anything": (images, torch.cat([none, none]), WEIGHTS, 0.0),
     }
 
 
@@ -157,10 +157,10 @@ def process(rank: int, folder: Path) -> None:
     """One of two: its half of every case through DistributedDataParallel; writes losses and gradients."""
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     results = {}
-    for name, (pictures, mask, weights, smoothing) in cases().items():
+    for name, (images, mask, weights, smoothing) in cases().items():
         net = nn.parallel.DistributedDataParallel(network())
         mine = slice(2 * rank, 2 * rank + 2)
-        loss = pixel_cross_entropy(net(pictures[mine]), mask[mine], weights, label_smoothing=smoothing)
+        loss = pixel_cross_entropy(net(images[mine]), mask[mine], weights, label_smoothing=smoothing)
         loss.backward()
         results[name] = {"loss": loss.item(), "gradients": gradients(net)}
     (folder / f"{rank}.json").write_text(json.dumps(results))
@@ -177,17 +177,17 @@ def test_two_processes_give_the_gradient_of_one(tmp_path: Path) -> None:
         for p in running:
             p.kill()
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    for name, (pictures, mask, weights, smoothing) in cases().items():
+    for name, (images, mask, weights, smoothing) in cases().items():
         net = network()
-        loss = pixel_cross_entropy(net(pictures), mask, weights, label_smoothing=smoothing)
+        loss = pixel_cross_entropy(net(images), mask, weights, label_smoothing=smoothing)
         loss.backward()
         for half in (first, second):
             assert half[name]["gradients"] == pytest.approx(gradients(net), rel=1e-10, abs=1e-14), name
         assert (first[name]["loss"] + second[name]["loss"]) / 2 == pytest.approx(loss.item(), rel=1e-12), name
     # The case is a real one: averaging the two processes' own means would be another gradient.
-    pictures, mask, *_ = cases()["plain"]
+    images, mask, *_ = cases()["plain"]
     net = network()
-    own = [F.cross_entropy(net(pictures[h]), mask[h], ignore_index=IGNORE) for h in (slice(0, 2), slice(2, 4))]
+    own = [F.cross_entropy(net(images[h]), mask[h], ignore_index=IGNORE) for h in (slice(0, 2), slice(2, 4))]
     (sum(own) / 2).backward()
     assert first["plain"]["gradients"] != pytest.approx(gradients(net), rel=1e-2)
 

@@ -1,4 +1,4 @@
-"""Selective search on pictures whose objects are known, and what holds for any picture."""
+"""Selective search on images whose objects are known, and what holds for any image."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_each_box_is_tight_around_its_region_and_no_two_are_alike(channels: int)
     assert torch.equal(masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0]), found.boxes)
 
 
-def test_the_same_picture_gives_the_same_proposals() -> None:
+def test_the_same_image_gives_the_same_proposals() -> None:
     image = painted(noise=20)
     state = torch.get_rng_state()
     first = noisy()
@@ -105,20 +105,20 @@ def test_large_and_small_are_mixed_from_the_start() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 12), (12, 1), (2, 2)])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_tiny_pictures(size: tuple[int, int], channels: int) -> None:
+def test_tiny_images(size: tuple[int, int], channels: int) -> None:
     random = np.random.default_rng(0)
     found = propose(random.integers(0, 256, (*size, channels), np.uint8))
     assert [0, 0, size[1], size[0]] in found.boxes.tolist()
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
 
 
-def test_a_flat_picture_is_one_proposal() -> None:
+def test_a_flat_image_is_one_proposal() -> None:
     found = propose(np.full((30, 40, 3), 99, np.uint8))
     assert found.boxes.tolist() == [[0, 0, 40, 30]]
     assert found.mask(0).all()
 
 
-def test_depths_of_one_picture_agree() -> None:
+def test_depths_of_one_image_agree() -> None:
     image = painted(noise=4)
     boxes = propose(image).boxes
     assert torch.equal(boxes, propose(image.astype(np.uint16) * 257).boxes)
@@ -126,7 +126,7 @@ def test_depths_of_one_picture_agree() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(DataError, match=r"a picture of shape \(90, 120\); expected \(H, W, C\)"):
+    with pytest.raises(DataError, match=r"an image of shape \(90, 120\); expected \(H, W, C\)"):
         propose(painted()[:, :, 0])
     for limit in (0, -3, 1.5):
         with pytest.raises(

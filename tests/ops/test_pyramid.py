@@ -77,7 +77,7 @@ def test_no_level_is_refused():
 
 
 def test_channels_and_neighbourhoods_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match=r"shape \(1, 1, 4, 4\) has no luminance of RGB; give \(B, 3, H, W\)"):
+    with pytest.raises(ConfigError, match=r"shape \(1, 1, 4, 4\) are not RGB; give \(B, 3, H, W\)"):
         rgb_to_yuv(torch.zeros(1, 1, 4, 4))
-    with pytest.raises(ConfigError, match="4x4 pixels has none in its middle; give an odd size"):
+    with pytest.raises(ConfigError, match="4x4 pixels has no central pixel; give an odd size"):
         normalize_locally(torch.zeros(1, 1, 9, 9), 4)

@@ -61,6 +61,6 @@ def test_neither_the_image_nor_the_weights_keep_a_gradient():
     assert image.grad is None and not image.requires_grad and network.weight.grad is None
 
 
-def test_several_pictures_are_refused():
-    with pytest.raises(ConfigError, match=r"a batch of shape \(2, 1, 5, 5\); give one picture, \(1, C, H, W\)"):
+def test_several_images_are_refused():
+    with pytest.raises(ConfigError, match=r"a batch of shape \(2, 1, 5, 5\); give one image, \(1, C, H, W\)"):
         receptive_field(ones(), torch.randn(2, 1, 5, 5))

@@ -356,17 +356,17 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         bilinear_sample(x[:, :, :0], grid)
     with pytest.raises(ConfigError, match=r"cannot sample at a grid of shape \(2, 5, 5, 1\)"):
         bilinear_sample(x, grid[..., :1])
-    with pytest.raises(ConfigError, match="2 maps but 1 grids; give one grid a map"):
+    with pytest.raises(ConfigError, match="2 maps but 1 grids; give one grid per map"):
         bilinear_sample(x, grid[:1])
     for background in ((0.0, 0.0), (0.5, 1.0), torch.zeros(2)):
         with pytest.raises(ConfigError, match="a background of 2 values for a map of 3 channels"):
             bilinear_sample(x, grid, background)
 
 
-def test_what_cannot_be_undone_is_refused() -> None:
+def test_transformations_without_inverse_are_refused() -> None:
     good = Affine().identity()
     flat = torch.tensor([1.0, 2, 0, 2, 4, 0])
-    with pytest.raises(ConfigError, match="theta 1 is singular: it folds the plane"):
+    with pytest.raises(ConfigError, match="theta 1 is singular: it maps the plane"):
         Affine().inverse(torch.stack([good, flat]))
     with pytest.raises(ConfigError, match="theta 0 is singular"):
         Attention().inverse(torch.tensor([[0.0, 1, 1]]))
@@ -375,7 +375,7 @@ def test_what_cannot_be_undone_is_refused() -> None:
     with pytest.raises(ConfigError, match="theta 0 has an inverse with h33 = 0"):
         Projective().inverse(torch.tensor([[1.0, 0, 1, 0, 0, 1, 0, 1]]))
     for odd in ODD:
-        with pytest.raises(ConfigError, match=r"theta 1 is not finite: .*; look for a learning rate that is too high"):
+        with pytest.raises(ConfigError, match=r"theta 1 is not finite: .*; the learning rate may be too high"):
             require_invertible(torch.stack([torch.eye(2), torch.full((2, 2), odd)]))
     with pytest.raises(ConfigError, match="a thin plate spline has no exact inverse"):
         ThinPlateSpline(lattice(2)).inverse(lattice(2).flatten()[None])
@@ -383,10 +383,10 @@ def test_what_cannot_be_undone_is_refused() -> None:
     require_invertible(1e-12 * torch.eye(3)[None])
 
 
-def test_control_points_that_say_nothing_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"control points 1 and 3 are the same, \[0.5, 0.0\]: .*; give each once"):
+def test_invalid_control_points_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"control points 1 and 3 are the same, \[0.5, 0.0\]; give each point once"):
         ThinPlateSpline(torch.tensor([[0.0, 0], [0.5, 0], [0, 1], [0.5, 0]]))
-    with pytest.raises(ConfigError, match="all lie on one line"):
+    with pytest.raises(ConfigError, match="all control points lie on one line"):
         ThinPlateSpline(torch.tensor([[0.0, 0], [0.5, 0.5], [1, 1]]))
     for bad in (torch.zeros(2, 2), torch.zeros(4, 3), torch.full((4, 2), math.nan)):
         with pytest.raises(ConfigError, match=r"give at least three finite ones, as \(N, 2\)"):

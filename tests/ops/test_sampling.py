@@ -114,10 +114,10 @@ def test_a_draw_stands_where_nothing_may_follow() -> None:
         ({"samples": 0}, "cannot draw 0 sentences; give 1 or more samples"),
         ({"temperature": 0.0}, "cannot draw at a temperature of 0.0; give one above 0, or search greedily"),
         ({"temperature": math.inf}, "cannot draw at a temperature of inf"),
-        ({"top_k": -1}, "cannot draw from the -1 likeliest tokens; give a top_k of 1 or more, or 0 for all"),
+        ({"top_k": -1}, "cannot draw from the -1 most probable tokens; give a top_k of 1 or more, or 0 for all"),
         ({"top_p": 0.0}, "cannot draw from a share of 0.0; give a top_p above 0 and at most 1"),
         ({"top_p": 1.1}, "cannot draw from a share of 1.1"),
-        ({"max_length": 0}, "cannot write sentences of at most 0 tokens"),
+        ({"max_length": 0}, "cannot decode sentences of at most 0 tokens"),
         ({"end": 6}, r"token 6 \(end\) is not in the model's vocabulary of 6"),
     ],
 )

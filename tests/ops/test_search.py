@@ -408,13 +408,13 @@ def test_a_model_may_be_searched_in_inference_mode() -> None:
         ({"beams": 7}, r"cannot search with 7 beams over a vocabulary of 6 tokens; give 1..6"),
         ({"beams": 3, "n_best": 4}, r"cannot return 4 sentences of 3 beams; give n_best in 1..3"),
         ({"n_best": 0}, "cannot return 0 sentences of 5 beams"),
-        ({"max_length": 0}, "cannot write sentences of at most 0 tokens; give a max_length of 1 or more"),
-        ({"max_length": 3, "min_length": 4}, "sentences of at least 4 and at most 3 tokens do not exist; give a min"),
+        ({"max_length": 0}, "cannot decode sentences of at most 0 tokens; give a max_length of 1 or more"),
+        ({"max_length": 3, "min_length": 4}, "min_length 4 is above max_length 3; give a min"),
         ({"min_length": -1}, "min_length is -1; give 1 or more, or 0 for no such rule"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1; give 1 or more"),
         ({"length_penalty": -0.5}, r"cannot divide by length\^-0.5; give a length_penalty of 0 or more"),
         ({"length_penalty": math.nan}, r"cannot divide by length\^nan"),
-        ({"forbidden": (1, END)}, "token 0 ends a sentence and is forbidden too; leave it out of `forbidden`"),
+        ({"forbidden": (1, END)}, "token 0 is the end token and is forbidden, too; leave it out of `forbidden`"),
         ({"forbidden": (6,)}, r"token 6 \(forbidden\) is not in the model's vocabulary of 6; give one of 0..5, from"),
         ({"forbidden": (-1,)}, r"token -1 \(forbidden\) is not in"),
         ({"end": 6}, r"token 6 \(end\) is not in the model's vocabulary of 6"),
@@ -444,5 +444,7 @@ def test_models_that_do_not_fit() -> None:
         beam_search(give(torch.zeros(6, 5)), rows, torch.zeros(2), **kwargs)
     with pytest.raises(ConfigError, match="memory and state of a search have no rows"):
         beam_search(give(torch.zeros(6, 5)), None, (), **kwargs)
-    with pytest.raises(ConfigError, match="a str in the memory or state of a search; give tensors, None, and tuples"):
+    with pytest.raises(
+        ConfigError, match="the memory or state of a search holds a str; give tensors, None, and tuples"
+    ):
         beam_search(give(torch.zeros(6, 5)), rows, ("h",), **kwargs)

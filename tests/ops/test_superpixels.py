@@ -1,4 +1,4 @@
-"""Superpixels, their tree and its cover: hand-made pictures, laws, and slow references that go pixel by pixel."""
+"""Superpixels, their tree and its cover: hand-made images, laws, and slow references that go pixel by pixel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from foveate.errors import ConfigError, DataError
-from foveate.ops.grouping import describe, merge, unit_range
+from foveate.ops.grouping import merge, region_features, unit_range
 from foveate.ops.superpixels import (
     Method,
     SegmentTree,
@@ -24,7 +24,7 @@ CORNERS = np.ones((3, 3))
 
 
 def scene(height: int = 60, width: int = 80, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """Blobs with noise: a picture with regions, but none of them flat."""
+    """Blobs with noise: an image with regions, but none of them flat."""
     random = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(random.normal(size=(height, width, channels)), (6, 6, 0))
     levels = np.digitize(smooth, np.quantile(smooth, [0.25, 0.5, 0.75])) * 70
@@ -55,7 +55,7 @@ def test_labels_have_no_gaps_and_their_regions_are_connected(method: Method, cha
 @pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("flat", [True, False])
-def test_tiny_pictures(size: tuple[int, int], channels: int, method: Method, flat: bool) -> None:
+def test_tiny_images(size: tuple[int, int], channels: int, method: Method, flat: bool) -> None:
     image = np.full((*size, channels), 7, np.uint8) if flat else scene(*size, channels)
     labels = superpixels(image, method)
     assert labels.shape == size
@@ -76,14 +76,14 @@ def test_flat_rectangles_are_found_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_depths_of_one_picture_agree(method: Method) -> None:
+def test_depths_of_one_image_agree(method: Method) -> None:
     image = scene()
     eight = superpixels(image, method)
     assert np.array_equal(eight, superpixels(image.astype(np.uint16) * 257, method))
     assert np.array_equal(eight, superpixels(image.astype(np.float32) / 255, method))
 
 
-def test_superpixels_grow_with_the_picture() -> None:
+def test_superpixels_grow_with_the_image() -> None:
     image = scene(60, 80)
     larger = np.kron(image, np.ones((4, 4, 1), np.uint8))
     few, more = superpixels(image).max() + 1, superpixels(larger).max() + 1
@@ -93,15 +93,15 @@ def test_superpixels_grow_with_the_picture() -> None:
 def test_errors_of_superpixels() -> None:
     with pytest.raises(ConfigError, match="unknown superpixel method 'slick'; the nearest is 'slic'"):
         superpixels(scene(), "slick")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"a picture of shape \(60, 80\); expected \(H, W, C\).*image\[:, :, None\]"):
+    with pytest.raises(DataError, match=r"an image of shape \(60, 80\); expected \(H, W, C\).*image\[:, :, None\]"):
         superpixels(scene()[:, :, 0])
-    with pytest.raises(DataError, match=r"a picture of shape \(0, 80, 3\)"):
+    with pytest.raises(DataError, match=r"an image of shape \(0, 80, 3\)"):
         superpixels(scene()[:0])
-    with pytest.raises(DataError, match="a picture of int64; expected uint8, uint16, or float in"):
+    with pytest.raises(DataError, match="an image of int64; expected uint8, uint16, or float in"):
         superpixels(scene().astype(np.int64))
-    with pytest.raises(DataError, match=r"a float picture with values from 0 to 255; expected 0\.\.1; scale it"):
+    with pytest.raises(DataError, match=r"a float image with values from 0 to 255; expected 0\.\.1; scale it"):
         superpixels(np.array([0.0, 255.0]).reshape(1, 2, 1))
-    with pytest.raises(DataError, match="a float picture with values from nan"):
+    with pytest.raises(DataError, match="a float image with values from nan"):
         superpixels(np.full((2, 2, 3), np.nan))
 
 
@@ -201,7 +201,7 @@ def test_merging_by_hand() -> None:
 def test_regions_by_hand() -> None:
     image = unit_range(np.array([[[0], [0], [255]], [[0], [51], [255]]], np.uint8))
     segments = np.array([[0, 0, 1], [0, 2, 1]])
-    regions = describe(image, segments)
+    regions = region_features(image, segments)
     assert regions.sizes.tolist() == [3, 2, 1]
     assert regions.boxes.tolist() == [[0, 0, 2, 2], [2, 0, 3, 2], [1, 1, 2, 2]]
     assert regions.edges.tolist() == [[0, 1], [0, 2], [1, 2]]
@@ -211,9 +211,9 @@ def test_regions_by_hand() -> None:
 
 
 def test_corners_are_neighbours() -> None:
-    edges = describe(np.zeros((2, 3, 1), np.float32), np.array([[0, 1, 1], [2, 2, 3]])).edges
+    edges = region_features(np.zeros((2, 3, 1), np.float32), np.array([[0, 1, 1], [2, 2, 3]])).edges
     assert edges.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
-    edges = describe(np.zeros((2, 2, 1), np.float32), np.array([[0, 1], [2, 3]])).edges
+    edges = region_features(np.zeros((2, 2, 1), np.float32), np.array([[0, 1], [2, 3]])).edges
     assert edges.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
 
 
@@ -223,7 +223,7 @@ def test_texture_sees_the_direction_of_stripes() -> None:
     zero = np.zeros((32, 32), int)
     steep = []
     for wave in waves:
-        axes = describe(wave[:, :, None].astype(np.float32), zero).texture.reshape(4, 19)
+        axes = region_features(wave[:, :, None].astype(np.float32), zero).texture.reshape(4, 19)
         away = np.abs(np.arange(19) - 9)  # bins from flat
         steep.append((axes * away).sum(1))
     # Axes are down, right, down + right and down - right.
@@ -235,7 +235,7 @@ def test_merging_is_what_a_search_of_all_pairs_gives() -> None:
     """Algorithm 1 with its similarities spelled out, equation by equation, from the pixels' boxes and sizes."""
     image = scene(40, 40)
     segments = superpixels(image)
-    regions = describe(unit_range(image), segments)
+    regions = region_features(unit_range(image), segments)
     area = segments.size
     alive = {
         i: (regions.sizes[i], regions.boxes[i], regions.colour[i], regions.texture[i])
@@ -268,9 +268,9 @@ def test_merging_is_what_a_search_of_all_pairs_gives() -> None:
 
 def test_errors_of_the_tree() -> None:
     image = scene(4, 5)
-    with pytest.raises(ConfigError, match=r"segments of int64 and shape \(5, 4\) for a picture of shape \(4, 5, 3\)"):
+    with pytest.raises(ConfigError, match=r"segments of int64 and shape \(5, 4\) for an image of shape \(4, 5, 3\)"):
         segment_tree(image, np.zeros((5, 4), np.int64))
-    with pytest.raises(ConfigError, match=r"segments of float64 .* give an integer label a pixel, \(H, W\)"):
+    with pytest.raises(ConfigError, match=r"segments of float64 .* give an integer label per pixel, \(H, W\)"):
         segment_tree(image, np.zeros((4, 5)))
     for label in (-1, 2):
         segments = np.zeros((4, 5), int)
@@ -327,7 +327,7 @@ def test_a_parent_is_never_purer_than_both_its_children() -> None:
         assert not np.array_equal(cover == node, tree.mask(node))
 
 
-def test_where_all_agree_the_whole_picture_is_one_region() -> None:
+def test_where_all_agree_the_whole_image_is_one_region() -> None:
     tree = SegmentTree(np.array([[0, 1]]), np.array([2, 2, -1]))
     probabilities = torch.tensor([1.0, 0.0])[:, None, None].expand(2, 1, 2)
     cover, distribution = purity_cover(probabilities, tree)
@@ -337,5 +337,5 @@ def test_where_all_agree_the_whole_picture_is_one_region() -> None:
 
 
 def test_a_segment_below_zero_is_refused():
-    with pytest.raises(ConfigError, match="segment -1 is no number of a segment; give 0 and up"):
+    with pytest.raises(ConfigError, match="segment -1 is negative; give labels of 0 and above"):
         majority(torch.rand(2, 2, 2), np.array([[0, -1], [0, 0]]))

@@ -59,12 +59,12 @@ def test_gradients_are_right():
 def test_errors():
     with pytest.raises(ConfigError, match="a window of 2x2 does not fit into a map of shape"):
         pool(torch.zeros(1, 1, 1, 5))
-    with pytest.raises(ConfigError, match="they come from one pooling each"):
+    with pytest.raises(ConfigError, match="give both from the same pooling"):
         unpool(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 3, dtype=torch.int64), (4, 4))
 
 
 def test_windows_and_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match="a window of 0x0 holds no maximum; give k of 1 or more"):
+    with pytest.raises(ConfigError, match="a pooling window of 0x0 is empty; give k of 1 or more"):
         pool(torch.zeros(1, 1, 4, 4), 0)
     values, switches = pool(torch.rand(1, 1, 4, 4))
     with pytest.raises(ConfigError, match="were not pooled from 4x1; give the size before pooling"):

@@ -243,9 +243,9 @@ def test_errors() -> None:
             stamp(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), stride)
     with pytest.raises(ConfigError, match="cannot upsample 0 channels"):
         UpConv(0, 2)
-    with pytest.raises(ConfigError, match=r"upsampling of 3 channels got 2 \(input of shape \(1, 2, 4, 4\)\)"):
+    with pytest.raises(ConfigError, match=r"UpConv is built for 3 channels, got 2 \(input of shape \(1, 2, 4, 4\)\)"):
         UpConv(3, 2)(torch.zeros(1, 2, 4, 4))
-    with pytest.raises(ConfigError, match="filters for 2 input channels got an input of 1"):
+    with pytest.raises(ConfigError, match="filters for 2 input channels, but the input has 1"):
         stamp(torch.zeros(1, 1, 2, 2), torch.zeros(2, 1, 2, 2), 1)
 
 

@@ -1,8 +1,8 @@
-"""Image feature pyramids: what the segmentation models stand on.
+"""Backbones that return feature pyramids.
 
-Every backbone takes (B, C, H, W) and returns its features at strides 4, 8, 16 and 32, finest first, each
-(B, c, ceil(H / stride), ceil(W / stride)) up to its own padding; `channels` says the four c, `preprocessing` what input
-it was trained on.
+Every backbone takes (B, C, H, W) and returns its features at strides 4, 8, 16 and 32, finest first, each (B, c, ceil(H
+/ stride), ceil(W / stride)) up to its own padding; `channels` has the four c, `preprocessing` the normalisation of
+images that it was trained with.
 """
 
 from __future__ import annotations

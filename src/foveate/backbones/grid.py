@@ -1,4 +1,4 @@
-"""One grid of features, for models that look at a picture place by place."""
+"""Feature maps of one resolution, for models that attend to locations of an image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from foveate.errors import ConfigError
 
 
 class FeatureGrid(nn.Module):
-    """A backbone's features at one stride, or at several, the coarser ones stretched over the finest.
+    """A backbone's features at one stride, or at several, the coarser ones interpolated to the finest.
 
-    name: as for `create_backbone`. Of 'vgg16', stride 16 is conv5_3, before its pooling, as captioning systems read it.
-    strides: of 4, 8, 16 and 32, finest first. channels: D, of all of them together.
-    Raises ConfigError for strides that are not there, and what `create_backbone` raises.
+    name: as for `create_backbone`. With 'vgg16', stride 16 is conv5_3, before its pooling, as captioning systems use
+        it.
+    in_channels: C, the number of channels of the images.
+    pretrained: start from ImageNet weights.
+    strides: of 4, 8, 16 and 32, finest first.
+
+    `channels` is D, the total over all strides. Raises ConfigError for other strides, and what `create_backbone`
+    raises.
     """
 
     def __init__(
@@ -39,30 +44,33 @@ class FeatureGrid(nn.Module):
         self.preprocessing = self.net.preprocessing
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D, h, w), with h and w about H and W over the finest stride."""
+        """Return features (B, D, h, w) for images (B, C, H, W), with h and w about H and W over the finest stride."""
         features = self.net(image)
         finest, *others = (features[level] for level in self.levels)
         size = finest.shape[-2:]
-        stretched = (F.interpolate(x, size, mode="bilinear", align_corners=False) for x in others)
-        return torch.cat([finest, *stretched], 1)
+        resized = (F.interpolate(x, size, mode="bilinear", align_corners=False) for x in others)
+        return torch.cat([finest, *resized], 1)
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows between the brackets."""
+        """Return the text that `print(model)` shows in the brackets."""
         return f"strides={self.strides}"
 
 
 class GridNorm(nn.BatchNorm1d):
-    """Batch norm over places (B, D, P), without scale and shift of its own: linear layers follow, and features of a
-    frozen backbone need no gradient then. Raises ConfigError in training for a single value, which has no deviation."""
+    """Batch norm over locations (B, D, P), without scale and shift.
+
+    Linear layers follow, so it needs none, and features of a frozen backbone then need no gradient. Raises ConfigError
+    in training for a single value, which has no deviation.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, D, P) -> the same, normalised."""
+        """Return features (B, D, P), normalised."""
         if self.training and input[:, 0].numel() == 1:
             raise ConfigError(
-                "a batch of one picture with one place cannot be normalised; give a larger image_size or batch_size"
+                "cannot normalise a batch of one image with one location; give a larger image_size or batch_size"
             )
         normalised: Tensor = super().forward(input)
         return normalised

@@ -1,12 +1,12 @@
-"""What the Inception trunks are made of: tables of modules in the paper's own terms, and the layers they stand for.
+"""Building blocks of the Inception trunks: tables of modules in the paper's terms, and the layers built from them.
 
 Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning"
 (2016). In its figures a convolution marked V is "valid" (no padding, the map shrinks), any other keeps the map's size.
 
-Shapes: B pictures, C channels, H x W pixels.
+Shapes: B images, C channels, H x W pixels.
 
-A trunk ends in (B, c, h, w) with h = 8 for H = 299, as published (`valid=True`), or with ceil(H / 32) rows and
-columns in the same place whatever the size (`valid=False`: what is marked V is padded, too). The weights are the same.
+A trunk ends in (B, c, h, w) with h = 8 for H = 299, as published (`valid=True`), or with ceil(H / 32) rows and columns
+for any size (`valid=False`: layers marked V are padded, too). The weights are the same.
 """
 
 from __future__ import annotations
@@ -24,18 +24,24 @@ from foveate.backbones.weights import adapt_input_channels
 from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
 
-# As the authors' release has it (batch norm's epsilon, and one minus the decay of its running statistics).
+# Values of the authors' release: batch norm's epsilon, and one minus the decay of its running statistics.
 EPSILON = 1e-3
 RELEASED_MOMENTUM = 3e-4
 # Channels are multiples of this at any width; all published ones are.
 MULTIPLE = 8
-# The smallest side that valid convolutions leave a pixel of: 75 -> 37 -> 35 -> 17 -> 15 -> 7 -> 3 -> 1.
+# The smallest side of which valid convolutions leave a pixel: 75 -> 37 -> 35 -> 17 -> 15 -> 7 -> 3 -> 1.
 LEAST = 75
 
 
 @dataclass(frozen=True)
 class Conv:
-    """One convolution of a figure, with batch norm and ReLU. kernel is (height, width); valid: marked V there."""
+    """One convolution of a figure, with batch norm and ReLU.
+
+    channels: number of output channels at width 1.
+    kernel: side, or (height, width).
+    stride: in pixels.
+    valid: marked V in the figure, i.e. unpadded.
+    """
 
     channels: int
     kernel: int | tuple[int, int] = 1
@@ -44,20 +50,23 @@ class Conv:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width of the kernel."""
+        """Return height and width of the kernel."""
         return self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A 3x3 pooling. 'max' has stride 2 and is marked V; 'average' keeps the size and does not average padding."""
+    """A 3x3 pooling.
+
+    kind: 'max' has stride 2 and is marked V; 'average' keeps the size and does not average padding.
+    """
 
     kind: str
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Chains of layers side by side on one input, their outputs concatenated."""
+    """Parallel branches on one input, their outputs concatenated."""
 
     chains: tuple[Chain, ...]
 
@@ -77,39 +86,39 @@ MAX, AVERAGE = Pool("max"), Pool("average")
 
 
 def fork(*chains: Chain) -> Fork:
-    """Chains side by side."""
+    """Build a Fork of chains."""
     return Fork(chains)
 
 
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, ReLU.
 
-    The release's batch norm shifts but does not scale. Here it scales, too, from one on, as in all PyTorch ports of
-    its weights, whose parameter counts include the scales.
+    The release's batch norm shifts but does not scale. Here it scales, too, initialised to one, as in all PyTorch ports
+    of its weights, whose parameter counts include the scales.
     """
 
     def __init__(self, inside: int, layer: Conv, channels: int, padded: bool, momentum: float) -> None:
         super().__init__()
-        high, wide = layer.sides
-        padding = (high // 2, wide // 2) if padded else 0
-        self.conv = nn.Conv2d(inside, channels, (high, wide), layer.stride, padding, bias=False)
+        kernel_height, kernel_width = layer.sides
+        padding = (kernel_height // 2, kernel_width // 2) if padded else 0
+        self.conv = nn.Conv2d(inside, channels, (kernel_height, kernel_width), layer.stride, padding, bias=False)
         self.norm = nn.BatchNorm2d(channels, EPSILON, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c, h, w) -> (B, channels, h', w')."""
+        """Return (B, channels, h', w') for x (B, c, h, w)."""
         return torch.relu(self.norm(self.conv(x)))
 
 
 class Branches(nn.ModuleList):
-    """Modules side by side, their outputs concatenated along the channels."""
+    """Parallel modules, their outputs concatenated along the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c, h, w) -> (B, the sum of the branches' channels, h', w')."""
+        """Return (B, the sum of the branches' channels, h', w') for x (B, c, h, w)."""
         return torch.cat([branch(x) for branch in self], 1)
 
 
 class ResidualBranches(nn.Module):
-    """Branches whose scaled sum of features is added to their input."""
+    """Parallel branches whose projected and scaled output is added to their input."""
 
     def __init__(self, channels: int, branches: nn.Module, inner: int, scale: float, relu: bool) -> None:
         super().__init__()
@@ -119,17 +128,17 @@ class ResidualBranches(nn.Module):
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c, h, w) -> (B, c, h, w)."""
+        """Return (B, c, h, w) for x (B, c, h, w)."""
         x = x + self.scale * self.up(self.branches(x))
         return torch.relu(x) if self.relu else x
 
 
 @dataclass(frozen=True)
 class Builder:
-    """Tables -> modules.
+    """Builds modules from tables.
 
     width: factor on every layer's channels, which are then rounded to a multiple of MULTIPLE.
-    valid: whether layers marked V are left unpadded.
+    valid: True leaves layers marked V unpadded.
     momentum: of the batch norms' running statistics.
     """
 
@@ -138,7 +147,7 @@ class Builder:
     momentum: float
 
     def chain(self, inside: int, layers: Chain) -> tuple[nn.Module, int]:
-        """The layers one after the other (one alone is itself), and the channels that come out."""
+        """Build the layers in sequence, a single one as itself, and return them with the channels that come out."""
         modules = []
         for layer in layers:
             module, inside = self._layer(inside, layer)
@@ -167,11 +176,11 @@ class Builder:
 class InceptionPyramid(nn.Module):
     """A trunk in four stages, which end at strides 4, 8, 16 and 32.
 
-    A subclass says what the stages are, and how timm's checkpoints call their tensors.
+    A subclass defines the stages, and the names of the tensors in timm's checkpoints.
     """
 
     timm_name: ClassVar[str]
-    published: ClassVar[tuple[int, int, int]]  # modules of the network that checkpoints exist of
+    published: ClassVar[tuple[int, int, int]]  # numbers of modules of the network with public weights
 
     def __init__(
         self, in_channels: int, stages: tuple[Chain, Chain, Chain, Chain], builder: Builder, modules: tuple[int, ...]
@@ -179,8 +188,8 @@ class InceptionPyramid(nn.Module):
         super().__init__()
         if len(modules) != 3 or min(modules) < 1 or not 0 < builder.width < math.inf:
             raise ConfigError(
-                f"modules {modules} and width {builder.width:g} make no {self.timm_name}; give three numbers of "
-                f"modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a finite width above 0"
+                f"modules {modules} and width {builder.width:g} do not define {self.timm_name}; give three numbers "
+                f"of modules, each at least 1, e.g. {','.join(map(str, self.published))}, and a finite width above 0"
             )
         self.modules_a_stage = tuple(modules)
         self.in_channels, self.valid, self.width = in_channels, builder.valid, builder.width
@@ -194,22 +203,22 @@ class InceptionPyramid(nn.Module):
         self.preprocessing = Preprocessing((0.5,) * in_channels, (0.5,) * in_channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> four features, finest first.
+        """Return four feature maps, finest first, for images (B, C, H, W).
 
         Raises ConfigError for another shape, and below LEAST pixels a side, if valid.
         """
-        require_pictures(image, self.in_channels, LEAST if self.valid else 0)
+        require_images(image, self.in_channels, LEAST if self.valid else 0)
         features = [self.stem(image)]
         for stage in (self.a, self.b, self.c):
             features.append(stage(features[-1]))
         return features
 
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The trunk's tensors of timm's state dict under this module's names."""
+        """Return the trunk's tensors in timm's state dict under this module's names."""
         raise NotImplementedError
 
     def load_timm(self, state: Mapping[str, Tensor]) -> None:
-        """Take the trunk of timm's state dict, whose classifier is the model's business.
+        """Load the trunk of timm's state dict; loading the classifier is left to the model.
 
         The first convolution is adapted to other numbers of input channels. Raises ModelError, before anything is
         changed, if the weights are of another architecture or size.
@@ -218,25 +227,25 @@ class InceptionPyramid(nn.Module):
         first = "stem.0.conv.weight"
         if first not in theirs:
             raise ModelError(
-                f"weights not recognised as timm's {self.timm_name}; found {', '.join(list(state)[:3])} ...: give a "
+                f"the weights are not those of timm's {self.timm_name}; found {', '.join(list(state)[:3])} ...: give a "
                 "checkpoint of it, or a run folder"
             )
         counters = {name for name in own if name.endswith("num_batches_tracked")}  # not in every checkpoint
         theirs[first] = adapt_input_channels(theirs[first], own[first].shape[1])
         missing = own.keys() - counters - theirs.keys()
-        strange = [n for n, t in theirs.items() if n not in own or own[n].shape != t.shape]
-        if missing or strange:
-            wrong = strange[0] if strange else min(missing)
+        unexpected = [n for n, t in theirs.items() if n not in own or own[n].shape != t.shape]
+        if missing or unexpected:
+            name = unexpected[0] if unexpected else min(missing)
             raise ModelError(
-                f"the weights are not those of this {self.timm_name}: {wrong} has shape {_shape(theirs, wrong)}, here "
-                f"{_shape(own, wrong)}; public ones are for width 1 and modules {','.join(map(str, self.published))}"
+                f"the weights are not those of this {self.timm_name}: {name} has shape {_shape(theirs, name)}, here "
+                f"{_shape(own, name)}; public ones are for width 1 and modules {','.join(map(str, self.published))}"
             )
         self.load_state_dict(theirs, strict=False)
 
     def imagenet_weights(self) -> dict[str, Tensor]:
-        """timm's state dict with ImageNet weights, from its cache or the hub.
+        """Return timm's state dict with ImageNet weights, from its cache or the hub.
 
-        Raises ConfigError if this trunk is not the published one, ModelError without a network.
+        Raises ConfigError if this trunk is not the published one, ModelError without a network connection.
         """
         if self.width != 1 or self.modules_a_stage != self.published:
             published = ",".join(map(str, self.published))
@@ -249,21 +258,22 @@ class InceptionPyramid(nn.Module):
             state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
         except (RuntimeError, OSError) as error:
             raise ModelError(
-                f"ImageNet weights of '{self.timm_name}' could not be had ({type(error).__name__}); connect to the "
-                "network once, or train from scratch with --config.pretrained false"
+                f"ImageNet weights of '{self.timm_name}' could not be loaded ({type(error).__name__}); connect to the "
+                "internet once, or train from scratch with --config.pretrained false"
             ) from error
         return state
 
 
 @torch.no_grad()
 def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, trunk: str) -> str:
-    """Take the linear layer `name` of a state dict if it has as many classes; returns what was taken, in words.
+    """Load the linear layer `name` of a state dict if it has as many classes; return a description of what was loaded.
 
-    trunk: what the rest of the state dict is called.
+    head: the layer to load into.
+    trunk: name of the network that the state dict is of, for the description.
     """
     weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
     if weight is None or bias is None:
-        return f"{trunk}: the trunk (no classifier is there)"
+        return f"{trunk}: the trunk (the weights have no classifier)"
     if weight.shape != head.weight.shape:
         return f"{trunk}: the trunk (its classifier has {len(weight)} classes, this model {head.out_features})"
     head.weight.copy_(weight)
@@ -271,39 +281,43 @@ def load_classifier(head: nn.Linear, state: Mapping[str, Tensor], name: str, tru
     return f"{trunk}: every layer"
 
 
-def require_pictures(image: Tensor, channels: int, least: int) -> None:
-    """Raise ConfigError for what is not (B, C, H, W), or has too few pixels a side for valid convolutions."""
+def require_images(image: Tensor, channels: int, least: int) -> None:
+    """Raise ConfigError for an input that is not (B, C, H, W), or has too few pixels a side for valid convolutions.
+
+    channels: C, the network's number of input channels.
+    least: smallest side in pixels.
+    """
     if torch.compiler.is_exporting():  # an exported file has no errors of ours; the check would fix its sizes
         return
     if image.ndim != 4 or image.shape[1] != channels:
         raise ConfigError(
-            f"pictures of shape {tuple(image.shape)} for a network of {channels} channels; give it (B, {channels}, H, "
+            f"images of shape {tuple(image.shape)} for a network of {channels} channels; give it (B, {channels}, H, "
             "W), or set in_channels"
         )
     height, width = image.shape[-2:]
     if min(height, width) < least:
         raise ConfigError(
-            f"a picture of {height}x{width} pixels; valid convolutions need at least {least} a side: enlarge it "
+            f"an image of {height}x{width} pixels; valid convolutions need at least {least} a side: enlarge it "
             "(--config.image_size), or pad every convolution with --config.valid false"
         )
 
 
-fx.wrap("require_pictures")  # one node of a traced graph: a condition on a size cannot be traced
+fx.wrap("require_images")  # one node of a traced graph: a condition on a size cannot be traced
 
 
 def initialise_he(trunk: nn.Module) -> None:
-    """He's initialisation as Inception-v4's release has it: a normal cut at two deviations, of variance 2 / fan-in.
+    """Initialise as Inception-v4's release: He's normal, truncated at two deviations, of variance 2 / fan-in.
 
-    The release makes up for the cut by a factor of 1.3 on the variance. A trunk's convolutions have no biases.
+    The release compensates the truncation by a factor of 1.3 on the variance. A trunk's convolutions have no biases.
     """
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
-            _cut_normal(module.weight, math.sqrt(1.3 * 2 / module.weight[0].numel()))
+            _truncated_normal(module.weight, math.sqrt(1.3 * 2 / module.weight[0].numel()))
 
 
 @torch.no_grad()
-def _cut_normal(weight: Tensor, deviation: float) -> None:
-    """Normal values; those beyond two deviations are drawn again. Faster than nn.init.trunc_normal_."""
+def _truncated_normal(weight: Tensor, deviation: float) -> None:
+    """Fill with normal values; those beyond two deviations are drawn again. Faster than nn.init.trunc_normal_."""
     values = weight.normal_(0, deviation).view(-1)
     if values.is_meta:
         return
@@ -314,7 +328,7 @@ def _cut_normal(weight: Tensor, deviation: float) -> None:
 
 
 def initialise_xavier(module: nn.Module) -> None:
-    """Xavier's uniform initialisation, as Inception-ResNet-v2's release and both classifiers have it. Biases are 0."""
+    """Initialise as Inception-ResNet-v2's release and both classifiers: Xavier's uniform weights, biases 0."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight)
@@ -323,4 +337,4 @@ def initialise_xavier(module: nn.Module) -> None:
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> str:
-    return str(tuple(state[name].shape)) if name in state else "none (it is not there)"
+    return str(tuple(state[name].shape)) if name in state else "none (it is missing)"

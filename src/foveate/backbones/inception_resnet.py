@@ -9,11 +9,11 @@ Map sizes for 299 pixels and valid convolutions; in brackets the channels:
     c            8 (2080), 10 x Inception-ResNet-C; 8 (1536)        8 (2144): 5 x                  stride 32
 
 The release (inception_resnet_v2_2016_08_30, whose weights are the public ones) differs from the figures: the stem is
-Inception-v3's with a wider first module, there are twice as many blocks, the last one is neither scaled nor
-activated, and a 1x1 convolution to 1536 channels ends it.
+Inception-v3's with a wider first module, there are twice as many blocks, the last one is neither scaled nor activated,
+and a 1x1 convolution to 1536 channels ends it.
 
-The figures cannot be built to the letter: 17 and 19 print linear convolutions to 1154 and 2048 channels, which
-are added to maps of 1152 and 2144. They have as many channels as what they are added to here.
+The figures are not consistent: 17 and 19 print linear convolutions to 1154 and 2048 channels, which are added to maps
+of 1152 and 2144. Here they have as many channels as the maps that they are added to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from foveate.errors import ConfigError
 
 Variant = Literal["released", "paper"]
 
-# As released: Inception-v3's stem, up to its second pooling, and a first module in the place of the figures' fork.
+# As released: Inception-v3's stem, up to its second pooling, and a first module instead of the figures' fork.
 STEM: Chain = (
     Conv(32, 3, 2, valid=True),
     Conv(32, 3, valid=True),
@@ -93,13 +93,15 @@ MODULES: dict[str, tuple[int, int, int]] = {"released": (10, 20, 10), "paper": (
 class InceptionResNetPyramid(InceptionPyramid):
     """Inception-ResNet-v2 without its classifier; features are those before each halving and the last.
 
+    in_channels: C, the number of channels of the images.
+    pretrained: start from timm's ImageNet weights, of the released variant at width 1 only.
     variant: 'released' or 'paper', see above.
-    width: factor on all channels, rounded to multiples of 8.
-    modules: how many Inception-ResNet-A, -B and -C blocks; () for the variant's own.
-    scaling: of the residuals in each of the three (section 3.3: 0.1 to 0.3 keep wide networks stable).
-    valid: leave the layers that the paper marks V unpadded, as published, for pictures of at least 75 pixels a side.
-        As a pyramid they are padded, so that features lie at their strides: the same weights see the same neighbours,
-        but for the maps' borders.
+    width: factor on the number of channels of every layer, rounded to multiples of 8.
+    modules: numbers of Inception-ResNet-A, -B and -C blocks; () for the variant's own.
+    scaling: factor on the residuals of each of the three (section 3.3: 0.1 to 0.3 keep wide networks stable).
+    valid: leave the layers that the paper marks V unpadded, as published, for images of at least 75 pixels a side. As a
+        pyramid they are padded, so that features are aligned with their strides: the same weights see the same
+        neighbours, except at the maps' borders.
     momentum: of the batch norms' running statistics; the release's 0.0003 suits millions of steps.
     """
 
@@ -118,7 +120,7 @@ class InceptionResNetPyramid(InceptionPyramid):
         momentum: float = 0.1,
     ) -> None:
         if variant not in MODULES:
-            raise ConfigError(f"variant '{variant}' is no Inception-ResNet-v2; expected released or paper")
+            raise ConfigError(f"variant is '{variant}'; expected released or paper")
         self.variant = variant
         modules = modules or MODULES[variant]
         a, b, c = modules if len(modules) == 3 else (0, 0, 0)
@@ -142,15 +144,15 @@ class InceptionResNetPyramid(InceptionPyramid):
             self.load_timm(self.imagenet_weights())
 
     def imagenet_weights(self) -> dict[str, Tensor]:
-        """See `InceptionPyramid`. Raises ConfigError for the paper's variant, too."""
+        """Return timm's ImageNet weights; see `InceptionPyramid`. Raises ConfigError for the paper's variant, too."""
         if self.variant != "released":
-            raise ConfigError("the paper's variant has no public weights; choose variant released, or drop pretrained")
+            raise ConfigError("the paper's variant has no public weights; set variant to released, or drop pretrained")
         return super().imagenet_weights()
 
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """timm keeps the release's names: 'mixed_5b', 'repeat.0', 'repeat_1.0' and so on."""
+        """Rename timm's tensors, which keep the release's names: 'mixed_5b', 'repeat.0', 'repeat_1.0' and so on."""
         c = self.modules_a_stage[2]
-        places = {
+        targets = {
             "conv2d_1a": "stem.0", "conv2d_2a": "stem.1", "conv2d_2b": "stem.2",
             "conv2d_3b": "stem.4", "conv2d_4a": "stem.5",
             "mixed_5b": "a.1", "mixed_6a": "b.0", "mixed_7a": "c.0", "block8": f"c.{c}", "conv2d_7b": f"c.{1 + c}",
@@ -163,14 +165,14 @@ class InceptionResNetPyramid(InceptionPyramid):
             found = re.fullmatch(r"(repeat\w*)\.(\d+)\.(.+)", key)
             if found is not None and found[1] in repeats:
                 stage, first = repeats[found[1]]
-                place, inner = f"{stage}.{first + int(found[2])}", found[3]
+                target, inner = f"{stage}.{first + int(found[2])}", found[3]
             else:
                 name, _, inner = key.partition(".")
-                place = places.get(name, name)
+                target = targets.get(name, name)
             if found is not None or key.startswith("block8."):
                 inner = re.sub(r"^branch", "branches.branch", inner)
                 inner = re.sub(r"^conv2d\.", "up.", inner)
             inner = re.sub(r"branch(\d)\.", r"\1.", inner)
             inner = re.sub(r"\bbn\.", "norm.", inner)
-            renamed[f"{place}.{inner}"] = tensor
+            renamed[f"{target}.{inner}"] = tensor
         return renamed

@@ -81,11 +81,13 @@ INCEPTION_C = fork(
 class InceptionV4Pyramid(InceptionPyramid):
     """Inception-v4 without its classifier; features are those before each halving and the last.
 
-    width: factor on all channels, rounded to multiples of 8.
-    modules: how many Inception-A, -B and -C modules.
-    valid: leave the layers that the paper marks V unpadded, as published, for pictures of at least 75 pixels a side.
-        As a pyramid they are padded, so that features lie at their strides: the same weights see the same neighbours,
-        but for the maps' borders.
+    in_channels: C, the number of channels of the images.
+    pretrained: start from timm's ImageNet weights, of width 1 and the paper's modules only.
+    width: factor on the number of channels of every layer, rounded to multiples of 8.
+    modules: numbers of Inception-A, -B and -C modules.
+    valid: leave the layers that the paper marks V unpadded, as published, for images of at least 75 pixels a side. As a
+        pyramid they are padded, so that features are aligned with their strides: the same weights see the same
+        neighbours, except at the maps' borders.
     momentum: of the batch norms' running statistics; the release's 0.0003 suits millions of steps.
     """
 
@@ -114,9 +116,9 @@ class InceptionV4Pyramid(InceptionPyramid):
             self.load_timm(self.imagenet_weights())
 
     def from_timm(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """timm numbers the modules through, 'features.0' to 'features.21', and names the branches in them."""
+        """Rename timm's tensors: modules are numbered 'features.0' to 'features.21', and their branches have names."""
         a, b, c = self.modules_a_stage
-        places = [
+        targets = [
             f"{stage}.{i}"
             for stage, count in (("stem", len(STEM)), ("a", 1 + a), ("b", 1 + b), ("c", 1 + c))
             for i in range(count)
@@ -135,6 +137,6 @@ class InceptionV4Pyramid(InceptionPyramid):
             inner = re.sub(r"branch(\d)_(\d)b\.", r"\1.\2.1.", inner)
             inner = re.sub(r"branch(\d)\.", r"\1.", inner)
             inner = re.sub(r"\bbn\.", "norm.", inner)
-            place = places[number] if number < len(places) else f"features.{number}"
-            renamed[f"{place}.{inner}"] = tensor
+            target = targets[number] if number < len(targets) else f"features.{number}"
+            renamed[f"{target}.{inner}"] = tensor
         return renamed

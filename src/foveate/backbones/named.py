@@ -14,10 +14,15 @@ Pyramid: TypeAlias = VGG16Pyramid | InceptionV4Pyramid | InceptionResNetPyramid 
 
 
 def create_backbone(name: str, in_channels: int = 3, pretrained: bool = False, caffe_padding: bool = False) -> Pyramid:
-    """The pyramid of a name: 'vgg16', 'inception_v4' and 'inception_resnet_v2' are written here, any other is timm's.
+    """Create the feature pyramid of a name.
 
-    Raises ConfigError for an unknown name, or one without features at strides 4, 8, 16 and 32; ModelError when
-    ImageNet weights are asked for and neither an installed package nor the hub has them.
+    name: 'vgg16', 'inception_v4' or 'inception_resnet_v2', implemented here, or the name of a timm model.
+    in_channels: C, the number of channels of the images.
+    pretrained: start from ImageNet weights.
+    caffe_padding: pad as FCN's release does; for 'vgg16' only.
+
+    Raises ConfigError for an unknown name, or one without features at strides 4, 8, 16 and 32; ModelError when ImageNet
+    weights are asked for and neither an installed package nor the hub has them.
     """
     if name == "vgg16":
         return VGG16Pyramid(in_channels, pretrained, caffe_padding)

@@ -1,4 +1,4 @@
-"""Any timm architecture as a pyramid of features at strides 4, 8, 16 and 32."""
+"""timm architectures as feature pyramids at strides 4, 8, 16 and 32."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ STRIDES = (4, 8, 16, 32)
 
 
 class TimmPyramid(nn.Module):
-    """timm's `features_only` network, its stages picked by stride.
+    """timm's `features_only` network, with the stages at strides 4, 8, 16 and 32.
 
-    ImageNet weights come from an installed weight package where there is one (`weights.PACKAGED`), else from the hub.
-    coarsest: the last stride that is wanted; the stages beyond it are left out.
+    name: a timm architecture.
+    in_channels: C, the number of channels of the images.
+    pretrained: start from ImageNet weights, from an installed weight package where there is one (`weights.PACKAGED`),
+        otherwise from the hub.
+    coarsest: the last stride that is needed; the stages beyond it are left out.
+
+    Raises ConfigError for an unknown name, or one without these strides; ModelError if the weights cannot be loaded.
     """
 
     def __init__(self, name: str, in_channels: int = 3, pretrained: bool = False, coarsest: int = 32) -> None:
@@ -30,15 +35,15 @@ class TimmPyramid(nn.Module):
             probe = timm.create_model(name, features_only=True)
             info: Any = probe.feature_info
             strides: list[int] = info.reduction()
-            where = [i for i, s in enumerate(strides) if s in STRIDES]
-            if tuple(strides[i] for i in where) != STRIDES:
+            indices = [i for i, s in enumerate(strides) if s in STRIDES]
+            if tuple(strides[i] for i in indices) != STRIDES:
                 raise ConfigError(
                     f"backbone '{name}' has features at strides {strides}; "
-                    "4, 8, 16 and 32 are needed: choose a convolutional or hierarchical one, e.g. resnet18"
+                    "expected 4, 8, 16 and 32: choose a convolutional or hierarchical one, e.g. resnet18"
                 )
-            where = where[: STRIDES.index(coarsest) + 1]
+            indices = indices[: STRIDES.index(coarsest) + 1]
             self.net = timm.create_model(
-                name, features_only=True, out_indices=where, in_chans=in_channels,
+                name, features_only=True, out_indices=indices, in_chans=in_channels,
                 pretrained=pretrained and package is None,
             )  # fmt: skip
         except (RuntimeError, OSError) as error:
@@ -46,8 +51,8 @@ class TimmPyramid(nn.Module):
                 raise ConfigError(f"timm cannot build '{name}' as a feature pyramid: {error}") from error
             extra = "install foveate[weights], " if name in PACKAGED else ""
             raise ModelError(
-                f"ImageNet weights of '{name}' could not be had ({type(error).__name__}); {extra}connect to the "
-                "network once, or train from scratch with --config.pretrained false"
+                f"ImageNet weights of '{name}' could not be loaded ({type(error).__name__}); {extra}connect to the "
+                "internet once, or train from scratch with --config.pretrained false"
             ) from error
         if package is not None:
             load_in_order(self.net, package)
@@ -56,13 +61,13 @@ class TimmPyramid(nn.Module):
         self.preprocessing = adapt_preprocessing(_preprocessing(name), in_channels, pretrained)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> four features, finest first."""
+        """Return the features, finest first, for images (B, C, H, W)."""
         features: list[Tensor] = self.net(image)
         return features
 
 
 def _preprocessing(name: str) -> Preprocessing:
-    """What the weights were trained with."""
+    """Return the normalisation that the weights were trained with."""
     if name in PACKAGED:
         return PACKAGED[name][1]
     config = timm.get_pretrained_cfg(name)

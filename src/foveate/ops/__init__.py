@@ -1,1 +1,1 @@
-"""Pure tensor operators and small modules without a paper of their own."""
+"""Tensor operators and small modules that models share, without a paper of their own."""

@@ -1,20 +1,21 @@
-"""Attention in two halves: how well a query fits each key, and what is read where it fits.
+"""Attention in two parts: scores of queries against keys, and reads (soft, hard, local) of the values they weight.
 
-Shapes: N rows, each with L places; keys (N, L, E) and values (N, L, D). Queries are (N, Q, F), or (N, F) for one a row,
-as a recurrent decoder has; then Q is missing from all that comes back. Scores and weights are (N, Q, L). A grid of
-features (N, D, h, w) is `grid.flatten(2).mT`, with L = h w.
+Shapes: N rows, each with L positions; keys (N, L, E) and values (N, L, D). Queries are (N, Q, F), or (N, F) for one per
+row, as in a recurrent decoder; then Q is missing from all results. Scores and weights are (N, Q, L). A feature map (N,
+D, h, w) is passed as `grid.flatten(2).mT`, with L = h w.
 
     score = Additive(512, 1024, 512)
-    keys = score.project(features)              # once an input
-    look = soft_read(score(h, keys), features)  # each step: look.value (N, D), look.weights (N, L)
+    keys = score.project(features)              # once per input
+    read = soft_read(score(h, keys), features)  # each step: read.value (N, D), read.weights (N, L)
 
-Masks are boolean, (N, L) or of the scores' shape, and True where there is something to see, as in torch. A place
-outside the mask, or with a score of -inf, has weight 0: its score and value have no influence and a gradient of 0 (a
-value must still be finite: 0 times inf is no number). Where *no* place is left, as in a padded row, all weights are 0,
-the value read is 0, and so are the gradients: a defined result, since looking for such rows would make a device wait.
+Masks are boolean, (N, L) or of the scores' shape, and True at valid positions, as in torch. A position outside the
+mask, or with a score of -inf, has weight 0: its score and value have no influence and a gradient of 0 (a value must
+still be finite: 0 times inf is nan). Where *no* position is valid, as in a padded row, all weights are 0, the value
+read is 0, and so are the gradients. This is a defined result instead of an error, since checking for such rows would
+make a device wait.
 
 Weights are computed in float32 or better, from scores of any precision; a score that has overflowed to inf counts as
-the largest number there is. Values come back in their own precision.
+the largest finite number. Values are returned in their own precision.
 """
 
 from __future__ import annotations
@@ -30,20 +31,24 @@ from foveate.errors import ConfigError
 
 
 class Score(nn.Module):
-    """How well queries fit keys: (N, Q, F) and projected keys -> (N, Q, L), before any softmax.
+    """Base class of attention scores: (N, Q, F) and projected keys -> (N, Q, L), before any softmax.
 
-    query_size, key_size: F and what `project` makes of E; None where only their equality is asked for.
+    query_size: F; None where it only has to equal the keys' size.
+    key_size: size of the keys that `project` returns; None where it only has to equal the queries' size.
     """
 
     query_size: int | None = None
     key_size: int | None = None
 
     def project(self, keys: Tensor) -> Tensor:
-        """What of the work on keys (N, L, E) needs no query: done once an input, reused at every step."""
+        """Compute the part of the score of keys (N, L, E) that needs no query: once per input, reused at every step."""
         return keys
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Query (N, Q, F) or (N, F), keys from `project` -> scores (N, Q, L) or (N, L). Raises ConfigError."""
+        """Return scores (N, Q, L) or (N, L) for a query (N, Q, F) or (N, F) and keys from `project`.
+
+        Raises ConfigError if shapes do not fit.
+        """
         self._check(query, keys)
         if query.ndim == 2:
             return self._score(query[:, None], keys)[:, 0]
@@ -73,11 +78,13 @@ class Score(nn.Module):
 
 
 class Additive(Score):
-    """A small network of one hidden layer: a(q, k) = v^T tanh(W q + U k + b).
+    """Additive score, a network with one hidden layer: a(q, k) = v^T tanh(W q + U k + b).
 
-    query_size: F; key_size: E; hidden: the size of its layer, A; `project` gives U k + b, (N, L, A).
-    bias: True has the b of Xu et al.'s published code; Bahdanau et al. have none. The constant that this code adds to
-        each score is left out, as the softmax does not see it.
+    query_size: F, the size of a query.
+    key_size: E, the size of a key before `project`, which returns U k + b, (N, L, A).
+    hidden: A, the size of the hidden layer.
+    bias: True adds b as in Xu et al.'s published code; Bahdanau et al. have none. The constant that this code adds to
+        each score is left out, as the softmax is invariant to it.
 
     The hidden layer is (N, Q, L, A): for many queries at once the other scores are far cheaper.
 
@@ -94,17 +101,17 @@ class Additive(Score):
         self.v = nn.Linear(hidden, 1, bias=False)
 
     def project(self, keys: Tensor) -> Tensor:
-        """(N, L, E) -> U k + b, (N, L, A). Raises ConfigError for another E."""
+        """Return U k + b, (N, L, A), for keys (N, L, E). Raises ConfigError for another E."""
         _check_keys(keys, self.U.in_features)
         return self.U(keys)
 
     def _score(self, query: Tensor, keys: Tensor) -> Tensor:
-        # a = v^T tanh(W q + U k + b); the sum is the largest thing here, and needed no more
+        # a = v^T tanh(W q + U k + b), in place: the sum is the largest tensor here, and not needed again
         return self.v((self.W(query)[:, :, None] + keys[:, None]).tanh_()).squeeze(-1)
 
 
 class Dot(Score):
-    """a(q, k) = q^T k, or q^T k / sqrt(F) if scaled, which keeps the variance of a score from growing with F.
+    """Dot product score: a(q, k) = q^T k, or q^T k / sqrt(F) if scaled, which keeps its variance from growing with F.
 
     Source: Luong, Pham and Manning, "Effective Approaches to Attention-based Neural Machine Translation" (2015),
     equation 8; scaled: Vaswani et al., "Attention Is All You Need" (2017), equation 1.
@@ -115,18 +122,19 @@ class Dot(Score):
         self.scaled = scaled
 
     def _score(self, query: Tensor, keys: Tensor) -> Tensor:
-        # The query is scaled, not the score, which could have overflowed in half precision.
+        # The query is scaled, not the score, which may overflow in half precision.
         return (query / math.sqrt(query.shape[-1]) if self.scaled else query) @ keys.mT
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows between the brackets."""
+        """Return the text that `print(model)` shows in the brackets."""
         return f"scaled={self.scaled}"
 
 
 class Bilinear(Score):
-    """a(q, k) = q^T W k; `project` gives W k, (N, L, F).
+    """Bilinear score: a(q, k) = q^T W k; `project` returns W k, (N, L, F).
 
-    query_size: F; key_size: E.
+    query_size: F, the size of a query.
+    key_size: E, the size of a key before `project`.
 
     Source: Luong, Pham and Manning (2015), equation 8, "general". Raises ConfigError for a size below 1.
     """
@@ -138,7 +146,7 @@ class Bilinear(Score):
         self.W = nn.Linear(key_size, query_size, bias=False)
 
     def project(self, keys: Tensor) -> Tensor:
-        """(N, L, E) -> W k, (N, L, F). Raises ConfigError for another E."""
+        """Return W k, (N, L, F), for keys (N, L, E). Raises ConfigError for another E."""
         _check_keys(keys, self.W.in_features)
         return self.W(keys)
 
@@ -147,32 +155,34 @@ class Bilinear(Score):
 
 
 class SoftRead(NamedTuple):
-    """What soft and local attention read."""
+    """Result of soft and local attention."""
 
     value: Tensor  # z, (N, Q, D), in the values' precision
     weights: Tensor  # alpha, (N, Q, L), float32 or better
 
 
 class HardRead(NamedTuple):
-    """What hard attention reads. Its value has no gradient towards the scores: `log_prob` and `entropy` have."""
+    """Result of hard attention. `log_prob` and `entropy` have gradients towards the scores, the value has none."""
 
-    value: Tensor  # (N, Q, D): the value at the chosen place
-    weights: Tensor  # alpha, (N, Q, L): the distribution that the place was chosen from
-    choice: Tensor  # (N, Q) int64; 0, with a value of 0, where there was no place to choose
-    log_prob: Tensor  # (N, Q): log alpha at the chosen place; 0 where there was none
+    value: Tensor  # (N, Q, D): the value at the chosen position
+    weights: Tensor  # alpha, (N, Q, L): the distribution that the position was chosen from
+    choice: Tensor  # (N, Q) int64; 0, with a value of 0, where no position is valid
+    log_prob: Tensor  # (N, Q): log alpha at the chosen position; 0 where none is valid
     entropy: Tensor  # (N, Q): -sum alpha log alpha, in nats
 
 
 def attention_weights(scores: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The softmax over the places that are there: scores (N, Q, L) or (N, L) -> alpha of the same shape.
+    """Return the softmax over the valid positions: scores (N, Q, L) or (N, L) -> alpha of the same shape.
 
-    Each row sums to 1, or is 0 where the mask leaves no place. Raises ConfigError if the mask does not fit.
+    Each row sums to 1, or is 0 where no position is valid. Raises ConfigError if the mask does not fit.
     """
     return _softmax(scores, mask)[0]
 
 
 def soft_read(scores: Tensor, values: Tensor, mask: Tensor | None = None) -> SoftRead:
-    """The mean of the values (N, L, D), weighted by the softmax of the scores: z = sum_i alpha_i a_i.
+    """Return the mean of the values (N, L, D), weighted by the softmax of the scores: z = sum_i alpha_i a_i.
+
+    mask: valid positions; None for all.
 
     Source: Bahdanau, Cho and Bengio (2014), equations 5 and 6. Raises ConfigError if shapes do not fit.
     """
@@ -189,31 +199,32 @@ def hard_read(
     sample: bool,
     generator: torch.Generator | None = None,
 ) -> HardRead:
-    """The value at one place: drawn from the softmax of the scores if `sample`, else the likeliest one.
+    """Return the value at one position: sampled from the softmax of the scores if `sample`, else the most probable one.
 
-    The gradient of an expected reward R over such draws is E[(R - b) d log_prob], for any b that does not depend on
-    the draw (REINFORCE). What soft attention would have read is `weights @ values`, the expectation of `value`.
+    mask: valid positions; None for all.
+    generator: random generator for `sample`, on the scores' device.
 
-    generator: for `sample`, on the scores' device.
+    The gradient of an expected reward R over such samples is E[(R - b) d log_prob], for any b that does not depend on
+    the sample (REINFORCE). The value that soft attention would read is `weights @ values`, the expectation of `value`.
 
     Source: Xu et al. (2015), section 4.1. Raises ConfigError if shapes do not fit.
     """
     _check_values(scores, values)
     weights, log_weights = _softmax(scores, mask)
-    chances = weights.detach()
+    p = weights.detach()
     if sample:
-        # A race: the first of exponential clocks that run at rates alpha_i is the i-th with chance alpha_i. It takes
-        # a row of zeros, which torch.multinomial does not.
-        tiny = torch.finfo(chances.dtype).tiny
-        chances = chances / torch.empty_like(chances).exponential_(generator=generator).clamp(min=tiny)
-    choice = chances.argmax(-1)
+        # The exponential race: of independent exponential variables with rates alpha_i, the i-th is the smallest with
+        # probability alpha_i. Unlike torch.multinomial it accepts a row of zeros.
+        tiny = torch.finfo(p.dtype).tiny
+        p = p / torch.empty_like(p).exponential_(generator=generator).clamp(min=tiny)
+    choice = p.argmax(-1)
     log_prob = log_weights.gather(-1, choice[..., None]).squeeze(-1)
     # H = -sum_i alpha_i log alpha_i
     entropy = -(weights * log_weights).sum(-1)
-    places = choice if scores.ndim == 3 else choice[:, None]
-    value = values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
-    nowhere = (weights.detach().amax(-1) == 0)[..., None]
-    value = (value if scores.ndim == 3 else value[:, 0]).masked_fill(nowhere, 0.0)
+    rows = choice if scores.ndim == 3 else choice[:, None]
+    value = values.gather(1, rows[..., None].expand(-1, -1, values.shape[-1]))
+    empty = (weights.detach().amax(-1) == 0)[..., None]
+    value = (value if scores.ndim == 3 else value[:, 0]).masked_fill(empty, 0.0)
     return HardRead(value, weights, choice, log_prob, entropy)
 
 
@@ -226,32 +237,33 @@ def local_read(
     *,
     gaussian: bool,
 ) -> SoftRead:
-    """The weighted mean of the values at most `window` places from `position`, along one axis of places 0..L-1.
+    """Return the weighted mean of the values at most `window` positions from `position`, in 0..L-1.
 
-    position: p, (N, Q), or (N,) for one query a row, in places, not necessarily whole.
-    window: D, in places.
-    gaussian: False is the paper's local-m, for which p is the number of the step: the softmax within the window.
-        True is local-p, for which p comes from `PredictedPosition`: these weights times exp(-(s - p)^2 / (2 sigma^2))
-        with sigma = D / 2, through which p learns. As in the paper they are not normalised again, and sum to at most 1.
+    position: p, (N, Q), or (N,) for one query per row, in positions, not necessarily whole.
+    window: D, in positions.
+    mask: valid positions; None for all.
+    gaussian: False is the paper's local-m, for which p is the number of the step: the softmax within the window. True
+        is local-p, for which p comes from `PredictedPosition`: these weights times exp(-(s - p)^2 / (2 sigma^2)) with
+        sigma = D / 2, through which p learns. As in the paper they are not normalised again, and sum to at most 1.
 
-    What the window has beyond the ends, or outside the mask, is ignored; where that is all of it, the value is 0.
-    All L scores are computed first, so this costs what soft attention does.
+    Positions of the window beyond the ends, or outside the mask, are ignored; where that leaves none, the value is 0.
+    All L scores are computed first, so the cost is that of soft attention.
 
     Source: Luong, Pham and Manning (2015), section 3.2. Raises ConfigError if shapes do not fit or window is below 1.
     """
     _check_values(scores, values)
     if window < 1:
-        raise ConfigError(f"cannot read within {window} places of a position; give a window of 1 or more")
+        raise ConfigError(f"cannot read within {window} positions of another; give a window of 1 or more")
     if position.shape != scores.shape[:-1]:
         raise ConfigError(
             f"scores of shape {tuple(scores.shape)} with positions of shape {tuple(position.shape)}; "
-            "give one position a query"
+            "give one position per query"
         )
-    # Half precision cannot count the places of a long input.
-    place = position.to(torch.promote_types(position.dtype, torch.float32))[..., None]
-    distance = torch.arange(scores.shape[-1], device=scores.device) - place
-    near = distance.abs() <= window
-    weights = attention_weights(scores, near if mask is None else near & _full_mask(scores, mask))
+    # Half precision cannot represent all positions of a long input.
+    exact = position.to(torch.promote_types(position.dtype, torch.float32))[..., None]
+    distance = torch.arange(scores.shape[-1], device=scores.device) - exact
+    inside = distance.abs() <= window
+    weights = attention_weights(scores, inside if mask is None else inside & _full_mask(scores, mask))
     if gaussian:
         # a(s) = align(s) exp(-(s - p)^2 / (2 sigma^2)), sigma = D / 2
         weights = weights * torch.exp(-2 * (distance / window) ** 2).to(weights.dtype)
@@ -259,9 +271,12 @@ def local_read(
 
 
 class PredictedPosition(nn.Module):
-    """Where a query should look along an input of S places: p = S sigmoid(v^T tanh(W q)).
+    """Predict the position that a query attends to in an input of S positions: p = S sigmoid(v^T tanh(W q)).
 
-    query_size: F; hidden: the size of its layer. Places count from 0 here, from 1 in the paper.
+    query_size: F, the size of a query.
+    hidden: size of the hidden layer.
+
+    Positions count from 0 here, from 1 in the paper.
 
     Source: Luong, Pham and Manning (2015), equation 9. Raises ConfigError for a size below 1.
     """
@@ -273,12 +288,15 @@ class PredictedPosition(nn.Module):
         self.v = nn.Linear(hidden, 1, bias=False)
 
     def forward(self, query: Tensor, lengths: Tensor) -> Tensor:
-        """Query (N, Q, F) or (N, F), lengths S (N,) -> p (N, Q) or (N,), float32 or better. Raises ConfigError."""
+        """Return p (N, Q) or (N,), float32 or better, for a query (N, Q, F) or (N, F) and lengths S (N,).
+
+        Raises ConfigError if shapes do not fit.
+        """
         if query.ndim not in (2, 3) or query.shape[-1] != self.W.in_features or lengths.shape != query.shape[:1]:
             raise ConfigError(
                 f"PredictedPosition got a query of shape {tuple(query.shape)} and lengths of shape "
                 f"{tuple(lengths.shape)}; give a query (N, {self.W.in_features}) or (N, Q, {self.W.in_features}) and "
-                "one length a row"
+                "one length per row"
             )
         raw = self.v(torch.tanh(self.W(query))).squeeze(-1)
         share = torch.sigmoid(raw.to(torch.promote_types(raw.dtype, torch.float32)))
@@ -286,35 +304,35 @@ class PredictedPosition(nn.Module):
 
 
 def _softmax(scores: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(alpha, log alpha), each of the scores' shape, and both 0 at the places that are not there."""
+    """Return (alpha, log alpha), each of the scores' shape, and both 0 at positions that are not valid."""
     if not scores.is_floating_point() or scores.ndim not in (2, 3):
         raise ConfigError(
             f"scores of {scores.dtype} and shape {tuple(scores.shape)}; give floating-point scores (N, Q, L) or (N, L)"
         )
     full = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    there = full != -math.inf
+    valid = full != -math.inf
     if mask is not None:
-        there = there & _full_mask(scores, mask)
-    full = full.clamp(max=torch.finfo(full.dtype).max).masked_fill(~there, -math.inf)
-    # A row of -inf alone has no softmax, nor a gradient; it gets any other one, which is masked in its turn.
-    full = full.masked_fill(~there.any(-1, keepdim=True), 0.0)
-    log_weights = F.log_softmax(full, -1).masked_fill(~there, 0.0)
-    return F.softmax(full, -1).masked_fill(~there, 0.0), log_weights
+        valid = valid & _full_mask(scores, mask)
+    full = full.clamp(max=torch.finfo(full.dtype).max).masked_fill(~valid, -math.inf)
+    # A row of -inf alone has neither a softmax nor a gradient: compute that of zeros, and mask it afterwards.
+    full = full.masked_fill(~valid.any(-1, keepdim=True), 0.0)
+    log_weights = F.log_softmax(full, -1).masked_fill(~valid, 0.0)
+    return F.softmax(full, -1).masked_fill(~valid, 0.0), log_weights
 
 
 def _mean(weights: Tensor, values: Tensor) -> Tensor:
-    """sum_i alpha_i a_i: (N, Q, L) or (N, L) and (N, L, D) -> (N, Q, D) or (N, D)."""
+    """Return sum_i alpha_i a_i: (N, Q, L) or (N, L) and (N, L, D) -> (N, Q, D) or (N, D)."""
     weights = weights.to(values.dtype)
     return weights @ values if weights.ndim == 3 else (weights[:, None] @ values)[:, 0]
 
 
 def _full_mask(scores: Tensor, mask: Tensor) -> Tensor:
-    """A mask that broadcasts against the scores."""
+    """Return a mask that broadcasts against the scores. Raises ConfigError if it does not fit."""
     rows = (scores.shape[0], scores.shape[-1])
     if mask.dtype != torch.bool or (mask.shape != scores.shape and mask.shape != rows):
         raise ConfigError(
             f"scores of shape {tuple(scores.shape)} with a mask of {mask.dtype} and shape {tuple(mask.shape)}; "
-            f"give a boolean mask {rows} or of the scores' shape, True where there is something to see"
+            f"give a boolean mask {rows} or of the scores' shape, True at valid positions"
         )
     return mask[:, None] if mask.ndim < scores.ndim else mask
 

@@ -1,28 +1,28 @@
-"""The dense CRF: class probabilities drawn onto the edges of the picture they were predicted from.
+"""Dense CRF: aligns class probabilities with the edges of the image.
 
-Shapes: p and Q (K, H, W), class probabilities; I (C, H, W), the picture; K classes, C channels, H x W pixels.
-i and j are pixels, x_i is where a pixel is, and l_i is its label.
+Shapes: p and Q (K, H, W), class probabilities; I (C, H, W), the image; K classes, C channels, H x W pixels. i and j are
+pixels, x_i is the position of a pixel, and l_i is its label.
 
-A labelling of the whole picture has an energy: what it costs to disagree with p, and what it costs each *pair* of
-pixels to disagree with one another, which is much if they are near and alike:
+A labelling of the whole image has an energy: the cost of disagreeing with p, and that of each *pair* of pixels
+disagreeing with one another, which is high if they are near and of similar colour:
 
     E(l)    = sum_i -log p_i(l_i) + sum_{i<j} [l_i != l_j] k(i, j)                          equations 1 and 2
     k(i, j) = w1 exp(-|x_i - x_j|^2 / 2 theta_alpha^2 - |I_i - I_j|^2 / 2 theta_beta^2)     appearance
             + w2 exp(-|x_i - x_j|^2 / 2 theta_gamma^2)                                      smoothness; equation 3
 
 [l_i != l_j] is the Potts model. The distribution exp(-E) / Z is approximated by independent pixels, prod_i Q_i(l_i),
-which are found by fixed-point iteration: every pixel listens to all others, and then makes up its mind anew.
+which are found by fixed-point iteration: every pixel receives messages from all others, and is updated.
 
 Source: Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials" (2011).
-Where this departs from it:
+Departures from it:
 
-- A pixel listens to a window around it, not to the whole picture, so no permutohedral lattice is needed: Teichmann and
-  Cipolla, "Convolutional CRFs for Semantic Segmentation" (2018). The window of the appearance kernel may be a coarse
-  grid (`dilation`), which reaches further for the same price.
-- Each kernel is normalised to k(i, j) / sqrt(n_i n_j) with n_i = sum_j k(i, j) over the window, j = i included, as
-  the authors' own code does by default. The weights then mean the same for every window, and at the picture's edge.
-- No class is less likely to begin with than FLOOR, or a network that is sure of itself could never be overruled.
-- |I_i - I_j|^2 is 3 / C times the sum over channels: a grey picture is refined as its RGB copy is.
+- A pixel receives messages from a window around it, not from the whole image, so no permutohedral lattice is needed:
+  Teichmann and Cipolla, "Convolutional CRFs for Semantic Segmentation" (2018). The window of the appearance kernel may
+  be a coarse grid (`dilation`), which reaches further at the same cost.
+- Each kernel is normalised to k(i, j) / sqrt(n_i n_j) with n_i = sum_j k(i, j) over the window, j = i included, as the
+  authors' own code does by default. The weights then mean the same for every window, and at the image's edge.
+- No class is initially less likely than FLOOR, since an overconfident network could never be overruled otherwise.
+- |I_i - I_j|^2 is 3 / C times the sum over channels: a grey image is refined as its RGB copy is.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ Slices = tuple[slice, slice, slice]
 
 @dataclass(frozen=True)
 class CRF:
-    """Refines class probabilities by the picture.
+    """Refine class probabilities with an image, by mean field inference in a dense CRF.
 
     The defaults were chosen on CamVid, 480x360, for the coarse predictions of FCN. w2 and theta_gamma are the paper's.
 
-    iterations: rounds of mean field; after 5 little changes.
-    appearance: w1, how much near pixels of like colour want the same label.
-    smoothness: w2, how much adjacent pixels want the same label, whatever their colour.
-    theta_alpha: how far the appearance kernel sees, in pixels.
-    theta_beta: how far colours may differ and still be alike, in levels of 0..255.
-    theta_gamma: how far the smoothness kernel sees, in pixels; it is cut at three times that.
+    iterations: rounds of mean field; little changes after 5.
+    appearance: w1, weight of the same label for near pixels of similar colour; 0 or more.
+    smoothness: w2, weight of the same label for adjacent pixels, whatever their colour; 0 or more.
+    theta_alpha: range of the appearance kernel, a standard deviation in pixels.
+    theta_beta: tolerance for colours, a standard deviation in levels of 0..255.
+    theta_gamma: range of the smoothness kernel, a standard deviation in pixels; it is cut off at three times that.
     radius: the appearance window is a grid of (2 radius + 1)^2 pixels; time and memory grow with their number.
-    dilation: pixels from one of them to the next; the window reaches radius * dilation pixels to each side.
+    dilation: distance in pixels between neighbours of this grid; the window extends radius * dilation pixels to each
+        side.
 
     Raises ConfigError if a weight is negative, or anything else is not positive.
     """
@@ -84,12 +85,12 @@ class CRF:
 
     @torch.no_grad()
     def __call__(self, probabilities: Tensor, image: Tensor) -> Tensor:
-        """Refined probabilities (K, H, W), float32: algorithm 1.
+        """Return refined probabilities (K, H, W), float32: algorithm 1.
 
         probabilities: (K, H, W), which sum to one over the classes.
         image: (C, H, W) on the same device, uint8, or floating point within 0..1; any number of channels.
 
-        Raises ConfigError if shapes or values are others.
+        Raises ConfigError for other shapes or values.
         """
         _check(probabilities, image)
         levels = image.float() if image.dtype == torch.uint8 else image.float() * 255
@@ -102,18 +103,18 @@ class CRF:
             message = self.appearance * appearance(q) + self.smoothness * smoothness(q)
             # Compatibility transform:  c_i(l) = sum_{l' != l} m_i(l') = sum_l' m_i(l') - m_i(l)
             # Local update, normalise:  Q_i(l) = exp(log p_i(l) - c_i(l)) / Z_i
-            # sum_l' m_i(l') is the same for all l, and so disappears in Z_i: what is left of -c_i(l) is m_i(l).
+            # sum_l' m_i(l') is the same for all l, and so cancels with Z_i: m_i(l) remains of -c_i(l).
             q = (evidence + message).softmax(0)
         return q
 
     def _appearance(self, levels: Tensor) -> Filter:
-        """The appearance kernel, without its weight. It is computed once, and used in each iteration."""
+        """Build the appearance kernel, without its weight. It is computed once, and used in each iteration."""
         channels, height, width = levels.shape
         kernels: list[tuple[Slices, Slices, Tensor]] = []
         for dy, dx in self._half_window():
             if dy >= height or abs(dx) >= width:
                 continue
-            # All pairs of pixels, dy rows and dx columns apart, that lie within the picture.
+            # All pairs of pixels, dy rows and dx columns apart, within the image.
             i = (slice(None), slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
             j = (slice(None), slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
             position = (dy**2 + dx**2) / self.theta_alpha**2
@@ -130,29 +131,29 @@ class CRF:
         return apply
 
     def _half_window(self) -> Iterator[tuple[int, int]]:
-        """One of each two opposite offsets (dy, dx) of the window: they share a kernel, as k(i, j) = k(j, i)."""
+        """Yield one of each two opposite offsets (dy, dx) of the window: they share a kernel, as k(i, j) = k(j, i)."""
         for dy in range(self.radius + 1):
             for dx in range(-self.radius, self.radius + 1):
                 if (dy, dx) > (0, 0):
                     yield dy * self.dilation, dx * self.dilation
 
     def _smoothness(self, levels: Tensor) -> Filter:
-        """The smoothness kernel, without its weight: blurring across, and then down."""
+        """Build the smoothness kernel, without its weight: blurring horizontally, and then vertically."""
         radius = math.ceil(3 * self.theta_gamma)
         steps = torch.arange(-radius, radius + 1, device=levels.device)
         gaussian = (-(steps / self.theta_gamma).square() / 2).exp()
 
         def apply(q: Tensor) -> Tensor:
             taps = gaussian.expand(len(q), 1, 1, -1)
-            across = F.conv2d(q[None], taps, padding=(0, radius), groups=len(q))
-            blurred = F.conv2d(across, taps.mT, padding=(radius, 0), groups=len(q))
+            horizontal = F.conv2d(q[None], taps, padding=(0, radius), groups=len(q))
+            blurred = F.conv2d(horizontal, taps.mT, padding=(radius, 0), groups=len(q))
             return blurred[0] - q  # the Gaussian is 1 at its centre, where j = i
 
         return apply
 
 
 def _normalised(apply: Filter, levels: Tensor) -> Filter:
-    """The filter of k(i, j) / sqrt(n_i n_j)."""
+    """Return the filter of k(i, j) / sqrt(n_i n_j)."""
     n = 1 + apply(torch.ones_like(levels[:1]))  # k(i, i) = 1
     root = n.rsqrt()
     return lambda q: root * apply(root * q)

@@ -1,15 +1,17 @@
-"""Dense answers from a network that was made for one patch: convolutionalising, à trous, shift-and-stitch.
+"""Dense outputs from a patch classifier: convolutionalising, à trous and shift-and-stitch.
 
-Shapes: x (B, C, H, W); R the side of the patch that one answer sees; f the network's stride, the layers' product.
+Shapes: x (B, C, H, W); R the side of the patch that one output sees; f the network's stride, the product of its
+layers'.
 
-A classifier of R x R patches, slid over a picture, computes the same filters again and again. Three steps avoid that:
+A classifier of R x R patches, applied as a sliding window, computes the same filters again and again. Three steps avoid
+that:
 
-1. `convolutionalize`: its fully connected layers are convolutions in disguise. As convolutions they answer on every
-   R x R patch at once, but only at every f-th pixel, since pooling has thrown the others away.
-2. `shift_and_stitch`: shift the picture in all f x f ways, answer each, and interlace the answers.
-3. `atrous`: or never throw any away: run every strided layer at stride 1, and spread the filters behind it by the
-   stride that is missing ("à trous", with holes). It equals 2 exactly, where no layer pads, and shares what the shifts
-   would compute twice.
+1. `convolutionalize`: its fully connected layers are equivalent to convolutions. As convolutions they return an output
+  for every R x R patch in one pass, but only at every f-th pixel, since pooling has discarded the others.
+2. `shift_and_stitch`: shift the image in all f x f ways, run the network on each, and interlace the outputs.
+3. `atrous`: alternatively discard nothing: run every strided layer at stride 1, and dilate the filters after it by the
+  stride that was removed ("à trous", with holes). It equals 2 exactly, where no layer pads, and shares what the shifts
+  would compute twice.
 
 Sources: Sermanet et al., "OverFeat" (2014), section 3.3; Long, Shelhamer and Darrell, "Fully Convolutional Networks for
 Semantic Segmentation" (2015), sections 3.1 and 3.2.
@@ -30,8 +32,8 @@ from torch.nn import functional as F
 from foveate.errors import ConfigError
 
 Pair = tuple[int, int]
-# Layers without a kernel that mix pixels: their answers change with the size of the map.
-SEES_MORE_THAN_A_PIXEL = (
+# Layers without a kernel that mix pixels: their outputs depend on the size of the map.
+MIXES_PIXELS = (
     nn.Linear,
     nn.Flatten,
     nn.GroupNorm,
@@ -41,15 +43,17 @@ SEES_MORE_THAN_A_PIXEL = (
 
 
 def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
-    """The network's answer at every pixel, from stride x stride passes over shifted pictures.
+    """Return the network's output at every pixel, from stride x stride passes over shifted images.
 
-    network: (B, C, H, W) -> (B, K, h, w), one answer each `stride` pixels, e.g. h = (H - R) // stride + 1.
-    Returns (B, K, H', W'), H' being the sum of h over the shifts: H - R + 1 for a network that pads nothing.
-    Raises ConfigError where `stride` is not the network's, and where the picture is too small to be shifted: its sides
-    are to be R + stride - 1 or more.
+    network: (B, C, H, W) -> (B, K, h, w), one output every `stride` pixels, e.g. h = (H - R) // stride + 1.
+    image: (B, C, H, W), each side R + stride - 1 pixels or more.
+    stride: f, the network's stride in pixels.
+
+    Returns (B, K, H', W'), H' being the sum of h over the shifts: H - R + 1 for a network that pads nothing. Raises
+    ConfigError where `stride` is not the network's, and where the image is too small to be shifted.
     """
     if stride < 1:
-        raise ConfigError(f"cannot shift by a stride of {stride}; give the network's own, 1 or more")
+        raise ConfigError(f"cannot shift by a stride of {stride}; give the network's stride, 1 or more")
     try:
         first = network(image)
         _require_stride(network, image, first, stride)
@@ -60,50 +64,55 @@ def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride:
         raise
     except RuntimeError as error:
         raise ConfigError(
-            f"a picture of shape {tuple(image.shape)} does not pass through the network when it is shifted by up to "
+            f"an image of shape {tuple(image.shape)} is too small for the network when it is shifted by up to "
             f"{stride - 1} pixels ({error}); give a larger one, or pad it"
         ) from error
     height = sum(row[0].shape[-2] for row in passes)
-    width = sum(answer.shape[-1] for answer in passes[0])
+    width = sum(output.shape[-1] for output in passes[0])
     stitched = first.new_empty(*first.shape[:2], height, width)
     for dy, row in enumerate(passes):
-        for dx, answer in enumerate(row):
-            stitched[..., dy::stride, dx::stride] = answer
+        for dx, output in enumerate(row):
+            stitched[..., dy::stride, dx::stride] = output
     return stitched
 
 
-def _require_stride(network: Callable[[Tensor], Tensor], image: Tensor, answer: Tensor, stride: int) -> None:
-    """n answers, n - 1 strides apart: without the first (n - 1) strides of pixels exactly one is left."""
+def _require_stride(network: Callable[[Tensor], Tensor], image: Tensor, output: Tensor, stride: int) -> None:
+    """Raise ConfigError unless the network has this stride.
+
+    n outputs span n - 1 strides: without the first (n - 1) strides of pixels exactly one is left.
+    """
     for axis in (-2, -1):
-        length, count = image.shape[axis], answer.shape[axis]
+        length, count = image.shape[axis], output.shape[axis]
         start = stride * (count - 1)
-        left = 0
+        remaining = 0
         if start < length:
             try:
-                left = network(image.narrow(axis, start, length - start)).shape[axis]
+                remaining = network(image.narrow(axis, start, length - start)).shape[axis]
             except RuntimeError:  # too small for it
-                left = 0
-        if left != 1:
+                remaining = 0
+        if remaining != 1:
             raise ConfigError(
-                f"{stride} is not the network's stride: it answers {count} times along {length} pixels; "
+                f"{stride} is not the network's stride: it has {count} outputs along {length} pixels; "
                 "give the product of its layers' strides"
             )
 
 
 def atrous(network: nn.Module, x: Tensor) -> Tensor:
-    """Run a chain of layers without its strides, its filters spread instead: one answer a pixel, same weights.
+    """Run a sequence of layers without strides and with dilated filters: one output per pixel, same weights.
 
-    network: a Sequential (others may be nested in it) of convolutions, max and average pools, and layers that look at
-    each pixel alone. (B, C, H, W) -> (B, K, H - R + 1, W - R + 1) where no layer pads. Raises ConfigError for a layer
-    that has a window or changes the size, and is none of these, and for a pool whose windows depend on the border.
+    network: a Sequential (others may be nested in it) of convolutions, max and average pools, and pixel-wise layers.
+    x: (B, C, H, W).
+
+    Returns (B, K, H - R + 1, W - R + 1) where no layer pads. Raises ConfigError for a layer that has a window or
+    changes the size, and is none of these, and for a pool whose windows depend on the border.
     """
-    holes = (1, 1)  # how far apart the pixels stand that were neighbours before strides were dropped
-    for layer in _chain(network):
+    holes = (1, 1)  # distance between pixels that were neighbours before strides were removed
+    for layer in _layers(network):
         if getattr(layer, "ceil_mode", False) or getattr(layer, "divisor_override", None):
-            raise ConfigError(f"{layer} cannot run à trous; give a pool with neither ceil_mode nor divisor_override")
+            raise ConfigError(f"{layer} cannot run à trous; use a pool with neither ceil_mode nor divisor_override")
         if isinstance(layer, nn.Conv2d):
             if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-                raise ConfigError(f"{layer} cannot run à trous; give its padding in numbers, of zeros")
+                raise ConfigError(f"{layer} cannot run à trous; use padding in numbers, of zeros")
             x = F.conv2d(
                 x,
                 layer.weight,
@@ -117,25 +126,23 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
             x = F.max_pool2d(x, layer.kernel_size, 1, _times(layer.padding, holes), _times(layer.dilation, holes))
         elif isinstance(layer, nn.AvgPool2d):
             if layer.padding not in (0, (0, 0)) and not layer.count_include_pad:
-                raise ConfigError(f"{layer} cannot run à trous; give a pool that counts what it pads, or pads nothing")
+                raise ConfigError(f"{layer} cannot run à trous; use a pool with count_include_pad, or without padding")
             height, width = _pair(layer.kernel_size)
             mean = x.new_full((1, 1, height, width), 1 / (height * width))
-            alone = x.flatten(0, 1)[:, None]  # each channel for itself
-            x = F.conv2d(alone, mean, None, 1, _times(layer.padding, holes), holes).unflatten(0, x.shape[:2])[:, :, 0]
-        elif (
-            hasattr(layer, "kernel_size") or hasattr(layer, "output_size") or isinstance(layer, SEES_MORE_THAN_A_PIXEL)
-        ):
+            maps = x.flatten(0, 1)[:, None]  # each channel separately
+            x = F.conv2d(maps, mean, None, 1, _times(layer.padding, holes), holes).unflatten(0, x.shape[:2])[:, :, 0]
+        elif hasattr(layer, "kernel_size") or hasattr(layer, "output_size") or isinstance(layer, MIXES_PIXELS):
             raise ConfigError(
-                f"{type(layer).__name__} cannot run à trous; expected convolutions, max or average pools, and layers "
-                "that look at each pixel alone (convolutionalize turns fully connected layers into convolutions)"
+                f"{type(layer).__name__} cannot run à trous; expected convolutions, max or average pools, and "
+                "pixel-wise layers (convolutionalize turns fully connected layers into convolutions)"
             )
         else:
             size = x.shape[-2:]
             x = layer(x)
-            if x.shape[-2:] != size:  # padding, upsampling ...: it would have to know the holes
+            if x.shape[-2:] != size:  # padding, upsampling ...: would have to take the holes into account
                 raise ConfigError(
                     f"{layer} cannot run à trous: it changes the map's size from {tuple(size)} to "
-                    f"{tuple(x.shape[-2:])}; expected convolutions, pools, and layers that look at each pixel alone"
+                    f"{tuple(x.shape[-2:])}; expected convolutions, pools, and pixel-wise layers"
                 )
             continue
         holes = _times(layer.stride, holes)
@@ -143,21 +150,24 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def total_stride(network: nn.Module) -> int:
-    """f, the product of the strides of a chain of layers; the same along both axes, or ConfigError."""
+    """Return f, the product of the strides of a sequence of layers.
+
+    Raises ConfigError unless it is equal along both axes.
+    """
     stride = (1, 1)
-    for layer in _chain(network):
+    for layer in _layers(network):
         stride = _times(getattr(layer, "stride", 1), stride)
     if stride[0] != stride[1]:
         raise ConfigError(f"the network strides by {stride[0]} down and by {stride[1]} to the right; expected the same")
     return stride[0]
 
 
-def _chain(module: nn.Module) -> Iterator[nn.Module]:
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Sequential):
         for child in module:
-            yield from _chain(child)
+            yield from _layers(child)
     elif any(True for _ in module.children()):
-        raise ConfigError(f"{type(module).__name__} is no chain of layers; give a Sequential of them")
+        raise ConfigError(f"{type(module).__name__} is not a sequence of layers; give an nn.Sequential")
     else:
         yield module
 
@@ -173,20 +183,21 @@ def _times(value: int | tuple[int, ...] | str, holes: Pair) -> Pair:
 
 
 def convolutionalize(classifier: nn.Module, patch: tuple[int, int, int]) -> nn.Module:
-    """The same network with its fully connected layers as convolutions: (B, C, H, W) -> (B, K, h, w), H and W free.
+    """Replace a network's fully connected layers by convolutions: (B, C, H, W) -> (B, K, h, w), with any H and W.
 
-    classifier: (B, C, R, R) -> (B, K), anything that torch.fx can trace: chains, and also residual networks.
-    patch: (C, R, R), what it was made for; there the answer is the classifier's own, as (B, K, 1, 1).
+    classifier: (B, C, R, R) -> (B, K), anything that torch.fx can trace: sequences of layers, and also residual
+        networks.
+    patch: (C, R, R), the input that it is made for; there the output is the classifier's own, as (B, K, 1, 1).
 
     A fully connected layer over a C x h x w map is a convolution with an h x w window; over a vector, one with a 1x1
     window. Global average pooling becomes average pooling of the map's size at R. Weights are copied. Raises
-    ConfigError for a layer that mixes places in another way.
+    ConfigError for a layer that mixes positions in another way.
     """
     training = classifier.training
     traced = fx.symbolic_trace(copy.deepcopy(classifier).eval())
     weight = next(classifier.parameters())
     ShapeProp(traced).propagate(torch.zeros(1, *patch, dtype=weight.dtype, device=weight.device))
-    windows: dict[fx.Node, Pair] = {}  # what gave a vector -> the h x w map, at R, that stands in its place
+    windows: dict[fx.Node, Pair] = {}  # node whose output was a vector -> size of the map, at R, that replaces it
     for node in list(traced.graph.nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         before, after = _shape(source), _shape(node)
@@ -195,7 +206,7 @@ def convolutionalize(classifier: nn.Module, patch: tuple[int, int, int]) -> nn.M
             _replace(traced, node, _sliding(layer, before[2:], after[2:]))
         elif len(before) == 4 and len(after) == 2 and node.target in ("mean", torch.mean):
             windows[_replace(traced, node, nn.AvgPool2d(_pair(before[2:]), 1))] = (1, 1)
-        elif len(before) == 4 and len(after) == 2:  # flattened, by whatever name: the map stays a map
+        elif len(before) == 4 and len(after) == 2:  # any kind of flattening: keep the map
             windows[_replace(traced, node, nn.Identity())] = (before[2], before[3])
         elif source in windows and isinstance(layer, nn.Linear):
             windows[_replace(traced, node, _as_convolution(layer, windows[source]))] = (1, 1)
@@ -203,10 +214,10 @@ def convolutionalize(classifier: nn.Module, patch: tuple[int, int, int]) -> nn.M
             windows[_replace(traced, node, _as_norm2d(layer))] = (1, 1)
         elif isinstance(layer, (nn.Linear, nn.BatchNorm1d)):
             raise ConfigError(
-                f"{layer} ({node.target}) looks at {tuple(before)}, which is no flattened map; only classifiers whose "
-                "fully connected layers follow a flattening can be convolutionalised"
+                f"{layer} ({node.target}) has an input of shape {tuple(before)}, not a flattened map; only classifiers "
+                "whose fully connected layers follow a flattening can be convolutionalised"
             )
-        elif source in windows:  # it looks at each value alone: dropout, ReLU ...
+        elif source in windows:  # an element-wise layer: dropout, ReLU ...
             windows[node] = windows[source]
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
@@ -220,23 +231,24 @@ def _shape(node: fx.Node | None) -> tuple[int, ...]:
 
 
 def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module) -> fx.Node:
-    """Put a layer into a node's place, which is remembered to have given what the node gave."""
+    """Replace a node by a layer, which keeps the metadata of the node's output."""
     name = f"{node.name}_dense"
     traced.add_submodule(name, layer)
     with traced.graph.inserting_after(node):
-        fresh = traced.graph.call_module(name, (node.args[0],))
-    fresh.meta = dict(node.meta)
-    node.replace_all_uses_with(fresh)
-    return fresh
+        replacement = traced.graph.call_module(name, (node.args[0],))
+    replacement.meta = dict(node.meta)
+    node.replace_all_uses_with(replacement)
+    return replacement
 
 
 def _sliding(layer: nn.Module, size: tuple[int, ...], out: tuple[int, ...]) -> nn.Module:
-    """Adaptive pooling of a map of this size, as the sliding window that it is there."""
+    """Build the sliding window that is equivalent to adaptive pooling of a map of this size."""
     if size == out:
         return nn.Identity()
     if out != (1, 1):
         raise ConfigError(
-            f"adaptive pooling from {size} to {out} is no sliding window; give patches of the size it was made for"
+            f"adaptive pooling from {size} to {out} is not a sliding window; give patches of the size that the "
+            "classifier was made for"
         )
     return nn.MaxPool2d(size, 1) if isinstance(layer, nn.AdaptiveMaxPool2d) else nn.AvgPool2d(_pair(size), 1)
 

@@ -1,6 +1,6 @@
 """Losses over label maps and sentences.
 
-Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE. Of whole pictures:
+Shapes: logits (B, K, H, W), before the softmax; mask (B, H, W) int64, a class in 0..K-1 or IGNORE. For whole images:
 logits (B, K), label (B,).
 """
 
@@ -28,25 +28,27 @@ def pixel_cross_entropy(
     reduction: Literal["mean", "sum"] = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy of each pixel that is not ignored, weighted by its class; a scalar.
+    """Return the cross-entropy over the pixels that are not ignored, weighted by class; a scalar.
 
-    class_weights: (K,), one where None.
-    label_smoothing: eps, the share of each label that is spread over all classes: q(k) = (1 - eps) [k = y] + eps / K.
+    logits: (B, K, H, W).
+    mask: (B, H, W) int64.
+    class_weights: (K,); None is one for each.
     reduction: "sum" adds the pixels of this process. "mean" divides by the weight of the valid pixels of *all*
         processes and multiplies by their number: processes hold different numbers of valid pixels, so the average of
         their own means is not the mean. Averaging the gradients, as DistributedDataParallel does, then gives exactly
         the gradient of one process with the whole batch. Every process must call it, as it sums over them.
+    label_smoothing: eps, the share of each label that is spread over all classes: q(k) = (1 - eps) [k = y] + eps / K.
 
     Without any valid pixel the loss is 0 with gradients of 0, never nan.
 
-    Raises ConfigError if shapes do not fit. Labels of K and above raise it on the CPU only: looking would make
-    any other device wait, and there torch stops at them itself.
+    Raises ConfigError if shapes do not fit. Labels of K and above raise it on the CPU only: the check would synchronise
+    any other device, and there torch itself stops at them.
     """
     _check(logits, mask)
     if class_weights is not None and tuple(class_weights.shape) != (logits.shape[1],):
         raise ConfigError(
             f"class weights of shape {tuple(class_weights.shape)} for {logits.shape[1]} classes; "
-            "give one weight a class"
+            "give one weight per class"
         )
     total = F.cross_entropy(
         _full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
@@ -59,7 +61,7 @@ def pixel_cross_entropy(
 def label_cross_entropy(
     logits: Tensor, label: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """`pixel_cross_entropy` of whole pictures, each of which counts as one pixel. Raises ConfigError."""
+    """Return `pixel_cross_entropy` of whole images, each of which counts as one pixel. Raises ConfigError."""
     maps, labels = logits[:, :, None, None], label[:, None, None]
     return pixel_cross_entropy(maps, labels, class_weights, label_smoothing=label_smoothing)
 
@@ -79,13 +81,13 @@ def single_process() -> Iterator[None]:
 
 @torch.no_grad()
 def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """The weight of all processes' valid pixels (or words) over the number of processes; 1 if there is no weight.
+    """Return the weight of all processes' valid pixels (or words) over the number of processes; 1 for none.
 
     A sum over this process's pixels divided by it has the right gradient once processes average theirs. Every process
     must call it, as it sums over them.
     """
     valid = mask != IGNORE
-    # In float64 where there is one: float32 stops counting at 2^24, which is a batch of 64 pictures of 512x512.
+    # In float64 where supported: float32 counts exactly up to 2^24, which is a batch of 64 images of 512x512.
     exact = torch.float32 if mask.device.type == "mps" else torch.float64
     weight = valid.sum().to(exact) if class_weights is None else class_weights.to(exact)[mask[valid]].sum()
     processes = 1
@@ -96,14 +98,14 @@ def share_of_weight(mask: Tensor, class_weights: Tensor | None = None) -> Tensor
 
 
 def lovasz_softmax(logits: Tensor, mask: Tensor) -> Tensor:
-    """1 - mean IoU made smooth: the Lovász extension of each class's Jaccard loss, averaged over classes; a scalar.
+    """Return the Lovász-softmax loss, a smooth 1 - mean IoU; a scalar.
 
-    The classes are those that the batch's mask holds, and the batch is one set of pixels (of this process alone: unlike
-    a sum over pixels, an IoU cannot be put together from the parts' own). Without any valid pixel the loss
-    is 0 with gradients of 0.
+    It is the Lovász extension of each class's Jaccard loss, averaged over classes: those in the batch's mask, where the
+    batch is one set of pixels (of this process alone: unlike a sum over pixels, an IoU cannot be computed from those of
+    the parts). Without any valid pixel the loss is 0 with gradients of 0.
 
-    Source: Berman, Triki and Blaschko, "The Lovász-Softmax loss" (2018), equations 8, 9 and 11 and algorithm 1.
-    Raises ConfigError as `pixel_cross_entropy` does.
+    Source: Berman, Triki and Blaschko, "The Lovász-Softmax loss" (2018), equations 8, 9 and 11 and algorithm 1. Raises
+    ConfigError as `pixel_cross_entropy` does.
     """
     _check(logits, mask)
     valid = mask != IGNORE
@@ -114,17 +116,17 @@ def lovasz_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     present = labels.unique()  # (P,)
     truth = labels == present[:, None]  # (P, N)
     probability = scores.softmax(1).T[present]
-    # m_i(c) of equation 11: how far the pixel is from right about class c.
+    # m_i(c) of equation 11: the pixel's error for class c.
     error = torch.where(truth, 1 - probability, probability)
     error, order = error.sort(dim=1, descending=True)
     return (error * _jaccard_steps(truth.gather(1, order), error.dtype)).sum(1).mean()
 
 
 def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
-    """By how much the Jaccard loss grows as pixels become wrong one after the other: (P, N) bool -> (P, N).
+    """Return the increase of the Jaccard loss as pixels become wrong one after the other: (P, N) bool -> (P, N).
 
-    The g(m) of equation 9. With the first i pixels wrong, the class keeps its other pixels as the intersection, and
-    the union has grown by the wrong pixels that are not of the class.
+    The g(m) of equation 9. With the first i pixels wrong, the class keeps its other pixels as the intersection, and the
+    union has grown by the wrong pixels that are not of the class.
     """
     total = truth.sum(1, keepdim=True)
     intersection = total - truth.cumsum(1)
@@ -134,7 +136,7 @@ def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _full(logits: Tensor) -> Tensor:
-    """At least float32: a half-precision sum over pixels overflows, or stops growing, after a few thousand."""
+    """Convert to float32 or better: a half-precision sum over pixels overflows, or stagnates, after a few thousand."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 

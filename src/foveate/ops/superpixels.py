@@ -1,8 +1,8 @@
-"""Superpixels: class distributions averaged over regions of like colour, and over the best region of a whole tree.
+"""Superpixels: class distributions averaged over segments, or over the purest regions of a segmentation tree.
 
 Farabet, Couprie, Najman and LeCun, "Learning Hierarchical Features for Scene Labeling" (2013), sections 4.1 and 4.3.
 
-Shapes: a picture of H x W pixels and C channels; K values or classes a pixel; N segments. A tree over them has 2 N - 1
+Shapes: an image of H x W pixels and C channels; K values or classes per pixel; N segments. A tree over them has 2 N - 1
 nodes: the leaves 0..N-1, which are the segments, then the merged regions; children before parents, the root last.
 """
 
@@ -18,27 +18,30 @@ from skimage import measure, segmentation
 from torch import Tensor
 
 from foveate.errors import ConfigError, unknown
-from foveate.ops.grouping import describe, merge, unit_range
+from foveate.ops.grouping import merge, region_features, unit_range
 
 Method = Literal["felzenszwalb", "slic"]
 
 
 def superpixels(image: np.ndarray, method: Method = "felzenszwalb") -> np.ndarray:
-    """(H, W, C) uint8, uint16, or float in 0..1 -> (H, W) int64 labels 0..N-1 of connected regions of like colour.
+    """Segment an image into connected regions of similar colour: (H, W, C) -> (H, W) int64 labels 0..N-1.
 
-    "felzenszwalb" follows edges, in regions of any shape and size: Felzenszwalb and Huttenlocher, "Efficient
-    Graph-Based Image Segmentation" (2004), which is what Farabet uses. "slic" gives compact cells of about 20 x 20
-    pixels: Achanta et al., "SLIC Superpixels" (2012). Regions hang together at least by corners.
+    image: (H, W, C) uint8, uint16, or float in 0..1.
+    method: "felzenszwalb" follows edges, in regions of any shape and size: Felzenszwalb and Huttenlocher, "Efficient
+        Graph-Based Image Segmentation" (2004), which is what Farabet uses. "slic" gives compact cells of about 20 x 20
+        pixels: Achanta et al., "SLIC Superpixels" (2012).
 
-    Raises ConfigError for another method, DataError for what is no picture.
+    Pixels of a region are connected at least by corners.
+
+    Raises ConfigError for another method, DataError for an invalid image.
     """
     pixels = unit_range(image)
     height, width, channels = pixels.shape
     if method == "felzenszwalb":
         labels = graph_segments(pixels, 0.25)
     elif method == "slic":
-        # Lab, where there are three channels, runs to 100, and the others to 1; the trade of colour against distance
-        # is scaled with them.
+        # With three channels the values are Lab, up to 100, otherwise up to 1; the weight of distance against colour
+        # is scaled accordingly.
         labels = segmentation.slic(
             pixels,
             n_segments=max(1, round(height * width / 400)),
@@ -48,33 +51,33 @@ def superpixels(image: np.ndarray, method: Method = "felzenszwalb") -> np.ndarra
         )
     else:
         raise ConfigError(unknown("superpixel method", method, get_args(Method)))
-    # Numbered anew in reading order: neither method promises labels without gaps, nor regions in one piece.
+    # Relabelled in reading order: neither method guarantees labels without gaps, nor connected regions.
     connected: np.ndarray = measure.label(labels, background=-1, connectivity=2)
     return connected.astype(np.int64) - 1
 
 
 def graph_segments(pixels: np.ndarray, detail: float, sigma: float = 0.8) -> np.ndarray:
-    """Felzenszwalb's segments of (H, W, C) float32 in 0..1: (H, W) int64 labels 0..N-1.
+    """Return Felzenszwalb's segments of (H, W, C) float32 in 0..1: (H, W) int64 labels 0..N-1.
 
-    detail: the paper's k, and the fewest pixels of a segment, as parts of the picture's side (the root of its area).
-        For k grows with the picture: the paper has 150 at 128 x 128 and 300 at 320 x 240.
-    sigma: of the Gaussian that smooths the picture first, in pixels; 0.8 in the paper.
+    detail: the paper's k, and the fewest pixels of a segment, as shares of the image's side (the root of its area). k
+        grows with the image, since the paper has 150 at 128 x 128 and 300 at 320 x 240.
+    sigma: standard deviation in pixels of the Gaussian that smooths the image first; 0.8 in the paper.
     """
     scale = detail * (pixels.shape[0] * pixels.shape[1]) ** 0.5
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Got image with third dimension", RuntimeWarning)  # five channels are meant
+        warnings.filterwarnings("ignore", "Got image with third dimension", RuntimeWarning)  # five channels are valid
         labels: np.ndarray = segmentation.felzenszwalb(pixels, scale=scale, sigma=sigma, min_size=round(scale))
     return labels
 
 
 def segment_means(values: Tensor, segments: np.ndarray) -> Tensor:
-    """The mean of each segment's pixels: (K, H, W) and (H, W) labels 0..N-1 -> (N, K), in float64 where there is one.
+    """Return each segment's mean: (K, H, W), (H, W) labels 0..N-1 -> (N, K), in float64 where supported.
 
     Raises ConfigError if the sizes differ.
     """
     _check(values, segments)
     labels = torch.from_numpy(segments.astype(np.int64)).flatten().to(values.device)
-    # A large segment has more pixels than a half-precision sum can count.
+    # A half-precision sum overflows or stagnates in a large segment.
     exact = values.flatten(1).T.to(torch.float32 if values.device.type == "mps" else torch.float64)
     sizes = torch.bincount(labels)
     sums = exact.new_zeros(len(sizes), len(values)).index_add_(0, labels, exact)
@@ -82,17 +85,17 @@ def segment_means(values: Tensor, segments: np.ndarray) -> Tensor:
 
 
 def majority(probabilities: Tensor, segments: np.ndarray) -> Tensor:
-    """Each pixel gets its superpixel's mean class distribution: (K, H, W) and (H, W) -> (K, H, W).
+    """Replace each pixel's class distribution by its superpixel's mean: (K, H, W) and (H, W) -> (K, H, W).
 
-    Section 4.1: d_k = 1 / |k| * sum over the pixels i of superpixel k of d_i. The class is its argmax, as ever.
-    Raises ConfigError if the sizes differ.
+    Section 4.1: d_k = 1 / |k| * sum over the pixels i of superpixel k of d_i. The class is its argmax, as usual. Raises
+    ConfigError if the sizes differ.
     """
     return _paint(segment_means(probabilities, segments), segments, probabilities)
 
 
 @dataclass(frozen=True)
 class SegmentTree:
-    """Regions within regions.
+    """A hierarchy of regions.
 
     segments: (H, W) int64, each pixel's leaf.
     parents: (2 N - 1,) int64, each node's parent, -1 for the root.
@@ -103,18 +106,18 @@ class SegmentTree:
 
     @property
     def leaves(self) -> int:
-        """N."""
+        """Return N, the number of leaves."""
         return (len(self.parents) + 1) // 2
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """What adds up over regions: the leaves' values (N, ...) -> every node's (2 N - 1, ...)."""
+        """Sum an additive value over regions: the leaves' values (N, ...) -> every node's (2 N - 1, ...)."""
         sums = np.concatenate([values, np.zeros((len(self.parents) - len(values), *values.shape[1:]), values.dtype)])
         for node, parent in enumerate(self.parents[:-1]):
             sums[parent] += sums[node]
         return sums
 
     def mask(self, node: int) -> np.ndarray:
-        """The pixels of a node, (H, W) bool."""
+        """Return the pixels of a node, (H, W) bool."""
         inside = np.zeros(len(self.parents), bool)
         inside[node] = True
         for below in range(node - 1, -1, -1):
@@ -123,28 +126,28 @@ class SegmentTree:
 
 
 def segment_tree(image: np.ndarray, segments: np.ndarray) -> SegmentTree:
-    """(H, W, C) and its superpixels (H, W), 0..N-1 -> a tree in which the neighbours most alike are merged first.
+    """Build a tree of (H, W, C) and superpixels (H, W), 0..N-1, merging the most similar neighbours first.
 
-    Farabet's tree is a minimum spanning one over edges between pixels; this one is selective search's, whose
-    similarity looks at whole regions: `foveate.ops.grouping`.
+    Farabet's tree is a minimum spanning tree over edges between pixels; this one is selective search's, whose
+    similarity compares whole regions: `foveate.ops.grouping`.
 
-    Raises DataError for what is no picture, ConfigError if the segments do not fit it.
+    Raises DataError for an invalid image, ConfigError if the segments do not fit it.
     """
-    parents, _ = merge(describe(unit_range(image), segments))
+    parents, _ = merge(region_features(unit_range(image), segments))
     return SegmentTree(segments.astype(np.int64), parents)
 
 
 def purity_cover(probabilities: Tensor, tree: SegmentTree) -> tuple[np.ndarray, Tensor]:
-    """Each pixel is explained by the purest region that holds it, at whatever level of the tree: section 4.3.
+    """Assign each pixel to the purest region that holds it, at whatever level of the tree: section 4.3.
 
     k*(i) = argmin of S_k over the nodes k that hold pixel i, S_k being the entropy of k's class distribution.
 
-    Returns the cover (H, W), each pixel's k*, and that node's distribution at each pixel (K, H, W). Of nodes equally
-    pure the largest is taken.
+    Returns the cover (H, W), each pixel's k*, and that node's distribution at each pixel (K, H, W). Of equally pure
+    nodes the largest is taken.
 
     Departure: the paper trains a classifier to predict each node's distribution from pooled features. Here it is the
-    mean over the node's pixels. Entropy is concave, so a parent is then never purer than the purer of its children:
-    a larger region takes over those of its leaves that are in doubt, and leaves the rest alone.
+    mean over the node's pixels. Entropy is concave, so a parent is then never purer than the purer of its children: a
+    larger region replaces those of its leaves that are uncertain, and leaves the rest unchanged.
 
     Raises ConfigError if the sizes differ.
     """
@@ -154,7 +157,7 @@ def purity_cover(probabilities: Tensor, tree: SegmentTree) -> tuple[np.ndarray, 
     sums = tree.sums(means.detach().cpu().numpy() * sizes[:, None])
     distribution = sums / tree.sums(sizes)[:, None]
     cost = -(distribution * np.log(np.where(distribution > 0, distribution, 1))).sum(1)
-    # The best node on the way from the root down to each node, and so in the end to each leaf.
+    # The best node on the path from the root to each node, and so in the end to each leaf.
     best = np.arange(len(tree.parents))
     for node in range(len(best) - 2, -1, -1):
         above = best[tree.parents[node]]
@@ -165,7 +168,7 @@ def purity_cover(probabilities: Tensor, tree: SegmentTree) -> tuple[np.ndarray, 
 
 
 def _paint(table: Tensor, segments: np.ndarray, like: Tensor) -> Tensor:
-    """A row a segment, (N, K) -> (K, H, W), each pixel showing its own."""
+    """Map a table of rows per segment, (N, K), to pixels: (K, H, W)."""
     table = table.to(like.device, like.dtype)
     return table.T[:, torch.from_numpy(segments.astype(np.int64)).to(like.device)]
 
@@ -177,4 +180,4 @@ def _check(values: Tensor, segments: np.ndarray) -> None:
             "give (K, H, W) and (H, W) of the same size"
         )
     if segments.size and segments.min() < 0:
-        raise ConfigError(f"segment {segments.min()} is no number of a segment; give 0 and up")
+        raise ConfigError(f"segment {segments.min()} is negative; give labels of 0 and above")

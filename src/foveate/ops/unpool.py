@@ -1,4 +1,4 @@
-"""Max pooling that remembers, and the unpooling that puts values back to where they came from.
+"""Max pooling with switches, and the unpooling that puts values back at the positions of the maxima.
 
 Shapes: x (B, C, H, W); k the side of the pooling window, which is also its stride; h = H // k, w = W // k.
 
@@ -16,28 +16,28 @@ from foveate.errors import ConfigError
 
 
 def pool(x: Tensor, k: int = 2) -> tuple[Tensor, Tensor]:
-    """(B, C, H, W) -> the maxima (B, C, h, w) and their switches, int64: where in the H x W plane each one stood.
+    """Return the maxima (B, C, h, w) and their switches, int64: the position of each in the flattened H x W plane.
 
     Rows and columns that fill no window are dropped. Raises ConfigError if not one window fits, or k is below 1.
     """
     if k < 1:
-        raise ConfigError(f"a window of {k}x{k} holds no maximum; give k of 1 or more")
+        raise ConfigError(f"a pooling window of {k}x{k} is empty; give k of 1 or more")
     if min(x.shape[-2:]) < k:
-        raise ConfigError(
-            f"a window of {k}x{k} does not fit into a map of shape {tuple(x.shape)}; give larger pictures"
-        )
+        raise ConfigError(f"a window of {k}x{k} does not fit into a map of shape {tuple(x.shape)}; give larger images")
     return F.max_pool2d(x, k, return_indices=True)
 
 
 def unpool(x: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) and the switches of a pooling -> (B, C, H, W): each value at its switch, zeros elsewhere.
+    """Unpool (B, C, h, w) by the switches of a pooling -> (B, C, H, W): each value at its switch, zeros elsewhere.
 
-    size: (H, W) of what was pooled. Pooling undoes it: pool(unpool(pool(x))) = pool(x) for x >= 0. Raises ConfigError
-    if the shapes of x and switches differ, or size is smaller than x.
+    size: (H, W) before pooling.
+
+    Pooling inverts it: pool(unpool(pool(x))) = pool(x) for x >= 0. Raises ConfigError if the shapes of x and switches
+    differ, or size is smaller than x.
     """
     if x.shape != switches.shape:
         raise ConfigError(
-            f"values of shape {tuple(x.shape)} and switches of {tuple(switches.shape)}; they come from one pooling each"
+            f"values of shape {tuple(x.shape)} and switches of {tuple(switches.shape)}; give both from the same pooling"
         )
     if size[0] < x.shape[-2] or size[1] < x.shape[-1]:
         raise ConfigError(
@@ -48,7 +48,7 @@ def unpool(x: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def unpool_fixed(x: Tensor, size: tuple[int, int], k: int = 2) -> Tensor:
-    """Unpooling that knows no switches: each value at its window's upper left corner. What switches are judged by."""
+    """Unpool without switches, each value to the upper left corner of its window: the baseline for switches."""
     grid = torch.arange(size[0] * size[1], device=x.device).unflatten(0, size)
     corners = grid[: k * x.shape[-2] : k, : k * x.shape[-1] : k]
     return unpool(x, corners.expand(x.shape), size)

@@ -1,11 +1,12 @@
-"""The transposed convolution: upsampling that is learned, as FCN uses it.
+"""Transposed convolution: learned upsampling, as FCN uses it.
 
-Shapes: x (B, C, H, W); s the stride, the factor of upsampling; k the side of the square kernel.
+Shapes: x (B, C, H, W); s the stride, the upsampling factor; k the side of the square kernel.
 
-Many names, one map: transposed convolution, backwards convolution, fractionally strided convolution, upconvolution,
-and, misleadingly, "deconvolution": it does not undo a convolution. It is the convolution's *adjoint*, which is its
-backward pass. Seen forwards, every input value stamps a copy of the filter, times itself, into the output, s pixels
-further for each input pixel; where stamps overlap they are summed. `stamp` does just that, word for word.
+One operator has many names: transposed convolution, backwards convolution, fractionally strided convolution,
+upconvolution, and, misleadingly, "deconvolution": it does not invert a convolution. It is the convolution's *adjoint*,
+which is its backward pass. Computed forwards, every input value adds a copy of the filter, multiplied by that value, to
+the output, s pixels further for each input pixel; where copies overlap they are summed. `stamp` does just that,
+literally.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from foveate.errors import ConfigError
 
 
 def bilinear_kernel(stride: int) -> Tensor:
-    """The (k, k) filter with which `stride`-fold upsampling is bilinear interpolation; k = 2 s - s mod 2.
+    """Return the (k, k) filter with which `stride`-fold upsampling is bilinear interpolation; k = 2 s - s mod 2.
 
-    A tent of height 1 that falls to 0 at s pixels from the centre, in either direction:
-    w[i, j] = (1 - |i - c| / s) (1 - |j - c| / s) with c = (k - 1) / 2.
+    It is a tent of height 1 that falls to 0 at s pixels from the centre, in either direction: w[i, j] = (1 - |i - c| /
+    s) (1 - |j - c| / s) with c = (k - 1) / 2.
 
     Raises ConfigError if stride is less than 1.
     """
@@ -34,20 +35,22 @@ def bilinear_kernel(stride: int) -> Tensor:
 
 
 class UpConv(nn.Module):
-    """Upsampling by a whole number: a transposed convolution that starts as bilinear interpolation.
+    """Upsampling by a whole number: a transposed convolution that is initialised to bilinear interpolation.
 
-    channels: C, in and out.
-    stride: s, the factor.
+    channels: C, of the input and the output.
+    stride: s, the upsampling factor.
     mixing: True has a filter for each pair of channels, (C, C, k, k), of which the diagonal starts bilinear and the
-        rest zero: the original's layout, and that of its checkpoints. False has one filter a channel, (C, 1, k, k):
+        rest zero: the original's layout, and that of its checkpoints. False has one filter per channel, (C, 1, k, k):
         the same function at the start, with C times fewer weights.
-    learned: False keeps the filters as they start; they stay in the state dict, but are no parameters.
-    cropped: True gives exactly s H x s W; False gives every pixel that a stamp reaches, s (H - 1) + k, as the
+    learned: False keeps the filters as initialised; they are in the state dict, but are no parameters.
+    cropped: True returns exactly s H x s W; False returns every pixel that a filter reaches, s (H - 1) + k, as the
         original does before its own crop.
 
-    In the interior the start is F.interpolate(mode="bilinear", align_corners=False). In the outermost s // 2 pixels
-    the two differ: there interpolation repeats the input's edge, while here nothing stamps from beyond it, so the
-    output fades as if the input went on with zeros.
+    In the interior it starts as F.interpolate(mode="bilinear", align_corners=False). In the outermost s // 2 pixels the
+    two
+    differ: there interpolation repeats the input's edge, while here nothing is added from beyond it, so the output
+        fades as
+    if the input were padded with zeros.
 
     There is no bias, as in the original. Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks for
     Semantic Segmentation" (2015), sections 3.3 and 4.2. Raises ConfigError if channels or stride is less than 1.
@@ -74,26 +77,32 @@ class UpConv(nn.Module):
         self.padding = (kernel.shape[-1] - stride) // 2 if cropped else 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, s H, s W), or s (H - 1) + k a side if not cropped. Raises ConfigError if C differs."""
+        """Return (B, C, s H, s W) for x (B, C, H, W), or s (H - 1) + k per side if not cropped.
+
+        Raises ConfigError if C differs.
+        """
         if x.shape[1] != self.channels:
             raise ConfigError(
-                f"upsampling of {self.channels} channels got {x.shape[1]} (input of shape {tuple(x.shape)}); "
+                f"UpConv is built for {self.channels} channels, got {x.shape[1]} (input of shape {tuple(x.shape)}); "
                 "build it with the input's number of channels"
             )
         return F.conv_transpose2d(x, self.weight, stride=self.stride, padding=self.padding, groups=self.groups)
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows between the brackets."""
+        """Return the text that `print(model)` shows in the brackets."""
         learned = isinstance(self.weight, nn.Parameter)
         size = tuple(self.weight.shape)
         return f"{self.channels}, stride={self.stride}, weight={size}, padding={self.padding}, learned={learned}"
 
 
 def stamp(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The transposed convolution by its meaning: stamp weighted filters into the output and sum where they overlap.
+    """Compute the transposed convolution by its definition: a sum of shifted and weighted filters.
 
-    x: (B, C, H, W); weight: (C, D, k, l), a filter for each pair of input and output channels.
-    Returns (B, D, s (H - 1) + k, s (W - 1) + l). Slow, and meant to be read; `F.conv_transpose2d` is the same map.
+    x: (B, C, H, W).
+    weight: (C, D, k, l), a filter for each pair of input and output channels.
+    stride: s, the distance in output pixels between neighbouring filters.
+
+    Returns (B, D, s (H - 1) + k, s (W - 1) + l). Slow, and meant to be read; `F.conv_transpose2d` is the same operator.
 
     Raises ConfigError if stride is less than 1 or the channels of x and weight differ.
     """
@@ -102,7 +111,7 @@ def stamp(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     batch, channels, height, width = x.shape
     if weight.shape[0] != channels:
         raise ConfigError(
-            f"filters for {weight.shape[0]} input channels got an input of {channels}; give weight as (C, D, k, l)"
+            f"filters for {weight.shape[0]} input channels, but the input has {channels}; give weight as (C, D, k, l)"
         )
     _, out_channels, tall, wide = weight.shape
     out = x.new_zeros(batch, out_channels, stride * (height - 1) + tall, stride * (width - 1) + wide)

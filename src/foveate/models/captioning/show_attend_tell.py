@@ -160,14 +160,14 @@ class ShowAttendTell(nn.Module):
         self.preprocessing = dataclasses.replace(
             self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
         )
-        places, hidden, embed = self.backbone.channels, config.hidden, config.embed
-        self.norm = GridNorm(places)
-        self.start = nn.Linear(places, 2 * hidden)
-        self.score = Additive(hidden, places, config.attend or places)
+        channels, hidden, embed = self.backbone.channels, config.hidden, config.embed
+        self.norm = GridNorm(channels)
+        self.start = nn.Linear(channels, 2 * hidden)
+        self.score = Additive(hidden, channels, config.attend or channels)
         self.gate = nn.Linear(hidden, 1)
         self.embed = nn.Embedding(config.vocabulary, embed, padding_idx=PAD)
-        self.lstm = nn.LSTMCell(embed + places, hidden)
-        self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(places, embed)
+        self.lstm = nn.LSTMCell(embed + channels, hidden)
+        self.L_h, self.L_z = nn.Linear(hidden, embed), nn.Linear(channels, embed)
         self.L_o = nn.Linear(embed, config.vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("mean_log_prob", torch.zeros(config.vocabulary))  # b, one for each word
@@ -228,9 +228,7 @@ class ShowAttendTell(nn.Module):
         return AttentionStep(beta * z, beta * expected, read.weights, log_prob, read.entropy)
 
     def _decode_step(self, y: Tensor, z: Tensor, state: State) -> tuple[Tensor, State]:
-        """Decode one step: the last word's embedding (B, E) and z (B, D) -> logits of the next word (B, V), and the
-        state.
-        """
+        """Return the next word's logits (B, V) and the state, for the last word's embedding (B, E) and z (B, D)."""
         state = State(*self.lstm(torch.cat([y, z], 1), state))
         # p(y_t) ~ exp(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))
         return self.L_o(self.dropout(torch.tanh(y + self.L_h(self.dropout(state.h)) + self.L_z(z)))), state

@@ -1,1 +1,1 @@
-"""Models of what a whole picture shows."""
+"""Image classification: models that predict one class for an image."""

@@ -1,22 +1,25 @@
-"""Inception-ResNet-v2: Inception modules that add to their input instead of replacing it.
+"""Inception-ResNet-v2: an image classifier of Inception modules with residual connections.
 
 Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning"
 (2016), sections 3.2 and 3.3. The trunk, figures 15 to 20, is `backbones.inception_resnet`.
 
-Shapes: B pictures, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 299 pixels.
+Shapes: B images, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 299 pixels.
 
     image (B, C, H, W) -> trunk (B, 1536, h, w) -> mean over h, w -> dropout -> linear (B, K)
 
 `Config()` is the network that the authors released: 55,843,464 parameters for 1000 classes, 175 convolutions and a
-linear layer deep. `variant="paper"` is the one that the paper draws, 32,433,928 parameters, 95 convolutions deep, whose
-trunk ends in 2144 channels; no weights of it are public. The softmax is the loss's. The auxiliary classifier, which
-the authors' training code hangs onto the 17 x 17 maps and no figure shows, is left out.
+linear layer deep. `variant="paper"` is the one drawn in the paper's figures: 32,433,928 parameters, 95 convolutions
+deep, with a trunk that ends in 2144 channels; no weights of it are public. The softmax is part of the loss.
+
+Departure: the auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows,
+is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -31,26 +34,25 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one Inception-ResNet-v2. The defaults are the released network's.
+    """Configuration of Inception-ResNet-v2. The defaults are the released network's.
 
-    num_classes: K.
-    in_channels: C of the pictures.
-    variant: 'released', or 'paper' as its figures have it.
-    width: factor on all channels, which are rounded to multiples of 8.
-    modules: how many Inception-ResNet-A, -B and -C blocks; () for the variant's own, 10, 20, 10 or 5, 10, 5.
-    scaling: factor on what each of the three kinds of block adds, but for the released network's last block, which
-        has 1. The paper says 0.1 to 0.3; these are the release's.
-    valid: the layers that the paper marks V are unpadded, as published, and a picture needs 75 pixels a side. Otherwise
-        every layer is padded (ours, for small pictures: of 96 pixels a side valid layers leave one position, padded
-        ones nine).
-    dropout: share of the features that is dropped before the classifier.
-    label_smoothing: share of each label that is spread over all classes: 0.1 as the authors train Inception-v3 (Szegedy
-        et al. 2015, section 7); this paper does not come back to it.
-    norm_momentum: of the batch norms' running statistics. The release's 0.0003 forgets over thousands of steps; a
-        short training needs more, e.g. 0.1.
-    image_size: height and width that pictures are brought to.
-    pretrained: start from timm's ImageNet weights (the released variant at width 1): the trunk, and for 1000 classes
-        the classifier.
+    num_classes: K, the number of classes; 1000 for ImageNet.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    variant: 'released' (the authors' code), or 'paper' as in the figures.
+    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network.
+    modules: numbers of Inception-ResNet-A, -B and -C blocks; () is the variant's own, (10, 20, 10) or (5, 10, 5).
+    scaling: factor on the output of each of the three kinds of block before it is added to the input, except for the
+        released network's last block, which has 1. The paper recommends 0.1 to 0.3; these are the release's.
+    valid: leave the layers that the paper marks V unpadded, as published; images then need 75 pixels a side. False pads
+        every layer (ours, for small images: of 96 pixels a side, valid layers leave one position, padded ones nine).
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    label_smoothing: share of each label that is spread over all classes, 0 or more and below 1; 0.1 as the authors
+        train Inception-v3 (Szegedy et al. 2015, section 7), which this paper does not mention.
+    norm_momentum: momentum of the batch norms' running statistics, 0..1. The release's 0.0003 averages over thousands
+        of steps; a short training needs more, e.g. 0.1.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    pretrained: start from timm's ImageNet weights (the released variant at width 1 only): the trunk, and the classifier
+        if there are 1000 classes.
     """
 
     num_classes: int = 1000
@@ -79,14 +81,16 @@ class Config:
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(
-                f"image_size {self.image_size}: give a height and a width of at least {least}"
-                + (", or valid false, which pads every convolution" if self.valid else "")
+                f"image_size {self.image_size}; expected a height and a width of at least {least}"
+                + (", or set valid to false to pad every convolution" if self.valid else "")
             )
 
 
 @model("inception_resnet_v2")
 class InceptionResNetV2(nn.Module):
     """Inception-ResNet-v2: Inception modules whose scaled output is added to their input."""
+
+    task: ClassVar[str] = "classification"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -105,19 +109,20 @@ class InceptionResNetV2(nn.Module):
             self.load_foreign(self.backbone.imagenet_weights())
 
     def forward(self, image: Tensor) -> ClassificationOutput:
-        """(B, C, H, W), normalised -> logits (B, K). H and W are free, from 75 up if valid."""
+        """Return logits (B, K) for images (B, C, H, W), normalised. H and W are arbitrary, from 75 up if valid."""
         features = self.backbone(image)[-1].mean((2, 3))
         return ClassificationOutput(self.head(self.dropout(features)))
 
     def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
-        """Cross-entropy against smoothed labels, weighted by class if weights are given."""
+        """Return the cross-entropy with smoothed labels, weighted by class if the batch has class weights."""
         logits, weights = self(batch["image"]).logits, batch.get("class_weights")
         return {"loss": label_cross_entropy(logits, batch["label"], weights, self.config.label_smoothing)}
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
-        """Take timm's state dict of inception_resnet_v2: the trunk and, of as many classes, the classifier.
+        """Load timm's state dict of inception_resnet_v2: the trunk and, for as many classes, the classifier.
 
-        Returns what was taken, in words. Raises ModelError if it is of another network, width or number of modules.
+        Returns a description of what was loaded. Raises ModelError if the network, its width or number of modules
+        differs.
         """
         self.backbone.load_timm(state)
         return load_classifier(self.head, state, "classif", "timm's inception_resnet_v2")

@@ -1,21 +1,24 @@
-"""Inception-v4: a classifier of wide modules, each a few narrow networks side by side.
+"""Inception-v4: an image classifier of modules that concatenate parallel convolutions.
 
 Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning"
 (2016), section 3.1 and figure 9. The trunk, figures 3 to 8, is `backbones.inception_v4`.
 
-Shapes: B pictures, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 299 pixels.
+Shapes: B images, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 299 pixels.
 
     image (B, C, H, W) -> trunk (B, 1536, h, w) -> mean over h, w -> dropout -> linear (B, K)
 
 `Config()` is the paper's network: 42,679,816 parameters for 1000 classes, 75 convolutions and a linear layer deep. The
-softmax is the loss's. The auxiliary classifier, which the authors' training code hangs onto the 17 x 17 maps and no
-figure shows, is left out.
+softmax is part of the loss.
+
+Departure: the auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows,
+is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -29,23 +32,22 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one Inception-v4. The defaults are the paper's.
+    """Configuration of Inception-v4. The defaults are the paper's.
 
-    num_classes: K.
-    in_channels: C of the pictures.
-    width: factor on all channels, which are rounded to multiples of 8.
-    modules: how many Inception-A, -B and -C modules.
-    valid: the layers that the paper marks V are unpadded, as published, and a picture needs 75 pixels a side. Otherwise
-        every layer is padded (ours, for small pictures: of 96 pixels a side valid layers leave one position, padded
-        ones nine).
-    dropout: share of the features that is dropped before the classifier.
-    label_smoothing: share of each label that is spread over all classes: 0.1 as the authors train Inception-v3 (Szegedy
-        et al. 2015, section 7); this paper does not come back to it.
-    norm_momentum: of the batch norms' running statistics. The release's 0.0003 forgets over thousands of steps; a
-        short training needs more, e.g. 0.1.
-    image_size: height and width that pictures are brought to.
-    pretrained: start from timm's ImageNet weights (width 1 and the paper's modules): the trunk, and for 1000 classes
-        the classifier.
+    num_classes: K, the number of classes; 1000 for ImageNet.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network.
+    modules: numbers of Inception-A, -B and -C modules; (4, 7, 3) in the paper.
+    valid: leave the layers that the paper marks V unpadded, as published; images then need 75 pixels a side. False pads
+        every layer (ours, for small images: of 96 pixels a side, valid layers leave one position, padded ones nine).
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    label_smoothing: share of each label that is spread over all classes, 0 or more and below 1; 0.1 as the authors
+        train Inception-v3 (Szegedy et al. 2015, section 7), which this paper does not mention.
+    norm_momentum: momentum of the batch norms' running statistics, 0..1. The release's 0.0003 averages over thousands
+        of steps; a short training needs more, e.g. 0.1.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    pretrained: start from timm's ImageNet weights (width 1 and the paper's modules only): the trunk, and the classifier
+        if there are 1000 classes.
     """
 
     num_classes: int = 1000
@@ -72,14 +74,16 @@ class Config:
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(
-                f"image_size {self.image_size}: give a height and a width of at least {least}"
-                + (", or valid false, which pads every convolution" if self.valid else "")
+                f"image_size {self.image_size}; expected a height and a width of at least {least}"
+                + (", or set valid to false to pad every convolution" if self.valid else "")
             )
 
 
 @model("inception_v4")
 class InceptionV4(nn.Module):
-    """Inception-v4: modules of parallel convolutions, asymmetric filters among them."""
+    """Inception-v4: modules of parallel convolutions, among them asymmetric filters."""
+
+    task: ClassVar[str] = "classification"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -97,19 +101,20 @@ class InceptionV4(nn.Module):
             self.load_foreign(self.backbone.imagenet_weights())
 
     def forward(self, image: Tensor) -> ClassificationOutput:
-        """(B, C, H, W), normalised -> logits (B, K). H and W are free, from 75 up if valid."""
+        """Return logits (B, K) for images (B, C, H, W), normalised. H and W are arbitrary, from 75 up if valid."""
         features = self.backbone(image)[-1].mean((2, 3))
         return ClassificationOutput(self.head(self.dropout(features)))
 
     def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
-        """Cross-entropy against smoothed labels, weighted by class if weights are given."""
+        """Return the cross-entropy with smoothed labels, weighted by class if the batch has class weights."""
         logits, weights = self(batch["image"]).logits, batch.get("class_weights")
         return {"loss": label_cross_entropy(logits, batch["label"], weights, self.config.label_smoothing)}
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
-        """Take timm's state dict of inception_v4: the trunk and, of as many classes, the classifier.
+        """Load timm's state dict of inception_v4: the trunk and, for as many classes, the classifier.
 
-        Returns what was taken, in words. Raises ModelError if it is of another network, width or number of modules.
+        Returns a description of what was loaded. Raises ModelError if the network, its width or number of modules
+        differs.
         """
         self.backbone.load_timm(state)
         return load_classifier(self.head, state, "last_linear", "timm's inception_v4")

@@ -133,8 +133,7 @@ class PatchCNN(nn.Module):
         return SemanticOutput(logits + prior[:, None, None])
 
     def classify(self, patches: Tensor) -> Tensor:
-        """Return logits (N, K) of the pixels in row and column R // 2 of patches (N, C, R, R), all classes equally
-        likely.
+        """Return logits (N, K) of the pixels in row and column R // 2 of patches (N, C, R, R), without a prior.
 
         Raises ConfigError for patches of another size.
         """
@@ -156,9 +155,7 @@ class PatchCNN(nn.Module):
         return windows[index, :, row, column]
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Return the cross-entropy of the centres of patches, sampled so that each class of the batch occurs equally
-        often.
-        """
+        """Return the cross-entropy of patches' centres, sampled so that each class of the batch is equally frequent."""
         image, mask = batch["image"], batch["mask"]
         centres = balanced_centres(mask, self.config.patches * len(mask))
         if self.training:
@@ -176,17 +173,14 @@ class PatchCNN(nn.Module):
             self.shares.lerp_(shares.to(self.shares), 0.01)
 
     def _padded(self, image: Tensor, bottom: int, right: int) -> Tensor:
-        """Pad images so that every pixel has a patch around it: R - 1 more rows and columns, and `down` and `right` at
-        the end.
-        """
+        """Pad so that every pixel has a patch around it: by R - 1 in total, plus `bottom` and `right`."""
         before = self.config.patch // 2
         after = self.config.patch - 1 - before
         return F.pad(image, (before, after + right, before, after + bottom))
 
 
 def balanced_centres(mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample `count` labelled pixels of (B, H, W), equally many of each class that occurs: image, row, column, (count,)
-    each.
+    """Sample `count` labelled pixels of (B, H, W), as many of each class: image, row, column, (count,) each.
 
     Ignored pixels are sampled if none is labelled.
     """

@@ -1,1 +1,1 @@
-"""Where to look: spatial transformers, and attention that moves over a canvas."""
+"""Spatial attention models: spatial transformers for classification and co-localisation."""

@@ -1,24 +1,25 @@
-"""Spatial transformer: a layer that chooses where to look, and a digit classifier that stands on it.
+"""Spatial transformer: a layer that crops and warps its input, and an image classifier built on it.
 
 Jaderberg, Simonyan, Zisserman and Kavukcuoglu, "Spatial Transformer Networks", NeurIPS 2015.
 
-Shapes: B pictures, C channels, H x W pixels, K classes; T transformers, each with P parameters and views of h x w.
+Shapes: B images, C channels, H x W pixels, K classes; T transformers, each with P parameters and an output of h x w.
 
     theta = f_loc(U)              the localisation network                                    (section 3.1)
-    grid = T_theta(G)             where in U each pixel of the regular grid G is read         (section 3.2)
+    grid = T_theta(G)             where in U each pixel of the regular grid G is sampled      (section 3.2)
     V = sample(U, grid)           bilinear, differentiable in U and in theta                  (section 3.3)
 
-`SpatialTransformer` is these three and can be put anywhere into a network, behind or beside others of its kind. The
-classifier has T of them side by side on the picture and reads their views as channels (section 4.1 and the addition of
-digits in the appendix). Its coordinates and transformations are those of `ops.sample`.
+`SpatialTransformer` consists of these three steps and can be placed anywhere in a network, after or beside others of
+its kind. The classifier has T of them side by side on the image and concatenates their outputs as channels (section 4.1
+and the addition of digits in the appendix). Its coordinates and transformations are those of `ops.sample`.
 
 "mlp" is the fully connected network that the paper calls FCN. As there, every variant has about 400 000 parameters.
+
 Departures of "cnn": convolutions of stride 2 with batch norm, where the paper has large ones with pooling and without;
-localisation looks at the picture at half its size. On 28x28 a picture takes 1.9 million multiply-adds to classify, 0.24
-million to localise. Batch norm of fully connected layers (`dense_norm`), which the paper does without, is for trainings
-of 6 000 to 12 000 steps instead of its 150 000, in which sums of digits are not learned otherwise. The recipes train
-so, by AdamW with a falling rate and averaged weights instead of SGD at 0.01 and a tenth of it after every 50 000 steps,
-and hand on views of 28x28 from larger pictures, too.
+the localisation network sees the image at half its size. On 28x28 an image takes 1.9 million multiply-adds to classify,
+0.24 million to localise. Batch norm of fully connected layers (`dense_norm`), which the paper does without, is for
+trainings of 6 000 to 12 000 steps instead of its 150 000, in which sums of digits are not learned otherwise. The
+recipes train like this, by AdamW with a falling learning rate and averaged weights instead of SGD at 0.01 and a tenth
+of it after every 50 000 steps, and output views of 28x28 from larger images, too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,33 +39,35 @@ from foveate.records import ClassificationBatch, ClassificationOutput, Preproces
 from foveate.registry import model
 from foveate.values import require_choices
 
-# 0..1 becomes 0..3.3: a black background stays 0, and digits come near to unit variance.
+# 0..1 becomes 0..3.3: a black background stays 0, and digits have about unit variance.
 STD = 0.3
-# The size of every network of section 4.1, and the least that its hidden layers may be squeezed to.
+# The number of parameters of every network of section 4.1, and the minimal width of its hidden layers.
 PARAMETERS, NARROWEST = 400_000, 32
 
 
 @dataclass(frozen=True)
 class Config:
-    """What makes one spatial transformer classifier. The defaults are section 4.1's ST-CNN with affine transformations.
+    """Configuration of the classifier. The defaults are section 4.1's ST-CNN with affine transformations.
 
-    num_classes: K.
-    in_channels: C of the pictures.
-    image_size: (height, width) of the pictures; others are brought to it.
+    num_classes: K, the number of classes.
+    in_channels: C, the number of channels of the images; 1 for grey.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
     network: 'cnn', or 'mlp' for fully connected layers alone, in the classifier and in the localisation network.
-    transform: 'affine', 'attention' (zoom and shift), 'projective', 'tps' (thin plate spline), or 'none': the bare
-        classifier, to compare with, whatever is said of transformers below.
-    transformers: T, how many look at the picture side by side.
-    view: (h, w) of what each hands on; () is image_size. A smaller one makes the classifier cheaper.
-    control_points: the side of the spline's lattice; the paper's 4 makes 16 points, 32 parameters.
-    widths: channels of the CNN's convolutions, of which each halves the sides: 5x5, then 3x3.
-    hidden: width of the classifier's fully connected layers, one in the CNN and two in the MLP; 0 chooses the one that
-        brings the whole network to 400 000 parameters, but at least 32.
-    localise_widths: channels of the convolutions that localise, as `widths`.
-    localise_hidden: width of the fully connected layers that localise, one in the CNN and three in the MLP.
-    dense_norm: whether fully connected layers are normalised over the batch, too, as convolutions always are.
-    background: what lies around a picture, as a picture value in 0..1.
-    dropout: in front of the last layer.
+    transform: 'affine', 'attention' (zoom and shift), 'projective', 'tps' (thin plate spline), or 'none': the
+        classifier without transformers, for comparison, which ignores the fields that describe them.
+    transformers: T, the number of transformers side by side on the image.
+    view: (h, w), the size in pixels of each transformer's output; () is image_size. A smaller one makes the classifier
+        cheaper.
+    control_points: side of the spline's lattice, 2 or more; the paper's 4 makes 16 points, 32 parameters.
+    widths: number of channels of each of the CNN's convolutions, which halve the sides: 5x5, then 3x3.
+    hidden: number of units of the classifier's fully connected layers, one in the CNN and two in the MLP; 0 chooses the
+        number that brings the whole network to 400 000 parameters, but at least 32.
+    localise_widths: number of channels of each of the localisation network's convolutions, as `widths`.
+    localise_hidden: number of units of the localisation network's fully connected layers, one in the CNN, three in the
+        MLP.
+    dense_norm: apply batch norm to fully connected layers, too, as to convolutions always.
+    background: value of the pixels outside of the image, 0..1; 0 is black.
+    dropout: probability of dropping a unit before the last layer, 0 or more and below 1.
     """
 
     num_classes: int = 10
@@ -91,22 +94,22 @@ class Config:
                 f"{self.transformers} must be at least 1; transform='none' is a network without transformers"
             )
         if not 0 <= self.background <= 1:
-            raise ConfigError(f"background {self.background:g} is no picture value; give one in 0..1, 0 being black")
+            raise ConfigError(f"background {self.background:g} is not a pixel value; expected 0..1, 0 is black")
         for name, size in (("image_size", self.image_size), ("view", self.view or self.image_size)):
             if len(size) != 2 or min(size) < 1:
                 raise ConfigError(f"{name} is {tuple(size)}; expected (height, width), each 1 or more")
         if self.network == "cnn" and not (self.widths and self.localise_widths and min(self.image_size) > 1):
             raise ConfigError(
                 f"a CNN of widths {self.widths} and localise_widths {self.localise_widths} on {self.image_size}; "
-                "expected one width or more in both and pictures of 2x2 or more (network='mlp' has no convolutions)"
+                "expected one or more widths in both and images of 2x2 or more (network='mlp' has no convolutions)"
             )
         if self.network == "cnn" and min(*self.widths, *self.localise_widths) < 1:
             raise ConfigError(
-                f"widths {self.widths} and localise_widths {self.localise_widths}; expected channels of 1 or more"
+                f"widths {self.widths} and localise_widths {self.localise_widths}; expected 1 or more channels each"
             )
         if self.control_points < 2:
             raise ConfigError(
-                f"control_points is {self.control_points}; give the side of a lattice, 2 or more (the paper has 4)"
+                f"control_points is {self.control_points}; expected the side of a lattice, 2 or more (4 in the paper)"
             )
         if self.hidden < 0 or self.localise_hidden < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
@@ -116,12 +119,12 @@ class Config:
 
 
 class SpatialTransformer(nn.Module):
-    """Look at a map where it is worth it: localisation network, grid generator, sampler (figure 2).
+    """Spatial transformer layer: localisation network, grid generator and sampler (figure 2).
 
-    localise: (B, C, H, W) -> theta (B, P). Let it end in `regress`, so that it starts by changing nothing.
-    transform: the grid generator, which says P.
-    size: (h, w) to hand on; () keeps the map's own.
-    background: what lies around the map, in its own values.
+    localise: the localisation network, (B, C, H, W) -> theta (B, P). End it with `regress` to start from the identity.
+    transform: the grid generator, which defines P.
+    size: (h, w), the size in pixels of the output; () keeps the map's own.
+    background: value outside of the map, in the map's own units.
     """
 
     def __init__(
@@ -134,19 +137,22 @@ class SpatialTransformer(nn.Module):
         self.background = background
 
     def forward(self, x: Tensor) -> TransformerOutput:
-        """(B, C, H, W) -> theta, the grid and the view (B, C, h, w). Raises ConfigError where theta is not (B, P)."""
+        """Return theta, the grid and the output (B, C, h, w) for maps (B, C, H, W).
+
+        Raises ConfigError where theta is not (B, P).
+        """
         height, width = self.size or x.shape[-2:]
         theta = self.localise(x)
         grid = self.generate(theta, (height, width))
         return TransformerOutput(theta, grid, bilinear_sample(x, grid, self.background))
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows between the brackets."""
-        return f"size={self.size or 'as it came'}, background={self.background:g}"
+        """Return the text that `print(model)` shows in the brackets."""
+        return f"size={self.size or 'of the input'}, background={self.background:g}"
 
 
 def regress(features: int, transform: Transform) -> nn.Linear:
-    """The last layer of a localisation network, (B, features) -> (B, P): at first the identity for every map."""
+    """Build the last layer of a localisation network, (B, features) -> (B, P), initialised to the identity."""
     layer = nn.Linear(features, transform.count)
     nn.init.zeros_(layer.weight)
     layer.bias.data.copy_(transform.identity())
@@ -154,13 +160,14 @@ def regress(features: int, transform: Transform) -> nn.Linear:
 
 
 def _transform(config: Config) -> Transform:
+    """Build the grid generator that the config names."""
     if config.transform == "tps":
         return ThinPlateSpline(lattice(config.control_points))
     return {"affine": Affine, "attention": Attention, "projective": Projective}[config.transform]()
 
 
 def _localisation(config: Config, transform: Transform) -> nn.Sequential:
-    """(B, C, H, W) -> theta (B, P), from a quarter of the pixels in the CNN."""
+    """Build the localisation network, (B, C, H, W) -> theta (B, P); in the CNN it sees a quarter of the pixels."""
     height, width = config.image_size
     if config.network == "mlp":
         inputs, norm = config.in_channels * height * width, config.dense_norm
@@ -177,6 +184,7 @@ def _localisation(config: Config, transform: Transform) -> nn.Sequential:
 
 
 def _convolutions(channels: int, widths: tuple[int, ...]) -> list[nn.Module]:
+    """Build strided convolutions with batch norm and ReLU, 5x5, then 3x3."""
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise((channels, *widths))):
         side = 5 if i == 0 else 3
@@ -187,14 +195,14 @@ def _convolutions(channels: int, widths: tuple[int, ...]) -> list[nn.Module]:
 
 
 def _strided(height: int, width: int, widths: tuple[int, ...]) -> int:
-    """How many values `_convolutions` leaves of a picture."""
+    """Return the number of values per image that `_convolutions` outputs."""
     for _ in widths:
         height, width = -(-height // 2), -(-width // 2)
     return widths[-1] * height * width
 
 
 def _needs_two(config: Config) -> bool:
-    """Whether a batch norm sees one value of each picture, so that a batch of one has no deviation."""
+    """Return True if a batch norm sees one value per image, so that a batch of one has no deviation."""
     if config.dense_norm:
         return True
     if config.network == "mlp":
@@ -208,6 +216,7 @@ def _needs_two(config: Config) -> bool:
 
 
 def _dense(inputs: int, widths: tuple[int, ...], norm: bool) -> list[nn.Module]:
+    """Build fully connected layers with ReLU, and batch norm if `norm`."""
     layers: list[nn.Module] = []
     for before, after in pairwise((inputs, *widths)):
         linear = nn.Linear(before, after)
@@ -218,9 +227,9 @@ def _dense(inputs: int, widths: tuple[int, ...], norm: bool) -> list[nn.Module]:
 
 
 def _widest(inputs: int, layers: int, classes: int, budget: int) -> int:
-    """The width at which one or two hidden layers and the last one have about `budget` weights."""
+    """Return the width at which one or two hidden layers and the last one have about `budget` weights."""
     # a width^2 + b width = budget
-    if budget <= 0:  # the rest alone has more
+    if budget <= 0:  # the other layers alone have more
         return NARROWEST
     a, b = layers - 1, inputs + layers + classes
     width = budget / b if a == 0 else (math.sqrt(b * b + 4 * a * budget) - b) / (2 * a)
@@ -229,7 +238,9 @@ def _widest(inputs: int, layers: int, classes: int, budget: int) -> int:
 
 @model("spatial_transformer")
 class SpatialTransformerClassifier(nn.Module):
-    """Spatial transformer: a classifier that moves, turns and bends its picture upright first."""
+    """Spatial transformer classifier: it warps its image to a canonical pose before it classifies it."""
+
+    task: ClassVar[str] = "classification"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -252,8 +263,8 @@ class SpatialTransformerClassifier(nn.Module):
         if config.network == "cnn":
             self.features.extend(_convolutions(channels, config.widths))
             inputs, layers = _strided(height, width, config.widths), 1
-        spent = sum(parameter.numel() for parameter in self.parameters())
-        hidden = config.hidden or _widest(inputs, layers, classes, PARAMETERS - spent)
+        used = sum(parameter.numel() for parameter in self.parameters())
+        hidden = config.hidden or _widest(inputs, layers, classes, PARAMETERS - used)
         self.classify = nn.Sequential(
             nn.Flatten(),
             *_dense(inputs, (hidden,) * layers, config.dense_norm),
@@ -262,31 +273,31 @@ class SpatialTransformerClassifier(nn.Module):
         )
 
     def forward(self, image: Tensor) -> ClassificationOutput:
-        """(B, C, H, W), normalised and of image_size -> logits (B, K), and what each transformer saw.
+        """Return logits (B, K) and each transformer's output, for images (B, C, H, W), normalised and of image_size.
 
-        Raises ConfigError for pictures of another size.
+        Raises ConfigError for images of another size.
         """
         if image.ndim != 4 or tuple(image.shape[1:]) != (self.config.in_channels, *self.config.image_size):
             raise ConfigError(
-                f"pictures of shape {tuple(image.shape)} for a network made for "
+                f"images of shape {tuple(image.shape)} for a network built for "
                 f"(B, {', '.join(map(str, (self.config.in_channels, *self.config.image_size)))}); resize them, or set "
                 "in_channels and image_size"
             )
-        looks = tuple(transformer(image) for transformer in self.transformers)
-        seen = torch.cat([look.output for look in looks], 1) if looks else image
-        return ClassificationOutput(self.classify(self.features(seen)), looks)
+        transforms = tuple(transformer(image) for transformer in self.transformers)
+        views = torch.cat([transform.output for transform in transforms], 1) if transforms else image
+        return ClassificationOutput(self.classify(self.features(views)), transforms)
 
     def loss(self, batch: ClassificationBatch) -> dict[str, Tensor]:
-        """Cross-entropy, weighted by class where the batch says so; not a number where a theta is none.
+        """Return the cross-entropy, weighted by class if the batch has class weights; nan where a theta is not finite.
 
-        Raises ConfigError for a batch of one where something is normalised over pictures alone.
+        Raises ConfigError for a batch of one where a norm sees one value per image.
         """
         if self.training and len(batch["image"]) < 2 and _needs_two(self.config):
             raise ConfigError(
-                "dense_norm, and norms of maps of one place, are over the pictures of a batch, and this one has 1; "
-                "give a batch_size above 1"
+                "dense_norm, and batch norm of 1x1 maps, need more than one image in a batch; got 1, give a batch_size "
+                "above 1"
             )
         output = self(batch["image"])
-        # The sampler reads background where theta is not a number, and the network would go on without its transformer.
-        dead = sum((0 * look.theta.sum() for look in output.transforms), output.logits.new_zeros(()))
-        return {"loss": label_cross_entropy(output.logits + dead, batch["label"], batch.get("class_weights"))}
+        # The sampler reads background where theta is nan; without this the loss would hide that a transformer diverged.
+        invalid = sum((0 * transform.theta.sum() for transform in output.transforms), output.logits.new_zeros(()))
+        return {"loss": label_cross_entropy(output.logits + invalid, batch["label"], batch.get("class_weights"))}

@@ -1,17 +1,19 @@
-"""Writing a sentence with any model that scores the next token: beam search, greedy, sampling.
+"""Sequence search with any model that scores the next token: beam search, greedy search and sampling.
 
-Shapes: B inputs, K sentences written for each at a time (beams or samples), N = B K rows; V tokens; t written so far.
+Shapes: B inputs, K sequences decoded for each in parallel (beams or samples), N = B K rows; V tokens; t decoded so far.
 
-A model comes as a step and two trees (tuples, named tuples, lists and dicts of tensors, or None) with B rows each:
+A model is passed as a step function and two trees (tuples, named tuples, lists and dicts of tensors, or None) with B
+rows each:
 
     step(memory, state, tokens (N,) int64) -> (logits (N, V), state, attention (N, ...) or None)
 
-memory is what was computed once an input: features, projected keys. Its rows are repeated K times at the start and then
-never touched. state is what each sentence carries along; its rows follow the sentences they belong to. One call of
-`step` serves all N rows. Rows whose search is over are still computed, and fed END; nothing of them is used.
+memory is what is computed once per input: features, projected keys. Its rows are repeated K times at the start and do
+not change afterwards. state is what each sequence carries along; its rows follow the sequences they belong to. One call
+of `step` serves all N rows. Rows whose search is finished are still computed, with the end token as input; their
+results are ignored.
 
-A token's log-probability is the model's own, whatever the rules forbid: what is barred is left out, and the rest is not
-scaled up. So scoring a sentence again word by word gives the numbers that are reported with it.
+A token's log-probability is the model's own, whatever the rules forbid: forbidden tokens are left out, and the others
+are not renormalised. So scoring a sequence again token by token gives the numbers that are reported with it.
 """
 
 from foveate.ops.search.beam import beam_search, greedy

@@ -1,4 +1,7 @@
-"""What a sentence may be: how long, and which tokens may follow. Shapes: N rows, V tokens, t written so far."""
+"""Constraints on decoded sequences: their length, and the tokens that may follow.
+
+Shapes: N rows, V tokens, t decoded so far.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,14 @@ from foveate.errors import ConfigError
 
 
 class Rules(NamedTuple):
-    """What may be written."""
+    """Constraints on decoded sequences.
+
+    end: the token that ends a sequence.
+    max_length: largest number of tokens, the end token included; 1 or more.
+    min_length: smallest number of tokens, the end token included; 0 for no such rule.
+    no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
+    forbidden: tokens that are never decoded.
+    """
 
     end: int
     max_length: int
@@ -21,24 +31,24 @@ class Rules(NamedTuple):
     forbidden: tuple[int, ...]
 
     def check(self) -> None:
-        """Raises ConfigError for rules that do not fit each other."""
+        """Raise ConfigError for rules that contradict each other."""
         if self.max_length < 1:
             raise ConfigError(
-                f"cannot write sentences of at most {self.max_length} tokens; give a max_length of 1 or more"
+                f"cannot decode sentences of at most {self.max_length} tokens; give a max_length of 1 or more"
             )
         if self.min_length < 0 or self.no_repeat_ngram < 0:
             name = "min_length" if self.min_length < 0 else "no_repeat_ngram"
             raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, or 0 for no such rule")
         if self.min_length > self.max_length:
             raise ConfigError(
-                f"sentences of at least {self.min_length} and at most {self.max_length} tokens do not exist; "
+                f"min_length {self.min_length} is above max_length {self.max_length}; "
                 "give a min_length that is not above max_length"
             )
         if self.end in self.forbidden:
-            raise ConfigError(f"token {self.end} ends a sentence and is forbidden too; leave it out of `forbidden`")
+            raise ConfigError(f"token {self.end} is the end token and is forbidden, too; leave it out of `forbidden`")
 
     def check_vocabulary(self, vocabulary: int) -> None:
-        """Raises ConfigError for tokens that are not among the V of the model."""
+        """Raise ConfigError for tokens outside of the model's vocabulary of V tokens."""
         for name, token in [("end", self.end), *(("forbidden", token) for token in self.forbidden)]:
             if not 0 <= token < vocabulary:
                 raise ConfigError(
@@ -46,12 +56,12 @@ class Rules(NamedTuple):
                     f"give one of 0..{vocabulary - 1}, from the vocabulary that the model was trained with"
                 )
 
-    def bar(self, log_p: Tensor, written: Tensor) -> Tensor:
-        """Log-probabilities (N, V) with -inf, in place, at each token that may not follow what is written, (N, t)."""
+    def mask_forbidden(self, log_p: Tensor, written: Tensor) -> Tensor:
+        """Set log-probabilities (N, V) of tokens that may not follow decoded (N, t) to -inf, in place."""
         length = written.shape[1] + 1
-        barred = [*self.forbidden, *([self.end] if length < self.min_length else [])]
-        if barred:
-            log_p.index_fill_(1, torch.tensor(barred, device=log_p.device), -math.inf)
+        forbidden = [*self.forbidden, *([self.end] if length < self.min_length else [])]
+        if forbidden:
+            log_p.index_fill_(1, torch.tensor(forbidden, device=log_p.device), -math.inf)
         size = self.no_repeat_ngram
         if 0 < size < length:
             log_p.masked_fill_(_repeating(written, size, log_p.shape[1]), -math.inf)
@@ -59,10 +69,10 @@ class Rules(NamedTuple):
 
 
 def _repeating(written: Tensor, size: int, vocabulary: int) -> Tensor:
-    """(N, t) -> (N, V): which tokens would make the last `size` tokens a repetition of earlier ones."""
+    """Return the tokens (N, V) that would repeat an earlier n-gram of `size`, for decoded tokens (N, t)."""
     grams = written.unfold(1, size, 1)  # (N, t - size + 1, size)
     last = written[:, written.shape[1] - size + 1 :]  # (N, size - 1)
-    again = (grams[..., :-1] == last[:, None]).all(2)
-    # A token stands after several grams, and only some match: the others point one past the vocabulary.
-    token = torch.where(again, grams[..., -1], vocabulary)
+    matches = (grams[..., :-1] == last[:, None]).all(2)
+    # A token may follow several grams of which only some match: the others point one past the vocabulary.
+    token = torch.where(matches, grams[..., -1], vocabulary)
     return torch.zeros_like(written[:, :1], dtype=torch.bool).repeat(1, vocabulary + 1).scatter(1, token, True)[:, :-1]

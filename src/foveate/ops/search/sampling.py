@@ -1,4 +1,7 @@
-"""Sentences drawn from a model. Shapes as in the folder: B inputs, K samples of each, N = B K rows, V, t."""
+"""Sampling: sentences drawn from a model's distribution.
+
+Shapes as in the folder: B inputs, K samples of each, N = B K rows, V tokens, t decoded so far.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +44,25 @@ def sample(
     forbidden: Sequence[int] = (),
     generator: torch.Generator | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each input `samples` sentences drawn from the model, in the order in which they were drawn.
+    """Draw `samples` sentences for each input, in the order in which they are drawn.
 
-    Each token is drawn with probability proportional to p^(1 / temperature) from those that the rules allow, and of
-    these from the `top_k` likeliest (0: all), and of these from the fewest whose probabilities add up to `top_p` or
-    more. Scores are mean log-probabilities, and these the model's own, before all that. Other settings are
-    `beam_search`'s. generator: on the model's device; what an input draws depends on the others in its batch.
+    start: the token fed first.
+    end: the token that ends a sentence.
+    samples: K, the number of sentences per input.
+    temperature: tokens are drawn with probability proportional to p^(1 / temperature); above 0, 1 is the model's own
+        distribution, less is closer to greedy search.
+    top_k: draw only from the k most probable tokens of those that the rules allow; 0 for all.
+    top_p: of these, draw only from the fewest whose probabilities add up to top_p or more; above 0, at most 1.
+    max_length: largest number of tokens, the end token included.
+    min_length: smallest number of tokens, the end token included.
+    no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
+    forbidden: tokens that are never decoded.
+    generator: random generator on the model's device. What an input draws depends on the others in its batch.
 
-    Source of top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019), section 3.1.
-    Raises ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
+    Scores are mean log-probabilities, and these the model's own, before all of these settings.
+
+    Source of top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019), section 3.1. Raises
+    ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
     """
     rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden))
     rules.check()
@@ -58,33 +71,33 @@ def sample(
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ConfigError(f"cannot draw at a temperature of {temperature}; give one above 0, or search greedily")
     if top_k < 0:
-        raise ConfigError(f"cannot draw from the {top_k} likeliest tokens; give a top_k of 1 or more, or 0 for all")
+        raise ConfigError(f"cannot draw from the {top_k} most probable tokens; give a top_k of 1 or more, or 0 for all")
     if not 0 < top_p <= 1:
         raise ConfigError(f"cannot draw from a share of {top_p}; give a top_p above 0 and at most 1")
     inputs, device = count_inputs(memory, state)
     memory, state = repeat(memory, samples), repeat(state, samples)
-    looks: list[Tensor] = []
+    attentions: list[Tensor] = []
     tokens = torch.full((inputs * samples,), start, device=device)
-    written, log_probs = tokens[:, None][:, :0], torch.zeros(inputs * samples, 0, device=device)  # (N, t)
+    decoded, log_probs = tokens[:, None][:, :0], torch.zeros(inputs * samples, 0, device=device)  # (N, t)
     alive = torch.ones_like(tokens, dtype=torch.bool)
     ended, lengths = ~alive, torch.zeros_like(tokens)
     for length in range(1, max_length + 1):
-        logits, state, look = step(memory, state, tokens)
-        check_step(logits, look, inputs * samples)
+        logits, state, attention = step(memory, state, tokens)
+        check_step(logits, attention, inputs * samples)
         if length == 1:
             rules.check_vocabulary(logits.shape[1])
         log_p = log_probabilities(logits, alive, length)
-        allowed = rules.bar(log_p, written)
+        allowed = rules.mask_forbidden(log_p, decoded)
         alive = alive & (allowed.amax(1) > -math.inf)
-        # Below the likeliest, so that no temperature is low enough to leave no number at all.
-        below = (allowed - allowed.amax(1, keepdim=True)).masked_fill(~alive[:, None], 0.0)
-        chances = _shortlist(below / temperature, top_k, top_p).softmax(1)
-        # The first of exponential clocks that run at these rates.
-        clocks = torch.empty_like(chances).exponential_(generator=generator)
-        token = (chances / clocks.clamp(min=torch.finfo(clocks.dtype).tiny)).argmax(1)
-        if look is not None:
-            looks.append(look)
-        written = torch.cat([written, token[:, None]], 1)
+        # Relative to the most probable token, so that no temperature is low enough to underflow everywhere.
+        relative = (allowed - allowed.amax(1, keepdim=True)).masked_fill(~alive[:, None], 0.0)
+        probabilities = _shortlist(relative / temperature, top_k, top_p).softmax(1)
+        # The exponential race, as in `ops.attend.hard_read`.
+        exponential = torch.empty_like(probabilities).exponential_(generator=generator)
+        token = (probabilities / exponential.clamp(min=torch.finfo(exponential.dtype).tiny)).argmax(1)
+        if attention is not None:
+            attentions.append(attention)
+        decoded = torch.cat([decoded, token[:, None]], 1)
         log_probs = torch.cat([log_probs, log_p.gather(1, token[:, None])], 1)
         lengths += alive
         ended = ended | (alive & (token == end))
@@ -93,16 +106,16 @@ def sample(
             break
         tokens = token.masked_fill(~alive, end)
     pools: list[list[Found]] = [[] for _ in range(inputs)]
-    written, log_probs = written.cpu(), log_probs.cpu()
-    for n, (size, over) in enumerate(zip(lengths.tolist(), ended.tolist(), strict=True)):
-        score = float(log_probs[n, :size].sum()) / max(size, 1)
-        found = Found(over, score, written[n, :size], log_probs[n, :size], torch.full((size,), n))
+    decoded, log_probs = decoded.cpu(), log_probs.cpu()
+    for n, (count, has_ended) in enumerate(zip(lengths.tolist(), ended.tolist(), strict=True)):
+        score = float(log_probs[n, :count].sum()) / max(count, 1)
+        found = Found(has_ended, score, decoded[n, :count], log_probs[n, :count], torch.full((count,), n))
         pools[n // samples].append(found)
-    return finish(pools, looks)
+    return finish(pools, attentions)
 
 
 def _shortlist(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """(N, V) with -inf at all but the likeliest tokens; at least one stays."""
+    """Return scores (N, V) with -inf at all but the most probable tokens; at least one stays."""
     if 0 < top_k < scores.shape[1]:
         top, index = scores.topk(top_k, 1)
         scores = torch.full_like(scores, -math.inf).scatter(1, index, top)
@@ -110,7 +123,7 @@ def _shortlist(scores: Tensor, top_k: int, top_p: float) -> Tensor:
         ordered, index = scores.sort(dim=1, descending=True)
         share = ordered.softmax(1)
         before = share.cumsum(1) - share
-        # The likeliest stays even where rounding leaves nothing below top_p.
+        # The most probable token stays even where rounding leaves nothing below top_p.
         drop = (before >= top_p).index_fill(1, index.new_zeros(1), False)
         scores = scores.scatter(1, index, ordered.masked_fill(drop, -math.inf))
     return scores

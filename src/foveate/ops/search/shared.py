@@ -1,4 +1,4 @@
-"""What beam search and sampling share: hypotheses, trees of tensors, and the checks of what a step returns."""
+"""Parts shared by beam search and sampling: hypotheses, trees of tensors, and checks of a step's results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Step = Callable[[Any, Any, Tensor], tuple[Tensor, Any, Tensor | None]]
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A sentence that was found, T tokens long, on the CPU.
+    """A decoded sentence, T tokens long, on the CPU.
 
-    tokens: (T,) int64, without the start, with END if it ended.
+    tokens: (T,) int64, without the start token, with the end token if it ended.
     log_probs: (T,), the model's log-probability of each token.
-    score: what it was ranked by.
-    ended: False if it was cut off at the greatest length, or where the rules left no token.
-    attention: (T, ...), the step's attention as each token was chosen; None of a model without.
+    score: the score that it is ranked by.
+    ended: False if it was cut off at the maximal length, or where the rules left no token.
+    attention: (T, ...), the step's attention for each token; None for a model without attention.
     """
 
     tokens: Tensor
@@ -34,7 +34,11 @@ class Hypothesis:
 
 
 class Found(NamedTuple):
-    """A hypothesis before its attention is looked up: `rows` (T,) says in which row of each step it stood."""
+    """A hypothesis whose attention is not yet gathered.
+
+    ended, score, tokens, log_probs: as in `Hypothesis`.
+    rows: (T,), the row of each step that held the sentence.
+    """
 
     ended: bool
     score: float
@@ -44,7 +48,10 @@ class Found(NamedTuple):
 
 
 def log_probabilities(logits: Tensor, alive: Tensor, length: int) -> Tensor:
-    """(N, V), in float32 or better. Raises ModelError if a living row (N,) is not made of numbers."""
+    """Return log-probabilities (N, V), in float32 or better.
+
+    Raises ModelError if a row that is still decoded, alive (N,), is nan.
+    """
     log_p = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), 1)
     # One nan, or no finite score at all, makes the whole row nan.
     if bool((log_p[:, 0].isnan() & alive).any()):
@@ -55,22 +62,22 @@ def log_probabilities(logits: Tensor, alive: Tensor, length: int) -> Tensor:
     return log_p
 
 
-def finish(pools: list[list[Found]], looks: list[Tensor]) -> list[list[Hypothesis]]:
-    """Each input's hypotheses with their attention, from that of each step, (N, ...)."""
-    seen = torch.stack(looks) if looks else None  # (length, N, ...)
+def finish(pools: list[list[Found]], attentions: list[Tensor]) -> list[list[Hypothesis]]:
+    """Return each input's hypotheses with their attention, gathered from that of each step, (N, ...)."""
+    stacked = torch.stack(attentions) if attentions else None  # (length, N, ...)
 
     def with_attention(found: Found) -> Hypothesis:
         attention = None
-        if seen is not None:
-            rows = found.rows.to(seen.device)
-            attention = seen[torch.arange(len(rows), device=seen.device), rows].cpu()
+        if stacked is not None:
+            rows = found.rows.to(stacked.device)
+            attention = stacked[torch.arange(len(rows), device=stacked.device), rows].cpu()
         return Hypothesis(found.tokens, found.log_probs, found.score, found.ended, attention)
 
     return [[with_attention(found) for found in pool] for pool in pools]
 
 
 def each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The tree with each tensor changed. Raises ConfigError for what is not a tree of tensors."""
+    """Apply `change` to each tensor of a tree. Raises ConfigError for what is not a tree of tensors."""
     if tree is None:
         return None
     if isinstance(tree, Tensor):
@@ -81,36 +88,38 @@ def each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
         parts = [each(part, change) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     raise ConfigError(
-        f"a {type(tree).__name__} in the memory or state of a search; "
+        f"the memory or state of a search holds a {type(tree).__name__}; "
         "give tensors, None, and tuples, lists or dicts of them"
     )
 
 
 def repeat(tree: Any, times: int) -> Any:
-    """The tree with each row `times` times, one after the other."""
+    """Repeat each row of a tree's tensors `times` times, one after the other."""
     return each(tree, lambda x: x.repeat_interleave(times, 0))
 
 
 def select(tree: Any, rows: Tensor) -> Any:
-    """The tree's rows (N,), in this order."""
+    """Return the tree with rows (N,), in this order."""
     return each(tree, lambda x: x.index_select(0, rows))
 
 
 def count_inputs(memory: Any, state: Any) -> tuple[int, torch.device]:
-    """B, and the device. Raises ConfigError if tensors disagree about B, or there are none."""
+    """Return B, and the device. Raises ConfigError if tensors disagree about B, or there are none."""
     tensors: list[Tensor] = []
     each((memory, state), lambda x: tensors.append(x) or x)  # type: ignore[func-returns-value]
     sizes = {x.shape[0] if x.ndim else 0 for x in tensors}
     if len(sizes) != 1:
         raise ConfigError(
-            f"the memory and state of a search have {sorted(sizes) or 'no'} rows; give tensors with one row an input"
+            f"the memory and state of a search have {sorted(sizes) or 'no'} rows; give tensors with one row per input"
         )
     return sizes.pop(), tensors[0].device
 
 
-def check_step(logits: Tensor, look: Tensor | None, rows: int) -> None:
-    """Raises ConfigError for logits or attention that are not of N rows."""
+def check_step(logits: Tensor, attention: Tensor | None, rows: int) -> None:
+    """Raise ConfigError for logits or attention that do not have N rows."""
     if logits.ndim != 2 or logits.shape[0] != rows:
         raise ConfigError(f"the step gave logits of shape {tuple(logits.shape)} for {rows} tokens; give ({rows}, V)")
-    if look is not None and (look.ndim < 1 or look.shape[0] != rows):
-        raise ConfigError(f"the step gave attention of shape {tuple(look.shape)} for {rows} tokens; give ({rows}, ...)")
+    if attention is not None and (attention.ndim < 1 or attention.shape[0] != rows):
+        raise ConfigError(
+            f"the step gave attention of shape {tuple(attention.shape)} for {rows} tokens; give ({rows}, ...)"
+        )
