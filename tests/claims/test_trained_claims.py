@@ -214,7 +214,7 @@ def scrambled(network, image, f):
 
 
 def test_upsampling(tiny, monkeypatch):
-    assert stitching._around(torch.zeros(1, 1, 48, 48), before=20).shape == (1, 1, 87, 87)
+    assert stitching._padded(torch.zeros(1, 1, 48, 48), before=20).shape == (1, 1, 87, 87)
     up = stitching.UpConv.forward
     with monkeypatch.context() as wrong:
         wrong.setattr(stitching.UpConv, "forward", lambda self, x: up(self, x).roll(24, -1).roll(24, -2))
