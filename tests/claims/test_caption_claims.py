@@ -31,7 +31,7 @@ GRID, SIDE = 4, 64
 
 
 class Scenes:
-    """Pictures that hold nothing but their number, each with one thing in one cell."""
+    """Images that hold nothing but their number, each with one thing in one cell."""
 
     channels = 3
 

@@ -20,7 +20,7 @@ from foveate.ops.glimpse import glimpse
 class Marked(Reader):
     """Runs as it would, and reads the digit off the brightest pixel; wrong for a share of the digits.
 
-    windows: of each picture, that come one after the other.
+    windows: of each image, that come one after the other.
     """
 
     def __init__(self, reduction: int = 1, wrong: float = 0.0, windows: int = 1) -> None:
@@ -54,7 +54,7 @@ def glimpser(reader=None):
 
 
 def marked(count, side, seed):
-    """Dark pictures with one bright pixel that says which digit it is."""
+    """Dark images with one bright pixel that says which digit it is."""
     generator = torch.Generator().manual_seed(seed)
     label, centre = (
         torch.randint(10, (count,), generator=generator),

@@ -88,12 +88,12 @@ def test_turning_back(marked, monkeypatch):
     half, left, before, places, error = spatial._transformer_turns_digits_back(0)
     assert half < 1 and left > before
     assert before == pytest.approx(54.4, abs=1.5)  # of a uniform half turn: sqrt(-2 ln (2 / pi)) radians
-    assert places == pytest.approx(0.5, rel=0.1)  # it zooms in twofold, on the middle of the picture
+    assert places == pytest.approx(0.5, rel=0.1)  # it zooms in twofold, on the middle of the image
     assert error == 0
 
 
 def test_a_view_turned_by_its_theta_is_upright(monkeypatch):
-    """The sign of the angle, on pictures: a theta that turns by as much as the digit was."""
+    """The sign of the angle, on images: a theta that turns by as much as the digit was."""
     monkeypatch.setattr(digits, "STRETCH", 0.0)
     largest = digits.SIDE / math.sqrt(2) / digits.INK  # with no room to be anywhere but in the middle
     monkeypatch.setattr(digits, "SCALES", (largest, largest))

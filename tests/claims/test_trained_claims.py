@@ -30,7 +30,7 @@ def coarse(stride):
 
 
 def noisy(logits, strength=20.0):
-    """Errors that are others for each size of the picture."""
+    """Errors that are others for each size of the image."""
     noise = torch.Generator().manual_seed(logits.shape[-1])
     return logits + strength * torch.randn(logits.shape, generator=noise)
 

@@ -100,7 +100,7 @@ def test_the_strip_shows_the_picture_and_then_a_panel_a_word():
     assert many.width == gap + 6 * (PANEL + gap)  # nine panels in two rows
     assert many.height == gap + 2 * (few.height - gap)
     pixels = np.asarray(few)
-    # Panel i > 0 looks at cell i - 1 of the upper row; the picture stands at the panel's full width.
+    # Panel i > 0 looks at cell i - 1 of the upper row; the image stands at the panel's full width.
     for i in range(1, 4):
         left = gap + i * (PANEL + gap)
         rim = round(PANEL * 40 / 60)

@@ -69,8 +69,8 @@ def learned_upsampling_is_cleaner() -> Claim:
 
 
 def _learned_upsampling_is_cleaner(seed: int) -> tuple[float, ...]:
-    world = Pasture(height=SIDE, width=SIDE, train=TRAIN, test=TEST, seed=seed)
-    train, test = _scenes(world, "train"), _scenes(world, "test")
+    source = Pasture(height=SIDE, width=SIDE, train=TRAIN, test=TEST, seed=seed)
+    train, test = _scenes(source, "train"), _scenes(source, "test")
     learned, learned_seconds = _score(_train_upsampling(seed, *train), *test)
     stitched, stitched_seconds = _score(_train_for_stitching(seed, *train), *test)
     return (
@@ -135,9 +135,9 @@ def _fit(model: nn.Module, seed: int, images: Tensor, labels: Tensor, loss: Call
     model.eval()
 
 
-def _scenes(world: Pasture, split: str) -> tuple[Tensor, Tensor]:
+def _scenes(source: Pasture, split: str) -> tuple[Tensor, Tensor]:
     """Return normalised images (N, 3, H, W) and labels (N, H, W) of a split."""
-    scenes = world.open(split)
+    scenes = source.open(split)
     samples = [scenes[i] for i in range(len(scenes))]
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples])
     labels = torch.stack([sample["mask"].as_subclass(Tensor).long() for sample in samples])
