@@ -30,7 +30,7 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
 
 
 def same(path: Path, expected: np.ndarray) -> None:
-    """The picture, its header and a window of it agree with `expected`."""
+    """The image, its header and a window of it agree with `expected`."""
     array = pictures.read_picture(path)
     assert array.dtype == expected.dtype
     np.testing.assert_array_equal(array, expected)

@@ -65,7 +65,7 @@ def test_the_mask_is_what_the_colours_say_after_every_transform(augment: Semanti
 
 
 def test_resizing_keeps_borders_where_they_are() -> None:
-    """A mask read at other pixel centres than the picture would be off by up to half a pixel."""
+    """A mask read at other pixel centres than the image would be off by up to half a pixel."""
     halves = painted(64, 64)
     halves["mask"][:, :33], halves["mask"][:, 33:] = 1, 2
     halves["image"] = tv_tensors.Image(COLORS[halves["mask"].long()].permute(2, 0, 1))
@@ -80,7 +80,7 @@ def test_only_padding_is_ignored() -> None:
     for seed in range(20):
         sample = apply(SemanticAugment(scale=(0.5, 0.5), crop=(64, 64), color=0), painted(), seed)
         inside = sample["mask"] != 9
-        assert inside.sum() == 30 * 40  # the whole picture at half its size
+        assert inside.sum() == 30 * 40  # the whole image at half its size
         assert (sample["image"][:, ~inside] == 0).all()
         rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
         assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
@@ -103,7 +103,7 @@ def test_a_picture_larger_than_the_window_is_never_padded() -> None:
 
 
 def test_the_scale_is_drawn_log_uniformly_from_its_range() -> None:
-    # On a picture of one red column in eighty, the column's width tells the factor.
+    # On an image of one red column in eighty, the column's width tells the factor.
     sample = painted(320, 320)
     sample["mask"][:] = 1
     low = 0
@@ -239,7 +239,7 @@ class TestObjectCrops:
 
     def test_sizes_that_do_not_fit(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"zoom 1.0, color 0.3 and size \(224, 224\) do not fit; expected at least 1.2"
+            ConfigError, match=r"zoom 1.0, color 0.3 and size \(224, 224\) are out of range; expected at least 1.2"
         ):
             ObjectCrops(zoom=1.0)
 
@@ -292,7 +292,7 @@ def test_colours_move_only_where_there_are_colours() -> None:
         ({"scale": (0.5, 0.2)}, "augment.scale 0.5,0.2 is not a range"),
         ({"ratio": (0.0, 1.0)}, "augment.ratio 0.0,1.0 is not a range"),
         ({"scale": (0.5, 1.5)}, "expected shares of at most 1"),
-        ({"color": 2.0}, "color 2.0 do not fit"),
+        ({"color": 2.0}, "color 2.0 are out of range"),
     ],
 )
 def test_ranges_of_classification_are_checked(fields: dict[str, Any], message: str) -> None:

@@ -89,9 +89,11 @@ class Predictor:
         inputs = self.family.inputs
         by_name = given if len(inputs) > 1 else {one.name: given for one in inputs}
         if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
-            raise DataError(f"{self.name} takes {' and '.join(one.name for one in inputs)}; give a dict with these keys")
+            keys = " and ".join(one.name for one in inputs)
+            raise DataError(f"{self.name} takes {keys}; give a dict with these keys")
         opened = {
-            one.name: one.open(by_name[one.name], self.preprocessing, self.name, name or "", max_pixels) for one in inputs
+            one.name: one.open(by_name[one.name], self.preprocessing, self.name, name or "", max_pixels)
+            for one in inputs
         }
         if name is None:
             first = by_name[inputs[0].name] if inputs else None
@@ -175,7 +177,8 @@ def peek_family(path: Path) -> type[Task]:
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{file} is damaged ({reason}); restore it, or take the run's last/") from error
     return _find_family(name, path)
 
 
@@ -218,7 +221,10 @@ def _open_onnx(path: Path, device: str) -> Predictor:
 def family_of(file: OnnxFile) -> Task:
     """The task of an exported file. Raises ModelError if its family is unknown."""
     cls = _find_family(file.task, file.path)
-    preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
+    try:
+        preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
+    except (KeyError, TypeError, ValueError) as error:
+        raise file.unreadable("preprocessing", error) from error
     return cls(file.tables, preprocessing)
 
 

@@ -1,6 +1,6 @@
 """Random training transforms of an image together with its label, built on torchvision's v2 transforms.
 
-Each augmentation is a frozen dataclass that stands in a recipe. Its `build` returns a function from sample to sample.
+Each augmentation is a frozen dataclass used in a recipe. Its `build` returns a function from sample to sample.
 Images are (C, H, W), masks (H, W).
 """
 
@@ -82,7 +82,8 @@ class SemanticAugment:
             raise ConfigError(f"augment.scale {self.scale} is not a range; expected 0 < low <= high, e.g. 0.5,2.0")
         if not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
             raise ConfigError(
-                f"augment.rotate {self.rotate} and augment.color {self.color} do not fit; expected 0..180 and 0..1"
+                f"augment.rotate {self.rotate} and augment.color {self.color} are out of range; "
+                "expected 0..180 and 0..1"
             )
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
@@ -164,8 +165,8 @@ class ObjectCrops:
     def __post_init__(self) -> None:
         if self.zoom < MARGIN or not 0 <= self.color <= 1 or min(self.size) < 32:
             raise ConfigError(
-                f"augment.zoom {self.zoom}, color {self.color} and size {self.size} do not fit; expected at least "
-                f"{MARGIN}, 0..1 and sides of at least 32"
+                f"augment.zoom {self.zoom}, color {self.color} and size {self.size} are out of range; expected "
+                f"at least {MARGIN}, 0..1 and sides of at least 32"
             )
 
     def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> SemanticTransform:
@@ -237,7 +238,7 @@ class ClassificationAugment:
                 raise ConfigError(f"augment.{name} {low},{high} is not a range; expected 0 < low <= high")
         if self.scale[1] > 1 or not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
             raise ConfigError(
-                f"augment.scale {self.scale}, rotate {self.rotate} and color {self.color} do not fit; expected "
+                f"augment.scale {self.scale}, rotate {self.rotate} and color {self.color} are out of range; expected "
                 "shares of at most 1, 0..180 and 0..1"
             )
 

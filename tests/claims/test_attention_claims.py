@@ -155,7 +155,7 @@ def test_reinforcement_is_unbiased(monkeypatch):
 @pytest.fixture
 def short(monkeypatch):
     """Trainings that take a second."""
-    for name, value in (("PICTURES", 200), ("EARLY", 30), ("STEPS", 40), ("DRAWS", 12)):
+    for name, value in (("IMAGES", 200), ("EARLY", 30), ("STEPS", 40), ("NUM_SAMPLES", 12)):
         monkeypatch.setattr(reinforce, name, value)
 
 

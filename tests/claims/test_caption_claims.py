@@ -17,7 +17,7 @@ from foveate.records import Caption, Preprocessing
 from foveate.tasks.captioning import CaptioningTask
 from foveate.text import END, Words
 
-SAID = (
+SENTENCES = (
     "a red bird sits near the tall tree",
     "two brown cows rest here",
     "one person throws a white frisbee",
@@ -26,17 +26,17 @@ SAID = (
     "the frisbee flies over two cows and a person on a road",
 )
 NAMED = ("bird", "cows", "frisbee", "cow", "bird", "person")
-TABLE = Words(least=1).learn(SAID)
+TABLE = Words(least=1).learn(SENTENCES)
 GRID, SIDE = 4, 64
 
 
 class Scenes:
-    """Pictures that hold nothing but their number, each with one thing in one cell."""
+    """Images that hold nothing but their number, each with one thing in one cell."""
 
     channels = 3
 
     def __len__(self):
-        return len(SAID)
+        return len(SENTENCES)
 
     def __getitem__(self, index):
         masks = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
@@ -53,7 +53,7 @@ class Scenes:
         return str(index)
 
     def captions(self, index):
-        return (Caption(SAID[index]),)
+        return (Caption(SENTENCES[index]),)
 
 
 class State(NamedTuple):
@@ -61,17 +61,17 @@ class State(NamedTuple):
     word: torch.Tensor
 
 
-class Teller(nn.Module):
-    """Knows each scene's sentence by heart, and looks where it is told to.
+class FixedCaptioner(nn.Module):
+    """Writes a fixed sentence for each scene, with attention on a fixed cell.
 
-    told: the number of a scene -> that of whose sentence is said. look: the number of a scene -> the cell.
+    sentence_of: index of a scene -> index of the sentence written. cell_of: index of a scene -> the attended cell.
     """
 
     preprocessing = Preprocessing((0.0,) * 3, (1 / 255,) * 3, size=(SIDE, SIDE), stretch=True)
 
-    def __init__(self, told=lambda index: index, look=lambda index: index % GRID) -> None:
+    def __init__(self, sentence_of=lambda index: index, cell_of=lambda index: index % GRID) -> None:
         super().__init__()
-        self.told, self.look = told, look
+        self.sentence_of, self.cell_of = sentence_of, cell_of
         self.backbone = nn.Linear(1, 5)
         self.decoder = nn.Linear(3, 3)
 
@@ -86,9 +86,9 @@ class Teller(nn.Module):
         logits = torch.full((len(tokens), len(TABLE)), -20.0)
         attention = torch.zeros(len(tokens), GRID * GRID)
         for row, (number, word) in enumerate(zip(state.number.tolist(), state.word.tolist(), strict=True)):
-            said = [*TABLE.encode(SAID[self.told(number)]), END]
-            logits[row, said[min(word, len(said) - 1)]] = 0.0
-            attention[row, self.look(number)] = 1.0
+            ids = [*TABLE.encode(SENTENCES[self.sentence_of(number)]), END]
+            logits[row, ids[min(word, len(ids) - 1)]] = 0.0
+            attention[row, self.cell_of(number)] = 1.0
         return logits, State(state.number, state.word + 1), attention
 
 
@@ -96,19 +96,22 @@ def stand_in(model):
     return Captioner(model, CaptioningTask(TABLE, model.preprocessing), Scenes())
 
 
-def placed(monkeypatch, **models):
+def replace_trained(monkeypatch, **models):
     """These captioners in the place of the trained ones."""
-    found = {captions.ONCE: stand_in(models["once"]), captions.ATTENDING: stand_in(models["attending"])}
+    found = {
+        captions.WITHOUT_ATTENTION: stand_in(models["once"]),
+        captions.WITH_ATTENTION: stand_in(models["attending"]),
+    }
     monkeypatch.setattr(captions, "captioner", lambda recipe, seed: found[recipe])
 
 
 def another(index):
     """The sentence of another scene, for every third one."""
-    return (index + 1) % len(SAID) if index % 3 == 0 else index
+    return (index + 1) % len(SENTENCES) if index % 3 == 0 else index
 
 
 def test_many_looks(monkeypatch):
-    placed(monkeypatch, once=Teller(another), attending=Teller())
+    replace_trained(monkeypatch, once=FixedCaptioner(another), attending=FixedCaptioner())
     assert examined("many_looks_beat_one") == "holds"
     gain, after, before, short, few, long, many, decoders = captions._many_looks_beat_one(0)
     assert after == pytest.approx(10) and gain == pytest.approx(10 / before)  # each word for word
@@ -117,27 +120,33 @@ def test_many_looks(monkeypatch):
     assert (few, many) == pytest.approx((17 / 3, 30 / 3))
     assert short == pytest.approx(1) and long > 1.5
     assert decoders == 1
-    placed(monkeypatch, once=Teller(), attending=Teller(another))
+    replace_trained(monkeypatch, once=FixedCaptioner(), attending=FixedCaptioner(another))
     assert examined("many_looks_beat_one") == "does not hold"
-    placed(monkeypatch, once=Teller(another), attending=Teller(another))
+    replace_trained(monkeypatch, once=FixedCaptioner(another), attending=FixedCaptioner(another))
     assert examined("many_looks_beat_one") == "does not hold"
 
 
 def test_where_attention_falls(monkeypatch):
-    placed(monkeypatch, once=Teller(), attending=Teller())
+    replace_trained(monkeypatch, once=FixedCaptioner(), attending=FixedCaptioner())
     assert examined("attention_falls_on_what_is_named") == "holds"
     times, hit, words, chance, mass = captions._attention_falls_on_what_is_named(0)
-    assert (times, hit, words, chance, mass) == pytest.approx((16, 100, len(SAID), 100 / 16, 16))
+    assert (times, hit, words, chance, mass) == pytest.approx((16, 100, len(SENTENCES), 100 / 16, 16))
     for elsewhere in (lambda index: 15, lambda index: (index + 1) % GRID):
-        placed(monkeypatch, once=Teller(), attending=Teller(look=elsewhere))
+        replace_trained(monkeypatch, once=FixedCaptioner(), attending=FixedCaptioner(cell_of=elsewhere))
         assert examined("attention_falls_on_what_is_named") == "does not hold"
     # A sixth of the words: 16 / 6 times as often as by chance.
-    placed(monkeypatch, once=Teller(), attending=Teller(look=lambda index: 15 if index else 0))
+    replace_trained(
+        monkeypatch, once=FixedCaptioner(), attending=FixedCaptioner(cell_of=lambda index: 15 if index else 0)
+    )
     assert examined("attention_falls_on_what_is_named") == "holds partly"
 
 
 def test_sentences_that_name_nothing_of_the_scene(monkeypatch):
-    placed(monkeypatch, once=Teller(), attending=Teller(told=lambda index: (index + 1) % len(SAID)))
+    replace_trained(
+        monkeypatch,
+        once=FixedCaptioner(),
+        attending=FixedCaptioner(sentence_of=lambda index: (index + 1) % len(SENTENCES)),
+    )
     assert captions._attention_falls_on_what_is_named(0)[:3] == (0, 0, 0)
     assert examined("attention_falls_on_what_is_named") == "does not hold"
 
@@ -151,12 +160,12 @@ def test_a_training_is_shared_silent_and_leaves_nothing(monkeypatch, capfd, tmp_
     captions.captioner.cache_clear()
     fields = {"config__backbone": "test_efficientnet", "config__pretrained": False, "text__least": 1}
     small = fields | {"config__hidden": 8, "config__embed": 8, "config__attend": 4}
-    one = captions.captioner(captions.ATTENDING, 0, **small)
-    assert captions.captioner(captions.ATTENDING, 0, **small) is one
+    one = captions.captioner(captions.WITH_ATTENTION, 0, **small)
+    assert captions.captioner(captions.WITH_ATTENTION, 0, **small) is one
     captions.captioner.cache_clear()
     assert capfd.readouterr() == ("", "")
     assert not list((tmp_path / "temporary").iterdir()) and not (tmp_path / "cache").exists()
     assert os.environ["FOVEATE_CACHE"] == str(tmp_path / "cache")
     assert len(one.scenes) == 3 and not one.model.training
-    scores, each = one.told
+    scores, each = one.scores
     assert scores.images == 3 == len(each) and scores.cider_d == pytest.approx(sum(each) / 3)

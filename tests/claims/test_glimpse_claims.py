@@ -13,18 +13,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.claims import glimpses
 from foveate.claims.cost import multiply_adds
-from foveate.claims.glimpses import CELL, WINDOW, Glimpser, Pictures, Reader
+from foveate.claims.glimpses import CELL, WINDOW, Glimpser, Images, Reader
 from foveate.ops.glimpse import glimpse
 
 
 class Marked(Reader):
     """Runs as it would, and reads the digit off the brightest pixel; wrong for a share of the digits.
 
-    windows: of each picture, that come one after the other.
+    windows: of each image, that come one after the other.
     """
 
-    def __init__(self, coarser: int = 1, wrong: float = 0.0, windows: int = 1) -> None:
-        super().__init__(coarser)
+    def __init__(self, reduction: int = 1, wrong: float = 0.0, windows: int = 1) -> None:
+        super().__init__(reduction)
         self.wrong, self.windows = wrong, windows
 
     def forward(self, image):
@@ -54,12 +54,15 @@ def glimpser(reader=None):
 
 
 def marked(count, side, seed):
-    """Dark pictures with one bright pixel that says which digit it is."""
-    dice = torch.Generator().manual_seed(seed)
-    label, middle = torch.randint(10, (count,), generator=dice), torch.randint(side, (count, 2), generator=dice)
+    """Dark images with one bright pixel that says which digit it is."""
+    generator = torch.Generator().manual_seed(seed)
+    label, centre = (
+        torch.randint(10, (count,), generator=generator),
+        torch.randint(side, (count, 2), generator=generator),
+    )
     image = torch.zeros(count, 1, side, side)
-    image[torch.arange(count), 0, middle[:, 0], middle[:, 1]] = 1 + label / 10
-    return Pictures(image, label, middle)
+    image[torch.arange(count), 0, centre[:, 0], centre[:, 1]] = 1 + label / 10
+    return Images(image, label, centre)
 
 
 def worked(slow, fast, repeats=15):
@@ -76,7 +79,7 @@ def worked(slow, fast, repeats=15):
 def stand_ins(monkeypatch):
     """Networks in the place of the trained ones: all of them right, but the one that sees small copies."""
     networks = {"everywhere": Marked().eval(), "glimpser": glimpser(), "small": Marked(4, wrong=0.2).eval()}
-    monkeypatch.setattr(glimpses, "TEST", 1)
+    monkeypatch.setattr(glimpses, "TEST_BATCHES", 1)
     monkeypatch.setattr(glimpses, "times_as_long", worked)
     monkeypatch.setattr(glimpses, "draw", marked)
     monkeypatch.setattr(glimpses, "trained", lambda seed: tuple(networks.values()))
@@ -111,7 +114,7 @@ def test_a_glimpse_elsewhere_is_no_equal(stand_ins, monkeypatch):
 
 
 def test_what_is_no_difference(stand_ins):
-    stand_ins["glimpser"] = glimpser(Marked(wrong=0.02, windows=glimpses.LOOKS))  # one of each fifty
+    stand_ins["glimpser"] = glimpser(Marked(wrong=0.02, windows=glimpses.NUM_GLIMPSES))  # one of each fifty
     assert glimpses.tested(*stand_ins.values(), 0)[:2] == pytest.approx((0, 2))
     assert examined("hard_attention_skips_work") == "does not hold"
     stand_ins["everywhere"] = Marked(wrong=0.02).eval()
@@ -135,28 +138,28 @@ def test_all_windows_cost_more_than_the_whole(stand_ins, monkeypatch):
         chosen = self.choose(image)
         return logits.gather(1, chosen[..., None].expand(-1, -1, 10))[:, 0]
 
-    monkeypatch.setattr(glimpses, "AT_ONCE", 2)
+    monkeypatch.setattr(glimpses, "TEST_BATCH", 2)
     monkeypatch.setattr(Glimpser, "forward", all_of_them)
     assert examined("hard_attention_skips_work") == "does not hold"
 
 
 def test_pictures():
-    pictures = glimpses.draw(300, 64, 5)
-    assert pictures.image.shape == (300, 1, 64, 64) and torch.equal(pictures.image, glimpses.draw(300, 64, 5).image)
-    assert set(pictures.label.tolist()) == set(range(10))
+    images = glimpses.draw(300, 64, 5)
+    assert images.image.shape == (300, 1, 64, 64) and torch.equal(images.image, glimpses.draw(300, 64, 5).image)
+    assert set(images.label.tolist()) == set(range(10))
     # A digit anywhere: its middle is as often in one third of where it can be as in another.
     low, high = 14, 64 - 14
-    thirds = ((pictures.middle - low) * 3 // (high - low + 1)).flatten().bincount(minlength=3)
+    thirds = ((images.centre - low) * 3 // (high - low + 1)).flatten().bincount(minlength=3)
     assert thirds.sum() == 600 and thirds.min() > 150
     # It is bright there, and nowhere else is as much ink.
-    ink = F.avg_pool2d(pictures.image, 20, stride=1)[:, 0].flatten(1).argmax(1)
+    ink = F.avg_pool2d(images.image, 20, stride=1)[:, 0].flatten(1).argmax(1)
     found = torch.stack([ink // 45, ink % 45], 1) + 10
-    assert ((found - pictures.middle).abs().amax(1) <= 8).float().mean() > 0.8
+    assert ((found - images.centre).abs().amax(1) <= 8).float().mean() > 0.8
 
 
 def test_glimpses_go_where_it_is_likelier_than_around(monkeypatch):
     """By hand: the highest cell's neighbour is higher than all others, and is not chosen."""
-    monkeypatch.setattr(glimpses, "LOOKS", 3)
+    monkeypatch.setattr(glimpses, "NUM_GLIMPSES", 3)
     model = Glimpser().eval()
     scores = torch.tensor([[[9.0, 8, 0, 5], [7, 6, 0, 0], [0, 0, 0, 3], [1, 0, 2, 0], [4, 0, 0, 0]]])
     model.scout.forward = lambda image: scores
@@ -165,22 +168,22 @@ def test_glimpses_go_where_it_is_likelier_than_around(monkeypatch):
 
 def test_the_surest_glimpse_names_the_digit(monkeypatch):
     model = Glimpser().eval()
-    says = torch.full((1, 3, 10), 0.1).log()
-    says[0, 0, 4] += 1.0  # two that lean to a four,
-    says[0, 1, 4] += 1.0
-    says[0, 2, 7] += 3.0  # and one that is sure of a seven
-    monkeypatch.setattr(model, "read", lambda image, choice: says)
-    told = model(torch.zeros(1, 1, 128, 128))[0]
-    assert told.argmax() == 7
-    assert told[7].exp() == pytest.approx(0.1 * math.e**3 / (0.9 + 0.1 * math.e**3), rel=1e-5)
+    window_log_probs = torch.full((1, 3, 10), 0.1).log()
+    window_log_probs[0, 0, 4] += 1.0  # two that lean to a four,
+    window_log_probs[0, 1, 4] += 1.0
+    window_log_probs[0, 2, 7] += 3.0  # and one that is sure of a seven
+    monkeypatch.setattr(model, "read", lambda image, choice: window_log_probs)
+    log_probs = model(torch.zeros(1, 1, 128, 128))[0]
+    assert log_probs.argmax() == 7
+    assert log_probs[7].exp() == pytest.approx(0.1 * math.e**3 / (0.9 + 0.1 * math.e**3), rel=1e-5)
 
 
 def test_cut_and_ink_by_hand():
     whole = torch.arange(32.0).view(2, 4, 4)
-    part = glimpses._cut(whole, torch.tensor([[0, 1], [2, 2]]), 2)
+    part = glimpses._crop(whole, torch.tensor([[0, 1], [2, 2]]), 2)
     assert part.tolist() == [[[1, 2], [5, 6]], [[26, 27], [30, 31]]]
     image = torch.zeros(2, 1, 3, 3)
-    glimpses._ink(image, torch.ones(2, 1, 1), torch.tensor([[0, 2], [1, 0]]))
+    glimpses._paste(image, torch.ones(2, 1, 1), torch.tensor([[0, 2], [1, 0]]))
     assert image[0, 0].nonzero().tolist() == [[0, 2]] and image[1, 0].nonzero().tolist() == [[1, 0]]
 
 
@@ -188,15 +191,15 @@ def test_the_scout_is_reinforced_without_bias():
     """The gradient of its scores, on average over many draws, is that of the expected loss, by enumeration."""
     torch.manual_seed(0)
     model = Glimpser().eval()  # statistics that do not depend on what else was drawn
-    pictures = marked(1, 48, 3)
-    scores = model.scout(pictures.image).flatten(1)
+    images = marked(1, 48, 3)
+    scores = model.scout(images.image).flatten(1)
     every = torch.arange(9)[None]
-    nll = F.cross_entropy(model.read(pictures.image, every)[0], pictures.label.expand(9), reduction="none")
+    nll = F.cross_entropy(model.read(images.image, every)[0], images.label.expand(9), reduction="none")
     chances = scores.softmax(1)[0]
     exact = (chances * nll.detach()).sum() + glimpses.ENTROPY * (chances * chances.log()).sum()
     weight = model.scout.layers[2].weight
     (expected,) = torch.autograd.grad(exact, weight)
-    many = Pictures(pictures.image.expand(1000, -1, -1, -1), pictures.label.expand(1000), pictures.middle)
+    many = Images(images.image.expand(1000, -1, -1, -1), images.label.expand(1000), images.centre)
     (found,) = torch.autograd.grad(model.loss(many), weight)
     assert F.cosine_similarity(found.flatten(), expected.flatten(), 0) > 0.98
     assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.25)
@@ -204,7 +207,7 @@ def test_the_scout_is_reinforced_without_bias():
 
 def test_training_is_a_function_of_the_seed(monkeypatch):
     monkeypatch.setattr(glimpses, "STEPS", {"everywhere": (2, 1), "glimpse": (1, 1), "small": (2, 1)})
-    monkeypatch.setattr(glimpses, "BATCH", 4)
+    monkeypatch.setattr(glimpses, "TRAIN_BATCH", 4)
     monkeypatch.setattr(glimpses, "SIDE", 128)
     glimpses.trained.cache_clear()
     first = glimpses.trained(0)
@@ -217,5 +220,5 @@ def test_training_is_a_function_of_the_seed(monkeypatch):
     image = torch.rand(2, 1, 256, 256)
     assert [network(image).shape for network in first] == [(2, 10)] * 3
     assert multiply_adds(first[1], image[:1]) < multiply_adds(first[0], image[:1]) / 2
-    assert first[1].choose(image).shape == (2, glimpses.LOOKS) and first[1].draw(image).choice.shape == (2, 4)
+    assert first[1].choose(image).shape == (2, glimpses.NUM_GLIMPSES) and first[1].draw(image).choice.shape == (2, 4)
     assert WINDOW < 128

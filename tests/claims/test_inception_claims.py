@@ -63,9 +63,11 @@ def test_the_trunk_that_is_counted_is_inception_v4s():
 
 def test_steps_are_an_average_over_levels():
     # 80 -> 20 in a straight line over three points, then flat: half of the levels are reached by half of the time.
-    assert inception.steps_taken([80, 50, 20, 20], 20) == pytest.approx(inception.EVERY)
-    assert inception.steps_taken([80, 20, 20, 20], 20) == pytest.approx(inception.EVERY / 2)
-    assert inception.steps_taken([80, 20, 0, 10], 20) == pytest.approx(inception.EVERY / 2)  # below counts for nothing
+    assert inception.steps_taken([80, 50, 20, 20], 20) == pytest.approx(inception.EVAL_EVERY)
+    assert inception.steps_taken([80, 20, 20, 20], 20) == pytest.approx(inception.EVAL_EVERY / 2)
+    assert inception.steps_taken([80, 20, 0, 10], 20) == pytest.approx(
+        inception.EVAL_EVERY / 2
+    )  # below counts for nothing
     assert math.isnan(inception.steps_taken([80, 81, 80], 80))
 
 
@@ -99,7 +101,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(inception, "TEST", 6)
     monkeypatch.setattr(inception, "SIDE", 32)
     monkeypatch.setattr(inception, "STEPS", 6)
-    monkeypatch.setattr(inception, "EVERY", 2)
+    monkeypatch.setattr(inception, "EVAL_EVERY", 2)
     monkeypatch.setattr(inception, "BATCH", 8)
     monkeypatch.setattr(
         inception, "NETWORKS",
@@ -142,13 +144,13 @@ def test_the_average_follows():
     averaged, model = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
     with torch.no_grad():
         model.weight.fill_(5.0), model.running_var.fill_(3.0), model.num_batches_tracked.fill_(7)
-        inception._follow(averaged.requires_grad_(False), model, 0.75)
+        inception._update_average(averaged.requires_grad_(False), model, 0.75)
     assert (averaged.weight.item(), averaged.running_var.item(), averaged.num_batches_tracked.item()) == (2, 1.5, 7)
 
 
 @pytest.mark.parametrize("constant", [0.0, 3e-2])
 def test_fitting(constant, monkeypatch):
-    monkeypatch.setattr(fitting, "PEAK", 6e-2)
+    monkeypatch.setattr(fitting, "PEAK_LR", 6e-2)
     torch.manual_seed(0)
     x = torch.randn(50, 3)
     target = x @ torch.tensor([1.0, -2.0, 0.5])

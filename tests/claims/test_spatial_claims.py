@@ -88,12 +88,12 @@ def test_turning_back(marked, monkeypatch):
     half, left, before, places, error = spatial._transformer_turns_digits_back(0)
     assert half < 1 and left > before
     assert before == pytest.approx(54.4, abs=1.5)  # of a uniform half turn: sqrt(-2 ln (2 / pi)) radians
-    assert places == pytest.approx(0.5, rel=0.1)  # it zooms in twofold, on the middle of the picture
+    assert places == pytest.approx(0.5, rel=0.1)  # it zooms in twofold, on the middle of the image
     assert error == 0
 
 
 def test_a_view_turned_by_its_theta_is_upright(monkeypatch):
-    """The sign of the angle, on pictures: a theta that turns by as much as the digit was."""
+    """The sign of the angle, on images: a theta that turns by as much as the digit was."""
     monkeypatch.setattr(digits, "STRETCH", 0.0)
     largest = digits.SIDE / math.sqrt(2) / digits.INK  # with no room to be anywhere but in the middle
     monkeypatch.setattr(digits, "SCALES", (largest, largest))
@@ -124,7 +124,7 @@ def test_a_place_is_where_the_ink_is(monkeypatch):
 def test_where_a_point_is_seen():
     places = torch.tensor([[0.3, -0.2], [0.5, 0.1]])
     theta = torch.tensor([[0.5, 0.1, 0.2, -0.1, 0.4, 0.0], [1.0, 0.0, 0.5, 0.0, 1.0, 0.1]])
-    seen = spatial.seen_at(theta, places)
+    seen = spatial.position_in_view(theta, places)
     back = (theta.unflatten(1, (2, 3)) @ torch.cat([seen, torch.ones(2, 1)], 1)[..., None])[..., 0]
     assert torch.allclose(back, places, atol=1e-6)
     assert torch.allclose(seen[1], torch.zeros(2), atol=1e-6)
@@ -251,7 +251,7 @@ def test_the_best_weights():
 
 
 def test_learning_to_reach(fewer, monkeypatch):
-    readers = {"soft": Grid(), "transformer": regions.Placed()}
+    readers = {"soft": Grid(), "transformer": regions.OracleTransformer()}
     monkeypatch.setattr(regions, "reader", lambda kind, seed: readers[kind])
     assert examined("transformer_learns_to_reach_regions") == "holds"
     least, *soft, cells, anywhere, placed_cells, placed = regions._transformer_learns_to_reach_regions(0)
@@ -270,7 +270,7 @@ class Silent(nn.Module):
 
 
 def test_what_learned_nothing_speaks_for_nobody(fewer, monkeypatch):
-    for soft, transformer in ((Silent(), regions.Placed()), (Grid(), Silent())):
+    for soft, transformer in ((Silent(), regions.OracleTransformer()), (Grid(), Silent())):
         readers = {"soft": soft, "transformer": transformer}
         monkeypatch.setattr(regions, "reader", lambda kind, seed, readers=readers: readers[kind])
         assert examined("transformer_learns_to_reach_regions") == "does not hold"

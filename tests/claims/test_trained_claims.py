@@ -30,7 +30,7 @@ def coarse(stride):
 
 
 def noisy(logits, strength=20.0):
-    """Errors that are others for each size of the picture."""
+    """Errors that are others for each size of the image."""
     noise = torch.Generator().manual_seed(logits.shape[-1])
     return logits + strength * torch.randn(logits.shape, generator=noise)
 
@@ -214,7 +214,7 @@ def scrambled(network, image, f):
 
 
 def test_upsampling(tiny, monkeypatch):
-    assert stitching._around(torch.zeros(1, 1, 48, 48), before=20).shape == (1, 1, 87, 87)
+    assert stitching._padded(torch.zeros(1, 1, 48, 48), before=20).shape == (1, 1, 87, 87)
     up = stitching.UpConv.forward
     with monkeypatch.context() as wrong:
         wrong.setattr(stitching.UpConv, "forward", lambda self, x: up(self, x).roll(24, -1).roll(24, -2))

@@ -282,7 +282,7 @@ def test_errors_say_what_came():
     with pytest.raises(DataError, match=r"picture 1 has no reference with a word in it \(2 of 3 have none\)"):
         CaptioningMetrics([["a"], ["", "."], []])
     metrics = CaptioningMetrics([["a"], ["b"]])
-    with pytest.raises(DataError, match="no sentence was scored"):
+    with pytest.raises(DataError, match="no caption was scored"):
         metrics.compute()
     with pytest.raises(ConfigError, match="picture 2 of a set of 2"):
         metrics.update(2, "a")

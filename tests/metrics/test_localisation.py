@@ -30,7 +30,7 @@ def test_iou_is_torchvisions() -> None:
 
 
 def test_scores_by_hand() -> None:
-    """A window of 10x10 on a picture of 20x20."""
+    """A window of 10x10 on an image of 20x20."""
     metrics = LocalisationMetrics(2)
     # Shifted by 2: 80 of 120, found. By 5: 50 of 150, not found, though its middle lies in it.
     assert metrics.update(box(2, 0, 12, 10), box(0, 0, 10, 10), torch.tensor([0]), (20, 20)) == pytest.approx(2 / 3)
@@ -92,7 +92,7 @@ def test_contrast_is_the_mean_cosine_between_less_that_to_others() -> None:
 
 
 def test_a_pictures_own_score_is_over_its_windows() -> None:
-    """Two windows and one object: one of them has missed, in the picture as in the set."""
+    """Two windows and one object: one of them has missed, in the image as in the set."""
     metrics = LocalisationMetrics(1)
     windows = torch.cat([box(0, 0, 10, 10), box(10, 10, 20, 20)])
     own = metrics.update(windows, box(0, 0, 10, 10), torch.tensor([0]), (20, 20))

@@ -29,23 +29,23 @@ def random_pairs(
         grid = rng.integers(0, classes + 1, (h // cell + 1, w // cell + 1))
         truth = np.kron(np.where(grid == classes, ignore, grid), np.ones((cell, cell), int))[:h, :w]
         noise = rng.integers(0, classes, (h, w))
-        guess = np.where((rng.random((h, w)) < agree) & (truth != ignore), truth, noise)
-        pairs.append((guess, truth))
+        prediction = np.where((rng.random((h, w)) < agree) & (truth != ignore), truth, noise)
+        pairs.append((prediction, truth))
     return pairs
 
 
 def score(pairs: list[Pair], classes: int, **settings: object) -> SegmentationScores:
     metrics = SegmentationMetrics(classes, **settings)  # type: ignore[arg-type]
-    for guess, truth in pairs:
-        metrics.update(guess, truth)
+    for prediction, truth in pairs:
+        metrics.update(prediction, truth)
     return metrics.compute()
 
 
 def published(pairs: list[Pair], k: int) -> dict[str, float | list[float]]:
     """The four scores of the FCN paper, section 5, pixel by pixel and sum by sum."""
     n = [[0] * k for _ in range(k)]
-    for guess, truth in pairs:
-        for i, j in zip(truth.ravel().tolist(), guess.ravel().tolist(), strict=True):
+    for prediction, truth in pairs:
+        for i, j in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
             if 0 <= i < k:
                 n[i][j] += 1
     t = [sum(row) for row in n]
@@ -88,15 +88,15 @@ def test_area_scores_are_those_of_torchmetrics(seed: int, classes: int) -> None:
         "per_class_iou": MulticlassJaccardIndex(classes, average="none", ignore_index=255),
     }
     for key, metric in theirs.items():
-        for guess, truth in pairs:
-            metric.update(torch.from_numpy(guess)[None], torch.from_numpy(truth)[None])
+        for prediction, truth in pairs:
+            metric.update(torch.from_numpy(prediction)[None], torch.from_numpy(truth)[None])
         np.testing.assert_allclose(getattr(ours, key), metric.compute().numpy(), atol=1e-6, err_msg=key)
 
 
 def test_by_hand() -> None:
     truth = np.array([[0, 0, 1], [0, 1, 255]])
-    guess = np.array([[0, 1, 1], [0, 1, 0]])
-    scores = score([(guess, truth)], 2)
+    prediction = np.array([[0, 1, 1], [0, 1, 0]])
+    scores = score([(prediction, truth)], 2)
     assert scores.confusion.tolist() == [[2, 1], [0, 2]]
     assert scores.confusion.dtype == np.int64
     assert scores.per_class_iou == (2 / 3, 2 / 3)
@@ -116,8 +116,8 @@ def test_one_confusion_over_the_set_not_a_mean_over_pictures() -> None:
 
 def test_absent_classes_stay_out_and_are_named() -> None:
     truth = np.array([[0, 0, 1, 1]])
-    guess = np.array([[0, 0, 1, 3]])  # 3 is predicted but never true; 2 is nowhere
-    scores = score([(guess, truth)], 4)
+    prediction = np.array([[0, 0, 1, 3]])  # 3 is predicted but never true; 2 is nowhere
+    scores = score([(prediction, truth)], 4)
     assert scores.absent == (2,)
     assert math.isnan(scores.per_class_iou[2])
     assert scores.per_class_iou[3] == 0.0
@@ -154,12 +154,12 @@ def brute_distance(region: np.ndarray, edge: bool) -> np.ndarray:
 
 def brute_boundary_iou(pairs: list[Pair], k: int, ratio: float) -> list[float]:
     intersection, union = np.zeros(k), np.zeros(k)
-    for guess, truth in pairs:
+    for prediction, truth in pairs:
         valid = (truth >= 0) & (truth < k)
         width = max(1, round(ratio * math.sqrt(truth.shape[0] ** 2 + truth.shape[1] ** 2)))
         for c in range(k):
             bands = []
-            for labels in (truth, guess):
+            for labels in (truth, prediction):
                 mask = (labels == c) & valid
                 bands.append(mask & (brute_distance((labels != c) & valid, edge=True) <= width))
             intersection[c] += (bands[0] & bands[1]).sum()
@@ -180,14 +180,14 @@ def test_boundary_iou_is_eroding_each_mask_as_its_authors_do() -> None:
     from scipy.ndimage import binary_erosion
 
     truth = np.random.default_rng(14).integers(0, 3, (5, 6)).repeat(8, 0).repeat(8, 1)
-    guess = np.roll(truth, (1, 2), (0, 1))
+    prediction = np.roll(truth, (1, 2), (0, 1))
     width = round(0.05 * math.hypot(*truth.shape))
     theirs = []
     for c in range(3):
-        # One width of 3x3 erosions; outside the picture counts as another label.
-        bands = [m & ~binary_erosion(m, np.ones((3, 3)), width, border_value=0) for m in (truth == c, guess == c)]
+        # One width of 3x3 erosions; outside the image counts as another label.
+        bands = [m & ~binary_erosion(m, np.ones((3, 3)), width, border_value=0) for m in (truth == c, prediction == c)]
         theirs.append((bands[0] & bands[1]).sum() / (bands[0] | bands[1]).sum())
-    np.testing.assert_allclose(score([(guess, truth)], 3, boundary_ratio=0.05).per_class_boundary_iou, theirs)
+    np.testing.assert_allclose(score([(prediction, truth)], 3, boundary_ratio=0.05).per_class_boundary_iou, theirs)
 
 
 @pytest.mark.parametrize("seed", [15, 16])
@@ -197,23 +197,23 @@ def test_trimap_iou_is_the_definition_by_brute_force(seed: int) -> None:
     ours = score(pairs, classes, trimap_widths=widths)
     for width in widths:
         inside = []
-        for guess, truth in pairs:
+        for prediction, truth in pairs:
             valid = truth != 255
             near = np.zeros(truth.shape, bool)
             for c in range(classes):
                 near |= (truth == c) & (brute_distance(valid & (truth != c), edge=False) <= width)
-            inside.append((guess, np.where(near, truth, 255)))
+            inside.append((prediction, np.where(near, truth, 255)))
         assert ours.trimap_iou[width] == pytest.approx(published(inside, classes)["mean_iou"], abs=1e-12)
 
 
 def test_boundaries_by_hand() -> None:
     truth = np.array([[0, 0, 0, 0, 1, 1, 1, 1]] * 9)
-    guess = np.array([[0, 0, 0, 1, 1, 1, 1, 1]] * 9)
-    trimap = score([(guess, truth)], 2, trimap_widths=(1, 2, 8)).trimap_iou
+    prediction = np.array([[0, 0, 0, 1, 1, 1, 1, 1]] * 9)
+    trimap = score([(prediction, truth)], 2, trimap_widths=(1, 2, 8)).trimap_iou
     # Within one pixel of the contour: columns 3 (wrong) and 4 (right). Within two: 2 3 4 5.
     assert trimap == {1: (0 + 1 / 2) / 2, 2: (1 / 2 + 2 / 3) / 2, 8: (3 / 4 + 4 / 5) / 2}
     # Boundary IoU at width 1: each mask keeps its outermost pixels, 22 and 20 of class 0, 22 and 24 of class 1.
-    scores = score([(guess, truth)], 2, boundary_ratio=0.02)
+    scores = score([(prediction, truth)], 2, boundary_ratio=0.02)
     both_0 = 9 + 2 * 2  # column 0, and columns 1 and 2 of the top and the bottom row
     both_1 = 9 + 2 * 3  # column 7, and columns 4, 5 and 6 of the top and the bottom row
     assert scores.per_class_boundary_iou[0] == pytest.approx(both_0 / (22 + 20 - both_0))
@@ -247,9 +247,9 @@ def test_a_perfect_prediction_scores_one_everywhere() -> None:
 def test_blurring_a_contour_costs_more_the_closer_one_looks() -> None:
     truth = np.zeros((64, 64), int)
     truth[16:48, 16:48] = 1
-    guess = np.zeros((64, 64), int)
-    guess[17:49, 17:49] = 1
-    scores = score([(guess, truth)], 2)
+    prediction = np.zeros((64, 64), int)
+    prediction[17:49, 17:49] = 1
+    scores = score([(prediction, truth)], 2)
     by_width = [scores.trimap_iou[w] for w in (1, 2, 4, 8, 16)]
     assert by_width == sorted(by_width)
     assert by_width[0] < scores.boundary_iou < scores.mean_iou
@@ -268,8 +268,8 @@ def test_order_does_not_matter_and_merging_is_adding() -> None:
     whole = score(pairs, 5)
     assert same(score(pairs[::-1], 5), whole, 5)
     parts = [SegmentationMetrics(5), SegmentationMetrics(5), SegmentationMetrics(5)]
-    for i, (guess, truth) in enumerate(pairs):
-        parts[i % 2].update(guess, truth)  # the third process sees nothing
+    for i, (prediction, truth) in enumerate(pairs):
+        parts[i % 2].update(prediction, truth)  # the third process sees nothing
     summed = torch.stack([part.state() for part in parts]).sum(0)
     assert summed.dtype == torch.int64
     merged = SegmentationMetrics(5)
@@ -312,8 +312,8 @@ def test_turning_and_mirroring_pictures_changes_nothing() -> None:
 def test_tensors_and_arrays_of_any_integer_type_agree(dtype: torch.dtype) -> None:
     pairs = random_pairs(23, 4)
     tensors = SegmentationMetrics(4)
-    for guess, truth in pairs:
-        tensors.update(torch.from_numpy(guess).to(dtype), torch.from_numpy(truth).to(dtype))
+    for prediction, truth in pairs:
+        tensors.update(torch.from_numpy(prediction).to(dtype), torch.from_numpy(truth).to(dtype))
     assert same(tensors.compute(), score(pairs, 4), 4)
 
 
@@ -323,25 +323,25 @@ def test_more_classes_than_a_byte_holds(classes: int) -> None:
     truth = rng.integers(0, classes, (12, 12))
     truth[0, :2] = classes - 1
     truth[1, 1] = 999
-    guess = np.where(rng.random((12, 12)) < 0.5, np.minimum(truth, classes - 1), classes - 2)
-    scores = score([(guess, truth)], classes)
-    assert scores.mean_iou == pytest.approx(published([(guess, truth)], classes)["mean_iou"])
+    prediction = np.where(rng.random((12, 12)) < 0.5, np.minimum(truth, classes - 1), classes - 2)
+    scores = score([(prediction, truth)], classes)
+    assert scores.mean_iou == pytest.approx(published([(prediction, truth)], classes)["mean_iou"])
     # No two neighbours are sure to be alike, so everything here is near a contour.
     assert scores.trimap_iou[8] == pytest.approx(scores.mean_iou)
-    assert scores.boundary_iou == pytest.approx(np.nanmean(brute_boundary_iou([(guess, truth)], classes, 0.02)))
+    assert scores.boundary_iou == pytest.approx(np.nanmean(brute_boundary_iou([(prediction, truth)], classes, 0.02)))
 
 
 def test_memory_does_not_grow_with_the_set() -> None:
     metrics = SegmentationMetrics(4)
     pairs = random_pairs(25, 4)
-    for guess, truth in pairs:
-        metrics.update(guess, truth)
+    for prediction, truth in pairs:
+        metrics.update(prediction, truth)
     length = metrics.state().numel()
     tracemalloc.start()
     try:
         for _ in range(50):
-            for guess, truth in pairs:
-                metrics.update(guess, truth)
+            for prediction, truth in pairs:
+                metrics.update(prediction, truth)
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

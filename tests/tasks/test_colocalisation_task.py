@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from foveate.tasks.inference import Inference
 
 import foveate
 from foveate.datasets.pasture import Pasture
@@ -12,7 +13,6 @@ from foveate.records import ClassTable, Preprocessing
 from foveate.tasks import colocalisation
 from foveate.tasks.classification import fit
 from foveate.tasks.colocalisation import ColocalisationTask, place
-from foveate.tasks.inference import Inference
 
 PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))
 

@@ -8,14 +8,14 @@ from PIL import Image
 from foveate.errors import DataError
 from foveate.records import Sentence
 from foveate.visualize.attention import (
-    COVER,
+    CAPTION_MS,
+    MAX_OPACITY,
     PALE,
     PANEL,
-    WHOLE_MS,
     WORD_MS,
     attention_frames,
+    attention_overlay,
     attention_strip,
-    unveiled,
     veil,
 )
 from foveate.visualize.clips import write_clip
@@ -34,8 +34,8 @@ def sentence(words=("a", "red", "cow"), maps=True, score=-0.5):
 
 def test_the_veil_is_thin_in_proportion_to_the_attention():
     attention = np.array([[0.4, 0.2], [0.1, 0.3]])
-    assert veil(attention) == pytest.approx(COVER * np.array([[0, 0.5], [0.75, 0.25]]))
-    assert veil(attention, hard=True) == pytest.approx(COVER * np.array([[0, 1], [1, 1]]))
+    assert veil(attention) == pytest.approx(MAX_OPACITY * np.array([[0, 0.5], [0.75, 0.25]]))
+    assert veil(attention, hard=True) == pytest.approx(MAX_OPACITY * np.array([[0, 1], [1, 1]]))
     assert veil(np.full((3, 3), 1 / 9)) == pytest.approx(np.zeros((3, 3)))  # it looked everywhere alike
     assert np.isfinite(veil(np.zeros((2, 2)))).all()
 
@@ -46,14 +46,14 @@ def test_soft_maps_are_enlarged_bilinearly_about_the_centres_of_their_cells():
     shade = torch.nn.functional.interpolate(
         torch.from_numpy(veil(attention))[None, None], (40, 60), mode="bilinear", align_corners=False
     )[0, 0]
-    drawn = unveiled(BRIGHT, attention).astype(int)
+    drawn = attention_overlay(BRIGHT, attention).astype(int)
     assert np.abs(drawn[..., 0] - 200 * (1 - shade.numpy())).max() <= 0.51
 
 
 def test_hard_attention_is_one_cell_in_an_outline():
     attention = np.full((2, 3), 0.1)
     attention[1, 2] = 0.5
-    drawn = unveiled(BRIGHT, attention, hard=True)
+    drawn = attention_overlay(BRIGHT, attention, hard=True)
     cell = drawn[20:40, 40:60]
     assert (cell[3:-3, 3:-3] == 200).all()  # as it was
     assert (cell[0] == cell[0, 0]).all() and cell[0, 0].max() < 40  # the dark line
@@ -65,23 +65,23 @@ def test_hard_attention_is_one_cell_in_an_outline():
 
 def test_a_dark_picture_is_veiled_in_pale():
     attention = np.array([[0.9, 0.1]])
-    drawn = unveiled(np.full((10, 40, 3), 20, np.uint8), attention)
+    drawn = attention_overlay(np.full((10, 40, 3), 20, np.uint8), attention)
     assert (drawn[:, :5] == 20).all()
-    cover = COVER * (1 - 1 / 9)
+    cover = MAX_OPACITY * (1 - 1 / 9)
     assert drawn[5, 39].tolist() == [round(20 + (PALE - 20) * cover)] * 3
 
 
 @pytest.mark.parametrize("picture", [BRIGHT[..., 0], BRIGHT[..., :1], BRIGHT.astype(np.uint16) * 257, BRIGHT / 255])
 def test_pictures_of_every_kind_are_drawn_alike(picture):
     attention = np.array([[0.7, 0.1], [0.1, 0.1]])
-    assert np.abs(unveiled(picture, attention).astype(int) - unveiled(BRIGHT, attention)).max() <= 1
+    assert np.abs(attention_overlay(picture, attention).astype(int) - attention_overlay(BRIGHT, attention)).max() <= 1
 
 
 def test_a_map_that_is_none_is_refused():
     with pytest.raises(
         DataError, match=r"a map of shape \(2, 3, 3\) cannot be drawn; give \(h, w\), one for each word"
     ):
-        unveiled(BRIGHT, np.ones((2, 3, 3)))
+        attention_overlay(BRIGHT, np.ones((2, 3, 3)))
 
 
 def test_the_strip_shows_the_picture_and_then_a_panel_a_word():
@@ -91,7 +91,7 @@ def test_the_strip_shows_the_picture_and_then_a_panel_a_word():
     assert many.width == gap + 6 * (PANEL + gap)  # nine panels in two rows
     assert many.height == gap + 2 * (few.height - gap)
     pixels = np.asarray(few)
-    # Panel i > 0 looks at cell i - 1 of the upper row; the picture stands at the panel's full width.
+    # Panel i > 0 looks at cell i - 1 of the upper row; the image stands at the panel's full width.
     for i in range(1, 4):
         left = gap + i * (PANEL + gap)
         rim = round(PANEL * 40 / 60)
@@ -105,7 +105,7 @@ def test_the_strip_shows_the_picture_and_then_a_panel_a_word():
 def test_frames_are_of_one_size_and_pick_out_their_word():
     frames, milliseconds = attention_frames(BRIGHT, sentence(("one",) * 30 + ("w" * 200,)))
     assert len(frames) == len(milliseconds) == 32
-    assert milliseconds == [WHOLE_MS] + [WORD_MS] * 31
+    assert milliseconds == [CAPTION_MS] + [WORD_MS] * 31
     assert len({frame.size for frame in frames}) == 1
     yellow = [(np.asarray(frame) == (255, 214, 64)).all(2) for frame in frames]
     assert not yellow[0].any()
@@ -119,17 +119,19 @@ def test_the_animation_goes_round_and_keeps_its_time(tmp_path):
     with Image.open(tmp_path / "a.gif") as clip:
         assert clip.n_frames == 4
         assert clip.info["loop"] == 0
-        told = []
+        durations = []
         for i in range(4):
             clip.seek(i)
-            told.append(clip.info["duration"])
+            durations.append(clip.info["duration"])
             close = np.abs(np.asarray(clip.convert("RGB")).astype(int) - np.asarray(frames[i]).astype(int))
             assert close.mean() < 6
-    assert told == milliseconds
+    assert durations == milliseconds
 
 
 def test_a_model_without_attention_has_nothing_to_draw():
-    with pytest.raises(DataError, match="'a red cow' comes from a model without attention: there is nothing to draw"):
+    with pytest.raises(
+        DataError, match="'a red cow' comes from a model without attention; expected a caption with an attention map"
+    ):
         attention_strip(BRIGHT, sentence(maps=False))
     with pytest.raises(DataError, match="without attention"):
         attention_frames(BRIGHT, sentence(maps=False))

@@ -18,5 +18,5 @@ def test_each_letter_has_a_shape_of_its_own(alphabet):
 def test_what_is_too_long_keeps_its_end():
     font = letters(12)
     assert shortened("short", font, 200) == "short"
-    told = shortened("a/long/path/to/cow.jpg", font, 80)
-    assert told.startswith("...") and told.endswith("cow.jpg") and font.getlength(told) <= 80
+    shown = shortened("a/long/path/to/cow.jpg", font, 80)
+    assert shown.startswith("...") and shown.endswith("cow.jpg") and font.getlength(shown) <= 80

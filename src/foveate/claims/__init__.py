@@ -1,10 +1,10 @@
-"""The lecture's measurable sentences as experiments: what is claimed, what was measured, and whether it holds.
+"""Experiments that test the lecture's measurable statements: a claim, a measurement, and a verdict.
 
     foveate claims
 
-A claim is a function of this folder, marked `@claim("name")`, that returns a `Claim`: a sentence, a measurement, and
-the figures from which the sentence holds. All three stand in the code before anything is measured. The verdict is the
-same rule for all:
+A claim is a function of this folder, marked `@claim("name")`, that returns a `Claim`: a statement, a measurement, and
+the thresholds at which the statement holds. All three are written in the code before anything is measured. The verdict
+follows the same rule for all claims:
 
     holds           every seed reaches `holds`
     holds partly    else, if the mean over the seeds reaches `partly`
@@ -24,23 +24,23 @@ from foveate.registry import entries, find
 
 Verdict = Literal["holds", "holds partly", "does not hold"]
 
-# What the lecture calls better must be better by this many points (of 100) for every seed, and this many on average to
-# be so partly: below a tenth of a point, another handful of pictures would say something else.
+# Thresholds of claims that something is better, in points (of 100): GAIN for every seed, HINT on average for "holds
+# partly". Differences below a tenth of a point would change with a few other images.
 GAIN, HINT = 0.5, 0.1
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the lecture, and how it is put to the test.
+    """One statement of the lecture and the experiment that tests it.
 
-    section: the heading under which the lecture says it.
-    claim: what it says, in our words.
-    effect: what is measured, in words, with a place for each figure: "{:+.1f} points of mIoU, from {:.1f}".
-    measure: seed -> those figures. The first one decides; the larger it is, the better for the claim.
-    holds: what the first figure must reach for every seed.
-    partly: what its mean must reach to be half right.
-    seeds: one measurement each.
-    long: takes more than about a minute on two cores.
+    section: heading of the lecture under which the statement appears.
+    claim: the statement, in our words.
+    effect: description of the measurement, with a format field for each figure: "{:+.1f} points of mIoU, from {:.1f}".
+    measure: function from a seed to these figures. The first one decides the verdict; larger values favour the claim.
+    holds: threshold that the first figure must reach for every seed.
+    partly: threshold that the mean of the first figure must reach to hold partly.
+    seeds: one measurement is made with each seed.
+    long: true if the measurement takes more than about a minute on two cores.
     """
 
     section: str
@@ -55,7 +55,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out. figures: one row a seed, in the claim's order."""
+    """Result of a claim's experiment.
+
+    name: name of the claim.
+    claim: the claim.
+    figures: the figures of `Claim.measure`, one row a seed.
+    seconds: duration of all measurements.
+    """
 
     name: str
     claim: Claim
@@ -64,25 +70,25 @@ class Finding:
 
     @property
     def effects(self) -> list[float]:
-        """The figure that decides, for each seed."""
+        """The first figure, which decides the verdict, for each seed."""
         return [row[0] for row in self.figures]
 
     @property
     def verdict(self) -> Verdict:
-        """See the top of this file."""
+        """The verdict by the rule in the module's docstring."""
         if all(effect >= self.claim.holds for effect in self.effects):
             return "holds"
         return "holds partly" if fmean(self.effects) >= self.claim.partly else "does not hold"
 
     @property
     def measured(self) -> str:
-        """The figures in words, their means over the seeds; then how far apart the one that decides lies."""
+        """The effect with the figures' means over the seeds, and the range of the deciding figure."""
         means = [fmean(column) for column in zip(*self.figures, strict=True)]
         low, high = min(self.effects), max(self.effects)
         return f"{self.claim.effect.format(*means)} (effect {low:.3g} to {high:.3g} over {len(self.figures)} seeds)"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "name": self.name,
             "section": self.claim.section,
@@ -97,7 +103,10 @@ class Finding:
 
 
 def choose(names: Sequence[str], long: bool) -> dict[str, Claim]:
-    """The claims of these names, or all; the long ones only if asked for. Raises ConfigError for a name that is not."""
+    """Return the claims with these names, or all claims if there are none; long claims only if `long` is true.
+
+    Raises ConfigError for an unknown name, or the name of a long claim without `long`.
+    """
     claims: dict[str, Claim] = {name: find("claim", name).load()() for name in names or entries("claim")}
     for name in names:
         if claims[name].long and not long:
@@ -106,7 +115,10 @@ def choose(names: Sequence[str], long: bool) -> dict[str, Claim]:
 
 
 def examine(name: str, claim: Claim, progress: Callable[[int], None] = lambda seed: None) -> Finding:
-    """Measure it with every seed. progress: called with each seed before it is measured."""
+    """Measure a claim with each of its seeds.
+
+    progress: called with each seed before it is measured.
+    """
     started = time.perf_counter()
     figures = []
     for seed in claim.seeds:

@@ -1,6 +1,6 @@
-"""Asymmetric filters: what 1x7 then 7x1 saves of a 7x7.
+"""Cost of asymmetric filters: a 1x7 and a 7x1 convolution compared with a 7x7 convolution.
 
-Shapes: c channels go in, d are in between, e come out; maps (1, c, h, w).
+Shapes: c input channels, d channels between the two, e output channels; maps (1, c, h, w).
 
     a pair: 7 c d + 7 d e weights, as many multiply-adds a pixel        a square: 49 c e
 """
@@ -28,7 +28,7 @@ from foveate.claims.cost import multiply_adds, weights
 from foveate.ops.receptive_field import receptive_field
 from foveate.registry import claim
 
-# Inception-v4's trunk, and the only other module with pairs: Inception-ResNet's, as printed.
+# Inception-v4's trunk, and the only other module with such pairs: that of Inception-ResNet, as in the paper.
 STAGES: tuple[Chain, Chain, Chain, Chain] = (
     STEM,
     (STEM_END, *[INCEPTION_A] * 4),
@@ -42,10 +42,10 @@ BUILDER = Builder(width=1.0, valid=True, momentum=0.1)
 
 @claim("asymmetric_filters_cost_less")
 def asymmetric_filters_cost_less() -> Claim:
-    """Every 1x7 and 7x1 that follow each other in the published modules, against a 7x7 between the same channels.
+    """Compare every consecutive 1x7 and 7x1 of the published modules with a 7x7 between the same channels.
 
     Both are built and run, and each multiply-add is counted; so are those of Inception-v4's whole trunk, with its pairs
-    and with a 7x7 in the place of each.
+    and with each pair replaced by a 7x7.
     """
     return Claim(
         section="Inception-v4",
@@ -54,7 +54,7 @@ def asymmetric_filters_cost_less() -> Claim:
         "saves most), {:.2f} times fewer weights; it sees {:.0f} x {:.0f} pixels as well; Inception-v4's trunk has "
         "{:.1f} billion multiply-adds, and would have {:.1f} with 7x7 filters",
         measure=_asymmetric_filters_cost_less,
-        holds=2.0,  # what is done to save should save half
+        holds=2.0,  # a saving of half
         partly=1.1,
     )
 
@@ -62,13 +62,13 @@ def asymmetric_filters_cost_less() -> Claim:
 def _asymmetric_filters_cost_less(seed: int) -> tuple[float, ...]:
     torch.manual_seed(seed)
     fewer_adds, fewer_weights, rows, columns = [], [], [], []
-    for inside, pair in _every_pair():
-        narrow, square = (BUILDER.chain(inside, layers)[0].eval() for layers in (pair, squared(pair)))
-        picture = torch.randn(1, inside, 9, 9)
-        fewer_adds.append(multiply_adds(square, picture) / multiply_adds(narrow, picture))
-        fewer_weights.append(weights(square) / weights(narrow))
-        # Rows and columns that reach the middle.
-        field = receptive_field(narrow, picture) > 0
+    for in_channels, pair in _every_pair():
+        asymmetric, square = (BUILDER.chain(in_channels, layers)[0].eval() for layers in (pair, squared(pair)))
+        image = torch.randn(1, in_channels, 9, 9)
+        fewer_adds.append(multiply_adds(square, image) / multiply_adds(asymmetric, image))
+        fewer_weights.append(weights(square) / weights(asymmetric))
+        # Rows and columns of the centre's receptive field.
+        field = receptive_field(asymmetric, image) > 0
         rows.append(int(field.any(1).sum()))
         columns.append(int(field.any(0).sum()))
     return min(fewer_adds), max(fewer_adds), min(fewer_weights), min(rows), min(columns), *_billions()
@@ -76,33 +76,33 @@ def _asymmetric_filters_cost_less(seed: int) -> tuple[float, ...]:
 
 @cache
 def _billions() -> tuple[float, float]:
-    """Multiply-adds of Inception-v4's trunk on a picture of 299 x 299, as published and with 7x7 filters."""
+    """Return multiply-adds, in billions, of Inception-v4's trunk on 299 x 299, as published and with 7x7 filters."""
     with torch.device("meta"):
-        picture = torch.zeros(1, 3, 299, 299)
+        image = torch.zeros(1, 3, 299, 299)
         trunks = (InceptionPyramid(3, stages, BUILDER, (4, 7, 3)).eval() for stages in (STAGES, _all_squared()))
-        narrow, square = (multiply_adds(trunk, picture) / 1e9 for trunk in trunks)
-    return narrow, square
+        asymmetric, square = (multiply_adds(trunk, image) / 1e9 for trunk in trunks)
+    return asymmetric, square
 
 
 def _every_pair() -> list[tuple[int, Chain]]:
-    """(c, the pair), each once."""
+    """Return (c, pair) for each different pair."""
     chain = tuple(layer for stage in STAGES for layer in stage)
     found = [*pairs(3, chain), *pairs(RESIDUAL_INSIDE, RESIDUAL)]
     return list(dict.fromkeys(found))
 
 
-def pairs(inside: int, chain: Chain) -> Iterator[tuple[int, Chain]]:
-    """(c, the pair) of each two convolutions in a chain, its forks included, that together see 7x7 pixels."""
+def pairs(in_channels: int, chain: Chain) -> Iterator[tuple[int, Chain]]:
+    """Yield (c, pair) for each 1x7 and 7x1 that are consecutive in a chain or its forks."""
     for i, layer in enumerate(chain):
         if _is_pair(chain[i : i + 2]):
-            yield inside, chain[i : i + 2]
+            yield in_channels, chain[i : i + 2]
         for inner in _chains(layer):
-            yield from pairs(inside, inner)
-        inside = _outside(inside, layer)
+            yield from pairs(in_channels, inner)
+        in_channels = _outside(in_channels, layer)
 
 
 def squared(chain: Chain) -> Chain:
-    """The same with a 7x7 in the place of each pair, in forks as well."""
+    """Replace each pair of a chain and its forks by a 7x7."""
     out: list[Layer] = []
     for layer in chain:
         if out and _is_pair((out[-1], layer)) and isinstance(layer, Conv):
@@ -127,16 +127,16 @@ def _chains(layer: Layer) -> tuple[Chain, ...]:
     return layer.chains if isinstance(layer, Fork) else ()
 
 
-def _outside(inside: int, layer: Layer) -> int:
-    """The channels that come out of a layer."""
+def _outside(in_channels: int, layer: Layer) -> int:
+    """Return the number of output channels of a layer with `in_channels` input channels."""
     if isinstance(layer, Conv):
         return layer.channels
     if isinstance(layer, (Pool, Residual)):
-        return inside
+        return in_channels
     total = 0
     for chain in layer.chains:
-        through = inside
+        channels = in_channels
         for inner in chain:
-            through = _outside(through, inner)
-        total += through
+            channels = _outside(channels, inner)
+        total += channels
     return total

@@ -1,6 +1,6 @@
-"""Attention on a grid: what its weights are, what gradient passes through it, and what it costs wherever it looks.
+"""Attention on a grid: its weights, the gradient through it, and its cost.
 
-Shapes: B pictures, P places of D features each; L words, V in the vocabulary; alpha (B, L, P).
+Shapes: B images, P grid cells of D features each; L words, V in the vocabulary; alpha (B, L, P).
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import foveate
 from foveate.claims import Claim
 from foveate.claims.cost import times_as_long
 from foveate.claims.exact import DIGITS, digits
 from foveate.ops.attend import hard_read, soft_read
-from foveate.registry import claim
+from foveate.registry import claim, create_model
 from foveate.text import START
 
 SECTION = "Show, Attend and Tell; Soft Attention; Hard Attention"
-TRUNK = "test_efficientnet"  # of timm, for its tests: these claims are about what stands on the trunk
+TRUNK = "test_efficientnet"  # timm's backbone for tests: these claims are about the decoder only
 SMALL: dict[str, Any] = {"vocabulary": 12, "backbone": TRUNK, "embed": 6, "hidden": 8, "attend": 7, "dropout": 0.0}
 NUDGE = 1e-6
-EVERYWHERE, NEARLY = 99.9, 90.0  # percent of points that are "almost everywhere", and that are most
+EVERYWHERE, NEARLY = 99.9, 90.0  # thresholds in percent of points: "almost everywhere", and most points
 
 
 @claim("attention_weights_are_shares")
 def attention_weights_are_shares() -> Claim:
-    """A small Show, Attend and Tell in float64, against its equations, with z added up place by place.
+    """Compare a small Show, Attend and Tell in float64 with its equations, with z summed cell by cell.
 
-    The weights are those that the model reports. With them, its logits are computed again from its parts; they can only
-    agree if z is what these weights make of the features. The fewer digits decide.
+    The weights are those that the model returns. With them, its logits are computed again from its parts; they agree
+    only if z is the sum of the features with these weights. The smaller number of digits decides.
     """
     return Claim(
         section=SECTION,
@@ -48,20 +47,20 @@ def attention_weights_are_shares() -> Claim:
 def _attention_weights_are_shares(seed: int) -> tuple[float, ...]:
     model = captioner(seed).eval()
     image = torch.randn(2, 3, 48, 64, dtype=torch.float64)
-    model.score.v.weight.data.mul_(100.0)  # a trunk without training tells places apart, but only just
+    model.score.v.weight.data.mul_(100.0)  # the features of an untrained trunk differ little between cells
     tokens = torch.randint(4, model.config.vocabulary, (2, 5))
     with torch.no_grad():
         output = model(image, tokens)
         weights = output.attention.flatten(2)
 
-        def add_up(alpha: Tensor, places: Tensor, t: int) -> Tensor:
+        def weighted_sum(alpha: Tensor, places: Tensor, t: int) -> Tensor:
             # z = sum_i alpha_i a_i
             z = torch.zeros_like(places[:, 0])
             for i in range(places.shape[1]):
                 z = z + weights[:, t, i, None] * places[:, i]
             return z
 
-        logits, _ = replay(model, model.encode(image), tokens, add_up)
+        logits, _ = replay(model, model.encode(image), tokens, weighted_sum)
     sums = weights.sum(2)
     shares, words = digits(sums, torch.ones_like(sums)), digits(logits, output.logits)
     largest = float(weights.amax(2).mean())
@@ -69,9 +68,9 @@ def _attention_weights_are_shares(seed: int) -> tuple[float, ...]:
 
 
 def captioner(seed: int, **config: Any) -> Any:
-    """A small Show, Attend and Tell with random weights, in float64; it prefers some places to others."""
+    """Create a small Show, Attend and Tell in float64, with random weights that attend unevenly to the grid."""
     torch.manual_seed(seed)
-    model = foveate.create("show_attend_tell", **SMALL | config)
+    model = create_model("show_attend_tell", **SMALL | config)
     nn.init.normal_(model.score.v.weight, std=0.5)
     return model.double()
 
@@ -79,9 +78,9 @@ def captioner(seed: int, **config: Any) -> Any:
 def replay(
     model: Any, features: Tensor, tokens: Tensor, read: Callable[[Tensor, Tensor, int], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Xu et al. (2015), equations 1 to 7 with a model's weights: logits (B, L, V) and alpha (B, L, P).
+    """Compute Xu et al. (2015), equations 1 to 7 with a model's weights: logits (B, L, V) and alpha (B, L, P).
 
-    read: alpha (B, P), the places (B, P, D) and the number of the word, 0..L-1 -> z (B, D).
+    read: function from alpha (B, P), the cells' features (B, P, D) and the index of the word, 0..L-1, to z (B, D).
     """
     memory, (h, c) = model.begin(features)
     last = torch.full_like(tokens[:, 0], START)
@@ -99,10 +98,11 @@ def replay(
 
 @claim("argmax_passes_no_gradient")
 def argmax_passes_no_gradient() -> Claim:
-    """Random scores over a 7x7 grid, each nudged by a millionth; and what autograd sends back to each.
+    """Compare autograd's gradients of random scores over a 7x7 grid with finite differences of one millionth.
 
-    The fewer of two shares decides: of the scores whose nudges leave the feature at the largest weight as it is, and to
-    which autograd sends nothing; and of those whose nudges change the weighted sum, and to which it sends something.
+    The smaller of two shares decides: that of the scores whose change leaves the feature at the largest weight
+    unchanged and whose gradient through it is zero, and that of the scores whose change alters the weighted sum and
+    whose gradient through it is not zero.
     """
     return Claim(
         section=SECTION,
@@ -117,22 +117,22 @@ def argmax_passes_no_gradient() -> Claim:
 
 
 def _argmax_passes_no_gradient(seed: int) -> tuple[float, ...]:
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     rows, places = 400, 49
-    scores = torch.randn(rows, places, dtype=torch.float64, generator=dice)
-    values = torch.randn(rows, places, 4, dtype=torch.float64, generator=dice)
-    weight = torch.randn(rows, 4, dtype=torch.float64, generator=dice)
-    hard, hard_nudged = _influence(lambda s, v: hard_read(s, v, sample=False).value, scores, values, weight)
-    soft, soft_nudged = _influence(lambda s, v: soft_read(s, v).value, scores, values, weight)
-    none = 100 * float(((hard == 0) & (hard_nudged == 0)).double().mean())
-    some = 100 * float(((soft != 0) & (soft_nudged != 0)).double().mean())
-    return min(none, some), none, some, digits(soft, soft_nudged)
+    scores = torch.randn(rows, places, dtype=torch.float64, generator=generator)
+    values = torch.randn(rows, places, 4, dtype=torch.float64, generator=generator)
+    weight = torch.randn(rows, 4, dtype=torch.float64, generator=generator)
+    hard, hard_difference = _influence(lambda s, v: hard_read(s, v, sample=False).value, scores, values, weight)
+    soft, soft_difference = _influence(lambda s, v: soft_read(s, v).value, scores, values, weight)
+    zero = 100 * float(((hard == 0) & (hard_difference == 0)).double().mean())
+    nonzero = 100 * float(((soft != 0) & (soft_difference != 0)).double().mean())
+    return min(zero, nonzero), zero, nonzero, digits(soft, soft_difference)
 
 
 def _influence(
     read: Callable[[Tensor, Tensor], Tensor], scores: Tensor, values: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """d<z, weight> / d scores, each (N, P): as autograd has it, and by central differences."""
+    """Return d<z, weight> / d scores, (N, P), by autograd and by central differences."""
     scores = scores.clone().requires_grad_()
     y = (read(scores, values) * weight).sum()
     gradient = torch.autograd.grad(y, scores)[0] if y.requires_grad else torch.zeros_like(scores)
@@ -148,10 +148,10 @@ def _influence(
 
 @claim("soft_attention_saves_nothing")
 def soft_attention_saves_nothing() -> Claim:
-    """What one word of a small Show, Attend and Tell takes, its trunk included, by where it looks.
+    """Compare the cost of one word of a small Show, Attend and Tell, trunk included, for uniform and sharp attention.
 
-    The same weights twice: with the scores multiplied by 0, so that it looks everywhere alike, and by 1000, so that it
-    looks at one place only.
+    The same weights are used twice: with the scores multiplied by 0, so that attention is uniform, and by 1000, so that
+    it falls on one cell only.
     """
     return Claim(
         section=SECTION,
@@ -167,23 +167,23 @@ def soft_attention_saves_nothing() -> Claim:
 def _soft_attention_saves_nothing(seed: int) -> tuple[float, ...]:
     image = torch.randn(1, 3, 96, 128, dtype=torch.float64)
     word = torch.tensor([5])
-    spread, sharp = captioner(seed).eval(), captioner(seed).eval()
+    uniform, sharp = captioner(seed).eval(), captioner(seed).eval()
 
-    def look(model: Any) -> Tensor:
+    def attend(model: Any) -> Tensor:
         alpha: Tensor = model.step(*model.begin(model.encode(image)), word)[2]
         return alpha
 
     with torch.no_grad():
-        spread.score.v.weight.zero_()
+        uniform.score.v.weight.zero_()
         sharp.score.v.weight.mul_(1000.0)
-        work = _adds(lambda: look(spread)), _adds(lambda: look(sharp))
-        slower = times_as_long(lambda: look(sharp), lambda: look(spread))
-        largest = float(look(spread).max()), float(look(sharp).max())
-    return 100 * work[1] / work[0], slower, *largest
+        cost = _adds(lambda: attend(uniform)), _adds(lambda: attend(sharp))
+        slower = times_as_long(lambda: attend(sharp), lambda: attend(uniform))
+        largest = float(attend(uniform).max()), float(attend(sharp).max())
+    return 100 * cost[1] / cost[0], slower, *largest
 
 
 def _adds(run: Callable[[], object]) -> int:
-    """How many multiply-adds are dispatched."""
+    """Count the multiply-adds that torch dispatches."""
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() // 2
@@ -191,10 +191,10 @@ def _adds(run: Callable[[], object]) -> int:
 
 @claim("hard_attention_skips_work_on_a_grid")
 def hard_attention_skips_work_on_a_grid() -> Claim:
-    """Show, Attend and Tell as published, on VGG-16: a word with soft attention, and with hard attention.
+    """Compare the cost of a word with soft and with hard attention in Show, Attend and Tell as published, on VGG-16.
 
-    The grid of features is given to both, so that only what attention itself does is compared: every place is scored,
-    then all of them are read, or one.
+    Both are given the grid of features, so that only attention itself is compared: every cell is scored, then all
+    cells are read, or one.
     """
     return Claim(
         section=SECTION,
@@ -203,7 +203,7 @@ def hard_attention_skips_work_on_a_grid() -> Claim:
         effect="{:.3f} times fewer multiply-adds a word than with soft attention, of {:.1f} million; with the trunk, "
         "{:.4f} times fewer for a caption of twelve words, of {:.1f} billion",
         measure=_hard_attention_skips_work_on_a_grid,
-        holds=2.0,  # what is done to save should save half
+        holds=2.0,  # a saving of half
         partly=1.1,
     )
 
@@ -215,9 +215,9 @@ def _hard_attention_skips_work_on_a_grid(seed: int) -> tuple[float, ...]:
 
 
 def _published(attention: str) -> tuple[int, int, int]:
-    """Multiply-adds of the published captioner: of its trunk, before the first word, and of each word."""
+    """Return multiply-adds of the published captioner: of its trunk, before the first word, and of each word."""
     with torch.device("meta"), torch.no_grad():
-        model = foveate.create("show_attend_tell", attention=attention).eval()
+        model = create_model("show_attend_tell", attention=attention).eval()
         image, last = torch.zeros(1, 3, 224, 224), torch.zeros(1, dtype=torch.int64)
         features = model.encode(image)
         start = model.begin(features)

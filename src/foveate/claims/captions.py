@@ -1,7 +1,8 @@
-"""Captions of the pasture: what it is worth to look at every word, and where one looks for it.
+"""Captions of the synthetic Pasture data set: the benefit of attention for each word, and the objects it falls on.
 
-Two captioners are trained by their recipes, on fewer scenes: Show and Tell, which looks once, and Show, Attend and Tell
-with soft attention. Trunk, steps, search and, within a tenth, the number of weights are the same.
+Two captioners are trained by their recipes, on fewer scenes: Show and Tell, a CNN encoder and LSTM decoder without
+attention, and Show, Attend and Tell with soft attention. Trunk, steps, search and, within a tenth, the number of
+weights are the same.
 """
 
 from __future__ import annotations
@@ -20,49 +21,51 @@ from typing import Any
 import torch
 from torch import nn
 
-import foveate
 from foveate.claims import Claim
 from foveate.claims.attention import SECTION
 from foveate.claims.cost import weights
 from foveate.datasets.pasture import Pasture
+from foveate.engine import train_recipe
 from foveate.metrics.captioning import CaptioningScores
+from foveate.predictor import Predictor
+from foveate.recipes import resolve
 from foveate.records import CaptionDataset
 from foveate.registry import claim
-from foveate.tasks.captioning import CaptioningTask
+from foveate.tasks.captioning.task import CaptioningTask
 from foveate.text import split_words
 
 TRAIN, TEST, EPOCHS = 1000, 150, 8
-ONCE, ATTENDING = "show_and_tell_pasture", "show_attend_tell_pasture"
+WITHOUT_ATTENTION, WITH_ATTENTION = "show_and_tell_pasture", "show_attend_tell_pasture"
 
 
 @dataclass(frozen=True)
 class Captioner:
-    """A trained network, and scenes that it has not seen."""
+    """Trained captioner and test scenes."""
 
     model: nn.Module
     task: CaptioningTask
     scenes: CaptionDataset
 
     @cached_property
-    def told(self) -> tuple[CaptioningScores, list[float]]:
-        """Scores of what it says of the scenes, with the recipes' search; and each scene's own CIDEr-D."""
+    def scores(self) -> tuple[CaptioningScores, list[float]]:
+        """Scores of the captions generated for the scenes, with the recipe's search, and each scene's CIDEr-D."""
         metrics = self.task.metrics(self.scenes)
         with torch.inference_mode():
-            each = [own for _, own in self.task.score(self.model, self.scenes, range(len(self.scenes)), metrics)]
-        return metrics.compute(), each
+            ciders = [cider for _, cider in self.task.score(self.model, self.scenes, range(len(self.scenes)), metrics)]
+        return metrics.compute(), ciders
 
     @cached_property
     def lengths(self) -> list[float]:
-        """How many words people need for each scene, on average."""
-        said = (self.scenes.captions(index) for index in range(len(self.scenes)))
-        return [fmean(len(split_words(caption.text)) for caption in captions) for captions in said]
+        """Mean number of words of the reference captions of each scene."""
+        references = (self.scenes.captions(index) for index in range(len(self.scenes)))
+        return [fmean(len(split_words(caption.text)) for caption in captions) for captions in references]
 
 
 @claim("many_looks_beat_one")
 def many_looks_beat_one() -> Claim:
-    """CIDEr-D of what both captioners write by themselves, with beam search; of all scenes, and of two halves of them.
+    """Compare CIDEr-D of both captioners' captions from beam search, over all scenes and over two halves of them.
 
-    The halves are the scenes of which people say less, and those of which they say more.
+    The halves are the scenes with shorter and with longer reference captions.
     """
     return Claim(
         section="Attention: recap of image captioning",
@@ -78,15 +81,15 @@ def many_looks_beat_one() -> Claim:
 
 
 def _many_looks_beat_one(seed: int) -> tuple[float, ...]:
-    once, attending = captioner(ONCE, seed), captioner(ATTENDING, seed)
-    (before, before_each), (after, after_each) = once.told, attending.told
-    middle = median(attending.lengths)
+    plain, attending = captioner(WITHOUT_ATTENTION, seed), captioner(WITH_ATTENTION, seed)
+    (before, before_each), (after, after_each) = plain.scores, attending.scores
+    median_length = median(attending.lengths)
     by_length: list[float] = []
     for long in (False, True):
-        half = [i for i, length in enumerate(attending.lengths) if (length > middle) == long]
+        half = [i for i, length in enumerate(attending.lengths) if (length > median_length) == long]
         gain = fmean(after_each[i] for i in half) / max(fmean(before_each[i] for i in half), 1e-9)
         by_length += [gain, fmean(attending.lengths[i] for i in half)]
-    decoders = [weights(one.model) - weights(_trunk(one.model)) for one in (attending, once)]
+    decoders = [weights(one.model) - weights(_trunk(one.model)) for one in (attending, plain)]
     gain = after.cider_d / max(before.cider_d, 1e-9)
     return gain, after.cider_d, before.cider_d, *by_length, decoders[0] / decoders[1]
 
@@ -98,10 +101,10 @@ def _trunk(model: Any) -> nn.Module:
 
 @claim("attention_falls_on_what_is_named")
 def attention_falls_on_what_is_named() -> Claim:
-    """Where soft attention is largest when the captioner says what is there, of its own words.
+    """Measure how often the maximum of soft attention lies on the object that a generated word names.
 
-    Only of nouns that are true of the scene, and whose things cover less than 15 % of it. By chance: the share of cells
-    that are theirs.
+    Only nouns that are true of the scene and whose objects cover less than 15 % of it are counted. The chance level is
+    the share of cells that are the objects'.
     """
     return Claim(
         section=SECTION,
@@ -117,8 +120,8 @@ def attention_falls_on_what_is_named() -> Claim:
 
 
 def _attention_falls_on_what_is_named(seed: int) -> tuple[float, ...]:
-    scores, _ = captioner(ATTENDING, seed).told
-    if not scores.attention_words:  # nothing was named
+    scores, _ = captioner(WITH_ATTENTION, seed).scores
+    if not scores.attention_words:  # no object was named
         return 0.0, 0.0, 0, 0.0, 0.0
     hit, chance = scores.attention_hit, scores.attention_chance
     mass = scores.attention_mass / scores.attention_mass_chance
@@ -127,31 +130,32 @@ def _attention_falls_on_what_is_named(seed: int) -> tuple[float, ...]:
 
 @cache
 def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
-    """Train a recipe of the pasture on fewer scenes, with other fields as `foveate.train` takes them; once a process.
+    """Train a recipe on fewer scenes of the Pasture data set; cached for the process.
 
-    Another seed is another world. Run folder and features are temporary, and what the training has to say goes nowhere.
+    The seed also determines the data set. Run folder and features are temporary, and the training's output is
+    discarded.
+
+    fields: other recipe fields by dotted name.
     """
-    world = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
-    fields |= {f"data__{name}": value for name, value in world.items()}
-    nowhere = io.StringIO()
+    data_fields = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
+    fields |= {f"data.{name}": value for name, value in data_fields.items()}
+    discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
         _features_in(folder),
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(discarded),
+        contextlib.redirect_stderr(discarded),
     ):
-        run = foveate.train(
-            recipe, out=Path(folder) / recipe, seed=seed, epochs=EPOCHS, validate_every=EPOCHS, workers=0, **fields
-        )
-        predictor = foveate.load(run, device="cpu")
-    assert predictor.model is not None
-    task = CaptioningTask(predictor.classes, predictor.preprocessing)
-    return Captioner(predictor.model.eval(), task, Pasture(**world).open("test", "captioning"))
+        settings = fields | {"seed": seed, "epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
+        run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
+        predictor = Predictor.open(run, device="cpu")
+    assert isinstance(predictor.family, CaptioningTask)
+    return Captioner(predictor.runner, predictor.family, Pasture(**data_fields).open("test", "captioning"))
 
 
 @contextlib.contextmanager
 def _features_in(folder: str) -> Iterator[None]:
-    """Features are kept where they are thrown away afterwards."""
+    """Cache features in a folder that is deleted afterwards."""
     before = os.environ.get("FOVEATE_CACHE")
     os.environ["FOVEATE_CACHE"] = str(Path(folder) / "cache")
     try:

@@ -1,4 +1,4 @@
-"""What networks cost: multiply-adds, weights, depth, and the time of one against another's."""
+"""Cost of networks: multiply-adds, number of weights, depth, and relative run time."""
 
 from __future__ import annotations
 
@@ -11,40 +11,43 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def multiply_adds(network: nn.Module, picture: Tensor) -> int:
-    """How many multiply-adds the convolutions and matrix products of one pass take; on the device "meta", too.
+def multiply_adds(network: nn.Module, image: Tensor) -> int:
+    """Count the multiply-adds of the convolutions and matrix products of one forward pass.
 
-    Counted where torch dispatches them, whatever the modules say of themselves. What is elementwise is not counted.
+    They are counted where torch dispatches them, also on the device "meta". Elementwise operations are not counted.
     """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(picture)
+        network(image)
     return counter.get_total_flops() // 2  # torch counts the multiplication and the addition
 
 
 def weights(network: nn.Module) -> int:
-    """How many numbers are learned."""
+    """Count the parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def depth(model: nn.Module) -> int:
-    """How many layers deep a network is: the most convolutions and fully connected layers on any path through it.
+    """Count the layers of a network: the largest number of convolutions and linear layers on any path through it.
 
-    Counted are modules with weights of their own (nn.Conv2d, nn.Linear), the classifier and linear 1x1 convolutions
-    among them; batch norms, activations, poolings, sums and concatenations are not. Shortcuts are shorter paths. The
-    model is traced with torch.fx and never run.
+    Modules of the types nn.Conv2d and nn.Linear are counted, including the classifier and linear 1x1 convolutions;
+    batch norms, activations, poolings, sums and concatenations are not. Shortcuts are shorter paths. The model is
+    traced with torch.fx and not run.
     """
     graph = fx.Tracer().trace(model)
     layers = dict(model.named_modules())
     longest: dict[fx.Node, int] = {}
     for node in graph.nodes:  # in the order of computation
-        before = max((longest[source] for source in node.all_input_nodes), default=0)
+        previous = max((longest[source] for source in node.all_input_nodes), default=0)
         counted = node.op == "call_module" and isinstance(layers[node.target], (nn.Conv2d, nn.Linear))
-        longest[node] = before + counted
+        longest[node] = previous + counted
     return max(longest.values())
 
 
 def times_as_long(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 15) -> float:
-    """The median of some ratios; each pair runs back to back, so that a busy moment slows both."""
+    """Return the median of the run time ratio slow / fast over some repeats.
+
+    Each pair runs back to back, so that other load on the machine slows both.
+    """
     slow(), fast()  # the first pass of a network also plans and allocates
     ratios = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Small trainings on tensors, for claims whose networks no recipe trains."""
+"""Training of small networks on tensors, for claims about networks without a recipe."""
 
 from __future__ import annotations
 
@@ -7,31 +7,37 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-PEAK = 3e-3  # of the learning rate, as the recipes for digits have it
+PEAK_LR = 3e-3  # as in the recipes for digits
 
 
 def fit(
     model: nn.Module,
     loss: Callable[[Tensor], Tensor],
-    pictures: int,
+    images: int,
     steps: int,
     *,
     seed: int,
     batch: int = 64,
     constant: float = 0.0,
 ) -> Iterator[int]:
-    """AdamW, a step at a time; yields how many were made. Another seed, other batches.
+    """Train with AdamW one step at a time; yields the number of steps made.
 
-    loss: indices (B,) below `pictures` -> what is minimised. constant: a learning rate that stays, for curves that are
-    to be compared along their whole length; otherwise it rises to PEAK and falls to 0 in one cycle.
+    model: the network, in training mode during the steps and in evaluation mode afterwards.
+    loss: function from indices (B,) in 0..images-1 to the loss of this batch.
+    images: number of training images.
+    steps: number of steps.
+    seed: determines the batches.
+    batch: B.
+    constant: constant learning rate, for curves that are compared along their whole length; with 0 the learning rate
+        rises to PEAK_LR and falls to 0 in one cycle.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=constant or PEAK)
-    schedule = None if constant else torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=PEAK, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=constant or PEAK_LR)
+    schedule = None if constant else torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=PEAK_LR, total_steps=steps)
     order = torch.Generator().manual_seed(seed)
     model.train()
     for step in range(1, steps + 1):
         optimizer.zero_grad()
-        loss(torch.randint(pictures, (batch,), generator=order)).backward()
+        loss(torch.randint(images, (batch,), generator=order)).backward()
         optimizer.step()
         if schedule is not None:
             schedule.step()

@@ -1,6 +1,6 @@
-"""Iterating: what a recurrent CNN gains by looking again.
+"""Iterative refinement: the benefit of further iterations of a recurrent CNN.
 
-Shapes: a picture (1, C, H, W); step p answers at stride 2^p, and its logits are interpolated to (1, K, H, W).
+Shapes: an image (1, C, H, W); step p predicts at stride 2^p, and its logits are interpolated to (1, K, H, W).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from foveate.registry import claim
 
 SECTION = "Iterative Refinement"
 EPOCHS = 8
-SPECK = 16  # pixels; the smallest things of these scenes are about three pixels wide
+SPECK = 16  # largest size in pixels; the smallest objects of these scenes are about three pixels wide
 
 
 def recurrent(seed: int) -> Trained:
-    """The network of these claims: three iterations, trained on the pasture."""
+    """Train the network of these claims: three iterations, on the synthetic Pasture data set."""
     return trained("recurrent_cnn_pasture", seed, EPOCHS, batch_size=4)
 
 
 @claim("iterating_removes_noise")
 def iterating_removes_noise() -> Claim:
-    """Wrong specks after the last iteration, and after the first one as coarsely answered.
+    """Compare the wrong specks after the last iteration with those after the first one on the same coarse grid.
 
-    The last iteration answers on a grid four times as coarse as the first, and would show fewer specks for that alone.
-    So the first one's probabilities are averaged over the cells of the last one's grid before they are compared.
+    The last iteration predicts on a grid four times as coarse as the first, which alone reduces the number of specks.
+    The first iteration's probabilities are therefore averaged over the cells of the last one's grid.
     """
     return Claim(
         section=SECTION,
@@ -52,23 +52,26 @@ def _iterating_removes_noise(seed: int) -> tuple[float, ...]:
     first, coarse, last = 0.0, 0.0, 0.0
     for scene in network.scenes:
         truth = network.task.truth(scene)
-        for_one = [wrong_specks(answer, truth) for answer in _answers(network, network.input(scene))]
-        first, coarse, last = first + for_one[0], coarse + for_one[1], last + for_one[2]
+        specks = [wrong_specks(labels, truth) for labels in _labels(network, network.input(scene))]
+        first, coarse, last = first + specks[0], coarse + specks[1], last + specks[2]
     count = len(network.scenes)
-    fewer = max(coarse, 1.0) / max(last, 1.0)  # where there is none, one is counted, so that the ratio exists
+    fewer = max(coarse, 1.0) / max(last, 1.0)  # zero counts as one, so that the ratio is defined
     return fewer, last / count, coarse / count, first / count
 
 
 def wrong_specks(labels: np.ndarray, truth: np.ndarray) -> int:
-    """Connected regions (H, W) of one label, of at most SPECK pixels, most of them wrong."""
+    """Count the connected regions of one label, of at most SPECK pixels, most of which are wrong.
+
+    labels, truth: (H, W).
+    """
     regions = measure.label(labels, background=-1, connectivity=1) - 1
     sizes = np.bincount(regions.ravel())
     wrong = np.bincount(regions.ravel(), weights=(labels != truth).ravel())
     return int(((sizes <= SPECK) & (2 * wrong > sizes)).sum())
 
 
-def _answers(network: Trained, image: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (H, W) after the first iteration, after it on the last one's grid, and after the last."""
+def _labels(network: Trained, image: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predict labels (H, W) after the first iteration, after it on the last one's grid, and after the last."""
     with torch.inference_mode():
         steps: Sequence[Tensor] = network.model(image).steps
     cell = 2 ** len(steps)
@@ -80,7 +83,10 @@ def _answers(network: Trained, image: Tensor) -> tuple[np.ndarray, np.ndarray, n
 
 @claim("iterating_improves_labels")
 def iterating_improves_labels() -> Claim:
-    """Mean IoU after the last iteration, against the better of the first as it is and on the last one's grid."""
+    """Compare mean IoU after the last iteration with that after the first, unchanged or on the last one's grid.
+
+    The better of the two is taken.
+    """
     return Claim(
         section=SECTION,
         claim="The results after two or three iterations are nicer than after one.",
@@ -95,18 +101,18 @@ def iterating_improves_labels() -> Claim:
 
 def _iterating_improves_labels(seed: int) -> tuple[float, ...]:
     network = recurrent(seed)
-    counters = [network.task.metrics(whole=False) for _ in range(3)]
+    metrics = [network.task.metrics(whole=False) for _ in range(3)]
     for scene in network.scenes:
         truth = network.task.truth(scene)
-        for counter, labels in zip(counters, _answers(network, network.input(scene)), strict=True):
-            counter.update(labels, truth)
-    first, coarse, last = (100 * counter.compute().mean_iou for counter in counters)
+        for metric, labels in zip(metrics, _labels(network, network.input(scene)), strict=True):
+            metric.update(labels, truth)
+    first, coarse, last = (100 * metric.compute().mean_iou for metric in metrics)
     return last - max(first, coarse), last, first, coarse
 
 
 @claim("iterating_widens_the_view")
 def iterating_widens_the_view() -> Claim:
-    """The effective receptive field of the middle pixel after each iteration, over the test scenes."""
+    """Measure the effective receptive field of the central pixel after each iteration, over test scenes."""
     return Claim(
         section=SECTION,
         claim="Iterating increases the effective receptive field of the output.",
@@ -125,11 +131,11 @@ def _iterating_widens_the_view(seed: int) -> tuple[float, ...]:
 
 
 def fields(network: Trained, scenes: int = 20) -> list[Tensor]:
-    """The receptive field (H, W) of the middle pixel after each iteration, averaged over some test scenes."""
-    pictures = [network.input(scene) for scene in network.scenes[:scenes]]
+    """Return the receptive field (H, W) of the central pixel after each iteration, averaged over some test scenes."""
+    images = [network.input(scene) for scene in network.scenes[:scenes]]
     with torch.inference_mode():
-        count = len(network.model(pictures[0]).steps)
+        count = len(network.model(images[0]).steps)
     return [
-        torch.stack([receptive_field(lambda x, p=p: network.model(x).steps[p], x) for x in pictures]).mean(0)  # type: ignore[misc]
+        torch.stack([receptive_field(lambda x, p=p: network.model(x).steps[p], x) for x in images]).mean(0)  # type: ignore[misc]
         for p in range(count)
     ]

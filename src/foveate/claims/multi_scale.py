@@ -1,11 +1,11 @@
-"""Several scales, superpixels and segmentation trees: what is said to improve a network's answers."""
+"""Multi-scale testing, superpixels and segmentation trees: do they improve a network's predictions?"""
 
 from __future__ import annotations
 
 from foveate.claims import GAIN, HINT, Claim
 from foveate.claims.trained import trained
 from foveate.registry import claim
-from foveate.tasks.inference import Inference
+from foveate.tasks.semantic.inference import SemanticOptions
 
 SECTION = "Multi-Scale Testing"
 EPOCHS = 3
@@ -14,7 +14,7 @@ SCALES = (0.75, 1.0, 1.25)
 
 @claim("scales_help_testing")
 def scales_help_testing() -> Claim:
-    """FCN-8s on the pasture, tested at one scale and at three."""
+    """Compare FCN-8s tested at one scale and at three, on the synthetic Pasture data set."""
     return Claim(
         section=SECTION,
         claim="Looking at the picture at several sizes and averaging the answers improves them.",
@@ -28,13 +28,13 @@ def scales_help_testing() -> Claim:
 def _scales_help_testing(seed: int) -> tuple[float, float, float]:
     network = trained("fcn8s_pasture", seed, EPOCHS)
     one = 100 * network.score().mean_iou
-    three = 100 * network.score(Inference(scales=SCALES)).mean_iou
+    three = 100 * network.score(SemanticOptions(scales=SCALES)).mean_iou
     return three - one, one, three
 
 
 @claim("scales_help_inside")
 def scales_help_inside() -> Claim:
-    """Farabet's network on the pasture, trained with three levels of the pyramid and with one."""
+    """Compare Farabet's network trained with three levels of the pyramid and with one, on the Pasture data set."""
     return Claim(
         section=SECTION,
         claim="Running one network on every level of an image pyramid and bringing the results together improves them.",
@@ -57,20 +57,20 @@ def _scales_help_inside(seed: int) -> tuple[float, float, float]:
 
 @claim("superpixels_refine_boundaries")
 def superpixels_refine_boundaries() -> Claim:
-    """FCN-32s on the pasture, as it is and with the majority of each superpixel."""
-    return _refinement("superpixels", Inference(superpixels="felzenszwalb"), long=False)
+    """Compare FCN-32s without refinement and with the majority label of each superpixel, on the Pasture data set."""
+    return _refinement("superpixels", SemanticOptions(superpixels="felzenszwalb"), long=False)
 
 
 @claim("segmentation_trees_refine_boundaries")
 def segmentation_trees_refine_boundaries() -> Claim:
-    """FCN-32s on the pasture, as it is and with the purest cover of a segmentation tree."""
-    return _refinement("a segmentation tree", Inference(superpixels="tree"), long=True)
+    """Compare FCN-32s without refinement and with the purest cover of a segmentation tree, on the Pasture data set."""
+    return _refinement("a segmentation tree", SemanticOptions(superpixels="tree"), long=True)
 
 
-def _refinement(name: str, how: Inference, *, long: bool) -> Claim:
+def _refinement(name: str, options: SemanticOptions, *, long: bool) -> Claim:
     def measure(seed: int) -> tuple[float, float, float, float]:
         network = trained("fcn32s_pasture", seed, EPOCHS)
-        plain, refined = network.score(), network.score(how)
+        plain, refined = network.score(), network.score(options)
         before, after = 100 * plain.boundary_iou, 100 * refined.boundary_iou
         return after - before, before, after, 100 * (refined.mean_iou - plain.mean_iou)
 

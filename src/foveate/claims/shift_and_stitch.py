@@ -1,6 +1,6 @@
-"""Two ways to an answer at every pixel: shift-and-stitch, and upsampling that is learned.
+"""Two ways to predict at every pixel: shift-and-stitch, and learned upsampling.
 
-Shapes: pictures (B, C, H, W), labels (B, H, W), K classes; f the network's stride, R the side that one answer sees.
+Shapes: images (B, C, H, W), labels (B, H, W), K classes; f the network's stride, R the side of its receptive field.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import foveate
 from foveate.claims import GAIN, HINT, Claim
 from foveate.claims.exact import DIGITS, digits
 from foveate.claims.trained import SIDE, TEST, TRAIN
@@ -22,7 +21,7 @@ from foveate.ops.dense import atrous, shift_and_stitch
 from foveate.ops.losses import pixel_cross_entropy
 from foveate.ops.upconv import UpConv
 from foveate.records import Preprocessing
-from foveate.registry import claim
+from foveate.registry import claim, create_model
 
 SECTION = "Deconvolution: shift-and-stitch"
 STEPS, BATCH = 300, 8
@@ -30,7 +29,7 @@ STEPS, BATCH = 300, 8
 
 @claim("shifts_give_every_pixel")
 def shifts_give_every_pixel() -> Claim:
-    """f x f shifted passes, stitched; and one pass in which nothing strides and the filters are spread."""
+    """Compare f x f shifted and stitched passes with one pass without strides and with dilated filters."""
     return Claim(
         section=SECTION,
         claim="Running the network on shifted copies of the input gives the answers that striding leaves out.",
@@ -51,10 +50,10 @@ def _shifts_give_every_pixel(seed: int) -> tuple[float]:
 
 @claim("learned_upsampling_is_cleaner")
 def learned_upsampling_is_cleaner() -> Claim:
-    """One small network, trained twice from the same weights on the same pictures of the pasture.
+    """Train one small network twice, from the same weights and on the same images of the Pasture data set.
 
-    Once its answers go through a learned transposed convolution, in training and afterwards. Once it is trained on the
-    labels at its answers' places, each time other ones, and afterwards shifted and stitched.
+    Once its logits are upsampled by a learned transposed convolution, in training and in testing. Once it is trained on
+    the labels at the positions of its logits, under random shifts, and is shifted and stitched in testing.
     """
     return Claim(
         section=SECTION,
@@ -69,8 +68,8 @@ def learned_upsampling_is_cleaner() -> Claim:
 
 
 def _learned_upsampling_is_cleaner(seed: int) -> tuple[float, ...]:
-    world = Pasture(height=SIDE, width=SIDE, train=TRAIN, test=TEST, seed=seed)
-    train, test = _scenes(world, "train"), _scenes(world, "test")
+    source = Pasture(height=SIDE, width=SIDE, train=TRAIN, test=TEST, seed=seed)
+    train, test = _scenes(source, "train"), _scenes(source, "test")
     learned, learned_seconds = _score(_train_upsampling(seed, *train), *test)
     stitched, stitched_seconds = _score(_train_for_stitching(seed, *train), *test)
     return (
@@ -80,16 +79,16 @@ def _learned_upsampling_is_cleaner(seed: int) -> tuple[float, ...]:
 
 
 def _trunk() -> nn.Sequential:
-    """A chain of layers that pad nothing: f = 8, R = 40."""
-    patch_cnn = foveate.create(
+    """Create a sequence of layers without padding: f = 8, R = 40."""
+    patch_cnn = create_model(
         "patch_cnn", num_classes=len(CLASSES), widths=(16, 32, 64), kernels=(5, 3, 3), fc_kernel=3, hidden=128
     )
     network: nn.Sequential = patch_cnn.network
     return network
 
 
-def _around(image: Tensor, before: int) -> Tensor:
-    """R - 1 = 39 more rows and columns, `before` of them before the first: as many patches as there were pixels."""
+def _padded(image: Tensor, before: int) -> Tensor:
+    """Pad with R - 1 = 39 rows and columns, `before` of them before the first: one patch for each pixel."""
     return F.pad(image, (before, 39 - before, before, 39 - before))
 
 
@@ -99,9 +98,9 @@ def _train_upsampling(seed: int, images: Tensor, labels: Tensor) -> Callable[[Te
     up = UpConv(len(CLASSES), 8)
 
     def network(image: Tensor) -> Tensor:
-        # A patch whose middle is the middle of eight pixels, for that is where UpConv puts its answer.
-        answer: Tensor = up(trunk(_around(image, before=16)))
-        return answer
+        # The centre of a patch is the centre of a block of eight pixels, the position of UpConv's output.
+        logits: Tensor = up(trunk(_padded(image, before=16)))
+        return logits
 
     _fit(nn.Sequential(trunk, up), seed, images, labels, lambda x, y: pixel_cross_entropy(network(x), y))
     return network
@@ -113,15 +112,15 @@ def _train_for_stitching(seed: int, images: Tensor, labels: Tensor) -> Callable[
 
     def loss(image: Tensor, label: Tensor) -> Tensor:
         dy, dx = torch.randint(8, (2,)).tolist()
-        answer = trunk(_around(image, before=20)[..., dy:, dx:])
-        return pixel_cross_entropy(answer, label[..., dy::8, dx::8])
+        logits = trunk(_padded(image, before=20)[..., dy:, dx:])
+        return pixel_cross_entropy(logits, label[..., dy::8, dx::8])
 
     _fit(trunk, seed, images, labels, loss)
-    return lambda image: shift_and_stitch(trunk, _around(image, before=20), 8)
+    return lambda image: shift_and_stitch(trunk, _padded(image, before=20), 8)
 
 
 def _fit(model: nn.Module, seed: int, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """STEPS steps of AdamW, in one cycle; the same batches for the same seed."""
+    """Train for STEPS steps of AdamW with one learning rate cycle; the seed determines the batches."""
     optimizer = torch.optim.AdamW(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=STEPS)
     order = torch.Generator().manual_seed(seed)
@@ -135,9 +134,9 @@ def _fit(model: nn.Module, seed: int, images: Tensor, labels: Tensor, loss: Call
     model.eval()
 
 
-def _scenes(world: Pasture, split: str) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, H, W), normalised, and labels (N, H, W)."""
-    scenes = world.open(split)
+def _scenes(source: Pasture, split: str) -> tuple[Tensor, Tensor]:
+    """Return normalised images (N, 3, H, W) and labels (N, H, W) of a split."""
+    scenes = source.open(split)
     samples = [scenes[i] for i in range(len(scenes))]
     images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples])
     labels = torch.stack([sample["mask"].as_subclass(Tensor).long() for sample in samples])
@@ -145,12 +144,12 @@ def _scenes(world: Pasture, split: str) -> tuple[Tensor, Tensor]:
 
 
 def _score(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[SegmentationScores, float]:
-    """Scores, and the seconds that the network took for them."""
+    """Return the scores of a network and the seconds that its forward passes took."""
     metrics, seconds = SegmentationMetrics(len(CLASSES)), 0.0
     for image, label in zip(images, labels, strict=True):
         started = time.perf_counter()
         with torch.inference_mode():
-            answer = network(image[None])[0].argmax(0)
+            prediction = network(image[None])[0].argmax(0)
         seconds += time.perf_counter() - started
-        metrics.update(answer, label)
+        metrics.update(prediction, label)
     return metrics.compute(), seconds

@@ -1,4 +1,4 @@
-"""Skip connections: what the lower layers see, and what they add."""
+"""Skip connections: receptive fields of the lower layers, and their effect on boundaries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from foveate.registry import claim
 
 SECTION = "Learnable Upsampling: skip connections"
 EPOCHS = 3
-SIGNIFICANT = 5.0  # points; what a reader sees in a picture
+SIGNIFICANT = 5.0  # points; a difference that is visible in an image
 
 
 @claim("skips_improve_boundaries")
 def skips_improve_boundaries() -> Claim:
-    """FCN-32s, 16s and 8s on the pasture; only the skips differ."""
+    """Compare FCN-32s, 16s and 8s, which differ only in the skips, on the synthetic Pasture data set."""
     return Claim(
         section=SECTION,
         claim="Skip connections improve the details at boundaries significantly.",
@@ -40,7 +40,7 @@ def _skips_improve_boundaries(seed: int) -> tuple[float, ...]:
 
 @claim("lower_layers_see_less")
 def lower_layers_see_less() -> Claim:
-    """The effective receptive fields of FCN-8s's three sources of scores, at strides 8, 16 and 32."""
+    """Measure the effective receptive fields of FCN-8s's three score layers' inputs, at strides 8, 16 and 32."""
     return Claim(
         section=SECTION,
         claim="The lower layers, from which the skips come, have smaller receptive fields.",
@@ -48,16 +48,16 @@ def lower_layers_see_less() -> Claim:
         "at strides 8, 16 and 32 of a picture of 256",
         measure=_lower_layers_see_less,
         long=True,
-        holds=2.0,  # four times the stride; half of that must show
+        holds=2.0,  # half of the ratio of the strides
         partly=1.1,
     )
 
 
 def _lower_layers_see_less(seed: int) -> tuple[float, ...]:
     network = trained("fcn8s_pasture", seed, EPOCHS)
-    # Larger scenes than it was trained on, for fields that would not fit into those.
+    # Larger scenes than those of training, since the fields do not fit into those.
     larger = Pasture(height=256, width=256, test=8, seed=seed).open("test")
-    pictures = [network.input(larger[i]) for i in range(len(larger))]
+    images = [network.input(larger[i]) for i in range(len(larger))]
     sides = []
     for level in (1, 2, 3):
 
@@ -65,5 +65,5 @@ def _lower_layers_see_less(seed: int) -> tuple[float, ...]:
             pyramid: list[Tensor] = network.model.backbone(x)  # type: ignore[operator]
             return pyramid[level]
 
-        sides.append(field_side(torch.stack([receptive_field(features, x) for x in pictures]).mean(0)))
+        sides.append(field_side(torch.stack([receptive_field(features, x) for x in images]).mean(0)))
     return sides[2] / sides[0], *sides

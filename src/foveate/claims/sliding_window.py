@@ -1,6 +1,6 @@
-"""Sliding a network over a picture: patch by patch, or all at once.
+"""Sliding window: a network applied to each patch of an image, or to the whole image at once.
 
-Shapes: a picture (1, C, H, W); patches (N, C, R, R); R the side that one answer sees, f the stride between answers.
+Shapes: an image (1, C, H, W); patches (N, C, R, R); R the side of the receptive field, f the stride between outputs.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-import foveate
 from foveate.claims import Claim
 from foveate.claims.exact import DIGITS, digits
 from foveate.ops.dense import convolutionalize
-from foveate.registry import claim
+from foveate.registry import claim, create_model
 
 SECTION = "Sliding Window Approach"
 
 
 @claim("one_pass_is_every_patch")
 def one_pass_is_every_patch() -> Claim:
-    """A patch CNN in float64: the patch around each pixel by itself, and the whole picture at once."""
+    """Compare a patch CNN in float64 on the patch around each pixel with one pass over the whole image."""
     return Claim(
         section=SECTION,
         claim="Classifying a patch around every pixel and running the network once over the whole picture give the "
@@ -37,7 +36,7 @@ def one_pass_is_every_patch() -> Claim:
 
 def _one_pass_is_every_patch(seed: int) -> tuple[float]:
     torch.manual_seed(seed)
-    model = foveate.create(
+    model = create_model(
         "patch_cnn", num_classes=4, widths=(8, 16), kernels=(5, 3), hidden=32, dense="atrous", prior=0.0
     )
     model.double().eval()
@@ -47,18 +46,18 @@ def _one_pass_is_every_patch(seed: int) -> tuple[float]:
 
 
 def _patch_by_patch(model: nn.Module, image: Tensor, step: int) -> Tensor:
-    """The answers (1, K, h, w) at every step-th pixel, each from a patch of its own."""
+    """Return logits (1, K, h, w) at every step-th pixel, each computed from its own patch."""
     rows, columns = torch.arange(0, image.shape[-2], step), torch.arange(0, image.shape[-1], step)
     row, column = torch.meshgrid(rows, columns, indexing="ij")
-    answers = []
+    logits = []
     for y, x in zip(row.flatten().split(64), column.flatten().split(64), strict=True):  # 64 patches at a time
-        answers.append(model.classify(model.cut(image, torch.zeros_like(y), y, x)))  # type: ignore[operator]
-    return torch.cat(answers).T.reshape(1, -1, len(rows), len(columns))
+        logits.append(model.classify(model.cut(image, torch.zeros_like(y), y, x)))  # type: ignore[operator]
+    return torch.cat(logits).T.reshape(1, -1, len(rows), len(columns))
 
 
 @claim("fully_connected_is_convolutional")
 def fully_connected_is_convolutional() -> Claim:
-    """A classifier with fully connected layers in float64: patch by patch, and turned into convolutions."""
+    """Compare a classifier with fully connected layers in float64 on each patch with its convolutional form."""
     return Claim(
         section=SECTION,
         claim="A classifier can be run fully convolutionally: its fully connected layers become convolutions, and "
@@ -80,33 +79,36 @@ def _fully_connected_is_convolutional(seed: int) -> tuple[float]:
     image = torch.randn(1, 3, side + 5 * stride, side + 3 * stride, dtype=torch.float64)
     patches = image.unfold(2, side, stride).unfold(3, side, stride)[0].permute(1, 2, 0, 3, 4)  # (h, w, C, R, R)
     with torch.no_grad():
-        alone = classifier(patches.flatten(0, 1)).T.reshape(1, 10, *patches.shape[:2])
-        return (digits(convolutionalize(classifier, (3, side, side))(image), alone),)
+        logits = classifier(patches.flatten(0, 1)).T.reshape(1, 10, *patches.shape[:2])
+        return (digits(convolutionalize(classifier, (3, side, side))(image), logits),)
 
 
 @claim("patches_are_expensive")
 def patches_are_expensive() -> Claim:
-    """The default patch CNN (R = 60, f = 8) on 192x192: 24 x 24 patches, against one pass with as many answers."""
+    """Time the default patch CNN (R = 60, f = 8) on 192x192: 24 x 24 patches, and one pass with as many outputs."""
     return Claim(
         section=SECTION,
         claim="Running the network by itself on every patch is very expensive, and nobody does it.",
         effect="patch by patch takes {:.0f} times as long as one pass with answers at the same pixels",
         measure=_patches_are_expensive,
-        holds=10.0,  # "very expensive", "way too slow": another order of magnitude
+        holds=10.0,  # "very expensive", "way too slow": an order of magnitude
         partly=2.0,
     )
 
 
 def _patches_are_expensive(seed: int) -> tuple[float]:
     torch.manual_seed(seed)
-    model = foveate.create("patch_cnn", num_classes=10).eval()
+    model = create_model("patch_cnn", num_classes=10).eval()
     image = torch.randn(1, 3, 192, 192)
     with torch.inference_mode():
         return (_times_as_long(lambda: _patch_by_patch(model, image, model.config.stride), lambda: model(image)),)
 
 
 def _times_as_long(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 3) -> float:
-    """The median of a few ratios; each pair runs back to back, so that a busy moment slows both."""
+    """Return the median of the run time ratio slow / fast over a few repeats.
+
+    Each pair runs back to back, so that other load on the machine slows both.
+    """
     fast()  # the first pass of a network also plans and allocates
     ratios = []
     for _ in range(repeats):
@@ -120,13 +122,13 @@ def _times_as_long(slow: Callable[[], object], fast: Callable[[], object], repea
 
 @claim("strides_shrink_the_output")
 def strides_shrink_the_output() -> Claim:
-    """A strided convolution and two poolings, at stride two and at stride one; all of them pad."""
+    """Compare the output sizes of a convolution and two poolings with stride two and with stride one, all padded."""
     return Claim(
         section=SECTION,
         claim="Pooling and strided convolutions make the output smaller than the input.",
         effect="{:.1f} times fewer answers along a side: one for {:.1f} pixels with strides of two, for {:.1f} without",
         measure=_strides_shrink_the_output,
-        holds=2.0,  # the least that any stride does
+        holds=2.0,  # the reduction by a single stride of two
         partly=1.1,
     )
 
@@ -134,8 +136,8 @@ def strides_shrink_the_output() -> Claim:
 def _strides_shrink_the_output(seed: int) -> tuple[float, float, float]:
     torch.manual_seed(seed)
     image = torch.randn(1, 3, 64, 64)
-    pixels_an_answer = [image.shape[-1] / _three_layers(stride)(image).shape[-1] for stride in (2, 1)]
-    return pixels_an_answer[0] / pixels_an_answer[1], *pixels_an_answer
+    pixels_per_output = [image.shape[-1] / _three_layers(stride)(image).shape[-1] for stride in (2, 1)]
+    return pixels_per_output[0] / pixels_per_output[1], *pixels_per_output
 
 
 def _three_layers(stride: int) -> nn.Sequential:

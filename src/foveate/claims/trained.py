@@ -1,4 +1,4 @@
-"""Small trainings on the pasture, shared by the claims that need a trained network."""
+"""Small networks trained on the synthetic Pasture data set, shared by the claims that need a trained network."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-import foveate
 from foveate.datasets.pasture import Pasture
+from foveate.engine import train_recipe
 from foveate.metrics.segmentation import SegmentationScores
+from foveate.predictor import Predictor
+from foveate.recipes import resolve
 from foveate.records import SemanticSample
-from foveate.tasks.inference import Inference
-from foveate.tasks.semantic import SemanticTask
+from foveate.tasks.semantic.inference import SemanticOptions
+from foveate.tasks.semantic.task import SemanticTask
 
-# Of the embedded world, what trains in seconds: another world for each seed, with its own test scenes.
+# A small version of the Pasture data set that trains in seconds; each seed has its own training and test scenes.
 SIDE, TRAIN, TEST = 96, 320, 60
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and test scenes that it has not seen."""
+    """Trained network and test scenes."""
 
     model: nn.Module
     task: SemanticTask
     scenes: tuple[SemanticSample, ...]
 
-    def score(self, how: Inference = Inference()) -> SegmentationScores:  # noqa: B008 - frozen
-        """Its scores on the test scenes, looked at in this way."""
-        metrics = self.task.metrics()
-        for scene in self.scenes:
-            metrics.update(
-                self.task.answer(self.model, scene["image"].as_subclass(Tensor), how), self.task.truth(scene)
-            )
+    def score(self, options: SemanticOptions = SemanticOptions()) -> SegmentationScores:  # noqa: B008 - frozen
+        """Score the network on the test scenes, with these inference options."""
+        metrics = self.task.metrics(self.scenes)
+        with torch.inference_mode():
+            for _ in self.task.score(self.model, self.scenes, range(len(self.scenes)), metrics, options):
+                pass
         return metrics.compute()
 
     def input(self, scene: SemanticSample) -> Tensor:
-        """A scene as the network takes it, (1, C, H, W)."""
+        """Preprocess a scene for the network, (1, C, H, W)."""
         return self.task.preprocessing(scene["image"].as_subclass(Tensor))[None]
 
 
 @cache
 def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
-    """Train a pasture recipe at small size, with other fields as `foveate.train` takes them; once a process.
+    """Train a recipe on a small version of the Pasture data set; cached for the process.
 
-    The run folder is a temporary one, and what the training has to say goes nowhere.
+    The run folder is temporary, and the training's output is discarded.
+
+    fields: other recipe fields by dotted name.
     """
-    world = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
-    fields |= {f"data__{name}": value for name, value in world.items()}
-    nowhere = io.StringIO()
+    data_fields: dict[str, Any] = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
+    fields |= {f"data.{name}": value for name, value in data_fields.items()}
+    discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(discarded),
+        contextlib.redirect_stderr(discarded),
     ):
-        run = foveate.train(
-            recipe, out=Path(folder) / recipe, seed=seed, epochs=epochs, validate_every=epochs, workers=0, **fields
-        )
-        predictor = foveate.load(run, device="cpu")
-    assert predictor.model is not None
-    test = Pasture(**world).open("test")
-    task = SemanticTask(predictor.classes, predictor.preprocessing)
-    return Trained(predictor.model.eval(), task, tuple(test[i] for i in range(len(test))))
+        settings = fields | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
+        run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
+        predictor = Predictor.open(run, device="cpu")
+    test = Pasture(**data_fields).open("test")
+    assert isinstance(predictor.family, SemanticTask)
+    return Trained(predictor.runner, predictor.family, tuple(test[i] for i in range(len(test))))

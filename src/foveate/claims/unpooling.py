@@ -1,4 +1,4 @@
-"""Unpooling: what it is worth to know where the maxima stood."""
+"""Unpooling: the benefit of keeping the positions of the maxima."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from foveate.claims.trained import trained
 from foveate.registry import claim
 
 EPOCHS = 10
-# One convolution a level, so that it trains in seconds.
+# One convolution a level, for training in seconds.
 SMALL = {"config__widths": (16, 32, 64, 64, 64), "config__depths": (1, 1, 1, 1, 1), "config__head_channels": 128}
 
 
 @claim("switches_bring_detail_back")
 def switches_bring_detail_back() -> Claim:
-    """A small DeconvNet on the pasture, trained with switches, and with values put into their windows' corners."""
+    """Compare a small DeconvNet with switches and with values unpooled to window corners, on the Pasture data set."""
     return Claim(
         section="Deconvolution: DeconvNet",
         claim="A symmetric decoder unpools: with values put back to where the maxima stood, the detail that pooling "

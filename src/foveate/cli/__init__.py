@@ -25,7 +25,7 @@ def help_text() -> str:
     """The text of `foveate --help`."""
     lines = [f"  {verb:<10} {line}" for verb, line in verbs().items()]
     return "\n".join(
-        ["usage: foveate VERB ...", "", "Segmentation and attention: name a system, train it on your data, see where it looks, ship it.", "", *lines, "",
+        ["usage: foveate VERB ...", "", "Segmentation and attention systems: train, evaluate, ship.", "", *lines, "",
          "`foveate VERB --help` says more of each; --debug shows where an error came from."]
     )  # fmt: skip
 

@@ -189,9 +189,7 @@ def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Futu
     return _sample(predictor, number, job)
 
 
-def _write_summary(
-    path: Path, predictor: Predictor, jobs: list[Job], options: Any, seconds: float, nouns: str
-) -> None:
+def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], options: Any, seconds: float, nouns: str) -> None:
     from foveate.disk import atomic_write
 
     summary = {

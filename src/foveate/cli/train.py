@@ -37,7 +37,6 @@ def run(argv: list[str]) -> int:
     run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
     if is_first():
         print(
-            f"trained: {run_folder}\n"
-            f"next: foveate evaluate {run_folder}, foveate predict {run_folder} INPUT --out DIR"
+            f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, foveate predict {run_folder} INPUT --out DIR"
         )
     return 0

@@ -37,7 +37,10 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
     Raises ConfigError for a model whose features cannot be kept.
     """
     if not hasattr(model, "encode") or not model.preprocessing.size:
-        raise ConfigError(f"{type(model).__name__} has no features that can be kept (a method encode and a fixed input size); train it with --features false")
+        raise ConfigError(
+            f"{type(model).__name__} has no features that can be kept, which takes a method "
+            "encode and a fixed input size; train it with --features false"
+        )
     # Training samples are not scored, and masks would take the most memory.
     sets = [FeatureDataset(train_set, model, masks=False), FeatureDataset(val_set, model)]
     for name, dataset in zip(("train", "validation"), sets, strict=True):
@@ -99,7 +102,6 @@ class FeatureDataset(WrappedDataset):
         for index, sample, file in zip(indices, samples, files, strict=True):
             self._known[index] = (file, {key: value for key, value in sample.items() if self._keeps(key, value)})
         return [known for index in indices if (known := self._known[index]) is not None]
-
 
     def _keeps(self, key: str, value: Any) -> bool:
         return key != "image" and (self.masks or not isinstance(value, tv_tensors.Mask))

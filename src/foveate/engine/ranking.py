@@ -1,4 +1,4 @@
-"""Which epoch of a training is kept: by the family's score, by the validation loss where that cannot rank, else the last.
+"""Ranking of epochs: by the family's score, by the validation loss where that cannot rank, else the last epoch.
 
 An epoch replaces the best one so far if its monitored score is better; a score that is not a number is worse than any
 number. Of two equal scores (or two that are not numbers) the lower validation loss wins, and of two equal losses the

@@ -94,9 +94,7 @@ def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
     return found
 
 
-def _carry(
-    mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]
-) -> None:
+def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]) -> None:
     """Copy the entries that both tables have along every axis that counts entries, if the other axes agree."""
     counted = {axis for axis, _ in axes}
     others = [axis for axis in range(mine.ndim) if axis not in counted]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator
-
 from typing import Literal
 
 import torch

@@ -53,7 +53,7 @@ class _Luminance:
 def open_for(picture: Picture, channels: int, model: str, name: str = "", max_pixels: int | None = None) -> Windows:
     """An image with the channels that a model takes, read window by window.
 
-    A model of grey images takes coloured ones by their luminance. model, name: of the model and the image, for messages.
+    A model of grey images takes coloured ones by their luminance. model, name: those of model and image, in messages.
     Raises DataError for an image that cannot be read or has another number of channels.
     """
     windows = open_picture(picture, channels, max_pixels)

@@ -61,7 +61,7 @@ def _with_model(recipe: Recipe, model: str) -> Recipe:
     changed = dataclasses.replace(recipe, model=model, config=make_config(model), freeze=(), features=False)
     if changed.task != recipe.task:
         raise ConfigError(
-            f"model '{model}' is for {changed.task}, but recipe '{recipe.name}' trains models for {recipe.task}; choose a "
-            f"recipe for {changed.task}, see `foveate recipes`"
+            f"model '{model}' is for {changed.task}, but recipe '{recipe.name}' trains models for {recipe.task}; "
+            f"choose a recipe for {changed.task}, see `foveate recipes`"
         )
     return changed

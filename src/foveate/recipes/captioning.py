@@ -30,7 +30,6 @@ def show_attend_tell() -> Recipe:
     """
     return Recipe(
         model="show_attend_tell",
-        task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, strides=(32,), image_size=(320, 320), embed=256, hidden=512, attend=256,
             dropout=0.5, doubly_stochastic=0.05,
@@ -54,7 +53,6 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
     """
     return Recipe(
         model="show_attend_tell",
-        task="captioning",
         config=attend.Config(
             backbone=LITE, pretrained=True, strides=PASTURE_STRIDES, image_size=(128, 128), embed=192, hidden=256,
             attend=128, dropout=0.3, attention="hard" if kind else "soft",
@@ -81,7 +79,6 @@ def show_and_tell_pasture() -> Recipe:
     """
     return Recipe(
         model="show_and_tell",
-        task="captioning",
         config=once.Config(
             backbone=LITE, pretrained=True, strides=PASTURE_STRIDES, image_size=(128, 128), embed=256, hidden=416,
             dropout=0.3,

@@ -22,7 +22,6 @@ def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
     """
     return Recipe(
         model="colocalise",
-        task="colocalisation",
         config=Config(),
         data=CommonDigits(patches=16 if kind == "cluttered" else 0),
         optim=Optim(lr=3e-3),
@@ -39,7 +38,6 @@ def cows() -> Recipe:
     """
     return Recipe(
         model="colocalise",
-        task="colocalisation",
         config=Config(
             in_channels=3,
             image_size=(128, 128),

@@ -48,7 +48,6 @@ def _slim(model: str, config: v4.Config | inception_resnet.Config) -> Recipe:
     return Recipe(
         model=model,
         config=config,
-        task="classification",
         augment=ClassificationAugment(),
         optim=Optim(lr=2e-3, weight_decay=0.05),
         epochs=40,

@@ -32,7 +32,6 @@ def spatial_transformer() -> Recipe:
     """
     return Recipe(
         model="spatial_transformer",
-        task="classification",
         config=Config(
             in_channels=3, image_size=(64, 64), view=(48, 48), widths=(32, 64, 128, 128), hidden=256, dropout=0.3
         ),
@@ -73,7 +72,6 @@ def mnist(model: Model, kind: Kind) -> Recipe:
     )
     return Recipe(
         model="spatial_transformer",
-        task="classification",
         config=config,
         data=DistortedMNIST(kind=kind, hand=HAND),
         optim=Optim(lr=3e-3, weight_decay=0.01),

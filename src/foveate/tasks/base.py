@@ -91,6 +91,7 @@ class Task(ABC):
     Options: the flags of `predict` and `evaluate`, a frozen dataclass.
     sizes: field of a model's Config -> the name of the table whose length it is, or a `Count` of the training set. A
         model without the field is left alone.
+    Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
         many as in training.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
@@ -103,7 +104,7 @@ class Task(ABC):
     headline: ClassVar[tuple[str, ...]]
     inputs: ClassVar[tuple[Input, ...]] = (IMAGE,)
     Options: ClassVar[type[Options]] = Options
-    Preprocessing: ClassVar[type] = Preprocessing
+    Preprocessing: ClassVar[Any] = Preprocessing
     sizes: ClassVar[Mapping[str, str | Count]] = {}
     batch_size: ClassVar[int] = 32
     loss_batch_size: ClassVar[int] = 0
@@ -146,7 +147,7 @@ class Task(ABC):
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
 
-    def require_data(self, dataset: Any, model: str) -> None:
+    def require_data(self, dataset: Any, model: str) -> None:  # noqa: B027 - optional
         """Raise ConfigError for data whose tables are not the model's; by default all data fits.
 
         model: the path of the model, for the message.
@@ -166,7 +167,7 @@ class Task(ABC):
             return given
         return make_options(cls, given or {}, verb)
 
-    def require(self, options: Any) -> None:
+    def require(self, options: Any) -> None:  # noqa: B027 - optional
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
 
     def prepare(self, sample: Any) -> Any:
@@ -202,7 +203,7 @@ class Task(ABC):
     def count(self, metrics: Any, index: int, sample: Any, prediction: Any) -> float:
         """Count one prediction; returns its own score, by which examples are chosen (nan if it has none)."""
 
-    def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:
+    def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:  # noqa: B027 - optional
         """Count what a batch shows as a whole, where `count` does not; by default nothing."""
 
     def score(

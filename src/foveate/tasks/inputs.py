@@ -42,7 +42,7 @@ class Input(ABC):
         """True if the file may be opened ahead of time, while others are in memory."""
         return True
 
-    def close(self, opened: Any) -> None:
+    def close(self, opened: Any) -> None:  # noqa: B027 - optional
         """Release the file behind an opened input."""
 
 

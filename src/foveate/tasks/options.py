@@ -70,7 +70,9 @@ def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Op
     for name in given:
         if name not in known:
             raise ConfigError(no_such_option(task, name.replace("_", "-"), verb))
-    values = {name: parse(known[name].text, value, known[name].kind) for name, value in given.items()}
+    # None stands for the default, also of an option that has another one.
+    chosen = {name: value for name, value in given.items() if value is not None}
+    values = {name: parse(known[name].text, value, known[name].kind) for name, value in chosen.items()}
     made: Options = task.Options(**values)
     return made
 

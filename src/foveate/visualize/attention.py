@@ -1,6 +1,7 @@
-"""Where a captioner looked, word by word: over the picture, as a strip, as an animation.
+"""Drawings of a captioner's attention for each word: overlays, a strip of panels, and the frames of an animation.
 
-Shapes: pictures (H, W[, C]) as overlays take them; maps (h, w), which sum to 1 and lie over the whole picture; T words.
+Shapes: images (H, W[, C]) as in `foveate.visualize.overlay`; attention maps (h, w), which sum to 1 and cover the whole
+image; T words.
 """
 
 from __future__ import annotations
@@ -16,61 +17,63 @@ from foveate.visualize.lettering import letters, shortened
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import INK, MUTED, PAPER, fitted, grid
 
-COVER = 0.75  # how much of the picture the veil takes where the model did not look
-BLACK, PALE, DIM = 0, 215, 85  # grey values of a veil; over pictures whose mean is below DIM a black one is not seen
-PANEL, COLUMNS = 200, 6  # of a strip: pixels of a panel's longer side, panels in a row
-FRAME, TEXT = 400, 20  # of an animation: pixels of the picture's longer side, and of a line's letters
-WHOLE_MS, WORD_MS = 1500, 700  # how long the whole sentence stands, and each word
-OUTLINE = ((20, 20, 20), (255, 214, 64))  # around the one cell: a dark line and a bright one, seen on any ground
+MAX_OPACITY = 0.75  # opacity of the veil where attention is zero
+BLACK, PALE = 0, 215  # grey values of the veil
+DARK_MEAN = 85  # mean grey value below which an image gets the pale veil, since a black one would not be visible
+PANEL, COLUMNS = 200, 6  # of a strip: longer side of an image in pixels, panels in a row
+FRAME, TEXT = 400, 20  # of an animation: longer side of the image and font size, in pixels
+CAPTION_MS, WORD_MS = 1500, 700  # duration of the frame with the whole caption, and of each word's frame
+OUTLINE = ((20, 20, 20), (255, 214, 64))  # colours of the attended cell's outline, visible on any background
 
 
 def most(attention: np.ndarray) -> tuple[int, int]:
-    """(row, column) of the cell of a map (h, w) that has the most attention."""
+    """Return (row, column) of the cell with the most attention in a map (h, w)."""
     row, column = np.unravel_index(int(attention.argmax()), attention.shape)
     return int(row), int(column)
 
 
 def veil(attention: np.ndarray, hard: bool = False) -> np.ndarray:
-    """(h, w) map -> (h, w) float32 in 0..COVER: how much of each cell the veil takes.
+    """Return the opacity of the veil over each cell of a map: (h, w) -> (h, w) float32 in 0..MAX_OPACITY.
 
-    Soft attention: COVER times one less a cell's share of the greatest. Hard: none of the one cell, COVER of the rest.
+    Soft attention: MAX_OPACITY * (1 - attention / max(attention)). Hard attention: 0 for the cell with the most
+    attention, MAX_OPACITY for the others.
     """
-    light = attention / max(float(attention.max()), 1e-12)
+    brightness = attention / max(float(attention.max()), 1e-12)
     if hard:
-        light = np.zeros_like(light)
-        light[most(attention)] = 1.0
-    shade: np.ndarray = (COVER * (1.0 - light)).astype(np.float32)
-    return shade
+        brightness = np.zeros_like(brightness)
+        brightness[most(attention)] = 1.0
+    opacity: np.ndarray = (MAX_OPACITY * (1.0 - brightness)).astype(np.float32)
+    return opacity
 
 
-def veil_color(picture: np.ndarray) -> int:
-    """The grey value of the veil that is seen over a picture (H, W, 3) uint8: black, or pale over the dark of night."""
-    return BLACK if float(picture.mean()) >= DIM else PALE
+def veil_color(image: np.ndarray) -> int:
+    """Return the grey value of the veil for an image (H, W, 3) uint8: black, or pale over dark images."""
+    return BLACK if float(image.mean()) >= DARK_MEAN else PALE
 
 
-def unveiled(picture: np.ndarray, attention: np.ndarray, hard: bool = False) -> np.ndarray:
-    """A picture under a veil that is thin where the model looked; of hard attention, the one cell in an outline.
+def attention_overlay(image: np.ndarray, attention: np.ndarray, hard: bool = False) -> np.ndarray:
+    """Blend an image with a veil that is transparent where attention is high; outline the cell of hard attention.
 
-    The map of soft attention is enlarged bilinearly, its cells' centres staying where they are; that of hard attention
-    cell by cell. Returns (H, W, 3) uint8. Raises DataError for a map that is none.
+    A map of soft attention is enlarged bilinearly with the cell centres fixed, a map of hard attention by nearest
+    neighbour. Returns (H, W, 3) uint8. Raises DataError for a map that is not two-dimensional or is empty.
     """
     if attention.ndim != 2 or 0 in attention.shape:
         raise DataError(f"a map of shape {attention.shape} cannot be drawn; give (h, w), one for each word")
-    pixels = rgb8(picture)
+    pixels = rgb8(image)
     height, width = pixels.shape[:2]
-    way = Image.Resampling.NEAREST if hard else Image.Resampling.BILINEAR
-    shade = np.asarray(Image.fromarray(veil(attention, hard)).resize((width, height), way))
-    drawn = np.rint(pixels + (veil_color(pixels) - pixels.astype(np.float32)) * shade[..., None]).astype(np.uint8)
-    return _outlined(drawn, attention) if hard else drawn
+    method = Image.Resampling.NEAREST if hard else Image.Resampling.BILINEAR
+    opacity = np.asarray(Image.fromarray(veil(attention, hard)).resize((width, height), method))
+    blended = np.rint(pixels + (veil_color(pixels) - pixels.astype(np.float32)) * opacity[..., None]).astype(np.uint8)
+    return _outlined(blended, attention) if hard else blended
 
 
-def _outlined(drawn: np.ndarray, attention: np.ndarray) -> np.ndarray:
-    height, width = drawn.shape[:2]
+def _outlined(pixels: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
     row, column = most(attention)
     rows, columns = attention.shape
     box = (column * width // columns, row * height // rows,
            (column + 1) * width // columns - 1, (row + 1) * height // rows - 1)  # fmt: skip
-    image = Image.fromarray(drawn)
+    image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
     line = max(1, max(height, width) // 160)
     for i, color in enumerate(OUTLINE):
@@ -80,92 +83,94 @@ def _outlined(drawn: np.ndarray, attention: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def attention_strip(picture: np.ndarray, sentence: Sentence, hard: bool = False) -> Image.Image:
-    """The picture, then for each word the picture as it was looked at, with the word beneath.
+def attention_strip(image: np.ndarray, sentence: Sentence, hard: bool = False) -> Image.Image:
+    """Draw the image, then for each word the image with its attention and the word below.
 
-    Names beyond the Latin alphabet show as boxes: the font is the one that ships with Pillow.
-    Raises DataError for a sentence of a model without attention.
+    Characters that the font of `letters` does not have are drawn as boxes.
+    Raises DataError for a caption of a model without attention.
     """
     maps = _maps(sentence)
-    small = sized(picture, PANEL)
-    panels = [_panel(small, "", 1.0)]
+    resized = sized(image, PANEL)
+    panels = [_panel(resized, "", 1.0)]
     for word, attention, probability in zip(sentence.words, maps, sentence.probabilities.tolist(), strict=True):
-        panels.append(_panel(unveiled(small, attention, hard), word, probability))
+        panels.append(_panel(attention_overlay(resized, attention, hard), word, probability))
     return grid(panels, COLUMNS, PANEL)
 
 
 def _panel(pixels: np.ndarray, word: str, probability: float) -> Image.Image:
-    """A picture with a word beneath; words that the model was less sure of are paler."""
+    """Draw an image with a word below; words of lower probability are paler."""
     height, width = pixels.shape[:2]
     line = PANEL // 7
     panel = Image.new("RGB", (PANEL, height + line), PAPER)
     panel.paste(Image.fromarray(pixels), ((PANEL - width) // 2, 0))
     font = letters(PANEL // 12)
-    faint = 0.6 * (1 - probability)
-    color = tuple(round(ink + faint * (paper - ink)) for ink, paper in zip(INK, PAPER, strict=True))
-    at = (PANEL // 2, height + line // 2)
-    ImageDraw.Draw(panel).text(at, shortened(word, font, PANEL), fill=color, font=font, anchor="mm")
+    paleness = 0.6 * (1 - probability)
+    color = tuple(round(ink + paleness * (paper - ink)) for ink, paper in zip(INK, PAPER, strict=True))
+    position = (PANEL // 2, height + line // 2)
+    ImageDraw.Draw(panel).text(position, shortened(word, font, PANEL), fill=color, font=font, anchor="mm")
     return panel
 
 
-def attention_frames(
-    picture: np.ndarray, sentence: Sentence, hard: bool = False
-) -> tuple[list[Image.Image], list[int]]:
-    """The picture with its sentence, then as it was looked at for each word, the word picked out; milliseconds of each.
+def attention_frames(image: np.ndarray, sentence: Sentence, hard: bool = False) -> tuple[list[Image.Image], list[int]]:
+    """Draw the frames of an animation; returns them and their durations in milliseconds.
 
-    All frames are of one size. Raises DataError for a sentence of a model without attention.
+    The first frame is the image with its caption; the others show the attention for each word, with the word
+    highlighted. All frames have one size. Raises DataError for a caption of a model without attention.
     """
     maps = _maps(sentence)
-    small = sized(picture, FRAME)
-    shown = [small, *(unveiled(small, attention, hard) for attention in maps)]
-    frames = [_frame(pixels, sentence.words, number - 1) for number, pixels in enumerate(shown)]
-    return frames, [WHOLE_MS] + [WORD_MS] * len(maps)
+    resized = sized(image, FRAME)
+    images = [resized, *(attention_overlay(resized, attention, hard) for attention in maps)]
+    frames = [_frame(pixels, sentence.words, number - 1) for number, pixels in enumerate(images)]
+    return frames, [CAPTION_MS] + [WORD_MS] * len(maps)
 
 
 def _frame(pixels: np.ndarray, words: Sequence[str], current: int) -> Image.Image:
-    """A picture above a sentence whose word `current` is picked out; all of them where that is -1."""
+    """Draw an image above a caption with the word of index `current` highlighted; -1 highlights none."""
     height, width = pixels.shape[:2]
     canvas_width = max(width, FRAME)
     font = letters(TEXT)
-    placed, lines = _placed([shortened(word, font, canvas_width - TEXT) for word in words], font, canvas_width)
+    placed, lines = _layout([shortened(word, font, canvas_width - TEXT) for word in words], font, canvas_width)
     line = TEXT * 3 // 2
     canvas = Image.new("RGB", (canvas_width, height + lines * line + TEXT), PAPER)
     canvas.paste(Image.fromarray(pixels), ((canvas_width - width) // 2, 0))
     draw = ImageDraw.Draw(canvas)
     for i, (word, left, row) in enumerate(placed):
-        at = (left, height + TEXT // 2 + row * line)
+        position = (left, height + TEXT // 2 + row * line)
         if i == current:
             draw.rounded_rectangle(
-                (left - 4, at[1] - 2, left + font.getlength(word) + 4, at[1] + line - 3), radius=5, fill=OUTLINE[1]
+                (left - 4, position[1] - 2, left + font.getlength(word) + 4, position[1] + line - 3),
+                radius=5,
+                fill=OUTLINE[1],
             )
-        draw.text(at, word, fill=INK if current in (-1, i) else MUTED, font=font)
+        draw.text(position, word, fill=INK if current in (-1, i) else MUTED, font=font)
     return canvas
 
 
-def _placed(words: Sequence[str], font: ImageFont.FreeTypeFont, width: int) -> tuple[
+def _layout(words: Sequence[str], font: ImageFont.FreeTypeFont, width: int) -> tuple[
     list[tuple[str, float, int]], int
 ]:  # fmt: skip
-    """Each word with its left edge and its line, and the number of lines."""
+    """Break words into lines; returns each word with its left edge and line number, and the number of lines."""
     margin = TEXT / 2
     left, row = margin, 0
     placed = []
     for word in words:
-        wide = font.getlength(word)
-        if left > margin and left + wide > width - margin:
+        length = font.getlength(word)
+        if left > margin and left + length > width - margin:
             left, row = margin, row + 1
         placed.append((word, left, row))
-        left += wide + TEXT / 3
+        left += length + TEXT / 3
     return placed, row + 1
 
 
-def sized(picture: np.ndarray, side: int) -> np.ndarray:
-    """(H, W[, C]) -> (h, w, 3) uint8, the longer side of `side` pixels."""
-    return fitted(picture, np.zeros(picture.shape[:2], np.uint8), side, side)[0]
+def sized(image: np.ndarray, side: int) -> np.ndarray:
+    """Resize an image so that its longer side has `side` pixels: (H, W[, C]) -> (h, w, 3) uint8."""
+    return fitted(image, np.zeros(image.shape[:2], np.uint8), side, side)[0]
 
 
 def _maps(sentence: Sentence) -> np.ndarray:
     if sentence.attention is None:
         raise DataError(
-            f"'{sentence.text}' comes from a model without attention: there is nothing to draw but the picture"
+            f"'{sentence.text}' comes from a model without attention; expected a caption with an attention map for "
+            "each word, from a model such as show_attend_tell"
         )
     return sentence.attention

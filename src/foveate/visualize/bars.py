@@ -1,6 +1,6 @@
-"""Scores of single classes as SVG: a strip of dots, bars, and pairs of region and boundary scores.
+"""SVG charts of per-class scores: a strip of dots, bars, and pairs of region and boundary scores.
 
-A score is 0..1, or None for a class that has none (absent from truth and prediction).
+A score is 0..1, or None for a class without one (absent from truth and prediction).
 """
 
 from __future__ import annotations
@@ -11,34 +11,37 @@ from foveate.records import ClassTable
 from foveate.visualize.markup import Markup, join, tag
 
 STRIP_WIDTH, STRIP_HEIGHT = 340, 92
-BAR_WIDTH = 100  # bars stretch: one unit is one per cent of their width
+BAR_WIDTH = 100  # SVG units; bars stretch with the page, so that one unit is one per cent of their width
 
 
 def rgb_text(color: tuple[int, int, int]) -> str:
-    """(31, 95, 168) -> '#1f5fa8'."""
+    """Format a colour for CSS: (31, 95, 168) -> '#1f5fa8'."""
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def swatch(color: tuple[int, int, int]) -> Markup:
-    """A small square in a class's colour."""
+    """Draw a small square in a class's colour."""
     square = tag("rect", x=0.5, y=0.5, width=13, height=13, rx=3, fill=rgb_text(color))
     return tag("svg", square, viewbox="0 0 14 14", class_="swatch", aria_hidden="true")
 
 
 def score_text(score: float | None, digits: int = 3) -> Markup:
-    """A score for the eye, with the exact value for machines; a dash where there is none."""
+    """Format a score with `digits` decimals and its exact value as a machine-readable attribute; a dash for None."""
     if score is None:
         return tag("span", "–", class_="none", title="not defined: the class occurs in neither truth nor prediction")
     return tag("data", f"{score:.{digits}f}", value=repr(float(score)))
 
 
 def ranked(scores: dict[str, float | None]) -> list[tuple[str, float | None]]:
-    """Best first; classes without a score last, in their own order."""
+    """Sort classes by score, best first; classes without a score come last, in their original order."""
     return sorted(scores.items(), key=lambda pair: -1.0 if pair[1] is None else pair[1], reverse=True)
 
 
 def score_strip(scores: dict[str, float | None], mean: float | None, classes: ClassTable, kind: str = "IoU") -> Markup:
-    """Every class as a dot on a line from 0 to 1; the mean as an upright stroke; the ends named."""
+    """Draw each class as a dot on an axis from 0 to 1, and the mean as a vertical line.
+
+    kind: name of the score. Returns an empty text if no class has a score.
+    """
     known = [(name, score) for name, score in ranked(scores) if score is not None]
     if not known:
         return Markup("")
@@ -52,32 +55,32 @@ def score_strip(scores: dict[str, float | None], mean: float | None, classes: Cl
     for i in range(5):
         axis.append(tag("line", x1=x(i / 4), x2=x(i / 4), y1=middle, y2=middle + 5, class_="axis"))
         axis.append(tag("text", f"{i / 4:g}", x=x(i / 4), y=middle + 20, class_="tick middle"))
-    lifts = _stacked([x(score) for _, score in known])
+    offsets = _stacked([x(score) for _, score in known])
     dots = [
-        tag("circle", tag("title", f"{name}: {score:.3f}"), cx=x(score), cy=middle - 9 - lift, r=5,
+        tag("circle", tag("title", f"{name}: {score:.3f}"), cx=x(score), cy=middle - 9 - offset, r=5,
             fill=rgb_text(colors[name]), class_="bead")
-        for (name, score), lift in zip(known, lifts, strict=True)
+        for (name, score), offset in zip(known, offsets, strict=True)
     ]  # fmt: skip
-    stroke: list[Markup] = []
+    mean_line: list[Markup] = []
     if mean is not None:
-        stroke.append(tag("line", x1=x(mean), x2=x(mean), y1=20, y2=middle + 5, class_="mean"))
-        stroke.append(tag("text", f"mean {mean:.3f}", x=_kept_inside(x(mean), 36), y=13, class_="note middle strong"))
+        mean_line.append(tag("line", x1=x(mean), x2=x(mean), y1=20, y2=middle + 5, class_="mean"))
+        mean_line.append(tag("text", f"mean {mean:.3f}", x=_clamped(x(mean), 36), y=13, class_="note middle strong"))
     label = f"{kind} of {len(known)} classes, from {known[-1][0]} {known[-1][1]:.3f} to {known[0][0]} {known[0][1]:.3f}"
     box = f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT - 16}"
-    return tag("svg", axis, stroke, dots, viewbox=box, role="img", aria_label=label, class_="chart strip")
+    return tag("svg", axis, mean_line, dots, viewbox=box, role="img", aria_label=label, class_="chart strip")
 
 
-def _stacked(places: Sequence[float]) -> list[float]:
-    """How far to lift each dot so that dots at nearly the same place sit on each other, three at most."""
-    lifts: list[float] = []
-    for i, place in enumerate(places):
-        level = sum(1 for other in places[max(0, i - 2) : i] if abs(other - place) < 9)
-        lifts.append(9.0 * level)
-    return lifts
+def _stacked(positions: Sequence[float]) -> list[float]:
+    """Return vertical offsets that stack dots at nearly the same position, at most three high."""
+    offsets: list[float] = []
+    for i, position in enumerate(positions):
+        level = sum(1 for other in positions[max(0, i - 2) : i] if abs(other - position) < 9)
+        offsets.append(9.0 * level)
+    return offsets
 
 
-def _kept_inside(place: float, half: float) -> float:
-    return min(max(place, half), STRIP_WIDTH - half)
+def _clamped(position: float, half: float) -> float:
+    return min(max(position, half), STRIP_WIDTH - half)
 
 
 def class_bars(
@@ -88,22 +91,24 @@ def class_bars(
     kind: str = "IoU",
     unit: str = "pixel",
 ) -> Markup:
-    """A table, best class first: a bar for the score, the number, how much of the class was found, how much there is.
+    """Build a table of classes, best first: a bar of the score, the score, the class's accuracy and its share.
 
-    accuracies: share of each class's pixels that got its label; where that is the score itself it is not repeated.
-    shares: each class's share of all that is counted. kind, unit: what the score and what is counted are called.
+    accuracies: share of each class's pixels that are labelled correctly; the column is left out if it equals `scores`.
+    shares: each class's share of all pixels.
+    kind: name of the score.
+    unit: name of the counted items, such as pixel or image.
     """
-    twice = accuracies == scores
+    redundant = accuracies == scores
     colors = dict(zip(classes.names, classes.colors, strict=True))
     head = tag("tr", [
         tag("th", "Class", scope="col"), tag("th", kind[0].upper() + kind[1:], scope="col", colspan=2),
-        None if twice else tag("th", "Found", scope="col", class_="number"),
+        None if redundant else tag("th", "Found", scope="col", class_="number"),
         tag("th", f"{unit.capitalize()}s", scope="col", class_="number"),
     ])  # fmt: skip
     rows = [
         tag("tr", _class_cell(name, colors[name]), tag("td", _bar(score), class_="wide"),
             tag("td", score_text(score), class_="number strong"),
-            None if twice else tag("td", _share_text(accuracies.get(name)), class_="number"),
+            None if redundant else tag("td", _share_text(accuracies.get(name)), class_="number"),
             tag("td", _share_text(shares.get(name)), class_="number"))
         for name, score in ranked(scores)
     ]  # fmt: skip
@@ -113,7 +118,7 @@ def class_bars(
 def boundary_pairs(
     regions: dict[str, float | None], boundaries: dict[str, float | None], classes: ClassTable
 ) -> Markup:
-    """A table in the order of the bars: region IoU and boundary IoU as two dots on one line, and both numbers."""
+    """Build a table of region IoU and boundary IoU, best region IoU first: two dots on one axis, and both numbers."""
     colors = dict(zip(classes.names, classes.colors, strict=True))
     head = tag("tr", [
         tag("th", "Class", scope="col"), tag("th", "IoU, 0 to 1", scope="col"),
@@ -129,7 +134,7 @@ def boundary_pairs(
 
 
 def class_label(name: str, color: tuple[int, int, int]) -> Markup:
-    """Swatch and name, kept together; a long name may break."""
+    """Build a label of a swatch and a name that stay on one line; a long name may wrap."""
     return tag("span", swatch(color), tag("span", name, class_="long" if len(name) > 16 else None), class_="label")
 
 
@@ -138,16 +143,16 @@ def _class_cell(name: str, color: tuple[int, int, int]) -> Markup:
 
 
 def _share_text(share: float | None) -> Markup:
-    """A share in per cent, with two digits: 97 %, 9.2 %, 0.6 %."""
+    """Format a share in per cent, with two digits: 97 %, 9.2 %, 0.6 %."""
     if share is None:
         return tag("span", "–", class_="none")
-    hundredths = share * 100
-    text = "<0.1" if 0 < hundredths < 0.05 else f"{hundredths:.0f}" if hundredths >= 9.95 else f"{hundredths:.1f}"
+    per_cent = share * 100
+    text = "<0.1" if 0 < per_cent < 0.05 else f"{per_cent:.0f}" if per_cent >= 9.95 else f"{per_cent:.1f}"
     return join(text, tag("span", " %", class_="unit"))
 
 
 def _bar(score: float | None) -> Markup:
-    """A bar on its track; an absent class has a dashed track only."""
+    """Draw a bar on its track; an absent class gets a note instead."""
     if score is None:
         return tag("span", "not in these pictures", class_="none")
     track = tag("rect", x=0, y=0, width=BAR_WIDTH, height=10, class_="track")
@@ -157,18 +162,18 @@ def _bar(score: float | None) -> Markup:
 
 
 def _pair(region: float | None, boundary: float | None) -> Markup:
-    """Two dots joined by a stroke. Positions are percentages, so that dots stay round when the cell stretches."""
+    """Draw two dots joined by a line. Positions are percentages, so that dots stay round when the cell stretches."""
     if region is None and boundary is None:
         return tag("span", "not in these pictures", class_="none")
 
-    def place(score: float) -> str:
-        return f"{3 + 94 * score:.2f}%"  # a dot at either end stays whole
+    def position(score: float) -> str:
+        return f"{3 + 94 * score:.2f}%"  # the margin keeps dots at either end from being clipped
 
     parts = [tag("line", x1="3%", x2="97%", y1="50%", y2="50%", class_="rail")]
     if region is not None and boundary is not None:
-        parts.append(tag("line", x1=place(region), x2=place(boundary), y1="50%", y2="50%", class_="gap"))
+        parts.append(tag("line", x1=position(region), x2=position(boundary), y1="50%", y2="50%", class_="gap"))
     if region is not None:
-        parts.append(tag("circle", cx=place(region), cy="50%", r=6, class_="dot s1"))
+        parts.append(tag("circle", cx=position(region), cy="50%", r=6, class_="dot s1"))
     if boundary is not None:
-        parts.append(tag("circle", cx=place(boundary), cy="50%", r=4, class_="dot s2"))
+        parts.append(tag("circle", cx=position(boundary), cy="50%", r=4, class_="dot s2"))
     return tag("svg", parts, class_="pair", aria_hidden="true")

@@ -1,6 +1,6 @@
-"""The confusion matrix for the eye: a heat map of row shares, and the mistakes made most.
+"""Charts of a confusion matrix: a heat map of row shares, and a list of the most frequent errors.
 
-Counts are (K, K) integers in pixels: rows the truth, columns the prediction.
+Counts are (K, K) integers in pixels, truth by row, prediction by column.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from foveate.records import ClassTable
 from foveate.visualize.bars import class_label
 from foveate.visualize.markup import Markup, tag
 
-MATRIX_LIMIT = 30  # classes; a larger table is read by nobody
+MATRIX_LIMIT = 30  # classes; a larger table is not readable
 STEPS = 10  # shades of a cell
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Pixels of `truth` that were labelled `predicted`, and their share of all pixels of `truth`."""
+    """Number of pixels of class `truth` that are predicted as `predicted`, and their share of the pixels of `truth`."""
 
     truth: int
     predicted: int
@@ -28,23 +28,23 @@ class Confusion:
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
-    """(K, K) counts -> float64 shares of each row; a row without pixels stays 0."""
+    """Divide counts (K, K) by their row sums; returns float64, 0 in rows without pixels."""
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, totals, out=np.zeros(counts.shape, np.float64), where=totals > 0)
 
 
 def top_confusions(counts: np.ndarray, limit: int = 12) -> list[Confusion]:
-    """The mistakes with the most pixels, most first."""
+    """Return the errors with the most pixels, in descending order, at most `limit`."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     shares = row_shares(counts)
     order = np.argsort(wrong, axis=None, kind="stable")[::-1][:limit]
-    pairs = (np.unravel_index(place, wrong.shape) for place in order)
+    pairs = (np.unravel_index(index, wrong.shape) for index in order)
     return [Confusion(int(t), int(p), int(wrong[t, p]), float(shares[t, p])) for t, p in pairs if wrong[t, p] > 0]
 
 
 def matrix_table(counts: np.ndarray, classes: ClassTable) -> Markup:
-    """Rows the truth, columns the prediction, cells in per cent of the row; stronger in colour where there is more."""
+    """Build a table with truth by row, prediction by column, and cells in per cent of the row, coloured by value."""
     shares = row_shares(counts)
     corner = tag("th", "Truth ↓ / labelled →", scope="col", class_="corner")
     heads = [tag("th", tag("span", name), scope="col", class_="turned") for name in classes.names]
@@ -56,17 +56,17 @@ def matrix_table(counts: np.ndarray, classes: ClassTable) -> Markup:
     return tag("table", tag("thead", tag("tr", corner, heads)), tag("tbody", rows), class_="matrix")
 
 
-def _cell(agrees: bool, share: float | None) -> Markup:
-    """One share in per cent: blue where truth and prediction agree, orange where not; a dot for less than half."""
+def _cell(diagonal: bool, share: float | None) -> Markup:
+    """Build a cell with a share in per cent: blue on the diagonal, orange elsewhere; a dot for less than 0.5 %."""
     if share is None:
         return tag("td", "–", class_="none")
-    step = min(STEPS, round(share * STEPS)) if agrees else min(STEPS, round((share * 2) ** 0.5 * STEPS))
+    step = min(STEPS, round(share * STEPS)) if diagonal else min(STEPS, round((share * 2) ** 0.5 * STEPS))
     text = f"{share * 100:.0f}" if share >= 0.005 else "·"
-    return tag("td", text, class_=f"{'hit' if agrees else 'miss'} q{step}")
+    return tag("td", text, class_=f"{'hit' if diagonal else 'miss'} q{step}")
 
 
 def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12, unit: str = "pixel") -> Markup:
-    """The mistakes made most, in words, or a sentence saying there are none."""
+    """Build a list of the most frequent errors, or a sentence saying that there are none."""
     worst = top_confusions(counts, limit)
     if not worst:
         return tag("p", f"Not one {unit} was labelled wrongly.", class_="lead")
@@ -75,7 +75,7 @@ def confusion_list(counts: np.ndarray, classes: ClassTable, limit: int = 12, uni
 
 
 def _mistake(mistake: Confusion, classes: ClassTable) -> Markup:
-    """One mistake as a sentence."""
+    """Describe one error in words."""
     share = f"{mistake.share * 100:.1f} %" if mistake.share >= 0.0005 else "<0.1 %"
     truth, predicted = (class_label(classes.names[i], classes.colors[i]) for i in (mistake.truth, mistake.predicted))
     return tag("span", tag("b", share), " of ", truth, " taken for ", predicted)

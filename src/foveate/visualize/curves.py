@@ -1,7 +1,7 @@
-"""Line charts as SVG, drawn here: learning curves, and the trimap curve.
+"""SVG line charts: learning curves, and the trimap curve.
 
-Sizes are in SVG units, about one CSS pixel each: a chart is as wide as a phone, and several stand side by side on a
-wider page. Colours come from the page's style sheet (classes `s1`, `s2`, ...), so that charts follow dark and light.
+Sizes are in SVG units, about one CSS pixel each: a chart is as wide as a phone, and several fit side by side on a wider
+page. Colours come from the page's style sheet (classes `s1`, `s2`, ...), so that charts follow dark and light mode.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ from foveate.visualize.markup import Markup, join, tag
 
 WIDTH, HEIGHT = 360, 226
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 36  # margins: the y labels, the last point, the legend, the x labels
-MARKER_LIMIT = 16  # points a series may have to be dotted one by one
-HOVER_LIMIT = 400  # and to answer when pointed at
+MARKER_LIMIT = 16  # largest number of points of a series that are drawn as dots
+HOVER_LIMIT = 400  # largest number of points of a series that show their value when pointed at
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a chart: (x, y) in the order of x; a missing or non-finite y leaves a gap."""
+    """One line of a chart.
+
+    points: (x, y), sorted by x; a missing or non-finite y leaves a gap.
+    dashed: draw a dashed line.
+    """
 
     name: str
     points: Sequence[tuple[float, float | None]]
     dashed: bool = False
 
     def finite(self) -> list[tuple[float, float]]:
-        """The points that can be drawn."""
+        """Return the points with a finite y."""
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
@@ -36,7 +40,7 @@ Drawn = tuple[int, Series, list[tuple[float, float]]]  # a series, its number in
 
 @dataclass(frozen=True)
 class Scale:
-    """Data values -> SVG units."""
+    """Linear map from data values (low to high) to SVG units (start to end)."""
 
     low: float
     high: float
@@ -44,12 +48,15 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Where a value stands."""
+        """Return the position of a value in SVG units."""
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 def ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
-    """About `count` round values (1, 2, 2.5 or 5 times a power of ten apart), the first <= low, the last >= high."""
+    """Return about `count` round values, the first <= low, the last >= high.
+
+    Their spacing is 1, 2, 2.5 or 5 times a power of ten. whole: use whole numbers only.
+    """
     if not high > low:
         spread = abs(low) * 0.1 or 1.0
         low, high = (low - spread, high + spread) if not whole else (low, low + 1)
@@ -63,7 +70,7 @@ def ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[
 
 
 def tick_text(value: float, step: float) -> str:
-    """As many decimals as the step needs; powers of ten where that would be long."""
+    """Format a tick label with as many decimals as the step needs, or in exponent notation if that would be long."""
     if value == 0:
         return "0"
     if step < 0.0005 or step >= 100_000:
@@ -83,11 +90,12 @@ def line_chart(
     x_ticks: Sequence[float] | None = None,
     mark: tuple[float, str] | None = None,
 ) -> Markup:
-    """A chart of one or more series on one pair of axes, or an empty text if none has a value.
+    """Draw a chart of one or more series on one pair of axes; returns an empty text if none has a finite value.
 
-    label: what the chart says, in words, for readers who do not see it. x_name: stands under the x axis.
-    x_ticks: where the x axis is labelled, if not at round whole numbers.
-    mark: (x, text): a dotted upright line, such as the best epoch.
+    label: description of the chart for screen readers.
+    x_name: label of the x axis.
+    x_ticks: positions of the x axis's ticks; by default round whole numbers.
+    mark: (x, text) of a dotted vertical line, such as the best epoch.
     """
     drawn = [(i, s, s.finite()) for i, s in enumerate(series, start=1) if s.finite()]
     if not drawn:
@@ -113,45 +121,45 @@ def line_chart(
 
 
 def _grid(x: Scale, y: Scale, x_marks: list[float], y_marks: list[float], x_name: str) -> Markup:
-    """Hairlines at the y ticks, texts at both axes."""
+    """Draw horizontal grid lines at the y ticks, and the labels of both axes."""
     y_step = y_marks[1] - y_marks[0]
     parts = []
     for value in y_marks:
         line = tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(value), y2=y(value), class_="grid")
         parts += [line, tag("text", tick_text(value, y_step), x=LEFT - 7, y=y(value) + 4, class_="tick end")]
-    taken = -math.inf
+    previous = -math.inf
     for value in x_marks:
-        if x(value) - taken < 22:  # a label needs this much room
+        if x(value) - previous < 22:  # a label needs this much space
             continue
-        taken = x(value)
+        previous = x(value)
         parts.append(tag("text", f"{value:g}", x=x(value), y=HEIGHT - BOTTOM + 17, class_="tick middle"))
     parts.append(tag("text", x_name, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 3, class_="tick middle"))
     return join(parts)
 
 
 def _mark(x: Scale, y: Scale, mark: tuple[float, str], drawn: list[Drawn]) -> Markup:
-    """The upright line and its text, where it is least in the way of the lines."""
-    place, text = x(mark[0]), mark[1]
-    side = "end" if place > (LEFT + WIDTH) / 2 else "start"
-    beside = [y(py) for _, _, points in drawn for px, py in points if abs(x(px) - place) < 60]
+    """Draw the vertical line and its text, on the side and at the end where it covers the series least."""
+    position, text = x(mark[0]), mark[1]
+    side = "end" if position > (LEFT + WIDTH) / 2 else "start"
+    nearby = [y(py) for _, _, points in drawn for px, py in points if abs(x(px) - position) < 60]
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    above = bool(beside) and sum(beside) / len(beside) > middle
+    above = bool(nearby) and sum(nearby) / len(nearby) > middle
     return join(
-        tag("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM, class_="mark"),
-        tag("text", text, x=place + (-5 if side == "end" else 5), y=TOP + 14 if above else HEIGHT - BOTTOM - 6,
+        tag("line", x1=position, x2=position, y1=TOP, y2=HEIGHT - BOTTOM, class_="mark"),
+        tag("text", text, x=position + (-5 if side == "end" else 5), y=TOP + 14 if above else HEIGHT - BOTTOM - 6,
             class_=f"note {side}"),
     )  # fmt: skip
 
 
 def _line(number: int, series: Series, points: list[tuple[float, float]], x: Scale, y: Scale) -> Markup:
-    """One series: a path with gaps, dots where there are few points, a text for each point that is pointed at."""
-    path, down = [], False
+    """Draw one series: a path with gaps, dots if there are few points, and a tooltip for each point."""
+    path, drawing = [], False
     for px, py in series.points:
         if py is None or not math.isfinite(py):
-            down = False
+            drawing = False
             continue
-        path.append(f"{'L' if down else 'M'}{x(px):.1f} {y(py):.1f}")
-        down = True
+        path.append(f"{'L' if drawing else 'M'}{x(px):.1f} {y(py):.1f}")
+        drawing = True
     dotted = len(points) <= MARKER_LIMIT
     dots = [
         tag("circle", tag("title", f"{series.name}, {px:g}: {py:.4g}"), cx=x(px), cy=y(py), r=3 if dotted else 5,
@@ -163,7 +171,7 @@ def _line(number: int, series: Series, points: list[tuple[float, float]], x: Sca
 
 
 def _legend(drawn: list[Drawn]) -> Markup:
-    """A stroke and a name for each series, above the plot."""
+    """Draw a line sample and a name for each series, above the plot."""
     parts, left = [], float(LEFT)
     for number, series, _ in drawn:
         style = f"line s{number}" + (" dashed" if series.dashed else "")

@@ -1,4 +1,4 @@
-"""The page around what is shown: one file, no script, nothing fetched, nothing unescaped."""
+"""HTML pages in one file: no scripts, no external resources, all text escaped."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from PIL import Image
 from foveate.pictures import atomic_write
 from foveate.visualize.markup import Markup, join, tag
 
-PICTURE_BYTES = 40_000  # of a JPEG: a report of twelve examples, four pictures each, stays below 3 MB
+MAX_JPEG_BYTES = 40_000  # so that a report of twelve examples with four images each stays below 3 MB
 NOTICE = "Written by Foveate. This page loads nothing and sends nothing."
 
 
 def stylesheet(folder: str) -> str:
-    """The style sheet of a folder of `visualize`."""
+    """Read the style sheet of a subfolder of `visualize`."""
     return files(f"foveate.visualize.{folder}").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def document(title: str, style: str, *body: object) -> str:
-    """A whole page as HTML text.
+    """Build a complete page as HTML text.
 
-    title: of the browser's window. style: the page's only style sheet; its policy forbids all others, and any script.
+    title: title of the browser window.
+    style: the page's only style sheet; the content security policy forbids all others, and all scripts.
+    body: children of the main element.
     """
     foot = tag("footer", tag("p", NOTICE))
     page = tag("html", _head(title, style), tag("body", tag("main", body), foot), lang="en")
@@ -34,7 +36,7 @@ def document(title: str, style: str, *body: object) -> str:
 
 
 def write_page(page: str, path: str | Path) -> Path:
-    """Write a page and return its path. Raises OutputError where it cannot be written; an older one then stays."""
+    """Write a page and return its path. Raises OutputError if it cannot be written; an existing page is then kept."""
     path = Path(path)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -58,20 +60,23 @@ def _head(title: str, style: str) -> Markup:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a JPEG data URI of at most PICTURE_BYTES before base64, as good as that allows."""
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    """Encode an image (H, W, 3) uint8 as a JPEG data URI, at the best quality with at most MAX_JPEG_BYTES.
+
+    The limit is that of the JPEG file, before base64.
+    """
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     for quality in (85, 74, 62, 50, 38, 25):
-        encoded = _jpeg(picture, quality)
-        if len(encoded) <= PICTURE_BYTES:
+        encoded = _jpeg(image, quality)
+        if len(encoded) <= MAX_JPEG_BYTES:
             break
-    while len(encoded) > PICTURE_BYTES:  # noise that no quality makes small: fewer pixels
-        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
-        encoded = _jpeg(picture, 38)
+    while len(encoded) > MAX_JPEG_BYTES:  # noise stays too large at every quality: reduce the resolution
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+        encoded = _jpeg(image, 38)
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
+def _jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    # Full-resolution colour: thin contours and small regions are all colour.
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    # No chroma subsampling, since thin contours and small regions differ in colour only.
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The letters of every picture drawn here: DejaVu Sans, which comes with matplotlib and writes most alphabets."""
+"""Fonts for text in images: DejaVu Sans, which ships with matplotlib and covers most alphabets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import ImageFont
 
 @cache
 def letters(size: int) -> ImageFont.FreeTypeFont:
-    """The font at so many pixels an em. Class names and captions are in any language, and Pillow's own is Latin."""
+    """Load the font at `size` pixels an em. Class names and captions may be in any language; Pillow's font is Latin."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, or its end after an ellipsis: file names differ at their ends."""
+    """Shorten a text to `width` pixels: an ellipsis and its end, since file names differ at their ends."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength("..." + text) > width:

@@ -1,34 +1,35 @@
-"""HTML and SVG, built so that nothing unescaped can get in: text is escaped unless it came out of `tag`."""
+"""HTML and SVG elements with escaping: all text is escaped unless it was returned by `tag`."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable
 
-_EMPTY = frozenset({"meta", "img", "br", "hr", "rect", "line", "link", "circle", "path", "polyline", "col"})
+_VOID_ELEMENTS = frozenset({"meta", "img", "br", "hr", "rect", "line", "link", "circle", "path", "polyline", "col"})
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is already markup and is not escaped."""
 
     __slots__ = ()
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
-    """<name attribute="...">children</name>.
+    """Build the element <name attribute="...">children</name>.
 
     Children are escaped unless they are Markup; iterables are flattened; None and False are left out.
-    Attribute names: `class_` is `class`, an underscore is a hyphen; True writes the bare name, None and False nothing.
+    Attribute names: `class_` becomes `class` and underscores become hyphens. Values: True writes the name alone, None
+    and False write nothing.
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
     inside = "".join(_escaped(child) for child in children)
-    if name in _EMPTY and not inside:
+    if name in _VOID_ELEMENTS and not inside:
         return Markup(f"<{name}{written}/>")
     return Markup(f"<{name}{written}>{inside}</{name}>")
 
 
 def join(*children: object) -> Markup:
-    """Pieces one after the other, with no element around them."""
+    """Concatenate children without an enclosing element."""
     return Markup("".join(_escaped(child) for child in children))
 
 
@@ -53,5 +54,5 @@ def _escaped(child: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """Numbers short: coordinates need no more than two decimals."""
+    """Format a value; floats get at most two decimals, which is enough for coordinates."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

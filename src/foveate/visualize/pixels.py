@@ -1,7 +1,7 @@
-"""What every picture drawn here shares: strips of rows, colours for labels, contours.
+"""Shared helpers for drawings: strips of rows, colours for labels, contours.
 
-Shapes: pictures are (H, W), (H, W, 1) or (H, W, C); masks (H, W) integers; K classes. A picture of any size is
-worked on a strip of rows at a time, so that what is held beside the result stays small.
+Shapes: images are (H, W), (H, W, 1) or (H, W, C); masks (H, W) integers; K classes. Images are processed one strip of
+rows at a time, so that temporary arrays stay small.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ STRIP_PIXELS = 1 << 20
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
-    """Slices of rows that cover 0..height, each of about a million pixels."""
+    """Yield slices of rows that cover 0..height, of about a million pixels each."""
     rows = max(1, STRIP_PIXELS // max(width, 1))
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
 
 
 def check_pair(image: np.ndarray, mask: np.ndarray, what: str = "mask") -> tuple[int, int]:
-    """(height, width) of a picture and the label map that belongs to it. Raises DataError if they differ."""
+    """Return (height, width) of an image and its label map. Raises DataError if their sizes differ."""
     if image.ndim not in (2, 3) or image.size == 0:
         raise DataError(f"a picture of shape {image.shape} cannot be drawn; give (height, width, channels)")
     if mask.ndim != 2 or mask.shape != image.shape[:2]:
@@ -36,9 +36,9 @@ def check_pair(image: np.ndarray, mask: np.ndarray, what: str = "mask") -> tuple
 
 
 def rgb8(image: np.ndarray) -> np.ndarray:
-    """(H, W[, C]) uint8, uint16 or float in 0..1 -> (H, W, 3) uint8; a view where nothing has to change.
+    """Convert (H, W[, C]) uint8, uint16 or float in 0..1 to (H, W, 3) uint8; returns a view if nothing has to change.
 
-    Of more than 3 channels the first three are shown; one or two channels are shown as grey.
+    Of more than 3 channels the first three are used; of one or two channels the first, as grey.
     """
     image = image[..., None] if image.ndim == 2 else image
     image = image[..., :3] if image.shape[2] >= 3 else np.broadcast_to(image[..., :1], (*image.shape[:2], 3))
@@ -50,20 +50,20 @@ def rgb8(image: np.ndarray) -> np.ndarray:
 
 
 def slots(mask: np.ndarray, classes: ClassTable) -> np.ndarray:
-    """(H, W) labels -> (H, W) intp in 0..K, where K stands for every value that is no class."""
+    """Map labels (H, W) to intp in 0..K, where K replaces every value that is not a class."""
     labels = mask.astype(np.intp)
     return np.where((labels >= 0) & (labels < len(classes)), labels, len(classes))
 
 
 def palette(classes: ClassTable, unlabelled: tuple[int, int, int]) -> np.ndarray:
-    """(K + 1, 3) uint8: a colour for each slot."""
+    """Return the colours (K + 1, 3) uint8 of the values of `slots`."""
     return np.array([*classes.colors, unlabelled], np.uint8)
 
 
 def contours(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
-    """(H, W) -> (H, W) bool: another label lies within `thickness` pixels to the right or below.
+    """Return a mask (H, W) of the pixels with another label within `thickness` pixels to the right or below.
 
-    One side of each border only, so that lines are as thin as asked.
+    Only one side of each border is marked, so that lines have the given thickness.
     """
     edge = np.zeros(labels.shape, bool)
     for step in range(1, thickness + 1):
@@ -73,9 +73,9 @@ def contours(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
 
 
 def near_contour(labels: np.ndarray, reach: int, void: int) -> np.ndarray:
-    """(H, W) labels 0..void -> (H, W) bool: another class lies within `reach` rows and columns.
+    """Return a mask (H, W) of the pixels with another class within `reach` rows and columns.
 
-    The label `void` is no class and makes no contour, as in the metrics.
+    labels: (H, W) in 0..void. The label `void` is not a class and forms no contour, as in the metrics.
     """
     highest = np.where(labels == void, -1, labels)
     lowest = labels
@@ -86,13 +86,13 @@ def near_contour(labels: np.ndarray, reach: int, void: int) -> np.ndarray:
 
 
 def _highest_within(values: np.ndarray, reach: int, axis: int) -> np.ndarray:
-    """The greatest value among each pixel and its `reach` neighbours on either side along an axis.
+    """Compute the maximum over each pixel and its `reach` neighbours on either side along an axis.
 
-    Windows double in length until two of them cover the whole: log2(reach) passes.
+    Windows double in length until two of them cover the whole range, in log2(reach) passes.
     """
     length = values.shape[axis]
-    around = [(reach, reach) if a == axis else (0, 0) for a in range(values.ndim)]
-    best = np.moveaxis(np.pad(values, around, mode="edge"), axis, 0)
+    padding = [(reach, reach) if a == axis else (0, 0) for a in range(values.ndim)]
+    best = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0)
     span, window = 1, 2 * reach + 1
     while span * 2 <= window:
         best = np.maximum(best[:-span], best[span:])

@@ -37,14 +37,14 @@ from unittest import mock
 import numpy as np
 import onnx
 import torch
+from foveate.datasets.pasture_classes import PastureClasses
+from foveate.export.onnx import export_onnx
 
 import foveate
 from foveate.cli import main
 from foveate.datasets.pasture import Pasture
-from foveate.datasets.pasture_classes import PastureClasses
 from foveate.engine import train_recipe
 from foveate.engine.callbacks import EpochEnd
-from foveate.export.onnx import export_onnx
 from foveate.recipes import resolve
 from foveate.store import load_model
 

@@ -172,7 +172,7 @@ class CaptioningMetrics:
         """Compute the scores of all captions added so far. Raises DataError if there are none."""
         images, rouge, cider = self._sentences[:3].tolist()
         if not images:
-            raise DataError("no sentence was scored; count at least one picture")
+            raise DataError("no caption was scored; add at least one picture")
         bleu1, bleu2, bleu3, bleu4 = bleu(self._sentences[3:])
         mass, mass_chance, hit, chance = _mean(self._objects[1:], self._objects[0])
         entropy, share = _mean(self._spread[1:3], self._spread[0])

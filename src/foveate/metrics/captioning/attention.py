@@ -74,7 +74,7 @@ def on_objects(
     Raises DataError for masks of another shape, or an index out of range.
     """
     if masks.ndim != 3:
-        raise DataError(f"{name}: masks of shape {masks.shape}; expected (N, H, W), one a thing that can be named")
+        raise DataError(f"{name}: masks of shape {masks.shape}; expected (N, H, W), one mask for each object")
     sums = np.zeros(5)
     for word, attention in zip(words, maps, strict=True):
         # Byte-pair tokens keep the punctuation of a word.

@@ -31,14 +31,13 @@ ROWS, COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 class CaptionFigure:
     """An image with the sentences that a model generated for it.
 
-    image: (H, W[, C]). hard: the attention is hard, one cell for each word.
+    image: (H, W[, C]).
     references: sentences that people wrote for it, if there are any; score: CIDEr-D of the best sentence against them.
     """
 
     name: str
     image: np.ndarray
     prediction: CaptionPrediction
-    hard: bool = False
     references: Sequence[str] = ()
     score: float | None = None
 
@@ -83,7 +82,9 @@ def _view(example: CaptionFigure, best: Sentence, pixels: np.ndarray, key: str) 
     size = {"width": width, "height": height}
     maps = [] if best.attention is None else list(best.attention)
     color = veil_color(pixels)
-    symbols = [_symbol(attention, example.hard, color, f"{key}m{i}") for i, attention in enumerate(maps, start=1)]
+    symbols = [
+        _symbol(attention, example.prediction.hard, color, f"{key}m{i}") for i, attention in enumerate(maps, start=1)
+    ]
     return tag(
         "svg",
         tag("title", f"{example.name}: {best.text}"),

@@ -35,11 +35,11 @@ SCORE = (
 class CaptionPage:
     """A gallery (see `foveate.tasks.base.Gallery`) of images with their captions; only their HTML is kept.
 
-    model: its name. hard: its attention is hard, one place for each word.
+    model: its name.
     """
 
-    def __init__(self, model: str = "", hard: bool = False) -> None:
-        self.model, self.hard = model, hard
+    def __init__(self, model: str = "") -> None:
+        self.model = model
         self.figures: list[Markup] = []
         self.longest = 0  # words of the longest sentence with attention maps
 
@@ -49,7 +49,7 @@ class CaptionPage:
     def add(self, name: str, prediction: CaptionPrediction, sample: Mapping[str, Any]) -> None:
         """Add one image. sample: its 'image' is a tensor (C, H, W), or `Windows`, which are left open."""
         image = shrink(as_windows(sample["image"]), MAX_SIDE)
-        example = CaptionFigure(name, image, prediction, self.hard)
+        example = CaptionFigure(name, image, prediction)
         self.figures.append(caption_figure(example, len(self.figures) + 1))
         best = prediction.sentences[0]
         if best.attention is not None:

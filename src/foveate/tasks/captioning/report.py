@@ -11,7 +11,6 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import image_pixels, input_size
 from foveate.visualize.report import ReportPart, ReportText
 
-DEFAULT_BEAMS = 5  # of a search whose options name no number
 NUM_WORDS = 12  # the most frequent words, which the row on the vocabulary names
 TEXT = ReportText(
     title="Captioning report",
@@ -45,9 +44,8 @@ WORDS_NOTE = (
 
 def report(evaluation: Evaluation) -> ReportPart:
     """Attention compared with chance, and the best and worst examples with their sentences."""
-    hard = evaluation.loaded.config.get("attention") == "hard"
     examples = [
-        CaptionFigure(sample["name"], image_pixels(sample), prediction, hard, [c.text for c in sample["captions"]], own)
+        CaptionFigure(sample["name"], image_pixels(sample), prediction, [c.text for c in sample["captions"]], own)
         for sample, prediction, own in evaluation.examples()
     ]
     sections = (attention_section(evaluation.to_json()), caption_section(examples))
@@ -76,7 +74,7 @@ def _vocabulary_row(evaluation: Evaluation) -> tuple[str, str]:
 
 def _search_note(evaluation: Evaluation) -> str:
     """A sentence on how captions were generated."""
-    beams = getattr(evaluation.options, "beams", 0) or DEFAULT_BEAMS
+    beams = evaluation.options.beams
     search = f"by beam search with {beams} beams" if beams > 1 else "greedily, a word at a time"
     return (
         f"The model generated every sentence {search}, from the picture {input_size(evaluation.loaded.preprocessing)}; "

@@ -54,7 +54,7 @@ class CaptioningOptions(Options):
     """
 
     beams: int = option(BEAMS, f"hypotheses kept at every step of the search (default {BEAMS})", "N")
-    n_best: int | None = option(None, "captions of each image, at most as many as beams (default: all)", "N", (PREDICT,))
+    n_best: int | None = option(None, "captions of each image, at most as many as beams (all)", "N", (PREDICT,))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,9 +162,7 @@ class CaptioningTask(Task):
     def count(self, metrics: CaptioningMetrics, index: int, sample: Any, prediction: CaptionPrediction) -> float:
         """Count the best caption of an image; returns its own CIDEr-D."""
         best = prediction.sentences[0]
-        return metrics.update(
-            index, best.text, best.words, best.attention, sample.get("masks"), sample.get("named")
-        )
+        return metrics.update(index, best.text, best.words, best.attention, sample.get("masks"), sample.get("named"))
 
     # Keeping and showing
 

@@ -30,6 +30,7 @@ from foveate.records import (
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
+from foveate.tasks.classification.figures import draw_prediction
 from foveate.tasks.classification.inspection import ClassificationFindings
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
@@ -37,7 +38,6 @@ from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
 from foveate.visualize.clips import poses, write_clip
 from foveate.visualize.report import ReportPart
-from foveate.visualize.views import draw_views
 
 if TYPE_CHECKING:
     from foveate.onnx import Graphs, OnnxFile
@@ -55,7 +55,7 @@ class ClassificationOptions(Options):
 
     flip: bool = option(False, "average with the mirrored image")
     clip: Literal["none", "turn", "move"] = option(
-        "none", "also a GIF of each image in motion, with the prediction of every pose: turn or move", "KIND", (PREDICT,)
+        "none", "also a GIF of each image in motion, with all predictions: turn or move", "KIND", (PREDICT,)
     )
 
     def describe(self) -> str:
@@ -89,15 +89,15 @@ class ClassificationTask(Task):
         return {"classes": train_set.classes}
 
     def collate(self, samples: Sequence[ClassificationSample]) -> ClassificationBatch:
-        """Normalise samples into one batch. An image that augmentation brought to the network's size stays as it is."""
+        """Normalise samples into one batch. An image of the network's size, as after augmentation, stays as it is."""
         images = [s["image"].as_subclass(Tensor) for s in samples]
         size = self.preprocessing.size or tuple(images[0].shape[-2:])
         fitted = [image if tuple(image.shape[-2:]) == size else fit(image, self.preprocessing) for image in images]
         if len({tuple(image.shape) for image in fitted}) > 1:
             height, width = fitted[0].shape[-2:]
             raise DataError(
-                f"images of {width}x{height} pixels and other sizes in one batch; give the model an image_size to bring "
-                "them to"
+                f"images of {width}x{height} pixels and other sizes in one batch; give the model an image_size to "
+                "resize them to"
             )
         batch: ClassificationBatch = {
             "image": self.preprocessing(torch.stack(fitted)).contiguous(memory_format=torch.channels_last),
@@ -196,11 +196,14 @@ class ClassificationTask(Task):
         """A drawing of what the network was given, what it sampled and what it answers; with `clip`, in motion."""
 
         def write_drawing(path: Any) -> None:
-            draw(prediction).save(path, format="JPEG", quality=92)
+            draw_prediction(prediction).save(path, format="JPEG", quality=92)
 
         found: dict[str, tuple[str, Writer]] = {"overlay": ("_overlay.jpg", write_drawing)}
         if prediction.motion:
-            found["clip"] = ("_clip.gif", lambda path: write_clip([draw(p) for p in prediction.motion], path))
+            found["clip"] = (
+                "_clip.gif",
+                lambda path: write_clip([draw_prediction(p) for p in prediction.motion], path),
+            )
         return found
 
     def report(self, evaluation: Evaluation) -> ReportPart:
@@ -221,11 +224,6 @@ class ClassificationTask(Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face; it has no transforms to show."""
         return open_runner(self, file)
-
-
-def draw(prediction: ClassificationPrediction) -> Any:
-    """A prediction as a PIL image: the input with the sampled regions, their content, and the likeliest classes."""
-    return draw_views(prediction.seen, prediction.transforms, prediction.top(TOP))
 
 
 def corners(grid: np.ndarray) -> list[list[float]]:

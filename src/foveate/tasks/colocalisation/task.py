@@ -31,11 +31,10 @@ from foveate.records import (
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.colocalisation.inspection import ColocalisationFindings
-from foveate.tasks.colocalisation.report import report
+from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import Options
 from foveate.visualize.report import ReportPart
-from foveate.visualize.views import draw_views
 
 SEED = 0  # of the windows that those found are compared with
 
@@ -119,9 +118,7 @@ class ColocalisationTask(Task):
         """An empty counter; all scores are cheap."""
         return ComparedMetrics(len(self.classes))
 
-    def count(
-        self, metrics: ComparedMetrics, index: int, sample: Any, prediction: ColocalisationPrediction
-    ) -> float:
+    def count(self, metrics: ComparedMetrics, index: int, sample: Any, prediction: ColocalisationPrediction) -> float:
         """Count the windows of one image; returns their mean IoU with its objects."""
         windows, boxes = torch.from_numpy(prediction.boxes), sample["boxes"].as_subclass(Tensor)
         return metrics.update(windows, boxes, sample["labels"], sample["size"])
@@ -151,7 +148,7 @@ class ColocalisationTask(Task):
         """A drawing of the windows and of their contents."""
 
         def write_drawing(path: Any) -> None:
-            draw_views(prediction.seen, prediction.transforms).save(path, format="JPEG", quality=92)
+            draw_prediction(prediction).save(path, format="JPEG", quality=92)
 
         return {"overlay": ("_overlay.jpg", write_drawing)}
 

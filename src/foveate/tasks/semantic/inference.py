@@ -62,7 +62,7 @@ class SemanticOptions(Options):
     scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST")
     proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N")
     crf: bool = option(False, "refine with a dense CRF")
-    superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")
+    superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")  # noqa: RUF009
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
 

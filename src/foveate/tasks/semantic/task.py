@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from foveate.pictures import Windows
 
 LONGEST_OVERLAY = 4096  # pixels; overlays of larger images are scaled down
-# The validation loss takes at most this square of an image, from its middle: an image that needs tiles is not fit whole.
+# The validation loss takes at most this square from the middle of an image; larger ones are predicted in tiles.
 LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
 

@@ -176,15 +176,15 @@ def predict_tiled(
 def _views(network: Network, image: Tensor, flip: bool, scales: Sequence[float]) -> Iterator[Tensor]:
     """The (K, H, W) logits of every view of a normalised (C, H, W) image, one at a time."""
     size = (image.shape[-2], image.shape[-1])
-    picture = image[None].contiguous(memory_format=torch.channels_last)
+    whole = image[None].contiguous(memory_format=torch.channels_last)
     for scale in scales:
-        seen = image
+        view = whole
         if scale != 1.0:
             scaled = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-            seen = F.interpolate(image, scaled, mode="bilinear", align_corners=False, antialias=scale < 1)
-            seen = seen.contiguous(memory_format=torch.channels_last)
+            view = F.interpolate(whole, scaled, mode="bilinear", align_corners=False, antialias=scale < 1)
+            view = view.contiguous(memory_format=torch.channels_last)
         for mirrored in (False, True) if flip else (False,):
-            logits = network(seen.flip(-1) if mirrored else seen)
+            logits = network(view.flip(-1) if mirrored else view)
             if mirrored:
                 logits = logits.flip(-1)
             if logits.shape[-2:] != size:
@@ -258,7 +258,7 @@ def _spans(length: int, tiling: Tiling) -> list[_Span]:
 
 
 class _Canvas:
-    """Blends the tiles of a image, row by row and left to right, into its mask.
+    """Blends the tiles of an image, row by row and left to right, into its mask.
 
     Holds the labels that are settled, the ramp at the right of the last tile, and the ramp below the last row.
     """
