@@ -137,7 +137,7 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
 
     fields: other recipe fields by dotted name.
     """
-    data_fields = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
+    data_fields: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     fields |= {f"data.{name}": value for name, value in data_fields.items()}
     discarded = io.StringIO()
     with (
