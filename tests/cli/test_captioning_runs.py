@@ -83,10 +83,10 @@ def test_evaluate_says_how_well_it_describes(run: Path, tmp_path: Path, capsys: 
     assert f"  cider_d                 {scores['cider_d']:.4f}\n" in told
     assert json.loads((run / "evaluation.json").read_text()) == scores
     page = (run / "report.html").read_text()
-    for words in ("Captioning report", "CIDEr-D", "BLEU-4", "Where it looks", "People said", "Word by word",
-                  "sentences were searched with 5 beams", "Vocabulary", "best CIDEr-D"):  # fmt: skip
+    for words in ("Captioning report", "CIDEr-D", "BLEU-4", 'id="attention"', "People said", "Word by word",
+                  "by beam search with 5 beams", "Vocabulary", "best CIDEr-D"):  # fmt: skip
         assert words in page
-    assert "<script" not in page and "Mean IoU" not in page and "Class by class" not in page
+    assert "<script" not in page and "Mean IoU" not in page and "Scores by class" not in page
     assert f'value="{scores["cider_d"]!r}"' in page
     header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"cider_d", "bleu4", "train_loss", "train_words"} <= set(header)
@@ -98,7 +98,7 @@ def test_evaluate_with_other_beams_leaves_the_report(run: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(["evaluate", str(run), "--beams", "1"]) == 0
     told = capsys.readouterr().out
-    assert "looked at with 1 beam" in told and "report:" not in told
+    assert "predicted with 1 beam" in told and "report:" not in told
     assert (run / "report.html").read_bytes() == before
 
 
@@ -124,8 +124,8 @@ def test_predict_tells_all_that_could_be_said_of_one_picture(
         assert np.array(word["attention"]) == pytest.approx(best.attention[i], abs=1e-4)
         assert max(len(str(a)) for row in word["attention"] for a in row) <= 8
         assert "cell" not in word
-    assert (found["model"]["task"], found["settings"]) == ("captioning", {"beams": 3})
-    assert found["model"]["vocabulary"] == len(load_model(run / "model").classes)
+    assert (found["model"]["task"], found["settings"]) == ("captioning", {"beams": 3, "n_best": None})
+    assert found["model"]["vocabulary"] == len(load_model(run / "model").tables["text"])
     assert "classes" not in found["model"]
 
 
@@ -209,20 +209,20 @@ def test_a_model_that_looks_once_leaves_words_alone(
     assert "attention_hit           not defined" in capsys.readouterr().out
     assert json.loads((tmp_path / "s.json").read_text())["attention_hit"] is None
     report = (run / "report.html").read_text()
-    assert "Where it looks" not in report and "People said" in report
+    assert 'id="attention"' not in report and "People said" in report
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--crf", "a picture is not described with CRF; only --beams is for captions"),
-        ("--flip --beams 3", "a picture is not described with flip; only --beams is for captions"),
-        ("--scales 0.5,1", "a picture is not described with scales 0.5, 1; only --beams is for captions"),
-        ("--proposals 9", "a picture is not described with 9 proposals; only --beams is for captions"),
-        ("--superpixels slic", "a picture is not described with superpixels (slic); only --beams is for captions"),
+        ("--crf", "models for captioning have no option --crf; theirs are --beams"),
+        ("--flip --beams 3", "models for captioning have no option --flip; theirs are --beams"),
+        ("--scales 0.5,1", "models for captioning have no option --scales; theirs are --beams"),
+        ("--proposals 9", "models for captioning have no option --proposals; theirs are --beams"),
+        ("--superpixels slic", "models for captioning have no option --superpixels; theirs are --beams"),
         ("--beams 999", "cannot search with 999 beams over a vocabulary of"),
-        ("--beams 0", "argument --beams: '0'; expected how many sentences to follow, 1 or more; see foveate"),
-        ("--beams few", "argument --beams: 'few'; expected how many sentences to follow, 1 or more"),
+        ("--beams 0", "beams is 0; give 1 or more, or leave it out"),
+        ("--beams few", "--beams is 'few'; expected a whole number"),
         ("--beam 3", "unknown flag '--beam'; the nearest is '--beams'"),
     ],
 )
@@ -241,8 +241,9 @@ def test_what_is_for_other_families_is_refused(
     def predict(*words: str) -> str:
         return complaint("predict", str(run), str(photos), "--out", str(tmp_path), *words)
 
-    assert predict("--tile", "512") == "a captioner sees its picture whole; leave out --tile and --overlap"
-    assert predict("--clip", "turn") == "--clip shows what a classifier does; show_attend_tell is for captioning"
+    theirs = "theirs are --beams, --n-best"
+    assert predict("--tile", "512") == f"models for captioning have no option --tile; {theirs}"
+    assert predict("--clip", "turn") == f"models for captioning have no option --clip; {theirs}"
     labels = tmp_path / "labels" / "train"
     (labels / "images").mkdir(parents=True)
     (labels / "labels").mkdir()
@@ -251,7 +252,7 @@ def test_what_is_for_other_families_is_refused(
         Image.fromarray(np.full((32, 32), i, np.uint8)).save(labels / "labels" / f"{i}.png")
     (tmp_path / "labels" / "classes.txt").write_text("a\nb\n")
     said = complaint("evaluate", str(run), "--data", str(tmp_path / "labels"))
-    assert "data for semantic models, but this model is for captioning" in said
+    assert "data for semantic, but this model is for captioning" in said
 
 
 def test_of_a_folder_with_objects_and_captions_a_captioner_reads_the_captions(
@@ -285,6 +286,6 @@ def test_beams_are_not_for_label_maps(photos: Path, tmp_path: Path, complaint: C
     from foveate.store import save_model
 
     model = foveate.create("fcn32s", num_classes=2, backbone="test_efficientnet", head_channels=8, head_kernel=1)
-    save_model(tmp_path / "run" / "model", model, "fcn32s", ClassTable(("a", "b")), "semantic")
+    save_model(tmp_path / "run" / "model", model, "fcn32s", {"classes": ClassTable(("a", "b"))}, "semantic")
     said = complaint("predict", str(tmp_path / "run"), str(photos), "--out", str(tmp_path / "out"), "--beams", "3")
-    assert said == "a label map is not searched with 3 beams; --beams is for models that speak"
+    assert said.startswith("models for semantic segmentation have no option --beams; theirs are --flip, --scales, ")

@@ -59,7 +59,7 @@ def test_evaluate_counts_and_reports(run: Path, tmp_path: Path, capsys: pytest.C
     told = capsys.readouterr().out
     assert "top1                    1.0000" in told
     page = (run / "report.html").read_text()
-    for words in ("Classification report", "Top-1 accuracy", "What its looks do", "Can its confidence be believed"):
+    for words in ("Classification report", "Top-1 accuracy", "Effect of the spatial transformer", "Calibration"):
         assert words in page
     assert "Mean IoU" not in page
     row = (run / "metrics.csv").read_text().splitlines()[0]
@@ -75,8 +75,9 @@ def test_predict_says_what_and_where(run: Path, data: Path, tmp_path: Path) -> N
         assert record["class"] == Path(record["file"]).parent.name
         assert record["top"][0]["class"] == record["class"]
         assert sum(entry["probability"] for entry in record["top"]) == pytest.approx(1, abs=1e-5)
-        (look,) = record["looks"]
-        assert np.shape(look["corners"]) == (4, 2)
+        (transform,) = record["transforms"]
+        assert np.shape(transform["corners"]) == (4, 2)
+        assert record["looks"] == record["transforms"]  # the name of 0.1.0
         assert Image.open(tmp_path / record["overlay"]).height > 200
         assert "mask" not in record
 
@@ -106,8 +107,8 @@ def test_python_takes_arrays_grey_ones_too(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--crf"], "a classifier cannot be looked at with CRF; only --flip is for classifiers"),
-        (["--tile", "256"], "a classifier sees its picture whole; leave out --tile and --overlap"),
+        (["--crf"], "models for image classification have no option --crf; theirs are --flip, --clip"),
+        (["--tile", "256"], "models for image classification have no option --tile; theirs are --flip, --clip"),
     ],
 )
 def test_flags_of_label_maps_are_refused(
@@ -119,7 +120,7 @@ def test_flags_of_label_maps_are_refused(
 
 def test_families_do_not_mix(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "fcn8s", "--data", str(data), "--out", str(tmp_path / "r")]) == 1
-    assert "data for classification models, but this model is for semantic" in capsys.readouterr().err
+    assert "data for classification, but this model is for semantic" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

@@ -10,12 +10,16 @@ import torch
 from PIL import Image
 
 import foveate
-from foveate.cli import main, predict, results
+from foveate.cli import main, predict
 from foveate.cli.inputs import plan
 from foveate.errors import ConfigError, DataError, OutputError
+from foveate.pictures.given import open_picture
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
 from foveate.store import save_model
+from foveate.tasks import inputs
+from foveate.tasks.inputs import IMAGE
+from foveate.tasks.semantic import task as semantic
 
 CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
 
@@ -26,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = foveate.create("fcn32s", num_classes=3, backbone="test_efficientnet", head_channels=8, head_kernel=1)
     torch.nn.init.normal_(model.score.weight)
     folder = tmp_path_factory.mktemp("runs") / "first"
-    save_model(folder / "model", model, "fcn32s", CLASSES, "semantic")
+    save_model(folder / "model", model, "fcn32s", {"classes": CLASSES}, "semantic")
     return folder
 
 
@@ -93,7 +97,10 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def masks(*inputs: str) -> list[str]:
-        return [j.mask.relative_to(out).as_posix() for j in plan([str(tmp_path / i) for i in inputs], out)]
+        return [
+            j.result(".png").relative_to(out).as_posix()
+            for j in plan([str(tmp_path / i) for i in inputs], out, IMAGE, semantic.SemanticTask.endings)
+        ]
 
     assert masks("a") == ["1.png", "2.png"]
     assert masks("a/2.jpg", "b") == ["2.png", "c/3.png"]
@@ -105,21 +112,23 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
     for name in ("x/p.png", "x/p.jpg", "y/p.jpg", "z/p.jpg", "z/P.jpeg"):
         photo(tmp_path / name)
-    jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out")
-    assert [j.mask.name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
+    jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
+    assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.overlay.name.casefold() for j in jobs}) == 5
 
 
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
     photo(tmp_path / "p.jpg")
     photo(tmp_path / "out" / "p.png")
-    assert [j.source.name for j in plan([str(tmp_path)], tmp_path / "out")] == ["p.jpg"]
+    assert [j.source.name for j in plan([str(tmp_path)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)] == [
+        "p.jpg"
+    ]
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     photo(tmp_path / "p.png")
     with pytest.raises(ConfigError, match=r"would replace the input .*p\.png; choose another --out"):
-        plan([str(tmp_path)], tmp_path)
+        plan([str(tmp_path)], tmp_path, IMAGE, semantic.SemanticTask.endings)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,7 @@ def test_inputs_that_are_not_there(tmp_path: Path, text: str, message: str) -> N
     photo(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
-        plan([str(tmp_path / text)], tmp_path / "out")
+        plan([str(tmp_path / text)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
 
 
 def test_unwritable_output_is_said_before_any_work(
@@ -151,15 +160,13 @@ def test_unwritable_output_is_said_before_any_work(
 
 
 def test_full_disk_stops_with_one_error(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from foveate import visualize
-
     for i in range(5):
         photo(tmp_path / "in" / f"{i}.png", i)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(visualize, "index_png", full)
+    monkeypatch.setattr(semantic, "index_png", full)
     with pytest.raises(OutputError, match=r"cannot write .*0\.png: No space left on device"):
         predict.run([str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")])
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
@@ -169,15 +176,15 @@ def test_full_disk_stops_with_one_error(run: Path, tmp_path: Path, monkeypatch: 
     ("flags", "message"),
     [
         (["--tile", "500"], r"tile is 500; it must be a multiple of 32"),
-        (["--scales", "0.5,many"], r"argument --scales"),
+        (["--scales", "0.5,many"], r"--scales is '0.5,many'; expected values separated by commas, each a number"),
         (["--scales", "0"], r"scale 0 is out of range"),
         (["--flipp"], r"unknown flag '--flipp'; the nearest is '--flip'"),
     ],
 )
-def test_bad_flags(tmp_path: Path, flags: list[str], message: str) -> None:
+def test_bad_flags(run: Path, tmp_path: Path, flags: list[str], message: str) -> None:
     photo(tmp_path / "a.png")
     with pytest.raises(ConfigError, match=message):
-        predict.run(["runs/none", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), *flags])
+        predict.run([str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), *flags])
 
 
 def test_flags_reach_the_predictor(run: Path, tmp_path: Path) -> None:
@@ -200,8 +207,9 @@ def test_max_pixels(
 
 def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from foveate import pictures
+    from foveate.pictures import given
 
-    monkeypatch.setattr(predict, "PIPELINED_PIXELS", 1000)
+    monkeypatch.setattr(inputs, "PIPELINED_PIXELS", 1000)
     for i in range(4):
         photo(tmp_path / "in" / f"{i}.png", i, (40, 60) if i % 2 else (20, 30))
     alive: list[int] = []
@@ -214,18 +222,16 @@ def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytes
             monkeypatch.setattr(windows, "close", lambda: closed.append(path))
         return windows
 
-    monkeypatch.setattr(pictures, "open_windows", noted)
+    monkeypatch.setattr(given, "open_windows", noted)
     assert predict.run([str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
     assert alive == [0, 0]  # none other was open when a large one was opened
 
 
 def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foveate.predictor import open_picture
-
-    monkeypatch.setattr(results, "LONGEST_OVERLAY", 5)
+    monkeypatch.setattr(semantic, "LONGEST_OVERLAY", 5)
     pixels = np.arange(6 * 11 * 3).reshape(6, 11, 3).astype(np.uint8)
     labels = np.arange(66).reshape(6, 11).astype(np.uint8)
-    picture, mask = results._reduced(open_picture(pixels), labels)
+    picture, mask = semantic._reduced(open_picture(pixels), labels)
     assert picture.shape == (2, 3, 3)  # by a factor of 3; what does not fill a block is left out
     assert picture[1, 2].tolist() == np.rint(pixels[3:6, 6:9].astype(float).mean((0, 1))).tolist()
     assert mask.tolist() == labels[1::3, 1::3][:2, :3].tolist()
@@ -234,4 +240,5 @@ def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.M
 def test_shares_by_strips_are_the_shares() -> None:
     mask = np.random.default_rng(0).integers(0, 3, (1500, 1700), dtype=np.uint8)
     prediction = SemanticPrediction(mask, CLASSES)
-    assert results._shares(prediction) == pytest.approx(prediction.shares())
+    counts = np.bincount(mask.ravel(), minlength=3) / mask.size
+    assert list(prediction.shares().values()) == pytest.approx(counts.tolist())

@@ -46,7 +46,7 @@ def test_labelled_photos_to_scores(
     assert lines[0] == recognise(photos).describe()
     assert lines[-2:] == [
         f"trained: {run}",
-        f"next: foveate evaluate {run}, foveate predict {run} PICTURE --out DIR",
+        f"next: foveate evaluate {run}, foveate predict {run} INPUT --out DIR",
     ]
     assert said.err.startswith("epoch 1/1  train_loss ")
     assert cli.main(["evaluate", str(run), "--json", str(scores)]) == 0
@@ -60,7 +60,7 @@ def test_labelled_photos_to_scores(
     } <= written.keys()  # fmt: skip
     assert (written["images"], list(written["per_class"])) == (
         2,
-        list(RunFolder(run).read_json("classes.json")["names"]),
+        list(RunFolder(run).tables()["classes"]["names"]),
     )
     assert f"mean_iou                {written['mean_iou']:.4f}" in told
     assert f"report: {run / 'report.html'}" in told
@@ -237,14 +237,14 @@ def test_more_looks_leave_the_plain_scores_and_report_alone(trained: Path, capsy
     capsys.readouterr()
     assert cli.main(["evaluate", str(trained), "--scales", "0.5,1", "--flip", "--superpixels", "slic"]) == 0
     said = capsys.readouterr().out
-    assert "looked at with scales 0.5, 1 + flip + superpixels (slic)" in said
+    assert "predicted with scales 0.5, 1 + flip + superpixels (slic)" in said
     assert "report:" not in said
     assert (run.evaluation.read_text(), run.report.read_text()) == before
 
 
 def test_words_that_are_no_scales(trained: Path, complaint: Complaint) -> None:
     said = complaint("evaluate", str(trained), "--scales", "a,b")
-    assert "argument --scales: 'a,b'; expected numbers separated by commas, as in 0.75,1,1.25" in said
+    assert "--scales is 'a,b'; expected values separated by commas, each a number" in said
 
 
 def test_a_run_that_is_not_there(tmp_path: Path, complaint: Complaint) -> None:

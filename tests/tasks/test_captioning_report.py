@@ -54,7 +54,7 @@ def part(model=None, dataset=None, own=(2.5, 0.5, 0.0), json=SCORES, **more):
             own,
             {"text": table},
             json=json,
-            **{"options": CaptioningOptions()} | more,
+            **shown,
         )
     )
 

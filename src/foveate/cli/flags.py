@@ -76,12 +76,16 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     from foveate.tasks.options import flags, no_such_option
 
     verb = parser.prog.split()[-1]
+    own = {option for action in parser._actions for option in action.option_strings}
+    for word in argv:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in own and name not in _known_options(verb):
+            raise ConfigError(unknown("flag", name, [*own, *_known_options(verb)]))
     run = _first_positional(parser, argv, verb)
     if run is None:  # --help, or a line without RUN, of which argparse complains
         parser.epilog = _all_options(verb)
         return parser.parse_args(argv), None, {}
     family = peek_family(Path(run))
-    own = {option for action in parser._actions for option in action.option_strings}
     options = {flag.text: flag for flag in flags(family.Options, verb)}
     for word in argv:
         name = word.partition("=")[0]

@@ -21,7 +21,7 @@ from foveate.engine.loading import mixed_seed
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
-from foveate.errors import OutputError
+from foveate.errors import ConfigError, DataError, OutputError
 from foveate.ops.losses import single_process
 from foveate.store import save_model
 from foveate.tasks.base import Task
@@ -179,13 +179,16 @@ class EpochEnd(Callback):
             chosen = range(start, min(start + size, len(self.loss_set)))
             batch = self.task.collate([self.task.validation_sample(self.loss_set[i]) for i in chosen])
             batch = learner.transfer_batch_to_device(batch, learner.device, 0)
-            with single_process(), trainer.precision_plugin.forward_context():
-                mean = float(model.loss(batch)["loss"])
+            try:
+                with single_process(), trainer.precision_plugin.forward_context():
+                    mean = float(model.loss(batch)["loss"])
+            except (ConfigError, DataError):  # a batch that is too small, of a model that compares its images
+                continue
             total += torch.tensor([mean * len(chosen), len(chosen)], dtype=torch.float64)
         if trainer.world_size > 1:
             total = total.to(learner.device)
             dist.all_reduce(total)
-        return {LOSS: float(total[0] / total[1])}
+        return {LOSS: float(total[0] / total[1])}  # nan where no batch has a loss
 
     def _write(self, trainer: lightning.Trainer, learner: Learner, row: dict[str, float], improved: bool) -> None:
         for logger in trainer.loggers:
