@@ -114,7 +114,7 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
         photo(tmp_path / name)
     jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
     assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
-    assert len({j.overlay.name.casefold() for j in jobs}) == 5
+    assert len({j.result("_overlay.jpg").name.casefold() for j in jobs}) == 5
 
 
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
