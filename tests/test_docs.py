@@ -13,6 +13,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -217,6 +218,14 @@ def test_the_table_of_imports_is_the_one_that_is_enforced():
     assert above == set(architecture.ALLOWED)
     (line,) = re.findall(r"(.*) may be imported from anywhere", section)
     assert set(re.findall(r"`(\w+)`", line)) == architecture.BASE
+
+
+def test_the_extra_all_holds_every_extra_of_run_time():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras.pop("all")
+    name, listed = re.fullmatch(r"(\w+)\[([\w,]+)\]", everything).groups()
+    assert name == "foveate"
+    assert set(listed.split(",")) == set(extras) - {"docs", "bench"}
 
 
 # Contributing: the examples join a copy of the tree and are used
@@ -503,8 +512,6 @@ def test_the_claims_stand_in_the_lectures_order_with_what_was_measured(generate,
 
 
 def test_a_measured_score_reaches_the_lecture_map(generate):
-    import tomllib
-
     lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
     recipes = {name: create_recipe(name) for name in entries("recipe")}
     results = camvid((0.3, (0.2, 0.4), 0.61), (0.35, (0.3, 0.5), 0.64), (0.4, (0.35, 0.5), 0.66))
@@ -526,8 +533,6 @@ def test_each_family_has_a_headline_of_its_own(generate, scores, said):
 
 
 def test_the_lecture_map_follows_the_tree(generate):
-    import tomllib
-
     lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
     page = (DOCS / "lecture.md").read_text()
     for row in lecture["row"]:
@@ -540,8 +545,6 @@ def test_the_lecture_map_follows_the_tree(generate):
 
 
 def test_every_departure_has_a_source_and_a_place_in_the_lecture():
-    import tomllib
-
     lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
     for departure in lecture["departure"]:
         assert all(departure[key] for key in ("heading", "lecture", "papers", "source"))
