@@ -187,8 +187,8 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
         "What the lecture says and a small experiment can answer. Each is one function in `src/foveate/claims/`, with "
         "the figures from which the claim holds beside it; they were fixed before anything was measured. A claim "
         "**holds** where every seed reaches the first figure, it **holds partly** where the mean reaches the second, "
-        "and otherwise it **does not hold**. The networks are small, and trained on the synthetic Pasture data set: the "
-        "verdicts are about that, not about photographs. The command for all of it: "
+        "and otherwise it **does not hold**. The networks are small, and trained on the synthetic Pasture data set: "
+        "the verdicts are about that, not about photographs. The command for all of it: "
         f"`foveate claims --long --json results/{CLAIMS}`; `foveate claims --list` names them.\n",
     ]
     if not found:
