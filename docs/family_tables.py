@@ -119,7 +119,8 @@ def caption_table(results: Mapping[str, Result]) -> str:
     """Results of captioning, with captions that the model generated alone, by beam search."""
     words = (
         "Captions are from a search with 5 beams. Attention hit is how often the largest weight of a noun's map lies "
-        "on the object it names, of nouns whose object covers less than 15 % of the picture; by chance, a place at random."
+        "on the object it names, of nouns whose object covers less than 15 % of the picture; by chance, a place at "
+        "random."
     )
     return _section("Captioning", words, {n: r for n, r in results.items() if "cider_d" in r["scores"]}, CAPTIONS)
 

@@ -117,8 +117,10 @@ def refinement_table(group: Mapping[str, Result]) -> str:
     if not lines:
         return ""
     heads = ("Recipe", "`foveate evaluate RUN` with", "pixel accuracy", "mean accuracy", "mean IoU", "boundary IoU")
-    words = "Several views, and refinement (`python docs/record_refinement.py RUN`; seconds include decoding and "
+    words = (
+        "Several views, and refinement (`python docs/record_refinement.py RUN`; seconds include decoding and "
         "scoring):\n\n"
+    )
     return words + table((*heads, "s per image", "images"), lines)
 
 
