@@ -184,7 +184,7 @@ def claims_page(root: Path, rows: Sequence[Row]) -> str:
     head = [
         NOTICE,
         "# The lecture's claims\n",
-        "What the lecture says and a small experiment can answer. Each is one function in `src/foveate/claims/`, with "
+        "Statements of the lecture that a small experiment can test. Each is a function in `src/foveate/claims/`, with "
         "the figures from which the claim holds beside it; they were fixed before anything was measured. A claim "
         "**holds** where every seed reaches the first figure, it **holds partly** where the mean reaches the second, "
         "and otherwise it **does not hold**. The networks are small, and trained on the synthetic Pasture data set: "
