@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/developed: $(VENV)/installed
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --group dev --editable ".[all]"
+	$(BIN)/pip install --quiet --group dev --editable ".[all,docs]"
 	touch $@
 
 demo: $(VENV)/installed

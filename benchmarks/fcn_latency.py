@@ -146,7 +146,7 @@ def export_shipped(network: nn.Module, folder: Path) -> Path:
 
     assert isinstance(network, Answer)
     classes = ClassTable(tuple(f"class {i}" for i in range(CLASSES)))
-    save_model(folder / "model", network.network, REFERENCE.lower().replace("-", ""), classes, "semantic")
+    save_model(folder / "model", network.network, REFERENCE.lower().replace("-", ""), {"classes": classes}, "semantic")
     return export_onnx(folder / "model", folder / "shipped.onnx").path
 
 

@@ -29,7 +29,7 @@ from foveate.engine.loading import cached, train_loader
 from foveate.engine.optim import make_optimizer
 from foveate.engine.train import build_model
 from foveate.recipes import resolve
-from foveate.tasks import create_task
+from foveate.tasks import create_task, find_task
 
 PICTURES, KEPT = "pictures through the backbone", "features kept"
 STEPS = 4  # a round
@@ -40,12 +40,12 @@ LEAST = 1.0
 class Training:
     """One training that is stepped through, epoch after epoch."""
 
-    def __init__(self, recipe: Recipe, train_set: Any, table: Any) -> None:
+    def __init__(self, recipe: Recipe, train_set: Any, tables: Any) -> None:
         self.recipe = recipe
-        self.model: Any = build_model(recipe, table, train_set.channels)
+        self.model: Any = build_model(recipe, tables, train_set)
         for name in recipe.freeze:
             self.model.get_submodule(name).requires_grad_(False)
-        task: Any = create_task(recipe.task, table, self.model.preprocessing)
+        task: Any = create_task(recipe.task, tables, self.model.preprocessing)
         # The second set is the one to choose by, of which nothing is asked here.
         others: Any = train_set
         self.making = 0.0  # seconds that the cache took
@@ -54,7 +54,8 @@ class Training:
             train_set, others = with_features(train_set, train_set, self.model, 0, 1)
             self.making = time.perf_counter() - started
         kept, _ = cached(train_set, others, recipe, 1)
-        self.loader = train_loader(recipe, task.training_view(kept), None, task.collate, 0, 1)
+        training = task.training_set(kept)
+        self.loader = train_loader(recipe, training, None, task.collate, 0, 1, task.lengths(training))
         self.optimizer = make_optimizer(self.model, recipe.optim)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.batches = self._endless()
@@ -104,14 +105,14 @@ def main() -> None:
         data=Pasture(train=options.scenes, val=1),
         workers=0,
     )
-    train_set = recipe.data.open("train")
-    sentences = [caption.text for i in range(len(train_set)) for caption in train_set.captions(i)]
-    table = recipe.text.learn(sentences)
+    train_set = recipe.data.open("train", recipe.task)
+    captions = sum(len(train_set.captions(i)) for i in range(len(train_set)))
+    tables = find_task(recipe.task).learn_tables(train_set, recipe)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FOVEATE_CACHE"] = folder
-        kept = Training(recipe, train_set, table)
+        kept = Training(recipe, train_set, tables)
         bytes_each = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / len(train_set)
-        pictures = Training(replace(recipe, features=False), train_set, table)
+        pictures = Training(replace(recipe, features=False), train_set, tables)
         losses = kept.first_loss(), pictures.first_loss()
         if abs(losses[0] - losses[1]) > AGREE * losses[1]:
             raise SystemExit(f"the first batch's loss is {losses[0]} with kept features, {losses[1]} without")
@@ -125,7 +126,7 @@ def main() -> None:
     ratio = table_of_steps.row(KEPT).relative
     report = Report(
         "feature_cache",
-        {"rounds": options.rounds, "scenes": options.scenes, "captions": len(sentences), "batch": recipe.batch_size},
+        {"rounds": options.rounds, "scenes": options.scenes, "captions": captions, "batch": recipe.batch_size},
         [table_of_steps],
         [Target("with features kept there are more steps a second", ratio, ratio > LEAST)],
         [

@@ -35,7 +35,7 @@ from foveate.engine.run import RunFolder
 from foveate.engine.train import build_model
 from foveate.models.semantic.fcn import Config
 from foveate.recipes import resolve
-from foveate.tasks import create_task
+from foveate.tasks import create_task, find_task
 
 ENGINE, BARE = "Foveate's engine", "bare PyTorch loop"
 LIMIT = 1.05
@@ -84,14 +84,15 @@ class BareLoop:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        dataset = recipe.data.open("train")
-        self.model = build_model(recipe, dataset.classes, dataset.channels).train()
-        self.averaged = build_model(recipe, dataset.classes, dataset.channels).requires_grad_(False).eval()
+        dataset = recipe.data.open("train", recipe.task)
+        tables = find_task(recipe.task).learn_tables(dataset, recipe)
+        self.model = build_model(recipe, tables, dataset).train()
+        self.averaged = build_model(recipe, tables, dataset).requires_grad_(False).eval()
         for name in recipe.freeze:
             self.model.get_submodule(name).eval().requires_grad_(False)
-        task = create_task(recipe.task, dataset.classes, self.model.preprocessing)
+        task = create_task(recipe.task, tables, self.model.preprocessing)
         held: Any = [dataset[i] for i in range(len(dataset))]
-        self.loader = train_loader(recipe, held, len(dataset), None, task.collate, rank=0, world=1)
+        self.loader = train_loader(recipe, held, None, task.collate, rank=0, world=1)
         self.optimizer = make_optimizer(self.model, recipe.optim)
         total = recipe.epochs * len(self.loader)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lr_factor(recipe.optim, total))
@@ -105,8 +106,8 @@ class BareLoop:
 
     def run_epoch(self) -> float:
         """One epoch; returns its seconds."""
-        # Lightning's import sets this, which makes each optimiser step ask the driver for GPUs. A process with nothing but
-        # a bare loop has not got it.
+        # Lightning's import sets this, which makes each optimiser step ask the driver for GPUs. A process that runs only a
+        # bare loop does not have it.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         torch.manual_seed(mixed_seed(self.recipe.seed, self.epoch, 0, 1))
         self.loader.batch_sampler.set_epoch(self.epoch)  # type: ignore[union-attr]

@@ -56,7 +56,7 @@ def training(network: torch.nn.Module, side: int) -> Contender:
 
 def exported(name: str, side: int, folder: Path) -> Contender:
     """SINGLY pictures, one after the other."""
-    save_model(folder / name, built(name).eval(), "spatial_transformer", DIGITS, "classification")
+    save_model(folder / name, built(name).eval(), "spatial_transformer", {"classes": DIGITS}, "classification")
     export_onnx(folder / name, folder / f"{name}.onnx")
     session = open_session(folder / f"{name}.onnx", "cpu")
     feed = {session.get_inputs()[0].name: np.random.default_rng(0).random((1, 1, side, side), np.float32)}

@@ -84,7 +84,7 @@ def mnist_table(results: Mapping[str, Result]) -> str:
 
 
 def _how_digits(results: Sequence[Result]) -> str:
-    """How to get each figure of the table again, and what they ran on, said once for all."""
+    """Commands, hardware and sizes of all runs of the table, in one paragraph."""
     minutes, sizes = ([r[key] for r in results] for key in ("minutes", "parameters"))
     slowest = max(results, key=lambda r: r["minutes"])
     hardware, images = (
@@ -92,10 +92,10 @@ def _how_digits(results: Sequence[Result]) -> str:
         for key, found in (("hardware", results), ("images", [r["scores"] for r in results]))
     )
     return (
-        "Each by `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
+        "Each with `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
         f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
-        "scores by class of each stand in `results/`.\n"
+        "scores by class of each are in `results/`.\n"
     )
 
 
@@ -106,9 +106,9 @@ def class_table(results: Mapping[str, Result]) -> str:
 
 
 def find_table(results: Mapping[str, Result]) -> str:
-    """What co-localisers found."""
+    """Results of co-localisation."""
     words = (
-        "No label and no box was learned from (pictures without a cow were left out); CorLoc is the share of windows "
+        "Trained without labels and boxes (images without a cow were left out); CorLoc is the share of windows "
         "with IoU > 0.5. Jaderberg et al. (2015, appendix) report 100 % of translated digits and 75 to 94 % of "
         "cluttered ones, by digit."
     )
@@ -116,10 +116,11 @@ def find_table(results: Mapping[str, Result]) -> str:
 
 
 def caption_table(results: Mapping[str, Result]) -> str:
-    """What captioners wrote, free-running, with beam search."""
+    """Results of captioning, with captions that the model generated alone, by beam search."""
     words = (
-        "Sentences were searched with 5 beams. Attention hit is how often the largest weight of a noun's map lies on "
-        "the object it names, of nouns whose object covers less than 15 % of the picture; by chance, a place at random."
+        "Captions are from a search with 5 beams. Attention hit is how often the largest weight of a noun's map lies "
+        "on the object it names, of nouns whose object covers less than 15 % of the picture; by chance, a place at "
+        "random."
     )
     return _section("Captioning", words, {n: r for n, r in results.items() if "cider_d" in r["scores"]}, CAPTIONS)
 
@@ -146,7 +147,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
 
 
 def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapping[str, str]) -> str:
-    """A heading, what to know, a line a result, and how to get each again; nothing without results."""
+    """A heading, a note, a line per result, and the commands; '' without results."""
     if not results:
         return ""
     lines = [
@@ -159,7 +160,7 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
 
 
 def commands(group: Mapping[str, Result]) -> str:
-    """How to get each line again, and what it ran on."""
+    """The command of each line, and what it ran on."""
     lines = [
         f"- `{r['command']}`: {r['data']}; {r['hardware']}; commit {(r.get('commit') or 'unknown')[:10]}; "
         f"scored on {r['scores']['images']} pictures"

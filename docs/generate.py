@@ -178,17 +178,17 @@ ELSEWHERE = {
 
 
 def claims_page(root: Path, rows: Sequence[Row]) -> str:
-    """What the lecture says, what was measured of it, and whether it holds; in the lecture's order."""
+    """Statements of the lecture, what was measured, and whether they hold; in the lecture's order."""
     path = root / "results" / CLAIMS
     found: list[Result] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     head = [
         NOTICE,
         "# The lecture's claims\n",
-        "What the lecture says and a small experiment can answer. Each is one function in `src/foveate/claims/`, with "
+        "Statements of the lecture that a small experiment can test. Each is a function in `src/foveate/claims/`, with "
         "the figures from which the claim holds beside it; they were fixed before anything was measured. A claim "
         "**holds** where every seed reaches the first figure, it **holds partly** where the mean reaches the second, "
-        "and otherwise it **does not hold**. What is trained is small, and sees the pasture, the embedded world: the "
-        "verdicts are about that, not about photographs. All of it again: "
+        "and otherwise it **does not hold**. The networks are small, and trained on the synthetic Pasture data set: "
+        "the verdicts are about that, not about photographs. The command for all of it: "
         f"`foveate claims --long --json results/{CLAIMS}`; `foveate claims --list` names them.\n",
     ]
     if not found:
@@ -228,7 +228,7 @@ def bounds(name: str) -> tuple[str, str]:
 
 
 def catalogue_page(recipes: Mapping[str, Any]) -> str:
-    """What `foveate models`, `foveate recipes` and `foveate datasets` list."""
+    """The lists of `foveate models`, `foveate recipes` and `foveate datasets`."""
     models = [(f"`{n}`", _first_line(e), f'`foveate.create("{n}")`') for n, e in sorted_entries("model")]
     trained = [
         (f"`{n}`", f"`{recipes[n].model}`", e.summary.rstrip("."),
@@ -238,7 +238,7 @@ def catalogue_page(recipes: Mapping[str, Any]) -> str:
     formats = [(f"`{n}`", e.summary.rstrip(".")) for n, e in sorted_entries("dataset")]
     return "\n".join([
         NOTICE, "# Catalogue\n",
-        "What `foveate models`, `foveate recipes` and `foveate datasets` list.\n",
+        "The lists of `foveate models`, `foveate recipes` and `foveate datasets`.\n",
         "## Models\n", table(("Name", "What it is", "In Python"), models),
         "## Recipes\n", table(("Name", "Model", "What it is", "Command"), trained),
         "## Data formats\n", table(("Name", "What it is"), formats),
@@ -259,7 +259,7 @@ def sorted_entries(kind: Kind) -> list[tuple[str, Entry]]:
 
 
 def _first_line(entry: Entry) -> str:
-    """What a model's file says it is."""
+    """The first line of a model's file."""
     path = ROOT / "src" / (entry.module.replace(".", "/") + ".py")
     path = path if path.is_file() else path.with_suffix("") / "__init__.py"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")

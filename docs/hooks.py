@@ -1,4 +1,4 @@
-"""What mkdocs does with pages before it reads them.
+"""Changes to pages before mkdocs reads them.
 
 Pages link to source files as they lie in the repository, so that the links work there; on the site the same links lead
 to the API reference. CONTRIBUTING.md and CHANGELOG.md stand in the repository's root and are shown here.

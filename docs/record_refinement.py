@@ -1,9 +1,9 @@
-"""Record what more looks and refinement bring: results/refinement/<recipe>.json, from which the results page is made.
+"""Record the effect of several views and refinement: results/refinement/<recipe>.json, source of the results page.
 
 python docs/record_refinement.py RUN [NAME] [--every N]     NAME as in docs/record_result.py
 
-The run's model is scored on its validation pictures, or on every Nth of them, plainly and in each way that
-`foveate evaluate` offers.
+The run's model is scored on its validation images, or on every Nth of them, in one plain pass and with each of the
+options of `foveate evaluate`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from foveate.disk import write_atomically
 from foveate.engine import evaluate_run
 from foveate.engine.run import RunFolder, environment
 from foveate.errors import FoveateError
-from foveate.tasks.inference import Inference
+from foveate.tasks.semantic.inference import SemanticOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 SCALES = (0.75, 1.0, 1.25)
-# The flags of `foveate evaluate`, and what they mean.
+# Flags of `foveate evaluate` -> the same as options.
 WAYS = {
-    "": Inference(),
-    "--scales 0.75,1,1.25": Inference(scales=SCALES),
-    "--scales 0.75,1,1.25 --flip": Inference(scales=SCALES, flip=True),
-    "--superpixels felzenszwalb": Inference(superpixels="felzenszwalb"),
-    "--superpixels slic": Inference(superpixels="slic"),
-    "--superpixels tree": Inference(superpixels="tree"),
-    "--crf": Inference(crf=True),
-    "--scales 0.75,1,1.25 --flip --crf": Inference(scales=SCALES, flip=True, crf=True),
+    "": SemanticOptions(),
+    "--scales 0.75,1,1.25": SemanticOptions(scales=SCALES),
+    "--scales 0.75,1,1.25 --flip": SemanticOptions(scales=SCALES, flip=True),
+    "--superpixels felzenszwalb": SemanticOptions(superpixels="felzenszwalb"),
+    "--superpixels slic": SemanticOptions(superpixels="slic"),
+    "--superpixels tree": SemanticOptions(superpixels="tree"),
+    "--crf": SemanticOptions(crf=True),
+    "--scales 0.75,1,1.25 --flip --crf": SemanticOptions(scales=SCALES, flip=True, crf=True),
 }
-PROPOSALS = {"--proposals 50": Inference(proposals=50)}  # what DeconvNet was published with
+PROPOSALS = {"--proposals 50": SemanticOptions(proposals=50)}  # what DeconvNet was published with
 KEPT = ("mean_iou", "pixel_accuracy", "mean_accuracy", "boundary_iou")
 
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         recipe = RunFolder.existing(options.run).recipe()
         ways = WAYS | (PROPOSALS if recipe.model == "deconvnet" else {})
         source = Thinned(recipe.data, options.every)
-        rows = [{"flags": flags, **measure(options.run, source, how)} for flags, how in ways.items()]
+        rows = [{"flags": flags, **measure(options.run, source, way)} for flags, way in ways.items()]
     except FoveateError as error:
         print(f"record_refinement: {error}", file=sys.stderr)
         return 1
@@ -61,23 +61,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 class Thinned:
-    """A source of which every split keeps every nth picture. Frames of one drive are much alike."""
+    """A data source with every nth image of each split; frames of one drive are much alike."""
 
     def __init__(self, source: Any, every: int) -> None:
         self.source, self.every = source, every
 
     def splits(self) -> tuple[str, ...]:
-        """Those of the source."""
+        """Names of the splits."""
         found: tuple[str, ...] = self.source.splits()
         return found
 
-    def describe(self) -> str:
+    def describe(self, task: str = "") -> str:
         """The source in one line."""
-        return str(self.source.describe())
+        return str(self.source.describe(task))
 
-    def open(self, split: str) -> Any:
+    def open(self, split: str, task: str = "") -> Any:
         """One split, thinned."""
-        return _Every(self.source.open(split), self.every)
+        return _Every(self.source.open(split, task), self.every)
 
 
 class _Every:
@@ -95,12 +95,12 @@ class _Every:
         return str(self.dataset.name(index * self.every))
 
 
-def measure(run: str, source: Thinned, how: Inference) -> dict[str, Any]:
-    """The scores of one way, and its seconds a picture (scoring included)."""
-    found = evaluate_run(run, source=source, how=how)
+def measure(run: str, source: Thinned, options: SemanticOptions) -> dict[str, Any]:
+    """Scores with these options, and seconds per image, scoring included."""
+    found = evaluate_run(run, source=source, options=options)
     scores = found.to_json()
     kept = {name: round(scores[name], 6) for name in KEPT}
-    print(how.describe() or "plain", kept, flush=True)
+    print(options.describe() or "plain", kept, flush=True)
     return kept | {"images": scores["images"], "seconds_a_picture": round(found.seconds / scores["images"], 3)}
 
 

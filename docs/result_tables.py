@@ -107,24 +107,25 @@ def trimap_table(group: Mapping[str, Result]) -> str:
 
 
 def refinement_table(group: Mapping[str, Result]) -> str:
-    """What more looks and refinement bring, a line a recipe and way; the first of a recipe is one plain look."""
+    """Effect of several views and refinement, a line per recipe and set of options, the plain pass first."""
     lines = []
     for name, result in group.items():
         for row in result.get("refinement", {}).get("rows", ()):
-            way = f"`{row['flags']}`" if row["flags"] else "one plain look"
+            way = f"`{row['flags']}`" if row["flags"] else "plain"
             scores = (number(row[s]) for s in ("pixel_accuracy", "mean_accuracy", "mean_iou", "boundary_iou"))
             lines.append((f"`{name}`", way, *scores, number(row["seconds_a_picture"], 2), str(row["images"])))
     if not lines:
         return ""
     heads = ("Recipe", "`foveate evaluate RUN` with", "pixel accuracy", "mean accuracy", "mean IoU", "boundary IoU")
     words = (
-        "More looks, and refinement (`python docs/record_refinement.py RUN`; seconds with decoding and scoring):\n\n"
+        "Several views, and refinement (`python docs/record_refinement.py RUN`; seconds include decoding and "
+        "scoring):\n\n"
     )
-    return words + table((*heads, "s a picture", "pictures"), lines)
+    return words + table((*heads, "s per image", "images"), lines)
 
 
 def per_class_table(group: Mapping[str, Result]) -> str:
-    """IoU by class, a column a recipe."""
+    """IoU by class, a column per recipe."""
     classes = list(dict.fromkeys(c for r in group.values() for c in r["scores"].get("per_class", {})))
     if not classes:
         return ""
