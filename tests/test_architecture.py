@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import foveate
+from foveate.registry import entries
 
 ROOT = Path(foveate.__file__).parent
 BASE = {"errors", "records", "registry", "store", "pictures", "disk", "text", "values", "version"}
@@ -204,3 +205,24 @@ def test_every_test_file_has_a_name_of_its_own():
     names = [p.stem for p in Path(__file__).parent.rglob("*.py") if p.stem != "conftest"]
     twice = {name for name in names if names.count(name) > 1}
     assert not twice, "pytest collects only one file of a name"
+
+
+def documented():
+    """(place, docstring) of every module, class and function of the package that has one."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(node)):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    dialect = ("What ", "Of ", "Where ", "Which ", "How ", "Whether ")
+    assert not [f"{place}: {text.splitlines()[0]}" for place, text in documented() if text.startswith(dialect)]
+
+
+def test_no_recipe_shares_its_sentence_with_another_kind():
+    kinds = {}
+    for name, entry in entries("recipe").items():
+        kinds.setdefault(entry.summary, set()).add((entry.module, entry.attribute))
+        assert entry.summary, name
+    assert not [summary for summary, functions in kinds.items() if len(functions) > 1]

@@ -1,4 +1,4 @@
-"""What Foveate raises. Every message says what came, what was expected, and what to do."""
+"""Errors of the package. Every message says what came, what was expected, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training is resumed from: one file, replaced only by a whole one, read as tensors and plain values."""
+"""Checkpoints: one file to resume from, replaced only by a complete one, read as tensors and plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foveate.store import read_checkpoint
 
 
 class Checkpoints(TorchCheckpointIO):
-    """How Lightning writes and reads checkpoints here."""
+    """Lightning's reading and writing of checkpoints, made atomic."""
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any = None) -> None:
         """A new checkpoint takes the old one's place when it is whole and on disk. Raises OutputError."""

@@ -1,4 +1,4 @@
-"""Which of a training's processes this is, known before they can talk to each other.
+"""Rank of a training's process, known before the processes can communicate.
 
 Lightning starts the others of a machine by running the command again with LOCAL_RANK set; a cluster's launcher starts
 all of them and sets RANK or SLURM_PROCID. The first one alone prints and writes.
@@ -16,7 +16,7 @@ FOLDER = "FOVEATE_RUN"
 
 
 def is_first() -> bool:
-    """Whether this process is the one that prints and writes."""
+    """True in the process that prints and writes."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 

@@ -1,4 +1,4 @@
-"""Captions: one look, soft looks, hard looks, on the pasture and on your own pictures.
+"""Captioning without attention, with soft and with hard attention: on the Pasture data set and on your own images.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -47,7 +47,7 @@ def show_attend_tell() -> Recipe:
 
 @recipe("show_attend_tell{kind}_pasture", kind=("", "_hard"))
 def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
-    """Xu et al. (2015), "Show, Attend and Tell", on the embedded world, from ImageNet features that stay as they are.
+    """Xu et al. (2015), "Show, Attend and Tell", on the synthetic Pasture data set, from frozen ImageNet features.
 
     foveate train show_attend_tell_pasture
     """

@@ -1,4 +1,4 @@
-"""Co-localisation by spatial transformers (Jaderberg et al. 2015, appendix): what pictures share, and where it is.
+"""Co-localisation by spatial transformers (Jaderberg et al. 2015, appendix): digits and cows.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -16,7 +16,7 @@ from foveate.registry import recipe
 
 @recipe("colocalise_digits_{kind}", kind=("translated", "cluttered"))
 def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
-    """Find the digit that all pictures share, in an encoder's eyes that never learned. --data.digits 3,7 finds two.
+    """Co-localisation of the digit that all images share, compared by a random encoder; --data.digits 3,7 finds two.
 
     foveate train colocalise_digits_cluttered --data MNIST --data.digits 3
     """
@@ -32,7 +32,7 @@ def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
 
 @recipe("colocalise_cows")
 def cows() -> Recipe:
-    """Find the cow of the pasture, given only that there is one, in the eyes of a backbone that knows ImageNet.
+    """Co-localisation of cows in the synthetic Pasture data set, compared by an ImageNet backbone.
 
     foveate train colocalise_cows
     """

@@ -1,4 +1,4 @@
-"""DeconvNets (Noh, Hong and Han 2015): on your own pictures, the pasture, CamVid, and as published.
+"""DeconvNets (Noh, Hong and Han 2015): on your own images, the Pasture data set, CamVid, and as published.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -19,7 +19,7 @@ SMALL = Config(widths=(16, 32, 64, 96, 128), depths=(1, 1, 2, 2, 2), head_channe
 
 @recipe("deconvnet")
 def deconvnet() -> Recipe:
-    """Your own labelled pictures, from nothing, with a small network.
+    """DeconvNet on your own labelled images, from random weights, with a small network.
 
     foveate train deconvnet --data PATH
     """
@@ -37,7 +37,7 @@ def deconvnet() -> Recipe:
 
 @recipe("deconvnet_pasture")
 def deconvnet_pasture() -> Recipe:
-    """The embedded world, at 128x128, with a small network of three levels.
+    """DeconvNet on the synthetic Pasture data set at 128x128, with a small network of three levels.
 
     foveate train deconvnet_pasture
     """
@@ -56,7 +56,7 @@ def deconvnet_pasture() -> Recipe:
 
 @recipe("deconvnet_camvid")
 def deconvnet_camvid() -> Recipe:
-    """CamVid, 11 classes at 480x360, from nothing, with a small network of four levels.
+    """DeconvNet on CamVid, 11 classes at 480x360, from random weights, with a small network of four levels.
 
     foveate train deconvnet_camvid --data CAMVID
     """
@@ -74,7 +74,7 @@ def deconvnet_camvid() -> Recipe:
 
 @recipe("deconvnet_{stage}_voc", stage=("easy", "hard"))
 def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
-    """Pascal VOC as published: crops around single objects, the easy ones first.
+    """DeconvNet on Pascal VOC as published: crops around single objects, the easy ones first.
 
     foveate train deconvnet_easy_voc --data VOCdevkit
     foveate train deconvnet_hard_voc --data VOCdevkit --init runs/deconvnet_easy_voc

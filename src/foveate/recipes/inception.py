@@ -16,7 +16,7 @@ from foveate.transforms import ClassificationAugment
 
 @recipe("inception_v4")
 def inception_v4() -> Recipe:
-    """Your own pictures in a folder for each class, at 96x96, from nothing.
+    """Slim Inception-v4 on your own images in a folder for each class, at 96x96, from random weights.
 
     foveate train inception_v4 --data PATH
 
@@ -31,7 +31,7 @@ def inception_v4() -> Recipe:
 
 @recipe("inception_resnet_v2")
 def inception_resnet_v2() -> Recipe:
-    """Your own pictures in a folder for each class, at 96x96, from nothing, with residual modules.
+    """Slim Inception-ResNet on your own images in a folder for each class, at 96x96, from random weights.
 
     foveate train inception_resnet_v2 --data PATH
 

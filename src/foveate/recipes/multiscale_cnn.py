@@ -1,4 +1,4 @@
-"""Multi-scale CNNs (Farabet et al. 2013): on your own pictures, the pasture and CamVid.
+"""Multi-scale CNNs (Farabet et al. 2013): on your own images, the Pasture data set and CamVid.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -16,7 +16,7 @@ BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights install as a package
 
 @recipe("multiscale_cnn")
 def multiscale_cnn() -> Recipe:
-    """Your own labelled pictures, on a network that ImageNet taught.
+    """Multi-scale CNN on your own labelled images, from ImageNet weights.
 
     foveate train multiscale_cnn --data PATH
     """
@@ -34,7 +34,7 @@ def multiscale_cnn() -> Recipe:
 
 @recipe("multiscale_cnn_pasture")
 def multiscale_cnn_pasture() -> Recipe:
-    """The embedded world, at 128x128, with the paper's network, thinner.
+    """Multi-scale CNN on the synthetic Pasture data set at 128x128, with a narrower version of the paper's network.
 
     foveate train multiscale_cnn_pasture
     """
@@ -53,7 +53,7 @@ def multiscale_cnn_pasture() -> Recipe:
 
 @recipe("multiscale_cnn_camvid")
 def multiscale_cnn_camvid() -> Recipe:
-    """CamVid, 11 classes at 480x360, from nothing, with the paper's network, thinner.
+    """Multi-scale CNN on CamVid at 480x360, from random weights, with a narrower version of the paper's network.
 
     foveate train multiscale_cnn_camvid --data CAMVID
     """
@@ -71,7 +71,7 @@ def multiscale_cnn_camvid() -> Recipe:
 
 @recipe("multiscale_cnn_imagenet_camvid")
 def multiscale_cnn_imagenet_camvid() -> Recipe:
-    """CamVid, 11 classes at 480x360, from ImageNet weights.
+    """Multi-scale CNN on CamVid, 11 classes at 480x360, from ImageNet weights.
 
     foveate train multiscale_cnn_imagenet_camvid --data CAMVID
     """

@@ -1,4 +1,4 @@
-"""Patch CNNs, the sliding window: on your own pictures, the pasture and CamVid.
+"""Patch CNNs, the sliding window: on your own images, the Pasture data set and CamVid.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -14,7 +14,7 @@ from foveate.transforms import SemanticAugment
 
 @recipe("patch_cnn")
 def patch_cnn() -> Recipe:
-    """Your own labelled pictures, from nothing.
+    """Patch CNN on your own labelled images, from random weights.
 
     foveate train patch_cnn --data PATH
     """
@@ -32,7 +32,7 @@ def patch_cnn() -> Recipe:
 
 @recipe("patch_cnn_pasture")
 def patch_cnn_pasture() -> Recipe:
-    """The embedded world, at 192x192.
+    """Patch CNN on the synthetic Pasture data set at 192x192.
 
     foveate train patch_cnn_pasture
     """
@@ -51,7 +51,7 @@ def patch_cnn_pasture() -> Recipe:
 
 @recipe("patch_cnn_camvid")
 def patch_cnn_camvid() -> Recipe:
-    """CamVid, 11 classes at 480x360, from nothing.
+    """Patch CNN on CamVid, 11 classes at 480x360, from random weights.
 
     foveate train patch_cnn_camvid --data CAMVID
     """

@@ -1,4 +1,4 @@
-"""Recurrent CNNs (Pinheiro and Collobert 2014): on your own pictures, the pasture and CamVid.
+"""Recurrent CNNs (Pinheiro and Collobert 2014): on your own images, the Pasture data set and CamVid.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -14,7 +14,7 @@ from foveate.transforms import SemanticAugment
 
 @recipe("recurrent_cnn")
 def recurrent_cnn() -> Recipe:
-    """Your own labelled pictures, from nothing.
+    """Recurrent CNN on your own labelled images, from random weights.
 
     foveate train recurrent_cnn --data PATH
     """
@@ -32,7 +32,7 @@ def recurrent_cnn() -> Recipe:
 
 @recipe("recurrent_cnn_pasture")
 def recurrent_cnn_pasture() -> Recipe:
-    """The embedded world, at 128x128.
+    """Recurrent CNN on the synthetic Pasture data set at 128x128.
 
     foveate train recurrent_cnn_pasture
     """
@@ -51,7 +51,7 @@ def recurrent_cnn_pasture() -> Recipe:
 
 @recipe("recurrent_cnn_camvid")
 def recurrent_cnn_camvid() -> Recipe:
-    """CamVid, 11 classes at 480x360, from nothing.
+    """Recurrent CNN on CamVid, 11 classes at 480x360, from random weights.
 
     foveate train recurrent_cnn_camvid --data CAMVID
     """

@@ -26,7 +26,7 @@ HAND = 0.7
 
 @recipe("spatial_transformer")
 def spatial_transformer() -> Recipe:
-    """Your own pictures in folders by class, brought to 64x64, with an affine transformer in front of a CNN.
+    """Spatial transformer on your own images in folders by class, resized to 64x64: an affine one before a CNN.
 
     foveate train spatial_transformer --data PATH
     """
@@ -52,7 +52,7 @@ def spatial_transformer() -> Recipe:
     kind=("r", "rts", "p", "e", "clutter", "addition"),
 )  # fmt: skip
 def mnist(model: Model, kind: Kind) -> Recipe:
-    """Distorted MNIST, drawn anew each epoch from digits bent a little, at the paper's 400 thousand parameters.
+    """Distorted MNIST, sampled again each epoch from slightly warped digits, at the paper's 400 thousand parameters.
 
     foveate train st_cnn_affine_mnist_rts --data MNIST
     """

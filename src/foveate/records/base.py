@@ -74,7 +74,7 @@ class ClassTable:
 
 
 class Table(Protocol):
-    """What the numbers stand for that a model gives: the classes of a ClassTable, the tokens of a text's table."""
+    """Names of the numbers that a model takes or gives: the classes of a ClassTable, the tokens of a text's table."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,11 +90,11 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the network's input: scale to 0..1, then (x - mean) / std, a value a channel.
+    """Transformation of an image into the network's input: scale to 0..1, then (x - mean) / std in each channel.
 
-    size: (height, width) that pictures are brought to first, where a network or its training asks for one: the middle
-        of the picture, of this shape, `crop` of the largest such window a side. () keeps a picture's own size.
-    stretch: all of the picture instead, whatever its shape.
+    size: (height, width) that images are resized to, for a network with a fixed input size: the middle of the image, of
+        this shape, `crop` of the largest such window a side. () keeps an image's own size.
+    stretch: resize the whole image instead, whatever its shape.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -127,7 +127,7 @@ class Preprocessing:
 
 
 class TransformerOutput(NamedTuple):
-    """What one spatial transformer did to a map (B, C, H, W)."""
+    """Output of a spatial transformer on a map (B, C, H, W)."""
 
     theta: Tensor  # (B, P): the parameters of its transformation
     grid: Tensor  # (B, h, w, 2): x and y, in -1..1 over the map's edges, where each output pixel was read
@@ -136,10 +136,10 @@ class TransformerOutput(NamedTuple):
 
 @dataclass
 class TransformView:
-    """Where one spatial transformer looked, and what it handed on.
+    """Sampling grid and output of one spatial transformer on one image.
 
-    grid: (h, w, 2) float32, x and y in -1..1 over the edges of what it looked at.
-    output: (h, w, C) float32 in 0..1 where the transformer looked at the picture itself, else None.
+    grid: (h, w, 2) float32, x and y in -1..1 over the edges of its input.
+    output: (h, w, C) float32 in 0..1 where its input is the image itself, else None.
     """
 
     grid: np.ndarray

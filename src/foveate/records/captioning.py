@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence about a picture.
+    """A sentence about an image.
 
     objects: where it is known, what each word of `text.split()` is about: indices into the sample's masks, () for words
         that name nothing.
@@ -26,7 +26,7 @@ class Caption:
 
 
 class CaptionSample(TypedDict):
-    """One picture with what people said of it."""
+    """One image with its captions."""
 
     image: tv_tensors.Image  # (C, H, W) uint8
     captions: tuple[Caption, ...]  # one or more
@@ -36,7 +36,7 @@ class CaptionSample(TypedDict):
 
 
 class CaptionBatch(TypedDict):
-    """What a captioning model's `loss` takes. L tokens in the longest sentence of the batch, <end> among them."""
+    """Input of a captioning model's `loss`. L tokens in the longest caption of the batch, <end> among them."""
 
     image: NotRequired[Tensor]  # (B, C, H, W) float32, normalised ...
     features: NotRequired[Tensor]  # ... or what `model.encode` makes of it, (B, D, h, w)
@@ -45,7 +45,7 @@ class CaptionBatch(TypedDict):
 
 
 class CaptionOutput(NamedTuple):
-    """What a captioning model's `forward` returns, each word given the true ones before it."""
+    """Output of a captioning model's `forward`, each word given the true ones before it."""
 
     logits: Tensor  # (B, L, V)
     attention: Tensor | None = None  # (B, L, h, w), which sums to 1 over the grid; None of a model without
@@ -53,7 +53,7 @@ class CaptionOutput(NamedTuple):
 
 @dataclass
 class Sentence:
-    """One thing that could be said of a picture.
+    """One generated caption.
 
     score: the mean log-probability of its tokens, <end> included, as the search ranked it.
     words: as `text` is divided for the eye; probabilities: (T,) of each.
@@ -82,7 +82,7 @@ class CaptionPrediction:
 
 
 class CaptionDataset(Protocol):
-    """Pictures with captions, in a fixed order."""
+    """Images with captions, in a fixed order."""
 
     channels: int
 
@@ -91,9 +91,9 @@ class CaptionDataset(Protocol):
     def __getitem__(self, index: int) -> CaptionSample: ...
 
     def name(self, index: int) -> str:
-        """The picture's name, without decoding it."""
+        """The image's name, without decoding it."""
         ...
 
     def captions(self, index: int) -> tuple[Caption, ...]:
-        """What was said of a picture, without decoding it."""
+        """Captions of an image, without decoding it."""
         ...

@@ -16,7 +16,7 @@ from foveate.records.base import ClassTable, TransformerOutput, TransformView
 
 
 class ClassificationSample(TypedDict):
-    """One picture of one class."""
+    """One image of one class."""
 
     image: tv_tensors.Image  # (C, H, W) uint8
     label: int  # a class index
@@ -24,7 +24,7 @@ class ClassificationSample(TypedDict):
 
 
 class ClassificationBatch(TypedDict):
-    """What a classifier's `loss` takes."""
+    """Input of a classifier's `loss`."""
 
     image: Tensor  # (B, C, H, W) float32, normalised
     label: Tensor  # (B,) int64
@@ -33,7 +33,7 @@ class ClassificationBatch(TypedDict):
 
 
 class ClassificationOutput(NamedTuple):
-    """What a classifier's `forward` returns."""
+    """Output of a classifier's `forward`."""
 
     logits: Tensor  # (B, K)
     transforms: tuple[TransformerOutput, ...] = ()  # of its spatial transformers, in reading order
@@ -57,9 +57,9 @@ class ClassificationPrediction:
 
 
 class ClassificationDataset(Protocol):
-    """Pictures of one class each, in a fixed order.
+    """Images of one class each, in a fixed order.
 
-    A set that is drawn anew each epoch also has `draw(keys)`: a list of (epoch, index) -> a list of samples, each a
+    A set that draws fresh samples each epoch also has `draw(keys)`: a list of (epoch, index) -> a list of samples, each a
     function of its key alone. Indexing then gives one fixed drawing.
     """
 
@@ -71,5 +71,5 @@ class ClassificationDataset(Protocol):
     def __getitem__(self, index: int) -> ClassificationSample: ...
 
     def name(self, index: int) -> str:
-        """The picture's name, without decoding it."""
+        """The image's name, without decoding it."""
         ...

@@ -16,7 +16,7 @@ from foveate.records.base import TransformerOutput, TransformView
 
 
 class ColocalisationSample(TypedDict):
-    """One picture that holds objects of a kind that all pictures of its set hold, N of them."""
+    """One image that holds objects of a kind that all images of its set hold, N of them."""
 
     image: tv_tensors.Image  # (C, H, W) uint8
     boxes: tv_tensors.BoundingBoxes  # (N, 4) float32, XYXY; for scoring alone
@@ -25,23 +25,23 @@ class ColocalisationSample(TypedDict):
 
 
 class ColocalisationBatch(TypedDict):
-    """What a co-localiser's `loss` takes: pictures, and nothing else."""
+    """Input of a co-localiser's `loss`: images, and nothing else."""
 
     image: Tensor  # (B, C, H, W) float32, normalised
     names: list[str]
 
 
 class ColocalisationOutput(NamedTuple):
-    """What a co-localiser's `forward` returns."""
+    """Output of a co-localiser's `forward`."""
 
-    transforms: tuple[TransformerOutput, ...]  # of its T transformers, on the picture
+    transforms: tuple[TransformerOutput, ...]  # of its T transformers, on the image
 
 
 @dataclass
 class ColocalisationPrediction:
-    """Where the objects are that a picture has in common with others, as the model sees them."""
+    """Predicted windows on the objects that an image has in common with others."""
 
-    boxes: np.ndarray  # (T, 4) float32, XYXY in pixels of the picture itself: a transformer's window each
-    seen: np.ndarray  # (H, W, C) uint8: the picture as the network got it, before normalisation
+    boxes: np.ndarray  # (T, 4) float32, XYXY in pixels of the image itself: a transformer's window each
+    seen: np.ndarray  # (H, W, C) uint8: the image as the network got it, before normalisation
     transforms: tuple[TransformView, ...]
     name: str = ""

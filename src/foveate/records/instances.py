@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 
 
 class InstanceSample(TypedDict):
-    """One picture with its objects, N of them."""
+    """One image with its objects, N of them."""
 
     image: tv_tensors.Image  # (C, H, W) uint8
     masks: tv_tensors.Mask  # (N, H, W) bool: the visible pixels of each object

@@ -16,15 +16,15 @@ from foveate.records.base import ClassTable
 
 
 class SemanticSample(TypedDict):
-    """One labelled picture, as a dataset gives it and transforms change it."""
+    """One labelled image, as a dataset gives it and transforms change it."""
 
     image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
     mask: tv_tensors.Mask  # (H, W) uint8 (int32 where labels exceed 255): a class index or the ignore value
-    name: str  # the picture's file (or scene) name, for messages
+    name: str  # the image's file (or scene) name, for messages
 
 
 class SemanticBatch(TypedDict):
-    """What a semantic model's `loss` takes."""
+    """Input of a semantic model's `loss`."""
 
     image: Tensor  # (B, C, H, W) float32, normalised
     mask: Tensor  # (B, H, W) int64: a class index or IGNORE
@@ -33,7 +33,7 @@ class SemanticBatch(TypedDict):
 
 
 class SemanticOutput(NamedTuple):
-    """What a semantic model's `forward` returns."""
+    """Output of a semantic model's `forward`."""
 
     logits: Tensor  # (B, K, H, W), at the input's size
     steps: tuple[Tensor, ...] = ()  # the same after each iteration, where a model has several; the last is `logits`
@@ -62,15 +62,15 @@ class SemanticPrediction:
 
 @runtime_checkable
 class SemanticDataset(Protocol):
-    """Labelled pictures in a fixed order. Indexing decodes; nothing is cached here."""
+    """Labelled images in a fixed order. Indexing decodes; nothing is cached here."""
 
     classes: ClassTable
-    channels: int  # of every picture: 3 unless the files say otherwise
+    channels: int  # of every image: 3 unless the files say otherwise
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> SemanticSample: ...
 
     def name(self, index: int) -> str:
-        """The picture's file name, without decoding it."""
+        """The image's file name, without decoding it."""
         ...

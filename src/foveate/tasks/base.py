@@ -234,7 +234,7 @@ class Task(ABC):
         return {}
 
     def about(self) -> dict[str, Any]:
-        """What predictions.json says of the model: its tables, as plain JSON values."""
+        """The model's tables for predictions.json, as plain JSON values."""
         return {name: list(table.names) for name, table in self.tables.items()}
 
     def gallery(self, model: str) -> Gallery | None:
@@ -242,7 +242,7 @@ class Task(ABC):
         return None
 
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-        """What `predict` prints of all predictions; records: (source, entry in predictions.json) of each."""
+        """Lines that `predict` prints for all predictions; records: (source, entry in predictions.json) of each."""
         yield from ()
 
     def report(self, evaluation: Evaluation) -> ReportPart:
