@@ -18,7 +18,7 @@ from foveate.errors import ConfigError, TrainingError, unknown
 
 
 class Learner(lightning.LightningModule):
-    """LightningModule around a model. The model's own `loss` is called here, inside the wrapped module, so devices stay in step.
+    """LightningModule around a model, whose own `loss` is called here: inside the wrapped module, devices stay in step.
 
     total_steps: optimiser steps of the whole run, which the learning rate's schedule spans.
     """

@@ -59,7 +59,7 @@ class ClassificationPrediction:
 class ClassificationDataset(Protocol):
     """Images of one class each, in a fixed order.
 
-    A set that draws fresh samples each epoch also has `draw(keys)`: a list of (epoch, index) -> a list of samples, each a
+    A set that draws fresh samples each epoch also has `draw(keys)`: (epoch, index) pairs -> a list of samples, each a
     function of its key alone. Indexing then gives one fixed drawing.
     """
 
