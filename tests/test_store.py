@@ -37,7 +37,7 @@ def small_model() -> nn.Module:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_model(tmp_path / "model", small_model(), "fcn16s", CLASSES, "semantic")
+    save_model(tmp_path / "model", small_model(), "fcn16s", {"classes": CLASSES}, "semantic")
     return tmp_path / "model"
 
 
@@ -65,7 +65,7 @@ class Evil:
 
 def test_a_model_comes_back_as_it_was(folder: Path) -> None:
     loaded, original = load_model(folder), small_model()
-    assert (loaded.name, loaded.task, loaded.classes) == ("fcn16s", "semantic", CLASSES)
+    assert (loaded.name, loaded.task, loaded.tables) == ("fcn16s", "semantic", {"classes": CLASSES})
     assert loaded.preprocessing == loaded.model.preprocessing == original.preprocessing
     assert loaded.model.config == original.config
     assert loaded.config["skip_channels"] == 4
@@ -85,9 +85,9 @@ def test_saving_again_replaces_all(folder: Path) -> None:
     other = small_model()
     with torch.no_grad():
         other.get_parameter("score.bias").fill_(5)
-    save_model(folder, other, "fcn16s", ClassTable(("a", "b", "c")), "semantic")
+    save_model(folder, other, "fcn16s", {"classes": ClassTable(("a", "b", "c"))}, "semantic")
     loaded = load_model(folder)
-    assert loaded.classes.names == ("a", "b", "c")
+    assert loaded.tables["classes"].names == ("a", "b", "c")
     assert (loaded.model.get_parameter("score.bias") == 5).all()
 
 
@@ -113,13 +113,14 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda about: about | {"format": 99}, "has format 99; this version reads 1: update foveate"),
+        (lambda about: about | {"format": 99}, "has format 99; this version reads 2: update foveate"),
         (without("format"), "is damaged"),
-        (without("classes"), "is damaged"),
+        (without("tables"), "is damaged"),
         (lambda about: [about], "is damaged"),
         (lambda about: about | {"config": 5}, "is damaged"),
-        (lambda about: about | {"classes": {"names": ["a", "a"]}}, "is damaged .*class names must differ"),
-        (lambda about: about | {"classes": {"names": ["a"], "colors": [["x", 0, 0]]}}, "is damaged"),
+        (lambda about: about | {"tables": {"classes": {"names": ["a", "a"]}}}, "is damaged .*class names must differ"),
+        (lambda about: about | {"tables": {"classes": {"names": ["a"], "colors": [["x", 0, 0]]}}}, "is damaged"),
+        (lambda about: about | {"tables": [CLASSES.to_json()]}, "is damaged"),
         (lambda about: about | {"model": "fcn17s"}, "can be built: unknown model 'fcn17s'; the nearest is 'fcn1"),
         (lambda about: about | {"config": about["config"] | {"strides": 8}}, "unknown field of fcn16s 'strides'"),
         (
@@ -266,7 +267,7 @@ def test_a_table_of_another_length_is_told_apart(folder: Path) -> None:
     about = json.loads(file.read_text())
     about["config"]["num_classes"] += 1
     file.write_text(json.dumps(about))
-    with pytest.raises(ModelError, match=r"config\.json names \d+ classes or words for a model of \d+; take the file"):
+    with pytest.raises(ModelError, match=r"config\.json has 3 entries in its table 'classes' for a model with num_classes = 4; take"):
         load_model(folder)
 
 

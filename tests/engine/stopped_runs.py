@@ -26,7 +26,7 @@ from foveate import cli
 from foveate.engine import checkpoints, learner, run
 
 # Imported before the forks, so that none of them has to.
-for module in ("engine.train", "recipes.fcn", "models.semantic.fcn", "datasets.pasture", "tasks.semantic"):
+for module in ("engine.train", "recipes.fcn", "models.semantic.fcn", "datasets.pasture", "tasks.semantic.task"):
     importlib.import_module(f"foveate.{module}")
 importlib.import_module("torch.utils.tensorboard")
 

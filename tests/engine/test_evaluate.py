@@ -77,7 +77,7 @@ def test_scores_are_those_of_another_library(run: Path) -> None:
     assert scores["frequency_weighted_iou"] == pytest.approx(np.nansum(weights * np.nan_to_num(ious(counts))))
     expected = dict(zip(CLASSES.names, ious(counts), strict=True))
     assert scores["per_class"] == {n: None if np.isnan(v) else pytest.approx(v) for n, v in expected.items()}
-    assert [iou for _, iou in found.pictures] == pytest.approx([np.nanmean(ious(c)) for c in alone])
+    assert [iou for _, iou in found.samples] == pytest.approx([np.nanmean(ious(c)) for c in alone])
     assert 0 <= scores["boundary_iou"] <= 1
     assert (scores["images"], scores["split"], scores["model"]) == (4, "test", "fcn8s")
     assert scores["seconds"] > 0

@@ -15,10 +15,10 @@ from foveate import values
 from foveate.datasets.pasture import Pasture
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
-from foveate.engine.transfer import counted
 from foveate.errors import ConfigError, FoveateError
 from foveate.recipes import resolve
 from foveate.registry import create_model, create_recipe, find
+from foveate.tasks import find_task
 
 RECIPES = foveate.list_recipes()
 
@@ -26,6 +26,11 @@ RECIPES = foveate.list_recipes()
 def with_data(name: str) -> Recipe:
     recipe = resolve(name)
     return recipe if recipe.data is not None else dataclasses.replace(recipe, data=Pasture())
+
+
+def sizes_of(recipe: Recipe) -> list[str]:
+    """The fields of the model's Config that data decides."""
+    return [field for field in find_task(recipe.task).sizes if hasattr(recipe.config, field)]
 
 
 def value_of(recipe: Any, name: str) -> Any:
@@ -68,7 +73,8 @@ def test_a_recipe_survives_json(name: str) -> None:
 def test_every_field_can_be_typed(name: str) -> None:
     recipe = with_data(name)
     known = fields.fields_of(recipe)
-    assert {"epochs", "optim.lr", f"config.{counted(recipe.config)}", "data.seed", "freeze"} <= known.keys()
+    assert {"epochs", "optim.lr", "data.seed", "freeze"} <= known.keys()
+    assert sizes_of(recipe) and {f"config.{field}" for field in sizes_of(recipe)} <= known.keys()
     assert any(name.startswith("augment.") for name in known) == (recipe.augment is not None)
     assert not {"name", "model", "task", "augment", "data"} & known.keys()
     for field, kind in known.items():
@@ -91,7 +97,7 @@ def test_every_field_can_be_typed(name: str) -> None:
 def test_a_recipes_model_can_be_built_and_has_what_it_freezes(name: str) -> None:
     recipe = resolve(name)
     with torch.device("meta"):  # shapes alone: the largest has 134 million weights
-        config = vars(recipe.config) | {counted(recipe.config): 7}
+        config = vars(recipe.config) | dict.fromkeys(sizes_of(recipe), 7)
         model = create_model(recipe.model, **{name: value for name, value in config.items() if name != "pretrained"})
     assert isinstance(recipe, Recipe)
     modules = dict(model.named_modules())

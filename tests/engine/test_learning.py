@@ -24,7 +24,7 @@ from foveate.errors import ConfigError, DataError
 from foveate.recipes import resolve
 from foveate.records import IGNORE, ClassTable
 from foveate.tasks import create_task
-from foveate.tasks.semantic import class_shares, class_weights
+from foveate.tasks.semantic.task import class_shares, class_weights
 
 Tiny = Callable[..., Recipe]
 SGD = {
@@ -38,7 +38,7 @@ SGD = {
 
 def fresh(recipe: Recipe) -> nn.Module:
     data = recipe.data.open("train")
-    return build_model(recipe, data.classes, data.channels)
+    return build_model(recipe, {"classes": data.classes}, data)
 
 
 def last_weights(run: Path) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def largest_difference(run: Path, model: nn.Module) -> float:
 def bare_loop(recipe: Recipe, groups: Sequence[int], factors: Sequence[float]) -> nn.Module:
     """One epoch of SGD, written out. groups: pictures in each step; factors: of the learning rate at each step."""
     data, model, optim = recipe.data.open("train"), fresh(recipe), recipe.optim
-    task = create_task("semantic", data.classes, model.preprocessing)
+    task = create_task("semantic", {"classes": data.classes}, model.preprocessing)
     order = [index for batch in EpochBatches(len(data), recipe.batch_size, recipe.seed) for _, index in batch]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -268,7 +268,7 @@ def test_class_weights_are_those_computed_by_hand() -> None:
 
 
 def test_nothing_labelled_is_an_error() -> None:
-    with pytest.raises(DataError, match="no labelled pixel in the training pictures"):
+    with pytest.raises(DataError, match="no labelled pixel in the training images"):
         class_shares(masks([255, 255]), num_classes=2)
 
 
@@ -299,7 +299,8 @@ def test_class_weights_reach_the_loss(tiny: Tiny, tmp_path: Path, monkeypatch: p
 
 def test_the_ignored_value_is_never_learned_from(tiny: Tiny) -> None:
     data = tiny().data.open("train")
-    task = create_task("semantic", dataclasses.replace(data.classes, ignore_index=200), fresh(tiny()).preprocessing)
+    classes = dataclasses.replace(data.classes, ignore_index=200)
+    task = create_task("semantic", {"classes": classes}, fresh(tiny()).preprocessing)
     sample = dict(data[0])
     sample["mask"] = sample["mask"].clone()
     sample["mask"][:16] = 200
@@ -335,11 +336,11 @@ def test_channels_that_the_data_does_not_have_are_refused_and_a_recipes_own_give
         fresh(tiny(config__in_channels=5))
     recipe = resolve("spatial_transformer")
     assert recipe.config.in_channels == 3
-    classes = ClassTable(("a", "b"))
-    assert build_model(recipe, classes, 1).config.in_channels == 1
+    tables = {"classes": ClassTable(("a", "b"))}
+    assert build_model(recipe, tables, SimpleNamespace(channels=1)).config.in_channels == 1
     asked = dataclasses.replace(recipe, config=dataclasses.replace(recipe.config, in_channels=1))
     with pytest.raises(ConfigError, match=r"config\.in_channels is 1, but the data has 3; leave it out"):
-        build_model(asked, classes, 3)
+        build_model(asked, tables, SimpleNamespace(channels=3))
 
 
 def test_parts_of_a_loss_in_half_precision_are_summed_in_full(tiny: Tiny) -> None:

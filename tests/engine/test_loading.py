@@ -24,7 +24,7 @@ AUGMENT = SemanticAugment(crop=(32, 32), rotate=20, color=0.4).build({"classes":
 
 
 def batches(recipe: Recipe, epochs: tuple[int, ...], rank: int = 0, world: int = 1) -> list[Any]:
-    task = create_task("semantic", SCENES.classes, Preprocessing())
+    task = create_task("semantic", {"classes": SCENES.classes}, Preprocessing())
     loader = train_loader(recipe, SCENES, AUGMENT, task.collate, rank, world)
     found = []
     for epoch in epochs:
@@ -121,7 +121,8 @@ def test_the_cache_gives_identical_samples_decoded_once() -> None:
 
 
 def test_a_batch_made_of_kept_samples_leaves_them_alone() -> None:
-    task = create_task("semantic", dataclasses.replace(SCENES.classes, ignore_index=9), Preprocessing())
+    classes = dataclasses.replace(SCENES.classes, ignore_index=9)
+    task = create_task("semantic", {"classes": classes}, Preprocessing())
     sample = dict(SCENES[0])
     sample["mask"] = sample["mask"].long()  # the one type that needs no conversion
     sample["mask"][:4] = 9
@@ -164,7 +165,7 @@ def test_memory_is_the_containers_where_there_is_one(tmp_path: Any, monkeypatch:
 
 
 def test_what_loading_processes_receive_can_be_pickled(tiny: Callable[..., Recipe]) -> None:
-    task = create_task("semantic", SCENES.classes, Preprocessing())
+    task = create_task("semantic", {"classes": SCENES.classes}, Preprocessing())
     loader = train_loader(tiny(), CachedDataset(SCENES, 1e9), AUGMENT, task.collate, 0, 1)
     dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
     mine, theirs = collate([dataset[(1, 2)]]), task.collate([loader.dataset[(1, 2)]])

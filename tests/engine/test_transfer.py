@@ -20,6 +20,7 @@ from foveate.errors import ModelError
 from foveate.records import ClassTable, Preprocessing
 from foveate.registry import create_model
 from foveate.store import load_model, save_model
+from foveate.tasks.semantic.task import SemanticTask
 
 LETTERS = tuple("abcdefgh")  # as many classes as the tiny model's head has channels
 SMALL = {"backbone": "test_efficientnet", "head_channels": 8, "head_kernel": 1}
@@ -37,14 +38,18 @@ def model_of(classes: tuple[str, ...], seed: int, **config: object) -> nn.Module
 
 
 def saved(folder: Path, model: nn.Module, classes: tuple[str, ...]) -> Path:
-    save_model(folder, model, "fcn8s", ClassTable(classes), "semantic")
+    save_model(folder, model, "fcn8s", {"classes": ClassTable(classes)}, "semantic")
     return folder
+
+
+def start(model: nn.Module, source: Path, classes: tuple[str, ...]) -> str:
+    return start_from(model, source, {"classes": ClassTable(classes)}, SemanticTask.sizes)
 
 
 def test_the_same_classes_take_every_tensor(tmp_path: Path) -> None:
     theirs, mine = model_of(LETTERS, 1), model_of(LETTERS, 2)
     theirs.preprocessing = Preprocessing((0.1, 0.2, 0.3), (1.0, 1.0, 1.0), size=(40, 40))  # type: ignore[assignment]
-    told = start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(LETTERS))
+    told = start(mine, saved(tmp_path, theirs, LETTERS), LETTERS)
     expected = theirs.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in mine.state_dict().items())
     assert told == f"{len(expected)} of {len(expected)} tensors of fcn8s"
@@ -56,7 +61,7 @@ def test_the_same_classes_take_every_tensor(tmp_path: Path) -> None:
 def test_classes_in_another_order_give_the_same_answers_in_that_order(tmp_path: Path, order: str) -> None:
     """Also where another layer has as many channels as there are classes."""
     theirs, mine = model_of(LETTERS, 1), model_of(LETTERS, 2)
-    start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(tuple(order)))
+    start(mine, saved(tmp_path, theirs, LETTERS), tuple(order))
     picture = torch.randn(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = theirs(picture).logits[:, [LETTERS.index(letter) for letter in order]]
@@ -67,8 +72,8 @@ def test_classes_of_the_same_name_are_carried_over_and_others_start_afresh(tmp_p
     names = ("new", "c", "a", "newer", "h")
     theirs, mine = model_of(LETTERS, 1), model_of(names, 2)
     fresh = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
-    told = start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(names))
-    assert told.endswith(" tensors of fcn8s, and 3 of 5 classes by name")
+    told = start(mine, saved(tmp_path, theirs, LETTERS), names)
+    assert told.endswith(" tensors of fcn8s, and 3 of 5 entries of classes by name")
     old, new = theirs.state_dict(), mine.state_dict()
     pairs = {1: 2, 2: 0, 4: 7}  # own label -> theirs
     for layer in ("score.weight", "score.bias", "score_pool.16.weight", "score_pool.8.bias"):
@@ -88,7 +93,7 @@ def test_classes_of_the_same_name_are_carried_over_and_others_start_afresh(tmp_p
 def test_no_class_in_common_takes_the_rest(tmp_path: Path) -> None:
     theirs, mine = model_of(LETTERS, 1), model_of(("x", "y"), 2)
     before = mine.state_dict()["score.weight"].clone()
-    assert "0 of 2 classes by name" in start_from(mine, saved(tmp_path, theirs, LETTERS), ClassTable(("x", "y")))
+    assert "0 of 2 entries of classes by name" in start(mine, saved(tmp_path, theirs, LETTERS), ("x", "y"))
     assert torch.equal(mine.state_dict()["score.weight"], before)
     assert torch.equal(mine.state_dict()["fc6.weight"], theirs.state_dict()["fc6.weight"])
 
@@ -113,7 +118,7 @@ def test_public_vgg_weights_are_taken_from_a_file(tmp_path: Path) -> None:
     state |= {"classifier.3.weight": torch.randn(8, 8), "classifier.3.bias": torch.randn(8)}
     torch.save(state, tmp_path / "vgg16.pth")
     model = create_model("fcn8s", num_classes=4, head_channels=8)
-    assert "torchvision's VGG-16" in start_from(model, tmp_path / "vgg16.pth", ClassTable(tuple("abcd")))
+    assert "torchvision's VGG-16" in start(model, tmp_path / "vgg16.pth", tuple("abcd"))
     own = model.state_dict()
     assert torch.equal(own["backbone.conv5_3.weight"], state[f"features.{TORCHVISION_INDICES[-1]}.weight"])
     assert torch.equal(own["fc6.weight"].flatten(1), state["classifier.0.weight"])
@@ -123,15 +128,15 @@ def test_what_does_not_fit_says_so(tmp_path: Path) -> None:
     model = model_of(LETTERS, 1)
     torch.save({"weight": torch.zeros(3)}, tmp_path / "some.pth")
     with pytest.raises(ModelError, match="need backbone 'vgg16'; this model has 'test_efficientnet'"):
-        start_from(model, tmp_path / "some.pth", ClassTable(LETTERS))
+        start(model, tmp_path / "some.pth", LETTERS)
     with pytest.raises(ModelError, match=r"some\.pth is a weight file, but Linear reads only runs; give a run folder"):
-        start_from(nn.Linear(1, 1), tmp_path / "some.pth", ClassTable(LETTERS))
+        start(nn.Linear(1, 1), tmp_path / "some.pth", LETTERS)
     with pytest.raises(ModelError, match=r"gone does not exist; give a run folder or a model folder"):
-        start_from(model, tmp_path / "gone", ClassTable(LETTERS))
+        start(model, tmp_path / "gone", LETTERS)
     other = create_model("fcn8s", **(SMALL | {"backbone": "test_convnext", "head_channels": 16, "num_classes": 3}))
     saved(tmp_path / "other", other, tuple("xyz"))
     own = dataclasses.replace(model.config, backbone="test_resnet")  # type: ignore[call-overload]
     with pytest.raises(
         ModelError, match=r"nothing in .*other \(fcn8s\) fits this model; start from a run with the same"
     ):
-        start_from(type(model)(own), tmp_path / "other", ClassTable(LETTERS))
+        start(type(model)(own), tmp_path / "other", LETTERS)
