@@ -57,7 +57,7 @@ def test_listing_imports_nothing_of_what_is_listed() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     names, modules = json.loads(done.stdout)
     assert all(names)
-    assert set(modules) == {"foveate.errors", "foveate.registry", "foveate.values"}
+    assert set(modules) == {"foveate.errors", "foveate.registry", "foveate.values", "foveate.version"}
 
 
 def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:

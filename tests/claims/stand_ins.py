@@ -13,7 +13,7 @@ from foveate.claims import Claim, Finding, Verdict
 from foveate.claims.trained import Trained
 from foveate.records import ClassTable, Preprocessing, SemanticOutput, SemanticSample
 from foveate.registry import find
-from foveate.tasks.semantic import SemanticTask
+from foveate.tasks.semantic.task import SemanticTask
 
 PALETTE = torch.tensor([[220, 40, 40], [40, 220, 40], [40, 40, 220]])
 PLAIN = Preprocessing.centred(3)
@@ -49,7 +49,7 @@ class Reader(nn.Module):
 
 
 def stand_in(model: nn.Module) -> Trained:
-    return Trained(model.eval(), SemanticTask(ClassTable(("a", "b", "c")), PLAIN), scenes())
+    return Trained(model.eval(), SemanticTask({"classes": ClassTable(("a", "b", "c"))}, PLAIN), scenes())
 
 
 def examined(name: str, seeds: tuple[int, ...] = (0,)) -> Verdict:

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from foveate.claims import captions
 from foveate.claims.captions import Captioner
 from foveate.records import Caption, Preprocessing
-from foveate.tasks.captioning import CaptioningTask
+from foveate.tasks.captioning.task import CaptioningTask
 from foveate.text import END, Words
 
 SENTENCES = (
@@ -93,7 +93,7 @@ class FixedCaptioner(nn.Module):
 
 
 def stand_in(model):
-    return Captioner(model, CaptioningTask(TABLE, model.preprocessing), Scenes())
+    return Captioner(model, CaptioningTask({"text": TABLE}, model.preprocessing), Scenes())
 
 
 def replace_trained(monkeypatch, **models):

@@ -53,9 +53,9 @@ def test_fully_connected_layers(monkeypatch):
 
 
 def test_patches_cost(monkeypatch):
-    create = sliding_window.foveate.create
+    create = sliding_window.create_model
     small = {"widths": (8, 16, 32), "hidden": 32}
-    monkeypatch.setattr(sliding_window.foveate, "create", lambda name, **fields: create(name, **fields, **small))
+    monkeypatch.setattr(sliding_window, "create_model", lambda name, **fields: create(name, **fields, **small))
     assert examined("patches_are_expensive") == "holds"
     monkeypatch.setattr(sliding_window, "_patch_by_patch", lambda model, image, step: model(image))
     assert examined("patches_are_expensive") == "does not hold"

@@ -120,9 +120,9 @@ def test_only_the_network_differs(tiny, monkeypatch):
     assert one[0] == other[0]
     assert one != other
     inception.curve.cache_clear()
-    create = foveate.create
+    create = inception.create_model
     monkeypatch.setattr(
-        foveate, "create", lambda name, variant="", **fields: create("inception_v4", **fields)
+        inception, "create_model", lambda name, variant="", **fields: create("inception_v4", **fields)
     )  # no shortcuts
     assert inception.curve("inception_resnet_v2", 0) == one
     gain, *_ = inception._residual_inception_converges_faster(0)
@@ -204,10 +204,10 @@ def test_inception_v4_is_about_75_layers_deep(monkeypatch):
     """9 in the stem, 4 x 3, 3, 7 x 5, 4, 3 x 4 are 75, and the classifier; one Inception-B less is another depth."""
     assert depth._inception_v4_is_75_layers_deep(0) == (pytest.approx(100 * 75 / 76), 75, 175)
     assert examined("inception_v4_is_75_layers_deep") == "holds"
-    create = foveate.create
-    monkeypatch.setattr(foveate, "create", lambda name: create(name, modules=(4, 6, 3)))
+    create = depth.create_model
+    monkeypatch.setattr(depth, "create_model", lambda name: create(name, modules=(4, 6, 3)))
     assert examined("inception_v4_is_75_layers_deep") == "holds partly"
-    monkeypatch.setattr(foveate, "create", lambda name: create(name, modules=(1, 1, 1)))
+    monkeypatch.setattr(depth, "create_model", lambda name: create(name, modules=(1, 1, 1)))
     assert examined("inception_v4_is_75_layers_deep") == "does not hold"
 
 

@@ -8,7 +8,6 @@ import torch
 from stand_ins import Reader, examined, shuffled, stand_in
 from torch.nn import functional as F
 
-import foveate
 from foveate.claims import iteration, multi_scale, skips, trained, unpooling
 from foveate.claims import shift_and_stitch as stitching
 from foveate.models.semantic import deconvnet
@@ -16,7 +15,7 @@ from foveate.ops.dense import shift_and_stitch
 from foveate.ops.superpixels import majority, purity_cover
 from foveate.ops.unpool import pool, unpool_fixed
 from foveate.records import SemanticOutput
-from foveate.tasks import inference, tiling
+from foveate.tasks.semantic import inference, tiling
 
 
 def coarse(stride):
@@ -226,8 +225,8 @@ def test_upsampling(tiny, monkeypatch):
 def test_a_training_is_shared_silent_and_leaves_nothing(tiny, monkeypatch, capfd, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     calls = []
-    train = foveate.train
-    monkeypatch.setattr(foveate, "train", lambda *a, **k: calls.append(a) or train(*a, **k))
+    train = trained.train_recipe
+    monkeypatch.setattr(trained, "train_recipe", lambda *a, **k: calls.append(a) or train(*a, **k))
     fields = {"config__backbone": "test_efficientnet", "config__pretrained": False, "freeze": (), "config__lovasz": 0.0}
     one, other, again = (trained.trained("fcn32s_pasture", seed, 1, **fields) for seed in (0, 1, 0))
     assert one is again and len(calls) == 2

@@ -7,7 +7,7 @@ import foveate
 from foveate.records import CaptionOutput
 from foveate.registry import entries
 from foveate.store import load_model, save_model
-from foveate.tasks.captioning import describe
+from foveate.tasks.captioning.decoding import generate_captions
 from foveate.text import END, PAD, SPECIALS, START, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, *(f"w{i}" for i in range(11))))
@@ -128,14 +128,14 @@ class TestContract:
             kept = {"features": model.encode(data["image"]), "tokens": data["tokens"], "names": data["names"]}
             for name, value in model.loss(data).items():
                 torch.testing.assert_close(model.loss(kept)[name], value, msg=name)
-        said, again = (describe(model, {k: d[k]}, TABLE) for k, d in (("image", data), ("features", kept)))
+        said, again = (generate_captions(model, {k: d[k]}, TABLE) for k, d in (("image", data), ("features", kept)))
         assert [[s.text for s in own] for own in said] == [[s.text for s in own] for own in again]
 
     def test_a_picture_is_described_alone(self, kind):
         model = build(kind).double().eval()
         image = batch(model)["image"].double()
-        together = describe(model, {"image": image}, TABLE)[1]
-        (alone,) = describe(model, {"image": image[1:2]}, TABLE)
+        together = generate_captions(model, {"image": image}, TABLE)[1]
+        (alone,) = generate_captions(model, {"image": image[1:2]}, TABLE)
         assert [s.text for s in alone] == [s.text for s in together]
         assert [s.score for s in alone] == pytest.approx([s.score for s in together])
 
@@ -150,16 +150,16 @@ class TestContract:
         with torch.no_grad():
             model.loss(batch(model))  # so that buffers hold something
         model.eval()
-        save_model(tmp_path / "m", model, kind[0], TABLE, "captioning")
+        save_model(tmp_path / "m", model, kind[0], {"text": TABLE}, "captioning")
         loaded = load_model(tmp_path / "m")
-        assert (loaded.name, loaded.task, loaded.classes) == (kind[0], "captioning", TABLE)
+        assert (loaded.name, loaded.task, loaded.tables) == (kind[0], "captioning", {"text": TABLE})
         assert loaded.preprocessing == model.preprocessing
         ours, theirs = model.state_dict(), loaded.model.state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
         image = batch(model)["image"]
         for mine, other in zip(
-            *(describe(m.eval(), {"image": image}, TABLE) for m in (model, loaded.model)), strict=True
+            *(generate_captions(m.eval(), {"image": image}, TABLE) for m in (model, loaded.model)), strict=True
         ):
             assert [(s.text, s.score) for s in mine] == [(s.text, s.score) for s in other]
 

@@ -74,7 +74,7 @@ class TestContract:
 
     def test_saved_and_loaded_it_is_the_same(self, name, tmp_path):
         model = build(name).eval()
-        save_model(tmp_path / "m", model, name, CLASSES, "classification")
+        save_model(tmp_path / "m", model, name, {"classes": CLASSES}, "classification")
         loaded = load_model(tmp_path / "m")
         assert (loaded.name, loaded.task, loaded.preprocessing) == (name, "classification", model.preprocessing)
         image = batch(model)["image"]

@@ -281,7 +281,7 @@ class TestModel:
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path):
         model = foveate.create("colocalise", **SMALL, num_classes=2).eval()
-        save_model(tmp_path / "m", model, "colocalise", ClassTable(("3", "7")), "colocalisation")
+        save_model(tmp_path / "m", model, "colocalise", {"classes": ClassTable(("3", "7"))}, "colocalisation")
         loaded = load_model(tmp_path / "m")
         assert (loaded.task, loaded.preprocessing) == ("colocalisation", model.preprocessing)
         image = images()

@@ -265,7 +265,8 @@ def test_images_come_at_the_configs_size() -> None:
 
 def test_a_folder_keeps_the_variant(tmp_path: Path) -> None:
     model = build("inception_resnet_v2", variant="paper", modules=(), width=0.05, scaling=(0.1, 0.2, 0.3)).eval()
-    save_model(tmp_path / "m", model, "inception_resnet_v2", ClassTable(("a", "b", "c", "d")), "classification")
+    tables = {"classes": ClassTable(("a", "b", "c", "d"))}
+    save_model(tmp_path / "m", model, "inception_resnet_v2", tables, "classification")
     loaded = load_model(tmp_path / "m").model.eval()
     assert loaded.config == model.config
     x = torch.randn(1, 3, 80, 80)

@@ -330,7 +330,7 @@ def test_it_learns_to_turn_upright():
 def test_folder_round_trip_is_exact(tmp_path):
     classes = ClassTable(tuple("0123456789"))
     model = unsettle(build(transform="tps", transformers=2, view=(14, 14), **SMALL)).eval()
-    save_model(tmp_path / "model", model, "spatial_transformer", classes, "classification")
+    save_model(tmp_path / "model", model, "spatial_transformer", {"classes": classes}, "classification")
     loaded = load_model(tmp_path / "model")
     assert json.loads((tmp_path / "model/config.json").read_text())["config"]["view"] == [14, 14]
     assert loaded.preprocessing == model.preprocessing
