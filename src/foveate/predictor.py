@@ -82,11 +82,13 @@ class Predictor:
         """An input as `answer` takes it.
 
         given: a path, or the input in memory (see the family's `inputs`); a mapping with one of each for a family of
-        several inputs; ignored by a family without. name: what to call it in messages and in the prediction; by default
+        several inputs; None for a family without. name: what to call it in messages and in the prediction; by default
         a file's name. max_pixels: refuse larger image files before decoding them.
         Raises DataError for an input that cannot be read or does not fit the model.
         """
         inputs = self.family.inputs
+        if not inputs and given is not None:
+            raise DataError(f"{self.name} takes no input; leave it out")
         by_name = given if len(inputs) > 1 else {one.name: given for one in inputs}
         if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
             keys = " and ".join(one.name for one in inputs)
