@@ -100,7 +100,7 @@ def test_a_model_name_given_as_a_recipe_is_refused_with_what_to_do(complaint, mo
     for module in ("foveate.registry", "foveate.recipes"):
         monkeypatch.setattr(f"{module}.entries", lambda kind: without if kind == "recipe" else known(kind))
     line = complaint("train", "patch_cnn", "--data", "photos")
-    assert line.startswith("'patch_cnn' is a model without a recipe of its own; train it under the schedule of a recipe")
+    assert line.startswith("'patch_cnn' is a model without a recipe of its own; train it under the schedule of a ")
     assert "--model patch_cnn --data PATH" in line
     with pytest.raises(ConfigError, match="without a recipe of its own"):
         foveate.train("patch_cnn")

@@ -118,9 +118,9 @@ class TestContract:
 
     def test_folder_round_trip_is_exact(self, name, tmp_path):
         model = build(name).eval()
-        save_model(tmp_path / "model", model, name, CLASSES, "semantic")
+        save_model(tmp_path / "model", model, name, {"classes": CLASSES}, "semantic")
         loaded = load_model(tmp_path / "model")
-        assert loaded.classes == CLASSES
+        assert loaded.tables == {"classes": CLASSES}
         assert loaded.preprocessing == model.preprocessing
         x = torch.randn(1, 3, 64, 64)
         assert torch.equal(model(x).logits, loaded.model.eval()(x).logits)
