@@ -32,7 +32,7 @@ def small_fcn(in_channels: int = 3) -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
-    save_model(folder / "model", small_fcn(), "fcn16s", CLASSES, "semantic")
+    save_model(folder / "model", small_fcn(), "fcn16s", {"classes": CLASSES}, "semantic")
     (folder / "recipe.json").write_text("{}")
     return folder
 
@@ -51,7 +51,7 @@ def test_open_knows_the_model(predictor: Predictor, run: Path) -> None:
     assert predictor.classes == CLASSES
     assert predictor.channels == 3
     assert predictor.model is not None
-    assert not predictor.model.training
+    assert not predictor.runner.training
     assert not any(p.requires_grad for p in predictor.model.parameters())
     direct = Predictor.open(run / "model", device="cpu").predict(photo())
     assert (direct.mask == predictor.predict(photo()).mask).all()
@@ -142,7 +142,7 @@ def test_tiled_tiff_is_read_by_windows(predictor: Predictor, tmp_path: Path, mon
 
 
 def test_other_numbers_of_channels(tmp_path: Path, predictor: Predictor) -> None:
-    save_model(tmp_path / "m", small_fcn(in_channels=5), "fcn16s", CLASSES, "semantic")
+    save_model(tmp_path / "m", small_fcn(in_channels=5), "fcn16s", {"classes": CLASSES}, "semantic")
     five = Predictor.open(tmp_path / "m", device="cpu")
     cube = np.random.default_rng(0).integers(0, 256, (40, 50, 5), dtype=np.uint8)
     assert five.predict(cube).mask.shape == (40, 50)
@@ -205,7 +205,7 @@ def test_what_is_no_model(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_folder_with_a_pickle_is_refused(tmp_path: Path) -> None:
-    save_model(tmp_path / "m", small_fcn(), "fcn16s", CLASSES, "semantic")
+    save_model(tmp_path / "m", small_fcn(), "fcn16s", {"classes": CLASSES}, "semantic")
     (tmp_path / "m" / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"holds a pickle \(pytorch_model\.bin\).*refused"):
         Predictor.open(tmp_path / "m")

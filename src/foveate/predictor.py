@@ -75,6 +75,11 @@ class Predictor:
         return self.family.preprocessing
 
     @property
+    def channels(self) -> int:
+        """The number of channels of an image that the model takes."""
+        return len(self.preprocessing.mean)
+
+    @property
     def model(self) -> nn.Module | None:
         """The module, or None for an exported file."""
         return self.runner if self.runtime == "torch" else None

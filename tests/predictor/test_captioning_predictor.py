@@ -9,9 +9,10 @@ from PIL import Image
 
 import foveate
 from foveate.errors import ConfigError, DataError, ModelError
-from foveate.predictor import CaptioningPredictor, Predictor
+from foveate.predictor import Predictor
 from foveate.store import save_model
-from foveate.tasks.captioning import describe
+from foveate.tasks.captioning.decoding import generate_captions
+from foveate.tasks.captioning.task import CaptioningTask, attention_of
 from foveate.text import SPECIALS, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "dog", "grazes", "sleeps"))
@@ -22,7 +23,7 @@ def run_of(folder, name="show_attend_tell", **config):
     model = foveate.create(
         name, backbone="resnet18", image_size=(64, 64), embed=8, hidden=8, vocabulary=len(TABLE), **config
     )
-    save_model(folder / "model", model, name, TABLE, "captioning")
+    save_model(folder / "model", model, name, {"text": TABLE}, "captioning")
     return folder
 
 
@@ -41,17 +42,17 @@ def photo(height=40, width=56, channels=3):
 
 
 def test_open_knows_the_model(predictor, tmp_path):
-    assert isinstance(predictor, CaptioningPredictor)
+    assert isinstance(predictor.family, CaptioningTask)
     assert (predictor.name, predictor.task, predictor.runtime) == ("show_attend_tell", "captioning", "torch")
     assert predictor.classes == TABLE
-    assert predictor.attention == "soft"
-    assert foveate.load(run_of(tmp_path / "h", attention="hard")).attention == "hard"
-    assert foveate.load(run_of(tmp_path / "n", "show_and_tell")).attention == "none"
+    assert attention_of(predictor.runner) == "soft"
+    assert attention_of(foveate.load(run_of(tmp_path / "h", attention="hard")).runner) == "hard"
+    assert attention_of(foveate.load(run_of(tmp_path / "n", "show_and_tell")).runner) == "none"
 
 
 def test_an_answer_is_the_models_own(predictor):
     pixels = torch.from_numpy(photo(64, 64)).permute(2, 0, 1)
-    (expected,) = describe(predictor.model, {"image": predictor.preprocessing(pixels)[None]}, TABLE)
+    (expected,) = generate_captions(predictor.model, {"image": predictor.preprocessing(pixels)[None]}, TABLE)
     answer = predictor.predict(pixels)
     assert [s.text for s in answer.sentences] == [s.text for s in expected]
     assert [s.score for s in answer.sentences] == pytest.approx([s.score for s in expected], abs=1e-5)
@@ -126,10 +127,14 @@ def test_another_vocabulary_than_the_weights_is_refused(run, tmp_path):
     about = json.loads((folder / "config.json").read_text())
     about["config"]["vocabulary"] = 12
     (folder / "config.json").write_text(json.dumps(about))
-    with pytest.raises(ModelError, match=r"config\.json names 9 classes or words for a model of 12; take"):
+    with pytest.raises(
+        ModelError, match=r"config\.json has 9 entries in its table 'text' for a model with vocabulary = 12; take"
+    ):
         Predictor.open(tmp_path / "r")
     about["config"]["vocabulary"] = len(TABLE)
-    about["classes"]["names"] = about["classes"]["names"][:-1]
+    about["tables"]["text"]["names"] = about["tables"]["text"]["names"][:-1]
     (folder / "config.json").write_text(json.dumps(about))
-    with pytest.raises(ModelError, match=r"config\.json names 8 classes or words for a model of 9; take"):
+    with pytest.raises(
+        ModelError, match=r"config\.json has 8 entries in its table 'text' for a model with vocabulary = 9; take"
+    ):
         Predictor.open(tmp_path / "r").predict(photo())

@@ -33,10 +33,10 @@ def sentence(words=("a", "red", "cow"), maps=True, score=-0.5):
 
 
 def page(*names, sentences=None, model="show_attend_tell", hard=False):
-    made = CaptionPage(model, hard)
+    made = CaptionPage(model)
     for name in names or ("cow.jpg",):
         found = sentences or (sentence(), sentence(("a", "cow"), score=-0.75))
-        made.add(name, CaptionPrediction(found), {"image": open_picture(BRIGHT)})
+        made.add(name, CaptionPrediction(found, hard=hard), {"image": open_picture(BRIGHT)})
     return made.render()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 from report_stand_ins import EVIL, evaluation, headings, image, text_of, write
 
 from foveate.records import Caption, CaptionPrediction, Sentence
 from foveate.tasks.captioning.report import report
+from foveate.tasks.captioning.task import CaptioningOptions
 from foveate.text import Words
 
 SCORES = {
@@ -35,18 +35,27 @@ def samples(*names, people=("A cow stands there.", "There is grass & sky.")):
                     for n in names)  # fmt: skip
 
 
-def saying(*words, maps=True):
+def saying(*words, maps=True, hard=False):
     """A model that says the same of every image."""
     attention = np.full((len(words), 2, 2), 0.25, np.float32) if maps else None
     best = Sentence(" ".join(words), -0.5, tuple(words), np.full(len(words), 0.5, np.float32), attention)
-    return lambda sample: CaptionPrediction((best,))
+    return lambda sample: CaptionPrediction((best,), hard=hard)
 
 
 def part(model=None, dataset=None, own=(2.5, 0.5, 0.0), json=SCORES, **more):
     dataset = samples(*NAMES) if dataset is None else dataset
     table = Words(least=1).learn(["a cow stands there", "there is grass sky"])
+    shown = {"options": CaptioningOptions()} | more
     return report(
-        evaluation(model or saying("a", "cow"), dataset, {"images": 200}, own, {"text": table}, json=json, **more)
+        evaluation(
+            model or saying("a", "cow"),
+            dataset,
+            {"images": 200},
+            own,
+            {"text": table},
+            json=json,
+            **{"options": CaptioningOptions()} | more,
+        )
     )
 
 
@@ -65,9 +74,9 @@ def test_scores_and_what_they_mean(tmp_path):
 
 def test_notes_tell_how_sentences_were_found():
     assert "by beam search with 5 beams, from the picture at its own size" in part().notes[0]
-    options = SimpleNamespace(beams=3, describe=lambda: "beams 3")
+    options = CaptioningOptions(beams=3)
     assert "with 3 beams, from the picture resized to 32x24 pixels" in part(options=options, size=(24, 32)).notes[0]
-    assert "greedily, a word at a time" in part(options=SimpleNamespace(beams=1, describe=lambda: "beams 1")).notes[0]
+    assert "greedily, a word at a time" in part(options=CaptioningOptions(beams=1)).notes[0]
     assert "Penn Treebank" in part().notes[1]
 
 
@@ -104,7 +113,7 @@ def test_examples_are_best_and_worst_with_what_people_said(tmp_path):
 
 
 def test_hard_attention_is_drawn_as_a_cell(tmp_path):
-    assert 'class="cell"' in write(tmp_path, part(config={"attention": "hard"}), SCORES)
+    assert 'class="cell"' in write(tmp_path, part(saying("a", "cow", hard=True)), SCORES)
     assert 'class="cell"' not in write(tmp_path, part(config={"attention": "soft"}), SCORES)
 
 

@@ -9,8 +9,8 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.metrics.captioning import CaptioningMetrics
 from foveate.records import Caption, CaptionPrediction, Preprocessing
-from foveate.tasks.captioning import BEAMS, LONGEST, CaptioningTask, Pairs, describe
-from foveate.tasks.inference import Inference
+from foveate.tasks.captioning.decoding import BEAMS, MAX_TOKENS, generate_captions
+from foveate.tasks.captioning.task import CaptioningOptions, CaptioningTask, CaptionPairs
 from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, BytePairs, Vocabulary
 from foveate.text import Pairs as BytePairsSetting
 
@@ -81,7 +81,7 @@ class Script(nn.Module):
 
 def test_each_sentence_is_a_pair_with_its_picture():
     data = Said(["A cow.", "a dog"], ["a cow sleeps"])
-    pairs = Pairs(data, TABLE)
+    pairs = CaptionPairs(data, TABLE)
     assert data.decoded == []
     assert len(pairs) == 3
     assert pairs.lengths == [3, 3, 4]
@@ -91,17 +91,17 @@ def test_each_sentence_is_a_pair_with_its_picture():
 
 
 def test_sentences_of_unknown_words_alone_are_left_out():
-    pairs = Pairs(Said(["xyz qrs", "..."], ["a zebra"]), TABLE)
+    pairs = CaptionPairs(Said(["xyz qrs", "..."], ["a zebra"]), TABLE)
     assert [pairs[i]["tokens"].tolist() for i in range(len(pairs))] == [[A, UNKNOWN, END]]
     with pytest.raises(
-        DataError, match=r"none of the captions of 2 pictures has a word of the vocabulary; set text\.least"
+        DataError, match=r"none of the captions of 2 images has a word of the vocabulary; set text\.least"
     ):
-        Pairs(Said(["xyz"], ["", "qrs"]), TABLE)
+        CaptionPairs(Said(["xyz"], ["", "qrs"]), TABLE)
 
 
 def test_long_sentences_are_cut():
-    pairs = Pairs(Said(["cow " * (LONGEST - 1), "cow " * LONGEST, "cow " * 500]), TABLE)
-    assert pairs.lengths == [LONGEST] * 3
+    pairs = CaptionPairs(Said(["cow " * (MAX_TOKENS - 1), "cow " * MAX_TOKENS, "cow " * 500]), TABLE)
+    assert pairs.lengths == [MAX_TOKENS] * 3
     assert [int(pairs[i]["tokens"][-1]) for i in range(3)] == [END, COW, COW]  # what was cut did not end there
 
 
@@ -112,16 +112,16 @@ def test_features_take_the_pictures_place():
     data.__class__ = type(
         "Kept", (Said,), {"__getitem__": lambda self, i: kept | {"features": torch.ones(2, 3, 3).half()}}
     )
-    sample = Pairs(data, TABLE)[0]
+    sample = CaptionPairs(data, TABLE)[0]
     assert sample.keys() == {"features", "name", "tokens"}
-    batch = CaptioningTask(TABLE, PLAIN).collate([sample, sample])
+    batch = CaptioningTask({"text": TABLE}, PLAIN).collate([sample, sample])
     assert batch["features"].dtype == torch.float32 and batch["features"].shape == (2, 2, 3, 3)
     assert "image" not in batch
 
 
 def test_a_batch_is_filled_up_and_normalised():
-    task = CaptioningTask(TABLE, Preprocessing((0.5,) * 3, (0.25,) * 3, (4, 6), stretch=True))
-    pairs = task.training_view(Said(["a cow sleeps"], ["cow"], [], [], [], ["dog sleeps"]))
+    task = CaptioningTask({"text": TABLE}, Preprocessing((0.5,) * 3, (0.25,) * 3, (4, 6), stretch=True))
+    pairs = task.training_set(Said(["a cow sleeps"], ["cow"], [], [], [], ["dog sleeps"]))
     batch = task.collate([pairs[i] for i in range(3)])
     assert batch["tokens"].tolist() == [[A, COW, SLEEPS, END], [COW, END, PAD, PAD], [DOG, SLEEPS, END, PAD]]
     assert batch["tokens"].dtype == torch.int64
@@ -132,9 +132,9 @@ def test_a_batch_is_filled_up_and_normalised():
 
 def test_there_are_no_classes_to_weigh():
     with pytest.raises(
-        ConfigError, match="class_weights 'median' is for labels, and captions have none; leave it at none"
+        ConfigError, match="class_weights is 'median', but captioning has no class labels to weigh; leave it at none"
     ):
-        CaptioningTask(TABLE, PLAIN).weigh_classes([], "median")
+        CaptioningTask({"text": TABLE}, PLAIN).weigh_classes([], "median")
 
 
 # What is said
@@ -142,7 +142,7 @@ def test_there_are_no_classes_to_weigh():
 
 def test_the_best_sentence_with_its_words_and_maps():
     image = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 3, 4, 6)
-    dark, light = describe(Script(), {"image": image}, TABLE)
+    dark, light = generate_captions(Script(), {"image": image}, TABLE)
     assert (dark[0].text, light[0].text) == ("a cow sleeps", "a dog sleeps")
     assert dark[0].words == ("a", "cow", "sleeps")
     # Unknown words, <pad> and <start> are never said, but keep their share: exp(6) of exp(6) + exp(9) + 6.
@@ -152,43 +152,31 @@ def test_the_best_sentence_with_its_words_and_maps():
     assert dark[0].attention.shape == (3, 4, 6)
     assert (dark[0].attention[:, 0, 0] == 1).all() and dark[0].attention.sum() == 3
     assert len(dark) == len(light) == BEAMS
-    assert describe(Script(attends=False), {"image": image}, TABLE)[0][0].attention is None
+    assert generate_captions(Script(attends=False), {"image": image}, TABLE)[0][0].attention is None
 
 
 def test_features_are_not_made_again():
     model = Script()
-    ((best, *_),) = describe(model, {"features": torch.ones(1, 1, 4, 6)}, TABLE)
+    ((best, *_),) = generate_captions(model, {"features": torch.ones(1, 1, 4, 6)}, TABLE)
     assert best.text == "a dog sleeps"
     assert model.seen == []
 
 
 def test_as_many_beams_and_sentences_as_asked():
     pictures = {"image": torch.zeros(1, 3, 4, 6)}
-    assert len(describe(Script(), pictures, TABLE, Inference(beams=3))[0]) == 3
-    assert len(describe(Script(), pictures, TABLE, Inference(beams=3), n_best=2)[0]) == 2
+    assert len(generate_captions(Script(), pictures, TABLE, beams=3)[0]) == 3
+    assert len(generate_captions(Script(), pictures, TABLE, beams=3, n_best=2)[0]) == 2
     with pytest.raises(ConfigError, match=r"cannot search with 9 beams over a vocabulary of 8 tokens; give 1\.\.8"):
-        describe(Script(), pictures, TABLE, Inference(beams=9))
+        generate_captions(Script(), pictures, TABLE, beams=9)
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        (Inference(crf=True), "CRF"),
-        (Inference(flip=True, beams=3), "flip"),
-        (Inference(scales=(0.5, 1.0)), "scales 0.5, 1"),
-        (Inference(superpixels="slic"), r"superpixels \(slic\)"),
-    ],
-)
-def test_looks_that_are_none_for_captions_are_refused(how, said):
-    message = rf"^a picture is not described with {said}; only --beams is for captions$"
-    with pytest.raises(ConfigError, match=message):
-        describe(Script(), {"image": torch.zeros(1, 3, 4, 6)}, TABLE, how)
-    with pytest.raises(ConfigError, match=message):
-        list(
-            CaptioningTask(TABLE, PLAIN).score(
-                Script(), Said(["a"], ["a"]), range(2), CaptioningMetrics([["a"]] * 2), how
-            )
-        )
+@pytest.mark.parametrize("given", [{"crf": True}, {"flip": True, "beams": 3}, {"scales": (0.5, 1.0)}])
+def test_options_of_other_families_are_refused(given):
+    name = next(key for key in given if key != "beams")
+    with pytest.raises(
+        ConfigError, match=rf"^models for captioning have no option --{name}; theirs are --beams, --n-best$"
+    ):
+        CaptioningTask.make_options(given, "predict")
 
 
 def test_a_vocabulary_of_another_model_is_refused():
@@ -196,7 +184,7 @@ def test_a_vocabulary_of_another_model_is_refused():
     with pytest.raises(
         ModelError, match=r"writes 8 different tokens, but its vocabulary has 9; take both from the folder"
     ):
-        describe(Script(), {"image": torch.zeros(1, 3, 4, 6)}, other)
+        generate_captions(Script(), {"image": torch.zeros(1, 3, 4, 6)}, other)
 
 
 def test_a_word_of_several_tokens_has_their_product_and_their_mean_map():
@@ -219,7 +207,7 @@ def test_a_word_of_several_tokens_has_their_product_and_their_mean_map():
             look[:, int(state[0]) % 4] = 1.0
             return logits, state + 1, look
 
-    best = describe(Spells(), {"features": torch.zeros(1, 1, 2, 2)}, table, Inference(beams=1))[0][0]
+    best = generate_captions(Spells(), {"features": torch.zeros(1, 1, 2, 2)}, table, beams=1)[0][0]
     assert best.words == ("the", "cow")
     p = np.exp(8) / (np.exp(8) + len(table) - 1)
     spelled = [positions for _, positions in table.words(ids)]
@@ -234,7 +222,9 @@ def test_a_word_of_several_tokens_has_their_product_and_their_mean_map():
 
 def test_an_answer_is_one_picture_brought_to_the_networks_size():
     model = Script()
-    answer = CaptioningTask(TABLE, PLAIN).answer(model, torch.full((3, 50, 20), 255, dtype=torch.uint8), n_best=2)
+    sample = {"image": torch.full((3, 50, 20), 255, dtype=torch.uint8), "name": "light.png"}
+    (answer,) = CaptioningTask({"text": TABLE}, PLAIN).answer(model, [sample], CaptioningOptions(n_best=2))
+    assert answer.name == "light.png"
     assert isinstance(answer, CaptionPrediction)
     assert answer.text == "a dog sleeps" and len(answer.sentences) == 2
     assert model.seen[0].shape == (1, 3, 4, 6)
@@ -246,7 +236,7 @@ def test_an_answer_is_one_picture_brought_to_the_networks_size():
 
 def test_every_picture_is_counted_once_with_its_own_score():
     data = Said(["a cow sleeps"], ["a cow"], ["a sheep"], ["a dog sleeps", "a dog"], ["a dog sleeps"], ["a horse"])
-    task = CaptioningTask(TABLE, PLAIN)
+    task = CaptioningTask({"text": TABLE}, PLAIN)
     metrics = task.metrics(data)
     assert data.decoded == []  # references are known without decoding
     own = dict(task.score(Script(), data, iter([5, 0, 3]), metrics))
@@ -265,7 +255,7 @@ def test_every_picture_is_counted_once_with_its_own_score():
 
 
 def test_references_are_split_once_for_all_epochs():
-    data, task = Said(["a cow"], ["a dog"]), CaptioningTask(TABLE, PLAIN)
+    data, task = Said(["a cow"], ["a dog"]), CaptioningTask({"text": TABLE}, PLAIN)
     assert task.metrics(data).references is task.metrics(data).references
     assert task.metrics(Said(["a cow"], ["a dog"])).references is not task.metrics(data).references
 

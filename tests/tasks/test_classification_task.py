@@ -7,10 +7,9 @@ from torch import nn
 from torchvision import tv_tensors
 
 from foveate.errors import ConfigError, DataError
+from foveate.pictures.fitting import fit
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
-from foveate.tasks import classification
-from foveate.tasks.classification import ClassificationTask, fit
-from foveate.tasks.inference import Inference
+from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
@@ -45,7 +44,7 @@ class Six:
 
 
 def test_a_batch_is_normalised_and_keeps_its_order():
-    task = ClassificationTask(CLASSES, Preprocessing((0.5,), (0.25,), (4, 6)))
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.5,), (0.25,), (4, 6)))
     batch = task.collate([sample(255, 2, name="a"), sample(0, 0, name="b")])
     assert batch["image"].shape == (2, 1, 4, 6)
     assert batch["image"].dtype == torch.float32
@@ -56,13 +55,15 @@ def test_a_batch_is_normalised_and_keeps_its_order():
 
 
 def test_pictures_of_other_sizes_are_brought_to_the_networks():
-    batch = ClassificationTask(CLASSES, PLAIN).collate([sample(9, 0), sample(9, 0, (40, 60)), sample(9, 0, (7, 5))])
+    batch = ClassificationTask({"classes": CLASSES}, PLAIN).collate(
+        [sample(9, 0), sample(9, 0, (40, 60)), sample(9, 0, (7, 5))]
+    )
     assert batch["image"].shape == (3, 1, 4, 6)
     torch.testing.assert_close(batch["image"], torch.full((3, 1, 4, 6), 9 / 255))
 
 
 def test_without_a_size_all_must_have_one():
-    task = ClassificationTask(CLASSES, Preprocessing((0.0,), (1.0,)))
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,)))
     assert task.collate([sample(1, 0)])["image"].shape == (1, 1, 4, 6)
     with pytest.raises(DataError, match=r"6x4 pixels and other sizes in one batch; give the model an image_size"):
         task.collate([sample(1, 0), sample(1, 0, (5, 5))])
@@ -86,9 +87,9 @@ def test_fit_leaves_what_fits():
 
 
 def test_scores_and_each_pictures_own(monkeypatch):
-    monkeypatch.setattr(classification, "AT_ONCE", 4)  # and the rest in a second turn
-    task, model = ClassificationTask(CLASSES, PLAIN), Bright()
-    metrics = task.metrics()
+    monkeypatch.setattr(ClassificationTask, "batch_size", 4)  # and the rest in a second turn
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright()
+    metrics = task.metrics(None)
     own = list(task.score(model, Six(), range(6), metrics))
     assert [index for index, _ in own] == list(range(6))
     by_hand = [((51 * i / 255 - 0.5) * torch.tensor([-8.0, 0, 8.0])).softmax(0)[min(i // 2, 2)] for i in range(6)]
@@ -98,8 +99,9 @@ def test_scores_and_each_pictures_own(monkeypatch):
 
 
 def test_an_answer_holds_what_was_seen_and_where_it_looked():
-    task = ClassificationTask(CLASSES, PLAIN)
-    answer = task.answer(Bright().requires_grad_(False), sample(204, 0, (8, 12))["image"])
+    task = ClassificationTask({"classes": CLASSES}, PLAIN)
+    (answer,) = task.answer(Bright().requires_grad_(False), [sample(204, 0, (8, 12))], ClassificationOptions())
+    assert answer.name == "x"
     assert answer.top(1)[0][0] == "light"
     assert sum(p for _, p in answer.top(9)) == pytest.approx(1)
     assert answer.seen.shape == (4, 6, 1)
@@ -109,26 +111,40 @@ def test_an_answer_holds_what_was_seen_and_where_it_looked():
 
 
 def test_flip_averages_probabilities():
-    task, model = ClassificationTask(CLASSES, PLAIN), Bright().requires_grad_(False)
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright().requires_grad_(False)
     image = torch.zeros(1, 4, 6, dtype=torch.uint8)
     image[..., :3] = 255
-    one, other = task.answer(model, image).probabilities, task.answer(model, image.flip(-1)).probabilities
+    samples = [{"image": image, "label": 2, "name": "a"}, {"image": image.flip(-1), "label": 2, "name": "b"}]
+    one, other = (answer.probabilities for answer in task.answer(model, samples, ClassificationOptions()))
     assert one[2] > 0.9 > 0.1 > other[2]
-    both = task.answer(model, image, Inference(flip=True)).probabilities
+    both = task.answer(model, samples[:1], ClassificationOptions(flip=True))[0].probabilities
     assert both == pytest.approx((one + other) / 2, abs=1e-6)
     with torch.no_grad():
-        scored = list(task.score(model, [{"image": image, "label": 2}], [0], task.metrics(), Inference(flip=True)))
+        scored = list(task.score(model, samples[:1], [0], task.metrics(None), ClassificationOptions(flip=True)))
     assert scored == [(0, pytest.approx(float(both[2]), abs=1e-6))]
 
 
-def test_what_is_for_label_maps_is_refused():
-    task = ClassificationTask(CLASSES, PLAIN)
-    with pytest.raises(ConfigError, match=r"a classifier cannot be looked at with flip \+ CRF; only --flip"):
-        list(task.score(Bright(), Six(), range(2), task.metrics(), Inference(flip=True, crf=True)))
+def test_an_option_of_another_family_is_refused():
+    message = r"^models for image classification have no option --crf; theirs are --flip$"
+    with pytest.raises(ConfigError, match=message):
+        ClassificationTask.make_options({"flip": True, "crf": True})
+
+
+def test_answers_to_a_batch_are_those_to_each_image():
+    """Images of several sizes and types, in their order."""
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,)))
+    samples = [sample(51 * i, 0, (4, 6) if i < 4 else (5, 8), name=str(i)) for i in range(6)]
+    model = Bright().requires_grad_(False)
+    together = task.answer(model, samples, ClassificationOptions())
+    assert [answer.name for answer in together] == list("012345")
+    for one, answer in zip(samples, together, strict=True):
+        (alone,) = task.answer(model, [one], ClassificationOptions())
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+        assert (answer.seen == alone.seen).all()
 
 
 def test_rare_classes_weigh_more():
-    task = ClassificationTask(CLASSES, PLAIN)
+    task = ClassificationTask({"classes": CLASSES}, PLAIN)
     task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
     # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
     assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from foveate.tasks.inference import Inference
 
 import foveate
 from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError
+from foveate.pictures.fitting import fit
 from foveate.records import ClassTable, Preprocessing
-from foveate.tasks import colocalisation
-from foveate.tasks.classification import fit
-from foveate.tasks.colocalisation import ColocalisationTask, place
+from foveate.tasks.colocalisation.task import ColocalisationTask, place
+from foveate.tasks.options import Options
 
 PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))
 
@@ -31,7 +30,7 @@ def test_windows_are_placed_where_the_network_saw_them(size: tuple[int, int]) ->
 
 
 def test_a_batch_holds_no_boxes() -> None:
-    task = ColocalisationTask(ClassTable(("cow",)), Preprocessing((0.0,) * 3, (1.0,) * 3, size=(32, 32)))
+    task = ColocalisationTask({"classes": ClassTable(("cow",))}, Preprocessing((0.0,) * 3, (1.0,) * 3, size=(32, 32)))
     dataset = Pasture(48, 64, train=4, val=0, test=0).open("train", "colocalisation")
     batch = task.collate([dataset[0], dataset[1]])
     assert set(batch) == {"image", "names"}
@@ -39,15 +38,15 @@ def test_a_batch_holds_no_boxes() -> None:
 
 
 def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(colocalisation, "AT_ONCE", 4)  # and the rest in a second turn
+    monkeypatch.setattr(ColocalisationTask, "batch_size", 4)  # and the rest in a second turn
     model = foveate.create(
         "colocalise", num_classes=1, in_channels=3, image_size=(32, 32), widths=(4,), localise_widths=(4,), view=(2, 2)
     ).eval()
-    task = ColocalisationTask(ClassTable(("cow",)), model.preprocessing)
+    task = ColocalisationTask({"classes": ClassTable(("cow",))}, model.preprocessing)
     dataset = Pasture(32, 48, train=6, val=0, test=0).open("train", "colocalisation")
 
     def scored() -> tuple[list[tuple[int, float]], torch.Tensor]:
-        metrics = task.metrics()
+        metrics = task.metrics(dataset)
         with torch.no_grad():
             return list(task.score(model, dataset, range(len(dataset)), metrics)), metrics.state()
 
@@ -61,12 +60,12 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
     expected = torch.rand(2)
     torch.manual_seed(3)
     with torch.no_grad():
-        next(task.score(model, dataset, range(len(dataset)), task.metrics()))
+        next(task.score(model, dataset, range(len(dataset)), task.metrics(dataset)))
         assert torch.rand(2).equal(expected)  # whoever takes the scores has random numbers of his own
         for index, own in rows:
             sample = dataset[index]
-            answer = task.answer(model, sample["image"].as_subclass(torch.Tensor))
-            metrics = task.metrics()
+            (answer,) = task.answer(model, [sample], Options())
+            metrics = task.metrics(dataset)
             again = metrics.update(
                 torch.from_numpy(answer.boxes), sample["boxes"].as_subclass(torch.Tensor), sample["labels"], (32, 48)
             )
@@ -74,8 +73,8 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_other_ways_of_looking_are_refused() -> None:
-    task = ColocalisationTask(ClassTable(("cow",)), PLAIN)
-    with pytest.raises(ConfigError, match=r"common objects are not looked for with .*; leave those flags out"):
-        task.answer(torch.nn.Identity(), torch.zeros(1, 20, 20), Inference(flip=True))
-    with pytest.raises(ConfigError, match="class_weights 'balanced' is for labels"):
+    task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
+    with pytest.raises(ConfigError, match=r"co-localisation have no option --flip; they have none: leave it out"):
+        ColocalisationTask.make_options({"flip": True})
+    with pytest.raises(ConfigError, match="class_weights is 'balanced', but co-localisation has no class labels"):
         task.weigh_classes([], "balanced")

@@ -16,9 +16,9 @@ from foveate.ops.superpixels import majority, purity_cover, segment_tree, superp
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
 from foveate.store import save_model
-from foveate.tasks import inference
-from foveate.tasks.inference import Inference, on_proposals, predict_labels
-from foveate.tasks.tiling import infer
+from foveate.tasks.semantic import inference
+from foveate.tasks.semantic.inference import SemanticOptions, on_proposals, predict_labels
+from foveate.tasks.semantic.tiling import infer
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3)
 
@@ -45,7 +45,7 @@ def pixels(image: Tensor) -> np.ndarray:
 
 
 def labels(image: Tensor, **how: object) -> np.ndarray:
-    return predict_labels(network(), image, PLAIN, Inference(**how))
+    return predict_labels(network(), image, PLAIN, SemanticOptions(**how))
 
 
 class TestEachStepIsItsOperator:
@@ -120,22 +120,22 @@ class TestOnePixel:
 
 class TestWords:
     def test_describe(self) -> None:
-        assert Inference().describe() == ""
-        how = Inference(flip=True, scales=(0.5, 1.0), crf=True, superpixels="tree")
+        assert SemanticOptions().describe() == ""
+        how = SemanticOptions(flip=True, scales=(0.5, 1.0), crf=True, superpixels="tree")
         assert how.describe() == "scales 0.5, 1 + flip + CRF + superpixels (tree)"
 
     @pytest.mark.parametrize(
         ("fields", "text"),
         [
-            ({"superpixels": "slick"}, "unknown kind of superpixels 'slick'; the nearest is 'slic'"),
-            ({"proposals": -1}, "proposals is -1; expected how many to look at, or 0"),
+            ({"superpixels": "slick"}, "superpixels is 'slick'; expected one of none, felzenszwalb, slic, tree"),
+            ({"proposals": -1}, "proposals is -1; expected how many to predict, or 0"),
             ({"proposals": 3, "flip": True}, "give either proposals, or scales and flip"),
             ({"scales": ()}, "no scales given"),
         ],
     )
     def test_what_does_not_fit(self, fields: dict[str, object], text: str) -> None:
         with pytest.raises(ConfigError, match=text):
-            Inference(**fields)
+            SemanticOptions(**fields)
 
 
 class TestPredictor:
@@ -143,18 +143,16 @@ class TestPredictor:
     def predictor(self, tmp_path) -> Predictor:
         torch.manual_seed(0)
         model = foveate.create("recurrent_cnn", num_classes=3, widths=(4, 4), kernel=3)
-        save_model(tmp_path / "model", model, "recurrent_cnn", ClassTable(("a", "b", "c")), "semantic")
+        save_model(tmp_path / "model", model, "recurrent_cnn", {"classes": ClassTable(("a", "b", "c"))}, "semantic")
         return Predictor.open(tmp_path / "model")
 
     def test_takes_the_same_words(self, predictor: Predictor) -> None:
         image = picture()
-        how = Inference(crf=True, superpixels="slic")
-        expected = predict_labels(predictor.network, image, predictor.preprocessing, how)
-        found = predictor.predict(
-            image, **{k: v for k, v in dataclasses.asdict(how).items() if k not in ("scales", "beams")}
-        )
+        how = SemanticOptions(crf=True, superpixels="slic")
+        expected = predict_labels(lambda x: predictor.runner(x).logits, image, predictor.preprocessing, how)
+        found = predictor.predict(image, **dataclasses.asdict(how))
         assert (found.mask == expected).all()
 
     def test_refinement_sees_the_whole_picture(self, predictor: Predictor) -> None:
-        with pytest.raises(ConfigError, match=r"CRF needs the whole picture, not tiles of 64; leave out --tile"):
+        with pytest.raises(ConfigError, match=r"CRF needs the whole image, not tiles of 64; leave out --tile"):
             predictor.predict(picture(128, 128), crf=True, tile=64)

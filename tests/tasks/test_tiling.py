@@ -8,7 +8,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError
 from foveate.records import Preprocessing
-from foveate.tasks.tiling import (
+from foveate.tasks.semantic.tiling import (
     AUTO_TILE_PIXELS,
     Tiling,
     _spans,

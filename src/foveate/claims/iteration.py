@@ -101,7 +101,7 @@ def iterating_improves_labels() -> Claim:
 
 def _iterating_improves_labels(seed: int) -> tuple[float, ...]:
     network = recurrent(seed)
-    metrics = [network.task.metrics(whole=False) for _ in range(3)]
+    metrics = [network.task.metrics(network.scenes, whole=False) for _ in range(3)]
     for scene in network.scenes:
         truth = network.task.truth(scene)
         for metric, labels in zip(metrics, _labels(network, network.input(scene)), strict=True):

@@ -243,6 +243,7 @@ def _same_size(samples: Sequence[Any]) -> Iterable[list[Any]]:
         yield run
 
 
+@torch.no_grad()
 def _forward(runner: Runner, batch: Tensor, flip: bool = False) -> ClassificationOutput:
     """The network's output for (B, C, h, w), normalised, on the CPU in float32.
 

@@ -101,7 +101,8 @@ class ColocalisationTask(Task):
     ) -> list[ColocalisationPrediction]:
         """The windows on common objects in each image, in pixels of the image itself."""
         prepared = [self.prepare(sample) for sample in samples]
-        output = runner(self._images(prepared).to(device_of(runner)))
+        with torch.no_grad():
+            output = runner(self._images(prepared).to(device_of(runner)))
         thetas = torch.stack([one.theta.float().cpu() for one in output.transforms], 1)  # (B, T, 3)
         predictions = []
         for i, sample in enumerate(prepared):
