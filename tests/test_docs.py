@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import configparser
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -27,8 +29,9 @@ from foveate.cli import verbs
 from foveate.cli.flags import Parser, split_fields
 from foveate.engine.fields import override
 from foveate.errors import ConfigError
-from foveate.registry import create_recipe, entries
+from foveate.registry import create_recipe, entries, find
 from foveate.tasks import all_tasks
+from foveate.tasks.options import EVALUATE, PREDICT, Options, flags, option
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -67,7 +70,7 @@ def script(name: str):
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
-EXAMPLES = [block for block in BLOCKS if block.title]
+EXAMPLES = [block for block in BLOCKS if block.title.startswith("src/foveate/")]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
@@ -128,6 +131,15 @@ def only_parse(monkeypatch):
         raise ParsedError
 
     monkeypatch.setattr(Parser, "parse_args", parse_args)
+    # The pages' runs do not exist: each option of any family is accepted.
+    every = {
+        flag.name: flag for task in all_tasks() for verb in (PREDICT, EVALUATE) for flag in flags(task.Options, verb)
+    }
+    own = [(flag.name, flag.kind, option(flag.default, flag.help)) for flag in every.values()]
+    options = dataclasses.make_dataclass("AnyOptions", own, bases=(Options,), frozen=True)
+    monkeypatch.setattr(
+        "foveate.predictor.peek_family", lambda path: type("AnyFamily", (), {"title": "any family", "Options": options})
+    )
 
 
 def shell_lines(block: Block) -> list[list[str]]:
@@ -293,11 +305,65 @@ def test_the_model_example_keeps_the_contract(extended, tmp_path):
     spec.loader.exec_module(contract)
     (line,) = [b.code for b in blocks(ROOT / "CONTRIBUTING.md") if b.code.startswith("SMALL =")]
     contract.SMALL |= ast.literal_eval(line.removeprefix("SMALL = "))
+    contract.test_every_model_is_here()
+    for field in ("in_channels", "num_classes"):
+        contract.test_no_channels_and_no_classes_are_refused("pyramid_sum", field)
     suite = contract.TestContract()
     slow = {"test_one_batch_can_be_learned"}  # the recipe example trains, below
     for name in (n for n in dir(suite) if n.startswith("test_") and n not in slow):
         test = getattr(suite, name)
         test("pyramid_sum", **({"tmp_path": tmp_path} if "tmp_path" in test.__code__.co_varnames else {}))
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda b: b.title)
+def test_examples_are_documented_as_the_package_is(block):
+    tree = ast.parse(block.code)
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+        if isinstance(node, ast.ClassDef) and any("model(" in ast.unparse(d) for d in node.decorator_list):
+            stated = [n for n in node.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "task"]
+            assert [ast.unparse(n.annotation) for n in stated] == ["ClassVar[str]"]
+    assert max(map(len, block.code.splitlines())) <= 120
+
+
+def test_the_family_example_is_the_one_that_is_tested():
+    tested = ROOT / "tests/data/outside/series_family.py"  # by tests/test_outside_family.py, from training to export
+    (block,) = [b for b in BLOCKS if b.title == tested.name]
+    assert block.code == tested.read_text(encoding="utf-8")
+    (points,) = [b.code for b in blocks(ROOT / "CONTRIBUTING.md") if b.language == "toml"]
+    groups = tomllib.loads(points)["project"]["entry-points"]
+    spec = importlib.util.spec_from_file_location("outside", ROOT / "tests/test_outside_family.py")
+    outside = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(outside)
+    parser = configparser.ConfigParser(delimiters=("=",))
+    parser.read_string(outside.ENTRY_POINTS)
+    for group, names in groups.items():
+        tested_names = {name: place for name, place in parser[group].items() if place.startswith("series_family:")}
+        assert names == tested_names, group
+
+
+def test_the_table_of_a_family_names_what_has_to_be_given():
+    from foveate.tasks.base import Task
+
+    section = prose(ROOT / "CONTRIBUTING.md").partition("## Add a family")[2].partition("## Add a model")[0]
+    needed, optional = section.split("Frequent ones among the others")
+    named = [
+        set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.+?) \|", text, re.M)))) for text in (needed, optional)
+    ]
+    without_default = {name for name in Task.__annotations__ if not hasattr(Task, name)}
+    assert named[0] == without_default | Task.__abstractmethods__
+    assert all(hasattr(Task, name) for name in named[1])
+
+
+def test_the_claim_example_is_measured(extended):
+    from foveate.claims import examine
+
+    name = "average_pooling_keeps_the_mean"
+    finding = examine(name, find("claim", name).load()())
+    assert finding.verdict == "holds"
+    assert finding.to_json()["measured"]
 
 
 def test_the_dataset_example_reads_and_complains(extended, tmp_path):

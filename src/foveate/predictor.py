@@ -21,6 +21,7 @@ from torch import nn
 
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.onnx import OnnxFile
+from foveate.ops.layout import channels_last
 from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Task
@@ -87,11 +88,13 @@ class Predictor:
         """An input as `answer` takes it.
 
         given: a path, or the input in memory (see the family's `inputs`); a mapping with one of each for a family of
-        several inputs; ignored by a family without. name: what to call it in messages and in the prediction; by default
+        several inputs; None for a family without. name: what to call it in messages and in the prediction; by default
         a file's name. max_pixels: refuse larger image files before decoding them.
         Raises DataError for an input that cannot be read or does not fit the model.
         """
         inputs = self.family.inputs
+        if not inputs and given is not None:
+            raise DataError(f"{self.name} takes no input; leave it out")
         by_name = given if len(inputs) > 1 else {one.name: given for one in inputs}
         if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
             keys = " and ".join(one.name for one in inputs)
@@ -210,8 +213,7 @@ def choose_device(device: str) -> torch.device:
 def _open_folder(path: Path, device: str) -> Predictor:
     folder, chosen = find_model_folder(path), choose_device(device)
     loaded = load_model(folder)
-    model = loaded.model.eval().requires_grad_(False).to(chosen)
-    model = model.to(memory_format=torch.channels_last)  # convolutions on a CPU are fastest this way
+    model = channels_last(loaded.model.eval().requires_grad_(False).to(chosen))
     family = create_task(loaded.task, loaded.tables, loaded.preprocessing)
     return Predictor(family, model, loaded.name, path, chosen, "torch")
 

@@ -47,7 +47,7 @@ def test_every_registered_format_is_asked_once_and_plain_folders_last() -> None:
 def test_missing_and_empty_folders_have_their_own_messages(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: no such folder; check the path"):
         recognise(tmp_path / "gone")
-    with pytest.raises(DataError, match="the folder is empty; expected labelled pictures in it"):
+    with pytest.raises(DataError, match="the folder is empty; expected labelled data in it"):
         recognise(tmp_path)
 
 

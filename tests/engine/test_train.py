@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_names_and_keeps_the_epoch_befo
     order = EpochBatches(8, 2, recipe.seed)
     order.set_epoch(1)
     names = [f"pasture/train/{index:06d}" for _, index in list(order)[1]]
-    assert f"the loss is not finite in epoch 2 on {', '.join(names)}; look at these pictures" in str(caught.value)
+    assert f"the loss is not finite in epoch 2 on {', '.join(names)}; look at these samples" in str(caught.value)
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 4
     train_recipe(recipe, out=tmp_path / "run", resume=True)
     weights = [(tmp_path / r / "last" / "model.safetensors").read_bytes() for r in ("run", "whole")]

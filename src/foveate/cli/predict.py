@@ -173,7 +173,8 @@ def _predict_all(
 
 
 def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
-    return predictor.sample(job.source, str(job.source)) | {"index": number}
+    given = job.source if predictor.family.inputs else None
+    return predictor.sample(given, str(job.source)) | {"index": number}
 
 
 def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ def run(argv: list[str]) -> int:
     from foveate.engine.fields import fields_of, override
     from foveate.engine.processes import is_first
     from foveate.recipes import resolve
+    from foveate.tasks import find_task
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
@@ -36,7 +37,9 @@ def run(argv: list[str]) -> int:
         print(recipe.data.describe(recipe.task), flush=True)
     run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
     if is_first():
+        given = "INPUT" if find_task(recipe.task).inputs else "--count 1"
         print(
-            f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, foveate predict {run_folder} INPUT --out DIR"
+            f"trained: {run_folder}\n"
+            f"next: foveate evaluate {run_folder}, foveate predict {run_folder} {given} --out DIR"
         )
     return 0

@@ -271,7 +271,7 @@ def require_folder(path: str | Path) -> Path:
     if not path.is_dir():
         raise DataError(f"{path}: a file; expected the folder that holds the data")
     if next(path.iterdir(), None) is None:
-        raise DataError(f"{path}: the folder is empty; expected labelled pictures in it")
+        raise DataError(f"{path}: the folder is empty; expected labelled data in it")
     return path
 
 

@@ -15,6 +15,7 @@ from rich.progress import track
 from foveate.engine.run import RunFolder
 from foveate.engine.train import validation_split
 from foveate.errors import ConfigError, DataError, unknown
+from foveate.ops.layout import channels_last
 from foveate.store import load_model
 from foveate.tasks import create_task
 from foveate.tasks.evaluation import Evaluation
@@ -54,7 +55,7 @@ def evaluate_run(
 
     started = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    model = channels_last(loaded.model.to(device)).eval()
     total = task.metrics(dataset, whole)
     with torch.inference_mode():
         samples = list(task.score(model, dataset, _progress(range(len(dataset))), total, options))

@@ -36,7 +36,7 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
 
     Raises ConfigError for a model whose features cannot be kept.
     """
-    if not hasattr(model, "encode") or not model.preprocessing.size:
+    if not hasattr(model, "encode") or not getattr(getattr(model, "preprocessing", None), "size", ()):
         raise ConfigError(
             f"{type(model).__name__} has no features that can be kept, which takes a method "
             "encode and a fixed input size; train it with --features false"

@@ -61,7 +61,7 @@ class Learner(lightning.LightningModule):
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_step(self, batch: Any, index: int) -> Tensor:
-        """The loss of one batch. Raises TrainingError, naming the pictures, if it is not finite."""
+        """The loss of one batch. Raises TrainingError, naming the samples, if it is not finite."""
         losses = self.model.loss(batch)  # type: ignore[operator]
         loss: Tensor = losses["loss"]
         self._require_finite(loss, batch["names"])
@@ -88,7 +88,7 @@ class Learner(lightning.LightningModule):
                 raise SystemExit(1)
             raise TrainingError(
                 f"the loss is not finite in epoch {self.current_epoch + 1} on {', '.join(wrong)}; look at these "
-                "pictures and their labels, or start again with a lower --optim.lr (every finished epoch is kept)"
+                "samples and their labels, or start again with a lower --optim.lr (every finished epoch is kept)"
             )
 
     def on_train_start(self) -> None:

@@ -37,7 +37,7 @@ class Ranking:
         rows = [row for row in history if self.monitor in row]
         best = next(row for row in history if row["epoch"] == best_epoch)
         which = f"epoch {best_epoch} of {len(history)}"
-        if len({row[self.monitor] for row in rows if math.isfinite(row[self.monitor])}) > 1 or len(rows) == 1:
+        if len({self.key(row)[0] for row in rows}) > 1 or len(rows) == 1:
             return f"{which}, by {self.monitor}: {best[self.monitor]:.4f}"
         same = f"{self.monitor} is {best[self.monitor]:.4f} in every epoch and cannot rank them"
         if len({row[LOSS] for row in rows if math.isfinite(row.get(LOSS, math.nan))}) > 1:

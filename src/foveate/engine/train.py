@@ -31,6 +31,7 @@ from foveate.engine.resume import choose_folder, require_same_data, require_same
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
+from foveate.ops.layout import channels_last
 from foveate.records import Table
 from foveate.registry import create_model, create_recipe, entries, make_config
 from foveate.tasks import find_task
@@ -107,7 +108,7 @@ def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn
         _require_agreement(recipe, field, decided[field], "; text.size bounds it" if bounded else "")
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **vars(recipe.config) | decided)
-    return model.to(memory_format=torch.channels_last)
+    return channels_last(model)
 
 
 def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:

@@ -1,0 +1,136 @@
+"""The contract of a family: nothing above the families knows one by name, and every family is whole."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import foveate
+from foveate.registry import entries
+from foveate.tasks import find_task
+from foveate.tasks.base import Task
+from foveate.tasks.inputs import Input
+from foveate.tasks.options import Options
+
+ROOT = Path(foveate.__file__).parent
+# The families that there are, and those that are planned.
+FAMILIES = set(entries("task")) | {
+    "semantic", "classification", "captioning", "colocalisation", "instances", "translation", "speech", "video",
+    "questions", "handwriting", "drawing",
+}  # fmt: skip
+CONTRACT = ("engine", "predictor.py", "export.py", "cli")
+WITHOUT_FAMILY = (*CONTRACT, "visualize", "store.py")
+
+
+def files(places):
+    found = [
+        path for place in places for path in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
+    ]
+    assert len(found) >= len(places)
+    return sorted(found)
+
+
+def where(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def docstrings(tree):
+    """The nodes of all docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)]
+    return {body[0].value for body in bodies}
+
+
+def named_families(tree):
+    """(line, name) of every string that is a family's name."""
+    skipped = docstrings(tree)
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node not in skipped and node.value in FAMILIES
+    ]
+
+
+def probes_of_a_task(tree):
+    """(line, source) of every hasattr and getattr that asks a task for a literal name."""
+    found = []
+    for node in ast.walk(tree):
+        if not (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr")
+        ):
+            continue
+        asked, name = node.args[0], node.args[1]
+        last = asked.attr if isinstance(asked, ast.Attribute) else getattr(asked, "id", "")
+        if last.lower() in ("task", "family") and isinstance(name, ast.Constant):
+            found.append((node.lineno, ast.unparse(node)))
+    return found
+
+
+@pytest.mark.parametrize("path", files(WITHOUT_FAMILY), ids=where)
+def test_no_family_is_known_by_name(path):
+    assert not named_families(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", files(CONTRACT), ids=where)
+def test_a_task_is_asked_for_nothing_outside_of_the_contract(path):
+    assert not probes_of_a_task(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_checks_find_what_they_look_for():
+    tree = ast.parse(
+        '"""semantic"""\ndef f(task):\n    """video"""\n    return task == "video", "a video", {"speech": 1}'
+    )
+    assert named_families(tree) == [(4, "video"), (4, "speech")]
+    tree = ast.parse("hasattr(task, 'a'); getattr(self.task, 'b', 0); getattr(task, key); getattr(model, 'c')")
+    assert [source for _, source in probes_of_a_task(tree)] == ["hasattr(task, 'a')", "getattr(self.task, 'b', 0)"]
+
+
+@pytest.mark.parametrize("name", entries("task"))
+class TestFamily:
+    def test_it_is_whole(self, name):
+        cls = find_task(name)
+        assert issubclass(cls, Task) and not inspect.isabstract(cls)
+        assert cls.name == name
+        assert cls.title and cls.title == cls.title.strip()
+        assert isinstance(cls.headline, tuple) and cls.headline
+
+    def test_the_monitor_is_logged(self, name):
+        cls = find_task(name)
+        assert cls.monitor in cls.headline, "the score that ranks epochs has to be in metrics.csv"
+        assert isinstance(cls.greater_is_better, bool)
+
+    def test_everything_it_overrides_is_part_of_the_contract_and_documented(self, name):
+        cls = find_task(name)
+        assert cls.__doc__
+        for attribute, value in vars(cls).items():
+            function = getattr(value, "__func__", value)
+            if attribute.startswith("__") or not inspect.isfunction(function):
+                continue
+            if hasattr(Task, attribute):
+                assert function.__doc__, f"{cls.__name__}.{attribute} has no docstring"
+
+    def test_overridden_methods_take_what_the_contract_gives(self, name):
+        cls = find_task(name)
+        for attribute, value in vars(cls).items():
+            function, base = getattr(value, "__func__", value), getattr(Task, attribute, None)
+            if attribute.startswith("__") or not inspect.isfunction(function) or base is None:
+                continue
+            expected = list(inspect.signature(getattr(base, "__func__", base)).parameters)
+            given = inspect.signature(function).parameters
+            assert list(given)[: len(expected)] == expected, f"{cls.__name__}.{attribute}"
+            more = list(given.values())[len(expected) :]
+            assert all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in more)
+
+    def test_its_inputs_and_options_are_of_the_contract(self, name):
+        cls = find_task(name)
+        assert issubclass(cls.Options, Options)
+        cls.Options()
+        for one in cls.inputs:
+            assert isinstance(one, Input) and one.name and one.noun and one.nouns
+            assert one.suffixes and all(s.startswith(".") and s == s.lower() for s in one.suffixes)
+        assert len({one.name for one in cls.inputs}) == len(cls.inputs)
+
+    def test_a_model_and_a_data_source_serve_it(self, name):
+        assert any(entry.load().task == name for entry in entries("model").values())
+        assert any(name in entry.load().tasks for entry in entries("dataset").values())
