@@ -267,7 +267,9 @@ def test_a_table_of_another_length_is_told_apart(folder: Path) -> None:
     about = json.loads(file.read_text())
     about["config"]["num_classes"] += 1
     file.write_text(json.dumps(about))
-    with pytest.raises(ModelError, match=r"config\.json has 3 entries in its table 'classes' for a model with num_classes = 4; take"):
+    with pytest.raises(
+        ModelError, match=r"config\.json has 3 entries in its table 'classes' for a model with num_classes = 4; take"
+    ):
         load_model(folder)
 
 
