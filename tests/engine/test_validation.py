@@ -1,0 +1,134 @@
+"""The validation loss, and the epoch that is kept and waited for, in whole trainings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from foveate.datasets.pasture import Pasture
+from foveate.engine.fields import override
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import RunFolder
+from foveate.engine.train import train_recipe
+from foveate.recipes import resolve
+from foveate.store import load_model
+from foveate.tasks import create_task
+from foveate.tasks.captioning.task import CaptionPairs
+
+Tiny = Callable[..., Recipe]
+Script = Callable[..., None]
+NAN = math.nan
+
+
+def epoch_of(folder: Path, weights: list[dict[str, torch.Tensor]]) -> int:
+    """The epoch, from 1, whose weights a model folder holds."""
+    kept = load_file(folder / "model.safetensors")
+    return 1 + next(i for i, own in enumerate(weights) if all(torch.equal(own[name], kept[name]) for name in kept))
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """The weights after each epoch, as they are written into last/."""
+    from foveate.engine import callbacks
+
+    seen: list[dict[str, torch.Tensor]] = []
+    original = callbacks.save_model
+
+    def spy(folder: Path, model: torch.nn.Module, *more: object) -> None:
+        original(folder, model, *more)  # type: ignore[arg-type]
+        if folder.name == "last":
+            seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+    monkeypatch.setattr(callbacks, "save_model", spy)
+    return seen
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_the_validation_loss_is_the_mean_of_the_kept_models_loss(tiny: Tiny, tmp_path: Path, ema: float) -> None:
+    """In evaluation mode, without augmentation: dropout and random crops would both show."""
+    recipe = tiny(ema=ema, config__dropout=0.5, optim__lr=0.02, augment__crop=(32, 32), augment__rotate=30.0)
+    run = RunFolder(train_recipe(recipe, out=tmp_path / "run"))
+    loaded = load_model(run.last)
+    model = loaded.model.eval()
+    task = create_task("semantic", loaded.tables, loaded.preprocessing)
+    val = recipe.data.open("val")
+    with torch.inference_mode():
+        losses = [float(model.loss(task.collate([val[i]]))["loss"]) for i in range(3)]  # type: ignore[operator]
+        # The same once more, from the logits.
+        for i, loss in enumerate(losses):
+            batch = task.collate([val[i]])
+            log_p = model(batch["image"]).logits.log_softmax(1)
+            assert loss == pytest.approx(float(-log_p.gather(1, batch["mask"][:, None]).mean()), rel=1e-5)
+    assert run.history()[-1]["val_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+    assert len(set(losses)) == 3
+
+
+def test_a_last_smaller_batch_weighs_as_many_samples_as_it_has(tmp_path: Path) -> None:
+    """Captions are batched as in training: each batch counts by its pairs."""
+    recipe = override(
+        resolve("show_and_tell_pasture"),
+        {"config.backbone": "test_efficientnet", "config.pretrained": False, "epochs": 1, "batch_size": 4,
+         "features": False, "text.least": 1, "freeze": (), "workers": 0},
+    )  # fmt: skip
+    data = Pasture(height=32, width=32, train=4, val=3, test=0, captions=2)  # six pairs: batches of four and of two
+    run = RunFolder(train_recipe(dataclasses.replace(recipe, data=data), out=tmp_path / "run"))
+    loaded = load_model(run.last)
+    task = create_task("captioning", loaded.tables, loaded.preprocessing)
+    pairs = CaptionPairs(data.open("val", "captioning"), loaded.tables["text"])
+    assert len(pairs) == 6
+    with torch.inference_mode():
+        model = loaded.model.eval()
+        first, second = (
+            float(model.loss(task.collate([pairs[i] for i in part]))["loss"])  # type: ignore[operator]
+            for part in (range(4), range(4, 6))
+        )
+    assert first != second
+    assert run.history()[-1]["val_loss"] == pytest.approx((4 * first + 2 * second) / 6, rel=1e-5)
+
+
+@pytest.mark.parametrize("score", [0.25, NAN])
+def test_a_score_that_cannot_rank_leaves_it_to_the_validation_loss(
+    tiny: Tiny, tmp_path: Path, scripted: Script, weights: list[dict[str, torch.Tensor]],
+    capsys: pytest.CaptureFixture[str], score: float,
+) -> None:  # fmt: skip
+    scripted([score] * 4, [2.0, 0.5, 1.0, 0.75])
+    run = RunFolder(train_recipe(tiny(epochs=4, optim__lr=0.02), out=tmp_path / "run"))
+    assert [row["val_loss"] for row in run.history()] == [2.0, 0.5, 1.0, 0.75]
+    assert (epoch_of(run.best, weights), epoch_of(run.last, weights)) == (2, 4)
+    shown = "nan" if math.isnan(score) else "0.2500"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"kept: epoch 2 of 4, by validation loss: 0.5000 (mean_iou is {shown} in every epoch and cannot rank them)"
+    )
+
+
+def test_a_score_that_ranks_is_not_overruled(
+    tiny: Tiny, tmp_path: Path, scripted: Script, weights: list[dict[str, torch.Tensor]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    scripted([NAN, 0.5, 0.25], [0.5, 2.0, 1.0])
+    run = RunFolder(train_recipe(tiny(epochs=3, optim__lr=0.02), out=tmp_path / "run"))
+    assert epoch_of(run.best, weights) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "kept: epoch 2 of 3, by mean_iou: 0.5000"
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "last"),
+    [
+        pytest.param([0.5, 0.4, 0.4], [3.0, 2.0, 1.0], 3, id="a falling loss does not excuse a lower score"),
+        pytest.param([0.5, 0.5, 0.5, 0.5], [3.0, 2.0, 2.5, 2.25], 4, id="equal scores: waits for a lower loss"),
+        pytest.param([NAN, NAN, NAN], [1.0, 2.0, 3.0], 3, id="no score: waits for a lower loss"),
+        pytest.param([0.1, NAN, 0.2, 0.1, 0.1], [1.0, 2.0, 3.0, 1.0, 1.0], 5, id="a later rise starts the wait anew"),
+    ],
+)
+def test_early_stopping_follows_the_ranking(
+    tiny: Tiny, tmp_path: Path, scripted: Script, scores: list[float], losses: list[float], last: int
+) -> None:
+    scripted(scores, losses)  # a validation more than these would fail
+    run = RunFolder(train_recipe(tiny(epochs=9, early_stop=2), out=tmp_path / "run"))
+    assert [row["epoch"] for row in run.history()] == list(range(1, last + 1))
