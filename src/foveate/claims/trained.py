@@ -53,17 +53,18 @@ def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
 
     The run folder is temporary, and the training's output is discarded.
 
-    fields: other recipe fields by dotted name.
+    fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
     """
     data_fields: dict[str, Any] = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
-    fields |= {f"data.{name}": value for name, value in data_fields.items()}
+    dotted = {name.replace("__", "."): value for name, value in fields.items()}
+    dotted |= {f"data.{name}": value for name, value in data_fields.items()}
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(discarded),
         contextlib.redirect_stderr(discarded),
     ):
-        settings = fields | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
+        settings = dotted | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
         run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
         predictor = Predictor.open(run, device="cpu")
     test = Pasture(**data_fields).open("test")
