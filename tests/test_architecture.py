@@ -25,7 +25,7 @@ ALLOWED = {
     "onnx": {"ops"},
     "tasks": {"ops", "metrics", "transforms", "visualize", "onnx"},
     "engine": {"ops", "metrics", "transforms", "visualize", "onnx", "tasks"},
-    "predictor": {"onnx", "tasks"},
+    "predictor": {"ops", "onnx", "tasks"},
     "export": {"onnx", "tasks", "predictor"},
     "recipes": {"models", "datasets", "transforms", "tasks", "engine"},
 }

@@ -29,3 +29,10 @@ def test_shared_parameters_stay_shared_and_keep_their_gradient_flag():
     model[0].bias.requires_grad_(False)
     channels_last(model)
     assert model[1].weight is model[0].weight and not model[0].bias.requires_grad
+
+
+def test_strides_are_those_of_module_to():
+    """A depthwise kernel has one input channel, so its strides are ambiguous; gradients follow `Module.to`'s."""
+    ours, theirs = (nn.Conv2d(6, 6, 3, groups=6) for _ in range(2))
+    theirs.to(memory_format=torch.channels_last)
+    assert channels_last(ours).weight.stride() == theirs.weight.stride()

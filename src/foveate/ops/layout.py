@@ -15,4 +15,4 @@ def channels_last(model: M) -> M:
 
     `Module.to(memory_format=torch.channels_last)` refuses models with tensors of five axes, as of 3-D convolutions.
     """
-    return model._apply(lambda x: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
+    return model._apply(lambda x: x.to(memory_format=torch.channels_last) if x.ndim == 4 else x)
