@@ -36,8 +36,7 @@ def address(serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     sample = {"image": torch.full((3, 100, 200), 200, dtype=torch.uint8)}
     made = CaptionPage("show_attend_tell")
     for name, hard, maps in (("soft.jpg", False, True), ("hard.jpg", True, True), ("none.jpg", False, False)):
-        made.hard = hard
-        made.add(name, CaptionPrediction((sentence(maps), sentence(maps))), sample)
+        made.add(name, CaptionPrediction((sentence(maps), sentence(maps)), hard=hard), sample)
     made.write(folder)
     with serve(folder) as root:
         yield f"{root}/captions.html"
