@@ -8,11 +8,8 @@ from foveate.errors import ConfigError
 from foveate.ops.unpool import pool, unpool, unpool_fixed
 
 
-@pytest.mark.parametrize("size", [(8, 8), (9, 11), (3, 2)])
-@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize(("size", "k"), [((8, 8), 2), ((9, 11), 2), ((3, 2), 2), ((8, 8), 3), ((9, 11), 3)])
 def test_equals_torchs_max_unpooling(size, k):
-    if min(size) < k:
-        pytest.skip("not one window fits")
     torch.manual_seed(0)
     x = torch.randn(2, 3, *size)
     y, switches = pool(x, k)
