@@ -1,0 +1,93 @@
+"""Boxes: their encoding relative to other boxes, clipping, and the boxes around masks.
+
+Shapes: boxes (..., 4) hold left, top, right and bottom in pixels, real numbers; right and bottom are exclusive, so that
+a box is right - left wide and a box of one pixel at the origin is (0, 0, 1, 1).
+
+Source of the encoding: Girshick, Donahue, Darrell and Malik, "Rich feature hierarchies for accurate object detection
+and semantic segmentation" (2014), appendix C.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError
+
+# The largest growth that a delta can ask for: exp of more would overflow in the first steps of a training.
+MAX_LOG_GROWTH = math.log(1000 / 16)
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Return deltas (..., 4) that turn anchors into boxes, both (..., 4) with sides above 0.
+
+    dx = (x - x_a) / w_a,  dy = (y - y_a) / h_a,  dw = log(w / w_a),  dh = log(h / h_a)
+
+    x and y are centres, w and h sides.
+    """
+    centre, size = _centre_and_size(boxes)
+    anchor_centre, anchor_size = _centre_and_size(anchors)
+    return torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], -1)
+
+
+def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """Return the boxes (..., 4) that deltas (..., 4) make of anchors (..., 4): the inverse of `encode`.
+
+    x = x_a + w_a dx,  y = y_a + h_a dy,  w = w_a exp(dw),  h = h_a exp(dh)
+
+    dw and dh are limited to log(1000 / 16).
+    """
+    shift, growth = deltas.split(2, -1)
+    anchor_centre, anchor_size = _centre_and_size(anchors)
+    centre = anchor_centre + anchor_size * shift
+    half = anchor_size * growth.clamp(max=MAX_LOG_GROWTH).exp() / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def clip(boxes: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
+    """Return boxes (..., 4) cut at the borders of an image of a size (height, width)."""
+    height, width = size
+    left, top, right, bottom = boxes.unbind(-1)
+    return torch.stack([_within(left, width), _within(top, height), _within(right, width), _within(bottom, height)], -1)
+
+
+def sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return width and height (...) of boxes (..., 4)."""
+    return boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+
+
+def tight_boxes(masks: Tensor) -> Tensor:
+    """Return the boxes (N, 4), float32, around the pixels of masks (N, H, W) bool.
+
+    Raises ConfigError for a mask without a pixel.
+    """
+    rows, columns = masks.any(2), masks.any(1)
+    if not bool(rows.any(1).all()):
+        empty = int((~rows.any(1)).nonzero()[0])
+        raise ConfigError(f"mask {empty} has no pixel, so no box; leave empty masks out")
+    left, right = _first_and_last(columns)
+    top, bottom = _first_and_last(rows)
+    return torch.stack([left, top, right + 1, bottom + 1], 1).float()
+
+
+def mirror(boxes: Tensor, width: int | float) -> Tensor:
+    """Return boxes (..., 4) of an image that is mirrored left to right."""
+    left, top, right, bottom = boxes.unbind(-1)
+    return torch.stack([width - right, top, width - left, bottom], -1)
+
+
+def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    start, end = boxes.split(2, -1)
+    return (start + end) / 2, end - start
+
+
+def _within(values: Tensor, limit: int | Tensor) -> Tensor:
+    return values.clamp(min=0).minimum(torch.as_tensor(limit, dtype=values.dtype, device=values.device))
+
+
+def _first_and_last(hits: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of the first and of the last True of each row of (N, L)."""
+    hits = hits.to(torch.uint8)
+    return hits.argmax(1), hits.shape[1] - 1 - hits.flip(1).argmax(1)

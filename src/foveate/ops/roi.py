@@ -1,0 +1,94 @@
+"""Regions of interest: reading a feature map inside boxes, masks in the frame of a box, and masks put back.
+
+Shapes: a map (C, H, W) of one image; R boxes, left, top, right and bottom in pixels of the image, right and bottom
+exclusive; masks of m x m cells that divide a box evenly.
+
+Dai, He and Sun, "Instance-aware Semantic Segmentation via Multi-task Network Cascades" (2015), section 3.1 (RoI
+warping). Unlike RoI pooling, and unlike torchvision's `roi_align`, warping has a gradient in the boxes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import roi_align
+
+from foveate.errors import ConfigError
+
+Points = Literal["corner", "centre"]
+
+
+def roi_warp(features: Tensor, boxes: Tensor, size: int, stride: float, points: Points = "corner") -> Tensor:
+    """Return the map inside each box, (R, C, size, size): bilinear, with gradients in the map and in the boxes.
+
+    F_roi(u', v') = sum_uv G(u, x + u' / W' w) G(v, y + v' / H' h) F(u, v),  G(a, b) = max(0, 1 - |a - b|)
+
+    features: F, (C, H, W). boxes: (R, 4) in pixels. stride: pixels between two cells of the map.
+    points: 'corner' reads as in the paper's equation: at the left and upper edges of W' = H' = `size` cells, box and
+        map in the same units without a shift; outside the map all is 0. 'centre' reads at the middles of the cells and
+        takes a map's cell to lie around its middle, as `roi_align` with one sample a cell; outside the map is the
+        value of its border.
+
+    The release rounds the scaled corners of a box to whole cells first, so that its answer jumps as a box moves; the
+    equation does not, and is followed here. Raises ConfigError where shapes do not fit.
+    """
+    if features.ndim != 3 or boxes.ndim != 2 or boxes.shape[1] != 4 or size < 1:
+        raise ConfigError(
+            f"features of shape {tuple(features.shape)}, boxes of {tuple(boxes.shape)} and a size of {size}; expected "
+            "(C, H, W), (R, 4) and 1 or more"
+        )
+    channels, height, width = features.shape
+    left, top, right, bottom = (boxes / stride).unbind(1)
+    offset = 0.5 if points == "centre" else 0.0
+    steps = (torch.arange(size, dtype=boxes.dtype, device=boxes.device) + offset) / size  # u' / W'
+    x = left[:, None] + steps * (right - left)[:, None] - offset  # (R, size), in cells of the map
+    y = top[:, None] + steps * (bottom - top)[:, None] - offset
+    grid = torch.stack(
+        [
+            ((2 * x + 1) / width - 1)[:, None, :].expand(-1, size, -1),
+            ((2 * y + 1) / height - 1)[:, :, None].expand(-1, -1, size),
+        ],
+        -1,
+    )  # (R, size, size, 2)
+    # All boxes of the image are the rows of one grid, so that the map is not copied for each.
+    padding = "border" if points == "centre" else "zeros"
+    grid = grid.reshape(1, -1, size, 2).to(features.dtype)
+    read = F.grid_sample(features[None], grid, padding_mode=padding, align_corners=False)
+    return read[0].reshape(channels, -1, size, size).transpose(0, 1)
+
+
+def crop_masks(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Return the share of each cell of each box that its mask covers, (R, size, size) float32 in 0..1.
+
+    masks: (R, H, W) bool or float, one a box. boxes: (R, 4). Four points a cell are read.
+    """
+    index = torch.arange(len(boxes), dtype=boxes.dtype, device=boxes.device)[:, None]
+    rois = torch.cat([index, boxes], 1)
+    return roi_align(masks[:, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)[:, 0]
+
+
+def paste_masks(masks: Tensor, boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """Return masks at the pixels of a window of the image, (R, h, w); 0 outside of their boxes.
+
+    masks: (R, m, m), values of the cells of each box. boxes: (R, 4) in pixels of the image.
+    window: left, top, right and bottom of the part of the image, whole numbers; h = bottom - top, w = right - left.
+
+    A pixel's value is read at its middle, bilinearly between the middles of the cells; a pixel whose middle lies
+    outside of the box is 0. The inverse of `crop_masks` where cells and pixels coincide.
+    """
+    start_x, start_y, end_x, end_y = window
+    left, top, right, bottom = boxes.unbind(1)
+    px = torch.arange(start_x, end_x, dtype=boxes.dtype, device=boxes.device) + 0.5
+    py = torch.arange(start_y, end_y, dtype=boxes.dtype, device=boxes.device) + 0.5
+    # -1 and 1 are the edges of the box; a box without a width holds no pixel.
+    x = 2 * (px - left[:, None]) / (right - left).clamp(min=1e-6)[:, None] - 1  # (R, w)
+    y = 2 * (py - top[:, None]) / (bottom - top).clamp(min=1e-6)[:, None] - 1  # (R, h)
+    grid = torch.stack([x[:, None].expand(-1, len(py), -1), y[:, :, None].expand(-1, -1, len(px))], -1)
+    pasted = F.grid_sample(
+        masks[:, None], grid.to(masks.dtype), mode="bilinear", padding_mode="border", align_corners=False
+    )[:, 0]
+    inside = (x.abs() < 1)[:, None, :] & (y.abs() < 1)[:, :, None]
+    return pasted * inside

@@ -1,0 +1,97 @@
+"""Suppression of repeated detections: of regions by their overlap, and the vote of masks that replaces it for boxes.
+
+Shapes: R detections of one class in an image of H x W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from foveate.ops.boxes import clip
+from foveate.ops.roi import paste_masks
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The mask of one object, inside the smallest window of the image that holds it.
+
+    window: left, top, right, bottom in pixels. mask: (bottom - top, right - left) bool.
+    """
+
+    window: tuple[int, int, int, int]
+    mask: Tensor
+
+
+def region_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Return intersection over union of masks (M, H, W) bool and (N, H, W) bool, (M, N); 0 of two empty ones."""
+    a, b = first.flatten(1).float(), second.flatten(1).float()
+    shared = (a @ b.T).double()  # whole numbers up to 2^24 are exact in float32
+    union = a.sum(1, dtype=torch.float64)[:, None] + b.sum(1, dtype=torch.float64) - shared
+    return shared / union.clamp(min=1)
+
+
+def region_nms(iou: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Return the indices of the detections that stay, best first; ties in their order.
+
+    iou: (R, R), overlaps of the regions (`region_iou`). scores: (R,). A detection goes if its overlap with a better one
+    that stays is above `threshold`: torchvision's `nms`, on regions instead of boxes.
+    """
+    order = scores.argsort(descending=True, stable=True).tolist()
+    suppressed = torch.zeros(len(scores), dtype=torch.bool)
+    kept = []
+    for index in order:
+        if not suppressed[index]:
+            kept.append(index)
+            suppressed |= iou[index].cpu() > threshold
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def vote_masks(
+    boxes: Tensor, masks: Tensor, scores: Tensor, kept: Tensor, size: tuple[int, int], iou: float, threshold: float
+) -> list[Patch | None]:
+    """Return the mask that the neighbours of each kept detection agree on; None where no pixel reaches the threshold.
+
+    boxes: (R, 4), all detections of a class before suppression. masks: (R, m, m) in 0..1, inside their boxes.
+    scores: (R,) above 0. kept: (K,) indices into them. size: (height, width) of the image.
+
+    Every detection whose box overlaps the kept one by `iou` or more votes with its score:
+
+        M(p) = sum_j s_j m_j(p) / sum_j s_j,  the object is where M(p) > threshold
+
+    Dai, He and Sun (2015), section 3.4. The probabilities are averaged, as in the release's GPU code; its CPU code
+    averages masks that it has thresholded first.
+    """
+    overlaps = box_iou(boxes[kept], boxes)
+    found = []
+    for row in overlaps:
+        voters = (row >= iou).nonzero()[:, 0]
+        window = _window(boxes[voters], size)
+        left, top, right, bottom = window
+        if right <= left or bottom <= top:
+            found.append(None)
+            continue
+        weights = scores[voters] / scores[voters].sum()
+        mean = (paste_masks(masks[voters], boxes[voters], window) * weights[:, None, None]).sum(0)
+        found.append(_tight(mean > threshold, left, top))
+    return found
+
+
+def _window(boxes: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The whole pixels of the image that boxes (V, 4) touch."""
+    inside = clip(boxes, size)
+    left, top = (int(v) for v in inside[:, :2].amin(0).floor())
+    right, bottom = (int(v) for v in inside[:, 2:].amax(0).ceil())
+    return left, top, right, bottom
+
+
+def _tight(mask: Tensor, left: int, top: int) -> Patch | None:
+    """The mask (h, w), whose corner is at (left, top), without empty borders."""
+    rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+    if not len(rows):
+        return None
+    y, y_end, x, x_end = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return Patch((left + x, top + y, left + x_end, top + y_end), mask[y:y_end, x:x_end])

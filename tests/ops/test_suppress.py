@@ -1,0 +1,94 @@
+"""Region suppression and the vote of masks against plain definitions, and their laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou, nms
+
+from foveate.ops.roi import paste_masks
+from foveate.ops.suppress import region_iou, region_nms, vote_masks
+
+SIZE = (40, 50)
+
+
+def random(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def some_detections(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes that crowd around two places and stick out of the image, masks, scores."""
+    place = torch.tensor([[10.0, 12.0], [30.0, 20.0]])[torch.randint(2, (count,), generator=random(seed))]
+    corner = place + 3 * torch.randn(count, 2, generator=random(seed + 1)) - 9
+    boxes = torch.cat([corner, corner + 14 + 4 * torch.rand(count, 2, generator=random(seed + 2))], 1).double()
+    masks = torch.rand(count, 6, 6, generator=random(seed + 3)).double()
+    return boxes, masks, torch.rand(count, generator=random(seed + 4)).double() + 0.01
+
+
+def whole(patch: object) -> np.ndarray:
+    """A patch at the size of the image."""
+    image = np.zeros(SIZE, bool)
+    if patch is not None:
+        left, top, right, bottom = patch.window  # type: ignore[attr-defined]
+        image[top:bottom, left:right] = patch.mask.numpy()  # type: ignore[attr-defined]
+    return image
+
+
+def test_the_vote_as_defined_on_fifty_sets() -> None:
+    for seed in range(50):
+        boxes, masks, scores = some_detections(12, 100 * seed)
+        kept = nms(boxes, scores, 0.3)
+        rendered = paste_masks(masks, boxes, (0, 0, SIZE[1], SIZE[0])).numpy()
+        for index, patch in zip(kept.tolist(), vote_masks(boxes, masks, scores, kept, SIZE, 0.5, 0.4), strict=True):
+            total, votes = np.zeros(SIZE), 0.0
+            for j in range(len(boxes)):
+                if float(box_iou(boxes[index][None], boxes[j][None])) >= 0.5:
+                    total += float(scores[j]) * rendered[j]
+                    votes += float(scores[j])
+            assert np.array_equal(whole(patch), total / votes > 0.4)
+
+
+def test_the_vote_of_one_is_its_own_mask_and_order_does_not_matter() -> None:
+    boxes, masks, scores = some_detections(9, 7)
+    (alone,) = vote_masks(boxes[:1], masks[:1], scores[:1], torch.tensor([0]), SIZE, 0.5, 0.4)
+    assert np.array_equal(whole(alone), (paste_masks(masks[:1], boxes[:1], (0, 0, SIZE[1], SIZE[0]))[0] > 0.4).numpy())
+    (first,) = vote_masks(boxes, masks, scores, torch.tensor([4]), SIZE, 0.5, 0.4)
+    turned = torch.arange(8, -1, -1)
+    (second,) = vote_masks(boxes[turned], masks[turned], scores[turned], torch.tensor([4]), SIZE, 0.5, 0.4)
+    assert np.array_equal(whole(first), whole(second))
+
+
+def test_the_vote_stays_within_the_voters_and_is_tight() -> None:
+    boxes, masks, scores = some_detections(9, 3)
+    (patch,) = vote_masks(boxes, torch.ones_like(masks), scores, torch.tensor([0]), SIZE, 0.5, 0.4)
+    voters = box_iou(boxes[:1], boxes)[0] >= 0.5
+    union = (paste_masks(torch.ones_like(masks[voters]), boxes[voters], (0, 0, SIZE[1], SIZE[0])) > 0).any(0)
+    assert not (whole(patch) & ~union.numpy()).any()
+    assert patch is not None and patch.mask.any(1)[[0, -1]].all() and patch.mask.any(0)[[0, -1]].all()
+
+
+def test_no_pixel_no_object() -> None:
+    boxes, masks, scores = some_detections(4, 5)
+    assert vote_masks(boxes, masks * 0, scores, torch.tensor([0]), SIZE, 0.5, 0.4) == [None]
+    outside = boxes + 500
+    assert vote_masks(outside, masks, scores, torch.tensor([0]), SIZE, 0.5, 0.4) == [None]
+
+
+def test_overlap_of_regions_by_hand() -> None:
+    masks = torch.zeros(3, 4, 4, dtype=torch.bool)
+    masks[0, :2], masks[1, 1:3] = True, True
+    assert region_iou(masks, masks).tolist() == [[1, 4 / 12, 0], [4 / 12, 1, 0], [0, 0, 0]]
+
+
+def test_suppression_of_full_boxes_is_torchvisions() -> None:
+    boxes, _, scores = some_detections(30, 11)
+    assert region_nms(box_iou(boxes, boxes), scores, 0.3).tolist() == nms(boxes, scores, 0.3).tolist()
+
+
+def test_suppression_keeps_the_best_and_what_is_apart() -> None:
+    iou = torch.tensor([[1, 0.6, 0.0], [0.6, 1, 0.6], [0.0, 0.6, 1]])
+    assert region_nms(iou, torch.tensor([0.5, 0.9, 0.4]), 0.5).tolist() == [1]
+    assert region_nms(iou, torch.tensor([0.9, 0.5, 0.4]), 0.5).tolist() == [0, 2]
+    assert region_nms(iou, torch.tensor([0.9, 0.5, 0.4]), 0.6).tolist() == [0, 1, 2]
+    assert region_nms(iou[:0, :0], torch.zeros(0), 0.5).tolist() == []
