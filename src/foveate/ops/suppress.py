@@ -66,7 +66,7 @@ def vote_masks(
     averages masks that it has thresholded first.
     """
     overlaps = box_iou(boxes[kept], boxes)
-    found = []
+    found: list[Patch | None] = []
     for row in overlaps:
         voters = (row >= iou).nonzero()[:, 0]
         window = _window(boxes[voters], size)

@@ -1,14 +1,21 @@
-"""Records of objects, one by one.
+"""Records of objects, one by one: from reader to model, metric, drawing and file.
 
-Shapes: an image of C channels, H x W pixels, N objects.
+Shapes: an image of C channels, H x W pixels, N objects. Boxes hold left, top, right and bottom in pixels, right and
+bottom exclusive.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict
 
+import numpy as np
+from faster_coco_eval.core import mask as mask_api
 from torch import Tensor
 from torchvision import tv_tensors
+
+from foveate.records.base import ClassTable
 
 
 class InstanceSample(TypedDict):
@@ -19,3 +26,152 @@ class InstanceSample(TypedDict):
     boxes: tv_tensors.BoundingBoxes  # (N, 4) float32, XYXY, tight around each mask
     labels: Tensor  # (N,) int64, class indices
     name: str
+
+
+class InstanceBatch(TypedDict):
+    """Input of an instance model's `loss`. Images are padded to one size at their right and bottom with 0.
+
+    The lists hold one tensor an image; an image without objects has empty ones.
+    """
+
+    image: Tensor  # (B, C, H, W) float32, normalised
+    sizes: list[tuple[int, int]]  # (height, width) of each image before padding
+    boxes: list[Tensor]  # (N, 4) float32
+    labels: list[Tensor]  # (N,) int64
+    masks: list[Tensor]  # (N, H, W) bool
+    crowds: list[Tensor]  # (M, 4) float32, boxes of regions that are neither object nor background
+    names: list[str]
+
+
+class InstanceOutput(NamedTuple):
+    """Detections of one image, the best first, before masks vote and are put into the image.
+
+    A detection that another one suppresses stays in the list, since its mask has a vote; `kept` marks the others.
+    """
+
+    boxes: Tensor  # (R, 4) float32
+    labels: Tensor  # (R,) int64
+    scores: Tensor  # (R,) float32, 0..1
+    masks: Tensor  # (R, m, m) float32, 0..1: the probability that a cell of the box belongs to the object
+    kept: Tensor  # (R,) bool
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of one image, found or true.
+
+    size: (height, width) of the image.
+    boxes: (N, 4) float32.
+    masks: N run-length encodings as COCO has them, {"size": [height, width], "counts": bytes}; masks may overlap.
+    labels: (N,) int64, class indices.
+    scores: (N,) float32, 0..1; 1 for true objects.
+    crowd: (N,) bool, regions that hold objects nobody counted; in evaluation they excuse detections.
+    """
+
+    size: tuple[int, int]
+    boxes: np.ndarray
+    masks: tuple[dict[str, Any], ...]
+    labels: np.ndarray
+    scores: np.ndarray
+    crowd: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask, (N,) int64."""
+        return np.asarray(mask_api.area(list(self.masks)), np.int64).reshape(-1)
+
+    def mask(self, index: int) -> np.ndarray:
+        """The pixels of one object, (H, W) bool."""
+        return np.asarray(mask_api.decode(self.masks[index]), bool)
+
+    def select(self, which: np.ndarray) -> Instances:
+        """Some of the objects: indices, or (N,) bool."""
+        chosen = np.arange(len(self))[which]
+        masks = tuple(self.masks[i] for i in chosen.tolist())
+        return Instances(
+            self.size, self.boxes[chosen], masks, self.labels[chosen], self.scores[chosen], self.crowd[chosen]
+        )
+
+    def overlaps(self, others: Instances) -> np.ndarray:
+        """Intersection over union with other objects of the image, (N, M) float64.
+
+        Against a crowd region it is the share of the object that lies in it, as COCO has it.
+        """
+        if not len(self) or not len(others):
+            return np.zeros((len(self), len(others)))
+        flags = others.crowd.astype(np.uint8).tolist()
+        return np.asarray(mask_api.iou(list(self.masks), list(others.masks), flags)).reshape(len(self), len(others))
+
+    def numbers(self) -> np.ndarray:
+        """The image's object numbers, (H, W) int32: 0 background, i + 1 for object i.
+
+        A pixel that several objects claim belongs to the one with the highest score, of equal ones to the first.
+        """
+        image = np.zeros(self.size, np.int32)
+        for index in np.argsort(-self.scores, kind="stable")[::-1].tolist():
+            left, top, right, bottom = window_of(self.masks[index])
+            part = self.mask(index)[top:bottom, left:right]
+            image[top:bottom, left:right][part] = index + 1
+        return image
+
+
+@dataclass
+class InstancePrediction:
+    """The objects found in one image."""
+
+    objects: Instances  # those from the score threshold on, the best first
+    classes: ClassTable
+    threshold: float = 0.0  # the lowest score that counts as found
+    name: str = ""
+
+
+def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int = 0) -> dict[str, Any]:
+    """Encode a mask (h, w) bool, whose corner is at (left, top), as run lengths in an image of (height, width).
+
+    Runs go down the columns: background first, then object, in turn. Only the mask itself is read, so that a small
+    object costs the same in an image of any size.
+    """
+    columns, rows = np.nonzero(mask.T)
+    places = (columns.astype(np.int64) + left) * size[0] + rows + top  # in the image, column by column
+    if not len(places):
+        counts = [size[0] * size[1]]
+    else:
+        breaks = np.flatnonzero(np.diff(places) > 1)
+        starts = places[np.concatenate([[0], breaks + 1])]
+        ends = places[np.concatenate([breaks, [len(places) - 1]])] + 1
+        edges = np.concatenate([[0], np.stack([starts, ends], 1).ravel(), [size[0] * size[1]]])
+        counts = np.diff(edges).tolist()
+        if counts[-1] == 0:
+            counts.pop()
+    encoded: dict[str, Any] = mask_api.frPyObjects({"size": list(size), "counts": counts}, *size)
+    return encoded
+
+
+def window_of(mask: dict[str, Any]) -> tuple[int, int, int, int]:
+    """The smallest window around an encoded mask: left, top, right, bottom in whole pixels; four zeros for none."""
+    left, top, width, height = (int(v) for v in np.asarray(mask_api.toBbox(mask)).reshape(4))
+    return left, top, left + width, top + height
+
+
+def instances_of(
+    size: tuple[int, int],
+    masks: Sequence[dict[str, Any]],
+    labels: Sequence[int] | np.ndarray,
+    scores: Sequence[float] | np.ndarray | None = None,
+    crowd: Sequence[bool] | np.ndarray | None = None,
+    boxes: np.ndarray | None = None,
+) -> Instances:
+    """Objects from encoded masks. scores: 1 where left out; crowd: none; boxes: tight around the masks."""
+    count = len(masks)
+    tight = np.array([window_of(mask) for mask in masks], np.float32).reshape(count, 4)
+    return Instances(
+        size,
+        tight if boxes is None else np.asarray(boxes, np.float32).reshape(count, 4),
+        tuple(masks),
+        np.asarray(labels, np.int64).reshape(count),
+        np.ones(count, np.float32) if scores is None else np.asarray(scores, np.float32).reshape(count),
+        np.zeros(count, bool) if crowd is None else np.asarray(crowd, bool).reshape(count),
+    )

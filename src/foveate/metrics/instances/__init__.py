@@ -1,0 +1,271 @@
+"""Scores of found objects against true ones, over a whole set.
+
+Ranked scores (AP, AP^r, recall) look at every detection, at most `CAP` an image. Panoptic quality, the ratio
+TP / (TP + FP + FN) and counts need a score from which an object counts as found: the one given, or the one that makes
+the ratio at IoU 0.5 largest on this set.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError, DataError
+from foveate.metrics.instances.coco import coco_precision, mean_precision
+from foveate.metrics.instances.counted import Matches, match, mean_ratio, panoptic_quality, ratio_at, touching
+from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.records import ClassTable
+from foveate.records.instances import Instances, instances_of
+
+CAP = 400  # detections of an image that count; COCO's 100 cuts crowded images
+REGION_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of AP^r_vol
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceScores:
+    """Scores of found objects. Shares are 0..1; nan where no true object gives them a meaning, or not computed.
+
+    ap, ap50, ap75: COCO's mask AP over IoU 0.5 to 0.95, at 0.5, at 0.75. box_ap: the same of boxes.
+    ap_per_class: K values of `ap`.
+    recall50: share of true objects that some detection covers with IoU 0.5 or more; recall50_touching: of those that
+        lie within 1 pixel of another object.
+    ap_r50, ap_r70, ap_r_vol: SDS's AP^r at IoU 0.5, at 0.7, and its mean over 0.1 to 0.9.
+    score_threshold: the score from which objects count as found in the scores below.
+    tp_ratio50, tp_ratio: TP / (TP + FP + FN) at IoU 0.5, and its mean over 0.5 to 0.95. recall50_found: the share of
+        true objects among the TP. pq, sq, rq: panoptic quality and its factors.
+    count_bias, count_mae: mean error of the number of objects an image, and mean absolute error. count_mape: mean of
+        the absolute error as a share of the true number, over images with objects.
+    images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    box_ap: float
+    ap_per_class: tuple[float, ...]
+    recall50: float
+    recall50_touching: float
+    ap_r50: float
+    ap_r70: float
+    ap_r_vol: float
+    score_threshold: float
+    tp_ratio50: float
+    tp_ratio: float
+    recall50_found: float
+    pq: float
+    sq: float
+    rq: float
+    count_bias: float
+    count_mae: float
+    count_mape: float
+    images: int
+    without: int
+    objects: int
+    touching: int
+
+    def to_json(self, classes: ClassTable) -> dict[str, Any]:
+        """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
+        if len(classes) != len(self.ap_per_class):
+            raise ConfigError(
+                f"scores of {len(self.ap_per_class)} classes, but the class table has {len(classes)}; pass the table "
+                "that the images were scored with"
+            )
+        values = {name: _plain(value) for name, value in vars(self).items() if name != "ap_per_class"}
+        per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
+        return {**values, "ap_per_class": per_class, "detections_cap": CAP}
+
+
+class InstanceMetrics:
+    """Collects the objects of images, true and found.
+
+    num_classes: K. threshold: score from which objects count as found; None chooses it on this set.
+    whole: compute the scores that take long, too (AP^r, boxes, panoptic quality, counts); nan otherwise.
+
+    Raises ConfigError for less than one class, or a threshold outside 0..1.
+    """
+
+    def __init__(self, num_classes: int, threshold: float | None = None, whole: bool = True) -> None:
+        if num_classes < 1:
+            raise ConfigError(f"cannot score {num_classes} classes of objects; give at least 1")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"a score threshold of {threshold}; give a number from 0 to 1")
+        self.num_classes, self.threshold, self.whole = num_classes, threshold, whole
+        self._truth: list[Instances] = []
+        self._found: list[Instances] = []
+
+    def update(self, truth: Instances, found: Instances) -> float:
+        """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
+
+        nan for an image without true and found objects. Raises DataError for labels out of range, or other sizes.
+        """
+        if truth.size != found.size:
+            raise DataError(f"objects found in an image of {found.size} against true ones of {truth.size}")
+        for objects in (truth, found):
+            if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < self.num_classes:
+                raise DataError(f"labels up to {objects.labels.max()}; expected 0 to {self.num_classes - 1}")
+        best_first = np.argsort(-found.scores, kind="stable")[:CAP]
+        self._truth.append(truth)
+        self._found.append(found.select(best_first))
+        certain = self._found[-1]
+        threshold = 0.5 if self.threshold is None else self.threshold
+        return ratio_at([match(truth, certain.select(certain.scores >= threshold))], 0.5)
+
+    def state(self) -> Tensor:
+        """All objects as bytes, (n,) uint8."""
+        content = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
+        return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
+
+    def merge(self, state: Tensor) -> None:
+        """Add the images of another process, whose `state` this is."""
+        for true, found in json.loads(state.cpu().numpy().tobytes().decode()):
+            self._truth.append(_unpack(true))
+            self._found.append(_unpack(found))
+
+    def compute(self) -> InstanceScores:
+        """Compute the scores. Raises DataError if no image was added."""
+        if not self._truth:
+            raise DataError("no image was scored; the data set is empty")
+        precision = coco_precision(self._truth, self._found, self.num_classes, CAP, "segm")
+        ranked = [self._ranked(label) for label in range(self.num_classes)]
+        threshold = best_threshold(ranked) if self.threshold is None else self.threshold
+        objects = sum(r.objects for r in ranked)
+        touched = np.concatenate([r.touching for r in ranked])
+        covered = np.concatenate([r.covered for r in ranked])
+        values: dict[str, Any] = {
+            "ap": mean_precision(precision),
+            "ap50": mean_precision(precision, [0.5]),
+            "ap75": mean_precision(precision, [0.75]),
+            "ap_per_class": tuple(mean_precision(precision[:, :, [k]]) for k in range(self.num_classes)),
+            "recall50": float(covered.mean()) if objects else float("nan"),
+            "recall50_touching": float(covered[touched].mean()) if touched.any() else float("nan"),
+            "score_threshold": threshold,
+            "images": len(self._truth),
+            "without": sum(bool(true.crowd.all()) for true in self._truth),
+            "objects": objects,
+            "touching": int(touched.sum()),
+        }
+        if not self.whole:
+            left_out = [name for name in InstanceScores.__annotations__ if name not in values]
+            return InstanceScores(**(values | dict.fromkeys(left_out, float("nan"))))
+        boxes = coco_precision(self._truth, self._found, self.num_classes, CAP, "bbox")
+        regions = {t: self._region_precision(ranked, t) for t in REGION_THRESHOLDS}
+        values |= self._counted(threshold) | {
+            "box_ap": mean_precision(boxes),
+            "ap_r50": regions[0.5],
+            "ap_r70": regions[0.7],
+            "ap_r_vol": float(np.mean(list(regions.values()))),
+        }
+        return InstanceScores(**values)
+
+    def _ranked(self, label: int) -> _Ranked:
+        """Detections and true objects of one class, over all images."""
+        rows = []
+        for true, found in zip(self._truth, self._found, strict=True):
+            real = true.select((true.labels == label) & ~true.crowd)
+            mine = found.select(found.labels == label)
+            overlaps = mine.overlaps(real)
+            crowds = true.select((true.labels == label) & true.crowd)
+            excused = mine.overlaps(crowds).max(1) > 0.5 if len(crowds) else np.zeros(len(mine), bool)
+            close = touching(true)[(true.labels == label) & ~true.crowd]
+            rows.append((mine.scores, overlaps, excused, close))
+        return _Ranked(rows)
+
+    def _region_precision(self, ranked: list[_Ranked], threshold: float) -> float:
+        """AP^r at one IoU threshold: the mean over classes with true objects."""
+        each = [r.average_precision(threshold) for r in ranked if r.objects]
+        return float(np.mean(each)) if each else float("nan")
+
+    def _counted(self, threshold: float) -> dict[str, float]:
+        """The scores of objects that count as found."""
+        found = [f.select(f.scores >= threshold) for f in self._found]
+        matches: list[Matches] = [match(t, f) for t, f in zip(self._truth, found, strict=True)]
+        pq, sq, rq = panoptic_quality(self._truth, found, matches, self.num_classes)
+        pairs, missed = sum(len(m.iou) for m in matches), sum(len(m.missed) for m in matches)
+        true = np.array([int((~t.crowd).sum()) for t in self._truth])
+        error = np.array([len(f) for f in found]) - true
+        share = np.abs(error[true > 0]) / true[true > 0]
+        return {
+            "tp_ratio50": ratio_at(matches, 0.5),
+            "tp_ratio": mean_ratio(matches),
+            "recall50_found": pairs / (pairs + missed) if pairs + missed else float("nan"),
+            "pq": pq,
+            "sq": sq,
+            "rq": rq,
+            "count_bias": float(error.mean()),
+            "count_mae": float(np.abs(error).mean()),
+            "count_mape": float(share.mean()) if len(share) else float("nan"),
+        }
+
+
+class _Ranked:
+    """One class: scores of its detections, their right ones by threshold, and which true objects they cover."""
+
+    def __init__(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        self.rows = rows
+        self.objects = sum(overlaps.shape[1] for _, overlaps, _, _ in rows)
+        self.touching = np.concatenate([close for *_, close in rows]) if rows else np.zeros(0, bool)
+        # A true object is covered by the detections of a one-to-one pairing, best first, as COCO pairs them.
+        self.covered = np.concatenate([_covered(overlaps) for _, overlaps, _, _ in rows])
+
+    def average_precision(self, threshold: float) -> float:
+        """SDS's average precision at one IoU threshold."""
+        scores, right = self._judged(threshold)
+        return average_precision(scores, right, self.objects)
+
+    def _judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        scores, right = [], []
+        for mine, overlaps, excused, _ in self.rows:
+            good = hits(overlaps, threshold)
+            counts = good | ~excused
+            scores.append(mine[counts])
+            right.append(good[counts])
+        return np.concatenate(scores), np.concatenate(right)
+
+
+def best_threshold(ranked: list[_Ranked]) -> float:
+    """The score that makes TP / (TP + FP + FN) at IoU 0.5 largest over all classes; 0.5 without any right detection.
+
+    Half-way between the last score that counts and the next, so that no rounding moves an object across it.
+    """
+    judged = [r._judged(0.5) for r in ranked]
+    scores, right = (np.concatenate([part[i] for part in judged]) for i in (0, 1))
+    if not right.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    scores, true = scores[order], np.cumsum(right[order])
+    ratio = true / (sum(r.objects for r in ranked) + np.arange(1, len(true) + 1) - true)
+    last = np.append(scores[1:] < scores[:-1], True)  # of equal scores all count or none
+    best = int(np.where(last, ratio, -1).argmax())
+    following = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
+    return (float(scores[best]) + following) / 2
+
+
+def _covered(overlaps: np.ndarray) -> np.ndarray:
+    """True objects that some detection covers with IoU 0.5 or more, each detection one object, (N,) bool."""
+    taken = np.zeros(overlaps.shape[1], bool)
+    for row in overlaps:
+        free = np.where(taken, -1.0, row)
+        if free.size and free.max() >= 0.5:
+            taken[int(free.argmax())] = True
+    return taken
+
+
+def _plain(value: float) -> float | None:
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _pack(objects: Instances) -> list[Any]:
+    masks = [mask["counts"].decode() for mask in objects.masks]
+    arrays = (objects.boxes, objects.labels, objects.scores, objects.crowd)
+    return [list(objects.size), masks, *(array.tolist() for array in arrays)]
+
+
+def _unpack(content: list[Any]) -> Instances:
+    size, masks, boxes, labels, scores, crowd = content
+    encoded = [{"size": size, "counts": counts.encode()} for counts in masks]
+    return instances_of((size[0], size[1]), encoded, labels, scores, crowd, np.array(boxes))

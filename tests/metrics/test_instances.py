@@ -1,0 +1,252 @@
+"""Scores of objects by hand, against pycocotools and torchmetrics."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torchmetrics.detection import PanopticQuality
+
+from foveate.errors import ConfigError, DataError
+from foveate.metrics.instances import CAP, InstanceMetrics
+from foveate.metrics.instances.coco import coco_precision
+from foveate.metrics.instances.counted import match, panoptic_quality, ratio_at, touching
+from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.records import ClassTable
+from foveate.records.instances import Instances, encode_mask, instances_of
+
+SIZE = (20, 30)
+
+
+def bars(*spans: tuple[int, int], labels: list[int] | None = None, scores: list[float] | None = None) -> Instances:
+    """Objects that fill columns start..end of the upper ten rows."""
+    masks = []
+    for start, end in spans:
+        mask = np.zeros(SIZE, bool)
+        mask[:10, start:end] = True
+        masks.append(encode_mask(mask, SIZE))
+    return instances_of(SIZE, masks, labels or [0] * len(spans), scores)
+
+
+def blobs(random: np.random.Generator, count: int, scored: bool, size: tuple[int, int] = (24, 31)) -> Instances:
+    masks, crowd = [], []
+    for _ in range(count):
+        top, left = random.integers(0, size[0] - 6), random.integers(0, size[1] - 6)
+        mask = np.zeros(size, bool)
+        mask[top : top + random.integers(2, 12), left : left + random.integers(2, 12)] = True
+        masks.append(encode_mask(mask, size))
+        crowd.append(not scored and random.random() < 0.15)
+    scores = np.round(random.random(count), 2) if scored else None
+    return instances_of(size, masks, random.integers(0, 3, count), scores, crowd)
+
+
+def test_coco_precision_is_pycocotools_on_random_cases() -> None:
+    for seed in range(100):  # ten images each
+        random = np.random.default_rng(seed)
+        truth = [blobs(random, int(random.integers(0, 6)), False) for _ in range(10)]
+        found = [blobs(random, int(random.integers(0, 9)), True) for _ in range(10)]
+        for kind in ("segm", "bbox"):
+            ours = coco_precision(truth, found, 3, 5, kind)  # type: ignore[arg-type]
+            np.testing.assert_allclose(ours, theirs(truth, found, kind, 5), atol=1e-9)
+
+
+def theirs(truth: list[Instances], found: list[Instances], kind: str, cap: int) -> np.ndarray:
+    images = [{"id": i, "height": t.size[0], "width": t.size[1]} for i, t in enumerate(truth)]
+    annotations = []
+    results = []
+    for i, (true, detected) in enumerate(zip(truth, found, strict=True)):
+        for objects, into in ((true, annotations), (detected, results)):
+            for k in range(len(objects)):
+                left, top, right, bottom = objects.boxes[k].tolist()
+                into.append({
+                    "id": len(into) + 1, "image_id": i, "category_id": int(objects.labels[k]),
+                    "segmentation": objects.masks[k], "bbox": [left, top, right - left, bottom - top],
+                    "area": float(objects.areas[k]), "iscrowd": int(objects.crowd[k]),
+                    "score": float(objects.scores[k]),
+                })  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO()
+        reference.dataset = {"images": images, "annotations": annotations, "categories": [{"id": k} for k in range(3)]}
+        reference.createIndex()
+        evaluation = COCOeval(reference, reference.loadRes(results), kind)
+        evaluation.params.maxDets = [1, 2, cap]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+
+
+def test_three_rules_disagree_on_a_covered_truth() -> None:
+    # The second detection fits the covered truth best, and the other one by 0.6.
+    overlaps = np.array([[0.9, 0.1], [0.7, 0.6]])
+    assert hits(overlaps, 0.5, "sds").tolist() == [True, True]
+    assert hits(overlaps, 0.5, "hypercolumns").tolist() == [True, False]
+    exactly = np.array([[0.5]])
+    assert hits(exactly, 0.5, "sds").tolist() == [False]
+    assert hits(exactly, 0.5, "mnc").tolist() == [True]
+
+
+def test_a_repeated_detection_is_wrong() -> None:
+    assert hits(np.array([[0.8], [0.9]]), 0.5).tolist() == [True, False]
+    assert hits(np.zeros((2, 0)), 0.5).tolist() == [False, False]
+
+
+def test_average_precision_by_hand() -> None:
+    scores, right = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    # Recall 1/4 at precision 1, 2/4 at 2/3.
+    assert average_precision(scores, right, 4) == pytest.approx(0.25 + 0.25 * 2 / 3)
+    # 11 points: 0, 0.1, 0.2 at precision 1; 0.3, 0.4, 0.5 at 2/3.
+    assert average_precision(scores, right, 4, "mnc") == pytest.approx((3 + 3 * 2 / 3) / 11)
+    shuffled = [2, 0, 3, 1]
+    assert average_precision(scores[shuffled], right[shuffled], 4) == pytest.approx(0.25 + 0.25 * 2 / 3)
+    assert math.isnan(average_precision(scores, right, 0))
+    assert average_precision(scores[:0], right[:0], 3) == 0
+
+
+def test_all_scores_of_a_small_set_by_hand() -> None:
+    metrics = InstanceMetrics(1, threshold=0.5)
+    truth = bars((0, 10), (10, 20))  # they touch
+    found = bars((0, 10), (12, 22), (24, 30), scores=[0.9, 0.8, 0.3])  # IoU 1, 80 / 120, nothing
+    own = metrics.update(truth, found)
+    assert own == 1.0
+    metrics.update(bars(), bars((0, 5), scores=[0.7]))
+    scores = metrics.compute()
+    assert (scores.images, scores.without, scores.objects, scores.touching) == (2, 1, 2, 2)
+    assert scores.tp_ratio50 == pytest.approx(2 / 3)  # the third counts as found in the second image alone
+    # IoU above 0.5, 0.55, 0.6, 0.65: two of them; from 0.7 on one.
+    assert scores.tp_ratio == pytest.approx((4 * 2 / 3 + 6 * 1 / 4) / 10)
+    assert (scores.sq, scores.rq) == pytest.approx(((1 + 2 / 3) / 2, 2 / 2.5))
+    assert scores.pq == pytest.approx((1 + 2 / 3) / 2.5)
+    assert (scores.count_bias, scores.count_mae, scores.count_mape) == (0.5, 0.5, 0.0)
+    assert (scores.recall50, scores.recall50_touching, scores.recall50_found) == (1, 1, 1)
+    assert (scores.ap_r50, scores.ap_r70) == (1.0, 0.5)
+    assert scores.ap_r_vol == pytest.approx((6 * 1 + 3 * 0.5) / 9)
+    assert scores.ap50 == pytest.approx(1.0)
+    assert scores.ap75 == pytest.approx(51 / 101)  # recall 0, 0.01, ..., 0.5
+
+
+def test_counts_and_touching_apart() -> None:
+    objects = bars((0, 5), (5, 9), (11, 14), (15, 20))
+    assert touching(objects).tolist() == [True, True, False, False]
+    diagonal = instances_of(
+        SIZE, [encode_mask(np.ones((2, 2), bool), SIZE, 4 + 2 * k, 4 + 2 * k) for k in range(2)], [0, 0]
+    )
+    assert touching(diagonal).all()
+    apart = instances_of(SIZE, [encode_mask(np.ones((2, 2), bool), SIZE, 4 + 3 * k, 4) for k in range(2)], [0, 0])
+    assert not touching(apart).any()
+
+
+def test_panoptic_quality_is_torchmetrics() -> None:
+    random = np.random.default_rng(3)
+    reference = PanopticQuality(
+        things={0, 1, 2}, stuffs={9}, allow_unknown_preds_category=True, return_sq_and_rq=True, return_per_class=True
+    )
+    truths, founds, matches = [], [], []
+    for _ in range(30):
+        truth, found = (blobs(random, int(random.integers(1, 6)), scored) for scored in (True, True))
+        found = Instances(
+            found.size, found.boxes, truth.masks[:1] + found.masks[1:], found.labels, found.scores, found.crowd
+        )
+        maps = []
+        for objects in (truth, found):
+            numbers = objects.numbers()
+            labels = np.concatenate([[9], objects.labels])[numbers]
+            maps.append(torch.from_numpy(np.stack([labels, numbers], -1)))
+        # Objects that others cover wholly have no pixel in either program's map.
+        truth, found = (
+            o.select(np.isin(np.arange(len(o)) + 1, m[..., 1].numpy())) for o, m in ((truth, maps[0]), (found, maps[1]))
+        )
+        reference.update(maps[1][None], maps[0][None])
+        truths.append(truth)
+        founds.append(found)
+        matches.append(match(truth, found))
+    ours = panoptic_quality(truths, founds, matches, 3)
+    expected = reference.compute()[:3].mean(0)  # of the things
+    assert ours == pytest.approx(tuple(expected.tolist()), abs=1e-6)
+
+
+def test_the_chosen_threshold_is_the_best_on_the_set() -> None:
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 10), (12, 20)), bars((0, 10), (12, 20), (21, 25), (26, 30), scores=[0.9, 0.6, 0.4, 0.2]))
+    scores = metrics.compute()
+    assert scores.score_threshold == pytest.approx(0.5)
+    assert scores.tp_ratio50 == 1
+    for threshold, ratio in ((0.7, 1 / 2), (0.3, 2 / 3), (0.0, 2 / 4)):
+        fixed = InstanceMetrics(1, threshold)
+        fixed.merge(metrics.state())
+        assert fixed.compute().tp_ratio50 == pytest.approx(ratio)
+
+
+def test_a_class_must_be_right_too() -> None:
+    matches = match(bars((0, 10)), bars((0, 10), labels=[1], scores=[0.9]))
+    assert (len(matches.iou), matches.extra.tolist(), matches.missed.tolist()) == (0, [0], [0])
+    assert ratio_at([matches], 0.5) == 0
+
+
+def test_a_crowd_excuses_what_lies_in_it() -> None:
+    truth = bars((0, 10), (20, 30))
+    truth = Instances(truth.size, truth.boxes, truth.masks, truth.labels, truth.scores, np.array([False, True]))
+    metrics = InstanceMetrics(1, 0.5)
+    metrics.update(truth, bars((0, 10), (22, 26), (12, 16), scores=[0.9, 0.95, 0.8]))
+    scores = metrics.compute()
+    assert scores.tp_ratio50 == pytest.approx(1 / 2)  # the one between object and crowd is wrong
+    assert scores.objects == 1 and scores.ap_r50 == 1.0 and scores.ap50 == pytest.approx(1.0)
+
+
+def test_two_processes_are_one() -> None:
+    random = np.random.default_rng(5)
+    pairs = [(blobs(random, 4, False), blobs(random, 6, True)) for _ in range(6)]
+    alone, first, second = (InstanceMetrics(3) for _ in range(3))
+    for index, (truth, found) in enumerate(pairs):
+        alone.update(truth, found)
+        (first if index < 3 else second).update(truth, found)
+    both = InstanceMetrics(3)
+    both.merge(first.state())
+    both.merge(second.state())
+    table = ClassTable(("a", "b", "c"))
+    assert both.compute().to_json(table) == alone.compute().to_json(table)
+
+
+def test_no_objects_no_detections() -> None:
+    metrics = InstanceMetrics(2)
+    assert math.isnan(metrics.update(bars(), bars()))
+    scores = metrics.compute()
+    assert math.isnan(scores.ap) and math.isnan(scores.recall50) and scores.score_threshold == 0.5
+    assert scores.to_json(ClassTable(("a", "b")))["ap"] is None
+    metrics.update(bars((0, 5)), bars())
+    scores = metrics.compute()
+    assert (scores.ap, scores.recall50, scores.tp_ratio50, scores.count_mape) == (0, 0, 0, 1)
+
+
+def test_the_quick_scores_are_the_same() -> None:
+    random = np.random.default_rng(6)
+    whole, quick = InstanceMetrics(3), InstanceMetrics(3, whole=False)
+    for _ in range(4):
+        truth, found = blobs(random, 4, False), blobs(random, 6, True)
+        whole.update(truth, found)
+        quick.update(truth, found)
+    a, b = whole.compute(), quick.compute()
+    assert (a.ap, a.ap50, a.recall50, a.score_threshold) == (b.ap, b.ap50, b.recall50, b.score_threshold)
+    assert math.isnan(b.pq) and math.isnan(b.ap_r50) and not math.isnan(a.pq)
+
+
+def test_the_cap() -> None:
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 10)), bars(*[(20, 25)] * CAP, (0, 10), scores=[0.9] * CAP + [0.1]))
+    assert metrics.compute().recall50 == 0
+
+
+def test_errors() -> None:
+    with pytest.raises(ConfigError, match="cannot score 0 classes of objects; give at least 1"):
+        InstanceMetrics(0)
+    with pytest.raises(ConfigError, match=r"a score threshold of 1\.5; give a number from 0 to 1"):
+        InstanceMetrics(1, 1.5)
+    with pytest.raises(DataError, match="labels up to 3; expected 0 to 1"):
+        InstanceMetrics(2).update(bars(), bars((0, 5), labels=[3], scores=[0.5]))
+    with pytest.raises(DataError, match="no image was scored; the data set is empty"):
+        InstanceMetrics(2).compute()
