@@ -1,0 +1,316 @@
+"""Multi-task network cascade: boxes, then their masks, then their classes, each stage reading the one before.
+
+Dai, He and Sun, "Instance-aware Semantic Segmentation via Multi-task Network Cascades" (2015), winner of COCO's
+segmentation challenge of that year. Sampling, weights and sizes that the paper leaves open are the released code's.
+
+Shapes: B images, C channels, H x W pixels; a map of D features at a stride; R boxes, m x m cells of a mask, K classes.
+
+    features = backbone(image)                                             (B, D, h, w)
+    boxes    = proposals(features)                                         stage 1, (R, 4)
+    F_roi    = maxpool2(warp(features, boxes))                             (R, D, 14, 14), section 3.1
+    mask     = sigmoid(fc(relu(fc(F_roi))))                                stage 2, (R, m, m), section 3.2
+    F_mask   = F_roi * mask                                                equation 7
+    class    = fc(box path(F_roi) ++ mask path(F_mask))                    stage 3, (R, K + 1), section 3.3
+    stages 4 and 5 repeat 2 and 3, same weights, on the boxes that stage 3 regressed (section 3.4)
+
+    L = L_rpn + sum over the stages of (2 L_mask + L_class + L_box + L_mask_class)         equations 1, 4 and 8
+
+Gradients flow through boxes and masks into the stages before (`end_to_end`).
+
+Departures from the released code:
+- the warp follows the paper's equation; the release rounds a box's scaled corners to whole cells first;
+- the box of stages 4 and 5 is regressed by the best class other than background, at test as in training; the release
+  takes the best of all at test, so that background boxes move by deltas that were never trained;
+- the gradients of boxes are those of the equations, without clipping; the release passes them as if corners were
+  centres and sides, and clips them at 1 / 512;
+- deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too;
+- sampled boxes do not overwrite the labels of the anchors that they came from;
+- votes are averaged as probabilities (its GPU code; its CPU code averages thresholded masks).
+
+With `width` above 0, for a CPU: the backbone's maps at strides 4 to 32 are joined into one of `width` features at
+`stride`, and small fully connected layers follow. This is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import batched_nms, box_iou
+
+from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
+from foveate.errors import ConfigError
+from foveate.models.instances.mnc.proposals import ProposalConfig, RegionProposals, random_part, smooth_l1
+from foveate.ops.boxes import clip, decode, encode
+from foveate.ops.roi import crop_masks, roi_warp
+from foveate.records import Preprocessing
+from foveate.records.instances import InstanceBatch, InstanceOutput
+from foveate.registry import model
+from foveate.values import require_choices
+
+DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of stage 3's deltas
+MASK_THRESHOLD = 0.4  # of predicted and of true masks, as released
+ROI_SIZE = 14  # side of F_roi
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of a multi-task network cascade. The defaults are the paper's VGG-16 network with five stages.
+
+    num_classes: K, classes of objects; 20 for Pascal VOC. Background is no class of its own.
+    stages: 3, or 5, which refines boxes, masks and classes once more with the same weights.
+    backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
+    in_channels: C, the number of channels of the images; 3 for RGB.
+    pretrained: start the backbone from ImageNet weights.
+    width: 0 reads the backbone's map at `stride` (the paper's conv5_3); above 0 joins its maps into one of this many
+        features, 64 to 256.
+    stride: pixels between two cells of the map that is read: 16 in the paper; 4 or 8 for small objects.
+    proposals: stage 1, see `ProposalConfig`.
+    rois: boxes of an image that stages 2 and 3 train on; 64.
+    mask_size: m, cells along each side of a mask; 28 in the paper, 21 in the release.
+    mask_hidden: units of the mask's hidden layer; 256.
+    hidden: units of each of the two layers of the box and the mask path; 4096, or 256 on a CPU.
+    mask_weight: weight of the mask loss; 2 in the release.
+    end_to_end: pass gradients from later stages through boxes and masks into earlier ones; False trains each stage on
+        what the one before happens to give.
+    score_floor: detections with a lower score are dropped; 0.001 ranks nearly all, as AP wants.
+    suppress: IoU of boxes above which the worse detection of a class goes; 0.3.
+    detections: detections of an image that stay; 100 in the release, 400 where images are crowded.
+    """
+
+    num_classes: int = 20
+    stages: Literal[3, 5] = 5
+    backbone: str = "vgg16"
+    in_channels: int = 3
+    pretrained: bool = False
+    width: int = 0
+    stride: Literal[4, 8, 16, 32] = 16
+    proposals: ProposalConfig = field(default_factory=ProposalConfig)
+    rois: int = 64
+    mask_size: int = 28
+    mask_hidden: int = 256
+    hidden: int = 4096
+    mask_weight: float = 2.0
+    end_to_end: bool = True
+    score_floor: float = 0.001
+    suppress: float = 0.3
+    detections: int = 100
+
+    def __post_init__(self) -> None:
+        require_choices(self)
+        least = min(self.num_classes, self.in_channels, self.rois, self.mask_size, self.mask_hidden, self.hidden)
+        if least < 1 or self.width < 0 or self.detections < 1:
+            raise ConfigError(
+                "num_classes, in_channels, rois, mask_size, mask_hidden, hidden and detections must be at least 1, "
+                f"width at least 0; got {self.num_classes}, {self.in_channels}, {self.rois}, {self.mask_size}, "
+                f"{self.mask_hidden}, {self.hidden}, {self.detections}, {self.width}"
+            )
+
+
+class Stage(NamedTuple):
+    """Output of stages 2 and 3 on the boxes of one image."""
+
+    boxes: Tensor  # (R, 4), as they came in
+    masks: Tensor  # (R, m, m) logits
+    classes: Tensor  # (R, K + 1) logits, class 0 is background
+    mask_classes: Tensor  # (R, K + 1) logits of the classifier of masks
+    deltas: Tensor  # (R, K + 1, 4), divided by their deviations
+
+
+@model("mnc")
+class MNC(nn.Module):
+    """Multi-task network cascade: boxes, masks and classes of objects, each stage on the one before."""
+
+    task: ClassVar[str] = "instances"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone: nn.Module
+        if config.backbone == "vgg16":
+            self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)
+        else:
+            self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained)
+        self.preprocessing: Preprocessing = self.backbone.preprocessing
+        channels: tuple[int, ...] = self.backbone.channels
+        if config.width:
+            read = [count for stride, count in zip(STRIDES, channels, strict=True) if stride >= config.stride]
+            self.lateral = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in read)
+            self.join = nn.Conv2d(config.width, config.width, 3, padding=1)
+        features = config.width or channels[STRIDES.index(config.stride)]
+        self.proposals = RegionProposals(features, config.stride, config.proposals)
+        m, k, n = config.mask_size, config.num_classes + 1, config.hidden
+        squeeze = nn.Linear(features * ROI_SIZE**2, config.mask_hidden)
+        self.mask = nn.Sequential(nn.Flatten(), squeeze, nn.ReLU(), nn.Linear(config.mask_hidden, m * m))
+        self.box_path, self.mask_path = _path(features, n), _path(features, n)
+        self.classify, self.classify_mask = nn.Linear(2 * n, k), nn.Linear(2 * n, k)
+        self.regress = nn.Linear(2 * n, 4 * k)
+        for name, deviation in (("mask", 0.001), ("regress", 0.001), ("classify", 0.01), ("classify_mask", 0.01)):
+            for layer in getattr(self, name).modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.normal_(layer.weight, 0, deviation)
+                    nn.init.zeros_(layer.bias)
+        self.register_buffer("deviations", torch.tensor(DEVIATIONS), persistent=False)
+        self.deviations: Tensor
+        # The score from which an object counts as found, chosen on the validation images.
+        self.register_buffer("score_threshold", torch.tensor(0.5))
+        self.score_threshold: Tensor
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the map (B, D, h, w) of images (B, C, H, W) of any size; it covers them, padded to whole cells."""
+        height, width = image.shape[-2:]
+        maps: list[Tensor] = self.backbone(F.pad(image, (0, -width % 32, 0, -height % 32)))
+        if not self.config.width:
+            return maps[STRIDES.index(self.config.stride)]
+        joined: Tensor | None = None
+        for lateral, one in zip(self.lateral[::-1], maps[::-1], strict=False):  # coarse to fine, down to `stride`
+            finer = lateral(one)
+            joined = finer if joined is None else finer + F.interpolate(joined, size=finer.shape[-2:], mode="nearest")
+        return torch.relu(self.join(joined))
+
+    def stage(self, features: Tensor, boxes: Tensor) -> Stage:
+        """Stages 2 and 3 on the boxes (R, 4) of one image with the map (D, h, w)."""
+        config = self.config
+        if not config.end_to_end:
+            boxes = boxes.detach()
+        roi = F.max_pool2d(roi_warp(features, boxes, 2 * ROI_SIZE, config.stride), 2)
+        masks = self.mask(roi).unflatten(1, (config.mask_size, config.mask_size))
+        seen = (masks if config.end_to_end else masks.detach()).sigmoid()
+        inside = F.interpolate(seen[:, None], size=(ROI_SIZE, ROI_SIZE), mode="bilinear", align_corners=False)
+        joined = torch.cat([self.box_path(roi), self.mask_path(roi * inside)], 1)
+        deltas = self.regress(joined).unflatten(1, (-1, 4)).float()
+        classes, mask_classes = self.classify(joined).float(), self.classify_mask(joined).float()
+        return Stage(boxes, masks.float(), classes, mask_classes, deltas)
+
+    def refine(self, stage: Stage, size: tuple[int, int]) -> Tensor:
+        """The boxes (R, 4) of the next stage: regressed by the best class other than background, and clipped."""
+        best = stage.classes[:, 1:].argmax(1) + 1
+        deltas = stage.deltas.gather(1, best[:, None, None].expand(-1, 1, 4))[:, 0]
+        return clip(decode(deltas * self.deviations, stage.boxes), size)
+
+    # Answering
+
+    def forward(self, image: Tensor) -> InstanceOutput:
+        """Detections of one image (1, C, H, W), normalised, of any size."""
+        size = (image.shape[-2], image.shape[-1])
+        features = self.features(image)
+        found = self.proposals(features)
+        boxes = self.proposals.propose(found.scores[0], found.deltas[0], found.anchors, size)
+        stages = [self.stage(features[0], boxes)]
+        if self.config.stages == 5:
+            stages.append(self.stage(features[0], self.refine(stages[0], size)))
+        return self._detections(stages, size)
+
+    def _detections(self, stages: list[Stage], size: tuple[int, int]) -> InstanceOutput:
+        """Rank the boxes of all stages class by class by the classifier of masks, and mark those that stay."""
+        config = self.config
+        # The masks of stage 2 belong to the boxes that came in.
+        boxes = torch.cat([clip(stage.boxes, size) for stage in stages])
+        masks = torch.cat([stage.masks for stage in stages]).sigmoid()
+        scores = torch.cat([stage.mask_classes for stage in stages]).softmax(1)[:, 1:]
+        which, label = (scores > config.score_floor).nonzero().unbind(1)
+        score = scores[which, label]
+        order = score.argsort(descending=True, stable=True)
+        which, label, score = which[order], label[order], score[order]
+        stay = batched_nms(boxes[which], score, label, config.suppress)[: config.detections]
+        kept = torch.zeros_like(score, dtype=torch.bool).index_fill(0, stay, True)
+        return InstanceOutput(boxes[which], label, score, masks[which], kept)
+
+    # Training
+
+    def loss(self, batch: InstanceBatch) -> dict[str, Tensor]:
+        """Return the sum of all losses as 'loss', and each as the mean over the images, without gradients."""
+        features = self.features(batch["image"])
+        found = self.proposals(features)
+        score, shift = self.proposals.loss(found, batch["boxes"], batch["sizes"], batch["crowds"])
+        totals: dict[str, Tensor] = {"rpn_class": score, "rpn_box": shift}
+        for index, truth in enumerate(batch["boxes"]):
+            size = batch["sizes"][index]
+            proposed = self.proposals.propose(found.scores[index], found.deltas[index], found.anchors, size)
+            chosen = sample_boxes(torch.cat([proposed, truth]), truth, batch["crowds"][index], self.config.rois)
+            stage = self.stage(features[index], chosen)
+            losses = self._stage_loss(stage, batch, index)
+            if self.config.stages == 5:
+                again = torch.cat([self.refine(stage, size), truth])
+                second = self._stage_loss(self.stage(features[index], again), batch, index)
+                losses = {name: value + second[name] for name, value in losses.items()}
+            for name, value in losses.items():
+                totals[name] = totals.get(name, value * 0) + value / len(batch["boxes"])
+        loss = sum((self.config.mask_weight if name == "mask" else 1.0) * value for name, value in totals.items())
+        assert isinstance(loss, Tensor)
+        return {"loss": loss, **{name: value.detach() for name, value in totals.items()}}
+
+    def _stage_loss(self, stage: Stage, batch: InstanceBatch, index: int) -> dict[str, Tensor]:
+        """The losses of stages 2 and 3 for one image."""
+        truth, labels, masks = batch["boxes"][index], batch["labels"][index], batch["masks"][index]
+        boxes = stage.boxes
+        if not len(boxes):
+            zero = stage.masks.sum() * 0
+            return dict.fromkeys(("mask", "class", "box", "mask_class"), zero)
+        target = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)  # 0 is background
+        mask_target = target.clone()
+        mask_loss = box_loss = stage.masks.sum() * 0
+        if len(truth):
+            best, owner = box_iou(boxes.detach(), truth).max(1)
+            positive = (best >= 0.5).nonzero()[:, 0]
+            owner = owner[positive]
+            target[positive] = labels[owner] + 1
+            if len(positive):
+                # Targets are read inside the boxes as they are; they carry no gradient.
+                goal = crop_masks(masks[owner], boxes[positive].detach(), self.config.mask_size) > MASK_THRESHOLD
+                mask_loss = F.binary_cross_entropy_with_logits(stage.masks[positive], goal.float())
+                found = stage.masks[positive].detach().sigmoid() > MASK_THRESHOLD
+                good = mask_overlap(found, goal) >= 0.5
+                mask_target[positive[good]] = target[positive[good]]
+                own = stage.deltas[positive, target[positive]]
+                aim = encode(truth[owner], boxes[positive].detach()) / self.deviations
+                box_loss = smooth_l1(own, aim, 1.0).sum() / len(boxes)
+        return {
+            "mask": mask_loss,
+            "class": F.cross_entropy(stage.classes, target),
+            "box": box_loss,
+            "mask_class": F.cross_entropy(stage.mask_classes, mask_target),
+        }
+
+
+def mask_overlap(found: Tensor, truth: Tensor) -> Tensor:
+    """Return intersection over union of pairs of masks (R, m, m) bool, (R,); 0 of two empty ones."""
+    shared, either = (found & truth).flatten(1).sum(1), (found | truth).flatten(1).sum(1)
+    return shared / either.clamp(min=1)
+
+
+def sample_boxes(boxes: Tensor, truth: Tensor, crowds: Tensor, count: int) -> Tensor:
+    """Return at most `count` boxes of one image for stages 2 and 3.
+
+    30 % with an IoU of 0.5 or more with a true box; of the rest 85 % from 0.1 up to 0.5 and 15 % below 0.1. Where one
+    kind is short, the others fill up. Boxes that lie in a crowd by more than half are left out, unless positive.
+    """
+    plain = boxes.detach()
+    best = box_iou(plain, truth).amax(1) if len(truth) else plain.new_zeros(len(plain))
+    usable = torch.ones_like(best, dtype=torch.bool)
+    if len(crowds):
+        corner, end = torch.maximum(plain[:, None, :2], crowds[:, :2]), torch.minimum(plain[:, None, 2:], crowds[:, 2:])
+        area = (plain[:, 2:] - plain[:, :2]).prod(1).clamp(min=1e-6)
+        usable = ((end - corner).clamp(min=0).prod(2) / area[:, None]).amax(1) <= 0.5
+    positive = random_part((best >= 0.5).nonzero()[:, 0], round(0.3 * count))
+    rest = count - len(positive)
+    near_all = (usable & (best >= 0.1) & (best < 0.5)).nonzero()[:, 0]
+    far = random_part((usable & (best < 0.1)).nonzero()[:, 0], max(round(0.15 * rest), rest - len(near_all)))
+    near = random_part(near_all, rest - len(far))
+    return boxes[torch.cat([positive, near, far])]
+
+
+def _path(features: int, hidden: int) -> nn.Sequential:
+    """The box path or the mask path: F_roi pooled to 7 x 7, and two layers."""
+    path = nn.Sequential(
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features * (ROI_SIZE // 2) ** 2, hidden), nn.ReLU(),
+        nn.Linear(hidden, hidden), nn.ReLU(),
+    )  # fmt: skip
+    for layer in path:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return path

@@ -1,0 +1,259 @@
+"""The cascade: sizes of the paper, matching against torchvision, gradients between stages, laws of detection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models.detection._utils import Matcher
+from torchvision.ops import box_iou, nms
+
+from foveate.errors import ConfigError
+from foveate.models.instances.mnc import MNC, Config, Stage, mask_overlap, sample_boxes
+from foveate.models.instances.mnc.proposals import ProposalConfig, RegionProposals, label_anchors, sample, smooth_l1
+from foveate.ops.boxes import decode, tight_boxes
+
+SMALL = Config(
+    num_classes=3, stages=5, backbone="tf_efficientnet_lite0", width=8, stride=4, rois=16, mask_size=7, mask_hidden=16,
+    hidden=16, detections=50,
+    proposals=ProposalConfig(
+        scales=(2.0, 4.0), ratios=(1.0,), cell=4, channels=8, before=(200, 200), after=(40, 60), min_side=3,
+        crossing=True,
+    ),
+)  # fmt: skip
+NONE = torch.zeros(0, 4)
+
+
+def some_boxes(count: int, side: float = 64.0, seed: int = 0) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=random) * side * 0.7
+    return torch.cat([corner, corner + 4 + torch.rand(count, 2, generator=random) * side * 0.3], 1)
+
+
+def squares(*corners: tuple[int, int], side: int = 12, size: int = 64) -> Tensor:
+    masks = torch.zeros(len(corners), size, size, dtype=torch.bool)
+    for mask, (top, left) in zip(masks, corners, strict=True):
+        mask[top : top + side, left : left + side] = True
+    return masks
+
+
+def batch_of(masks: list[Tensor], labels: list[list[int]]) -> Any:
+    size = masks[0].shape[-1]
+    images = torch.stack(
+        [m.any(0).float().expand(3, size, size) if len(m) else torch.zeros(3, size, size) for m in masks]
+    )
+    return {
+        "image": images, "sizes": [(size, size)] * len(masks), "boxes": [tight_boxes(m) for m in masks],
+        "labels": [torch.tensor(one, dtype=torch.int64) for one in labels], "masks": masks,
+        "crowds": [NONE] * len(masks), "names": ["a"] * len(masks),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def net() -> MNC:
+    torch.manual_seed(0)
+    return MNC(SMALL)
+
+
+def test_the_papers_sizes() -> None:
+    with torch.device("meta"):
+        net = MNC(Config())
+    shapes = {name: tuple(p.shape) for name, p in net.named_parameters()}
+    assert shapes["proposals.conv.weight"] == (512, 512, 3, 3)
+    assert shapes["proposals.score.weight"] == (9, 512, 1, 1)
+    assert shapes["mask.1.weight"] == (256, 512 * 14 * 14)
+    assert shapes["mask.3.weight"] == (28 * 28, 256)
+    assert shapes["box_path.2.weight"] == shapes["mask_path.2.weight"] == (4096, 512 * 7 * 7)
+    assert shapes["classify.weight"] == shapes["classify_mask.weight"] == (21, 8192)
+    assert shapes["regress.weight"] == (84, 8192)
+
+
+def test_anchors_are_matched_as_torchvision_matches() -> None:
+    anchors, truth = some_boxes(400, seed=1), some_boxes(9, seed=2)
+    labels, matched = label_anchors(anchors, truth, (1000, 1000), True, NONE)
+    theirs = Matcher(0.7, 0.3, allow_low_quality_matches=True)(box_iou(truth, anchors))
+    expected = torch.where(theirs >= 0, 1, torch.where(theirs == Matcher.BELOW_LOW_THRESHOLD, 0, -1))
+    assert torch.equal(labels, expected)
+    best = box_iou(truth, anchors).max(0).values
+    certain = best >= 0.7
+    assert certain.any() and torch.equal(matched[certain], theirs[certain])
+
+
+def test_anchors_beyond_the_border_and_in_crowds_are_not_used() -> None:
+    anchors = torch.tensor([[-1.0, 0, 9, 10], [0, 0, 10, 10], [20, 20, 30, 30], [60, 60, 80, 80], [90, 90, 99, 99]])
+    assert label_anchors(anchors, NONE, (70, 70), False, NONE)[0].tolist() == [-1, 0, 0, -1, -1]
+    assert label_anchors(anchors, NONE, (70, 70), True, NONE)[0].tolist() == [0, 0, 0, -1, -1]
+    crowd = torch.tensor([[22.0, 20, 50, 50]])
+    assert label_anchors(anchors, NONE, (70, 70), False, crowd)[0].tolist() == [-1, 0, -1, -1, -1]
+
+
+def test_half_of_the_sampled_anchors_are_positive_at_most() -> None:
+    labels = torch.tensor([1] * 50 + [0] * 500 + [-1] * 20)
+    chosen = sample(labels, 64, 32)
+    assert len(chosen) == 64 == len(chosen.unique()) and int((labels[chosen] == 1).sum()) == 32
+    assert int((labels[sample(labels, 256, 128)] == 1).sum()) == 50
+
+
+def test_boxes_are_sampled_in_the_released_shares() -> None:
+    truth = torch.tensor([[0.0, 0, 10, 10]])
+    good = torch.tensor([[0.0, 0, 10, 9]]).repeat(60, 1)
+    near = torch.tensor([[0.0, 0, 10, 30]]).repeat(60, 1)  # IoU 1/3
+    far = torch.tensor([[50.0, 50, 60, 60]]).repeat(60, 1)
+    overlaps = box_iou(sample_boxes(torch.cat([good, near, far]), truth, NONE, 64), truth)[:, 0]
+    assert (int((overlaps >= 0.5).sum()), int((overlaps < 0.1).sum()), len(overlaps)) == (19, 7, 64)
+    # Where the near ones are few, far ones fill up.
+    overlaps = box_iou(sample_boxes(torch.cat([good, near[:3], far]), truth, NONE, 64), truth)[:, 0]
+    assert (int((overlaps >= 0.5).sum()), int((overlaps < 0.1).sum()), len(overlaps)) == (19, 42, 64)
+    assert len(sample_boxes(far, NONE, NONE, 64)) <= 64
+
+
+def test_smooth_l1_by_hand() -> None:
+    values = smooth_l1(torch.tensor([0.05, 1.0, -2.0]), torch.zeros(3), 3.0)
+    assert values.tolist() == pytest.approx([9 * 0.05**2 / 2, 1 - 1 / 18, 2 - 1 / 18])
+
+
+def test_overlap_of_masks_by_hand() -> None:
+    first = torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], dtype=torch.bool)
+    second = torch.tensor([[[1, 0], [1, 0]], [[0, 0], [0, 0]]], dtype=torch.bool)
+    assert mask_overlap(first, second).tolist() == pytest.approx([1 / 3, 0])
+
+
+def test_proposals_are_ranked_clipped_large_enough_and_apart() -> None:
+    rpn = RegionProposals(4, 4, SMALL.proposals).eval()
+    anchors = some_boxes(300, seed=3)
+    random = torch.Generator().manual_seed(4)
+    scores, deltas = torch.randn(300, generator=random), 0.1 * torch.randn(300, 4, generator=random)
+    boxes = rpn.propose(scores, deltas, anchors, (50, 40))
+    assert boxes[:, 0::2].max() <= 40 and boxes[:, 1::2].max() <= 50 and boxes.min() >= 0
+    assert (boxes[:, 2:] - boxes[:, :2]).min() >= 3
+    overlaps = box_iou(boxes, boxes) - torch.eye(len(boxes))
+    assert overlaps.max() <= 0.7 and 5 < len(boxes) <= 60
+    whole = decode(deltas, anchors)
+    best = next(i for i in scores.argsort(descending=True).tolist() if whole[i, 0] < 37 and whole[i, 1] < 47)
+    assert torch.allclose(boxes[0], torch.minimum(whole[best].clamp(min=0), torch.tensor([40.0, 50, 40, 50])))
+
+
+@pytest.mark.parametrize("end_to_end", [True, False])
+def test_gradients_flow_back_through_boxes_and_masks(net: MNC, end_to_end: bool) -> None:
+    """Equation 8: the class loss changes the box deltas of stage 1 and the mask weights; not so when detached."""
+    net.config = replace(SMALL, end_to_end=end_to_end)
+    features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(0))
+    boxes = some_boxes(5).requires_grad_()
+    stage = net.stage(features, boxes)
+    net.zero_grad()
+    stage.classes.square().sum().backward()
+    weight = net.mask[1].weight.grad
+    through_boxes = boxes.grad is not None and bool(boxes.grad.abs().max() > 0)
+    through_masks = weight is not None and bool(weight.abs().max() > 0)
+    net.config = SMALL
+    assert through_boxes == through_masks == end_to_end
+
+
+def test_later_stages_change_earlier_boxes(net: MNC) -> None:
+    features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(1))
+    boxes = some_boxes(4).requires_grad_()
+    again = net.stage(features, net.refine(net.stage(features, boxes), (64, 64)))
+    again.masks.sum().backward()
+    assert boxes.grad is not None and bool((boxes.grad.abs().sum(1) > 0).all())
+
+
+def test_stage_five_is_stage_three_where_nothing_is_regressed(net: MNC) -> None:
+    features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(2))
+    first = net.stage(features, some_boxes(4))
+    still = first._replace(deltas=torch.zeros_like(first.deltas))
+    torch.testing.assert_close(net.refine(still, (64, 64)), first.boxes)
+
+
+def test_boxes_are_regressed_by_the_best_class_that_is_not_background(net: MNC) -> None:
+    boxes = torch.tensor([[10.0, 10, 20, 20]])
+    classes = torch.tensor([[9.0, 0, 2, 1]])
+    deltas = torch.zeros(1, 4, 4)
+    deltas[0, 2, 0] = 5.0  # times 0.1, times a width of 10: 5 pixels to the right
+    deltas[0, 0, 1] = 99.0
+    stage = Stage(boxes, torch.zeros(1, 7, 7), classes, classes, deltas)
+    torch.testing.assert_close(net.refine(stage, (64, 64)), torch.tensor([[15.0, 10, 25, 20]]))
+
+
+def test_a_mask_of_ones_makes_both_paths_equal(net: MNC) -> None:
+    """F_mask = F_roi where the mask is 1 everywhere (equation 7)."""
+    features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(3))
+    seen: list[Tensor] = []
+    hooks = [path.register_forward_pre_hook(lambda _, x: seen.append(x[0])) for path in (net.box_path, net.mask_path)]
+    bias = net.mask[3].bias
+    before = bias.detach().clone()
+    with torch.no_grad():
+        bias.fill_(100.0)
+    net.stage(features, some_boxes(3))
+    with torch.no_grad():
+        bias.fill_(-100.0)
+    net.stage(features, some_boxes(3))
+    with torch.no_grad():
+        bias.copy_(before)
+    for hook in hooks:
+        hook.remove()
+    torch.testing.assert_close(seen[0], seen[1])
+    assert seen[3].abs().max() < 1e-6
+
+
+def test_detections_are_suppressed_class_by_class(net: MNC) -> None:
+    boxes = torch.cat([some_boxes(6, seed=5), some_boxes(6, seed=5) + 1])
+    logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(6)) * 3
+    stage = Stage(boxes, torch.randn(12, 7, 7), logits, logits, torch.zeros(12, 4, 4))
+    found = net._detections([stage], (64, 64))
+    assert (found.scores.diff() <= 0).all() and found.scores.min() > SMALL.score_floor
+    probabilities = logits.softmax(1)
+    for label in range(3):
+        mine = (found.labels == label).nonzero()[:, 0]
+        expected = nms(found.boxes[mine], found.scores[mine], 0.3)
+        assert mine[expected].tolist() == mine[found.kept[mine]].tolist()
+        assert sorted(found.scores[mine].tolist()) == pytest.approx(
+            sorted(p for p in probabilities[:, label + 1].tolist() if p > SMALL.score_floor)
+        )
+
+
+def test_answers_in_images_of_any_size(net: MNC) -> None:
+    net.eval()
+    for height, width in ((1, 1), (33, 70), (97, 64)):
+        with torch.inference_mode():
+            found = net(torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)))
+        assert found.masks.shape[1:] == (7, 7) and len(found.boxes) == len(found.scores) == len(found.kept)
+        if len(found.boxes):
+            assert found.boxes[:, 2].max() <= width and found.boxes[:, 3].max() <= height
+    net.train()
+
+
+def test_learns_four_squares(net: MNC) -> None:
+    """Boxes, masks and classes of a few squares are learned by heart."""
+    torch.manual_seed(0)
+    small = MNC(replace(SMALL, num_classes=2)).train()
+    batch = batch_of([squares((4, 4), (30, 40)), squares((20, 8), (44, 44))], [[0, 1], [1, 0]])
+    optimizer = torch.optim.AdamW(small.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        loss = small.loss(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-5:]) / 5 < 0.25 * losses[0]
+
+
+def test_every_parameter_has_a_gradient_and_none_is_needed_from_objects(net: MNC) -> None:
+    net.train()
+    net.zero_grad()
+    net.loss(batch_of([squares((4, 4), (30, 40)), squares()], [[0, 2], []]))["loss"].backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None] == []
+    losses = net.loss(batch_of([squares(), squares()], [[], []]))
+    assert torch.isfinite(losses["loss"]) and float(losses["mask"]) == float(losses["box"]) == 0
+
+
+def test_refuses_sizes_that_make_no_network() -> None:
+    with pytest.raises(
+        ConfigError, match="num_classes, in_channels, rois, mask_size, mask_hidden, hidden and detections"
+    ):
+        Config(num_classes=0)
+    with pytest.raises(ConfigError, match=r"overlap 0 above 0 and at most 1"):
+        ProposalConfig(overlap=0)
