@@ -11,17 +11,17 @@ from torchvision import tv_tensors
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.datasets.pasture.classes import ANSWERS, answer
 from foveate.errors import ConfigError
-from foveate.records import InstanceSample
+from foveate.records import ObjectSample
 
 COW, BIRD, TREE = (CLASSES.names.index(name) for name in ("cow", "bird", "tree"))
 
 
-def scene(*things: tuple[int, int], side: int = 64) -> InstanceSample:
+def scene(*things: tuple[int, int], side: int = 64) -> ObjectSample:
     """Things as (category, visible pixels)."""
     masks = torch.zeros((len(things), side * side), dtype=torch.bool)
     for mask, (_, pixels) in zip(masks, things, strict=True):
         mask[:pixels] = True
-    return InstanceSample(
+    return ObjectSample(
         image=tv_tensors.Image(torch.zeros((3, side, side), dtype=torch.uint8)),
         masks=tv_tensors.Mask(masks.reshape(-1, side, side)),
         boxes=tv_tensors.BoundingBoxes(torch.zeros((len(things), 4)), format="XYXY", canvas_size=(side, side)),

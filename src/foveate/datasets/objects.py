@@ -17,7 +17,8 @@ from foveate import pictures
 from foveate.datasets.files import FileDataset, FileSource, Pair, ReadPicture, raise_problems, read_pair_picture
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
-from foveate.records import ClassTable, InstanceSample, Problem
+from foveate.ops.layers import pack
+from foveate.records import ClassTable, InstanceSample, ObjectSample, Problem
 
 
 class Objects(NamedTuple):
@@ -52,7 +53,7 @@ class ObjectDataset(FileDataset):
         super().__init__(pairs, classes, read_label, read_picture)
         self._read_objects = read_label.objects
 
-    def instances(self, index: int) -> InstanceSample:
+    def instances(self, index: int) -> ObjectSample:
         """The image with its objects; objects without a pixel are left out. Raises DataError."""
         pair = self.pairs[index]
         picture = self._read_picture(pair, self.channels)
@@ -60,7 +61,7 @@ class ObjectDataset(FileDataset):
         kept = [k for k, mask in enumerate(found.masks) if mask.any()]
         masks = found.masks[kept]
         boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
-        return InstanceSample(
+        return ObjectSample(
             image=tv_tensors.Image(pictures.to_tensor(picture)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
             boxes=tv_tensors.BoundingBoxes(
@@ -70,11 +71,41 @@ class ObjectDataset(FileDataset):
             name=pair.picture.name,
         )
 
+    @property
+    def things(self) -> ClassTable:
+        """The classes of objects: all but the background."""
+        return without_background(self.classes)
+
+    def layered(self, index: int) -> InstanceSample:
+        """The image with its objects in layers, labels by `things`. Raises DataError."""
+        pair = self.pairs[index]
+        picture = self._read_picture(pair, self.channels)
+        height, width = picture.shape[:2]
+        found = self._read_objects(pair, height, width)
+        skipped = len(self.classes) - len(self.things)
+        return InstanceSample(
+            image=tv_tensors.Image(pictures.to_tensor(picture)),
+            layers=tv_tensors.Mask(torch.from_numpy(pack(found.masks, (height, width)))),
+            labels=torch.tensor(found.labels, dtype=torch.int64) - skipped,
+            crowd=torch.zeros(len(found.labels), dtype=torch.bool),
+            name=pair.picture.name,
+        )
+
+
+def without_background(classes: ClassTable) -> ClassTable:
+    """A class table without its first class where that is the background, which is no object."""
+    if classes.names[0].lower() not in {"background", "_background_"} or len(classes) == 1:
+        return classes
+    return ClassTable(classes.names[1:], classes.colors[1:], classes.ignore_index)
+
 
 class HasInstances(Protocol):
-    """A data set that can read an image with its objects."""
+    """A data set that can read an image with its objects. things: the classes of objects, without background."""
 
-    classes: ClassTable
+    @property
+    def things(self) -> ClassTable:
+        """The classes of objects."""
+        ...
 
     @property
     def channels(self) -> int:
@@ -87,16 +118,16 @@ class HasInstances(Protocol):
         """Name of an image, without decoding it."""
         ...
 
-    def instances(self, index: int) -> InstanceSample:
-        """An image with its objects."""
+    def layered(self, index: int) -> InstanceSample:
+        """An image with its objects in layers."""
         ...
 
 
 class InstanceDataset:
-    """Images with their objects: indexing gives `instances` of another data set."""
+    """Images with their objects: indexing gives `layered` of another data set."""
 
     def __init__(self, objects: HasInstances) -> None:
-        self.objects, self.classes = objects, objects.classes
+        self.objects, self.classes = objects, objects.things
 
     @property
     def channels(self) -> int:
@@ -107,7 +138,7 @@ class InstanceDataset:
         return len(self.objects)
 
     def __getitem__(self, index: int) -> InstanceSample:
-        return self.objects.instances(index)
+        return self.objects.layered(index)
 
     def name(self, index: int) -> str:
         """Name of an image, without decoding it."""

@@ -158,11 +158,13 @@ class EpochEnd(Callback):
         model.train(training)
         learner.train(learner.training)  # the frozen parts stay in evaluation mode
         if trainer.world_size > 1:
-            state = metrics.state().to(learner.device)
-            dist.all_reduce(state)
+            states: list[Any] = [None] * trainer.world_size
+            dist.all_gather_object(states, metrics.state())
             metrics = self.task.metrics(self.val_set, whole=False)
-            metrics.merge(state.cpu())
+            for state in states:
+                metrics.merge(state)
         scores = metrics.compute()
+        self.task.adopt(model, scores)
         return loss | {name: float(getattr(scores, name)) for name in self.task.headline}
 
     def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:

@@ -25,7 +25,14 @@ from foveate.records.colocalisation import (
     ColocalisationPrediction,
     ColocalisationSample,
 )
-from foveate.records.instances import InstanceSample
+from foveate.records.instances import (
+    InstanceBatch,
+    InstanceOutput,
+    InstancePrediction,
+    Instances,
+    InstanceSample,
+    ObjectSample,
+)
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError
 
@@ -48,7 +55,12 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "InstanceBatch",
+    "InstanceOutput",
+    "InstancePrediction",
     "InstanceSample",
+    "Instances",
+    "ObjectSample",
     "Preprocessing",
     "Problem",
     "SemanticBatch",

@@ -18,13 +18,28 @@ from torchvision import tv_tensors
 from foveate.records.base import ClassTable
 
 
-class InstanceSample(TypedDict):
-    """One image with its objects, N of them."""
+class ObjectSample(TypedDict):
+    """One image with its objects as masks, N of them."""
 
     image: tv_tensors.Image  # (C, H, W) uint8
     masks: tv_tensors.Mask  # (N, H, W) bool: the visible pixels of each object
     boxes: tv_tensors.BoundingBoxes  # (N, 4) float32, XYXY, tight around each mask
     labels: Tensor  # (N,) int64, class indices
+    name: str
+
+
+class InstanceSample(TypedDict):
+    """One image with its objects, N of them, as a dataset gives it and transforms change it.
+
+    A layer holds object numbers: 0 where there is none, k + 1 for object k. Objects that overlap lie in different
+    layers (`ops.layers`), so that hundreds of objects cost as much as a few.
+    The labels count classes of objects alone, without background.
+    """
+
+    image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
+    layers: tv_tensors.Mask  # (L, H, W) int32
+    labels: Tensor  # (N,) int64, class indices
+    crowd: Tensor  # (N,) bool: regions of objects that nobody counted
     name: str
 
 
@@ -120,12 +135,20 @@ class Instances:
 
 @dataclass
 class InstancePrediction:
-    """The objects found in one image."""
+    """The objects found in one image.
 
-    objects: Instances  # those from the score threshold on, the best first
+    objects: all detections, the best first. threshold: the lowest score that counts as found.
+    """
+
+    objects: Instances
     classes: ClassTable
-    threshold: float = 0.0  # the lowest score that counts as found
+    threshold: float = 0.0
     name: str = ""
+
+    @property
+    def found(self) -> Instances:
+        """The detections whose score reaches the threshold."""
+        return self.objects.select(self.objects.scores >= self.threshold)
 
 
 def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int = 0) -> dict[str, Any]:

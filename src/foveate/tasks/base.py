@@ -50,11 +50,11 @@ class Metrics(Protocol):
     """Sums that scores are computed from; those of several processes can be added."""
 
     def state(self) -> Tensor:
-        """The sums, as one tensor."""
+        """All that was counted, as one tensor."""
         ...
 
     def merge(self, state: Tensor) -> None:
-        """Add the sums of another counter."""
+        """Add what another counter counted."""
         ...
 
     def compute(self) -> Any:
@@ -146,6 +146,12 @@ class Task(ABC):
     def validation_sample(self, sample: Any) -> Any:
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
+
+    def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
+        """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
+
+        scores: of the validation.
+        """
 
     def require_data(self, dataset: Any, model: str) -> None:  # noqa: B027 - optional
         """Raise ConfigError for data whose tables are not the model's; by default all data fits.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.scene import BIRD, COW
-from foveate.records import ClassificationSample, ClassTable, InstanceSample
+from foveate.records import ClassificationSample, ClassTable, ObjectSample
 
 if TYPE_CHECKING:
     from foveate.datasets.pasture import Question
@@ -43,7 +43,7 @@ class PastureClassesDataset:
         return self.scenes.name(index)
 
 
-def answer(question: Question, scene: InstanceSample) -> int:
+def answer(question: Question, scene: ObjectSample) -> int:
     """The index of the true answer in ANSWERS[question], by the visible objects of a scene."""
     pixels: Tensor = scene["masks"].flatten(1).sum(1)
     area = scene["image"].shape[-2] * scene["image"].shape[-1]

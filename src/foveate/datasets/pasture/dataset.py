@@ -10,9 +10,9 @@ from torchvision import tv_tensors
 
 from foveate.datasets.pasture.compose import compose
 from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
-from foveate.datasets.pasture.scene import CLASSES, Scene
+from foveate.datasets.pasture.scene import CLASSES, TREE, Scene
 from foveate.datasets.splits import SPLIT_ORDER
-from foveate.records import InstanceSample, SemanticSample
+from foveate.records import ClassTable, InstanceSample, ObjectSample, SemanticSample
 
 if TYPE_CHECKING:
     from foveate.datasets.pasture import Pasture
@@ -22,6 +22,7 @@ class PastureDataset:
     """Scenes with label maps: a SemanticDataset. Every access draws the scene again; nothing is kept."""
 
     classes = CLASSES
+    things = ClassTable(CLASSES.names[TREE:], CLASSES.colors[TREE:], CLASSES.ignore_index)
     channels = 3
 
     def __init__(self, source: Pasture, split: str) -> None:
@@ -50,7 +51,7 @@ class PastureDataset:
         seed = (source.seed, SPLIT_ORDER.index(self.split), self._checked(index))
         return compose(seed, source.height / source.width)
 
-    def instances(self, index: int) -> InstanceSample:
+    def instances(self, index: int) -> ObjectSample:
         """The same image with its N trees, cows, people, birds and frisbees, far ones first.
 
         Masks hold visible pixels; a thing without a visible pixel is left out. Distant woods are labelled tree but are
@@ -62,13 +63,29 @@ class PastureDataset:
         masks = ids == (seen + FIRST_THING)[:, None, None]
         boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
         labels = [scene.things[k].category for k in seen.tolist()]
-        return InstanceSample(
+        return ObjectSample(
             image=tv_tensors.Image(torch.from_numpy(image)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
             boxes=tv_tensors.BoundingBoxes(
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(ids.shape[0], ids.shape[1])
             ),
             labels=torch.tensor(labels, dtype=torch.int64),
+            name=self.name(index),
+        )
+
+    def layered(self, index: int) -> InstanceSample:
+        """The same in one layer, as things do not overlap; labels count the five classes of things."""
+        scene = self.scene(index)
+        image, ids = render(scene, self.source.height, self.source.width)
+        seen, layer = np.unique(np.maximum(ids.astype(np.int32) - FIRST_THING + 1, 0), return_inverse=True)
+        # 0 may be missing where things fill the image.
+        layer, seen = (layer, seen[1:]) if seen[0] == 0 else (layer + 1, seen)
+        labels = torch.tensor([scene.things[k - 1].category for k in seen.tolist()], dtype=torch.int64)
+        return InstanceSample(
+            image=tv_tensors.Image(torch.from_numpy(image)),
+            layers=tv_tensors.Mask(torch.from_numpy(layer.reshape(1, *ids.shape).astype(np.int32))),
+            labels=labels - TREE,
+            crowd=torch.zeros(len(labels), dtype=torch.bool),
             name=self.name(index),
         )
 

@@ -1,0 +1,1 @@
+"""Instance segmentation: single objects with their outlines."""

@@ -1,0 +1,181 @@
+"""Instance segmentation: batches of images with objects, detections, and their scores.
+
+Shapes: B images of C channels, H x W pixels; N objects in an image, K classes.
+
+A model's `forward` takes one image (1, C, H, W) and returns an `InstanceOutput`; its buffer `score_threshold` holds the
+score from which an object counts as found, which validation chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from foveate.errors import ConfigError
+from foveate.metrics.instances import InstanceMetrics
+from foveate.ops.boxes import tight_boxes
+from foveate.ops.layers import areas, unpack
+from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
+from foveate.registry import task
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.instances.detect import find_objects, truth_of
+from foveate.tasks.options import PREDICT, Options, option
+
+LEAST_PIXELS = 4  # objects that augmentation leaves with fewer pixels are no examples
+LOSS_SIDE = 512  # pixels a side, at most, of an image in the validation loss
+
+
+@dataclass(frozen=True)
+class InstanceOptions(Options):
+    """Options of detection.
+
+    score: lowest score that counts as found; None takes the one that validation chose.
+    tile: side of the square tiles in pixels; 0 never tiles; None tiles images above 1.5 megapixels.
+    overlap: pixels that neighbouring tiles share; None takes 128, or a quarter of a small tile.
+    pixel_size: side of a pixel in physical units, for lengths and areas in the tables.
+    """
+
+    score: float | None = option(None, "lowest score that counts as found (default: chosen by validation)", "S")
+    tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
+    overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
+    pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ConfigError(f"score is {self.score:g}; give a number from 0 to 1")
+        if not self.pixel_size > 0:
+            raise ConfigError(f"pixel_size is {self.pixel_size:g}; give a length above 0")
+
+
+@task("instances")
+class InstanceTask(Task):
+    """Every object of an image, with its class, score and outline."""
+
+    name = "instances"
+    title = "instance segmentation"
+    monitor = "ap"
+    headline = ("ap", "ap50", "ap75", "recall50")
+    Options = InstanceOptions
+    sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
+    batch_size = 1
+
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
+        super().__init__(tables, preprocessing)
+        self.classes: Any = self.tables["classes"]
+
+    # Training
+
+    @classmethod
+    def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
+        """The class table of the data: classes of objects, without background."""
+        return {"classes": train_set.classes}
+
+    def collate(self, samples: Sequence[InstanceSample]) -> InstanceBatch:
+        """Normalise samples into one batch. Smaller images are padded at the right and below."""
+        sizes = [(s["image"].shape[-2], s["image"].shape[-1]) for s in samples]
+        height, width = (max(size[k] for size in sizes) for k in (0, 1))
+        images = torch.zeros(len(samples), samples[0]["image"].shape[0], height, width)
+        images = images.contiguous(memory_format=torch.channels_last)
+        batch: InstanceBatch = {
+            "image": images, "sizes": sizes, "boxes": [], "labels": [], "masks": [], "crowds": [],
+            "names": [s["name"] for s in samples],
+        }  # fmt: skip
+        for image, sample, (h, w) in zip(images, samples, sizes, strict=True):
+            image[:, :h, :w] = self.preprocessing(sample["image"].as_subclass(Tensor))
+            layers, labels, crowd = sample["layers"].as_subclass(Tensor), sample["labels"], sample["crowd"]
+            visible = areas(layers, len(labels))
+            masks = unpack(layers, len(labels))
+            real = (visible >= LEAST_PIXELS) & ~crowd
+            batch["boxes"].append(tight_boxes(masks[real]))
+            batch["labels"].append(labels[real])
+            batch["masks"].append(masks[real])
+            batch["crowds"].append(tight_boxes(masks[crowd & (visible > 0)]))
+        return batch
+
+    def validation_sample(self, sample: InstanceSample) -> InstanceSample:
+        """The middle of a large image, LOSS_SIDE pixels a side at most."""
+        cut = [slice(max(0, side - LOSS_SIDE) // 2, None) for side in sample["image"].shape[-2:]]
+        crop = tuple(slice(s.start, s.start + LOSS_SIDE) for s in cut)
+        middle = {"image": sample["image"][:, *crop], "layers": sample["layers"][:, *crop]}
+        return sample | middle  # type: ignore[return-value]
+
+    def require_data(self, dataset: Any, model: str) -> None:
+        """Raise ConfigError for data with other classes than the model's."""
+        require_same_classes(self.classes, dataset.classes, model)
+
+    def adopt(self, model: nn.Module, scores: Any) -> None:
+        """Keep the score threshold that validation chose in the model."""
+        with torch.no_grad():
+            model.score_threshold.fill_(scores.score_threshold)  # type: ignore[operator]
+
+    # Answering
+
+    def prepare(self, sample: Any) -> Any:
+        """The image, and the true objects as 'truth' in place of their layers."""
+        if "layers" not in sample:
+            return sample
+        return {"image": sample["image"], "truth": truth_of(sample), "name": sample["name"]}
+
+    def answer(
+        self,
+        runner: Runner,
+        samples: Sequence[Any],
+        options: InstanceOptions,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[InstancePrediction]:
+        """The objects of each image, in pixels of the image itself."""
+        threshold = float(runner.score_threshold) if options.score is None else options.score  # type: ignore[arg-type]
+        device = device_of(runner)
+        predictions = []
+        for sample in samples:
+            image = sample["image"]
+            image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+            with torch.inference_mode():
+                objects = find_objects(
+                    runner, image, self.preprocessing,
+                    tile=options.tile, overlap=options.overlap, device=device, progress=progress,
+                )  # fmt: skip
+            predictions.append(InstancePrediction(objects, self.classes, threshold, sample["name"]))
+        return predictions
+
+    # Scoring
+
+    def metrics(self, dataset: Any, whole: bool = True) -> InstanceMetrics:
+        """An empty counter. whole: the scores at one threshold, of boxes and of regions, too."""
+        return InstanceMetrics(len(self.classes), None, whole)
+
+    def count(self, metrics: InstanceMetrics, index: int, sample: Any, prediction: InstancePrediction) -> float:
+        """Count the objects of one image; returns TP / (TP + FP + FN) at IoU 0.5, nan without objects."""
+        if metrics.whole:  # an evaluation counts from the threshold that is in force
+            metrics.threshold = prediction.threshold
+        return metrics.update(self.prepare(sample)["truth"], prediction.objects)
+
+    def scores_to_json(self, scores: Any) -> dict[str, Any]:
+        """Scores by name, those of single classes by class name."""
+        return dict(scores.to_json(self.classes))
+
+    # Keeping and showing
+
+    def record(self, prediction: InstancePrediction) -> dict[str, Any]:
+        """Size of the image, and each object's class, score, box and area."""
+        height, width = prediction.objects.size
+        found = prediction.found
+        objects = [
+            {
+                "class": self.classes.names[label],
+                "score": round(float(score), 4),
+                "box": [round(float(v), 2) for v in box],
+                "area": int(area),
+            }
+            for label, score, box, area in zip(found.labels, found.scores, found.boxes, found.areas, strict=True)
+        ]
+        return {"height": height, "width": width, "count": len(found), "objects": objects}
+
+    def files(self, prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """No files yet."""
+        return {}
