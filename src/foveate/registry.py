@@ -15,11 +15,12 @@ are an error.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import itertools
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -134,12 +135,22 @@ def make_config(name: str, **config: Any) -> Any:
     """The Config of a model's name: its defaults, the name's preset, then the given fields. Raises ConfigError."""
     entry = find("model", name)
     config_type = sys.modules[entry.load().__module__].Config
+    return config_type(**{**dict(entry.preset), **_values(config_type, config, name)})
+
+
+def _values(config_type: Any, given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Values for the fields of a Config; a mapping stands for a Config inside of it. Raises ConfigError."""
     known = typing.get_type_hints(config_type)
-    for key in config:
+    values: dict[str, Any] = {}
+    for key, value in given.items():
         if key not in known:
             raise ConfigError(unknown(f"field of {name}", key, known))
-    given = {key: parse(key, value, known[key]) for key, value in config.items()}
-    return config_type(**{**dict(entry.preset), **given})
+        if dataclasses.is_dataclass(known[key]) and isinstance(value, Mapping):
+            inner: Any = known[key]
+            values[key] = inner(**_values(inner, value, f"{name}'s {key}"))
+        else:
+            values[key] = parse(key, value, known[key])
+    return values
 
 
 def create_recipe(name: str) -> Any:

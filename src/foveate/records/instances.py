@@ -138,12 +138,14 @@ class InstancePrediction:
     """The objects found in one image.
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.
+    pixel_size: side of a pixel in physical units, for tables.
     """
 
     objects: Instances
     classes: ClassTable
     threshold: float = 0.0
     name: str = ""
+    pixel_size: float = 1.0
 
     @property
     def found(self) -> Instances:

@@ -194,10 +194,11 @@ def shrink(sample: T) -> T:
     size = [max(1, round(side * scale)) for side in image.shape[-2:]]
     small: dict[str, Any] = dict(sample)
     small["image"] = tv_tensors.Image(interpolate(image[None].float(), size, mode="area")[0].to(image.dtype))
-    if "mask" in sample:
-        mask = sample["mask"]
-        labels = interpolate(mask[None, None].float(), size, mode="nearest-exact")[0, 0]
-        small["mask"] = tv_tensors.Mask(labels.to(mask.dtype))
+    for key in ("mask", "layers"):
+        if key in sample:
+            planes = sample[key].reshape(1, -1, *image.shape[-2:])
+            labels = interpolate(planes.float(), size, mode="nearest-exact")[0].to(planes.dtype)
+            small[key] = tv_tensors.Mask(labels.reshape(*sample[key].shape[:-2], *size))
     if "boxes" in sample:
         factors = [after / before for after, before in zip(size, image.shape[-2:], strict=True)]
         boxes = sample["boxes"].as_subclass(Tensor) * Tensor([factors[1], factors[0]] * 2)

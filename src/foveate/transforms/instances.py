@@ -23,7 +23,7 @@ from foveate.records import InstanceSample
 
 @dataclass(frozen=True)
 class InstanceAugment:
-    """Random scale, crop, flips, quarter turns, elastic deformation, blur and colour jitter of an image and its objects.
+    """Random scale, crop, flips, turns, deformation, blur and colour jitter of an image and its objects.
 
     scale: (low, high), range of the resize factor, drawn log-uniformly; usually 0.75 to 1.5.
     crop: (height, width) in pixels, at least 32 each, of the window cut at a random place, smaller where the image is;
@@ -54,15 +54,11 @@ class InstanceAugment:
             raise ConfigError(f"augment.scale {self.scale} is not a range; expected 0 < low <= high, e.g. 0.5,2.0")
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
-        if (
-            not 0 <= self.color <= 1
-            or not 0 <= self.stain < 1
-            or not 0 <= self.elastic <= 50
-            or not 0 <= self.blur <= 10
-        ):
+        within = 0 <= self.color <= 1 and 0 <= self.stain < 1 and 0 <= self.elastic <= 50 and 0 <= self.blur <= 10
+        if not within:
             raise ConfigError(
-                f"augment.color {self.color}, stain {self.stain}, elastic {self.elastic} and blur {self.blur} are out of "
-                "range; expected 0..1, 0 up to below 1, 0..50 and 0..10"
+                f"augment.color {self.color}, stain {self.stain}, elastic {self.elastic} and blur {self.blur} are out "
+                "of range; expected 0..1, 0 up to below 1, 0..50 and 0..10"
             )
 
     def build(self, tables: Mapping[str, Any], preprocessing: Any) -> Callable[[InstanceSample], InstanceSample]:

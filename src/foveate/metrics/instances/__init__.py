@@ -40,6 +40,8 @@ class InstanceScores:
         true objects among the TP. pq, sq, rq: panoptic quality and its factors.
     count_bias, count_mae: mean error of the number of objects an image, and mean absolute error. count_mape: mean of
         the absolute error as a share of the true number, over images with objects.
+    precision: (10, 101, K), COCO's precision by IoU threshold, recall and class; -1 for a class without true objects.
+    counts: (images, 2) true and found objects of each image, in the order in which they were added.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
     """
 
@@ -67,6 +69,8 @@ class InstanceScores:
     without: int
     objects: int
     touching: int
+    precision: np.ndarray
+    counts: np.ndarray
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
@@ -75,7 +79,8 @@ class InstanceScores:
                 f"scores of {len(self.ap_per_class)} classes, but the class table has {len(classes)}; pass the table "
                 "that the images were scored with"
             )
-        values = {name: _plain(value) for name, value in vars(self).items() if name != "ap_per_class"}
+        own = {"ap_per_class", "precision", "counts"}
+        values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
         per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
 
@@ -148,6 +153,7 @@ class InstanceMetrics:
             "without": sum(bool(true.crowd.all()) for true in self._truth),
             "objects": objects,
             "touching": int(touched.sum()),
+            "precision": precision,
         }
         if not self.whole:
             left_out = [name for name in InstanceScores.__annotations__ if name not in values]
@@ -180,7 +186,7 @@ class InstanceMetrics:
         each = [r.average_precision(threshold) for r in ranked if r.objects]
         return float(np.mean(each)) if each else float("nan")
 
-    def _counted(self, threshold: float) -> dict[str, float]:
+    def _counted(self, threshold: float) -> dict[str, Any]:
         """The scores of objects that count as found."""
         found = [f.select(f.scores >= threshold) for f in self._found]
         matches: list[Matches] = [match(t, f) for t, f in zip(self._truth, found, strict=True)]
@@ -199,6 +205,7 @@ class InstanceMetrics:
             "count_bias": float(error.mean()),
             "count_mae": float(np.abs(error).mean()),
             "count_mape": float(share.mean()) if len(share) else float("nan"),
+            "counts": np.stack([true, true + error], 1),
         }
 
 

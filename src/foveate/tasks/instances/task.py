@@ -8,10 +8,11 @@ score from which an object counts as found, which validation chooses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +20,18 @@ from foveate.errors import ConfigError
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
+from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import find_objects, truth_of
+from foveate.tasks.instances.figures import LONGEST, draw_objects
+from foveate.tasks.instances.inspection import InstanceFindings
+from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
+from foveate.tasks.instances.report import report
 from foveate.tasks.options import PREDICT, Options, option
+from foveate.visualize.report import ReportPart
 
 LEAST_PIXELS = 4  # objects that augmentation leaves with fewer pixels are no examples
 LOSS_SIDE = 512  # pixels a side, at most, of an image in the validation loss
@@ -63,6 +71,7 @@ class InstanceTask(Task):
     Options = InstanceOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
+    endings = (".png", ".json", "_overlay.jpg")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
@@ -140,7 +149,7 @@ class InstanceTask(Task):
                     runner, image, self.preprocessing,
                     tile=options.tile, overlap=options.overlap, device=device, progress=progress,
                 )  # fmt: skip
-            predictions.append(InstancePrediction(objects, self.classes, threshold, sample["name"]))
+            predictions.append(InstancePrediction(objects, self.classes, threshold, sample["name"], options.pixel_size))
         return predictions
 
     # Scoring
@@ -177,5 +186,32 @@ class InstanceTask(Task):
         return {"height": height, "width": width, "count": len(found), "objects": objects}
 
     def files(self, prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
-        """No files yet."""
-        return {}
+        """Object numbers as a PNG, LabelMe polygons, and the contours over the image."""
+
+        def write_overlay(path: Any) -> None:
+            drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, self.classes)
+            PIL.Image.fromarray(drawn).save(path, format="JPEG", quality=92)
+
+        return {
+            "objects_png": (".png", lambda path: write_numbers(prediction.found, path)),
+            "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
+            "overlay": ("_overlay.jpg", write_overlay),
+        }
+
+    def gallery(self, model: str) -> Gallery:
+        """Tables of all objects of the call: objects.csv, images.csv and, in COCO's form, objects.json."""
+        return Tables(self.classes)
+
+    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+        """The number of objects of each image."""
+        for source, record in records:
+            yield f"{source}: {record['count']} object{'s' * (record['count'] != 1)}"
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Precision and recall, counts, sizes, and example images with contours."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> InstanceFindings:
+        """Objects a class and an image, their sizes, and those that touch."""
+        return InstanceFindings(path, recognised)

@@ -1,0 +1,168 @@
+"""Files of predicted objects: numbers, LabelMe polygons, COCO JSON, and tables for people who count.
+
+Shapes: an image of H x W pixels, N objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from skimage.measure import find_contours, regionprops_table
+
+from foveate.disk import atomic_write
+from foveate.errors import DataError
+from foveate.pictures import Windows
+from foveate.records import InstancePrediction, Instances
+from foveate.records.instances import window_of
+from foveate.tasks.base import Sample
+
+OBJECT_COLUMNS = (
+    "image", "object", "class", "score", "area", "left", "top", "right", "bottom", "centroid_x", "centroid_y",
+    "perimeter", "eccentricity", "mean_intensity",
+)  # fmt: skip
+IMAGE_COLUMNS = ("image", "objects", "area_share")
+
+
+def write_numbers(objects: Instances, path: Path) -> None:
+    """Write the object numbers as a 16-bit PNG: 0 background, k object k. Raises DataError above 65535 objects."""
+    if len(objects) > 65535:
+        raise DataError(f"{len(objects)} objects do not fit into {path}; a PNG holds 65535 numbers")
+    Image.fromarray(objects.numbers().astype(np.uint16)).save(path, format="PNG")
+
+
+def write_labelme(prediction: InstancePrediction, image: str, path: Path) -> None:
+    """Write the objects as LabelMe polygons: a shape for each part of an object, its number as group_id.
+
+    Holes are not written, since LabelMe's polygons have none. image: the image's file name.
+    """
+    objects = prediction.found
+    height, width = objects.size
+    shapes = [
+        {
+            "label": prediction.classes.names[int(objects.labels[k])],
+            "points": points,
+            "group_id": k + 1,
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for k in range(len(objects))
+        for points in polygons(objects, k)
+    ]
+    content: dict[str, Any] = {
+        "version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None,
+        "imageHeight": height, "imageWidth": width,
+    }  # fmt: skip
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def polygons(objects: Instances, index: int) -> list[list[list[float]]]:
+    """Return the outlines of an object's parts, each a list of x, y in pixels, along the outer edges of its pixels."""
+    left, top, right, bottom = window_of(objects.masks[index])
+    part = np.pad(objects.mask(index)[top:bottom, left:right], 1)
+    found = []
+    for line in find_contours(part.astype(float), 0.5):
+        # find_contours counts pixel middles; the padded corner lies at -1. Outer outlines run the other way than holes.
+        y, x = line[:, 0] - 0.5 + top, line[:, 1] - 0.5 + left
+        if len(line) >= 4 and _signed_area(x, y) > 0:
+            found.append([[round(float(a), 1), round(float(b), 1)] for a, b in zip(x[:-1], y[:-1], strict=True)])
+    return found
+
+
+def _signed_area(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2
+
+
+class Tables:
+    """Tables of all objects of one call: objects.csv, images.csv and objects.json in COCO's form.
+
+    Lengths are multiplied by a prediction's `pixel_size`, areas by its square; boxes and centroids stay in pixels.
+    """
+
+    def __init__(self, classes: Any) -> None:
+        self.classes = classes
+        self.objects: list[dict[str, Any]] = []
+        self.images: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.sizes: list[tuple[int, int]] = []
+
+    def add(self, name: str, prediction: InstancePrediction, sample: Sample) -> None:
+        """Take in the objects of one image."""
+        found = prediction.found
+        height, width = found.size
+        number = len(self.images) + 1
+        rows = measure(found, sample["image"], prediction.pixel_size)
+        for k, row in enumerate(rows):
+            label = int(found.labels[k])
+            self.objects.append(
+                {
+                    "image": name,
+                    "object": k + 1,
+                    "class": self.classes.names[label],
+                    "score": round(float(found.scores[k]), 4),
+                }
+                | row
+            )
+            left, top, right, bottom = (float(v) for v in found.boxes[k])
+            mask = found.masks[k]
+            self.annotations.append({
+                "id": len(self.annotations) + 1, "image_id": number, "category_id": label + 1,
+                "bbox": [left, top, right - left, bottom - top], "area": int(found.areas[k]), "iscrowd": 0,
+                "segmentation": {"size": [height, width], "counts": mask["counts"].decode()},
+                "score": round(float(found.scores[k]), 4),
+            })  # fmt: skip
+        covered = int(np.count_nonzero(found.numbers()))
+        self.images.append({"image": name, "objects": len(found), "area_share": round(covered / (height * width), 6)})
+        self.sizes.append((height, width))
+
+    def write(self, folder: Path) -> None:
+        """Write the tables."""
+        for file, columns, rows in (
+            ("objects.csv", OBJECT_COLUMNS, self.objects),
+            ("images.csv", IMAGE_COLUMNS, self.images),
+        ):
+            with atomic_write(folder / file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        content = {
+            "images": [
+                {"id": k + 1, "file_name": row["image"], "height": h, "width": w}
+                for k, (row, (h, w)) in enumerate(zip(self.images, self.sizes, strict=True))
+            ],
+            "categories": [{"id": k + 1, "name": name} for k, name in enumerate(self.classes.names)],
+            "annotations": self.annotations,
+        }
+        with atomic_write(folder / "objects.json") as temporary:
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def measure(objects: Instances, image: Windows, pixel_size: float = 1.0) -> list[dict[str, Any]]:
+    """Return area, box, centroid, perimeter, eccentricity and mean intensity of each object.
+
+    image: read around each object; the intensity is the mean over its pixels and channels, in the image's own range.
+    """
+    rows = []
+    for k in range(len(objects)):
+        left, top, right, bottom = window_of(objects.masks[k])
+        part = objects.mask(k)[top:bottom, left:right]
+        pixels = image.read(top, left, bottom - top, right - left).reshape(bottom - top, right - left, -1).mean(2)
+        names = ("area", "centroid", "perimeter", "eccentricity", "mean_intensity")
+        table = regionprops_table(part.astype(np.uint8), pixels, properties=names)
+        found = {name: float(values[0]) for name, values in table.items()}
+        rows.append({
+            "area": _rounded(found["area"] * pixel_size**2), "left": left, "top": top, "right": right, "bottom": bottom,
+            "centroid_x": _rounded(found["centroid-1"] + left + 0.5),
+            "centroid_y": _rounded(found["centroid-0"] + top + 0.5),
+            "perimeter": _rounded(found["perimeter"] * pixel_size), "eccentricity": _rounded(found["eccentricity"]),
+            "mean_intensity": _rounded(found["mean_intensity"]),
+        })  # fmt: skip
+    return rows
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
