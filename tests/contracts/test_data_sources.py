@@ -15,6 +15,7 @@ from PIL import Image
 
 from foveate.datasets import recognise
 from foveate.errors import ConfigError
+from foveate.ops.layers import unpack
 from foveate.records import ClassTable, DataSource
 from foveate.registry import entries, find
 
@@ -130,7 +131,7 @@ FILES: dict[str, Callable[[Path], None] | None] = {
 FIELDS: dict[str, dict[str, Any]] = {"pasture": {"height": 32, "width": 40, "train": 6, "val": 2, "test": 0}}
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
 KEYS = {
-    "semantic": {"mask"}, "instances": {"masks", "boxes", "labels"}, "classification": {"label"},
+    "semantic": {"mask"}, "instances": {"layers", "labels", "crowd"}, "classification": {"label"},
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
 }  # fmt: skip
 
@@ -191,11 +192,15 @@ def test_without_a_family_it_is_the_first(source: DataSource) -> None:
 @pytest.mark.parametrize("source", ["voc", "coco", "labelme", "pasture"], indirect=True)
 def test_instances_are_those_of_the_semantic_data_set(source: DataSource) -> None:
     objects, labels = source.open("train", "instances"), source.open("train", "semantic")
-    assert (len(objects), objects.classes, objects.channels) == (len(labels), labels.classes, labels.channels)
+    assert (len(objects), objects.channels) == (len(labels), labels.channels)
     assert sum(len(objects[i]["labels"]) for i in range(len(objects))) > 0
+    things, everything = objects.classes.names, labels.classes.names
+    assert things == tuple(name for name in everything if name in things) and "background" not in things
     for index in range(len(objects)):
         one, other = objects[index], labels.instances(index)
-        assert one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        assert equal(one["image"], other["image"]) and one["name"] == other["name"] and not one["crowd"].any()
+        assert equal(unpack(one["layers"].as_subclass(torch.Tensor), len(one["labels"])), other["masks"])
+        assert [things[k] for k in one["labels"]] == [everything[k] for k in other["labels"]]
 
 
 def test_what_is_not_there_is_refused_in_words(source: DataSource) -> None:
