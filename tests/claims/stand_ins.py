@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from foveate.claims import Claim, Finding, Verdict
+from foveate.claims import Claim, Verdict
 from foveate.claims.trained import Trained
 from foveate.records import ClassTable, Preprocessing, SemanticOutput, SemanticSample
 from foveate.registry import find
@@ -55,7 +55,7 @@ def stand_in(model: nn.Module) -> Trained:
 def examined(name: str, seeds: tuple[int, ...] = (0,)) -> Verdict:
     """The verdict on a claim, from few seeds."""
     claim: Claim = find("claim", name).load()()
-    return Finding(name, claim, tuple(claim.measure(seed) for seed in seeds), 0.0).verdict
+    return claim.judge([claim.measure(seed)[0] for seed in seeds])
 
 
 def shuffled(values: np.ndarray) -> np.ndarray:
