@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import foveate
@@ -439,9 +440,12 @@ def test_a_recorded_run_holds_what_the_pages_need(example_run, extended, tmp_pat
     text = (tmp_path / "pyramid_sum_pasture.json").read_text()
     result = json.loads(text)
     assert set(result) == {
-        "recipe", "command", "data", "split", "seed", "commit", "minutes", "peak_memory_mib", "hardware", "parameters",
-        "scores",
+        "recipe", "command", "data", "split", "seed", "commit", "clean", "python", "packages", "instructions",
+        "threads", "minutes", "peak_memory_mib", "hardware", "parameters", "scores",
     }  # fmt: skip
+    environment = json.loads((example_run / "environment.json").read_text())
+    assert all(result[key] == environment[key] for key in ("commit", "clean", "python", "packages", "threads"))
+    assert result["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert str(example_run.parent) not in text
     assert result["split"] == "val" and result["seed"] == 0
     assert result["parameters"] == sum(p.numel() for p in foveate.load(example_run).model.parameters())
@@ -449,7 +453,9 @@ def test_a_recorded_run_holds_what_the_pages_need(example_run, extended, tmp_pat
     assert result["scores"]["images"] == 2
     assert result["scores"]["mean_iou"] == pytest.approx(scores["mean_iou"], abs=1e-6)
     assert {"boundary_iou", "trimap_iou", "per_class"} <= set(result["scores"])
-    page = script("generate").results_page({"pyramid_sum_pasture": result})
+    page = script("generate").results_page({"pyramid_sum_pasture": result | {"clean": False}})
+    (line,) = [line for line in page.splitlines() if "| with changes |" in line]
+    assert f"`{result['command']}` | 0 | {result['commit'][:10]} | with changes | A | {result['threads']} |" in line
     assert result["command"] in page and f"{result['scores']['mean_iou']:.3f}" in page
 
 
@@ -495,7 +501,7 @@ def made_up(name, boundary, trimaps, mean_iou=0.5, seed=0):
     }  # fmt: skip
     return {
         "recipe": name, "command": f"foveate train {name} --data CAMVID", "data": "CamVid", "split": "val",
-        "seed": seed, "commit": "0123456789abcdef", "minutes": 20.5, "peak_memory_mib": None, "hardware": "2 cores",
+        "seed": seed, "commit": "0123456789abcdef", "minutes": 20.5, "peak_memory_mib": None, "hardware": "2 cores of Seed",
         "parameters": 4000, "scores": scores,
     }  # fmt: skip
 
@@ -554,7 +560,11 @@ def test_every_figure_on_the_results_page_is_recorded(generate):
     assert "larger at the contours" in page and "val run above scores on test" in page
     assert page.index("`fcn32s_camvid`") < page.index("`fcn16s_camvid`") < page.index("`fcn8s_camvid`")
     assert "| pole | – | – | – |" in page  # a class that nothing was recorded of
-    assert page.count("foveate train fcn8s_camvid --data CAMVID") == 1
+    assert page.count("- `foveate train fcn8s_camvid --data CAMVID`: CamVid; scored on 101 pictures") == 1
+    record = (
+        "| `fcn8s_camvid` | `foveate train fcn8s_camvid --data CAMVID` | 0 | 0123456789 | tree state not recorded |"
+    )
+    assert f"{record} not recorded | 2 | Seed | 20.5 | – |" in page
 
 
 def numbers(value):
@@ -567,32 +577,6 @@ def test_two_strides_alone_make_no_claim(generate):
     results = camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5)))
     del results["fcn16s_camvid"]
     assert "The claim" not in generate.results_page(results)
-
-
-def found(name, section, verdict, seconds=30.0):
-    return {
-        "name": name, "section": section, "claim": f"What {name} says.", "measured": f"+1.5 {name}s", "effect": 1.5,
-        "seeds": [0, 1], "interval": [1.0, 2.0], "verdict": verdict, "seconds": seconds,
-    }  # fmt: skip
-
-
-def test_the_claims_stand_in_the_lectures_order_with_what_was_measured(generate, tmp_path):
-    rows = [{"heading": "First"}, {"heading": "Second"}]
-    assert "Nothing is recorded yet." in generate.claims_page(tmp_path, rows)
-    claims = [
-        found("iterating_widens_the_view", "Second", "does not hold"),
-        found("upconv_is_no_inverse", "First", "holds", seconds=90.0),
-        found("upconv_stamps_and_sums", "Second", "holds"),
-    ]
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/claims.json").write_text(json.dumps(claims))
-    page = generate.claims_page(tmp_path, rows)
-    assert "Of 3 claims 2 hold, 0 partly, and 1 not. To find out took 2 minutes." in page  # 2.5, to even
-    assert page.index("## First") < page.index("## Second")
-    name = "upconv_is_no_inverse"
-    assert f"| What {name} says. | +1.5 {name}s<br>`{name}` | 10 | 1 | **holds** |" in page
-    assert page.count("](assets/receptive_field.png)") == 1
-    assert generate.read_results(tmp_path / "results") == {}
 
 
 def test_a_measured_score_reaches_the_lecture_map(generate):
@@ -613,7 +597,54 @@ def test_a_measured_score_reaches_the_lecture_map(generate):
     ],
 )
 def test_each_family_has_a_headline_of_its_own(generate, scores, said):
-    assert generate._headline({"scores": scores, "split": "val"}) == said
+    assert generate._headline([{"scores": scores, "split": "val"}]) == said
+
+
+def test_the_lecture_map_shows_mean_and_range_over_seeds(generate):
+    results = {
+        f"x_camvid{end}": made_up("x_camvid", 0.3, (0.2, 0.4), mean_iou, seed)
+        for end, mean_iou, seed in (("", 0.64, 0), ("_seed1", 0.58, 1), ("_seed2", 0.61, 2))
+    }
+    for result in results.values():
+        result["command"] += f" --seed {result['seed']}" if result["seed"] else ""
+    other = made_up("x_camvid", 0.3, (0.2, 0.4), 0.99, 3)
+    results["x_other"] = other | {"command": "foveate train x_camvid --data CAMVID --data.digits 3,7"}  # another set
+    results["x_split"] = made_up("x_camvid", 0.3, (0.2, 0.4), 0.98, 0) | {"split": "test"}
+    whole, test = generate.same_but_seed(results, "x_camvid")
+    assert generate._headline(whole) == "0.610 mean IoU (0.580 to 0.640, 3 seeds) on val"
+    assert generate._headline(test) == "0.980 mean IoU on test"
+
+
+def test_the_lecture_map_names_no_seed_that_was_the_best():
+    """Each recipe with several seeds, computed here from the records."""
+    page = (DOCS / "lecture.md").read_text()
+    errors: dict[str, list[float]] = {}
+    for path in sorted((ROOT / "results").glob("*_mnist_*.json")):
+        result = json.loads(path.read_text())
+        errors.setdefault(result["recipe"], []).append(result["scores"]["error_percent"])
+    several = {name: values for name, values in errors.items() if len(values) > 1}
+    assert several
+    for name, values in several.items():
+        mean, seeds = sum(values) / len(values), f"{min(values):.2f} to {max(values):.2f}, {len(values)} seeds"
+        assert f"`{name}`: {mean:.2f} % error ({seeds}) on test" in page
+
+
+def test_every_record_has_its_line(generate):
+    """Command, seed, commit and tree of every file in results/, on the page of results."""
+    page = (DOCS / "results.md").read_text()
+    lines = page[page.index("## Records") :].splitlines()
+    for path in [*sorted((ROOT / "results").glob("*.json")), *sorted((ROOT / "results/refinement").glob("*.json"))]:
+        record = json.loads(path.read_text())
+        name = path.stem if path.parent.name == "results" else f"refinement/{path.stem}"
+        (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        tree = {True: "clean", False: "with changes"}.get(record.get("clean"), "tree state not recorded")
+        assert cells[1] == (f"`{record['command']}`" if "command" in record else "not recorded")
+        assert cells[2:5] == [str(record.get("seed", "not recorded")), record["commit"][:10], tree]
+        assert (cells[5] == "not recorded") == ("packages" not in record)
+        assert cells[8] == (f"{record['minutes']:,.1f}" if "minutes" in record else "–")
+        memory = record.get("peak_memory_mib")
+        assert cells[9] == ("–" if memory is None else f"{memory:,}")
 
 
 def test_the_lecture_map_follows_the_tree(generate):

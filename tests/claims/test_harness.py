@@ -7,6 +7,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
+from string import Formatter
 
 import pytest
 import torch
@@ -174,21 +175,50 @@ def test_every_claim_has_its_place_in_the_lecture():
     assert {one.section for one in choose([], long=True).values()} <= headings
 
 
-RECORDED = ROOT / "results/claims.json"
+RECORDED = ROOT / "results/claims"
+RUN = {
+    "figures", "seconds", "command", "seeds", "commit", "clean", "python", "packages", "cpu", "instructions", "threads",
+    "peak_memory_mib",
+}  # fmt: skip
 
 
-@pytest.mark.skipif(not RECORDED.is_file(), reason="nothing is recorded")
-def test_what_is_recorded_follows_from_the_claims_as_they_stand():
-    """Whoever moves a bound afterwards, or drops a claim that does not hold, is found out."""
-    found = json.loads(RECORDED.read_text())
-    recorded = [one["name"] for one in found]
-    assert recorded == NAMES
-    for one in found:
-        stands = find("claim", one["name"]).load()()
-        assert (one["section"], one["claim"], tuple(one["seeds"])) == (stands.section, stands.claim, stands.seeds)
-        low, high = one["interval"]
-        assert low - 1e-9 <= one["effect"] <= high + 1e-9  # a mean of equal numbers may be rounded
-        again = (
-            "holds" if low >= stands.holds else "holds partly" if one["effect"] >= stands.partly else "does not hold"
-        )
-        assert one["verdict"] == again
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_recorded_belongs_to_the_claim_as_it_stands(name):
+    """Whoever changes the seeds afterwards, or drops a claim that does not hold, is found out."""
+    record = json.loads((RECORDED / f"{name}.json").read_text())
+    stands = find("claim", name).load()()
+    assert record["name"] == name and record.keys() <= {"name", "runs", "earlier"}
+    for run in record["runs"]:
+        assert tuple(run["seeds"]) == stands.seeds
+        if "figures" not in run:  # recorded in words
+            assert len(record["runs"]) == 1 and len(run["seeds"]) == 3
+            low, high = run["interval"]
+            assert low - 1e-9 <= run["effect"] <= high + 1e-9  # a mean of equal numbers may be rounded
+            continue
+        assert set(run) == RUN and len(run["figures"]) == len(stands.seeds)
+        assert {len(row) for row in run["figures"]} == {count_fields(stands.effect)}
+        assert run["command"] == f"foveate claims {name}{' --long' * stands.long} --threads {run['threads']}"
+    settings = [(run.get("cpu"), run.get("instructions"), run.get("threads")) for run in record["runs"]]
+    assert len(set(settings)) == len(settings)
+    if stands.seeds != (0, 1, 2):
+        assert record["earlier"], "a claim with new seeds tells what it found with the old ones"
+    for earlier in record.get("earlier", ()):
+        assert set(earlier) == {"how", "seeds", "measured", "verdict"}
+    assert {path.stem for path in RECORDED.glob("*.json")} == set(NAMES)
+
+
+def count_fields(text: str) -> int:
+    return sum(name is not None for _, name, _, _ in Formatter().parse(text))
+
+
+def test_a_law_is_no_experiment():
+    """Nothing is trained and nothing is timed for a law, and its bounds leave room for rounding alone or are counts."""
+    laws = {name for name, one in choose([], long=True).items() if one.law}
+    assert not [name for name in laws if find("claim", name).load()().timed or find("claim", name).load()().long]
+    equalities = {
+        "one_pass_is_every_patch", "fully_connected_is_convolutional", "shifts_give_every_pixel",
+        "upconv_is_the_backward_pass", "upconv_stamps_and_sums", "attention_weights_are_shares",
+        "reinforce_is_unbiased", "transformer_passes_gradients",
+    }  # fmt: skip
+    assert equalities < laws
+    assert {"skips_improve_boundaries", "hard_attention_skips_work", "baseline_steadies_reinforce"}.isdisjoint(laws)

@@ -176,7 +176,7 @@ def _commit() -> str | None:
 
 
 def _git(*command: str) -> str | None:
-    """What git says in the package's folder; None if it fails, or is not there."""
+    """Run git in the package's folder; returns its output, or None if it fails or is not there."""
     try:
         done = subprocess.run(["git", "-C", str(PACKAGE), *command], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
