@@ -202,8 +202,8 @@ def _command() -> str:
 
 def origin(about: Mapping[str, Any]) -> str:
     """In one sentence, where, with what and how a table was measured; what an older record lacks is said."""
-    commit, _, changed = (about["commit"] or "not recorded").partition(" ")  # older: "4a13207e9868 with changes"
-    unknown = "clean sources" if about["commit"] and not changed else "tree state not recorded"  # older, of src alone
+    commit, _, changed = (about["commit"] or "").partition(" ")  # older: "4a13207e9868 with changes"
+    unknown = "clean sources" if commit and not changed else "tree state not recorded"  # older, of src alone
     clean = about.get("clean", False if changed else None)
     tree = {True: "clean tree", False: "tree with changes"}.get(clean, unknown)
     command = f"`{about['command']}`" if about.get("command") else "command not recorded"
@@ -213,7 +213,7 @@ def origin(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
     return (
         f"{command}, seed {about.get('seed', 'not recorded')}; {cpu}, {about['cores']} cores, {about['threads']} threads, load {about['load_average']} at the "
-        f"end; {took}, {memory}; {about['date']}, commit {commit[:12]}, {tree}; Python {about['python']}, {versions}."
+        f"end; {took}, {memory}; {about['date']}, commit {commit[:12] or 'not recorded'}, {tree}; Python {about['python']}, {versions}."
     )
 
 

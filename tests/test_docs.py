@@ -501,8 +501,8 @@ def made_up(name, boundary, trimaps, mean_iou=0.5, seed=0):
     }  # fmt: skip
     return {
         "recipe": name, "command": f"foveate train {name} --data CAMVID", "data": "CamVid", "split": "val",
-        "seed": seed, "commit": "0123456789abcdef", "minutes": 20.5, "peak_memory_mib": None, "hardware": "2 cores of Seed",
-        "parameters": 4000, "scores": scores,
+        "seed": seed, "commit": "0123456789abcdef", "minutes": 20.5, "hardware": "2 cores of Seed",
+        "peak_memory_mib": None, "parameters": 4000, "scores": scores,
     }  # fmt: skip
 
 
