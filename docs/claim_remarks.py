@@ -113,6 +113,29 @@ def distorted_digits(claim: Claim, results: Results) -> str:
     )
 
 
+def inception_pairs(claim: Claim, results: Results) -> str:
+    """Error of both Inception networks on each data set where both were recorded; the mean over seeds."""
+    errors: dict[tuple[str, str], list[float]] = {}
+    for result in results.values():
+        for network in ("inception_v4", "inception_resnet_v2"):
+            if result["recipe"].startswith(f"{network}_") and "error_percent" in result["scores"]:
+                data = result["recipe"].removeprefix(f"{network}_")
+                errors.setdefault((data, network), []).append(result["scores"]["error_percent"])
+    pairs = {
+        data: (fmean(found), fmean(errors[data, "inception_resnet_v2"]))
+        for (data, network), found in sorted(errors.items())
+        if network == "inception_v4" and (data, "inception_resnet_v2") in errors
+    }
+    if not pairs:
+        return ""
+    listed = "; ".join(f"{data}: {plain:.1f} and {residual:.1f} %" for data, (plain, residual) in pairs.items())
+    effects = [-abs(plain - residual) for plain, residual in pairs.values()]
+    return (
+        "with the recorded recipes, errors of Inception-v4 and Inception-ResNet are, by data set, "
+        f"{listed} ([results](results.md#classification)); {verdict(claim, effects)}."
+    )
+
+
 def _range(values: Sequence[float]) -> str:
     return f"{min(values):+.1f} to {max(values):+.1f}"
 
@@ -125,4 +148,5 @@ REMARKS: dict[str, Remark] = {
     "many_looks_beat_one": many_looks,
     "attention_falls_on_what_is_named": named_objects,
     "transformer_helps_a_classifier": distorted_digits,
+    "residual_inception_ends_equal": inception_pairs,
 }

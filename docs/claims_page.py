@@ -163,5 +163,8 @@ def _notes(one: Recorded, results: Mapping[str, Any]) -> list[str]:
 def _records(found: Sequence[Recorded]) -> str:
     """Origin of every run."""
     runs = [(one.name, run) for one in found for run in one.record["runs"] if tuple(run["seeds"]) == one.claim.seeds]
-    words = "Minutes leave out trainings that another claim of the same process had made before.\n"
+    words = (
+        "Minutes are wall times, on machines that may have had other work, and leave out trainings that another claim "
+        "of the same process had made before.\n"
+    )
     return f"## Records\n\n{words}\n{origins(runs)}"

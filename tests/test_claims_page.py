@@ -225,6 +225,24 @@ def test_remarks_follow_the_recorded_results_whichever_way_they_point():
     assert remarks.many_looks(claim, found).endswith("**does not hold**.")
 
 
+def test_a_pair_of_inception_networks_is_compared_where_both_were_recorded():
+    remarks = script("claim_remarks")
+    claim = find("claim", "residual_inception_ends_equal").load()()
+    errors = {
+        "inception_v4_characters": (9.0, 11.0), "inception_resnet_v2_characters": (12.0,), "inception_v4_alone": (1.0,),
+    }  # fmt: skip
+    results = {
+        f"{name}{i}": {"recipe": name, "scores": {"error_percent": error}}
+        for name, found in errors.items()
+        for i, error in enumerate(found)
+    }
+    said = remarks.inception_pairs(claim, results)
+    assert "by data set, characters: 10.0 and 12.0 % (" in said and said.endswith("**holds**.")
+    results["inception_resnet_v2_characters0"]["scores"]["error_percent"] = 17.0
+    assert remarks.inception_pairs(claim, results).endswith("**does not hold**.")
+    assert remarks.inception_pairs(claim, {}) == ""
+
+
 def test_camvid_stands_wherever_it_was_measured():
     page = (DOCS / "claims.md").read_text()
     for name in ("scales_help_testing", "superpixels_refine_boundaries", "segmentation_trees_refine_boundaries",
