@@ -167,8 +167,8 @@ def skip_claim(strides: Mapping[int, Result]) -> str:
         "The lecture says that skip connections improve the boundaries considerably. Here, from 32s over 16s to 8s, "
         f"boundary IoU goes {', '.join(map(number, boundary))}; from 32s to 8s mean IoU "
         f"changes by {at_contour:+.3f} within {width} px of a contour and by {overall:+.3f} over all pixels, so the "
-        f"change is {where} at the contours. The verdict stands with the "
-        "[claims](claims.md#learnable-upsampling-skip-connections). One seed each, so small differences may be chance.\n"
+        f"change is {where} at the contours. One seed each, so small differences may be chance. "
+        "[Claims](claims.md#learnable-upsampling-skip-connections) has the verdict.\n"
     )
 
 
