@@ -243,18 +243,38 @@ def _plain(table: Table) -> str:
 
 def _markdown(data: Mapping[str, Any]) -> str:
     """One results file as Markdown."""
-    about, parts = data["machine"], []
-    for raw in data["tables"]:
-        table = Table(**(raw | {"rows": [Row(**row) for row in raw["rows"]]}))
-        head, *body = _cells(table)
-        rule = ["---", *["---:"] * 4, "---"]
-        parts.append(f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body)))
-    parts += [f"{note[0].upper()}{note[1:]}." for note in data["notes"]]
-    verdicts = [f"- {t['text']}: {t['value']:.3g}, **{'met' if t['met'] else 'missed'}**" for t in data["targets"]]
-    parts.append("\n".join(verdicts))
-    settings = ", ".join(f"{name} {value}" for name, value in data["settings"].items())
+    about = data["machine"]
+    parts = [_recall_table(raw) if "median" not in raw["rows"][0] else _timing_table(raw) for raw in data["tables"]]
+    parts += [f"{note[0].upper()}{note[1:]}." for note in data.get("notes", ())]
+    targets = data.get("targets", ())
+    parts.append("\n".join(f"- {t['text']}: {t['value']:.3g}, **{'met' if t['met'] else 'missed'}**" for t in targets))
+    settings = ", ".join(
+        f"{name} {value}" for name, value in data["settings"].items() if name not in ("seed", "threads")
+    )
+    about = {key: value for key, value in data["settings"].items() if key == "seed"} | about
     parts.append(f"{settings[0].upper()}{settings[1:]}; {origin(about)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _timing_table(raw: Mapping[str, Any]) -> str:
+    table = Table(**(dict(raw) | {"rows": [Row(**row) for row in raw["rows"]]}))
+    head, *body = _cells(table)
+    return _rows(table.title, head, ["---", *["---:"] * 4, "---"], body)
+
+
+def _recall_table(raw: Mapping[str, Any]) -> str:
+    """Shares of objects that proposals find."""
+    head = [name for name in raw["rows"][0] if name != "name"]
+    body = [
+        [row["name"], *(v if isinstance(v := row[name], str) else f"{v:.3f}" for name in head)] for row in raw["rows"]
+    ]
+    about = f"{raw['pictures']} pictures, {raw['objects']} objects, {raw['proposals']:.0f} proposals a picture"
+    return _rows(f"{raw['title']}: {about}", ["", *head], ["---", *["---:"] * len(head)], body)
+
+
+def _rows(title: str, *lines: Any) -> str:
+    head, rule, body = lines
+    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 
 def fill_tables(text: str, results: Path = RESULTS) -> str:

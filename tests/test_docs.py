@@ -659,6 +659,43 @@ def test_every_departure_has_a_source_and_a_place_in_the_lecture():
         assert re.search(r"\b(19|20)\d\d\b", departure["source"]), departure["source"]
 
 
+def recorded_rows(name):
+    data = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    return data, {(table["title"].partition(" ")[0], row["name"], row.get("proposals")): row
+                  for table in data["tables"] for row in table["rows"]}  # fmt: skip
+
+
+def test_figures_that_are_typed_on_pages_are_those_of_the_benchmarks():
+    """Sentences on pages that are written by hand, made again from the records."""
+    page = (DOCS / "semantic.md").read_text()
+    data, rows = recorded_rows("proposal_recall")
+    coco, nuclei = data["tables"]
+    found = [
+        f"{100 * rows[title, name, count]['R@0.5']:.0f} %"
+        for title, name in (("COCO", "selective search"), ("COCO", "regular grid"), ("nuclei", "selective search"))
+        for count in ("1000", "all")
+    ]
+    seed = data["settings"]["seed"]
+    for sentence in (
+        f"Of {coco['pictures']} COCO pictures with {coco['objects']} objects (`seed {seed}`), its best 1000 proposals "
+        f"overlap {found[0]} of the objects by an IoU of 0.5 or more, all of them ({coco['proposals']:.0f} a picture) "
+        f"{found[1]}; as many boxes of a regular grid {found[2]} and {found[3]}.",
+        f"Of {nuclei['objects']} nuclei in {nuclei['pictures']} pictures of DSB2018, {found[4]} and {found[5]}.",
+    ):
+        assert sentence in page
+    data, rows = recorded_rows("crf_speed")
+    eleven, more = (rows["Dense", f"{count} classes", None]["median"] for count in (11, 21))
+    assert data["machine"]["threads"] == 1
+    assert (
+        f"{eleven:.2f} s for a 480x360 picture in 11 classes, {more:.2f} s in 21 (one thread of an "
+        f"{data['machine']['cpu']}, median of {data['settings']['rounds']}: `python benchmarks/crf_speed.py`)"
+    ) in page
+    _, rows = recorded_rows("feature_cache")
+    (times,) = [row["relative"] for (_, name, _), row in rows.items() if name == "features kept"]
+    words = {3: "three", 4: "four", 5: "five"}[round(times)]
+    assert f"about {words} times as fast (`python benchmarks/feature_cache.py`)" in (DOCS / "captioning.md").read_text()
+
+
 def test_docstring_fields_become_lists():
     module = script("docstrings")
     assert module.as_list("What.\n\nlr: the rate,\n    in full; momentum: of sgd.\nRaises X: y.") == (
