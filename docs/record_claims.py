@@ -4,6 +4,8 @@ python docs/record_claims.py [NAME ...]          measure these; without names, a
 python docs/record_claims.py --list              only name those that are due, and why
 python docs/record_claims.py --from FILE ...     record what `foveate claims --json FILE` wrote
 
+--threads 2 measures with two threads only; the default is 1,2, once each.
+
 A claim is due that has no record for its seeds, from this kind of processor and a tree without changes, with each of
 THREADS. Claims that share trainings are measured in one process. Those whose verdict depends on wall times come first,
 and only on a machine that does nothing else: a load above IDLE is an error, and --but-timed leaves them out.
@@ -42,6 +44,7 @@ def main(argv: Sequence[str], folder: Path = FOLDER) -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--from", dest="files", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--but-timed", action="store_true")
+    parser.add_argument("--threads", default=",".join(map(str, THREADS)), metavar="N,...")
     options = parser.parse_args(argv)
     try:
         for file in options.files:
@@ -53,7 +56,7 @@ def main(argv: Sequence[str], folder: Path = FOLDER) -> int:
             for name in chosen:
                 print(f"{name}: {reasons[name] or 'asked for'}")
             if not options.list:
-                measure(chosen, options.but_timed, folder)
+                measure(chosen, options.but_timed, folder, options.threads)
     except FoveateError as error:
         print(f"record_claims: {error}", file=sys.stderr)
         return 1
@@ -82,7 +85,7 @@ def due(claim: Claim, record: Mapping[str, Any]) -> str:
     return f"not measured with {' and '.join(map(str, sorted(missing)))} threads and a clean tree" if missing else ""
 
 
-def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path) -> None:
+def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path, threads: str = "1,2") -> None:
     """Measure claims, a process for each group that shares trainings, and record each group as it ends.
 
     Raises ConfigError if wall times would be measured beside other work, or a measurement fails.
@@ -101,7 +104,7 @@ def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path) -> None:
     for names in groups.values():
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "found.json"
-            command = ["claims", *names, "--long", "--threads", ",".join(map(str, THREADS)), "--json", str(file)]
+            command = ["claims", *names, "--long", "--threads", threads, "--json", str(file)]
             done = subprocess.run([sys.executable, "-m", "foveate", *command])
             if done.returncode:
                 raise ConfigError(f"foveate {' '.join(command)} failed; its message is above")

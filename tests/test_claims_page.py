@@ -342,6 +342,17 @@ def test_wall_times_are_measured_on_an_idle_machine_or_not_at_all(recorder, tmp_
     monkeypatch.setattr(recorder.os, "getloadavg", lambda: (0.1, 0, 0))
     recorder.measure(claims, False, tmp_path)
     assert commands[1:] == [["claims", names[0], "--long", "--threads", "1,2", "--json"], shared]
+    commands.clear()
+    assert recorder.main([names[0], "--threads", "2"], tmp_path) == 0
+    assert commands == [["claims", names[0], "--long", "--threads", "2", "--json"]]
+
+
+def test_the_list_names_what_is_due_and_why(recorder, tmp_path, capsys):
+    assert recorder.main(["patches_are_expensive", "upconv_is_no_inverse", "--list"], tmp_path) == 0
+    said = "not measured with these seeds"
+    assert capsys.readouterr().out == f"patches_are_expensive: {said}\nupconv_is_no_inverse: {said}\n"
+    assert recorder.main(["upconv_is_no_invers"], tmp_path) == 1
+    assert "the nearest is 'upconv_is_no_inverse'" in capsys.readouterr().err
 
 
 def test_figures_are_written_a_row_a_line(recorder):
