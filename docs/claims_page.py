@@ -35,7 +35,7 @@ class Recorded:
     """A claim with what was recorded of it.
 
     measured, verdict, spread: in words; the spread with the settings between which it was measured.
-    seconds: duration of all runs. record: the file's content.
+    record: the file's content.
     """
 
     name: str
@@ -43,7 +43,6 @@ class Recorded:
     measured: str
     verdict: str
     spread: str
-    seconds: float
     record: Mapping[str, Any]
 
 
@@ -60,16 +59,14 @@ def recorded(path: Path) -> Recorded:
     runs = [run for run in record["runs"] if tuple(run["seeds"]) == claim.seeds]
     if not runs:
         seeds = ", ".join(map(str, claim.seeds))
-        return Recorded(name, claim, f"not measured yet with seeds {seeds}", OPEN, "not measured", 0.0, record)
+        return Recorded(name, claim, f"not measured yet with seeds {seeds}", OPEN, "not measured", record)
     if "figures" not in runs[0]:  # recorded in words, before figures were kept
         (old,) = runs
         effects = [old["interval"][0], 3 * old["effect"] - sum(old["interval"]), old["interval"][1]]
-        return Recorded(name, claim, old["measured"], claim.judge(effects), "not measured", old["seconds"], record)
+        return Recorded(name, claim, old["measured"], claim.judge(effects), "not measured", record)
     finding = Finding(name, claim, tuple(Run(tuple(map(tuple, r["figures"])), r["seconds"], r) for r in runs))
     spread = "not measured" if finding.spread is None else f"{finding.spread:.2g}"
-    return Recorded(
-        name, claim, finding.measured, finding.verdict, f"{spread} ({finding.settings})", finding.seconds, record
-    )
+    return Recorded(name, claim, finding.measured, finding.verdict, f"{spread} ({finding.settings})", record)
 
 
 def claims_page(root: Path, rows: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
@@ -123,11 +120,10 @@ def _counts(found: Sequence[Recorded]) -> str:
     verdicts = Counter(one.verdict for one in experiments)
     still = f", {verdicts[OPEN]} are to be measured" if verdicts[OPEN] else ""
     spread = sum(not one.spread.startswith("not") for one in experiments)
-    minutes = sum(one.seconds for one in found) / 60
     return (
         f"Of {len(found)} claims {len(laws)} are laws. Of the {len(experiments)} experiments {verdicts['holds']} hold, "
         f"{verdicts['holds partly']} partly, {verdicts['does not hold']} not, and {verdicts['undecided']} are "
-        f"undecided{still}; the spread of {spread} is known. To find out took {minutes:.0f} minutes.\n"
+        f"undecided{still}; the spread of {spread} is known.\n"
     )
 
 
