@@ -140,7 +140,7 @@ def test_claims_stand_in_the_lectures_order_with_verdicts_and_counts(pages, tmp_
     assert "20, 40 and 59 px after one, two and three (effect 2.88 to 3 over 3 seeds)<br>" in line
     assert "`iterating_widens_the_view`, spread 0.25 (1 and 2 threads of Seed, AVX2) | 1.5 | 1.1 | **holds** |" in line
     assert earlier.endswith("earlier, with a lens (seeds 0, 1): **does not hold**. It was 1 px.")
-    assert [line.split(" | ")[6] for line in records] == ["1", "2"]
+    assert [[line.split(" | ")[i] for i in (6, 8)] for line in records] == [["1", "1.5"], ["2", "1.5"]]  # of 90 s
     assert "`upconv_is_no_inverse`, spread not measured (1 thread of Seed, AVX2) | 10 | 1 | **holds** (law) |" in page
     assert "not measured yet with seeds 3, 4, 5<br>`iterating_improves_labels`, spread not measured" in page
     assert page.count("](assets/receptive_field.png)") == 1
