@@ -34,7 +34,7 @@ from foveate.errors import ConfigError, DataError, FoveateError, ModelError, Out
 from foveate.ops.layout import channels_last
 from foveate.records import Table
 from foveate.registry import create_model, create_recipe, entries, make_config
-from foveate.tasks import find_task
+from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
 
 _NOTHING = contextlib.nullcontext()
@@ -89,7 +89,8 @@ def train_recipe(
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with tell_others(run.path), _quiet_threads():
-        task = family(tables, getattr(model, "preprocessing", None))
+        task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
+        task.require(task.options)
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 

@@ -1,8 +1,8 @@
 """Tokenization: splitting of text into words, and the tables that encode text as token ids and decode them.
 
-A table has `names` (id -> token), `encode`, `decode`, `words`, `repeating`, `max_tokens` and `to_json`. It is learned by
-a recipe setting: `Tokens`, which chooses, or one of `Words`, `Characters` and `Pairs`. Ids 0 to 3 are the same special
-tokens in every table.
+A table has `names` (id -> token), `encode`, `decode`, `words`, `repeating`, `max_tokens` and `to_json`. It is learned
+by a recipe setting: `Tokens`, which chooses, or one of `Words`, `Characters` and `Pairs`. Ids 0 to 3 are the same
+special tokens in every table.
 """
 
 from __future__ import annotations

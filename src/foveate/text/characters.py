@@ -23,7 +23,9 @@ def split_characters(text: str) -> list[str]:
     """Split a text into characters, each with its marks; runs of whitespace are one blank."""
     characters: list[str] = []
     for character in clean(text):
-        joins = unicodedata.category(character)[0] == "M" or character == _JOINER or 0x1F3FB <= ord(character) <= 0x1F3FF
+        joins = (
+            unicodedata.category(character)[0] == "M" or character == _JOINER or 0x1F3FB <= ord(character) <= 0x1F3FF
+        )
         if characters and characters[-1] != BLANK and (joins or characters[-1][-1] == _JOINER):
             characters[-1] += character
         else:

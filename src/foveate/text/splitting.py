@@ -24,7 +24,10 @@ _EDGES = re.compile(r"(?<!\S)['-]+|['-]+(?!\S)")
 
 # Blocks of scripts that are written without blanks: those with marks, and those without (dakuten are composed by NFC).
 _WITH_MARKS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F))
-_WITHOUT_MARKS = "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_WITHOUT_MARKS = (
+    r"\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f"
+    r"\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
 
 
 def _characters(kind: str) -> str:
@@ -35,9 +38,7 @@ def _characters(kind: str) -> str:
 
 # A character of such a script with its marks; marks alone, as in damaged text, are one character, too.
 _MARKS = _characters("M") + "\u3099\u309a"
-_UNSPACED = re.compile(
-    rf"[{_characters('L')}{_characters('N')}{_WITHOUT_MARKS}][{_MARKS}]*|[{_MARKS}]+"
-)
+_UNSPACED = re.compile(rf"[{_characters('L')}{_characters('N')}{_WITHOUT_MARKS}][{_MARKS}]*|[{_MARKS}]+")
 
 
 class _WordCharacters(dict[int, int | None]):

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from foveate.errors import ConfigError
 
-
 # The tokens of one row that are decoded so far -> those that may not follow them.
 BannedAfter = Callable[[list[int]], Iterable[int]]
 
