@@ -176,7 +176,8 @@ def test_as_many_beams_and_sentences_as_asked():
 def test_options_of_other_families_are_refused(given):
     name = next(key for key in given if key != "beams")
     with pytest.raises(
-        ConfigError, match=rf"^models for captioning have no option --{name}; theirs are --beams, --n-best, --length-penalty, "
+        ConfigError,
+        match=rf"^models for captioning have no option --{name}; theirs are --beams, --n-best, --length-penalty, ",
     ):
         make_options(CaptioningTask, given, "predict")
 

@@ -101,16 +101,12 @@ class CharacterTable:
     def repeating(self, ids: Sequence[int]) -> list[int]:
         """Return the tokens that would complete the last whole word a second time after the tokens `ids`.
 
-        Of a word of one letter, with which many others begin, they are those that would end the second one.
+        After a word of one letter none that begins with that letter is written. Text without blanks is one word.
         """
         *earlier, current = "".join(self.names[i] for i in ids if i >= len(SPECIALS)).split(BLANK)
         previous = earlier[-1] if earlier else ""
-        if previous == current and len(current) == 1:
-            return [END, *([self._ids[BLANK]] if BLANK in self._ids else [])]
-        if len(split_characters(previous)) > 1 and previous.startswith(current):
-            rest = previous.removeprefix(current)
-            return [self._ids[rest]] if rest in self._ids else []
-        return []
+        rest = previous.removeprefix(current) if previous.startswith(current) else ""
+        return [self._ids[rest]] if rest in self._ids else []
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as plain lists, for JSON."""

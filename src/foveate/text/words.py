@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from foveate.errors import ConfigError, DataError
-from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, is_unspaced, split_words
+from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,8 @@ class Vocabulary:
         return words
 
     def repeating(self, ids: Sequence[int]) -> list[int]:
-        """Return the tokens that would repeat the last word after the tokens `ids`: that word.
-
-        A character of a script without blanks is no word of its own, and may be doubled.
-        """
-        last = ids[-1] if ids else END
-        return [last] if last >= len(SPECIALS) and not is_unspaced(self.names[last]) else []
+        """Return the tokens that would repeat the last word after the tokens `ids`: that word."""
+        return [ids[-1]] if ids and ids[-1] >= len(SPECIALS) else []
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as plain lists, for JSON."""

@@ -30,12 +30,12 @@ def listed(text: str) -> list[str] | None:
         return None
     if not isinstance(value, list | tuple):
         raise ValueError(f"is a {type(value).__name__} in one cell")
-    if not separate:
-        raise ValueError("is a list without commas between its texts, as NumPy prints it")
     if not value:
         raise ValueError("is an empty list")
     if not all(isinstance(one, str) for one in value):
         raise ValueError("is a list that holds more than texts")
+    if not separate:
+        raise ValueError("is a list without commas between its texts, as NumPy prints it")
     return list(value)
 
 

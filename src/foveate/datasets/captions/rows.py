@@ -201,15 +201,19 @@ def _separated_rows(
             quotechar=form.quote,
             strict=True,
         )
+        row, wrong = [], ""
         try:
             row = next(reader)
         except csv.Error as error:
-            what = f"{place}: {error}; put quotes around captions that hold the separator or quotes, and double these"
+            wrong = str(error)
+        further = lines[number + 1 : number + reader.line_num]
+        swallowed = next((line for line in further if _begins_row(line, form, is_picture)), None)
+        if wrong and (swallowed is None or "end of data" in wrong):
+            what = f"{place}: {wrong}; put quotes around captions that hold the separator or quotes, and double these"
             problems.append(Problem(file, what))
             number += 1
             continue
-        further = lines[number + 1 : number + reader.line_num]
-        if swallowed := next((line for line in further if _begins_row(line, form, is_picture)), None):
+        if swallowed is not None:
             what = f"{place}: a quote is opened and not closed before the next row ('{swallowed[:30]}'); close it, or "
             problems.append(Problem(file, f"{what}double it"))
             number += 1
