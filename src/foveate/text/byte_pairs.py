@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from foveate.errors import ConfigError, DataError
-from foveate.text.splitting import END, SPECIALS, check_id, check_specials, clean
+from foveate.text.splitting import END, SPECIALS, check_id, check_specials, clean, last_two
 
 MIN_SIZE = len(SPECIALS) + 256  # every byte has a token of its own
 BLANK = "\u0120"  # begins a word, in a token's name
@@ -102,10 +102,9 @@ class BytePairs:
 
     def repeating(self, ids: Sequence[int]) -> list[int]:
         """Return the tokens that would spell the last whole word again, or complete that, after the tokens `ids`."""
-        words = "".join(self.names[i] for i in ids if i >= len(SPECIALS)).split(BLANK)
-        again = [BLANK + words[-1]] if words[-1] else []
-        if len(words) > 1 and words[-2].startswith(words[-1]):
-            again.append(words[-2].removeprefix(words[-1]))
+        previous, current = last_two("".join(self.names[i] for i in ids if i >= len(SPECIALS)), BLANK)
+        rest = previous.removeprefix(current) if previous.startswith(current) else ""
+        again = {BLANK + (current or previous), rest} - {BLANK, ""}
         return [self._ids[name] for name in again if name in self._ids]
 
     def _characters(self, ids: Sequence[int]) -> Iterator[tuple[str, list[int]]]:

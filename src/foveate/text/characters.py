@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from foveate.errors import ConfigError, DataError
-from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, clean, is_unspaced
+from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, clean, is_unspaced, last_two
 
 BLANK = " "
 _JOINER = "\u200d"  # joins two emojis into one
@@ -103,8 +103,7 @@ class CharacterTable:
 
         After a word of one letter none that begins with that letter is written. Text without blanks is one word.
         """
-        *earlier, current = "".join(self.names[i] for i in ids if i >= len(SPECIALS)).split(BLANK)
-        previous = earlier[-1] if earlier else ""
+        previous, current = last_two("".join(self.names[i] for i in ids if i >= len(SPECIALS)), BLANK)
         rest = previous.removeprefix(current) if previous.startswith(current) else ""
         return [self._ids[rest]] if rest in self._ids else []
 

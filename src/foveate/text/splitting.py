@@ -96,6 +96,12 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", valid).split())
 
 
+def last_two(text: str, blank: str) -> tuple[str, str]:
+    """Return the last word that ends with a blank, and what follows that blank; '' for a part that is missing."""
+    before, _, current = text.rpartition(blank)
+    return before.rstrip(blank).rpartition(blank)[2], current
+
+
 def check_specials(names: tuple[str, ...]) -> None:
     """Raise ConfigError unless a table's names begin with the four special tokens and all names differ."""
     if names[: len(SPECIALS)] != SPECIALS:
