@@ -156,6 +156,7 @@ def test_every_small_text_file_may_be_in_utf_16(tmp_path: Path) -> None:
         ("file_name,caption,text", ("A dog",)),
         ("image,caption_1,caption_2", ("A dog", "A cat")),
         ("image,caption1,caption2", ("A dog", "A cat")),
+        ("image,caption,caption", ("A dog", "A cat")),
         ("image,caption_en,caption_de", ("A dog", "A cat")),
     ],
 )
@@ -428,6 +429,21 @@ def test_a_renamed_folder_and_a_suffix_in_a_list(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("Flicker8k_Dataset/a.jpg\nb.png\n")
     (tmp_path / "val.txt").write_text("b.jpg\n")
     assert splits(tmp_path) == {"train": ["Images/a.jpg", "Images/b.png"], "val": ["Images/b.jpg"]}
+
+
+def test_accents_composed_or_not_are_one_name(tmp_path: Path) -> None:
+    put(tmp_path / "caf\u00e9", "a\u0308.jpg", "b.jpg")
+    put(tmp_path / "bar", "a\u0308.jpg")
+    (tmp_path / "c.csv").write_text("image,caption\ncafe\u0301/\u00e4.jpg,A\nb.jpg,B\nbar/\u00e4,C\n", encoding="utf-8")
+    (tmp_path / "train.txt").write_text("cafe\u0301/\u00e4.jpg\nb.jpg\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("bar/\u00e4.jpg\n", encoding="utf-8")
+    assert splits(tmp_path) == {"train": ["caf\u00e9/a\u0308.jpg", "caf\u00e9/b.jpg"], "val": ["bar/a\u0308.jpg"]}
+
+
+def test_pictures_of_a_test_folder_alone_are_divided(tmp_path: Path) -> None:
+    put(tmp_path / "test", *NAMES)
+    (tmp_path / "c.csv").write_text("image,caption\na.jpg,A\nb.jpg,B\nc.jpg,C\n")
+    assert set(splits(tmp_path)) == {"train", "val"}
 
 
 # Scripts without blanks, and captions without words

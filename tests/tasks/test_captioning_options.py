@@ -14,6 +14,8 @@ from torch import nn
 import foveate
 from foveate.engine import fields
 from foveate.engine.evaluate import evaluate_run
+from foveate.engine.resume import with_earlier_options
+from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, ModelError
 from foveate.predictor import Predictor
@@ -147,7 +149,7 @@ def test_a_model_of_before_keeps_the_rules_of_its_time(tmp_path: Path) -> None:
             load_model(tmp_path / "m")
 
 
-def test_a_recipe_of_before_keeps_the_rules_of_its_time() -> None:
+def test_a_recipe_of_before_keeps_the_rules_of_its_time(tmp_path: Path) -> None:
     recipe = resolve("show_attend_tell")
     assert recipe.options == CaptioningOptions()
     written = json.loads(json.dumps(fields.to_json(recipe)))
@@ -155,6 +157,12 @@ def test_a_recipe_of_before_keeps_the_rules_of_its_time() -> None:
     written.pop("options")
     written["text"] = {"least": 4, "size": 10000}
     restored = fields.restore(recipe, written)
+    run = RunFolder(tmp_path)
+    assert with_earlier_options(recipe, run) is recipe  # nothing was started there
+    run.write_json("recipe.json", written)
+    assert with_earlier_options(recipe, run) == dataclasses.replace(recipe, options=restored.options)
+    run.write_json("recipe.json", fields.to_json(recipe))
+    assert with_earlier_options(recipe, run) is recipe
     assert restored.options == CaptioningOptions(repeat_words=True, max_length=40)
     assert (restored.text.tokens, restored.text.least) == ("auto", 4)
 

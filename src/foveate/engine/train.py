@@ -27,7 +27,13 @@ from foveate.engine.learner import Learner
 from foveate.engine.loading import cached, mixed_seed, require_workers, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
-from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
+from foveate.engine.resume import (
+    choose_folder,
+    require_same_data,
+    require_same_recipe,
+    started_from,
+    with_earlier_options,
+)
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
@@ -52,6 +58,7 @@ def train_recipe(
     """
     run = choose_folder(recipe, out, resume)
     if resume:
+        recipe = with_earlier_options(recipe, run)
         require_same_recipe(recipe, run)
     if recipe.data is None:
         raise ConfigError(f"recipe '{recipe.name}' is for your own data: say where it is with --data PATH")

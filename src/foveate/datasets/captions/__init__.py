@@ -7,6 +7,7 @@ out, and `describe` says how many.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from torchvision import tv_tensors
 
 from foveate import pictures
-from foveate.datasets.captions.album import Album
+from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
 from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, SPLITS_FILE, draw_split, ordered, read_splits, settle
@@ -239,7 +240,7 @@ class Collector:
         elif named:
             splits = self._by_lists(album, pairs, named, lists)
             unlisted = len(set(pairs).difference(*splits.values()))
-        elif all(folders.values()) and not (album.root / SPLITS_FILE).exists():
+        elif all(folders.values()) and "train" in folders.values() and not (album.root / SPLITS_FILE).exists():
             for name, pair in pairs.items():
                 splits.setdefault(folders[name], {})[name] = pair
         else:
@@ -284,17 +285,17 @@ def _in_folders(album: Album, entry: str, names: list[str], pairs: Mapping[str, 
 
     A folder that holds no image here may have been renamed, and does not count.
     """
-    *folders, file = [part.lower() for part in PurePosixPath(entry.replace("\\", "/")).parts]
+    *folders, file = [plain(part) for part in PurePosixPath(entry.replace("\\", "/")).parts]
     if folders and folders[-1] in album.folders:
         kept = []
         for name in names:
             own = pairs[name].picture.relative_to(album.root).parts[:-1] if name in pairs else _folders(name)
-            ends = zip(reversed(folders), reversed([part.lower() for part in own]), strict=False)
+            ends = zip(reversed(folders), reversed([plain(part) for part in own]), strict=False)
             if own and all(one == other for one, other in ends):
                 kept.append(name)
         names = kept
     if len(names) > 1:
-        names = [name for name in names if PurePosixPath(name.replace("\\", "/")).name.lower() == file] or names
+        names = [name for name in names if plain(PurePosixPath(name.replace("\\", "/")).name) == file] or names
     return names
 
 
@@ -303,10 +304,9 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def _split_folder(root: Path, picture: Path) -> str:
-    """The split that the first folder on the way to an image is named after; '' for none."""
-    first, *rest = picture.relative_to(root).parts
-    split = NAMES_OF_SPLITS.get(first.lower(), first.lower())
-    return split if rest and split in SPLIT_ORDER else ""
+    """The split that a folder on the way to an image is named after; '' for none."""
+    names = (name.lower() for name in picture.relative_to(root).parts[:-1])
+    return next((split for name in names if (split := NAMES_OF_SPLITS.get(name, name)) in SPLIT_ORDER), "")
 
 
 def _settle(
@@ -339,8 +339,8 @@ def lines_of(path: Path) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """An image's name without folders and suffix."""
-    return _without_suffix(PurePosixPath(name.replace("\\", "/")).name)
+    """An image's name without folders and suffix, its accents composed."""
+    return unicodedata.normalize("NFC", _without_suffix(PurePosixPath(name.replace("\\", "/")).name))
 
 
 def _without_suffix(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -19,9 +20,9 @@ class Album:
         self._by_stem: dict[str, list[Path]] = {}
         self.folders: set[str] = set()  # names of the folders that hold images, in lower case
         for path in _walk(root):
-            self._by_name.setdefault(path.name.lower(), []).append(path)
-            self._by_stem.setdefault(path.stem.lower(), []).append(path)
-            self.folders.add(path.parent.name.lower())
+            self._by_name.setdefault(plain(path.name), []).append(path)
+            self._by_stem.setdefault(plain(path.stem), []).append(path)
+            self.folders.add(plain(path.parent.name))
 
     def __iter__(self) -> Iterator[Path]:
         return (path for paths in self._by_name.values() for path in paths)
@@ -29,10 +30,11 @@ class Album:
     def find(self, name: str, folder: str = "") -> list[Path]:
         """The images that a name may mean: of several, those whose folders match the name's, or `folder`.
 
-        A path from the root is that image alone. Otherwise case is ignored, and the suffix may be missing. 'a.jpg.1',
+        A path from the root is that image alone. Otherwise case and the form of accents are ignored, and the suffix may
+        be missing. 'a.jpg.1',
         as in Flickr8k, is 'a.jpg'.
         """
-        parts = [part.lower() for part in PurePosixPath(name.replace("\\", "/")).parts]
+        parts = [plain(part) for part in PurePosixPath(name.replace("\\", "/")).parts]
         if not parts:
             return []
         last = parts[-1]
@@ -50,11 +52,16 @@ class Album:
         return within or best
 
 
+def plain(name: str) -> str:
+    """A name in small letters with its accents composed: macOS writes them apart."""
+    return unicodedata.normalize("NFC", name.lower())
+
+
 def _shared_end(path: Path, parts: Sequence[str]) -> int:
     """Number of last folders that a path and a name share."""
     count = 0
     for own, named in zip(reversed(path.parts[:-1]), reversed(parts[:-1]), strict=False):
-        if own.lower() != named:
+        if plain(own) != named:
             break
         count += 1
     return count

@@ -90,10 +90,20 @@ def _head_form(lines: Sequence[str]) -> Form | None:
             names = next(csv.reader([lines[number].strip("\ufeff ")], delimiter=separator, quotechar=quote), [])
         except csv.Error:
             continue
-        columns = _columns([name.strip() for name in names])
+        names = _distinct(names)
+        columns = _columns(names)
         if columns is not None:
-            return Form(separator, quote, number, *columns, tuple(name.strip() for name in names), _others(names))
+            return Form(separator, quote, number, *columns, tuple(names), _others(names))
     return None
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names of columns, a repeated one as `caption_2`."""
+    found: list[str] = []
+    for name in (name.strip() for name in names):
+        longer = (f"{name}_{number}" for number in itertools.count(2))
+        found.append(name if name not in found else next(one for one in longer if one not in found))
+    return found
 
 
 def _is_separator_line(line: str) -> bool:
@@ -124,8 +134,8 @@ def _others(names: Sequence[str]) -> tuple[str, ...]:
     """Columns that may hold captions, too, and are not read."""
     columns = _columns(names)
     read = columns[1] if columns else ()
-    maybe = [name.strip() for name in names if any(kind.fullmatch(_plain(name)) for kind in _CAPTION)]
-    return tuple(name for name in maybe if name not in {one.strip() for one in read})
+    maybe = (name for name in names if any(kind.fullmatch(_plain(name)) for kind in _CAPTION))
+    return tuple(name for name in maybe if name not in read)
 
 
 def _plain(name: str) -> str:
