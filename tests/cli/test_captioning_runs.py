@@ -126,7 +126,7 @@ def test_predict_tells_all_that_could_be_said_of_one_picture(
         assert "cell" not in word
     assert found["model"]["task"] == "captioning"
     assert found["settings"] == {
-        "beams": 3, "n_best": None, "length_penalty": 1.0, "max_length": 0, "repeat_words": False, "no_repeat_ngram": 0,
+        "beams": 3, "n_best": 0, "length_penalty": 1.0, "max_length": 0, "repeat_words": False, "no_repeat_ngram": 0,
     }  # fmt: skip
     assert found["model"]["vocabulary"] == len(load_model(run / "model").tables["text"])
     assert "classes" not in found["model"]

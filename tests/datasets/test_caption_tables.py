@@ -188,7 +188,7 @@ def test_columns_without_a_known_name_are_named(tmp_path: Path, name: str) -> No
     put(tmp_path, *NAMES)
     line = '{"file_name": "a.jpg", "additional_feature": "A dog"}' if name.endswith("l") else "file_name,extra"
     (tmp_path / name).write_text(f"{line}\na.jpg,A dog\n")
-    with pytest.raises(DataError, match=rf"{name} begins with '.*(rename its keys|rename the columns)"):
+    with pytest.raises(DataError, match=rf"{name} begins with '.*(rename its keys|rename the columns to image)"):
         recognise(tmp_path, "captioning")
 
 

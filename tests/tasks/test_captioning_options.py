@@ -77,7 +77,7 @@ def test_options_are_checked_and_told() -> None:
         with pytest.raises(ConfigError, match=message):
             CaptioningOptions(**given)  # type: ignore[arg-type]
     assert CaptioningOptions().describe() == ""
-    told = CaptioningOptions(1, None, 0.6, 20, True, 3).describe()
+    told = CaptioningOptions(1, 0, 0.6, 20, True, 3).describe()
     assert told == (
         "1 beam, length penalty 0.6, at most 20 tokens, words that may follow themselves, no 3 tokens in a row twice"
     )

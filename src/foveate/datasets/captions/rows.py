@@ -106,6 +106,12 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
+def has_one_column(line: str) -> bool:
+    """True for a line of column names of which one is that of the images or of the captions."""
+    parts = {_plain(part.strip("\"' ")) for separator in _SEPARATORS for part in line.split(separator)}
+    return any(part in _PICTURE or any(kind.fullmatch(part) for kind in _CAPTION) for part in parts)
+
+
 def _is_separator_line(line: str) -> bool:
     """Excel's line `sep=;`."""
     return re.fullmatch(r"\ufeff?\"?sep=.\"?", line.strip(), re.I) is not None

@@ -16,7 +16,7 @@ from typing import Any
 from foveate.datasets.captions import NAMES_OF_SPLITS, CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, head_of, rows
+from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, rows
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import find_folders, paired_folders
 from foveate.datasets.splits import SPLIT_ORDER
@@ -66,11 +66,15 @@ class CaptionTable(CaptionSource):
             first = next((line.strip() for line in head_of(file) if line.strip()), "")[:60]
             if file.suffix.lower() in JSON_LINES:
                 return f"needs keys such as file_name and text: {file.name} begins with '{first}'; rename its keys"
+            if form_of(file) is None and has_one_column(first):
+                return (
+                    f"needs a column of images and one of captions: {file.name} begins with '{first}'; rename the "
+                    "columns to image (or file_name) and caption (or text)"
+                )
             if form_of(file) is None:
                 return (
-                    f"needs column names: {file.name} begins with '{first}', where no column is called image (or "
-                    "file_name) or none caption (or text); write the line image,caption above the captions, or rename "
-                    "the columns"
+                    f"needs column names: {file.name} begins with '{first[:40]}', not with the names of its columns; "
+                    "write the line image,caption above the captions"
                 )
             return (
                 f"has {file.name}, which does not say that its texts are captions, and names few of the pictures; call "
@@ -112,7 +116,7 @@ class CaptionTable(CaptionSource):
         return collector.scan(root, self.seed, split_lists(root))
 
     def remarks(self, task: str = "") -> dict[str, Any]:
-        """What every source of captions says, and the columns that may hold captions and are not read."""
+        """Images without captions, captions without images, and columns that may hold captions and are not read."""
         unread = sorted({name for table in self.tables for name in table.form.unread})
         return super().remarks(task) | ({"columns_not_read": unread} if unread else {})
 

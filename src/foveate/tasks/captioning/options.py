@@ -24,7 +24,7 @@ class CaptioningOptions(Options):
     """The search for captions.
 
     beams: hypotheses that are kept at every step; 1 is greedy search, 3 to 10 are usual.
-    n_best: captions that are returned, at most `beams`; None for as many.
+    n_best: captions that are returned, at most `beams`; 0 for as many.
     length_penalty: exponent of the length by which a caption's log-probability is divided, 0 or more; 1 ranks by the
         mean of a token, 0 by the sum, which favours short captions.
     max_length: tokens of a caption, its end included; longer training captions are cut. 0 for what the tokens need: 40
@@ -37,7 +37,7 @@ class CaptioningOptions(Options):
     earlier: ClassVar[Mapping[str, Any]] = {"repeat_words": True, "max_length": 40}
 
     beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
-    n_best: int | None = option(None, "captions of each image, at most as many as beams (all)", "N", (PREDICT,))
+    n_best: int = option(0, "captions of each image, at most as many as beams (0: as many)", "N", (PREDICT,))
     length_penalty: float = option(1.0, "exponent of the length in a caption's score (1, or as trained)", "X")
     max_length: int = option(0, "longest caption in tokens (0: what the tokens need)", "N")
     repeat_words: bool = option(False, "let a word follow itself")
@@ -45,10 +45,9 @@ class CaptioningOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("beams", "n_best"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ConfigError(f"{name} is {count}; give 1 or more, or leave it out")
+        for name, least in (("beams", 1), ("n_best", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, or leave it out")
         for name in ("length_penalty", "no_repeat_ngram"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give 0 or more")
