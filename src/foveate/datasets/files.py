@@ -225,8 +225,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
     listing = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     return (
         f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of {len(classes)} classes "
-        f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); add the class to classes.txt, or name an unscored "
-        f"value there with a line 'ignore: {values[0]}'"
+        f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); restore the file"
     )
 
 
