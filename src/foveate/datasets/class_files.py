@@ -32,10 +32,10 @@ def find_classes(root: Path) -> ClassList | None:
     A `labels.txt` above the folder counts only if it is LabelMe's beyond doubt. Lists one level down must agree.
     Raises DataError: a malformed list, or lists that differ.
     """
-    above = root.absolute().parent
-    for places in ([root], _folders_below(root), [above]):
+    for places in levels(root):
+        above = places == [root.absolute().parent]
         for name in FILES:
-            if places == [above] and name == LABELME_FILE and not is_labelme(above / name):
+            if above and name == LABELME_FILE and not is_labelme(places[0] / name):
                 continue
             found = [classes for place in places if (classes := _read(place / name)) is not None]
             for other in found[1:]:
@@ -44,12 +44,14 @@ def find_classes(root: Path) -> ClassList | None:
                         f"{root}: the files {name} in its folders differ; write one {CLASSES_FILE} in {root} for all"
                     )
             if found:
-                return replace(found[0], file=f"../{name}" if places == [above] else name)
+                return replace(found[0], file=f"../{name}" if above else name)
     return None
 
 
-def _folders_below(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".") if root.is_dir() else []
+def levels(root: Path) -> list[list[Path]]:
+    """The folders in which a list may be: the root itself, those in it, and the one above it."""
+    below = sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".") if root.is_dir() else []
+    return [[root], below, [root.absolute().parent]]
 
 
 def _read(path: Path) -> ClassList | None:

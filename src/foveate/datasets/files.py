@@ -184,6 +184,13 @@ class FileSource(ScannedSource[Scan]):
 
     tasks: ClassVar[tuple[str, ...]] = ("semantic",)
 
+    def open(self, split: str, task: str = "") -> Any:
+        """One split. Raises DataError also for labels that are known to be outside the class table."""
+        opened = super().open(split, task)
+        if refused := getattr(self.scan.read_label, "refused", ""):
+            raise DataError(refused)
+        return opened
+
     def readable(self, split: str, task: str = "") -> FileDataset:
         """One split of the files that can be used."""
         self.serve(task)

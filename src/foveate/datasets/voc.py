@@ -115,6 +115,11 @@ class VOCLabels:
 
     masks: MaskReader
 
+    @property
+    def refused(self) -> str:
+        """The complaint about the first class mask with values that have no label."""
+        return self.masks.refused
+
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices, 255 where void."""
         return self.masks(pair, height, width)

@@ -67,8 +67,7 @@ def decide(found: Tally, known: ClassList | None, theirs: Published | None) -> M
 
 
 def _every_color(found: Tally) -> list[int]:
-    greys = {value * 0x10101 for f in found.files if not f.palette for value in f.values if 0 <= value <= 255}
-    return sorted(found.colors | greys | {color for f in found.files for _, color in f.palette})
+    return sorted(code for code in frozenset().union(*(f.every_color() for f in found.files)) if code <= 0xFFFFFF)
 
 
 def _listed(found: Tally, known: ClassList) -> MaskReader:
@@ -111,7 +110,7 @@ def _plane(path: Path) -> np.ndarray:
 
 def _objects(found: Tally, known: ClassList | None) -> MaskReader | None:
     """The reader of files whose objects bear colours of their own, for one class or two; None for other files."""
-    files = [f.colors | {color for _, color in f.palette} for f in found.files]
+    files = [f.every_color() for f in found.files]
     occurs = Counter(color for colors in files for color in colors)
     background, held_by = occurs.most_common(1)[0]
     others = [color for color in occurs if color != background]

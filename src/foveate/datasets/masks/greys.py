@@ -274,6 +274,8 @@ class Greys:
         codes |= {0: table.ignore_index} if unscored else {}
         clause = ", 0 is no data" if unscored else ""
         remark = f"{self.found.form}{clause}; no {CLASSES_FILE}, so classes are named after the label values"
+        if self._may_number_objects():
+            remark += f"; if they number objects, write {CLASSES_FILE} with the one name of these"
         return self._reader(self._kind, table, codes, remark)
 
     def _doubt(self, what: str, lines: str) -> DataError:
@@ -292,23 +294,18 @@ class Greys:
 
         Raises DataError if there are names for more classes.
         """
-        known = self.known
-        sets = [f.values - {0, UNDECIDED} - self.found.nodata for f in self.found.files]
-        sets = [s - {255} if 254 not in s and max(s - {255}, default=0) > 0 else s for s in sets]
-        sets = [s for s in sets if s]
-        if not sets or 0 not in self.values or min(self.values) < 0 or (known is not None and known.values):
+        known, sets = self.known, self._numbers
+        if not sets or (known is not None and known.values):
             return None
         highest, counts = max(map(max, sets)), {len(s) for s in sets}
-        missing = sum(max(s) - len(s) for s in sets)
-        without_gaps = missing <= _NUMBERED * sum(map(max, sets))
         wide = any(f.wide for f in self.found.files)
         varied = len(counts) > (1 if wide or len(sets) < 6 else 2)
         if self._is_plain(2) and known is not None:
-            likely = highest > 2 and (without_gaps or len(frozenset().union(*sets)) > _CROPPED)
+            likely = highest > 2 and (self._without_gaps or len(frozenset().union(*sets)) > _CROPPED)
         elif known is not None:
-            likely = without_gaps and varied and highest > len(known.names)
+            likely = self._without_gaps and varied and highest > len(known.names)
         else:
-            likely = (without_gaps or highest >= MOST) and varied and highest >= (2 if wide else 4)
+            likely = (self._without_gaps or highest >= MOST) and varied and highest >= (2 if wide else 4)
         if not likely or not self._are_blobs():
             return None
         if known is not None and len(known.names) > 2:
@@ -322,6 +319,24 @@ class Greys:
         remark = f"object numbers, up to {most} in a picture: every object is class '{table.names[1]}'"
         void = {255: table.ignore_index} if 255 in self.values and not any(255 in s for s in sets) else {}
         return self._reader("objects", table, void, remark)
+
+    @cached_property
+    def _numbers(self) -> list[frozenset[int]]:
+        """The values of each file but 0 and what is not scored; nothing for a set that cannot number objects."""
+        sets = [f.values - {0, UNDECIDED} - self.found.nodata for f in self.found.files]
+        sets = [s - {255} if 254 not in s and max(s - {255}, default=0) > 0 else s for s in sets]
+        return [s for s in sets if s] if 0 in self.values and min(self.values) >= 0 else []
+
+    @property
+    def _without_gaps(self) -> bool:
+        return sum(max(s) - len(s) for s in self._numbers) <= _NUMBERED * sum(map(max, self._numbers))
+
+    def _may_number_objects(self) -> bool:
+        """True for values that are classes as likely as numbers of objects."""
+        sets = self._numbers
+        if len({len(s) for s in sets}) < 2 or max(map(max, sets)) < 3:
+            return False
+        return self._without_gaps and self._are_blobs()
 
     def _are_blobs(self) -> bool:
         left_out = frozenset({255, UNDECIDED} if self.top == 255 else {UNDECIDED}) | (self.found.nodata - {0})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList
+from foveate.datasets.files import Pair
 from foveate.datasets.masks import colors, greys
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
@@ -31,9 +32,23 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
         reader = colors.decide(found, known, theirs)
     else:
         reader = greys.decide(found, known, theirs, "values")
-    if known is None or known.file == CLASSES_FILE:
-        return reader
-    return replace(reader, remark=f"{reader.remark}, names of {known.file}")
+    if known is not None and known.file != CLASSES_FILE:
+        reader = replace(reader, remark=f"{reader.remark}, names of {known.file}")
+    return replace(reader, refused=_refused(reader, found if alpha is None else alpha))
+
+
+def _refused(reader: MaskReader, found: Tally) -> str:
+    """The complaint about the first file with values that have no label; '' if all have one."""
+    if reader.kind == "objects" or reader.threshold is not None:
+        return ""
+    known = {code for code, _ in reader.codes}
+    bad = [f for f in found.files if not (f.every_color() if reader.plane == "colors" else f.values) <= known]
+    for file in bad[:1]:
+        try:
+            reader(Pair(file.path, file.path), 0, 0)
+        except DataError as error:
+            return str(error) + (f" ({len(bad) - 1} more files hold such values)" if len(bad) > 1 else "")
+    return ""
 
 
 def alpha_masks(found: Tally) -> Tally | None:

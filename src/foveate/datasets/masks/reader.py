@@ -30,7 +30,7 @@ class MaskReader:
         into the palette's colours.
     threshold: of smoothed binary masks, the least value of class 1.
     background: of object numbers, the value or colour that is no object.
-    advice: what to do about a value that has no label.
+    advice: what to do about a value that has no label. refused: the complaint about the first file with such values.
     file: the class list's name in messages.
     """
 
@@ -42,6 +42,7 @@ class MaskReader:
     threshold: float | None = None
     background: int = 0
     advice: str = ""
+    refused: str = ""
     file: str = CLASSES_FILE
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:

@@ -39,6 +39,12 @@ class Summary:
     channels: int
     form: str
 
+    def every_color(self) -> frozenset[int]:
+        """The colours of the file: its own, its palette's, or grey values as three equal channels."""
+        if self.palette:
+            return frozenset(color for _, color in self.palette)
+        return self.colors | {value * 0x10101 for value in self.values}
+
 
 def summarise(path: Path) -> Summary:
     """Decode a mask file and sum it up; remembered as long as the file does not change. Raises DataError."""
