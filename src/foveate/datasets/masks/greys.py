@@ -29,6 +29,7 @@ _ROUNDING = 2  # greys from an even division of 0..255 that are taken for it
 _LABELS = 64  # labels below this may stand beside an unscored 255, though there are gaps between them
 _FAR = 0.15  # of the range between two main values: shades nearer to one of them are its own, as JPEG leaves them
 _INNER = 0.02  # of all inner pixels, at most, lie in shades
+_SOLID, _SPECK = 0.2, 0.001  # of a value's pixels are inner where it fills regions; of all pixels are specks
 _RARE = 0.1  # of all pixels, at most, are such shades, if they are JPEG's
 _BETWEEN = 0.5  # of a shade's pixels, at least, lie between their neighbours
 _NUMBERED = 0.1  # of object numbers, at most, are missing
@@ -165,7 +166,8 @@ class Greys:
         low, high = (int(end) for end in ends)
         others = (found.codes != low) & (found.codes != high)
         far = (found.codes > low + _FAR * (high - low)) & (found.codes < high - _FAR * (high - low))
-        if found.inner[others].sum() > _INNER * found.inner.sum():
+        solid = far & (found.inner > _SOLID * found.pixels) & (found.pixels > _SPECK * found.pixels.sum())
+        if solid.any() or found.inner[others].sum() > _INNER * found.inner.sum():
             return None
         steps = far.sum() > 2 and found.between[far].sum() >= _BETWEEN * found.pixels[far].sum()
         ringing = (others & (found.codes > high - _FAR * (high - low))).sum() > 2  # JPEG's, around both values

@@ -15,6 +15,7 @@ from foveate.datasets.classes import Color
 from foveate.errors import DataError
 
 UNDECIDED = np.iinfo(np.int64).min  # the value of pixels without a number: not a number, or infinite
+_EXACT = 2.0**53  # floats below are exact whole numbers
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG"}
 
 
@@ -57,15 +58,12 @@ def read_layers(path: Path) -> Layers:
                 f"{path}: {values.shape[2]} channels that differ; a mask has one channel of labels, or three of colour"
             )
         return Layers(path, None, pack(_integers(path, values)), None, raw.alpha, None, raw.lossy, 3)
-    nodata = None if raw.nodata is None or raw.nodata != round(_finite(raw.nodata)) else int(raw.nodata)
+    known = raw.nodata is not None and abs(raw.nodata) < _EXACT and raw.nodata == round(raw.nodata)
+    nodata = int(raw.nodata) if known and raw.nodata is not None else None  # others are UNDECIDED anyway
     palette = None if raw.palette is None else pack(raw.palette[:, None])[:, 0]
     if palette is not None and (palette == np.arange(len(palette)) * 0x10101).all():
         palette = None  # its colours are the indices themselves
     return Layers(path, _integers(path, values), None, palette, raw.alpha, nodata, raw.lossy, channels)
-
-
-def _finite(value: float) -> float:
-    return value if np.isfinite(value) else 0.5
 
 
 def _integers(path: Path, values: np.ndarray) -> np.ndarray:
@@ -74,7 +72,7 @@ def _integers(path: Path, values: np.ndarray) -> np.ndarray:
         return values.astype(np.uint8) if values.dtype.kind == "b" else values
     if values.dtype.kind != "f":
         raise DataError(f"{path}: values of type {values.dtype}; expected labels, as whole numbers")
-    known = np.isfinite(values) & (np.abs(values) < 2.0**53)
+    known = np.isfinite(values) & (np.abs(values) < _EXACT)
     whole = np.where(known, values, 0)
     fractions = whole != np.rint(whole)
     if fractions.any():
