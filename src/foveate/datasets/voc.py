@@ -22,7 +22,7 @@ from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import ordered, read_list, split_by_lists
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
-from foveate.records import Problem
+from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 NAMES = (
@@ -45,6 +45,7 @@ def voc_color(label: int) -> Color:
 
 
 COLORS = tuple(voc_color(label) for label in range(len(NAMES)))
+CLASSES = ClassTable(NAMES, COLORS, VOID)
 OWN = Published("Pascal VOC", ClassList(NAMES, COLORS, VOID, (voc_color(VOID),)), r"\d{4}_\d{6}")
 
 
