@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 from foveate.datasets.classes import ClassList
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import MaskReader, recognise_masks
+from foveate.datasets.masks.evidence import blobs, edges
 from foveate.errors import DataError
 
 SIDE, COUNT = 48, 12
@@ -143,6 +144,8 @@ class TestBinary:
         assert reader.classes.names == ("background", "rust")
         assert reader.remark == "index PNG: 0 is background, 1 is class 'rust'"
         assert_reads(reader, files, disc)
+        empty = draw(tmp_path / "empty", lambda i: grey(disc(i) * 0))
+        assert recognise_masks(empty, ONE).classes == reader.classes
 
     def test_65535_is_white_too(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: (disc(i) * 65535).astype(np.uint16))
@@ -279,6 +282,19 @@ class TestSmoothedEdges:
         files = draw(tmp_path, lambda i: grey(bordered(i)))
         known = ClassList(tuple(f"c{k}" for k in range(13)))
         assert_reads(recognise_masks(files, known), files, bordered)
+
+
+def test_masks_of_many_rows_are_compared_across_strips(tmp_path: Path) -> None:
+    """An edge that lies on the border of two strips of rows is an edge, and a region there is one region."""
+    long = np.zeros((600, 8), np.uint8)
+    long[512:] = 255
+    soft = np.asarray(blurred(2)(Image.fromarray(long)))
+    found = edges([lambda: soft], colored=False)
+    whole = dict(zip(found.codes.tolist(), zip(found.inner.tolist(), found.between.tolist(), strict=True), strict=True))
+    ramp = [int(v) for v in np.unique(soft) if 0 < v < 255]
+    assert len(ramp) > 4 and all(whole[v] == (0, 8 * int((soft[:, 0] == v).sum())) for v in ramp)
+    assert whole[0][0] + whole[255][0] == 8 * (int(np.isin(soft[:, 0], (0, 255)).sum()) - 2)
+    assert blobs(long, 0).numbers == blobs(long, 0).whole == 1
 
 
 class TestStretchedGreys:

@@ -13,7 +13,8 @@ import numpy as np
 from skimage.measure import label as components
 
 MOST_FILES = 64
-_STRIP = 1024  # rows that are compared with their neighbours at once
+_STRIP = 512  # rows that are compared with their neighbours at once
+_LONGEST = 4096  # pixels a side of the middle of a file whose regions are connected
 _CONTRAST = 16  # a channel in which neighbours differ by less says nothing about edges
 _MAIN_PART = 0.75  # of an object's pixels are connected, where another object lies across it
 
@@ -43,35 +44,30 @@ def edges(planes: Sequence[Callable[[], np.ndarray]], colored: bool) -> Edges:
     counts: dict[int, np.ndarray] = {}
     for read in planes:
         plane = read()
-        inner, between = _inner_and_between(plane, colored)
-        codes, place = np.unique(plane, return_inverse=True)
-        place = place.ravel()
-        rows = [np.bincount(place, None if w is None else w.ravel(), len(codes)) for w in (None, inner, between)]
-        for code, row in zip(codes.tolist(), np.stack(rows, axis=1).astype(np.int64), strict=True):
-            counts[code] = counts[code] + row if code in counts else row
+        for top in range(0, len(plane), _STRIP):
+            inner, between = _inner_and_between(plane, slice(top, min(top + _STRIP, len(plane))), colored)
+            codes, place = np.unique(plane[top : top + _STRIP], return_inverse=True)
+            rows = [np.bincount(place.ravel(), w, len(codes)) for w in (None, inner.ravel(), between.ravel())]
+            for code, row in zip(codes.tolist(), np.stack(rows, axis=1).astype(np.int64), strict=True):
+                counts[code] = counts[code] + row if code in counts else row
     table = np.array([counts[code] for code in sorted(counts)])
     return Edges(np.array(sorted(counts)), *table.T)
 
 
-def _inner_and_between(plane: np.ndarray, colored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) bool each: all eight neighbours alike; strictly between the extremes of the neighbours."""
-    inner, between = np.empty(plane.shape, bool), np.empty(plane.shape, bool)
-    for top in range(0, plane.shape[0], _STRIP):
-        rows = slice(top, min(top + _STRIP, plane.shape[0]))
-        padded = np.pad(plane[max(top - 1, 0) : rows.stop + 1], 1, mode="edge")
-        padded = padded[1 if top else 0 : len(padded) - (rows.stop < plane.shape[0])]
-        channels = (padded >> 16, padded >> 8 & 255, padded & 255) if colored else (padded,)
-        alike, strict, contrast = (np.ones_like(inner[rows]) for _ in range(3))
-        contrast[:] = False
-        for channel in channels:
-            middle = channel[1:-1, 1:-1]
-            low, high = _extremes(channel, np.minimum), _extremes(channel, np.maximum)
-            alike &= low == high
-            clear = high.astype(np.int64) - low > (_CONTRAST if colored else 0)
-            strict &= ~clear | ((low < middle) & (middle < high))
-            contrast |= clear
-        inner[rows], between[rows] = alike, strict & contrast
-    return inner, between
+def _inner_and_between(plane: np.ndarray, rows: slice, colored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(h, W) bool of some rows each: all eight neighbours alike; strictly between the extremes of the neighbours."""
+    padded = np.pad(plane[max(rows.start - 1, 0) : rows.stop + 1], 1, mode="edge")
+    padded = padded[int(rows.start > 0) : len(padded) - int(rows.stop < len(plane))]  # real rows in place of copies
+    channels = (padded >> 16, padded >> 8 & 255, padded & 255) if colored else (padded,)
+    alike, strict, contrast = np.True_, np.True_, np.False_
+    for channel in channels:
+        middle = channel[1:-1, 1:-1]
+        low, high = _extremes(channel, np.minimum), _extremes(channel, np.maximum)
+        clear = high.astype(np.int64) - low > (_CONTRAST if colored else 0)
+        alike = alike & (low == high)
+        strict = strict & (~clear | ((low < middle) & (middle < high)))
+        contrast = contrast | clear
+    return np.asarray(alike), np.asarray(strict & contrast)
 
 
 def _extremes(padded: np.ndarray, extreme: np.ufunc) -> np.ndarray:
@@ -94,8 +90,9 @@ class Blobs:
 
 def blobs(plane: np.ndarray, background: int, left_out: frozenset[int] = frozenset()) -> Blobs:
     """Count the values that are one connected region each. left_out: values that are not looked at."""
-    codes, place = np.unique(plane, return_inverse=True)
-    place = place.reshape(plane.shape) + 1
+    middle = tuple(slice(max(0, side - _LONGEST) // 2, (side + _LONGEST) // 2) for side in plane.shape)
+    codes, place = np.unique(plane[middle], return_inverse=True)
+    place = place.reshape(plane[middle].shape) + 1
     drop = np.isin(codes, [background, *left_out])
     place[np.concatenate([[False], drop])[place]] = 0
     region = components(place, connectivity=2, background=0)

@@ -187,7 +187,7 @@ class Greys:
         known = self.known
         if known is None:
             return None
-        if self.values - set(TOPS) == {0, 1} and self._is_plain(1) and not known.ignored:
+        if 0 in self.values and self.values - set(TOPS) <= {0, 1} and self._is_plain(1) and not known.ignored:
             remark = f"{self.found.form}: 0 is background, 1 is class '{known.names[0]}'"
             void = dict.fromkeys(TOPS, 255)
             return self._reader(self._kind, self._two_classes, {0: 0, 1: 1} | void, remark)

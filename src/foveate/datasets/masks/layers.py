@@ -15,6 +15,7 @@ from foveate.datasets.classes import Color
 from foveate.errors import DataError
 
 UNDECIDED = np.iinfo(np.int64).min  # the value of pixels without a number: not a number, or infinite
+_CHUNK = 2**22  # pixels that are counted at once, since counting takes eight bytes a pixel
 _EXACT = 2.0**53  # floats below are exact whole numbers
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG"}
 
@@ -102,8 +103,12 @@ def unpack(code: int) -> Color:
 
 def distinct(plane: np.ndarray) -> np.ndarray:
     """The values of a plane, sorted: of its runs rather than of its pixels, which are many times as many."""
-    if plane.dtype == np.uint8:
-        return np.flatnonzero(np.bincount(plane.ravel(), minlength=256))
     flat = plane.ravel()
-    starts = flat[np.flatnonzero(np.diff(flat, prepend=~flat[:1]))] if flat.size else flat
-    return np.unique(starts)
+    found = [_distinct(flat[start : start + _CHUNK]) for start in range(0, max(flat.size, 1), _CHUNK)]
+    return np.unique(np.concatenate(found))
+
+
+def _distinct(flat: np.ndarray) -> np.ndarray:
+    if flat.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(flat, minlength=256))
+    return np.unique(flat[np.flatnonzero(np.diff(flat, prepend=~flat[:1]))]) if flat.size else flat
