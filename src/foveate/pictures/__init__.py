@@ -143,14 +143,12 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
                 return RawPicture(tiff.raw(), tiff.palette, tiff.lossy, tiff.raw_alpha(), tiff.nodata)
         image = _pillow(file)
         _check_size(str(path), image.height, image.width, max_pixels)
-        palette, alpha = None, None
-        if "A" in image.getbands():
-            alpha = np.array(image.getchannel("A"))
+        palette = None
+        alpha = np.array(image.getchannel("A")) if "A" in image.getbands() else None
         if _is_png16(head):
             values = _decode_png16(file)
             if values.ndim == 3 and values.shape[2] in (2, 4):
-                values, alpha = values[:, :, :-1], values[:, :, -1]
-            values = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+                values, alpha = values[:, :, slice(3) if values.shape[2] == 4 else 0], values[:, :, -1]
         elif image.mode in ("P", "PA"):
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
             values = np.array(image.getchannel(0) if image.mode == "PA" else image)
