@@ -71,6 +71,13 @@ class TestFullRelease:
         assert mask[self.fine.index("Void")] == 0
         assert mask[self.fine.index("Sky")] == 11
 
+    def test_a_colour_of_no_class(self, root: Path) -> None:
+        save(root / "LabeledApproved_full" / "0001TP_006690_L.png", np.full((2, 32, 3), 9, np.uint8))
+        with pytest.raises(
+            DataError, match=r"#090909 is no class's; .*; restore the mask, or correct the colours of Cam"
+        ):
+            CamVid(str(root)).open("train")[0]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [

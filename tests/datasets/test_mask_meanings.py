@@ -478,6 +478,21 @@ class TestPalettes:
         files = draw(tmp_path, shown)
         assert_reads(recognise_masks(files, COLORED), files, scene)
 
+    def test_palettes_may_differ_in_the_colour_of_void(self, tmp_path: Path) -> None:
+        def bordered(i: int) -> np.ndarray:
+            return unscored(scene(i), scene(i) != np.roll(scene(i), 1, 0))
+
+        def image(i: int) -> Image.Image:
+            drawn = Image.fromarray(grey(bordered(i)), "P")
+            drawn.putpalette([*PALETTE.ravel().tolist(), *[0] * 756, i, i, i])
+            return drawn
+
+        files = draw(tmp_path, image)
+        for known in (None, THREE, COLORED):
+            reader = recognise_masks(files, known)
+            assert reader.kind == "palette"
+            assert_reads(reader, files, bordered)
+
     def test_the_colour_of_void_need_not_be_listed(self, tmp_path: Path) -> None:
         def bordered(i: int) -> np.ndarray:
             return unscored(scene(i), scene(i) != np.roll(scene(i), 1, 0))
@@ -660,6 +675,8 @@ class TestClassesFrom1:
         assert "label value 2 outside the class table of 2 classes (0..1, ignore 255)" in refused
         assert "name 0 in a first line if it is a class, or write a line 'ignore: 0'" in refused
         assert "ignore: 2" not in refused
+        refused = recognise_masks(files, ClassList(("background", "rivet"))).refused  # 0 has a name
+        assert refused.endswith("(0..1, ignore 255); add the class to classes.txt (11 more files hold such values)")
         files = draw(tmp_path / "one", lambda i: grey(scene(i) + 1))
         refused = recognise_masks(files, THREE).refused
         assert "if labels count from 1, write a line 'ignore: 0' in classes.txt" in refused

@@ -200,6 +200,15 @@ class TestColours:
         with pytest.raises(DataError, match=r"a\.png: holds colours, but the other masks hold indices"):
             labels(recognise_masks([index], NAMES), colour)
 
+    def test_kinds_do_not_mix_where_classes_are_guessed(self, tmp_path: Path) -> None:
+        colour, index = colours(tmp_path / "a.png", [[RED, GREEN]]), grey(tmp_path / "b.png", [[1, 0]])
+        with pytest.raises(
+            DataError, match=r"b\.png: holds indices, but a\.png and others hold colours; save all mask"
+        ):
+            recognise_masks([colour, index], None)
+        black = grey(tmp_path / "b.png", [[0, 0]])
+        assert labels(recognise_masks([colour, black], None), black) == [[0, 0]]
+
 
 class TestBadFiles:
     def test_jpeg(self, tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ VOID = 11
 CLASSES = ClassTable(tuple(MERGED), tuple(COLORS[first] for first, *_ in MERGED.values()), VOID)
 # Frames are called after their drive, as in 0016E5_07959 and Seq05VD_f00030.
 OWN = Published(
-    "CamVid", ClassList(CLASSES.names, CLASSES.colors, VOID, (COLORS["Void"],)), r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+"
+    "CamVid",
+    ClassList(CLASSES.names, CLASSES.colors, VOID, (COLORS["Void"],), file="CamVid's own list"),
+    r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+",
 )
 SPLITS = ("train", "val", "test")
 _RAW, _LABELED, _COLOR_FILE = "701_StillsRaw_full", "LabeledApproved_full", "label_colors.txt"
@@ -198,7 +200,9 @@ def _read_full(root: Path) -> Scan:
     path = next((p for p in places if p.is_file()), None)
     colors = _read_colors(path) if path else COLORS
     label = {fine: i for i, fines in enumerate(MERGED.values()) for fine in fines}
-    reader = color_reader(CLASSES, [(c, label.get(name, VOID)) for name, c in colors.items()], "32 RGB colours as 11")
+    fine = [(c, label.get(name, VOID)) for name, c in colors.items()]
+    advice = f"restore the mask, or correct the colours of CamVid's 32 classes in {_COLOR_FILE}"
+    reader = color_reader(CLASSES, fine, "32 RGB colours as 11", advice)
     return Scan(ordered(pairs), CLASSES, reader, problems)
 
 

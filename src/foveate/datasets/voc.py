@@ -46,7 +46,9 @@ def voc_color(label: int) -> Color:
 
 COLORS = tuple(voc_color(label) for label in range(len(NAMES)))
 CLASSES = ClassTable(NAMES, COLORS, VOID)
-OWN = Published("Pascal VOC", ClassList(NAMES, COLORS, VOID, (voc_color(VOID),)), r"\d{4}_\d{6}")
+OWN = Published(
+    "Pascal VOC", ClassList(NAMES, COLORS, VOID, (voc_color(VOID),), file="Pascal VOC's own list"), r"\d{4}_\d{6}"
+)
 
 
 @dataset("voc")

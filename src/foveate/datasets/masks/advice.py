@@ -43,7 +43,7 @@ def advice(values: Set[int], known: ClassList | None) -> str:
     size, last, own = len(known.names), max(known.label_values()), known.file == CLASSES_FILE
     unlisted, listed = sorted(values - codes_of(known).keys()), values & set(known.label_values())
     file = CLASSES_FILE if own else f"a {CLASSES_FILE}, in place of {known.file},"
-    if unlisted == [last + 1] and not known.first and not known.values:
+    if unlisted == [last + 1] and not known.first and not known.values and known.background != 0:
         if 0 not in values:
             return f"if labels count from 1, write a line 'ignore: 0' in {file} so that its names do, too"
         names = f"{size} names" if size > 1 else "one name"

@@ -128,6 +128,7 @@ def _objects(found: Tally, known: ClassList | None) -> MaskReader | None:
 
 
 def _guessed(found: Tally) -> MaskReader:
+    _require_no_index(found)
     codes = _every_color(found)
     _refuse_shades(found, codes)
     if len(codes) > MOST:
@@ -140,6 +141,14 @@ def _guessed(found: Tally) -> MaskReader:
     kind = "RGB colours" if found.colors else "palette PNG, labels by colour since the palettes differ"
     remark = f"{kind}; no {CLASSES_FILE}, so classes are named after the colours found"
     return color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+
+
+def _require_no_index(found: Tally) -> None:
+    """Raise DataError for an index among masks of colours; black and white may be colours in one channel."""
+    index = next((f for f in found.files if not f.palette and f.channels == 1 and f.values - {0, 255}), None)
+    if found.colors and index is not None:
+        first = next(f.path.name for f in found.files if f.colors)
+        raise DataError(f"{index.path}: holds indices, but {first} and others hold colours; save all masks alike")
 
 
 def _refuse_shades(found: Tally, doubtful: list[int]) -> None:

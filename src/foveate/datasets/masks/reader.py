@@ -157,7 +157,9 @@ def colors_of(layers: Layers) -> np.ndarray:
     return found
 
 
-def color_reader(classes: ClassTable, labels: Iterable[tuple[Color, int]], remark: str = "RGB colours") -> MaskReader:
-    """A reader of rgb masks; several colours may share a label."""
+def color_reader(
+    classes: ClassTable, labels: Iterable[tuple[Color, int]], remark: str = "RGB colours", advice: str = ""
+) -> MaskReader:
+    """A reader of rgb masks; several colours may share a label. advice: what to do about another colour."""
     codes = sorted((r << 16 | g << 8 | b, label) for (r, g, b), label in labels)
-    return MaskReader("rgb", classes, tuple(codes), remark, "colors")
+    return MaskReader("rgb", classes, tuple(codes), remark, "colors", advice=advice)
