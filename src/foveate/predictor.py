@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,14 @@ class Predictor:
             name = str(first) if isinstance(first, (str, Path)) else ""
         return opened | {"name": Path(name).name}
 
+    def note(self, sample: Any) -> str:
+        """A sentence that a user should read on how the inputs of a sample were taken; '' for none."""
+        return "; ".join(note for one in self.family.inputs if (note := one.note(sample[one.name])))
+
+    def _warn(self, sample: Any) -> None:
+        if note := self.note(sample):
+            warnings.warn(f"{sample['name'] or 'the input'}: {note}", stacklevel=3)
+
     def answer(
         self, samples: Sequence[Any], options: Any, progress: Callable[[float], None] | None = None
     ) -> list[Any]:
@@ -135,7 +144,9 @@ class Predictor:
         """
         chosen = make_options(self.family, options)
         self.family.require(chosen)
-        (prediction,) = self.answer([self.sample(given, name, max_pixels)], chosen, progress)
+        sample = self.sample(given, name, max_pixels)
+        self._warn(sample)
+        (prediction,) = self.answer([sample], chosen, progress)
         return prediction
 
     def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
@@ -144,7 +155,9 @@ class Predictor:
         self.family.require(chosen)
         batch: list[Any] = []
         for one in given:
-            batch.append(self.family.prepare(self.sample(one)))
+            sample = self.sample(one)
+            self._warn(sample)
+            batch.append(self.family.prepare(sample))
             if len(batch) == (batch_size or self.family.batch_size):
                 yield from self.answer(batch, chosen)
                 batch = []

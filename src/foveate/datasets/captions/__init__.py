@@ -17,6 +17,7 @@ from torchvision import tv_tensors
 from foveate import pictures
 from foveate.datasets.captions.album import Album
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
+from foveate.datasets.headers import FileHeaders
 from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
 from foveate.errors import DataError
 from foveate.records import Caption, CaptionSample, Problem
@@ -64,7 +65,7 @@ class CaptionScan:
         return f"{listing} pictures, {_several(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
-class CaptionFiles:
+class CaptionFiles(FileHeaders):
     """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
 
     channels = 3  # `read_picture` turns grey images into three equal channels
@@ -76,7 +77,7 @@ class CaptionFiles:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> CaptionSample:
-        image = pictures.to_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
+        image = pictures.stored_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
         return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:
