@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from typing import BinaryIO
 
 from PIL import Image
 
 _ORIENTATION = 0x0112
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+warnings.filterwarnings("ignore", "Corrupt EXIF data", module="PIL")
 
 
 def orientation_of(image: Image.Image, file: BinaryIO | None = None) -> int:

@@ -27,7 +27,8 @@ def to_unit(values: np.ndarray, window: Window) -> np.ndarray:
     """Map stored values (H, W, C) by the window of each channel to float32 in 0..1; NaN becomes 0."""
     # float32 holds every value of 16 bits; of 32 bits it would lose some before the subtraction.
     exact = np.float64 if values.dtype.kind in "iu" and values.dtype.itemsize > 2 else np.float32
-    low, high = (np.array(bound, exact) for bound in zip(*window, strict=True))
+    bounds: np.ndarray = np.array(window, exact)
+    low, high = bounds[:, 0], bounds[:, 1]
     scaled = (values.astype(exact) - low) / (high - low)
     return np.nan_to_num(np.clip(scaled, 0, 1, out=scaled), copy=False).astype(np.float32, copy=False)
 
