@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,12 @@ from PIL import Image
 from foveate.cli import main
 from foveate.datasets import recognise
 from foveate.engine.evaluate import evaluate_run
+from foveate.engine.learner import Learner
 from foveate.engine.recipe import Recipe
 from foveate.engine.report import report_run
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, TrainingError
 from foveate.export import export_onnx
 from foveate.pictures.given import open_for
 from foveate.predictor import Predictor
@@ -223,16 +223,25 @@ def test_a_setting_that_there_is_not(data: Path) -> None:
         recipe_for(data, window="bright")
 
 
-def test_a_resumed_run_keeps_its_window(tmp_path: Path, data: Path) -> None:
-    recipe = recipe_for(data, epochs=1)
-    run = train_recipe(recipe, out=tmp_path / "run")
-    file = run / "last" / "config.json"
+def test_a_resumed_run_keeps_its_window(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, step = recipe_for(data, epochs=2), Learner.training_step
+
+    def fail(self: Learner, batch: Any, index: int) -> Any:
+        if self.current_epoch == 1:
+            raise TrainingError("stopped here")
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "training_step", fail)
+        with pytest.raises(TrainingError, match="stopped here"):
+            train_recipe(recipe, out=tmp_path / "run")
+    file = tmp_path / "run" / "last" / "config.json"
     about = json.loads(file.read_text())
-    before = about["preprocessing"]["window"] = [[11.0, 3000.0]] * 3
+    about["preprocessing"]["window"] = [[11.0, 3000.0]] * 3  # another than would be learned again
     file.write_text(json.dumps(about))
-    longer = dataclasses.replace(recipe, epochs=1)
-    train_recipe(longer, out=run, resume=True)
-    assert json.loads(file.read_text())["preprocessing"]["window"] == before
+    train_recipe(recipe, out=tmp_path / "run", resume=True)
+    assert len(RunFolder(tmp_path / "run").history()) == 2
+    assert load_model(tmp_path / "run" / "last").preprocessing.window == ((11.0, 3000.0),) * 3
 
 
 def test_a_model_of_before_there_were_windows_answers_as_before(run: Path, data: Path, tmp_path: Path) -> None:
@@ -260,7 +269,7 @@ def test_a_run_from_another_one_has_its_own_window(run: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("low_high", [(0.0, 1.0), (0.0, 10000.0), (-1.0, 0.5)])
-def test_floats(tmp_path: Path, low_high: tuple[float, float], exported: Path) -> None:
+def test_floats(tmp_path: Path, low_high: tuple[float, float]) -> None:
     low, high = low_high
 
     def convert(values: np.ndarray) -> np.ndarray:

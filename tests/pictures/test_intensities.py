@@ -82,7 +82,7 @@ class TestChoice:
         assert choose_window([torch.full((1, 4, 4), torch.nan)], 1, "float32", "auto")[0] == ((0.0, 1.0),)
 
     def test_signed_values_have_no_full_range(self) -> None:
-        with pytest.raises(DataError, match="values of type int16 have no full range .* leave --window at auto"):
+        with pytest.raises(DataError, match=r"values of type int16 have no full range .* leave --window at auto"):
             choose_window(images(1, "int16"), 3, "int16", "full")
 
     @pytest.mark.parametrize("setting", ["best", "5", "1,2,3", "9,3", "3,3", "nan,2", "0,inf", ""])
