@@ -136,8 +136,19 @@ def test_every_way_to_an_answer_applies_the_window(run: Path, data: Path, export
         for predictor in predictors:
             for given in (path, picture, torch.from_numpy(picture.astype(np.int32)).permute(2, 0, 1)):
                 assert (predictor.predict(given).mask == expected).mean() > 0.999
-        assert (predictors[0].predict(path, tile=64, overlap=32).mask == expected).mean() > 0.999
         assert (examples[path.name] == expected).mean() > 0.999
+
+
+def test_a_large_picture_is_windowed_tile_by_tile(run: Path, tmp_path: Path) -> None:
+    rows = [np.concatenate([twelve(scene(10 * i + j)[0]) for j in range(5)], axis=1) for i in range(4)]
+    picture = np.concatenate(rows)
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", tile=(32, 32))
+    predictor = Predictor.open(run, device="cpu")
+    seen: list[float] = []
+    tiled = predictor.predict(tmp_path / "a.tif", tile=64, overlap=32, progress=seen.append).mask
+    assert len(seen) > 4
+    assert (tiled == predictor.predict(picture, tile=64, overlap=32).mask).all()
+    assert (tiled == predictor.predict(picture, tile=0).mask).mean() > 0.9
 
 
 def test_the_documented_loop_says_what_predict_says(

@@ -218,3 +218,10 @@ def test_pixels_without_data_are_black_in_16_bits_and_no_number_in_floats(tmp_pa
     tifffile.imwrite(tmp_path / "c.tif", np.array([[255, 30]], np.uint8), **nodata("255"))
     assert pictures.read_picture(tmp_path / "c.tif")[..., 0].tolist() == [[255, 30]]
     assert pictures.read_raw(tmp_path / "a.tif").values.tolist() == [[65535, 300]]  # a label is a label
+
+
+def test_labels_are_whole_numbers_of_8_or_16_bits(tmp_path: Path) -> None:
+    for dtype in ("float32", "int32"):
+        tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), dtype))
+        with pytest.raises(DataError, match=f"values of type {dtype}; expected 8 or 16 bits a channel, unsigned"):
+            pictures.read_raw(tmp_path / "a.tif")

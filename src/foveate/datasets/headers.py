@@ -14,7 +14,7 @@ from foveate.errors import DataError
 from foveate.pictures import alpha_of, picture_info, picture_tags
 
 # Formats whose files always hold 8 bits.
-_EIGHT_BITS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".webp"})
+_EIGHT_BITS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".webp"})
 TURNED = (
     "turned by EXIF, but the masks are not: pictures are read upright, masks as stored; where the contact sheet "
     "shows labels beside their objects, save pictures and masks turned alike"
@@ -54,11 +54,11 @@ class FileHeaders:
             return orientation < 5 or height == width  # a turn by 90 degrees shows in the sizes
         return False
 
-    def notes(self, index: int, decode: bool = True) -> list[str]:
+    def file_notes(self, index: int, decode: bool = True) -> list[str]:
         """Remarks on one image file. decode: also those that its pixels tell."""
         path = self.pairs[index].picture
         found = [TURNED] if self.turned_alone(index) else []
-        if decode and path.suffix.lower() not in (".bmp", ".jpeg", ".jpg"):
+        if decode and path.suffix.lower() not in (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg"):
             with contextlib.suppress(DataError):
                 found += {"mask": [BLENDED], "band": [BAND], "constant": [CONSTANT]}.get(alpha_of(path), [])
         return found

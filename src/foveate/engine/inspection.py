@@ -55,7 +55,7 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
                 found.fail(_problem(sample))
             else:
                 found.add(split, sample)
-                for note in dataset.notes(index) if hasattr(dataset, "notes") else ():
+                for note in dataset.file_notes(index) if hasattr(dataset, "file_notes") else ():
                     found.note(note, sample["name"])
             if progress is not None:
                 progress(done, total)

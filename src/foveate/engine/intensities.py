@@ -32,9 +32,9 @@ def header_notes(datasets: Sequence[Any]) -> list[str]:
     """Remarks on the files of several sets, by their headers."""
     found: dict[str, list[str]] = defaultdict(list)
     for dataset in datasets:
-        if hasattr(dataset, "notes"):
+        if hasattr(dataset, "file_notes"):
             for index in range(len(dataset)):
-                for note in dataset.notes(index, decode=False):
+                for note in dataset.file_notes(index, decode=False):
                     found[note].append(dataset.name(index))
     return [f"{listed(names)}: {note}" for note, names in found.items()]
 

@@ -74,7 +74,6 @@ def train_recipe(
             raise DataError(f"{described}: the {split} split is empty; add samples to it")
     tables = family.learn_tables(train_set, recipe)
     model = build_model(recipe, tables, train_set)
-    notes = header_notes((train_set, val_set))
     about = {"source": described, **_listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     if is_first():
@@ -85,6 +84,7 @@ def train_recipe(
             model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
+        notes = header_notes((train_set, val_set))
         if (preprocessing := getattr(model, "preprocessing", None)) is not None:
             require_one_depth((train_set, val_set), recipe.window)
             model.preprocessing = family.learn_preprocessing(preprocessing, train_set, recipe.window)

@@ -130,6 +130,8 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file) as tiff:
+                if tiff.bits > 16 or tiff.dtype.kind != "u":
+                    raise ValueError(f"values of type {tiff.dtype}; expected 8 or 16 bits a channel, unsigned")
                 _check_size(str(path), tiff.height, tiff.width, max_pixels)
                 return RawPicture(tiff.raw(), tiff.palette, tiff.lossy)
         image = _pillow(file)
@@ -210,10 +212,21 @@ def channels_of(files: Iterable[Path]) -> int:
     undecided = 3
     for path in files:
         with contextlib.suppress(DataError):
-            if path.suffix.lower() not in (".tif", ".tiff") or alpha_of(path) in ("", "band"):
-                return picture_info(path).channels
-            undecided = picture_info(path).channels
+            undecided, constant = _channels(path)
+            if not constant:
+                break
     return undecided
+
+
+def _channels(path: Path) -> tuple[int, bool]:
+    """The channels of a file, and True if another file may show that it has one more."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return picture_info(path).channels, False
+    with _open(path) as file, _decoding(str(path)):
+        if not _head(file, str(path)).startswith(_TIFF_MAGIC):
+            return 3, False
+        with TiffPicture(file) as tiff:
+            return tiff.channels, tiff.alpha == "constant"
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
