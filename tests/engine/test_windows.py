@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,27 @@ def test_other_depths_are_refused(run: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "eight", lambda values: values, "png")
     with pytest.raises(DataError, match=r"6\.png holds 8 bits"):
         evaluate_run(run, source=recognise(other))
+
+
+def test_pictures_beyond_the_window_are_named(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = Predictor.open(run, device="cpu")
+    picture = tifffile.imread(next(data.glob("val/images/*")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predictor.predict(picture)
+    for other in (picture * 4, picture // 16):  # of 14 bits, and of 8 bits in 16
+        with pytest.warns(UserWarning, match="most values lie beyond .*, which fcn8s takes for black to white"):
+            predictor.predict(other)
+        with pytest.warns(UserWarning, match="the input: most values lie beyond"):
+            list(predictor.predict_many([picture, other]))
+    bright = write(tmp_path / "bright", lambda values: twelve(values) * 4)
+    evaluate_run(run, source=recognise(bright))
+    assert "note: 2 pictures (6.tif, 7.tif): most values lie beyond" in capsys.readouterr().err
+    images = str(bright / "val" / "images")
+    assert main(["predict", str(run), images, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert "note: 2 pictures (6.tif, 7.tif): most values lie beyond" in capsys.readouterr().err
 
 
 def test_8_bits_are_trained_on_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,14 @@ class _Converted:
     """An image whose values are converted as they are read; by default they stay."""
 
     def __init__(self, windows: Windows, channels: int = 0, note: str = "") -> None:
-        self._windows, self.note = windows, note or note_of(windows)
+        self._windows, self._note = windows, note
         self.height, self.width, self.channels = windows.height, windows.width, channels or windows.channels
         self.ground = getattr(windows, "ground", None)
+
+    @property
+    def note(self) -> str:
+        """See `note_of`."""
+        return self._note or note_of(self._windows)
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         return self.convert(self._windows.read(top, left, height, width))
@@ -62,12 +67,26 @@ class _Repeated(_Converted):
 class _Windowed(_Converted):
     """An image of stored values, read as float32 in 0..1 by the window of each channel."""
 
-    def __init__(self, windows: Windows, window: Window) -> None:
+    def __init__(self, windows: Windows, window: Window, model: str) -> None:
         super().__init__(windows)
-        self.window = window
+        self.window, self.model = window, model
+        self.cut = self.seen = 0  # values that lay beyond the window, and all that were read
 
     def convert(self, pixels: np.ndarray) -> np.ndarray:
+        low, high = np.array(self.window).T
+        self.cut += int(((pixels < low) | (pixels > high)).sum())
+        self.seen += pixels.size
         return to_unit(pixels, self.window)
+
+    @property
+    def note(self) -> str:
+        """That most values lie beyond the window; it depends on what was read so far."""
+        if 2 * self.cut <= self.seen:
+            return super().note
+        return (
+            f"most values lie beyond {window_text(self.window)}, which {self.model} takes for black to white: the "
+            "picture is much darker or brighter than those of the training, or was stored with another depth"
+        )
 
 
 class _FullRange(_Converted):
@@ -94,7 +113,7 @@ def open_for(
 
     A model of grey images takes coloured ones by their luminance. What is read is uint8 or uint16 of the full range, or
     float in 0..1, to which the model's intensity window was applied. model, name: those of model and image, in
-    messages. `note_of` the result is a sentence on values that were taken in a way which a user should know.
+    messages. `note_of` the result, once it was read, says what a user should know of how its values were taken.
     Raises DataError for an image that cannot be read, or has other channels or values.
     """
     windows = open_picture(picture, len(preprocessing.mean), max_pixels, bool(preprocessing.window))
@@ -118,8 +137,8 @@ def suit(image: Tensor, preprocessing: Preprocessing, model: str, name: str) -> 
     """
     windows = ArrayWindows(image.as_subclass(Tensor).permute(1, 2, 0).numpy())
     suited = _suited(windows, preprocessing, model, name)
-    same = suited is windows and image.dtype != torch.uint16
-    return image if same else read_all(suited), note_of(suited)
+    result = image if suited is windows and image.dtype != torch.uint16 else read_all(suited)
+    return result, note_of(suited)
 
 
 def note_of(windows: Any) -> str:
@@ -141,7 +160,7 @@ def _suited(windows: Any, preprocessing: Preprocessing, model: str, called: str,
     if note := _compare_values(dtype.name, preprocessing, model, called):
         windows = _Converted(windows, note=note)
     if preprocessing.window:
-        return _Windowed(windows, preprocessing.window)
+        return _Windowed(windows, preprocessing.window, model)
     return _FullRange(windows, called, model) if dtype.kind == "f" else windows
 
 
