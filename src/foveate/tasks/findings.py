@@ -150,7 +150,7 @@ class ImageFindings(Findings):
         super().begin(split, dataset)
         self._position = 0
         if self._drawn is None:
-            self._drawn = ValueSample(len(dataset))
+            self._drawn = ValueSample(len(dataset) if hasattr(dataset, "__len__") else self.total)
 
     def fail(self, problem: Problem) -> None:
         """Take in a sample that could not be read."""
