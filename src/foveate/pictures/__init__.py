@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,8 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
-from foveate.errors import ConfigError, DataError
+from foveate.errors import DataError
 from foveate.pictures.exif import orientation_of
+from foveate.pictures.limits import _LIMIT_VARIABLE as _LIMIT_VARIABLE
+from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
+from foveate.pictures.limits import check_size, limit_of
+from foveate.pictures.limits import get_max_pixels as get_max_pixels
+from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
 from foveate.pictures.windows import ArrayWindows, Ground
@@ -31,8 +35,6 @@ from foveate.pictures.windows import Windows as Windows
 PICTURE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image as a decompression bomb
-_LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _opening = threading.Lock()
@@ -68,22 +70,6 @@ class RawPicture(NamedTuple):
     values: np.ndarray
     palette: np.ndarray | None
     lossy: bool
-
-
-def set_max_pixels(limit: int) -> None:
-    """Set the largest image, in pixels, that this process and its workers decode (`--max-pixels`).
-
-    Raises ConfigError for a limit below 1.
-    """
-    if limit < 1:
-        raise ConfigError(f"--max-pixels must be 1 or more; got {limit}")
-    # An environment variable, since data-loading workers may be new processes that share nothing else.
-    os.environ[_LIMIT_VARIABLE] = str(limit)
-
-
-def get_max_pixels() -> int:
-    """Return the process's limit: the last value given to `set_max_pixels`, else DEFAULT_MAX_PIXELS."""
-    return int(os.environ.get(_LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
 
 
 def list_pictures(folder: str | Path) -> list[Path]:
@@ -132,10 +118,10 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             with TiffPicture(file) as tiff:
                 if tiff.bits > 16 or tiff.dtype.kind != "u":
                     raise ValueError(f"values of type {tiff.dtype}; expected 8 or 16 bits a channel, unsigned")
-                _check_size(str(path), tiff.height, tiff.width, max_pixels)
+                check_size(str(path), tiff.height, tiff.width, max_pixels)
                 return RawPicture(tiff.raw(), tiff.palette, tiff.lossy)
         image = _pillow(file)
-        _check_size(str(path), image.height, image.width, max_pixels)
+        check_size(str(path), image.height, image.width, max_pixels)
         palette = None
         if _is_png16(head):
             values = _decode_png16(file)
@@ -255,9 +241,9 @@ def open_windows(path: str | Path, max_pixels: int | None = None, channels: int 
         with _decoding(str(path)):
             if _head(file, str(path)).startswith(_TIFF_MAGIC):
                 tiff = TiffPicture(file, channels)
-                if tiff.by_windows and tiff.segment_pixels <= _limit(max_pixels):
+                if tiff.by_windows and tiff.segment_pixels <= limit_of(max_pixels):
                     return _TiffWindows(tiff, file, str(path))
-                _check_size(str(path), tiff.height, tiff.width, max_pixels)
+                check_size(str(path), tiff.height, tiff.width, max_pixels)
                 ground = _ground(tiff, whole=True)
         array = _read(file, str(path), None, max_pixels, channels)
     except BaseException:
@@ -316,11 +302,11 @@ def _read(
         head = _head(file, name)
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, channels or wanted) as tiff:
-                _check_size(name, tiff.height, tiff.width, max_pixels)
+                check_size(name, tiff.height, tiff.width, max_pixels)
                 _check_channels(name, tiff.channels, channels)
                 return tiff.read(0, 0, tiff.height, tiff.width)
         image = _pillow(file)
-        _check_size(name, image.height, image.width, max_pixels)
+        check_size(name, image.height, image.width, max_pixels)
         _check_channels(name, 3, channels)
         array = three_channels(_decode_png16(file)) if _is_png16(head) else _pillow_rgb(image)
         return orient(array, orientation_of(image, file))
@@ -336,7 +322,7 @@ def _head(file: BinaryIO, name: str) -> bytes:
 
 
 def _pillow(file: BinaryIO) -> Image.Image:
-    """Read the header, with Pillow's process-wide size limit disabled: `_check_size` applies ours instead."""
+    """Read the header, with Pillow's process-wide size limit disabled: `check_size` applies ours instead."""
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -376,19 +362,6 @@ def _decode_png16(file: BinaryIO) -> np.ndarray:
     if b"IEND" not in data[-64:]:
         raise OSError("the end-of-image marker is missing")
     return np.asarray(imagecodecs.png_decode(data))
-
-
-def _limit(max_pixels: int | None) -> int:
-    return get_max_pixels() if max_pixels is None else max_pixels
-
-
-def _check_size(name: str, height: int, width: int, max_pixels: int | None) -> None:
-    limit = _limit(max_pixels)
-    if height * width > limit:
-        raise DataError(
-            f"{name}: {width}x{height} is {height * width:,} pixels, above the limit of {limit:,}; "
-            f"if the file can be trusted, raise it with --max-pixels {height * width}"
-        )
 
 
 def _check_channels(name: str, channels: int, expected: int | None) -> None:
