@@ -215,8 +215,8 @@ def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytes
     alive: list[int] = []
     open_windows, closed = pictures.open_windows, []
 
-    def noted(path: Path, max_pixels: int | None = None) -> pictures.Windows:
-        windows = open_windows(path, max_pixels)
+    def noted(path: Path, max_pixels: int | None = None, channels: int | None = None) -> pictures.Windows:
+        windows = open_windows(path, max_pixels, channels)
         if windows.height == 40:
             alive.append(len(alive) - len(closed))
             monkeypatch.setattr(windows, "close", lambda: closed.append(path))
