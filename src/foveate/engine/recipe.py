@@ -60,6 +60,7 @@ class Recipe:
         everything else), full (of the files' type), percentiles (0.1 and 99.9 of each channel of the training images),
         or LOW,HIGH in the files' own values, such as 0,4095 of a 12-bit camera.
     text: how sentences become tokens (settings of `foveate.text`), for models that read or write text.
+    options: the family's options that are stored with the model, as the rules of a search; None: its defaults.
     features: keep the feature maps of a frozen `backbone` on disk and train on these; several times as fast.
     optim: the optimiser and its learning rate, see Optim.
     epochs: passes over the training set; 10 to 40 for most recipes.
@@ -84,6 +85,7 @@ class Recipe:
     augment: Any = None
     window: str = "auto"
     text: Any = None
+    options: Any = None
     features: bool = False
     name: str = field(default="", metadata=FIXED)
     epochs: int = 30
