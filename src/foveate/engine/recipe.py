@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from foveate.errors import ConfigError
+from foveate.pictures.intensities import parse_window
 from foveate.registry import find
 
 FIXED = {"fixed": True}  # metadata of fields that no --FIELD changes: other fields depend on them
@@ -55,6 +56,9 @@ class Recipe:
     config: the model's Config; what the data decides (classes, channels, vocabulary) is taken from the data.
     data: a source of `foveate.datasets`; None until --data names a folder.
     augment: augmentation of training samples (`foveate.transforms`); None: none.
+    window: the values of image files that become black and white: auto (the full range of 8 bits; percentiles of
+        everything else), full (of the files' type), percentiles (0.1 and 99.9 of each channel of the training images),
+        or LOW,HIGH in the files' own values, such as 0,4095 of a 12-bit camera.
     text: how sentences become tokens (settings of `foveate.text`), for models that read or write text.
     options: the family's options that are stored with the model, as the rules of a search; None: its defaults.
     features: keep the feature maps of a frozen `backbone` on disk and train on these; several times as fast.
@@ -79,6 +83,7 @@ class Recipe:
     config: Any
     data: Any = None
     augment: Any = None
+    window: str = "auto"
     text: Any = None
     options: Any = None
     features: bool = False
@@ -116,6 +121,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        parse_window(self.window)
         for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
