@@ -218,3 +218,13 @@ def test_pixels_without_data_are_black_in_16_bits_and_no_number_in_floats(tmp_pa
     tifffile.imwrite(tmp_path / "c.tif", np.array([[255, 30]], np.uint8), **nodata("255"))
     assert pictures.read_picture(tmp_path / "c.tif")[..., 0].tolist() == [[255, 30]]
     assert pictures.read_raw(tmp_path / "a.tif").values.tolist() == [[65535, 300]]  # a label is a label
+
+
+def test_labels_are_values_of_any_type(tmp_path: Path) -> None:
+    for dtype in ("float64", "float32", "int8", "int16", "int32", "int64", "uint32"):
+        tifffile.imwrite(tmp_path / "a.tif", np.full((4, 4), 7, dtype), extratags=[(42113, "s", 0, "7", True)])
+        raw = pictures.read_raw(tmp_path / "a.tif")
+        assert (raw.values.dtype, raw.nodata) == (dtype, 7) and (raw.values == 7).all()
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), "int64"))
+    with pytest.raises(DataError, match="values of type int64; expected whole numbers or floats of up to 32 bits"):
+        pictures.read_picture(tmp_path / "a.tif")
