@@ -23,7 +23,7 @@ import torch
 import foveate
 from foveate.engine.evaluate import evaluate_run
 
-TRAIN, VAL, EPOCHS = 300, 100, 4
+TRAIN, VAL, EPOCHS = 200, 100, 4
 PLAIN = {"config__normalize": False, "config__second_tanh": False}
 # name -> fields of the recipe, and whether it is trained in two stages
 ARMS: dict[str, tuple[dict[str, Any], bool]] = {
