@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import foveate
 from foveate.errors import ConfigError
@@ -55,6 +56,36 @@ def test_forward_is_the_formula():
     x = model.deconv_fc6(model.fc7(model.fc6(x)))
     x = model.decoder[0](nn.functional.max_unpool2d(x, where, 2))
     torch.testing.assert_close(model(image).logits, model.score(x))
+
+
+def test_the_whole_network_is_the_formula_from_its_tensors():
+    """Written out in plain functions from the state dict: two levels, batch norm with its running statistics."""
+    model = build(widths=(4, 6), depths=(1, 2)).double()
+    for name, tensor in model.state_dict().items():
+        if name.endswith(("running_mean", "bias")):
+            tensor.copy_(0.3 * torch.randn_like(tensor))  # so that ReLUs cut
+        elif name.endswith("running_var"):
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    state = model.state_dict()
+
+    def layer(x, name, operator, **fields):
+        x = operator(x, state[f"{name}.0.weight"], **fields)
+        parts = (state[f"{name}.1.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        return F.relu(F.batch_norm(x, *parts))
+
+    image = torch.randn(2, 3, 16, 24, dtype=torch.float64)
+    x = layer(image, "encoder.0.0", F.conv2d, padding=1)
+    x, first = F.max_pool2d(x, 2, return_indices=True)
+    for i in (0, 1):
+        x = layer(x, f"encoder.1.{i}", F.conv2d, padding=1)
+    x, second = F.max_pool2d(x, 2, return_indices=True)
+    x = layer(layer(x, "fc6", F.conv2d), "fc7", F.conv2d)
+    x = F.max_unpool2d(layer(x, "deconv_fc6", F.conv_transpose2d), second, 2)
+    for i in (0, 1):
+        x = layer(x, f"decoder.1.{i}", F.conv_transpose2d, padding=1)
+    x = layer(F.max_unpool2d(x, first, 2), "decoder.0.0", F.conv_transpose2d, padding=1)
+    expected = F.conv2d(x, state["score.weight"], state["score.bias"])
+    torch.testing.assert_close(model(image).logits, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_without_switches_the_answer_is_another():

@@ -9,6 +9,7 @@ import foveate
 from foveate.backbones.weights import packaged_weights
 from foveate.errors import ConfigError, ModelError
 from foveate.models.semantic.fcn import FCN, Config
+from foveate.ops.losses import lovasz_softmax
 from foveate.ops.upconv import bilinear_kernel
 from foveate.records import Preprocessing
 
@@ -154,6 +155,24 @@ def test_sum_is_the_mean_times_valid_pixels():
     total.load_state_dict(mean.state_dict())
     batch = {"image": torch.randn(1, 3, 64, 64), "mask": torch.randint(0, 3, (1, 64, 64)), "names": [""]}
     torch.testing.assert_close(total.loss(batch)["loss"], mean.loss(batch)["loss"] * 64 * 64)
+
+
+def test_the_lovasz_term_is_that_of_every_fourth_row_and_column(monkeypatch):
+    """Rows from the first drawn offset, columns from the second, of logits and mask alike; weighted by `lovasz`."""
+    torch.manual_seed(0)
+    options = {"num_classes": 3, "backbone": "resnet18", "head_channels": 8, "head_kernel": 3, "dropout": 0.0}
+    model = FCN(Config(**options, lovasz=0.7)).eval()
+    torch.nn.init.normal_(model.score.weight)
+    batch = {"image": torch.randn(1, 3, 64, 64), "mask": torch.randint(0, 3, (1, 64, 64)), "names": [""]}
+    logits = model(batch["image"]).logits
+    monkeypatch.setattr(torch, "randint", lambda high, size: torch.tensor([1, 3]))
+    losses = model.loss(batch)
+    rows, columns = torch.arange(1, 64, 4), torch.arange(3, 64, 4)
+    term = lovasz_softmax(logits[:, :, rows][..., columns], batch["mask"][:, rows][..., columns])
+    other = lovasz_softmax(logits[:, :, columns][..., rows], batch["mask"][:, columns][..., rows])
+    assert (term - other).abs() > 1e-3
+    torch.testing.assert_close(losses["lovasz"], term)
+    torch.testing.assert_close(losses["loss"], losses["cross_entropy"] + 0.7 * term)
 
 
 @pytest.mark.parametrize(

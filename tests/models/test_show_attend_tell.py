@@ -76,6 +76,30 @@ def test_the_penalty_asks_for_attention_to_every_location(kind):
     assert losses["loss"].item() == pytest.approx(losses["words"].item() + losses["penalty"].item(), rel=1e-5)
 
 
+def test_entropy_is_rewarded():
+    """A spread alpha lowers the loss: loss = ... - lambda_e H, with the gradient that makes alpha spread further."""
+    losses = {}
+    for weight in (0.0, 0.5):
+        model = build(attention="hard", entropy=weight, softly=1.0)
+        losses[weight] = model.loss(batch(model, [[A, B, END], [B, END, PAD]]))
+    entropy = losses[0.5]["entropy"].item()
+    assert entropy > 0
+    assert losses[0.5]["loss"].item() == pytest.approx(losses[0.0]["loss"].item() - 0.5 * entropy, rel=1e-5)
+
+
+def test_words_of_its_own_are_read_in_training_alone():
+    """With scheduled sampling at 1 a training step never reads the true words; an evaluation always does."""
+    model, plain = build(scheduled_sampling=1.0), build()
+    plain.load_state_dict(model.state_dict())
+    data = batch(model, [[A, B, A, B, A, END]] * 4)
+    expected, _, _ = plain._decode(data["features"], data["tokens"])
+    trained, _, _ = model._decode(data["features"], data["tokens"])
+    evaluated, _, _ = model.eval()._decode(data["features"], data["tokens"])
+    assert torch.equal(trained[:, 0], expected[:, 0])  # no word before the first
+    assert not torch.allclose(trained[:, 1:], expected[:, 1:], atol=1e-4)
+    assert torch.allclose(evaluated, plain.eval()._decode(data["features"], data["tokens"])[0])
+
+
 def test_during_the_warm_up_hard_attention_is_soft():
     """Every image, so that nothing is sampled and nothing reinforced; then half of them."""
     model, soft = build(attention="hard", warmup=2, entropy=0.0), build()

@@ -88,18 +88,33 @@ class TestEachStepIsItsOperator:
 
 
 class TestProposals:
-    def test_each_pixel_takes_the_highest_score_of_any_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """By hand: a network that says how large its picture is, so a resized crop is worth more than the whole."""
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_each_pixel_takes_the_highest_score_of_any_view(
+        self, order: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By hand: a network that gives class 1 the mean of its picture, and class 2 the opposite.
 
-        def sizes(x: Tensor) -> Tensor:
-            return torch.stack([torch.zeros(x.shape[-2:]), torch.full(x.shape[-2:], float(x.shape[-1]))])[None]
+        The left box is brighter than the whole, the right one darker, and they overlap: there the highest score of
+        class 1 is the left box's, that of class 2 the right one's, in whatever order the boxes come.
+        """
+
+        def means(x: Tensor) -> Tensor:
+            mean = x.mean() * torch.ones(x.shape[-2:])
+            return torch.stack([torch.zeros_like(mean), mean, -mean])[None]
 
         monkeypatch.setattr(inference, "MARGIN", 1.0)
-        out = on_proposals(sizes, torch.zeros(3, 20, 40), torch.tensor([[10.0, 5.0, 30.0, 15.0]]))
-        inside = torch.zeros(20, 40, dtype=torch.bool)
-        inside[5:15, 10:30] = True
-        expected = torch.where(inside, 224.0, 40.0).sigmoid()
-        torch.testing.assert_close(out[1], expected)
+        image = torch.zeros(3, 20, 40)
+        image[:, :, :10], image[:, :, 22:] = 0.9, -0.3
+        boxes = torch.tensor([[0.0, 5.0, 20.0, 15.0], [16.0, 5.0, 36.0, 15.0]])
+        left, right, whole = image[:, 5:15, :20].mean(), image[:, 5:15, 16:36].mean(), image.mean()
+        assert right < 0 < whole < left
+        score = whole * torch.ones(20, 40)
+        positive, negative = score.clone(), -score
+        positive[5:15, :20] = left
+        negative[5:15, 16:36] = -right
+        expected = torch.stack([torch.zeros(20, 40), positive, negative]).softmax(0)
+        out = on_proposals(means, image, boxes[list(order)])
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
     def test_boxes_grow_by_a_fifth_and_stay_inside(self) -> None:
         boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0], [0.0, 0.0, 40.0, 40.0], [39.0, 39.0, 40.0, 40.0]])
