@@ -55,15 +55,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    about = machine()
-    rows = []
-    for name, (fields, staged) in ARMS.items():
-        scores = []
-        for seed in range(options.seeds):
+    about, scores = machine(), {name: [] for name in ARMS}
+    for seed in range(options.seeds):
+        for name, (fields, staged) in ARMS.items():
             with tempfile.TemporaryDirectory() as folder:
-                scores.append(round(score(fields, staged, seed, Path(folder)), 2))
-        rows.append({"name": name, "mean_iou": round(float(np.mean(scores)), 2), "seeds": scores})
-        print(f"{name:34} {rows[-1]['mean_iou']:.2f} % mean IoU ({min(scores):.2f} - {max(scores):.2f})", flush=True)
+                scores[name].append(round(score(fields, staged, seed, Path(folder)), 2))
+            print(f"seed {seed}: {name:34} {scores[name][-1]:.2f} % mean IoU", flush=True)
+    rows = [{"name": name, "mean_iou": round(float(np.mean(own)), 2), "seeds": own} for name, own in scores.items()]
+    for row in rows:
+        print(f"{row['name']:34} {row['mean_iou']:.2f} % ({min(row['seeds']):.2f} - {max(row['seeds']):.2f})")
     if options.json is not None:
         report = {
             "machine": about, "benchmark": "recurrent_departures",
