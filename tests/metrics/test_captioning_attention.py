@@ -109,16 +109,16 @@ def cells_of(masks, h, w):
 def test_every_cell_is_a_hit_or_not_as_the_rule_says(seed):
     """Coverage just below, at and above a half; objects that share a cell; small ones; compared cell by cell."""
     rng = np.random.default_rng(seed)
-    masks = np.zeros((3, 40, 40), bool)
-    for m in masks:
+    masks = np.zeros((4, 40, 40), bool)
+    for m in masks[2:]:
         top, left = rng.integers(0, 36, 2)
-        m[top : top + rng.integers(2, 9), left : left + rng.integers(2, 9)] = True
-    masks[0] = False
+        m[top : top + rng.integers(2, 7), left : left + rng.integers(2, 7)] = True
     masks[0, :10, :4], masks[0, :9, 4], masks[0, :10, 10:15] = True, True, True  # 49 and 50 of 100 pixels
+    masks[1, 30:37, 30:37] = True  # 49 of 100 pixels, and half of no cell
     every = [(i, j) for i in range(4) for j in range(4)]
     expected = cells_of(masks, 4, 4)
-    assert (0, 0) not in cells_of(masks[:1], 4, 4) and (0, 1) in expected
-    hits = {c for c in every if scored(["it"], one_hot(4, 4, c), masks, {"it": (0, 1, 2)}).attention_hit == 1}
+    assert cells_of(masks[:2], 4, 4) == {(0, 1), (3, 3)} <= expected
+    hits = {c for c in every if scored(["it"], one_hot(4, 4, c), masks, {"it": (0, 1, 2, 3)}).attention_hit == 1}
     assert hits == expected
 
 
