@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 import foveate
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, DataError
 from foveate.ops.crf import CRF
 from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
 from foveate.store import save_model
-from foveate.tasks.semantic import inference
-from foveate.tasks.semantic.inference import SemanticOptions, on_proposals, predict_labels
+from foveate.tasks.semantic import proposals
+from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
+from foveate.tasks.semantic.proposals import on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import infer
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3)
@@ -102,7 +103,7 @@ class TestProposals:
             mean = x.mean() * torch.ones(x.shape[-2:])
             return torch.stack([torch.zeros_like(mean), mean, -mean])[None]
 
-        monkeypatch.setattr(inference, "MARGIN", 1.0)
+        monkeypatch.setattr(proposals, "MARGIN", 1.0)
         image = torch.zeros(3, 20, 40)
         image[:, :, :10], image[:, :, 22:] = 0.9, -0.3
         boxes = torch.tensor([[0.0, 5.0, 20.0, 15.0], [16.0, 5.0, 36.0, 15.0]])
@@ -118,8 +119,39 @@ class TestProposals:
 
     def test_boxes_grow_by_a_fifth_and_stay_inside(self) -> None:
         boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0], [0.0, 0.0, 40.0, 40.0], [39.0, 39.0, 40.0, 40.0]])
-        grown = inference._enlarged(boxes, 40, 40)
+        grown = proposals._enlarged(boxes, 40, 40)
         assert grown.tolist() == [[9, 8, 21, 32], [0, 0, 40, 40], [38, 38, 40, 40]]
+
+    def test_the_releases_rules(self) -> None:
+        """Squares of 1.2 times the longer side, black beyond the image, none under 112 pixels, scores from 0."""
+        seen: list[Tensor] = []
+
+        def network(x: Tensor) -> Tensor:
+            """Give class 1 the mean, class 2 -1 everywhere."""
+            seen.append(x)
+            return torch.stack([torch.zeros(224, 224), x.mean() * torch.ones(224, 224), -torch.ones(224, 224)])[None]
+
+        image = torch.full((3, 150, 200), 255, dtype=torch.uint8)
+        plain = Preprocessing((0.0,) * 3, (1.0,) * 3)
+        # The first would be 108 pixels; the second 120, half of it beyond the left edge; the third is one too many.
+        boxes = torch.tensor([[0.0, 0.0, 90.0, 50.0], [-20.0, 10.0, 20.0, 110.0], [100.0, 0.0, 200.0, 100.0]])
+        out = on_proposals_as_released(network, plain, image, boxes, limit=1)
+        assert len(seen) == 1
+        assert seen[0][0, 0, 112, :100].max() < 0.05 and seen[0][0, 0, 112, -100:].min() > 0.95
+        scores = torch.zeros(3, 150, 200)
+        scores[1, :120, :60] = seen[0].mean()
+        torch.testing.assert_close(out, scores.softmax(0))
+        assert len(on_proposals_as_released(network, plain, image, boxes, limit=9)) == 3 and len(seen) == 3
+        with pytest.raises(DataError, match=r"none of the 1 proposals in an image of 200x150 pixels has a side of 112"):
+            on_proposals_as_released(network, plain, image, boxes[:1], limit=1)
+
+    def test_the_rules_are_chosen_by_name(self) -> None:
+        image = picture(144, 160)
+        found = [labels(image, proposals=5, proposal_rules=rules) for rules in ("ours", "release")]
+        assert found[0].shape == found[1].shape == (144, 160) and (found[0] != found[1]).any()
+        assert SemanticOptions(proposals=5, proposal_rules="release").describe() == "5 proposals by the release's rules"
+        with pytest.raises(ConfigError, match="proposal_rules is for predictions on proposals; give --proposals N"):
+            SemanticOptions(proposal_rules="release")
 
     def test_end_to_end(self) -> None:
         found = labels(picture(), proposals=5)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
+from foveate.backbones.vgg import imagenet_vgg16
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
 from foveate.ops.upconv import UpConv
@@ -136,9 +137,7 @@ class FCN(nn.Module):
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
         if config.pretrained and isinstance(self.backbone, VGG16Pyramid):
-            from torchvision.models import VGG16_Weights
-
-            self.load_foreign(VGG16_Weights.IMAGENET1K_V1.get_state_dict())
+            self.load_foreign(imagenet_vgg16())
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """Return logits (B, K, H, W) for images (B, C, H, W), normalised. H and W are arbitrary."""
