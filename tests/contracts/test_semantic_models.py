@@ -20,7 +20,7 @@ SMALL = {
     "patch_cnn": {"widths": (8, 8), "kernels": (3, 3), "fc_kernel": 3, "hidden": 16, "dropout": 0.0},
     "multiscale_cnn": {"widths": (4, 8, 16), "hidden": 16},
     "recurrent_cnn": {"widths": (8, 8)},
-    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3},
+    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3, "initial_std": 0.0},
 }
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.semantic")]
 CLASSES = ClassTable(("a", "b", "c", "d"))

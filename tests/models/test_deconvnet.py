@@ -182,7 +182,7 @@ def test_initial_weights_are_the_releases():
         elif isinstance(layer, nn.BatchNorm2d):
             assert (layer.weight == 1).all() and torch.allclose(layer.bias, torch.tensor(0.001))
     assert build(initial_std=0.0).fc6[1].bias.abs().max() == 0
-    with pytest.raises(ConfigError, match=r"initial_std is -1; expected 0.01, or 0 for PyTorch's weights"):
+    with pytest.raises(ConfigError, match=r"initial_std is -1.0; expected 0.01, or 0 for PyTorch's weights"):
         build(initial_std=-1)
 
 
