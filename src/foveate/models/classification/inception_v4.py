@@ -37,7 +37,7 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of Inception-v4. The defaults are the paper's.
+    """Configuration of Inception-v4. The defaults are the paper's network, trained as released.
 
     num_classes: K, the number of classes; 1000 for ImageNet.
     in_channels: C, the number of channels of the images; 3 for RGB.
