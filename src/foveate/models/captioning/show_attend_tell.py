@@ -31,7 +31,7 @@ Departures from the paper and the release. In brackets the field that takes each
 
 - Features are batch-normalised, since backbones differ in scale (`normalize` False).
 - Scores and initial state have one layer (`score_layers`, `start_layers` 2).
-- The first word is read after the vector of a token <start>, which is learned; after zeros in the release
+- The first word is read after the vector of the token `<start>`, which is learned; after zeros in the release
   (`start_token` False).
 - Word vectors are dropped, too (`drop_words` False).
 - With hard attention a prediction reads the most probable location; the release reads softly (`soft_inference` True).
@@ -47,7 +47,7 @@ These hold with every configuration:
   left out here (the same gradient on average, with less noise). The release's default is that of y_t alone, over 10.
 - Entropy is rewarded also for images that are read with soft attention.
 - Images are read softly or not one by one, as in the paper; in the release, a whole batch at once.
-- Weights start from PyTorch's distributions; in the release from N(0, 0.01), orthogonal where square, without biases.
+- Weights start from PyTorch's distributions; in the release from N(0, 0.01), orthogonal where square, biases from zero.
 - Images are stretched to the network's size; the release crops their centre.
 
 As in the released code: the tanh of equation 7, and the gate and the penalty with hard attention, too.
