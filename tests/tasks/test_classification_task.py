@@ -9,7 +9,8 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
-from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
+from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask, corners
+from foveate.tasks.options import make_options
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
@@ -127,7 +128,7 @@ def test_flip_averages_probabilities():
 def test_an_option_of_another_family_is_refused():
     message = r"^models for image classification have no option --crf; theirs are --flip$"
     with pytest.raises(ConfigError, match=message):
-        ClassificationTask.make_options({"flip": True, "crf": True})
+        make_options(ClassificationTask, {"flip": True, "crf": True}, "evaluate")
 
 
 def test_answers_to_a_batch_are_those_to_each_image():
@@ -148,3 +149,12 @@ def test_rare_classes_weigh_more():
     task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
     # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
     assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])
+
+
+def test_corners_go_clockwise_from_the_upper_left():
+    """Of an upright grid and of one turned by a quarter: the first corner is where the view's first pixel was read."""
+    y, x = np.meshgrid(np.linspace(-0.5, 0.25, 3), np.linspace(-1, 1, 5), indexing="ij")
+    upright = np.stack([x, y], -1)
+    assert corners(upright) == [[-1.0, -0.5], [1.0, -0.5], [1.0, 0.25], [-1.0, 0.25]]
+    turned = np.rot90(upright, axes=(0, 1))
+    assert corners(turned) == [[1.0, -0.5], [1.0, 0.25], [-1.0, 0.25], [-1.0, -0.5]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.headers import FileHeaders
 from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
@@ -25,6 +25,7 @@ from foveate.datasets.splits import (
     settle,
     split_parts,
 )
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable, Problem
@@ -54,7 +55,7 @@ class ClassScan:
     drawn: str
 
 
-class ClassDataset:
+class ClassDataset(FileHeaders):
     """Images of one class each, in files.
 
     Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image has.
@@ -62,14 +63,14 @@ class ClassDataset:
 
     def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
         self.pairs, self.classes = list(pairs), classes
-        self.channels = _channels(self.pairs)
+        self.channels = pictures.channels_of(pair.picture for pair in self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> ClassificationSample:
         pair = self.pairs[index]
-        image = pictures.to_tensor(pictures.read_picture(pair.picture, channels=self.channels))
+        image = pictures.stored_tensor(pictures.read_picture(pair.picture, channels=self.channels))
         return ClassificationSample(image=tv_tensors.Image(image), label=pair.label, name=self.name(index))
 
     def name(self, index: int) -> str:
@@ -133,21 +134,13 @@ class ClassFolders(ScannedSource[ClassScan]):
         return f"class folders: {counts} pictures{drawn}, {len(scan.classes)} classes"
 
 
-def _channels(pairs: Sequence[Pair]) -> int:
-    """Number of channels of the first image that can be read; every image must have as many."""
-    for pair in pairs:
-        with contextlib.suppress(DataError):
-            return pictures.picture_info(pair.picture).channels
-    return 3
-
-
 def _name(picture: Path) -> str:
     return f"{picture.parent.name}/{picture.name}"
 
 
 def _folders(root: Path) -> list[Path]:
     """Folders that may be a class: no runs or predictions, and no folders of these, which may be beside the data."""
-    found = (p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
+    found = (p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     return sorted(p for p in found if not any((p / name).is_file() or any(p.glob(f"*/{name}")) for name in _RESULTS))
 
 
@@ -188,11 +181,11 @@ def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]
         if not files:
             problems.append(Problem(folder, "a class folder without pictures; add some, or remove it"))
         for path in sorted(folder.iterdir()):
+            if is_hidden(path.name):
+                continue
             if path.is_dir():
                 problems.append(Problem(path, f"a folder inside a class's folder; its files belong into {folder}"))
-            elif (
-                path.suffix.lower() not in PICTURE_SUFFIXES and path.name[0] != "." and path.name.lower() not in _LITTER
-            ):
+            elif path.suffix.lower() not in PICTURE_SUFFIXES and path.name.lower() not in _LITTER:
                 problems.append(Problem(path, "not a picture file by its name; convert it, or remove it"))
     return found
 

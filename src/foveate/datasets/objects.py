@@ -62,7 +62,7 @@ class ObjectDataset(FileDataset):
         masks = found.masks[kept]
         boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
         return ObjectSample(
-            image=tv_tensors.Image(pictures.to_tensor(picture)),
+            image=tv_tensors.Image(pictures.stored_tensor(picture)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
             boxes=tv_tensors.BoundingBoxes(
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=picture.shape[:2]
@@ -84,7 +84,7 @@ class ObjectDataset(FileDataset):
         found = self._read_objects(pair, height, width)
         skipped = len(self.classes) - len(self.things)
         return InstanceSample(
-            image=tv_tensors.Image(pictures.to_tensor(picture)),
+            image=tv_tensors.Image(pictures.stored_tensor(picture)),
             layers=tv_tensors.Mask(torch.from_numpy(pack(found.masks, (height, width)))),
             labels=torch.tensor(found.labels, dtype=torch.int64) - skipped,
             crowd=torch.zeros(len(found.labels), dtype=torch.bool),

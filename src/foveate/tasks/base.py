@@ -11,6 +11,7 @@ this class alone.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
+from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
@@ -84,6 +86,8 @@ class Count:
 class Task(ABC):
     """A family, made for one model: its tables and its preprocessing.
 
+    options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
+
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs; greater_is_better: its direction.
     headline: scores that are logged at every validation; the first two are printed.
@@ -112,6 +116,7 @@ class Task(ABC):
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         self.tables, self.preprocessing = dict(tables), preprocessing
+        self.options: Any = self.Options()
 
     # Training
 
@@ -126,6 +131,33 @@ class Task(ABC):
     def training_set(self, dataset: Any) -> Any:
         """The data set whose samples `collate` takes; by default the set itself. Raises DataError."""
         return dataset
+
+    @classmethod
+    def learn_preprocessing(cls, preprocessing: Any, train_set: Any, window: str) -> Any:
+        """A model's preprocessing with what the training images decide: the intensity window.
+
+        window: a recipe's setting (`engine.Recipe`). Preprocessing that is none of images stays. Raises DataError for
+        values of which the setting makes nothing, ConfigError for a setting that there is not.
+        """
+        if not isinstance(preprocessing, Preprocessing) or IMAGE not in cls.inputs:
+            return preprocessing
+        images = _Images(train_set)
+        channels, values = len(preprocessing.mean), values_of(images[0])
+        chosen, values = choose_window(images, channels, values, window)
+        return dataclasses.replace(preprocessing, window=chosen, values=values)
+
+    def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
+        """A data set's sample with its inputs as this model takes them, as `Predictor.sample` opens them; and a note.
+
+        model: its name, for messages. Raises DataError for an input that does not fit the model.
+        """
+        notes = []
+        for one in self.inputs:
+            if one.name in sample:
+                value, note = one.suit(sample[one.name], self.preprocessing, model or "the model", sample["name"])
+                sample = sample if value is sample[one.name] else {**sample, one.name: value}
+                notes += [note] if note else []
+        return sample, "; ".join(notes)
 
     def lengths(self, training_set: Any) -> Sequence[int] | None:
         """The length of every sample, where batches of similar lengths save padding; None otherwise."""
@@ -161,17 +193,17 @@ class Task(ABC):
 
     # Answering
 
-    @classmethod
-    def make_options(cls, given: Any = None, verb: str = EVALUATE) -> Any:
-        """The family's options from an instance of `Options`, a dict of them, or None for the defaults.
+    def make_options(self, given: Any = None, verb: str = EVALUATE) -> Any:
+        """Options from an instance of `Options`, or the model's own changed by a dict of them; None changes nothing.
 
         Raises ConfigError for an option that the family does not have, naming those that it has.
         """
         if isinstance(given, Options):
-            if not isinstance(given, cls.Options):
-                raise ConfigError(f"{type(given).__name__} are not options of {cls.title}; give {cls.Options.__name__}")
+            if not isinstance(given, self.Options):
+                name, wanted = type(given).__name__, self.Options.__name__
+                raise ConfigError(f"{name} are not options of {self.title}; give {wanted}")
             return given
-        return make_options(cls, given or {}, verb)
+        return make_options(self, given or {}, verb)
 
     def require(self, options: Any) -> None:  # noqa: B027 - optional
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
@@ -216,7 +248,7 @@ class Task(ABC):
         self, runner: Runner, dataset: Any, indices: Iterable[int], metrics: Any, options: Any = None
     ) -> Iterator[tuple[int, float]]:
         """Count the answers to some samples of a data set; yields (index, the sample's own score) of each."""
-        options = self.Options() if options is None else options
+        options = self.options if options is None else options
         remaining = iter(indices)
         while batch := list(itertools.islice(remaining, self.batch_size)):
             samples = [self.prepare(dataset[index]) for index in batch]
@@ -280,9 +312,27 @@ class Task(ABC):
         raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
 
 
+class _Images(Sequence[Tensor]):
+    """The images of a data set, decoded when they are asked for."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index][IMAGE.name]
+
+
 def require_same_classes(model: Any, data: Any, path: str) -> None:
-    """Raise ConfigError for data with other class names than the model's, naming the first difference."""
+    """Raise ConfigError for data with other classes than the model's, naming the first difference.
+
+    Names that were guessed say nothing, so that such classes must have the same colours, too.
+    """
     if model.names == data.names:
+        if model.is_guessed and model.has_own_colors and data.has_own_colors:
+            _require_same_colors(model, data, path)
         return
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
@@ -290,6 +340,16 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
         f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
+
+
+def _require_same_colors(model: Any, data: Any, path: str) -> None:
+    for name, mine, other in zip(model.names, model.colors, data.colors, strict=True):
+        if mine != other:
+            raise ConfigError(
+                "{} was trained on classes whose names were guessed from the masks; '{}' is #{:02x}{:02x}{:02x} there, "
+                "and #{:02x}{:02x}{:02x} in this data; write a classes.txt with names and colours beside both sets, "
+                "and train again".format(path, name, *mine, *other)
+            )
 
 
 def device_of(runner: Runner) -> torch.device:

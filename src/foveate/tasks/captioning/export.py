@@ -30,7 +30,7 @@ from foveate.ops.search.shared import each
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
 
-GRAPH = "graph"  # key of the signature in the metadata
+GRAPH, SEARCH = "graph", "search"  # keys of the signature and of the rules of the search in the metadata
 ENCODER, STEP = "encoder", "step"
 STEP_SUFFIX = f".{STEP}"
 NEXT = "next_"  # prefix of a state's name after the step
@@ -85,15 +85,16 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
         memory, state = ready.begin(features)
         tokens = torch.zeros(2, dtype=torch.int64)
         attends = ready.step(memory, state, tokens)[2] is not None
-    attention = str(getattr(ready.config, "attention", "soft")) if attends else "none"
+    attention = str(getattr(ready, "attention", "soft")) if attends else "none"
     memory_names, state_names = (
         tuple((name, x.ndim) for name, x in _named(tree)) for tree in (("memory", memory), ("state", state))
     )
     signature = Signature(ENCODER, _digest(model), attention, memory_names, state_names)
     names = tuple(name for name, _ in memory_names + state_names)
+    search = {SEARCH: task.options.search_to_json(task.tables["text"])}
     free = {0: torch.export.Dim("batch")}
     encoder = Graph(
-        _Encoder(ready), (image,), (free,), ("image",), names, metadata={GRAPH: signature.to_json()}
+        _Encoder(ready), (image,), (free,), ("image",), names, metadata={GRAPH: signature.to_json()} | search
     )  # fmt: skip
     step = Graph(
         _Step(ready, memory, state, features.shape[-2:]),
@@ -102,7 +103,7 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
         (*names, "tokens"),
         ("logits", *(NEXT + name for name, _ in state_names), *(["attention"] if attends else [])),
         suffix=STEP_SUFFIX,
-        metadata={GRAPH: dataclasses.replace(signature, graph=STEP).to_json()},
+        metadata={GRAPH: dataclasses.replace(signature, graph=STEP).to_json()} | search,
     )
     height, width = size
     vocabulary = len(task.tables["text"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from foveate.metrics.instances.counted import touching
 from foveate.records import ClassTable, InstanceSample
-from foveate.tasks.findings import ImageFindings, pixels
+from foveate.tasks.findings import ImageFindings
 from foveate.tasks.instances.detect import truth_of
 from foveate.tasks.instances.figures import draw_objects
 from foveate.visualize.report.parts import counted
@@ -96,6 +96,6 @@ class InstanceFindings(ImageFindings):
         drawn = []
         for sample in self.samples:
             objects = truth_of(sample)
-            image = draw_objects(pixels(sample), objects, self.classes)
+            image = draw_objects(self.pixels(sample), objects, self.classes)
             drawn.append((image, counted(len(objects), "object"), sample["name"]))
         return class_sheet(drawn, columns=4, thumb=240)
