@@ -258,8 +258,8 @@ def test_files_without_a_partner_and_malformed_ones_are_all_named(folder: Path) 
     assert [str(p) for p in source.scan.problems] == [
         f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} does not exist",
         f"{folder / 'nothing.json'}: malformed JSON at line 2, column 15 (Expecting value); repair or remove it",
-        f"{folder / 'alone.png'}: a picture without a label",
     ]
+    assert source.scan.left_out == [folder / "alone.png"]
     with pytest.raises(DataError, match=r"few\.json: its picture .*; .*nothing\.json: malformed JSON at line 2"):
         source.open("train")
 
@@ -373,7 +373,8 @@ def test_mit_files_without_a_partner(mit: Path) -> None:
     write_xml(mit, "c", [])
     (mit / "Images" / "users" / "street" / "c.jpg").unlink()
     shutil.copy(mit / "Images" / "users" / "street" / "a.jpg", mit / "Images" / "users" / "street" / "d.jpg")
-    with pytest.raises(
-        DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; .*d\.jpg: a picture without a lab"
-    ):
-        LabelMe(str(mit)).open("train")
+    source = LabelMe(str(mit))
+    assert [p.name for p in source.scan.left_out] == ["d.jpg"]
+    assert "1 without a label left out" in source.describe()
+    with pytest.raises(DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; add"):
+        source.open("train")

@@ -107,7 +107,7 @@ def test_a_near_miss_says_what_is_missing(
     assert str(own.value) == f"{tmp_path}: {reason}"
     with pytest.raises(DataError, match="no known data format") as any_family:
         recognise(tmp_path)
-    assert f"; as {name} it {reason}; looked for Cityscapes" in str(any_family.value)
+    assert str(any_family.value).partition("; looked for Cityscapes, ")[0].endswith(f"; as {name} it {reason}")
     with pytest.raises(DataError, match="no known data format") as other:
         recognise(tmp_path, "semantic")
     assert reason not in str(other.value)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import (
@@ -45,13 +47,14 @@ class ClassScan:
     """Contents of a folder of class folders, found without decoding images.
 
     pairs: split -> its images, each with its class index. problems: files and folders that cannot be used; `open`
-    raises them. drawn: a clause that says how images were divided, if the folders did not say.
+    raises them. drawn: how images were divided, if the folders did not say. notes: as of `Scan`.
     """
 
     pairs: dict[str, list[Pair]]
     classes: ClassTable
     problems: list[Problem]
-    drawn: str
+    drawn: Drawn
+    notes: list[str] = field(default_factory=list)
 
 
 class ClassDataset:
@@ -75,6 +78,10 @@ class ClassDataset:
     def name(self, index: int) -> str:
         """'cow/001.jpg': the class's folder and the file."""
         return _name(self.pairs[index].picture)
+
+    def digest(self, index: int) -> str:
+        """A digest of the label, without decoding the image."""
+        return label_digest(self.pairs[index].label)
 
 
 @dataset("class_folders")
@@ -171,7 +178,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
         for split, folders in found.items()
     }
-    drawn = ""
+    drawn = Drawn()
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:
         divided, drawn = _divide(root, undivided, seed, problems)
@@ -224,8 +231,8 @@ def _classes(
     return known.table()
 
 
-def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
+def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], Drawn]:
+    """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not.
 
     A fifth of each class is drawn for val, so that small classes are in both splits. Raises DataError.
     """

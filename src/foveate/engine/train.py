@@ -71,6 +71,9 @@ def train_recipe(
     for split, dataset in (("train", train_set), ("validation", val_set)):
         if len(dataset) == 0:
             raise DataError(f"{described}: the {split} split is empty; add samples to it")
+    if is_first():
+        for note in recipe.data.notes(recipe.task):
+            print(f"note: {note}", flush=True)
     tables = family.learn_tables(train_set, recipe)
     model = build_model(recipe, tables, train_set)
     about = {"source": described, **_listing(train_set, val_set)}
