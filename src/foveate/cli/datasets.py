@@ -64,7 +64,7 @@ def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | No
             require_writable(name)
     found = inspect(source, task)
     print(found.text())
-    for note in found.notes:
+    for note in found.source_notes:
         print(f"note: {note}")
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")

@@ -26,9 +26,10 @@ from foveate.errors import ConfigError, DataError
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
 
-PICTURE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+PICTURE_SUFFIXES = frozenset({
+    ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image as a decompression bomb
 _LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -37,7 +37,7 @@ class Findings:
 
     path: the folder, '' for generated data. recognised: the format in one line. task: name of the family.
     counts: split -> samples that were read without a problem. problems: files that cannot be used.
-    notes: what may be other than was meant (`DataSource.notes`).
+    source_notes: what may be other than was meant (`DataSource.notes`).
     remarks: further facts that the source knows (`DataSource.remarks`); they are added to the JSON.
     total: samples to be read. failed: those among them that could not be read.
 
@@ -51,7 +51,7 @@ class Findings:
     task: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    source_notes: list[str] = field(default_factory=list)
     remarks: dict[str, Any] = field(default_factory=dict)
     total: int = 0
     failed: int = 0
@@ -77,7 +77,7 @@ class Findings:
         """All findings but the examples, as plain JSON values."""
         head = {"path": self.path, "recognised": self.recognised, "task": self.task, self.noun: dict(self.counts)}
         problems = [{"file": str(p.file), "problem": p.what} for p in self.problems]
-        return head | self.details_to_json() | {"notes": self.notes, "problems": problems} | self.remarks
+        return head | self.details_to_json() | {"source_notes": self.source_notes, "problems": problems} | self.remarks
 
     def text(self) -> str:
         """The findings as plain lines for a terminal."""
