@@ -16,7 +16,8 @@ from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
+from foveate.datasets.masks_beside import holds_both
 from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
@@ -26,6 +27,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
     split_parts,
+    stray_folders,
 )
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
@@ -105,12 +107,14 @@ class ClassFolders(ScannedSource[ClassScan]):
         """True if folders hold images, and none has a name that folders of images beside masks have."""
         if not path.is_dir():
             return False
+        if find_parts(path):
+            return False
         splits = _split_folders(path)
         found = [folder for root in (splits.values() or [path]) for folder in _folders(root)]
         names = {folder.name for folder in found}
         if len(names) < 2 or any(_NO_CLASS.fullmatch(name.lower()) for name in names):
             return False
-        return any(list_pictures(folder) for folder in found)
+        return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
 
     @staticmethod
     def near_miss(path: Path) -> str:
@@ -170,6 +174,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     if not any(files for folders in found.values() for files in folders.values()):
         raise_problems(problems)
         raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
+    notes = stray_folders(root, splits.values(), lambda path: any(map(list_pictures, _folders(path))))
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
@@ -183,7 +188,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     if undivided:
         divided, drawn = _divide(root, undivided, seed, problems)
         pairs |= divided
-    return ClassScan(ordered(pairs), classes, problems, drawn)
+    return ClassScan(ordered(pairs), classes, problems, drawn, notes)
 
 
 def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:

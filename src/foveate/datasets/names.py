@@ -109,7 +109,9 @@ class NameIndex:
 
 def _candidates(line: str) -> Iterator[str]:
     """The names that a line may hold, the likeliest first."""
-    yield line
+    folders = re.split(r"[\\/]", line)[:-1]
+    if not any(_has_suffix(word) for folder in folders for word in folder.split()):  # then it holds two paths
+        yield line
     if match := _QUOTED.match(line):
         yield match[2]
     for separator in "\t,;":

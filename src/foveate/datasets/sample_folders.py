@@ -44,9 +44,7 @@ class SampleFolders(ObjectSource):
     @staticmethod
     def recognise(path: Path) -> bool:
         """True if folders hold a folder with one image beside a folder of masks."""
-        if not path.is_dir():
-            return False
-        return any(map(_is_sample, _folders(path)[:_MOST_FOLDERS])) or bool(_split_folders(path))
+        return path.is_dir() and (_holds_samples(path) or bool(_split_folders(path)))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
@@ -147,13 +145,16 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _holds_samples(path: Path) -> bool:
-    return path.is_dir() and any(map(_is_sample, _folders(path)[:_MOST_FOLDERS]))
-
-
-def _is_sample(folder: Path) -> bool:
-    """True for a folder that is called after no split, with one image beside masks."""
-    parts = find_folders(folder) if split_called(folder.name) not in SPLIT_ORDER else None
-    return parts is not None and len(list_pictures(parts.images)) == 1 and bool(list_pictures(parts.labels))
+    """True if folders hold one image beside masks each, and masks that are not called after the image."""
+    if not path.is_dir():
+        return False
+    found = {p: parts for p in _folders(path)[:_MOST_FOLDERS] if (parts := find_folders(p)) is not None}
+    if any(split_called(p.name) in SPLIT_ORDER for p in found):
+        return False
+    inside = [(list_pictures(parts.images), list_pictures(parts.labels)) for parts in found.values()]
+    return all(len(images) <= 1 for images, _ in inside) and any(
+        images and masks and {p.stem for p in masks} != {images[0].stem} for images, masks in inside
+    )
 
 
 def _pairs(root: Path, problems: list[Problem], left_out: list[Path]) -> list[Pair]:
