@@ -42,10 +42,8 @@ def _held_by(out: Path, run: str, sources: Collection[str]) -> str:
     records = _records(summary)
     if Path(path).resolve() != Path(run).resolve():
         return f"{len(records)} results of {path}"
-    others = {record["file"] for record in records} - set(sources)
-    return (
-        f"{len(others)} results of other inputs ({min(others)}{', ...' if len(others) > 1 else ''})" if others else ""
-    )
+    others = sorted({record["file"] for record in records} - set(sources))
+    return f"results of {len(others)} other inputs ({', '.join(others[:3])})" if others else ""
 
 
 def results_in(out: Path) -> set[Path]:

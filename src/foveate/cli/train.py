@@ -52,5 +52,5 @@ def run(argv: list[str]) -> int:
 
 
 def _given(args: Any) -> dict[str, Any]:
-    """What the line says of a resumed run beside its fields."""
+    """The model and the data of a resumed run, as far as the line names them."""
     return {"model": args.model, "data.path": None if args.data is None else str(Path(args.data).absolute())}

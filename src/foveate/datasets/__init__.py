@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveate.datasets.contents import inventory, nearest
+from foveate.datasets.contents import inventory, nearest, partners_in
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import SPLIT_ORDER, split_called
@@ -37,6 +37,8 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):
+            if task and task not in cls.tasks and path.is_dir() and (reason := partners_in(path)):
+                raise DataError(f"{path}: looks like {entry.name.replace('_', ' ')}, which is not for {task}; {reason}")
             return cls(str(path), **dict(entry.preset))
     hints = []
     for entry, cls in readers:

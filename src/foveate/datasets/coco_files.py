@@ -163,7 +163,7 @@ class Finder:
         if found is not None:
             return found, ""
         if self._index is None:
-            below = (p for p in self.root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+            below = (p for p in sorted(self.root.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
             self._index = NameIndex(p for p in below if not _is_hidden(p.relative_to(self.root)))
         last = PurePosixPath(name.replace("\\", "/")).name
         places = [p for p in self._index.find(name) or self._index.find(last) if p.suffix.lower() == _suffix(last)]

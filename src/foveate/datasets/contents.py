@@ -24,6 +24,10 @@ _TOOLS = (
     (r'"annotations"\s*:\s*\[[\s\S]*"coordinates"', "CreateML's JSON of boxes; export masks (PNG) or COCO"),
     (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO"),
 )
+_NO_LABELS = (
+    "the nearest is 'folders', images/ beside labels/, or 'labelme', a JSON file beside each picture; no labels of "
+    "these pictures were found"
+)
 _YOLO = re.compile(r"\d+(\s+[\d.]+){4,}\s*")
 
 
@@ -70,11 +74,14 @@ def nearest(path: Path) -> str:
         return (
             f"{_several(len(arrays), 'array')} ({arrays[0].name}, ...), which are not read; save masks as PNG or TIFF"
         )
-    return _partners(path, pictures)
+    if partners := partners_in(path):
+        return partners
+    return _NO_LABELS if pictures else ""
 
 
-def _partners(path: Path, pictures: list[Path]) -> str:
-    """The folders of pictures that share names, which may be images and masks."""
+def partners_in(path: Path) -> str:
+    """The folders of pictures that share names, which may be images and masks, as a clause; '' if there are none."""
+    pictures = [file for file in _files(path) if file.suffix.lower() in PICTURE_SUFFIXES]
     stems: dict[Path, set[str]] = {}
     for file in pictures:
         stems.setdefault(file.parent, set()).add(stem_of(file.name))
@@ -90,11 +97,6 @@ def _partners(path: Path, pictures: list[Path]) -> str:
                     f"the nearest is 'folders': {names} hold pictures of the same names; call the folder of images "
                     f"images, that of masks labels"
                 )
-    if pictures:
-        return (
-            "the nearest is 'folders', images/ beside labels/, or 'labelme', a JSON file beside each picture; no "
-            "labels of these pictures were found"
-        )
     return ""
 
 

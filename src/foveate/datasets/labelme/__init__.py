@@ -51,7 +51,11 @@ class LabelMe(ObjectSource):
     @staticmethod
     def recognise(path: Path) -> bool:
         """True if JSON files look like labelme's, or a folder Annotations of XML files is beside Images."""
-        return path.is_dir() and (_is_xml(path) or bool(json_files.annotation_folders(path, _MOST_FOLDERS)))
+
+        def holds(folder: Path) -> bool:
+            return folder.is_dir() and bool(json_files.annotation_folders(folder, _MOST_FOLDERS))
+
+        return path.is_dir() and (_is_xml(path) or holds(path) or bool(split_parts(path, holds)))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""

@@ -118,8 +118,9 @@ class PictureFinder:
     def _anywhere(self, file: Path, stem: str) -> list[Path]:
         """The images of a name below the root, of several those that share most folders with the file."""
         if self._below is None:
-            below = (p for p in self.root.rglob("*") if p.suffix.lower() in pictures.PICTURE_SUFFIXES and p.is_file())
-            self._below = NameIndex(p for p in below if not any(part[0] == "." for part in p.parts[-2:]))
+            below = [p for p in sorted(self.root.rglob("*")) if p.suffix.lower() in pictures.PICTURE_SUFFIXES]
+            visible = (p for p in below if not any(part[0] == "." for part in p.parts[-2:]))
+            self._below = NameIndex(p for p in visible if p.is_file())
         found = self._below.find(stem)
         near = [len(Path(os.path.commonpath([p, file])).parts) for p in found]
         return [p for p, shared in zip(found, near, strict=True) if shared == max(near)]
