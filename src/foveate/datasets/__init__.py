@@ -8,6 +8,7 @@ from foveate.datasets.contents import inventory, nearest, partners_in
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource
@@ -19,7 +20,8 @@ from foveate.registry import Entry, entries
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
 )  # fmt: skip
-TAIL = ("sample_folders", "masks_beside", "class_folders", "folders")
+BY_CLASS = "class_folders"
+TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")
 LAST = TAIL[-1]
 _FOLDERS = 50  # folders inside that are tried where the folder itself has no known format
 
@@ -37,8 +39,8 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):
-            if task and task not in cls.tasks and path.is_dir() and (reason := partners_in(path)):
-                raise DataError(f"{path}: looks like {entry.name.replace('_', ' ')}, which is not for {task}; {reason}")
+            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := partners_in(path)):
+                raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
             return cls(str(path), **dict(entry.preset))
     hints = []
     for entry, cls in readers:
@@ -93,7 +95,7 @@ def _listing(tried: list[Entry]) -> str:
 def _contents(path: Path) -> str:
     if path.is_file():
         return " (a file)"
-    names = [p.name for p in path.iterdir() if p.name[0] != "."]
+    names = [p.name for p in path.iterdir() if not is_hidden(p.name)]
     if names and all(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
         return f" ({len(names)} pictures without labels)"
     return f" (it holds {inventory(path) or 'hidden files alone'})"

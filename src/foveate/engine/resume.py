@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +84,13 @@ def _other(run: RunFolder, field: str, old: Any, new: Any) -> ConfigError:
         f"{run.path} was started with {field} = {old}, and is resumed with {new}; "
         "resume with the same fields, or start another run with --init"
     )
+
+
+def with_earlier_options(recipe: Recipe, run: RunFolder) -> Recipe:
+    """The recipe with the options of a run that was started before they were stored; any other stays as it is."""
+    if not run.recipe_file.is_file() or "options" in run.read_json(run.recipe_file.name):
+        return recipe
+    return dataclasses.replace(recipe, options=run.recipe().options)
 
 
 def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:

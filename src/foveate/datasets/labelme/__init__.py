@@ -22,6 +22,7 @@ from foveate.datasets.labelme.shapes import (
 from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts, stray_folders
+from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.records import Problem
@@ -125,7 +126,8 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
     read: Callable[[Path], Annotation]
     if _is_xml(root):
         files, read = {"": xml_files.list_xml(root)}, partial(xml_files.read_annotation, root=root)
-        folders = {p.parent for p in (root / xml_files.IMAGES).rglob("*")}
+        inside = root / xml_files.IMAGES
+        folders = {p.parent for p in inside.rglob("*") if not any(map(is_hidden, p.relative_to(inside).parts))}
     else:
         found_in = _json_folders(root, problems, notes)
         files = {split: [f for one in found for f in json_files.list_json(one)] for split, found in found_in.items()}

@@ -17,6 +17,7 @@ from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.labelme.shapes import Annotation, Shape
 from foveate.datasets.names import Files, NameIndex, stem_of
 from foveate.datasets.splits import SPLITS_FILE
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
 
@@ -27,7 +28,7 @@ _FOLDERS = {*IMAGE_FOLDERS, *LABEL_FOLDERS, "data_annotated", "json", "jsons", "
 
 def list_json(folder: Path) -> list[Path]:
     """The annotation files of a folder, sorted by name."""
-    return sorted(p for p in folder.glob("*.json") if p.name != SPLITS_FILE and p.name[0] != ".")
+    return sorted(p for p in folder.glob("*.json") if p.name != SPLITS_FILE and not is_hidden(p.name))
 
 
 def looks_like_labelme(file: Path) -> bool:
