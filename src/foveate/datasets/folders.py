@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from foveate.datasets.classes import CLASSES_FILE, read_classes
+from foveate.datasets.class_files import find_classes
+from foveate.datasets.classes import CLASSES_FILE
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
@@ -56,7 +57,8 @@ class Folders(FileSource):
 
     Also DATA/images/training beside DATA/annotations/training, and DATA/train_images beside DATA/train_masks. A mask
     has its image's name, up to the suffix and an ending such as `_mask`; folders in the folders are paired, too.
-    DATA may hold a `classes.txt` (see `foveate.datasets.classes`). Without split folders, `train.txt`, `val.txt` and
+    DATA may hold a `classes.txt` (see `foveate.datasets.classes`), or another tool's list
+    (see `foveate.datasets.class_files`). Without split folders, `train.txt`, `val.txt` and
     `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. With a
     train part but no val, val is drawn from train. `masks` and `annotations` may take the place of `labels`.
 
@@ -110,9 +112,8 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
         divided, drawn = split_or_draw(root, undivided, seed, problems)
         pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
     pairs = ordered(pairs)
-    known = root / CLASSES_FILE
     masks = [pair.label for split in pairs.values() for pair in split]
-    reader = recognise_masks(masks, read_classes(known) if known.exists() else None)
+    reader = recognise_masks(masks, find_classes(root))
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from foveate.datasets.class_files import levels
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
@@ -38,9 +39,10 @@ class LabelMe(ObjectSource):
     """LabelMe: a folder of JSON files with their images, or MIT's Annotations and Images folders.
 
     JSON files lie in DATA or DATA/annotations (a split is drawn), or in DATA/train, DATA/val, DATA/test. Classes come
-    from `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) or `classes.txt` in DATA;
-    without them, every label found is a class, in alphabetical order. Class 0 is "background", the pixels without a
-    shape, unless the list puts it elsewhere. Shapes are painted in the file's order, later ones over earlier.
+    from `classes.txt` or `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) in DATA,
+    one level down or one level up; without them, every label found is a class, in alphabetical order. Class 0 is
+    "background", the pixels without a shape, unless the list puts it elsewhere. Shapes are painted in the file's order,
+    later ones over earlier.
 
     path: the folder DATA.
     seed: of the drawn split; any integer, used only if a split is missing.
@@ -180,7 +182,9 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
 
 
 def _class_file(root: Path) -> Path | None:
-    return next((root / name for name in (LABELS_FILE, CLASSES_FILE) if (root / name).is_file()), None)
+    """The list of classes: in the folder, one level down, or one level up, where labelme's own projects have it."""
+    files = (place / name for places in levels(root) for name in (CLASSES_FILE, LABELS_FILE) for place in places)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) -> LabelMeLabels:
@@ -195,7 +199,7 @@ def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) 
     names = tuple(BACKGROUND if name in BACKGROUND_LABELS else name for name in listed.names)
     listed = replace(listed, names=names)
     undecided = not all(map(is_covered, annotations))
-    wanted = undecided and getattr(listed, "unlabelled", "") != "ignore"
+    wanted = undecided and listed.unlabelled != "ignore"
     if BACKGROUND not in names and (wanted or not names or not found.isdisjoint(BACKGROUND_LABELS)):
         colors = ((0, 0, 0), *listed.colors) if listed.colors else ()
         listed = replace(listed, names=(BACKGROUND, *names), colors=colors)
