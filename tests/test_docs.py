@@ -372,16 +372,19 @@ def test_the_dataset_example_reads_and_complains(extended, tmp_path):
 
     rng = np.random.default_rng(0)
     for i in range(5):
-        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
-        Image.fromarray(np.full((6, 8), i % 3, np.uint8)).save(tmp_path / f"{i}_mask.png")
+        (tmp_path / str(i)).mkdir()
+        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).save(tmp_path / str(i) / "photo.png")
+        Image.fromarray(np.full((6, 8), i % 3, np.uint8)).save(tmp_path / str(i) / "labels.png")
     source = recognise(tmp_path)
-    assert type(source).__name__ == "Beside"
-    drawn = "split drawn from seed 0, written to splits.json"
-    assert source.describe() == f"masks beside pictures: 4 train, 1 val pictures ({drawn}), 3 classes"
-    sample = source.open("train")[0]
-    assert (sample["mask"] == int(sample["name"][0]) % 3).all()
-    (tmp_path / "2_mask.png").unlink()
-    with pytest.raises(foveate.FoveateError, match=r"2\.png: a picture without a label"):
+    assert type(source).__name__ == "Scans"
+    assert source.describe() == "a folder a scan: 4 train, 1 val pictures (split drawn from seed 0), 3 classes"
+    assert not (tmp_path / "splits.json").exists()
+    dataset = source.open("train")
+    assert (tmp_path / "splits.json").exists()
+    for index in range(4):
+        assert (dataset[index]["mask"] == int(dataset[index]["name"][0]) % 3).all()
+    (tmp_path / "2" / "labels.png").unlink()
+    with pytest.raises(foveate.FoveateError, match=r"2/photo\.png: a picture without a label"):
         recognise(tmp_path).open("train")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from foveate.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from foveate.tasks.inputs import Input
+
+SUMMARY = "predictions.json"  # the record of a call's results, in their folder
 
 
 @dataclass
@@ -41,24 +43,34 @@ class Job:
         return result.relative_to(self.out).as_posix()
 
 
-def plan(inputs: list[str], out: Path, kind: Input, endings: Sequence[str]) -> list[Job]:
+def plan(
+    inputs: list[str], out: Path, kind: Input, endings: Sequence[str], replaceable: Collection[Path] = ()
+) -> list[Job]:
     """The files that the inputs mean, each once, with places for their results that no other has.
 
     kind: of the files. endings: of all results that a file may have. Sub-folders of a folder are kept; equal names are
-    made distinct by their suffix or a number.
+    made distinct by their suffix or a number, and so are names of files that are in `out` already, but for the
+    `replaceable` ones.
     Raises DataError for an input that does not exist or has no such file, ConfigError where a result would replace
     an input.
     """
-    jobs: list[Job] = []
-    seen: set[Path] = set()
-    taken: set[str] = set()
+    found: dict[Path, tuple[Path, Path]] = {}
     for source, relative in (pair for text in inputs for pair in _find(text, out, kind)):
-        if source.resolve() in seen:
-            continue
-        seen.add(source.resolve())
-        jobs.append(Job(source, out, _free_name(relative, taken)))
+        found.setdefault(source.resolve(), (source, relative))
+    jobs: list[Job] = []
+    taken: set[str] = set()
+
+    def is_taken(name: Path) -> bool:
+        """True if another input has the name, or a file that no call of the command wrote."""
+        results = [out / f"{name}{ending}" for ending in endings]
+        strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in found)
+        return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
+
+    for source, relative in found.values():
+        jobs.append(Job(source, out, _free_name(relative, is_taken)))
+        taken.add(str(jobs[-1].name).casefold())
     for job in jobs:
-        if not seen.isdisjoint(job.result(ending).resolve() for ending in endings):
+        if not found.keys().isdisjoint(job.result(ending).resolve() for ending in endings):
             raise ConfigError(f"results in {out} would replace the input {job.source}; choose another --out")
     return jobs
 
@@ -72,7 +84,10 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
         ours = out.resolve()
         files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in kind.suffixes and p.is_file()]
         visible = [p for p in files if not any(is_hidden(part) for part in p.relative_to(path).parts)]
+        # Results are no inputs: neither of this call nor, in a folder inside, of an earlier one.
+        earlier = {p.parent for p in path.rglob(SUMMARY) if p.parent != path}
         found = [p for p in visible if path.resolve() == ours or ours not in p.resolve().parents]
+        found = [p for p in found if earlier.isdisjoint(p.parents)]
         if not found:
             raise DataError(f"no {kind.nouns} in {path}; expected files ending in {', '.join(sorted(kind.suffixes))}")
         return [(p, p.relative_to(path)) for p in found]
@@ -90,16 +105,15 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
     raise DataError(f"{path} does not exist; {hint}")
 
 
-def _free_name(relative: Path, taken: set[str]) -> Path:
+def _free_name(relative: Path, is_taken: Callable[[Path], bool]) -> Path:
     """A name without suffix that is not taken yet: photo, else photo_jpg, else photo_jpg_2, ..."""
     stem = relative.with_suffix("")
     longer = relative.with_name(f"{stem.name}_{relative.suffix.removeprefix('.')}")
     candidates = [stem, longer]
     number = 2
-    while str(candidates[0]).casefold() in taken:  # some file systems do not tell Photo from photo
+    while is_taken(candidates[0]):
         candidates.pop(0)
         if not candidates:
             candidates.append(longer.with_name(f"{longer.name}_{number}"))
             number += 1
-    taken.add(str(candidates[0]).casefold())
     return candidates[0]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, parse_with_options
-from foveate.cli.inputs import Job, plan
+from foveate.cli.inputs import SUMMARY, Job, plan
+from foveate.cli.results import choose_out, results_in
 from foveate.errors import ConfigError, DataError, OutputError, listed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files, folders, or globs such as 'a/*.jpg'")
     parser.add_argument(
-        "--out", metavar="DIR", default="predictions", help="where the results and predictions.json go (predictions)"
+        "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
     )
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -43,8 +44,7 @@ def run(argv: list[str]) -> int:
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     make_options(family, given)  # complains before any work
-    out = Path(args.out)
-    jobs = _plan(args.inputs, args.count, out, family)
+    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, out, family))
     _require_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
     options = make_options(predictor.family, given)
@@ -57,7 +57,7 @@ def run(argv: list[str]) -> int:
     seconds = time.perf_counter() - start
     writer.finish(out)
     nouns = family.inputs[0].nouns if family.inputs else "samples"
-    _write_summary(out / "predictions.json", predictor, jobs, options, seconds, nouns)
+    _write_summary(out / SUMMARY, predictor, jobs, options, seconds, nouns)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -89,7 +89,7 @@ def _plan(inputs: list[str], count: int | None, out: Path, family: Any) -> list[
         raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
     if not inputs:
         raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
-    return plan(inputs, out, family.inputs[0], family.endings)
+    return plan(inputs, out, family.inputs[0], family.endings, results_in(out))
 
 
 def _require_writable(out: Path) -> None:
@@ -98,7 +98,7 @@ def _require_writable(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
-    require_writable(out / "predictions.json")
+    require_writable(out / SUMMARY)
 
 
 class _Results:

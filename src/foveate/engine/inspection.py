@@ -44,6 +44,7 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
     found.problems += problems
     if not recognised:
         return found
+    found.source_notes += source.notes(task)
     found.remarks |= source.remarks(task)
     total, done = sum(len(dataset) for dataset in datasets.values()), 0
     found.expect(total)
