@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.engine import fields
-from foveate.engine.processes import is_first, told_folder
+from foveate.engine.processes import is_first, shared_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
     already, unless it is resumed.
     """
     if not is_first():
-        folder = Path(out) if out is not None else told_folder()
+        folder = Path(out) if out is not None else shared_folder()
         if folder is None:
             raise ConfigError("processes that a cluster starts do not know each other's run folder; name it with --out")
         return RunFolder(folder)

@@ -25,7 +25,7 @@ from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.features import with_features
 from foveate.engine.learner import Learner
 from foveate.engine.loading import cached, mixed_seed, require_workers, train_loader
-from foveate.engine.processes import is_first, tell_others
+from foveate.engine.processes import is_first, share_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
 from foveate.engine.run import RunFolder
@@ -88,7 +88,7 @@ def train_recipe(
             if taken:
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
-    with tell_others(run.path), _quiet_threads():
+    with share_folder(run.path), _quiet_threads():
         task = family(tables, getattr(model, "preprocessing", None))
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path

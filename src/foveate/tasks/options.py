@@ -1,16 +1,24 @@
-"""Options of a family: what `predict` and `evaluate` can be told, as flags and as keyword arguments alike."""
+"""Options of a family: settings of `predict` and `evaluate`, as flags and as keyword arguments alike."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from foveate.errors import ConfigError
 from foveate.values import parse, require_choices
 
+if TYPE_CHECKING:
+    from foveate.tasks.base import Task
+
 PREDICT, EVALUATE = "predict", "evaluate"
+# Names with another meaning: flags and arguments of the two verbs, and parameters of `Predictor`'s methods.
+RESERVED = frozenset({
+    "run", "inputs", "out", "count", "device", "data", "split", "json", "max_pixels", "help", "debug",
+    "self", "given", "name", "progress", "batch_size",
+})  # fmt: skip
 
 
 def option(default: Any, help: str, metavar: str = "", verbs: tuple[str, ...] = (PREDICT, EVALUATE)) -> Any:
@@ -31,7 +39,8 @@ class Options:
     def describe(self) -> str:
         """The options that differ from their defaults, in words; '' for none."""
         changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
-        return " + ".join(f.name if f.type == "bool" else f"{f.name} {getattr(self, f.name)}" for f in changed)
+        values = [(f.name, getattr(self, f.name)) for f in changed]
+        return " + ".join(name if value is True else f"{name} {value}" for name, value in values)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,17 @@ class Flag:
     @property
     def text(self) -> str:
         """The flag itself: --max-words for the field max_words."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag_text(self.name)
+
+
+def flag_text(name: str) -> str:
+    """The flag of a name: --max-words for max_words."""
+    return f"--{name.replace('_', '-')}"
+
+
+def input_flags(task: type[Task], verb: str) -> dict[str, str]:
+    """Flag -> name of every input after the first, which `predict` takes from flags."""
+    return {flag_text(one.name): one.name for one in task.inputs[1:]} if verb == PREDICT else {}
 
 
 def flags(options: type[Options], verb: str) -> list[Flag]:
@@ -60,10 +79,10 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
     ]
 
 
-def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Options:
+def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -> Options:
     """A family's options from keyword arguments or from the text of flags.
 
-    task: the family, a `Task` or its class. Raises ConfigError for an option that it does not have, naming those that
+    task: the family, a `Task` or its class. verb: PREDICT or EVALUATE, whose options they are. Raises ConfigError for an option that it does not have, naming those that
     it has, and for a value that does not fit.
     """
     known = {flag.name: flag for flag in flags(task.Options, verb)}
@@ -73,13 +92,13 @@ def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Op
     # None stands for the default, also of an option that has another one.
     chosen = {name: value for name, value in given.items() if value is not None}
     values = {name: parse(known[name].text, value, known[name].kind) for name, value in chosen.items()}
-    made: Options = task.Options(**values)
-    return made
+    return task.Options(**values)
 
 
-def no_such_option(task: Any, name: str, verb: str) -> str:
+def no_such_option(task: type[Task] | Task, name: str, verb: str) -> str:
     """The message for an option that a family does not have."""
-    own = [flag.text for flag in flags(task.Options, verb)]
+    family = task if isinstance(task, type) else type(task)
+    own = [*input_flags(family, verb), *(flag.text for flag in flags(task.Options, verb))]
     return f"models for {task.title} have no option --{name}; " + (
         f"theirs are {', '.join(own)}" if own else "they have none: leave it out"
     )
