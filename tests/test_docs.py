@@ -126,6 +126,8 @@ class ParsedError(Exception):
 
 @pytest.fixture
 def only_parse(monkeypatch):
+    from foveate.tasks.base import Task
+
     def parse_args(self, words=None, namespace=None):
         argparse.ArgumentParser.parse_args(self, words, namespace)
         raise ParsedError
@@ -138,7 +140,8 @@ def only_parse(monkeypatch):
     own = [(flag.name, flag.kind, option(flag.default, flag.help)) for flag in every.values()]
     options = dataclasses.make_dataclass("AnyOptions", own, bases=(Options,), frozen=True)
     monkeypatch.setattr(
-        "foveate.predictor.peek_family", lambda path: type("AnyFamily", (), {"title": "any family", "Options": options})
+        "foveate.predictor.peek_family",
+        lambda path: type("AnyFamily", (Task,), {"title": "any family", "Options": options}),
     )
 
 

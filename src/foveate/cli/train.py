@@ -22,6 +22,7 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(words)
 
     from foveate import pictures
+    from foveate.cli.inputs import predict_line
     from foveate.engine import train_recipe
     from foveate.engine.fields import fields_of, override
     from foveate.engine.processes import is_first
@@ -37,9 +38,6 @@ def run(argv: list[str]) -> int:
         print(recipe.data.describe(recipe.task), flush=True)
     run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
     if is_first():
-        given = "INPUT" if find_task(recipe.task).inputs else "--count 1"
-        print(
-            f"trained: {run_folder}\n"
-            f"next: foveate evaluate {run_folder}, foveate predict {run_folder} {given} --out DIR"
-        )
+        predict = predict_line(run_folder, find_task(recipe.task))
+        print(f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, {predict}")
     return 0

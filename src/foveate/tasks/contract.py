@@ -29,7 +29,9 @@ def require_contract(family: str, cls: Any) -> None:
     family: the name that it is registered under.
     """
     if not (isinstance(cls, type) and issubclass(cls, Task)):
-        raise ConfigError(f"the family '{family}' is registered with {cls!r}; derive a class from foveate.tasks.base.Task")
+        raise ConfigError(
+            f"the family '{family}' is registered with {cls!r}; derive a class from foveate.tasks.base.Task"
+        )
     for problem in _problems(family, cls):
         raise ConfigError(f"the family '{family}' is registered with {cls.__name__}, {problem}")
 
@@ -139,5 +141,7 @@ def logged_scores(task: Task, scores: Any) -> dict[str, float]:
         try:
             found[name] = float(value)
         except (TypeError, ValueError):
-            raise ConfigError(f"the score '{name}' of {task.title} is {value!r}; give a number, or nan for none") from None
+            raise ConfigError(
+                f"the score '{name}' of {task.title} is {value!r}; give a number, or nan for none"
+            ) from None
     return found

@@ -21,7 +21,8 @@ class Input(ABC):
     """One kind of input.
 
     name: its key in a sample. noun, nouns: one and several of it in messages.
-    suffixes: of its files, in lower case with the dot; `foveate predict` takes these from a folder.
+    suffixes: of its files, in lower case with the dot; `foveate predict` takes these from a folder. Empty for an input
+        that is a text, which stands on the command line or in a table itself.
     """
 
     name: ClassVar[str]
@@ -38,8 +39,8 @@ class Input(ABC):
         Raises DataError for an input that cannot be read or does not fit the model.
         """
 
-    def is_small(self, path: Path) -> bool:
-        """True if the file may be opened ahead of time, while others are in memory."""
+    def is_small(self, given: Any) -> bool:
+        """True if the input may be opened ahead of time, while others are in memory."""
         return True
 
     def close(self, opened: Any) -> None:  # noqa: B027 - optional
@@ -59,9 +60,9 @@ class ImageInput(Input):
         """See `Input.open`; an array is uint8, uint16 or float in 0..1, a tensor uint8 or float in 0..1."""
         return open_for(given, len(preprocessing.mean), model, name, max_pixels)
 
-    def is_small(self, path: Path) -> bool:
+    def is_small(self, given: Any) -> bool:
         """True up to PIPELINED_PIXELS. Raises DataError for a file that is no image."""
-        height, width = picture_size(path)
+        height, width = picture_size(given)
         return height * width <= PIPELINED_PIXELS
 
     def close(self, opened: Any) -> None:

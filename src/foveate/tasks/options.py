@@ -96,7 +96,10 @@ def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -
 
 
 def no_such_option(task: type[Task] | Task, name: str, verb: str) -> str:
-    """The message for an option that a family does not have."""
+    """The message for an option that a family does not have, or has for the other verb alone."""
+    other = EVALUATE if verb == PREDICT else PREDICT
+    if f"--{name}" in [flag.text for flag in flags(task.Options, other)]:
+        return f"--{name} is an option of foveate {other}, not of foveate {verb}; leave it out"
     family = task if isinstance(task, type) else type(task)
     own = [*input_flags(family, verb), *(flag.text for flag in flags(task.Options, verb))]
     return f"models for {task.title} have no option --{name}; " + (
