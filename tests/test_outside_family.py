@@ -506,7 +506,7 @@ def test_texts_stand_on_the_line_or_in_a_table(tmp_path):
     assert [job.given for job in jobs] == [{"text": "a cow"}, {"text": "a cow"}, {"text": "from a table"}]
     assert [job.record for job in jobs] == [job.given for job in jobs]
     assert [job.result("_out.txt").name for job in jobs] == [f"text_000{i}_out.txt" for i in range(3)]
-    with pytest.raises(DataError, match="rows.tsv does not exist; give a table of inputs, or a text"):
+    with pytest.raises(DataError, match=r"rows\.tsv does not exist; give a table of inputs, or a text"):
         plan(["rows.tsv"], {}, tmp_path / "out", TextFamily)
 
 

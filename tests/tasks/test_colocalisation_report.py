@@ -7,7 +7,7 @@ from report_stand_ins import elements, evaluation, headings, image, text_of, wri
 
 from foveate.records import ClassTable, ColocalisationPrediction, TransformView
 from foveate.tasks.colocalisation.report import draw_prediction, report
-from foveate.visualize.views import GAP, HEIGHT
+from foveate.tasks.views import GAP, HEIGHT
 
 SCORES = {
     "corloc": 0.625, "mean_iou": 0.53, "pointing": 0.75, "random_corloc": 0.125, "centre_corloc": 0.25,

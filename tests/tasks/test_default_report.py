@@ -33,7 +33,7 @@ def test_a_family_without_a_report_shows_its_scores(tmp_path):
     words = text_of(page)
     for expected in (
         "Report on image restoration",
-        "tiny reached mean error 0.125 on 7 val samples.",
+        "tiny reached mean error 0.125 on 7 val pictures.",
         "sharpness 0.500",
         "best: 0.100",
     ):

@@ -27,14 +27,14 @@ class Job:
     """One prediction: its inputs, the place of its results, and the outcome.
 
     given: name of an input -> its file (a Path) or its text; {} for a family without input.
-    label: what messages call it: the first input.
+    title: what messages call it: the first input.
     out, name: the folder of the whole call, and below it the name, without its ending, that only this job's results
         have.
     record: its entry in predictions.json. error: the reason why it could not be predicted.
     """
 
     given: dict[str, Path | str]
-    label: str
+    title: str
     out: Path
     name: Path
     record: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def short_name(self) -> str:
-        """The label without folders, below those folders that the results keep."""
+        """The title without folders, below those folders that the results keep."""
         first = next(iter(self.given.values()), "")
         return (self.name.parent / (first.name if isinstance(first, Path) else self.name.name)).as_posix()
 
@@ -85,8 +85,8 @@ def plan(words: Sequence[str], shared: Mapping[str, str], out: Path, family: typ
     if not all(from_tables) and (missing := [one for one in others if one.name not in shared]):
         flag, columns = missing[0].name.replace("_", "-"), " and ".join(one.name for one in family.inputs)
         raise ConfigError(
-            f"models for {family.title} need a {missing[0].noun} with each {first.noun}; give --{flag} VALUE, or a table "
-            f"(.csv, .tsv or .jsonl) with the columns {columns}"
+            f"models for {family.title} need a {missing[0].noun} with each {first.noun}; give --{flag} VALUE, or a "
+            f"table (.csv, .tsv or .jsonl) with the columns {columns}"
         )
     beside = {one.name: _value(one, shared[one.name], Path()) for one in others if one.name in shared}
     jobs: list[Job] = []
@@ -95,9 +95,9 @@ def plan(words: Sequence[str], shared: Mapping[str, str], out: Path, family: typ
     taken: set[str] = set()
 
     def add(given: dict[str, Path | str], relative: Path) -> None:
-        label = str(given[first.name])
+        title = str(given[first.name])
         record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
-        jobs.append(Job(given, label, out, _free_name(relative, taken), record))
+        jobs.append(Job(given, title, out, _free_name(relative, taken), record))
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
 
     for word, table in zip(words, from_tables, strict=True):
@@ -114,7 +114,7 @@ def plan(words: Sequence[str], shared: Mapping[str, str], out: Path, family: typ
                     add({first.name: source, **beside}, relative)
     for job in jobs:
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
-            raise ConfigError(f"results in {out} would replace the input {job.label}; choose another --out")
+            raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
 
 

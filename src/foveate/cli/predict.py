@@ -65,7 +65,7 @@ def run(argv: list[str]) -> int:
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
-    for line in predictor.family.lines([(job.label, job.record) for job in done]):
+    for line in predictor.family.lines([(job.title, job.record) for job in done]):
         print(line)
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
     print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
@@ -153,7 +153,7 @@ def _predict_all(
                     (prediction,) = predictor.answer(
                         [sample],
                         options,
-                        lambda part, n=number, j=job: advance(n + part, j.label),  # type: ignore[misc]
+                        lambda part, n=number, j=job: advance(n + part, j.title),  # type: ignore[misc]
                     )
                     job.record["seconds"] = round(time.perf_counter() - begin, 4)
                 except DataError as error:
@@ -167,7 +167,7 @@ def _predict_all(
                 del small, sample, prediction  # a large input must be gone before the next is decoded
                 while len(writing) > AHEAD:
                     writing.popleft().result()
-                advance(number + 1, job.label)
+                advance(number + 1, job.title)
             while writing:
                 writing.popleft().result()
         except BaseException:
@@ -178,7 +178,7 @@ def _predict_all(
 
 def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
     given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
-    return predictor.sample(given, job.label) | {"index": number}
+    return predictor.sample(given, job.title) | {"index": number}
 
 
 def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:

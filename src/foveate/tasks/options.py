@@ -82,8 +82,8 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
 def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -> Options:
     """A family's options from keyword arguments or from the text of flags.
 
-    task: the family, a `Task` or its class. verb: PREDICT or EVALUATE, whose options they are. Raises ConfigError for an option that it does not have, naming those that
-    it has, and for a value that does not fit.
+    task: the family, a `Task` or its class. verb: PREDICT or EVALUATE, whose options they are.
+    Raises ConfigError for an option that it does not have, naming those that it has, and for a value that does not fit.
     """
     known = {flag.name: flag for flag in flags(task.Options, verb)}
     for name in given:

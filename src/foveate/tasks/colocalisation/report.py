@@ -10,10 +10,10 @@ from PIL import Image
 from foveate.records import ColocalisationPrediction
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import scoring_note
+from foveate.tasks.views import draw_views
 from foveate.visualize.markup import Markup
 from foveate.visualize.report import ReportPart, ReportText, Section, section
 from foveate.visualize.report.parts import best_and_worst, example_figure
-from foveate.visualize.views import draw_views
 
 TEXT = ReportText(
     title="Co-localisation report",

@@ -84,7 +84,8 @@ class Report:
 
     title: the run's name. recipe: what was trained. command: the line that trains it again.
     data: the training data in one line.
-    scores: as the family's scores give them (`to_json`), and 'samples', their number. What is missing or None is left out.
+    scores: as the family's scores give them (`to_json`), and 'samples', their number. What is missing or None is left
+        out.
     part: what the family adds.
     splits: split -> number of samples. scored_split: the split of the scores. chosen_split: the split that ranked the
         epochs, whose scores the history holds.
