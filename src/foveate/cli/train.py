@@ -27,12 +27,15 @@ def run(argv: list[str]) -> int:
     from foveate.engine.fields import fields_of, override
     from foveate.engine.processes import is_first
     from foveate.recipes import resolve
+    from foveate.registry import current_field
     from foveate.tasks import find_task
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     recipe = resolve(args.recipe, args.data, model=args.model)
-    require_known(fields, fields_of(recipe), OWN)
+    known = fields_of(recipe)
+    fields = {current_field(name, known): value for name, value in fields.items()}
+    require_known(fields, known, OWN)
     recipe = override(recipe, fields)
     if recipe.data is not None and is_first():
         print(recipe.data.describe(recipe.task), flush=True)
