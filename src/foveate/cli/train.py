@@ -19,6 +19,10 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
     words, fields = split_fields(argv, OWN)
+    if {"-h", "--help"} & set(words) and (model := _value_of("--model", words)):
+        from foveate.cli.models import config_lines
+
+        parser.epilog += f"\n\nfields of {model}, with their defaults:\n{config_lines(model)}"
     args = parser.parse_args(words)
 
     from foveate import pictures
@@ -44,3 +48,11 @@ def run(argv: list[str]) -> int:
         predict = predict_line(run_folder, find_task(recipe.task))
         print(f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, {predict}")
     return 0
+
+
+def _value_of(flag: str, words: list[str]) -> str:
+    """The value of a flag on a line; '' if it is not there."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == flag or word.startswith(f"{flag}="):
+            return following if word == flag else word.partition("=")[2]
+    return ""
