@@ -94,8 +94,8 @@ def _how_digits(results: Sequence[Result]) -> str:
     return (
         "Each with `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
-        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
-        "scores by class of each are in `results/`.\n"
+        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
+        "each are in `results/`.\n"
     )
 
 
@@ -160,10 +160,6 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
 
 
 def commands(group: Mapping[str, Result]) -> str:
-    """The command of each line, and what it ran on."""
-    lines = [
-        f"- `{r['command']}`: {r['data']}; {r['hardware']}; commit {(r.get('commit') or 'unknown')[:10]}; "
-        f"scored on {r['scores']['images']} pictures"
-        for r in group.values()
-    ]
+    """The command of each line, and its data."""
+    lines = [f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures" for r in group.values()]
     return "\n".join(lines) + "\n"

@@ -80,11 +80,8 @@ def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
 def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "patch_cnn"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines][:3] == [
-        "--config.num_classes",
-        "--config.in_channels",
-        "--config.widths",
-    ]
+    named = [line.split()[0] for line in lines]
+    assert named[:3] == ["--config.num_classes", "--config.in_channels", "--config.widths"]
     (line,) = [line for line in lines if "--config.dense " in line]
     assert line.split(maxsplit=2) == ["--config.dense", "upsampled", "one of upsampled, atrous"]
     assert cli.main(["models", "patch_cnn", "--format", "json"]) == 0

@@ -35,7 +35,5 @@ def config_lines(model: str) -> str:
     from foveate.values import describe
 
     config = make_config(model)
-    rows = [
-        (f"--config.{name}", str(getattr(config, name)), describe(kind)) for name, kind in fields_of(config).items()
-    ]
-    return "\n".join(f"  {flag:<30}{value:<40} {kind}" for flag, value, kind in rows)
+    rows = [(f"--config.{name}", getattr(config, name), kind) for name, kind in fields_of(config).items()]
+    return "\n".join(f"  {flag:<30}{value!s:<40} {describe(kind)}" for flag, value, kind in rows)

@@ -44,15 +44,16 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.predictor import Predictor
-    from foveate.tasks.options import PREDICT
+    from foveate.tasks.options import PREDICT, make_options
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    options = family.make_options(given, PREDICT)  # complains before any work
+    make_options(family, given, PREDICT)  # complains before any work
     out = Path(args.out)
     jobs = _plan(args.inputs, args.count, given_inputs(args, family), out, family)
     _require_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
+    options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
     writer = _Results(predictor)

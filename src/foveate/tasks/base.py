@@ -81,6 +81,8 @@ class Count:
 class Task(ABC):
     """A family, made for one model: its tables and its preprocessing.
 
+    options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
+
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
     headline: scores that are logged at every validation; the first two are printed.
@@ -113,6 +115,7 @@ class Task(ABC):
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         self.tables, self.preprocessing = dict(tables), preprocessing
+        self.options: Any = self.Options()
 
     @classmethod
     def noun(cls, count: int = 1) -> str:
@@ -163,18 +166,18 @@ class Task(ABC):
 
     # Answering
 
-    @classmethod
-    def make_options(cls, given: Any = None, verb: str = EVALUATE) -> Any:
-        """The family's options from an instance of `Options`, a dict of them, or None for the defaults.
+    def make_options(self, given: Any = None, verb: str = EVALUATE) -> Any:
+        """Options from an instance of `Options`, or the model's own changed by a dict of them; None changes nothing.
 
         verb: PREDICT or EVALUATE; an option may belong to one of them alone (`option`). Predictions in Python have
         those of PREDICT. Raises ConfigError for an option that the family does not have, naming those that it has.
         """
         if isinstance(given, Options):
-            if not isinstance(given, cls.Options):
-                raise ConfigError(f"{type(given).__name__} are not options of {cls.title}; give {cls.Options.__name__}")
+            if not isinstance(given, self.Options):
+                name, wanted = type(given).__name__, self.Options.__name__
+                raise ConfigError(f"{name} are not options of {self.title}; give {wanted}")
             return given
-        return make_options(cls, given or {}, verb)
+        return make_options(self, given or {}, verb)
 
     def require(self, options: Any) -> None:  # noqa: B027 - optional
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
@@ -219,7 +222,7 @@ class Task(ABC):
         self, runner: Runner, dataset: Any, indices: Iterable[int], metrics: Any, options: Any = None
     ) -> Iterator[tuple[int, float]]:
         """Count the answers to some samples of a data set; yields (index, the sample's own score) of each."""
-        options = self.Options() if options is None else options
+        options = self.options if options is None else options
         remaining = iter(indices)
         while batch := list(itertools.islice(remaining, self.batch_size)):
             samples = [self.prepare(dataset[index]) for index in batch]
@@ -284,8 +287,13 @@ class Task(ABC):
 
 
 def require_same_classes(model: Any, data: Any, path: str) -> None:
-    """Raise ConfigError for data with other class names than the model's, naming the first difference."""
+    """Raise ConfigError for data with other classes than the model's, naming the first difference.
+
+    Names that were guessed say nothing, so that such classes must have the same colours, too.
+    """
     if model.names == data.names:
+        if model.is_guessed and model.has_own_colors and data.has_own_colors:
+            _require_same_colors(model, data, path)
         return
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
@@ -293,6 +301,16 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
         f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
+
+
+def _require_same_colors(model: Any, data: Any, path: str) -> None:
+    for name, mine, other in zip(model.names, model.colors, data.colors, strict=True):
+        if mine != other:
+            raise ConfigError(
+                "{} was trained on classes whose names were guessed from the masks; '{}' is #{:02x}{:02x}{:02x} there, "
+                "and #{:02x}{:02x}{:02x} in this data; write a classes.txt with names and colours beside both sets, "
+                "and train again".format(path, name, *mine, *other)
+            )
 
 
 def device_of(runner: Runner) -> torch.device:
