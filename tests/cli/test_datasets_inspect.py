@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from foveate import cli
+from foveate.registry import entries
 
 
 @pytest.fixture
@@ -113,8 +114,14 @@ def test_a_family_is_chosen(tmp_path: Path, complaint: Callable[..., str]) -> No
     found, _ = inspected(tmp_path / "x", "pasture", *fields)
     assert found["task"] == "semantic"
     told = complaint("datasets", "inspect", "pasture", "--task", "hearing", *fields)
-    assert told.startswith("Pasture: data for semantic and instances and captioning and ")
-    assert ", not for hearing; choose one of these" in told
+    assert told == f"unknown family of models 'hearing'; known: {', '.join(entries('task'))}"
+
+
+def test_a_name_that_is_no_family_is_said_of_a_folder_too(digits: Path, complaint: Callable[..., str]) -> None:
+    told = complaint("datasets", "inspect", str(digits), "--task", "classificatoin")
+    assert told == "unknown family of models 'classificatoin'; the nearest is 'classification'"
+    told = complaint("datasets", "inspect", str(digits), "--as", "distorted_mnist", "--task", "captioning")
+    assert "data for classification, not for captioning" in told
 
 
 def test_a_folder_is_read_for_a_family(tmp_path: Path) -> None:

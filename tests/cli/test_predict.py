@@ -18,7 +18,6 @@ from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
 from foveate.store import save_model
 from foveate.tasks import inputs
-from foveate.tasks.inputs import IMAGE
 from foveate.tasks.semantic import task as semantic
 
 CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
@@ -99,7 +98,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
     def masks(*inputs: str) -> list[str]:
         return [
             j.result(".png").relative_to(out).as_posix()
-            for j in plan([str(tmp_path / i) for i in inputs], out, IMAGE, semantic.SemanticTask.endings)
+            for j in plan([str(tmp_path / i) for i in inputs], {}, out, semantic.SemanticTask)
         ]
 
     assert masks("a") == ["1.png", "2.png"]
@@ -112,7 +111,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
     for name in ("x/p.png", "x/p.jpg", "y/p.jpg", "z/p.jpg", "z/P.jpeg"):
         photo(tmp_path / name)
-    jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
+    jobs = plan([str(tmp_path / folder) for folder in "xyz"], {}, tmp_path / "out", semantic.SemanticTask)
     assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.result("_overlay.jpg").name.casefold() for j in jobs}) == 5
 
@@ -120,15 +119,13 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
     photo(tmp_path / "p.jpg")
     photo(tmp_path / "out" / "p.png")
-    assert [j.source.name for j in plan([str(tmp_path)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)] == [
-        "p.jpg"
-    ]
+    assert [Path(j.title).name for j in plan([str(tmp_path)], {}, tmp_path / "out", semantic.SemanticTask)] == ["p.jpg"]
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     photo(tmp_path / "p.png")
     with pytest.raises(ConfigError, match=r"would replace the input .*p\.png; choose another --out"):
-        plan([str(tmp_path)], tmp_path, IMAGE, semantic.SemanticTask.endings)
+        plan([str(tmp_path)], {}, tmp_path, semantic.SemanticTask)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,7 @@ def test_inputs_that_are_not_there(tmp_path: Path, text: str, message: str) -> N
     photo(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
-        plan([str(tmp_path / text)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
+        plan([str(tmp_path / text)], {}, tmp_path / "out", semantic.SemanticTask)
 
 
 def test_unwritable_output_is_said_before_any_work(

@@ -49,6 +49,10 @@ def run(argv: list[str]) -> int:
         from foveate import pictures
 
         pictures.set_max_pixels(args.max_pixels)
+    if args.task:
+        from foveate.tasks import find_task
+
+        find_task(args.task)  # a name that is no family is no matter of the data
     source = _source(args.path, args.reader, args.task, fields)
     return _inspect(source, args.task, args.json, args.sheet)
 

@@ -22,7 +22,7 @@ def choose_out(given: str | None, run: str, plan: Callable[[Path], list[Job]]) -
     out, number = Path(given or DEFAULT), 1
     while True:
         jobs = plan(out)
-        holder = _held_by(out, run, [str(job.source) for job in jobs])
+        holder = _held_by(out, run, [_input_of(job.record) for job in jobs])
         if not holder:
             return out, jobs
         if given is not None:
@@ -42,7 +42,7 @@ def _held_by(out: Path, run: str, sources: Collection[str]) -> str:
     records = _records(summary)
     if Path(path).resolve() != Path(run).resolve():
         return f"{len(records)} results of {path}"
-    others = sorted({record["file"] for record in records} - set(sources))
+    others = sorted({_input_of(record) for record in records} - set(sources))
     return f"results of {len(others)} other inputs ({', '.join(others[:3])})" if others else ""
 
 
@@ -67,4 +67,9 @@ def read_summary(out: Path) -> dict[str, Any] | None:
 def _records(summary: dict[str, Any]) -> Sequence[dict[str, Any]]:
     """The entries of all inputs, whatever the family calls them; those that failed are none."""
     lists = [value for key, value in summary.items() if isinstance(value, list) and key != "failed"]
-    return [record for found in lists for record in found if isinstance(record, dict) and "file" in record]
+    return [record for found in lists for record in found if isinstance(record, dict) and record]
+
+
+def _input_of(record: dict[str, Any]) -> str:
+    """The first input of a record, which is its first entry: a file's path, or a text."""
+    return str(next(iter(record.values())))

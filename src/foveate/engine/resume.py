@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate import pictures
 from foveate.engine import fields
-from foveate.engine.processes import is_first, told_folder
+from foveate.engine.processes import is_first, shared_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError
@@ -48,7 +48,7 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
 
 def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
     if not is_first():
-        folder = Path(out) if out is not None else told_folder()
+        folder = Path(out) if out is not None else shared_folder()
         if folder is None:
             raise ConfigError("processes that a cluster starts do not know each other's run folder; name it with --out")
         return RunFolder(folder)

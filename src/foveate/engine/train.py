@@ -26,7 +26,7 @@ from foveate.engine.features import with_features
 from foveate.engine.intensities import header_notes, require_one_depth, window_note
 from foveate.engine.learner import Learner
 from foveate.engine.loading import SuitedDataset, cached, mixed_seed, require_workers, train_loader
-from foveate.engine.processes import is_first, tell_others
+from foveate.engine.processes import is_first, share_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
     choose_folder,
@@ -107,7 +107,7 @@ def train_recipe(
             if taken:
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
-    with tell_others(run.path), _quiet_threads():
+    with share_folder(run.path), _quiet_threads():
         task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
         task.require(task.options)
         train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
