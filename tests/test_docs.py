@@ -616,6 +616,40 @@ def test_each_family_has_a_headline_of_its_own(generate, scores, said):
     assert generate._headline({"scores": scores, "split": "val"}) == said
 
 
+def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
+    def digits(recipe, error, seed=0, **more):
+        scores = {"error_percent": error, "images": 10000}
+        return {"recipe": recipe, "seed": seed, "minutes": 10, "parameters": 400000, "hardware": "1 core",
+                "scores": scores} | more  # fmt: skip
+
+    results = {
+        "st_cnn_affine_mnist_rts_hard": digits("st_cnn_affine_mnist_rts_hard", 0.58),
+        "st_cnn_affine_mnist_rts": digits("st_cnn_affine_mnist_rts", 0.4),
+        "st_cnn_affine_mnist_rts_seed1": digits(
+            "st_cnn_affine_mnist_rts", 0.5, 1, minutes=90, note="beside other work"
+        ),
+        "cnn_mnist_p": digits("cnn_mnist_p", 1.25),
+    }
+    page = script("family_tables").mnist_table(results)
+    assert "| Recipe | R | RTS | RTS hard | P | P hard | E | clutter | addition |" in page
+    affine = (
+        "| – / 0.7 | **0.45** (0.40 to 0.50) / 0.5 | **0.58** / 0.5 | – / 0.8 | – / 0.8 | – / 1.2 | – / 1.7 | – / – |"
+    )
+    assert f"| `st_cnn_affine_mnist_*` {affine}" in page
+    assert "| `cnn_mnist_*` | – / 1.2 | – / 0.8 | – / 0.8 | **1.25** / 1.5 | – / 1.5 |" in page
+    assert "Training took 10 to 10 minutes" in page  # not those of a busy machine
+
+
+def test_a_recorded_run_is_filed_under_its_recipe():
+    for file in (ROOT / "results").glob("*_mnist_*.json"):
+        result = json.loads(file.read_text())
+        assert file.stem == result["recipe"] + (f"_seed{result['seed']}" if result["seed"] else "")
+        assert result["recipe"] in entries("recipe")
+        if result["data"].startswith("distorted MNIST"):
+            kind = re.fullmatch(r"distorted MNIST, (\w+):.*", result["data"])[1]
+            assert result["recipe"].endswith(f"_mnist_{kind}")
+
+
 def test_the_lecture_map_follows_the_tree(generate):
     lecture = tomllib.loads((DOCS / "lecture.toml").read_text())
     page = (DOCS / "lecture.md").read_text()
