@@ -45,7 +45,7 @@ FOLDS = 5
 # The captions whose words are looked at, and what is summed over these words (`on_objects`).
 WORDS_OF = ("generated", "reference")
 SUMS = ("words", "mass_sum", "mass_chance_sum", "hits", "hits_chance")
-RESULTS = Path(__file__).parent / "results" / "coco_attention.json"
+RESULTS = Path(__file__).parent.parent / "results" / "attention" / "photographs.json"
 # Category -> words that mean it, singular, where the category's own name is not enough or not a word of a caption.
 WORDS = {
     "person": "person man woman boy girl child kid baby guy lady player skier surfer skateboarder snowboarder rider "
