@@ -149,7 +149,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
     for scores, what in ((FINDS, "CorLoc"), (CAPTIONS, "CIDEr-D"), (CLASSES, "top-1")):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
-            (f"`{r['command']}`", f"{what} {number(r['scores'][key])}", r["split"], number(r.get("minutes"), 1))
+            (f"`{r['command']}`", f"{what} {number(r['scores'][key])}", r["split"], minutes_of(r))
             for _, r in sorted(results.items())
             if key in r["scores"] and "_mnist_" not in r["recipe"]
         ]
@@ -166,12 +166,17 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
     if not results:
         return ""
     lines = [
-        (f"`{name}`", r["split"], *(number(r["scores"].get(s)) for s in scores), number(r.get("minutes"), 1),
+        (f"`{name}`", r["split"], *(number(r["scores"].get(s)) for s in scores), minutes_of(r),
          number(r.get("parameters"), 0), str(r["seed"]))
         for name, r in sorted(results.items())
     ]  # fmt: skip
     head = ("Recipe", "Split", *scores.values(), "minutes", "parameters", "seed")
     return f"## {title}\n\n" + (f"{words}\n\n" if words else "") + table(head, lines) + "\n" + commands(results)
+
+
+def minutes_of(result: Result) -> str:
+    """Minutes of a training; none of one that ran beside other work, which the result's note says."""
+    return number(None if result.get("note") else result.get("minutes"), 1)
 
 
 def commands(group: Mapping[str, Result]) -> str:

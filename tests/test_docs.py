@@ -638,6 +638,12 @@ def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
     assert f"| `st_cnn_affine_mnist_*` {affine}" in page
     assert "| `cnn_mnist_*` | – / 1.2 | – / 0.8 | – / 0.8 | **1.25** / 1.5 | – / 1.5 |" in page
     assert "Training took 10 to 10 minutes" in page  # not those of a busy machine
+    tables = script("family_tables")
+    assert tables.minutes_of(results["cnn_mnist_p"]) == "10.0"
+    assert tables.minutes_of(results["st_cnn_affine_mnist_rts_seed1"]) == "–"
+    assert "beside other work" in tables.commands(
+        {"a": digits("a", 1.0, command="foveate train a", data="digits", note="beside other work")}
+    )
 
 
 def test_a_recorded_run_is_filed_under_its_recipe():
