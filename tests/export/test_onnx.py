@@ -94,6 +94,12 @@ def test_carries_everything_a_reader_needs(exported: Path) -> None:
     assert (opened.classes, opened.preprocessing, opened.name) == (CLASSES, PREPROCESSING, "standin")
 
 
+def test_names_no_source_file(exported: Path) -> None:
+    content = exported.read_bytes()
+    assert b".py" not in content
+    assert str(Path(foveate.__file__).parent).encode() not in content
+
+
 def test_predicts_as_pytorch_does(exported: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (75, 110, 3), dtype=np.uint8)
     settings: list[dict[str, Any]] = [{}, {"flip": True, "scales": (0.75, 1.0)}, {"tile": 64}]

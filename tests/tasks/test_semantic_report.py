@@ -74,7 +74,7 @@ def test_scores_and_classes(tmp_path):
         "Classes 3: sky, grass, cow",
         "not in these pictures",
         "Each dot is one class.",
-        "Each picture was scored at its own size, in one pass, without flips, several scales or refinement.",
+        "scored at its own size, in one pass (above 1.5 megapixels: in overlapping tiles), without flips",
         "Not in these pictures, and left out of every mean: cow.",
     ):
         assert part in words

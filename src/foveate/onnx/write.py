@@ -70,6 +70,8 @@ def write_graph(graph: Graph, metadata: Mapping[str, Any], name: str, path: Path
     program.model.metadata_props.update(
         {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in {**metadata, **graph.metadata}.items()}
     )
+    for node in program.model.graph.all_nodes():  # it names source files by their whole path
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     program.model.producer_name = "foveate"
     program.model.producer_version = __version__
     program.save(str(path), external_data=False)

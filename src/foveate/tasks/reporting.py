@@ -12,10 +12,10 @@ from foveate.records import Preprocessing
 from foveate.tasks.evaluation import Evaluation
 
 
-def scoring_note(evaluation: Evaluation) -> str:
-    """A sentence on how each image was scored: at which size, with which options."""
+def scoring_note(evaluation: Evaluation, plain: str = "in one pass") -> str:
+    """A sentence on how each image was scored: at which size, with which options; plain: with the defaults."""
     options = evaluation.options.describe()
-    way = f"with {options}" if options else "in one pass, without flips, several scales or refinement"
+    way = f"with {options}" if options else plain
     return f"Each picture was scored {input_size(evaluation.loaded.preprocessing)}, {way}."
 
 

@@ -42,7 +42,7 @@ class ClassMean:
 
 def draw_prediction(prediction: ClassificationPrediction) -> Image.Image:
     """The image with the outlines of its transforms, the output of each, and the five most likely classes."""
-    return draw_views(prediction.seen, prediction.transforms, prediction.top(5))
+    return draw_views(prediction.seen, prediction.transforms, prediction.top())
 
 
 def example_section(examples: Sequence[ClassificationExample]) -> Section | None:

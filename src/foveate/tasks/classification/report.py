@@ -61,7 +61,7 @@ def report(evaluation: Evaluation) -> ReportPart:
         class_strip(scores, classes, TEXT),
         class_summary(scores, classes, TEXT),
         [class_row(classes)],
-        [scoring_note(evaluation), *absent_note(absent)],
+        [scoring_note(evaluation, "in one pass, without its mirrored image"), *absent_note(absent)],
     )
 
 

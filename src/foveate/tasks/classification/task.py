@@ -42,8 +42,6 @@ from foveate.visualize.report import ReportPart
 if TYPE_CHECKING:
     from foveate.onnx import Graphs, OnnxFile
 
-TOP = 5  # classes that a prediction names
-
 
 @dataclass(frozen=True)
 class ClassificationOptions(Options):
@@ -186,7 +184,7 @@ class ClassificationTask(Task):
 
     def record(self, prediction: ClassificationPrediction) -> dict[str, Any]:
         """The likeliest classes, and the corners of the regions that spatial transformers sampled."""
-        top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top(TOP)]
+        top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top()]
         record: dict[str, Any] = {"class": top[0]["class"], "top": top}
         transforms = [{"corners": corners(view.grid)} for view in prediction.transforms]
         # "looks" is the name that 0.1.0 gave it; it goes with the next version.

@@ -11,6 +11,7 @@ from foveate.tasks.semantic.figures import SemanticExample, example_section
 from foveate.visualize.report import ReportPart, ReportText
 from foveate.visualize.report.classes import class_row, class_section, class_strip, class_summary, confusion_section
 
+PLAIN = "in one pass (above 1.5 megapixels: in overlapping tiles), without flips, several scales or refinement"
 TEXT = ReportText(
     title="Segmentation report",
     score=(
@@ -58,5 +59,5 @@ def report(evaluation: Evaluation) -> ReportPart:
         class_strip(scores, classes, TEXT),
         class_summary(scores, classes, TEXT),
         [class_row(classes)],
-        [scoring_note(evaluation), *absent_note(absent)],
+        [scoring_note(evaluation, PLAIN), *absent_note(absent)],
     )
