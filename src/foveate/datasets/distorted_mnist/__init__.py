@@ -15,15 +15,17 @@ Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviat
 | rts_hard | 42x42 | rts with ink, and not a frame, that may lie anywhere on the canvas |
 | p_hard | 28x28 | p with each corner moved by N(5) in x and by another N(5) in y |
 
-**Two readings.** The paper leaves open where the digit of rts is put, and how a corner of p moves. rts and p follow the
-wording as others have read it; rts_hard and p_hard are wider distributions, of which networks of the same size miss
-more. `place` and `corner` name the difference:
+**Two readings.** The paper and its appendix leave open where the digit of rts is put, and how a corner of p moves.
+rts and p are the readings taken here; rts_hard and p_hard are wider distributions. `place` and `corner` name the
+difference:
 
 - place "frame" (rts): the upright square of the scaled 28x28 image lies wholly on the canvas, at any fraction of a
-  pixel. place "ink" (rts_hard, addition): the turned and scaled ink does, so that digits reach the canvas's edges;
-  nothing is cut, but for what a blur in training smears beyond. Ink too large for the canvas is put in the middle.
-- corner "diagonal" (p): each corner moves by one signed N(5) along the image's diagonal, 3.5 px an axis. corner "axes"
-  (p_hard): by N(5) in x and another in y.
+  pixel, as re-implementations of the paper have it. place "ink" (rts_hard, addition): the turned and scaled ink does,
+  so that digits reach the canvas's edges; nothing is cut, but for what a blur in training smears beyond. Ink too large
+  for the canvas is put in the middle.
+- corner "diagonal" (p): each corner moves by one signed N(5) along the image's diagonal, 3.5 px an axis. It stands
+  between two re-implementations that disagree: one moves all corners of an image outwards by the same amount, the other
+  each in x and in y. corner "axes" (p_hard): by N(5) in x and another in y.
 
 Choices where the paper leaves them open:
 
