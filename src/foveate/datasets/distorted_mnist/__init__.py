@@ -16,8 +16,8 @@ Section 4.1 and the appendix name six kinds. N(d) is a normal of standard deviat
 | p_hard | 28x28 | p with each corner moved by N(5) in x and by another N(5) in y |
 
 **Two readings.** The paper, and its appendix as re-implementations follow it, leave open where the digit of rts is put
-and how a corner of p moves. rts and p are the readings taken here; rts_hard and p_hard are wider distributions. `place` and `corner` name the
-difference:
+and how a corner of p moves. rts and p are the readings taken here; rts_hard and p_hard are wider distributions. The
+fields `place` and `corner` name the difference:
 
 - place "frame" (rts): the upright square of the scaled 28x28 image lies wholly on the canvas, at any fraction of a
   pixel, as re-implementations of the paper have it. place "ink" (rts_hard, addition): the turned and scaled ink does,
