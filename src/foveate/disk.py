@@ -13,6 +13,11 @@ from foveate.errors import OutputError
 MARK = ".unfinished"  # part of the name of a file that is being written
 
 
+def is_hidden(name: str) -> bool:
+    """True for names of files and folders that a system or a tool wrote for itself: .ipynb_checkpoints, __MACOSX."""
+    return name[:1] == "." or name in ("__MACOSX", "@eaDir")
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path beside `path` and rename it to `path` at the end.

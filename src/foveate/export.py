@@ -61,7 +61,7 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     for target in targets.values():
         if target.is_dir():  # checked before any file is replaced, so that files of one export stay together
             raise OutputError(f"cannot write {target}: it is a folder; give another name with --out")
-    metadata = metadata_of(predictor.task, name, task.tables, task.preprocessing)
+    metadata = metadata_of(predictor.task, name, task.tables, task.preprocessing, task.options)
     with ExitStack() as stack:
         temporaries = {suffix: stack.enter_context(atomic_write(target)) for suffix, target in targets.items()}
         for temporary in temporaries.values():

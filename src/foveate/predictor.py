@@ -214,7 +214,7 @@ def _open_folder(path: Path, device: str) -> Predictor:
     folder, chosen = find_model_folder(path), choose_device(device)
     loaded = load_model(folder)
     model = channels_last(loaded.model.eval().requires_grad_(False).to(chosen))
-    family = create_task(loaded.task, loaded.tables, loaded.preprocessing)
+    family = create_task(loaded.task, loaded.tables, loaded.preprocessing, loaded.options)
     return Predictor(family, model, loaded.name, path, chosen, "torch")
 
 
@@ -232,7 +232,9 @@ def family_of(file: OnnxFile) -> Task:
         preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
     except (KeyError, TypeError, ValueError) as error:
         raise file.unreadable("preprocessing", error) from error
-    return cls(file.tables, preprocessing)
+    task = cls(file.tables, preprocessing)
+    task.options = file.options(cls)
+    return task
 
 
 def _find_family(name: str, path: Path) -> type[Task]:

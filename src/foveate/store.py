@@ -1,7 +1,8 @@
 """Model folders, and the one function that reads foreign tensors.
 
-A model folder is `config.json` (model name, family, format version, config, preprocessing, tables) and
-`model.safetensors`, loaded strictly. Nothing in it can run code: a folder that holds a pickle is refused.
+A model folder is `config.json` (model name, family, format version, config, preprocessing, tables, and the options of
+families that store them) and `model.safetensors`, loaded strictly. Nothing in it can run code: a folder that holds a
+pickle is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError
 from foveate.records import ClassTable, Table
-from foveate.registry import create_model, find
+from foveate.registry import create_model, entries, find
 
 FORMAT = 2
 READABLE = (1, 2)  # 1, of version 0.1.0, has one table under "classes"
@@ -36,7 +37,7 @@ class LoadedModel:
     """The content of a model folder.
 
     task: the family's name. tables: the model's class tables and vocabularies by name. preprocessing: None for a model
-    that has none.
+    that has none. options: the family's `Options` that the model answers with unless it is told otherwise.
     """
 
     model: nn.Module
@@ -45,10 +46,16 @@ class LoadedModel:
     tables: dict[str, Any]
     preprocessing: Any
     config: dict[str, Any]
+    options: Any = None
 
 
-def save_model(folder: Path, model: nn.Module, name: str, tables: Mapping[str, Table], task: str) -> None:
-    """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError."""
+def save_model(
+    folder: Path, model: nn.Module, name: str, tables: Mapping[str, Table], task: str, options: Any = None
+) -> None:
+    """Write a model folder. The weights are replaced before the config, each atomically. Raises OutputError.
+
+    options: the family's `Options` that are stored with the model; None for its defaults.
+    """
     config = dataclasses.asdict(model.config)  # type: ignore[call-overload]
     if "pretrained" in config:
         config["pretrained"] = False  # the folder has the weights
@@ -61,6 +68,10 @@ def save_model(folder: Path, model: nn.Module, name: str, tables: Mapping[str, T
         "preprocessing": None if preprocessing is None else preprocessing.to_json(),
         "tables": {table: content.to_json() for table, content in tables.items()},
     }
+    if options is None and task in entries("task"):
+        options = find("task", task).load().Options()
+    if options is not None and options.stored:
+        about["options"] = options.to_json()
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(tensors, {CHECKSUM: _checksum(tensors)}))
     write_atomically(folder / "config.json", json.dumps(about, indent=2) + "\n")
@@ -94,6 +105,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         preprocessing = about["preprocessing"]
         if preprocessing is not None:
             preprocessing = family.Preprocessing.from_json(preprocessing)
+        options = family.Options.from_json(about.get("options"))
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(
             f"{about_file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/"
@@ -119,7 +131,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         raise ModelError(f"{weights_file} does not fit its config.json: {first}") from error
     if preprocessing is not None:
         model.preprocessing = preprocessing
-    return LoadedModel(model, name, task, tables, preprocessing, config)
+    return LoadedModel(model, name, task, tables, preprocessing, config, options)
 
 
 def read_tables(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,10 @@ def test_predict_tells_all_that_could_be_said_of_one_picture(
         assert np.array(word["attention"]) == pytest.approx(best.attention[i], abs=1e-4)
         assert max(len(str(a)) for row in word["attention"] for a in row) <= 8
         assert "cell" not in word
-    assert (found["model"]["task"], found["settings"]) == ("captioning", {"beams": 3, "n_best": None})
+    assert found["model"]["task"] == "captioning"
+    assert found["settings"] == {
+        "beams": 3, "n_best": 0, "length_penalty": 1.0, "max_length": 0, "repeat_words": False, "no_repeat_ngram": 0,
+    }  # fmt: skip
     assert found["model"]["vocabulary"] == len(load_model(run / "model").tables["text"])
     assert "classes" not in found["model"]
 
@@ -241,7 +244,7 @@ def test_what_is_for_other_families_is_refused(
     def predict(*words: str) -> str:
         return complaint("predict", str(run), str(photos), "--out", str(tmp_path), *words)
 
-    theirs = "theirs are --beams, --n-best"
+    theirs = "theirs are --beams, --n-best, --length-penalty, --max-length, --repeat-words, --no-repeat-ngram"
     assert predict("--tile", "512") == f"models for captioning have no option --tile; {theirs}"
     assert predict("--clip", "turn") == f"models for captioning have no option --clip; {theirs}"
     labels = tmp_path / "labels" / "train"

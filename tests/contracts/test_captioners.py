@@ -8,7 +8,7 @@ from foveate.records import CaptionOutput
 from foveate.registry import entries
 from foveate.store import load_model, save_model
 from foveate.tasks.captioning.decoding import generate_captions
-from foveate.text import END, PAD, SPECIALS, START, Vocabulary
+from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, *(f"w{i}" for i in range(11))))
 TINY = {"backbone": "resnet18", "image_size": (64, 96), "embed": 6, "hidden": 7, "vocabulary": len(TABLE)}
@@ -98,6 +98,25 @@ class TestContract:
         assert short.keys() == long.keys()
         for name in short:
             torch.testing.assert_close(short[name], long[name], msg=name)
+
+    def test_an_unknown_word_is_read_but_not_taught(self, kind):
+        """It is no target: its own logit's weights have the gradient of a word that is never right."""
+        model = build(kind, dropout=0.0).train()
+        data = batch(model)
+        data["tokens"][0, 2] = data["tokens"][2, 1] = UNKNOWN
+        torch.manual_seed(3)
+        loss = model.loss(data)
+        out = model.eval()(data["image"], data["tokens"])
+        true = out.logits.log_softmax(2).gather(2, data["tokens"][..., None])[..., 0]
+        taught = (data["tokens"] != PAD) & (data["tokens"] != UNKNOWN)
+        assert taught.sum() == 13
+        losses = model.loss(data)
+        torch.testing.assert_close(losses.get("words", losses["loss"]), -true[taught].mean())
+        loss["loss"].backward()
+        last = model.W if hasattr(model, "W") else model.L_o
+        # d loss / d bias of <unk> is the mean of p(<unk>) alone: positive, never pulled up.
+        assert last.bias.grad[UNKNOWN] > 0
+        assert last.bias.grad[[i for i in range(len(TABLE)) if i in data["tokens"][taught]]].min() < 0
 
     def test_the_loss_is_of_a_word_on_average(self, kind):
         """-log p of the 15 words, <end> among them, over 15; 'words' of models that add to it."""

@@ -191,7 +191,7 @@ def test_tables_of_other_things_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("epoch,loss\n1,2\n")
     (tmp_path / "captions.txt").write_text("notes\n")
     assert recognise(tmp_path) == Folders(str(tmp_path))
-    with pytest.raises(DataError, match=r"no table of captions; expected a \*\.csv whose first line is image,caption"):
+    with pytest.raises(DataError, match=r"no table of captions; expected a \*\.csv, \*\.tsv or \*\.jsonl"):
         CaptionTable(str(tmp_path)).open("train")
 
 

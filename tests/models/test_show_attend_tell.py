@@ -7,7 +7,7 @@ import torch
 
 import foveate
 from foveate.errors import ConfigError
-from foveate.text import END, PAD
+from foveate.text import END, PAD, UNKNOWN
 
 A, B = 4, 5  # two words
 SMALL = {"backbone": "test_efficientnet", "image_size": (32, 32), "vocabulary": 8, "embed": 6, "hidden": 8, "attend": 4}
@@ -37,6 +37,18 @@ def test_the_reward_is_a_words_gain_over_soft_attention_and_that_of_later_words_
     expected = {A: -2.05, B: -1.2, END: -0.55}
     assert {w: model.mean_log_prob[w].item() for w in expected} == pytest.approx(expected)
     assert not model.mean_log_prob[[PAD, 1, 3, 6, 7]].any()
+
+
+def test_an_unknown_word_has_no_reward_and_no_average():
+    model = build(attention="hard", credit=0.5, baseline=0.9)
+    model.mean_log_prob[A], model.mean_log_prob[END] = -2.0, -0.5
+    # The words' own losses leave <unk> out: its log-likelihood as decoded is 0, with soft attention it is not.
+    rewards = model._reward(
+        torch.tensor([[-1.0, 0.0, -1.5]]), torch.tensor([[-1.5, -7.0, -1.0]]), torch.tensor([[A, UNKNOWN, END]])
+    )
+    # <end> is 0.5 below soft attention and 1 below its average, discounted by 0.5 a word, through <unk>.
+    assert rewards.tolist() == [[0.5 + 0.5 * 0.5 * -1, 0.5 * -1, -0.5]]
+    assert model.mean_log_prob[UNKNOWN] == 0
 
 
 def test_averages_stay_as_they_are_when_nothing_is_learned():

@@ -254,6 +254,37 @@ def test_forbidden_tokens_are_never_written() -> None:
             check(model, which, h)  # the log-probabilities are not scaled up for those left out
 
 
+class NoRepeats(Settings):
+    """No token after itself, and none of two after a third: a rule on the whole sentence."""
+
+    def allow(self, tokens: list[int]) -> bool:
+        return super().allow(tokens) and tokens[-1] not in self.banned_after(tokens[:-1])
+
+    @staticmethod
+    def banned_after(tokens: list[int]) -> list[int]:
+        return [*tokens[-1:], *([4, 5] if 2 in tokens else [])]
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_tokens_that_may_not_follow_others(beams: int) -> None:
+    """As the plain search has it under the same rule; drawn sentences keep to it, too."""
+    model = Table(6, 7, seed=3)
+    settings = NoRepeats(beams=beams, n_best=beams, max_length=7)
+    free = run(model, Settings(*settings))
+    found = run(model, Settings(*settings), banned_after=settings.banned_after)
+    drawn = sample(model.step, *model.begin(), start=START, end=END, samples=20, max_length=7,
+                   banned_after=settings.banned_after)  # fmt: skip
+    for which, (own, others) in enumerate(zip(found, drawn, strict=True)):
+        assert [(h.ended, h.tokens.tolist()) for h in own] == plain_search(model, which, settings)
+        for h in (*own, *others):
+            check(model, which, h)  # the log-probabilities are not scaled up for those left out
+            assert all(settings.allow(h.tokens[: t + 1].tolist()) for t in range(len(h.tokens)))
+    assert [written(own) for own in free] != [written(own) for own in found]
+    best = greedy(model.step, *model.begin(), start=START, end=END, max_length=7, banned_after=settings.banned_after)
+    if beams == 1:
+        assert written(best) == [h.tokens.tolist() for (h,) in found]
+
+
 # --- what it does with a model
 
 

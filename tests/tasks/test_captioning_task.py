@@ -9,8 +9,10 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.metrics.captioning import CaptioningMetrics
 from foveate.records import Caption, CaptionPrediction, Preprocessing
-from foveate.tasks.captioning.decoding import BEAMS, MAX_TOKENS, generate_captions
-from foveate.tasks.captioning.task import CaptioningOptions, CaptioningTask, CaptionPairs
+from foveate.tasks.captioning.decoding import generate_captions
+from foveate.tasks.captioning.options import BEAMS, CaptioningOptions
+from foveate.tasks.captioning.task import CaptioningTask, CaptionPairs
+from foveate.tasks.options import make_options
 from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, BytePairs, Vocabulary
 from foveate.text import Pairs as BytePairsSetting
 
@@ -100,8 +102,8 @@ def test_sentences_of_unknown_words_alone_are_left_out():
 
 
 def test_long_sentences_are_cut():
-    pairs = CaptionPairs(Said(["cow " * (MAX_TOKENS - 1), "cow " * MAX_TOKENS, "cow " * 500]), TABLE)
-    assert pairs.lengths == [MAX_TOKENS] * 3
+    pairs = CaptionPairs(Said(["cow " * (TABLE.max_tokens - 1), "cow " * TABLE.max_tokens, "cow " * 500]), TABLE)
+    assert pairs.lengths == [TABLE.max_tokens] * 3
     assert [int(pairs[i]["tokens"][-1]) for i in range(3)] == [END, COW, COW]  # what was cut did not end there
 
 
@@ -164,19 +166,20 @@ def test_features_are_not_made_again():
 
 def test_as_many_beams_and_sentences_as_asked():
     pictures = {"image": torch.zeros(1, 3, 4, 6)}
-    assert len(generate_captions(Script(), pictures, TABLE, beams=3)[0]) == 3
-    assert len(generate_captions(Script(), pictures, TABLE, beams=3, n_best=2)[0]) == 2
+    assert len(generate_captions(Script(), pictures, TABLE, CaptioningOptions(beams=3))[0]) == 3
+    assert len(generate_captions(Script(), pictures, TABLE, CaptioningOptions(beams=3, n_best=2))[0]) == 2
     with pytest.raises(ConfigError, match=r"cannot search with 9 beams over a vocabulary of 8 tokens; give 1\.\.8"):
-        generate_captions(Script(), pictures, TABLE, beams=9)
+        generate_captions(Script(), pictures, TABLE, CaptioningOptions(beams=9))
 
 
 @pytest.mark.parametrize("given", [{"crf": True}, {"flip": True, "beams": 3}, {"scales": (0.5, 1.0)}])
 def test_options_of_other_families_are_refused(given):
     name = next(key for key in given if key != "beams")
     with pytest.raises(
-        ConfigError, match=rf"^models for captioning have no option --{name}; theirs are --beams, --n-best$"
+        ConfigError,
+        match=rf"^models for captioning have no option --{name}; theirs are --beams, --n-best, --length-penalty, ",
     ):
-        CaptioningTask.make_options(given, "predict")
+        make_options(CaptioningTask, given, "predict")
 
 
 def test_a_vocabulary_of_another_model_is_refused():
@@ -207,7 +210,7 @@ def test_a_word_of_several_tokens_has_their_product_and_their_mean_map():
             look[:, int(state[0]) % 4] = 1.0
             return logits, state + 1, look
 
-    best = generate_captions(Spells(), {"features": torch.zeros(1, 1, 2, 2)}, table, beams=1)[0][0]
+    best = generate_captions(Spells(), {"features": torch.zeros(1, 1, 2, 2)}, table, CaptioningOptions(beams=1))[0][0]
     assert best.words == ("the", "cow")
     p = np.exp(8) / (np.exp(8) + len(table) - 1)
     spelled = [positions for _, positions in table.words(ids)]

@@ -10,6 +10,7 @@ from foveate.errors import ConfigError, DataError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
 from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
+from foveate.tasks.options import make_options
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
@@ -127,7 +128,7 @@ def test_flip_averages_probabilities():
 def test_an_option_of_another_family_is_refused():
     message = r"^models for image classification have no option --crf; theirs are --flip$"
     with pytest.raises(ConfigError, match=message):
-        ClassificationTask.make_options({"flip": True, "crf": True})
+        make_options(ClassificationTask, {"flip": True, "crf": True}, "evaluate")
 
 
 def test_answers_to_a_batch_are_those_to_each_image():

@@ -11,7 +11,7 @@ from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassTable, Preprocessing
 from foveate.tasks.colocalisation.task import ColocalisationTask, place
-from foveate.tasks.options import Options
+from foveate.tasks.options import Options, make_options
 
 PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))
 
@@ -75,6 +75,6 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
 def test_other_ways_of_looking_are_refused() -> None:
     task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
     with pytest.raises(ConfigError, match=r"co-localisation have no option --flip; they have none: leave it out"):
-        ColocalisationTask.make_options({"flip": True})
+        make_options(ColocalisationTask, {"flip": True})
     with pytest.raises(ConfigError, match="class_weights is 'balanced', but co-localisation has no class labels"):
         task.weigh_classes([], "balanced")

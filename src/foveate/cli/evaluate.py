@@ -23,18 +23,19 @@ def run(argv: list[str]) -> int:
     from foveate.disk import require_writable, write_atomically
     from foveate.engine import evaluate_run
     from foveate.engine.report import report_run
+    from foveate.tasks.options import EVALUATE, make_options
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
     if args.json:
         require_writable(args.json)
-    options = family.make_options(given)
+    make_options(family, given, EVALUATE)  # complains before any work
     source = recognise(Path(args.data), family.name) if args.data else None
-    evaluation = evaluate_run(args.run, source=source, split=args.split, options=options)
+    evaluation = evaluate_run(args.run, source=source, split=args.split, options=given)
     scores = evaluation.to_json()
     nouns = family.inputs[0].nouns if family.inputs else "samples"
     print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} {nouns} in {scores['seconds']:.1f} s")
-    if described := options.describe():
+    if described := evaluation.options.describe():
         print(f"predicted with {described}")
     for name, value in scores.items():
         if name not in ("images", "seconds") and (value is None or isinstance(value, float)):
@@ -43,8 +44,9 @@ def run(argv: list[str]) -> int:
         print(f"    {name:<22}{_number(value, 'absent')}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")
-    # The report and evaluation.json of a run are about its own data, with default options.
-    if args.data is None and not described and (Path(args.run) / "recipe.json").is_file():
+    # The report and evaluation.json of a run are about its own data, with the options that are its own.
+    own = evaluation.options == evaluation.task.options
+    if args.data is None and own and (Path(args.run) / "recipe.json").is_file():
         print(f"report: {report_run(args.run, evaluation)}")
     return 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
     if path.is_dir():
         ours = out.resolve()
         files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in kind.suffixes and p.is_file()]
-        visible = [p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+        visible = [p for p in files if not any(is_hidden(part) for part in p.relative_to(path).parts)]
         found = [p for p in visible if path.resolve() == ours or ours not in p.resolve().parents]
         if not found:
             raise DataError(f"no {kind.nouns} in {path}; expected files ending in {', '.join(sorted(kind.suffixes))}")

@@ -42,11 +42,12 @@ def run(argv: list[str]) -> int:
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    options = make_options(family, given)  # complains before any work
+    make_options(family, given)  # complains before any work
     out = Path(args.out)
     jobs = _plan(args.inputs, args.count, out, family)
     _require_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
+    options = make_options(predictor.family, given)
     predictor.family.require(options)
 
     writer = _Results(predictor)

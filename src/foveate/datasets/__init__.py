@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foveate.datasets.files import require_folder
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource
@@ -63,7 +64,7 @@ def _listing(tried: list[Entry]) -> str:
 def _contents(path: Path) -> str:
     if path.is_file():
         return " (a file)"
-    names = sorted(p.name + ("/" if p.is_dir() else "") for p in path.iterdir() if p.name[0] != ".")
+    names = sorted(p.name + ("/" if p.is_dir() else "") for p in path.iterdir() if not is_hidden(p.name))
     if names and all(Path(n).suffix.lower() in PICTURE_SUFFIXES for n in names):
         return f" ({len(names)} pictures without labels)"
     return f" (it holds {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"

@@ -10,6 +10,7 @@ import numpy as np
 from foveate import pictures
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.splits import ordered
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
@@ -79,13 +80,23 @@ class Cityscapes(FileSource):
 
 def _pairs(root: Path, split: str, problems: list[Problem]) -> list[Pair]:
     images, fine = root / "leftImg8bit" / split, root / "gtFine" / split
-    by_key = {p.relative_to(images).as_posix().removesuffix(_PICTURE): p for p in sorted(images.glob(f"*/*{_PICTURE}"))}
+    by_key = {_key(p, images, _PICTURE): p for p in _files(images, _PICTURE)}
     labels: dict[str, Path] = {}
     for ending in (_TRAIN_IDS, _IDS):  # the ids that the corpus ships win over the derived ones
-        labels |= {p.relative_to(fine).as_posix().removesuffix(ending): p for p in sorted(fine.glob(f"*/*{ending}"))}
+        labels |= {_key(p, fine, ending): p for p in _files(fine, ending)}
     problems += [Problem(p, "a picture without a label") for key, p in by_key.items() if key not in labels]
     problems += [Problem(p, "a label without a picture") for key, p in labels.items() if key not in by_key]
     return [Pair(p, labels[key]) for key, p in by_key.items() if key in labels]
+
+
+def _files(folder: Path, ending: str) -> list[Path]:
+    """The files `<city>/*<ending>` of a split's folder, without hidden ones."""
+    found = folder.glob(f"*/*{ending}")
+    return sorted(p for p in found if not any(map(is_hidden, p.relative_to(folder).parts)))
+
+
+def _key(file: Path, folder: Path, ending: str) -> str:
+    return file.relative_to(folder).as_posix().removesuffix(ending)
 
 
 def train_ids() -> np.ndarray:

@@ -25,6 +25,7 @@ from foveate.datasets.splits import (
     settle,
     split_parts,
 )
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable, Problem
@@ -147,7 +148,7 @@ def _name(picture: Path) -> str:
 
 def _folders(root: Path) -> list[Path]:
     """Folders that may be a class: no runs or predictions, and no folders of these, which may be beside the data."""
-    found = (p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
+    found = (p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     return sorted(p for p in found if not any((p / name).is_file() or any(p.glob(f"*/{name}")) for name in _RESULTS))
 
 
@@ -188,11 +189,11 @@ def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]
         if not files:
             problems.append(Problem(folder, "a class folder without pictures; add some, or remove it"))
         for path in sorted(folder.iterdir()):
+            if is_hidden(path.name):
+                continue
             if path.is_dir():
                 problems.append(Problem(path, f"a folder inside a class's folder; its files belong into {folder}"))
-            elif (
-                path.suffix.lower() not in PICTURE_SUFFIXES and path.name[0] != "." and path.name.lower() not in _LITTER
-            ):
+            elif path.suffix.lower() not in PICTURE_SUFFIXES and path.name.lower() not in _LITTER:
                 problems.append(Problem(path, "not a picture file by its name; convert it, or remove it"))
     return found
 

@@ -15,6 +15,7 @@ A reader for semantic segmentation describes its folder as a `Scan`; `FileSource
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 from abc import abstractmethod
@@ -279,15 +280,40 @@ def require_folder(path: str | Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """A small UTF-8 file. Raises DataError."""
+    """A small text file in UTF-8, or in UTF-16 as Excel writes it, with line ends of any kind. Raises DataError."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decode_text(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        kind = error.encoding.upper().removesuffix("-SIG")
+        raise DataError(f"{path}: not {kind} text (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),  # first: they begin as UTF-16's do
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+
+
+def decode_text(content: bytes, errors: str = "strict") -> str:
+    """Text in UTF-8, or in UTF-16 or UTF-32 that has a byte order mark or begins with Latin letters; lines end in \\n.
+
+    errors: 'replace' for the beginning of a file. Raises UnicodeDecodeError, also for text with zero bytes.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "")
+    if not encoding and len(content) > 3 and content.count(b"\0", 0, 64):
+        # 'i\0m\0' or '\0i\0m': every other byte of Latin letters is 0
+        odd, even = not any(content[1:8:2]), not any(content[0:8:2])
+        encoding = {(True, False): "utf-16-le", (False, True): "utf-16-be"}.get((odd, even), "")
+    if encoding and errors == "replace":
+        content = content[: len(content) // 4 * 4]
+    text = content.decode(encoding or "utf-8-sig", errors).removeprefix("\ufeff")
+    if "\0" in text and errors == "strict":
+        raise UnicodeDecodeError("utf-8", content, content.index(b"\0"), content.index(b"\0") + 1, "a zero byte")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:

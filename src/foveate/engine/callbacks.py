@@ -195,7 +195,8 @@ class EpochEnd(Callback):
             logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
             logger.save()
         for folder in (self.run.best, self.run.last) if improved else (self.run.last,):
-            save_model(folder, learner.best_guess, self.recipe.model, self.task.tables, self.task.name)
+            task = self.task
+            save_model(folder, learner.best_guess, self.recipe.model, task.tables, task.name, task.options)
         self.run.write_history(self.history)
 
     @contextlib.contextmanager

@@ -45,7 +45,7 @@ def evaluate_run(
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
     loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
-    task = create_task(loaded.task, loaded.tables, loaded.preprocessing)
+    task = create_task(loaded.task, loaded.tables, loaded.preprocessing, loaded.options)
     options = task.make_options(options)
     task.require(options)
     dataset = source.open(split, loaded.task)

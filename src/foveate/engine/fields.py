@@ -97,6 +97,8 @@ def restore(base: Any, data: Mapping[str, Any]) -> Any:
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(base):
         if field.name not in data:
+            if field.name == "options" and base.options is not None:  # written before they were stored
+                changes["options"] = type(base.options).from_json(None)
             continue
         value, own = data[field.name], getattr(base, field.name)
         if field.name == "data":

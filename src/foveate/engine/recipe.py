@@ -56,6 +56,7 @@ class Recipe:
     data: a source of `foveate.datasets`; None until --data names a folder.
     augment: augmentation of training samples (`foveate.transforms`); None: none.
     text: how sentences become tokens (settings of `foveate.text`), for models that read or write text.
+    options: the family's options that are stored with the model, as the rules of a search; None: its defaults.
     features: keep the feature maps of a frozen `backbone` on disk and train on these; several times as fast.
     optim: the optimiser and its learning rate, see Optim.
     epochs: passes over the training set; 10 to 40 for most recipes.
@@ -79,6 +80,7 @@ class Recipe:
     data: Any = None
     augment: Any = None
     text: Any = None
+    options: Any = None
     features: bool = False
     name: str = field(default="", metadata=FIXED)
     epochs: int = 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,13 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
                 f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
                 "resume with the same fields, or start another run with --init"
             )
+
+
+def with_earlier_options(recipe: Recipe, run: RunFolder) -> Recipe:
+    """The recipe with the options of a run that was started before they were stored; any other stays as it is."""
+    if not run.recipe_file.is_file() or "options" in run.read_json(run.recipe_file.name):
+        return recipe
+    return dataclasses.replace(recipe, options=run.recipe().options)
 
 
 def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:

@@ -27,14 +27,20 @@ from foveate.engine.learner import Learner
 from foveate.engine.loading import cached, mixed_seed, require_workers, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
-from foveate.engine.resume import choose_folder, require_same_data, require_same_recipe, started_from
+from foveate.engine.resume import (
+    choose_folder,
+    require_same_data,
+    require_same_recipe,
+    started_from,
+    with_earlier_options,
+)
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
 from foveate.ops.layout import channels_last
 from foveate.records import Table
 from foveate.registry import create_model, create_recipe, entries, make_config
-from foveate.tasks import find_task
+from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
 
 _NOTHING = contextlib.nullcontext()
@@ -52,6 +58,7 @@ def train_recipe(
     """
     run = choose_folder(recipe, out, resume)
     if resume:
+        recipe = with_earlier_options(recipe, run)
         require_same_recipe(recipe, run)
     if recipe.data is None:
         raise ConfigError(f"recipe '{recipe.name}' is for your own data: say where it is with --data PATH")
@@ -89,7 +96,8 @@ def train_recipe(
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with tell_others(run.path), _quiet_threads():
-        task = family(tables, getattr(model, "preprocessing", None))
+        task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
+        task.require(task.options)
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 

@@ -5,6 +5,7 @@ Every value is JSON:
     foveate.task, foveate.model, foveate.version    family, registry name of the model, version that exported it
     foveate.preprocessing                           as in a model folder; null for inputs without
     foveate.tables                                  name -> class table or vocabulary
+    foveate.options                                 options of a family that stores them with a model
     foveate.classes                                 the table of a model with exactly one; all that 0.1.0 wrote
 
 A family may add values (`Graph.metadata`).
@@ -89,6 +90,16 @@ class OnnxFile:
         value: dict[str, Any] | None = self.about["preprocessing"]
         return value
 
+    def options(self, family: Any) -> Any:
+        """The options that the model answers with unless it is told otherwise. Raises ModelError.
+
+        family: the class of its task.
+        """
+        try:
+            return family.Options.from_json(self.about.get("options"))
+        except (TypeError, AttributeError, ConfigError) as error:
+            raise self.unreadable("options", error) from error
+
     def value(self, key: str) -> Any:
         """One value of the metadata, by its key without the prefix. Raises ModelError if it is missing."""
         if key not in self.about:
@@ -120,10 +131,13 @@ class OnnxFile:
         return [torch.from_numpy(x) for x in self.session.run(list(outputs), arrays)]
 
 
-def metadata_of(task: str, model: str, tables: Mapping[str, Table], preprocessing: Any) -> dict[str, Any]:
+def metadata_of(
+    task: str, model: str, tables: Mapping[str, Table], preprocessing: Any, options: Any = None
+) -> dict[str, Any]:
     """The metadata of every exported file; keys are without the prefix.
 
     task: the family's name. model: its registry name. preprocessing: offers `to_json`, or None.
+    options: the family's `Options` that the model answers with; they are written if the family stores them.
     """
     written = {name: table.to_json() for name, table in tables.items()}
     about = {
@@ -133,6 +147,8 @@ def metadata_of(task: str, model: str, tables: Mapping[str, Table], preprocessin
         "preprocessing": None if preprocessing is None else preprocessing.to_json(),
         "tables": written,
     }
+    if options is not None and options.stored:
+        about["options"] = options.to_json()
     if len(written) == 1:
         (about["classes"],) = written.values()
     return about

@@ -68,6 +68,16 @@ def label_cross_entropy(
 _single = contextvars.ContextVar("single", default=False)
 
 
+def token_targets(tokens: Tensor, *untaught: int) -> Tensor:
+    """Return the targets of a loss over sentences: tokens (B, L) with IGNORE in place of those that are not taught.
+
+    untaught: tokens that a model reads, but does not learn to write, such as <pad> and <unk>. If it learned to write
+    <unk>, it would give it the share of all rare words, and a search that never writes it would be left with words that
+    belong elsewhere.
+    """
+    return tokens.masked_fill(torch.isin(tokens, tokens.new_tensor(untaught)), IGNORE)
+
+
 @contextlib.contextmanager
 def single_process() -> Iterator[None]:
     """Let losses in this block be those of one process, also in a training of several, for validation."""

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
+from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
@@ -100,7 +101,7 @@ def list_pictures(folder: str | Path) -> list[Path]:
         files = list(Path(folder).iterdir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); expected a folder of pictures") from error
-    return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "." and p.is_file())
+    return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES and not is_hidden(p.name) and p.is_file())
 
 
 def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:

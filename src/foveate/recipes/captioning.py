@@ -12,7 +12,8 @@ from foveate.engine import Optim, Recipe
 from foveate.models.captioning import show_and_tell as once
 from foveate.models.captioning import show_attend_tell as attend
 from foveate.registry import recipe
-from foveate.text import Words
+from foveate.tasks.captioning.options import CaptioningOptions
+from foveate.text import Tokens
 from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
@@ -35,7 +36,8 @@ def show_attend_tell() -> Recipe:
             dropout=0.5, doubly_stochastic=0.05,
         ),
         augment=CaptionAugment(),
-        text=Words(),
+        text=Tokens(),
+        options=CaptioningOptions(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=1e-3, weight_decay=0.05, clip=5.0),
@@ -61,7 +63,8 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
             warmup=1250,  # two epochs
         ),
         data=PASTURE,
-        text=Words(),
+        text=Tokens(),
+        options=CaptioningOptions(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),
@@ -84,7 +87,8 @@ def show_and_tell_pasture() -> Recipe:
             dropout=0.3,
         ),
         data=PASTURE,
-        text=Words(),
+        text=Tokens(),
+        options=CaptioningOptions(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=5.0),

@@ -19,9 +19,12 @@ def find_task(family: str) -> Any:
     return cls
 
 
-def create_task(family: str, tables: Mapping[str, Any], preprocessing: Any) -> Any:
-    """The task of a family for one model. Raises ConfigError."""
-    return find_task(family)(tables, preprocessing)
+def create_task(family: str, tables: Mapping[str, Any], preprocessing: Any, options: Any = None) -> Any:
+    """The task of a family for one model. options: the model's own; None for the defaults. Raises ConfigError."""
+    task = find_task(family)(tables, preprocessing)
+    if options is not None:
+        task.options = options
+    return task
 
 
 def all_tasks() -> Iterable[Any]:

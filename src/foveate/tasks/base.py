@@ -84,6 +84,8 @@ class Count:
 class Task(ABC):
     """A family, made for one model: its tables and its preprocessing.
 
+    options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
+
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs; greater_is_better: its direction.
     headline: scores that are logged at every validation; the first two are printed.
@@ -112,6 +114,7 @@ class Task(ABC):
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         self.tables, self.preprocessing = dict(tables), preprocessing
+        self.options: Any = self.Options()
 
     # Training
 
@@ -155,17 +158,17 @@ class Task(ABC):
 
     # Answering
 
-    @classmethod
-    def make_options(cls, given: Any = None, verb: str = EVALUATE) -> Any:
-        """The family's options from an instance of `Options`, a dict of them, or None for the defaults.
+    def make_options(self, given: Any = None, verb: str = EVALUATE) -> Any:
+        """Options from an instance of `Options`, or the model's own changed by a dict of them; None changes nothing.
 
         Raises ConfigError for an option that the family does not have, naming those that it has.
         """
         if isinstance(given, Options):
-            if not isinstance(given, cls.Options):
-                raise ConfigError(f"{type(given).__name__} are not options of {cls.title}; give {cls.Options.__name__}")
+            if not isinstance(given, self.Options):
+                name, wanted = type(given).__name__, self.Options.__name__
+                raise ConfigError(f"{name} are not options of {self.title}; give {wanted}")
             return given
-        return make_options(cls, given or {}, verb)
+        return make_options(self, given or {}, verb)
 
     def require(self, options: Any) -> None:  # noqa: B027 - optional
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
@@ -210,7 +213,7 @@ class Task(ABC):
         self, runner: Runner, dataset: Any, indices: Iterable[int], metrics: Any, options: Any = None
     ) -> Iterator[tuple[int, float]]:
         """Count the answers to some samples of a data set; yields (index, the sample's own score) of each."""
-        options = self.Options() if options is None else options
+        options = self.options if options is None else options
         remaining = iter(indices)
         while batch := list(itertools.islice(remaining, self.batch_size)):
             samples = [self.prepare(dataset[index]) for index in batch]

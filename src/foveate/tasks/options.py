@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 from foveate.errors import ConfigError
 from foveate.values import parse, require_choices
@@ -23,7 +23,15 @@ def option(default: Any, help: str, metavar: str = "", verbs: tuple[str, ...] = 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of every family's options, and the options of a family that has none."""
+    """Base of every family's options, and the options of a family that has none.
+
+    stored: True if a model is stored with its options (a recipe's `options`): they are then what `predict`, `evaluate`
+        and exported files do unless they are told otherwise.
+    earlier: values of fields, other than today's defaults, for models that were written before options were stored.
+    """
+
+    stored: ClassVar[bool] = False
+    earlier: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -32,6 +40,19 @@ class Options:
         """The options that differ from their defaults, in words; '' for none."""
         changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
         return " + ".join(f.name if f.type == "bool" else f"{f.name} {getattr(self, f.name)}" for f in changed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Self:
+        """The inverse of `to_json`; None is a model that was written before options were stored. Raises ConfigError."""
+        hints = get_type_hints(cls)
+        values = cls.earlier if data is None else data
+        if unknown_names := set(values) - {f.name for f in dataclasses.fields(cls)}:
+            raise ConfigError(f"options {', '.join(sorted(unknown_names))} are not known; update foveate")
+        return cls(**{name: parse(f"options.{name}", value, hints[name]) for name, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -63,8 +84,8 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
 def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Options:
     """A family's options from keyword arguments or from the text of flags.
 
-    task: the family, a `Task` or its class. Raises ConfigError for an option that it does not have, naming those that
-    it has, and for a value that does not fit.
+    task: the family: a `Task`, whose own options stand for those that are not given, or its class. Raises ConfigError
+    for an option that it does not have, naming those that it has, and for a value that does not fit.
     """
     known = {flag.name: flag for flag in flags(task.Options, verb)}
     for name in given:
@@ -73,7 +94,8 @@ def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Op
     # None stands for the default, also of an option that has another one.
     chosen = {name: value for name, value in given.items() if value is not None}
     values = {name: parse(known[name].text, value, known[name].kind) for name, value in chosen.items()}
-    made: Options = task.Options(**values)
+    own = getattr(task, "options", None)  # of an instance
+    made: Options = dataclasses.replace(own, **values) if isinstance(own, Options) else task.Options(**values)
     return made
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,10 +16,10 @@ from typing import Any, ClassVar
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from foveate.errors import ConfigError, DataError
-from foveate.text.splitting import END, SPECIALS, check_id, check_specials
+from foveate.text.splitting import END, SPECIALS, check_id, check_specials, clean, last_two
 
 MIN_SIZE = len(SPECIALS) + 256  # every byte has a token of its own
-_MIN_FREQUENCY = 2  # a pair seen only once is not merged
+BLANK = "\u0120"  # begins a word, in a token's name
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -44,10 +43,12 @@ class BytePairs:
     """
 
     kind: ClassVar[str] = "bpe"
+    max_tokens: ClassVar[int] = 80  # of a caption, unless the search is told otherwise
 
     names: tuple[str, ...] = field(repr=False)
     merges: tuple[tuple[str, str], ...] = field(repr=False)
     _tokenizer: Tokenizer = field(init=False, repr=False, compare=False)
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_specials(self.names)
@@ -65,13 +66,14 @@ class BytePairs:
         tokenizer = Tokenizer(model)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         object.__setattr__(self, "_tokenizer", tokenizer)
+        object.__setattr__(self, "_ids", {name: i for i, name in enumerate(self.names)})
 
     def __len__(self) -> int:
         return len(self.names)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without START and END."""
-        return list(self._tokenizer.encode(_normalized(text), add_special_tokens=False).ids)
+        return list(self._tokenizer.encode(clean(text), add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text before END; special tokens are left out, and invalid UTF-8 bytes become U+FFFD.
@@ -97,6 +99,13 @@ class BytePairs:
             words[-1] = (word + character, word_positions + [p for p in positions if p not in word_positions])
             inside = True
         return words
+
+    def repeating(self, ids: Sequence[int]) -> list[int]:
+        """Return the tokens that would spell the last whole word again, or complete that, after the tokens `ids`."""
+        previous, current = last_two("".join(self.names[i] for i in ids if i >= len(SPECIALS)), BLANK)
+        rest = previous.removeprefix(current) if previous.startswith(current) else ""
+        again = {BLANK + (current or previous), rest} - {BLANK, ""}
+        return [self._ids[name] for name in again if name in self._ids]
 
     def _characters(self, ids: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
         """Yield characters and the positions of their bytes: a character may be split over several tokens."""
@@ -140,10 +149,12 @@ class Pairs:
 
     size: largest number of tokens, including the four special tokens and 256 bytes; at least 260, usually 2000; a
         larger table gives shorter sequences and more parameters. The table is smaller if the captions have fewer pairs
-        that occur at least twice.
+        that occur `least` times.
+    least: smallest number of occurrences in the training captions for a pair to be merged, at least 1; usually 2.
     """
 
     size: int = 2000
+    least: int = 2
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIZE:
@@ -151,10 +162,12 @@ class Pairs:
                 f"text.size is {self.size}, but {len(SPECIALS)} special tokens such as <pad> and 256 bytes need a "
                 f"token each; give {MIN_SIZE} or more"
             )
+        if self.least < 1:
+            raise ConfigError(f"text.least is {self.least}; give a number of occurrences of at least 1")
 
     def learn(self, sentences: Iterable[str]) -> BytePairs:
         """Learn the table of the training captions. Raises DataError for no captions, or only empty ones."""
-        captions = [_normalized(sentence) for sentence in sentences]
+        captions = [clean(sentence) for sentence in sentences]
         if not captions:
             raise DataError("no captions to learn byte pairs from; give a training split with captions")
         if not any(captions):
@@ -165,7 +178,7 @@ class Pairs:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(
             vocab_size=self.size,
-            min_frequency=_MIN_FREQUENCY,
+            min_frequency=self.least,
             special_tokens=list(SPECIALS),
             initial_alphabet=sorted(_BYTES),
             show_progress=False,
@@ -175,8 +188,3 @@ class Pairs:
         learned = json.loads(tokenizer.to_str())["model"]
         names = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
         return BytePairs(tuple(names), tuple((left, right) for left, right in learned["merges"]))
-
-
-def _normalized(text: str) -> str:
-    valid = text.encode("utf-8", "replace").decode()  # replaces single surrogates, which JSON can hold
-    return " ".join(unicodedata.normalize("NFC", valid).split())

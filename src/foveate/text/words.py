@@ -20,6 +20,7 @@ class Vocabulary:
     """
 
     kind: ClassVar[str] = "words"
+    max_tokens: ClassVar[int] = 40  # of a caption, unless the search is told otherwise
 
     names: tuple[str, ...] = field(repr=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -56,6 +57,10 @@ class Vocabulary:
             if token >= len(SPECIALS):
                 words.append((self.names[token], [position]))
         return words
+
+    def repeating(self, ids: Sequence[int]) -> list[int]:
+        """Return the tokens that would repeat the last word after the tokens `ids`: that word."""
+        return [ids[-1]] if ids and ids[-1] >= len(SPECIALS) else []
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as plain lists, for JSON."""

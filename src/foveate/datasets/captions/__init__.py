@@ -7,6 +7,8 @@ out, and `describe` says how many.
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,9 +17,10 @@ from typing import Any, ClassVar, NamedTuple
 from torchvision import tv_tensors
 
 from foveate import pictures
-from foveate.datasets.captions.album import Album
+from foveate.datasets.captions.album import Album, plain
+from foveate.datasets.captions.cells import listed
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
-from foveate.datasets.splits import SPLIT_NAMES, SPLITS_FILE, draw_split, ordered, read_splits, settle
+from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, SPLITS_FILE, draw_split, ordered, read_splits, settle
 from foveate.errors import DataError
 from foveate.records import Caption, CaptionSample, Problem
 
@@ -65,12 +68,15 @@ class CaptionScan:
 
 
 class CaptionFiles:
-    """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read."""
+    """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read.
+
+    shared: file names that several images of the set have; these are named with their folder.
+    """
 
     channels = 3  # `read_picture` turns grey images into three equal channels
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self.pairs = list(pairs)
+    def __init__(self, pairs: Sequence[Pair], shared: frozenset[str] = frozenset()) -> None:
+        self.pairs, self.shared = list(pairs), shared
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -80,8 +86,9 @@ class CaptionFiles:
         return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:
-        """The image's file name, without decoding it."""
-        return self.pairs[index].picture.name
+        """The image's file name, without decoding it; with its folder, where several have it."""
+        picture = self.pairs[index].picture
+        return f"{picture.parent.name}/{picture.name}" if picture.name in self.shared else picture.name
 
     def captions(self, index: int) -> tuple[Caption, ...]:
         """The captions of an image, without decoding it."""
@@ -96,7 +103,8 @@ class CaptionSource(ScannedSource[CaptionScan]):
     def readable(self, split: str, task: str = "") -> CaptionFiles:
         """One split of the files that can be used."""
         self.serve(task)
-        return CaptionFiles(self.scan.pairs[split])
+        names = Counter(pair.picture.name for pairs in self.scan.pairs.values() for pair in pairs)
+        return CaptionFiles(self.scan.pairs[split], frozenset(name for name, n in names.items() if n > 1))
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Images that captions name and that are missing, and how many images have no caption."""
@@ -120,10 +128,24 @@ class Collector:
         self.files: dict[str, Path] = {}  # where each image was first named
 
     def add(self, line: CaptionLine, file: Path, place: str) -> None:
-        """Add one caption. place: in the file, as 'line 3'. An empty caption is a problem, and so is a second split."""
-        text = " ".join(line.text.split())
+        """Add one caption, or a list of captions that was written into one text. place: in the file, as 'line 3'.
+
+        A caption without a word is a problem, and so are a list that cannot be read and a second split.
+        """
+        try:
+            texts = listed(line.text) or [line.text]
+        except ValueError as error:
+            what = f"{place}: {line.text.strip()[:40]!r} {error}; write a caption a row, or a list of texts"
+            self.problems.append(Problem(file, what))
+            return
+        for text in texts:
+            self._add(line._replace(text=" ".join(text.split())), file, place)
+
+    def _add(self, line: CaptionLine, file: Path, place: str) -> None:
+        text = line.text
         if not any(c.isalnum() for c in text):
-            what = f"{place}: an empty caption of '{line.picture}'; write one, or remove it"
+            shown = f"a caption without a word, '{text}'," if len(text) > 1 else "an empty caption"
+            what = f"{place}: {shown} of '{line.picture}'; write one, or remove it"
             self.problems.append(Problem(file, what))
             return
         split = NAMES_OF_SPLITS.get(line.split.lower(), line.split.lower())
@@ -150,9 +172,9 @@ class Collector:
         if not self.texts:
             raise_problems(self.problems)
             raise DataError(f"{root}: {where} holds no caption; expected at least one picture with a caption")
-        listed = _read_lists(lists or {})
+        named = _read_lists(lists or {})
         album = Album(root)
-        pairs, missing, ambiguous = self._pairs(album, folders or {}, {n for names in listed.values() for n in names})
+        pairs, missing, ambiguous = self._pairs(album, folders or {}, [n for names in named.values() for n in names])
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
@@ -169,13 +191,13 @@ class Collector:
             ]
             missing = []
         used = {pair.picture for pair in pairs.values()} | ambiguous
-        splits, unlisted, drawn = self._divide(root, pairs, listed, lists or {}, seed)
+        splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
         return CaptionScan(
             ordered(splits), self.problems, missing, [p for p in album if p not in used], unlisted, drawn
         )
 
     def _pairs(
-        self, album: Album, folders: Mapping[str, str], listed: set[str]
+        self, album: Album, folders: Mapping[str, str], named: Sequence[str]
     ) -> tuple[dict[str, Pair], list[str], set[Path]]:
         """Name -> image and captions; the names without an image, with lists only those listed; and the images that
         share a name."""
@@ -183,6 +205,7 @@ class Collector:
         ambiguous: set[Path] = set()
         names_of: dict[Path, str] = {}
         missing = []
+        listed = set(map(_stem, named))
         for name, texts in self.texts.items():
             found = album.find(name, folders.get(name, ""))
             if len(found) > 1:
@@ -203,39 +226,87 @@ class Collector:
         return pairs, missing, ambiguous
 
     def _divide(
-        self, root: Path, pairs: dict[str, Pair], listed: dict[str, list[str]], lists: Mapping[str, Path], seed: int
+        self, album: Album, pairs: dict[str, Pair], named: dict[str, list[str]], lists: Mapping[str, Path], seed: int
     ) -> tuple[dict[str, list[Pair]], int, str]:
         """-> (splits, number of images in no list, a clause that says how they were drawn)."""
         splits: dict[str, dict[str, Pair]] = {}
         unlisted = 0
+        folders = {name: _split_folder(album.root, pair.picture) for name, pair in pairs.items()}
         if any(self.splits.values()):
             for name, pair in pairs.items():
                 if not self.splits[name]:
                     self.problems.append(Problem(self.files[name], f"'{name}' has no split, though others have"))
                 splits.setdefault(self.splits[name] or "train", {})[name] = pair
-        elif listed:
-            by_stem: dict[str, list[str]] = {}
-            for name in self.texts:
-                by_stem.setdefault(_stem(name), []).append(name)
-            owner: dict[str, str] = {}
-            for split, stems in listed.items():
-                for stem in stems:
-                    if stem not in by_stem:
-                        what = f"names '{stem}', but there is no captioned picture of that name"
-                        self.problems.append(Problem(lists[split], what))
-                    elif owner.setdefault(stem, split) != split:
-                        what = f"names '{stem}', and so does {lists[owner[stem]].name}; expected one of them"
-                        self.problems.append(Problem(lists[split], what))
-                splits[split] = {n: pairs[n] for stem in stems for n in by_stem.get(stem, ()) if n in pairs}
+        elif named:
+            splits = self._by_lists(album, pairs, named, lists)
             unlisted = len(set(pairs).difference(*splits.values()))
+        elif all(folders.values()) and "train" in folders.values() and not (album.root / SPLITS_FILE).exists():
+            for name, pair in pairs.items():
+                splits.setdefault(folders[name], {})[name] = pair
         else:
             splits = {"train": pairs}
         drawn = ""
         result = {split: list(group.values()) for split, group in splits.items()}
         if splits.get("train") and not splits.get("val"):
-            divided, drawn = _settle(root, splits["train"], seed, self.problems)
+            divided, drawn = _settle(album.root, splits["train"], seed, self.problems)
             result |= divided
         return result, unlisted, drawn
+
+    def _by_lists(
+        self, album: Album, pairs: dict[str, Pair], named: dict[str, list[str]], lists: Mapping[str, Path]
+    ) -> dict[str, dict[str, Pair]]:
+        """Split -> its images by name. An entry with folders means the image in these folders."""
+        by_stem: dict[str, list[str]] = {}
+        for name in self.texts:
+            by_stem.setdefault(_stem(name), []).append(name)
+        splits: dict[str, dict[str, Pair]] = {}
+        owner: dict[str, str] = {}
+        for split, entries in named.items():
+            splits[split] = {}
+            for entry in entries:
+                names = _in_folders(album, entry, by_stem.get(_stem(entry), []), pairs)
+                shown = _without_suffix(entry)
+                if not names:
+                    what = f"names '{shown}', but there is no captioned picture of that name"
+                    self.problems.append(Problem(lists[split], what))
+                elif len(names) > 1:
+                    what = f"names '{shown}', which may be {names[0]} and {names[1]}; name the folder"
+                    self.problems.append(Problem(lists[split], what))
+                elif owner.setdefault(names[0], split) != split:
+                    what = f"names '{shown}', and so does {lists[owner[names[0]]].name}; expected one of them"
+                    self.problems.append(Problem(lists[split], what))
+                elif names[0] in pairs:
+                    splits[split][names[0]] = pairs[names[0]]
+        return splits
+
+
+def _in_folders(album: Album, entry: str, names: list[str], pairs: Mapping[str, Pair]) -> list[str]:
+    """Those of the captioned images of one stem that an entry of a list means: its folders and suffix are theirs.
+
+    A folder that holds no image here may have been renamed, and does not count.
+    """
+    *folders, file = [plain(part) for part in PurePosixPath(entry.replace("\\", "/")).parts]
+    if folders and folders[-1] in album.folders:
+        kept = []
+        for name in names:
+            own = pairs[name].picture.relative_to(album.root).parts[:-1] if name in pairs else _folders(name)
+            ends = zip(reversed(folders), reversed([plain(part) for part in own]), strict=False)
+            if own and all(one == other for one, other in ends):
+                kept.append(name)
+        names = kept
+    if len(names) > 1:
+        names = [name for name in names if plain(PurePosixPath(name.replace("\\", "/")).name) == file] or names
+    return names
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts[:-1]
+
+
+def _split_folder(root: Path, picture: Path) -> str:
+    """The split that a folder on the way to an image is named after; '' for none."""
+    names = (name.lower() for name in picture.relative_to(root).parts[:-1])
+    return next((split for name in names if (split := NAMES_OF_SPLITS.get(name, name)) in SPLIT_ORDER), "")
 
 
 def _settle(
@@ -252,10 +323,10 @@ def _settle(
 
 
 def _read_lists(lists: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Split -> the names of its list, without suffix, each once. Raises DataError for an empty list."""
+    """Split -> the names of its list, each once. Raises DataError for an empty list."""
     found = {}
     for split, path in lists.items():
-        names = [_stem(line) for line in lines_of(path) if line]
+        names = [line for line in lines_of(path) if line]
         if not names:
             raise DataError(f"{path}: the list is empty; expected one picture name a line")
         found[split] = list(dict.fromkeys(names))
@@ -268,8 +339,11 @@ def lines_of(path: Path) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """An image's name without folders and suffix."""
-    name = PurePosixPath(name.replace("\\", "/")).name
+    """An image's name without folders and suffix, its accents composed."""
+    return unicodedata.normalize("NFC", _without_suffix(PurePosixPath(name.replace("\\", "/")).name))
+
+
+def _without_suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from foveate.disk import is_hidden
 from foveate.pictures import PICTURE_SUFFIXES
 
 
 class Album:
-    """The images in a folder and below it, by name. Hidden folders and macOS's __MACOSX are skipped."""
+    """The images in a folder and below it, by name. Hidden files and folders are skipped, such as macOS's __MACOSX."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
+        self.folders: set[str] = set()  # names of the folders that hold images, in lower case
         for path in _walk(root):
-            self._by_name.setdefault(path.name.lower(), []).append(path)
-            self._by_stem.setdefault(path.stem.lower(), []).append(path)
+            self._by_name.setdefault(plain(path.name), []).append(path)
+            self._by_stem.setdefault(plain(path.stem), []).append(path)
+            self.folders.add(plain(path.parent.name))
 
     def __iter__(self) -> Iterator[Path]:
         return (path for paths in self._by_name.values() for path in paths)
@@ -26,9 +30,11 @@ class Album:
     def find(self, name: str, folder: str = "") -> list[Path]:
         """The images that a name may mean: of several, those whose folders match the name's, or `folder`.
 
-        Case is ignored, and the suffix may be missing. 'a.jpg.1', as in Flickr8k, is 'a.jpg'.
+        A path from the root is that image alone. Otherwise case and the form of accents are ignored, and the suffix may
+        be missing. 'a.jpg.1',
+        as in Flickr8k, is 'a.jpg'.
         """
-        parts = [part.lower() for part in PurePosixPath(name.replace("\\", "/")).parts]
+        parts = [plain(part) for part in PurePosixPath(name.replace("\\", "/")).parts]
         if not parts:
             return []
         last = parts[-1]
@@ -37,6 +43,8 @@ class Album:
             found = self._by_name.get(last.rpartition(".")[0], [])
         if len(found) < 2:
             return found
+        if (exact := self.root.joinpath(*PurePosixPath(name.replace("\\", "/")).parts)) in found and not folder:
+            return [exact]
         found = [path for path in found if path.name == PurePosixPath(name).name] or found
         shared = [_shared_end(path, parts) for path in found]
         best = [path for path, count in zip(found, shared, strict=True) if count == max(shared)]
@@ -44,11 +52,16 @@ class Album:
         return within or best
 
 
+def plain(name: str) -> str:
+    """A name in small letters with its accents composed: macOS writes them apart."""
+    return unicodedata.normalize("NFC", name.lower())
+
+
 def _shared_end(path: Path, parts: Sequence[str]) -> int:
     """Number of last folders that a path and a name share."""
     count = 0
     for own, named in zip(reversed(path.parts[:-1]), reversed(parts[:-1]), strict=False):
-        if own.lower() != named:
+        if plain(own) != named:
             break
         count += 1
     return count
@@ -63,9 +76,9 @@ def _walk(root: Path) -> Iterator[Path]:
             names.clear()
             continue
         visited.add(real)
-        names[:] = sorted(name for name in names if name[0] != "." and name != "__MACOSX")
+        names[:] = sorted(name for name in names if not is_hidden(name))
         for name in sorted(files):
-            if name[0] != "." and f".{name.rpartition('.')[2].lower()}" in PICTURE_SUFFIXES:
+            if not is_hidden(name) and f".{name.rpartition('.')[2].lower()}" in PICTURE_SUFFIXES:
                 yield Path(folder, name)
 
 
@@ -73,5 +86,5 @@ def nearby(root: Path, pattern: str) -> list[Path]:
     """Files whose names match a glob pattern, in a folder or in its folders, by path; hidden ones are skipped."""
     if not root.is_dir():
         return []
-    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != "." and p.name != "__MACOSX")]
-    return [p for folder in folders for p in sorted(folder.glob(pattern)) if p.is_file() and p.name[0] != "."]
+    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))]
+    return [p for folder in folders for p in sorted(folder.glob(pattern)) if p.is_file() and not is_hidden(p.name)]

@@ -12,6 +12,7 @@ from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts
+from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.records import Problem
@@ -95,7 +96,8 @@ def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]
     """Split -> annotations; files that cannot be used, and images without one, become problems."""
     if _is_xml(root):
         files, read = {"": xml_files.list_xml(root)}, xml_files.read_annotation
-        folders = {p.parent for p in (root / xml_files.IMAGES).rglob("*")}
+        inside = root / xml_files.IMAGES
+        folders = {p.parent for p in inside.rglob("*") if not any(map(is_hidden, p.relative_to(inside).parts))}
     else:
         files = {split: json_files.list_json(folder) for split, folder in _json_folders(root, problems).items()}
         read, folders = json_files.read_annotation, {f.parent for found in files.values() for f in found}

@@ -15,12 +15,13 @@ from foveate import pictures
 from foveate.datasets.files import Pair, read_json
 from foveate.datasets.labelme.shapes import Annotation, Shape
 from foveate.datasets.splits import SPLITS_FILE
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 
 
 def list_json(folder: Path) -> list[Path]:
     """The annotation files of a folder, sorted by name."""
-    return sorted(p for p in folder.glob("*.json") if p.name != SPLITS_FILE and p.name[0] != ".")
+    return sorted(p for p in folder.glob("*.json") if p.name != SPLITS_FILE and not is_hidden(p.name))
 
 
 def looks_like_labelme(file: Path) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.datasets.labelme.shapes import Annotation, Shape
+from foveate.disk import is_hidden
 from foveate.errors import DataError
 
 ANNOTATIONS, IMAGES, MASKS = "Annotations", "Images", "Masks"
@@ -18,7 +19,8 @@ ANNOTATIONS, IMAGES, MASKS = "Annotations", "Images", "Masks"
 
 def list_xml(root: Path) -> list[Path]:
     """The annotation files below `root`, sorted by path."""
-    return sorted((root / ANNOTATIONS).rglob("*.xml"))
+    folder = root / ANNOTATIONS
+    return sorted(p for p in folder.rglob("*.xml") if not any(map(is_hidden, p.relative_to(folder).parts)))
 
 
 def read_annotation(file: Path, root: Path) -> Annotation:

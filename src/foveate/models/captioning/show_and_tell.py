@@ -26,10 +26,10 @@ from torch.nn import functional as F
 
 from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
-from foveate.ops.losses import share_of_weight
+from foveate.ops.losses import share_of_weight, token_targets
 from foveate.records import IGNORE, CaptionBatch, CaptionOutput
 from foveate.registry import model
-from foveate.text import PAD, START
+from foveate.text import PAD, START, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class ShowAndTell(nn.Module):
         return CaptionOutput(self._decode(self.encode(image), tokens))
 
     def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
-        """Return the negative log-likelihood, averaged over the tokens."""
+        """Return the negative log-likelihood, averaged over the tokens but <unk>, which is no word to write."""
         features = batch["features"] if "features" in batch else self.encode(batch["image"])
-        target = batch["tokens"].masked_fill(batch["tokens"] == PAD, IGNORE)
+        target = token_targets(batch["tokens"], PAD, UNKNOWN)
         logits = self._decode(features, batch["tokens"]).float()
         nll = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=IGNORE, reduction="sum")
         return {"loss": nll / share_of_weight(target).float()}

@@ -48,10 +48,10 @@ from torch.nn import functional as F
 from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
 from foveate.ops.attend import Additive, hard_read, soft_read
-from foveate.ops.losses import share_of_weight
+from foveate.ops.losses import share_of_weight, token_targets
 from foveate.records import IGNORE, CaptionBatch, CaptionOutput
 from foveate.registry import model
-from foveate.text import PAD, START
+from foveate.text import PAD, START, UNKNOWN
 from foveate.values import require_choices
 
 
@@ -290,7 +290,7 @@ class ShowAttendTell(nn.Module):
         if self.training and hard:
             self.batches += 1
         logits, steps, soft_log_prob = self._decode(features, tokens)
-        target = tokens.masked_fill(tokens == PAD, IGNORE)
+        target = token_targets(tokens, PAD, UNKNOWN)  # no <unk>, which is no word to write
         valid_mask = (tokens != PAD).float()
         count = share_of_weight(target).float()
         nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
@@ -317,7 +317,7 @@ class ShowAttendTell(nn.Module):
         The reward is the word's log-likelihood minus that with soft attention, plus that of later words minus b,
         discounted by `credit`.
         """
-        valid_mask = tokens != PAD
+        valid_mask = token_targets(tokens, PAD, UNKNOWN) != IGNORE
         advantage = (log_probs - soft_log_prob) * valid_mask
         above = (log_probs - self.mean_log_prob[tokens]) * valid_mask
         if self.training:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError
-from foveate.ops.search.rules import Rules
+from foveate.ops.search.rules import BannedAfter, Rules
 from foveate.ops.search.shared import (
     Found,
     Hypothesis,
@@ -42,6 +42,7 @@ def beam_search(
     length_penalty: float = 1.0,
     no_repeat_ngram: int = 0,
     forbidden: Sequence[int] = (),
+    banned_after: BannedAfter | None = None,
 ) -> list[list[Hypothesis]]:
     """Return for each input up to `n_best` sentences, best first: those that ended by score, then those that did not.
 
@@ -55,6 +56,8 @@ def beam_search(
     length_penalty: exponent of the length in the score, 0 or more; see below.
     no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
     forbidden: tokens that are never decoded, e.g. those for padding, start and unknown words.
+    banned_after: a function from the tokens of one sentence, decoded so far, to those that may not follow them; None
+        for no such rule.
 
     At each length an input keeps its `beams` most probable continuations. Those that end move to its pool; the others
     are continued at the next length, where `beams` are kept again. A sentence of T tokens, the end token included,
@@ -71,7 +74,7 @@ def beam_search(
 
     Raises ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
     """
-    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden))
+    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden), banned_after)
     rules.check()
     if beams < 1:
         raise ConfigError(f"cannot search with {beams} beams; give 1 or more")
@@ -160,6 +163,7 @@ def greedy(
     min_length: int = 0,
     no_repeat_ngram: int = 0,
     forbidden: Sequence[int] = (),
+    banned_after: BannedAfter | None = None,
 ) -> list[Hypothesis]:
     """Return for each input the sentence whose every token is the most probable next one: `beam_search` with one beam.
 
@@ -176,6 +180,7 @@ def greedy(
         min_length=min_length,
         no_repeat_ngram=no_repeat_ngram,
         forbidden=forbidden,
+        banned_after=banned_after,
     )
     return [best for (best,) in hypotheses]
 

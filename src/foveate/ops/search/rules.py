@@ -6,12 +6,16 @@ Shapes: N rows, V tokens, t decoded so far.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError
+
+# The tokens of one row that are decoded so far -> those that may not follow them.
+BannedAfter = Callable[[list[int]], Iterable[int]]
 
 
 class Rules(NamedTuple):
@@ -22,6 +26,7 @@ class Rules(NamedTuple):
     min_length: smallest number of tokens, the end token included; 0 for no such rule.
     no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
     forbidden: tokens that are never decoded.
+    banned_after: returns the tokens that may not follow those of one row; None for no such rule.
     """
 
     end: int
@@ -29,6 +34,7 @@ class Rules(NamedTuple):
     min_length: int
     no_repeat_ngram: int
     forbidden: tuple[int, ...]
+    banned_after: BannedAfter | None = None
 
     def check(self) -> None:
         """Raise ConfigError for rules that contradict each other."""
@@ -65,6 +71,10 @@ class Rules(NamedTuple):
         size = self.no_repeat_ngram
         if 0 < size < length:
             log_p.masked_fill_(_repeating(written, size, log_p.shape[1]), -math.inf)
+        if self.banned_after is not None:
+            for row, tokens in enumerate(written.tolist()):
+                if banned := list(self.banned_after(tokens)):
+                    log_p[row, banned] = -math.inf
         return log_p
 
 

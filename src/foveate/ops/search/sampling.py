@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError
-from foveate.ops.search.rules import Rules
+from foveate.ops.search.rules import BannedAfter, Rules
 from foveate.ops.search.shared import (
     Found,
     Hypothesis,
@@ -42,6 +42,7 @@ def sample(
     min_length: int = 0,
     no_repeat_ngram: int = 0,
     forbidden: Sequence[int] = (),
+    banned_after: BannedAfter | None = None,
     generator: torch.Generator | None = None,
 ) -> list[list[Hypothesis]]:
     """Draw `samples` sentences for each input, in the order in which they are drawn.
@@ -57,6 +58,8 @@ def sample(
     min_length: smallest number of tokens, the end token included.
     no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
     forbidden: tokens that are never decoded.
+    banned_after: a function from the tokens of one sentence, drawn so far, to those that may not follow them; None for
+        no such rule.
     generator: random generator on the model's device. What an input draws depends on the others in its batch.
 
     Scores are mean log-probabilities, and these the model's own, before all of these settings.
@@ -64,7 +67,7 @@ def sample(
     Source of top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019), section 3.1. Raises
     ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
     """
-    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden))
+    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden), banned_after)
     rules.check()
     if samples < 1:
         raise ConfigError(f"cannot draw {samples} sentences; give 1 or more samples")

@@ -11,33 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ModelError
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Sentence
 from foveate.tasks.base import Runner, device_of
-from foveate.text import END, PAD, START, UNKNOWN, Table
-
-BEAMS = 5
-MAX_TOKENS = 40  # of a caption, in training and in search
-
-
-def require_beams(beams: int, tokens: int) -> None:
-    """Raise ConfigError for more beams than the vocabulary has tokens, before memory is taken for each."""
-    if beams > tokens:
-        raise ConfigError(f"cannot search with {beams} beams over a vocabulary of {tokens} tokens; give 1..{tokens}")
+from foveate.tasks.captioning.options import CaptioningOptions
+from foveate.text import Table
 
 
 @torch.no_grad()
 def generate_captions(
-    model: Runner, inputs: Mapping[str, Tensor], table: Table, *, beams: int = BEAMS, n_best: int = 0
+    model: Runner, inputs: Mapping[str, Tensor], table: Table, options: CaptioningOptions | None = None
 ) -> list[tuple[Sentence, ...]]:
-    """Captions of B images: up to `n_best` of each (0: as many as beams), best first.
+    """Captions of B images: up to `n_best` of each, best first.
 
     model: offers `encode`, `begin` and `step` (see `captioning.task`). inputs: 'image' (B, C, H, W), normalised, or
-    'features' (B, D, h, w). Raises ConfigError for more beams than tokens, ModelError for a table that is not the
-    model's.
+    'features' (B, D, h, w). options: the rules of the search; None for the usual ones. Raises ConfigError for more
+    beams than tokens, ModelError for a table that is not the model's.
     """
-    require_beams(beams, len(table))
+    options = options or CaptioningOptions()
+    options.require(table)
     captioner: Any = model
     on_device = {key: value.to(device_of(model)) for key, value in inputs.items()}
     features = on_device["features"] if "features" in on_device else captioner.encode(on_device["image"])
@@ -52,18 +45,7 @@ def generate_captions(
             )
         return logits, state, attention
 
-    hypotheses = beam_search(
-        step,
-        memory,
-        state,
-        start=START,
-        end=END,
-        beams=beams,
-        n_best=n_best or beams,
-        max_length=MAX_TOKENS,
-        min_length=2,  # a word, and the end
-        forbidden=(PAD, START, UNKNOWN),
-    )
+    hypotheses = beam_search(step, memory, state, **options.search(table))
     grid = tuple(features.shape[-2:])
     return [tuple(_sentence(hypothesis, table, grid) for hypothesis in own) for own in hypotheses]
 
@@ -77,6 +59,5 @@ def _sentence(hypothesis: Hypothesis, table: Table, grid: tuple[int, ...]) -> Se
         maps = [hypothesis.attention[places].float().mean(0).unflatten(0, grid) for _, places in spelled]
         attention = torch.stack(maps).numpy() if maps else hypothesis.attention.new_zeros(0, *grid).numpy()
     words = tuple(word for word, _ in spelled)
-    return Sentence(
-        " ".join(words), hypothesis.score, words, torch.tensor(probabilities, dtype=torch.float32).numpy(), attention
-    )
+    text = table.decode(hypothesis.tokens.tolist())
+    return Sentence(text, hypothesis.score, words, torch.tensor(probabilities, dtype=torch.float32).numpy(), attention)

@@ -30,7 +30,7 @@ from foveate.ops.search.shared import each
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
 
-GRAPH = "graph"  # key of the signature in the metadata
+GRAPH, SEARCH = "graph", "search"  # keys of the signature and of the rules of the search in the metadata
 ENCODER, STEP = "encoder", "step"
 STEP_SUFFIX = f".{STEP}"
 NEXT = "next_"  # prefix of a state's name after the step
@@ -91,9 +91,10 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
     )
     signature = Signature(ENCODER, _digest(model), attention, memory_names, state_names)
     names = tuple(name for name, _ in memory_names + state_names)
+    search = {SEARCH: task.options.search_to_json(task.tables["text"])}
     free = {0: torch.export.Dim("batch")}
     encoder = Graph(
-        _Encoder(ready), (image,), (free,), ("image",), names, metadata={GRAPH: signature.to_json()}
+        _Encoder(ready), (image,), (free,), ("image",), names, metadata={GRAPH: signature.to_json()} | search
     )  # fmt: skip
     step = Graph(
         _Step(ready, memory, state, features.shape[-2:]),
@@ -102,7 +103,7 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
         (*names, "tokens"),
         ("logits", *(NEXT + name for name, _ in state_names), *(["attention"] if attends else [])),
         suffix=STEP_SUFFIX,
-        metadata={GRAPH: dataclasses.replace(signature, graph=STEP).to_json()},
+        metadata={GRAPH: dataclasses.replace(signature, graph=STEP).to_json()} | search,
     )
     height, width = size
     vocabulary = len(task.tables["text"])

@@ -130,14 +130,15 @@ def _png(shade: np.ndarray, color: int) -> str:
 
 
 def _words(best: Sentence) -> Iterable[Markup]:
-    """The words: buttons if they have maps, plain text otherwise."""
+    """The words: buttons if they have maps, plain text otherwise; without blanks between them if the text has none."""
+    blank = " " if " " in best.text else ""
     for i, (word, probability) in enumerate(zip(best.words, best.probabilities.tolist(), strict=True), start=1):
         hint = f"probability {probability:.2f}"
         if best.attention is None:
-            yield join(tag("span", word, title=hint), " ")
+            yield join(tag("span", word, title=hint), blank)
             continue
         hint += f"; looked most {peak_position(best.attention[i - 1])}"
-        yield join(tag("button", word, type="button", class_=f"word w{i}", title=hint, aria_description=hint), " ")
+        yield join(tag("button", word, type="button", class_=f"word w{i}", title=hint, aria_description=hint), blank)
 
 
 def peak_position(attention: np.ndarray) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from foveate.records import CaptionSample
 from foveate.tasks.findings import ImageFindings, pixels, spread, spread_text
-from foveate.text import split_words
+from foveate.text import mostly_unspaced, split_words
 from foveate.visualize.caption_sheet import caption_sheet
 
 NUM_WORDS = 20
@@ -19,7 +19,8 @@ class CaptioningFindings(ImageFindings):
     """Findings in a data set of images with captions.
 
     splits: split -> (number of captions of an image -> number of images that have as many).
-    lengths: words of a caption -> number of captions. words: word -> its number in the captions of all splits.
+    lengths: words of a caption -> number of captions. words: word -> its number in the captions of all splits; in a
+        script that is written without blanks, each character is a word.
     remarks: 'left_out', images that captions name and that are missing; 'without_captions', number of images without.
     """
 
@@ -56,6 +57,7 @@ class CaptioningFindings(ImageFindings):
             "captions": self.captions(),
             "captions_a_picture": spread(self._per_image()),
             "words_a_caption": spread(self.lengths),
+            "words_are": "characters" if self.unspaced() else "words",
             "words": {"different": len(self.words), "once": self._once(), "most_common": most_common},
             "left_out": [],
             "without_captions": 0,
@@ -64,12 +66,15 @@ class CaptioningFindings(ImageFindings):
     def details(self) -> list[str]:
         """Captions and their words."""
         counts = ", ".join(f"{split} {count}" for split, count in self.captions().items())
+        unspaced = self.unspaced()
+        noun = "characters" if unspaced else "words"
         lines = [
             *super().details(),
             f"captions: {counts}",
             f"captions a picture: {spread_text(self._per_image())}",
-            f"words a caption: {spread_text(self.lengths)}",
-            f"words: {len(self.words)} different, {self._once()} of them said once",
+            f"{noun} a caption: {spread_text(self.lengths)}"
+            + (" (a text without blanks between words: characters are counted)" if unspaced else ""),
+            f"{noun}: {len(self.words)} different, {self._once()} of them said once",
             f"most often: {', '.join(word for word, _ in self.words.most_common(NUM_WORDS))}",
         ]
         if without := self.remarks.get("without_captions"):
@@ -77,6 +82,10 @@ class CaptioningFindings(ImageFindings):
         if left_out := self.remarks.get("left_out"):
             lines.append(f"captions left out, of pictures that are not there: {', '.join(left_out)}")
         return lines
+
+    def unspaced(self) -> bool:
+        """True if most of the words are single characters, of a script that is written without blanks."""
+        return mostly_unspaced(self.words)
 
     def _per_image(self) -> Counter[int]:
         return sum(self.splits.values(), Counter())

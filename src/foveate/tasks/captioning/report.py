@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
 from foveate.tasks.captioning.figure import CaptionFigure, caption_style
+from foveate.tasks.captioning.options import BEAMS
 from foveate.tasks.captioning.sections import attention_section, caption_section
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import image_pixels, input_size
@@ -76,6 +78,8 @@ def _search_note(evaluation: Evaluation) -> str:
     """A sentence on how captions were generated."""
     beams = evaluation.options.beams
     search = f"by beam search with {beams} beams" if beams > 1 else "greedily, a word at a time"
+    rules = dataclasses.replace(evaluation.options, beams=BEAMS).describe()
+    search += f" ({rules})" if rules else ""
     return (
         f"The model generated every sentence {search}, from the picture {input_size(evaluation.loaded.preprocessing)}; "
         "it was never given the true words."

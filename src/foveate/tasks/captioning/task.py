@@ -12,7 +12,6 @@ A captioning model offers, beside `forward` and `loss`, what a search needs:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -26,14 +25,14 @@ from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Pre
 from foveate.records import Table as AnyTable
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
-from foveate.tasks.captioning.decoding import BEAMS, MAX_TOKENS, generate_captions, require_beams
+from foveate.tasks.captioning.decoding import generate_captions
 from foveate.tasks.captioning.export import graphs, open_runner
 from foveate.tasks.captioning.inspection import CaptioningFindings
+from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.page import CaptionPage
 from foveate.tasks.captioning.report import report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.options import PREDICT, Options, option
-from foveate.text import END, PAD, UNKNOWN, Table
+from foveate.text import END, PAD, UNKNOWN, CharacterTable, Table
 from foveate.visualize.attention import attention_frames, attention_strip, most
 from foveate.visualize.clips import write_clip
 from foveate.visualize.report import ReportPart
@@ -43,29 +42,6 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 960  # pixels; of an image that is drawn once a word
 DIGITS = 5  # of a map's numbers in predictions.json
-
-
-@dataclass(frozen=True)
-class CaptioningOptions(Options):
-    """The search for captions.
-
-    beams: hypotheses that are kept at every step; 1 is greedy search.
-    n_best: captions that are returned, at most `beams`; None for as many.
-    """
-
-    beams: int = option(BEAMS, f"hypotheses kept at every step of the search (default {BEAMS})", "N")
-    n_best: int | None = option(None, "captions of each image, at most as many as beams (all)", "N", (PREDICT,))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("beams", "n_best"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ConfigError(f"{name} is {count}; give 1 or more, or leave it out")
-
-    def describe(self) -> str:
-        """The search in words; '' for the default."""
-        return "" if self.beams == BEAMS else f"{self.beams} beam{'s' * (self.beams > 1)}"
 
 
 @task("captioning")
@@ -98,7 +74,7 @@ class CaptioningTask(Task):
 
     def training_set(self, dataset: CaptionDataset) -> CaptionPairs:
         """The set as pairs of an image and one of its captions."""
-        return CaptionPairs(dataset, self.text)
+        return CaptionPairs(dataset, self.text, self.options.longest(self.text))
 
     def lengths(self, training_set: CaptionPairs) -> Sequence[int]:
         """Tokens a caption."""
@@ -122,7 +98,7 @@ class CaptioningTask(Task):
 
     def require(self, options: CaptioningOptions) -> None:
         """Raise ConfigError for more beams than the vocabulary has tokens."""
-        require_beams(options.beams, len(self.text))
+        options.require(self.text)
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', unless the sample has features already."""
@@ -146,7 +122,7 @@ class CaptioningTask(Task):
     ) -> list[CaptionPrediction]:
         """The captions of each image, best first, each word with the attention of its step."""
         inputs = self._inputs([self.prepare(sample) for sample in samples])
-        found = generate_captions(runner, inputs, self.text, beams=options.beams, n_best=options.n_best or 0)
+        found = generate_captions(runner, inputs, self.text, options)
         hard = attention_of(runner) == "hard"
         return [CaptionPrediction(own, sample["name"], hard) for own, sample in zip(found, samples, strict=True)]
 
@@ -233,12 +209,15 @@ class CaptioningTask(Task):
 class CaptionPairs:
     """A set of images as pairs of an image and one of its captions.
 
-    lengths: of each caption in tokens, so that similar ones can be batched. Captions without a known word are left out,
-    long ones are cut after MAX_TOKENS tokens; `remark` says how many. Raises DataError if no caption is left.
+    longest: captions are cut after so many tokens; 0 for what the table's tokens need.
+    lengths: of each caption in tokens, so that similar ones can be batched. Captions without a known word are left out;
+    `remark` says how many, how many are cut, and whether characters are the tokens. Raises DataError if no caption is
+    left.
     """
 
-    def __init__(self, dataset: CaptionDataset, table: Table) -> None:
+    def __init__(self, dataset: CaptionDataset, table: Table, longest: int = 0) -> None:
         self.dataset = dataset
+        longest = longest or table.max_tokens
         self.pairs: list[tuple[int, Tensor]] = []
         unknown = cut = 0
         for index in range(len(dataset)):
@@ -247,16 +226,17 @@ class CaptionPairs:
                 if not set(ids) - {UNKNOWN}:
                     unknown += 1
                     continue
-                cut += len(ids) >= MAX_TOKENS
-                self.pairs.append((index, torch.tensor([*ids, END][:MAX_TOKENS])))
+                cut += len(ids) >= longest
+                self.pairs.append((index, torch.tensor([*ids, END][:longest])))
         if not self.pairs:
             raise DataError(
                 f"none of the captions of {len(dataset)} images has a word of the vocabulary; set text.least lower, "
                 "or train on the captions that the vocabulary was made of"
             )
         self.lengths = [len(ids) for _, ids in self.pairs]
-        remarks = [f"{unknown} captions without a known word left out"] if unknown else []
-        remarks += [f"{cut} captions cut after {MAX_TOKENS} tokens"] if cut else []
+        remarks = ["characters are the tokens (text.tokens)"] if table.kind == CharacterTable.kind else []
+        remarks += [f"{unknown} captions without a known word left out"] if unknown else []
+        remarks += [f"{cut} captions cut after {longest} tokens"] if cut else []
         self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:
