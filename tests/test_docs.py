@@ -616,6 +616,14 @@ def test_each_family_has_a_headline_of_its_own(generate, scores, said):
     assert generate._headline({"scores": scores, "split": "val"}) == said
 
 
+def test_a_run_of_before_is_recorded_under_its_reading(example_run, extended, tmp_path):
+    copy = Path(shutil.copytree(example_run, tmp_path / "copy"))
+    recipe = json.loads((copy / "recipe.json").read_text())
+    before = {"dataset": "distorted_mnist", "path": "", "kind": "p", "seed": 0, "interpolation": "mixed", "hand": 0.7}
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"name": "cnn_mnist_p", "data": before}))
+    assert script("record_result").record(copy)["recipe"] == "cnn_mnist_p_hard"
+
+
 def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
     def digits(recipe, error, seed=0, **more):
         scores = {"error_percent": error, "images": 10000}

@@ -16,6 +16,7 @@ from foveate import values
 from foveate.datasets.pasture import Pasture
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
+from foveate.engine.resume import require_same_recipe
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, FoveateError
 from foveate.recipes import resolve
@@ -182,6 +183,11 @@ def test_distorted_digits_of_before_keep_their_distortion(kind: str, now: str, t
     del before["data"]["corner"], before["data"]["place"]
     run.write_json("recipe.json", before)
     assert run.recipe() == resolve(f"st_cnn_affine_mnist_{now}")
+    # Such a run goes on under its new name; under the old one it would become half of each.
+    require_same_recipe(resolve(f"st_cnn_affine_mnist_{now}"), run)
+    if kind != now:
+        with pytest.raises(ConfigError, match=f"was started with data.kind = {now}, and is resumed with {kind};"):
+            require_same_recipe(resolve(f"st_cnn_affine_mnist_{kind}"), run)
     run.write_json("recipe.json", before | {"name": "mine"})  # somebody's own recipe keeps its name
     upgraded = fields.upgraded(run.read_json("recipe.json"))
     assert (upgraded["name"], upgraded["data"]["kind"]) == ("mine", now)
