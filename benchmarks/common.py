@@ -33,6 +33,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results", HERE / "README.md"
+STARTED = time.perf_counter()
+SEED = 0  # of every benchmark: of weights, images, batches and generated data
 PACKAGES = (
     "foveate", "torch", "torchvision", "timm", "lightning", "segmentation_models_pytorch", "kornia", "onnxruntime", "onnx",
     "transformers", "numpy", "pillow",
@@ -161,9 +163,10 @@ def publish(report: Report, path: Path | None) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what it was measured."""
-    import torch
+    """Where, with what, and how it was measured."""
+    from foveate.engine.run import environment, peak_memory
 
+    about = environment()
     packages = {}
     for name in PACKAGES:
         try:
@@ -171,33 +174,47 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 2), "system": platform.system(), "python": platform.python_version(),
-        "packages": packages, "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "commit": _commit(),
+        "cpu": about["cpu"], "instructions": about["instructions"], "cores": os.cpu_count(),
+        "threads": about["threads"], "load_average": round(os.getloadavg()[0], 2), "system": platform.system(),
+        "python": platform.python_version(), "packages": packages,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "commit": about["commit"],
+        "clean": about["clean"] and _own_files_are_committed(), "command": _command(), "seed": SEED,
+        "minutes": round((time.perf_counter() - STARTED) / 60, 2), "peak_memory_mib": peak_memory(),
     }  # fmt: skip
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit that was measured; 'with changes' if the tree is not it."""
+def _own_files_are_committed() -> bool:
+    """False if a benchmark's own file is not that of the commit."""
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "../src"], cwd=HERE, capture_output=True, text=True, check=True
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--", "*.py"], cwd=HERE, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + (" with changes" if dirty.stdout.strip() else "")
+        return False
+    return not changes.stdout.strip()
+
+
+def _command() -> str:
+    """The command line, without places of this machine: an argument that is a path is named by its last part."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+
+
+def origin(about: Mapping[str, Any]) -> str:
+    """In one sentence, where, with what and how a table was measured; what an older record lacks is said."""
+    commit, _, changed = (about["commit"] or "").partition(" ")  # older: "4a13207e9868 with changes"
+    unknown = "clean sources" if commit and not changed else "tree state not recorded"  # older, of src alone
+    clean = about.get("clean", False if changed else None)
+    tree = {True: "clean tree", False: "tree with changes"}.get(clean, unknown)
+    command = f"`{about['command']}`" if about.get("command") else "command not recorded"
+    took = f"{about['minutes']:.1f} minutes" if "minutes" in about else "minutes not recorded"
+    memory = f"{about['peak_memory_mib']:,} MiB" if about.get("peak_memory_mib") else "memory not recorded"
+    cpu = ", ".join(filter(None, (about["cpu"], about.get("instructions"))))
+    versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    return (
+        f"{command}, seed {about.get('seed', 'not recorded')}; {cpu}, {about['cores']} cores, {about['threads']} threads, load {about['load_average']} at the "
+        f"end; {took}, {memory}; {about['date']}, commit {commit[:12] or 'not recorded'}, {tree}; Python {about['python']}, {versions}."
+    )
 
 
 def _cells(table: Table) -> list[list[str]]:
@@ -226,22 +243,38 @@ def _plain(table: Table) -> str:
 
 def _markdown(data: Mapping[str, Any]) -> str:
     """One results file as Markdown."""
-    about, parts = data["machine"], []
-    for raw in data["tables"]:
-        table = Table(**(raw | {"rows": [Row(**row) for row in raw["rows"]]}))
-        head, *body = _cells(table)
-        rule = ["---", *["---:"] * 4, "---"]
-        parts.append(f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body)))
-    parts += [f"{note[0].upper()}{note[1:]}." for note in data["notes"]]
-    verdicts = [f"- {t['text']}: {t['value']:.3g}, **{'met' if t['met'] else 'missed'}**" for t in data["targets"]]
-    parts.append("\n".join(verdicts))
-    settings = ", ".join(f"{name} {value}" for name, value in data["settings"].items())
-    versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
-    parts.append(
-        f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, load {about['load_average']} at the end; "
-        f"{settings}; {about['date']}, commit {about['commit']}; Python {about['python']}, {versions}."
+    about = data["machine"]
+    parts = [_recall_table(raw) if "median" not in raw["rows"][0] else _timing_table(raw) for raw in data["tables"]]
+    parts += [f"{note[0].upper()}{note[1:]}." for note in data.get("notes", ())]
+    targets = data.get("targets", ())
+    parts.append("\n".join(f"- {t['text']}: {t['value']:.3g}, **{'met' if t['met'] else 'missed'}**" for t in targets))
+    settings = ", ".join(
+        f"{name} {value}" for name, value in data["settings"].items() if name not in ("seed", "threads")
     )
+    about = {key: value for key, value in data["settings"].items() if key == "seed"} | about
+    parts.append(f"{settings[0].upper()}{settings[1:]}; {origin(about)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _timing_table(raw: Mapping[str, Any]) -> str:
+    table = Table(**(dict(raw) | {"rows": [Row(**row) for row in raw["rows"]]}))
+    head, *body = _cells(table)
+    return _rows(table.title, head, ["---", *["---:"] * 4, "---"], body)
+
+
+def _recall_table(raw: Mapping[str, Any]) -> str:
+    """Shares of objects that proposals find."""
+    head = [name for name in raw["rows"][0] if name != "name"]
+    body = [
+        [row["name"], *(v if isinstance(v := row[name], str) else f"{v:.3f}" for name in head)] for row in raw["rows"]
+    ]
+    about = f"{raw['pictures']} pictures, {raw['objects']} objects, {raw['proposals']:.0f} proposals a picture"
+    return _rows(f"{raw['title']}: {about}", ["", *head], ["---", *["---:"] * len(head)], body)
+
+
+def _rows(title: str, *lines: Any) -> str:
+    head, rule, body = lines
+    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 
 def fill_tables(text: str, results: Path = RESULTS) -> str:

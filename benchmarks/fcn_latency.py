@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import Contender, Report, Table, Target, arguments, compare, interleave, publish
+from common import SEED, Contender, Report, Table, Target, arguments, compare, interleave, publish
 
 import numpy as np  # isort: skip
 import torch
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("eager", "onnx"), help="one of the two tables alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     report = Report("fcn_latency", {"rounds": options.rounds, "picture": f"{WIDTH}x{HEIGHT}", "classes": CLASSES})
     networks = contenders()
     if options.only != "onnx":

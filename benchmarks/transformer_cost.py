@@ -14,7 +14,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from common import Contender, Report, arguments, compare, interleave, publish
+from common import SEED, Contender, Report, arguments, compare, interleave, publish
 
 import torch  # isort: skip
 import numpy as np
@@ -34,7 +34,7 @@ DIGITS = ClassTable(tuple(map(str, range(10))))
 
 def built(name: str) -> torch.nn.Module:
     """A recipe's network, the same weights each time."""
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     recipe = resolve(name)
     return foveate.create(recipe.model, **dataclasses.asdict(recipe.config))
 

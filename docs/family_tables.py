@@ -108,10 +108,16 @@ def _how_digits(results: Sequence[Result]) -> str:
     )
     return (
         "Each with `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
+<<<<<<< HEAD
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. What is called RTS hard and P "
         "hard here was trained when its recipes ended in `rts` and `p`. Training took "
         f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
         "scores by class of each are in `results/`.\n"
+=======
+        f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
+        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
+        "each are in `results/`.\n"
+>>>>>>> main
     )
 
 
@@ -181,10 +187,15 @@ def minutes_of(result: Result) -> str:
 
 
 def commands(group: Mapping[str, Result]) -> str:
+<<<<<<< HEAD
     """The command of each line, and what it ran on."""
     lines = [
         f"- `{r['command']}`: {r['data']}; {r['hardware']}; commit {(r.get('commit') or 'unknown')[:10]}; "
         f"scored on {r['scores']['images']} pictures{'; ' + r['note'] if r.get('note') else ''}"
         for r in group.values()
     ]
+=======
+    """The command of each line, and its data."""
+    lines = [f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures" for r in group.values()]
+>>>>>>> main
     return "\n".join(lines) + "\n"

@@ -3,9 +3,9 @@
 python docs/generate.py            write them
 python docs/generate.py --check    only say which of them are out of date (exit code 1 if any is)
 
-The data: docs/lecture.toml, results/*.json (see docs/record_result.py; claims.json is `foveate claims --json`), the
-source tree and its registry. Every
-measured figure on these pages comes from a file in results/; none is typed by hand.
+The data: docs/lecture.toml, results/*.json (see docs/record_result.py), results/claims/*.json (docs/record_claims.py),
+the source tree and its registry. Every measured figure on these pages comes from a file in results/; none is typed by
+hand.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import json
 import re
 import sys
 import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from claims_page import claims_page
 from markdown_tables import between, grouped, number, table
 from result_tables import NOTICE, Result, readme_results, results_page
 
@@ -27,7 +28,6 @@ from foveate.registry import Entry, Kind, create_recipe, entries, find
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("src/foveate")
-CLAIMS = "claims.json"
 NOT_BUILT, NOT_MEASURED = "not built yet", "not measured yet"
 
 LISTED = 4  # recipes of one factory that are named; of more, the first and how many
@@ -58,7 +58,7 @@ def build(root: Path) -> dict[Path, str]:
     return {
         root / "docs/lecture.md": lecture_page(root, lecture, recipes, results),
         root / "docs/results.md": results_page(results),
-        root / "docs/claims.md": claims_page(root, lecture["row"]),
+        root / "docs/claims.md": claims_page(root, lecture["row"], results),
         root / "docs/catalogue.md": catalogue_page(recipes),
         readme: between(text, "results", readme_results(results)),
     }
@@ -66,8 +66,7 @@ def build(root: Path) -> dict[Path, str]:
 
 def read_results(folder: Path) -> dict[str, Result]:
     """File stem -> what was recorded, in alphabetical order."""
-    files = [path for path in sorted(folder.glob("*.json")) if path.name != CLAIMS]
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     for path in sorted((folder / "refinement").glob("*.json")):
         if path.stem in found:
             found[path.stem]["refinement"] = json.loads(path.read_text(encoding="utf-8"))
@@ -110,7 +109,8 @@ def _lecture_row(root: Path, row: Row, recipes: Mapping[str, Any], results: Mapp
         return (*about, f"`{row['file']}`", NOT_BUILT, NOT_BUILT)
     own = [name for name, recipe in recipes.items() if recipe.model in models_of(row)]
     used = row.get("use") or "<br>".join(_by_factory(own)) or "no recipe yet"
-    scores = [f"`{name}`: {_headline(results[name])}" for name in own if name in results]
+    groups = [(name, group) for name in own for group in same_but_seed(results, name)]
+    scores = [f"`{name}`: {_headline(group)}" for name, group in groups]
     measured = "<br>".join(scores) or (NOT_MEASURED if own else "no score of its own")
     return (*about, f"[`{row['file']}`](../{where.as_posix()})", used, measured)
 
@@ -141,14 +141,27 @@ def models_of(row: Row) -> set[str]:
     return set(row.get("models", ())) or {name for name, entry in entries("model").items() if entry.module == module}
 
 
-def _headline(result: Result) -> str:
-    scores = result["scores"]
-    if "error_percent" in scores:
-        return f"{number(scores['error_percent'], 2)} % error on {result['split']}"
-    for name, words in (("corloc", "CorLoc"), ("cider_d", "CIDEr-D")):
-        if name in scores:
-            return f"{number(scores[name])} {words} on {result['split']}"
-    return f"{number(scores.get('mean_iou'))} mean IoU on {result['split']}"
+def same_but_seed(results: Mapping[str, Result], recipe: str) -> list[list[Result]]:
+    """Results of a recipe as it stands, in groups that differ in nothing but the seed; the recipe's own file first."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in sorted(results.values(), key=lambda result: result["seed"]):
+        command = re.sub(r" --seed[ =]\d+", "", result["command"])
+        if result["recipe"] == recipe and re.fullmatch(r"foveate train \S+( --data \S+)?", command):
+            groups.setdefault((command, result["split"]), []).append(result)
+    return list(groups.values())
+
+
+def _headline(group: Sequence[Result]) -> str:
+    """The first score of results that differ in the seed: the mean, and where there are several, their range."""
+    names = (("error_percent", "% error", 2), ("corloc", "CorLoc", 3), ("cider_d", "CIDEr-D", 3))
+    scores = [result["scores"] for result in group]
+    key, words, digits = next((one for one in names if one[0] in scores[0]), ("mean_iou", "mean IoU", 3))
+    values = [one[key] for one in scores if one.get(key) is not None]
+    if not values:
+        return f"– {words} on {group[0]['split']}"
+    low, high = number(min(values), digits), number(max(values), digits)
+    spread = f" ({low} to {high}, {len(values)} seeds)" if len(values) > 1 else ""
+    return f"{number(fmean(values), digits)} {words}{spread} on {group[0]['split']}"
 
 
 def systems_table(root: Path, rows: Sequence[Row]) -> str:
@@ -159,69 +172,6 @@ def systems_table(root: Path, rows: Sequence[Row]) -> str:
         coming = [row["system"] for row in group if not is_built(root, row)]
         lines.append((part, " · ".join(here), " · ".join(coming)))
     return table(("In the lecture", "Here", "To come"), lines)
-
-
-# The claims
-
-# A picture that shows what a claim measures: its file, what is in it, and how it is drawn.
-PICTURES = {
-    "iterating_widens_the_view": (
-        "assets/receptive_field.png",
-        "How much each pixel moves the answer in the middle, after one, two and three iterations",
-        "python docs/draw_receptive_field.py",
-    ),
-}
-# What else is known of a claim, from another table.
-ELSEWHERE = {
-    "scales_help_testing": "On CamVid the same scales help every system there: [results](results.md#camvid).",
-}
-
-
-def claims_page(root: Path, rows: Sequence[Row]) -> str:
-    """Statements of the lecture, what was measured, and whether they hold; in the lecture's order."""
-    path = root / "results" / CLAIMS
-    found: list[Result] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    head = [
-        NOTICE,
-        "# The lecture's claims\n",
-        "Statements of the lecture that a small experiment can test. Each is a function in `src/foveate/claims/`, with "
-        "the figures from which the claim holds beside it; they were fixed before anything was measured. A claim "
-        "**holds** where every seed reaches the first figure, it **holds partly** where the mean reaches the second, "
-        "and otherwise it **does not hold**. The networks are small, and trained on the synthetic Pasture data set: "
-        "the verdicts are about that, not about photographs. The command for all of it: "
-        f"`foveate claims --long --json results/{CLAIMS}`; `foveate claims --list` names them.\n",
-    ]
-    if not found:
-        return "\n".join([*head, "Nothing is recorded yet.\n"])
-    verdicts = Counter(one["verdict"] for one in found)
-    waiting = [f"`{name}`" for name in entries("claim") if name not in {one["name"] for one in found}]
-    head.append(
-        f"Of {len(found)} claims {verdicts['holds']} hold, {verdicts['holds partly']} partly, and "
-        f"{verdicts['does not hold']} not. To find out took {sum(one['seconds'] for one in found) / 60:.0f} minutes. "
-        "The effect is the first figure of a line.\n"
-    )
-    if waiting:
-        head.append(f"Written, and not measured for this page yet: {', '.join(waiting)}.\n")
-    order = list(dict.fromkeys(row["heading"] for row in rows))
-    sections = []
-    for section, group in sorted(grouped(found, "section").items(), key=lambda pair: order.index(pair[0])):
-        lines = [
-            (one["claim"], f"{one['measured']}<br>`{one['name']}`", *bounds(one["name"]), f"**{one['verdict']}**")
-            for one in group
-        ]
-        sections.append(f"## {section}\n\n" + table(("Claim", "Measured", "holds at", "partly at", "Verdict"), lines))
-        for one in group:
-            if one["name"] in PICTURES:
-                file, words, command = PICTURES[one["name"]]
-                sections.append(f"![{words}]({file})\n\n{words} (`{command}`).\n")
-        sections += [f"{ELSEWHERE[one['name']]}\n" for one in group if one["name"] in ELSEWHERE]
-    return "\n".join([*head, *sections])
-
-
-def bounds(name: str) -> tuple[str, str]:
-    """The two figures that a claim is judged by."""
-    claim = find("claim", name).load()()
-    return f"{claim.holds:g}", f"{claim.partly:g}"
 
 
 # The catalogue

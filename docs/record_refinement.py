@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foveate.disk import write_atomically
 from foveate.engine import evaluate_run
-from foveate.engine.run import RunFolder, environment
+from foveate.engine.run import RunFolder, environment, peak_memory
 from foveate.errors import FoveateError
 from foveate.tasks.semantic.inference import SemanticOptions
 
@@ -36,6 +37,7 @@ WAYS = {
 }
 PROPOSALS = {"--proposals 50": SemanticOptions(proposals=50)}  # what DeconvNet was published with
 KEPT = ("mean_iou", "pixel_accuracy", "mean_accuracy", "boundary_iou")
+ORIGIN = ("commit", "clean", "python", "packages", "cpu", "instructions", "threads")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?")
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args(argv)
+    about, started = environment(), time.perf_counter()
     try:
         recipe = RunFolder.existing(options.run).recipe()
         ways = WAYS | (PROPOSALS if recipe.model == "deconvnet" else {})
@@ -53,9 +56,15 @@ def main(argv: Sequence[str]) -> int:
     except FoveateError as error:
         print(f"record_refinement: {error}", file=sys.stderr)
         return 1
-    about = {"recipe": recipe.name, "commit": environment()["commit"], "cpu": environment()["cpu"], "rows": rows}
-    path = ROOT / "results" / "refinement" / f"{options.name or recipe.name}.json"
-    write_atomically(path, json.dumps(about, indent=2) + "\n")
+    name = options.name or recipe.name
+    every = f" --every {options.every}" if options.every > 1 else ""
+    result = {
+        "recipe": recipe.name, "command": f"python docs/record_refinement.py runs/{name}{every}", "seed": recipe.seed,
+        **{key: about[key] for key in ORIGIN}, "minutes": round((time.perf_counter() - started) / 60, 2),
+        "peak_memory_mib": peak_memory(), "rows": rows,
+    }  # fmt: skip
+    path = ROOT / "results" / "refinement" / f"{name}.json"
+    write_atomically(path, json.dumps(result, indent=2) + "\n")
     print(f"recorded: {path}\nnext: make generated")
     return 0
 

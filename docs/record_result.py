@@ -68,7 +68,7 @@ def record(path: Path) -> dict[str, Any]:
         "data": run.read_json("data.json")["source"],
         "split": evaluation["split"],
         "seed": recipe["seed"],
-        "commit": environment.get("commit"),
+        **{key: environment.get(key) for key in ("commit", "clean", "python", "packages", "instructions", "threads")},
         "minutes": round(sum(row["seconds"] for row in history) / 60, 2),
         "peak_memory_mib": peak_memory(run, history),
         "hardware": hardware(environment),

@@ -34,10 +34,14 @@ def test_contenders_take_turns_and_the_warm_up_is_left_out(common):
     assert figures == {"a": [1, 2], "b": [3, 4]}
 
 
-def test_a_contender_without_a_figure_of_its_own_is_timed(common):
-    seconds = common.interleave({"nothing": lambda: None}, rounds=3)["nothing"]
-    assert len(seconds) == 3
-    assert all(0 <= s < 1 for s in seconds)
+def test_a_contender_without_a_figure_of_its_own_is_timed(common, monkeypatch):
+    now, durations = [0.0], iter([9.0, 1.0, 2.0, 4.0])  # of a clock that the contender moves
+    monkeypatch.setattr(common.time, "perf_counter", lambda: now[0])
+
+    def run():
+        now[0] += next(durations)
+
+    assert common.interleave({"run": run}, rounds=3)["run"] == [1, 2, 4]
 
 
 def test_ratios_are_taken_within_each_round(common):
@@ -64,7 +68,9 @@ def test_tables_come_from_the_results_with_losses_and_missed_targets(common, tmp
     assert "MISSED  own is no slower: 2" in capsys.readouterr().out
     written = json.loads((tmp_path / "speed.json").read_text())
     assert written["tables"] == json.loads(json.dumps([asdict(t) for t in report.tables]))
-    assert {"cpu", "cores", "threads", "packages", "date", "commit"} <= written["machine"].keys()
+    about = written["machine"]
+    assert {"cpu", "cores", "threads", "packages", "date", "commit", "clean", "command", "seed"} <= about.keys()
+    assert about["minutes"] >= 0 and about["peak_memory_mib"] > 0
 
     page = "before\n<!-- speed -->\nold\n<!-- /speed -->\n<!-- other -->\n<!-- /other -->\nafter\n"
     filled = common.fill_tables(page, tmp_path)
@@ -74,6 +80,35 @@ def test_tables_come_from_the_results_with_losses_and_missed_targets(common, tmp
     assert "<!-- other -->\n\nNot measured yet.\n\n<!-- /other -->" in filled
     assert filled.startswith("before\n") and filled.endswith("after\n") and "old" not in filled
     assert common.fill_tables(filled, tmp_path) == filled
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"commit": "4a13207e9868 with changes"}, "commit 4a13207e9868, tree with changes; Python"),
+        ({"commit": "4a13207e9868"}, "commit 4a13207e9868, clean sources; Python"),  # of src alone, as it was recorded
+        ({"commit": None}, "commit not recorded, tree state not recorded; Python"),
+        ({"commit": "4a13207e9868aaaa", "clean": True}, "commit 4a13207e9868, clean tree; Python"),
+        ({"commit": "4a13207e9868aaaa", "clean": False}, "commit 4a13207e9868, tree with changes; Python"),
+        ({"commit": "4a1", "minutes": 1.25, "peak_memory_mib": 1024}, "; 1.2 minutes, 1,024 MiB; today, commit"),
+        ({"commit": "4a1"}, "command not recorded, seed not recorded; Seed, 2 cores, 1 threads, load 0.1 at the end;"),
+        (
+            {"commit": "4a1", "command": "python x", "seed": 0, "instructions": "AVX2"},
+            "`python x`, seed 0; Seed, AVX2,",
+        ),
+    ],
+)
+def test_a_tables_origin_says_what_is_known_and_what_is_not(common, fields, said):
+    about = {
+        "cpu": "Seed", "cores": 2, "threads": 1, "load_average": 0.1, "date": "today", "python": "3.11",
+        "packages": {"torch": "2"},
+    }  # fmt: skip
+    assert said in common.origin(about | fields)
+
+
+def test_commands_hold_no_place_of_this_machine(common, monkeypatch):
+    monkeypatch.setattr(common.sys, "argv", ["/a/b/speed.py", "--rounds", "3", "--coco", "/data/coco"])
+    assert common._command() == "python benchmarks/speed.py --rounds 3 --coco coco"
 
 
 def test_the_readme_is_what_the_results_say(common):

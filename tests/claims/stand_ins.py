@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import tv_tensors
 
-from foveate.claims import Claim, Finding, Verdict
+from foveate.claims import Claim, Verdict
 from foveate.claims.trained import Trained
 from foveate.records import ClassTable, Preprocessing, SemanticOutput, SemanticSample
 from foveate.registry import find
@@ -55,7 +56,17 @@ def stand_in(model: nn.Module) -> Trained:
 def examined(name: str, seeds: tuple[int, ...] = (0,)) -> Verdict:
     """The verdict on a claim, from few seeds."""
     claim: Claim = find("claim", name).load()()
-    return Finding(name, claim, tuple(claim.measure(seed) for seed in seeds), 0.0).verdict
+    return claim.judge([claim.measure(seed)[0] for seed in seeds])
+
+
+def worked(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 15) -> float:
+    """In the place of a clock, which is of little use beside other work: multiply-adds."""
+    counts = []
+    for run in (slow, fast):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            run()
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
 
 
 def shuffled(values: np.ndarray) -> np.ndarray:

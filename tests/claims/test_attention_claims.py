@@ -93,6 +93,10 @@ def skipping(scores, values, mask=None):
 
 def test_what_soft_attention_saves(monkeypatch):
     assert examined("soft_attention_saves_nothing") == "holds"
+    share, uniform, sharp = attention._soft_attention_saves_nothing(0)
+    assert (
+        share == 100 and uniform == pytest.approx(1 / 48) and sharp > 0.5
+    )  # everywhere alike, and at one of 48 places
     monkeypatch.setattr(show_attend_tell, "soft_read", skipping)
     assert examined("soft_attention_saves_nothing") == "does not hold"
 
@@ -126,6 +130,11 @@ def scaled(self, log_probs, if_soft, tokens):
     return rewards / rewards.abs().mean()
 
 
+def slightly(self, log_probs, if_soft, tokens):
+    """A thousandth of a thousandth too large: three digits more than float32 tells."""
+    return reward(self, log_probs, if_soft, tokens) * (1 + 1e-6)
+
+
 def beyond(self, log_probs, if_soft, tokens):
     """A look is also praised for the words before it: right on average, if noisier."""
     return short_sighted(self, log_probs, if_soft, tokens).sum(1, keepdim=True).expand_as(log_probs)
@@ -143,7 +152,8 @@ def of_the_likeliest(scores, values, mask=None, *, sample):
 def test_reinforcement_is_unbiased(monkeypatch):
     monkeypatch.setattr(reinforce, "PLACES", 2)
     assert examined("reinforce_is_unbiased") == "holds"
-    for wrong in (short_sighted, scaled):
+    assert reinforce._reinforce_is_unbiased(0)[0] > 11  # in float64; in float32 it would be five or six
+    for wrong in (short_sighted, scaled, slightly):
         monkeypatch.setattr(ShowAttendTell, "_reward", wrong)
         assert examined("reinforce_is_unbiased") == "does not hold"
     monkeypatch.setattr(ShowAttendTell, "_reward", beyond)
@@ -168,6 +178,21 @@ def test_baseline(short, monkeypatch):
 
     monkeypatch.setattr(ShowAttendTell, "_reward", without)
     assert examined("baseline_steadies_reinforce") == "does not hold"
+
+
+def test_the_control_of_the_baseline_is_none_at_all(short, monkeypatch):
+    variance, seen = reinforce._variance, []
+
+    def watched(model, batch, baseline):
+        seen.append((baseline.clone(), model.mean_log_prob.clone()))
+        return variance(model, batch, baseline)
+
+    monkeypatch.setattr(reinforce, "_variance", watched)
+    reinforce._baseline_steadies_reinforce(0)
+    assert len(seen) == 4
+    for (without, average), (with_one, same) in (seen[:2], seen[2:]):
+        assert not without.any() and average.any()
+        assert torch.equal(with_one, average) and torch.equal(same, average)
 
 
 def test_the_variance_is_that_of_the_draws_alone(short):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torchvision import tv_tensors
 from foveate.claims import captions
 from foveate.claims.captions import Captioner
 from foveate.records import Caption, Preprocessing
+from foveate.registry import create_recipe
 from foveate.tasks.captioning.task import CaptioningTask
 from foveate.text import END, Words
 
@@ -124,6 +126,16 @@ def test_many_looks(monkeypatch):
     assert examined("many_looks_beat_one") == "does not hold"
     replace_trained(monkeypatch, once=FixedCaptioner(another), attending=FixedCaptioner(another))
     assert examined("many_looks_beat_one") == "does not hold"
+
+
+def test_the_two_recipes_differ_in_the_model_alone():
+    """Same data, trunk, text, steps and rates; the search is the task's."""
+    once, attending = (
+        dataclasses.asdict(create_recipe(name)) for name in (captions.WITHOUT_ATTENTION, captions.WITH_ATTENTION)
+    )
+    assert {key for key in once if once[key] != attending[key]} == {"model", "config"}
+    shared = {"backbone", "pretrained", "strides", "image_size", "dropout"}
+    assert all(once["config"][key] == attending["config"][key] for key in shared)
 
 
 def test_where_attention_falls(monkeypatch):

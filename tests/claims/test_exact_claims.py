@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stand_ins import examined
+from stand_ins import examined, worked
 from torch import nn
 from torch.nn import functional as F
 
@@ -53,12 +53,30 @@ def test_fully_connected_layers(monkeypatch):
 
 
 def test_patches_cost(monkeypatch):
+    monkeypatch.setattr(sliding_window, "times_as_long", worked)
     create = sliding_window.create_model
     small = {"widths": (8, 16, 32), "hidden": 32}
     monkeypatch.setattr(sliding_window, "create_model", lambda name, **fields: create(name, **fields, **small))
     assert examined("patches_are_expensive") == "holds"
+    (saving,) = sliding_window._patches_are_expensive(0)
+    # One pass pads the image by a patch less a stride: 24 x 24 answers from the pixels of less than two images.
+    patches, side = 24 * 24 * 60**2, 192 + 60 - 8
+    assert 0.5 < saving / (patches / side**2) < 2
     monkeypatch.setattr(sliding_window, "_patch_by_patch", lambda model, image, step: model(image))
     assert examined("patches_are_expensive") == "does not hold"
+
+
+def test_patches_are_those_of_the_one_pass():
+    """The two that are timed give the same answers."""
+    torch.manual_seed(0)
+    model = sliding_window.create_model("patch_cnn", num_classes=3, widths=(8, 16, 32), hidden=32).double().eval()
+    image = torch.randn(1, 3, 64, 72, dtype=torch.float64)
+    with torch.inference_mode():
+        patches = sliding_window._patch_by_patch(model, image, model.config.stride)
+        whole = model(image).logits
+    assert patches.shape == (1, 3, 8, 9)
+    found = F.interpolate(patches, whole.shape[-2:], mode="nearest")
+    assert patches.flatten(2).unique(dim=2).shape[2] > 50 and found.shape == whole.shape
 
 
 def test_strides(monkeypatch):
@@ -101,6 +119,11 @@ def test_stamps_that_do_not_sum(monkeypatch):
 
 def test_an_inverse_would_refute_the_claim(monkeypatch):
     assert examined("upconv_is_no_inverse") == "holds"
+    for seed in range(3):
+        missed, solved = upconv._upconv_is_no_inverse(seed)
+        assert 50 < missed < 70 and solved < 1e-9  # an inverse exists: the transpose is not it
+    x = torch.tensor([3.0, 4.0])
+    assert upconv._error(torch.zeros(2), x) == 100 and upconv._error(1.1 * x, x) == pytest.approx(10)
 
     def inverse(y, weight, stride, padding):
         side = stride * y.shape[-1]

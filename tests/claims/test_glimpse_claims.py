@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
-from stand_ins import examined
+from stand_ins import examined, worked
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.claims import glimpses
 from foveate.claims.cost import multiply_adds
@@ -63,16 +62,6 @@ def marked(count, side, seed):
     image = torch.zeros(count, 1, side, side)
     image[torch.arange(count), 0, centre[:, 0], centre[:, 1]] = 1 + label / 10
     return Images(image, label, centre)
-
-
-def worked(slow, fast, repeats=15):
-    """In the place of a clock, which is of little use beside other work: multiply-adds."""
-    counts = []
-    for run in (slow, fast):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            run()
-        counts.append(counter.get_total_flops())
-    return counts[0] / counts[1]
 
 
 @pytest.fixture
@@ -203,6 +192,61 @@ def test_the_scout_is_reinforced_without_bias():
     (found,) = torch.autograd.grad(model.loss(many), weight)
     assert F.cosine_similarity(found.flatten(), expected.flatten(), 0) > 0.98
     assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.25)
+
+
+def test_each_network_is_trained_by_its_own_loss_and_as_long_as_is_said(monkeypatch):
+    """The controls, soft attention everywhere and on small copies, learn from the digits as the glimpses do."""
+    calls = []
+
+    def fit(network, loss, seed, small_steps, large_steps):
+        images = marked(4, 128, 0)
+        calls.append((type(network).__name__, getattr(network, "reduction", 0), seed, (small_steps, large_steps)))
+        if isinstance(network, Reader):
+            expected = F.cross_entropy(network(images.image), images.label)
+            assert torch.equal(loss(images), expected)
+        else:
+            assert loss == network.loss
+        network.fitted = True
+
+    monkeypatch.setattr(glimpses, "fit", fit)
+    glimpses.trained.cache_clear()
+    everywhere, glimpser, small = glimpses.trained(7)
+    glimpses.trained.cache_clear()
+    assert calls == [
+        ("Reader", 1, 7, glimpses.STEPS["everywhere"]),
+        ("Glimpser", 0, 7, glimpses.STEPS["glimpse"]),
+        ("Reader", 4, 7, glimpses.STEPS["small"]),
+    ]
+    assert everywhere.fitted and glimpser.fitted and small.fitted
+    weights = [sum(p.numel() for p in network.parameters()) for network in (everywhere, glimpser.reader, small)]
+    assert len(set(weights)) == 1
+
+
+def test_a_step_of_training_lowers_the_loss_of_every_network(monkeypatch):
+    """`fit` itself: its weights move, on crops first and then on large images, new ones at each step."""
+    sides = []
+    draw = glimpses.draw
+    monkeypatch.setattr(glimpses, "TRAIN_BATCH", 4)
+    monkeypatch.setattr(
+        glimpses, "draw", lambda count, side, seed: (sides.append((side, seed)), draw(count, side, seed))[1]
+    )
+    for network in (Reader(), Reader(4), Glimpser()):
+        before = [p.clone() for p in network.parameters()]
+        sides.clear()
+        glimpses.fit(
+            network, network.loss if isinstance(network, Glimpser) else lambda x, n=network: n(x.image).sum(), 3, 2, 1
+        )
+        assert sides == [(96, 9), (96, 10), (256, 11)] and not network.training
+        assert all(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True) if a.numel() > 1)
+
+
+def test_a_small_copy_is_the_mean_of_its_pixels():
+    torch.manual_seed(0)
+    small, whole = Reader(4).eval(), Reader().eval()
+    whole.load_state_dict(small.state_dict())
+    image = torch.rand(2, 1, 256, 256)
+    copy = image.unflatten(3, (64, 4)).unflatten(2, (64, 4)).mean((3, 5))
+    assert torch.allclose(small(image), whole(copy), atol=1e-6)
 
 
 def test_training_is_a_function_of_the_seed(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +13,19 @@ from foveate import claims, cli
 from foveate.registry import entries
 
 QUICK = ["upconv_stamps_and_sums", "strides_shrink_the_output"]
-KEYS = ["name", "section", "claim", "measured", "effect", "seeds", "interval", "verdict", "seconds"]
+KEYS = ["name", "section", "claim", "law", "measured", "effect", "seeds", "interval", "spread", "verdict", "seconds"]
 
 
 def test_claims_are_printed_with_what_was_measured_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claims", *QUICK]) == 0
     told = capsys.readouterr()
     first, second, _ = told.out.split("\n\n") if told.out.endswith("\n\n") else (*told.out.split("\n\n"), "")
-    name, claim, measured, verdict = first.splitlines()
+    name, claim, measured, spread, verdict = first.splitlines()
     assert name == "upconv_stamps_and_sums (Deconvolution)"
     assert claim.startswith("  claim     Each input value weights a copy of the filter")
     assert measured.startswith("  measured  1") and " over 3 seeds)" in measured
-    assert verdict.startswith("  verdict   holds, in ")
+    assert re.fullmatch(r"  spread    not known: only \d threads? of .+", spread)
+    assert verdict.startswith("  verdict   holds (law), in ")
     assert second.startswith("strides_shrink_the_output (Sliding Window Approach)\n")
     assert told.err == ""  # no terminal, no progress
 
@@ -35,16 +37,42 @@ def test_claims_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert json.loads(file.read_text()) == rows
     assert [row["name"] for row in rows] == QUICK
     for row in rows:
-        assert list(row) == KEYS
+        assert list(row) == [*KEYS, "runs"]
+        (run,) = row["runs"]
+        assert len(run["figures"]) == 3 and row["effect"] == pytest.approx(sum(r[0] for r in run["figures"]) / 3)
+        assert {"command", "commit", "clean", "packages", "cpu", "threads", "peak_memory_mib"} <= set(run)
         assert row["interval"][0] <= row["effect"] <= row["interval"][1]
         assert row["verdict"] == "holds" and row["seeds"] == [0, 1, 2]
+
+
+def test_the_spread_over_threads_is_measured_and_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "claims.json"
+    assert cli.main(["claims", QUICK[0], "--threads", "1,2", "--json", str(file)]) == 0
+    (row,) = json.loads(file.read_text())
+    assert [run["threads"] for run in row["runs"]] == [1, 2]
+    assert f"  spread    {row['spread']:.3g} between 1 and 2 threads of " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("figures", "verdict"), [((2.0, 2.2), "undecided"), ((2.2, 2.3), "holds")])
+def test_a_verdict_within_the_spread_is_printed_as_undecided(
+    figures: tuple[float, float], verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def examine(name: str, claim: claims.Claim, threads: tuple[int, ...], progress: object) -> claims.Finding:
+        runs = (claims.Run(((figure,) * 9,), 0.0, {"cpu": "Seed", "threads": 1}) for figure in figures)
+        return claims.Finding(name, claim, tuple(runs))
+
+    monkeypatch.setattr(claims, "examine", examine)
+    assert cli.main(["claims", "baseline_steadies_reinforce"]) == 0
+    assert f"  verdict   {verdict}, in 0.0 s\n" in capsys.readouterr().out
 
 
 def test_without_a_name_all_but_the_long_ones_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        claims, "examine", lambda name, claim, progress: claims.Finding(name, claim, ((claim.holds,) * 99,), 0.0)
+        claims,
+        "examine",
+        lambda name, claim, threads, progress: claims.Finding(name, claim, (claims.Run(((claim.holds,) * 99,), 0.0),)),
     )
     ran = {}
     for flags in ([], ["--long"]):
@@ -77,6 +105,10 @@ def test_a_wrong_command_is_one_line_that_helps(
     assert complaint("claims", "skips_improve_boundaries") == (
         "claim 'skips_improve_boundaries' takes minutes; add --long to run it all the same"
     )
+    for threads in ("0", "1,1", "two", "1,"):
+        assert complaint("claims", "--threads", threads) == (
+            f"--threads got '{threads}'; give whole numbers from 1 on, each once: --threads 1,2"
+        )
     assert complaint("claims", "--lng") == "unknown flag '--lng'; the nearest is '--long'"
     (tmp_path / "file").touch()
     monkeypatch.setattr(claims, "examine", lambda *_: pytest.fail("it was measured"))

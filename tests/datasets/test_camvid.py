@@ -71,6 +71,13 @@ class TestFullRelease:
         assert mask[self.fine.index("Void")] == 0
         assert mask[self.fine.index("Sky")] == 11
 
+    def test_a_colour_of_no_class(self, root: Path) -> None:
+        save(root / "LabeledApproved_full" / "0001TP_006690_L.png", np.full((2, 32, 3), 9, np.uint8))
+        with pytest.raises(
+            DataError, match=r"#090909 is no class's; .*; restore the mask, or correct the colours of Cam"
+        ):
+            CamVid(str(root)).open("train")[0]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -93,10 +100,11 @@ class TestFullRelease:
 class TestSegNetLayout:
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
-        for split, stems in (("train", "ab"), ("val", "c"), ("test", "d")):
-            for stem in stems:
-                save(tmp_path / split / f"{stem}.png", np.zeros((3, 4, 3), np.uint8))
-                save(tmp_path / f"{split}annot" / f"{stem}.png", np.full((3, 4), 11 if stem == "b" else 2, np.uint8))
+        for split, frames in (("train", (30, 60)), ("val", (90,)), ("test", (120,))):
+            for frame in frames:
+                name = f"Seq05VD_f{frame:05d}.png"
+                save(tmp_path / split / name, np.zeros((3, 4, 3), np.uint8))
+                save(tmp_path / f"{split}annot" / name, np.full((3, 4), 11 if frame == 60 else 2, np.uint8))
         return tmp_path
 
     def test_samples(self, root: Path) -> None:
@@ -109,9 +117,11 @@ class TestSegNetLayout:
         assert (train[1]["mask"] == train.classes.ignore_index).all()
 
     def test_list_of_pairs(self, root: Path) -> None:
-        (root / "train.txt").write_text("/SegNet/CamVid/train/b.png /SegNet/CamVid/trainannot/b.png\n")
+        (root / "train.txt").write_text(
+            "/SegNet/CamVid/train/Seq05VD_f00060.png /SegNet/CamVid/trainannot/Seq05VD_f00060.png\n"
+        )
         train = CamVid(str(root)).open("train")
-        assert [train.name(i) for i in range(len(train))] == ["b.png"]
+        assert [train.name(i) for i in range(len(train))] == ["Seq05VD_f00060.png"]
         (root / "train.txt").write_text("/SegNet/CamVid/train/z.png /SegNet/CamVid/trainannot/z.png\n")
         with pytest.raises(DataError, match=r"train\.txt: names 'z\.png', but there is no labelled picture"):
             CamVid(str(root)).open("val")

@@ -28,6 +28,34 @@ def test_colours_in_both_notations(tmp_path: Path) -> None:
     assert found.table().ignore_index == 255
 
 
+def test_zero_may_be_unscored_and_names_then_count_from_1(tmp_path: Path) -> None:
+    found = read(tmp_path, "road\ncar\nignore: 0\nignore: 7\n")
+    assert (found.ignored, found.first, found.label_values()) == ((0, 7), 1, (1, 2))
+    assert found.table() == ClassTable(("road", "car"))  # labels in a table count from 0
+
+
+def test_several_unscored_values_and_one_below_zero(tmp_path: Path) -> None:
+    found = read(tmp_path, "road\ncar\nignore: -1\nignore: 7\n")
+    assert (found.ignored, found.first, found.table().ignore_index) == ((-1, 7), 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("text", "undecided"),
+    [
+        ("background\ncar\nunlabelled: background\n", 0),
+        ("car\n_background_\nUnlabeled: Background\n", 1),
+        ("background\ncar\nunlabelled: ignore\n", 255),
+        ("background\ncar\n", 255),
+    ],
+)
+def test_undecided_pixels(tmp_path: Path, text: str, undecided: int) -> None:
+    assert read(tmp_path, text).undecided_label() == undecided
+
+
+def test_a_class_may_be_called_unlabelled(tmp_path: Path) -> None:
+    assert read(tmp_path, "unlabelled\ncar\n").names == ("unlabelled", "car")
+
+
 def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfsky\r\nroad\r\n")
     assert read_classes(tmp_path / "classes.txt").names == ("sky", "road")
@@ -48,7 +76,11 @@ def test_unscored_value_moves_where_255_is_a_class(tmp_path: Path) -> None:
         ("a\na\n", r"classes\.txt: class names must differ; repeated: a"),
         ("a\nb\nignore: 1\n", r"classes\.txt: ignore value 1 is also the label of class 'b'"),
         ("a\nignore: void\n", r"classes\.txt, line 2: 'ignore: void'; expected one label value"),
-        ("a\nignore: 7\nignore: 8\n", r"classes\.txt, line 3: .*one label value"),
+        ("a\nb\nignore: 9\nignore: 1\n", r"classes\.txt: ignore value 1 is also the label of class 'b'; the unscored"),
+        ("a\nb\nignore: 0\nignore: 2\n", r"classes\.txt: ignore value 2 is also the label of class 'b'"),
+        ("a\nunlabelled: class 3\n", r"line 2: 'unlabelled: class 3'; expected one line 'unlabelled: ignore \| backgr"),
+        ("a\nunlabelled:\n", r"line 2: 'unlabelled:'; expected one line"),
+        ("a\nunlabelled: ignore\nunlabeled: background\n", r"line 3: .*expected one line"),
         ("a #ff0000\nb\n", r"class 'b' has no colour but others have"),
         ("a #ff0000\nb 255 0 0\n", r"classes a and b have the same colour #ff0000"),
         ("a 300 0 0\n", r"line 1: colour 300 0 0; expected values of 0\.\.255"),

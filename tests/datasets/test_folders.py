@@ -245,7 +245,7 @@ class TestBadInput:
         Image.fromarray(np.array([[3, 0, 0, 0, 0, 77]] * 4, np.uint8)).save(divided / "train/labels/train1.png")
         message = (
             r"labels/train1\.png: label values 3, 77 outside the class table of 3 classes \(0\.\.2, ignore 9\); "
-            r"add the class to classes\.txt, or name an unscored value there with a line 'ignore: 3'"
+            r"add the class to classes\.txt, or name an unscored value there with a line 'ignore: 77'"
         )
         with pytest.raises(DataError, match=message):
             Folders(str(divided)).open("train")[1]

@@ -158,6 +158,17 @@ def test_labelmes_own_class_list(folder: Path) -> None:
     np.testing.assert_array_equal(dataset[index]["mask"].numpy(), order[expected("every_kind", "classes")])
 
 
+@pytest.mark.parametrize("place", ["..", "lists"])
+def test_a_class_list_one_level_up_or_down(folder: Path, place: str) -> None:
+    (folder / place).mkdir(exist_ok=True)
+    (folder / place / "labels.txt").write_text("__ignore__\n_background_\nhorse\nsky\ngrass\ncow\nfence\n")
+    source = LabelMe(str(folder))
+    assert source.open("train").classes.names == ("background", "horse", "sky", "grass", "cow", "fence")
+    assert "from labels.txt" in source.describe()
+    (folder / "classes.txt").write_text("fence\ncow\ngrass\nsky\n")  # wins, as everywhere
+    assert LabelMe(str(folder)).open("train").classes.names == ("background", "fence", "cow", "grass", "sky")
+
+
 def test_a_class_list_may_name_the_background_anywhere_or_nowhere(folder: Path) -> None:
     (folder / "classes.txt").write_text("sky #000010\ngrass #000020\ncow #000030\nfence #000040\nbackground #000050\n")
     dataset, index = samples(folder)["nothing"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foveate import pictures
 from foveate.datasets.classes import ClassList
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import MaskReader, recognise_masks
@@ -67,9 +68,27 @@ class TestIndices:
         path.write_bytes(imagecodecs.png_encode(np.full((2, 2, 3), 2, np.uint16)))
         assert labels(recognise_masks([path], NAMES), path) == [[2, 2], [2, 2]]
 
-    def test_reading_stops_once_the_kind_is_known(self, tmp_path: Path) -> None:
-        first = grey(tmp_path / "a.png", [[1]])
-        assert recognise_masks([first, tmp_path / "never_opened.png"], NAMES).kind == "index"
+    def test_a_file_is_decoded_once_for_the_decision(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = [grey(tmp_path / f"{i}.png", [[0, 1 + i % 2]]) for i in range(5)]
+        decoded = []
+
+        def read_raw(path: Path) -> pictures.RawPicture:
+            decoded.append(path)
+            return original(path)
+
+        original = pictures.read_raw
+        monkeypatch.setattr(pictures, "read_raw", read_raw)
+        for _ in range(2):  # a second source of the same files decodes none
+            assert recognise_masks(files, NAMES).kind == "index"
+        assert decoded == files
+        labels(recognise_masks(files, NAMES), files[0])
+        assert decoded == [*files, files[0]]
+
+    def test_a_changed_file_is_decoded_again(self, tmp_path: Path) -> None:
+        path = grey(tmp_path / "a.png", [[0, 1]])
+        assert len(recognise_masks([path], None).classes) == 2
+        grey(path, [[0, 1, 2, 3]])
+        assert len(recognise_masks([path], None).classes) == 4
 
     def test_tiff_masks_are_called_so(self, tmp_path: Path) -> None:
         assert recognise_masks([grey(tmp_path / "a.tif", [[1]])], NAMES).remark == "index TIFF"
@@ -138,7 +157,7 @@ class TestBinary:
 
     @pytest.mark.parametrize("known", [None, ClassList(("soil", "root"))])
     def test_the_whole_set_decides(self, tmp_path: Path, known: ClassList | None) -> None:
-        files = [grey(tmp_path / "a.png", [[0, 255]]), grey(tmp_path / "b.png", [[1, 0]])]
+        files = [grey(tmp_path / "a.png", [[0, 255]]), grey(tmp_path / "b.png", [[1, 255]])]
         reader = recognise_masks(files, known)
         assert reader.kind == "index"
         assert labels(reader, files[0]) == [[0, 255]]  # 255 is the unscored value in such a set
@@ -180,6 +199,15 @@ class TestColours:
             labels(recognise_masks([colour], COLORED), index)
         with pytest.raises(DataError, match=r"a\.png: holds colours, but the other masks hold indices"):
             labels(recognise_masks([index], NAMES), colour)
+
+    def test_kinds_do_not_mix_where_classes_are_guessed(self, tmp_path: Path) -> None:
+        colour, index = colours(tmp_path / "a.png", [[RED, GREEN]]), grey(tmp_path / "b.png", [[1, 0]])
+        with pytest.raises(
+            DataError, match=r"b\.png: holds indices, but a\.png and others hold colours; save all mask"
+        ):
+            recognise_masks([colour, index], None)
+        black = grey(tmp_path / "b.png", [[0, 0]])
+        assert labels(recognise_masks([colour, black], None), black) == [[0, 0]]
 
 
 class TestBadFiles:

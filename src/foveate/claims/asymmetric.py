@@ -56,6 +56,7 @@ def asymmetric_filters_cost_less() -> Claim:
         measure=_asymmetric_filters_cost_less,
         holds=2.0,  # a saving of half
         partly=1.1,
+        law=True,
     )
 
 

@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foveate.claims import Claim
+from foveate.claims import Claim, cached
 from foveate.claims.attention import SECTION
 from foveate.claims.cost import weights
 from foveate.datasets.pasture import Pasture
@@ -128,7 +128,7 @@ def _attention_falls_on_what_is_named(seed: int) -> tuple[float, ...]:
     return hit / max(chance, 1e-9), 100 * hit, scores.attention_words, 100 * chance, mass
 
 
-@cache
+@cached
 def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
     """Train a recipe on fewer scenes of the Pasture data set; cached for the process.
 

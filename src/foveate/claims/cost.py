@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def multiply_adds(network: nn.Module, image: Tensor) -> int:
+def multiply_adds(network: Callable[[Tensor], object], image: Tensor) -> int:
     """Count the multiply-adds of the convolutions and matrix products of one forward pass.
 
     They are counted where torch dispatches them, also on the device "meta". Elementwise operations are not counted.

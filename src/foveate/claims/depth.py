@@ -25,6 +25,7 @@ def inception_v4_is_75_layers_deep() -> Claim:
         measure=_inception_v4_is_75_layers_deep,
         holds=97.0,  # a difference of two layers, depending on how the ends are counted
         partly=90.0,  # a difference of a tenth is still "about"
+        law=True,
     )
 
 

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.claims import cached
 from foveate.claims.fitting import fit
 from foveate.registry import create_model
 
@@ -109,7 +110,7 @@ def _glyph(text: str, font: ImageFont.FreeTypeFont) -> Tensor:
     return torch.from_numpy(np.array(glyph)).float() / 255
 
 
-@cache
+@cached
 def classifier(transform: str, seed: int) -> nn.Module:
     """Train the classifier on digits of FACES, without ("none") or with a transformer; cached for the process."""
     digits = draw(TRAIN, FACES, seed)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 
-from foveate.claims import Claim
+from foveate.claims import Claim, cached
 from foveate.claims.fitting import fit
 from foveate.datasets.pasture import Pasture
 from foveate.registry import claim, create_model
@@ -103,7 +103,7 @@ def steps_taken(errors: Sequence[float], floor: float) -> float:
     return sum(EVAL_EVERY * (left + right) / 2 for left, right in pairwise(heights))
 
 
-@cache
+@cached
 def curve(name: str, seed: int) -> tuple[float, ...]:
     """Return a network's error in percent every EVAL_EVERY steps; the first is that of always predicting one class.
 

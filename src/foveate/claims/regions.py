@@ -17,14 +17,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cache
 from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.claims import Claim
+from foveate.claims import Claim, cached
 from foveate.claims.cost import weights
 from foveate.claims.fitting import fit
 from foveate.models.spatial.spatial_transformer import regress
@@ -67,6 +66,7 @@ def soft_attention_is_bound_to_its_grid() -> Claim:
         measure=_soft_attention_is_bound_to_its_grid,
         holds=25.0,  # a quarter of the region: far above rounding to pixels
         partly=5.0,
+        law=True,
     )
 
 
@@ -252,7 +252,7 @@ def _on_meta(hidden: int) -> nn.Module:
         return TransformerReader(hidden)
 
 
-@cache
+@cached
 def reader(kind: str, seed: int) -> nn.Module:
     """Train one of the two on cells and arbitrary regions in equal numbers; cached for the process."""
     halves = [draw(TRAIN // 2, on_grid, seed) for on_grid in (True, False)]

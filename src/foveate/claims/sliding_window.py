@@ -5,14 +5,11 @@ Shapes: an image (1, C, H, W); patches (N, C, R, R); R the side of the receptive
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
-
 import torch
 from torch import Tensor, nn
 
 from foveate.claims import Claim
+from foveate.claims.cost import times_as_long
 from foveate.claims.exact import DIGITS, digits
 from foveate.ops.dense import convolutionalize
 from foveate.registry import claim, create_model
@@ -31,6 +28,7 @@ def one_pass_is_every_patch() -> Claim:
         measure=_one_pass_is_every_patch,
         holds=DIGITS,
         partly=DIGITS,
+        law=True,
     )
 
 
@@ -66,6 +64,7 @@ def fully_connected_is_convolutional() -> Claim:
         measure=_fully_connected_is_convolutional,
         holds=DIGITS,
         partly=DIGITS,
+        law=True,
     )
 
 
@@ -93,6 +92,7 @@ def patches_are_expensive() -> Claim:
         measure=_patches_are_expensive,
         holds=10.0,  # "very expensive", "way too slow": an order of magnitude
         partly=2.0,
+        timed=True,
     )
 
 
@@ -101,23 +101,7 @@ def _patches_are_expensive(seed: int) -> tuple[float]:
     model = create_model("patch_cnn", num_classes=10).eval()
     image = torch.randn(1, 3, 192, 192)
     with torch.inference_mode():
-        return (_times_as_long(lambda: _patch_by_patch(model, image, model.config.stride), lambda: model(image)),)
-
-
-def _times_as_long(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 3) -> float:
-    """Return the median of the run time ratio slow / fast over a few repeats.
-
-    Each pair runs back to back, so that other load on the machine slows both.
-    """
-    fast()  # the first pass of a network also plans and allocates
-    ratios = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        slow()
-        middle = time.perf_counter()
-        fast()
-        ratios.append((middle - started) / (time.perf_counter() - middle))
-    return median(ratios)
+        return (times_as_long(lambda: _patch_by_patch(model, image, model.config.stride), lambda: model(image), 3),)
 
 
 @claim("strides_shrink_the_output")
@@ -130,6 +114,7 @@ def strides_shrink_the_output() -> Claim:
         measure=_strides_shrink_the_output,
         holds=2.0,  # the reduction by a single stride of two
         partly=1.1,
+        law=True,
     )
 
 

@@ -28,6 +28,7 @@ def upconv_is_the_backward_pass() -> Claim:
         measure=_upconv_is_the_backward_pass,
         holds=DIGITS,
         partly=DIGITS,
+        law=True,
     )
 
 
@@ -58,6 +59,7 @@ def upconv_stamps_and_sums() -> Claim:
         measure=_upconv_stamps_and_sums,
         holds=DIGITS,
         partly=DIGITS,
+        law=True,
     )
 
 
@@ -78,6 +80,7 @@ def upconv_is_no_inverse() -> Claim:
         measure=_upconv_is_no_inverse,
         holds=10.0,  # far above rounding, and above a blur that could be taken for an inverse
         partly=1.0,
+        law=True,
     )
 
 

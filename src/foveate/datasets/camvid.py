@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate import pictures
-from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
+from foveate.datasets.class_files import find_classes
+from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, read_classes
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, read_text, require_folder
 from foveate.datasets.folders import Folders, describe_masks, paired_folders
-from foveate.datasets.masks import MaskReader, color_reader
+from foveate.datasets.masks import Published, color_reader, recognise_masks
 from foveate.datasets.splits import ordered
 from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
@@ -71,6 +72,12 @@ COLORS: dict[str, Color] = {
 }
 VOID = 11
 CLASSES = ClassTable(tuple(MERGED), tuple(COLORS[first] for first, *_ in MERGED.values()), VOID)
+# Frames are called after their drive, as in 0016E5_07959 and Seq05VD_f00030.
+OWN = Published(
+    "CamVid",
+    ClassList(CLASSES.names, CLASSES.colors, VOID, (COLORS["Void"],), file="CamVid's own list"),
+    r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+",
+)
 SPLITS = ("train", "val", "test")
 _RAW, _LABELED, _COLOR_FILE = "701_StillsRaw_full", "LabeledApproved_full", "label_colors.txt"
 
@@ -81,7 +88,8 @@ class CamVid(FileSource):
     """CamVid: SegNet's train/ + trainannot/, the full release's 701_StillsRaw_full/, or split folders + classes.txt.
 
     All three give SegNet's 11 classes and leave void (11) unscored. The full release's 32 colours are merged into
-    these classes and its frames divided as SegNet's lists are: 367 train, 101 val, 233 test.
+    these classes and its frames divided as SegNet's lists are: 367 train, 101 val, 233 test. A `classes.txt` in
+    SegNet's layout names the classes of other data; without one, labels that are not CamVid's are guessed.
 
     path: the folder that holds one of the three.
     """
@@ -98,7 +106,10 @@ class CamVid(FileSource):
         root = Path(self.path)
         if _is_full(root):
             return describe_masks(self, "CamVid, full release")
-        return describe_masks(self, "CamVid, SegNet layout" if _is_segnet(root) else "CamVid-style folders")
+        if _is_segnet(root):
+            own = self.scan.classes.names == CLASSES.names
+            return describe_masks(self, "CamVid, SegNet layout" if own else "Folders in CamVid's SegNet layout")
+        return describe_masks(self, "CamVid-style folders")
 
     def read(self) -> Scan:
         """Find the frames. Raises DataError."""
@@ -159,7 +170,9 @@ def _read_segnet(root: Path) -> Scan:
                 pairs[split] = _listed(root / f"{split}.txt", pairs[split], problems)
     if not any(pairs.values()):
         raise DataError(f"{root}: no labelled pictures; expected frames in train/ and masks in trainannot/")
-    return Scan(ordered(pairs), CLASSES, MaskReader("index", CLASSES, remark="index PNG"), problems)
+    masks = [pair.label for split in pairs.values() for pair in split]
+    reader = recognise_masks(masks, find_classes(root), OWN)
+    return Scan(ordered(pairs), reader.classes, reader, problems)
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:
@@ -187,7 +200,9 @@ def _read_full(root: Path) -> Scan:
     path = next((p for p in places if p.is_file()), None)
     colors = _read_colors(path) if path else COLORS
     label = {fine: i for i, fines in enumerate(MERGED.values()) for fine in fines}
-    reader = color_reader(CLASSES, [(c, label.get(name, VOID)) for name, c in colors.items()], "32 RGB colours as 11")
+    fine = [(c, label.get(name, VOID)) for name, c in colors.items()]
+    advice = f"restore the mask, or correct the colours of CamVid's 32 classes in {_COLOR_FILE}"
+    reader = color_reader(CLASSES, fine, "32 RGB colours as 11", advice)
     return Scan(ordered(pairs), CLASSES, reader, problems)
 
 

@@ -1,19 +1,22 @@
 """`classes.txt`: the names of the classes, in label order.
 
 One name a line. A colour after it is the class's colour in RGB masks and in drawings. A line `ignore:` names what is
-not scored, a label value or (in RGB masks) a colour; several such lines may stand. `#` begins a comment line.
+not scored, a label value or (in RGB masks) a colour; several such lines may stand. `ignore: 0` says that 0 is not
+scored and that the names count from 1. `unlabelled:` says what pixels are that nobody decided on (without a shape,
+transparent, no data, 255): `ignore` or `background`. `#` begins a comment line.
 
     sky #8080ff
     road 128 64 128
     traffic light #ffc800
     ignore: 11
     ignore: #000000
+    unlabelled: ignore
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foveate.datasets.files import read_text
@@ -22,6 +25,8 @@ from foveate.pictures import atomic_write
 from foveate.records import ClassTable
 
 CLASSES_FILE = "classes.txt"
+BACKGROUNDS = ("background", "_background_")
+UNLABELLED = ("ignore", "background")
 Color = tuple[int, int, int]
 _HEX = re.compile(r"#([0-9a-fA-F]{6})$")
 _TRIPLE = re.compile(r"(?:^|\s)(\d+)[\s,]+(\d+)[\s,]+(\d+)$")
@@ -31,53 +36,107 @@ _TRIPLE = re.compile(r"(?:^|\s)(\d+)[\s,]+(\d+)[\s,]+(\d+)$")
 class ClassList:
     """Content of a class list.
 
-    colors: one a class, or none at all. ignore: the unscored label value, if stated. ignore_colors: in RGB masks.
+    colors: one a class, or none at all. ignore: the unscored label value that was stated first; 0 also says that the
+    names count from 1. ignore_colors: unscored colours of RGB masks. unlabelled: 'ignore' or 'background', what
+    undecided pixels are, or '' where nothing is said. more_ignored: further unscored label values. values: the label
+    value of each name, where the list gives them. file: the list's name in messages.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...] = ()
     ignore: int | None = None
     ignore_colors: tuple[Color, ...] = ()
+    unlabelled: str = ""
+    more_ignored: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+    file: str = field(default=CLASSES_FILE, compare=False)
 
     def table(self) -> ClassTable:
-        """The class table; the unscored value is 255 unless stated, or 65535 where 255 is a class."""
+        """The class table; the unscored value is 255 unless stated, or 65535 where 255 is a class.
+
+        A stated value below 1 marks pixels of the files only, since labels of the table count from 0.
+        """
         usual = 255 if len(self.names) <= 255 else 65535
-        return ClassTable(self.names, self.colors, usual if self.ignore is None else self.ignore)
+        stated = self.ignore is not None and self.ignore > 0 and not self.values
+        return ClassTable(self.names, self.colors, self.ignore if stated and self.ignore is not None else usual)
+
+    @property
+    def first(self) -> int:
+        """The label value of the first name: 1 where 0 is not scored, else 0."""
+        return int(0 in self.ignored)
+
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """All label values that are stated to be unscored."""
+        return () if self.ignore is None else (self.ignore, *self.more_ignored)
+
+    @property
+    def background(self) -> int | None:
+        """The label of the class that is called background; None if none is."""
+        return next((label for label, name in enumerate(self.names) if name in BACKGROUNDS), None)
+
+    def undecided_label(self) -> int:
+        """The label of pixels that nobody decided on: unscored, or background where the list says so."""
+        decided = self.background if self.unlabelled == "background" else None
+        return self.table().ignore_index if decided is None else decided
+
+    def label_values(self) -> tuple[int, ...]:
+        """The value that stands for each name in the files."""
+        return self.values or tuple(range(self.first, self.first + len(self.names)))
 
 
 def read_classes(path: Path) -> ClassList:
     """Read a class list. Raises DataError with the file and line."""
     names: list[str] = []
     colors: list[Color | None] = []
-    ignore: int | None = None
+    ignored: list[int] = []
     ignore_colors: list[Color] = []
+    unlabelled = ""
     for number, line in enumerate(read_text(path).splitlines(), 1):
         line = line.strip()
         if not line or (line[0] == "#" and not _HEX.match(line)):
             continue
         where = f"{path}, line {number}"
-        key, _, value = line.partition(":")
-        if key.strip().lower() == "ignore":
-            rest, color = _split_color(value.strip(), where)
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key.lower() == "ignore":
+            rest, color = _split_color(value, where)
             if color is not None:
                 ignore_colors.append(color)
-            elif rest.isdecimal() and ignore in (None, int(rest)):
-                ignore = int(rest)
+            elif re.fullmatch(r"-?\d+", rest):
+                ignored.append(int(rest))
             else:
-                raise DataError(f"{where}: '{line}'; expected one label value or colours, as in 'ignore: 255'")
+                raise DataError(f"{where}: '{line}'; expected one label value or colour, as in 'ignore: 255'")
+            continue
+        if key.lower() in ("unlabelled", "unlabeled") and ":" in line:
+            if value.lower() not in UNLABELLED or unlabelled not in ("", value.lower()):
+                raise DataError(f"{where}: '{line}'; expected one line 'unlabelled: {' | '.join(UNLABELLED)}'")
+            unlabelled = value.lower()
             continue
         name, color = _split_color(line, where)
         if not name:
             raise DataError(f"{where}: '{line}' has no class name; expected 'name' or 'name #rrggbb'")
         names.append(name)
         colors.append(color)
-    _check(path, names, colors)
+    check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)
-    found = ClassList(tuple(names), given, ignore, tuple(ignore_colors))
+    ignore, more = (ignored[0], tuple(dict.fromkeys(ignored[1:]))) if ignored else (None, ())
+    found = ClassList(tuple(names), given, ignore, tuple(ignore_colors), unlabelled, more)
+    return checked(path, found)
+
+
+def checked(path: Path, found: ClassList) -> ClassList:
+    """The list itself. Raises DataError if its table cannot be made, or an unscored value is also a class's."""
     try:
-        found.table()
+        table = found.table()
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
+    for value in found.ignored:
+        if value in found.label_values():
+            name = table.names[found.label_values().index(value)]
+            raise DataError(
+                f"{path}: ignore value {value} is also the label of class '{name}'; the unscored values are those "
+                "that no name has"
+            )
     return found
 
 
@@ -88,7 +147,8 @@ def write_classes(path: Path, table: ClassTable) -> None:
         temporary.write_text("\n".join([*lines, f"ignore: {table.ignore_index}", ""]), encoding="utf-8")
 
 
-def _check(path: Path, names: list[str], colors: list[Color | None]) -> None:
+def check_colors(path: Path, names: list[str], colors: list[Color | None]) -> None:
+    """Raise DataError for no names, for colours of some classes only, and for a colour of two classes."""
     if not names:
         raise DataError(f"{path}: no class names; expected one a line")
     bare = [name for name, color in zip(names, colors, strict=True) if color is None]

@@ -185,6 +185,13 @@ class FileSource(ScannedSource[Scan]):
 
     tasks: ClassVar[tuple[str, ...]] = ("semantic",)
 
+    def open(self, split: str, task: str = "") -> Any:
+        """One split. Raises DataError also for labels that are known to be outside the class table."""
+        opened = super().open(split, task)
+        if refused := getattr(self.scan.read_label, "refused", ""):
+            raise DataError(refused)
+        return opened
+
     def readable(self, split: str, task: str = "") -> FileDataset:
         """One split of the files that can be used."""
         self.serve(task)
@@ -226,8 +233,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
     listing = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     return (
         f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of {len(classes)} classes "
-        f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); add the class to classes.txt, or name an unscored "
-        f"value there with a line 'ignore: {values[0]}'"
+        f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); restore the file"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.datasets.classes import CLASSES_FILE, read_classes
+from foveate.datasets.class_files import find_classes
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
 from foveate.datasets.masks import recognise_masks
 from foveate.datasets.splits import ordered, split_by_lists, split_or_draw, split_parts
@@ -23,7 +23,8 @@ LABEL_FOLDERS = ("labels", "masks", "annotations", "label", "mask")
 class Folders(FileSource):
     """Folders of images and label masks: DATA/{train,val,test}/{images,labels}, or DATA/{images,labels}.
 
-    DATA may hold a `classes.txt` (see `foveate.datasets.classes`). Without split folders, `train.txt`, `val.txt` and
+    DATA may hold a `classes.txt` (see `foveate.datasets.classes`), or another tool's list
+    (see `foveate.datasets.class_files`). Without split folders, `train.txt`, `val.txt` and
     `test.txt` in DATA list file names; without these a split is drawn and written to `splits.json`. With a
     train part but no val, val is drawn from train. `masks` and `annotations` may take the place of `labels`.
 
@@ -70,9 +71,8 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
         divided, drawn = split_or_draw(root, undivided, seed, problems)
         pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
     pairs = ordered(pairs)
-    known = root / CLASSES_FILE
     masks = [pair.label for split in pairs.values() for pair in split]
-    reader = recognise_masks(masks, read_classes(known) if known.exists() else None)
+    reader = recognise_masks(masks, find_classes(root))
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
 
 

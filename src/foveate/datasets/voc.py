@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
+from foveate.datasets.class_files import find_classes
+from foveate.datasets.classes import ClassList, Color
 from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
-from foveate.datasets.masks import MaskReader, color_reader
+from foveate.datasets.masks import MaskReader, Published, recognise_masks
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import ordered, read_list, split_by_lists
 from foveate.errors import ConfigError, DataError, unknown
@@ -43,7 +44,11 @@ def voc_color(label: int) -> Color:
     return red, green, blue
 
 
-CLASSES = ClassTable(NAMES, tuple(voc_color(label) for label in range(len(NAMES))), VOID)
+COLORS = tuple(voc_color(label) for label in range(len(NAMES)))
+CLASSES = ClassTable(NAMES, COLORS, VOID)
+OWN = Published(
+    "Pascal VOC", ClassList(NAMES, COLORS, VOID, (voc_color(VOID),), file="Pascal VOC's own list"), r"\d{4}_\d{6}"
+)
 
 
 @dataset("voc")
@@ -52,8 +57,8 @@ class VOC(ObjectSource):
     """Pascal VOC segmentation: a VOCdevkit, or one of its year folders (VOC2012).
 
     The splits are the lists of `ImageSets/Segmentation`; images in no list are left out, and so is a test list
-    whose masks were not published. Without lists a split is drawn. A `classes.txt` in the year folder replaces the
-    21 official classes.
+    whose masks were not published. Without lists a split is drawn. The 21 official classes are those of masks whose
+    values or colours are the kit's; a `classes.txt` in the year folder, or another tool's list, replaces them.
 
     path: the folder that holds `JPEGImages`, or a parent of year folders.
     year: '2007' or another, if there are several; '' is the latest.
@@ -79,8 +84,6 @@ class VOC(ObjectSource):
     def read(self) -> Scan:
         """Find pairs and lists. Raises DataError, and ConfigError for a year that is not there."""
         root = self._year_folder()
-        known = root / CLASSES_FILE
-        classes = read_classes(known).table() if known.exists() else CLASSES
         pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), list_pictures(root / "SegmentationClass"))
         lists = {s: p for s in _LISTS if (p := root / "ImageSets" / "Segmentation" / f"{s}.txt").is_file()}
         drawn = ""
@@ -94,8 +97,9 @@ class VOC(ObjectSource):
             splits, drawn = {**splits, **divided}, "; ".join(filter(None, (drawn, clause)))
         if not any(splits.values()):
             raise_problems(problems)
-        masks = _mask_reader([pair.label for pairs in splits.values() for pair in pairs], classes)
-        return Scan(ordered(splits), classes, VOCLabels(masks), problems, drawn=drawn)
+        files = [pair.label for pairs in splits.values() for pair in pairs]
+        masks = recognise_masks(list(dict.fromkeys(files)), find_classes(root), OWN)
+        return Scan(ordered(splits), masks.classes, VOCLabels(masks), problems, drawn=drawn)
 
     def _year_folder(self) -> Path:
         years = year_folders(require_folder(self.path))
@@ -113,6 +117,11 @@ class VOCLabels:
     """Reads the masks of an image, by class or by object."""
 
     masks: MaskReader
+
+    @property
+    def refused(self) -> str:
+        """The complaint about the first class mask with values that have no label."""
+        return self.masks.refused
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices, 255 where void."""
@@ -160,17 +169,3 @@ def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]
     listed = {name for split in names.values() for name in split}
     problems[:] = [p for p in problems if p.file.stem in listed]
     return split_by_lists(pairs, lists, problems), "test.txt has no masks and is left out" if unpublished else ""
-
-
-def _mask_reader(masks: list[Path], classes: ClassTable) -> MaskReader:
-    """The first readable mask settles it: the kit's indices (255 is void, whatever else there is), or its colours."""
-    for mask in masks:
-        try:
-            raw = pictures.read_raw(mask)
-        except DataError:  # reading it later will say so by name
-            continue
-        if raw.values.ndim == 3:
-            labels = [*zip(classes.colors, range(len(classes)), strict=True), (voc_color(VOID), classes.ignore_index)]
-            return color_reader(classes, labels)
-        return MaskReader("index", classes, remark="index PNG" if raw.palette is None else "palette PNG")
-    return MaskReader("index", classes, remark="no readable mask")

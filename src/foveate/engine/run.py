@@ -23,6 +23,7 @@ from foveate.errors import ConfigError, ModelError, OutputError
 from foveate.records import Table
 from foveate.registry import create_recipe
 
+PACKAGE = Path(__file__).parents[1]
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
 
 
@@ -120,7 +121,12 @@ class RunFolder:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit and hardware, as far as they can be told."""
+    """Versions, commit and hardware, as far as they can be told.
+
+    clean: True if the package's files were those of the commit, False if some were changed, None if there is no commit.
+    instructions: the processor's instructions that torch uses, "AVX2" for example; sums differ in rounding with them.
+    """
+    commit = _commit()
     versions = {}
     for package in PACKAGES:
         try:
@@ -130,9 +136,11 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": versions,
-        "commit": _commit(),
+        "commit": commit,
+        "clean": None if commit is None else not _git("status", "--porcelain", "--", "."),
         "platform": platform.platform(),
         "cpu": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or ["cpu"],
@@ -161,11 +169,17 @@ def peak_memory() -> int | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree this package runs from, if it is one."""
+    """The commit of the source tree this package runs from, if it is one.
+
+    A package that was installed into a folder of another repository is none of its files, and has no commit.
+    """
+    return _git("rev-parse", "HEAD") if _git("ls-files", "--", "__init__.py") else None
+
+
+def _git(*command: str) -> str | None:
+    """Run git in the package's folder; returns its output, or None if it fails or is not there."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
-        )
+        done = subprocess.run(["git", "-C", str(PACKAGE), *command], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

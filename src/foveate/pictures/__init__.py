@@ -53,11 +53,15 @@ class RawPicture(NamedTuple):
     values: (H, W) for grey and palette files, (H, W, C) otherwise.
     palette: (N, 3) uint8, for palette files only.
     lossy: the compression changes values (JPEG), so they cannot be labels.
+    alpha: (H, W), for files with an alpha channel, which `values` leaves out.
+    nodata: the value that a GeoTIFF declares to be no data.
     """
 
     values: np.ndarray
     palette: np.ndarray | None
     lossy: bool
+    alpha: np.ndarray | None = None
+    nodata: float | None = None
 
 
 class Windows(Protocol):
@@ -127,22 +131,25 @@ def decode_picture(data: bytes, name: str, *, channels: int | None = None, max_p
 
 
 def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
-    """Read a file's stored values (palette indices, 8 or 16-bit values, colours), as label masks need them.
+    """Read a file's stored values (palette indices, grey values, colours), as label masks need them.
 
-    Raises DataError as `read_picture` does.
+    Of a TIFF, values of any integer or floating-point type. Raises DataError as `read_picture` does.
     """
     path = Path(path)
     with _open(path) as file, _decoding(str(path)):
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
-            with TiffPicture(file) as tiff:
+            with TiffPicture(file, any_type=True) as tiff:
                 _check_size(str(path), tiff.height, tiff.width, max_pixels)
-                return RawPicture(tiff.raw(), tiff.palette, tiff.lossy)
+                return RawPicture(tiff.raw(), tiff.palette, tiff.lossy, tiff.raw_alpha(), tiff.nodata)
         image = _pillow(file)
         _check_size(str(path), image.height, image.width, max_pixels)
         palette = None
+        alpha = np.array(image.getchannel("A")) if "A" in image.getbands() else None
         if _is_png16(head):
             values = _decode_png16(file)
+            if values.ndim == 3 and values.shape[2] in (2, 4):
+                values, alpha = values[:, :, slice(3) if values.shape[2] == 4 else 0], values[:, :, -1]
         elif image.mode in ("P", "PA"):
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
             values = np.array(image.getchannel(0) if image.mode == "PA" else image)
@@ -152,7 +159,9 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             values = np.array(image).astype(np.uint8)
         else:
             values = np.array(image.convert("RGB"))
-        return RawPicture(orient(values, _orientation(image)), palette, image.format in ("JPEG", "MPO"))
+        turn = _orientation(image)
+        upright_alpha = None if alpha is None else orient(alpha, turn)
+        return RawPicture(orient(values, turn), palette, image.format in ("JPEG", "MPO"), upright_alpha)
 
 
 def picture_info(path: str | Path) -> PictureInfo:

@@ -16,6 +16,7 @@ from foveate.pictures.pixels import cmyk_to_rgb, orient, over_white, three_chann
 _CACHE_BYTES = 64 * 2**20  # neighbouring windows share strips and tiles, so that each is decoded about once
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _LOSSY = {6, 7, 34892, 33007}  # the JPEG compressions
+_GDAL_NODATA = 42113
 _ALPHA = (1, 2)  # ExtraSamples: premultiplied, straight
 
 
@@ -27,10 +28,11 @@ class TiffPicture:
     """The first image of a TIFF file.
 
     Pages of one size that the writer declared as one array (a band a page) are read as channels.
-    Raises ValueError if the file is not one image of 8 or 16 bits, OSError for a truncated file.
+    any_type: accept values of any integer or floating-point type, which `raw` gives; else only 8 and 16 bits.
+    Raises ValueError if the file is not one image of such values, OSError for a truncated file.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, any_type: bool = False) -> None:
         try:
             self._tiff = tifffile.TiffFile(file)
         except tifffile.TiffFileError as error:
@@ -38,7 +40,7 @@ class TiffPicture:
         series = self._tiff.series[0]
         page = self._page = series.keyframe
         self._pages: list[Any] = [p for p in series.pages if p is not None]
-        if page.dtype is None or page.dtype not in (np.uint8, np.uint16, np.bool_):
+        if page.dtype is None or not (page.dtype in (np.uint8, np.uint16, np.bool_) or any_type):
             raise ValueError(f"values of type {page.dtype}; expected 8 or 16 bits a channel, unsigned")
         self._channel_axis = self._axis_of_scattered_channels(series)
         if len(self._pages) > 1 and self._channel_axis is None and not self._is_bands(series):
@@ -85,13 +87,34 @@ class TiffPicture:
         page = self._page
         return int(page.tilelength * page.tilewidth) if page.is_tiled else int(page.rowsperstrip * page.imagewidth)
 
+    @property
+    def nodata(self) -> float | None:
+        """The value that GDAL's tag declares to be no data; None without the tag."""
+        tag = self._page.tags.get(_GDAL_NODATA)
+        try:
+            return None if tag is None else float(str(tag.value).strip("\0 "))
+        except ValueError:
+            return None
+
     def raw(self) -> np.ndarray:
-        """Return the file's stored values, upright: (H, W), or (H, W, C) where C > 1."""
-        values = self._raw_window(0, 0, self._height, self._width)
-        values = orient(values.astype(np.uint8) if values.dtype == np.bool_ else values, self._orientation)
+        """Return the file's values without alpha, upright: (H, W), or (H, W, C) where C > 1.
+
+        They are the stored ones, but inverted where the file says that white is zero, as other readers give them.
+        """
+        values = self._upright()
+        if int(self._page.photometric) == _WHITE_IS_ZERO and values.dtype.kind == "u":
+            values = (1 << int(self._page.bitspersample)) - 1 - values
         if self._alpha():
             values = values[:, :, :-1]
         return values[:, :, 0] if values.shape[2] == 1 else values
+
+    def raw_alpha(self) -> np.ndarray | None:
+        """Return the alpha channel (H, W), upright; None without one."""
+        return self._upright()[:, :, -1] if self._alpha() else None
+
+    def _upright(self) -> np.ndarray:
+        values = self._raw_window(0, 0, self._height, self._width)
+        return orient(values.astype(np.uint8) if values.dtype == np.bool_ else values, self._orientation)
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Return a window (height, width, C) uint8 or uint16 of the upright image."""
@@ -114,7 +137,7 @@ class TiffPicture:
         if photometric == _PALETTE and self.palette is not None:
             palette = self.palette
             return palette[np.minimum(values[:, :, 0], len(palette) - 1)]
-        if photometric == _WHITE_IS_ZERO:
+        if photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
             values = np.iinfo(values.dtype).max - values
         if self._alpha():
             values = over_white(values, premultiplied=self._alpha() == 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -61,6 +62,16 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def is_guessed(self) -> bool:
+        """True if the names were made up for values or colours that no class list names: 'class_0' and so on."""
+        return all(re.fullmatch(r"class_\d+", name) for name in self.names)
+
+    @property
+    def has_own_colors(self) -> bool:
+        """True if the colours are the data's own, rather than drawn from the fixed palette."""
+        return self.colors != _distinct_colors(len(self.names))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

@@ -278,8 +278,13 @@ class Task(ABC):
 
 
 def require_same_classes(model: Any, data: Any, path: str) -> None:
-    """Raise ConfigError for data with other class names than the model's, naming the first difference."""
+    """Raise ConfigError for data with other classes than the model's, naming the first difference.
+
+    Names that were guessed say nothing, so that such classes must have the same colours, too.
+    """
     if model.names == data.names:
+        if model.is_guessed and model.has_own_colors and data.has_own_colors:
+            _require_same_colors(model, data, path)
         return
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
@@ -287,6 +292,16 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
         f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
+
+
+def _require_same_colors(model: Any, data: Any, path: str) -> None:
+    for name, mine, other in zip(model.names, model.colors, data.colors, strict=True):
+        if mine != other:
+            raise ConfigError(
+                "{} was trained on classes whose names were guessed from the masks; '{}' is #{:02x}{:02x}{:02x} there, "
+                "and #{:02x}{:02x}{:02x} in this data; write a classes.txt with names and colours beside both sets, "
+                "and train again".format(path, name, *mine, *other)
+            )
 
 
 def device_of(runner: Runner) -> torch.device:

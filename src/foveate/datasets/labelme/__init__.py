@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from foveate.datasets.class_files import levels
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
 from foveate.datasets.labelme import json_files, xml_files
@@ -27,9 +28,10 @@ class LabelMe(ObjectSource):
     """LabelMe: a folder of JSON files with their images, or MIT's Annotations and Images folders.
 
     JSON files lie in DATA or DATA/annotations (a split is drawn), or in DATA/train, DATA/val, DATA/test. Classes come
-    from `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) or `classes.txt` in DATA;
-    without them, every label found is a class, in alphabetical order. Class 0 is "background", the pixels without a
-    shape, unless the list puts it elsewhere. Shapes are painted in the file's order, later ones over earlier.
+    from `classes.txt` or `labels.txt` (labelme's: `__ignore__` is not scored, `_background_` the background) in DATA,
+    one level down or one level up; without them, every label found is a class, in alphabetical order. Class 0 is
+    "background", the pixels without a shape, unless the list puts it elsewhere. Shapes are painted in the file's order,
+    later ones over earlier.
 
     path: the folder DATA.
     seed: of the drawn split; any integer, used only if a split is missing.
@@ -127,7 +129,9 @@ def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]
 
 
 def _class_file(root: Path) -> Path | None:
-    return next((root / name for name in (LABELS_FILE, CLASSES_FILE) if (root / name).is_file()), None)
+    """The list of classes: in the folder, one level down, or one level up, where labelme's own projects have it."""
+    files = (place / name for places in levels(root) for name in (CLASSES_FILE, LABELS_FILE) for place in places)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) -> LabelMeLabels:

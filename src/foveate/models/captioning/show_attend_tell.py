@@ -250,7 +250,7 @@ class ShowAttendTell(nn.Module):
             if hard:
                 with torch.no_grad():
                     word_logits, _ = self._decode_step(y, step.expected, state)
-                soft_log_probs.append(-F.cross_entropy(word_logits.float(), tokens[:, t], reduction="none"))
+                soft_log_probs.append(-F.cross_entropy(_exact(word_logits), tokens[:, t], reduction="none"))
             word_logits, state = self._decode_step(y, step.z, state)
             logits.append(word_logits)
             steps.append(step)
@@ -293,7 +293,7 @@ class ShowAttendTell(nn.Module):
         target = token_targets(tokens, PAD, UNKNOWN)  # no <unk>, which is no word to write
         valid_mask = (tokens != PAD).float()
         count = share_of_weight(target).float()
-        nll = F.cross_entropy(logits.float().transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
+        nll = F.cross_entropy(_exact(logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
         # lambda sum_i (1 - sum_t alpha_ti)^2
         coverage = (steps.alpha * valid_mask[..., None]).sum(1)
@@ -326,7 +326,7 @@ class ShowAttendTell(nn.Module):
             counts = torch.bincount(valid_tokens, minlength=len(self.mean_log_prob))
             total = torch.zeros_like(self.mean_log_prob).index_add(0, valid_tokens, log_probs[valid_mask])
             share = torch.where(self.mean_log_prob == 0, 1.0, 1 - self.config.baseline) * (counts > 0)
-            self.mean_log_prob.lerp_(total / counts.clamp(min=1), share)
+            self.mean_log_prob.lerp_(total / counts.clamp(min=1), share.to(total.dtype))
         rewards: list[Tensor] = []
         later = torch.zeros_like(above[:, 0])
         for t in reversed(range(above.shape[1])):
@@ -334,3 +334,8 @@ class ShowAttendTell(nn.Module):
             rewards.insert(0, advantage[:, t] + self.config.credit * later)
             later = above[:, t] + self.config.credit * later
         return torch.stack(rewards, 1)
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """Convert to float32 or better: sums in half precision lose their last terms."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,62 @@
+"""Class lists against the values that masks hold: the label of each value, and what to do about values without one."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+
+from foveate.datasets.classes import CLASSES_FILE, ClassList
+from foveate.errors import DataError
+
+_STRAY = 3  # unknown values, before they are taken for another numbering
+_NAMES_OF_ZERO = frozenset(
+    {"unlabelled", "unlabeled", "unknown", "undefined", "void", "none", "nodata", "ignore", "ignored", "background",
+     "_background_", "__ignore__"}
+)  # fmt: skip
+
+
+def codes_of(known: ClassList) -> dict[int, int]:
+    """Value -> label of a class list; undecided pixels as it says."""
+    table = known.table()
+    codes = {table.ignore_index: known.undecided_label()}
+    codes |= dict.fromkeys(known.ignored, table.ignore_index)
+    return codes | {value: label for label, value in enumerate(known.label_values())}
+
+
+def require_no_name_of_zero(known: ClassList, folder: Path) -> None:
+    """Raise DataError if a list whose names count from 1 begins with a name that 0 is usually given."""
+    if known.names[0].lower() in _NAMES_OF_ZERO:
+        raise DataError(
+            f"{folder}: {known.file} says 'ignore: 0', so that its names count from 1, but begins with "
+            f"'{known.names[0]}', and no mask holds {len(known.names)}; leave that name out if it is the name of 0"
+        )
+
+
+def advice(values: Set[int], known: ClassList | None) -> str:
+    """The remedy for values that are no class's, given all values of a set.
+
+    It names a value as unscored only where that leaves the others as they are listed, and never the label after the
+    last, which is likely a class without a name.
+    """
+    if known is None:
+        return f"write {CLASSES_FILE}, one name a line, beside the pictures"
+    size, last, own = len(known.names), max(known.label_values()), known.file == CLASSES_FILE
+    unlisted, listed = sorted(values - codes_of(known).keys()), values & set(known.label_values())
+    file = CLASSES_FILE if own else f"a {CLASSES_FILE}, in place of {known.file},"
+    if unlisted == [last + 1] and not known.first and not known.values and known.background != 0:
+        if 0 not in values:
+            return f"if labels count from 1, write a line 'ignore: 0' in {file} so that its names do, too"
+        names = f"{size} names" if size > 1 else "one name"
+        return (
+            f"the masks hold 0..{size}, and {known.file} has {names}: in {file} name 0 in a first line if it is a "
+            "class, or write a line 'ignore: 0' if it is not scored and the names count from 1"
+        )
+    if len(unlisted) > _STRAY or len(listed) < min(size, 2):
+        shown = ", ".join(map(str, sorted(values)[:6])) + (", ..." if len(values) > 6 else "")
+        return f"the masks hold {shown}; name the class of each, or save class numbers in the order of {known.file}"
+    remedy = f"add the class to {file}" if own else f"write {file} that names every class"
+    apart = [f"'ignore: {value}'" for value in unlisted if value != last + 1]
+    if not apart:
+        return remedy
+    lines = "a line" if len(apart) == 1 else "lines"
+    return f"{remedy}, or name an unscored value there with {lines} {' and '.join(apart)}"

@@ -1,0 +1,165 @@
+"""Masks whose colours are the labels: RGB files, and palettes that say more by their colours than by their indices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
+from foveate.datasets.masks.evidence import blobs, edges, sample, shades
+from foveate.datasets.masks.layers import pack_color, read_layers, unpack
+from foveate.datasets.masks.published import Published
+from foveate.datasets.masks.reader import MaskReader, color_reader, colors_of
+from foveate.datasets.masks.tally import MOST, Tally
+from foveate.errors import DataError
+from foveate.records import ClassTable
+
+VOID = 255  # the index whose colour is for show, where the class list has no such class
+_OBJECTS = 8  # colours, before they are taken for those of objects
+_OWN = 0.8  # of the colours of objects occur in one file each
+_WHOLE = 0.9  # of the objects are one region each
+_FEW = 3  # unknown colours are mistakes, more of them may be shades
+
+
+def is_colored(found: Tally, known: ClassList | None) -> bool:
+    """True if a set's labels are its colours: without a doubt, or since the class list has them."""
+    if found.colors:
+        return True
+    used = _palette_colors(found)
+    if known is None or not known.colors:
+        return _palettes_differ(found)
+    listed = [pack_color(c) for c in known.colors]
+    every = {*listed, *map(pack_color, known.ignore_colors)}
+    greys = {value * 0x10101 for f in found.files if not f.palette for value in f.values}
+    if not used:
+        as_labels = found.values <= {*known.label_values(), *known.ignored, known.table().ignore_index}
+        return greys <= every and (any(f.channels > 1 for f in found.files) or not as_labels)
+    if used | greys <= every:
+        places = dict(zip(known.label_values(), listed, strict=True))
+        return any(color != places.get(i) for f in found.files for i, color in f.palette if i != VOID)
+    return _palettes_differ(found)
+
+
+def _palette_colors(found: Tally) -> frozenset[int]:
+    return frozenset(color for i, colors in found.palette_colors().items() if i != VOID for color in colors)
+
+
+def _palettes_differ(found: Tally) -> bool:
+    return any(len(colors) > 1 for i, colors in found.palette_colors().items() if i != VOID)
+
+
+def decide(found: Tally, known: ClassList | None, theirs: Published | None) -> MaskReader:
+    """The reader of a set whose labels are colours. Raises DataError."""
+    if known is None and theirs is not None and theirs.evidence(found, frozenset()):
+        known = theirs.classes
+    if known is not None and known.colors:
+        return _listed(found, known)
+    objects = _objects(found, known)
+    if objects is not None:
+        return objects
+    if known is not None:
+        _refuse_shades(found, _every_color(found))
+        raise DataError(_without_colors(found, known))
+    return _guessed(found)
+
+
+def _every_color(found: Tally) -> list[int]:
+    return sorted(code for code in frozenset().union(*(f.every_color() for f in found.files)) if code <= 0xFFFFFF)
+
+
+def _listed(found: Tally, known: ClassList) -> MaskReader:
+    table = known.table()
+    undecided = known.undecided_label()
+    codes = dict.fromkeys(found.palette_colors().get(VOID, {}), undecided)  # a void that the list may leave out
+    codes |= {pack_color(c): table.ignore_index for c in known.ignore_colors}
+    codes |= {pack_color(c): label for label, c in enumerate(known.colors)}
+    unknown = [code for code in _every_color(found) if code not in codes]
+    _refuse_shades(found, unknown)
+    remark = "RGB colours" if found.colors or not found.palettes else "palette PNG, labels by colour"
+    reader = color_reader(table, [(unpack(code), label) for code, label in codes.items()], remark)
+    return MaskReader(reader.kind, table, reader.codes, remark, "colors", file=known.file)
+
+
+def _without_colors(found: Tally, known: ClassList) -> str:
+    if found.colors:
+        first = next(f.path for f in found.files if f.colors)
+        some = ", ".join(hex_color(unpack(c)) for c in _every_color(found)[:4])
+        return (
+            f"{first}: holds colours ({some}), but {known.file} has names without colours; "
+            f"write {_its_lines(known)} as 'name #rrggbb'"
+        )
+    index, colors = next((i, c) for i, c in found.palettes.items() if len(c) > 1 and i != VOID)
+    (one, first_file), (other, second_file) = list(colors.items())[:2]
+    return (
+        f"{second_file.path}: index {index} of its palette is {hex_color(unpack(other))}, but in {first_file.path} "
+        f"{hex_color(unpack(one))}; if the colours are the labels, write {_its_lines(known)} as 'name #rrggbb', and if "
+        "the indices are, save masks with one palette"
+    )
+
+
+def _its_lines(known: ClassList) -> str:
+    return "its lines" if known.file == CLASSES_FILE else f"the lines of a {CLASSES_FILE}"
+
+
+def _plane(path: Path) -> np.ndarray:
+    return colors_of(read_layers(path))
+
+
+def _objects(found: Tally, known: ClassList | None) -> MaskReader | None:
+    """The reader of files whose objects bear colours of their own, for one class or two; None for other files."""
+    files = [f.every_color() for f in found.files]
+    occurs = Counter(color for colors in files for color in colors)
+    background, held_by = occurs.most_common(1)[0]
+    others = [color for color in occurs if color != background]
+    own = sum(occurs[color] == 1 for color in others)
+    if (known is not None and len(known.names) > 2) or len(files) < 3 or held_by < _OWN * len(files):
+        return None
+    if len(others) < _OBJECTS or own < _OWN * len(others):
+        return None
+    counts = [blobs(_plane(path), background) for path in sample([f.path for f in found.files])]
+    if sum(c.whole for c in counts) < _WHOLE * sum(c.numbers for c in counts):
+        return None
+    names = ("background", "object") if known is None else ("background", *known.names)[-2:]
+    remark = f"colours of objects, on {hex_color(unpack(background))}: every object is class '{names[1]}'"
+    return MaskReader("objects", ClassTable(names), (), remark, "colors", background=background)
+
+
+def _guessed(found: Tally) -> MaskReader:
+    _require_no_index(found)
+    codes = _every_color(found)
+    _refuse_shades(found, codes)
+    if len(codes) > MOST:
+        first = next((f.path for f in found.files if f.colors), found.files[0].path)
+        raise DataError(
+            f"{first}: more than {MOST} colours in the masks, too many to be classes (smoothed "
+            f"edges, or photographs?); write {CLASSES_FILE} with lines 'name #rrggbb', and save masks unsmoothed"
+        )
+    table = ClassTable(tuple(f"class_{i}" for i in range(len(codes))), tuple(map(unpack, codes)))
+    kind = "RGB colours" if found.colors else "palette PNG, labels by colour since the palettes differ"
+    remark = f"{kind}; no {CLASSES_FILE}, so classes are named after the colours found"
+    return color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+
+
+def _require_no_index(found: Tally) -> None:
+    """Raise DataError for an index among masks of colours; black and white may be colours in one channel."""
+    index = next((f for f in found.files if not f.palette and f.channels == 1 and f.values - {0, 255}), None)
+    if found.colors and index is not None:
+        first = next(f.path.name for f in found.files if f.colors)
+        raise DataError(f"{index.path}: holds indices, but {first} and others hold colours; save all masks alike")
+
+
+def _refuse_shades(found: Tally, doubtful: list[int]) -> None:
+    """Raise DataError if most of the doubtful colours lie on edges only, between the colours beside them."""
+    holding = [f.path for f in found.files if f.colors & frozenset(doubtful)]
+    if not holding or len(doubtful) <= _FEW:
+        return
+    on_edges = shades(edges([partial(_plane, path) for path in sample(holding)], colored=True)) & set(doubtful)
+    if len(on_edges) > _FEW and 2 * len(on_edges) >= len(doubtful):
+        raise DataError(
+            f"{holding[0]}: {len(on_edges)} colours, such as {hex_color(unpack(min(on_edges)))}, lie only on the edges "
+            "between other colours, so the masks were smoothed; resize masks without interpolation (nearest), and save "
+            "them as PNG"
+        )

@@ -1,0 +1,149 @@
+"""The values and colours that occur in the masks of a set: every file is decoded once, and only its summary kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from foveate.datasets.masks.layers import Layers, distinct, read_layers
+from foveate.errors import DataError
+
+MOST = 256  # classes that are guessed from values or colours alone; more are object numbers or shades, not classes
+_KEPT = 4096  # distinct codes of a file that are kept; more than MOST decide alike
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Contents of one file.
+
+    values: of a grey or palette file. colors: of a colour file, 0xRRGGBB. palette: (index, colour) of each index in
+    use that the palette has. alpha: the values of the alpha channel, () without one. clear, solid: the values or
+    colours under an alpha of 0, and under any other. wide: stored with more than 8 bits. nodata, lossy, channels,
+    form: as in `Layers`.
+    """
+
+    path: Path
+    values: frozenset[int]
+    colors: frozenset[int]
+    palette: tuple[tuple[int, int], ...]
+    alpha: frozenset[int]
+    clear: frozenset[int]
+    solid: frozenset[int]
+    wide: bool
+    nodata: int | None
+    lossy: bool
+    channels: int
+    form: str
+
+    def every_color(self) -> frozenset[int]:
+        """The colours of the file: its own, its palette's, or grey values as three equal channels."""
+        if self.palette:
+            return frozenset(color for _, color in self.palette)
+        return self.colors | {value * 0x10101 for value in self.values}
+
+
+def summarise(path: Path) -> Summary:
+    """Decode a mask file and sum it up; remembered as long as the file does not change. Raises DataError."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return _summarise(path, 0, 0)  # reading it says what is wrong
+    return _summarise(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=65536)
+def _summarise(path: Path, changed: int, size: int) -> Summary:
+    layers = read_layers(path)
+    plane = _plane(layers)
+    found = frozenset(distinct(plane)[:_KEPT].tolist())
+    used = sorted(found) if layers.palette is not None else []
+    colors = (
+        () if layers.palette is None else tuple((i, int(layers.palette[i])) for i in used if i < len(layers.palette))
+    )
+    clear = solid = alpha = frozenset[int]()
+    if layers.alpha is not None:
+        alpha = frozenset(distinct(layers.alpha)[:_KEPT].tolist())
+        clear = frozenset(distinct(plane[layers.alpha == 0])[:_KEPT].tolist())
+        solid = frozenset(distinct(plane[layers.alpha != 0])[:_KEPT].tolist())
+    grey = layers.values is not None
+    return Summary(
+        path, found if grey else frozenset(), frozenset() if grey else found, colors, alpha, clear, solid,
+        plane.dtype.itemsize > 1 and grey, layers.nodata, layers.lossy, layers.channels, layers.form,
+    )  # fmt: skip
+
+
+def _plane(layers: Layers) -> np.ndarray:
+    plane = layers.values if layers.values is not None else layers.colors
+    assert plane is not None
+    return plane
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Summaries of the files of a set that can be read."""
+
+    files: tuple[Summary, ...]
+
+    @cached_property
+    def values(self) -> frozenset[int]:
+        """Values of all grey and palette files."""
+        return frozenset().union(*(f.values for f in self.files))
+
+    @cached_property
+    def colors(self) -> frozenset[int]:
+        """Colours of all colour files."""
+        return frozenset().union(*(f.colors for f in self.files))
+
+    @cached_property
+    def nodata(self) -> frozenset[int]:
+        """Values that a file declares to be no data."""
+        return frozenset(f.nodata for f in self.files if f.nodata is not None)
+
+    @cached_property
+    def palettes(self) -> dict[int, dict[int, Summary]]:
+        """Index -> colour -> the first file whose palette says so, of the indices in use."""
+        found: dict[int, dict[int, Summary]] = {}
+        for file in self.files:
+            for index, color in file.palette:
+                found.setdefault(index, {}).setdefault(color, file)
+        return found
+
+    def palette_colors(self) -> dict[int, set[int]]:
+        """Index -> the colours that palettes give it, of the indices in use."""
+        return {index: set(colors) for index, colors in self.palettes.items()}
+
+    @property
+    def form(self) -> str:
+        """'palette PNG' or 'index TIFF', after the first file."""
+        first = self.files[0]
+        return f"{'palette' if first.palette else 'index'} {first.form}"
+
+    def holding(self, values: Iterable[int]) -> list[Summary]:
+        """The files that hold any of the values."""
+        wanted = frozenset(values)
+        return [f for f in self.files if f.values & wanted]
+
+    def highest(self) -> Summary:
+        """The first file with the largest value of all."""
+        return next(f for f in self.files if max(self.values) in f.values)
+
+
+def tally(files: Sequence[Path]) -> Tally:
+    """Sum up all files that can be read; one that cannot decides nothing, and reading it later says so.
+
+    Raises the first file's DataError if none can be read, or DataError for no files.
+    """
+    found: list[Summary] = []
+    unreadable: DataError | None = None
+    for path in files:
+        try:
+            found.append(summarise(path))
+        except DataError as error:
+            unreadable = unreadable or error
+    if not found:
+        raise unreadable or DataError("no label pictures; expected one for each picture")
+    return Tally(tuple(found))
