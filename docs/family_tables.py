@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markdown_tables import number, table
+from provenance import minutes
 
 Result = Mapping[str, Any]
 
@@ -100,24 +101,18 @@ def mnist_table(results: Mapping[str, Result]) -> str:
 def _how_digits(results: Sequence[Result]) -> str:
     """Commands, hardware and sizes of all runs of the table, in one paragraph."""
     sizes = [r["parameters"] for r in results]
-    alone = [r for r in results if not r.get("note")] or results
-    minutes, slowest = [r["minutes"] for r in alone], max(alone, key=lambda r: r["minutes"])
+    alone = [r for r in results if not r.get("timing")] or results
+    durations, slowest = [r["minutes"] for r in alone], max(alone, key=lambda r: r["minutes"])
     hardware, images = (
         " or ".join(sorted({str(r[key]) for r in found}))
         for key, found in (("hardware", results), ("images", [r["scores"] for r in results]))
     )
     return (
         "Each with `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
-<<<<<<< HEAD
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. What is called RTS hard and P "
         "hard here was trained when its recipes ended in `rts` and `p`. Training took "
-        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Commit, minutes and "
-        "scores by class of each are in `results/`.\n"
-=======
-        f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. Training took "
-        f"{min(minutes):.0f} to {max(minutes):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
+        f"{min(durations):.0f} to {max(durations):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
         "each are in `results/`.\n"
->>>>>>> main
     )
 
 
@@ -182,20 +177,15 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
 
 
 def minutes_of(result: Result) -> str:
-    """Minutes of a training; none of one that ran beside other work, which the result's note says."""
-    return number(None if result.get("note") else result.get("minutes"), 1)
+    """Minutes of a training, a dash of one that ran beside other work."""
+    return number(minutes(result), 1)
 
 
 def commands(group: Mapping[str, Result]) -> str:
-<<<<<<< HEAD
-    """The command of each line, and what it ran on."""
+    """The command of each line, and its data."""
     lines = [
-        f"- `{r['command']}`: {r['data']}; {r['hardware']}; commit {(r.get('commit') or 'unknown')[:10]}; "
-        f"scored on {r['scores']['images']} pictures{'; ' + r['note'] if r.get('note') else ''}"
+        f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures"
+        f"{'; ' + r['timing'] if r.get('timing') else ''}"
         for r in group.values()
     ]
-=======
-    """The command of each line, and its data."""
-    lines = [f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures" for r in group.values()]
->>>>>>> main
     return "\n".join(lines) + "\n"

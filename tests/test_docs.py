@@ -658,7 +658,7 @@ def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
         "st_cnn_affine_mnist_rts_hard": digits("st_cnn_affine_mnist_rts_hard", 0.58),
         "st_cnn_affine_mnist_rts": digits("st_cnn_affine_mnist_rts", 0.4),
         "st_cnn_affine_mnist_rts_seed1": digits(
-            "st_cnn_affine_mnist_rts", 0.5, 1, minutes=90, note="beside other work"
+            "st_cnn_affine_mnist_rts", 0.5, 1, minutes=90, timing="beside other work"
         ),
         "cnn_mnist_p": digits("cnn_mnist_p", 1.25),
     }
@@ -674,7 +674,7 @@ def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
     assert tables.minutes_of(results["cnn_mnist_p"]) == "10.0"
     assert tables.minutes_of(results["st_cnn_affine_mnist_rts_seed1"]) == "–"
     assert "beside other work" in tables.commands(
-        {"a": digits("a", 1.0, command="foveate train a", data="digits", note="beside other work")}
+        {"a": digits("a", 1.0, command="foveate train a", data="digits", timing="beside other work")}
     )
 
 
