@@ -102,7 +102,7 @@ def _how_digits(results: Sequence[Result]) -> str:
     """Commands, hardware and sizes of all runs of the table, in one paragraph."""
     sizes = [r["parameters"] for r in results]
     alone = [r for r in results if not r.get("timing")] or results
-    durations, slowest = [r["minutes"] for r in alone], max(alone, key=lambda r: r["minutes"])
+    lasted, slowest = [r["minutes"] for r in alone], max(alone, key=lambda r: r["minutes"])
     hardware, images = (
         " or ".join(sorted({str(r[key]) for r in found}))
         for key, found in (("hardware", results), ("images", [r["scores"] for r in results]))
@@ -111,7 +111,7 @@ def _how_digits(results: Sequence[Result]) -> str:
         "Each with `foveate train RECIPE --data MNIST --seed SEED`, seeds from 0 on, and `foveate evaluate RUN "
         f"--split test`: {images} pictures, {min(sizes):,} to {max(sizes):,} parameters. What is called RTS hard and P "
         "hard here was trained when its recipes ended in `rts` and `p`. Training took "
-        f"{min(durations):.0f} to {max(durations):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
+        f"{min(lasted):.0f} to {max(lasted):.0f} minutes (`{slowest['recipe']}`) on {hardware}. Scores by class of "
         "each are in `results/`.\n"
     )
 
