@@ -1,4 +1,5 @@
-"""Write the pages that are made from data: docs/{lecture,results,claims,catalogue}.md, and two tables of README.md.
+"""Write the pages that are made from data: docs/{lecture,results,claims,catalogue}.md, two tables of README.md, and
+the lists of departures on the models' pages.
 
 python docs/generate.py            write them
 python docs/generate.py --check    only say which of them are out of date (exit code 1 if any is)
@@ -21,6 +22,7 @@ from statistics import fmean
 from typing import Any
 
 from claims_page import claims_page
+from departures import MARK, filled, model_files
 from markdown_tables import between, grouped, number, table
 from result_tables import NOTICE, Result, readme_results, results_page
 
@@ -54,6 +56,8 @@ def build(root: Path) -> dict[Path, str]:
     results = read_results(root / "results")
     recipes = {name: create_recipe(name) for name, _ in sorted_entries("recipe")}
     readme = root / "README.md"
+    lists = model_files(root)
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted((root / "docs").glob("*.md"))}
     text = between(readme.read_text(encoding="utf-8"), "systems", systems_table(root, lecture["row"]))
     return {
         root / "docs/lecture.md": lecture_page(root, lecture, recipes, results),
@@ -61,7 +65,7 @@ def build(root: Path) -> dict[Path, str]:
         root / "docs/claims.md": claims_page(root, lecture["row"], results),
         root / "docs/catalogue.md": catalogue_page(recipes),
         readme: between(text, "results", readme_results(results)),
-    }
+    } | {path: filled(text, lists) for path, text in pages.items() if MARK.search(text)}
 
 
 def read_results(folder: Path) -> dict[str, Result]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -196,7 +197,7 @@ class TestObjectCrops:
 
     def windows(self, crops: ObjectCrops, mask: Tensor, count: int = 60) -> list[tuple[int, int, int, int]]:
         torch.manual_seed(0)
-        return [crops._window(mask, ignore=9) for _ in range(count)]
+        return [crops._window(mask, ignore=9)[0] for _ in range(count)]
 
     def test_easy_puts_the_object_in_the_middle_with_a_fifth_more_around(self) -> None:
         mask = self.scene()["mask"].as_subclass(Tensor)
@@ -235,9 +236,49 @@ class TestObjectCrops:
             assert (label[sure] == out["mask"].as_subclass(Tensor)[sure]).float().mean() > 0.97
 
     def test_without_any_label_the_picture_is_taken_whole(self) -> None:
-        assert ObjectCrops()._window(torch.full((6, 7), 9, dtype=torch.uint8), ignore=9) == (0, 0, 6, 7)
+        assert ObjectCrops()._window(torch.full((6, 7), 9, dtype=torch.uint8), ignore=9)[0] == (0, 0, 6, 7)
+
+    def test_square_windows_have_the_longer_side(self) -> None:
+        mask = self.scene()["mask"].as_subclass(Tensor)
+        # 1.2 x 20 = 24 both ways, around rows 30..42 and columns 40..60.
+        assert set(self.windows(ObjectCrops("easy", square=True), mask)) == {(24, 38, 24, 24), (0, 0, 60, 80)}
+
+    def test_others_become_background_and_void_stays(self) -> None:
+        """Of two objects of class 1, one of class 2 and a void one, a crop keeps the labels of one object alone."""
+        mask = torch.zeros(60, 80, dtype=torch.uint8)
+        mask[5:25, 5:25] = mask[5:25, 26:46] = 1
+        mask[30:50, 5:25], mask[30:50, 26:46] = 2, 9
+        sample = {"image": tv_tensors.Image(torch.zeros(3, 60, 80, dtype=torch.uint8)), "mask": tv_tensors.Mask(mask)}
+        crops = ObjectCrops("hard", zoom=8.0, size=(60, 80), others="background", flip=False, color=0.0)
+        kept = set()
+        for seed in range(40):
+            torch.manual_seed(seed)
+            found = crops._apply(sample | {"name": "a"}, ignore=9)["mask"].as_subclass(Tensor)
+            labels = {int(v) for v in found.unique()} - {0, 9}
+            assert len(labels) <= 1
+            if labels:
+                assert ndimage.label((found != 0) & (found != 9))[1] == 1
+            kept |= labels
+        assert kept == {1, 2}
+
+    def test_spare_pixels_are_cut_off_at_random(self) -> None:
+        """A ramp over the whole field, resized to 40 x 52 and cut to 32 x 44: 8 pixels less of it, wherever."""
+        ramp = (torch.arange(80.0) * 3).expand(3, 60, 80).to(torch.uint8)
+        sample = {"image": tv_tensors.Image(ramp), "mask": tv_tensors.Mask(torch.zeros(60, 80, dtype=torch.uint8))}
+        crops = ObjectCrops("easy", size=(32, 44), spare=8, flip=False, color=0.0)
+        starts = set()
+        for seed in range(30):
+            torch.manual_seed(seed)
+            out = crops._apply(sample | {"name": "a"}, ignore=9)
+            assert out["image"].shape == (3, 32, 44) and out["mask"].shape == (32, 44)
+            row = out["image"][0, 0].float()
+            assert abs(float(row[-1] - row[0]) - 3 * 80 * 43 / 52) < 4
+            starts.add(round(float(row[0]) * 52 / 240))
+        assert len(starts) > 5 and max(starts) - min(starts) <= 8
 
     def test_sizes_that_do_not_fit(self) -> None:
+        with pytest.raises(ConfigError, match=r"augment.others 'void' and spare 0; expected keep or background, and 0"):
+            ObjectCrops(others="void")
         with pytest.raises(
             ConfigError, match=r"zoom 1.0, color 0.3 and size \(224, 224\) are out of range; expected at least 1.2"
         ):

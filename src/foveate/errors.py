@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FoveateError(Exception):
@@ -38,3 +38,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
         return f"unknown {kind} '{name}'; the nearest is '{near[0]}'"
     listing = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"unknown {kind} '{name}'; known: {listing or 'none'}"
+
+
+def listed(names: Sequence[str], noun: str = "picture") -> str:
+    """A number of things and the first three names, for a message: '12 pictures (a.png, b.png, c.png, ...)'."""
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({shown})"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,15 @@ class Predictor:
             name = str(first) if isinstance(first, (str, Path)) else ""
         return opened | {"name": Path(name).name}
 
+    def note(self, sample: Any) -> str:
+        """A sentence on how the inputs of a sample were taken, once it was answered; '' for none."""
+        return "; ".join(note for one in self.family.inputs if (note := one.note(sample.get(one.name))))
+
+    def _warn(self, samples: Sequence[Any]) -> None:
+        for sample in samples:
+            if note := self.note(sample):
+                warnings.warn(f"{sample['name'] or 'the input'}: {note}", stacklevel=3)
+
     def answer(
         self, samples: Sequence[Any], options: Any, progress: Callable[[float], None] | None = None
     ) -> list[Any]:
@@ -135,7 +145,9 @@ class Predictor:
         """
         chosen = make_options(self.family, options)
         self.family.require(chosen)
-        (prediction,) = self.answer([self.sample(given, name, max_pixels)], chosen, progress)
+        sample = self.sample(given, name, max_pixels)
+        (prediction,) = self.answer([sample], chosen, progress)
+        self._warn([sample])
         return prediction
 
     def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
@@ -144,12 +156,20 @@ class Predictor:
         self.family.require(chosen)
         batch: list[Any] = []
         for one in given:
-            batch.append(self.family.prepare(self.sample(one)))
+            sample = self.sample(one)
+            batch.append(self.family.prepare(sample))
+            if batch[-1] is not sample:  # it was read, and need not be kept
+                self._warn([sample])
             if len(batch) == (batch_size or self.family.batch_size):
-                yield from self.answer(batch, chosen)
+                yield from self._answer_and_warn(batch, chosen)
                 batch = []
         if batch:
-            yield from self.answer(batch, chosen)
+            yield from self._answer_and_warn(batch, chosen)
+
+    def _answer_and_warn(self, batch: list[Any], options: Any) -> list[Any]:
+        predictions = self.answer(batch, options)
+        self._warn(batch)
+        return predictions
 
 
 def find_model_folder(path: Path) -> Path:

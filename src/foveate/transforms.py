@@ -144,13 +144,17 @@ class ObjectCrops:
     """Crops around single objects, as DeconvNet is trained (Noh, Hong and Han 2015, section 4.2).
 
     An object is a connected region of one class. The class is drawn first, uniformly over the classes present in the
-    image, so that rare classes are sampled as often as common ones. Unlike in the paper, everything else in the crop
-    keeps its label.
+    image, so that rare classes are sampled as often as common ones. The paper draws crops beforehand, repeats those of
+    rare classes, and takes those of its second stage from object proposals.
 
     stage: 'easy' centres the object in a crop 1.2 times its size (the paper's first stage); 'hard' places it anywhere
         in a crop of 1.2 to `zoom` times its size, as object proposals would (the paper's second stage).
     size: (height, width) in pixels, at least 32 each, that every crop is resized to; usually (224, 224).
     zoom: largest size of a 'hard' crop relative to the object, at least 1.2; usually 4; larger shows more context.
+    square: True makes windows squares, as in the paper, where the image is large enough.
+    others: 'keep' leaves everything else in the crop its label; 'background' labels it as class 0, as the paper's
+        first stage does, void excepted.
+    spare: pixels by which a crop is resized above `size`, of which a random part is taken; 26 in the authors' code.
     flip: mirror left-right with probability 0.5; usually true.
     color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
         fifth as much; only images of 3 channels are changed.
@@ -159,6 +163,9 @@ class ObjectCrops:
     stage: Literal["easy", "hard"] = "easy"
     size: tuple[int, int] = (224, 224)
     zoom: float = 4.0
+    square: bool = False
+    others: Literal["keep", "background"] = "keep"
+    spare: int = 0
     flip: bool = True
     color: float = 0.3
 
@@ -167,6 +174,10 @@ class ObjectCrops:
             raise ConfigError(
                 f"augment.zoom {self.zoom}, color {self.color} and size {self.size} are out of range; expected "
                 f"at least {MARGIN}, 0..1 and sides of at least 32"
+            )
+        if self.others not in ("keep", "background") or self.spare < 0:
+            raise ConfigError(
+                f"augment.others '{self.others}' and spare {self.spare}; expected keep or background, and 0 or more"
             )
 
     def build(self, tables: Mapping[str, Any], preprocessing: Preprocessing) -> SemanticTransform:
@@ -180,31 +191,44 @@ class ObjectCrops:
 
     def _apply(self, sample: SemanticSample, ignore: int) -> SemanticSample:
         image, plane = sample["image"], sample["mask"].as_subclass(torch.Tensor)
-        top, left, height, width = self._window(plane, ignore)
-        size = list(self.size)
+        (top, left, height, width), region = self._window(plane, ignore)
+        if self.others == "background":
+            plane = plane.masked_fill(~region & (plane != ignore), 0)
+        size = [side + self.spare for side in self.size]
         image = F.resized_crop(image, top, left, height, width, size, v2.InterpolationMode.BILINEAR, antialias=True)
         mask = F.resized_crop(plane[None], top, left, height, width, size, v2.InterpolationMode.NEAREST_EXACT)[0]
+        if self.spare:
+            down, across = (int(v) for v in torch.randint(self.spare + 1, (2,)))
+            image, mask = (x[..., down : down + self.size[0], across : across + self.size[1]] for x in (image, mask))
         image, mask = _flip_and_color(image, mask, self.flip, self.color)
         return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask), "name": sample["name"]}
 
-    def _window(self, mask: torch.Tensor, ignore: int) -> tuple[int, int, int, int]:
-        """Return (top, left, height, width) of a window around a randomly drawn object, clipped to the image."""
+    def _window(self, mask: torch.Tensor, ignore: int) -> tuple[tuple[int, int, int, int], torch.Tensor]:
+        """Return a window around a randomly drawn object, clipped to the image, and the object's pixels.
+
+        The window is (top, left, height, width); the pixels are (H, W) bool.
+        """
         full = (0, 0, mask.shape[0], mask.shape[1])
         present = [int(c) for c in mask.unique() if c != ignore]
         if not present:
-            return full
+            return full, torch.zeros_like(mask, dtype=torch.bool)
         chosen = mask == present[int(torch.randint(len(present), ()))]
         regions, _ = ndimage.label(chosen.numpy())
         pixels = chosen.nonzero()
         row, column = pixels[int(torch.randint(len(pixels), ()))].tolist()
-        rows, columns = ndimage.find_objects((regions == regions[row, column]).astype(np.uint8))[0]
+        region = regions == regions[row, column]
+        rows, columns = ndimage.find_objects(region.astype(np.uint8))[0]
+        longer = max(s.stop - s.start for s in (rows, columns))
         factor = MARGIN if self.stage == "easy" else float(torch.empty(()).uniform_(MARGIN, self.zoom))
-        spans = [self._span(s.start, s.stop, factor, side) for s, side in zip((rows, columns), full[2:], strict=True)]
-        return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
+        spans = [
+            self._span(s.start, s.stop, factor * (longer if self.square else s.stop - s.start), side)
+            for s, side in zip((rows, columns), full[2:], strict=True)
+        ]
+        return (spans[0][0], spans[1][0], spans[0][1], spans[1][1]), torch.from_numpy(region)
 
-    def _span(self, start: int, stop: int, factor: float, side: int) -> tuple[int, int]:
-        """Return start and length, along one axis, of a window `factor` times the object, clipped to 0..side."""
-        length = min(side, max(MIN_CROP, round(factor * (stop - start))))
+    def _span(self, start: int, stop: int, wanted: float, side: int) -> tuple[int, int]:
+        """Return start and length, along one axis, of a window of a wanted length, clipped to 0..side."""
+        length = min(side, max(MIN_CROP, round(wanted)))
         spare = length - (stop - start)
         before = spare / 2 if self.stage == "easy" else float(torch.rand(())) * spare
         return min(max(0, round(start - before)), side - length), length

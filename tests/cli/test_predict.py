@@ -215,8 +215,8 @@ def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytes
     alive: list[int] = []
     open_windows, closed = pictures.open_windows, []
 
-    def noted(path: Path, max_pixels: int | None = None) -> pictures.Windows:
-        windows = open_windows(path, max_pixels)
+    def noted(path: Path, max_pixels: int | None = None, channels: int | None = None) -> pictures.Windows:
+        windows = open_windows(path, max_pixels, channels)
         if windows.height == 40:
             alive.append(len(alive) - len(closed))
             monkeypatch.setattr(windows, "close", lambda: closed.append(path))
@@ -242,3 +242,30 @@ def test_shares_by_strips_are_the_shares() -> None:
     prediction = SemanticPrediction(mask, CLASSES)
     counts = np.bincount(mask.ravel(), minlength=3) / mask.size
     assert list(prediction.shares().values()) == pytest.approx(counts.tolist())
+
+
+def test_a_geotiff_gives_a_mask_at_its_place(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
+    pixels[:3] = 0
+    scale, tie = (0.5, 0.5, 0.0), (0.0, 0.0, 0.0, 691000.0, 5334000.0, 0.0)
+    tags = [(33550, "d", 3, scale, True), (33922, "d", 6, tie, True), (42113, "s", 0, "0", True)]
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "map.tif", pixels, photometric="rgb", extratags=tags)
+    tifffile.imwrite(tmp_path / "in" / "plain.tif", pixels, photometric="rgb")
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--device", "cpu"]) == 0
+    records = {Path(r["file"]).name: r for r in json.loads((out / "predictions.json").read_text())["pictures"]}
+    assert records["map.tif"]["geotiff"] == "map_mask.tif"
+    assert "geotiff" not in records["plain.tif"] and not (out / "plain_mask.tif").exists()
+    with tifffile.TiffFile(out / "map_mask.tif") as file:
+        page = file.pages[0]
+        labels, found = page.asarray(), {tag.code: tag.value for tag in page.tags}
+    assert (found[33550], found[33922], found[42113]) == (scale, tie, "255")
+    expected = np.array(Image.open(out / "map.png"))
+    expected[:3] = 255
+    np.testing.assert_array_equal(labels, expected)
+    # Tile by tile it is the same place.
+    tiled = [str(run), str(tmp_path / "in" / "map.tif"), "--tile", "64", "--overlap", "0"]
+    assert main(["predict", *tiled, "--out", str(tmp_path / "tiled"), "--device", "cpu"]) == 0
+    assert tifffile.imread(tmp_path / "tiled" / "map_mask.tif").shape == (40, 60)
+    capsys.readouterr()

@@ -17,7 +17,11 @@ SMALL = {
     ("show_and_tell", ""): {},
     ("show_attend_tell", "soft"): {"attend": 5},
     ("show_attend_tell", "hard"): {"attend": 5, "attention": "hard"},
-}
+    ("show_attend_tell", "released"): {
+        "attend": 5, "attention": "hard", "normalize": False, "score_layers": 2, "start_layers": 2,
+        "start_token": False, "drop_words": False, "soft_inference": True,
+    },
+}  # fmt: skip
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.captioning.")]
 
 

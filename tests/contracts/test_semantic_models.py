@@ -20,7 +20,7 @@ SMALL = {
     "patch_cnn": {"widths": (8, 8), "kernels": (3, 3), "fc_kernel": 3, "hidden": 16, "dropout": 0.0},
     "multiscale_cnn": {"widths": (4, 8, 16), "hidden": 16},
     "recurrent_cnn": {"widths": (8, 8)},
-    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3},
+    "deconvnet": {"widths": (16, 32), "depths": (1, 1), "head_channels": 64, "head_kernel": 3, "initial_std": 0.0},
 }
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.semantic")]
 CLASSES = ClassTable(("a", "b", "c", "d"))
@@ -94,6 +94,24 @@ class TestContract:
         nothing = model.loss(all_ignored)["loss"]
         nothing.backward()
         assert nothing.item() == 0
+
+    def test_class_weights_weight_the_pixels_of_a_class(self, name):
+        """The mean of a class's own pixels has that class's weight: sum_k w_k n_k L_k / sum_k w_k n_k."""
+        model, data = build(name).eval(), batch()
+
+        def loss(*weights):
+            torch.manual_seed(0)  # patches and rows are drawn
+            losses = model.loss(data | {"class_weights": torch.tensor(weights)})
+            return losses.get("cross_entropy", losses["loss"]).item()  # the Lovász term has classes of equal weight
+
+        for parameter in model.parameters():  # scores that start at zero would make all classes equal
+            parameter.data += 0.05 * torch.randn_like(parameter)
+        counts = torch.full((4,), 16) if name == "patch_cnn" else data["mask"][data["mask"] != IGNORE].bincount()
+        single = torch.tensor([loss(*row) for row in torch.eye(4).tolist()])
+        assert single.unique().numel() == 4
+        weights = torch.tensor([0.5, 3.0, 0.0, 1.25])
+        shares = weights * counts / (weights * counts).sum()
+        assert loss(*weights.tolist()) == pytest.approx((shares * single).sum().item(), rel=1e-5)
 
     def test_one_batch_can_be_learned(self, name):
         model = build(name).train()

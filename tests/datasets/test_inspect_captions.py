@@ -62,6 +62,7 @@ def test_json_and_text(root: Path) -> None:
         "pictures: train 2, val 1",
         "sizes: 4x3 (1), 6x3 (1), 5x3 (1)",
         "channels: 3 (3)",
+        "intensities: 8 bits, 0..0",
         "captions: train 3, val 2",
         "captions a picture: 1..2 (median 2)",
         "words a caption: 1..4 (median 2)",

@@ -59,7 +59,8 @@ def test_json_and_text(root: Path) -> None:
     lines = found.text().splitlines()
     assert lines[0] == "class folders: 4 train, 3 val pictures, 3 classes"
     assert lines[1:3] == ["pictures: train 4, val 3", "sizes: 4x3 (4), 4x4 (2), 4x5 (1)"]
-    assert lines[4:-1] == [
+    assert lines[3:5] == ["channels: 3 (7)", "intensities: 8 bits, 0..0"]
+    assert lines[5:-1] == [
         "   class  name  of pictures    train      val",
         "       0  hen        42.86%        1        2",
         "       1  cow        57.14%        3        1",

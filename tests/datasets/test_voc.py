@@ -190,6 +190,15 @@ def test_a_value_outside_the_table(kit: Path) -> None:
         VOC(str(kit)).open("val")[0]
 
 
+def test_void_and_background_do_not_vote(kit: Path) -> None:
+    """An object whose pixels are mostly void, or mostly background, has the class of its few others."""
+    mask = class_mask()
+    mask[2:10, 2:5], mask[9, 4] = 255, 8
+    mask[2:10, 5:9], mask[9, 8] = 0, 12
+    save(kit / "VOC2012" / "SegmentationClass" / "2007_000003.png", mask)
+    assert VOC(str(kit)).open("val").instances(0)["labels"].tolist() == [8, 12, 15]
+
+
 def test_a_mask_of_another_size(kit: Path) -> None:
     save(kit / "VOC2012" / "SegmentationClass" / "2007_000003.png", np.zeros((WIDTH, HEIGHT), np.uint8))
     dataset = VOC(str(kit)).open("val")

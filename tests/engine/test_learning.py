@@ -167,6 +167,28 @@ def test_the_schedule_has_the_values_of_its_formula() -> None:
     constant = lr_factor(Optim(schedule="constant", warmup=0.5), 10)
     assert [constant(s) for s in (0, 3, 4, 5, 10)] == pytest.approx([0.2, 0.8, 1.0, 1.0, 1.0])
     assert lr_factor(Optim(warmup=0.05), 3)(0) == 1.0  # too short to warm up
+    step = lr_factor(Optim(schedule="step", step=0.45, warmup=0.0), 20)
+    assert [step(i) for i in (0, 8, 9, 17, 18, 19)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    with pytest.raises(ConfigError, match=r"optim.step is 0.0; expected a share of all steps above 0"):
+        Optim(schedule="step", step=0.0)
+
+
+def test_rmsprop_is_graves_equations() -> None:
+    """Three steps of one weight by hand; then the same after its state was stored."""
+    weight, n, m, d, expected = nn.Parameter(torch.tensor([2.0], dtype=torch.float64)), 0.0, 0.0, 0.0, 2.0
+    holder = nn.Module()
+    holder.weight = weight
+    optimizer = make_optimizer(holder, Optim(name="rmsprop", lr=0.1, momentum=0.5, weight_decay=0.0))
+    for gradient in (0.3, -1.0, 0.02):
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        n, m = 0.95 * n + 0.05 * gradient**2, 0.95 * m + 0.05 * gradient
+        d = 0.5 * d - 0.1 * gradient / math.sqrt(n - m**2 + 1e-4)
+        expected += d
+        assert weight.item() == pytest.approx(expected, rel=1e-12)
+        stored = copy.deepcopy(optimizer.state_dict())
+        optimizer = make_optimizer(holder, Optim(name="rmsprop", lr=0.1, momentum=0.5, weight_decay=0.0))
+        optimizer.load_state_dict(stored)
 
 
 def test_the_schedule_spans_exactly_the_steps_of_the_run(

@@ -101,6 +101,28 @@ def test_the_logged_loss_is_the_mean_over_the_epoch(
     assert [float(row["train_loss"]) for row in rows(run)] == pytest.approx(means, rel=1e-6)
 
 
+def test_dropout_draws_other_noise_each_epoch_and_the_same_in_each_run(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator's state at the first batch of an epoch: a function of the seed and the epoch."""
+    states: list[bytes] = []
+    original = FCN.loss
+
+    def spy(self: FCN, batch: Any) -> dict[str, torch.Tensor]:
+        if self.training:
+            states.append(torch.get_rng_state().numpy().tobytes())
+        return original(self, batch)
+
+    monkeypatch.setattr(FCN, "loss", spy)
+    runs = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        states.clear()
+        train_recipe(tiny(batch_size=4, epochs=3, seed=seed, config__dropout=0.5), out=tmp_path / name)
+        runs.append(tuple(states[:: len(states) // 3]))
+    assert runs[0] == runs[1]
+    assert len({*runs[0], *runs[2]}) == 6
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_names_and_keeps_the_epoch_before(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,43 @@ def test_a_word_may_be_about_several_things_and_each_can_be_hit():
     assert scores.attention_chance == pytest.approx(3 / 16)
 
 
+def cells_of(masks, h, w):
+    """Return the cells of the objects, pixel by pixel: half full, or the fullest of an object that half fills none."""
+    height, width = masks.shape[1] // h, masks.shape[2] // w
+    chosen = set()
+    for i in range(h):
+        for j in range(w):
+            block = masks[:, i * height : (i + 1) * height, j * width : (j + 1) * width]
+            if 2 * block.any(0).sum() >= height * width:
+                chosen.add((i, j))
+    for m in masks:
+        filled = {
+            (i, j): int(m[i * height : (i + 1) * height, j * width : (j + 1) * width].sum())
+            for i in range(h)
+            for j in range(w)
+        }
+        if 2 * max(filled.values()) < height * width:
+            chosen.add(max(filled, key=filled.get))  # the first of equals, by rows
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_cell_is_a_hit_or_not_as_the_rule_says(seed):
+    """Coverage just below, at and above a half; objects that share a cell; small ones; compared cell by cell."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((4, 40, 40), bool)
+    for m in masks[2:]:
+        top, left = rng.integers(0, 36, 2)
+        m[top : top + rng.integers(2, 7), left : left + rng.integers(2, 7)] = True
+    masks[0, :10, :4], masks[0, :9, 4], masks[0, :10, 10:15] = True, True, True  # 49 and 50 of 100 pixels
+    masks[1, 30:37, 30:37] = True  # 49 of 100 pixels, and half of no cell
+    every = [(i, j) for i in range(4) for j in range(4)]
+    expected = cells_of(masks, 4, 4)
+    assert cells_of(masks[:2], 4, 4) == {(0, 1), (3, 3)} <= expected
+    hits = {c for c in every if scored(["it"], one_hot(4, 4, c), masks, {"it": (0, 1, 2, 3)}).attention_hit == 1}
+    assert hits == expected
+
+
 def test_a_uniform_map_scores_chance():
     maps = np.full((2, 4, 4), 1 / 16)
     scores = scored(["dog", "bird"], maps, np.concatenate([DOG, BIRD]), {"dog": (0,), "bird": (1,)})

@@ -9,6 +9,7 @@ import foveate
 from foveate.backbones.weights import packaged_weights
 from foveate.errors import ConfigError, ModelError
 from foveate.models.semantic.fcn import FCN, Config
+from foveate.ops.losses import lovasz_softmax
 from foveate.ops.upconv import bilinear_kernel
 from foveate.records import Preprocessing
 
@@ -156,6 +157,53 @@ def test_sum_is_the_mean_times_valid_pixels():
     torch.testing.assert_close(total.loss(batch)["loss"], mean.loss(batch)["loss"] * 64 * 64)
 
 
+def test_the_lovasz_term_is_that_of_every_fourth_row_and_column(monkeypatch):
+    """Rows from the first drawn offset, columns from the second, of logits and mask alike; weighted by `lovasz`."""
+    torch.manual_seed(0)
+    options = {"num_classes": 3, "backbone": "resnet18", "head_channels": 8, "head_kernel": 3, "dropout": 0.0}
+    model = FCN(Config(**options, lovasz=0.7)).eval()
+    torch.nn.init.normal_(model.score.weight)
+    batch = {"image": torch.randn(1, 3, 64, 64), "mask": torch.randint(0, 3, (1, 64, 64)), "names": [""]}
+    logits = model(batch["image"]).logits
+    monkeypatch.setattr(torch, "randint", lambda high, size: torch.tensor([1, 3]))
+    losses = model.loss(batch)
+    rows, columns = torch.arange(1, 64, 4), torch.arange(3, 64, 4)
+    term = lovasz_softmax(logits[:, :, rows][..., columns], batch["mask"][:, rows][..., columns])
+    other = lovasz_softmax(logits[:, :, columns][..., rows], batch["mask"][:, columns][..., rows])
+    assert (term - other).abs() > 1e-3
+    torch.testing.assert_close(losses["lovasz"], term)
+    torch.testing.assert_close(losses["loss"], losses["cross_entropy"] + 0.7 * term)
+
+
+def test_at_caffes_scale_a_vgg_sees_0_to_255_minus_the_mean_and_its_upsampling_is_fixed():
+    """The release: the same pixel gives conv1_1 the same input, whatever the channels' order; no upsampling learns."""
+    generator = torch.Generator().manual_seed(0)
+    features, state = vgg_state(generator)
+    options = {"num_classes": 3, "head_channels": WIDTH, "dropout": 0.0, "caffe_scale": True, "caffe_padding": True}
+    model = FCN(Config(**options, learned_upsampling=False)).eval()
+    assert "random weights, from which the release's learning rates teach nothing; give --init" in model.remark(1)
+    assert model.load_foreign(state).endswith("fc6 and fc7, taken to be of Caffe's scale and in RGB order")
+    assert model.remark(1) == ""
+    image = torch.randint(0, 256, (3, 40, 40), generator=generator).to(torch.uint8)
+    expected = image.float() - torch.tensor([122.67891434, 116.66876762, 104.00698793])[:, None, None]
+    torch.testing.assert_close(model.preprocessing(image), expected, rtol=1e-5, atol=1e-4)
+    with torch.no_grad():
+        found = model.backbone.conv1_1(expected[None])[..., 99:-99, 99:-99]
+        torch.testing.assert_close(found, features[0](expected[None]), rtol=1e-4, atol=1e-3)
+    learned = {name for name, _ in model.named_parameters() if name.startswith("up")}
+    assert not learned
+    assert {n for n, _ in FCN(Config(**options)).named_parameters() if n.startswith("up")} == {
+        "up2.16.weight", "up2.8.weight"
+    }  # fmt: skip
+
+
+def test_a_vgg_without_its_classifier_is_refused():
+    _, state = vgg_state(torch.Generator().manual_seed(0))
+    state["classifier.3.weight"] = torch.full((WIDTH, WIDTH), torch.nan)
+    with pytest.raises(ModelError, match=r"classifier\.3 hold values that are not finite; give a file with the"):
+        FCN(Config(num_classes=3, head_channels=WIDTH)).load_foreign(state)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -165,6 +213,7 @@ def test_sum_is_the_mean_times_valid_pixels():
             "caffe_padding works with backbone 'vgg16' only, not with 'resnet18'",
         ),
         ({"head_kernel": 4}, "head_kernel 4 odd"),
+        ({"caffe_scale": True, "pretrained": True}, "this scale cannot be downloaded whole, .* with --init FILE"),
         ({"backbone": "resnet81"}, "unknown backbone 'resnet81'; the nearest is 'resnet"),
     ],
 )

@@ -37,6 +37,29 @@ def test_forward_is_the_recurrence():
         torch.testing.assert_close(step, F.interpolate(coarse, (16, 24), mode="bilinear"))
 
 
+def test_without_normalisation_and_second_tanh_it_is_the_papers_network():
+    """Convolution, pooling, tanh, convolution, 1x1 convolution on the image itself, from the tensors alone."""
+    model, image = build(normalize=False, second_tanh=False), torch.randn(1, 3, 16, 24)
+    state = model.state_dict()
+    first, last = "f.3", "f.5"
+
+    def f(previous, scaled):
+        x = torch.cat([previous, scaled], 1)
+        weight = torch.cat([state["listen.weight"], state["look.weight"]], 1)
+        x = F.max_pool2d(F.conv2d(x, weight, state["look.bias"], padding=2).tanh(), 2)
+        x = F.conv2d(x, state[f"{first}.weight"], state[f"{first}.bias"], padding=2)
+        return F.conv2d(x, state[f"{last}.weight"], state[f"{last}.bias"])
+
+    scaled = rgb_to_yuv(image)
+    one = f(torch.zeros(1, 3, 16, 24), scaled)
+    two = f(one.softmax(1), F.avg_pool2d(scaled, 2))
+    for step, coarse in zip(model(image, iterations=2).steps, (one, two), strict=True):
+        torch.testing.assert_close(step, F.interpolate(coarse, (16, 24), mode="bilinear"))
+    with_tanh = build(normalize=False)
+    with_tanh.load_state_dict(state)
+    assert not torch.allclose(with_tanh(image).logits, model(image).logits, atol=1e-3)
+
+
 def test_fewer_iterations_are_the_first_ones_of_more():
     model, image = build(), torch.randn(1, 3, 32, 48)
     three = model(image)

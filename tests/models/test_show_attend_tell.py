@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
 import foveate
 from foveate.errors import ConfigError
-from foveate.text import END, PAD, UNKNOWN
+from foveate.models.captioning.show_attend_tell import RELEASE
+from foveate.text import END, PAD, START, UNKNOWN
 
 A, B = 4, 5  # two words
 SMALL = {"backbone": "test_efficientnet", "image_size": (32, 32), "vocabulary": 8, "embed": 6, "hidden": 8, "attend": 4}
@@ -88,6 +92,30 @@ def test_the_penalty_asks_for_attention_to_every_location(kind):
     assert losses["loss"].item() == pytest.approx(losses["words"].item() + losses["penalty"].item(), rel=1e-5)
 
 
+def test_entropy_is_rewarded():
+    """A spread alpha lowers the loss: loss = ... - lambda_e H, with the gradient that makes alpha spread further."""
+    losses = {}
+    for weight in (0.0, 0.5):
+        model = build(attention="hard", entropy=weight, softly=1.0)
+        losses[weight] = model.loss(batch(model, [[A, B, END], [B, END, PAD]]))
+    entropy = losses[0.5]["entropy"].item()
+    assert entropy > 0
+    assert losses[0.5]["loss"].item() == pytest.approx(losses[0.0]["loss"].item() - 0.5 * entropy, rel=1e-5)
+
+
+def test_words_of_its_own_are_read_in_training_alone():
+    """With scheduled sampling at 1 a training step never reads the true words; an evaluation always does."""
+    model, plain = build(scheduled_sampling=1.0), build()
+    plain.load_state_dict(model.state_dict())
+    data = batch(model, [[A, B, A, B, A, END]] * 4)
+    expected, _, _ = plain._decode(data["features"], data["tokens"])
+    trained, _, _ = model._decode(data["features"], data["tokens"])
+    evaluated, _, _ = model.eval()._decode(data["features"], data["tokens"])
+    assert torch.equal(trained[:, 0], expected[:, 0])  # no word before the first
+    assert not torch.allclose(trained[:, 1:], expected[:, 1:], atol=1e-4)
+    assert torch.allclose(evaluated, plain.eval()._decode(data["features"], data["tokens"])[0])
+
+
 def test_during_the_warm_up_hard_attention_is_soft():
     """Every image, so that nothing is sampled and nothing reinforced; then half of them."""
     model, soft = build(attention="hard", warmup=2, entropy=0.0), build()
@@ -123,3 +151,103 @@ def test_a_single_value_is_not_normalised(name):
     ):
         model.begin(torch.randn(1, model.backbone.channels, 1, 1))
     model.begin(torch.randn(1, model.backbone.channels, 1, 2))
+
+
+def release(**more):
+    """Build the released configuration at small sizes, with weights far from zero."""
+    small = SMALL | {"attend": 0, "embed": 6, "hidden": 10, "backbone": "test_efficientnet"}
+    model = foveate.create("show_attend_tell", **(dataclasses.asdict(RELEASE) | {"pretrained": False} | small | more))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def test_the_released_configuration_has_the_releases_parameters():
+    """Counted from its equations: D = 512 places' features, 1800 units, vectors of 512, 10000 words."""
+    with torch.device("meta"):
+        model = foveate.create("show_attend_tell", **dataclasses.asdict(RELEASE))
+    d, h, e, v = 512, 1800, 512, 10000
+    start = d * d + d + 2 * (d * h + h)
+    lstm = 4 * h * (e + h + d) + 4 * h
+    scores = d * d + d + h * d + d * d + d + d  # without the constant, which the softmax does not see
+    words = v * e + h * e + e + d * e + e + e * v + v
+    own = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("backbone."))
+    assert own == start + lstm + scores + h + 1 + words + 4 * h  # torch's LSTM has a second bias
+    assert model.preprocessing.size == (224, 224)
+    assert model.encode(torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 512, 14, 14)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_the_released_configuration_is_its_equations_in_numpy(kind):
+    """A sentence of four words from one picture, written out place by place; hard attention reads softly, too."""
+    model = release(attention=kind).double().eval()
+    p = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    features = torch.randn(1, model.backbone.channels, 2, 3, dtype=torch.float64)
+    a = features[0].flatten(1).T.numpy()  # (P, D)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def linear(name, x):
+        return p[f"{name}.weight"] @ x + p.get(f"{name}.bias", 0)
+
+    mean = np.maximum(linear("start_hidden", a.mean(0)), 0)
+    h, c = np.split(np.tanh(linear("start", mean)), 2)
+    keys = [np.tanh(linear("score.V", linear("score.U", place))) for place in a]
+    memory, state = model.begin(features)
+    for step, token in enumerate([START, A, B, A]):
+        e = np.array([linear("score.v", np.tanh(linear("score.W", h) + key))[0] for key in keys])
+        alpha = np.exp(e - e.max()) / np.exp(e - e.max()).sum()
+        z = sigmoid(linear("gate", h)) * (alpha @ a)
+        y = p["embed.weight"][token] if step else np.zeros(6)
+        x = np.concatenate([y, z])
+        gates = p["lstm.weight_ih"] @ x + p["lstm.bias_ih"] + p["lstm.weight_hh"] @ h + p["lstm.bias_hh"]
+        i, f, g, o = np.split(gates, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        expected = linear("L_o", np.tanh(y + linear("L_h", h) + linear("L_z", z)))
+        logits, state, attention = model.step(memory, state, torch.tensor([token]))
+        np.testing.assert_allclose(attention[0].detach(), alpha, atol=1e-10)
+        np.testing.assert_allclose(logits[0].detach(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_hard_attention_reads_the_likeliest_place_or_softly_in_predictions_and_samples_in_training():
+    for softly in (False, True):
+        model = release(attention="hard", soft_inference=softly).eval()
+        assert model.attention == ("soft" if softly else "hard")
+        memory, state = model.begin(batch(model, [[A]])["features"])
+        step = model._attend(memory, state)
+        gate = torch.sigmoid(model.gate(state.h))
+        expected = step.alpha @ memory.places[0] if softly else memory.places[0, step.alpha[0].argmax()][None]
+        torch.testing.assert_close(step.z, gate * expected)
+        model.train().batches += 1  # beyond the warm-up
+        sampled = model._decode(batch(model, [[A, END]] * 64)["features"], torch.tensor([[A, END]] * 64))[1]
+        assert (sampled.log_prob != 0).any()
+
+
+def test_dropout_falls_where_the_release_has_it():
+    """On the hidden layer of the initial state, on h and before the words; not on word vectors, nor on the first."""
+    model = release(dropout=0.5)
+    calls = []
+    model.dropout.register_forward_hook(lambda _, args, __: calls.append(tuple(args[0].shape)))
+    features = batch(model, [[A, END]] * 3)["features"]
+    model._decode(features, torch.tensor([[A, END]] * 3))
+    hidden, word = (3, 10), (3, 6)
+    assert calls == [(3, model.backbone.channels), *[hidden, word] * 2]
+    calls.clear()
+    model.config = dataclasses.replace(model.config, drop_words=True)
+    model._decode(features, torch.tensor([[A, END]] * 3))
+    assert calls == [(3, model.backbone.channels), *[word, hidden, word] * 2]
+
+
+def test_a_mean_over_sentences_is_a_sum_over_their_words():
+    words, sentences = build(), build(average="sentences")
+    data = batch(words, [[A, B, END], [B, END, PAD]])
+    for name, value in words.loss(data).items():
+        torch.testing.assert_close(sentences.loss(data)[name], value * 5 / 2)
+
+
+@pytest.mark.parametrize("field", ["score_layers", "start_layers"])
+def test_other_numbers_of_layers_are_refused(field):
+    with pytest.raises(ConfigError, match=f"{field} is 3; expected 1 or 2"):
+        build(**{field: 3})

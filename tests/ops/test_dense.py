@@ -72,6 +72,18 @@ class TestAtrous:
         assert total_stride(network) == 8
         torch.testing.assert_close(dense[..., ::8, ::8], strided, rtol=1e-12, atol=1e-12)
 
+    def test_strides_that_differ_down_and_to_the_right(self):
+        """Each axis has holes of its own stride: every second row and every sixth column are the strided network's."""
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(2, 4, (2, 3), stride=(2, 3)), nn.Tanh(), nn.AvgPool2d((1, 2), stride=(1, 2)),
+            nn.Conv2d(4, 4, 2, dilation=(2, 1)), nn.MaxPool2d((3, 2), stride=1), nn.Conv2d(4, 3, (1, 2)),
+        ).double()  # fmt: skip
+        x = torch.randn(1, 2, 40, 61, dtype=torch.float64)
+        dense, strided = atrous(network, x), network(x)
+        assert dense[..., ::2, ::6].shape == strided.shape
+        torch.testing.assert_close(dense[..., ::2, ::6], strided, rtol=1e-12, atol=1e-12)
+
     def test_shares_the_weights_and_their_gradients(self):
         network, x = chain(), torch.randn(1, 2, 40, 40, dtype=torch.float64)
         atrous(network, x).sum().backward()

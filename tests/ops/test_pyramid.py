@@ -57,6 +57,21 @@ def test_local_normalisation_does_not_see_brightness_or_contrast():
     assert normalize_locally(torch.full((1, 1, 9, 9), 5.0)).abs().max() < 1e-3  # flat: nothing, not noise
 
 
+def test_noise_below_the_floor_is_not_amplified():
+    """The difference from the mean is divided by the floor where the deviation is less, by the deviation elsewhere."""
+    torch.manual_seed(0)
+    noise = torch.randn(1, 1, 40, 40, dtype=torch.float64)
+    inside = (..., slice(2, -2), slice(2, -2))
+    windows = noise.unfold(2, 5, 1).unfold(3, 5, 1).flatten(-2)
+    centred, deviation = noise[inside] - windows.mean(-1), windows.std(-1, correction=0)
+    for scale in (1e-4, 1e-2 / float(deviation.median()), 1.0):
+        expected = scale * centred / (scale * deviation).clamp(min=1e-2)
+        torch.testing.assert_close(normalize_locally(scale * noise + 3, 5)[inside], expected, rtol=1e-6, atol=1e-8)
+    flat = normalize_locally(1e-4 * noise, 5)
+    assert flat.abs().max() < 0.1  # not the unit deviation of noise
+    torch.testing.assert_close(normalize_locally(1e-4 * noise, 5, floor=1e-3), 10 * flat)
+
+
 def test_yuv_is_scikit_images():
     torch.manual_seed(0)
     x = torch.rand(1, 3, 4, 5, dtype=torch.float64)

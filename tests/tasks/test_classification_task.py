@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
-from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
+from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask, corners
 from foveate.tasks.options import make_options
 
 CLASSES = ClassTable(("dark", "grey", "light"))
@@ -149,3 +149,12 @@ def test_rare_classes_weigh_more():
     task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
     # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
     assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])
+
+
+def test_corners_go_clockwise_from_the_upper_left():
+    """Of an upright grid and of one turned by a quarter: the first corner is where the view's first pixel was read."""
+    y, x = np.meshgrid(np.linspace(-0.5, 0.25, 3), np.linspace(-1, 1, 5), indexing="ij")
+    upright = np.stack([x, y], -1)
+    assert corners(upright) == [[-1.0, -0.5], [1.0, -0.5], [1.0, 0.25], [-1.0, 0.25]]
+    turned = np.rot90(upright, axes=(0, 1))
+    assert corners(turned) == [[1.0, -0.5], [1.0, 0.25], [-1.0, 0.25], [-1.0, -0.5]]

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 import foveate
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, DataError
 from foveate.ops.crf import CRF
 from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
 from foveate.store import save_model
-from foveate.tasks.semantic import inference
-from foveate.tasks.semantic.inference import SemanticOptions, on_proposals, predict_labels
+from foveate.tasks.semantic import proposals
+from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
+from foveate.tasks.semantic.proposals import on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import infer
 
 PLAIN = Preprocessing((0.5,) * 3, (0.25,) * 3)
@@ -88,23 +89,69 @@ class TestEachStepIsItsOperator:
 
 
 class TestProposals:
-    def test_each_pixel_takes_the_highest_score_of_any_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """By hand: a network that says how large its picture is, so a resized crop is worth more than the whole."""
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_each_pixel_takes_the_highest_score_of_any_view(
+        self, order: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By hand: a network that gives class 1 the mean of its picture, and class 2 the opposite.
 
-        def sizes(x: Tensor) -> Tensor:
-            return torch.stack([torch.zeros(x.shape[-2:]), torch.full(x.shape[-2:], float(x.shape[-1]))])[None]
+        The left box is brighter than the whole, the right one darker, and they overlap: there the highest score of
+        class 1 is the left box's, that of class 2 the right one's, in whatever order the boxes come.
+        """
 
-        monkeypatch.setattr(inference, "MARGIN", 1.0)
-        out = on_proposals(sizes, torch.zeros(3, 20, 40), torch.tensor([[10.0, 5.0, 30.0, 15.0]]))
-        inside = torch.zeros(20, 40, dtype=torch.bool)
-        inside[5:15, 10:30] = True
-        expected = torch.where(inside, 224.0, 40.0).sigmoid()
-        torch.testing.assert_close(out[1], expected)
+        def means(x: Tensor) -> Tensor:
+            mean = x.mean() * torch.ones(x.shape[-2:])
+            return torch.stack([torch.zeros_like(mean), mean, -mean])[None]
+
+        monkeypatch.setattr(proposals, "MARGIN", 1.0)
+        image = torch.zeros(3, 20, 40)
+        image[:, :, :10], image[:, :, 22:] = 0.9, -0.3
+        boxes = torch.tensor([[0.0, 5.0, 20.0, 15.0], [16.0, 5.0, 36.0, 15.0]])
+        left, right, whole = image[:, 5:15, :20].mean(), image[:, 5:15, 16:36].mean(), image.mean()
+        assert right < 0 < whole < left
+        score = whole * torch.ones(20, 40)
+        positive, negative = score.clone(), -score
+        positive[5:15, :20] = left
+        negative[5:15, 16:36] = -right
+        expected = torch.stack([torch.zeros(20, 40), positive, negative]).softmax(0)
+        out = on_proposals(means, image, boxes[list(order)])
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
     def test_boxes_grow_by_a_fifth_and_stay_inside(self) -> None:
         boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0], [0.0, 0.0, 40.0, 40.0], [39.0, 39.0, 40.0, 40.0]])
-        grown = inference._enlarged(boxes, 40, 40)
+        grown = proposals._enlarged(boxes, 40, 40)
         assert grown.tolist() == [[9, 8, 21, 32], [0, 0, 40, 40], [38, 38, 40, 40]]
+
+    def test_the_releases_rules(self) -> None:
+        """Squares of 1.2 times the longer side, black beyond the image, none under 112 pixels, scores from 0."""
+        seen: list[Tensor] = []
+
+        def network(x: Tensor) -> Tensor:
+            """Give class 1 the mean, class 2 -1 everywhere."""
+            seen.append(x)
+            return torch.stack([torch.zeros(224, 224), x.mean() * torch.ones(224, 224), -torch.ones(224, 224)])[None]
+
+        image = torch.full((3, 150, 200), 255, dtype=torch.uint8)
+        plain = Preprocessing((0.0,) * 3, (1.0,) * 3)
+        # The first would be 108 pixels; the second 120, half of it beyond the left edge; the third is one too many.
+        boxes = torch.tensor([[0.0, 0.0, 90.0, 50.0], [-20.0, 10.0, 20.0, 110.0], [100.0, 0.0, 200.0, 100.0]])
+        out = on_proposals_as_released(network, plain, image, boxes, limit=1)
+        assert len(seen) == 1
+        assert seen[0][0, 0, 112, :100].max() < 0.05 and seen[0][0, 0, 112, -100:].min() > 0.95
+        scores = torch.zeros(3, 150, 200)
+        scores[1, :120, :60] = seen[0].mean()
+        torch.testing.assert_close(out, scores.softmax(0))
+        assert len(on_proposals_as_released(network, plain, image, boxes, limit=9)) == 3 and len(seen) == 3
+        with pytest.raises(DataError, match=r"none of the 1 proposals in an image of 200x150 pixels has a side of 112"):
+            on_proposals_as_released(network, plain, image, boxes[:1], limit=1)
+
+    def test_the_rules_are_chosen_by_name(self) -> None:
+        image = picture(144, 160)
+        found = [labels(image, proposals=5, proposal_rules=rules) for rules in ("ours", "release")]
+        assert found[0].shape == found[1].shape == (144, 160) and (found[0] != found[1]).any()
+        assert SemanticOptions(proposals=5, proposal_rules="release").describe() == "5 proposals by the release's rules"
+        with pytest.raises(ConfigError, match="proposal_rules is for predictions on proposals; give --proposals N"):
+            SemanticOptions(proposal_rules="release")
 
     def test_end_to_end(self) -> None:
         found = labels(picture(), proposals=5)

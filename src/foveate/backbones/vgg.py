@@ -17,6 +17,20 @@ STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
+def imagenet_vgg16() -> Mapping[str, Tensor]:
+    """Return torchvision's VGG-16 state dict, trained on ImageNet. Raises ModelError if it cannot be downloaded."""
+    from torchvision.models import VGG16_Weights
+
+    try:
+        state: Mapping[str, Tensor] = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:
+        raise ModelError(
+            f"ImageNet weights of vgg16 could not be downloaded ({error}); connect to the internet once, "
+            "start from a torchvision .pth with --init FILE, or train with --config.pretrained false"
+        ) from error
+    return state
+
+
 class VGG16Pyramid(nn.Module):
     """VGG-16's convolutions conv1_1 ... conv5_3 with ReLU; features are pool2, pool3, pool4, pool5.
 
@@ -49,16 +63,7 @@ class VGG16Pyramid(nn.Module):
                 width_in = width
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         if pretrained:
-            from torchvision.models import VGG16_Weights
-
-            try:
-                state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-            except OSError as error:
-                raise ModelError(
-                    f"ImageNet weights of vgg16 could not be downloaded ({error}); connect to the internet once, "
-                    "start from a torchvision .pth with --init FILE, or train with --config.pretrained false"
-                ) from error
-            self.load_torchvision(state)
+            self.load_torchvision(imagenet_vgg16())
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return pool2, pool3, pool4, pool5 for images (B, C, H, W); see `pooled`."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, parse_with_options
 from foveate.cli.inputs import Job, plan
-from foveate.errors import ConfigError, DataError, OutputError
+from foveate.errors import ConfigError, DataError, OutputError, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
@@ -61,6 +61,12 @@ def run(argv: list[str]) -> int:
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
+    notes: dict[str, list[str]] = {}
+    for job in done:
+        if note := job.record.get("note"):
+            notes.setdefault(note, []).append(job.source.name)
+    for note, names in notes.items():
+        print(f"note: {listed(names, family.inputs[0].noun)}: {note}", file=sys.stderr)
     for line in predictor.family.lines([(str(job.source), job.record) for job in done]):
         print(line)
     rate = len(done) / seconds
@@ -99,7 +105,7 @@ class _Results:
     """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.family = predictor.family
+        self.predictor, self.family = predictor, predictor.family
         self.gallery = self.family.gallery(predictor.name)
 
     def write(self, job: Job, sample: Any, prediction: Any) -> None:
@@ -114,6 +120,8 @@ class _Results:
             names[key] = job.relative(path)
         if self.gallery is not None:
             self.gallery.add((job.name.parent / job.source.name).as_posix(), prediction, sample)
+        if note := self.predictor.note(sample):
+            names["note"] = note
         for one in self.family.inputs:
             one.close(sample[one.name])
         job.record |= names | self.family.record(prediction)

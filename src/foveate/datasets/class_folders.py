@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.headers import FileHeaders
 from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
@@ -55,7 +55,7 @@ class ClassScan:
     drawn: str
 
 
-class ClassDataset:
+class ClassDataset(FileHeaders):
     """Images of one class each, in files.
 
     Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image has.
@@ -63,14 +63,14 @@ class ClassDataset:
 
     def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
         self.pairs, self.classes = list(pairs), classes
-        self.channels = _channels(self.pairs)
+        self.channels = pictures.channels_of(pair.picture for pair in self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> ClassificationSample:
         pair = self.pairs[index]
-        image = pictures.to_tensor(pictures.read_picture(pair.picture, channels=self.channels))
+        image = pictures.stored_tensor(pictures.read_picture(pair.picture, channels=self.channels))
         return ClassificationSample(image=tv_tensors.Image(image), label=pair.label, name=self.name(index))
 
     def name(self, index: int) -> str:
@@ -132,14 +132,6 @@ class ClassFolders(ScannedSource[ClassScan]):
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
         return f"class folders: {counts} pictures{drawn}, {len(scan.classes)} classes"
-
-
-def _channels(pairs: Sequence[Pair]) -> int:
-    """Number of channels of the first image that can be read; every image must have as many."""
-    for pair in pairs:
-        with contextlib.suppress(DataError):
-            return pictures.picture_info(pair.picture).channels
-    return 3
 
 
 def _name(picture: Path) -> str:

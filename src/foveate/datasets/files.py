@@ -30,6 +30,7 @@ import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.headers import FileHeaders
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
 
@@ -47,7 +48,7 @@ class Pair(NamedTuple):
 # (pair, height, width) -> (height, width) integers: class indices or the ignore value. It is a module's function or a
 # frozen dataclass with __call__, never a closure: data-loading workers receive it pickled.
 ReadLabel = Callable[[Pair, int, int], np.ndarray]
-# (pair, demanded channels) -> (H, W, C) uint8 or uint16.
+# (pair, demanded channels) -> (H, W, C) of the type that the file holds.
 ReadPicture = Callable[[Pair, int | None], np.ndarray]
 
 
@@ -94,7 +95,7 @@ class Scan:
         return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
 
 
-class FileDataset:
+class FileDataset(FileHeaders):
     """Image files with label maps: a SemanticDataset.
 
     Indexing raises DataError, naming the file: undecodable, another number of channels than the first image has,
@@ -116,10 +117,10 @@ class FileDataset:
     @cached_property
     def channels(self) -> int:
         """Number of channels of the first image that can be read; every image must have as many."""
+        if self._read_picture is read_pair_picture:
+            return pictures.channels_of(pair.picture for pair in self.pairs)
         for pair in self.pairs:
             with contextlib.suppress(DataError):
-                if self._read_picture is read_pair_picture:
-                    return pictures.picture_info(pair.picture).channels
                 return int(self._read_picture(pair, None).shape[2])
         return 3
 
@@ -132,7 +133,7 @@ class FileDataset:
         label = self._read_label(pair, *picture.shape[:2])
         check_label(pair, label, picture.shape[:2], self.classes)
         return SemanticSample(
-            image=tv_tensors.Image(pictures.to_tensor(picture)), mask=mask_tensor(label), name=pair.picture.name
+            image=tv_tensors.Image(pictures.stored_tensor(picture)), mask=mask_tensor(label), name=pair.picture.name
         )
 
     def name(self, index: int) -> str:

@@ -61,7 +61,7 @@ class ObjectDataset(FileDataset):
         masks = found.masks[kept]
         boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
         return InstanceSample(
-            image=tv_tensors.Image(pictures.to_tensor(picture)),
+            image=tv_tensors.Image(pictures.stored_tensor(picture)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
             boxes=tv_tensors.BoundingBoxes(
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=picture.shape[:2]

@@ -12,9 +12,10 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from foveate.engine.loading import SuitedDataset
 from foveate.engine.run import RunFolder
 from foveate.engine.train import validation_split
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.ops.layout import channels_last
 from foveate.store import load_model
 from foveate.tasks import create_task
@@ -52,16 +53,19 @@ def evaluate_run(
     if len(dataset) == 0:
         raise DataError(f"{source.describe(loaded.task)}: the {split} split is empty; nothing to evaluate")
     task.require_data(dataset, str(path))
+    suited = SuitedDataset(dataset, task, loaded.name)
 
     started = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = channels_last(loaded.model.to(device)).eval()
-    total = task.metrics(dataset, whole)
+    total = task.metrics(suited, whole)
     with torch.inference_mode():
-        samples = list(task.score(model, dataset, _progress(range(len(dataset))), total, options))
+        samples = list(task.score(model, suited, _progress(range(len(suited))), total, options))
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
-    return Evaluation(total.compute(), samples, dataset, loaded, task, options, described, split, seconds)
+    for note, names in suited.notes.items():
+        print(f"note: {listed(names)}: {note}", file=sys.stderr)
+    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds)
 
 
 def _progress(indices: range) -> Iterator[int]:

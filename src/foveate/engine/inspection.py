@@ -49,14 +49,17 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
     found.expect(total)
     for split, dataset in datasets.items():
         found.begin(split, dataset)
-        for sample in _samples(dataset):
+        for index, sample in enumerate(_samples(dataset)):
             done += 1
             if isinstance(sample, DataError):
                 found.fail(_problem(sample))
             else:
                 found.add(split, sample)
+                for note in dataset.file_notes(index) if hasattr(dataset, "file_notes") else ():
+                    found.note(note, sample["name"])
             if progress is not None:
                 progress(done, total)
+    found.end()
     return found
 
 

@@ -39,6 +39,36 @@ class WrappedDataset(Dataset[Any]):
         return getattr(self.dataset, name)
 
 
+class SuitedDataset(WrappedDataset):
+    """A data set whose samples have their inputs as a model takes them: its channels, and its intensities.
+
+    task: the model's family. model: its name, for messages. notes: sentences on how inputs were taken -> names of the
+    samples.
+    """
+
+    def __init__(self, dataset: Any, task: Any, model: str) -> None:
+        super().__init__(dataset)
+        self.task, self.model = task, model
+        self.notes: dict[str, list[str]] = {}
+        if hasattr(dataset, "draw"):
+            self.draw = self._draw
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._suited(self.dataset[index])
+
+    def _draw(self, keys: Sequence[tuple[int, int]]) -> list[Any]:
+        return [self._suited(sample) for sample in self.dataset.draw(keys)]
+
+    def _suited(self, sample: Any) -> Any:
+        suited, note = self.task.suit(sample, self.model)
+        if note and sample["name"] not in self.notes.setdefault(note, []):
+            self.notes[note].append(sample["name"])
+        return suited
+
+
 class CachedDataset(WrappedDataset):
     """Decoded samples, kept in memory from their first use on, as many as fit.
 

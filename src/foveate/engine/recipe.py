@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from foveate.errors import ConfigError
+from foveate.pictures.intensities import parse_window
 from foveate.registry import find
 
 FIXED = {"fixed": True}  # metadata of fields that no --FIELD changes: other fields depend on them
@@ -15,30 +16,35 @@ FIXED = {"fixed": True}  # metadata of fields that no --FIELD changes: other fie
 class Optim:
     """The optimiser and its learning rate over time.
 
-    name: adamw, or sgd with momentum.
-    lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd.
+    name: adamw (which is Adam where weight_decay is 0), sgd with momentum, or rmsprop as Graves (2013) writes it.
+    lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd, 1e-4 for rmsprop.
     weight_decay: 0.01 to 0.05 for adamw, 1e-4 to 5e-4 for sgd; none on biases and norms.
-    momentum: of sgd, 0.9 as a rule.
+    momentum: of sgd and rmsprop, 0.9 as a rule.
     backbone_lr: factor on lr for parameters under `backbone.`, e.g. 0.1 for a pretrained one.
     bias_lr: factor on lr for biases (2 in the FCN paper).
-    schedule: after the warm-up lr falls to 0 along a cosine, along (1 - t)^0.9 (poly), or stays (constant).
+    schedule: after the warm-up lr falls to 0 along a cosine, along (1 - t)^0.9 (poly), to a tenth again and again
+        (step), or stays (constant).
+    step: of the schedule step, the share of all steps after which lr falls to a tenth, e.g. 0.33.
     warmup: share of all steps in which lr rises linearly from 0; 0.05 is usual.
     clip: largest norm of the whole gradient, e.g. 1 (0: unlimited).
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "rmsprop"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.01
     momentum: float = 0.9
     backbone_lr: float = 1.0
     bias_lr: float = 1.0
-    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    schedule: Literal["cosine", "poly", "step", "constant"] = "cosine"
+    step: float = 0.33
     warmup: float = 0.05
     clip: float = 1.0
 
     def __post_init__(self) -> None:
         if self.lr <= 0 or not 0 <= self.warmup < 1:
             raise ConfigError(f"optim.lr {self.lr} must be above 0 and optim.warmup {self.warmup} in 0..1")
+        if not 0 < self.step <= 1:
+            raise ConfigError(f"optim.step is {self.step}; expected a share of all steps above 0, e.g. 0.33")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"optim.momentum is {self.momentum}; expected 0 or more and below 1, e.g. 0.9")
         for name in ("weight_decay", "backbone_lr", "bias_lr", "clip"):
@@ -55,6 +61,9 @@ class Recipe:
     config: the model's Config; what the data decides (classes, channels, vocabulary) is taken from the data.
     data: a source of `foveate.datasets`; None until --data names a folder.
     augment: augmentation of training samples (`foveate.transforms`); None: none.
+    window: the values of image files that become black and white: auto (the full range of 8 bits; percentiles of
+        everything else), full (of the files' type), percentiles (0.1 and 99.9 of each channel of the training images),
+        or LOW,HIGH in the files' own values, such as 0,4095 of a 12-bit camera.
     text: how sentences become tokens (settings of `foveate.text`), for models that read or write text.
     options: the family's options that are stored with the model, as the rules of a search; None: its defaults.
     features: keep the feature maps of a frozen `backbone` on disk and train on these; several times as fast.
@@ -79,6 +88,7 @@ class Recipe:
     config: Any
     data: Any = None
     augment: Any = None
+    window: str = "auto"
     text: Any = None
     options: Any = None
     features: bool = False
@@ -116,6 +126,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        parse_window(self.window)
         for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")

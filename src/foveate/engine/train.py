@@ -23,8 +23,9 @@ from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd, Progress
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.features import with_features
+from foveate.engine.intensities import header_notes, require_one_depth, window_note
 from foveate.engine.learner import Learner
-from foveate.engine.loading import cached, mixed_seed, require_workers, train_loader
+from foveate.engine.loading import SuitedDataset, cached, mixed_seed, require_workers, train_loader
 from foveate.engine.processes import is_first, tell_others
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
@@ -90,14 +91,22 @@ def train_recipe(
             model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
+        notes = header_notes((train_set, val_set))
+        if (preprocessing := getattr(model, "preprocessing", None)) is not None:
+            require_one_depth((train_set, val_set), recipe.window)
+            model.preprocessing = family.learn_preprocessing(preprocessing, train_set, recipe.window)
+            notes += window_note(model.preprocessing, recipe.window)
         taken = start_from(model, init, tables, family.sizes) if init is not None else ""
         if is_first():
+            for note in notes:
+                print(f"note: {note}", flush=True)
             if taken:
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with tell_others(run.path), _quiet_threads():
         task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
         task.require(task.options)
+        train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 

@@ -68,8 +68,9 @@ def _shared(own: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _take_preprocessing(model: Any, theirs: Any) -> None:
-    """Normalise as the backbone was trained; the size of the input stays this model's own."""
-    kept = {key: getattr(model.preprocessing, key) for key in ("size", "crop", "stretch") if hasattr(theirs, key)}
+    """Normalise as the backbone was trained; size and intensities of the input stay this model's own."""
+    own = ("size", "crop", "stretch", "window", "values")
+    kept = {key: getattr(model.preprocessing, key) for key in own if hasattr(theirs, key)}
     model.preprocessing = dataclasses.replace(theirs, **kept)
 
 

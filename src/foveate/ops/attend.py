@@ -85,25 +85,35 @@ class Additive(Score):
     hidden: A, the size of the hidden layer.
     bias: True adds b as in Xu et al.'s published code; Bahdanau et al. have none. The constant that this code adds to
         each score is left out, as the softmax is invariant to it.
+    layers: 1 as in the papers; 2 passes U k + b through a second layer, tanh(V (U k + b) + b'), before it is added to
+        W q, as the "deep" attention of Xu et al.'s published code.
 
     The hidden layer is (N, Q, L, A): for many queries at once the other scores are far cheaper.
 
     Source: Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate" (2014),
-    appendix A.1.2; Xu et al., "Show, Attend and Tell" (2015), equation 4. Raises ConfigError for a size below 1.
+    appendix A.1.2; Xu et al., "Show, Attend and Tell" (2015), equation 4. Raises ConfigError for a size below 1, or
+    other numbers of layers.
     """
 
-    def __init__(self, query_size: int, key_size: int, hidden: int, *, bias: bool = True) -> None:
+    def __init__(self, query_size: int, key_size: int, hidden: int, *, bias: bool = True, layers: int = 1) -> None:
         super().__init__()
         _check_sizes(query_size, key_size, hidden)
+        if layers not in (1, 2):
+            raise ConfigError(f"an additive score of {layers} layers for the keys; give 1 or 2")
         self.query_size, self.key_size = query_size, hidden
         self.W = nn.Linear(query_size, hidden, bias=False)
         self.U = nn.Linear(key_size, hidden, bias=bias)
+        self.V = nn.Linear(hidden, hidden) if layers == 2 else None
         self.v = nn.Linear(hidden, 1, bias=False)
 
     def project(self, keys: Tensor) -> Tensor:
-        """Return U k + b, (N, L, A), for keys (N, L, E). Raises ConfigError for another E."""
+        """Return U k + b, (N, L, A), for keys (N, L, E), or what the second layer makes of it.
+
+        Raises ConfigError for another E.
+        """
         _check_keys(keys, self.U.in_features)
-        return self.U(keys)
+        projected: Tensor = self.U(keys)
+        return projected if self.V is None else torch.tanh(self.V(projected))
 
     def _score(self, query: Tensor, keys: Tensor) -> Tensor:
         # a = v^T tanh(W q + U k + b), in place: the sum is the largest tensor here, and not needed again

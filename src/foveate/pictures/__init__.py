@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -23,28 +21,43 @@ from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
 from foveate.disk import is_hidden
-from foveate.errors import ConfigError, DataError
+from foveate.errors import DataError
+from foveate.pictures.exif import orientation_of
+from foveate.pictures.limits import _LIMIT_VARIABLE as _LIMIT_VARIABLE
+from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
+from foveate.pictures.limits import check_size, limit_of
+from foveate.pictures.limits import get_max_pixels as get_max_pixels
+from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.pixels import orient, over_white, three_channels
 from foveate.pictures.tiff import TiffPicture
+from foveate.pictures.windows import ArrayWindows, Ground
+from foveate.pictures.windows import Windows as Windows
 
 PICTURE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image as a decompression bomb
-_LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION = 0x0112
 _opening = threading.Lock()
 
 
 class PictureInfo(NamedTuple):
-    """Contents of an image's header: size in pixels as it will be read, channels, and bits a channel (8 or 16)."""
+    """Contents of an image's header: size in pixels as it will be read, channels, and bits a channel (8, 16 or 32)."""
 
     height: int
     width: int
     channels: int
     bits: int
+
+
+class PictureTags(NamedTuple):
+    """Statements of a header on how the image is read.
+
+    orientation: EXIF's, 1..8; 1 is upright. values: the type of the values, 'uint8', 'uint16', 'float32', ...
+    """
+
+    orientation: int
+    values: str
 
 
 class RawPicture(NamedTuple):
@@ -64,38 +77,6 @@ class RawPicture(NamedTuple):
     nodata: float | None = None
 
 
-class Windows(Protocol):
-    """Protocol of an image that is read a window at a time, with the same values as `read_picture`."""
-
-    height: int
-    width: int
-    channels: int
-
-    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """Return a window (height, width, C), which must lie inside the image."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
-
-
-def set_max_pixels(limit: int) -> None:
-    """Set the largest image, in pixels, that this process and its workers decode (`--max-pixels`).
-
-    Raises ConfigError for a limit below 1.
-    """
-    if limit < 1:
-        raise ConfigError(f"--max-pixels must be 1 or more; got {limit}")
-    # An environment variable, since data-loading workers may be new processes that share nothing else.
-    os.environ[_LIMIT_VARIABLE] = str(limit)
-
-
-def get_max_pixels() -> int:
-    """Return the process's limit: the last value given to `set_max_pixels`, else DEFAULT_MAX_PIXELS."""
-    return int(os.environ.get(_LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
-
-
 def list_pictures(folder: str | Path) -> list[Path]:
     """Return the image files directly inside a folder, sorted by name, without hidden files.
 
@@ -109,13 +90,13 @@ def list_pictures(folder: str | Path) -> list[Path]:
 
 
 def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: int | None = None) -> np.ndarray:
-    """Read an image file as (H, W, C) uint8, or uint16 where the file holds 16 bits a channel.
+    """Read an image file as (H, W, C) uint8, or the type that the file holds: uint16, int16, int32, uint32, float32.
 
-    C is 3 except for TIFF files with another number of channels, which are kept unchanged. Grey becomes three equal
-    channels, palettes and CMYK become RGB, transparent pixels are blended with white, and the EXIF orientation is
-    applied.
+    C is 3 except for TIFF files with another number of channels, which are kept unchanged, whatever they are tagged as.
+    Grey becomes three equal channels, palettes and CMYK become RGB, transparent pixels are blended with white, and the
+    EXIF orientation is applied.
 
-    channels: the required C; by default any.
+    channels: the required C; by default any. A TIFF's band that is tagged as alpha is kept if that makes C.
     max_pixels: the largest H x W to decode; by default the process's limit.
     Raises DataError, naming the file, if it is missing, not an image, truncated, too large, or has another number of
     channels.
@@ -140,10 +121,10 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, any_type=True) as tiff:
-                _check_size(str(path), tiff.height, tiff.width, max_pixels)
+                check_size(str(path), tiff.height, tiff.width, max_pixels)
                 return RawPicture(tiff.raw(), tiff.palette, tiff.lossy, tiff.raw_alpha(), tiff.nodata)
         image = _pillow(file)
-        _check_size(str(path), image.height, image.width, max_pixels)
+        check_size(str(path), image.height, image.width, max_pixels)
         palette = None
         alpha = np.array(image.getchannel("A")) if "A" in image.getbands() else None
         if _is_png16(head):
@@ -159,7 +140,7 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             values = np.array(image).astype(np.uint8)
         else:
             values = np.array(image.convert("RGB"))
-        turn = _orientation(image)
+        turn = orientation_of(image, file)
         upright_alpha = None if alpha is None else orient(alpha, turn)
         return RawPicture(orient(values, turn), palette, image.format in ("JPEG", "MPO"), upright_alpha)
 
@@ -173,8 +154,8 @@ def picture_info(path: str | Path) -> PictureInfo:
             with TiffPicture(file) as tiff:
                 return PictureInfo(tiff.height, tiff.width, tiff.channels, tiff.bits)
         image = _pillow(file)
-        bits = 16 if _is_png16(head) or image.mode.startswith("I") else 8
-        transposed = _orientation(image) >= 5
+        bits = 8 * np.dtype(_pillow_values(image, head)).itemsize
+        transposed = orientation_of(image, file) >= 5
         height, width = (image.width, image.height) if transposed else (image.height, image.width)
         return PictureInfo(height, width, 3, bits)
 
@@ -185,34 +166,109 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     return info.height, info.width
 
 
+def picture_tags(path: str | Path) -> PictureTags:
+    """Read orientation and type of values from the header alone. Raises DataError."""
+    path = Path(path)
+    with _open(path) as file, _decoding(str(path)):
+        head = _head(file, str(path))
+        if head.startswith(_TIFF_MAGIC):
+            with TiffPicture(file) as tiff:
+                return PictureTags(tiff.orientation, tiff.dtype.name)
+        image = _pillow(file)
+        return PictureTags(orientation_of(image, file), _pillow_values(image, head))
+
+
+def alpha_of(path: str | Path) -> Literal["", "mask", "constant", "band"]:
+    """Find what a file's alpha channel holds, which is decoded if there is one; '' if all pixels are opaque.
+
+    mask: transparent pixels, which `read_picture` blends with white. band: data under the tag of alpha, which it keeps.
+    constant: one value, tagged as alpha in a TIFF, which it leaves out unless the number of channels demands it.
+    Raises DataError.
+    """
+    path = Path(path)
+    with _open(path) as file, _decoding(str(path)):
+        head = _head(file, str(path))
+        if head.startswith(_TIFF_MAGIC):
+            with TiffPicture(file) as tiff:
+                return tiff.alpha if tiff.alpha != "mask" or tiff.transparent else ""
+        image = _pillow(file)
+        if not image.has_transparency_data:
+            return ""
+        alpha = _decode_png16(file)[..., -1] if _is_png16(head) else np.asarray(image.convert("RGBA"))[..., -1]
+        return "mask" if (alpha < np.iinfo(alpha.dtype).max).any() else ""
+
+
+def channels_of(files: Iterable[Path]) -> int:
+    """Number of channels of a set of images: that of the first that can be read, 3 if none can.
+
+    The next one decides where a TIFF's last band is tagged as alpha, and does not tell in this file what it holds.
+    """
+    undecided = 3
+    for path in files:
+        with contextlib.suppress(DataError):
+            undecided, constant = _channels(path)
+            if not constant:
+                break
+    return undecided
+
+
+def _channels(path: Path) -> tuple[int, bool]:
+    """The channels of a file, and True if another file may show that it has one more."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return picture_info(path).channels, False
+    with _open(path) as file, _decoding(str(path)):
+        if not _head(file, str(path)).startswith(_TIFF_MAGIC):
+            return 3, False
+        with TiffPicture(file) as tiff:
+            return tiff.channels, tiff.alpha == "constant"
+
+
 def to_tensor(array: np.ndarray) -> Tensor:
     """Convert (H, W, C) uint8 to (C, H, W) uint8, and uint16 to float32 in 0..1."""
+    stored = stored_tensor(array)
+    return stored.float() / 65535.0 if stored.dtype == torch.uint16 else stored
+
+
+def stored_tensor(array: np.ndarray) -> Tensor:
+    """Convert (H, W, C) to (C, H, W) with the same values, of the same type."""
     chw = np.ascontiguousarray(array.transpose(2, 0, 1))
-    if chw.dtype == np.uint16:
-        return torch.from_numpy(chw.astype(np.float32) / 65535.0)
     return torch.from_numpy(chw if chw.flags.writeable else chw.copy())
 
 
-def open_windows(path: str | Path, max_pixels: int | None = None) -> Windows:
+def open_windows(path: str | Path, max_pixels: int | None = None, channels: int | None = None) -> Windows:
     """Open an image to read it a window at a time.
 
     Of a tiled or striped TIFF only the tiles that a window touches are decoded; any other file is decoded once and
-    sliced. `max_pixels` bounds the pixels decoded at once, so it does not bound a tiled TIFF. Raises DataError.
+    sliced. `max_pixels` bounds the pixels decoded at once, so it does not bound a tiled TIFF. channels: the number that
+    the reader needs, if it is known; see `read_picture`. Raises DataError.
     """
     path = Path(path)
     file = _open(path)
+    ground = None
     try:
         with _decoding(str(path)):
             if _head(file, str(path)).startswith(_TIFF_MAGIC):
-                tiff = TiffPicture(file)
-                if tiff.by_windows and tiff.segment_pixels <= _limit(max_pixels):
+                tiff = TiffPicture(file, channels)
+                if tiff.by_windows and tiff.segment_pixels <= limit_of(max_pixels):
                     return _TiffWindows(tiff, file, str(path))
-        array = _read(file, str(path), None, max_pixels)
+                check_size(str(path), tiff.height, tiff.width, max_pixels)
+                ground = _ground(tiff, whole=True)
+        array = _read(file, str(path), None, max_pixels, channels)
     except BaseException:
         file.close()
         raise
     file.close()
-    return _ArrayWindows(array)
+    return ArrayWindows(array, ground)
+
+
+def _ground(tiff: TiffPicture, whole: bool = False) -> Ground | None:
+    """The place of a file on the ground; None for a file without. whole: read now which pixels have no data."""
+    if not tiff.geo_tags:
+        return None
+    if not whole or tiff.nodata is None:
+        return Ground(tiff.geo_tags, tiff.nodata, tiff.missing)
+    missing = tiff.missing(0, 0, tiff.height, tiff.width)
+    return Ground(tiff.geo_tags, tiff.nodata, lambda y, x, h, w: missing[y : y + h, x : x + w])
 
 
 # Decoding
@@ -246,19 +302,22 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read(file: BinaryIO, name: str, channels: int | None, max_pixels: int | None) -> np.ndarray:
+def _read(
+    file: BinaryIO, name: str, channels: int | None, max_pixels: int | None, wanted: int | None = None
+) -> np.ndarray:
+    """Decode a whole file. channels: refuse another number. wanted: of a reader that takes other numbers, too."""
     with _decoding(name):
         head = _head(file, name)
         if head.startswith(_TIFF_MAGIC):
-            with TiffPicture(file) as tiff:
-                _check_size(name, tiff.height, tiff.width, max_pixels)
+            with TiffPicture(file, channels or wanted) as tiff:
+                check_size(name, tiff.height, tiff.width, max_pixels)
                 _check_channels(name, tiff.channels, channels)
                 return tiff.read(0, 0, tiff.height, tiff.width)
         image = _pillow(file)
-        _check_size(name, image.height, image.width, max_pixels)
+        check_size(name, image.height, image.width, max_pixels)
         _check_channels(name, 3, channels)
         array = three_channels(_decode_png16(file)) if _is_png16(head) else _pillow_rgb(image)
-        return orient(array, _orientation(image))
+        return orient(array, orientation_of(image, file))
 
 
 def _head(file: BinaryIO, name: str) -> bytes:
@@ -271,7 +330,7 @@ def _head(file: BinaryIO, name: str) -> bytes:
 
 
 def _pillow(file: BinaryIO) -> Image.Image:
-    """Read the header, with Pillow's process-wide size limit disabled: `_check_size` applies ours instead."""
+    """Read the header, with Pillow's process-wide size limit disabled: `check_size` applies ours instead."""
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -287,10 +346,17 @@ def _pillow_rgb(image: Image.Image) -> np.ndarray:
             raise ValueError("values beyond 16 bits; expected 8 or 16 bits a channel")
         return three_channels(values.astype(np.uint16)[:, :, None])
     if image.mode == "F":
-        raise ValueError("floating-point values; expected 8 or 16 bits a channel")
+        return three_channels(np.array(image)[:, :, None])
     if image.has_transparency_data:
         return over_white(np.array(image.convert("RGBA")))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _pillow_values(image: Image.Image, head: bytes) -> str:
+    """The type of the values that a file which is no TIFF is read as."""
+    if image.mode == "F":
+        return "float32"
+    return "uint16" if _is_png16(head) or image.mode.startswith("I") else "uint8"
 
 
 def _is_png16(head: bytes) -> bool:
@@ -306,30 +372,6 @@ def _decode_png16(file: BinaryIO) -> np.ndarray:
     return np.asarray(imagecodecs.png_decode(data))
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1..8; 1 is upright."""
-    if image.format == "PNG":  # its getexif() would decode the whole image
-        exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-    else:
-        exif = image.getexif()
-    value = exif.get(_ORIENTATION, 1)
-    return int(value) if value in range(1, 9) else 1
-
-
-def _limit(max_pixels: int | None) -> int:
-    return get_max_pixels() if max_pixels is None else max_pixels
-
-
-def _check_size(name: str, height: int, width: int, max_pixels: int | None) -> None:
-    limit = _limit(max_pixels)
-    if height * width > limit:
-        raise DataError(
-            f"{name}: {width}x{height} is {height * width:,} pixels, above the limit of {limit:,}; "
-            f"if the file can be trusted, raise it with --max-pixels {height * width}"
-        )
-
-
 def _check_channels(name: str, channels: int, expected: int | None) -> None:
     if expected is not None and channels != expected:
         raise DataError(
@@ -337,24 +379,11 @@ def _check_channels(name: str, channels: int, expected: int | None) -> None:
         )
 
 
-@dataclass
-class _ArrayWindows:
-    array: np.ndarray
-
-    def __post_init__(self) -> None:
-        self.height, self.width, self.channels = self.array.shape
-
-    def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        return self.array[top : top + height, left : left + width]
-
-    def close(self) -> None:
-        pass
-
-
 class _TiffWindows:
     def __init__(self, tiff: TiffPicture, file: BinaryIO, name: str) -> None:
         self._tiff, self._file, self._name = tiff, file, name
         self.height, self.width, self.channels = tiff.height, tiff.width, tiff.channels
+        self.dtype, self.ground = tiff.dtype, _ground(tiff)
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         with _decoding(self._name):

@@ -1,4 +1,9 @@
-"""Reading of TIFF images of any number of channels by windows: only the tiles or strips that a window touches."""
+"""Reading of TIFF images of any number of channels by windows: only the tiles or strips that a window touches.
+
+The tag ExtraSamples does not tell a mask of transparency from a band: GDAL tags the fourth band of a file as alpha
+unless it is told otherwise, be it near infrared. The values tell: a mask is 0 or the largest value nearly everywhere,
+a band is not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import logging
 from collections import OrderedDict
 from functools import cached_property
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import tifffile
@@ -16,8 +21,19 @@ from foveate.pictures.pixels import cmyk_to_rgb, orient, over_white, three_chann
 _CACHE_BYTES = 64 * 2**20  # neighbouring windows share strips and tiles, so that each is decoded about once
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _LOSSY = {6, 7, 34892, 33007}  # the JPEG compressions
-_GDAL_NODATA = 42113
 _ALPHA = (1, 2)  # ExtraSamples: premultiplied, straight
+_SOFT_EDGES = 0.05  # of a mask's pixels at most are neither transparent nor opaque
+_PROBE = 256  # pixels: side of each of the 3x3 windows at which a large image's mask is looked at
+_GEO = (33550, 33922, 34264, 34735, 34736, 34737)  # pixel scale, tie points, transformation, and the three geo keys
+_NODATA = 42113
+# The type of a file's values -> that of the array which is read.
+_TYPES = {
+    "bool": "uint8",
+    "int8": "int16",
+    "float16": "float32",
+    "float64": "float32",
+    **{name: name for name in ("uint8", "uint16", "uint32", "int16", "int32", "float32")},
+}
 
 
 # tifffile logs the errors that it also raises; the null handler keeps them from stderr.
@@ -28,11 +44,14 @@ class TiffPicture:
     """The first image of a TIFF file.
 
     Pages of one size that the writer declared as one array (a band a page) are read as channels.
-    any_type: accept values of any integer or floating-point type, which `raw` gives; else only 8 and 16 bits.
+
+    wanted: the number of channels that the reader needs, if it is known: a last sample that is tagged as alpha is then
+        kept if it makes up that number.
+    any_type: accept whole numbers of 64 bits, too, which `raw` gives: labels are stored so.
     Raises ValueError if the file is not one image of such values, OSError for a truncated file.
     """
 
-    def __init__(self, file: BinaryIO, any_type: bool = False) -> None:
+    def __init__(self, file: BinaryIO, wanted: int | None = None, any_type: bool = False) -> None:
         try:
             self._tiff = tifffile.TiffFile(file)
         except tifffile.TiffFileError as error:
@@ -40,15 +59,18 @@ class TiffPicture:
         series = self._tiff.series[0]
         page = self._page = series.keyframe
         self._pages: list[Any] = [p for p in series.pages if p is not None]
-        if page.dtype is None or not (page.dtype in (np.uint8, np.uint16, np.bool_) or any_type):
-            raise ValueError(f"values of type {page.dtype}; expected 8 or 16 bits a channel, unsigned")
+        if page.dtype is None or not (page.dtype.name in _TYPES or (any_type and page.dtype.kind in "iu")):
+            raise ValueError(f"values of type {page.dtype}; expected whole numbers or floats of up to 32 bits")
+        self.dtype = np.dtype(_TYPES.get(page.dtype.name, page.dtype.name))  # of the values that `read` returns
+        self._wanted = wanted
         self._channel_axis = self._axis_of_scattered_channels(series)
         if len(self._pages) > 1 and self._channel_axis is None and not self._is_bands(series):
             raise ValueError(f"a stack of {len(self._pages)} pages ({series.axes}); expected one picture a file")
         tag = page.tags.get(274)
         orientation = tag.value if tag is not None else 1
         self._orientation = int(orientation) if orientation in range(1, 9) else 1
-        self.bits = 16 if page.dtype == np.uint16 else 8
+        self.orientation = self._orientation
+        self.bits = 8 * self.dtype.itemsize
         self.lossy = int(page.compression) in _LOSSY
         self.by_windows = self._orientation == 1 and self._channel_axis is None
         self._height, self._width = int(page.imagelength), int(page.imagewidth)
@@ -59,7 +81,6 @@ class TiffPicture:
             self._height, self._width = shape
         transposed = self._orientation >= 5
         self.height, self.width = (self._width, self._height) if transposed else (self._height, self._width)
-        self.channels = self._finish(np.zeros((0, 0, self._samples), page.dtype)).shape[2]
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._cached = 0  # bytes
         self._check_complete()
@@ -74,6 +95,32 @@ class TiffPicture:
         """Close the TIFF reader; the file itself is closed by whoever opened it."""
         self._tiff.close()
 
+    @cached_property
+    def channels(self) -> int:
+        """Number of channels that `read` returns."""
+        return int(self._finish(np.zeros((1, 1, self._samples), self._page.dtype)).shape[2])
+
+    @property
+    def geo_tags(self) -> list[tuple[int, int, int, Any]]:
+        """Tags of the place on the ground, as (code, type, count, value); [] for a file without, or a turned one."""
+        tags = [self._page.tags.get(code) for code in _GEO] if self._orientation == 1 else []
+        return [(int(t.code), int(t.dtype), int(t.count), t.value) for t in tags if t is not None]
+
+    @cached_property
+    def nodata(self) -> float | None:
+        """The value of pixels without data (GDAL's tag); None for a file without."""
+        tag = self._page.tags.get(_NODATA)
+        try:
+            return None if tag is None else float(str(tag.value).strip("\0 "))
+        except ValueError:
+            return None
+
+    def missing(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """Pixels of a window (height, width) of an upright file whose channels all hold `nodata`, as booleans."""
+        values = self._raw_window(top, left, height, width)
+        empty = np.isnan(values) if self.nodata != self.nodata else values == self.nodata
+        return np.asarray(empty.all(axis=2))
+
     @property
     def palette(self) -> np.ndarray | None:
         """The palette (N, 3) uint8 of a palette file; None for other files."""
@@ -86,15 +133,6 @@ class TiffPicture:
         """Number of pixels of the largest piece that has to be decoded at once: a tile or a strip."""
         page = self._page
         return int(page.tilelength * page.tilewidth) if page.is_tiled else int(page.rowsperstrip * page.imagewidth)
-
-    @property
-    def nodata(self) -> float | None:
-        """The value that GDAL's tag declares to be no data; None without the tag."""
-        tag = self._page.tags.get(_GDAL_NODATA)
-        try:
-            return None if tag is None else float(str(tag.value).strip("\0 "))
-        except ValueError:
-            return None
 
     def raw(self) -> np.ndarray:
         """Return the file's values without alpha, upright: (H, W), or (H, W, C) where C > 1.
@@ -117,7 +155,10 @@ class TiffPicture:
         return orient(values.astype(np.uint8) if values.dtype == np.bool_ else values, self._orientation)
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """Return a window (height, width, C) uint8 or uint16 of the upright image."""
+        """Return a window (height, width, C) of the upright image, of the type `dtype`.
+
+        Where 16 bits or more hold GDAL's value for no data, it is read as 0, or as NaN where the file holds floats.
+        """
         if self._orientation == 1:
             return self._finish(self._raw_window(top, left, height, width))
         upright = orient(self._finish(self._raw_window(0, 0, self._height, self._width)), self._orientation)
@@ -130,6 +171,50 @@ class TiffPicture:
         extra = tuple(int(e) for e in self._page.extrasamples)
         return extra[-1] if len(extra) == 1 and extra[0] in _ALPHA else 0
 
+    @property
+    def transparent(self) -> bool:
+        """True if a mask of transparency hides a pixel; the whole mask is read."""
+        values = self._raw_window(0, 0, self._height, self._width)[:, :, -1]
+        return bool((values < np.iinfo(values.dtype).max).any())
+
+    @cached_property
+    def alpha(self) -> Literal["", "mask", "constant", "band"]:
+        """The content of a sample that is tagged as alpha beside grey or RGB; '' if there is none.
+
+        mask: of transparency. band: further data. constant: one value that is not opaque, which may be either.
+        """
+        if not self._alpha():
+            return ""
+        if int(self._page.photometric) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+            return "mask"
+        if self.dtype not in (np.uint8, np.uint16):
+            return "band"
+        places = [(0, 0, self._height, self._width)]
+        if self._height * self._width > (4 * _PROBE) ** 2:
+            tall, wide = min(_PROBE, self._height), min(_PROBE, self._width)
+            tops = (0, (self._height - tall) // 2, self._height - tall)
+            lefts = (0, (self._width - wide) // 2, self._width - wide)
+            places = [(top, left, tall, wide) for top in tops for left in lefts]
+        values = np.concatenate([self._raw_window(*place)[:, :, -1].ravel() for place in places])
+        opaque = np.iinfo(values.dtype).max
+        if values.min() == values.max():
+            return "mask" if values[0] == opaque else "constant"
+        return "mask" if ((values != 0) & (values != opaque)).mean() <= _SOFT_EDGES else "band"
+
+    def _blend(self, values: np.ndarray) -> np.ndarray:
+        """Values without a last sample that is no band: of a mask blended with white, of a constant left out."""
+        if not self._alpha() or self._samples == self._wanted or self.alpha == "band":
+            return values
+        return values[:, :, :-1] if self.alpha == "constant" else over_white(values, premultiplied=self._alpha() == 1)
+
+    def _without_nodata(self, values: np.ndarray) -> np.ndarray:
+        """Values of 16 bits or more, with 0 or NaN in place of `nodata`; 8 bits stay."""
+        if self.nodata is None or values.dtype.itemsize == 1:
+            return values
+        if values.dtype.kind == "f":
+            return np.where(values == self.nodata, np.array(np.nan, values.dtype), values)
+        return np.where(values == self.nodata, np.array(0, values.dtype), values)
+
     def _finish(self, values: np.ndarray) -> np.ndarray:
         photometric = int(self._page.photometric)
         if values.dtype == np.bool_:
@@ -137,10 +222,12 @@ class TiffPicture:
         if photometric == _PALETTE and self.palette is not None:
             palette = self.palette
             return palette[np.minimum(values[:, :, 0], len(palette) - 1)]
+        if values.dtype == np.uint8 and self._page.bitspersample in (2, 4):  # 0..3 and 0..15
+            values = values * np.uint8(255 // (2**self._page.bitspersample - 1))
+        values = self._without_nodata(values).astype(self.dtype, copy=False)
         if photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
             values = np.iinfo(values.dtype).max - values
-        if self._alpha():
-            values = over_white(values, premultiplied=self._alpha() == 1)
+        values = self._blend(values)
         if photometric == _SEPARATED and values.shape[2] == 4:
             values = cmyk_to_rgb(values)
         return three_channels(values) if values.shape[2] == 1 else values

@@ -1,10 +1,11 @@
-"""Captioning without attention, with soft and with hard attention: on the Pasture data set and on your own images.
+"""Captioning without, with soft and with hard attention: on your own images, the Pasture data set, and as released.
 
 What each cost and reached stands in results/<recipe>.json.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 from foveate.datasets.pasture import Pasture
@@ -71,6 +72,34 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
         epochs=PASTURE_EPOCHS,
         batch_size=64,
         ema=0.99,
+    )  # fmt: skip
+
+
+@recipe("show_attend_tell{kind}_{data}", kind=("", "_hard"), data=("flickr8k", "flickr30k", "coco"))
+def show_attend_tell_release(kind: Literal["", "_hard"], data: Literal["flickr8k", "flickr30k", "coco"]) -> Recipe:
+    """Xu et al. (2015), "Show, Attend and Tell", in the configuration of the authors' released code, on VGG-19.
+
+    foveate train show_attend_tell_coco --data COCO
+
+    The release: RMSProp for Flickr8k and Adam for the others, at a fixed learning rate, 64 sentences of one length a
+    step, neither augmentation nor clipping. Ours: torch's bias correction of Adam, the number of epochs, and the epoch
+    that is kept, by CIDEr-D (by likelihood in the release, by BLEU in the paper). It is meant for a GPU.
+    """
+    rmsprop = data == "flickr8k"
+    return Recipe(
+        model="show_attend_tell",
+        config=dataclasses.replace(attend.RELEASE, pretrained=True, attention="hard" if kind else "soft"),
+        text=Tokens(least=1, size=10000),
+        options=CaptioningOptions(),
+        features=True,
+        freeze=("backbone",),
+        optim=Optim(
+            name="rmsprop" if rmsprop else "adamw", lr=1e-4 if rmsprop else 2e-4, weight_decay=0.0, schedule="constant",
+            warmup=0.0, clip=0.0,
+        ),
+        epochs=50,
+        batch_size=64,
+        early_stop=10,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Fully convolutional networks (Long et al. 2015): on your own images, the Pasture data set, CamVid, and as published.
+"""Fully convolutional networks (Long et al. 2015): on your own images, the Pasture data set, CamVid, and as released.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -83,17 +83,21 @@ def fcn_camvid(stride: Stride) -> Recipe:
 
 @recipe("fcn{stride}s_voc", stride=(32, 16, 8))
 def fcn_voc(stride: Stride) -> Recipe:
-    """FCN on Pascal VOC as published: VGG-16, one image a step, high momentum, the summed loss, in three stages.
+    """FCN on Pascal VOC as the release trains it: one image a step, high momentum, the summed loss, in three stages.
 
-    foveate train fcn32s_voc --data VOCdevkit
+    foveate train fcn32s_voc --data VOCdevkit --init vgg16_caffe.pth
     foveate train fcn16s_voc --data VOCdevkit --init runs/fcn32s_voc
     foveate train fcn8s_voc  --data VOCdevkit --init runs/fcn16s_voc
 
-    68 epochs of the 1,464 training pictures are the release's 100,000 steps. It is meant for a GPU.
+    The learning rates belong to a VGG-16 of Caffe's scale, which the first stage needs as a file: docs/fcn.md. 68
+    epochs of the 1,464 training pictures are the release's 100,000 steps, which it takes on the pictures of Hariharan
+    et al. (2011). It is meant for a GPU.
     """
     return Recipe(
         model=f"fcn{stride}s",
-        config=Config(stride=stride, pretrained=True, caffe_padding=True, reduction="sum"),
+        config=Config(
+            stride=stride, caffe_padding=True, caffe_scale=True, learned_upsampling=False, reduction="sum"
+        ),
         augment=None,
         optim=Optim(
             name="sgd", lr={32: 1e-10, 16: 1e-12, 8: 1e-14}[stride], momentum=0.99, weight_decay=5e-4, bias_lr=2.0,

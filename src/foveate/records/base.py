@@ -101,11 +101,15 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Transformation of an image into the network's input: scale to 0..1, then (x - mean) / std in each channel.
+    """Transformation of an image into the network's input: intensities to 0..1, then (x - mean) / std in each channel.
 
     size: (height, width) that images are resized to, for a network with a fixed input size: the middle of the image, of
         this shape, `crop` of the largest such window a side. () keeps an image's own size.
     stretch: resize the whole image instead, whatever its shape.
+    window: (low, high) of each channel, in the values that the files hold, which become 0 and 1; what lies beyond is
+        cut. () is the full range of the files' type: 0..255, 0..65535, and 0..1 of floats.
+    values: the type that the window, or (), was chosen for: uint8, uint16, float32, ...; '' for any, and for models of
+        before there were windows.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -113,6 +117,8 @@ class Preprocessing:
     size: tuple[int, ...] = ()
     crop: float = 1.0
     stretch: bool = False
+    window: tuple[tuple[float, float], ...] = ()
+    values: str = ""
 
     @classmethod
     def centred(cls, channels: int) -> Preprocessing:
@@ -121,16 +127,19 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
-        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std), "size": list(self.size)}
+        tuples = {name: list(getattr(self, name)) for name in ("mean", "std", "size")}
+        return dataclasses.asdict(self) | tuples | {"window": [list(bounds) for bounds in self.window]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`."""
         size, crop = tuple(data.get("size", ())), data.get("crop", 1.0)
-        return cls(tuple(data["mean"]), tuple(data["std"]), size, crop, data.get("stretch", False))
+        window = tuple((float(low), float(high)) for low, high in data.get("window", ()))
+        stretch, values = data.get("stretch", False), data.get("values", "")
+        return cls(tuple(data["mean"]), tuple(data["std"]), size, crop, stretch, window, values)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(..., C, H, W) uint8, or float in 0..1 -> float32, normalised."""
+        """(..., C, H, W) uint8, or float in 0..1 to which the window was applied -> float32, normalised."""
         mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=image.device).view(-1, 1, 1)
         scale = 255.0 if image.dtype == torch.uint8 else 1.0

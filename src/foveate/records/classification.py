@@ -18,7 +18,7 @@ from foveate.records.base import ClassTable, TransformerOutput, TransformView
 class ClassificationSample(TypedDict):
     """One image of one class."""
 
-    image: tv_tensors.Image  # (C, H, W) uint8
+    image: tv_tensors.Image  # (C, H, W), as of a SemanticSample
     label: int  # a class index
     name: str
 

@@ -18,7 +18,8 @@ from foveate.records.base import ClassTable
 class SemanticSample(TypedDict):
     """One labelled image, as a dataset gives it and transforms change it."""
 
-    image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
+    # (C, H, W): stored values (uint8, uint16, float32, ...); for a model (`Task.suit`) uint8, or float32 in 0..1.
+    image: tv_tensors.Image
     mask: tv_tensors.Mask  # (H, W) uint8 (int32 where labels exceed 255): a class index or the ignore value
     name: str  # the image's file (or scene) name, for messages
 

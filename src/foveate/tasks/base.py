@@ -11,6 +11,7 @@ this class alone.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
+from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
@@ -129,6 +131,33 @@ class Task(ABC):
     def training_set(self, dataset: Any) -> Any:
         """The data set whose samples `collate` takes; by default the set itself. Raises DataError."""
         return dataset
+
+    @classmethod
+    def learn_preprocessing(cls, preprocessing: Any, train_set: Any, window: str) -> Any:
+        """A model's preprocessing with what the training images decide: the intensity window.
+
+        window: a recipe's setting (`engine.Recipe`). Preprocessing that is none of images stays. Raises DataError for
+        values of which the setting makes nothing, ConfigError for a setting that there is not.
+        """
+        if not isinstance(preprocessing, Preprocessing) or IMAGE not in cls.inputs:
+            return preprocessing
+        images = _Images(train_set)
+        channels, values = len(preprocessing.mean), values_of(images[0])
+        chosen, values = choose_window(images, channels, values, window)
+        return dataclasses.replace(preprocessing, window=chosen, values=values)
+
+    def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
+        """A data set's sample with its inputs as this model takes them, as `Predictor.sample` opens them; and a note.
+
+        model: its name, for messages. Raises DataError for an input that does not fit the model.
+        """
+        notes = []
+        for one in self.inputs:
+            if one.name in sample:
+                value, note = one.suit(sample[one.name], self.preprocessing, model or "the model", sample["name"])
+                sample = sample if value is sample[one.name] else {**sample, one.name: value}
+                notes += [note] if note else []
+        return sample, "; ".join(notes)
 
     def lengths(self, training_set: Any) -> Sequence[int] | None:
         """The length of every sample, where batches of similar lengths save padding; None otherwise."""
@@ -275,6 +304,19 @@ class Task(ABC):
     def open(self, file: OnnxFile) -> Runner:
         """The exported file of a model under the model's face. Raises ModelError."""
         raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
+
+
+class _Images(Sequence[Tensor]):
+    """The images of a data set, decoded when they are asked for."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index][IMAGE.name]
 
 
 def require_same_classes(model: Any, data: Any, path: str) -> None:

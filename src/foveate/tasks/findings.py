@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -23,6 +24,18 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 
+from foveate.errors import listed
+from foveate.pictures.intensities import (
+    ValueSample,
+    Window,
+    kind_of,
+    mixed_depths,
+    range_text,
+    to_unit,
+    value_range,
+    values_of,
+    window_text,
+)
 from foveate.records import Problem
 
 NUM_EXAMPLES = 12
@@ -39,6 +52,7 @@ class Findings:
     counts: split -> samples that were read without a problem. problems: files that cannot be used.
     remarks: further facts that the source knows (`DataSource.remarks`); they are added to the JSON.
     total: samples to be read. failed: those among them that could not be read.
+    notes: remarks on files that are no problems -> names of the samples.
 
     noun: the JSON key of the counts, and their name in the text.
     """
@@ -53,6 +67,7 @@ class Findings:
     remarks: dict[str, Any] = field(default_factory=dict)
     total: int = 0
     failed: int = 0
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def expect(self, total: int) -> None:
         """Take the number of samples that will be read, over all splits; called before the first of them."""
@@ -71,11 +86,19 @@ class Findings:
         self.problems.append(problem)
         self.failed += 1
 
+    def note(self, what: str, name: str) -> None:
+        """Take in a remark on one sample's file."""
+        self.notes.setdefault(what, []).append(name)
+
+    def end(self) -> None:
+        """Take in what only the whole set tells; called after the last sample."""
+
     def to_json(self) -> dict[str, Any]:
         """All findings but the examples, as plain JSON values."""
         head = {"path": self.path, "recognised": self.recognised, "task": self.task, self.noun: dict(self.counts)}
         problems = [{"file": str(p.file), "problem": p.what} for p in self.problems]
-        return head | self.details_to_json() | {"problems": problems} | self.remarks
+        notes = [{"note": what, "files": names} for what, names in self.notes.items()]
+        return head | self.details_to_json() | {"notes": notes, "problems": problems} | self.remarks
 
     def text(self) -> str:
         """The findings as plain lines for a terminal."""
@@ -83,6 +106,7 @@ class Findings:
         if self.counts:
             lines.append(f"{self.noun}: {', '.join(f'{split} {count}' for split, count in self.counts.items())}")
             lines += self.details()
+        lines += [f"note: {listed(names)}: {what}" for what, names in self.notes.items()]
         if not self.problems:
             return "\n".join([*lines, "problems: none"])
         return "\n".join([*lines, f"problems: {len(self.problems)}", *(f"  {p}" for p in self.problems)])
@@ -105,6 +129,8 @@ class ImageFindings(Findings):
     """Findings in a data set of images.
 
     sizes: (height, width) -> number of images. channels: C -> number of images.
+    ranges: type of the values -> (least, largest, number of images). window: what a training would take for black and
+        white; () is the full range.
     samples: examples for the contact sheet, spread over the set, shrunk to at most MAX_EXAMPLE_SIDE pixels.
     """
 
@@ -113,9 +139,51 @@ class ImageFindings(Findings):
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
     samples: list[Any] = field(default_factory=list)
+    ranges: dict[str, tuple[float, float, int]] = field(default_factory=dict)
+    window: Window = ()
+    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)  # kind of values -> images
+    _drawn: ValueSample | None = field(default=None, repr=False)  # of the first split
+    _position: int = 0  # in the split
+
+    def begin(self, split: str, dataset: Any) -> None:
+        """Start counting a split; intensities are learned from the first, which is train."""
+        super().begin(split, dataset)
+        self._position = 0
+        if self._drawn is None:
+            self._drawn = ValueSample(len(dataset) if hasattr(dataset, "__len__") else self.total)
+
+    def fail(self, problem: Problem) -> None:
+        """Take in a sample that could not be read."""
+        super().fail(problem)
+        self._position += 1
+
+    def end(self) -> None:
+        """Choose the window, and complain about several depths."""
+        if self._drawn is not None and set(self._names) - {"8 bits"}:
+            self.window = self._drawn.window()
+        if len(self._names) > 1:
+            fewest = min(self._names.values(), key=len)
+            self.problems.append(Problem(Path(fewest[0]), mixed_depths(self._names)))
+
+    def _add_values(self, split: str, sample: Any) -> None:
+        image = sample["image"]
+        values = values_of(image)
+        self._names.setdefault(kind_of(values), []).append(sample["name"])
+        low, high = value_range(image)
+        least, largest, count = self.ranges.get(values, (low, high, 0))
+        self.ranges[values] = (float(np.fmin(least, low)), float(np.fmax(largest, high)), count + 1)
+        if self._drawn is not None and split == next(iter(self.counts)) and kind_of(values) != "8 bits":
+            self._drawn.add(image, self._position)
+        self._position += 1
+
+    def pixels(self, sample: Mapping[str, Any]) -> np.ndarray:
+        """The image of a sample (H, W, C) as it is drawn: uint8, or float in 0..1 by the window."""
+        array: np.ndarray = sample["image"].permute(1, 2, 0).numpy()
+        return array if array.dtype == np.uint8 or len(self.window) != array.shape[2] else to_unit(array, self.window)
 
     def add(self, split: str, sample: Any) -> None:
         """Count one sample, and keep it if it is an example."""
+        self._add_values(split, sample)
         if self.wants(sample):
             self.keep(shrink(sample))
         super().add(split, sample)
@@ -137,15 +205,24 @@ class ImageFindings(Findings):
         self.samples.append(sample)
 
     def details(self) -> list[str]:
-        """Sizes and channels."""
+        """Sizes, channels and intensities."""
         channels = ", ".join(f"{c} ({n})" for c, n in sorted(self.channels.items())) or "none"
-        return [f"sizes: {self.sizes_text()}", f"channels: {channels}"]
+        lines = [f"sizes: {self.sizes_text()}", f"channels: {channels}"]
+        several = len(self.ranges) > 1
+        ranges = [range_text(kind, *found, counted=several) for kind, found in self.ranges.items()]
+        window = f"; black to white: {window_text(self.window)}" if self.window else ""
+        return [*lines, f"intensities: {'; '.join(ranges)}{window}"] if ranges else lines
 
     def details_to_json(self) -> dict[str, Any]:
         """Classes, which a family adds, channels and sizes."""
         return {
             "classes": [],
             "channels": {str(c): n for c, n in sorted(self.channels.items())},
+            "intensities": [
+                {"values": values, "low": low, "high": high, "pictures": n}
+                for values, (low, high, n) in self.ranges.items()
+            ],
+            "window": [list(bounds) for bounds in self.window],
             "sizes": [{"width": w, "height": h, "pictures": n} for (h, w), n in self.sizes.most_common()],
         }
 
@@ -161,12 +238,6 @@ class ImageFindings(Findings):
             f"{len(self.sizes)} different; width {low[1]}..{high[1]} (median {middle[1]}), "
             f"height {low[0]}..{high[0]} (median {middle[0]})"
         )
-
-
-def pixels(sample: Mapping[str, Any]) -> np.ndarray:
-    """The (H, W, C) array of a sample's image."""
-    array: np.ndarray = sample["image"].permute(1, 2, 0).numpy()
-    return array
 
 
 def spread(counts: Counter[int]) -> dict[str, int]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torchvision import tv_tensors
+
 from foveate.pictures import PICTURE_SUFFIXES, picture_size
-from foveate.pictures.given import open_for
+from foveate.pictures.given import note_of, open_for, suit
 
 # Images up to this size are decoded while others are predicted; larger ones come one at a time, to bound memory.
 PIPELINED_PIXELS = 4_000_000
@@ -38,6 +40,17 @@ class Input(ABC):
         Raises DataError for an input that cannot be read or does not fit the model.
         """
 
+    def suit(self, value: Any, preprocessing: Any, model: str, name: str) -> tuple[Any, str]:
+        """A data set's value of this input as `open` would give it for a model, and its note; by default as it is.
+
+        Raises DataError for a value that does not fit the model.
+        """
+        return value, ""
+
+    def note(self, opened: Any) -> str:
+        """A sentence that a user should read on how an opened input was taken; '' for none."""
+        return ""
+
     def is_small(self, path: Path) -> bool:
         """True if the file may be opened ahead of time, while others are in memory."""
         return True
@@ -56,8 +69,20 @@ class ImageInput(Input):
     suffixes: ClassVar[frozenset[str]] = PICTURE_SUFFIXES
 
     def open(self, given: Any, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
-        """See `Input.open`; an array is uint8, uint16 or float in 0..1, a tensor uint8 or float in 0..1."""
-        return open_for(given, len(preprocessing.mean), model, name, max_pixels)
+        """See `Input.open`; an array is uint8, uint16 or float in 0..1, a tensor uint8 or float in 0..1.
+
+        For a model with an intensity window, arrays and tensors hold the values that files would hold.
+        """
+        return open_for(given, preprocessing, model, name, max_pixels)
+
+    def suit(self, value: Any, preprocessing: Any, model: str, name: str) -> tuple[Any, str]:
+        """A tensor (C, H, W) of stored values -> uint8, or float in 0..1, with the model's channels."""
+        suited, note = suit(value, preprocessing, model, name)
+        return (value if suited is value else tv_tensors.Image(suited)), note
+
+    def note(self, opened: Any) -> str:
+        """A sentence on values of another depth than the model's."""
+        return note_of(opened)
 
     def is_small(self, path: Path) -> bool:
         """True up to PIPELINED_PIXELS. Raises DataError for a file that is no image."""

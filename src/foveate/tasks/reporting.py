@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from foveate.pictures.intensities import window_text
 from foveate.records import Preprocessing
 from foveate.tasks.evaluation import Evaluation
 
@@ -16,7 +17,9 @@ def scoring_note(evaluation: Evaluation, plain: str = "in one pass") -> str:
     """A sentence on how each image was scored: at which size, with which options; plain: with the defaults."""
     options = evaluation.options.describe()
     way = f"with {options}" if options else plain
-    return f"Each picture was scored {input_size(evaluation.loaded.preprocessing)}, {way}."
+    preprocessing = evaluation.loaded.preprocessing
+    window = f" Values {window_text(preprocessing.window)} are black to white." if preprocessing.window else ""
+    return f"Each picture was scored {input_size(preprocessing)}, {way}.{window}"
 
 
 def input_size(preprocessing: Preprocessing) -> str:

@@ -20,6 +20,7 @@ from foveate import pictures
 from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
+from foveate.datasets.headers import FileHeaders
 from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, SPLITS_FILE, draw_split, ordered, read_splits, settle
 from foveate.errors import DataError
 from foveate.records import Caption, CaptionSample, Problem
@@ -67,7 +68,7 @@ class CaptionScan:
         return f"{listing} pictures, {_several(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
-class CaptionFiles:
+class CaptionFiles(FileHeaders):
     """Captioned images in files: a CaptionDataset. Indexing raises DataError, naming a file that cannot be read.
 
     shared: file names that several images of the set have; these are named with their folder.
@@ -82,7 +83,7 @@ class CaptionFiles:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> CaptionSample:
-        image = pictures.to_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
+        image = pictures.stored_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
         return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:

@@ -11,8 +11,14 @@ size of an embedding.
     loss = -sum_t log p_t(S_t)                                                                    (equation 13)
 
 CNN(I) is the mean over the locations of the feature map that an attention model would weight. `Config()` has the
-paper's sizes. Departures: the paper's batch-normalised GoogLeNet is replaced by any backbone, followed by batch norm;
-the paper searches with a beam of 20, Foveate with 5 (`--beams 20`).
+paper's 512 units and vectors of 512.
+
+Departures from the paper:
+
+- Any backbone takes the place of its batch-normalised GoogLeNet, and its mean feature is batch-normalised.
+- Captions are searched with a beam of 5, where the paper has 20 (`--beams 20`).
+- The recipes train by AdamW with a falling learning rate and averaged weights, where the paper has stochastic gradients
+  at a fixed rate; the backbone stays frozen, a model is trained once, and nothing is averaged over several of them.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ from foveate.text import PAD, START, UNKNOWN
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of Show and Tell. The defaults are the paper's, on VGG-16.
+    """Configuration of Show and Tell. The defaults are the paper's sizes, on VGG-16.
 
     vocabulary: V, the number of tokens, including the four special ones; 5 or more.
     in_channels: C, the number of channels of the images; 3 for RGB.

@@ -21,18 +21,37 @@ read with soft attention, which keeps the variance low. Each word of the vocabul
 likely than a noun whatever location was sampled. Both kinds of attention add the penalty lambda sum_i (1 - sum_t
 alpha_ti)^2, which asks for the attention paid to each location to add up to 1.
 
-`Config()` has the paper's sizes. Departures from the paper:
+`RELEASE` is the configuration of the authors' code (github.com/kelvinxu/arctic-captions, `evaluate_coco.py`); the paper
+states few sizes. `Config()` is smaller and has one layer where the release has two:
 
-- Features are batch-normalised, since backbones differ in scale.
+    U a_i -> tanh(V (U a_i + b) + b')                `score_layers` 2, in f_att(a_i, h) = v^T tanh(W h + U a_i)
+    mean_i a_i -> dropout(relu(W_0 mean_i a_i + b))  `start_layers` 2, before h_0 and c_0
+
+Departures from the paper and the release. In brackets the field that takes each back, as `RELEASE` does:
+
+- Features are batch-normalised, since backbones differ in scale (`normalize` False).
+- Scores and initial state have one layer (`score_layers`, `start_layers` 2).
+- The first word is read after the vector of the token `<start>`, which is learned; after zeros in the release
+  (`start_token` False).
+- Word vectors are dropped, too (`drop_words` False).
+- With hard attention a prediction reads the most probable location; the release reads softly (`soft_inference` True).
+- The loss is a mean over words; over sentences in the release (`average` 'sentences').
+
+These hold with every configuration:
+
 - b is one a word of the vocabulary instead of one for all. The gradient is still unbiased, since no sampled location
   changes what the true word is.
 - For y_t itself, the log-likelihood under soft attention takes the place of b. It does not depend on s_t either, and is
   a closer estimate.
 - The paper's reward is the log-likelihood of the whole sentence. The words before y_t, which cannot depend on s_t, are
-  left out here (the same gradient on average, with less noise).
+  left out here (the same gradient on average, with less noise). The release's default is that of y_t alone, over 10.
 - Entropy is rewarded also for images that are read with soft attention.
+- Images are read softly or not one by one, as in the paper; in the release, a whole batch at once.
+- Weights start from PyTorch's distributions; in the release from N(0, 0.01), orthogonal where square, biases from zero.
+- The token `<unk>` is not learned as a word to write; it is in the release.
+- Images are stretched to the network's size; the release crops their centre.
 
-As in the published code: the tanh of equation 7, and the gate and the penalty with hard attention, too.
+As in the released code: the tanh of equation 7, and the gate and the penalty with hard attention, too.
 """
 
 from __future__ import annotations
@@ -57,7 +76,7 @@ from foveate.values import require_choices
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of Show, Attend and Tell. The defaults are the paper's, on VGG-16.
+    """Configuration of Show, Attend and Tell. The defaults are ours; `RELEASE` has the released code's.
 
     vocabulary: V, the number of tokens, including the four special ones; 5 or more.
     in_channels: C, the number of channels of the images; 3 for RGB.
@@ -70,7 +89,13 @@ class Config:
     embed: E, the size of a word embedding.
     hidden: H, the number of LSTM units.
     attend: A, the width of the hidden layer of f_att, which scores locations; 0 stands for D.
-    dropout: probability of dropping a unit, 0..1. Applied to the word embeddings and in the output layer.
+    normalize: batch-normalise the features.
+    score_layers: number of layers that features pass in f_att before the last one, 1 or 2.
+    start_layers: number of layers from the mean feature to h_0 and c_0, 1 or 2.
+    start_token: True reads a learned vector before the first word; False reads zeros.
+    dropout: probability of dropping a unit, 0..1. Applied to the word embeddings, to the hidden layer of the initial
+        state and in the output layer.
+    drop_words: False leaves the word embeddings whole.
     attention: 'soft' (weighted mean of all locations) or 'hard' (one location, sampled in training).
     doubly_stochastic: lambda, the weight of the penalty on attention that does not add up to 1 at each location.
     reinforce: lambda_r, the weight of the REINFORCE term; used with hard attention only.
@@ -82,6 +107,8 @@ class Config:
         attention only. While attention carries no information yet, the decoder would learn to ignore it.
     credit: discount of the reward, 0..1, a factor a word: how much the words after the current one count in the reward
         of its location. Below 1 the variance is lower, and the effect of a location on later words counts for less.
+    soft_inference: True reads softly in predictions although attention is hard; without effect on soft attention.
+    average: 'words' or 'sentences', what the loss is a mean over. With sentences, long ones count for more.
     scheduled_sampling: probability, 0..1, that a training step takes a word sampled from the model's own last
         prediction as input instead of the true one.
     """
@@ -95,7 +122,12 @@ class Config:
     embed: int = 512
     hidden: int = 1024
     attend: int = 0
+    normalize: bool = True
+    score_layers: int = 1
+    start_layers: int = 1
+    start_token: bool = True
     dropout: float = 0.5
+    drop_words: bool = True
     attention: Literal["soft", "hard"] = "soft"
     doubly_stochastic: float = 1.0
     reinforce: float = 1.0
@@ -104,6 +136,8 @@ class Config:
     softly: float = 0.5
     warmup: int = 0
     credit: float = 1.0
+    soft_inference: bool = False
+    average: Literal["words", "sentences"] = "words"
     scheduled_sampling: float = 0.0
 
     def __post_init__(self) -> None:
@@ -117,6 +151,27 @@ class Config:
         for name in ("dropout", "baseline", "softly", "credit", "scheduled_sampling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..1")
+        for name in ("score_layers", "start_layers"):
+            if getattr(self, name) not in (1, 2):
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or 2")
+
+
+# evaluate_coco.py and the defaults of capgen.py; the features are conv5_4 of VGG-19, 14 x 14 x 512. The release's
+# penalty is a mean over the 196 places of a sum over its batches of 64.
+RELEASE = Config(
+    backbone="vgg19",
+    embed=512,
+    hidden=1800,
+    normalize=False,
+    score_layers=2,
+    start_layers=2,
+    start_token=False,
+    drop_words=False,
+    doubly_stochastic=64 / 196,
+    entropy=0.0,
+    soft_inference=True,
+    average="sentences",
+)
 
 
 class Memory(NamedTuple):
@@ -161,9 +216,10 @@ class ShowAttendTell(nn.Module):
             self.backbone.preprocessing, size=config.image_size, crop=1.0, stretch=True
         )
         channels, hidden, embed = self.backbone.channels, config.hidden, config.embed
-        self.norm = GridNorm(channels)
+        self.norm = GridNorm(channels) if config.normalize else nn.Identity()
+        self.start_hidden = nn.Linear(channels, channels) if config.start_layers == 2 else None
         self.start = nn.Linear(channels, 2 * hidden)
-        self.score = Additive(hidden, channels, config.attend or channels)
+        self.score = Additive(hidden, channels, config.attend or channels, layers=config.score_layers)
         self.gate = nn.Linear(hidden, 1)
         self.embed = nn.Embedding(config.vocabulary, embed, padding_idx=PAD)
         self.lstm = nn.LSTMCell(embed + channels, hidden)
@@ -174,6 +230,11 @@ class ShowAttendTell(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))  # trained on
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         nn.init.zeros_(self.embed.weight[PAD].detach())
+
+    @property
+    def attention(self) -> str:
+        """Return the kind of attention of a prediction, 'soft' or 'hard'."""
+        return "soft" if self.config.soft_inference else self.config.attention
 
     def remark(self, batches: int) -> str:
         """Return a warning to print before a training of this many batches; '' if there is none."""
@@ -195,26 +256,35 @@ class ShowAttendTell(nn.Module):
     def begin(self, features: Tensor) -> tuple[Memory, State]:
         """Return the projected features and the initial state of the decoder, for features (B, D, h, w)."""
         a = self.norm(features.flatten(2)).mT
-        h, c = torch.tanh(self.start(a.mean(1))).chunk(2, 1)
+        mean = a.mean(1)
+        if self.start_hidden is not None:
+            mean = self.dropout(torch.relu(self.start_hidden(mean)))
+        h, c = torch.tanh(self.start(mean)).chunk(2, 1)
         return Memory(a, self.score.project(a)), State(h, c)
 
     def step(self, memory: Memory, state: State, tokens: Tensor) -> tuple[Tensor, State, Tensor]:
         """Decode one step: the last tokens (B,) -> logits of the next (B, V), the state, and alpha (B, P)."""
         step = self._attend(memory, state)
-        logits, state = self._decode_step(self.embed(tokens), step.z, state)
+        logits, state = self._decode_step(self._embed(tokens), step.z, state)
         return logits, state, step.alpha
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """Return E y_{t-1}, (B, E), for the last tokens (B,)."""
+        y: Tensor = self.embed(tokens)
+        return y if self.config.start_token else y.masked_fill((tokens == START)[:, None], 0.0)
 
     def _attend(self, memory: Memory, state: State, read_softly: Tensor | None = None) -> AttentionStep:
         """Compute attention for the next word from the hidden state.
 
         read_softly: (B, 1) bool, the images that are read with soft attention although attention is hard; locations are
-            sampled for the others. None is inference: with hard attention, the most probable location is read.
+            sampled for the others. None is inference: with hard attention, the most probable location is read, or all
+            of them if `soft_inference`.
         """
         # e_ti = f_att(a_i, h_{t-1})
         e = self.score(state.h, memory.keys)
         zeros = e.new_zeros(e.shape[0])
         beta = torch.sigmoid(self.gate(state.h))
-        if self.config.attention == "soft":
+        if self.attention == "soft" and read_softly is None:
             z, alpha = soft_read(e, memory.places)
             z = beta * z
             return AttentionStep(z, z, alpha, zeros, zeros)
@@ -245,7 +315,8 @@ class ShowAttendTell(nn.Module):
         last = torch.full_like(tokens[:, 0], START)
         logits, steps, soft_log_probs = [], [], []
         for t in range(tokens.shape[1]):
-            y = self.dropout(self.embed(last))
+            y = self._embed(last)
+            y = self.dropout(y) if self.config.drop_words else y
             step = self._attend(memory, state, read_softly)
             if hard:
                 with torch.no_grad():
@@ -279,7 +350,7 @@ class ShowAttendTell(nn.Module):
         return CaptionOutput(logits, steps.alpha.unflatten(2, features.shape[-2:]))
 
     def loss(self, batch: CaptionBatch) -> dict[str, Tensor]:
-        """Return the loss and its parts, each averaged over the tokens.
+        """Return the loss and its parts, each averaged over the tokens, or over the sentences (`average`).
 
         `words` is the negative log-likelihood and `penalty` the doubly stochastic attention penalty; `entropy` is the
         entropy of alpha, with hard attention only.
@@ -292,7 +363,8 @@ class ShowAttendTell(nn.Module):
         logits, steps, soft_log_prob = self._decode(features, tokens)
         target = token_targets(tokens, PAD, UNKNOWN)  # no <unk>, which is no word to write
         valid_mask = (tokens != PAD).float()
-        count = share_of_weight(target).float()
+        counted = target if self.config.average == "words" else tokens[:, :1]  # a first token for each sentence
+        count = share_of_weight(counted).float()
         nll = F.cross_entropy(_exact(logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
         # lambda sum_i (1 - sum_t alpha_ti)^2

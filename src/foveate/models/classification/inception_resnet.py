@@ -11,8 +11,13 @@ Shapes: B images, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 2
 linear layer deep. `variant="paper"` is the one drawn in the paper's figures: 32,433,928 parameters, 95 convolutions
 deep, with a trunk that ends in 2144 channels; no weights of it are public. The softmax is part of the loss.
 
-Departure: the auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows,
-is left out.
+Departures from the paper:
+
+- The auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows, is left
+  out.
+- Ours, and off by default: padded layers for small images (`valid` False), fewer channels and modules (`width`,
+  `modules`), and batch norms whose statistics follow a short training (`norm_momentum`).
+- The recipes train such slim networks by AdamW with a falling learning rate, where the paper has RMSProp on ImageNet.
 """
 
 from __future__ import annotations

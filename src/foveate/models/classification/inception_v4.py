@@ -10,8 +10,13 @@ Shapes: B images, C channels, H x W pixels, K classes, h x w = 8 x 8 for 299 x 2
 `Config()` is the paper's network: 42,679,816 parameters for 1000 classes, 75 convolutions and a linear layer deep. The
 softmax is part of the loss.
 
-Departure: the auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows,
-is left out.
+Departures from the paper:
+
+- The auxiliary classifier, which the authors' training code attaches to the 17 x 17 maps and no figure shows, is left
+  out.
+- Ours, and off by default: padded layers for small images (`valid` False), fewer channels and modules (`width`,
+  `modules`), and batch norms whose statistics follow a short training (`norm_momentum`).
+- The recipes train such slim networks by AdamW with a falling learning rate, where the paper has RMSProp on ImageNet.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of Inception-v4. The defaults are the paper's.
+    """Configuration of Inception-v4. The defaults are the paper's network, trained as released.
 
     num_classes: K, the number of classes; 1000 for ImageNet.
     in_channels: C, the number of channels of the images; 3 for RGB.

@@ -13,8 +13,21 @@ Shapes: B images, C channels, H x W pixels, K classes; h x w is the grid at stri
     FCN-16s:  up16(up2(score) + conv1x1(pool4))
     FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
 
-`Config()` is the paper's VGG-16 network. With a timm backbone the same network uses the backbone's features at the same
-strides; there fc6 has a kernel of `head_kernel`, and the last upsampling, too, starts bilinear and stays fixed.
+`Config()` is the PAMI paper's FCN-8s on VGG-16, and the recipes `fcn*_voc` are the authors' released code
+(github.com/shelhamer/fcn.berkeleyvision.org), which differs from the paper in that no upsampling learns.
+
+Departures from the paper. In brackets the field that takes each back; docs/fcn.md says why:
+
+- Convolutions keep the size of the map, where the first one pads by 100 (`caffe_padding` True).
+- The loss is a mean over pixels, where the release sums (`reduction` 'sum').
+- Images are RGB and normalised; 0..255 with the mean subtracted in the release, to whose learning rates that scale
+  belongs (`caffe_scale` True, with weights of that scale).
+- The last upsampling has one filter a class, where the release has one for each pair, all but the diagonal zero
+  (`caffe_padding` True).
+- Images are padded to multiples of 32 inside, and the logits cropped (`caffe_padding` True does without).
+- Ours, and off by default: timm backbones (`backbone`), of which the same strides are used; a 3x3 layer before the
+  skips' scores (`skip_channels`); the Lovász loss (`lovasz`). The recipes for a CPU use all three, with AdamW.
+- The extended annotations of Hariharan et al. (2011), on which the release trains, are not read.
 """
 
 from __future__ import annotations
@@ -28,6 +41,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
+from foveate.backbones.vgg import imagenet_vgg16
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
 from foveate.ops.upconv import UpConv
@@ -44,6 +58,8 @@ AT_ONCE_SCALE = {16: 0.01, 8: 0.0001}
 # The mean of the Caffe release's inputs, RGB, 0..255; it does not divide by a standard deviation.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
+CAFFE = Preprocessing(tuple(mean / 255 for mean in CAFFE_MEAN), (1 / 255,) * 3)
+
 # Every fourth row and column enters the Lovász loss: sorting all pixels would cost more than the network.
 LOVASZ_STEP = 4
 
@@ -52,7 +68,7 @@ Stride = Literal[32, 16, 8]
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of FCN. The defaults are the paper's FCN-8s, trained in stages, for Pascal VOC.
+    """Configuration of FCN. The defaults are the sizes of the paper's FCN-8s, trained in stages, for Pascal VOC.
 
     num_classes: K, the number of classes; 21 for Pascal VOC.
     stride: stride in pixels of the finest scores: 32, 16 or 8. Smaller is finer.
@@ -67,6 +83,9 @@ class Config:
     at_once: scale the pools as the all-at-once variant does, instead of training in stages.
     caffe_padding: pad by 100 pixels and crop at fixed offsets as the release does (vgg16 only); needed for parity with
         public checkpoints. Otherwise convolutions pad to keep their size, and nothing is lost at the border.
+    caffe_scale: images as in the release, 0..255 with the mean subtracted, but RGB (vgg16 only). Its learning rates are
+        for a VGG-16 of this scale, whose file `load_foreign` takes; torchvision's ImageNet weights are of another.
+    learned_upsampling: True learns the inner upsampling from bilinear, as in the paper; False fixes it, as the release.
     reduction: 'mean' over valid pixels, or the release's 'sum', which goes with its learning rates of 1e-10 and less.
     lovasz: weight of the Lovász-softmax loss added to the cross-entropy; 0 is the paper's loss.
     """
@@ -82,14 +101,22 @@ class Config:
     dropout: float = 0.5
     at_once: bool = False
     caffe_padding: bool = False
+    caffe_scale: bool = False
+    learned_upsampling: bool = True
     reduction: Literal["mean", "sum"] = "mean"
     lovasz: float = 0.0
 
     def __post_init__(self) -> None:
         require_choices(self)
-        if self.caffe_padding and self.backbone != "vgg16":
+        for name in ("caffe_padding", "caffe_scale"):
+            if getattr(self, name) and self.backbone != "vgg16":
+                raise ConfigError(
+                    f"{name} works with backbone 'vgg16' only, not with '{self.backbone}'; drop one of the two"
+                )
+        if self.caffe_scale and (self.pretrained or self.in_channels != 3):
             raise ConfigError(
-                f"caffe_padding works with backbone 'vgg16' only, not with '{self.backbone}'; drop one of the two"
+                f"caffe_scale with pretrained {self.pretrained} and in_channels {self.in_channels}: ImageNet weights "
+                "of this scale cannot be downloaded whole, and are for 3 channels; give a file of them with --init FILE"
             )
         if min(self.num_classes, self.in_channels, self.head_channels) < 1 or self.head_kernel % 2 == 0:
             raise ConfigError(
@@ -109,7 +136,7 @@ class FCN(nn.Module):
         self.config = config
         k = config.num_classes
         self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained, config.caffe_padding)
-        self.preprocessing: Preprocessing = self.backbone.preprocessing
+        self.preprocessing: Preprocessing = CAFFE if config.caffe_scale else self.backbone.preprocessing
         channels = dict(zip(STRIDES, self.backbone.channels, strict=True))
 
         # Section 3.1: the classifier's fc6 and fc7 as convolutions. In the release fc6 shrinks the padded map.
@@ -128,7 +155,10 @@ class FCN(nn.Module):
             {str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides}
         )
         self.up2 = nn.ModuleDict(
-            {str(s): UpConv(k, 2, mixing=True, cropped=not config.caffe_padding) for s in self.skip_strides}
+            {
+                str(s): UpConv(k, 2, mixing=True, learned=config.learned_upsampling, cropped=not config.caffe_padding)
+                for s in self.skip_strides
+            }
         )
         # Section 4.3: the last upsampling is fixed to bilinear.
         self.up = UpConv(k, config.stride, mixing=config.caffe_padding, cropped=not config.caffe_padding, learned=False)
@@ -136,9 +166,7 @@ class FCN(nn.Module):
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
         if config.pretrained and isinstance(self.backbone, VGG16Pyramid):
-            from torchvision.models import VGG16_Weights
-
-            self.load_foreign(VGG16_Weights.IMAGENET1K_V1.get_state_dict())
+            self.load_foreign(imagenet_vgg16())
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """Return logits (B, K, H, W) for images (B, C, H, W), normalised. H and W are arbitrary."""
@@ -178,9 +206,19 @@ class FCN(nn.Module):
         total = cross_entropy + self.config.lovasz * lovasz
         return {"loss": total, "cross_entropy": cross_entropy.detach(), "lovasz": lovasz.detach()}
 
+    def remark(self, batches: int) -> str:
+        """Return a warning to print before a training at Caffe's scale from random weights; '' otherwise."""
+        if not self.config.caffe_scale or self.backbone.conv1_1.bias.any():  # type: ignore[union-attr, operator]
+            return ""
+        return (
+            "VGG-16 starts from random weights, from which the release's learning rates teach nothing; give --init "
+            "FILE with a VGG-16 of Caffe's scale (docs/fcn.md says which), or the run of a coarser stride"
+        )
+
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
         """Load a public state dict: torchvision's VGG-16, or a PyTorch FCN in wkentaro/pytorch-fcn's naming.
 
+        With `caffe_scale`, a VGG-16 in torchvision's layout is taken to be Caffe's, its first filters in RGB order.
         Returns a description of what was loaded. Raises ModelError if it is neither, or does not fit this config.
         """
         if self.config.backbone != "vgg16":
@@ -202,14 +240,21 @@ class FCN(nn.Module):
         )
 
     def _load_torchvision(self, state: Mapping[str, Tensor]) -> str:
+        incomplete = [n for n in ("classifier.0", "classifier.3") if not state[f"{n}.weight"].isfinite().all()]
+        if incomplete:
+            raise ModelError(
+                f"{' and '.join(incomplete)} hold values that are not finite; give a file with the classifier's "
+                "layers, too"
+            )
         self.backbone.load_torchvision(state)  # type: ignore[operator]
-        self.preprocessing = self.backbone.preprocessing
+        self.preprocessing = CAFFE if self.config.caffe_scale else self.backbone.preprocessing
         # A fully connected layer over a 7x7x512 map is a 7x7 convolution; over a vector, a 1x1 one.
         with torch.no_grad():
             for layer, index in ((self.fc6, 0), (self.fc7, 3)):
                 layer.weight.copy_(state[f"classifier.{index}.weight"].view(layer.weight.shape))
                 layer.bias.copy_(state[f"classifier.{index}.bias"])  # type: ignore[union-attr]
-        return "torchvision's VGG-16: 13 convolutions, fc6 and fc7"
+        scale = ", taken to be of Caffe's scale and in RGB order" if self.config.caffe_scale else ""
+        return f"torchvision's VGG-16: 13 convolutions, fc6 and fc7{scale}"
 
     def _load_wkentaro(self, state: Mapping[str, Tensor]) -> str:
         names = {
@@ -231,7 +276,7 @@ class FCN(nn.Module):
                 layer = f"backbone.{layer}"
             renamed[f"{names.get(layer, layer)}.{leaf}"] = tensor
         self.load_state_dict(renamed, strict=True)
-        self.preprocessing = Preprocessing(tuple(m / 255 for m in CAFFE_MEAN), (1 / 255,) * 3)
+        self.preprocessing = CAFFE
         return "an FCN in pytorch-fcn's naming: every layer"
 
 

@@ -9,12 +9,19 @@ Shapes: B images, C channels, H x W pixels, K classes, S scales, D features a sc
     F = [f_1, u(f_2), ... u(f_S)], upsampled to f_1's grid, concatenated (B, S D, h, w)   (section 3.1)
     logits = W_2 tanh(W_1 F + b_1) + b_2                                                  (section 4.1)
 
-`Config()` has the paper's sizes: D = 256, S = 3, 768 features.
+`Config()` has the paper's sizes: D = 256, S = 3, 768 features. The paper's post-processing, superpixels and the
+optimal-purity cover, is in `ops.superpixels`, for any model.
 
-Departures from the paper: it first trains f with a linear classifier, then the two-layer one; here both are trained
-together. Its partial connection tables, which saved time, are full here.
+Departures from the paper:
 
-The paper's post-processing, superpixels and the optimal-purity cover, is in `ops.superpixels`, for any model.
+- f and the two-layer classifier are trained together, where the paper first trains f with a linear classifier.
+- The tables that connect only some maps of one layer with those of the next, which saved time, are full.
+- Convolutions are padded to keep their size, and logits are interpolated to the image's size.
+- With a `backbone`, a timm network sees plain Gaussian levels instead of f (ours; off by default).
+- The optimal-purity cover takes each node's mean prediction, where the paper trains a classifier of nodes, and there is
+  no CRF over superpixels (`--crf` has one over pixels).
+- The recipes train narrower networks, by AdamW with averaged weights instead of stochastic gradients, with
+  the classes as frequent as they are; the paper also trains with balanced ones.
 """
 
 from __future__ import annotations
@@ -36,7 +43,7 @@ from foveate.registry import model
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of the multi-scale CNN. The defaults are the paper's.
+    """Configuration of the multi-scale CNN. The defaults are the paper's sizes.
 
     num_classes: K, the number of classes.
     in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV.

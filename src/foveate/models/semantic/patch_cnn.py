@@ -10,6 +10,13 @@ Shapes: B images, C channels, H x W pixels, K classes; N patches of R x R pixels
                  between are interpolated, or computed as well ("atrous", which equals the sliding window exactly)
 
 Every layer is valid (without padding), so that a patch gets the same logits cut out as within an image.
+
+Departures from the papers:
+
+- The network is ours: the approach is theirs, not their sizes, and it has batch norm and ReLU.
+- Balanced sampling is corrected by the frequencies of the classes (`prior`), where Ciresan et al. calibrate the outputs
+  on training images.
+- One network predicts; Ciresan et al. average several, on rotated images too (`--scales` and `--flip` average views).
 """
 
 from __future__ import annotations

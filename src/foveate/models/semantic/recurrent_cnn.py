@@ -5,17 +5,23 @@ Pinheiro and Collobert, "Recurrent Convolutional Neural Networks for Scene Label
 Shapes: B images, C channels, H x W pixels, K classes; instance p has inputs at stride 2^(p - 1) and outputs at stride
 2^p.
 
-    I^1 = the image in YUV, locally normalised, Y^0 = 0
+    I^1 = the image in YUV, Y^0 = 0
     Y^p = f([Y^(p-1), I^p]; W)       the same f and W for each instance                         (section 3.2)
     I^(p+1) = I^p at half the size, which is that of Y^p
     loss = L(Y^1) + L(Y^2) + L(Y^3)                                                             (section 3)
 
-Each instance doubles the receptive field without adding weights. Departures from the paper:
+Each instance doubles the receptive field without adding weights.
 
+Departures from the paper:
+
+- The image is locally normalised, as Farabet et al. (2013) do (`normalize`; the paper does not).
+- A tanh follows the second convolution, too (`second_tanh`; the paper names one after the first alone).
+- All instances are trained together from the start. The paper trains in two stages: fewer instances first, then all of
+  them from these weights (`--config.iterations 2`, then `--init` with 3).
 - Convolutions are padded to keep their size, where the paper cuts patches.
-- The image is locally normalised, as Farabet et al. (2013) do.
 - f reads Y^(p-1) as probabilities, which are bounded.
 - Logits are interpolated to the image's size, where the paper interlaces shifted passes (`ops.dense.shift_and_stitch`).
+- AdamW, averaged weights and augmentation in the recipes, where the paper uses plain stochastic gradients.
 """
 
 from __future__ import annotations
@@ -44,6 +50,8 @@ class Config:
     kernel: side of their filters in pixels.
     iterations: number of instances, in training and in inference; trained weights run with any number. More enlarge the
         receptive field.
+    normalize: True normalises the image locally before the first instance; False, as in the paper, leaves it as it is.
+    second_tanh: True puts a tanh after the second convolution as after the first; False is the paper's network.
     """
 
     num_classes: int = 21
@@ -51,6 +59,8 @@ class Config:
     widths: tuple[int, int] = (25, 50)
     kernel: int = 8
     iterations: int = 3
+    normalize: bool = True
+    second_tanh: bool = True
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -84,7 +94,7 @@ class RecurrentCNN(nn.Module):
             nn.MaxPool2d(2),
             nn.ZeroPad2d((large, small, large, small)),
             nn.Conv2d(first, second, config.kernel),
-            nn.Tanh(),
+            nn.Tanh() if config.second_tanh else nn.Identity(),
             nn.Conv2d(second, config.num_classes, 1),
         )
         for layer in self.modules():
@@ -106,7 +116,8 @@ class RecurrentCNN(nn.Module):
         height, width = image.shape[-2:]
         cell = 2**count
         colours = rgb_to_yuv(image) if self.config.in_channels == 3 else image
-        scaled = F.pad(normalize_locally(colours), (0, -width % cell, 0, -height % cell), mode="replicate")
+        first = normalize_locally(colours) if self.config.normalize else colours
+        scaled = F.pad(first, (0, -width % cell, 0, -height % cell), mode="replicate")
         size = (scaled.shape[-2], scaled.shape[-1])
         logits: Tensor | None = None
         steps: list[Tensor] = []

@@ -63,7 +63,7 @@ TAKEN = 1e4  # subtracted from the scores of positions in another window; finite
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of the co-localiser. The defaults are the paper's: digits of 28x28 on 84x84.
+    """Configuration of the co-localiser. The defaults are for the paper's data, digits of 28x28 on 84x84.
 
     num_classes: number of kinds of objects that every image holds.
     in_channels: C, the number of channels of the images; 1 for grey.

@@ -85,7 +85,7 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
         memory, state = ready.begin(features)
         tokens = torch.zeros(2, dtype=torch.int64)
         attends = ready.step(memory, state, tokens)[2] is not None
-    attention = str(getattr(ready.config, "attention", "soft")) if attends else "none"
+    attention = str(getattr(ready, "attention", "soft")) if attends else "none"
     memory_names, state_names = (
         tuple((name, x.ndim) for name, x in _named(tree)) for tree in (("memory", memory), ("state", state))
     )

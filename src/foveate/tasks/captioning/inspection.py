@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foveate.records import CaptionSample
-from foveate.tasks.findings import ImageFindings, pixels, spread, spread_text
+from foveate.tasks.findings import ImageFindings, spread, spread_text
 from foveate.text import mostly_unspaced, split_words
 from foveate.visualize.caption_sheet import caption_sheet
 
@@ -97,4 +97,4 @@ class CaptioningFindings(ImageFindings):
         """Images above their first captions."""
         if not self.samples:
             return None
-        return caption_sheet((pixels(s), s["captions"][0].text, s["name"]) for s in self.samples)
+        return caption_sheet((self.pixels(s), s["captions"][0].text, s["name"]) for s in self.samples)

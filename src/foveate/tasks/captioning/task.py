@@ -250,8 +250,8 @@ class CaptionPairs:
 
 
 def attention_of(runner: Any) -> str:
-    """The kind of a captioner's attention: 'soft', 'hard', or 'none'."""
-    return str(getattr(getattr(runner, "config", runner), "attention", "none"))
+    """The kind of attention of a captioner's predictions: 'soft', 'hard', or 'none'."""
+    return str(getattr(runner, "attention", "none"))
 
 
 def _words(prediction: CaptionPrediction) -> Iterator[dict[str, Any]]:

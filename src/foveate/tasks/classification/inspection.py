@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from foveate.records import ClassificationDataset, ClassificationSample, ClassTable
-from foveate.tasks.findings import ImageFindings, pixels
+from foveate.tasks.findings import ImageFindings
 from foveate.visualize.sheets import class_sheet
 
 NUM_CLASS_EXAMPLES = 24  # over all classes, as many of each
@@ -81,4 +81,4 @@ class ClassificationFindings(ImageFindings):
         """Images above the names of their classes."""
         if self.classes is None or not self.samples:
             return None
-        return class_sheet([(pixels(s), self.classes.names[s["label"]], s["name"]) for s in self.samples])
+        return class_sheet([(self.pixels(s), self.classes.names[s["label"]], s["name"]) for s in self.samples])

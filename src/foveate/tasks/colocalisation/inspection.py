@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from foveate.records import ColocalisationSample
-from foveate.tasks.findings import ImageFindings, pixels, spread, spread_text
+from foveate.tasks.findings import ImageFindings, spread, spread_text
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import class_sheet
 
@@ -43,12 +43,14 @@ class ColocalisationFindings(ImageFindings):
         """Images with their boxes."""
         if not self.samples:
             return None
-        return class_sheet([(_with_boxes(s), _boxes_text(len(s["boxes"])), s["name"]) for s in self.samples])
+        return class_sheet(
+            [(_with_boxes(s, self.pixels(s)), _boxes_text(len(s["boxes"])), s["name"]) for s in self.samples]
+        )
 
 
-def _with_boxes(sample: ColocalisationSample) -> np.ndarray:
+def _with_boxes(sample: ColocalisationSample, pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: the image with an outline around each box."""
-    drawn = Image.fromarray(rgb8(pixels(sample)))
+    drawn = Image.fromarray(rgb8(pixels))
     pen = ImageDraw.Draw(drawn)
     for left, top, right, bottom in sample["boxes"].tolist():
         pen.rectangle((left, top, right - 1, bottom - 1), outline=BOX_COLOR, width=max(1, round(max(drawn.size) / 100)))

@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 from foveate.ops.crf import CRF
@@ -27,6 +26,7 @@ from foveate.pictures import Windows
 from foveate.pictures.given import as_windows, read_all
 from foveate.records import Preprocessing
 from foveate.tasks.options import Options, option
+from foveate.tasks.semantic.proposals import Network, on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import (
     Tiling,
     check_scales,
@@ -37,10 +37,8 @@ from foveate.tasks.semantic.tiling import (
     predict_tiled,
 )
 
+Rules = Literal["ours", "release"]
 Segments = Literal["none", "felzenszwalb", "slic", "tree"]
-Network = Callable[[Tensor], Tensor]
-# DeconvNet's test time (Noh, Hong and Han 2015, section 5.1): boxes a fifth larger than the proposals, at 224 pixels.
-MARGIN, SIDE = 1.2, 224
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,8 @@ class SemanticOptions(Options):
     scales: average over these sizes, 1.0 being the image's own (multi-scale testing).
     proposals: also predict this many object proposals, each resized to 224 pixels; each pixel takes the highest scores
         (DeconvNet's inference). 0: none.
+    proposal_rules: 'ours' starts from the whole image and cuts boxes off at its edge; 'release' follows the authors'
+        code (`tasks.semantic.proposals`).
     crf: refine with a dense CRF (Krähenbühl and Koltun 2011).
     superpixels: none; felzenszwalb or slic gives each superpixel its majority class; tree takes the optimal-purity
         cover of a segmentation tree (Farabet et al. 2013).
@@ -61,6 +61,7 @@ class SemanticOptions(Options):
     flip: bool = option(False, "average with the mirrored image")
     scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST")
     proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N")
+    proposal_rules: Rules = option("ours", "rules of proposals: ours, or those of DeconvNet's release", "KIND")  # noqa: RUF009
     crf: bool = option(False, "refine with a dense CRF")
     superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")  # noqa: RUF009
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
@@ -72,6 +73,8 @@ class SemanticOptions(Options):
         check_scales(self.scales)
         if self.proposals < 0:
             raise ConfigError(f"proposals is {self.proposals}; expected how many to predict, or 0 for none")
+        if self.proposal_rules != "ours" and not self.proposals:
+            raise ConfigError("proposal_rules is for predictions on proposals; give --proposals N as well")
         if self.proposals and (self.flip or self.scales != (1.0,)):
             raise ConfigError("proposals are views of their own; give either proposals, or scales and flip")
         if self.whole and self.tile:
@@ -90,7 +93,10 @@ class SemanticOptions(Options):
     def describe(self) -> str:
         """The views and the refinement in words, '' for a single plain pass."""
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
-        words += ["flip"] * self.flip + [f"{self.proposals} proposals"] * (self.proposals > 0) + ["CRF"] * self.crf
+        rules = " by the release's rules" if self.proposal_rules == "release" else ""
+        words += (
+            ["flip"] * self.flip + [f"{self.proposals} proposals{rules}"] * (self.proposals > 0) + ["CRF"] * self.crf
+        )
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
         return " + ".join(words)
 
@@ -131,7 +137,10 @@ def _predict_whole(
     if not options.whole:
         return predict_mask(network, image, preprocessing, flip=options.flip, scales=options.scales)
     with torch.inference_mode():
-        if options.proposals:
+        if options.proposals and options.proposal_rules == "release":
+            boxes = propose(as_pixels(image)).boxes
+            probabilities = on_proposals_as_released(network, preprocessing, image, boxes, options.proposals)
+        elif options.proposals:
             boxes = propose(as_pixels(image), limit=options.proposals).boxes
             probabilities = on_proposals(network, preprocessing(image), boxes)
         else:
@@ -141,32 +150,6 @@ def _predict_whole(
         if options.superpixels != "none":
             probabilities = _on_segments(probabilities, as_pixels(image), options.superpixels)
         return labels_of(probabilities)
-
-
-def on_proposals(network: Network, image: Tensor, boxes: Tensor) -> Tensor:
-    """Class probabilities (K, H, W) of a normalised image (C, H, W), from the whole and from boxes (P, 4), XYXY.
-
-    Equation 3 of Noh, Hong and Han (2015): each pixel's score is the largest that any view gives it. The paper counts a
-    view that does not reach the pixel as 0; here it does not count.
-    """
-    height, width = image.shape[-2:]
-    scores = network(image[None])[0].float()
-    for x0, y0, x1, y1 in _enlarged(boxes, height, width).tolist():
-        crop = image[None, :, y0:y1, x0:x1]
-        seen = F.interpolate(crop, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-        answer = F.interpolate(network(seen).float(), (y1 - y0, x1 - x0), mode="bilinear", align_corners=False)[0]
-        torch.maximum(scores[:, y0:y1, x0:x1], answer, out=scores[:, y0:y1, x0:x1])
-    return scores.softmax(0)
-
-
-def _enlarged(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (P, 4) with MARGIN times the sides, inside the image, in whole pixels; each at least one."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * MARGIN
-    limit = torch.tensor([width, height])
-    low = (centre - half).floor().clamp(min=0).minimum(limit - 1)
-    high = (centre + half).ceil().minimum(limit).maximum(low + 1)
-    return torch.cat([low, high], 1).long()
 
 
 def _on_segments(probabilities: Tensor, pixels: np.ndarray, kind: Segments) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foveate.records import ClassTable, SemanticDataset, SemanticSample
-from foveate.tasks.findings import ImageFindings, pixels
+from foveate.tasks.findings import ImageFindings
 from foveate.visualize.sheets import contact_sheet
 
 
@@ -102,4 +102,4 @@ class SemanticFindings(ImageFindings):
         """Images above their labels."""
         if self.classes is None or not self.samples:
             return None
-        return contact_sheet([(pixels(s), s["mask"].numpy(), s["name"]) for s in self.samples], self.classes)
+        return contact_sheet([(self.pixels(s), s["mask"].numpy(), s["name"]) for s in self.samples], self.classes)

@@ -24,6 +24,7 @@ from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
 from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
+from foveate.visualize.geotiff import index_geotiff
 from foveate.visualize.overlay import index_png, overlay
 from foveate.visualize.report import ReportPart
 from foveate.visualize.sheets import with_legend
@@ -48,7 +49,7 @@ class SemanticTask(Task):
     Options = SemanticOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
-    endings = (".png", "_overlay.jpg")
+    endings = (".png", "_overlay.jpg", "_mask.tif")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)
@@ -155,17 +156,20 @@ class SemanticTask(Task):
         return {"height": height, "width": width, "shares": prediction.shares()}
 
     def files(self, prediction: SemanticPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
-        """The mask as an index PNG, and its overlay on the image with a legend."""
+        """The mask as an index PNG, and its overlay on the image with a legend; for a GeoTIFF the mask as one, too."""
 
         def write_overlay(path: Any) -> None:
             image, mask = _reduced(sample["image"], prediction.mask)
             drawn = with_legend(overlay(image, mask, self.classes), self.classes, prediction.shares())
             drawn.save(path, format="JPEG", quality=90)
 
-        return {
+        found: dict[str, tuple[str, Writer]] = {
             "mask": (".png", lambda path: index_png(prediction.mask, self.classes, path)),
             "overlay": ("_overlay.jpg", write_overlay),
         }
+        if (ground := getattr(sample["image"], "ground", None)) is not None:
+            found["geotiff"] = ("_mask.tif", lambda path: index_geotiff(prediction.mask, self.classes, ground, path))
+        return found
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores by class, mistakes, boundaries and example images."""
