@@ -5,7 +5,7 @@ N objects in an image of H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.checks import label_digest
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileDataset, FileSource, Pair, ReadPicture, raise_problems, read_pair_picture
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
@@ -51,6 +53,12 @@ class ObjectDataset(FileDataset):
     ) -> None:
         super().__init__(pairs, classes, read_label, read_picture)
         self._read_objects = read_label.objects
+        self._object_file = getattr(read_label, "object_file", None)
+
+    def objects_digest(self, index: int) -> str:
+        """A digest of the label and of the file of its objects, if there is one, without decoding them."""
+        label = self.pairs[index].label
+        return label_digest(label if self._object_file is None else (label, self._object_file(self.pairs[index])))
 
     def instances(self, index: int) -> InstanceSample:
         """The image with its objects; objects without a pixel are left out. Raises DataError."""
@@ -67,7 +75,7 @@ class ObjectDataset(FileDataset):
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=picture.shape[:2]
             ),
             labels=torch.tensor([found.labels[k] for k in kept], dtype=torch.int64),
-            name=pair.picture.name,
+            name=self.name(index),
         )
 
 
@@ -114,6 +122,14 @@ class InstanceDataset:
         return self.objects.name(index)
 
 
+class FileInstances(InstanceDataset):
+    """Images in files with their objects."""
+
+    def __init__(self, objects: ObjectDataset) -> None:
+        super().__init__(objects)
+        self.digest = objects.objects_digest
+
+
 class ObjectSource(FileSource):
     """A `FileSource` whose `Scan.read_label` is a `ReadObjects`."""
 
@@ -124,17 +140,15 @@ class ObjectSource(FileSource):
         task, scan = self.serve(task), self.scan
         reader: ReadObjects = scan.read_label  # type: ignore[assignment]
         dataset = ObjectDataset(scan.pairs[split], scan.classes, reader, scan.read_picture)
-        return InstanceDataset(dataset) if task == "instances" else dataset
+        return FileInstances(dataset) if task == "instances" else dataset
 
 
-def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
+def divide(
+    root: Path, pairs: list[Pair], problems: list[Problem], seed: int, unlabelled: Iterable[Path] = ()
+) -> tuple[dict[str, list[Pair]], Drawn]:
     """`split_or_draw`; if too few images are left, the error names the files that cannot be used. Raises DataError."""
-    first: dict[str, Pair] = {}
-    for pair in pairs:
-        if first.setdefault(pair.picture.stem, pair) is not pair:
-            problems.append(Problem(pair.picture, f"has the same name as {first[pair.picture.stem].picture}"))
     try:
-        return split_or_draw(root, list(first.values()), seed, problems)
+        return split_or_draw(root, pairs, seed, problems, unlabelled)
     except DataError:
         raise_problems(problems)
         raise

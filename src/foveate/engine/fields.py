@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, unknown
-from foveate.registry import entries, find, make_config
+from foveate.registry import current_field, entries, find, make_config
 from foveate.values import parse
 
 
@@ -38,6 +38,7 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
     Raises ConfigError for a name that does not exist (the nearest is named) or a value of another type.
     """
     known = fields_of(record)
+    changes = {current_field(name, known): value for name, value in changes.items()}
     for name in changes:
         if name not in known:
             raise ConfigError(unknown("field", name, known))

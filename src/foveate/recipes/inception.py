@@ -50,7 +50,7 @@ def inception_resnet_v2() -> Recipe:
 
 @recipe("{network}_omniglot", network=("inception_v4", "inception_resnet_v2"))
 def omniglot(network: Network) -> Recipe:
-    """The slim network at 64x64 on Omniglot's characters (Lake et al. 2015), from 14 drawings of each.
+    """Slim {network} at 64x64 on Omniglot's characters (Lake et al. 2015), from 14 drawings of each.
 
     python benchmarks/omniglot_folders.py IMAGES.npz OMNIGLOT
     foveate train inception_v4_omniglot --data OMNIGLOT
@@ -62,7 +62,7 @@ def omniglot(network: Network) -> Recipe:
 
 @recipe("{network}_pasture", network=("inception_v4", "inception_resnet_v2"))
 def pasture(network: Network) -> Recipe:
-    """The slim network on the synthetic Pasture data set at 64x64: no cow, one or two in a scene.
+    """Slim {network} on the synthetic Pasture data set at 64x64: no cow, one or two in a scene.
 
     foveate train inception_v4_pasture
     """

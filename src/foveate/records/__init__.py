@@ -27,7 +27,7 @@ from foveate.records.colocalisation import (
 )
 from foveate.records.instances import InstanceSample
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
-from foveate.records.source import DataSource, Problem, UnusableFilesError
+from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
 
 __all__ = [
     "IGNORE",
@@ -61,4 +61,5 @@ __all__ = [
     "TransformView",
     "TransformerOutput",
     "UnusableFilesError",
+    "summarise",
 ]

@@ -74,7 +74,7 @@ from foveate.datasets.distorted_mnist.draw import (
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassificationSample, ClassTable, DataSource
+from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset
 
 __all__ = ["SIDES", "DistortedDataset", "DistortedMNIST", "Kind"]
@@ -178,6 +178,15 @@ class DistortedMNIST(DataSource):
         self.serve(task)
         return DistortedDataset(self, split, self.digits.open(split))
 
+    def readable(self, split: str, task: str = "") -> DistortedDataset:
+        """One split, for looking at it: a division of the digits that was drawn is not written down."""
+        self.serve(task)
+        return DistortedDataset(self, split, self.digits.readable(split))
+
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used."""
+        return self.digits.problems()
+
     def describe(self, task: str = "") -> str:
         """The generated data, its counts and its size, in one line."""
         members = self.digits.scan.members
@@ -219,6 +228,10 @@ class DistortedDataset:
     def name(self, index: int) -> str:
         """'train/00123': the digit's place in its file; in additions, the first digit's."""
         return self.digits.name(int(self._checked([index])[0]))
+
+    def digest(self, index: int) -> str:
+        """A digest of the digit's label, in additions of the first digit's."""
+        return self.digits.digest(int(self._checked([index])[0]))
 
     def draw(self, keys: Sequence[tuple[int, int]]) -> list[ClassificationSample]:
         """The images of (epoch, index), each a function of seed, split and its key; val and test know no epochs."""

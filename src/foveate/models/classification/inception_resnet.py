@@ -41,21 +41,24 @@ from foveate.registry import model
 class Config:
     """Configuration of Inception-ResNet-v2. The defaults are the released network's.
 
-    num_classes: K, the number of classes; 1000 for ImageNet.
-    in_channels: C, the number of channels of the images; 3 for RGB.
+    num_classes: K, the number of classes; 1000 for ImageNet. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     variant: 'released' (the authors' code), or 'paper' as in the figures.
-    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network.
+    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network, 0.25
+        trains on a CPU.
     modules: numbers of Inception-ResNet-A, -B and -C blocks; () is the variant's own, (10, 20, 10) or (5, 10, 5).
     scaling: factor on the output of each of the three kinds of block before it is added to the input, except for the
         released network's last block, which has 1. The paper recommends 0.1 to 0.3; these are the release's.
     valid: leave the layers that the paper marks V unpadded, as published; images then need 75 pixels a side. False pads
         every layer (ours, for small images: of 96 pixels a side, valid layers leave one position, padded ones nine).
-    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1; 0 to 0.5 is usual, more
+        against overfitting.
     label_smoothing: share of each label that is spread over all classes, 0 or more and below 1; 0.1 as the authors
         train Inception-v3 (Szegedy et al. 2015, section 7), which this paper does not mention.
     norm_momentum: momentum of the batch norms' running statistics, 0..1. The release's 0.0003 averages over thousands
         of steps; a short training needs more, e.g. 0.1.
-    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio; (299,
+        299) in the paper, 96 a side for slim networks. Larger images show more, and cost more.
     crop: share of the shorter side that the central crop keeps, above 0 and at most 1; 0.875 as published. The margin
         of a photograph is seldom its subject; 1 where the class depends on the whole image.
     pretrained: start from timm's ImageNet weights (the released variant at width 1 only): the trunk, and the classifier
