@@ -645,9 +645,58 @@ def test_every_record_has_its_line(generate):
         assert cells[1] == (f"`{record['command']}`" if "command" in record else "not recorded")
         assert cells[2:5] == [str(record.get("seed", "not recorded")), record["commit"][:10], tree]
         assert (cells[5] == "not recorded") == ("packages" not in record)
-        assert cells[8] == (f"{record['minutes']:,.1f}" if "minutes" in record else "–")
+        measured = "minutes" in record and "timing" not in record  # not beside other work
+        assert cells[8] == (f"{record['minutes']:,.1f}" if measured else "–")
         memory = record.get("peak_memory_mib")
         assert cells[9] == ("–" if memory is None else f"{memory:,}")
+
+
+def test_a_run_of_before_is_recorded_under_its_reading(example_run, extended, tmp_path):
+    copy = Path(shutil.copytree(example_run, tmp_path / "copy"))
+    recipe = json.loads((copy / "recipe.json").read_text())
+    before = {"dataset": "distorted_mnist", "path": "", "kind": "p", "seed": 0, "interpolation": "mixed", "hand": 0.7}
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"name": "cnn_mnist_p", "data": before}))
+    assert script("record_result").record(copy)["recipe"] == "cnn_mnist_p_hard"
+
+
+def test_both_readings_of_distorted_digits_stand_in_columns_of_their_own():
+    def digits(recipe, error, seed=0, **more):
+        scores = {"error_percent": error, "images": 10000}
+        return {"recipe": recipe, "seed": seed, "minutes": 10, "parameters": 400000, "hardware": "1 core",
+                "scores": scores} | more  # fmt: skip
+
+    results = {
+        "st_cnn_affine_mnist_rts_hard": digits("st_cnn_affine_mnist_rts_hard", 0.58),
+        "st_cnn_affine_mnist_rts": digits("st_cnn_affine_mnist_rts", 0.4),
+        "st_cnn_affine_mnist_rts_seed1": digits(
+            "st_cnn_affine_mnist_rts", 0.5, 1, minutes=90, timing="beside other work"
+        ),
+        "cnn_mnist_p": digits("cnn_mnist_p", 1.25),
+    }
+    page = script("family_tables").mnist_table(results)
+    assert "| Recipe | R | RTS | RTS hard | P | P hard | E | clutter | addition |" in page
+    affine = (
+        "| – / 0.7 | **0.45** (0.40 to 0.50) / 0.5 | **0.58** / 0.5 | – / 0.8 | – / 0.8 | – / 1.2 | – / 1.7 | – / – |"
+    )
+    assert f"| `st_cnn_affine_mnist_*` {affine}" in page
+    assert "| `cnn_mnist_*` | – / 1.2 | – / 0.8 | – / 0.8 | **1.25** / 1.5 | – / 1.5 |" in page
+    assert "Training took 10 to 10 minutes" in page  # not those of a busy machine
+    tables = script("family_tables")
+    assert tables.minutes_of(results["cnn_mnist_p"]) == "10.0"
+    assert tables.minutes_of(results["st_cnn_affine_mnist_rts_seed1"]) == "–"
+    assert "beside other work" in tables.commands(
+        {"a": digits("a", 1.0, command="foveate train a", data="digits", timing="beside other work")}
+    )
+
+
+def test_a_recorded_run_is_filed_under_its_recipe():
+    for file in (ROOT / "results").glob("*_mnist_*.json"):
+        result = json.loads(file.read_text())
+        assert file.stem == result["recipe"] + (f"_seed{result['seed']}" if result["seed"] else "")
+        assert result["recipe"] in entries("recipe")
+        if result["data"].startswith("distorted MNIST"):
+            kind = re.fullmatch(r"distorted MNIST, (\w+):.*", result["data"])[1]
+            assert result["recipe"].endswith(f"_mnist_{kind}")
 
 
 def test_the_lecture_map_follows_the_tree(generate):

@@ -54,7 +54,7 @@ def test_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_digits_as_they_are_and_distorted(digits: Path) -> None:
     found, _ = inspected(digits, str(digits))
     assert found["sizes"] == [{"width": 28, "height": 28, "pictures": 24}]
-    for kind, side, classes in (("rts", 42, 10), ("addition", 42, 19)):
+    for kind, side, classes in (("rts", 42, 10), ("p_hard", 28, 10), ("addition", 42, 19)):
         found, _ = inspected(digits, str(digits), "--as", "distorted_mnist", "--kind", kind)
         assert found["recognised"].startswith(f"distorted MNIST, {kind}: 20 train, 4 val pictures of {side}x{side}")
         assert len(found["classes"]) == classes
@@ -90,7 +90,7 @@ def test_a_sheet_that_cannot_be_drawn_is_not_waited_for(
         ("inspect DIGITS --as mnist", "unknown dataset 'mnist'; the nearest is 'distorted_mnist'"),
         (
             "inspect DIGITS --as distorted_mnist --kind q",
-            "--kind is 'q'; expected one of r, rts, p, e, clutter, addition",
+            "--kind is 'q'; expected one of r, rts, p, e, clutter, addition, rts_hard, p_hard",
         ),
         ("inspect DIGITS --as distorted_mnist --knd r", "unknown flag '--knd'; the nearest is '--kind'"),
         ("inspect DIGITS --path x", "unknown flag '--path'"),

@@ -78,6 +78,12 @@ def dataset_name(source: Any) -> str:
     raise ConfigError(f"{type(source).__name__} is not a registered dataset; mark its class with @dataset(...)")
 
 
+def upgraded(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The content of a recipe.json, in which its data source may rename what an earlier version wrote."""
+    data = recipe.get("data")
+    return find("dataset", data["dataset"]).load().upgraded(recipe) if data else recipe
+
+
 def open_source(data: Mapping[str, Any]) -> Any:
     """The data source that `to_json` wrote."""
     cls = find("dataset", data["dataset"]).load()

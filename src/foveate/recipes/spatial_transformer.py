@@ -49,7 +49,7 @@ def spatial_transformer() -> Recipe:
         "mlp", "cnn", "st_mlp_affine", "st_mlp_projective", "st_mlp_tps", "st_cnn_affine", "st_cnn_projective",
         "st_cnn_tps",
     ),
-    kind=("r", "rts", "p", "e", "clutter", "addition"),
+    kind=("r", "rts", "p", "e", "clutter", "addition", "rts_hard", "p_hard"),
 )  # fmt: skip
 def mnist(model: Model, kind: Kind) -> Recipe:
     """Network {model} on distorted MNIST ({kind}): 400 thousand parameters as in the paper, new distortions each epoch.

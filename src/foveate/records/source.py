@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,6 +87,11 @@ class DataSource(ABC):
         class, 'cow'; a classifier needs two or more, a folder each".
         """
         return ""
+
+    @classmethod
+    def upgraded(cls, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The content of a recipe.json with this source, as this version writes it: the place to rename old values."""
+        return recipe
 
     def made_from(self, path: Path) -> DataSource | None:
         """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""

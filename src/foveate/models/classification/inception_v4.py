@@ -55,6 +55,8 @@ class Config:
         of steps; a short training needs more, e.g. 0.1.
     image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio; (299,
         299) in the paper, 96 a side for slim networks. Larger images show more, and cost more.
+    crop: share of the shorter side that the central crop keeps, above 0 and at most 1; 0.875 as published. The margin
+        of a photograph is seldom its subject; 1 where the class depends on the whole image.
     pretrained: start from timm's ImageNet weights (width 1 and the paper's modules only): the trunk, and the classifier
         if there are 1000 classes.
     """
@@ -68,6 +70,7 @@ class Config:
     label_smoothing: float = 0.1
     norm_momentum: float = RELEASED_MOMENTUM
     image_size: tuple[int, int] = (299, 299)
+    crop: float = 0.875
     pretrained: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class Config:
             raise ConfigError(
                 f"in_channels {self.in_channels} must be at least 1, norm_momentum {self.norm_momentum:g} in 0..1"
             )
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is {self.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(
@@ -101,7 +106,7 @@ class InceptionV4(nn.Module):
             config.in_channels, False, config.width, config.modules, config.valid, config.norm_momentum
         )
         self.preprocessing = Preprocessing(
-            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=0.875
+            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=config.crop
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)
