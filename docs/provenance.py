@@ -58,7 +58,9 @@ def seeds(record: Record) -> str:
 
 
 def minutes(record: Record) -> float | None:
-    """Minutes that it took; None if they were not recorded."""
+    """Minutes that it took; None if they were not recorded, or beside other work, which the field `timing` says."""
+    if record.get("timing"):
+        return None
     return record["seconds"] / 60 if "seconds" in record else record.get("minutes")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.disk import write_atomically
+from foveate.engine.fields import upgraded
 from foveate.engine.run import RunFolder
 from foveate.errors import FoveateError, ModelError
 from foveate.store import load_model
@@ -55,6 +56,7 @@ def record(path: Path) -> dict[str, Any]:
     if not run.evaluation.is_file():
         raise ModelError(f"{path} was not evaluated; run: foveate evaluate {path}")
     recipe, environment, history = run.read_json("recipe.json"), run.read_json("environment.json"), run.history()
+    recipe = upgraded(recipe)
     if len(history) < recipe["epochs"] and not recipe["early_stop"]:
         raise ModelError(f"{path} has {len(history)} of {recipe['epochs']} epochs; finish it with --resume")
     evaluation = run.read_json("evaluation.json")

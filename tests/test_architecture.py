@@ -220,9 +220,16 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert not [f"{place}: {text.splitlines()[0]}" for place, text in documented() if text.startswith(dialect)]
 
 
-def test_no_recipe_shares_its_sentence_with_another_kind():
-    kinds = {}
+def test_every_recipe_has_a_sentence_of_its_own():
+    sentences = {}
     for name, entry in entries("recipe").items():
-        kinds.setdefault(entry.summary, set()).add((entry.module, entry.attribute))
-        assert entry.summary, name
-    assert not [summary for summary, functions in kinds.items() if len(functions) > 1]
+        assert entry.summary and "{" not in entry.summary, name
+        sentences.setdefault(entry.summary, []).append(name)
+    assert not [names for names in sentences.values() if len(names) > 1]
+
+
+def test_a_sentence_says_which_of_several_models_it_is_about():
+    """Recipes of one function differ in their preset; the sentence names what differs."""
+    for name, entry in entries("recipe").items():
+        for value in dict(entry.preset).values():
+            assert str(value) in entry.summary, name

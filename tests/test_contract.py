@@ -2,11 +2,13 @@
 
 import ast
 import inspect
+import typing
 from pathlib import Path
 
 import pytest
 
 import foveate
+from foveate import records
 from foveate.registry import entries
 from foveate.tasks import find_task
 from foveate.tasks.base import Task
@@ -67,6 +69,31 @@ def probes_of_a_task(tree):
     return found
 
 
+def fields_of_samples():
+    """The keys of samples and batches that only some families have, such as captions and masks."""
+    found = set()
+    for cls in vars(records).values():
+        if typing.is_typeddict(cls) and cls.__name__.endswith(("Sample", "Batch")):
+            found |= set(typing.get_type_hints(cls))
+    return found - {"image", "features", "name", "names", "class_weights"}  # the last is a field of a recipe
+
+
+def named_fields(tree, fields):
+    """(line, name) of every string, attribute, function and parameter that is named as such a field."""
+    skipped = docstrings(tree)
+    found = []
+    for node in ast.walk(tree):
+        name = {
+            ast.Constant: lambda n: n.value if n not in skipped else "",
+            ast.Attribute: lambda n: n.attr,
+            ast.FunctionDef: lambda n: n.name,
+            ast.arg: lambda n: n.arg,
+        }.get(type(node), lambda n: "")(node)
+        if isinstance(name, str) and name in fields:
+            found.append((node.lineno, name))
+    return found
+
+
 @pytest.mark.parametrize("path", files(WITHOUT_FAMILY), ids=where)
 def test_no_family_is_known_by_name(path):
     assert not named_families(ast.parse(path.read_text(encoding="utf-8")))
@@ -77,7 +104,29 @@ def test_a_task_is_asked_for_nothing_outside_of_the_contract(path):
     assert not probes_of_a_task(ast.parse(path.read_text(encoding="utf-8")))
 
 
+@pytest.mark.parametrize("path", files(CONTRACT), ids=where)
+def test_no_field_of_a_family_is_known_by_name(path):
+    assert not named_fields(ast.parse(path.read_text(encoding="utf-8")), fields_of_samples())
+
+
+def test_drawing_primitives_know_no_record_of_a_family():
+    for path in files(["visualize"]):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = [
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("foveate.records")
+            for alias in node.names
+        ]
+        assert set(imported) <= {"ClassTable", "Table", "IGNORE"}, path
+
+
 def test_the_checks_find_what_they_look_for():
+    assert {"captions", "mask", "boxes", "label", "tokens"} <= fields_of_samples()
+    tree = ast.parse('"""mask"""\ndef captions(mask):\n    return self.boxes["tokens"], "a mask"')
+    assert sorted(named_fields(tree, fields_of_samples())) == [
+        (2, "captions"), (2, "mask"), (3, "boxes"), (3, "tokens")
+    ]  # fmt: skip
     tree = ast.parse(
         '"""semantic"""\ndef f(task):\n    """video"""\n    return task == "video", "a video", {"speech": 1}'
     )

@@ -14,6 +14,7 @@ import pytest
 
 import foveate
 from foveate import registry
+from foveate.engine.fields import override
 from foveate.errors import ConfigError
 from foveate.registry import Entry, create_model, create_recipe, current_name, entries, find, make_config
 
@@ -164,3 +165,16 @@ def test_recipes_differ_by_their_preset() -> None:
     assert [create_recipe(f"fcn{s}s").model for s in (32, 16, 8)] == ["fcn32s", "fcn16s", "fcn8s"]
     assert foveate.list_models() == list(entries("model"))
     assert foveate.list_recipes() == list(entries("recipe"))
+
+
+@pytest.mark.parametrize(
+    ("model", "earlier", "today", "value"),
+    [("show_attend_tell", "softly", "soft_share", 0.25), ("colocalise", "thrown", "random_windows", 5)],
+)
+def test_earlier_names_of_fields_are_read(model, earlier, today, value):
+    assert getattr(make_config(model, **{earlier: value}), today) == value
+    recipe = {"show_attend_tell": "show_attend_tell", "colocalise": "colocalise_cows"}[model]
+    changed = override(create_recipe(recipe), {f"config.{earlier}": str(value)})
+    assert getattr(changed.config, today) == value
+    with pytest.raises(ConfigError, match=f"unknown field of fcn8s '{earlier}'"):
+        make_config("fcn8s", **{earlier: value})

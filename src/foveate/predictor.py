@@ -26,7 +26,7 @@ from foveate.ops.layout import channels_last
 from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Task
-from foveate.tasks.options import make_options
+from foveate.tasks.options import PREDICT
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Predictor:
         Raises DataError for an input that cannot be read or does not fit the model, ConfigError for an option that the
         family does not have, or that does not fit.
         """
-        chosen = make_options(self.family, options)
+        chosen = self.family.make_options(options, PREDICT)
         self.family.require(chosen)
         sample = self.sample(given, name, max_pixels)
         (prediction,) = self.answer([sample], chosen, progress)
@@ -152,7 +152,7 @@ class Predictor:
 
     def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
         """The predictions for several inputs, in their order, `batch_size` at a time (0: the family's usual number)."""
-        chosen = make_options(self.family, options)
+        chosen = self.family.make_options(options, PREDICT)
         self.family.require(chosen)
         batch: list[Any] = []
         for one in given:
@@ -259,10 +259,9 @@ def family_of(file: OnnxFile) -> Task:
 
 def _find_family(name: str, path: Path) -> type[Task]:
     try:
-        cls: type[Task] = find_task(name)
+        return find_task(name)
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
-    return cls
 
 
 def _nearest(path: Path) -> Path | None:

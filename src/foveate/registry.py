@@ -6,6 +6,8 @@ A class or function is marked where it stands:
     @dataset("camvid")
     @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
 
+The first line of the docstring describes each name; it may hold the keys of a mark, as in "FCN-{stride}s on CamVid.".
+
 The marks are literals, so names are read from the source with `ast`: listing everything imports nothing, and a
 module is imported only when one of its names is asked for. Other packages add names through the entry-point groups
 `foveate.models`, `foveate.datasets`, `foveate.recipes`, `foveate.tasks` and `foveate.claims`. Two owners of one name
@@ -20,7 +22,7 @@ import importlib
 import itertools
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -40,6 +42,8 @@ FOLDERS: dict[Kind, str] = {
 RENAMED: dict[Kind, dict[str, str]] = {
     "dataset": {"pasture_captions": "pasture", "pasture_classes": "pasture", "pasture_cows": "pasture"},
 }
+# The same for fields of a model's Config, in config.json and recipe.json, and for `--config.NAME`.
+RENAMED_FIELDS = {"softly": "soft_share", "thrown": "random_windows"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,15 @@ def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
             keys = [k.arg or "" for k in mark.keywords]
             for values in itertools.product(*(ast.literal_eval(k.value) for k in mark.keywords)):
                 preset = dict(zip(keys, values, strict=True))
-                yield Entry(template.format(**preset), module, node.name, tuple(preset.items()), summary)
+                name, about = template.format(**preset), _filled(summary, preset)
+                yield Entry(name, module, node.name, tuple(preset.items()), about)
+
+
+def _filled(text: str, preset: Mapping[str, Any]) -> str:
+    """A text with the values of a preset in place of their keys in braces."""
+    for key, value in preset.items():
+        text = text.replace(f"{{{key}}}", str(value))
+    return text
 
 
 @cache
@@ -124,6 +136,13 @@ def current_name(kind: Kind, name: str) -> str:
     return name if name in entries(kind) else RENAMED.get(kind, {}).get(name, name)
 
 
+def current_field(name: str, known: Collection[str]) -> str:
+    """The field itself, or today's name of a renamed one, dotted or not, if that is among the known fields."""
+    head, dot, last = name.rpartition(".")
+    renamed = f"{head}{dot}{RENAMED_FIELDS.get(last, last)}"
+    return renamed if name not in known and renamed in known else name
+
+
 def create_model(name: str, **config: Any) -> Any:
     """Build a model by name; keyword arguments are fields of its Config. Raises ConfigError."""
     entry = find("model", name)
@@ -142,7 +161,7 @@ def _values(config_type: Any, given: Mapping[str, Any], name: str) -> dict[str, 
     """Values for the fields of a Config; a mapping stands for a Config inside of it. Raises ConfigError."""
     known = typing.get_type_hints(config_type)
     values: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in {current_field(k, known): v for k, v in given.items()}.items():
         if key not in known:
             raise ConfigError(unknown(f"field of {name}", key, known))
         if dataclasses.is_dataclass(known[key]) and isinstance(value, Mapping):

@@ -72,7 +72,7 @@ def drawn_report() -> Report:
         "per_class": dict(zip(CLASSES.names, ious, strict=True)),
         "per_class_boundary_iou": dict(zip(CLASSES.names, edges, strict=True)),
         "absent_classes": ["bird"],
-        "images": 64,
+        "samples": 64,
     }
     confusion = drawn_confusion()
     sections = [

@@ -111,7 +111,7 @@ def test_predict_tells_all_that_could_be_said_of_one_picture(
     expected = foveate.load(run, device="cpu").predict(photo, beams=3)
     assert told[0] == f"{photo}:"
     assert told[1:4] == [f"  {s.score:7.3f}  {s.text}" for s in expected.sentences]
-    assert told[4].startswith("predicted: 1 of 1 pictures")
+    assert told[4].startswith("predicted: 1 of 1 picture in")
     found = summary(tmp_path)
     (record,) = found["pictures"]
     best = expected.sentences[0]

@@ -77,9 +77,25 @@ def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
         assert done.stdout.strip() == expected
 
 
+def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "patch_cnn"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = [line.split()[0] for line in lines]
+    assert named[:3] == ["--config.num_classes", "--config.in_channels", "--config.widths"]
+    (line,) = [line for line in lines if "--config.dense " in line]
+    assert line.split(maxsplit=2) == ["--config.dense", "upsampled", "one of upsampled, atrous"]
+    assert cli.main(["models", "patch_cnn", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fc_kernel"] == 5
+    for words in (["--model", "patch_cnn"], ["--model=patch_cnn"]):
+        with pytest.raises(SystemExit):
+            cli.main(["train", "fcn8s_pasture", *words, "--help"])
+        assert set(lines) <= set(capsys.readouterr().out.splitlines())
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("models fcn9s", "unknown model 'fcn9s'; the nearest is 'fcn"),
         ("trian", "unknown verb 'trian'; the nearest is 'train'"),
         ("zzz", "unknown verb 'zzz'; known: claims, datasets, demo"),
         ("train", "the following arguments are required: RECIPE; see foveate train --help"),
@@ -197,7 +213,7 @@ def test_a_recipe_shows_every_field_with_its_value(capsys: pytest.CaptureFixture
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert list(shown) == [f"--{name}" for name in fields_of(recipe)]
     assert str(recipe.optim.lr) in shown["--optim.lr"]
-    assert shown["--optim.name"].endswith("one of adamw, sgd")
+    assert shown["--optim.name"].endswith("one of adamw, sgd, rmsprop")
     for order in (["fcn8s_pasture", "--format", "json"], ["--format", "json", "fcn8s_pasture"]):
         assert cli.main(["recipes", *order]) == 0
         written = json.loads(capsys.readouterr().out)

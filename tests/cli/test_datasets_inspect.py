@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from foveate import cli
+from foveate.registry import entries
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def test_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
             Image.fromarray(np.full((20, 30, 3), 90 * (shade + 1), np.uint8)).save(folder / name / f"{i}.png")
     found, sheet = inspected(folder, str(folder), "--seed", "3")
     assert found["classes"][0]["pictures"] == {"train": 3, "val": 1}
-    assert json.loads((folder / "splits.json").read_text())["seed"] == 3
+    assert sorted(p.name for p in folder.iterdir()) == ["cow", "hen"]  # nothing is written that was not asked for
     told = capsys.readouterr().out
-    assert "class folders: 6 train, 2 val pictures (split drawn from seed 3, written to splits.json), 2 classes" in told
+    assert "class folders: 6 train, 2 val pictures (split drawn from seed 3), 2 classes" in told
     shades = np.asarray(sheet.convert("L"))
     assert (np.abs(shades.astype(int) - 90) < 3).mean() > 0.1
     (folder / "cow" / "0.png").write_text("no picture")
@@ -53,7 +54,7 @@ def test_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_digits_as_they_are_and_distorted(digits: Path) -> None:
     found, _ = inspected(digits, str(digits))
     assert found["sizes"] == [{"width": 28, "height": 28, "pictures": 24}]
-    for kind, side, classes in (("rts", 42, 10), ("addition", 42, 19)):
+    for kind, side, classes in (("rts", 42, 10), ("p_hard", 28, 10), ("addition", 42, 19)):
         found, _ = inspected(digits, str(digits), "--as", "distorted_mnist", "--kind", kind)
         assert found["recognised"].startswith(f"distorted MNIST, {kind}: 20 train, 4 val pictures of {side}x{side}")
         assert len(found["classes"]) == classes
@@ -89,7 +90,7 @@ def test_a_sheet_that_cannot_be_drawn_is_not_waited_for(
         ("inspect DIGITS --as mnist", "unknown dataset 'mnist'; the nearest is 'distorted_mnist'"),
         (
             "inspect DIGITS --as distorted_mnist --kind q",
-            "--kind is 'q'; expected one of r, rts, p, e, clutter, addition",
+            "--kind is 'q'; expected one of r, rts, p, e, clutter, addition, rts_hard, p_hard",
         ),
         ("inspect DIGITS --as distorted_mnist --knd r", "unknown flag '--knd'; the nearest is '--kind'"),
         ("inspect DIGITS --path x", "unknown flag '--path'"),
@@ -113,8 +114,14 @@ def test_a_family_is_chosen(tmp_path: Path, complaint: Callable[..., str]) -> No
     found, _ = inspected(tmp_path / "x", "pasture", *fields)
     assert found["task"] == "semantic"
     told = complaint("datasets", "inspect", "pasture", "--task", "hearing", *fields)
-    assert told.startswith("Pasture: data for semantic and instances and captioning and ")
-    assert ", not for hearing; choose one of these" in told
+    assert told == f"unknown family of models 'hearing'; known: {', '.join(entries('task'))}"
+
+
+def test_a_name_that_is_no_family_is_said_of_a_folder_too(digits: Path, complaint: Callable[..., str]) -> None:
+    told = complaint("datasets", "inspect", str(digits), "--task", "classificatoin")
+    assert told == "unknown family of models 'classificatoin'; the nearest is 'classification'"
+    told = complaint("datasets", "inspect", str(digits), "--as", "distorted_mnist", "--task", "captioning")
+    assert "data for classification, not for captioning" in told
 
 
 def test_a_folder_is_read_for_a_family(tmp_path: Path) -> None:

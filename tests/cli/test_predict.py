@@ -18,7 +18,6 @@ from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
 from foveate.store import save_model
 from foveate.tasks import inputs
-from foveate.tasks.inputs import IMAGE
 from foveate.tasks.semantic import task as semantic
 
 CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
@@ -99,7 +98,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
     def masks(*inputs: str) -> list[str]:
         return [
             j.result(".png").relative_to(out).as_posix()
-            for j in plan([str(tmp_path / i) for i in inputs], out, IMAGE, semantic.SemanticTask.endings)
+            for j in plan([str(tmp_path / i) for i in inputs], {}, out, semantic.SemanticTask)
         ]
 
     assert masks("a") == ["1.png", "2.png"]
@@ -112,7 +111,7 @@ def test_plan_takes_files_folders_and_globs(tmp_path: Path) -> None:
 def test_equal_names_stay_apart(tmp_path: Path) -> None:
     for name in ("x/p.png", "x/p.jpg", "y/p.jpg", "z/p.jpg", "z/P.jpeg"):
         photo(tmp_path / name)
-    jobs = plan([str(tmp_path / folder) for folder in "xyz"], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
+    jobs = plan([str(tmp_path / folder) for folder in "xyz"], {}, tmp_path / "out", semantic.SemanticTask)
     assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.result("_overlay.jpg").name.casefold() for j in jobs}) == 5
 
@@ -120,15 +119,13 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
     photo(tmp_path / "p.jpg")
     photo(tmp_path / "out" / "p.png")
-    assert [j.source.name for j in plan([str(tmp_path)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)] == [
-        "p.jpg"
-    ]
+    assert [Path(j.title).name for j in plan([str(tmp_path)], {}, tmp_path / "out", semantic.SemanticTask)] == ["p.jpg"]
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     photo(tmp_path / "p.png")
     with pytest.raises(ConfigError, match=r"would replace the input .*p\.png; choose another --out"):
-        plan([str(tmp_path)], tmp_path, IMAGE, semantic.SemanticTask.endings)
+        plan([str(tmp_path)], {}, tmp_path, semantic.SemanticTask)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,7 @@ def test_inputs_that_are_not_there(tmp_path: Path, text: str, message: str) -> N
     photo(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
-        plan([str(tmp_path / text)], tmp_path / "out", IMAGE, semantic.SemanticTask.endings)
+        plan([str(tmp_path / text)], {}, tmp_path / "out", semantic.SemanticTask)
 
 
 def test_unwritable_output_is_said_before_any_work(
@@ -269,3 +266,87 @@ def test_a_geotiff_gives_a_mask_at_its_place(run: Path, tmp_path: Path, capsys: 
     assert main(["predict", *tiled, "--out", str(tmp_path / "tiled"), "--device", "cpu"]) == 0
     assert tifffile.imread(tmp_path / "tiled" / "map_mask.tif").shape == (40, 60)
     capsys.readouterr()
+
+
+# Results of other calls
+
+
+def names(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def other(run: Path, tmp_path: Path) -> Path:
+    """Another run, with another model."""
+    torch.manual_seed(1)
+    model = foveate.create("fcn32s", num_classes=3, backbone="test_efficientnet", head_channels=8, head_kernel=1)
+    torch.nn.init.normal_(model.score.weight)
+    save_model(tmp_path / "other" / "model", model, "fcn32s", {"classes": CLASSES}, "semantic")
+    return tmp_path / "other"
+
+
+def test_a_folder_with_another_runs_results_is_refused(
+    run: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = photo(tmp_path / "a.png"), tmp_path / "out"
+    assert main(["predict", str(run), str(source), "--out", str(out)]) == 0
+    before = names(out)
+    capsys.readouterr()
+    assert main(["predict", str(other), str(source), "--out", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert told == (
+        f"foveate: {out} holds 1 results of {run}, which would be lost; choose another --out, or move them away\n"
+    )
+    assert names(out) == before
+
+
+def test_a_folder_with_results_of_other_inputs_is_refused_and_more_inputs_are_fine(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, out = photo(tmp_path / "a.png"), photo(tmp_path / "b.png", 1), tmp_path / "out"
+    assert main(["predict", str(run), str(first), "--out", str(out)]) == 0
+    before = names(out)
+    capsys.readouterr()
+    assert main(["predict", str(run), str(second), "--out", str(out)]) == 1
+    assert f"{out} holds results of 1 other inputs ({first}), which would be lost" in capsys.readouterr().err
+    assert names(out) == before
+    for _ in range(2):
+        assert main(["predict", str(run), str(first), str(second), "--out", str(out)]) == 0
+        assert sorted(names(out)) == ["a.png", "a_overlay.jpg", "b.png", "b_overlay.jpg", "predictions.json"]
+
+
+def test_the_usual_folder_is_numbered(
+    run: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "in" / "a.png")
+    for model in (run, other, run, other, other):
+        assert main(["predict", str(model), "in"]) == 0
+        capsys.readouterr()
+    assert sorted(p.name for p in tmp_path.glob("predictions*")) == ["predictions", "predictions-2"]
+    found = [
+        json.loads((tmp_path / name / "predictions.json").read_text()) for name in ("predictions", "predictions-2")
+    ]
+    assert [Path(summary["model"]["path"]) for summary in found] == [run, other]
+    # Results of an earlier call are no inputs of the next.
+    assert main(["predict", str(run), "."]) == 0
+    summary = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
+    assert [record["file"] for record in summary["pictures"]] == ["in/a.png"]
+
+
+def test_a_file_that_is_no_result_is_never_replaced(run: Path, tmp_path: Path) -> None:
+    source, out = photo(tmp_path / "a.jpg"), tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_text("my own mask")
+    assert main(["predict", str(run), str(source), "--out", str(out)]) == 0
+    assert sorted(names(out)) == ["a.png", "a_jpg.png", "a_jpg_overlay.jpg", "predictions.json"]
+    assert (out / "a.png").read_text() == "my own mask"
+
+
+def test_a_damaged_summary_is_left_alone(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "predictions.json").write_text("{")
+    assert main(["predict", str(run), str(photo(tmp_path / "a.png")), "--out", str(out)]) == 1
+    assert "holds a predictions.json that cannot be read" in capsys.readouterr().err
+    assert names(out) == {"predictions.json": b"{"}

@@ -46,7 +46,7 @@ def test_labelled_photos_to_scores(
     assert lines[0] == recognise(photos).describe()
     assert lines[-2:] == [
         f"trained: {run}",
-        f"next: foveate evaluate {run}, foveate predict {run} INPUT --out DIR",
+        f"next: foveate evaluate {run}, foveate predict {run} PICTURE --out DIR",
     ]
     assert said.err.startswith("epoch 1/1  train_loss ")
     assert cli.main(["evaluate", str(run), "--json", str(scores)]) == 0

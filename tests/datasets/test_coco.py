@@ -194,9 +194,8 @@ def test_describe_and_recognise(root: Path) -> None:
     assert COCO.recognise(root) and not COCO.recognise(root.parent)
     assert find("dataset", "coco").load() is COCO
     assert COCO(str(root)).describe() == (
-        "COCO instances (instances_train2017.json): 3 train, 1 val pictures (split drawn from seed 0, written to "
-        "splits.json), 4 classes (0 is background, then the categories by id; smaller objects over larger), "
-        "ignore 255 (crowds)"
+        "COCO instances (instances_train2017.json): 3 train, 1 val pictures (split drawn from seed 0), 4 classes (0 is "
+        "background, then the categories by id; smaller objects over larger), ignore 255 (crowds)"
     )
     dataset = COCO(str(root)).open("train")
     assert dataset.classes.names == ("background", "person", "train", "toothbrush")

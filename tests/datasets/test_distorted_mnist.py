@@ -17,7 +17,7 @@ from scipy.interpolate import RBFInterpolator
 from skimage.transform import ProjectiveTransform, warp
 
 from foveate.datasets.distorted_mnist import SIDES, DistortedDataset, DistortedMNIST, Kind, draw
-from foveate.datasets.distorted_mnist.draw import Digits, draw_images, draw_parameters
+from foveate.datasets.distorted_mnist.draw import Digits, Drawing, draw_images, draw_parameters, drawing
 from foveate.datasets.distorted_mnist.warp import AREA, BILINEAR, CUBIC, NEAREST, SOFT, projective, sample, thin_plate
 from foveate.errors import ConfigError, DataError
 
@@ -60,8 +60,13 @@ def one(kind: str, image: np.ndarray, **rows: Any) -> np.ndarray:
     digits = Digits(image[None], np.zeros(1, np.int64), np.zeros(1, np.int64))
     plain = {"mode": np.array([BILINEAR]), "softness": np.zeros(1, np.float32), "laying": np.zeros(1, np.int64)}
     plain["put"] = np.zeros(1, bool)
-    drawn, _ = draw_images(kind, digits, np.zeros(1, np.int64), plain | rows)
+    drawn, _ = draw_images(drawing(kind), digits, np.zeros(1, np.int64), plain | rows)
     return drawn[0, 0].numpy()
+
+
+def parameters(kind: str, count: int, mixed: bool = False, hand: float = 0.0, **reading: str) -> dict[str, np.ndarray]:
+    """`count` rows of a kind, from one fixed seed."""
+    return draw_parameters(drawing(kind, **reading), (0,), count, mixed, hand)
 
 
 def turned(angle: float) -> dict[str, np.ndarray]:
@@ -109,7 +114,7 @@ def test_train_is_drawn_anew_and_the_others_are_fixed(root: Path, kind: str) -> 
 def test_val_and_test_are_bilinear_and_train_is_mixed(root: Path) -> None:
     assert (opened(root, "r", "val")._parameters(0)["mode"] == BILINEAR).all()
     assert (opened(root, "r", interpolation="bilinear")._parameters(0)["mode"] == BILINEAR).all()
-    mixed, plain = (draw_parameters("e", (1, 2, 3), 20_000, mixed) for mixed in (True, False))
+    mixed, plain = (parameters("e", 20_000, mixed) for mixed in (True, False))
     shares = np.bincount(mixed["mode"], minlength=5) / 20_000
     np.testing.assert_allclose(shares, (0.4, 0.2, 0.15, 0.1, 0.15), atol=0.01)
     np.testing.assert_allclose(np.bincount(mixed["laying"]) / 20_000, (0.5, 0.25, 0.25), atol=0.01)
@@ -130,7 +135,7 @@ def test_another_hand_writes_for_training_alone(root: Path, kind: str) -> None:
 
 
 def test_how_far_another_hand_moves_things() -> None:
-    rows = draw_parameters("addition", (1, 2, 3), 5_000, mixed=False, hand=0.7)
+    rows = parameters("addition", 5_000, hand=0.7)
     assert rows["hand"].shape == (5_000, 2, 16, 2)
     assert rows["hand"].std() == pytest.approx(0.7, abs=0.005)
     # All control points read two pixels further to the right: the digit moves two to the left.
@@ -172,9 +177,10 @@ def test_a_quarter_turn_lays_a_bar_down() -> None:
 
 def test_nothing_moved_is_nothing_changed() -> None:
     image = strokes(1)[0]
-    upright = draw._p_parameters(np.ones((1, 1)), np.zeros((1, 8)))
-    for way in (False, True):
-        np.testing.assert_array_equal(one("p", image, put=np.array([way]), **upright), image)
+    for reading, amounts in (("diagonal", 4), ("axes", 8)):
+        upright = draw._p_parameters(np.ones((1, 1)), np.zeros((1, amounts)), reading)
+        for way in (False, True):
+            np.testing.assert_array_equal(one("p", image, put=np.array([way]), **upright), image)
     np.testing.assert_array_equal(one("e", image, scale=np.ones(1), shifts=np.zeros((1, 16, 2))), image)
     row = {"cos": np.ones(1), "sin": np.zeros(1), "scale": np.ones(1), "place": np.zeros((1, 2))}
     drawn = one("rts", image, **row)  # as far up and left as its ink goes
@@ -199,8 +205,8 @@ def test_ink_without_room_or_without_pixels_is_put_in_the_middle() -> None:
     assert not one("rts", np.zeros((28, 28), np.uint8), **row).any()
 
 
-def test_rts_stays_inside_and_goes_everywhere(root: Path) -> None:
-    dataset = opened(root, "rts", interpolation="bilinear")
+def test_ink_stays_inside_and_goes_everywhere(root: Path) -> None:
+    dataset = opened(root, "rts_hard", interpolation="bilinear")
     digits = dataset.digits.images[..., 0]
     centres, ink = [], []
     for epoch in range(15):
@@ -276,7 +282,7 @@ def test_some_clutter_is_blurred(root: Path) -> None:
     index = np.arange(8)
     rows = {name: values[index] for name, values in dataset._parameters(0).items()}
     sharp, soft = (
-        draw_images("clutter", digits, index, {**rows, "mode": np.full(8, mode)})[0][:, 0].numpy()
+        draw_images(Drawing("clutter"), digits, index, {**rows, "mode": np.full(8, mode)})[0][:, 0].numpy()
         for mode in (BILINEAR, SOFT)
     )
     for before, after, a in zip(sharp.astype(float), soft, rows["softness"], strict=True):
@@ -322,24 +328,31 @@ def test_rts_as_scipy_does_it() -> None:
     rng = np.random.default_rng(0)
     for image in strokes(10, seed=4):
         u = rng.random((1, 4))
-        row = draw._rts_parameters(u, u)
-        cos, sin, scale = (float(row[k][0]) for k in ("cos", "sin", "scale"))
-        x, y = draw._fitting(image[None], row["cos"], row["sin"], row["scale"], 42, row["place"])[0]
-        # scipy's matrix takes (row, column) of the canvas to (row, column) of the digit.
-        back = np.array(((cos, -sin), (sin, cos))) / scale
-        expected = ndimage.affine_transform(
-            image.astype(float), back, 13.5 - back @ (y, x), output_shape=(42, 42), order=1, mode="constant"
-        )
-        assert np.abs(one("rts", image, **row) - expected).max() <= 1
+        for reading in ("frame", "ink"):
+            row = draw._rts_parameters(u, u, reading)
+            cos, sin, scale = (float(row[k][0]) for k in ("cos", "sin", "scale"))
+            if reading == "ink":
+                x, y = draw._fitting(image[None], row["cos"], row["sin"], row["scale"], 42, row["place"])[0]
+            else:  # the square's upper left edge is at -0.5 + its share of what the canvas has to spare
+                x, y = -0.5 + u[0, 2:4] * (42 - 28 * scale) + 14 * scale
+            # scipy's matrix takes (row, column) of the canvas to (row, column) of the digit.
+            back = np.array(((cos, -sin), (sin, cos))) / scale
+            expected = ndimage.affine_transform(
+                image.astype(float), back, 13.5 - back @ (y, x), output_shape=(42, 42), order=1, mode="constant"
+            )
+            assert np.abs(one("rts", image, **row) - expected).max() <= 1
 
 
 def test_projection_as_scikit_image_does_it() -> None:
     rng = np.random.default_rng(1)
-    for image in strokes(12, seed=5):
-        u, n = rng.random((1, 1)), 0.6 * rng.standard_normal((1, 8))
-        scale, moves = 0.75 + 0.25 * u[0, 0], 5 * n.reshape(4, 2)
-        square = 14 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], float)
-        ours = draw._p_parameters(u, n)
+    outwards = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], float)
+    for image, reading in zip(strokes(12, seed=5), ("diagonal", "axes") * 6, strict=True):
+        u, n = rng.random((1, 1)), 0.6 * rng.standard_normal((1, 4 if reading == "diagonal" else 8))
+        scale = 0.75 + 0.25 * u[0, 0]
+        # A normal of 5 px along the diagonal is 5 / sqrt(2) px along each axis, outwards where it is positive.
+        moves = n.reshape(4, 1) * outwards * 12.5**0.5 if reading == "diagonal" else 5 * n.reshape(4, 2)
+        square = 14 * outwards
+        ours = draw._p_parameters(u, n, reading)
         read = ProjectiveTransform.from_estimate(square + 13.5, (square + moves) / scale + 13.5)
         put = ProjectiveTransform.from_estimate(square + 13.5, scale * square + moves + 13.5)
         for is_put, back in ((False, read), (True, put.inverse)):
@@ -408,44 +421,140 @@ def test_ways_of_reading_pixels() -> None:
 
 def test_parameters_have_the_published_ranges() -> None:
     count = 20_000
-    back = draw_parameters("r", (0,), count, False)["backward"]
+    back = parameters("r", count)["backward"]
     angle = np.degrees(np.arctan2(back[:, 0, 1], back[:, 0, 0]))
     assert -90 <= angle.min() < -89 and 89 < angle.max() <= 90 and abs(angle.mean()) < 1.5
     np.testing.assert_allclose(angle.std(), 180 / 12**0.5, rtol=0.02)
-    rts = draw_parameters("rts", (0,), count, False)
+    rts = parameters("rts", count)
     angle = np.degrees(np.arctan2(rts["sin"], rts["cos"]))
     assert -45 <= angle.min() < -44 and 44 < angle.max() <= 45
     assert 0.7 <= rts["scale"].min() < 0.71 and 1.19 < rts["scale"].max() <= 1.2
-    elastic = draw_parameters("e", (0,), count, False)
+    elastic = parameters("e", count)
     np.testing.assert_allclose(elastic["shifts"].std(), 1.5, rtol=0.01)
     assert 0.75 <= elastic["scale"].min() < 0.76 and 0.99 < elastic["scale"].max() <= 1
-    clutter = draw_parameters("clutter", (0,), count, False)
+    clutter = parameters("clutter", count)
     for name, top in (("corner", 32), ("cut", 22), ("laid", 54)):
         assert (clutter[name].min(), clutter[name].max()) == (0, top)
 
 
-@pytest.mark.parametrize("way", ["read", "put"])
-def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str) -> None:
-    rows = draw_parameters("p", (0,), 20_000, False)
-    corners = np.array([(-0.5, -0.5), (27.5, -0.5), (27.5, 27.5), (-0.5, 27.5)])
+CORNERS = np.array([(-0.5, -0.5), (27.5, -0.5), (27.5, 27.5), (-0.5, 27.5)])
+
+
+def moved_corners(rows: dict[str, np.ndarray], way: str) -> np.ndarray:
+    """(N, 4, 2): where the corners of the new image are read ('read'), or those of the digit are put ('put')."""
     matrices = rows["backward"] if way == "read" else np.linalg.inv(rows["backward_put"])
-    moved = np.einsum("nij,kj->nki", matrices, np.c_[corners, np.ones(4)])
+    moved = np.einsum("nij,kj->nki", matrices, np.c_[CORNERS, np.ones(4)])
     assert (moved[..., 2] * moved[:, :1, 2] > 0).all()  # no corner lies beyond the horizon
-    moved = moved[..., :2] / moved[..., 2:]
+    return np.asarray(moved[..., :2] / moved[..., 2:])
+
+
+@pytest.mark.parametrize("kind", ["p", "p_hard"])
+@pytest.mark.parametrize("way", ["read", "put"])
+def test_corners_move_by_five_pixels_and_a_fold_is_undone(way: str, kind: str) -> None:
+    moved = moved_corners(parameters(kind, 20_000), way)
     edges = np.roll(moved, -1, 1) - moved
     before = np.roll(edges, 1, 1)
     assert (before[..., 0] * edges[..., 1] > before[..., 1] * edges[..., 0]).all()
     # 14 px times what is drawn by the scale s: s where corners are put, 1 / s where they are read; uniform in 0.75..1.
     scales = np.linspace(0.75, 1, 10_001)
     factor = scales if way == "put" else 1 / scales
-    np.testing.assert_allclose(moved.mean(0), 13.5 + (corners - 13.5) * factor.mean(), atol=0.15)
-    moves = 25 if way == "put" else 25 * np.square(factor).mean()
+    np.testing.assert_allclose(moved.mean(0), 13.5 + (CORNERS - 13.5) * factor.mean(), atol=0.15)
+    variance = 25 if kind == "p_hard" else 12.5  # of each axis, in pixels squared: 5 px an axis, or along the diagonal
+    moves = variance if way == "put" else variance * np.square(factor).mean()
     np.testing.assert_allclose(moved.std(0), (moves + (14 * factor.std()) ** 2) ** 0.5, rtol=0.02)
 
 
+@pytest.mark.parametrize("way", ["read", "put"])
+def test_a_corner_of_p_moves_by_one_signed_amount_along_its_diagonal(way: str) -> None:
+    from_middle = moved_corners(parameters("p", 20_000), way) - 13.5
+    outwards = np.sign(CORNERS - 13.5)
+    along = (from_middle * outwards).sum(-1) / 2**0.5
+    across = from_middle[..., 0] * outwards[:, 0] - from_middle[..., 1] * outwards[:, 1]
+    assert np.abs(across).max() < 1e-9  # it stays on its diagonal
+    own = along - along.mean(1, keepdims=True)  # without the scale, which is common to all four
+    assert np.abs(np.corrcoef(own.T)[np.triu_indices(4, 1)] + 1 / 3).max() < 0.03  # the amounts are independent
+    # By hand, at scale 1: 5 px outwards, 10 inwards, none, 2.5 outwards.
+    row = draw._p_parameters(np.ones((1, 1)), np.array([[1, -2, 0, 0.5]]), "diagonal")
+    a = 12.5**0.5
+    expected = CORNERS + np.array([(-a, -a), (-2 * a, 2 * a), (0, 0), (-a / 2, a / 2)])
+    np.testing.assert_allclose(moved_corners(row, way)[0], expected, atol=1e-9)
+
+
+def test_the_axes_of_a_corner_of_p_hard_move_apart() -> None:
+    moved = moved_corners(parameters("p_hard", 20_000), "put") - 13.5
+    outwards = np.sign(CORNERS - 13.5)
+    apart = moved[..., 0] * outwards[:, 0] - moved[..., 1] * outwards[:, 1]
+    np.testing.assert_allclose(apart.std(0), 50**0.5, rtol=0.03)
+
+
+def test_the_frame_of_rts_is_wholly_on_the_canvas() -> None:
+    rows = parameters("rts", 20_000)
+    half = 14 * rows["scale"][:, None]
+    low, high = rows["middle"] - half, rows["middle"] + half  # the square's edges; a canvas spans -0.5..41.5
+    assert -0.5 <= low.min() < -0.49 and 41.49 < high.max() <= 41.5
+    # Anywhere between the ends: uniform, whatever the scale, and in x apart from y.
+    share = (low + 0.5) / (42 - 2 * half)
+    np.testing.assert_allclose(share.mean(0), 0.5, atol=0.01)
+    np.testing.assert_allclose(share.std(0), 12**-0.5, rtol=0.01)
+    assert np.abs(np.corrcoef(share[:, 0], share[:, 1])[0, 1]) < 0.02
+    assert np.abs(np.corrcoef(share[:, 0], rows["scale"])[0, 1]) < 0.02
+    # (42 - 28 s) / sqrt(12), s uniform in 0.7..1.2
+    spare = 42 - 28 * np.linspace(0.7, 1.2, 10_001)
+    np.testing.assert_allclose(rows["middle"].std(0), (np.square(spare).mean() / 12) ** 0.5, rtol=0.01)
+
+
+def test_ink_of_rts_hard_is_spread_wider_than_that_of_rts(root: Path) -> None:
+    def centres(kind: str) -> np.ndarray:
+        dataset = opened(root, kind, interpolation="bilinear")
+        images = np.concatenate([np.stack([s["image"][0].numpy() for s in dataset.draw([(e, i) for i in range(COUNT)])])
+                                 for e in range(10)]).astype(float)  # fmt: skip
+        steps = np.arange(42)
+        sums = images.sum((1, 2))
+        return np.stack([(images.sum(1) @ steps) / sums, (images.sum(2) @ steps) / sums], -1)
+
+    frame, ink = centres("rts"), centres("rts_hard")
+    assert (ink.std(0) > 1.3 * frame.std(0)).all()
+
+
+def test_the_hard_readings_are_the_kinds_of_before() -> None:
+    """Numbers that p, rts and addition were drawn with before they were read in two ways."""
+    rts = draw_parameters(drawing("rts_hard"), (0, 0, 0), 5_000, True, 0.7)
+    np.testing.assert_allclose(
+        [rts[name][1] for name in ("cos", "sin", "scale")], (0.8794258391642692, 0.4760359160927051, 0.701369250085074)
+    )
+    np.testing.assert_allclose(rts["place"][1], (0.857404276588, 0.033585575305))
+    np.testing.assert_allclose(rts["place"].sum(), 4982.22467928271)
+    p = draw_parameters(drawing("p_hard"), (0, 0, 0), 5_000, True, 0.7)
+    np.testing.assert_allclose(p["backward"][1, 0], (0.692674492888, 0.289421712398, -1.891861228924))
+    np.testing.assert_allclose(p["backward"].sum(), -1004.3895180253234)
+    np.testing.assert_allclose(p["backward_put"][1, 0], (1.758791520164, -0.517949931217, 2.06563584203))
+    assert (p["put"].sum(), p["mode"].sum(), p["laying"].sum()) == (2495, 7081, 3750)
+    addition = draw_parameters(drawing("addition"), (0, 0, 0), 5_000, True, 0.7)
+    np.testing.assert_allclose(addition["place"][1, 1], (0.1242832765, 0.670624414694))
+    np.testing.assert_allclose(addition["place"].sum(), 9992.691890437454)
+    np.testing.assert_allclose(addition["hand"].sum(), 29.800265554098132, rtol=1e-4)
+
+
+def test_readings_are_chosen_by_name_or_by_field(root: Path) -> None:
+    for kind, fields, same in (
+        ("rts", {"place": "ink"}, "rts_hard"),
+        ("p", {"corner": "axes"}, "p_hard"),
+        ("rts", {"place": "frame"}, "rts"),
+        ("p_hard", {"corner": "axes"}, "p_hard"),
+        ("addition", {"place": "ink"}, "addition"),
+    ):
+        chosen, named = opened(root, kind, **fields), opened(root, same)
+        assert all(torch.equal(chosen[i]["image"], named[i]["image"]) for i in range(8))
+    framed, usual = opened(root, "addition", place="frame"), opened(root, "addition")
+    assert framed.channels == 2 and framed[3]["label"] == usual[3]["label"]
+    assert not any(torch.equal(framed[i]["image"], usual[i]["image"]) for i in range(8))
+    assert DistortedMNIST(str(root), "rts", place="ink").describe().startswith("distorted MNIST, rts (ink): 60 train")
+    assert DistortedMNIST(str(root), "rts_hard").describe().startswith("distorted MNIST, rts_hard: 60 train")
+
+
 def test_half_of_trainings_projections_say_where_corners_are_put() -> None:
-    assert abs(draw_parameters("p", (0,), 20_000, True)["put"].mean() - 0.5) < 0.02
-    assert not draw_parameters("p", (0,), 20_000, False)["put"].any()
+    assert abs(parameters("p", 20_000, True)["put"].mean() - 0.5) < 0.02
+    assert not parameters("p", 20_000)["put"].any()
 
 
 # ---- the source
@@ -470,9 +579,19 @@ def test_labels_beyond_the_digits_add_up_too(tmp_path: Path) -> None:
 
 def test_errors(root: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="distorted MNIST of kind 'q'; expected one of r, rts, p, e, clutter, addition"
+        ConfigError,
+        match="kind 'q'; expected one of r, rts, p, e, clutter, addition, rts_hard",
     ):
         DistortedMNIST(str(root), "q")  # type: ignore[arg-type]
+    for kind, fields, words in (
+        ("p", {"corner": "edges"}, "distorted MNIST with corner 'edges'; expected diagonal or axes"),
+        ("rts", {"place": "middle"}, "distorted MNIST with place 'middle'; expected frame or ink"),
+        ("r", {"corner": "axes"}, "distorted MNIST of kind r has no corner; leave it out, or choose p$"),
+        ("p", {"place": "ink"}, "distorted MNIST of kind p has no place; leave it out, or choose rts and addition$"),
+        ("rts_hard", {"place": "frame"}, "kind rts_hard has the place 'ink', not 'frame'; choose rts$"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            DistortedMNIST(str(root), kind, **fields)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="interpolation 'cubic'; expected mixed or bilinear"):
         DistortedMNIST(str(root), interpolation="cubic")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"seed -1 is outside 0\.\.4294967295"):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from foveate import pictures
+from foveate.datasets import drawn
 from foveate.datasets.files import FileDataset
 from foveate.datasets.folders import Folders
 from foveate.errors import ConfigError, DataError, OutputError
@@ -89,6 +89,9 @@ class TestSplitFolders:
 class TestDrawnSplit:
     def test_is_a_fifth_written_down_and_kept(self, plain: Path) -> None:
         source = Folders(str(plain))
+        assert "8 train, 2 val pictures (split drawn from seed 0)" in source.describe()
+        assert not (plain / "splits.json").exists()  # reading writes nothing, opening does
+        source.open("val")
         assert "8 train, 2 val pictures (split drawn from seed 0, written to splits.json)" in source.describe()
         written = json.loads((plain / "splits.json").read_text())
         assert written["seed"] == 0
@@ -123,10 +126,10 @@ class TestDrawnSplit:
         def refuse(path: Path) -> None:
             raise OutputError(f"cannot write {path}")
 
-        monkeypatch.setattr(pictures, "atomic_write", refuse)
+        monkeypatch.setattr(drawn, "atomic_write", refuse)
         source = Folders(str(plain))
-        assert "is not writable, so it is drawn again each time" in source.describe()
         assert names(source, "val") == written
+        assert "is not writable, so it is drawn again each time" in source.describe()
         assert not (plain / "splits.json").exists()
 
     def test_folder_marked_read_only_is_left_alone_even_by_root(self, plain: Path) -> None:
@@ -138,14 +141,14 @@ class TestDrawnSplit:
             plain.chmod(0o755)
 
     def test_lost_picture(self, plain: Path) -> None:
-        Folders(str(plain)).describe()
+        Folders(str(plain)).open("train")
         for folder in ("images", "labels"):
             (plain / folder / "p3.png").unlink()
         with pytest.raises(DataError, match=r"splits\.json: names 'p3', but there is no labelled picture of that name"):
             Folders(str(plain)).open("train")
 
     def test_lost_label_is_named_once(self, plain: Path) -> None:
-        Folders(str(plain)).describe()
+        Folders(str(plain)).open("train")
         (plain / "labels/p3.png").unlink()
         source = Folders(str(plain))
         assert [(p.file.name, p.what) for p in source.scan.problems] == [("p3.png", "a picture without a label")]

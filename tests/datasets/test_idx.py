@@ -65,9 +65,8 @@ def test_changing_a_sample_leaves_the_set_alone(root: Path) -> None:
 
 def test_val_is_a_fifth_drawn_and_written_down(root: Path) -> None:
     source = Idx(str(root))
-    assert source.describe() == (
-        "IDX files: 16 train, 4 val, 4 test pictures (split drawn from seed 0, written to splits.json), 10 classes"
-    )
+    assert source.describe() == ("IDX files: 16 train, 4 val, 4 test pictures (split drawn from seed 0), 10 classes")
+    assert not (root / "splits.json").exists()
     names = {s: {source.open(s).name(i) for i in range(len(source.open(s)))} for s in ("train", "val")}
     assert names["train"] | names["val"] == {f"train/{i:05d}" for i in range(20)}
     assert not names["train"] & names["val"]

@@ -17,7 +17,7 @@ from foveate.engine.inspection import inspect
 from foveate.errors import ConfigError, DataError
 from foveate.records import DataSource
 from foveate.tasks.captioning.inspection import CaptioningFindings
-from foveate.visualize.caption_sheet import caption_sheet, wrapped
+from foveate.tasks.captioning.sheet import caption_sheet, wrapped
 from foveate.visualize.lettering import letters
 
 

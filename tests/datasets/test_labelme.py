@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from foveate.datasets import recognise
 from foveate.datasets.labelme import LabelMe
 from foveate.datasets.objects import ObjectDataset
 from foveate.errors import DataError
@@ -269,8 +271,8 @@ def test_files_without_a_partner_and_malformed_ones_are_all_named(folder: Path) 
     assert [str(p) for p in source.scan.problems] == [
         f"{folder / 'few.json'}: its picture {folder / 'few.jpg'} does not exist",
         f"{folder / 'nothing.json'}: malformed JSON at line 2, column 15 (Expecting value); repair or remove it",
-        f"{folder / 'alone.png'}: a picture without a label",
     ]
+    assert source.scan.left_out == [folder / "alone.png"]
     with pytest.raises(DataError, match=r"few\.json: its picture .*; .*nothing\.json: malformed JSON at line 2"):
         source.open("train")
 
@@ -384,7 +386,168 @@ def test_mit_files_without_a_partner(mit: Path) -> None:
     write_xml(mit, "c", [])
     (mit / "Images" / "users" / "street" / "c.jpg").unlink()
     shutil.copy(mit / "Images" / "users" / "street" / "a.jpg", mit / "Images" / "users" / "street" / "d.jpg")
+    source = LabelMe(str(mit))
+    assert [p.name for p in source.scan.left_out] == ["d.jpg"]
+    assert "1 without a label left out" in source.describe()
+    with pytest.raises(DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; add"):
+        source.open("train")
+
+
+# Projects, renamed files, partly labelled folders
+
+
+def labelled(folder: Path, stem: str, shapes: list[tuple[str, int, int]], picture: str = "", **fields: object) -> Path:
+    """A picture of 10x6 pixels, and a file in which each shape (label, left, right) is a full-height rectangle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [
+        {"label": label, "points": [[left, 0], [right, 5]], "shape_type": "rectangle", "group_id": None}
+        for label, left, right in shapes
+    ]
+    content = {"shapes": entries, "imagePath": picture or f"{stem}.png", "imageData": None} | fields
+    (folder / f"{stem}.json").write_text(json.dumps({"imageHeight": 6, "imageWidth": 10} | content))
+    return folder / f"{stem}.json"
+
+
+def photo(path: Path, shade: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (10, 6), (shade, 0, 0)).save(path)
+    return path
+
+
+def whole(*labels: str) -> list[tuple[str, int, int]]:
+    """Shapes that cover all 10 columns, the first label one column, the last the rest."""
+    return [(label, k, 9 if k == len(labels) - 1 else k) for k, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize("labels", ["data_annotated", "annotations", "labels", "json", "images", "batches/week1"])
+@pytest.mark.parametrize("pictures", [".", "beside", "images"])
+def test_projects(tmp_path: Path, labels: str, pictures: str) -> None:
+    folder = tmp_path / (labels if pictures == "beside" else pictures)
+    for i in range(5):
+        photo(folder / f"p{i}.png", i)
+        labelled(tmp_path / labels, f"p{i}", [("rust", i, i)])
+    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\nscratch\nrust\n")
+    source = recognise(tmp_path)
+    assert isinstance(source, LabelMe)
+    for dataset, index in samples(tmp_path).values():
+        place = int(dataset[index]["image"][0, 0, 0])
+        assert dataset[index]["mask"].tolist() == [[2 if column == place else 0 for column in range(10)]] * 6
+    assert source.open("train").classes.names == ("background", "scratch", "rust")
+    assert source.scan.left_out == [] and source.problems() == []
+
+
+def test_split_folders_with_folders_inside(tmp_path: Path) -> None:
+    for split, shade in (("train", 3), ("validation", 7)):
+        for i in range(2):
+            photo(tmp_path / split / "images" / f"p{i}.png", shade)
+            labelled(tmp_path / split / "labels", f"p{i}", [("rust", shade, shade)])
+    source = LabelMe(str(tmp_path))
+    for split, shade in (("train", 3), ("val", 7)):  # pictures of one name in both
+        assert len(source.open(split)) == 2
+        assert int(source.open(split)[0]["image"][0, 0, 0]) == shade
+
+
+def test_equal_names_in_two_folders_of_a_project(tmp_path: Path) -> None:
+    for week in ("week1", "week2"):
+        for i in range(3):
+            photo(tmp_path / week / f"{i}.png", 10 * int(week[-1]) + i)
+            labelled(tmp_path / week, str(i), [("rust", i, i)])
+    assert not LabelMe.recognise(tmp_path)
+    (tmp_path / "labels.txt").write_text("rust\n")
+    source = LabelMe(str(tmp_path))
+    assert source.problems() == []
+    shades = sorted(int(d[i]["image"][0, 0, 0]) for d in map(source.open, source.splits()) for i in range(len(d)))
+    assert shades == [10, 11, 12, 20, 21, 22]
+    names = {d.name(i) for d in map(source.open, source.splits()) for i in range(len(d))}
+    assert len(names) >= 3
+
+
+def test_renamed_files_are_read_with_the_picture_of_their_own_name(tmp_path: Path) -> None:
+    photo(tmp_path / "new.png", 1)
+    labelled(tmp_path, "new", [("rust", 1, 1)], picture="old.png")
+    photo(tmp_path / "a.png", 2)
+    labelled(tmp_path, "a", [("rust", 2, 2)])
+    # Renamed, while another picture has the old name by now.
+    photo(tmp_path / "b.png", 3)
+    labelled(tmp_path, "b", [("rust", 3, 3)], picture="a.png")
+    photo(tmp_path / "c.png", 4)
+    labelled(tmp_path, "c", [("rust", 4, 4)], picture="C:\\Users\\me\\pictures\\c.png")
+    found = samples(tmp_path)
+    assert sorted(found) == ["a", "b", "c", "new"]
+    for dataset, index in found.values():
+        place = int(dataset[index]["image"][0, 0, 0])
+        assert dataset[index]["mask"][0].tolist() == [int(column == place) for column in range(10)]
+    (note,) = [n for n in LabelMe(str(tmp_path)).notes() if "than the one that they were made for" in n]
+    assert note.startswith("2 files") or note.startswith("3 files")
+    assert "b.json says 'a.png' and is read with b.png" in note
+    assert "new.json says 'old.png' and is read with new.png" in note
+
+
+def test_a_file_of_another_name_than_its_picture(tmp_path: Path) -> None:
+    photo(tmp_path / "IMG_77.png", 5)
+    labelled(tmp_path, "0001", [("rust", 5, 5)], picture="IMG_77.png")
+    photo(tmp_path / "x.png", 6)
+    labelled(tmp_path, "x", [("rust", 6, 6)])
+    assert sorted(samples(tmp_path)) == ["IMG_77", "x"]
+    assert not any("made for" in note for note in LabelMe(str(tmp_path)).notes())
+
+
+def test_a_picture_that_may_be_two(tmp_path: Path) -> None:
+    labelled(tmp_path / "labels", "p", [("rust", 1, 1)], picture="gone.png")
+    for folder in ("a", "b"):
+        photo(tmp_path / folder / "p.png")
     with pytest.raises(
-        DataError, match=r"c\.xml: its picture .*c\.jpg does not exist; .*d\.jpg: a picture without a lab"
+        DataError, match=r"p\.json: imagePath 'gone\.png' is not there, and its picture may be a/p\.png"
     ):
-        LabelMe(str(mit)).open("train")
+        LabelMe(str(tmp_path)).open("train")
+
+
+def test_names_of_another_unicode_form(tmp_path: Path) -> None:
+    for i in range(3):
+        photo(tmp_path / unicodedata.normalize("NFD", f"Größe{i}.png"), i)
+        labelled(tmp_path, unicodedata.normalize("NFC", f"Größe{i}"), [("rust", i, i)])
+    source = LabelMe(str(tmp_path))
+    assert sum(len(source.open(split)) for split in source.splits()) == 3
+    assert source.scan.left_out == [] and not any("made for" in note for note in source.notes())
+
+
+def test_partly_labelled_folders_train(tmp_path: Path) -> None:
+    for i in range(8):
+        photo(tmp_path / f"p{i}.png", i)
+    for i in range(4):
+        labelled(tmp_path, f"p{i}", [("rust", i, i)] if i else [])
+    source = LabelMe(str(tmp_path))
+    assert "3 train, 1 val pictures (split drawn from seed 0; 4 without a label left out)" in source.describe()
+    assert len(source.open("train")) == 3 and source.problems() == []
+    assert any(note.startswith("1 files hold no shape") and "(p0.json)" in note for note in source.notes())
+    # A picture that loses its label keeps its place in splits.json, and is no problem.
+    (tmp_path / "p1.json").unlink()
+    assert LabelMe(str(tmp_path)).problems() == []
+
+
+def test_background_is_a_class_only_where_pixels_have_no_shape(tmp_path: Path) -> None:
+    """The numbers of the classes are then those of a PNG whose values are the places of the names."""
+    for i in range(3):
+        photo(tmp_path / f"p{i}.png")
+        labelled(tmp_path, f"p{i}", whole("sky", "road"))
+    dataset = LabelMe(str(tmp_path)).open("train")
+    assert dataset.classes.names == ("road", "sky")
+    assert dataset[0]["mask"].tolist() == [[1] + [0] * 9] * 6
+    assert "every pixel has a shape" in LabelMe(str(tmp_path)).describe()
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    dataset = LabelMe(str(tmp_path)).open("train")
+    assert dataset.classes.names == ("sky", "road") and dataset[0]["mask"].tolist() == [[0] + [1] * 9] * 6
+    assert [int(label) for label in dataset.instances(0)["labels"]] == [0, 1]
+    labelled(tmp_path, "p1", [("sky", 0, 4)])  # one pixel column without a shape is enough
+    dataset = LabelMe(str(tmp_path)).open("train")
+    assert dataset.classes.names == ("background", "sky", "road")
+
+
+def test_a_background_that_is_named_is_a_class_without_undecided_pixels(tmp_path: Path) -> None:
+    for i in range(2):
+        photo(tmp_path / f"p{i}.png")
+        labelled(tmp_path, f"p{i}", whole("_background_", "road"))
+    dataset = LabelMe(str(tmp_path)).open("train")
+    assert dataset.classes.names == ("background", "road") and dataset[0]["mask"][0].tolist() == [0] + [1] * 9
+    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\nroad\nsky\n")
+    assert LabelMe(str(tmp_path)).open("train").classes.names == ("background", "road", "sky")

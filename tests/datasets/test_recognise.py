@@ -107,7 +107,82 @@ def test_a_near_miss_says_what_is_missing(
     assert str(own.value) == f"{tmp_path}: {reason}"
     with pytest.raises(DataError, match="no known data format") as any_family:
         recognise(tmp_path)
-    assert f"; as {name} it {reason}; looked for Cityscapes" in str(any_family.value)
+    assert str(any_family.value).partition("; looked for Cityscapes, ")[0].endswith(f"; as {name} it {reason}")
     with pytest.raises(DataError, match="no known data format") as other:
         recognise(tmp_path, "semantic")
     assert reason not in str(other.value)
+
+
+def pictures(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("L", (4, 3), 1).save(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("files", "answer"),
+    [
+        ({"data.zip": ""}, "data.zip is packed; unpack it and give the folder that it makes"),
+        (
+            {"a.jpg.json": '{"_via_img_metadata": {}}'},
+            "a.jpg.json is a project of VGG's annotator (VIA); export it there as COCO",
+        ),
+        (
+            {"project.json": '[{"annotations": [{"result": [{"from_name": "label"}]}]}]'},
+            "project.json is Label Studio's own JSON; export it there as COCO, or as masks (PNG)",
+        ),
+        (
+            {"Annotations/a.xml": "<annotation><object><bndbox></bndbox></object></annotation>"},
+            "Annotations/a.xml is Pascal VOC's XML of boxes, which hold no outlines; export masks",
+        ),
+        (
+            {"annotations.xml": '<?xml?><annotations><version>1.1</version><image id="0"></image></annotations>'},
+            "annotations.xml is CVAT's XML; export it there as 'Segmentation mask 1.1' or COCO",
+        ),
+        (
+            {"words/a.txt": "0 0.5 0.5 0.25 0.25\n", "words/b.txt": "1 0.1 0.2 0.3 0.4 0.5 0.6\n"},
+            "2 text files in the form of YOLO (words/a.txt, ...), which is not read; export masks (PNG), COCO or",
+        ),
+        ({"maps/a.npy": "x"}, "1 array (a.npy, ...), which are not read; save masks as PNG or TIFF"),
+    ],
+)
+def test_labels_of_other_tools_are_named(tmp_path: Path, files: dict[str, str], answer: str) -> None:
+    if "maps/a.npy" in files:
+        pictures(tmp_path / "images", "a.png")
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError) as caught:
+        recognise(tmp_path)
+    assert "no known data format (it holds " in str(caught.value)
+    assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_whose_pictures_share_names_are_named(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", "a.png", "b.png", "c.png")
+    pictures(tmp_path / "truth", "a_mask.png", "b_mask.png", "c_mask.png")
+    with pytest.raises(DataError) as caught:
+        recognise(tmp_path, "semantic")
+    assert str(caught.value) == (
+        f"{tmp_path}: looks like class folders, which is not for semantic; the nearest is 'folders': photos/ and "
+        "truth/ hold pictures of the same names; call the folder of images images, that of masks labels"
+    )
+    pictures(tmp_path / "images", "d.png")  # no class is called so
+    with pytest.raises(DataError) as caught:
+        recognise(tmp_path)
+    assert str(caught.value).startswith(
+        f"{tmp_path}: no known data format (it holds images/ (1 picture), photos/ (3 pictures), truth/ (3 pictures)); "
+        "the nearest is 'folders': photos/ and truth/"
+    )
+
+
+def test_data_one_folder_further_down_or_up(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "data" / "train")
+    put(tmp_path / "set" / "data" / "val")
+    with pytest.raises(
+        DataError, match=r"it holds data/ \(4 pictures\)\); data/ inside would be read: give .*set/data"
+    ):
+        recognise(tmp_path / "set")
+    with pytest.raises(DataError, match=r"pictures without labels\); it is a part of the data in .*train: give that f"):
+        recognise(tmp_path / "set" / "data" / "train" / "images")

@@ -26,7 +26,7 @@ class Pictures:
     def __init__(self, count=5, seed=0):
         generator = torch.Generator().manual_seed(seed)
         self.images = torch.randint(0, 256, (count, 3, 12, 16), generator=generator, dtype=torch.uint8)
-        self.decoded = 0
+        self.decoded = self.asked = 0
 
     def __len__(self):
         return len(self.images)
@@ -34,13 +34,19 @@ class Pictures:
     def __getitem__(self, index):
         self.decoded += 1
         captions = self.captions(index)
-        return {"image": tv_tensors.Image(self.images[index]), "captions": captions, "name": self.name(index)}
+        mask = tv_tensors.Mask(torch.full((12, 16), index))
+        image = tv_tensors.Image(self.images[index])
+        return {"image": image, "captions": captions, "mask": mask, "name": self.name(index)}
 
     def name(self, index):
         return f"{index}.png"
 
     def captions(self, index):
+        self.asked += 1
         return (Caption("a cow"), Caption("a cow on the left"))
+
+    def between(self, first, last):
+        return range(first, last)
 
 
 class Backbone(nn.Module):
@@ -99,11 +105,27 @@ def test_features_are_the_backbones(cache):
     assert len(dataset) == len(files(cache)) == 5
     for index in range(5):
         sample = dataset[index]
-        assert sample.keys() == {"features", "captions", "name"}
+        assert sample.keys() == {"features", "captions", "mask", "name"}
         assert sample["features"].dtype == torch.float16 and sample["features"].shape == (4, 2, 3)
         torch.testing.assert_close(sample["features"], direct(model, data.images[index]), rtol=0, atol=2e-3)
         assert sample["name"] == dataset.name(index) == f"{index}.png"
         assert dataset.captions(index) == data.captions(index)
+
+
+def test_a_value_of_a_sample_is_not_asked_for_again():
+    data = Pictures()
+    dataset = FeatureDataset(data, Model())
+    assert dataset.captions(3) == (Caption("a cow"), Caption("a cow on the left")) and data.asked == 1
+    dataset.prepare("features")
+    before = data.asked
+    assert dataset.captions(3) == (Caption("a cow"), Caption("a cow on the left"))
+    assert data.asked == before
+    assert dataset.between(1, 3) == range(1, 3) and dataset.channels == 3  # everything else is the set's own
+
+
+def test_training_samples_keep_no_mask():
+    dataset = FeatureDataset(Pictures(), Model(), scored=False)
+    assert dataset[2].keys() == {"features", "captions", "name"}
 
 
 def test_the_backbone_looks_once_and_the_next_training_not_at_all(cache):

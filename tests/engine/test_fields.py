@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from pathlib import Path
 from typing import Any, Literal, Optional, get_args, get_origin
 
 import pytest
@@ -15,6 +16,8 @@ from foveate import values
 from foveate.datasets.pasture import Pasture
 from foveate.engine import fields
 from foveate.engine.recipe import Recipe
+from foveate.engine.resume import require_same_recipe
+from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, FoveateError
 from foveate.recipes import resolve
 from foveate.registry import create_model, create_recipe, find
@@ -167,6 +170,27 @@ def test_an_unknown_field_names_the_nearest() -> None:
             resolve("fcn8s", overrides={wrong: "1"})
     with pytest.raises(ConfigError, match="unknown recipe 'fcn8'; the nearest is 'fcn8s'"):
         resolve("fcn8")
+
+
+@pytest.mark.parametrize(("kind", "now"), [("rts", "rts_hard"), ("p", "p_hard"), ("addition", "addition"), ("r", "r")])
+def test_distorted_digits_of_before_keep_their_distortion(kind: str, now: str, tmp_path: Path) -> None:
+    """A recipe.json without `corner` and `place` was written when p and rts were drawn as p_hard and rts_hard are."""
+    run = RunFolder(tmp_path)
+    written = fields.to_json(resolve(f"st_cnn_affine_mnist_{kind}"))
+    run.write_json("recipe.json", written)
+    assert run.recipe() == resolve(f"st_cnn_affine_mnist_{kind}")  # this version's own
+    before = json.loads(json.dumps(written))
+    del before["data"]["corner"], before["data"]["place"]
+    run.write_json("recipe.json", before)
+    assert run.recipe() == resolve(f"st_cnn_affine_mnist_{now}")
+    # Such a run goes on under its new name; under the old one it would become half of each.
+    require_same_recipe(resolve(f"st_cnn_affine_mnist_{now}"), run)
+    if kind != now:
+        with pytest.raises(ConfigError, match=f"was started with data.kind = {now}, and is resumed with {kind};"):
+            require_same_recipe(resolve(f"st_cnn_affine_mnist_{kind}"), run)
+    run.write_json("recipe.json", before | {"name": "mine"})  # somebody's own recipe keeps its name
+    upgraded = fields.upgraded(run.read_json("recipe.json"))
+    assert (upgraded["name"], upgraded["data"]["kind"]) == ("mine", now)
 
 
 def test_a_data_source_that_nobody_registered_is_refused() -> None:

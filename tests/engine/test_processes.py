@@ -97,7 +97,7 @@ def test_any_of_the_ranks_tells_who_is_first(monkeypatch: pytest.MonkeyPatch, na
 def test_the_others_learn_the_folder_from_the_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recipe = Recipe("fcn8s", None, name="mine")
     monkeypatch.chdir(tmp_path)
-    with processes.tell_others(tmp_path / "runs" / "mine-2"):
+    with processes.share_folder(tmp_path / "runs" / "mine-2"):
         monkeypatch.setenv("LOCAL_RANK", "1")
         assert choose_folder(recipe, None, resume=False).path == tmp_path / "runs" / "mine-2"
     with pytest.raises(ConfigError, match="do not know each other's run folder; name it with --out"):

@@ -71,7 +71,36 @@ def test_keys_by_hand():
     [
         (LARGER, [(0.25, 1.0), (0.5, 2.0)], "epoch 2 of 2, by score: 0.5000"),
         (SMALLER, [(0.25, 1.0), (0.5, 2.0)], "epoch 1 of 2, by score: 0.2500"),
-        (LARGER, [(0.125, 1.0)], "epoch 1 of 1, by score: 0.1250"),
+        (LARGER, [(0.125, 1.0)], "epoch 1 of 1, the only one (score 0.1250)"),
+        (LARGER, [(NAN, 1.0)], "epoch 1 of 1, the only one (score nan)"),
+        (LARGER, [(None, None), (0.5, 1.0)], "epoch 2 of 2, the only one that was validated (score 0.5000)"),
+        (
+            LARGER,
+            [(0.5, 0.3), (0.5, 0.25), (0.1, 0.2)],
+            "epoch 2 of 3, by score: 0.5000 (also that of epoch 1), then by validation loss: 0.2500",
+        ),
+        (
+            SMALLER,
+            [(0.1, 0.3), (0.5, 0.25), (0.1, 0.2), (0.1, 0.4)],
+            "epoch 3 of 4, by score: 0.1000 (also that of epochs 1 and 4), then by validation loss: 0.2000",
+        ),
+        (
+            LARGER,
+            [(0.5, 0.3), (0.5, 0.3), (0.5, 0.4), (0.1, 0.2)],
+            "epoch 2 of 4, by score: 0.5000 (also that of epochs 1 and 3), then by validation loss: 0.3000, then the "
+            "last of these",
+        ),
+        (
+            LARGER,
+            [(0.5, NAN), (0.5, NAN), (0.1, NAN)],
+            "epoch 2 of 3, by score: 0.5000 (also that of epoch 1), then the last of these",
+        ),
+        (
+            LARGER,
+            [(NAN, 0.3), (NAN, 0.3), (INF, 0.4)],
+            "epoch 2 of 3, by validation loss: 0.3000, then the last of these (score is inf or nan in every epoch and "
+            "cannot rank them)",
+        ),
         (SMALLER, [(0.3, 1.0), (None, None), (0.1, 2.0)], "epoch 3 of 3, by score: 0.1000"),
         (
             LARGER,

@@ -258,7 +258,7 @@ def test_the_verb_prints_no_sizes_where_there_are_none(
     assert verb.run(["run", "--out", str(tmp_path / "a.onnx")]) == 0
     printed = capsys.readouterr().out
     assert "checked against PyTorch: largest difference " in printed
-    assert f"next: foveate predict {tmp_path / 'a.onnx'} INPUT --out DIR" in printed
+    assert f"next: foveate predict {tmp_path / 'a.onnx'} PICTURE --out DIR" in printed
 
 
 def test_a_difference_keeps_all_files_out(tmp_path: Path) -> None:

@@ -28,6 +28,21 @@ def build(name: str, **more: Any) -> Any:
     return foveate.create(name, **(SLIM | more))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_central_crop_is_a_field(name: str, tmp_path: Path) -> None:
+    classes = ClassTable(("a", "b", "c", "d"))
+    for crop in (0.875, 1.0):
+        model = build(name, valid=False, image_size=(32, 32), **({} if crop == 0.875 else {"crop": crop}))
+        assert model.preprocessing.crop == crop
+        save_model(tmp_path / str(crop), model, name, {"classes": classes}, "classification")
+        assert load_model(tmp_path / str(crop)).preprocessing == model.preprocessing
+    for wrong in (0.0, 1.25, -1.0):
+        with pytest.raises(
+            ConfigError, match=rf"crop is {wrong:g}; expected a share above 0 and at most 1, e.g. 0.875"
+        ):
+            build(name, crop=wrong)
+
+
 def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 

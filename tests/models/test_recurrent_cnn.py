@@ -22,10 +22,10 @@ def batch():
 def test_forward_is_the_recurrence():
     """Y^p = f([Y^(p-1), I^p]), written out for two instances, with Y^0 = 0 and one filter over both."""
     model, image = build(), torch.randn(1, 3, 16, 24)
-    weight = torch.cat([model.listen.weight, model.look.weight], 1)
+    weight = torch.cat([model.label_filters.weight, model.image_filters.weight], 1)
 
     def f(previous, scaled):
-        return model.f(F.conv2d(model.pad(torch.cat([previous, scaled], 1)), weight, model.look.bias))
+        return model.f(F.conv2d(model.pad(torch.cat([previous, scaled], 1)), weight, model.image_filters.bias))
 
     scaled = normalize_locally(rgb_to_yuv(image))
     first = f(torch.zeros(1, 3, 16, 24), scaled)
@@ -100,6 +100,16 @@ def test_the_loss_is_the_sum_over_iterations():
 def test_a_layer_without_channels_is_refused():
     with pytest.raises(ConfigError, match=r"widths \(0, 8\) two such numbers"):
         build(widths=(0, 8))
+
+
+def test_weights_of_version_0_1_0_load():
+    model, other = build(), build(kernel=5)
+    names = {f"image_filters.{kind}": f"look.{kind}" for kind in ("weight", "bias")}
+    names["label_filters.weight"] = "listen.weight"
+    old = {names.get(key, key): torch.randn_like(value) for key, value in model.state_dict().items()}
+    other.load_state_dict(dict(old), strict=True)
+    for key, value in other.state_dict().items():
+        torch.testing.assert_close(value, old[names.get(key, key)], rtol=0, atol=0)
 
 
 def test_no_iteration_is_refused():

@@ -63,7 +63,7 @@ def test_averages_stay_as_they_are_when_nothing_is_learned():
 
 def test_log_probabilities_with_soft_attention_do_not_depend_on_the_samples():
     """For the first word, before which nothing was sampled; images read with soft attention have it twice."""
-    model = build(attention="hard", softly=0.5)
+    model = build(attention="hard", soft_share=0.5)
     model.batches += 1  # beyond the warm-up
     data = batch(model, [[A, B, END]] * 16)
     logits, steps, soft_log_prob = model._decode(data["features"], data["tokens"])
@@ -82,7 +82,7 @@ def test_log_probabilities_with_soft_attention_do_not_depend_on_the_samples():
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_the_penalty_asks_for_attention_to_every_location(kind):
     """lambda sum_i (1 - sum_t alpha_ti)^2 over the valid words, a word on average."""
-    model = build(attention=kind, doubly_stochastic=0.3, entropy=0.0, reinforce=0.0, softly=1.0)
+    model = build(attention=kind, doubly_stochastic=0.3, entropy=0.0, reinforce=0.0, soft_share=1.0)
     data = batch(model, [[A, B, END], [B, END, PAD]])
     losses = model.loss(data)
     _, steps, _ = model._decode(data["features"], data["tokens"])

@@ -63,6 +63,7 @@ def write(tmp_path, part, scores, **changes) -> str:
         "data": "photos",
         "scores": scores,
         "splits": {"train": 40, "val": 7},
+        "nouns": ("picture", "pictures"),
     }
     report = Report(part=part, **(values | changes))
     return write_report(report, tmp_path / "report.html").read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ from PIL import Image
 from foveate.errors import OutputError
 from foveate.pictures.given import open_picture
 from foveate.records import CaptionPrediction, Sentence
+from foveate.tasks.captioning.attention import most, veil
 from foveate.tasks.captioning.figure import peak_position
 from foveate.tasks.captioning.page import MAX_SIDE, CaptionPage
-from foveate.visualize.attention import most, veil
 
 BRIGHT = np.full((40, 60, 3), 200, np.uint8)
 

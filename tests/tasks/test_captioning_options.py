@@ -24,7 +24,7 @@ from foveate.store import load_model, save_model
 from foveate.tasks.captioning.decoding import generate_captions
 from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.task import CaptioningTask, CaptionPairs
-from foveate.tasks.options import EVALUATE, make_options
+from foveate.tasks.options import EVALUATE, PREDICT, Options, make_options, option
 from foveate.text import SPECIALS, CharacterTable, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "dog", "sleeps"))
@@ -128,8 +128,8 @@ def test_a_model_answers_by_its_own_rules_unless_told_otherwise(tmp_path: Path) 
     own = CaptioningOptions(beams=2, no_repeat_ngram=3, length_penalty=0.5)
     predictor = Predictor.open(saved(tmp_path / "m", own), device="cpu")
     assert predictor.family.options == own == load_model(tmp_path / "m").options
-    assert make_options(predictor.family, {}) == own
-    assert make_options(predictor.family, {"beams": 4}) == dataclasses.replace(own, beams=4)
+    assert make_options(predictor.family, {}, PREDICT) == own
+    assert make_options(predictor.family, {"beams": 4}, PREDICT) == dataclasses.replace(own, beams=4)
     assert predictor.family.make_options({"beams": "1"}) == dataclasses.replace(own, beams=1)
     assert predictor.family.make_options(CaptioningOptions()) == CaptioningOptions()
     assert len(predictor.predict(torch.zeros(3, 32, 32, dtype=torch.uint8)).sentences) == 2
@@ -192,3 +192,15 @@ def test_a_recipe_says_the_rules_and_the_tokens(tmp_path: Path) -> None:
     assert evaluate_run(run, options={"beams": 1}).options == dataclasses.replace(loaded.options, beams=1)
     own = json.loads((run / "recipe.json").read_text())
     assert (own["options"]["no_repeat_ngram"], own["text"]["tokens"]) == (4, "characters")
+
+
+def test_an_option_of_the_other_verb_is_said() -> None:
+    with pytest.raises(ConfigError, match="--n-best is an option of foveate predict, not of foveate evaluate; leave"):
+        make_options(CaptioningTask, {"n_best": 2}, EVALUATE)
+    assert make_options(CaptioningTask, {"n_best": 2}, PREDICT) == CaptioningOptions(n_best=2)
+
+
+def test_options_are_described_without_postponed_annotations() -> None:
+    fields = [("crop", bool, option(False, "")), ("size", int, option(3, ""))]
+    made = dataclasses.make_dataclass("Made", fields, bases=(Options,), frozen=True)
+    assert made(crop=True, size=4).describe() == "crop + size 4" and made().describe() == ""

@@ -16,7 +16,7 @@ SCORES = {
     "bleu1": 0.6943, "bleu2": 0.53, "bleu3": 0.41, "bleu4": 0.3052, "rouge_l": 0.4968, "cider_d": 0.4724,
     "attention_hit": 0.3, "attention_chance": 0.06, "attention_mass": 0.14, "attention_mass_chance": 0.07,
     "attention_words": 1251, "attention_entropy": 3.7, "attention_entropy_share": 0.905, "attention_change": 0.326,
-    "mean_length": 12.775, "distinct": 0.89, "vocabulary_used": 0.44, "images": 200, "seconds": 3.0,
+    "mean_length": 12.775, "distinct": 0.89, "vocabulary_used": 0.44, "samples": 200, "seconds": 3.0,
 }  # fmt: skip
 HISTORY = [{"epoch": e, "train_loss": 2 / e, "cider_d": 0.1 * e, "bleu4": 0.05 * e, "lr": 1e-3} for e in (1, 2)]
 NAMES = ("best.jpg", "mid.jpg", "worst.jpg")
@@ -50,7 +50,7 @@ def part(model=None, dataset=None, own=(2.5, 0.5, 0.0), json=SCORES, **more):
         evaluation(
             model or saying("a", "cow"),
             dataset,
-            {"images": 200},
+            {"samples": 200},
             own,
             {"text": table},
             json=json,

@@ -22,7 +22,7 @@ SCORES = {
     "calibration_error": 0.0625,
     "per_class": {"cat": 1.0, "dog": 0.5, "hen": None},
     "calibration": [[0, 0.0, 0], [2, 1.0, 1], [4, 3.6, 4]],
-    "images": 6,
+    "samples": 6,
 }
 CONFUSION = np.array([[3, 0, 0], [1, 2, 0], [0, 0, 0]])
 
@@ -48,7 +48,7 @@ DATASET = [sample("a.png", 0, 100), sample("b.png", 1, 60), sample("c.png", 0, 2
 
 
 def scored(model=plain, dataset=DATASET, own=(0.7, 0.25, 0.6), json=SCORES):
-    scores = {"confusion": CONFUSION, "absent": (2,), "images": 6}
+    scores = {"confusion": CONFUSION, "absent": (2,), "samples": 6}
     return evaluation(model, dataset, scores, own, {"classes": CLASSES}, json=json)
 
 

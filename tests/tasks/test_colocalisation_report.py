@@ -7,11 +7,11 @@ from report_stand_ins import elements, evaluation, headings, image, text_of, wri
 
 from foveate.records import ClassTable, ColocalisationPrediction, TransformView
 from foveate.tasks.colocalisation.report import draw_prediction, report
-from foveate.visualize.views import GAP, HEIGHT
+from foveate.tasks.views import GAP, HEIGHT
 
 SCORES = {
     "corloc": 0.625, "mean_iou": 0.53, "pointing": 0.75, "random_corloc": 0.125, "centre_corloc": 0.25,
-    "contrast": 0.375, "per_kind": {"cow": 0.6}, "images": 8, "without_objects": 2,
+    "contrast": 0.375, "per_kind": {"cow": 0.6}, "samples": 8, "without_objects": 2,
 }  # fmt: skip
 HISTORY = [
     {"epoch": 1, "train_loss": 2.0, "val_loss": 2.5, "corloc": 0.6, "contrast": 0.1},
@@ -28,7 +28,7 @@ def model(sample):
 
 def scored(count=3, without=2):
     dataset = [{"name": f"{i}.png", "image": image(np.full((10, 10, 3), 90, np.uint8))} for i in range(count)]
-    scores = {"images": 8, "without": without}
+    scores = {"samples": 8, "without": without}
     own = [0.2, 0.8, 0.5][:count]
     return evaluation(model, dataset, scores, own, {"classes": ClassTable(("cow",))}, json=SCORES)
 

@@ -75,6 +75,6 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
 def test_other_ways_of_looking_are_refused() -> None:
     task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
     with pytest.raises(ConfigError, match=r"co-localisation have no option --flip; they have none: leave it out"):
-        make_options(ColocalisationTask, {"flip": True})
+        make_options(ColocalisationTask, {"flip": True}, "predict")
     with pytest.raises(ConfigError, match="class_weights is 'balanced', but co-localisation has no class labels"):
         task.weigh_classes([], "balanced")

@@ -26,14 +26,14 @@ class Restoration(Task):
 
 
 def test_a_family_without_a_report_shows_its_scores(tmp_path):
-    scores = {"mean_error": 0.125, "sharpness": 0.5, "images": 7}
+    scores = {"mean_error": 0.125, "sharpness": 0.5, "samples": 7}
     part = Restoration({}, None).report(evaluation(None, [], {}, (), {}, json=scores))
     history = [{"epoch": e, "train_loss": 1 / e, "mean_error": 0.1 * e, "sharpness": 0.5} for e in (1, 2)]
     page = write(tmp_path, part, scores, history=history, greater_is_better=False)
     words = text_of(page)
     for expected in (
         "Report on image restoration",
-        "tiny reached mean error 0.125 on 7 val samples.",
+        "tiny reached mean error 0.125 on 7 val pictures.",
         "sharpness 0.500",
         "best: 0.100",
     ):

@@ -28,7 +28,7 @@ SCORES = {
     "trimap_iou": {"1": 0.3, "4": 0.4, "16": None},
     "per_class": {"sky": 0.9, "grass": 0.1246, "cow": None},
     "per_class_boundary_iou": {"sky": 0.5, "grass": 0.25, "cow": None},
-    "images": 7,
+    "samples": 7,
 }
 CONFUSION = np.array([[90, 10, 0], [30, 10, 0], [0, 0, 0]])
 
@@ -51,7 +51,7 @@ def model(sample):
 
 def scored(dataset=None, own=(0.9, 0.2), classes=CLASSES, confusion=CONFUSION, json=SCORES, **more):
     dataset = [sample("a.png"), sample("b.png")] if dataset is None else dataset
-    scores = {"confusion": confusion, "absent": (2,), "images": 7}
+    scores = {"confusion": confusion, "absent": (2,), "samples": 7}
     return evaluation(model, dataset, scores, own, {"classes": classes}, json=json, **more)
 
 

@@ -24,13 +24,12 @@ from foveate.visualize.report.sections import duration, flat
 TEXT = ReportText(
     title="Translation report",
     score=("bleu", "BLEU", "Agreement with the references."),
-    found=("bleu", "translated {pictures}, with a BLEU of {score:.2f} ({share:.0f} %)"),
+    found=("bleu", "translated {samples}, with a BLEU of {score:.2f} ({share:.0f} %)"),
     facts=(("chrf", "chrF", "over characters"), ("length", "Length", "")),
     curves=(("bleu", "BLEU"),),
     beside=("ter", "TER", "Edits a word."),
-    sample="sentence",
 )
-SCORES = {"bleu": 0.312345, "chrf": 0.5, "length": None, "ter": 0.75, "images": 7}
+SCORES = {"bleu": 0.312345, "chrf": 0.5, "length": None, "ter": 0.75, "samples": 7}
 HISTORY = [
     {"epoch": 1, "train_loss": 1.2, "val_loss": 1.3, "bleu": 0.2, "lr": 1e-3},
     {"epoch": 2, "train_loss": 0.8, "val_loss": None, "bleu": 0.5, "lr": 5e-4},
@@ -73,6 +72,7 @@ def report(**changes) -> Report:
         "minutes": 3.25,
         "notes": ["Measured on whole sentences."],
         "files": {"Best weights": "runs/first/model"},
+        "nouns": ("sentence", "sentences"),
     }
     return Report(**(values | changes))
 
@@ -269,7 +269,7 @@ def test_small_texts() -> None:
     assert dict(flat({"a": {"b": 1, "c": {}}, "d": [], "e": (1, "x")})) == {
         "a.b": "1", "a.c": "none", "d": "none", "e": "1, x"
     }  # fmt: skip
-    assert [counted(n, "picture") for n in (0, 1, 2)] == ["0 pictures", "one picture", "2 pictures"]
+    assert [counted(n, "picture", "pictures") for n in (0, 1, 2)] == ["0 pictures", "one picture", "2 pictures"]
 
 
 @pytest.mark.parametrize(

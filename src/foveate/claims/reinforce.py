@@ -25,7 +25,7 @@ from foveate.registry import claim
 from foveate.text import END, PAD, START
 
 # REINFORCE alone: the entropy bonus is another objective, and images read with soft attention need no REINFORCE.
-ONLY_HARD = {"attention": "hard", "entropy": 0.0, "softly": 0.0, "doubly_stochastic": 0.0}
+ONLY_HARD = {"attention": "hard", "entropy": 0.0, "soft_share": 0.0, "doubly_stochastic": 0.0}
 PLACES = 3  # grid cells
 
 

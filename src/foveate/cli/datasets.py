@@ -34,7 +34,7 @@ def run(argv: list[str]) -> int:
     )
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
-    parser.add_argument("--sheet", metavar="FILE", default="contact_sheet.jpg", help="the contact sheet to draw (JPEG)")
+    parser.add_argument("--sheet", metavar="FILE", help="also draw a contact sheet to FILE (JPEG)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     parser.epilog = "Any field of the data set can be given as a flag, as in --as distorted_mnist --kind rts."
     own, fields = split_fields(argv, _OWN)
@@ -49,11 +49,15 @@ def run(argv: list[str]) -> int:
         from foveate import pictures
 
         pictures.set_max_pixels(args.max_pixels)
+    if args.task:
+        from foveate.tasks import find_task
+
+        find_task(args.task)  # a name that is no family is no matter of the data
     source = _source(args.path, args.reader, args.task, fields)
     return _inspect(source, args.task, args.json, args.sheet)
 
 
-def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str) -> int:
+def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | None) -> int:
     import json
 
     from foveate.disk import atomic_write, require_writable, write_atomically
@@ -64,10 +68,12 @@ def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str) -> 
             require_writable(name)
     found = inspect(source, task)
     print(found.text())
+    for note in found.source_notes:
+        print(f"note: {note}")
     if json_file:
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
-    sheet = found.sheet()
-    if sheet is not None:
+    sheet = found.sheet() if sheet_file else None
+    if sheet is not None and sheet_file:
         with atomic_write(Path(sheet_file)) as file:
             sheet.save(file, format="JPEG", quality=90)
         print(f"contact sheet: {sheet_file}")

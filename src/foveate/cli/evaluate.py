@@ -33,12 +33,12 @@ def run(argv: list[str]) -> int:
     source = recognise(Path(args.data), family.name) if args.data else None
     evaluation = evaluate_run(args.run, source=source, split=args.split, options=given)
     scores = evaluation.to_json()
-    nouns = family.inputs[0].nouns if family.inputs else "samples"
-    print(f"{evaluation.source}, split {evaluation.split}: {scores['images']} {nouns} in {scores['seconds']:.1f} s")
+    samples = f"{len(evaluation.samples)} {family.noun(len(evaluation.samples))}"
+    print(f"{evaluation.source}, split {evaluation.split}: {samples} in {scores['seconds']:.1f} s")
     if described := evaluation.options.describe():
         print(f"predicted with {described}")
     for name, value in scores.items():
-        if name not in ("images", "seconds") and (value is None or isinstance(value, float)):
+        if name != "seconds" and (value is None or isinstance(value, float)):
             print(f"  {name:<24}{_number(value, 'not defined')}")
     for name, value in scores.get("per_class", {}).items():
         print(f"    {name:<22}{_number(value, 'absent')}")

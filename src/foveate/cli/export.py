@@ -5,6 +5,8 @@ One file; of a captioning model two: FILE encodes an image, and FILE.step.onnx b
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from foveate.cli.flags import Parser
 
 
@@ -16,7 +18,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", required=True, help="the .onnx file to write")
     args = parser.parse_args(argv)
 
+    from foveate.cli.inputs import predict_line
     from foveate.export import export_onnx
+    from foveate.predictor import peek_family
 
     report = export_onnx(args.run, args.out)
     sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
@@ -25,6 +29,6 @@ def run(argv: list[str]) -> int:
         f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
         f"checked against PyTorch{f' at {sizes}' if sizes else ''}: largest difference {report.difference:.1e} of the "
         "largest logit\n"
-        f"next: foveate predict {report.path} {'PICTURE' if report.sizes else 'INPUT'} --out DIR"
+        f"next: {predict_line(report.path, peek_family(Path(args.run)))}"
     )
     return 0

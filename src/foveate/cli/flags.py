@@ -9,10 +9,13 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from foveate.errors import ConfigError, unknown
 from foveate.registry import Kind, entries
+
+if TYPE_CHECKING:
+    from foveate.tasks.base import Task
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,30 +70,33 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
 
 
 def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, Any, dict[str, Any]]:
-    """Parse the line of a verb that takes RUN and the options of the run's family.
+    """Parse the line of a verb that takes RUN, and the further inputs and the options of the run's family.
 
     Returns the verb's own arguments, the class of the family's task, and the given options as text, by name. Raises
     ConfigError for an option that the family does not have, naming those that it has.
     """
     from foveate.predictor import peek_family
-    from foveate.tasks.options import flags, no_such_option
+    from foveate.tasks.options import flags, input_flags, no_such_option
 
     verb = parser.prog.split()[-1]
     own = {option for action in parser._actions for option in action.option_strings}
     for word in argv:
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in own and name not in _known_options(verb):
-            raise ConfigError(unknown("flag", name, [*own, *_known_options(verb)]))
-    run = _first_positional(parser, argv, verb)
+        if name.startswith("--") and name not in own and name not in _known_options():
+            raise ConfigError(unknown("flag", name, [*own, *_known_options()]))
+    run = _first_positional(parser, argv)
     if run is None:  # --help, or a line without RUN, of which argparse complains
         parser.epilog = _all_options(verb)
         return parser.parse_args(argv), None, {}
     family = peek_family(Path(run))
     options = {flag.text: flag for flag in flags(family.Options, verb)}
+    inputs = input_flags(family, verb)
     for word in argv:
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in own | options.keys() and name in _known_options(verb):
+        if name.startswith("--") and name not in own | options.keys() | inputs.keys():
             raise ConfigError(no_such_option(family, name.removeprefix("--"), verb))
+    for text, name in inputs.items():
+        parser.add_argument(text, dest=_dest(name), metavar="VALUE", help=_input_help(family, name))
     group = parser.add_argument_group(f"options of models for {family.title}")
     for flag in options.values():
         kind: dict[str, Any] = {"action": "store_true"} if flag.kind is bool else {"metavar": flag.metavar or "VALUE"}
@@ -100,7 +106,22 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     return args, family, given
 
 
-def _first_positional(parser: Parser, argv: list[str], verb: str) -> str | None:
+def given_inputs(args: argparse.Namespace, family: type[Task]) -> dict[str, str]:
+    """The inputs after the first that a line gives by flags, by name."""
+    found = {one.name: getattr(args, _dest(one.name)) for one in family.inputs[1:]}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _dest(name: str) -> str:
+    return f"input {name}"  # no option can be called so
+
+
+def _input_help(family: type[Task], name: str) -> str:
+    noun = next(one.noun for one in family.inputs if one.name == name)
+    return f"the {noun} that goes with each {family.noun()} (else a table with a column for each input)"
+
+
+def _first_positional(parser: Parser, argv: list[str]) -> str | None:
     """The first word that is neither a flag nor the value of one."""
     without_value = {o for action in parser._actions if action.nargs == 0 for o in action.option_strings}
     with_value = {o for action in parser._actions if action.nargs != 0 for o in action.option_strings}
@@ -110,28 +131,32 @@ def _first_positional(parser: Parser, argv: list[str], verb: str) -> str | None:
             return word
         if "=" in word or word in without_value:
             continue
-        if word in with_value or not _known_options(verb).get(word, False):
+        if word in with_value or not _known_options().get(word, False):
             next(words, None)
     return None
 
 
 @functools.cache
-def _known_options(verb: str) -> dict[str, bool]:
-    """The options of all families -> True if they take no value."""
+def _known_options() -> dict[str, bool]:
+    """The options and further inputs of all families, of both verbs -> True if they take no value."""
     from foveate.tasks import all_tasks
-    from foveate.tasks.options import flags
+    from foveate.tasks.options import EVALUATE, PREDICT, flags, input_flags
 
-    return {flag.text: flag.kind is bool for task in all_tasks() for flag in flags(task.Options, verb)}
+    verbs = (PREDICT, EVALUATE)
+    options = {f.text: f.kind is bool for task in all_tasks() for verb in verbs for f in flags(task.Options, verb)}
+    return options | {text: False for task in all_tasks() for text in input_flags(task, PREDICT)}
 
 
 def _all_options(verb: str) -> str:
     """The options of every family, as the end of a help page."""
     from foveate.tasks import all_tasks
-    from foveate.tasks.options import flags
+    from foveate.tasks.options import flags, input_flags
 
     lines = []
     for task in all_tasks():
         lines.append(f"options of models for {task.title}:")
+        for text, name in input_flags(task, verb).items():
+            lines.append(f"  {text + ' VALUE':<22}{_input_help(task, name)}")
         for flag in flags(task.Options, verb):
             value = "" if flag.kind is bool else f" {flag.metavar or 'VALUE'}"
             lines.append(f"  {flag.text + value:<22}{flag.help}")

@@ -1,32 +1,42 @@
-"""Input files named on a command line, and the places of their results."""
+"""Inputs named on a command line, and the places of their results."""
 
 from __future__ import annotations
 
+import csv
 import difflib
 import glob
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError
+from foveate.tasks.options import PREDICT, input_flags
 
 if TYPE_CHECKING:
+    from foveate.tasks.base import Task
     from foveate.tasks.inputs import Input
+
+SUMMARY = "predictions.json"  # the record of a call's results, in their folder
+TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # ending of a table of inputs -> what separates its columns
 
 
 @dataclass
 class Job:
-    """One input: its file, the place of its results, and the outcome.
+    """One prediction: its inputs, the place of its results, and the outcome.
 
-    out, name: the folder of the whole call, and below it the name, without its ending, that only this input's results
+    given: name of an input -> its file (a Path) or its text; {} for a family without input.
+    title: what messages call it: the first input.
+    out, name: the folder of the whole call, and below it the name, without its ending, that only this job's results
         have.
     record: its entry in predictions.json. error: the reason why it could not be predicted.
     """
 
-    source: Path
+    given: dict[str, Path | str]
+    title: str
     out: Path
     name: Path
     record: dict[str, Any] = field(default_factory=dict)
@@ -40,27 +50,148 @@ class Job:
         """A result's path as predictions.json names it: below the folder of the whole call."""
         return result.relative_to(self.out).as_posix()
 
+    @property
+    def short_name(self) -> str:
+        """The title without folders, below those folders that the results keep."""
+        first = next(iter(self.given.values()), "")
+        return (self.name.parent / (first.name if isinstance(first, Path) else self.name.name)).as_posix()
 
-def plan(inputs: list[str], out: Path, kind: Input, endings: Sequence[str]) -> list[Job]:
-    """The files that the inputs mean, each once, with places for their results that no other has.
 
-    kind: of the files. endings: of all results that a file may have. Sub-folders of a folder are kept; equal names are
-    made distinct by their suffix or a number.
-    Raises DataError for an input that does not exist or has no such file, ConfigError where a result would replace
-    an input.
+def predict_line(model: str | Path, family: type[Task]) -> str:
+    """The line that predicts with a model: foveate predict runs/first PICTURE --out DIR."""
+    flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
+    given = family.noun().upper().replace(" ", "_") + flags if family.inputs else "--count 1"
+    return f"foveate predict {model} {given} --out DIR"
+
+
+def generated(count: int, out: Path) -> list[Job]:
+    """The jobs of a family without input."""
+    names = [f"sample_{number:04d}" for number in range(count)]
+    return [Job({}, name, out, Path(name), {"file": name}) for name in names]
+
+
+def plan(
+    words: Sequence[str], shared: Mapping[str, str], out: Path, family: type[Task], replaceable: Collection[Path] = ()
+) -> list[Job]:
+    """The jobs that the words of a line mean, with places for their results that no other has.
+
+    words: files, folders and globs, each file once; or texts, for a family whose first input is one; or tables with a
+    column for each input, where a family has several inputs or its first one is a text. shared: the inputs after the
+    first, which go with every word that is not a table. Sub-folders of a folder are kept; equal names are made
+    distinct by their suffix or a number, and so are names of files that are in `out` already, but for the
+    `replaceable` ones.
+    Raises DataError for an input that does not exist or has no such file, or a table that cannot be read, ConfigError
+    for an input that is missing or given twice, and where a result would replace an input.
     """
+    first, *others = family.inputs
+    from_tables = [bool(others or not first.suffixes) and _is_table(word, first) for word in words]
+    if all(from_tables) and shared:
+        raise ConfigError(f"--{next(iter(shared))} is given, and {words[0]} has a column of that name; leave one out")
+    if not all(from_tables) and (missing := [one for one in others if one.name not in shared]):
+        flag, columns = missing[0].name.replace("_", "-"), " and ".join(one.name for one in family.inputs)
+        raise ConfigError(
+            f"models for {family.title} need a {missing[0].noun} with each {first.noun}; give --{flag} VALUE, or a "
+            f"table (.csv, .tsv or .jsonl) with the columns {columns}"
+        )
+    beside = {one.name: _value(one, shared[one.name], Path()) for one in others if one.name in shared}
     jobs: list[Job] = []
-    seen: set[Path] = set()
+    sources: set[Path] = set()  # every file that goes in
+    seen: set[Path] = set()  # files that words mean
     taken: set[str] = set()
-    for source, relative in (pair for text in inputs for pair in _find(text, out, kind)):
-        if source.resolve() in seen:
-            continue
-        seen.add(source.resolve())
-        jobs.append(Job(source, out, _free_name(relative, taken)))
+
+    def is_taken(name: Path) -> bool:
+        """True if another input has the name, or a file that no call of the command wrote."""
+        results = [out / f"{name}{ending}" for ending in family.endings]
+        strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
+        return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
+
+    def add(given: dict[str, Path | str], relative: Path) -> None:
+        title = str(given[first.name])
+        record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
+        sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
+        jobs.append(Job(given, title, out, _free_name(relative, is_taken), record))
+        taken.add(str(jobs[-1].name).casefold())
+
+    for word, table in zip(words, from_tables, strict=True):
+        if table:
+            for row in _rows(Path(word), family.inputs):
+                add(row, _below(row[first.name], first, len(jobs)))
+            sources.add(Path(word).resolve())
+        elif not first.suffixes:
+            add({first.name: word, **beside}, _below(word, first, len(jobs)))
+        else:
+            for source, relative in _find(word, out, first):
+                if source.resolve() not in seen:
+                    seen.add(source.resolve())
+                    add({first.name: source, **beside}, relative)
     for job in jobs:
-        if not seen.isdisjoint(job.result(ending).resolve() for ending in endings):
-            raise ConfigError(f"results in {out} would replace the input {job.source}; choose another --out")
+        if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
+            raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
+
+
+def _is_table(word: str, first: Input) -> bool:
+    path = Path(word)
+    if path.suffix.lower() not in TABLES or path.suffix.lower() in first.suffixes:
+        return False
+    if not path.is_file():
+        raise DataError(f"{word} does not exist; give a table of inputs, or a {first.noun}")
+    return True
+
+
+def _rows(table: Path, inputs: Sequence[Input]) -> Iterator[dict[str, Path | str]]:
+    """The inputs of each row; files are named relative to the table's folder. Further columns are ignored."""
+    names = [one.name for one in inputs]
+    count = 0
+    for number, row in _read_table(table):
+        count += 1
+        for name in names:
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise DataError(
+                    f"{table}, line {number}: no {name}; expected texts in the columns {' and '.join(names)}, found "
+                    f"{', '.join(str(key) for key in row) or 'none'}"
+                )
+        try:
+            yield {one.name: _value(one, row[one.name], table.parent) for one in inputs}
+        except DataError as error:
+            raise DataError(f"{table}, line {number}: {error}") from error
+    if not count:
+        raise DataError(f"{table}: no rows; expected the columns {' and '.join(names)}")
+
+
+def _read_table(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, row) of a table. Raises DataError for a file that cannot be read as one."""
+    separator = TABLES[table.suffix.lower()]
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            if separator:
+                reader = csv.DictReader(file, delimiter=separator, strict=True)
+                for row in reader:
+                    yield reader.line_num, row
+                return
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    row = json.loads(line)
+                    yield number, row if isinstance(row, dict) else {}
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{table}: not a table of inputs ({error}); write UTF-8 with a header line, or JSON lines"
+        ) from error
+
+
+def _value(kind: Input, text: str, folder: Path) -> Path | str:
+    """The value of one input: a file, or the text itself for an input without files. Raises DataError."""
+    if not kind.suffixes:
+        return text
+    path = folder / Path(text).expanduser()
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a {kind.noun}")
+    return path
+
+
+def _below(value: Path | str, kind: Input, number: int) -> Path:
+    """The place of a result below the folder of the call: the file's own name, or image_0001 for a text."""
+    return Path(value.name) if isinstance(value, Path) else Path(f"{kind.name}_{number:04d}.txt")
 
 
 def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
@@ -72,7 +203,10 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
         ours = out.resolve()
         files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in kind.suffixes and p.is_file()]
         visible = [p for p in files if not any(is_hidden(part) for part in p.relative_to(path).parts)]
+        # Results are no inputs: neither of this call nor, in a folder inside, of an earlier one.
+        earlier = {p.parent for p in path.rglob(SUMMARY) if p.parent != path}
         found = [p for p in visible if path.resolve() == ours or ours not in p.resolve().parents]
+        found = [p for p in found if earlier.isdisjoint(p.parents)]
         if not found:
             raise DataError(f"no {kind.nouns} in {path}; expected files ending in {', '.join(sorted(kind.suffixes))}")
         return [(p, p.relative_to(path)) for p in found]
@@ -90,16 +224,15 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
     raise DataError(f"{path} does not exist; {hint}")
 
 
-def _free_name(relative: Path, taken: set[str]) -> Path:
+def _free_name(relative: Path, is_taken: Callable[[Path], bool]) -> Path:
     """A name without suffix that is not taken yet: photo, else photo_jpg, else photo_jpg_2, ..."""
     stem = relative.with_suffix("")
     longer = relative.with_name(f"{stem.name}_{relative.suffix.removeprefix('.')}")
     candidates = [stem, longer]
     number = 2
-    while str(candidates[0]).casefold() in taken:  # some file systems do not tell Photo from photo
+    while is_taken(candidates[0]):
         candidates.pop(0)
         if not candidates:
             candidates.append(longer.with_name(f"{longer.name}_{number}"))
             number += 1
-    taken.add(str(candidates[0]).casefold())
     return candidates[0]

@@ -13,23 +13,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser, parse_with_options
-from foveate.cli.inputs import Job, plan
+from foveate.cli.flags import Parser, given_inputs, parse_with_options
+from foveate.cli.inputs import SUMMARY, Job, generated, plan
+from foveate.cli.results import choose_out, results_in
 from foveate.errors import ConfigError, DataError, OutputError, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
+    from foveate.tasks.base import Task
 
 AHEAD = 2  # inputs that are opened ahead, and predictions that wait to be written
 
 
 def run(argv: list[str]) -> int:
-    """`foveate predict RUN INPUT... [--out DIR] [options of the family]`."""
+    """`foveate predict RUN INPUT... [--out DIR] [further inputs and options of the family]`."""
     parser = Parser("predict", __doc__ or "")
     parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
-    parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files, folders, or globs such as 'a/*.jpg'")
     parser.add_argument(
-        "--out", metavar="DIR", default="predictions", help="where the results and predictions.json go (predictions)"
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="files, folders, or globs such as 'a/*.jpg'; texts, or tables of inputs, for models that take them",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
     )
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -38,16 +45,16 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.predictor import Predictor
-    from foveate.tasks.options import make_options
+    from foveate.tasks.options import PREDICT, make_options
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    make_options(family, given)  # complains before any work
-    out = Path(args.out)
-    jobs = _plan(args.inputs, args.count, out, family)
+    make_options(family, given, PREDICT)  # complains before any work
+    shared = given_inputs(args, family)
+    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
     _require_writable(out)
     predictor = Predictor.open(args.run, device=args.device)
-    options = make_options(predictor.family, given)
+    options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
     writer = _Results(predictor)
@@ -56,40 +63,38 @@ def run(argv: list[str]) -> int:
         _predict_all(jobs, predictor, options, writer, advance)
     seconds = time.perf_counter() - start
     writer.finish(out)
-    nouns = family.inputs[0].nouns if family.inputs else "samples"
-    _write_summary(out / "predictions.json", predictor, jobs, options, seconds, nouns)
+    _write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
     notes: dict[str, list[str]] = {}
     for job in done:
         if note := job.record.get("note"):
-            notes.setdefault(note, []).append(job.source.name)
+            notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
-        print(f"note: {listed(names, family.inputs[0].noun)}: {note}", file=sys.stderr)
-    for line in predictor.family.lines([(str(job.source), job.record) for job in done]):
+        print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
+    for line in predictor.family.lines([(job.title, job.record) for job in done]):
         print(line)
-    rate = len(done) / seconds
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate:.1f} {nouns}/s) -> {out}")
+    nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _plan(inputs: list[str], count: int | None, out: Path, family: Any) -> list[Job]:
+def _plan(inputs: list[str], count: int | None, shared: dict[str, str], out: Path, family: type[Task]) -> list[Job]:
     """The jobs of a line. Raises ConfigError for inputs that the family does not take, or takes and are missing."""
     if not family.inputs:
         if inputs:
             raise ConfigError(f"models for {family.title} take no input, but {inputs[0]} was given; leave it out")
         if count is not None and count < 1:
             raise ConfigError(f"--count is {count}; give 1 or more")
-        names = [Path(f"sample_{number:04d}") for number in range(count or 1)]
-        return [Job(name, out, name) for name in names]
+        return generated(count or 1, out)
     if count is not None:
         raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
     if not inputs:
         raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
-    return plan(inputs, out, family.inputs[0], family.endings)
+    return plan(inputs, shared, out, family, results_in(out))
 
 
 def _require_writable(out: Path) -> None:
@@ -98,7 +103,7 @@ def _require_writable(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
-    require_writable(out / "predictions.json")
+    require_writable(out / SUMMARY)
 
 
 class _Results:
@@ -119,7 +124,7 @@ class _Results:
                 write(temporary)
             names[key] = job.relative(path)
         if self.gallery is not None:
-            self.gallery.add((job.name.parent / job.source.name).as_posix(), prediction, sample)
+            self.gallery.add(job.short_name, prediction, sample)
         if note := self.predictor.note(sample):
             names["note"] = note
         for one in self.family.inputs:
@@ -158,7 +163,7 @@ def _predict_all(
                     (prediction,) = predictor.answer(
                         [sample],
                         options,
-                        lambda part, n=number, j=job: advance(n + part, j.source.name),  # type: ignore[misc]
+                        lambda part, n=number, j=job: advance(n + part, j.title),  # type: ignore[misc]
                     )
                     job.record["seconds"] = round(time.perf_counter() - begin, 4)
                 except DataError as error:
@@ -172,7 +177,7 @@ def _predict_all(
                 del small, sample, prediction  # a large input must be gone before the next is decoded
                 while len(writing) > AHEAD:
                     writing.popleft().result()
-                advance(number + 1, job.source.name)
+                advance(number + 1, job.title)
             while writing:
                 writing.popleft().result()
         except BaseException:
@@ -182,13 +187,13 @@ def _predict_all(
 
 
 def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
-    given = job.source if predictor.family.inputs else None
-    return predictor.sample(given, str(job.source)) | {"index": number}
+    given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
+    return predictor.sample(given, job.title) | {"index": number}
 
 
 def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:
     """Open an input, or leave it for later if it is large. Raises DataError."""
-    small = all(one.is_small(job.source) for one in predictor.family.inputs)
+    small = all(one.is_small(job.given[one.name]) for one in predictor.family.inputs)
     return _sample(predictor, number, job) if small else None
 
 
@@ -212,8 +217,8 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], options: A
             **predictor.family.about(),
         },
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(options).items()},
-        nouns: [{"file": str(job.source), **job.record} for job in jobs if not job.error],
-        "failed": [{"file": str(job.source), "error": job.error} for job in jobs if job.error],
+        nouns: [job.record for job in jobs if not job.error],
+        "failed": [job.record | {"error": job.error} for job in jobs if job.error],
         "seconds": round(seconds, 3),
     }
     with atomic_write(path) as temporary:

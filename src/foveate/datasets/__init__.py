@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foveate.datasets.contents import inventory, nearest, partners_in
 from foveate.datasets.files import require_folder
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
@@ -12,12 +15,15 @@ from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # The order in which formats are tried, the more specific first: names that only one corpus uses, files that only one
-# tool writes, a table of captions, formats of other packages in alphabetical order, then a folder a class, and last a
-# folder of images beside a folder of masks.
+# tool writes, a table of captions, formats of other packages in alphabetical order, then a folder a sample, masks
+# beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
 )  # fmt: skip
-BY_CLASS, LAST = "class_folders", "folders"
+BY_CLASS = "class_folders"
+TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")
+LAST = TAIL[-1]
+_FOLDERS = 50  # folders inside that are tried where the folder itself has no known format
 
 
 def recognise(path: str | Path, task: str = "") -> DataSource:
@@ -33,6 +39,8 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):
+            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := partners_in(path)):
+                raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
             return cls(str(path), **dict(entry.preset))
     hints = []
     for entry, cls in readers:
@@ -40,9 +48,32 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
         if reason and task:
             raise DataError(f"{path}: {reason}")
         if reason:
-            hints.append(f"as {entry.name.replace('_', ' ')} it {reason}; ")
-    tried = [entry for entry, _ in readers]
-    raise DataError(f"{path}: no known data format{_contents(path)}; {''.join(hints)}looked for {_listing(tried)}")
+            hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
+    raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+
+
+def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataSource]]]) -> str:
+    """The nearest format and what to do: data in a folder above or below, a near miss, or labels of another tool."""
+    if path.is_dir():
+        inside = [p for p in sorted(path.iterdir()) if p.is_dir() and p.name[0] != "."][:_FOLDERS]
+        data = [p for p in inside if any(cls.recognise(p) for _, cls in readers)]
+        if data:
+            names = " and ".join(f"{p.name}/" for p in data[:2]) + (" and others" if len(data) > 2 else "")
+            return f"{names} inside would be read: give {data[0]}, or call parts of one set train, val and test"
+        above = path.parent
+        if _is_a_part(path.name) and any(cls.recognise(above) for _, cls in readers):
+            return f"it is a part of the data in {above}: give that folder"
+    if hints:
+        names = ", ".join(entry.summary.partition(":")[0] for entry, _ in readers)
+        return f"{'; '.join(hints)}; looked for {names}"
+    reason = nearest(path) if path.is_dir() else ""
+    return reason or f"looked for {_listing([entry for entry, _ in readers])}"
+
+
+def _is_a_part(name: str) -> bool:
+    """True for names of folders inside a data set."""
+    parts = (*IMAGE_FOLDERS, *LABEL_FOLDERS, "jpegimages", "segmentationclass")
+    return split_called(name) in SPLIT_ORDER or name.lower() in parts
 
 
 def _reads_files(cls: type[DataSource]) -> bool:
@@ -53,8 +84,8 @@ def _reads_files(cls: type[DataSource]) -> bool:
 def candidates() -> list[Entry]:
     """Every registered data source, in the order in which `recognise` tries them."""
     known = entries("dataset")
-    others = sorted(set(known) - {*ORDER, BY_CLASS, LAST})
-    return [known[name] for name in (*ORDER, *others, BY_CLASS, LAST) if name in known]
+    others = sorted(set(known) - {*ORDER, *TAIL})
+    return [known[name] for name in (*ORDER, *others, *TAIL) if name in known]
 
 
 def _listing(tried: list[Entry]) -> str:
@@ -64,7 +95,7 @@ def _listing(tried: list[Entry]) -> str:
 def _contents(path: Path) -> str:
     if path.is_file():
         return " (a file)"
-    names = sorted(p.name + ("/" if p.is_dir() else "") for p in path.iterdir() if not is_hidden(p.name))
-    if names and all(Path(n).suffix.lower() in PICTURE_SUFFIXES for n in names):
+    names = [p.name for p in path.iterdir() if not is_hidden(p.name)]
+    if names and all(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
         return f" ({len(names)} pictures without labels)"
-    return f" (it holds {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
+    return f" (it holds {inventory(path) or 'hidden files alone'})"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
 from foveate.datasets.headers import FileHeaders
+from foveate.datasets.masks_beside import holds_both
 from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
@@ -24,6 +27,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
     split_parts,
+    stray_folders,
 )
 from foveate.disk import is_hidden
 from foveate.errors import DataError
@@ -46,13 +50,14 @@ class ClassScan:
     """Contents of a folder of class folders, found without decoding images.
 
     pairs: split -> its images, each with its class index. problems: files and folders that cannot be used; `open`
-    raises them. drawn: a clause that says how images were divided, if the folders did not say.
+    raises them. drawn: how images were divided, if the folders did not say. notes: as of `Scan`.
     """
 
     pairs: dict[str, list[Pair]]
     classes: ClassTable
     problems: list[Problem]
-    drawn: str
+    drawn: Drawn
+    notes: list[str] = field(default_factory=list)
 
 
 class ClassDataset(FileHeaders):
@@ -77,6 +82,10 @@ class ClassDataset(FileHeaders):
         """'cow/001.jpg': the class's folder and the file."""
         return _name(self.pairs[index].picture)
 
+    def digest(self, index: int) -> str:
+        """A digest of the label, without decoding the image."""
+        return label_digest(self.pairs[index].label)
+
 
 @dataset("class_folders")
 @dataclass(frozen=True)
@@ -99,12 +108,14 @@ class ClassFolders(ScannedSource[ClassScan]):
         """True if folders hold images, and none has a name that folders of images beside masks have."""
         if not path.is_dir():
             return False
+        if find_parts(path):
+            return False
         splits = _split_folders(path)
         found = [folder for root in (splits.values() or [path]) for folder in _folders(root)]
         names = {folder.name for folder in found}
         if len(names) < 2 or any(_NO_CLASS.fullmatch(name.lower()) for name in names):
             return False
-        return any(list_pictures(folder) for folder in found)
+        return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
 
     @staticmethod
     def near_miss(path: Path) -> str:
@@ -156,6 +167,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     if not any(files for folders in found.values() for files in folders.values()):
         raise_problems(problems)
         raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
+    notes = stray_folders(root, splits.values(), lambda path: any(map(list_pictures, _folders(path))))
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
@@ -164,12 +176,12 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
         for split, folders in found.items()
     }
-    drawn = ""
+    drawn = Drawn()
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:
         divided, drawn = _divide(root, undivided, seed, problems)
         pairs |= divided
-    return ClassScan(ordered(pairs), classes, problems, drawn)
+    return ClassScan(ordered(pairs), classes, problems, drawn, notes)
 
 
 def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
@@ -217,8 +229,8 @@ def _classes(
     return known.table()
 
 
-def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not; -> (splits, a clause).
+def _divide(root: Path, pairs: list[Pair], seed: int, problems: list[Problem]) -> tuple[dict[str, list[Pair]], Drawn]:
+    """`splits.split_or_draw` by the names 'cow/001.jpg', which differ where file names do not.
 
     A fifth of each class is drawn for val, so that small classes are in both splits. Raises DataError.
     """

@@ -12,35 +12,36 @@ ignore value, beneath all objects.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
+from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide
-from foveate.datasets.splits import SPLIT_NAMES, ordered
+from foveate.datasets.splits import ordered, unknown_split
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 BACKGROUND = "background"
-_FILE = re.compile(r"instances_(?P<split>.+?)(?P<year>\d{4})?\.json")
 
 
 @dataset("coco")
 @dataclass(frozen=True)
 class COCO(ObjectSource):
-    """COCO instances: `instances_<split><year>.json`, in the folder or in `annotations/`, one file a split.
+    """COCO instances: `instances_<split><year>.json`, or other tools' files of this form, one file a split.
 
-    Images lie in `images/<split><year>`, `<split><year>`, `images/<split>`, `<split>`, `images` or the folder. Of a
-    single file a split is drawn. Images that no file lists are left out; listed ones without objects are all
-    background.
+    They lie in the folder, in `annotations/`, or in the folders of the splits (see `foveate.datasets.coco_files`).
+    Images lie in `images/<split><year>`, `<split><year>`, `images/<split>`, `<split>`, `images`, beside the file or in
+    the folder, or are found by name below it. Of a single file a split is drawn. Images that no file lists are left
+    out; listed ones without objects are all background. A category that only groups others is no class.
 
     path: the folder.
     year: '2014' or another, if there are several; '' is the latest.
@@ -53,8 +54,16 @@ class COCO(ObjectSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """True if there are files called instances_*.json."""
-        return bool(instance_files(path))
+        """True if there are files called instances_*.json, or JSON with COCO's lists and with outlines."""
+        return bool(annotation_files(path))
+
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """COCO's boxes without outlines."""
+        files = box_files(path)
+        if not files:
+            return ""
+        return f"holds boxes without outlines ({files[0].name}); draw polygons or masks, and export them as COCO again"
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
@@ -70,41 +79,68 @@ class COCO(ObjectSource):
     def read(self) -> Scan:
         """Read the files and find their images. Raises DataError, and ConfigError for a year that is not there."""
         root = require_folder(self.path)
-        files = self._files_of_year(root)
+        files, others = by_split(self._files_of_year(root))
         problems: list[Problem] = []
+        notes = [unknown_split(file.name) for file in others]
         contents = {split: _Content(file, problems) for split, file in files.items()}
-        classes = _classes(list(contents.values()))
-        folders = {split: _picture_folder(root, split, content) for split, content in contents.items()}
-        splits = {s: list(content.pairs(folders[s], classes, problems)) for s, content in contents.items()}
-        drawn = ""
-        if len(splits) == 1:
-            splits, drawn = divide(root, splits.popitem()[1], problems, self.seed)
+        classes = _classes(list(contents.values()), notes)
+        splits: dict[str, list[Pair]] = {}
+        folders: set[Path] = set()
+        for split, content in contents.items():
+            names = list(content.names())
+            finder = Finder(root, content.file, split, names)
+            splits[split] = list(content.pairs(finder, classes, problems))
+            if names and not splits[split]:
+                where = f"{finder.folder} or anywhere below {root}"
+                raise DataError(f"{content.file}: none of its {len(names)} pictures ({names[0]}, ...) is in {where}")
+            folders |= {pair.picture.parent for pair in splits[split]}
+            notes += _moved_note(finder)
+        listed = {pair.picture for pairs in splits.values() for pair in pairs}
+        unlisted = [p for folder in sorted(folders) for p in list_pictures(folder) if p not in listed]
+        drawn = Drawn()
+        whole = splits.get("train") if "train" in splits else next(iter(splits.values())) if len(splits) == 1 else None
+        if whole and "val" not in splits:
+            divided, drawn = divide(root, whole, problems, self.seed, unlisted)
+            splits = {split: pairs for split, pairs in splits.items() if pairs is not whole} | divided
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
-        listed = {folders[s] / name for s, content in contents.items() for name in content.names()}
-        unlisted = sum(p not in listed for folder in set(folders.values()) for p in list_pictures(folder))
-        labels = COCOLabels(classes, tuple(f.name for f in files.values()), unlisted)
-        return Scan(ordered(splits), classes, labels, problems, drawn=drawn)
+        notes += _empty_note(splits)
+        labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
+        return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
 
-    def _files_of_year(self, root: Path) -> dict[str, Path]:
-        """Split -> file, of the wanted year."""
-        by_year: dict[str, dict[str, Path]] = {}
-        for file in instance_files(root):
-            match = _FILE.fullmatch(file.name)
-            if match is not None:
-                split = match["split"].strip("_-")
-                by_year.setdefault(match["year"] or "", {})[SPLIT_NAMES.get(split, split)] = file
-        if not by_year:
-            raise DataError(f"{root}: no file instances_*.json in it or in its folder annotations")
-        if self.year and self.year not in by_year:
-            raise ConfigError(f"{unknown('year', self.year, sorted(by_year))} (in {root})")
-        return by_year[self.year or max(by_year)]
+    def _files_of_year(self, root: Path) -> list[AnnotationFile]:
+        """The files of the wanted year."""
+        files = annotation_files(root)
+        if not files:
+            raise DataError(f"{root}: no file instances_*.json, nor other JSON with COCO's images and annotations")
+        years = sorted({file.year for file in files})
+        if self.year and self.year not in years:
+            raise ConfigError(f"{unknown('year', self.year, years)} (in {root})")
+        return [file for file in files if file.year == (self.year or years[-1])]
 
 
-def instance_files(path: Path) -> list[Path]:
-    """The files called instances_*.json, sorted by name."""
-    return sorted(f for folder in (path, path / "annotations") for f in folder.glob("instances_?*.json"))
+def _short(root: Path, file: Path) -> str:
+    """A file's name, with its folder where that is the one of a split."""
+    return file.name if file.parent in (root, root / "annotations") else file.relative_to(root).as_posix()
+
+
+def _moved_note(finder: Finder) -> list[str]:
+    if not finder.moved:
+        return []
+    shown = ", ".join(f"'{name}' is {place.relative_to(finder.root)}" for name, place in finder.moved[:3])
+    more = ", ..." if len(finder.moved) > 3 else ""
+    count, file = len(finder.moved), finder.file.name
+    return [f"{count} pictures are not where {file} says, and were found by name ({shown}{more})"]
+
+
+def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
+    """A note on listed images without an object."""
+    empty = sorted({pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.annotations})
+    if not empty:
+        return []
+    shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+    return [f"{len(empty)} pictures are listed without an object, and are all background ({shown})"]
 
 
 # Labels
@@ -219,14 +255,14 @@ class _Content:
         """The images' file names."""
         return (str(image["file_name"]) for image in self.images)
 
-    def pairs(self, folder: Path, classes: ClassTable, problems: list[Problem]) -> Iterator[Pair]:
+    def pairs(self, finder: Finder, classes: ClassTable, problems: list[Problem]) -> Iterator[Pair]:
         """The images whose files exist, with their annotations."""
         by_image: dict[Any, list[Annotation]] = {}
         for image in self.images:
             if image["id"] in by_image:
                 problems.append(Problem(self.file, f"two images have the id {image['id']}"))
             by_image[image["id"]] = []
-        label_of = {c["id"]: classes.names.index(c["name"]) for c in self.categories}
+        label_of = {c["id"]: classes.names.index(c["name"]) for c in self.categories if c["name"] in classes.names}
         for entry in self.annotations:
             complaint, annotation = _annotation(entry, by_image, label_of)
             if annotation is None:
@@ -235,14 +271,14 @@ class _Content:
                 by_image[entry["image_id"]].append(annotation)
         for image in self.images:
             name, size = str(image["file_name"]), (image.get("height"), image.get("width"))
-            picture = folder / name
             listed = Listed(self.file, size if None not in size else None, tuple(by_image[image["id"]]))
-            if _climbs(name):
-                problems.append(Problem(self.file, f"image {image['id']}: file_name '{name}' climbs out of its folder"))
-            elif not picture.is_file():
-                problems.append(Problem(picture, f"no such picture, but {self.file.name} lists it"))
-            else:
+            picture, complaint = finder.find(name)
+            if picture is not None:
                 yield Pair(picture, listed)
+            elif complaint.startswith("no such picture"):
+                problems.append(Problem(finder.folder / name, complaint))
+            else:
+                problems.append(Problem(self.file, f"image {image['id']}: {complaint}"))
 
 
 def _annotation(
@@ -279,11 +315,7 @@ def _is_polygon(numbers: Any) -> bool:
     return all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
 
 
-def _climbs(name: str) -> bool:
-    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
-
-
-def _classes(contents: Sequence[_Content]) -> ClassTable:
+def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
     """Background and the categories, which all files must share. Raises DataError."""
     names: dict[int, str] = {}
     for content in contents:
@@ -300,22 +332,17 @@ def _classes(contents: Sequence[_Content]) -> ClassTable:
         names = own
     if not names:
         raise DataError(f"{contents[0].file}: no categories; expected at least one")
+    for name in _groups(contents):
+        notes.append(f"category '{name}' groups the others and has no object of its own, so it is no class")
+        names = {i: other for i, other in names.items() if other != name}
     # A file may have a category for the background; it is class 0 as well.
     table = (BACKGROUND, *(names[i] for i in sorted(names) if names[i] != BACKGROUND))
     return ClassTable(table, ignore_index=255 if len(table) <= 255 else 65535)
 
 
-def _picture_folder(root: Path, split: str, content: _Content) -> Path:
-    """The first of the usual folders that holds one of the listed images. Raises DataError."""
-    match = _FILE.fullmatch(content.file.name)
-    full = f"{match['split']}{match['year'] or ''}" if match else split
-    usual = [f"images/{full}", full, f"images/{split}", split, "images", "."]
-    names = [name for name in content.names() if not _climbs(name)]
-    for folder in dict.fromkeys([*(root / u for u in usual), content.file.parent]):
-        if folder.is_dir() and any((folder / name).is_file() for name in names):
-            return folder
-    if not names:
-        return root
-    raise DataError(
-        f"{content.file}: none of its {len(names)} pictures ({names[0]}, ...) is in {', '.join(usual[:-1])} or {root}"
-    )
+def _groups(contents: Sequence[_Content]) -> list[str]:
+    """Names of the categories that are the supercategory of others, and that no object has."""
+    used = {entry["category_id"] for content in contents for entry in content.annotations}
+    categories = [category for content in contents for category in content.categories]
+    above = {c.get("supercategory") for c in categories if c.get("supercategory") != c["name"]}
+    return sorted({c["name"] for c in categories if c["name"] in above and c["id"] not in used})

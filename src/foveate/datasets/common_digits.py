@@ -26,7 +26,7 @@ from torchvision import tv_tensors
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, DataError
-from foveate.records import ClassTable, ColocalisationSample, DataSource
+from foveate.records import ClassTable, ColocalisationSample, DataSource, Problem
 from foveate.registry import dataset
 
 DIGIT, PATCH = 28, 6
@@ -83,6 +83,15 @@ class CommonDigits(DataSource):
         for an unknown split or family."""
         self.serve(task)
         return CommonDigitsDataset(self, split, self.source.open(split))
+
+    def readable(self, split: str, task: str = "") -> CommonDigitsDataset:
+        """One split, for looking at it: a division of the digits that was drawn is not written down."""
+        self.serve(task)
+        return CommonDigitsDataset(self, split, self.source.readable(split))
+
+    def problems(self, task: str = "") -> list[Problem]:
+        """Files that cannot be used."""
+        return self.source.problems()
 
     def describe(self, task: str = "") -> str:
         """The generated data, its counts and its size, in one line."""

@@ -30,7 +30,10 @@ import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.checks import label_digest, split_notes
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.headers import FileHeaders
+from foveate.datasets.names import shown_names, stem_of, unmarked
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
 
@@ -60,6 +63,8 @@ def read_pair_picture(pair: Pair, channels: int | None) -> np.ndarray:
 class AnyScan(Protocol):
     """The contents of a folder, found without decoding images."""
 
+    drawn: Drawn
+
     @property
     def pairs(self) -> Mapping[str, Sequence[Pair]]:
         """Split -> its images and labels, in a fixed order; 'train' first."""
@@ -79,7 +84,8 @@ class Scan:
     """The contents of a folder of images and masks, found without decoding images.
 
     pairs: split -> its pairs, in a fixed order. problems: files that cannot be used; `open` raises them.
-    drawn: a clause that says how images were divided, if the folder did not say ("" if it did).
+    drawn: how images were divided, if the folder did not say. left_out: images without a label that are left out.
+    notes: sentences on what may be other than was meant; `DataSource.notes` gives them.
     """
 
     pairs: dict[str, list[Pair]]
@@ -87,12 +93,16 @@ class Scan:
     read_label: ReadLabel
     problems: list[Problem] = field(default_factory=list)
     read_picture: ReadPicture = read_pair_picture
-    drawn: str = ""
+    drawn: Drawn = field(default_factory=Drawn)
+    left_out: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def counts(self) -> str:
-        """'367 train, 101 val pictures', and how they were divided if the folder did not say."""
+        """'367 train, 101 val pictures', how they were divided if the folder did not say, and those left out."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
-        return f"{listing} pictures" + (f" ({self.drawn})" if self.drawn else "")
+        without = f"{len(self.left_out)} without a label left out" if self.left_out else ""
+        remarks = "; ".join(filter(None, (str(self.drawn), without)))
+        return f"{listing} pictures" + (f" ({remarks})" if remarks else "")
 
 
 class FileDataset(FileHeaders):
@@ -133,12 +143,20 @@ class FileDataset(FileHeaders):
         label = self._read_label(pair, *picture.shape[:2])
         check_label(pair, label, picture.shape[:2], self.classes)
         return SemanticSample(
-            image=tv_tensors.Image(pictures.stored_tensor(picture)), mask=mask_tensor(label), name=pair.picture.name
+            image=tv_tensors.Image(pictures.stored_tensor(picture)), mask=mask_tensor(label), name=self.name(index)
         )
 
     def name(self, index: int) -> str:
-        """The image's file name, without decoding it."""
-        return self.pairs[index].picture.name
+        """The image's file name, without decoding it; with its folders where several images are called so."""
+        return self._names[index]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return shown_names([pair.picture for pair in self.pairs])
+
+    def digest(self, index: int) -> str:
+        """A digest of the label, without decoding it."""
+        return label_digest(self.pairs[index].label)
 
 
 class ScannedSource(DataSource, Generic[S]):
@@ -174,7 +192,12 @@ class ScannedSource(DataSource, Generic[S]):
         raise_problems(self.scan.problems)  # first, since they may be the reason why the split is missing
         if split not in self.scan.pairs:
             raise ConfigError(f"{unknown('split', split, self.scan.pairs)} (in {self.path})")
+        self.scan.drawn.write()
         return self.readable(split, task)
+
+    def notes(self, task: str = "") -> list[str]:
+        """The reader's own, and those on the splits."""
+        return [*getattr(self.scan, "notes", ()), *split_notes(self.scan.pairs)]
 
     @abstractmethod
     def readable(self, split: str, task: str = "") -> Any:
@@ -242,21 +265,29 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
 
 
 def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
-    """Join images and labels that share a file name up to the suffix; a file without a partner is a problem."""
+    """Join images and labels that share a file name up to the suffix; a file without a partner is a problem.
+
+    A label may also be called after its image and what it is: NAME.jpg and NAME_mask.png.
+    """
     problems: list[Problem] = []
-    by_stem = [_by_stem(files, problems) for files in (images, labels)]
-    pairs = [Pair(p, by_stem[1][stem]) for stem, p in by_stem[0].items() if stem in by_stem[1]]
-    problems += [Problem(p, "a picture without a label") for stem, p in by_stem[0].items() if stem not in by_stem[1]]
-    problems += [Problem(p, "a label without a picture") for stem, p in by_stem[1].items() if stem not in by_stem[0]]
+    image_of, label_of = (_by_stem(files, problems) for files in (images, labels))
+    for stem in [stem for stem in label_of if stem not in image_of]:
+        image = next((name for name in unmarked(stem) if name in image_of), None)
+        if image is not None and label_of.setdefault(image, label_of[stem]) is label_of[stem]:
+            del label_of[stem]
+    pairs = [Pair(p, label_of[stem]) for stem, p in image_of.items() if stem in label_of]
+    problems += [Problem(p, "a picture without a label") for stem, p in image_of.items() if stem not in label_of]
+    problems += [Problem(p, "a label without a picture") for stem, p in label_of.items() if stem not in image_of]
     return pairs, problems
 
 
 def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(files):
-        if path.stem in found:
-            problems.append(Problem(path, f"has the same name as {found[path.stem].name}, up to the suffix"))
-        found.setdefault(path.stem, path)
+        stem = stem_of(path.name)
+        if stem in found:
+            problems.append(Problem(path, f"has the same name as {found[stem].name}, up to the suffix"))
+        found.setdefault(stem, path)
     return found
 
 

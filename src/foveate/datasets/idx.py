@@ -21,7 +21,9 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
+from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, read_classes
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, unknown
@@ -44,14 +46,14 @@ class IdxScan:
 
     parts: part -> (N, H, W, C) uint8 and (N,) int64 labels; each file is once in memory.
     members: split -> (part, the indices in it). problems: files that cannot be used; `open` raises them.
-    drawn: a clause that says where val comes from.
+    drawn: where val comes from.
     """
 
     classes: ClassTable
     parts: dict[str, tuple[np.ndarray, np.ndarray]]
     members: dict[str, tuple[str, np.ndarray]]
     problems: list[Problem]
-    drawn: str
+    drawn: Drawn
 
 
 class IdxDataset:
@@ -73,6 +75,10 @@ class IdxDataset:
     def name(self, index: int) -> str:
         """'train/00123': the place in the file."""
         return f"{self.part}/{self.members[index]:05d}"
+
+    def digest(self, index: int) -> str:
+        """A digest of the label."""
+        return label_digest(int(self.labels[self.members[index]]))
 
 
 @dataset("idx")
@@ -116,6 +122,7 @@ class Idx(DataSource):
         _raise_first(self.scan.problems)
         if split not in self.scan.members:
             raise ConfigError(f"{unknown('split', split, self.scan.members)} (in {self.path})")
+        self.scan.drawn.write()
         return self.readable(split, task)
 
     def readable(self, split: str, task: str = "") -> IdxDataset:
@@ -263,18 +270,18 @@ def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels:
 
 def _divide(
     root: Path, counts: dict[str, int], seed: int, problems: list[Problem]
-) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
-    """-> (split -> (part, indices), a clause on where val comes from)."""
+) -> tuple[dict[str, tuple[str, np.ndarray]], Drawn]:
+    """-> (split -> (part, indices), where val comes from)."""
     found = {PREFIXES[part]: (part, np.arange(count)) for part, count in counts.items()}
-    clause = ""
+    drawn = Drawn()
     if "train" in found and "val" not in found:
         places = found["train"][1]
         if len(places) == CUSTOMARY:
             train, val = np.split(places, [CUSTOMARY - HELD_OUT])
-            clause = f"val is the last {HELD_OUT:,} of the {CUSTOMARY:,} training pictures"
+            drawn = Drawn(f"val is the last {HELD_OUT:,} of the {CUSTOMARY:,} training pictures")
         else:
             pairs = [Pair(Path(f"train/{place:05d}"), place) for place in places]
-            drawn, clause = split_or_draw(root, pairs, seed, problems)
-            train, val = (np.array([p.label for p in drawn.get(s, ())], np.int64) for s in ("train", "val"))
+            splits, drawn = split_or_draw(root, pairs, seed, problems)
+            train, val = (np.array([p.label for p in splits.get(s, ())], np.int64) for s in ("train", "val"))
         found |= {"train": ("train", train), "val": ("train", val)}
-    return {split: found[split] for split in SPLIT_ORDER if split in found and len(found[split][1])}, clause
+    return {split: found[split] for split in SPLIT_ORDER if split in found and len(found[split][1])}, drawn

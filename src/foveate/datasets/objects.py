@@ -5,7 +5,7 @@ N objects in an image of H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -14,7 +14,17 @@ import torch
 from torchvision import tv_tensors
 
 from foveate import pictures
-from foveate.datasets.files import FileDataset, FileSource, Pair, ReadPicture, raise_problems, read_pair_picture
+from foveate.datasets.checks import label_digest
+from foveate.datasets.drawn import Drawn
+from foveate.datasets.files import (
+    FileDataset,
+    FileSource,
+    Pair,
+    ReadPicture,
+    check_label,
+    raise_problems,
+    read_pair_picture,
+)
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
 from foveate.ops.layers import pack
@@ -52,6 +62,12 @@ class ObjectDataset(FileDataset):
     ) -> None:
         super().__init__(pairs, classes, read_label, read_picture)
         self._read_objects = read_label.objects
+        self._object_file = getattr(read_label, "object_file", None)
+
+    def objects_digest(self, index: int) -> str:
+        """A digest of the label and of the file of its objects, if there is one, without decoding them."""
+        label = self.pairs[index].label
+        return label_digest(label if self._object_file is None else (label, self._object_file(self.pairs[index])))
 
     def instances(self, index: int) -> ObjectSample:
         """The image with its objects; objects without a pixel are left out. Raises DataError."""
@@ -68,7 +84,7 @@ class ObjectDataset(FileDataset):
                 boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=picture.shape[:2]
             ),
             labels=torch.tensor([found.labels[k] for k in kept], dtype=torch.int64),
-            name=pair.picture.name,
+            name=self.name(index),
         )
 
     @property
@@ -145,6 +161,61 @@ class InstanceDataset:
         return self.objects.name(index)
 
 
+class FileInstances(InstanceDataset):
+    """Images in files with their objects."""
+
+    def __init__(self, objects: ObjectDataset | NumberedDataset) -> None:
+        super().__init__(objects)
+        self.digest = objects.objects_digest
+
+
+class NumberedDataset(FileDataset):
+    """Image files with masks of object numbers; all objects are of one class."""
+
+    @property
+    def things(self) -> ClassTable:
+        """The one class of objects."""
+        return without_background(self.classes)
+
+    def layered(self, index: int) -> InstanceSample:
+        """The image with its objects in one layer. Raises DataError."""
+        pair = self.pairs[index]
+        picture = self._read_picture(pair, self.channels)
+        numbers = self._read_label.objects(pair)  # type: ignore[attr-defined]
+        check_label(pair, np.zeros(numbers.shape, np.uint8), picture.shape[:2], self.classes)
+        count = int(numbers.max(initial=0))
+        return InstanceSample(
+            image=tv_tensors.Image(pictures.stored_tensor(picture)),
+            layers=tv_tensors.Mask(torch.from_numpy(numbers[None])),
+            labels=torch.zeros(count, dtype=torch.int64),
+            crowd=torch.zeros(count, dtype=torch.bool),
+            name=self.name(index),
+        )
+
+    def objects_digest(self, index: int) -> str:
+        """As `digest`: the objects are what the mask holds."""
+        return self.digest(index)
+
+
+class MaskSource(FileSource):
+    """A `FileSource` of mask files, which serve instance segmentation where they hold object numbers."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("semantic", "instances")
+
+    def readable(self, split: str, task: str = "") -> FileDataset | InstanceDataset:  # type: ignore[override]
+        """One split of the files that can be used. Raises DataError for objects that the masks do not number."""
+        task, scan = self.serve(task), self.scan
+        if task != "instances":
+            return super().readable(split, task)
+        if getattr(scan.read_label, "kind", "") != "objects":
+            kind = getattr(scan.read_label, "remark", "masks")
+            raise DataError(
+                f"{self.path}: the masks hold classes ({kind}), and which pixels are one object is not told; number "
+                "the objects of each image from 1 in its mask (16 bits), or label them in LabelMe or COCO"
+            )
+        return FileInstances(NumberedDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture))
+
+
 class ObjectSource(FileSource):
     """A `FileSource` whose `Scan.read_label` is a `ReadObjects`."""
 
@@ -155,17 +226,15 @@ class ObjectSource(FileSource):
         task, scan = self.serve(task), self.scan
         reader: ReadObjects = scan.read_label  # type: ignore[assignment]
         dataset = ObjectDataset(scan.pairs[split], scan.classes, reader, scan.read_picture)
-        return InstanceDataset(dataset) if task == "instances" else dataset
+        return FileInstances(dataset) if task == "instances" else dataset
 
 
-def divide(root: Path, pairs: list[Pair], problems: list[Problem], seed: int) -> tuple[dict[str, list[Pair]], str]:
+def divide(
+    root: Path, pairs: list[Pair], problems: list[Problem], seed: int, unlabelled: Iterable[Path] = ()
+) -> tuple[dict[str, list[Pair]], Drawn]:
     """`split_or_draw`; if too few images are left, the error names the files that cannot be used. Raises DataError."""
-    first: dict[str, Pair] = {}
-    for pair in pairs:
-        if first.setdefault(pair.picture.stem, pair) is not pair:
-            problems.append(Problem(pair.picture, f"has the same name as {first[pair.picture.stem].picture}"))
     try:
-        return split_or_draw(root, list(first.values()), seed, problems)
+        return split_or_draw(root, pairs, seed, problems, unlabelled)
     except DataError:
         raise_problems(problems)
         raise

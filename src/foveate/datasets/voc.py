@@ -16,10 +16,12 @@ import numpy as np
 from foveate import pictures
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import ClassList, Color
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
 from foveate.datasets.masks import MaskReader, Published, recognise_masks
+from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
-from foveate.datasets.splits import ordered, read_list, split_by_lists
+from foveate.datasets.splits import list_lines, ordered, split_by_lists
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
@@ -86,15 +88,17 @@ class VOC(ObjectSource):
         root = self._year_folder()
         pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), list_pictures(root / "SegmentationClass"))
         lists = {s: p for s in _LISTS if (p := root / "ImageSets" / "Segmentation" / f"{s}.txt").is_file()}
-        drawn = ""
+        drawn, without_test = Drawn(), False
         if lists:
-            splits, drawn = _by_lists(pairs, lists, problems)
+            splits, without_test = _by_lists(pairs, lists, problems)
         else:
             splits = {"train": pairs}
         undivided = splits.get("train") or splits.get("trainval") or []
         if not splits.get("val"):
-            divided, clause = divide(root, undivided, problems, self.seed)
-            splits, drawn = {**splits, **divided}, "; ".join(filter(None, (drawn, clause)))
+            divided, drawn = divide(root, undivided, problems, self.seed)
+            splits = {**splits, **divided}
+        if without_test:
+            drawn.clause = "; ".join(filter(None, ("test.txt has no masks and is left out", drawn.clause)))
         if not any(splits.values()):
             raise_problems(problems)
         files = [pair.label for pairs in splits.values() for pair in pairs]
@@ -127,12 +131,16 @@ class VOCLabels:
         """(height, width) class indices, 255 where void."""
         return self.masks(pair, height, width)
 
+    def object_file(self, pair: Pair) -> Path:
+        """The mask of an image's objects."""
+        return Path(pair.label.parent.parent / "SegmentationObject" / pair.label.name)
+
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
         """The objects in the order of their numbers, each of the class that most of its pixels have.
 
         Raises DataError: no object mask, one of another size, or an object on nothing but background and void.
         """
-        path = pair.label.parent.parent / "SegmentationObject" / pair.label.name
+        path = self.object_file(pair)
         classes, numbers = self(pair, height, width), pictures.read_raw(path).values
         for file, values in ((pair.label, classes), (path, numbers)):
             if values.shape != (height, width):
@@ -159,13 +167,12 @@ def year_folders(path: Path) -> dict[str, Path]:
     return {"".join(re.findall(r"\d{4}", p.name)[:1]): p for p in found}
 
 
-def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by the lists; of images and masks without a partner, only those in a list are problems."""
-    labelled = {pair.picture.stem for pair in pairs}
-    names = {split: read_list(path) for split, path in lists.items()}
-    unpublished = "test" in names and not labelled & set(names["test"])
-    if unpublished:
-        del names["test"], lists["test"]
-    listed = {name for split in names.values() for name in split}
-    problems[:] = [p for p in problems if p.file.stem in listed]
-    return split_by_lists(pairs, lists, problems), "test.txt has no masks and is left out" if unpublished else ""
+def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], bool]:
+    """Divide by the lists; of images and masks without a partner, only those in a list are problems.
+
+    -> (splits, True if the list of test is left out, since its masks were not published).
+    """
+    index = NameIndex(pair.picture for pair in pairs)
+    unpublished = "test" in lists and not any(index.find_line(line)[1] for line in list_lines(lists["test"]))
+    known = {split: path for split, path in lists.items() if split != "test" or not unpublished}
+    return split_by_lists(pairs, known, problems), unpublished

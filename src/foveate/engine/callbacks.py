@@ -25,8 +25,9 @@ from foveate.errors import ConfigError, DataError, OutputError
 from foveate.ops.losses import single_process
 from foveate.store import save_model
 from foveate.tasks.base import Task
+from foveate.tasks.contract import logged_scores
 
-REDRAW = 0.2  # seconds between two looks at the progress bar
+REDRAW = 0.2  # seconds between two drawings of the progress bar
 
 
 class Progress(Callback):
@@ -165,7 +166,7 @@ class EpochEnd(Callback):
                 metrics.merge(state)
         scores = metrics.compute()
         self.task.adopt(model, scores)
-        return loss | {name: float(getattr(scores, name)) for name in self.task.headline}
+        return loss | logged_scores(self.task, scores)
 
     def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:
         """The mean of the model's loss over the validation samples, without augmentation or dropout.

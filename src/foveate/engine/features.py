@@ -9,6 +9,7 @@ deleted at any time.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import sys
@@ -41,19 +42,25 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
             f"{type(model).__name__} has no features that can be kept, which takes a method "
             "encode and a fixed input size; train it with --features false"
         )
-    # Training samples are not scored, and masks would take the most memory.
-    sets = [FeatureDataset(train_set, model, masks=False), FeatureDataset(val_set, model)]
+    # Training samples are not scored, and what belongs to single pixels would take the most memory.
+    sets = [FeatureDataset(train_set, model, scored=False), FeatureDataset(val_set, model)]
     for name, dataset in zip(("train", "validation"), sets, strict=True):
         dataset.prepare(f"features of the {name} images", rank, world)
     return sets[0], sets[1]
 
 
 class FeatureDataset(WrappedDataset):
-    """A set of images, its samples with 'features' (D, h, w) float16 instead of 'image'. masks: whether these stay."""
+    """A set of images, its samples with 'features' (D, h, w) float16 instead of 'image'.
 
-    def __init__(self, dataset: Any, model: Any, masks: bool = True) -> None:
+    A method of the set that is named as a value of its samples gives that value without decoding; here it comes from
+    memory once the features are known, since a drawn set would draw the image again.
+
+    scored: keep labels that are bound to places in the image (tv_tensors), which only scoring needs.
+    """
+
+    def __init__(self, dataset: Any, model: Any, scored: bool = True) -> None:
         super().__init__(dataset)
-        self.model, self.masks = model, masks
+        self.model, self.scored = model, scored
         self.folder = cache_folder() / "features" / fingerprint(model)
         self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
 
@@ -71,10 +78,16 @@ class FeatureDataset(WrappedDataset):
             features = _read(file)
         return rest | {"features": features}
 
-    def captions(self, index: int) -> Any:
-        """The captions of an image, from memory once its features are known: a drawn set would draw it again."""
-        known = self._known[index]
-        return known[1]["captions"] if known else self.dataset.captions(index)
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if not inspect.ismethod(found):
+            return found
+
+        def remembered(*args: Any) -> Any:
+            known = self._known[args[0]] if len(args) == 1 and isinstance(args[0], int) else None
+            return known[1][name] if known and name in known[1] else found(*args)
+
+        return remembered
 
     def prepare(self, title: str, rank: int = 0, world: int = 1) -> None:
         """Compute the features that are missing among those of process `rank`, and remember the files of all."""
@@ -104,7 +117,7 @@ class FeatureDataset(WrappedDataset):
         return [known for index in indices if (known := self._known[index]) is not None]
 
     def _keeps(self, key: str, value: Any) -> bool:
-        return key != "image" and (self.masks or not isinstance(value, tv_tensors.Mask))
+        return key != "image" and (self.scored or not isinstance(value, tv_tensors.TVTensor))
 
 
 def _read(file: Path) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, unknown
-from foveate.registry import entries, find, make_config
+from foveate.registry import current_field, entries, find, make_config
 from foveate.values import parse
 
 
@@ -38,6 +38,7 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
     Raises ConfigError for a name that does not exist (the nearest is named) or a value of another type.
     """
     known = fields_of(record)
+    changes = {current_field(name, known): value for name, value in changes.items()}
     for name in changes:
         if name not in known:
             raise ConfigError(unknown("field", name, known))
@@ -75,6 +76,12 @@ def dataset_name(source: Any) -> str:
         if entry.attribute == type(source).__name__ and entry.module == type(source).__module__:
             return name
     raise ConfigError(f"{type(source).__name__} is not a registered dataset; mark its class with @dataset(...)")
+
+
+def upgraded(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The content of a recipe.json, in which its data source may rename what an earlier version wrote."""
+    data = recipe.get("data")
+    return find("dataset", data["dataset"]).load().upgraded(recipe) if data else recipe
 
 
 def open_source(data: Mapping[str, Any]) -> Any:

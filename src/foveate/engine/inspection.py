@@ -22,6 +22,8 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
     Raises ConfigError for a family that the source does not serve, or that has no task.
     """
     path = str(getattr(source, "path", ""))
+    if task:
+        find_task(task)
     if task and task not in source.tasks:
         raise ConfigError(
             f"{path or type(source).__name__}: data for {' and '.join(source.tasks)}, not for {task}; "
@@ -44,6 +46,7 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
     found.problems += problems
     if not recognised:
         return found
+    found.source_notes += source.notes(task)
     found.remarks |= source.remarks(task)
     total, done = sum(len(dataset) for dataset in datasets.values()), 0
     found.expect(total)

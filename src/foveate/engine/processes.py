@@ -21,8 +21,8 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def tell_others(run: Path) -> Iterator[None]:
-    """The processes started meanwhile learn the run folder that the first one chose."""
+def share_folder(run: Path) -> Iterator[None]:
+    """Pass the run folder that the first process chose to the processes that are started meanwhile."""
     os.environ[FOLDER] = str(run.absolute())
     try:
         yield
@@ -30,6 +30,6 @@ def tell_others(run: Path) -> Iterator[None]:
         os.environ.pop(FOLDER, None)
 
 
-def told_folder() -> Path | None:
+def shared_folder() -> Path | None:
     """The run folder that the first process chose, if it started this one."""
     return Path(os.environ[FOLDER]) if FOLDER in os.environ else None

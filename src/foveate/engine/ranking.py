@@ -37,12 +37,30 @@ class Ranking:
         rows = [row for row in history if self.monitor in row]
         best = next(row for row in history if row["epoch"] == best_epoch)
         which = f"epoch {best_epoch} of {len(history)}"
-        if len({self.key(row)[0] for row in rows}) > 1 or len(rows) == 1:
-            return f"{which}, by {self.monitor}: {best[self.monitor]:.4f}"
-        same = f"{self.monitor} is {best[self.monitor]:.4f} in every epoch and cannot rank them"
-        if len({row[LOSS] for row in rows if math.isfinite(row.get(LOSS, math.nan))}) > 1:
-            return f"{which}, by validation loss: {best[LOSS]:.4f} ({same})"
-        return f"{which}, the last one ({same})"
+        score, value = self.key(best)[0], best[self.monitor]
+        if len(rows) == 1:
+            only = "the only one" if len(history) == 1 else "the only one that was validated"
+            return f"{which}, {only} ({self.monitor} {value:.4f})"
+        tied = [row for row in rows if self.key(row)[0] == score]
+        level = [row for row in tied if self.key(row) == self.key(best)]
+        steps = []
+        if len(tied) < len(rows):
+            shared = f" (also that of {_listed(tied, best)})" if len(tied) > 1 else ""
+            steps.append(f"by {self.monitor}: {value:.4f}{shared}")
+        if len(level) < len(tied):
+            steps.append(f"by validation loss: {best[LOSS]:.4f}")
+        if len(level) > 1:
+            steps.append("the last one" if len(level) == len(rows) else "the last of these")
+        if len(tied) == len(rows):
+            values = sorted({f"{row[self.monitor]:.4f}" for row in rows})
+            steps[-1] += f" ({self.monitor} is {' or '.join(values)} in every epoch and cannot rank them)"
+        return f"{which}, {', then '.join(steps)}"
+
+
+def _listed(rows: Sequence[Row], besides: Row) -> str:
+    """The epochs of some rows but one, in words: 'epochs 1, 2 and 4'."""
+    epochs = [f"{row['epoch']:.0f}" for row in rows if row is not besides]
+    return f"epochs {', '.join(epochs[:-1])} and {epochs[-1]}" if len(epochs) > 1 else f"epoch {epochs[0]}"
 
 
 def _finite(value: float) -> float:

@@ -36,16 +36,17 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         data=data["source"],
         scores=scores,
         part=part,
-        splits={"train": len(data["train"]), chosen: len(data["val"]), evaluation.split: evaluation.scores.images},
+        splits={"train": len(data["train"]), chosen: len(data["val"]), evaluation.split: len(evaluation.samples)},
         scored_split=evaluation.split,
         chosen_split=chosen,
         history=history,
         settings=settings,
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
-        notes=[_split_note(evaluation.split, chosen, f"{part.text.sample}s"), *_average_note(recipe.ema)],
+        notes=[_split_note(evaluation.split, chosen, evaluation.task.noun(2)), *_average_note(recipe.ema)],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
         greater_is_better=evaluation.task.greater_is_better,
+        nouns=(evaluation.task.noun(), evaluation.task.noun(2)),
     )
     write_report(report, run.report)
     return run.report

@@ -8,12 +8,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foveate import pictures
 from foveate.engine import fields
-from foveate.engine.processes import is_first, told_folder
+from foveate.engine.processes import is_first, shared_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError
 from foveate.records import Table
+
+
+def resumed_recipe(name: str, out: str | Path | None, given: Mapping[str, Any]) -> Recipe | None:
+    """The recipe of the run that `--resume` goes on with, as its recipe.json has it; None before its first epoch.
+
+    name: of the recipe. given: 'model' and 'data.path' as the command names them, where it does. Raises ConfigError
+    where they are others than the run's.
+    """
+    run = _choose(name, out, resume=True)
+    if not run.recipe_file.is_file():
+        return None
+    recipe = run.recipe()
+    started = {"name": recipe.name, "model": recipe.model, "data.path": getattr(recipe.data, "path", None)}
+    for field, value in {"name": name, **given}.items():
+        if value is not None and value != started[field]:
+            raise _other(run, field, started[field], value)
+    limit = run.read_json("data.json").get("max_pixels") if (run.path / "data.json").is_file() else None
+    if limit is not None and pictures.get_max_pixels() == pictures.DEFAULT_MAX_PIXELS:
+        pictures.set_max_pixels(limit)
+    return recipe
 
 
 def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
@@ -22,8 +43,12 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
     A run that failed before its first epoch was finished is no obstacle. Raises ConfigError where another stands
     already, unless it is resumed.
     """
+    return _choose(recipe.name, out, resume)
+
+
+def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
     if not is_first():
-        folder = Path(out) if out is not None else told_folder()
+        folder = Path(out) if out is not None else shared_folder()
         if folder is None:
             raise ConfigError("processes that a cluster starts do not know each other's run folder; name it with --out")
         return RunFolder(folder)
@@ -32,10 +57,10 @@ def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFo
         if not resume and run.checkpoint.exists():
             raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
         return run
-    path, number, taken = Path("runs") / recipe.name, 1, None
+    path, number, taken = Path("runs") / name, 1, None
     while path.exists():
         taken, number = path, number + 1
-        path = path.with_name(f"{recipe.name}-{number}")
+        path = path.with_name(f"{name}-{number}")
     return RunFolder(taken if resume and taken else path)
 
 
@@ -51,10 +76,14 @@ def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
     old, new = (_flat(json.loads(json.dumps(fields.to_json(one)))) for one in (run.recipe(), recipe))
     for name in [*old, *(n for n in new if n not in old)]:
         if old.get(name) != new.get(name) and name not in MAY_DIFFER:
-            raise ConfigError(
-                f"{run.path} was started with {name} = {old.get(name)}, and is resumed with {new.get(name)}; "
-                "resume with the same fields, or start another run with --init"
-            )
+            raise _other(run, name, old.get(name), new.get(name))
+
+
+def _other(run: RunFolder, field: str, old: Any, new: Any) -> ConfigError:
+    return ConfigError(
+        f"{run.path} was started with {field} = {old}, and is resumed with {new}; "
+        "resume with the same fields, or start another run with --init"
+    )
 
 
 def with_earlier_options(recipe: Recipe, run: RunFolder) -> Recipe:
@@ -65,7 +94,7 @@ def with_earlier_options(recipe: Recipe, run: RunFolder) -> Recipe:
 
 
 def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
-    """Raise DataError unless a resumed run has the samples and the tables that it was started with."""
+    """Raise DataError unless a resumed run has the samples, the labels and the tables that it was started with."""
     old_tables = run.tables()
     for name, table in tables.items():
         if old_tables.get(name) != json.loads(json.dumps(table.to_json())):
@@ -81,6 +110,26 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
                 f"{run.path} was started with {len(old[split])} {split} samples, now there are {len(about[split])}; "
                 f"first difference: {first}; restore them, or start another run with --init"
             )
+        labels, before = (one.get("digests", {}).get(split, []) for one in (about, old))
+        if before and labels != before:  # a run of an earlier version has none
+            others = [n for n, mine, theirs in zip(about[split], labels, before, strict=True) if mine != theirs]
+            raise DataError(
+                f"{run.path} was started with other labels or captions than {about['source']} has now: "
+                f"{len(others)} of {len(labels)} {split} samples differ ({', '.join(others[:3])}"
+                f"{', ...' if len(others) > 3 else ''}); restore them, or start another run with --init"
+            )
+
+
+def listing(train_set: Any, val_set: Any) -> dict[str, Any]:
+    """The samples that a run trains on and ranks epochs on, and digests of their labels, for the record."""
+    found: dict[str, Any] = {"digests": {}}
+    for split, dataset in (("train", train_set), ("val", val_set)):
+        found[split] = [dataset.name(i) for i in range(len(dataset))]
+        if hasattr(dataset, "digest"):
+            found["digests"][split] = [dataset.digest(i) for i in range(len(dataset))]
+    if pictures.get_max_pixels() != pictures.DEFAULT_MAX_PIXELS:
+        found["max_pixels"] = pictures.get_max_pixels()
+    return found
 
 
 def started_from(run: RunFolder) -> str | None:

@@ -88,6 +88,7 @@ class RunFolder:
         """The resolved recipe. Raises ModelError if its file is damaged."""
         data = self.read_json("recipe.json")
         try:
+            data = fields.upgraded(data)
             recipe: Recipe = fields.restore(create_recipe(data["name"]), data)
         except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
             raise ModelError(f"{self.recipe_file} is damaged ({error}); restore it or train again") from error

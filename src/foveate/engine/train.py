@@ -26,10 +26,11 @@ from foveate.engine.features import with_features
 from foveate.engine.intensities import header_notes, require_one_depth, window_note
 from foveate.engine.learner import Learner
 from foveate.engine.loading import SuitedDataset, cached, mixed_seed, require_workers, train_loader
-from foveate.engine.processes import is_first, tell_others
+from foveate.engine.processes import is_first, share_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
     choose_folder,
+    listing,
     require_same_data,
     require_same_recipe,
     started_from,
@@ -79,9 +80,12 @@ def train_recipe(
     for split, dataset in (("train", train_set), ("validation", val_set)):
         if len(dataset) == 0:
             raise DataError(f"{described}: the {split} split is empty; add samples to it")
+    if is_first():
+        for note in recipe.data.notes(recipe.task):
+            print(f"note: {note}", flush=True)
     tables = family.learn_tables(train_set, recipe)
     model = build_model(recipe, tables, train_set)
-    about = {"source": described, **_listing(train_set, val_set)}
+    about = {"source": described, **listing(train_set, val_set)}
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     if is_first():
         sweep(run.path)
@@ -103,7 +107,7 @@ def train_recipe(
             if taken:
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
-    with tell_others(run.path), _quiet_threads():
+    with share_folder(run.path), _quiet_threads():
         task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
         task.require(task.options)
         train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
@@ -256,14 +260,6 @@ def _precision(wanted: str) -> Any:
     if wanted == "auto":
         return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
-
-
-def _listing(train_set: Any, val_set: Any) -> dict[str, Any]:
-    """The samples that the run trains on and ranks epochs on, so that a seeded split is on record."""
-    return {
-        "train": [train_set.name(i) for i in range(len(train_set))],
-        "val": [val_set.name(i) for i in range(len(val_set))],
-    }
 
 
 @contextlib.contextmanager

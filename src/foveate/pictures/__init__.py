@@ -33,9 +33,10 @@ from foveate.pictures.tiff import TiffPicture
 from foveate.pictures.windows import ArrayWindows, Ground
 from foveate.pictures.windows import Windows as Windows
 
-PICTURE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+PICTURE_SUFFIXES = frozenset({
+    ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _opening = threading.Lock()

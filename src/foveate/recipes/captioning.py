@@ -18,9 +18,9 @@ from foveate.text import Tokens
 from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
-# More scenes, and each of them seldom: networks know two thousand by heart before they can tell of others.
+# Many scenes, each seen a few times: on two thousand scenes the networks overfit before they describe new ones.
 PASTURE, PASTURE_EPOCHS = Pasture(train=8000, val=400), 6
-# The coarser features say at each place what is around it, which is all that a single look brings.
+# The coarser features add context to each location; hard attention reads a single location for each word.
 PASTURE_STRIDES = (16, 32)
 
 
@@ -48,18 +48,31 @@ def show_attend_tell() -> Recipe:
     )  # fmt: skip
 
 
-@recipe("show_attend_tell{kind}_pasture", kind=("", "_hard"))
-def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
-    """Xu et al. (2015), "Show, Attend and Tell", on the synthetic Pasture data set, from frozen ImageNet features.
+@recipe("show_attend_tell_pasture")
+def show_attend_tell_pasture() -> Recipe:
+    """Xu et al. (2015), "Show, Attend and Tell", with soft attention, on the synthetic Pasture data set.
 
     foveate train show_attend_tell_pasture
     """
+    return _attend_pasture("soft")
+
+
+@recipe("show_attend_tell_hard_pasture")
+def show_attend_tell_hard_pasture() -> Recipe:
+    """Xu et al. (2015), "Show, Attend and Tell", with hard attention, on the synthetic Pasture data set.
+
+    foveate train show_attend_tell_hard_pasture
+    """
+    return _attend_pasture("hard")
+
+
+def _attend_pasture(attention: Literal["soft", "hard"]) -> Recipe:
     return Recipe(
         model="show_attend_tell",
         config=attend.Config(
             backbone=LITE, pretrained=True, strides=PASTURE_STRIDES, image_size=(128, 128), embed=192, hidden=256,
-            attend=128, dropout=0.3, attention="hard" if kind else "soft",
-            doubly_stochastic=0.0,  # a sentence of ten words has no look to spare for each of 64 places
+            attend=128, dropout=0.3, attention=attention,
+            doubly_stochastic=0.0,  # ten words cannot attend to each of 64 locations
             credit=0.5,
             warmup=1250,  # two epochs
         ),
@@ -75,9 +88,12 @@ def show_attend_tell_pasture(kind: Literal["", "_hard"]) -> Recipe:
     )  # fmt: skip
 
 
-@recipe("show_attend_tell{kind}_{data}", kind=("", "_hard"), data=("flickr8k", "flickr30k", "coco"))
-def show_attend_tell_release(kind: Literal["", "_hard"], data: Literal["flickr8k", "flickr30k", "coco"]) -> Recipe:
-    """Xu et al. (2015), "Show, Attend and Tell", in the configuration of the authors' released code, on VGG-19.
+Captioned = Literal["flickr8k", "flickr30k", "coco"]
+
+
+@recipe("show_attend_tell_{data}", data=("flickr8k", "flickr30k", "coco"))
+def show_attend_tell_release(data: Captioned) -> Recipe:
+    """Show, Attend and Tell (Xu et al. 2015) on {data}, with soft attention, as in the released code, on VGG-19.
 
     foveate train show_attend_tell_coco --data COCO
 
@@ -85,10 +101,25 @@ def show_attend_tell_release(kind: Literal["", "_hard"], data: Literal["flickr8k
     step, neither augmentation nor clipping. Ours: torch's bias correction of Adam, the number of epochs, and the epoch
     that is kept, by CIDEr-D (by likelihood in the release, by BLEU in the paper). It is meant for a GPU.
     """
+    return _release("soft", data)
+
+
+@recipe("show_attend_tell_hard_{data}", data=("flickr8k", "flickr30k", "coco"))
+def show_attend_tell_hard_release(data: Captioned) -> Recipe:
+    """Show, Attend and Tell (Xu et al. 2015) on {data}, with hard attention, as in the released code, on VGG-19.
+
+    foveate train show_attend_tell_hard_coco --data COCO
+
+    As `show_attend_tell_{data}` in everything but the attention.
+    """
+    return _release("hard", data)
+
+
+def _release(attention: Literal["soft", "hard"], data: Captioned) -> Recipe:
     rmsprop = data == "flickr8k"
     return Recipe(
         model="show_attend_tell",
-        config=dataclasses.replace(attend.RELEASE, pretrained=True, attention="hard" if kind else "soft"),
+        config=dataclasses.replace(attend.RELEASE, pretrained=True, attention=attention),
         text=Tokens(least=1, size=10000),
         options=CaptioningOptions(),
         features=True,

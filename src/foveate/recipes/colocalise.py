@@ -16,7 +16,7 @@ from foveate.registry import recipe
 
 @recipe("colocalise_digits_{kind}", kind=("translated", "cluttered"))
 def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
-    """Co-localisation of the digit that all images share, compared by a random encoder; --data.digits 3,7 finds two.
+    """Co-localisation of the {kind} digit that all images share, by a random encoder; --data.digits 3,7 finds two.
 
     foveate train colocalise_digits_cluttered --data MNIST --data.digits 3
     """

@@ -74,7 +74,7 @@ def deconvnet_camvid() -> Recipe:
 
 @recipe("deconvnet_{stage}_voc", stage=("easy", "hard"))
 def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
-    """DeconvNet on Pascal VOC with the release's schedule: crops around single objects, the easy ones first.
+    """DeconvNet on Pascal VOC, the release's {stage} stage: centred crops of objects (easy), then looser ones (hard).
 
     foveate train deconvnet_easy_voc --data VOCdevkit
     foveate train deconvnet_hard_voc --data VOCdevkit --config.pretrained false --init runs/deconvnet_easy_voc

@@ -27,7 +27,7 @@ def _config(stride: Stride) -> Config:
 
 @recipe("fcn{stride}s", stride=(32, 16, 8))
 def fcn(stride: Stride) -> Recipe:
-    """FCN on your own labelled images, from ImageNet weights.
+    """FCN-{stride}s on your own labelled images, from ImageNet weights.
 
     foveate train fcn8s --data PATH
     """
@@ -45,7 +45,7 @@ def fcn(stride: Stride) -> Recipe:
 
 @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
 def fcn_pasture(stride: Stride) -> Recipe:
-    """FCN on the synthetic Pasture data set at 192x192, where birds are about ten pixels wide.
+    """FCN-{stride}s on the synthetic Pasture data set at 192x192, where birds are about ten pixels wide.
 
     foveate train fcn8s_pasture
     """
@@ -64,7 +64,7 @@ def fcn_pasture(stride: Stride) -> Recipe:
 
 @recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
 def fcn_camvid(stride: Stride) -> Recipe:
-    """FCN on CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
+    """FCN-{stride}s on CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
 
     foveate train fcn8s_camvid --data CAMVID
     """
@@ -83,7 +83,7 @@ def fcn_camvid(stride: Stride) -> Recipe:
 
 @recipe("fcn{stride}s_voc", stride=(32, 16, 8))
 def fcn_voc(stride: Stride) -> Recipe:
-    """FCN on Pascal VOC as the release trains it: one image a step, high momentum, the summed loss, in three stages.
+    """FCN-{stride}s on Pascal VOC as released: one image a step, high momentum, the summed loss, in three stages.
 
     foveate train fcn32s_voc --data VOCdevkit --init vgg16_caffe.pth
     foveate train fcn16s_voc --data VOCdevkit --init runs/fcn32s_voc

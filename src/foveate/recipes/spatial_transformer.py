@@ -16,11 +16,11 @@ from foveate.transforms import ClassificationAugment
 Model = Literal[
     "mlp", "cnn", "st_mlp_affine", "st_mlp_projective", "st_mlp_tps", "st_cnn_affine", "st_cnn_projective", "st_cnn_tps"
 ]  # fmt: skip
-# Of a larger canvas a transformer cuts out what a digit fills: the classifier is as good, and cheaper.
+# A transformer cuts a view of a digit's size out of a larger canvas: the classifier is as good, and cheaper.
 VIEW = (28, 28)
 EPOCHS = 36
-MLP_EPOCHS = 60  # an MLP's are the cheaper, and it needs more of them
-# Fifty thousand digits are soon known by heart; so in training others have written them, too.
+MLP_EPOCHS = 60  # an MLP's epochs are cheaper, and it needs more of them
+# Networks overfit to fifty thousand digits, so that in training these are warped as if others had written them.
 HAND = 0.7
 
 
@@ -49,25 +49,26 @@ def spatial_transformer() -> Recipe:
         "mlp", "cnn", "st_mlp_affine", "st_mlp_projective", "st_mlp_tps", "st_cnn_affine", "st_cnn_projective",
         "st_cnn_tps",
     ),
-    kind=("r", "rts", "p", "e", "clutter", "addition"),
+    kind=("r", "rts", "p", "e", "clutter", "addition", "rts_hard", "p_hard"),
 )  # fmt: skip
 def mnist(model: Model, kind: Kind) -> Recipe:
-    """Distorted MNIST, sampled again each epoch from slightly warped digits, at the paper's 400 thousand parameters.
+    """Network {model} on distorted MNIST ({kind}): 400 thousand parameters as in the paper, new distortions each epoch.
 
     foveate train st_cnn_affine_mnist_rts --data MNIST
     """
     network: Literal["mlp", "cnn"] = "mlp" if "mlp" in model else "cnn"
     name = model.rpartition("_")[2] if model.startswith("st_") else "none"
-    looks = 2 if kind == "addition" and name != "none" else 1  # one for each digit
+    transformers = 2 if kind == "addition" and name != "none" else 1  # one for each digit
     config = Config(
         network=network,
         transform=name,  # type: ignore[arg-type]
-        transformers=looks,
+        transformers=transformers,
         image_size=(SIDES[kind], SIDES[kind]),
         view=() if name == "none" else VIEW,
-        # Of more weights to localise, an MLP would have none left to classify, nor two transformers.
-        localise_hidden=32 if network == "mlp" or looks == 2 else 64,
-        # Without, the first epochs of a sum teach nothing, and an MLP behind a transformer learns half as fast.
+        # More units here would leave an MLP, or a network with two transformers, too few weights to classify with.
+        localise_hidden=32 if network == "mlp" or transformers == 2 else 64,
+        # Without it, the first epochs on sums do not lower the loss, and an MLP behind a transformer learns at half the
+        # speed.
         dense_norm=network == "mlp" or kind == "addition",
     )
     return Recipe(

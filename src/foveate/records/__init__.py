@@ -34,7 +34,7 @@ from foveate.records.instances import (
     ObjectSample,
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
-from foveate.records.source import DataSource, Problem, UnusableFilesError
+from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
 
 __all__ = [
     "IGNORE",
@@ -73,4 +73,5 @@ __all__ = [
     "TransformView",
     "TransformerOutput",
     "UnusableFilesError",
+    "summarise",
 ]

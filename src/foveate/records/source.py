@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +20,38 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}"
+
+
+def summarise(problems: Sequence[Problem]) -> list[str]:
+    """A line a problem; more than three of one kind are one line, with their number and three names."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(_VARIABLE.sub("*", problem.what), []).append(problem)
+    lines: list[str] = []
+    for group in groups.values():
+        lines += [_several(group)] if len(group) > NAMED else map(str, group)
+    return lines
+
+
+NAMED = 3  # problems of one kind that are named
+# What differs between problems of one kind: quoted names, paths and numbers.
+_VARIABLE = re.compile(r"'[^']*'|\S*/\S*|\S+\.\w+\b|\d[\dx.]*")
+
+
+def _several(group: Sequence[Problem]) -> str:
+    files = list(dict.fromkeys(problem.file for problem in group))
+    same = len({problem.what for problem in group}) == 1
+    if len(files) == 1:  # one file with many entries, as a list of names
+        head, _, rest = group[0].what.partition("; ")
+        names = [_VARIABLE.findall(problem.what)[:1] for problem in group[1:NAMED]]
+        also = ", ".join(name for found in names for name in found)
+        return f"{files[0]}: {head} ({len(group)} like this: also {also}, ...)" + (f"; {rest}" if rest else "")
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    shown = ", ".join(file.relative_to(root).as_posix() for file in files[:NAMED]) + (
+        ", ..." if len(files) > NAMED else ""
+    )
+    what = group[0].what if same else f"{group[0].what} (the first of these)"
+    return f"{len(group)} in {root} ({shown}): {what}"
 
 
 class UnusableFilesError(DataError):
@@ -54,6 +88,11 @@ class DataSource(ABC):
         """
         return ""
 
+    @classmethod
+    def upgraded(cls, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The content of a recipe.json with this source, as this version writes it: the place to rename old values."""
+        return recipe
+
     def made_from(self, path: Path) -> DataSource | None:
         """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""
         return None
@@ -66,7 +105,9 @@ class DataSource(ABC):
     def open(self, split: str, task: str = "") -> Any:
         """One split as a data set of a family: `len`, indexing (decodes one sample), and `name(index)`.
 
-        An implementation starts with `task = self.serve(task)`. Raises DataError for files that cannot be used,
+        An implementation starts with `task = self.serve(task)`. A data set may have `digest(index)`, a digest of the
+        sample's label without decoding the sample: a resumed run is refused if one has changed.
+        Raises DataError for files that cannot be used,
         ConfigError for a split or a family that is not there.
         """
 
@@ -78,8 +119,15 @@ class DataSource(ABC):
         """Files that cannot be used. `open` raises them, `readable` leaves them out."""
         return []
 
+    def notes(self, task: str = "") -> list[str]:
+        """Sentences on what may be other than was meant, though the data can be used: images in two splits, and so on.
+
+        `foveate datasets inspect` and `foveate train` print them.
+        """
+        return []
+
     def readable(self, split: str, task: str = "") -> Any:
-        """`open`, leaving out the files that cannot be used. Used by `foveate datasets inspect`."""
+        """`open`, leaving out the files that cannot be used, and writing nothing: for `foveate datasets inspect`."""
         return self.open(split, task)
 
     def remarks(self, task: str = "") -> dict[str, Any]:

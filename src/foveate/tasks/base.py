@@ -42,12 +42,6 @@ Sample = Mapping[str, Any]
 Writer = Callable[[Path], object]
 
 
-class Scores(Protocol):
-    """Computed scores: attributes named by `monitor` and `headline`, and `images`, the number of samples scored."""
-
-    images: int
-
-
 class Metrics(Protocol):
     """Sums that scores are computed from; those of several processes can be added."""
 
@@ -60,7 +54,10 @@ class Metrics(Protocol):
         ...
 
     def compute(self) -> Any:
-        """The `Scores`. Raises DataError if nothing was counted."""
+        """The scores: a number, nan for none, in an attribute for each name in the family's `headline`; and `to_json`.
+
+        Raises DataError if nothing was counted.
+        """
         ...
 
 
@@ -89,9 +86,10 @@ class Task(ABC):
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
 
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
-    monitor: the score that ranks epochs; greater_is_better: its direction.
+    monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
     headline: scores that are logged at every validation; the first two are printed.
-    inputs: what goes into a model; () generates from nothing.
+    inputs: what goes into a model; () generates from nothing. `predict` takes the first from the words of its line, and
+        the others from flags of their names, or all from a table.
     Options: the flags of `predict` and `evaluate`, a frozen dataclass.
     sizes: field of a model's Config -> the name of the table whose length it is, or a `Count` of the training set. A
         model without the field is left alone.
@@ -99,6 +97,9 @@ class Task(ABC):
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
         many as in training.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
+
+    `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
+    `tasks.find_task` checks them (`tasks.contract`).
     """
 
     name: ClassVar[str]
@@ -117,6 +118,13 @@ class Task(ABC):
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         self.tables, self.preprocessing = dict(tables), preprocessing
         self.options: Any = self.Options()
+
+    @classmethod
+    def noun(cls, count: int = 1) -> str:
+        """The name of `count` samples in messages: that of the first input, or sample for a family without one."""
+        if not cls.inputs:
+            return "sample" if count == 1 else "samples"
+        return cls.inputs[0].noun if count == 1 else cls.inputs[0].nouns
 
     # Training
 
@@ -196,7 +204,8 @@ class Task(ABC):
     def make_options(self, given: Any = None, verb: str = EVALUATE) -> Any:
         """Options from an instance of `Options`, or the model's own changed by a dict of them; None changes nothing.
 
-        Raises ConfigError for an option that the family does not have, naming those that it has.
+        verb: PREDICT or EVALUATE; an option may belong to one of them alone (`option`). Predictions in Python have
+        those of PREDICT. Raises ConfigError for an option that the family does not have, naming those that it has.
         """
         if isinstance(given, Options):
             if not isinstance(given, self.Options):
@@ -290,7 +299,7 @@ class Task(ABC):
             ReportText(
                 title=f"Report on {self.title}",
                 score=(self.monitor, name, "The score by which the best epoch was chosen."),
-                found=(self.monitor, f"reached {name} {{score:.3f}} on {{pictures}}"),
+                found=(self.monitor, f"reached {name} {{score:.3f}} on {{samples}}"),
                 facts=tuple((key, key.replace("_", " "), "") for key in self.headline if key != self.monitor),
                 curves=tuple((key, key.replace("_", " ")) for key in self.headline),
             )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from foveate.tasks.base import Task
 
 NUM_EXAMPLES = 6  # best samples, and as many worst
+# Entries of `Evaluation.to_json` beside the scores.
+FACTS = frozenset({"samples", "seconds", "split", "data", "model", "inference"})
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Scores, and what they were measured on, as plain JSON values."""
         return self.task.scores_to_json(self.scores) | {
+            "samples": len(self.samples),
             "seconds": round(self.seconds, 3),
             "split": self.split,
             "data": self.source,

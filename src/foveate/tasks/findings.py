@@ -36,7 +36,7 @@ from foveate.pictures.intensities import (
     values_of,
     window_text,
 )
-from foveate.records import Problem
+from foveate.records import Problem, summarise
 
 NUM_EXAMPLES = 12
 MAX_EXAMPLE_SIDE = 512  # pixels; examples are for looking at, so that a satellite image is not kept whole
@@ -50,6 +50,7 @@ class Findings:
 
     path: the folder, '' for generated data. recognised: the format in one line. task: name of the family.
     counts: split -> samples that were read without a problem. problems: files that cannot be used.
+    source_notes: what may be other than was meant (`DataSource.notes`).
     remarks: further facts that the source knows (`DataSource.remarks`); they are added to the JSON.
     total: samples to be read. failed: those among them that could not be read.
     notes: remarks on files that are no problems -> names of the samples.
@@ -64,6 +65,7 @@ class Findings:
     task: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
+    source_notes: list[str] = field(default_factory=list)
     remarks: dict[str, Any] = field(default_factory=dict)
     total: int = 0
     failed: int = 0
@@ -98,7 +100,8 @@ class Findings:
         head = {"path": self.path, "recognised": self.recognised, "task": self.task, self.noun: dict(self.counts)}
         problems = [{"file": str(p.file), "problem": p.what} for p in self.problems]
         notes = [{"note": what, "files": names} for what, names in self.notes.items()]
-        return head | self.details_to_json() | {"notes": notes, "problems": problems} | self.remarks
+        told = {"notes": notes, "source_notes": self.source_notes, "problems": problems}
+        return head | self.details_to_json() | told | self.remarks
 
     def text(self) -> str:
         """The findings as plain lines for a terminal."""
@@ -109,7 +112,8 @@ class Findings:
         lines += [f"note: {listed(names)}: {what}" for what, names in self.notes.items()]
         if not self.problems:
             return "\n".join([*lines, "problems: none"])
-        return "\n".join([*lines, f"problems: {len(self.problems)}", *(f"  {p}" for p in self.problems)])
+        lines.append(f"problems: {len(self.problems)}")
+        return "\n".join([*lines, *(f"  {line}" for line in summarise(self.problems))])
 
     def details(self) -> list[str]:
         """The family's lines of `text`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torchvision import tv_tensors
@@ -23,7 +22,8 @@ class Input(ABC):
     """One kind of input.
 
     name: its key in a sample. noun, nouns: one and several of it in messages.
-    suffixes: of its files, in lower case with the dot; `foveate predict` takes these from a folder.
+    suffixes: of its files, in lower case with the dot; `foveate predict` takes these from a folder. Empty for an input
+        that is a text, which stands on the command line or in a table itself.
     """
 
     name: ClassVar[str]
@@ -51,8 +51,8 @@ class Input(ABC):
         """A sentence that a user should read on how an opened input was taken; '' for none."""
         return ""
 
-    def is_small(self, path: Path) -> bool:
-        """True if the file may be opened ahead of time, while others are in memory."""
+    def is_small(self, given: Any) -> bool:
+        """True if the input may be opened ahead of time, while others are in memory."""
         return True
 
     def close(self, opened: Any) -> None:  # noqa: B027 - optional
@@ -84,9 +84,9 @@ class ImageInput(Input):
         """A sentence on values of another depth than the model's."""
         return note_of(opened)
 
-    def is_small(self, path: Path) -> bool:
+    def is_small(self, given: Any) -> bool:
         """True up to PIPELINED_PIXELS. Raises DataError for a file that is no image."""
-        height, width = picture_size(path)
+        height, width = picture_size(given)
         return height * width <= PIPELINED_PIXELS
 
     def close(self, opened: Any) -> None:

@@ -1,16 +1,24 @@
-"""Options of a family: what `predict` and `evaluate` can be told, as flags and as keyword arguments alike."""
+"""Options of a family: settings of `predict` and `evaluate`, as flags and as keyword arguments alike."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 from foveate.errors import ConfigError
 from foveate.values import parse, require_choices
 
+if TYPE_CHECKING:
+    from foveate.tasks.base import Task
+
 PREDICT, EVALUATE = "predict", "evaluate"
+# Names with another meaning: flags and arguments of the two verbs, and parameters of `Predictor`'s methods.
+RESERVED = frozenset({
+    "run", "inputs", "out", "count", "device", "data", "split", "json", "max_pixels", "help", "debug",
+    "self", "given", "name", "progress", "batch_size",
+})  # fmt: skip
 
 
 def option(default: Any, help: str, metavar: str = "", verbs: tuple[str, ...] = (PREDICT, EVALUATE)) -> Any:
@@ -39,7 +47,8 @@ class Options:
     def describe(self) -> str:
         """The options that differ from their defaults, in words; '' for none."""
         changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
-        return " + ".join(f.name if f.type == "bool" else f"{f.name} {getattr(self, f.name)}" for f in changed)
+        values = [(f.name, getattr(self, f.name)) for f in changed]
+        return " + ".join(name if value is True else f"{name} {value}" for name, value in values)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -68,7 +77,17 @@ class Flag:
     @property
     def text(self) -> str:
         """The flag itself: --max-words for the field max_words."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag_text(self.name)
+
+
+def flag_text(name: str) -> str:
+    """The flag of a name: --max-words for max_words."""
+    return f"--{name.replace('_', '-')}"
+
+
+def input_flags(task: type[Task], verb: str) -> dict[str, str]:
+    """Flag -> name of every input after the first, which `predict` takes from flags."""
+    return {flag_text(one.name): one.name for one in task.inputs[1:]} if verb == PREDICT else {}
 
 
 def flags(options: type[Options], verb: str) -> list[Flag]:
@@ -81,11 +100,12 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
     ]
 
 
-def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Options:
+def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -> Options:
     """A family's options from keyword arguments or from the text of flags.
 
-    task: the family: a `Task`, whose own options stand for those that are not given, or its class. Raises ConfigError
-    for an option that it does not have, naming those that it has, and for a value that does not fit.
+    task: the family: a `Task`, whose own options stand for those that are not given, or its class. verb: PREDICT or
+    EVALUATE, whose options they are.
+    Raises ConfigError for an option that it does not have, naming those that it has, and for a value that does not fit.
     """
     known = {flag.name: flag for flag in flags(task.Options, verb)}
     for name in given:
@@ -99,9 +119,13 @@ def make_options(task: Any, given: Mapping[str, Any], verb: str = PREDICT) -> Op
     return made
 
 
-def no_such_option(task: Any, name: str, verb: str) -> str:
-    """The message for an option that a family does not have."""
-    own = [flag.text for flag in flags(task.Options, verb)]
+def no_such_option(task: type[Task] | Task, name: str, verb: str) -> str:
+    """The message for an option that a family does not have, or has for the other verb alone."""
+    other = EVALUATE if verb == PREDICT else PREDICT
+    if f"--{name}" in [flag.text for flag in flags(task.Options, other)]:
+        return f"--{name} is an option of foveate {other}, not of foveate {verb}; leave it out"
+    family = task if isinstance(task, type) else type(task)
+    own = [*input_flags(family, verb), *(flag.text for flag in flags(task.Options, verb))]
     return f"models for {task.title} have no option --{name}; " + (
         f"theirs are {', '.join(own)}" if own else "they have none: leave it out"
     )

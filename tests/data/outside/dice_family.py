@@ -19,14 +19,13 @@ WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 5.0)  # a loaded die
 
 @dataclass(frozen=True)
 class Scores:
-    """images: throws that were scored. log_loss: mean negative log-probability of a throw."""
+    """log_loss: mean negative log-probability of a throw."""
 
-    images: int
     log_loss: float
 
     def to_json(self) -> dict[str, Any]:
         """The scores by name."""
-        return {"images": self.images, "log_loss": self.log_loss}
+        return {"log_loss": self.log_loss}
 
 
 class LogLoss:
@@ -45,7 +44,7 @@ class LogLoss:
 
     def compute(self) -> Scores:
         """The scores."""
-        return Scores(int(self.sums[1]), float(self.sums[0] / self.sums[1]))
+        return Scores(float(self.sums[0] / self.sums[1]))
 
 
 class Dice(Task):

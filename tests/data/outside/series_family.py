@@ -62,9 +62,8 @@ class SeriesOptions(Options):
 
 @dataclass(frozen=True)
 class Scores:
-    """images: series that were scored. mean_error: the mean absolute error."""
+    """mean_error: the mean absolute error."""
 
-    images: int
     mean_error: float
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class Errors:
         total, count = self.sums.tolist()
         if not count:
             raise DataError("no series was scored; give at least one")
-        return Scores(int(count), total / count)
+        return Scores(total / count)
 
 
 class ExportedSeries(nn.Module):

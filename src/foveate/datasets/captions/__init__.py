@@ -19,9 +19,21 @@ from torchvision import tv_tensors
 from foveate import pictures
 from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
+from foveate.datasets.checks import label_digest
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
 from foveate.datasets.headers import FileHeaders
-from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, SPLITS_FILE, draw_split, ordered, read_splits, settle
+from foveate.datasets.names import stem_of
+from foveate.datasets.splits import (
+    SPLIT_NAMES,
+    SPLIT_ORDER,
+    SPLITS_FILE,
+    absent_from,
+    draw_split,
+    ordered,
+    read_splits,
+    settle,
+)
 from foveate.errors import DataError
 from foveate.records import Caption, CaptionSample, Problem
 
@@ -43,8 +55,8 @@ class CaptionScan:
 
     pairs: split -> its images, each with its captions. problems: files that cannot be used; `open` raises them.
     left_out: images that captions name and that are missing. without_captions: image files without a caption.
-    unlisted: number of captioned images that no list of a split names. drawn: a clause that says how images were
-    divided, if the files did not say.
+    unlisted: number of captioned images that no list of a split names. drawn: how images were divided, if the files
+    did not say.
     """
 
     pairs: dict[str, list[Pair]]
@@ -52,13 +64,13 @@ class CaptionScan:
     left_out: list[str]
     without_captions: list[Path]
     unlisted: int
-    drawn: str
+    drawn: Drawn
 
     def counts(self) -> str:
         """'6000 train, 1000 val pictures, 35000 captions', and the number of unused files."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
         captions = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
-        remarks = [self.drawn] if self.drawn else []
+        remarks = [str(self.drawn)] if self.drawn else []
         if self.without_captions:
             remarks.append(f"{len(self.without_captions)} pictures without captions left out")
         if self.unlisted:
@@ -94,6 +106,10 @@ class CaptionFiles(FileHeaders):
     def captions(self, index: int) -> tuple[Caption, ...]:
         """The captions of an image, without decoding it."""
         return tuple(map(Caption, self.pairs[index].label))
+
+    def digest(self, index: int) -> str:
+        """A digest of the captions, without decoding the image."""
+        return label_digest(self.pairs[index].label)
 
 
 class CaptionSource(ScannedSource[CaptionScan]):
@@ -228,8 +244,8 @@ class Collector:
 
     def _divide(
         self, album: Album, pairs: dict[str, Pair], named: dict[str, list[str]], lists: Mapping[str, Path], seed: int
-    ) -> tuple[dict[str, list[Pair]], int, str]:
-        """-> (splits, number of images in no list, a clause that says how they were drawn)."""
+    ) -> tuple[dict[str, list[Pair]], int, Drawn]:
+        """-> (splits, number of images in no list, how they were drawn)."""
         splits: dict[str, dict[str, Pair]] = {}
         unlisted = 0
         folders = {name: _split_folder(album.root, pair.picture) for name, pair in pairs.items()}
@@ -246,10 +262,11 @@ class Collector:
                 splits.setdefault(folders[name], {})[name] = pair
         else:
             splits = {"train": pairs}
-        drawn = ""
+        drawn = Drawn()
         result = {split: list(group.values()) for split, group in splits.items()}
         if splits.get("train") and not splits.get("val"):
-            divided, drawn = _settle(album.root, splits["train"], seed, self.problems)
+            existing = {stem_of(path.name) for path in album}
+            divided, drawn = _settle(album.root, splits["train"], seed, self.problems, existing)
             result |= divided
         return result, unlisted, drawn
 
@@ -311,13 +328,15 @@ def _split_folder(root: Path, picture: Path) -> str:
 
 
 def _settle(
-    root: Path, pairs: dict[str, Pair], seed: int, problems: list[Problem]
-) -> tuple[dict[str, list[Pair]], str]:
-    """Divide by `splits.json`, or draw it. Its names without a captioned image are problems."""
+    root: Path, pairs: dict[str, Pair], seed: int, problems: list[Problem], existing: set[str]
+) -> tuple[dict[str, list[Pair]], Drawn]:
+    """Divide by `splits.json`, or draw it. Its names without an image are problems.
+
+    existing: stems of all images, of which a reader of other labels may have named those without captions.
+    """
     path = root / SPLITS_FILE
     written = read_splits(path) if path.exists() else {}
-    absent = sorted({name for names in written.values() for name in names} - set(pairs))
-    problems += [Problem(path, f"names '{name}', but there is no captioned picture of that name") for name in absent]
+    problems += absent_from(path, written, pairs, existing, "captioned")
     if len(pairs) < 2:  # too few to divide: the problems are the reason
         raise_problems(problems)
     return settle(path, pairs, written, seed, lambda names: draw_split(names, seed, root))

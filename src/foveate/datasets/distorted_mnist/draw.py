@@ -24,9 +24,15 @@ from foveate.datasets.distorted_mnist.warp import (
     thin_plate,
 )
 
-Kind = Literal["r", "rts", "p", "e", "clutter", "addition"]
+Kind = Literal["r", "rts", "p", "e", "clutter", "addition", "rts_hard", "p_hard"]
 DIGIT = 28  # the side of MNIST's images
-SIDES: dict[str, int] = {"r": 28, "rts": 42, "p": 28, "e": 28, "clutter": 60, "addition": 42}
+SIDES: dict[str, int] = {
+    "r": 28, "rts": 42, "p": 28, "e": 28, "clutter": 60, "addition": 42, "rts_hard": 42, "p_hard": 28,
+}  # fmt: skip
+# How the corners of a projection move, and what of a digit that is put somewhere stays on the canvas.
+Corner = Literal["diagonal", "axes"]
+Place = Literal["frame", "ink"]
+READINGS = {"p": "diagonal", "p_hard": "axes", "rts": "frame", "rts_hard": "ink", "addition": "ink"}
 PATCHES, PATCH = 6, 6
 SOFTEST = 0.2
 # Ways to lay a patch of clutter, and their shares in a mixture.
@@ -35,9 +41,10 @@ LAYING_SHARES = (0.5, 0.25, 0.25)
 # Share of a mixture's projections that move the digit's own corners instead of the corners that are read.
 PUT_SHARE = 0.5
 _LEAST_CORNER = 0.05
+_CORNER_PIXELS = 5  # the deviation of a corner's moves
 _UNITS = {"r": 1, "rts": 4, "p": 1, "e": 1, "clutter": 2 + 5 * PATCHES, "addition": 9}
 _CHANNELS = {"addition": 2}
-_NORMALS = {"p": 8, "e": 2 * LATTICE**2}
+_NORMALS = {"diagonal": 4, "axes": 8, "e": 2 * LATTICE**2}
 
 # Name -> (N, ...): the parameters of N images, or of B of them.
 Rows = Mapping[str, np.ndarray]
@@ -51,8 +58,20 @@ class Digits(NamedTuple):
     members: np.ndarray  # (N,) indices
 
 
+class Drawing(NamedTuple):
+    """A kind without its ending ('rts' of rts_hard), and its reading: `corner` of p, `place` of rts and addition."""
+
+    kind: str
+    reading: str = ""
+
+
+def drawing(kind: str, corner: str = "", place: str = "") -> Drawing:
+    """The drawing of a kind; `corner` and `place` replace the kind's own where given."""
+    return Drawing(kind.removesuffix("_hard"), corner or place or READINGS.get(kind, ""))
+
+
 def draw_parameters(
-    kind: str, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0
+    what: Drawing, entropy: tuple[int, ...], count: int, mixed: bool, hand: float = 0.0
 ) -> dict[str, np.ndarray]:
     """The parameters of `count` images, a row each, from a tuple of non-negative integers.
 
@@ -62,8 +81,8 @@ def draw_parameters(
     uniform, normal, writing = (
         np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, i)))) for i in range(3)
     )
-    u = uniform.random((count, 3 + _UNITS[kind]))
-    n = normal.standard_normal((count, _NORMALS.get(kind, 0)))
+    u = uniform.random((count, 3 + _UNITS[what.kind]))
+    n = normal.standard_normal((count, _NORMALS.get(what.reading or what.kind, 0)))
     rows = {
         "mode": _choice(u[:, 0], SHARES) if mixed else np.full(count, BILINEAR),
         "softness": (SOFTEST * u[:, 1]).astype(np.float32),
@@ -71,14 +90,14 @@ def draw_parameters(
         "put": (u[:, 2] < PUT_SHARE) & mixed,
     }
     if hand:
-        shape = (count, _CHANNELS.get(kind, 1), LATTICE**2, 2)
+        shape = (count, _CHANNELS.get(what.kind, 1), LATTICE**2, 2)
         rows["hand"] = (hand * writing.standard_normal(shape)).astype(np.float32)
-    return rows | _PARAMETERS[kind](u[:, 3:], n)
+    return rows | _PARAMETERS[what.kind](u[:, 3:], n, what.reading)
 
 
-def draw_images(kind: str, digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
+def draw_images(what: Drawing, digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     """(B,) indices into the split and the rows of their parameters -> (B, C, side, side) uint8, (B,) labels."""
-    return _IMAGES[kind](digits, indices, rows)
+    return _IMAGES[what.kind](digits, indices, rows)
 
 
 def _written(digits: Digits, places: np.ndarray, rows: Rows, channel: int = 0) -> np.ndarray:
@@ -102,7 +121,7 @@ def _between(low: float, high: float, unit: np.ndarray) -> np.ndarray:
 # R: rotation
 
 
-def _r_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+def _r_parameters(u: np.ndarray, n: np.ndarray, reading: str = "") -> dict[str, np.ndarray]:
     angle = np.radians(_between(-90, 90, u[:, 0]))
     return {"backward": _turned_back(np.cos(angle), np.sin(angle), np.ones(len(u)), np.full((len(u), 2), 13.5))}
 
@@ -126,18 +145,25 @@ def _warped_by_matrix(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[
 # RTS: rotation, scale and translation; and the sum of two such digits
 
 
-def _rts_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
-    angle = np.radians(_between(-45, 45, u[:, 0]))
-    return {"cos": np.cos(angle), "sin": np.sin(angle), "scale": _between(0.7, 1.2, u[:, 1]), "place": u[:, 2:4]}
+def _rts_parameters(u: np.ndarray, n: np.ndarray, reading: str) -> dict[str, np.ndarray]:
+    angle, scale = np.radians(_between(-45, 45, u[:, 0])), _between(0.7, 1.2, u[:, 1])
+    rows = {"cos": np.cos(angle), "sin": np.sin(angle), "scale": scale}
+    if reading == "ink":
+        return rows | {"place": u[:, 2:4]}
+    # The upright square that the scaled image fills, DIGIT * scale pixels wide, is on the canvas from edge to edge.
+    half = DIGIT * scale[:, None] / 2
+    return rows | {"middle": half - 0.5 + (SIDES["rts"] - 2 * half) * u[:, 2:4]}
 
 
-def _rts(
-    images: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: np.ndarray, place: np.ndarray, rows: Rows
-) -> Tensor:
-    """(B, 28, 28) uint8 -> (B, 42, 42) uint8; place: (B, 2) in 0..1, between the two ends of where the ink fits."""
-    side = SIDES["rts"]
-    middle = _fitting(images, cos, sin, scale, side, place)
-    return sample(images, projective(_turned_back(cos, sin, scale, middle)), side, rows["mode"], rows["softness"])
+def _rts(images: np.ndarray, own: Rows, rows: Rows) -> Tensor:
+    """(B, 28, 28) uint8 -> (B, 42, 42) uint8.
+
+    own: 'cos', 'sin', 'scale', and 'middle' (B, 2), where the middles are put, or 'place' (B, 2) in 0..1, between the
+        two ends of where the ink fits.
+    """
+    side, turn = SIDES["rts"], (own["cos"], own["sin"], own["scale"])
+    middle = own["middle"] if "middle" in own else _fitting(images, *turn, side, own["place"])
+    return sample(images, projective(_turned_back(*turn, middle)), side, rows["mode"], rows["softness"])
 
 
 def _fitting(
@@ -166,12 +192,12 @@ def _fitting(
 
 def _rts_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, np.ndarray]:
     places = digits.members[indices]
-    drawn = _rts(_written(digits, places, rows), rows["cos"], rows["sin"], rows["scale"], rows["place"], rows)
+    drawn = _rts(_written(digits, places, rows), rows, rows)
     return drawn[:, None], digits.labels[places]
 
 
-def _addition_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
-    both = [_rts_parameters(u[:, i : i + 4], n) for i in (0, 4)]
+def _addition_parameters(u: np.ndarray, n: np.ndarray, reading: str) -> dict[str, np.ndarray]:
+    both = [_rts_parameters(u[:, i : i + 4], n, reading) for i in (0, 4)]
     return {name: np.stack([rows[name] for rows in both], 1) for name in both[0]} | {"other": u[:, 8]}
 
 
@@ -180,8 +206,8 @@ def _addition_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[T
     channels, total = [], np.zeros(len(indices), np.int64)
     for i, chosen in enumerate((indices, second)):
         places = digits.members[chosen]
-        own = [rows[name][:, i] for name in ("cos", "sin", "scale", "place")]
-        channels.append(_rts(_written(digits, places, rows, i), own[0], own[1], own[2], own[3], rows))
+        own = {name: rows[name][:, i] for name in ("cos", "sin", "scale", "middle", "place") if name in rows}
+        channels.append(_rts(_written(digits, places, rows, i), own, rows))
         total += digits.labels[places]
     return torch.stack(channels, 1), total
 
@@ -189,10 +215,11 @@ def _addition_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[T
 # P: projection
 
 
-def _p_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * DIGIT / 2
-    scale, moves = _between(0.75, 1.0, u[:, 0])[:, None, None], 5 * n.reshape(-1, 4, 2)
-    middle = (DIGIT - 1) / 2
+def _p_parameters(u: np.ndarray, n: np.ndarray, reading: str) -> dict[str, np.ndarray]:
+    outwards = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    scale, corners, middle = _between(0.75, 1.0, u[:, 0])[:, None, None], outwards * DIGIT / 2, (DIGIT - 1) / 2
+    # One signed amount a corner, along its diagonal, or one in x and one in y.
+    moves = _CORNER_PIXELS * (n.reshape(-1, 4, 2) if reading == "axes" else n[..., None] * outwards / 2**0.5)
     read = _convex(np.broadcast_to(corners, moves.shape), moves) / scale + middle
     put = _convex(corners * scale, moves) + middle
     return {"backward": np.linalg.inv(_from_quadrilateral(read)), "backward_put": _from_quadrilateral(put)}
@@ -238,7 +265,7 @@ def _from_quadrilateral(corners: np.ndarray) -> np.ndarray:
 # E: elastic warping
 
 
-def _e_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+def _e_parameters(u: np.ndarray, n: np.ndarray, reading: str = "") -> dict[str, np.ndarray]:
     return {"scale": _between(0.75, 1.0, u[:, 0]), "shifts": 1.5 * n.reshape(-1, LATTICE**2, 2)}
 
 
@@ -252,7 +279,7 @@ def _e_images(digits: Digits, indices: np.ndarray, rows: Rows) -> tuple[Tensor, 
 # Clutter
 
 
-def _clutter_parameters(u: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+def _clutter_parameters(u: np.ndarray, n: np.ndarray, reading: str = "") -> dict[str, np.ndarray]:
     own, patches = u[:, :2], u[:, 2:].reshape(-1, PATCHES, 5)
     side = SIDES["clutter"]
     return {
@@ -294,7 +321,7 @@ def _laid(below: np.ndarray, patch: np.ndarray, laying: np.ndarray) -> np.ndarra
     return np.where(laying == REPLACE, patch, np.where(laying == ADD, total, np.maximum(below, patch)))
 
 
-_PARAMETERS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]] = {
+_PARAMETERS: dict[str, Callable[[np.ndarray, np.ndarray, str], dict[str, np.ndarray]]] = {
     "r": _r_parameters, "rts": _rts_parameters, "p": _p_parameters, "e": _e_parameters, "clutter": _clutter_parameters,
     "addition": _addition_parameters,
 }  # fmt: skip

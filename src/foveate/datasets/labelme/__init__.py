@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from foveate.datasets.class_files import levels
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
+from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
 from foveate.datasets.labelme import json_files, xml_files
-from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL, Annotation, LabelMeLabels
+from foveate.datasets.labelme.shapes import (
+    BACKGROUND,
+    BACKGROUND_LABELS,
+    IGNORE_LABEL,
+    Annotation,
+    LabelMeLabels,
+    is_covered,
+)
+from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
-from foveate.datasets.splits import ordered, split_parts
+from foveate.datasets.splits import ordered, split_parts, stray_folders
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.pictures import list_pictures
@@ -20,6 +30,7 @@ from foveate.records import Problem
 from foveate.registry import dataset
 
 LABELS_FILE = "labels.txt"  # labelme's own
+_MOST_FOLDERS = 64  # folders that are looked into to recognise the format
 
 
 @dataset("labelme")
@@ -43,10 +54,11 @@ class LabelMe(ObjectSource):
     @staticmethod
     def recognise(path: Path) -> bool:
         """True if JSON files look like labelme's, or a folder Annotations of XML files is beside Images."""
-        if _is_xml(path):
-            return True
-        files = [f for folder in _json_folders(path).values() for f in json_files.list_json(folder)[:20]]
-        return any(json_files.looks_like_labelme(f) for f in files)
+
+        def holds(folder: Path) -> bool:
+            return folder.is_dir() and bool(json_files.annotation_folders(folder, _MOST_FOLDERS))
+
+        return path.is_dir() and (_is_xml(path) or holds(path) or bool(split_parts(path, holds)))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
@@ -55,30 +67,37 @@ class LabelMe(ObjectSource):
         what = "MIT LabelMe XML" if _is_xml(root) else "LabelMe JSON"
         source = _class_file(root)
         origin = f"from {source.name}" if source else f"no {LABELS_FILE}, so every label found, in alphabetical order"
+        undecided = "every pixel has a shape"
+        if labels.background is not None:
+            undecided = f"pixels without a shape are class {labels.background}, {BACKGROUND}"
+        elif labels.undecided:
+            undecided = "pixels without a shape are ignored"
         return (
-            f"{what}: {scan.counts()}, {len(scan.classes)} classes ({origin}; pixels without a shape are class "
-            f"{labels.background}, {BACKGROUND}), ignore {scan.classes.ignore_index}"
+            f"{what}: {scan.counts()}, {len(scan.classes)} classes ({origin}; {undecided}), "
+            f"ignore {scan.classes.ignore_index}"
         )
 
     def read(self) -> Scan:
         """Read every annotation file. Raises DataError where none is of use."""
         root = require_folder(self.path)
         problems: list[Problem] = []
-        annotations = _read_all(root, problems)
+        notes: list[str] = []
+        annotations, left_out = _read_all(root, problems, notes)
         labels = _labels(root, [a for found in annotations.values() for a in found], problems)
         splits = {s: [Pair(a.picture, a) for a in found] for s, found in annotations.items()}
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no LabelMe files; expected *.json, or Annotations/*.xml beside Images")
-        drawn = ""
+        drawn = Drawn()
         undivided = splits.pop("", []) or (splits["train"] if splits.get("train") and not splits.get("val") else [])
         if undivided:
-            divided, drawn = divide(root, undivided, problems, self.seed)
+            divided, drawn = divide(root, undivided, problems, self.seed, left_out)
             splits = {**splits, **divided}
         embedded = any(a.embedded for found in annotations.values() for a in found)
         # Without embedded images a header tells the number of channels.
         reader = json_files.read_picture if embedded else read_pair_picture
-        return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn)
+        notes += _empty_note(splits)
+        return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn, left_out, notes)
 
 
 def _is_xml(root: Path) -> bool:
@@ -86,43 +105,77 @@ def _is_xml(root: Path) -> bool:
     return (root / xml_files.IMAGES).is_dir() and next(xml, None) is not None
 
 
-def _json_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
-    """Split ('' for undivided) -> the folder of its JSON files."""
-    splits = split_parts(root, lambda path: path.is_dir() and any(path.glob("*.json")), problems)
+def _json_folders(root: Path, problems: list[Problem], notes: list[str]) -> dict[str, list[Path]]:
+    """Split ('' for undivided) -> the folders of its JSON files."""
+
+    def holds(path: Path) -> bool:
+        return path.is_dir() and bool(json_files.annotation_folders(path))
+
+    splits = split_parts(root, lambda path: path.is_dir() and (any(path.glob("*.json")) or holds(path)), problems)
     if splits:
-        return splits
-    return {"": next((f for f in (root, root / "annotations") if json_files.list_json(f)), root)}
+        notes += stray_folders(root, splits.values(), holds)
+        return {split: json_files.annotation_folders(folder) or [folder] for split, folder in splits.items()}
+    found = json_files.annotation_folders(root)
+    if found == [root]:
+        below = (p for p in sorted(root.iterdir()) if p.is_dir() and p.name[0] != ".")
+        notes += [f"{p.name}/ holds labels as well and is not read; give it by itself" for p in below if holds(p)]
+    return {"": found or [next((f for f in (root, root / "annotations") if json_files.list_json(f)), root)]}
 
 
-def _read_all(root: Path, problems: list[Problem]) -> dict[str, list[Annotation]]:
-    """Split -> annotations; files that cannot be used, and images without one, become problems."""
+def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[dict[str, list[Annotation]], list[Path]]:
+    """(split -> annotations, images without one, which are left out). Files that cannot be used become problems."""
+    finder = json_files.PictureFinder(root)
+    read: Callable[[Path], Annotation]
     if _is_xml(root):
-        files, read = {"": xml_files.list_xml(root)}, xml_files.read_annotation
+        files, read = {"": xml_files.list_xml(root)}, partial(xml_files.read_annotation, root=root)
         inside = root / xml_files.IMAGES
         folders = {p.parent for p in inside.rglob("*") if not any(map(is_hidden, p.relative_to(inside).parts))}
     else:
-        files = {split: json_files.list_json(folder) for split, folder in _json_folders(root, problems).items()}
-        read, folders = json_files.read_annotation, {f.parent for found in files.values() for f in found}
+        found_in = _json_folders(root, problems, notes)
+        files = {split: [f for one in found for f in json_files.list_json(one)] for split, found in found_in.items()}
+        read = partial(json_files.read_annotation, finder=finder)
+        folders = {f.parent for found in files.values() for f in found}
     annotations: dict[str, list[Annotation]] = {split: [] for split in files}
     named: set[Path] = set()
-    unread: set[str] = set()  # one complaint a pair is enough
+    unread: set[str] = set()  # stems of images whose file cannot be read, or embeds them
     for split, found in files.items():
         for file in found:
             try:
-                annotation = read(file, root)
+                annotation = read(file)
             except DataError as error:
                 problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
-                unread.add(file.stem)
+                unread.add(normal(file.stem))
                 continue
             named.add(annotation.picture)
             folders.add(annotation.picture.parent)
+            if annotation.embedded:
+                unread.add(normal(file.stem))
             if annotation.embedded or annotation.picture.is_file():
                 annotations[split].append(annotation)
             else:
                 problems.append(Problem(file, f"its picture {annotation.picture} does not exist"))
+    notes += _elsewhere_note(finder)
     pictures = [p for folder in sorted(folders) if folder.is_dir() for p in list_pictures(folder)]
-    problems += [Problem(p, "a picture without a label") for p in pictures if p not in named and p.stem not in unread]
-    return annotations
+    return annotations, [p for p in pictures if p not in named and stem_of(p.name) not in unread]
+
+
+def _elsewhere_note(finder: json_files.PictureFinder) -> list[str]:
+    """A note on files whose image is not the one that they name."""
+    if not finder.elsewhere:
+        return []
+    shown = ", ".join(f"{file.name} says '{name}' and is read with {p.name}" for file, name, p in finder.elsewhere[:3])
+    more = ", ..." if len(finder.elsewhere) > 3 else ""
+    count = len(finder.elsewhere)
+    return [f"{count} files name another picture than the one that they were made for: {shown}{more}"]
+
+
+def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
+    """A note on files without a shape."""
+    empty = [pair.label.file.name for pairs in splits.values() for pair in pairs if not pair.label.shapes]
+    if not empty:
+        return []
+    shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+    return [f"{len(empty)} files hold no shape, so that no pixel of their pictures has a label ({shown})"]
 
 
 # Classes
@@ -138,13 +191,21 @@ def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) 
     """The class table and where the background is in it; a label that is no class is a problem. Raises DataError."""
     file = _class_file(root)
     special = (*BACKGROUND_LABELS, IGNORE_LABEL)
+    found = {shape.label for a in annotations for shape in a.shapes}
     if file is None:
-        found = {shape.label for a in annotations for shape in a.shapes}
-        listed = ClassList((BACKGROUND, *sorted(found - set(special))))
+        listed = ClassList(tuple(sorted(found - set(special))))
     else:
-        listed = _with_background(_read_labels(file) if file.name == LABELS_FILE else read_classes(file))
+        listed = _read_labels(file) if file.name == LABELS_FILE else read_classes(file)
+    names = tuple(BACKGROUND if name in BACKGROUND_LABELS else name for name in listed.names)
+    listed = replace(listed, names=names)
+    undecided = not all(map(is_covered, annotations))
+    wanted = undecided and listed.unlabelled != "ignore"
+    if BACKGROUND not in names and (wanted or not names or not found.isdisjoint(BACKGROUND_LABELS)):
+        colors = ((0, 0, 0), *listed.colors) if listed.colors else ()
+        listed = replace(listed, names=(BACKGROUND, *names), colors=colors)
+    background = listed.names.index(BACKGROUND) if BACKGROUND in listed.names else None
     try:
-        labels = LabelMeLabels(listed.table(), listed.names.index(BACKGROUND))
+        labels = LabelMeLabels(listed.table(), background if wanted or not undecided else None, undecided)
     except ConfigError as error:
         raise DataError(f"{file or root}: {error}") from error
     known = {*listed.names, *special}
@@ -160,11 +221,3 @@ def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) 
 def _read_labels(file: Path) -> ClassList:
     names: Iterable[str] = (line.strip() for line in read_text(file).splitlines())
     return ClassList(tuple(name for name in names if name and name != IGNORE_LABEL))
-
-
-def _with_background(listed: ClassList) -> ClassList:
-    names = tuple(BACKGROUND if name in BACKGROUND_LABELS else name for name in listed.names)
-    if BACKGROUND in names:
-        return ClassList(names, listed.colors, listed.ignore)
-    colors = ((0, 0, 0), *listed.colors) if listed.colors else ()
-    return ClassList((BACKGROUND, *names), colors, listed.ignore)

@@ -13,10 +13,17 @@ import numpy as np
 
 from foveate import pictures
 from foveate.datasets.files import Pair, read_json
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.labelme.shapes import Annotation, Shape
+from foveate.datasets.names import Files, NameIndex, stem_of
 from foveate.datasets.splits import SPLITS_FILE
 from foveate.disk import is_hidden
 from foveate.errors import DataError
+from foveate.pictures import list_pictures
+
+_SAMPLE = 20  # files of a folder that are looked into
+_CLASS_FILES = ("labels.txt", "classes.txt")
+_FOLDERS = {*IMAGE_FOLDERS, *LABEL_FOLDERS, "data_annotated", "json", "jsons", "labelme"}
 
 
 def list_json(folder: Path) -> list[Path]:
@@ -33,8 +40,23 @@ def looks_like_labelme(file: Path) -> bool:
         return False
 
 
-def read_annotation(file: Path, root: Path) -> Annotation:
-    """Read one file; its image must lie in `root`. Raises DataError naming file and shape."""
+def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
+    """The folders of labelme's files: the root if it holds some, else those of the project below it.
+
+    In a project, the root holds a list of classes or the images, or else the folders have names such as
+    data_annotated, annotations or images. most: folders that are looked into.
+    """
+    if any(map(looks_like_labelme, list_json(root)[:_SAMPLE])):
+        return [root]
+    is_project = root.is_dir() and (bool(list_pictures(root)) or any((root / n).is_file() for n in _CLASS_FILES))
+    below = [p for p in sorted(root.iterdir()) if p.is_dir() and p.name[0] != "."][:most] if root.is_dir() else []
+    below += [p for folder in below for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."][:most]
+    named = [p for p in below if is_project or p.name.lower() in _FOLDERS]
+    return sorted(p for p in named if any(map(looks_like_labelme, list_json(p)[:_SAMPLE])))
+
+
+def read_annotation(file: Path, finder: PictureFinder) -> Annotation:
+    """Read one file; its image must lie in the finder's root. Raises DataError naming file and shape."""
     data = read_json(file)
     if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
         raise DataError(f"{file}: no list 'shapes', so not a LabelMe file; repair it or move it elsewhere")
@@ -43,10 +65,66 @@ def read_annotation(file: Path, root: Path) -> Annotation:
         raise DataError(f"{file}: no 'imagePath'; expected the picture's file name")
     embedded = data.get("imageData") is not None
     # The file of an embedded image is not opened, so its path is only a name.
-    picture = file.parent / PureWindowsPath(name).name if embedded else resolve_inside(file, name, root)
+    picture = file.parent / PureWindowsPath(name).name if embedded else finder.find(file, name)
     height, width = data.get("imageHeight"), data.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
     return Annotation(file, picture, tuple(_shapes(file, data["shapes"])), size, embedded)
+
+
+class PictureFinder:
+    """The images of labelme's files below a root, also of files that were renamed or moved with their image.
+
+    elsewhere: files whose image is another than their imagePath says, with that path and the image.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.elsewhere: list[tuple[Path, str, Path]] = []
+        self._files = Files()
+        self._beside: dict[Path, NameIndex] = {}
+        self._below: NameIndex | None = None
+
+    def find(self, file: Path, name: str) -> Path:
+        """The image of a file: the one that its imagePath names, else the one of the file's own name.
+
+        Where both exist, the file's own name counts, since labelme gives a file the name of its image, and the
+        imagePath inside is not renamed with it. Raises DataError for a path out of the root, and if several images
+        may be meant.
+        """
+        own = stem_of(file.with_suffix(".png").name)
+        same_name = stem_of(PureWindowsPath(name).name) == own
+        try:
+            stated = resolve_inside(file, name, self.root)
+        except DataError:
+            if not same_name:
+                raise
+            stated = file.parent / PureWindowsPath(name).name
+        found = self._files.find(stated)
+        if found is not None and same_name:
+            return found
+        if file.parent not in self._beside:
+            self._beside[file.parent] = NameIndex(list_pictures(file.parent))
+        candidates = self._beside[file.parent].find(own)
+        if not candidates and found is None:
+            candidates = self._anywhere(file, own) or self._anywhere(file, stem_of(PureWindowsPath(name).name))
+        if len(candidates) > 1:
+            shown = " and ".join(str(p.relative_to(self.root)) for p in candidates[:2])
+            raise DataError(f"{file}: imagePath '{name}' is not there, and its picture may be {shown}; keep one")
+        if not candidates:
+            return found or stated
+        if candidates[0] != found:
+            self.elsewhere.append((file, name, candidates[0]))
+        return candidates[0]
+
+    def _anywhere(self, file: Path, stem: str) -> list[Path]:
+        """The images of a name below the root, of several those that share most folders with the file."""
+        if self._below is None:
+            below = [p for p in sorted(self.root.rglob("*")) if p.suffix.lower() in pictures.PICTURE_SUFFIXES]
+            visible = (p for p in below if not any(part[0] == "." for part in p.parts[-2:]))
+            self._below = NameIndex(p for p in visible if p.is_file())
+        found = self._below.find(stem)
+        near = [len(Path(os.path.commonpath([p, file])).parts) for p in found]
+        return [p for p, shared in zip(found, near, strict=True) if shared == max(near)]
 
 
 def resolve_inside(file: Path, name: str, root: Path) -> Path:

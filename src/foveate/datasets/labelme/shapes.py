@@ -79,14 +79,19 @@ class Annotation:
 
 @dataclass(frozen=True)
 class LabelMeLabels:
-    """Paints the shapes of an annotation, by class or by object. background: the class of unlabelled pixels."""
+    """Paints the shapes of an annotation, by class or by object.
+
+    background: the class of pixels without a shape; None where they are not scored. undecided: True if there are any.
+    """
 
     classes: ClassTable
-    background: int
+    background: int | None
+    undecided: bool = True
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices, the ignore value under `__ignore__` shapes. Raises DataError."""
-        label = np.full((height, width), self.background, np.uint8 if self.classes.ignore_index <= 255 else np.int32)
+        empty = self.classes.ignore_index if self.background is None else self.background
+        label = np.full((height, width), empty, np.uint8 if self.classes.ignore_index <= 255 else np.int32)
         for shape, mask in self._masks(pair, height, width):
             label[mask] = self.value(shape.label)
         return label
@@ -101,7 +106,7 @@ class LabelMeLabels:
         for place, (shape, mask) in enumerate(self._masks(pair, height, width)):
             key = (shape.label, ("alone", place) if shape.group is None else shape.group)
             numbers[mask] = known.setdefault(key, len(known) + 1)
-        unseen = (self.background, self.classes.ignore_index)
+        unseen = (self._background_class(), self.classes.ignore_index)
         found = [(number, self.value(label)) for (label, _), number in known.items() if self.value(label) not in unseen]
         return Objects(
             numbers == np.array([number for number, _ in found], np.int32)[:, None, None],
@@ -112,7 +117,10 @@ class LabelMeLabels:
         """A shape's label -> the painted value. Raises ValueError for a label that is no class."""
         if label == IGNORE_LABEL:
             return self.classes.ignore_index
-        return self.background if label in BACKGROUND_LABELS else self.classes.names.index(label)
+        return self.classes.names.index(BACKGROUND if label in BACKGROUND_LABELS else label)
+
+    def _background_class(self) -> int | None:
+        return self.classes.names.index(BACKGROUND) if BACKGROUND in self.classes.names else None
 
     def _masks(self, pair: Pair, height: int, width: int) -> list[tuple[Shape, np.ndarray]]:
         annotation: Annotation = pair.label
@@ -126,6 +134,23 @@ class LabelMeLabels:
             where = f"{annotation.file}: shape {number} ('{shape.label}')"
             masks.append((shape, rasterise(shape, height, width, where)))
         return masks
+
+
+def is_covered(annotation: Annotation) -> bool:
+    """True if every pixel of an annotation's image has a shape, or if that cannot be told."""
+    if not annotation.shapes:
+        return False
+    try:
+        size = annotation.size or pictures.picture_info(annotation.picture)[:2]
+        height, width = size
+        if height * width > pictures.get_max_pixels():
+            return True
+        covered = np.zeros((height, width), bool)
+        for shape in annotation.shapes:
+            covered |= rasterise(shape, height, width, str(annotation.file))
+    except DataError:  # reading it will say so
+        return True
+    return bool(covered.all())
 
 
 def rasterise(shape: Shape, height: int, width: int, where: str) -> np.ndarray:

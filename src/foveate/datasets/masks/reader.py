@@ -65,6 +65,12 @@ class MaskReader:
         none = np.isin(numbers, [self.background, *(code for code, _ in self.codes)])
         return np.where(none, 0, np.where(numbers == 0, unnumbered, numbers))
 
+    def objects(self, pair: Pair) -> np.ndarray:
+        """(H, W) int32 numbers of the objects in the mask file `pair.label`, 1 to N without gaps. Raises DataError."""
+        plane = self.numbers(self._plane_of(read_layers(pair.label)))
+        found, renumbered = np.unique(plane, return_inverse=True)
+        return renumbered.reshape(plane.shape).astype(np.int32) + (0 if found[0] == 0 else 1)
+
     def _plane_of(self, layers: Layers) -> np.ndarray:
         if self.plane == "alpha":
             if layers.alpha is None:

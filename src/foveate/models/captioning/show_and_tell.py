@@ -42,18 +42,23 @@ from foveate.text import PAD, START, UNKNOWN
 class Config:
     """Configuration of Show and Tell. The defaults are the paper's sizes, on VGG-16.
 
-    vocabulary: V, the number of tokens, including the four special ones; 5 or more.
-    in_channels: C, the number of channels of the images; 3 for RGB.
+    vocabulary: V, the number of tokens, including the four special ones; 5 or more, usually a few thousand. The data
+        decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     backbone: name of the CNN encoder, as for `create_backbone`; 'vgg16' or any timm network with features at strides 4,
         8, 16 and 32.
-    pretrained: start the backbone from ImageNet weights; otherwise from random ones.
+    pretrained: start the backbone from ImageNet weights, as is usual: this needs fewer captions. False starts from
+        random weights.
     strides: strides of the backbone's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to
         the finest one's resolution and concatenated.
-    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio.
-    embed: E, the size of a word embedding and of the LSTM's input; 512 in the paper.
-    hidden: H, the number of LSTM units; 512 in the paper.
-    dropout: probability of dropping a unit, 0 or more and below 1. Applied to the word embeddings and to the hidden
-        state before the output layer.
+    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio; usually (224,
+        224). Larger images show smaller objects, and cost more.
+    embed: E, the size of a word embedding and of the LSTM's input, usually 128 to 512, 512 in the paper; more holds
+        more, and overfits sooner.
+    hidden: H, the number of LSTM units, usually 256 to 1024, 512 in the paper; more remembers more, and overfits
+        sooner.
+    dropout: probability of dropping a unit, 0 or more and below 1, usually 0.3 to 0.5, more against overfitting.
+        Applied to the word embeddings and to the hidden state before the output layer.
     """
 
     vocabulary: int = 10000

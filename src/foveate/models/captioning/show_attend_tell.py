@@ -78,31 +78,39 @@ from foveate.values import require_choices
 class Config:
     """Configuration of Show, Attend and Tell. The defaults are ours; `RELEASE` has the released code's.
 
-    vocabulary: V, the number of tokens, including the four special ones; 5 or more.
-    in_channels: C, the number of channels of the images; 3 for RGB.
+    vocabulary: V, the number of tokens, including the four special ones; 5 or more, usually a few thousand. The data
+        decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     backbone: name of the CNN encoder, as for `create_backbone`; 'vgg16' or any timm network with features at strides 4,
         8, 16 and 32.
-    pretrained: start the backbone from ImageNet weights; otherwise from random ones.
+    pretrained: start the backbone from ImageNet weights, as is usual: this needs fewer captions. False starts from
+        random weights.
     strides: strides of the backbone's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to
         the finest one's resolution and concatenated.
-    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio.
-    embed: E, the size of a word embedding.
-    hidden: H, the number of LSTM units.
-    attend: A, the width of the hidden layer of f_att, which scores locations; 0 stands for D.
-    normalize: batch-normalise the features.
-    score_layers: number of layers that features pass in f_att before the last one, 1 or 2.
-    start_layers: number of layers from the mean feature to h_0 and c_0, 1 or 2.
-    start_token: True reads a learned vector before the first word; False reads zeros.
-    dropout: probability of dropping a unit, 0..1. Applied to the word embeddings, to the hidden layer of the initial
-        state and in the output layer.
+    image_size: (height, width) in pixels to which images are resized, without keeping their aspect ratio; usually (224,
+        224). Larger images show smaller objects, and cost more.
+    embed: E, the size of a word embedding, usually 128 to 512; more holds more, and overfits sooner.
+    hidden: H, the number of LSTM units, usually 256 to 1024; more remembers more, and overfits sooner.
+    attend: A, the width of the hidden layer of f_att, which scores locations, usually 128 to 512; 0 stands for D. More
+        costs more at every word.
+    normalize: batch-normalise the features; False, as in the release, reads them as the backbone gives them.
+    score_layers: number of layers that features pass in f_att before the last one, 1 or 2 (the release's).
+    start_layers: number of layers from the mean feature to h_0 and c_0, 1 or 2 (the release's).
+    start_token: True reads a learned vector before the first word; False, as in the release, reads zeros.
+    dropout: probability of dropping a unit, 0..1, usually 0.5; more overfits later, and learns more slowly. Applied to
+        the word embeddings, to the hidden layer of the initial state and in the output layer.
     drop_words: False leaves the word embeddings whole.
     attention: 'soft' (weighted mean of all locations) or 'hard' (one location, sampled in training).
-    doubly_stochastic: lambda, the weight of the penalty on attention that does not add up to 1 at each location.
-    reinforce: lambda_r, the weight of the REINFORCE term; used with hard attention only.
-    entropy: lambda_e, the weight of the entropy of alpha; used with hard attention only.
-    baseline: decay of the moving average b, 0..1: the share of the old value; used with hard attention only.
-    softly: share of the images of a training batch that are read with soft attention, 0..1; used with hard attention
-        only.
+    doubly_stochastic: lambda, the weight of the penalty on attention that does not add up to 1 at each location, 0 or
+        more, usually 0 to 1; more makes a caption attend to the whole image.
+    reinforce: lambda_r, the weight of the REINFORCE term, 0 or more, usually 1; used with hard attention only. More
+        lets rewards, and their noise, move attention faster.
+    entropy: lambda_e, the weight of the entropy of alpha, 0 or more, usually about 0.002; used with hard attention
+        only. More keeps attention from settling on a location early.
+    baseline: decay of the moving average b, 0..1, the share of the old value, usually 0.9; used with hard attention
+        only. More changes b more slowly.
+    soft_share: share of the images of a training batch that are read with soft attention, 0..1, usually 0.5; used with
+        hard attention only. More lowers the variance of the gradient, and trains the locations less.
     warmup: number of batches at the start of training in which every image is read with soft attention; used with hard
         attention only. While attention carries no information yet, the decoder would learn to ignore it.
     credit: discount of the reward, 0..1, a factor a word: how much the words after the current one count in the reward
@@ -110,7 +118,8 @@ class Config:
     soft_inference: True reads softly in predictions although attention is hard; without effect on soft attention.
     average: 'words' or 'sentences', what the loss is a mean over. With sentences, long ones count for more.
     scheduled_sampling: probability, 0..1, that a training step takes a word sampled from the model's own last
-        prediction as input instead of the true one.
+        prediction as input instead of the true one; 0 in the paper, up to 0.25 is usual. More prepares for its own
+        mistakes, and learns more slowly.
     """
 
     vocabulary: int = 10000
@@ -133,7 +142,7 @@ class Config:
     reinforce: float = 1.0
     entropy: float = 0.002
     baseline: float = 0.9
-    softly: float = 0.5
+    soft_share: float = 0.5
     warmup: int = 0
     credit: float = 1.0
     soft_inference: bool = False
@@ -148,7 +157,7 @@ class Config:
                 f"{self.in_channels}, embed {self.embed} and hidden {self.hidden} at least 1, attend {self.attend} and "
                 f"warmup {self.warmup} at least 0"
             )
-        for name in ("dropout", "baseline", "softly", "credit", "scheduled_sampling"):
+        for name in ("dropout", "baseline", "soft_share", "credit", "scheduled_sampling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..1")
         for name in ("score_layers", "start_layers"):
@@ -159,19 +168,9 @@ class Config:
 # evaluate_coco.py and the defaults of capgen.py; the features are conv5_4 of VGG-19, 14 x 14 x 512. The release's
 # penalty is a mean over the 196 places of a sum over its batches of 64.
 RELEASE = Config(
-    backbone="vgg19",
-    embed=512,
-    hidden=1800,
-    normalize=False,
-    score_layers=2,
-    start_layers=2,
-    start_token=False,
-    drop_words=False,
-    doubly_stochastic=64 / 196,
-    entropy=0.0,
-    soft_inference=True,
-    average="sentences",
-)
+    backbone="vgg19", embed=512, hidden=1800, normalize=False, score_layers=2, start_layers=2, start_token=False,
+    drop_words=False, doubly_stochastic=64 / 196, entropy=0.0, soft_inference=True, average="sentences",
+)  # fmt: skip
 
 
 class Memory(NamedTuple):
@@ -337,7 +336,7 @@ class ShowAttendTell(nn.Module):
 
     def _share_read_softly(self) -> Tensor:
         """Return the share of images that are read with soft attention: all during the warm-up."""
-        return torch.where(self.batches <= self.config.warmup, 1.0, self.config.softly)
+        return torch.where(self.batches <= self.config.warmup, 1.0, self.config.soft_share)
 
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
         """Return logits (B, L, V) and attention maps (B, L, h, w), with teacher forcing.

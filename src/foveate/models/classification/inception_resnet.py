@@ -41,21 +41,26 @@ from foveate.registry import model
 class Config:
     """Configuration of Inception-ResNet-v2. The defaults are the released network's.
 
-    num_classes: K, the number of classes; 1000 for ImageNet.
-    in_channels: C, the number of channels of the images; 3 for RGB.
+    num_classes: K, the number of classes; 1000 for ImageNet. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     variant: 'released' (the authors' code), or 'paper' as in the figures.
-    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network.
+    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network, 0.25
+        trains on a CPU.
     modules: numbers of Inception-ResNet-A, -B and -C blocks; () is the variant's own, (10, 20, 10) or (5, 10, 5).
     scaling: factor on the output of each of the three kinds of block before it is added to the input, except for the
         released network's last block, which has 1. The paper recommends 0.1 to 0.3; these are the release's.
     valid: leave the layers that the paper marks V unpadded, as published; images then need 75 pixels a side. False pads
         every layer (ours, for small images: of 96 pixels a side, valid layers leave one position, padded ones nine).
-    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1; 0 to 0.5 is usual, more
+        against overfitting.
     label_smoothing: share of each label that is spread over all classes, 0 or more and below 1; 0.1 as the authors
         train Inception-v3 (Szegedy et al. 2015, section 7), which this paper does not mention.
     norm_momentum: momentum of the batch norms' running statistics, 0..1. The release's 0.0003 averages over thousands
         of steps; a short training needs more, e.g. 0.1.
-    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio; (299,
+        299) in the paper, 96 a side for slim networks. Larger images show more, and cost more.
+    crop: share of the shorter side that the central crop keeps, above 0 and at most 1; 0.875 as published. The margin
+        of a photograph is seldom its subject; 1 where the class depends on the whole image.
     pretrained: start from timm's ImageNet weights (the released variant at width 1 only): the trunk, and the classifier
         if there are 1000 classes.
     """
@@ -71,6 +76,7 @@ class Config:
     label_smoothing: float = 0.1
     norm_momentum: float = RELEASED_MOMENTUM
     image_size: tuple[int, int] = (299, 299)
+    crop: float = 0.875
     pretrained: bool = False
 
     def __post_init__(self) -> None:
@@ -83,6 +89,8 @@ class Config:
             raise ConfigError(
                 f"in_channels {self.in_channels} must be at least 1, norm_momentum {self.norm_momentum:g} in 0..1"
             )
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is {self.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(
@@ -105,7 +113,7 @@ class InceptionResNetV2(nn.Module):
             config.norm_momentum,
         )  # fmt: skip
         self.preprocessing = Preprocessing(
-            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=0.875
+            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=config.crop
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)

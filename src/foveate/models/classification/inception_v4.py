@@ -39,18 +39,24 @@ from foveate.registry import model
 class Config:
     """Configuration of Inception-v4. The defaults are the paper's network, trained as released.
 
-    num_classes: K, the number of classes; 1000 for ImageNet.
-    in_channels: C, the number of channels of the images; 3 for RGB.
-    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network.
-    modules: numbers of Inception-A, -B and -C modules; (4, 7, 3) in the paper.
+    num_classes: K, the number of classes; 1000 for ImageNet. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
+    width: factor on the number of channels of every layer, rounded to multiples of 8; 1 is the published network, 0.25
+        trains on a CPU.
+    modules: numbers of Inception-A, -B and -C modules; (4, 7, 3) in the paper. More make the network deeper, and
+        slower.
     valid: leave the layers that the paper marks V unpadded, as published; images then need 75 pixels a side. False pads
         every layer (ours, for small images: of 96 pixels a side, valid layers leave one position, padded ones nine).
-    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1; 0 to 0.5 is usual, more
+        against overfitting.
     label_smoothing: share of each label that is spread over all classes, 0 or more and below 1; 0.1 as the authors
         train Inception-v3 (Szegedy et al. 2015, section 7), which this paper does not mention.
     norm_momentum: momentum of the batch norms' running statistics, 0..1. The release's 0.0003 averages over thousands
         of steps; a short training needs more, e.g. 0.1.
-    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio; (299,
+        299) in the paper, 96 a side for slim networks. Larger images show more, and cost more.
+    crop: share of the shorter side that the central crop keeps, above 0 and at most 1; 0.875 as published. The margin
+        of a photograph is seldom its subject; 1 where the class depends on the whole image.
     pretrained: start from timm's ImageNet weights (width 1 and the paper's modules only): the trunk, and the classifier
         if there are 1000 classes.
     """
@@ -64,6 +70,7 @@ class Config:
     label_smoothing: float = 0.1
     norm_momentum: float = RELEASED_MOMENTUM
     image_size: tuple[int, int] = (299, 299)
+    crop: float = 0.875
     pretrained: bool = False
 
     def __post_init__(self) -> None:
@@ -76,6 +83,8 @@ class Config:
             raise ConfigError(
                 f"in_channels {self.in_channels} must be at least 1, norm_momentum {self.norm_momentum:g} in 0..1"
             )
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is {self.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
         least = LEAST if self.valid else 1
         if len(self.image_size) != 2 or min(self.image_size) < least:
             raise ConfigError(
@@ -97,7 +106,7 @@ class InceptionV4(nn.Module):
             config.in_channels, False, config.width, config.modules, config.valid, config.norm_momentum
         )
         self.preprocessing = Preprocessing(
-            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=0.875
+            (0.5,) * config.in_channels, (0.5,) * config.in_channels, config.image_size, crop=config.crop
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.backbone.channels[-1], config.num_classes)

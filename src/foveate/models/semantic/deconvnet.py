@@ -51,11 +51,14 @@ from foveate.registry import model
 class Config:
     """Configuration of DeconvNet. The defaults are the published network's.
 
-    num_classes: K, the number of classes; 21 for Pascal VOC.
-    in_channels: C, the number of channels of the images; 3 for RGB.
-    widths: number of channels of each level, finest first.
-    depths: number of convolutions of each level, finest first; as many values as `widths`.
-    head_channels: number of channels of fc6 and fc7.
+    num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
+    widths: number of channels of each level, finest first; (64, 128, 256, 512, 512) in the paper, a quarter of it
+        trains on a CPU. Each level halves the map and doubles the stride.
+    depths: number of convolutions of each level, finest first; as many values as `widths`, usually 1 to 3. More enlarge
+        the receptive field, and cost more.
+    head_channels: number of channels of fc6 and fc7, usually 128 to 4096; more holds more of the whole object, and has
+        most of the weights.
     head_kernel: side of fc6's filters in pixels of the coarsest map. Smaller images are padded until that map has this
         size.
     switches: True unpools each value to the position of the maximum it came from; False unpools to the corner of each

@@ -70,16 +70,19 @@ Stride = Literal[32, 16, 8]
 class Config:
     """Configuration of FCN. The defaults are the sizes of the paper's FCN-8s, trained in stages, for Pascal VOC.
 
-    num_classes: K, the number of classes; 21 for Pascal VOC.
-    stride: stride in pixels of the finest scores: 32, 16 or 8. Smaller is finer.
-    backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32.
-    in_channels: C, the number of channels of the images; 3 for RGB.
-    pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well).
-    head_channels: number of channels of fc6 and fc7.
+    num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
+    stride: stride in pixels of the finest scores: 32, 16 or 8. Smaller follows contours more closely.
+    backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32; larger ones are better and slower.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
+    pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well), as is usual: this needs fewer
+        labelled images. False starts from random weights.
+    head_channels: number of channels of fc6 and fc7, usually 128 to 4096, 4096 in the paper; more costs more memory and
+        time.
     head_kernel: side of fc6's kernel, an odd number; 7 in the paper.
     skip_channels: 0 scores a pool by a 1x1 convolution, as published; otherwise a 3x3 convolution with this number of
         channels, batch norm and ReLU comes first (our addition, for backbones whose early features have few channels).
-    dropout: probability of dropping a unit after fc6 and after fc7; 0.5 in the paper.
+    dropout: probability of dropping a unit after fc6 and after fc7, 0 or more and below 1; 0.5 in the paper, 0.1 for
+        small heads.
     at_once: scale the pools as the all-at-once variant does, instead of training in stages.
     caffe_padding: pad by 100 pixels and crop at fixed offsets as the release does (vgg16 only); needed for parity with
         public checkpoints. Otherwise convolutions pad to keep their size, and nothing is lost at the border.
@@ -87,7 +90,8 @@ class Config:
         for a VGG-16 of this scale, whose file `load_foreign` takes; torchvision's ImageNet weights are of another.
     learned_upsampling: True learns the inner upsampling from bilinear, as in the paper; False fixes it, as the release.
     reduction: 'mean' over valid pixels, or the release's 'sum', which goes with its learning rates of 1e-10 and less.
-    lovasz: weight of the Lovász-softmax loss added to the cross-entropy; 0 is the paper's loss.
+    lovasz: weight of the Lovász-softmax loss added to the cross-entropy, 0 or more; 0 is the paper's loss, 0.5 is usual
+        otherwise. More favours small classes and IoU over pixel accuracy.
     """
 
     num_classes: int = 21

@@ -45,16 +45,20 @@ from foveate.registry import model
 class Config:
     """Configuration of the multi-scale CNN. The defaults are the paper's sizes.
 
-    num_classes: K, the number of classes.
-    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV.
+    num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV. The data decides
+        it in training.
     scales: S, the number of pyramid levels, each half the size of the one before; 3 in the paper.
-    widths: number of channels of f's three stages.
+    widths: number of channels of f's three stages; (16, 64, 256) in the paper. More distinguish more textures, and cost
+        more.
     kernel: side of their filters in pixels, an odd number; 7 in the paper.
-    hidden: number of units of the classifier's hidden layer.
-    dropout: probability of dropping a feature before the classifier, 0 or more and below 1.
+    hidden: number of units of the classifier's hidden layer, usually 128 to 1024, 1024 in the paper; more costs more at
+        every pixel.
+    dropout: probability of dropping a feature before the classifier, 0 or more and below 1; 0 to 0.5 is usual, more
+        against overfitting.
     backbone: '' is the paper's f. A timm network receives the unnormalised images of a Gaussian pyramid instead, and
         its features at strides 8 and 16 are used (ours: ImageNet features for the same architecture).
-    pretrained: start that backbone from ImageNet weights.
+    pretrained: start that backbone from ImageNet weights, as is usual; without effect on the paper's f.
     """
 
     num_classes: int = 21

@@ -42,15 +42,19 @@ class Config:
 
     No paper fixes the sizes; these have a receptive field of 60 pixels and train on a CPU.
 
-    num_classes: K, the number of classes.
-    in_channels: C, the number of channels of the images; 3 for RGB.
-    widths: number of channels of each convolution. Each is followed by batch norm, ReLU and 2x2 pooling: f =
-        2^len(widths).
-    kernels: kernel side of each convolution in pixels; as many values as `widths`.
-    fc_kernel: side h of the h x h map to which a patch is reduced, and the kernel of the fully connected layer.
-    hidden: number of units of that layer.
-    dropout: probability of dropping a unit after that layer, 0 or more and below 1.
-    patches: number of patches sampled per image of a training batch.
+    num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
+    widths: number of channels of each convolution, usually 2 to 4 of 16 to 96. Each is followed by batch norm, ReLU and
+        2x2 pooling: f = 2^len(widths). More layers enlarge the patch, and coarsen the logits.
+    kernels: kernel side of each convolution in pixels, usually 3 or 5; as many values as `widths`. Larger ones enlarge
+        the patch.
+    fc_kernel: side h of the h x h map to which a patch is reduced, and the kernel of the fully connected layer; usually
+        3 to 7. A larger one enlarges the patch.
+    hidden: number of units of that layer, usually 128 to 512; more cost more at every pixel.
+    dropout: probability of dropping a unit after that layer, 0 or more and below 1; 0 to 0.5 is usual, more against
+        overfitting.
+    patches: number of patches sampled per image of a training batch, usually 16 to 64; more make a step less noisy, and
+        slower.
     prior: how far logits are corrected from balanced sampling to the class frequencies of the training images: 0 treats
         all classes as equally likely, 1 uses the full prior, values in between a part of it.
     dense: how the logits between every f-th pixel are obtained: 'upsampled' (interpolated), or 'atrous' (computed, at

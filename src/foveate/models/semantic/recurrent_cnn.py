@@ -27,7 +27,7 @@ Departures from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +44,14 @@ from foveate.registry import model
 class Config:
     """Configuration of the recurrent CNN.
 
-    num_classes: K, the number of classes.
-    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV.
-    widths: number of channels of f's two hidden layers.
-    kernel: side of their filters in pixels.
-    iterations: number of instances, in training and in inference; trained weights run with any number. More enlarge the
-        receptive field.
+    num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
+    in_channels: C, the number of channels of the images; 3 are taken to be RGB and converted to YUV. The data decides
+        it in training.
+    widths: number of channels of f's two hidden layers, usually (25, 50). More distinguish more textures, and cost
+        more.
+    kernel: side of their filters in pixels, usually 6 to 8; larger ones enlarge the receptive field, and cost more.
+    iterations: number of instances, in training and in inference, usually 2 or 3; trained weights run with any number.
+        More enlarge the receptive field, and cost more.
     normalize: True normalises the image locally before the first instance; False, as in the paper, leaves it as it is.
     second_tanh: True puts a tanh after the second convolution as after the first; False is the paper's network.
     """
@@ -87,8 +89,8 @@ class RecurrentCNN(nn.Module):
         # A filter of even side shifts its output by half a pixel; the second shifts it back.
         self.pad = nn.ZeroPad2d((small, large, small, large))
         # f's first layer over [Y, I] is the sum of one over I and one over Y.
-        self.look = nn.Conv2d(config.in_channels, first, config.kernel)
-        self.listen = nn.Conv2d(config.num_classes, first, config.kernel, bias=False)
+        self.image_filters = nn.Conv2d(config.in_channels, first, config.kernel)
+        self.label_filters = nn.Conv2d(config.num_classes, first, config.kernel, bias=False)
         self.f = nn.Sequential(
             nn.Tanh(),
             nn.MaxPool2d(2),
@@ -97,6 +99,7 @@ class RecurrentCNN(nn.Module):
             nn.Tanh() if config.second_tanh else nn.Identity(),
             nn.Conv2d(second, config.num_classes, 1),
         )
+        self.register_load_state_dict_pre_hook(_rename)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight, nn.init.calculate_gain("tanh"))
@@ -122,9 +125,9 @@ class RecurrentCNN(nn.Module):
         logits: Tensor | None = None
         steps: list[Tensor] = []
         for _ in range(count):
-            features = self.look(self.pad(scaled))
+            features = self.image_filters(self.pad(scaled))
             if logits is not None:  # Y^0 = 0 contributes nothing
-                features = features + self.listen(self.pad(logits.softmax(1)))
+                features = features + self.label_filters(self.pad(logits.softmax(1)))
             logits = self.f(features)
             scaled = F.avg_pool2d(scaled, 2)
             upsampled = F.interpolate(logits, size, mode="bilinear", align_corners=False)
@@ -137,3 +140,10 @@ class RecurrentCNN(nn.Module):
         parts = [pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights")) for logits in steps]
         named = {f"step{i}": part.detach() for i, part in enumerate(parts, start=1)}
         return {"loss": torch.stack(parts).sum(), **named}
+
+
+def _rename(model: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Give weights that version 0.1.0 wrote their names of today."""
+    for old, new in (("look", "image_filters"), ("listen", "label_filters")):
+        for key in [key for key in state if key.startswith(f"{prefix}{old}.")]:
+            state[f"{prefix}{new}{key.removeprefix(prefix + old)}"] = state.pop(key)

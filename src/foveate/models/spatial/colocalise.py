@@ -65,19 +65,26 @@ TAKEN = 1e4  # subtracted from the scores of positions in another window; finite
 class Config:
     """Configuration of the co-localiser. The defaults are for the paper's data, digits of 28x28 on 84x84.
 
-    num_classes: number of kinds of objects that every image holds.
-    in_channels: C, the number of channels of the images; 1 for grey.
-    image_size: (height, width) in pixels, 16 or more each, to which images are resized after a central crop.
+    num_classes: number of kinds of objects that every image holds, usually 1 or 2. Every kind adds a window.
+    in_channels: C, the number of channels of the images; 1 for grey. The data decides it in training.
+    image_size: (height, width) in pixels, 16 or more each, to which images are resized after a central crop; (84, 84)
+        in the paper. Larger images show smaller objects, and cost more.
     transformers: T, the number of windows; 0 stands for one per kind of objects.
     scale: side of a window as a share of the image's, between 0 and 1 (exclusive); 1/3 for digits of 28 on 84.
-    view: (h, w), the grid of positions at which the features of a window are sampled.
+    view: (h, w), the grid of positions at which the features of a window are sampled, usually (4, 4) to (7, 7); more
+        compares finer detail.
     encoder: e: 'random' convolutions, or the name of a backbone, of which the features at stride 16 are used.
-    pretrained: start the backbone from ImageNet weights; without effect on 'random'.
-    widths: number of channels of each of the random encoder's convolutions, a pooling after each.
-    localise_widths: number of channels of each of the localisation network's convolutions.
-    margin: alpha, the margin of the triplet loss, above 0; features have length 1.
-    thrown: number of windows drawn at random in each image, the farthest of which is r; 1 or more. More make r farther.
-    repulsion: weight of the overlap of two windows in one image; 0 or more.
+    pretrained: start the backbone from ImageNet weights, as is usual, since its features are not trained; without
+        effect on 'random'.
+    widths: number of channels of each of the random encoder's convolutions, a pooling after each; usually (16, 32).
+        More compare more, and coarsen the map.
+    localise_widths: number of channels of each of the localisation network's convolutions, usually two or three of 32;
+        more cost more.
+    margin: alpha, the margin of the triplet loss, above 0, usually 1; features have length 1. A larger one goes on
+        separating windows that differ already.
+    random_windows: number of windows drawn at random in each image, the farthest of which is r; 1 or more, usually 16.
+        More make r farther.
+    repulsion: weight of the overlap of two windows in one image, 0 or more, usually 1; more drives windows apart.
     """
 
     num_classes: int = 1
@@ -91,7 +98,7 @@ class Config:
     widths: tuple[int, ...] = (16, 32)
     localise_widths: tuple[int, ...] = (32, 32)
     margin: float = 1.0
-    thrown: int = 16
+    random_windows: int = 16
     repulsion: float = 1.0
 
     def __post_init__(self) -> None:
@@ -110,10 +117,10 @@ class Config:
                 f"widths {self.widths} and localise_widths {self.localise_widths}; expected one or more numbers of "
                 "channels in both"
             )
-        if not self.margin > 0 or not self.repulsion >= 0 or self.thrown < 1:
+        if not self.margin > 0 or not self.repulsion >= 0 or self.random_windows < 1:
             raise ConfigError(
-                f"margin {self.margin} must be above 0, repulsion {self.repulsion} 0 or more, thrown {self.thrown} at "
-                "least 1"
+                f"margin {self.margin} must be above 0, repulsion {self.repulsion} 0 or more, random_windows "
+                f"{self.random_windows} at least 1"
             )
 
 
@@ -303,7 +310,7 @@ class Colocaliser(nn.Module):
         theta = self.localise(features)
         found, elsewhere = (
             torch.stack([self._contents(features, one) for one in windows.unbind(1)])
-            for windows in (theta, sample_windows(theta, self.config.thrown, generator))
+            for windows in (theta, sample_windows(theta, self.config.random_windows, generator))
         )
         return theta, found, elsewhere
 

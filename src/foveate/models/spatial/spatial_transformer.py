@@ -54,25 +54,31 @@ PARAMETERS, NARROWEST = 400_000, 32
 class Config:
     """Configuration of the classifier. The defaults are an ST-CNN with affine transformations, as in section 4.1.
 
-    num_classes: K, the number of classes.
-    in_channels: C, the number of channels of the images; 1 for grey.
-    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio.
+    num_classes: K, the number of classes; 10 for digits. The data decides it in training.
+    in_channels: C, the number of channels of the images; 1 for grey. The data decides it in training.
+    image_size: (height, width) in pixels to which images are resized, after a central crop of this aspect ratio;
+        usually 28 to 64 a side. Larger images show more, and cost more.
     network: 'cnn', or 'mlp' for fully connected layers alone, in the classifier and in the localisation network.
     transform: 'affine', 'attention' (zoom and shift), 'projective', 'tps' (thin plate spline), or 'none': the
         classifier without transformers, for comparison, which ignores the fields that describe them.
-    transformers: T, the number of transformers side by side on the image.
+    transformers: T, the number of transformers side by side on the image, usually 1, or one for each object that
+        matters; each adds a view to classify.
     view: (h, w), the size in pixels of each transformer's output; () is image_size. A smaller one makes the classifier
         cheaper.
     control_points: side of the spline's lattice, 2 or more; the paper's 4 makes 16 points, 32 parameters.
-    widths: number of channels of each of the CNN's convolutions, which halve the sides: 5x5, then 3x3.
+    widths: number of channels of each of the CNN's convolutions, which halve the sides: 5x5, then 3x3; usually 32 to
+        128. More distinguish more, and cost more.
     hidden: number of units of the classifier's fully connected layers, one in the CNN and two in the MLP; 0 chooses the
         number that brings the whole network to 400 000 parameters, but at least 32.
-    localise_widths: number of channels of each of the localisation network's convolutions, as `widths`.
+    localise_widths: number of channels of each of the localisation network's convolutions, as `widths`; usually fewer.
     localise_hidden: number of units of the localisation network's fully connected layers, one in the CNN, three in the
-        MLP.
-    dense_norm: apply batch norm to fully connected layers, too, as to convolutions always.
-    background: value of the pixels outside of the image, 0..1; 0 is black.
-    dropout: probability of dropping a unit before the last layer, 0 or more and below 1.
+        MLP; usually 32 to 64. More find poses more exactly, and leave less to the classifier if `hidden` is 0.
+    dense_norm: apply batch norm to fully connected layers, too, as to convolutions always; true trains MLPs and sums of
+        digits faster.
+    background: value of the pixels outside of the image, 0..1; 0 is black, as in MNIST. A value unlike the images' own
+        shows as an edge.
+    dropout: probability of dropping a unit before the last layer, 0 or more and below 1; 0 to 0.5 is usual, more
+        against overfitting.
     """
 
     num_classes: int = 10

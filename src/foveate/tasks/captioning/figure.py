@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from foveate.records import CaptionPrediction, Sentence
-from foveate.visualize.attention import most, sized, veil, veil_color
+from foveate.tasks.captioning.attention import most, sized, veil, veil_color
 from foveate.visualize.bars import rgb_text
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, join, tag

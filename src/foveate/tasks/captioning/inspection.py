@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foveate.records import CaptionSample
+from foveate.tasks.captioning.sheet import caption_sheet
 from foveate.tasks.findings import ImageFindings, spread, spread_text
 from foveate.text import mostly_unspaced, split_words
-from foveate.visualize.caption_sheet import caption_sheet
 
 NUM_WORDS = 20
 

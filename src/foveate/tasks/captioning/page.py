@@ -57,7 +57,7 @@ class CaptionPage:
 
     def render(self) -> str:
         """The page as HTML text."""
-        count = counted(len(self), "picture")
+        count = counted(len(self), "picture", "pictures")
         header = tag(
             "header",
             tag("p", f"{self.model} on {count}" if self.model else count, class_="eyebrow"),

@@ -22,7 +22,7 @@ TEXT = ReportText(
         "How far a sentence agrees with the sentences that people wrote for its picture, in groups of one to four "
         "words, rare ones counting more; the mean over pictures. 0 is nothing in common, 10 the same words.",
     ),
-    found=("cider_d", "described {pictures}, with a CIDEr-D of {score:.3f}"),
+    found=("cider_d", "described {samples}, with a CIDEr-D of {score:.3f}"),
     facts=(
         ("bleu1", "BLEU-1", "share of its words that people used, too"),
         ("rouge_l", "ROUGE-L", "the longest part in the same order as a person's sentence"),
@@ -36,7 +36,6 @@ TEXT = ReportText(
         "BLEU-4",
         "The share of groups of one to four words that people used for the same picture, too. 1 is all.",
     ),
-    sample="picture",
 )
 WORDS_NOTE = (
     "Scores are computed on Foveate's own division into words, not on the Penn Treebank tokenizer of coco-caption: "

@@ -25,6 +25,7 @@ from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Pre
 from foveate.records import Table as AnyTable
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
+from foveate.tasks.captioning.attention import attention_frames, attention_strip, most
 from foveate.tasks.captioning.decoding import generate_captions
 from foveate.tasks.captioning.export import graphs, open_runner
 from foveate.tasks.captioning.inspection import CaptioningFindings
@@ -33,7 +34,6 @@ from foveate.tasks.captioning.page import CaptionPage
 from foveate.tasks.captioning.report import report
 from foveate.tasks.evaluation import Evaluation
 from foveate.text import END, PAD, UNKNOWN, CharacterTable, Table
-from foveate.visualize.attention import attention_frames, attention_strip, most
 from foveate.visualize.clips import write_clip
 from foveate.visualize.report import ReportPart
 

@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from foveate.records import ClassificationPrediction
+from foveate.tasks.views import draw_views
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.report import Section, section
 from foveate.visualize.report.parts import best_and_worst, chart_figure, example_figure
-from foveate.visualize.views import draw_views
 
 MEAN_HEIGHT = 96  # pixels of a class's mean image
 

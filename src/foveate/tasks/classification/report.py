@@ -22,7 +22,7 @@ NUM_FOR_MEANS = 1000  # samples that the mean image of a class is taken over
 TEXT = ReportText(
     title="Classification report",
     score=("top1", "Top-1 accuracy", "The share of pictures whose most likely class is the right one. 1 is perfect."),
-    found=("top1", "gave {share:.2f} % of {pictures} the right class"),
+    found=("top1", "gave {share:.2f} % of {samples} the right class"),
     facts=(
         ("top5", "Top-5 accuracy", "have the right class among the five most likely"),
         ("error_percent", "Error, %", "of the pictures got a wrong class"),
@@ -35,7 +35,6 @@ TEXT = ReportText(
     classes="The longer the bar, the more pictures of the class were recognised. Pictures is each class's share.",
     confusion="Each row is one true class: the percentage of its pictures that got each label. Blue is right, orange "
     "is wrong, a stronger colour is a larger share; a dot is less than half a per cent.",
-    sample="picture",
 )
 
 

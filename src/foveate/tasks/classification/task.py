@@ -25,7 +25,6 @@ from foveate.records import (
     Preprocessing,
     Table,
     TransformerOutput,
-    TransformView,
 )
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
@@ -36,6 +35,7 @@ from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
+from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.clips import poses, write_clip
 from foveate.visualize.report import ReportPart
 
@@ -155,8 +155,8 @@ class ClassificationTask(Task):
             ClassificationPrediction(
                 probabilities[i],
                 self.classes,
-                _pixels(sample["fitted"]),
-                tuple(_view(one, i, self.preprocessing) for one in output.transforms),
+                seen_pixels(sample["fitted"]),
+                tuple(view_of(one, i, self.preprocessing) for one in output.transforms),
                 name=sample["name"],
             )
             for i, sample in enumerate(samples)
@@ -255,18 +255,3 @@ def _forward(runner: Runner, batch: Tensor, flip: bool = False) -> Classificatio
         logits = torch.stack([logits.softmax(1), mirrored.softmax(1)]).mean(0).log()
     transforms = tuple(TransformerOutput(*(part.float().cpu() for part in one)) for one in output.transforms)
     return ClassificationOutput(logits, transforms)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    """(C, h, w), uint8 or float in 0..1 -> (h, w, C) uint8."""
-    shown = (image * 255).round().byte() if image.is_floating_point() else image
-    return shown.permute(1, 2, 0).numpy()
-
-
-def _view(one: TransformerOutput, index: int, preprocessing: Preprocessing) -> TransformView:
-    """One image's part of a transformer's output, its values as they were before normalisation."""
-    grid, output = one.grid[index].numpy(), one.output[index].permute(1, 2, 0).numpy()
-    if output.shape[2] != len(preprocessing.mean):  # of a map inside the network
-        return TransformView(grid, None)
-    restored = output * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
-    return TransformView(grid, restored.clip(0, 1))

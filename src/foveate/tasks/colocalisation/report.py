@@ -10,10 +10,10 @@ from PIL import Image
 from foveate.records import ColocalisationPrediction
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import scoring_note
+from foveate.tasks.views import draw_views
 from foveate.visualize.markup import Markup
 from foveate.visualize.report import ReportPart, ReportText, Section, section
 from foveate.visualize.report.parts import best_and_worst, example_figure
-from foveate.visualize.views import draw_views
 
 TEXT = ReportText(
     title="Co-localisation report",
@@ -23,7 +23,7 @@ TEXT = ReportText(
         "The share of windows that lie on an object of the common kind: their intersection is more than half of "
         "their union. No box was seen in training.",
     ),
-    found=("corloc", "looked for what {pictures} have in common; {share:.1f} % of its windows lie on it"),
+    found=("corloc", "looked for what {samples} have in common; {share:.1f} % of its windows lie on it"),
     facts=(
         ("mean_iou", "Mean IoU", "of windows and the objects they fit best"),
         ("pointing", "Pointing", "have their middle in an object's box"),
@@ -33,7 +33,6 @@ TEXT = ReportText(
     ),
     curves=(("corloc", "CorLoc"), ("contrast", "contrast")),
     chosen=("contrast", "contrast"),
-    sample="picture",
 )
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +25,6 @@ from foveate.records import (
     ColocalisationPrediction,
     Preprocessing,
     Table,
-    TransformView,
 )
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
@@ -34,6 +32,7 @@ from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import Options
+from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.report import ReportPart
 
 SEED = 0  # of the windows that those found are compared with
@@ -107,10 +106,8 @@ class ColocalisationTask(Task):
         predictions = []
         for i, sample in enumerate(prepared):
             boxes = place(window_corners(thetas[i]), sample["size"], self.preprocessing).numpy()
-            views = tuple(_view(one, i, self.preprocessing) for one in output.transforms)
-            image = sample["fitted"]
-            shown = (image * 255).round().byte() if image.is_floating_point() else image
-            predictions.append(ColocalisationPrediction(boxes, shown.permute(1, 2, 0).numpy(), views, sample["name"]))
+            views = tuple(view_of(one, i, self.preprocessing) for one in output.transforms)
+            predictions.append(ColocalisationPrediction(boxes, seen_pixels(sample["fitted"]), views, sample["name"]))
         return predictions
 
     # Scoring
@@ -161,13 +158,6 @@ class ColocalisationTask(Task):
     def inspection(cls, path: str, recognised: str) -> ColocalisationFindings:
         """Objects an image, sizes and channels."""
         return ColocalisationFindings(path, recognised)
-
-
-def _view(one: Any, index: int, preprocessing: Preprocessing) -> TransformView:
-    """One image's part of a transformer's output, its values as they were before normalisation."""
-    mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
-    output = one.output[index].float().cpu().permute(1, 2, 0).numpy()
-    return TransformView(one.grid[index].float().cpu().numpy(), (output * std + mean).clip(0, 1))
 
 
 def window_corners(theta: Tensor) -> Tensor:

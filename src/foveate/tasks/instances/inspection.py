@@ -97,5 +97,5 @@ class InstanceFindings(ImageFindings):
         for sample in self.samples:
             objects = truth_of(sample)
             image = draw_objects(self.pixels(sample), objects, self.classes)
-            drawn.append((image, counted(len(objects), "object"), sample["name"]))
+            drawn.append((image, counted(len(objects), "object", "objects"), sample["name"]))
         return class_sheet(drawn, columns=4, thumb=240)

@@ -29,7 +29,7 @@ TEXT = ReportText(
         "COCO's average precision of masks: precision averaged over recall, over IoU thresholds from 0.5 to 0.95, and "
         "over classes. Every detection counts, ranked by its score. 1 is perfect.",
     ),
-    found=("tp_ratio50", "found objects in {pictures}; {share:.1f} % of all true and found objects match at IoU 0.5"),
+    found=("tp_ratio50", "found objects in {samples}; {share:.1f} % of all true and found objects match at IoU 0.5"),
     facts=(
         ("ap50", "AP at IoU 0.5", "outlines need only be roughly right"),
         ("recall50", "Recall at IoU 0.5", "of the true objects have a detection, whatever its score"),
@@ -40,7 +40,6 @@ TEXT = ReportText(
     class_score="AP",
     unit="object",
     curves=(("ap", "mask AP"), ("ap50", "AP at IoU 0.5"), ("recall50", "recall at IoU 0.5")),
-    sample="picture",
 )
 PANEL = 480  # pixels: the widest embedded image
 
@@ -76,7 +75,9 @@ def report(evaluation: Evaluation) -> ReportPart:
         f"detection, at most {CAP} in a picture.",
     ]
     if scores.without:
-        notes.append(f"{counted(scores.without, 'picture')} without objects: every detection there is wrong.")
+        notes.append(
+            f"{counted(scores.without, 'picture', 'pictures')} without objects: every detection there is wrong."
+        )
     return ReportPart(TEXT, [one for one in sections if one], notes=notes)
 
 
@@ -150,8 +151,8 @@ def example_section(examples: list[Example]) -> Section | None:
 def _figure(example: Example) -> Markup:
     classes, found = example.prediction.classes, example.prediction.found
     panels = (
-        ("Truth", example.truth, f"the outlines of {counted(len(example.truth), 'true object')}"),
-        ("Found", found, f"the outlines of {counted(len(found), 'found object')}"),
+        ("Truth", example.truth, "the outlines of " + counted(len(example.truth), "true object", "true objects")),
+        ("Found", found, "the outlines of " + counted(len(found), "found object", "found objects")),
     )
     drawn = []
     for title, objects, words in panels:

@@ -20,7 +20,7 @@ TEXT = ReportText(
         "For each class, the area where label and truth agree, divided by the area that either one claims; "
         "then averaged over the classes. 1 is perfect.",
     ),
-    found=("pixel_accuracy", "gave {share:.1f} % of the pixels in {pictures} the right label"),
+    found=("pixel_accuracy", "gave {share:.1f} % of the pixels in {samples} the right label"),
     facts=(
         ("pixel_accuracy", "Pixel accuracy", "of all pixels got the right label"),
         ("mean_accuracy", "Mean accuracy", "the same for each class, then averaged"),
@@ -34,7 +34,6 @@ TEXT = ReportText(
     "pixels is the share of the pictures that the class covers. Rare classes are hard.",
     confusion="Each row is one true class: the percentage of its pixels that got each label. Blue is right, orange is "
     "wrong, a stronger colour is a larger share; a dot is less than half a per cent.",
-    sample="picture",
 )
 
 

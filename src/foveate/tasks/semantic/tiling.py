@@ -150,8 +150,8 @@ def predict_tiled(
 ) -> np.ndarray:
     """Labels of a large image from overlapping, blended tiles.
 
-    Equal to the whole image's labels wherever the network looks no further than a quarter of the overlap (and
-    samples its grid alike); elsewhere the answers of two tiles fade into each other.
+    Equal to the labels of the whole image where the receptive field reaches no further than a quarter of the overlap
+    (and sampling grids agree); elsewhere the logits of neighbouring tiles are blended.
     progress: called with the share that is done, 0..1, after every tile.
     Returns (H, W) uint8, uint16 above 256 classes.
     """

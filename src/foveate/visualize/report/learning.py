@@ -11,7 +11,7 @@ from foveate.visualize.report.record import Report, Section, number
 def learning(report: Report) -> Section | None:
     """Small charts over the epochs; None if nothing was logged."""
     name = (report.text.chosen or report.text.score)[1]
-    split, samples = report.chosen_split, f"{report.text.sample}s"
+    split, samples = report.chosen_split, report.nouns[1]
     best = best_epoch(report)
     charts = [
         _curve(

@@ -58,9 +58,9 @@ def in_sentence(name: str) -> str:
     return name if any(c.isupper() for c in first[1:]) else name[:1].lower() + name[1:]
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, nouns: str) -> str:
     """A number with its noun: 'one picture', '7 pictures'."""
-    return f"one {noun}" if count == 1 else f"{count} {noun}s"
+    return f"one {noun}" if count == 1 else f"{count} {nouns}"
 
 
 def card(*parts: object) -> Markup:

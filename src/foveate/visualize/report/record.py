@@ -21,14 +21,13 @@ class ReportText:
 
     title: of the page.
     score, beside: key, name and meaning of the large score, and of a second one.
-    found: key of the score in the summary, and a sentence about it with {score}, {share} (in per cent) and {pictures}
+    found: key of the score in the summary, and a sentence about it with {score}, {share} (in per cent) and {samples}
         (the number of samples and their split).
     facts: key, name and meaning of each smaller score.
     curves: key and name of each line in the chart of scores.
     chosen: key and name of the score that ranks epochs, if that is not `score`.
     class_score: name of a class's own score. unit: what a confusion matrix counts. classes, confusion: how to read the
         table of classes and the matrix. All four stay '' for a family without classes.
-    sample: what one sample is called.
     """
 
     title: str
@@ -42,7 +41,6 @@ class ReportText:
     unit: str = ""
     classes: str = ""
     confusion: str = ""
-    sample: str = "sample"
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,8 @@ class Report:
 
     title: the run's name. recipe: what was trained. command: the line that trains it again.
     data: the training data in one line.
-    scores: as the family's scores give them (`to_json`), 'images' among them. What is missing or None is left out.
+    scores: as the family's scores give them (`to_json`), and 'samples', their number. What is missing or None is left
+        out.
     part: what the family adds.
     splits: split -> number of samples. scored_split: the split of the scores. chosen_split: the split that ranked the
         epochs, whose scores the history holds.
@@ -95,7 +94,7 @@ class Report:
     settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: training time.
     notes: sentences that a reader has to know before quoting the score; those of the part follow them.
     files: what it is -> its path.
-    greater_is_better: the direction of the score that ranks epochs.
+    greater_is_better: the direction of the score that ranks epochs. nouns: names of one sample and of several.
     Raises DataError if two sections have the same name.
     """
 
@@ -115,6 +114,7 @@ class Report:
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     greater_is_better: bool = True
+    nouns: tuple[str, str] = ("sample", "samples")
 
     def __post_init__(self) -> None:
         taken = set(OWN_SECTIONS)

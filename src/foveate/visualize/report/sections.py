@@ -48,10 +48,10 @@ def _hero(report: Report) -> Markup:
 def _summary(report: Report) -> Markup:
     """Two sentences for a reader who stops there."""
     key, sentence = report.text.found
-    count, score = report.scores.get("images"), report.score(key)
+    count, score = report.scores.get("samples"), report.score(key)
     if count and score is not None:
-        samples = counted(count, f"{report.scored_split} {report.text.sample}")
-        first = f" {sentence.format(share=score * 100, score=score, pictures=samples)}."
+        samples = counted(count, *(f"{report.scored_split} {noun}" for noun in report.nouns))
+        first = f" {sentence.format(share=score * 100, score=score, samples=samples)}."
     else:
         first = " was trained and scored."
     return join(tag("code", report.recipe), first, " " if report.part.summary else "", report.part.summary)
@@ -69,7 +69,7 @@ def notes(report: Report) -> Markup:
 
 def training(report: Report) -> Section:
     """The model and the data that it was trained on."""
-    samples = f"{report.text.sample}s"
+    samples = report.nouns[1]
     splits = [
         fact(
             split,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foveate.records import TransformView
-from foveate.visualize.views import BAR_ROWS, GAP, HEIGHT, PAPER, VIEW_COLORS, draw_views, region
+from foveate.tasks.views import BAR_ROWS, GAP, HEIGHT, PAPER, VIEW_COLORS, draw_views, region
 
 
 def grid(left, top, right, bottom, size=8):

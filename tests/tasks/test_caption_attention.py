@@ -7,7 +7,7 @@ from PIL import Image
 
 from foveate.errors import DataError
 from foveate.records import Sentence
-from foveate.visualize.attention import (
+from foveate.tasks.captioning.attention import (
     CAPTION_MS,
     MAX_OPACITY,
     PALE,

@@ -1,4 +1,4 @@
-"""Drawings of what spatial transformers sampled from an image, and of a classifier's probabilities.
+"""Views of spatial transformers, for the families whose models have them: their records, and drawings of them.
 
 Shapes: an image (H, W, C) uint8; a view's grid (h, w, 2), x and y in -1..1 over the image's edges.
 """
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
-from foveate.records import TransformView
+from foveate.records import Preprocessing, TransformerOutput, TransformView
 from foveate.visualize.lettering import letters
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.sheets import INK, MUTED, PAPER, RULE, percent
@@ -22,6 +23,26 @@ BAR_COLOR, OUTSIDE = (70, 120, 180), (236, 238, 241)
 TEXT_SIZE, GAP = 15, 14
 BAR_ROWS = 5  # bars that fit in a panel
 MAX_COORDINATE = 1e4  # in half sides of the image; sampling points further out are drawn here
+
+
+def view_of(one: TransformerOutput, index: int, preprocessing: Preprocessing) -> TransformView:
+    """One image's part of a transformer's output, its values as they were before normalisation.
+
+    The output of a transformer inside the network, of another number of channels than images have, is left out.
+    """
+    grid = one.grid[index].float().cpu().numpy()
+    output = one.output[index].float().cpu().permute(1, 2, 0).numpy()
+    if output.shape[2] != len(preprocessing.mean):
+        return TransformView(grid, None)
+    restored = output * np.array(preprocessing.std, np.float32) + np.array(preprocessing.mean, np.float32)
+    return TransformView(grid, restored.clip(0, 1))
+
+
+def seen_pixels(image: Tensor) -> np.ndarray:
+    """The network's input (C, h, w), uint8 or float in 0..1, as (h, w, C) uint8."""
+    shown = (image * 255).round().byte() if image.is_floating_point() else image
+    pixels: np.ndarray = shown.permute(1, 2, 0).numpy()
+    return pixels
 
 
 def draw_views(image: np.ndarray, views: Sequence[TransformView], top: Sequence[tuple[str, float]] = ()) -> Image.Image:

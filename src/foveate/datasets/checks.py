@@ -1,0 +1,133 @@
+"""Checks of image files over all splits, and digests of their labels; none of them decodes an image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+FEW = 10  # validation images, below which one image more or less decides
+_PIECE = 4096  # bytes at three places of a file, which tell most files of one size apart
+COMBINED = "trainval"  # a split of published sets that holds two others
+
+
+class HasPicture(Protocol):
+    """An image file with its label."""
+
+    @property
+    def picture(self) -> Path:
+        """The image file."""
+        ...
+
+
+def split_notes(pairs: Mapping[str, Sequence[HasPicture]]) -> list[str]:
+    """Sentences on splits: few validation images, none at all, and images that are in two of them."""
+    notes = []
+    if "val" in pairs and len(pairs["val"]) < FEW:
+        count = len(pairs["val"])
+        notes.append(
+            f"val holds {count} picture{'s' if count != 1 else ''}, and scores of fewer than {FEW} say little; "
+            "give it more if there are any"
+        )
+    if "train" in pairs and "val" not in pairs and "test" in pairs:
+        notes.append("there is no val split, so epochs are ranked on test, whose score is then no test's; add val")
+    names = [split for split in pairs if split != COMBINED]
+    for first, second, files in equal_files({split: [p.picture for p in pairs[split]] for split in names}):
+        shown = ", ".join(f"{a.name} = {b.name}" if a.name != b.name else a.name for a, b in files[:3])
+        more = ", ..." if len(files) > 3 else ""
+        are = "picture is" if len(files) == 1 else "pictures are"
+        notes.append(
+            f"{len(files)} {are} in {first} and in {second} alike, byte for byte ({shown}{more}), so that {second} is "
+            f"no test of what was learned; remove one of each"
+        )
+    return notes
+
+
+def equal_files(splits: Mapping[str, Sequence[Path]]) -> list[tuple[str, str, list[tuple[Path, Path]]]]:
+    """(split, split, pairs of files with the same content) for every two splits that share files.
+
+    Sizes are compared first, then digests of three short pieces, and only files that agree in both are read whole.
+    """
+    split_of: dict[Path, list[str]] = {}
+    for split, files in splits.items():
+        for file in files:
+            split_of.setdefault(file, []).append(split)
+    groups: list[list[Path]] = [[file for file in split_of if file.is_file()]]
+    for key in (lambda file: file.stat().st_size, _pieces, _content):
+        groups = [part for group in groups for part in _grouped(group, key, split_of)]
+    found: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
+    names = list(splits)
+    for group in groups:
+        first = {split: file for file in reversed(group) for split in split_of[file]}
+        present = sorted(first, key=names.index)
+        for i, one in enumerate(present):
+            for other in present[i + 1 :]:
+                found.setdefault((one, other), []).append((first[one], first[other]))
+    ordered = sorted(found, key=lambda two: [names.index(split) for split in two])
+    return [(*two, found[two]) for two in ordered]
+
+
+def _grouped(files: Sequence[Path], key: Any, split_of: Mapping[Path, list[str]]) -> Iterator[list[Path]]:
+    """Groups of files with an equal key that are in more than one split."""
+    groups: dict[Any, list[Path]] = {}
+    for file in files:
+        try:
+            groups.setdefault(key(file), []).append(file)
+        except OSError:  # reading it later will say so by name
+            continue
+    for group in groups.values():
+        if len({split for file in group for split in split_of[file]}) > 1:
+            yield group
+
+
+def _pieces(file: Path) -> bytes:
+    size = file.stat().st_size
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        for place in (0, size // 2, max(0, size - _PIECE)):
+            stream.seek(place)
+            digest.update(stream.read(_PIECE))
+    return digest.digest()
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def label_digest(label: Any) -> str:
+    """A digest of a label of any kind: mask files by content, annotations, class indices and captions by value.
+
+    16 hexadecimal digits. Of a dataclass, its field `file` (the file of all annotations) does not count.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces_of(label):
+        digest.update(piece)
+    return digest.hexdigest()[:16]
+
+
+def _pieces_of(label: Any) -> Iterator[bytes]:
+    """The content of a label, each part behind a mark of its kind so that no two labels give the same bytes."""
+    if isinstance(label, Path):
+        yield b"file" + (_content(label) if label.is_file() else b"missing")
+    elif isinstance(label, np.ndarray):
+        yield f"array {label.shape} {label.dtype}".encode() + label.tobytes()
+    elif is_dataclass(label) and not isinstance(label, type):
+        for field in fields(label):
+            if field.name not in ("file", "picture"):
+                yield f"field {field.name}".encode()
+                yield from _pieces_of(getattr(label, field.name))
+    elif isinstance(label, Mapping):
+        for key in sorted(label, key=str):
+            yield f"key {key!r}".encode()
+            yield from _pieces_of(label[key])
+    elif isinstance(label, (list, tuple)):
+        yield f"list {len(label)}".encode()
+        for item in label:
+            yield from _pieces_of(item)
+    else:
+        yield f"value {label!r}\n".encode()

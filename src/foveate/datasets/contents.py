@@ -1,0 +1,134 @@
+"""Contents of a folder in words, and the format that a folder of no known format comes nearest to."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from foveate.datasets.names import stem_of, unmarked
+from foveate.pictures import PICTURE_SUFFIXES, list_pictures
+
+_SHOWN = 6  # entries of a folder that are named
+_HEAD = 1 << 16  # bytes of a file that are looked into
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+_ARRAYS = {".npy", ".npz", ".mat", ".pkl"}
+# A mark in the beginning of a tool's file -> what the file is, and what to do with it.
+_TOOLS = (
+    (r'"_via_|"regions"\s*:', "a project of VGG's annotator (VIA); export it there as COCO"),
+    (r'"(completions|from_name|to_name)"', "Label Studio's own JSON; export it there as COCO, or as masks (PNG)"),
+    (r'"classTitle"', "Supervisely's JSON; export it there as masks (PNG) or COCO"),
+    (r'"asset"\s*:\s*\{', "VoTT's JSON; export it there as Pascal VOC masks or COCO"),
+    (r"<bndbox>", "Pascal VOC's XML of boxes, which hold no outlines; export masks (SegmentationClass) or COCO"),
+    (r"<annotations>[\s\S]*<(meta|image)\b", "CVAT's XML; export it there as 'Segmentation mask 1.1' or COCO"),
+    (r'"annotations"\s*:\s*\[[\s\S]*"coordinates"', "CreateML's JSON of boxes; export masks (PNG) or COCO"),
+    (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO"),
+)
+_NO_LABELS = (
+    "the nearest is 'folders', images/ beside labels/, or 'labelme', a JSON file beside each picture; no labels of "
+    "these pictures were found"
+)
+_YOLO = re.compile(r"\d+(\s+[\d.]+){4,}\s*")
+
+
+def contents(folder: Path) -> str:
+    """The files in a folder and below it by kind: '8 pictures, 8 .txt files'; 'nothing' if there are none."""
+    counts = Counter(_kind(path) for path in _files(folder))
+    return ", ".join(_several(n, kind) for kind, n in counts.most_common(3)) or "nothing"
+
+
+def inventory(path: Path) -> str:
+    """The entries of a folder, each with what is in it: '12 pictures, a/ (8 .txt files), notes.md'."""
+    entries = sorted(p for p in path.iterdir() if p.name[0] != ".")
+    listed = []
+    if pictures := list_pictures(path):
+        listed.append(_several(len(pictures), "picture"))
+    others = [p for p in entries if p.is_dir() or p.suffix.lower() not in PICTURE_SUFFIXES]
+    for entry in others[:_SHOWN]:
+        if entry.is_dir():
+            inside = contents(entry)
+            listed.append(f"{entry.name}/" + (f" ({inside})" if inside != "nothing" else ""))
+        else:
+            listed.append(entry.name)
+    return ", ".join(listed) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+
+
+def nearest(path: Path) -> str:
+    """The format that a folder comes nearest to, and what is missing, as a clause; '' if it is near to none."""
+    files = _files(path)
+    pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+    archives = [file for file in files if file.suffix.lower() in _ARCHIVES]
+    if archives and not pictures:
+        return f"{archives[0].name} is packed; unpack it and give the folder that it makes"
+    for file in files:
+        if tool := _tool(file):
+            return f"{file.relative_to(path).as_posix()} is {tool}"
+    yolo = [file for file in files if file.suffix.lower() == ".txt" and _YOLO.fullmatch(_first_line(file))]
+    if yolo:
+        return (
+            f"{_several(len(yolo), 'text file')} in the form of YOLO ({yolo[0].relative_to(path).as_posix()}, ...), "
+            "which is not read; export masks (PNG), COCO or LabelMe from the tool that drew them"
+        )
+    arrays = [file for file in files if file.suffix.lower() in _ARRAYS]
+    if arrays and pictures:
+        return (
+            f"{_several(len(arrays), 'array')} ({arrays[0].name}, ...), which are not read; save masks as PNG or TIFF"
+        )
+    if partners := partners_in(path):
+        return partners
+    return _NO_LABELS if pictures else ""
+
+
+def partners_in(path: Path) -> str:
+    """The folders of pictures that share names, which may be images and masks, as a clause; '' if there are none."""
+    pictures = [file for file in _files(path) if file.suffix.lower() in PICTURE_SUFFIXES]
+    stems: dict[Path, set[str]] = {}
+    for file in pictures:
+        stems.setdefault(file.parent, set()).add(stem_of(file.name))
+    folders = sorted(stems)
+    for i, first in enumerate(folders):
+        for second in folders[i + 1 :]:
+            own, other = stems[first], stems[second]
+            shared = own & (other | {image for stem in other for image in unmarked(stem)})
+            shared |= other & {image for stem in own for image in unmarked(stem)}
+            if 2 * len(shared) > min(len(own), len(other)):
+                names = " and ".join(f"{folder.relative_to(path).as_posix()}/" for folder in (first, second))
+                return (
+                    f"the nearest is 'folders': {names} hold pictures of the same names; call the folder of images "
+                    f"images, that of masks labels"
+                )
+    return ""
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder and below it, by path, without hidden ones."""
+    below = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(p for p in below if not any(part[0] == "." for part in p.relative_to(folder).parts))
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return "picture" if suffix in PICTURE_SUFFIXES else f"{suffix} file" if suffix else "other file"
+
+
+def _tool(file: Path) -> str:
+    if file.suffix.lower() not in (".json", ".xml"):
+        return ""
+    head = _head(file)
+    return next((what for mark, what in _TOOLS if re.search(mark, head)), "")
+
+
+def _first_line(file: Path) -> str:
+    return _head(file).strip().partition("\n")[0].strip()
+
+
+def _head(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_HEAD).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

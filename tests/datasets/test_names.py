@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from foveate.datasets.names import Files, NameIndex, distinct_names, shown_names, stem_of, unmarked
+
+FARM = [Path(f"/data/images/farm/{i:03d}.png") for i in range(3)]
+TOWN = [Path(f"/data/images/town/{i:03d}.png") for i in range(2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("a.png", "a"),
+        ("dir/a.v2.JPG", "a.v2"),
+        ("C:\\photos\\a.jfif", "a"),
+        ("img.001", "img.001"),
+        (".png", ".png"),
+        ("Gro\u0308\u00dfe.png", "Gr\u00f6\u00dfe"),
+    ],
+)
+def test_stems(name: str, stem: str) -> None:
+    assert stem_of(name) == stem
+
+
+@pytest.mark.parametrize(
+    ("mask", "images"),
+    [
+        ("cell_mask", ["cell", "cell_img", "cell_image"]),
+        ("007_cp_masks", ["007", "007_img", "007_image"]),
+        ("a-Label", ["a", "a_img", "a_image"]),
+        ("x_segmentation", ["x", "x_img", "x_image"]),
+        ("0001TP_006690_L", ["0001TP_006690", "0001TP_006690_img", "0001TP_006690_image"]),
+        ("stereo_l", []),
+        ("mask", []),
+        ("unmasked", []),
+        ("a_mask_1", []),
+    ],
+)
+def test_masks_called_after_their_images(mask: str, images: list[str]) -> None:
+    assert unmarked(mask) == images
+
+
+def test_folders_tell_equal_names_apart() -> None:
+    index = NameIndex([*FARM, *TOWN])
+    assert index.find("000") == [FARM[0]]
+    assert index.find("002") == [FARM[2], TOWN[0]]
+    assert index.find("farm/002.jpg") == [FARM[2]]
+    assert index.find("images\\town\\002") == [TOWN[0]]
+    assert index.find("farm/004.png") == []  # farm is known, and has no such picture
+    assert index.find("/home/me/elsewhere/004.png") == [TOWN[2]]  # a folder of another disk
+    assert index.find("") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "found"),
+    [
+        ("my photo (1).png", "my photo (1).png", ["my photo (1).png"]),
+        ("my photo (1)", "my photo (1)", ["my photo (1).png"]),
+        ("'my photo (1).png' 3", "my photo (1).png", ["my photo (1).png"]),
+        ("images/my photo (1).png labels/my photo (1).png", "images/my photo (1).png", ["my photo (1).png"]),
+        ("my photo (1).png\tmask.png", "my photo (1).png", ["my photo (1).png"]),
+        ("my photo (1).png,1", "my photo (1).png", ["my photo (1).png"]),
+        ("my -1", "my", ["my.png"]),
+        ("#7.png", "#7.png", ["#7.png"]),
+        # What looks like one name is never cut to a shorter one that happens to exist.
+        ("my photo (2).png", "my photo (2).png", []),
+        ("my photo", "my photo", []),
+    ],
+)
+def test_a_line_is_a_name_first(line: str, name: str, found: list[str]) -> None:
+    index = NameIndex(Path("images") / n for n in ("my photo (1).png", "my.png", "#7.png"))
+    assert index.find_line(line) == (name, [Path("images") / n for n in found])
+
+
+def test_names_of_a_set() -> None:
+    root = Path("/data")
+    assert distinct_names([*FARM[:2], TOWN[2]], root) == ["000", "001", "004"]
+    assert distinct_names([FARM[2], TOWN[0], TOWN[1]], root) == ["images/farm/002", "images/town/002", "003"]
+    assert shown_names([FARM[2], TOWN[0], TOWN[1]]) == ["farm/002.png", "town/002.png", "003.png"]
+    assert shown_names([]) == []
+
+
+def test_files_in_any_unicode_form(tmp_path: Path) -> None:
+    decomposed = tmp_path / unicodedata.normalize("NFD", "Größe.png")
+    decomposed.touch()
+    composed = tmp_path / unicodedata.normalize("NFC", "Größe.png")
+    assert composed.name != decomposed.name
+    files = Files()
+    assert files.find(decomposed) == decomposed
+    found = files.find(composed)
+    assert found is not None and found.samefile(decomposed)
+    assert files.find(tmp_path / "Größ.png") is None and files.find(tmp_path / "none" / "ü.png") is None

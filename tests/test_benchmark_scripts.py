@@ -1,0 +1,285 @@
+"""Scripts beside the timings: folds of photographs with objects, characters as class folders, plans of trainings."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from foveate.datasets import recognise
+from foveate.metrics.captioning import CaptioningMetrics
+from foveate.records import CaptionOutput, Preprocessing
+from foveate.registry import entries
+from foveate.tasks.captioning.task import CaptioningTask
+from foveate.text import Words
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+# Attention on photographs
+
+
+def square(left: int, top: int, side: int) -> list[list[int]]:
+    right, bottom = left + side, top + side
+    return [[left, top, right, top, right, bottom, left, bottom]]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Twenty photographs of 80x40; the first ten have a dog of 20x20 in the middle, and a man at the left edge."""
+    (tmp_path / "images").mkdir()
+    images, captions, objects = [], [], []
+    for i in range(20):
+        name = f"{i:012d}.jpg"
+        Image.new("RGB", (80, 40), (10 * i, 90, 90)).save(tmp_path / "images" / name)
+        images.append({"id": 100 + i, "file_name": name, "height": 40, "width": 80})
+        captions += [{"id": 2 * i + k, "image_id": 100 + i, "caption": f"Two dogs and a man, {i}."} for k in range(2)]
+        if i < 10:
+            objects += [
+                {"id": 2 * i, "image_id": 100 + i, "category_id": 18, "segmentation": square(30, 10, 20), "iscrowd": 0},
+                {"id": 2 * i + 1, "image_id": 100 + i, "category_id": 1, "segmentation": square(0, 0, 15)},
+            ]
+    categories = [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}]
+    (tmp_path / "captions.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    content = {"images": images[:10], "annotations": objects, "categories": categories}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_every_photograph_is_in_one_fold_and_objects_are_dealt_evenly(script: Any, photographs: Path) -> None:
+    found = script("coco_attention").Photographs(photographs)
+    assert sorted(name for fold in found.folds for name in fold) == sorted(found.images)
+    assert [len(fold) for fold in found.folds] == [4] * 5
+    assert [sum(name in found.annotations for name in fold) for fold in found.folds] == [2] * 5
+    for fold in range(5):
+        splits = found.splits(fold)
+        assert splits["test"] == found.folds[fold]
+        assert not any(name in found.annotations for name in splits["val"])
+        together = [name for names in splits.values() for name in names]
+        assert len(together) == len(set(together)) == 20
+
+
+def test_a_fold_is_read_as_captions_of_coco(script: Any, photographs: Path, tmp_path: Path) -> None:
+    found = script("coco_attention").Photographs(photographs)
+    found.write(3, tmp_path / "fold")
+    source = recognise(tmp_path / "fold", "captioning")
+    assert source.describe() == (
+        "COCO captions (captions_test2017.json, captions_train2017.json, captions_val2017.json): "
+        "14 train, 2 val, 4 test pictures, 40 captions"
+    )
+    test = source.open("test")
+    assert sorted(test.name(i) for i in range(4)) == sorted(found.folds[3])
+
+
+def test_attention_is_scored_on_the_part_that_the_network_sees(script: Any, photographs: Path) -> None:
+    module = script("coco_attention")
+    found = module.Photographs(photographs)
+    found.write(0, photographs / "fold")
+    dataset = recognise(photographs / "fold", "captioning").open("train")
+    seen = module.NamedObjects(dataset, found, Preprocessing(size=(32, 32)))
+    index = next(i for i in range(len(seen)) if seen.name(i) in found.annotations)
+    sample = seen[index]
+    # The network sees the middle 40x40 of 80x40: the dog's middle quarter, and nothing of the man at the left edge.
+    expected = np.zeros((40, 40), bool)
+    expected[10:30, 10:30] = True
+    np.testing.assert_array_equal(np.asarray(sample["masks"][0]), expected)
+    assert not np.asarray(sample["masks"][1]).any()
+    assert sample["named"]["dogs"] == sample["named"]["dog"] == (0,)
+    assert sample["named"]["men"] == sample["named"]["people"] == (1,)
+    # A quarter of the image is too much to be scored, a dog of 12x12 is not.
+    small = np.asarray(sample["masks"]).copy()
+    small[0] = False
+    small[0, 14:26, 14:26] = True
+    maps = np.full((2, 5, 5), 0.01)
+    maps[:, 2, 2] += 0.75
+    metrics = CaptioningMetrics([[c.text for c in seen.captions(index)]])
+    metrics.update(0, "dogs man", ("dogs", "man"), maps, small, sample["named"])
+    scores = metrics.compute()
+    assert (scores.attention_words, scores.attention_hit) == (1, 1)  # the man is not in sight, so he is not counted
+    assert scores.attention_chance == pytest.approx(1 / 25)
+    without = next(i for i in range(len(seen)) if seen.name(i) not in found.annotations)
+    assert "masks" not in seen[without] and "named" not in seen[without]
+
+
+def test_the_part_that_is_seen_is_the_one_that_images_are_fitted_to(script: Any) -> None:
+    from foveate.pictures.fitting import fit
+
+    seen_part = script("coco_attention").seen_part
+    ramp = torch.arange(90 * 60).view(1, 90, 60).float()
+    for preprocessing in (Preprocessing(size=(30, 30)), Preprocessing(size=(30, 45), crop=0.8)):
+        part = seen_part(ramp, preprocessing)
+        fitted = fit(ramp, preprocessing)
+        assert part.mean().item() == pytest.approx(fitted.mean().item(), rel=0.01)
+        assert part.min().item() == pytest.approx(fitted.min().item(), abs=90)
+        assert part.max().item() == pytest.approx(fitted.max().item(), abs=90)
+    assert seen_part(ramp, Preprocessing(size=(30, 30), stretch=True)).shape == ramp.shape
+
+
+@pytest.mark.parametrize(
+    ("category", "words"),
+    [
+        ("dog", ["dog", "dogs", "puppy", "puppies"]),
+        ("bench", ["bench", "benches"]),
+        ("sheep", ["sheep", "lamb", "lambs"]),
+        ("knife", ["knife", "knives"]),
+        ("zeppelin", ["zeppelin", "zeppelins"]),
+    ],
+)
+def test_words_that_name_a_category(script: Any, category: str, words: list[str]) -> None:
+    assert list(script("coco_attention").words_of(category)) == words
+
+
+def test_folds_are_pooled_by_their_words(script: Any) -> None:
+    module = script("coco_attention")
+    folds = [
+        {"generated": module.shares(np.array(sums, float)), "reference": module.shares(2 * np.array(sums, float)),
+         "bleu4": bleu4, "cider_d": 0.2, "entropy_share": entropy}
+        for sums, bleu4, entropy in (
+            ((30, 9, 3, 15, 6), 0.1, 0.9), ((10, 1, 1, 1, 1), 0.3, 0.7), ((0, 0, 0, 0, 0), 0.2, 0.8),
+        )
+    ]  # fmt: skip
+    assert (folds[0]["generated"]["hit"], folds[0]["generated"]["chance"]) == (0.5, 0.2)
+    found = module.total(folds)
+    assert (found["folds"], found["generated"]["words"], found["reference"]["words"]) == (3, 40, 80)
+    for words in ("generated", "reference"):
+        own = found[words]
+        assert (own["hit"], own["chance"]) == pytest.approx((0.4, 0.175))
+        assert (own["mass"], own["mass_chance"]) == pytest.approx((0.25, 0.1))
+        assert own["times"] == pytest.approx(0.4 / 0.175)
+    assert (found["bleu4"], found["entropy_share"]) == pytest.approx((0.2, 0.8))
+    assert "40.0 % of 40 words in generated captions hit, 17.5 % by chance, 2.29 times" in module.line(
+        "baseline", "soft", {"total": found}
+    )
+
+
+def test_words_of_reference_captions_are_given_their_own_maps(script: Any, photographs: Path) -> None:
+    """A model whose attention at step t lies on cell t: the maps of a caption are those of its words, in order."""
+    module = script("coco_attention")
+    found = module.Photographs(photographs)
+    found.write(0, photographs / "fold")
+    dataset = recognise(photographs / "fold", "captioning").open("test")
+    preprocessing = Preprocessing(size=(40, 40))
+    vocabulary = Words(least=1).learn(c.text for i in range(len(dataset)) for c in dataset.captions(i))
+    family = CaptioningTask({"text": vocabulary}, preprocessing)
+
+    def model(image: torch.Tensor, tokens: torch.Tensor) -> CaptionOutput:
+        assert image.shape == (2, 3, 40, 40)
+        attention = torch.eye(25)[: tokens.shape[1]].view(1, -1, 5, 5).expand(len(tokens), -1, -1, -1)
+        return CaptionOutput(torch.zeros(*tokens.shape, len(vocabulary)), attention)
+
+    class OneCell(module.NamedObjects):  # type: ignore[name-defined,misc]
+        """The dog is cell 1, at which 'dogs', the second word, is read; the man, the fifth word, is in cell 7."""
+
+        def __getitem__(self, index: int) -> Any:
+            sample = super().__getitem__(index)
+            if "masks" in sample:
+                sample["masks"] = np.zeros((2, 40, 40), bool)
+                sample["masks"][0, :8, 8:16] = sample["masks"][1, 8:16, 16:24] = True
+            return sample
+
+    words, _, _, hits, chance = module.on_references(model, family, OneCell(dataset, found, preprocessing))
+    assert words == 2 * 2 * 2  # two photographs with objects, two captions of each, 'dogs' and 'man' in each
+    assert hits == 4 and chance == pytest.approx(8 / 25)
+
+
+# Omniglot as class folders
+
+
+def test_characters_are_divided_by_writer(script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    drawings = rng.integers(0, 2, (40, 5, 7)).astype(np.uint8)
+    np.savez(
+        tmp_path / "images.npz",
+        bits=np.packbits(drawings.reshape(40, -1), axis=1),
+        size=np.array([5, 7]),
+        label=np.array([f"Greek/character{1 + i // 20:02d}" for i in range(40)]),
+        ids=np.array([f"{900 + i // 20:04d}_{1 + i % 20:02d}" for i in range(40)]),
+    )
+    module = script("omniglot_folders")
+    assert module.main([str(tmp_path / "images.npz"), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith("28 train, 6 val, 6 test\n")
+    source = recognise(tmp_path / "out", "classification")
+    assert source.describe() == "class folders: 28 train, 6 val, 6 test pictures, 2 classes"
+    for split, writers in (("train", range(1, 15)), ("val", range(15, 18)), ("test", range(18, 21))):
+        for character in (1, 2):
+            folder = tmp_path / "out" / split / f"Greek_character{character:02d}"
+            assert sorted(int(file.stem) for file in folder.iterdir()) == list(writers)
+    image = np.asarray(Image.open(tmp_path / "out" / "test" / "Greek_character02" / "19.png"))
+    np.testing.assert_array_equal(image, 255 * drawings[38])
+    assert module.main([str(tmp_path / "images.npz"), str(tmp_path / "out")]) == 1
+    assert "exists; name a folder that does not" in capsys.readouterr().err
+
+
+# Plans of trainings
+
+
+def test_plans_name_recipes_and_each_run_once(script: Any) -> None:
+    module = script("record_runs")
+    for plan in module.PLANS.values():
+        assert {recipe for recipe, _ in plan} <= entries("recipe").keys()
+        assert len(set(plan)) == len(plan)
+    digits = module.PLANS["distorted_mnist"]
+    assert digits[:2] == [("st_cnn_affine_mnist_rts", 0), ("st_cnn_affine_mnist_p", 0)]
+    assert len(digits) == 3 * 3 * 2 + 5 * 2
+
+
+def test_a_plan_goes_on_with_what_is_not_recorded(
+    script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("record_runs")
+    (tmp_path / "inception_v4_pasture.json").write_text("{}")
+    arguments = ["pasture", "--results", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    assert module.main([*arguments, "--list"]) == 0
+    assert capsys.readouterr().out == "inception_resnet_v2_pasture\n"
+    assert module.record_name("cnn_mnist_p", 2) == "cnn_mnist_p_seed2"
+    # It trains, scores and records; what fails stops the plan.
+    called: list[list[str]] = []
+    monkeypatch.setattr(module.subprocess, "run", lambda command, check: called.append(command) or Done(0))
+    monkeypatch.setattr(module, "record", lambda path, name, results: 0)
+    assert module.main(arguments) == 0
+    run = str(tmp_path / "runs" / "inception_resnet_v2_pasture")
+    assert [command[3:] for command in called] == [
+        ["train", "inception_resnet_v2_pasture", "--out", run],
+        ["evaluate", run, "--split", "test"],
+    ]
+    monkeypatch.setattr(module.subprocess, "run", lambda command, check: Done(1))
+    assert module.main(arguments) == 1
+    assert module.main([*arguments, "--until", "00:00"]) == 0
+    assert "not yet recorded: inception_resnet_v2_pasture" in capsys.readouterr().out
+
+
+class Done:
+    def __init__(self, code: int) -> None:
+        self.returncode = code
+
+
+def test_a_stopped_run_is_resumed(script: Any, tmp_path: Path) -> None:
+    module = script("record_runs")
+    train, evaluate = module.commands("cnn_mnist_p", 2, Path("mnist"), tmp_path)
+    assert train == ["train", "cnn_mnist_p", "--out", str(tmp_path), "--data", "mnist", "--seed", "2"]
+    assert evaluate == ["evaluate", str(tmp_path), "--split", "test"]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert module.commands("cnn_mnist_p", 0, None, tmp_path)[0][-1] == "--resume"
