@@ -71,3 +71,27 @@ def mnc_pasture() -> Recipe:
         batch_size=4,
         validate_every=2,
     )
+
+
+@recipe("mnc_voc")
+def mnc_voc() -> Recipe:
+    """The multi-task network cascade on Pascal VOC, VGG-16 with five stages and the released schedule.
+
+    foveate train mnc_voc --data VOCdevkit
+
+    The release takes 25,000 steps of eight pictures, 1e-3, a tenth of it after 20,000; 137 epochs of the 1,464 training
+    pictures are as many. It resizes pictures to a short side of 600 pixels; here they keep their size. It is meant for
+    a GPU.
+    """
+    return Recipe(
+        model="mnc",
+        config=Config(pretrained=True),
+        augment=InstanceAugment(scale=(1.0, 1.0), crop=(), color=0.0),
+        optim=Optim(
+            name="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, schedule="step", step=0.8, warmup=0.0, clip=0.0
+        ),
+        epochs=137,
+        batch_size=1,
+        accumulate=8,
+        freeze=("backbone.conv1_1", "backbone.conv1_2", "backbone.conv2_1", "backbone.conv2_2"),
+    )  # fmt: skip

@@ -25,6 +25,7 @@ OBJECT_COLUMNS = (
     "image", "object", "class", "score", "area", "left", "top", "right", "bottom", "centroid_x", "centroid_y",
     "perimeter", "eccentricity", "mean_intensity",
 )  # fmt: skip
+NEARLY_ONE = 0.999  # the level whose contour runs through the middles of the outermost pixels
 IMAGE_COLUMNS = ("image", "objects", "area_share")
 
 
@@ -61,15 +62,22 @@ def write_labelme(prediction: InstancePrediction, image: str, path: Path) -> Non
 
 
 def polygons(objects: Instances, index: int) -> list[list[list[float]]]:
-    """Return the outlines of an object's parts, each a list of x, y in pixels, along the outer edges of its pixels."""
+    """Return the outlines of an object's parts, each a list of x, y, without holes.
+
+    They run through the middles of the outermost pixels, whose coordinates are whole numbers, as LabelMe draws them.
+    """
     left, top, right, bottom = window_of(objects.masks[index])
     part = np.pad(objects.mask(index)[top:bottom, left:right], 1)
     found = []
-    for line in find_contours(part.astype(float), 0.5):
-        # find_contours counts pixel middles; the padded corner lies at -1. Outer outlines run the other way than holes.
-        y, x = line[:, 0] - 0.5 + top, line[:, 1] - 0.5 + left
-        if len(line) >= 4 and _signed_area(x, y) > 0:
-            found.append([[round(float(a), 1), round(float(b), 1)] for a, b in zip(x[:-1], y[:-1], strict=True)])
+    for line in find_contours(part.astype(float), NEARLY_ONE):
+        y, x = np.round(line[:, 0] - 1 + top), np.round(line[:, 1] - 1 + left)  # without the padding
+        if _signed_area(line[:, 1], line[:, 0]) <= 0:  # holes run the other way
+            continue
+        corners = [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
+        distinct = [one for one, before in zip(corners[1:], corners, strict=False) if one != before]
+        while len(distinct) < 3:  # LabelMe wants three corners of a single pixel, too
+            distinct.append(corners[0])
+        found.append(distinct)
     return found
 
 

@@ -1,0 +1,306 @@
+"""The family of objects: tiles and their joints, files, tables, and a run from folder to files."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from foveate.cli import main
+from foveate.datasets import recognise
+from foveate.errors import ConfigError, DataError
+from foveate.pictures.given import as_windows
+from foveate.records import ClassTable, InstanceOutput, InstancePrediction, Preprocessing
+from foveate.records.instances import encode_mask, instances_of
+from foveate.tasks import find_task
+from foveate.tasks.instances.detect import find_objects, tiles, truth_of
+from foveate.tasks.instances.outputs import Tables, measure, polygons, write_labelme, write_numbers
+from foveate.tasks.instances.task import InstanceOptions
+
+PLAIN = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+CELL = ClassTable(("cell",))
+
+
+class Bright(torch.nn.Module):
+    """Finds every connected bright region of an image exactly: a detector without weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("score_threshold", torch.tensor(0.5))
+
+    def forward(self, image: torch.Tensor) -> InstanceOutput:
+        numbers, count = ndimage.label(image[0, 0].numpy() > 0.5, np.ones((3, 3)))
+        boxes, masks = [], []
+        for k, (rows, columns) in enumerate(ndimage.find_objects(numbers), 1):
+            side = max(rows.stop - rows.start, columns.stop - columns.start)
+            canvas = np.zeros((side, side), np.float32)
+            part = numbers[rows, columns] == k
+            canvas[: part.shape[0], : part.shape[1]] = part
+            boxes.append([columns.start, rows.start, columns.start + side, rows.start + side])
+            masks.append(torch.nn.functional.interpolate(torch.from_numpy(canvas)[None, None], size=(64, 64))[0, 0])
+        scores = torch.linspace(0.9, 0.6, count)
+        return InstanceOutput(
+            torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            torch.zeros(count, dtype=torch.int64),
+            scores,
+            torch.stack(masks) if count else torch.zeros(0, 64, 64),
+            torch.ones(count, dtype=torch.bool),
+        )
+
+
+def scene(height: int, width: int, *discs: tuple[int, int, int]) -> np.ndarray:
+    image = Image.new("RGB", (width, height))
+    pen = ImageDraw.Draw(image)
+    for x, y, radius in discs:
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(255, 255, 255))
+    return np.array(image)
+
+
+def find(image: np.ndarray, **options: Any) -> Any:
+    tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+    return find_objects(Bright(), tensor, PLAIN, **options)
+
+
+# Tiles
+
+
+def test_tiles_cover_an_image_and_share_enough() -> None:
+    places = tiles(300, 500, 128, 32)
+    seen = np.zeros((300, 500), int)
+    for left, top, right, bottom in places:
+        assert right - left == 128 and bottom - top == 128
+        seen[top:bottom, left:right] += 1
+    assert seen.min() == 1
+    columns = sorted({left for left, *_ in places})
+    assert all(b - a <= 128 - 32 for a, b in itertools.pairwise(columns))
+    assert tiles(100, 90, 128, 32) == [(0, 0, 90, 100)] == tiles(100, 90, None, None)
+    assert len(tiles(1300, 1300, None, None)) == 4 and len(tiles(3000, 3000, 0, None)) == 1
+
+
+def test_tiles_that_do_not_fit_are_refused() -> None:
+    for tile, overlap in ((32, 8), (128, 0), (128, 80)):
+        with pytest.raises(
+            ConfigError, match=f"tiles of {tile} pixels that share {overlap}; give a tile of 64 or more"
+        ):
+            tiles(500, 500, tile, overlap)
+
+
+def test_objects_across_seams_are_one() -> None:
+    """A disc on every seam, one on a corner of four tiles, and one wider than the overlap."""
+    image = scene(260, 420, (105, 50, 12), (210, 130, 14), (105, 130, 30), (330, 200, 9), (20, 240, 6))
+    whole, tiled = find(image, tile=0), find(image, tile=128, overlap=32)
+    assert len(tiled) == len(whole) == 5
+    overlaps = tiled.overlaps(whole)
+    assert (overlaps.max(1) > 0.93).all() and len(set(overlaps.argmax(1).tolist())) == 5
+
+
+def test_neighbours_at_a_seam_stay_two() -> None:
+    image = scene(128, 240, (96, 60, 10), (122, 60, 10))
+    assert len(find(image, tile=128, overlap=32)) == 2
+
+
+def test_windows_are_read_tile_by_tile() -> None:
+    image = scene(200, 300, (150, 100, 20), (40, 40, 8))
+    windows = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
+    objects = find_objects(Bright(), windows, PLAIN, tile=128, overlap=32)
+    assert len(objects) == 2 and objects.size == (200, 300)
+
+
+# Files
+
+
+def some_objects() -> Any:
+    first, second = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    first[2:8, 3:15] = True
+    first[4, 5:7] = False  # a hole
+    second[10:14, 20:25] = second[16:18, 20:22] = True  # of two parts
+    return instances_of((20, 30), [encode_mask(first, (20, 30)), encode_mask(second, (20, 30))], [0, 0], [0.9, 0.7])
+
+
+def test_numbers_are_written_as_they_are(tmp_path: Path) -> None:
+    objects = some_objects()
+    write_numbers(objects, tmp_path / "n.png")
+    numbers = np.array(Image.open(tmp_path / "n.png"))
+    assert numbers.dtype == np.uint16 and np.array_equal(numbers, objects.numbers())
+    assert [int((numbers == k).sum()) for k in (1, 2)] == objects.areas.tolist()
+
+
+def test_of_overlapping_objects_the_better_owns_the_pixel() -> None:
+    masks = [encode_mask(np.ones((4, 4), bool), (8, 8), x, 2) for x in (0, 2)]
+    objects = instances_of((8, 8), masks, [0, 0], [0.4, 0.8])
+    assert objects.numbers()[2].tolist() == [1, 1, 2, 2, 2, 2, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_polygons_fill_to_the_pixels_they_came_from(seed: int) -> None:
+    """As LabelMe fills them: with their outlines. Holes are filled, too."""
+    random = np.random.default_rng(seed)
+    mask = ndimage.binary_closing(random.random((14, 17)) > 0.6) if seed else np.eye(14, 17, dtype=bool)
+    mask[2, 15] = True  # a single pixel
+    objects = instances_of((14, 17), [encode_mask(mask, (14, 17))], [0])
+    canvas = Image.new("1", (17, 14))
+    for polygon in polygons(objects, 0):
+        assert len(polygon) >= 3
+        ImageDraw.Draw(canvas).polygon([tuple(point) for point in polygon], fill=1, outline=1)
+    filled = ndimage.binary_fill_holes(mask)
+    assert (np.array(canvas) & ~filled).sum() <= 2 and (mask & ~np.array(canvas)).sum() == 0
+
+
+def test_labelme_reads_what_was_written(tmp_path: Path) -> None:
+    objects = some_objects()
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    write_labelme(InstancePrediction(objects, CELL), "a.png", tmp_path / "a.json")
+    for name in "bcd":
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / "a.png").read_bytes())
+        content = json.loads((tmp_path / "a.json").read_text()) | {"imagePath": f"{name}.png"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    source = recognise(tmp_path, "instances")
+    (dataset,) = [d for d in (source.open(s, "instances") for s in source.splits()) if len(d)][:1]
+    truth = truth_of(dataset[0])
+    assert dataset.classes.names == ("cell",) and len(truth) == 2  # parts with one group_id are one object
+    assert truth.overlaps(objects).diagonal().min() > 0.95
+
+
+def test_measurements_are_skimages_in_physical_units() -> None:
+    objects = some_objects()
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    windows = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
+    rows = measure(objects, windows, 0.5)
+    for k, row in enumerate(rows):
+        (region,) = regionprops(objects.mask(k).astype(np.uint8), image.mean(2))
+        assert row["area"] == pytest.approx(region.area * 0.25)
+        assert row["perimeter"] == pytest.approx(region.perimeter * 0.5, abs=1e-3)
+        assert row["eccentricity"] == pytest.approx(region.eccentricity, abs=1e-3)
+        assert row["mean_intensity"] == pytest.approx(region.mean_intensity, abs=1e-3)
+        assert (row["centroid_y"], row["centroid_x"]) == pytest.approx(np.array(region.centroid) + 0.5, abs=1e-3)
+
+
+def test_tables_hold_every_object_and_every_image(tmp_path: Path) -> None:
+    windows = as_windows(torch.zeros(3, 20, 30, dtype=torch.uint8))
+    tables = Tables(CELL)
+    tables.add("a.png", InstancePrediction(some_objects(), CELL, 0.8), {"image": windows})
+    tables.add("b.png", InstancePrediction(some_objects().select(np.array([], int)), CELL), {"image": windows})
+    tables.write(tmp_path)
+    with (tmp_path / "objects.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image"], row["object"], row["class"], row["score"]) for row in rows] == [
+        ("a.png", "1", "cell", "0.9")
+    ]
+    with (tmp_path / "images.csv").open() as stream:
+        assert [(row["image"], row["objects"]) for row in csv.DictReader(stream)] == [("a.png", "1"), ("b.png", "0")]
+    content = json.loads((tmp_path / "objects.json").read_text())
+    assert [len(content[key]) for key in ("images", "annotations", "categories")] == [2, 1, 1]
+    assert content["annotations"][0]["area"] == int(some_objects().areas[0])
+
+
+# The family
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"score is 1\.5; give a number from 0 to 1"):
+        InstanceOptions(score=1.5)
+    with pytest.raises(ConfigError, match="pixel_size is 0; give a length above 0"):
+        InstanceOptions(pixel_size=0)
+
+
+def test_the_threshold_is_the_models_unless_given() -> None:
+    family = find_task("instances")({"classes": CELL}, PLAIN)
+    image = torch.from_numpy(scene(60, 90, (20, 20, 8), (60, 30, 8)).transpose(2, 0, 1).copy())
+    samples = [{"image": image, "name": "a"}]
+    (own,) = family.answer(Bright(), samples, InstanceOptions())
+    (strict,) = family.answer(Bright(), samples, InstanceOptions(score=0.8))
+    assert (own.threshold, len(own.found), len(own.objects)) == (0.5, 2, 2)
+    assert (len(strict.found), len(strict.objects)) == (1, 2)
+
+
+def test_a_model_adopts_the_threshold_of_its_validation() -> None:
+    family, model = find_task("instances")({"classes": CELL}, PLAIN), Bright()
+    metrics = family.metrics(None, whole=False)
+    sample = {"image": torch.from_numpy(scene(60, 90, (20, 20, 8)).transpose(2, 0, 1).copy()), "name": "a"}
+    (prediction,) = family.answer(model, [sample], InstanceOptions())
+    truth = {"truth": prediction.objects, "name": "a"}
+    assert family.count(metrics, 0, truth, prediction) == 1.0
+    family.adopt(model, metrics.compute())
+    assert float(model.score_threshold) == pytest.approx(0.45)  # half-way from the only score, 0.9, to 0
+
+
+# From a folder to files
+
+
+def nuclei(root: Path) -> Path:
+    random = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 3)):
+        for kind in ("images", "masks"):
+            (root / split / kind).mkdir(parents=True)
+        for i in range(count):
+            numbers = np.zeros((64, 64), np.uint16)
+            for k in range(int(random.integers(3, 7))):
+                top, left = random.integers(0, 54, 2)
+                numbers[top : top + 10, left : left + 10] = k + 1
+            _, numbers = np.unique(numbers, return_inverse=True)
+            numbers = numbers.reshape(64, 64).astype(np.uint16)
+            image = np.where(numbers > 0, 200, 30).astype(np.uint8)
+            Image.fromarray(np.stack([image] * 3, -1)).save(root / split / "images" / f"{i}.png")
+            Image.fromarray(numbers).save(root / split / "masks" / f"{i}.png")
+    return root
+
+
+SMALL = [
+    "--config.backbone", "test_efficientnet", "--config.pretrained", "false", "--config.width", "8",
+    "--config.hidden", "16", "--config.mask_hidden", "16", "--config.mask_size", "7", "--config.rois", "16",
+    "--config.proposals.channels", "8", "--config.proposals.after", "20,20", "--augment.crop", "64,64",
+    "--epochs", "1", "--batch_size", "2", "--validate_every", "1", "--workers", "0",
+]  # fmt: skip
+
+
+def test_from_a_folder_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run = nuclei(tmp_path / "data"), tmp_path / "run"
+    assert main(["datasets", "inspect", str(data), "--task", "instances"]) == 0
+    told = capsys.readouterr().out
+    assert "object numbers" in told and "objects: " in told and "problems: none" in told
+    assert main(["train", "mnc_nuclei", "--data", str(data), "--out", str(run), *SMALL]) == 0
+    assert main(["evaluate", str(run), "--json", str(tmp_path / "scores.json")]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    wanted = {
+        "ap",
+        "ap50",
+        "ap75",
+        "recall50",
+        "tp_ratio50",
+        "pq",
+        "ap_r50",
+        "ap_r70",
+        "recall50_touching",
+        "count_mape",
+    }
+    assert wanted <= set(scores) and scores["images"] == 3 and scores["detections_cap"] == 400
+    assert (run / "report.html").is_file()
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(data / "val/images"), "--out", str(out), "--score", "0"]) == 0
+    assert {"0.png", "0.json", "0_overlay.jpg", "objects.csv", "images.csv", "objects.json", "predictions.json"} <= {
+        p.name for p in out.iterdir()
+    }
+    count = json.loads((out / "predictions.json").read_text())["pictures"][0]["count"]
+    assert int(np.array(Image.open(out / "0.png")).max()) <= count
+
+
+def test_masks_of_classes_are_no_objects(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for i in range(4):
+        labels = np.zeros((20, 20), np.uint8)
+        labels[3:9, 3:9] = labels[12:17, 12:17] = 1
+        Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(labels).save(tmp_path / "masks" / f"{i}.png")
+    source = recognise(tmp_path, "instances")
+    with pytest.raises(DataError, match=r"the masks hold classes \(.*\), and which pixels are one object is not told"):
+        source.open("train", "instances")
