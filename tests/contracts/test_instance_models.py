@@ -39,7 +39,7 @@ def batch(size: int = 64) -> Any:
     image = torch.stack([masks.any(0).float().expand(3, -1, -1), torch.zeros(3, size, size)])
     none = torch.zeros(0, 4)
     return {
-        "image": image, "sizes": [(size, size)] * 2, "boxes": [tight_boxes(masks), none],
+        "image": image, "image_sizes": [(size, size)] * 2, "boxes": [tight_boxes(masks), none],
         "labels": [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)], "masks": [masks, masks[:0]],
         "crowds": [none, none], "names": ["x", "y"],
     }  # fmt: skip

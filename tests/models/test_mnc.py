@@ -46,7 +46,7 @@ def batch_of(masks: list[Tensor], labels: list[list[int]]) -> Any:
         [m.any(0).float().expand(3, size, size) if len(m) else torch.zeros(3, size, size) for m in masks]
     )
     return {
-        "image": images, "sizes": [(size, size)] * len(masks), "boxes": [tight_boxes(m) for m in masks],
+        "image": images, "image_sizes": [(size, size)] * len(masks), "boxes": [tight_boxes(m) for m in masks],
         "labels": [torch.tensor(one, dtype=torch.int64) for one in labels], "masks": masks,
         "crowds": [NONE] * len(masks), "names": ["a"] * len(masks),
     }  # fmt: skip

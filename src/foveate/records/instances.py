@@ -50,7 +50,7 @@ class InstanceBatch(TypedDict):
     """
 
     image: Tensor  # (B, C, H, W) float32, normalised
-    sizes: list[tuple[int, int]]  # (height, width) of each image before padding
+    image_sizes: list[tuple[int, int]]  # (height, width) of each image before padding
     boxes: list[Tensor]  # (N, 4) float32
     labels: list[Tensor]  # (N,) int64
     masks: list[Tensor]  # (N, H, W) bool

@@ -91,7 +91,7 @@ class InstanceTask(Task):
         images = torch.zeros(len(samples), samples[0]["image"].shape[0], height, width)
         images = images.contiguous(memory_format=torch.channels_last)
         batch: InstanceBatch = {
-            "image": images, "sizes": sizes, "boxes": [], "labels": [], "masks": [], "crowds": [],
+            "image": images, "image_sizes": sizes, "boxes": [], "labels": [], "masks": [], "crowds": [],
             "names": [s["name"] for s in samples],
         }  # fmt: skip
         for image, sample, (h, w) in zip(images, samples, sizes, strict=True):

@@ -18,6 +18,7 @@ Shapes: B images, C channels, H x W pixels; a map of D features at a stride; R b
 Gradients flow through boxes and masks into the stages before (`end_to_end`).
 
 Departures from the released code:
+
 - the warp follows the paper's equation; the release rounds a box's scaled corners to whole cells first;
 - the box of stages 4 and 5 is regressed by the best class other than background, at test as in training; the release
   takes the best of all at test, so that background boxes move by deltas that were never trained;
@@ -225,10 +226,10 @@ class MNC(nn.Module):
         """Return the sum of all losses as 'loss', and each as the mean over the images, without gradients."""
         features = self.features(batch["image"])
         found = self.proposals(features)
-        score, shift = self.proposals.loss(found, batch["boxes"], batch["sizes"], batch["crowds"])
+        score, shift = self.proposals.loss(found, batch["boxes"], batch["image_sizes"], batch["crowds"])
         totals: dict[str, Tensor] = {"rpn_class": score, "rpn_box": shift}
         for index, truth in enumerate(batch["boxes"]):
-            size = batch["sizes"][index]
+            size = batch["image_sizes"][index]
             proposed = self.proposals.propose(found.scores[index], found.deltas[index], found.anchors, size)
             chosen = sample_boxes(torch.cat([proposed, truth]), truth, batch["crowds"][index], self.config.rois)
             stage = self.stage(features[index], chosen)

@@ -9,6 +9,7 @@ Shapes: B images, a map of D features on h x w cells, A anchors a cell, N true b
     L = mean cross-entropy of sampled anchors + sum smooth-L1(deltas - encode(truth, anchor)) of positive ones / sampled
 
 Departures from the release:
+
 - boxes are not counted inclusively: a box is right - left wide;
 - the score of an anchor is one logit with a sigmoid instead of two with a softmax, which is the same function;
 - anchors that cross the image's border are left out of the loss, as there, unless `crossing` is set.
