@@ -19,14 +19,14 @@ Gradients flow through boxes and masks into the stages before (`end_to_end`).
 
 Departures from the released code:
 
-- the warp follows the paper's equation; the release rounds a box's scaled corners to whole cells first;
-- the box of stages 4 and 5 is regressed by the best class other than background, at test as in training; the release
-  takes the best of all at test, so that background boxes move by deltas that were never trained;
-- the gradients of boxes are those of the equations, without clipping; the release passes them as if corners were
-  centres and sides, and clips them at 1 / 512;
-- deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too;
-- sampled boxes do not overwrite the labels of the anchors that they came from;
-- votes are averaged as probabilities (its GPU code; its CPU code averages thresholded masks).
+- The warp follows the paper's equation; the release rounds a box's scaled corners to whole cells first.
+- The box of stages 4 and 5 is regressed by the best class other than background, at test as in training; the release
+  takes the best of all at test, so that background boxes move by deltas that were never trained.
+- The gradients of boxes are those of the equations, without clipping; the release passes them as if corners were
+  centres and sides, and clips them at 1 / 512.
+- Deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too.
+- Sampled boxes do not overwrite the labels of the anchors that they came from.
+- Votes are averaged as probabilities (its GPU code; its CPU code averages thresholded masks).
 
 With `width` above 0, for a CPU: the backbone's maps at strides 4 to 32 are joined into one of `width` features at
 `stride`, and small fully connected layers follow. This is ours.

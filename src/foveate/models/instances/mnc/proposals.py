@@ -10,9 +10,9 @@ Shapes: B images, a map of D features on h x w cells, A anchors a cell, N true b
 
 Departures from the release:
 
-- boxes are not counted inclusively: a box is right - left wide;
-- the score of an anchor is one logit with a sigmoid instead of two with a softmax, which is the same function;
-- anchors that cross the image's border are left out of the loss, as there, unless `crossing` is set.
+- Boxes are not counted inclusively: a box is right - left wide.
+- The score of an anchor is one logit with a sigmoid instead of two with a softmax, which is the same function.
+- Anchors that cross the image's border are left out of the loss, as there, unless `crossing` is set.
 """
 
 from __future__ import annotations
