@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from foveate.engine import run
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -104,6 +106,14 @@ def test_a_tables_origin_says_what_is_known_and_what_is_not(common, fields, said
         "packages": {"torch": "2"},
     }  # fmt: skip
     assert said in common.origin(about | fields)
+
+
+@pytest.mark.parametrize(("package", "own", "clean"), [(True, True, True), (False, True, False), (True, False, False)])
+def test_a_tree_is_clean_if_the_packages_and_the_benchmarks_files_are(common, package, own, clean, monkeypatch):
+    about = run.environment() | {"clean": package}
+    monkeypatch.setattr(run, "environment", lambda: about)
+    monkeypatch.setattr(common, "_own_files_are_committed", lambda: own)
+    assert common.machine()["clean"] is clean
 
 
 def test_commands_hold_no_place_of_this_machine(common, monkeypatch):

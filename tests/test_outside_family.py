@@ -402,7 +402,7 @@ def test_a_second_input_is_a_flag_that_goes_with_every_file(colours, pictures, t
     assert [(Path(entry["file"]).name, entry["question"]) for entry in found] == [("a.png", ASK), ("b.png", ASK)]
     assert (tmp_path / "out/a_answer.txt").read_text() == f"{ASK}: 0.200\n"
     assert "predicted: 2 of 2 pictures" in capsys.readouterr().out
-    assert shares(answers(colours, tmp_path / "out", pictures / "a.png", "--question=how green")) == [0.4]
+    assert shares(answers(colours, tmp_path / "other", pictures / "a.png", "--question=how green")) == [0.4]
 
 
 ROWS = [("a.png", ASK), ("a.png", "how green, or not green"), ("b.png", "how blue")]

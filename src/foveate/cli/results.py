@@ -22,7 +22,7 @@ def choose_out(given: str | None, run: str, plan: Callable[[Path], list[Job]]) -
     out, number = Path(given or DEFAULT), 1
     while True:
         jobs = plan(out)
-        holder = _held_by(out, run, [_input_of(job.record) for job in jobs])
+        holder = _held_by(out, run, [_inputs_of(job.record, len(job.record)) for job in jobs])
         if not holder:
             return out, jobs
         if given is not None:
@@ -31,7 +31,7 @@ def choose_out(given: str | None, run: str, plan: Callable[[Path], list[Job]]) -
         out = Path(f"{DEFAULT}-{number}")
 
 
-def _held_by(out: Path, run: str, sources: Collection[str]) -> str:
+def _held_by(out: Path, run: str, sources: Collection[tuple[str, ...]]) -> str:
     """The results in a folder that this call would replace and not make again, in words; '' if there are none."""
     if not (out / SUMMARY).exists():
         return ""
@@ -42,8 +42,11 @@ def _held_by(out: Path, run: str, sources: Collection[str]) -> str:
     records = _records(summary)
     if Path(path).resolve() != Path(run).resolve():
         return f"{len(records)} results of {path}"
-    others = sorted({_input_of(record) for record in records} - set(sources))
-    return f"results of {len(others)} other inputs ({', '.join(others[:3])})" if others else ""
+    count = max((len(inputs) for inputs in sources), default=1)
+    others = sorted({_inputs_of(record, count) for record in records} - set(sources))
+    return (
+        f"results of {len(others)} other inputs ({', '.join(', '.join(one) for one in others[:3])})" if others else ""
+    )
 
 
 def results_in(out: Path) -> set[Path]:
@@ -70,6 +73,6 @@ def _records(summary: dict[str, Any]) -> Sequence[dict[str, Any]]:
     return [record for found in lists for record in found if isinstance(record, dict) and record]
 
 
-def _input_of(record: dict[str, Any]) -> str:
-    """The first input of a record, which is its first entry: a file's path, or a text."""
-    return str(next(iter(record.values())))
+def _inputs_of(record: dict[str, Any], count: int) -> tuple[str, ...]:
+    """The inputs of a record, which are its first entries: files' paths, or texts."""
+    return tuple(str(value) for value in list(record.values())[:count])

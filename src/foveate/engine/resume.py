@@ -110,7 +110,7 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
                 f"{run.path} was started with {len(old[split])} {split} samples, now there are {len(about[split])}; "
                 f"first difference: {first}; restore them, or start another run with --init"
             )
-        labels, before = (one.get("labels", {}).get(split, []) for one in (about, old))
+        labels, before = (one.get("digests", {}).get(split, []) for one in (about, old))
         if before and labels != before:  # a run of an earlier version has none
             others = [n for n, mine, theirs in zip(about[split], labels, before, strict=True) if mine != theirs]
             raise DataError(
@@ -122,11 +122,11 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
 
 def listing(train_set: Any, val_set: Any) -> dict[str, Any]:
     """The samples that a run trains on and ranks epochs on, and digests of their labels, for the record."""
-    found: dict[str, Any] = {"labels": {}}
+    found: dict[str, Any] = {"digests": {}}
     for split, dataset in (("train", train_set), ("val", val_set)):
         found[split] = [dataset.name(i) for i in range(len(dataset))]
         if hasattr(dataset, "digest"):
-            found["labels"][split] = [dataset.digest(i) for i in range(len(dataset))]
+            found["digests"][split] = [dataset.digest(i) for i in range(len(dataset))]
     if pictures.get_max_pixels() != pictures.DEFAULT_MAX_PIXELS:
         found["max_pixels"] = pictures.get_max_pixels()
     return found

@@ -88,9 +88,12 @@ def _attend_pasture(attention: Literal["soft", "hard"]) -> Recipe:
     )  # fmt: skip
 
 
-@recipe("show_attend_tell{kind}_{data}", kind=("", "_hard"), data=("flickr8k", "flickr30k", "coco"))
-def show_attend_tell_release(kind: Literal["", "_hard"], data: Literal["flickr8k", "flickr30k", "coco"]) -> Recipe:
-    """Xu et al. (2015), "Show, Attend and Tell", in the configuration of the authors' released code, on VGG-19.
+Captioned = Literal["flickr8k", "flickr30k", "coco"]
+
+
+@recipe("show_attend_tell_{data}", data=("flickr8k", "flickr30k", "coco"))
+def show_attend_tell_release(data: Captioned) -> Recipe:
+    """Show, Attend and Tell (Xu et al. 2015) on {data}, with soft attention, as in the released code, on VGG-19.
 
     foveate train show_attend_tell_coco --data COCO
 
@@ -98,10 +101,25 @@ def show_attend_tell_release(kind: Literal["", "_hard"], data: Literal["flickr8k
     step, neither augmentation nor clipping. Ours: torch's bias correction of Adam, the number of epochs, and the epoch
     that is kept, by CIDEr-D (by likelihood in the release, by BLEU in the paper). It is meant for a GPU.
     """
+    return _release("soft", data)
+
+
+@recipe("show_attend_tell_hard_{data}", data=("flickr8k", "flickr30k", "coco"))
+def show_attend_tell_hard_release(data: Captioned) -> Recipe:
+    """Show, Attend and Tell (Xu et al. 2015) on {data}, with hard attention, as in the released code, on VGG-19.
+
+    foveate train show_attend_tell_hard_coco --data COCO
+
+    As `show_attend_tell_{data}` in everything but the attention.
+    """
+    return _release("hard", data)
+
+
+def _release(attention: Literal["soft", "hard"], data: Captioned) -> Recipe:
     rmsprop = data == "flickr8k"
     return Recipe(
         model="show_attend_tell",
-        config=dataclasses.replace(attend.RELEASE, pretrained=True, attention="hard" if kind else "soft"),
+        config=dataclasses.replace(attend.RELEASE, pretrained=True, attention=attention),
         text=Tokens(least=1, size=10000),
         options=CaptioningOptions(),
         features=True,

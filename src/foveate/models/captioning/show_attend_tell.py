@@ -168,19 +168,9 @@ class Config:
 # evaluate_coco.py and the defaults of capgen.py; the features are conv5_4 of VGG-19, 14 x 14 x 512. The release's
 # penalty is a mean over the 196 places of a sum over its batches of 64.
 RELEASE = Config(
-    backbone="vgg19",
-    embed=512,
-    hidden=1800,
-    normalize=False,
-    score_layers=2,
-    start_layers=2,
-    start_token=False,
-    drop_words=False,
-    doubly_stochastic=64 / 196,
-    entropy=0.0,
-    soft_inference=True,
-    average="sentences",
-)
+    backbone="vgg19", embed=512, hidden=1800, normalize=False, score_layers=2, start_layers=2, start_token=False,
+    drop_words=False, doubly_stochastic=64 / 196, entropy=0.0, soft_inference=True, average="sentences",
+)  # fmt: skip
 
 
 class Memory(NamedTuple):
