@@ -120,7 +120,7 @@ def test_flags_of_label_maps_are_refused(
 
 def test_families_do_not_mix(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "fcn8s", "--data", str(data), "--out", str(tmp_path / "r")]) == 1
-    assert "data for classification, but this model is for semantic" in capsys.readouterr().err
+    assert "looks like class folders, which is not for semantic" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

@@ -63,8 +63,10 @@ def test_the_run_resumes_and_gives_what_it_would_have_given(run, photos, capsys,
     words = ["train", "fcn8s", "--data", str(photos), "--out", str(run), *SMALL, "--resume"]
     assert cli.main([*words, "--model", "patch_cnn"]) == 0
     assert (run / "model/model.safetensors").read_bytes() == before
-    line = complaint("train", "fcn8s", "--data", str(photos), "--out", str(run), "--resume")
-    assert "was started with model = patch_cnn, and is resumed with fcn8s" in line
+    assert cli.main(["train", "fcn8s", "--out", str(run), "--resume"]) == 0  # recipe.json has the rest
+    assert (run / "model/model.safetensors").read_bytes() == before
+    line = complaint("train", "fcn8s", "--out", str(run), "--resume", "--model", "deconvnet")
+    assert "was started with model = patch_cnn, and is resumed with deconvnet" in line
 
 
 def test_the_same_from_python(photos, tmp_path):

@@ -120,11 +120,24 @@ def caption_table(root: Path) -> None:
     (root / "t.csv").write_text("image,caption\n" + "".join(f"{name}.png,A cow.\n" for name in NAMES))
 
 
+def masks_beside(root: Path) -> None:
+    for split in ("train", "val"):
+        image(root / split / "a.jpg")
+        mask(root / split / "a_mask.png")
+
+
+def sample_folders(root: Path) -> None:
+    for name in NAMES:
+        image(root / name / "images" / f"{name}.png")
+        mask(root / name / "masks" / "1.png", 255)
+
+
 # Writes a small data set; None for generated data without files.
 FILES: dict[str, Callable[[Path], None] | None] = {
     "folders": folders, "camvid": camvid, "cityscapes": cityscapes, "voc": voc, "coco": coco, "labelme": labelme,
     "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
     "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
+    "masks_beside": masks_beside, "sample_folders": sample_folders,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {"pasture": {"height": 32, "width": 40, "train": 6, "val": 2, "test": 0}}
@@ -188,7 +201,7 @@ def test_without_a_family_it_is_the_first(source: DataSource) -> None:
             assert one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("source", ["voc", "coco", "labelme", "pasture"], indirect=True)
+@pytest.mark.parametrize("source", ["voc", "coco", "labelme", "sample_folders", "pasture"], indirect=True)
 def test_instances_are_those_of_the_semantic_data_set(source: DataSource) -> None:
     objects, labels = source.open("train", "instances"), source.open("train", "semantic")
     assert (len(objects), objects.classes, objects.channels) == (len(labels), labels.classes, labels.channels)

@@ -13,7 +13,7 @@ from foveate.datasets import recognise
 from foveate.datasets.captions.table import CaptionTable
 from foveate.datasets.class_folders import ClassFolders
 from foveate.engine.inspection import inspect
-from foveate.tasks.inputs import IMAGE
+from foveate.tasks import find_task
 
 HIDDEN = (".ipynb_checkpoints", "__MACOSX", ".DS_Store_folder", "@eaDir")
 
@@ -102,4 +102,4 @@ def test_inputs_of_predict(tmp_path: Path) -> None:
     put(tmp_path / "in", "a.jpg", "._a.jpg")
     for hidden in HIDDEN:
         put(tmp_path / "in" / hidden, "b.jpg")
-    assert [job.source.name for job in plan([str(tmp_path / "in")], tmp_path / "out", IMAGE, ())] == ["a.jpg"]
+    assert [job.name.name for job in plan([str(tmp_path / "in")], {}, tmp_path / "out", find_task("semantic"))] == ["a"]
