@@ -28,6 +28,8 @@ from foveate.onnx import (
     write_graph,
 )
 from foveate.records import ClassTable, Preprocessing, SemanticOutput
+from foveate.tasks import find_task
+from foveate.tasks.options import Options
 from foveate.text import SPECIALS, Vocabulary
 from foveate.version import __version__
 
@@ -198,7 +200,7 @@ class Translator(nn.Module):
 class Translation:
     """A family of two vocabularies, without images or preprocessing."""
 
-    name, title, preprocessing = "translation", "translation", None
+    name, title, preprocessing, options = "translation", "translation", None, Options()
     tables: Mapping[str, Any] = {"source": SOURCE, "target": TARGET}
 
     def graphs(self, model: Any) -> Graphs:
@@ -255,6 +257,7 @@ def test_the_verb_prints_no_sizes_where_there_are_none(
     import foveate.export
 
     monkeypatch.setattr(foveate.export.Predictor, "open", lambda source, device: open_translator())
+    monkeypatch.setattr("foveate.predictor.peek_family", lambda path: find_task("semantic"))
     assert verb.run(["run", "--out", str(tmp_path / "a.onnx")]) == 0
     printed = capsys.readouterr().out
     assert "checked against PyTorch: largest difference " in printed

@@ -45,8 +45,8 @@ def test_without_normalisation_and_second_tanh_it_is_the_papers_network():
 
     def f(previous, scaled):
         x = torch.cat([previous, scaled], 1)
-        weight = torch.cat([state["listen.weight"], state["look.weight"]], 1)
-        x = F.max_pool2d(F.conv2d(x, weight, state["look.bias"], padding=2).tanh(), 2)
+        weight = torch.cat([state["label_filters.weight"], state["image_filters.weight"]], 1)
+        x = F.max_pool2d(F.conv2d(x, weight, state["image_filters.bias"], padding=2).tanh(), 2)
         x = F.conv2d(x, state[f"{first}.weight"], state[f"{first}.bias"], padding=2)
         return F.conv2d(x, state[f"{last}.weight"], state[f"{last}.bias"])
 
