@@ -45,6 +45,8 @@ FOLDS = 5
 # The captions whose words are looked at, and what is summed over these words (`on_objects`).
 WORDS_OF = ("generated", "reference")
 SUMS = ("words", "mass_sum", "mass_chance_sum", "hits", "hits_chance")
+# What is kept of the machine and the source tree with each fold.
+PROVENANCE = ("commit", "clean", "python", "packages", "instructions", "threads", "cpu")
 RESULTS = Path(__file__).parent.parent / "results" / "attention" / "photographs.json"
 # Category -> words that mean it, singular, where the category's own name is not enough or not a word of a caption.
 WORDS = {
@@ -131,6 +133,8 @@ def line(name: str, kind: str, entry: Mapping[str, Any]) -> str:
     words = "; ".join(
         f"{100 * found[of]['hit']:.1f} % of {found[of]['words']:.0f} words in {of} captions hit, "
         f"{100 * found[of]['chance']:.1f} % by chance, {found[of]['times']:.2f} times"
+        if found[of]["words"]
+        else f"no word in {of} captions names an object that is small enough"
         for of in WORDS_OF
     )
     return (
@@ -162,10 +166,11 @@ def measure(photographs: Photographs, fold: int, kind: str, fields: Mapping[str,
     generated = np.array([words, *((found[key] or 0.0) * words for key in keys)])
     command = f"python benchmarks/coco_attention.py FOLDER --kinds {kind} --folds {fold}"
     changed = f" --set {' '.join(f'{name}={value}' for name, value in fields.items())}" if fields else ""
+    here = environment()
     return {
         "generated": shares(generated), "reference": shares(references), "bleu4": found["bleu4"],
         "cider_d": found["cider_d"], "entropy_share": found["attention_entropy_share"], "photographs": found["images"],
-        "seed": recipe.seed, "environment": environment() | {"command": command + changed},
+        "command": command + changed, "seed": recipe.seed, **{key: here.get(key) for key in PROVENANCE},
     }  # fmt: skip
 
 

@@ -172,6 +172,8 @@ def test_folds_are_pooled_by_their_words(script: Any) -> None:
     assert "40.0 % of 40 words in generated captions hit, 17.5 % by chance, 2.29 times" in module.line(
         "baseline", "soft", {"total": found}
     )
+    line = module.line("baseline", "soft", {"total": module.total(folds[2:])})
+    assert "no word in generated captions names an object that is small enough; no word in reference captions" in line
 
 
 def test_words_of_reference_captions_are_given_their_own_maps(script: Any, photographs: Path) -> None:
