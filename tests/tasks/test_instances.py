@@ -19,6 +19,7 @@ from foveate.cli import main
 from foveate.datasets import recognise
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.given import as_windows
+from foveate.predictor import Predictor
 from foveate.records import ClassTable, InstanceOutput, InstancePrediction, Preprocessing
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks import find_task
@@ -291,6 +292,19 @@ def test_from_a_folder_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     }
     count = json.loads((out / "predictions.json").read_text())["pictures"][0]["count"]
     assert int(np.array(Image.open(out / "0.png")).max()) <= count
+    # The exported file finds the same, at sizes that it was not traced with.
+    assert main(["export", str(run), "--out", str(tmp_path / "cells.onnx")]) == 0
+    same = tmp_path / "same"
+    words = [str(data / "val/images"), "--out", str(same), "--score", "0"]
+    assert main(["predict", str(tmp_path / "cells.onnx"), *words]) == 0
+    for name in ("0.png", "1.png", "2.png"):
+        ours, theirs = (np.array(Image.open(folder / name)) for folder in (out, same))
+        assert (ours == theirs).mean() > 0.99
+    first, second = (json.loads((folder / "predictions.json").read_text())["pictures"] for folder in (out, same))
+    assert [entry["count"] for entry in first] == [entry["count"] for entry in second]
+    assert Predictor.open(tmp_path / "cells.onnx").runner.score_threshold == pytest.approx(
+        float(Predictor.open(run).runner.score_threshold), abs=1e-6
+    )
 
 
 def test_masks_of_classes_are_no_objects(tmp_path: Path) -> None:

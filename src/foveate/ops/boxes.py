@@ -46,11 +46,11 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     return torch.cat([centre - half, centre + half], -1)
 
 
-def clip(boxes: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
+def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return boxes (..., 4) cut at the borders of an image of a size (height, width)."""
     height, width = size
     left, top, right, bottom = boxes.unbind(-1)
-    return torch.stack([_within(left, width), _within(top, height), _within(right, width), _within(bottom, height)], -1)
+    return torch.stack([left.clamp(0, width), top.clamp(0, height), right.clamp(0, width), bottom.clamp(0, height)], -1)
 
 
 def sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,10 +81,6 @@ def mirror(boxes: Tensor, width: int | float) -> Tensor:
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     start, end = boxes.split(2, -1)
     return (start + end) / 2, end - start
-
-
-def _within(values: Tensor, limit: int | Tensor) -> Tensor:
-    return values.clamp(min=0).minimum(torch.as_tensor(limit, dtype=values.dtype, device=values.device))
 
 
 def _first_and_last(hits: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import PIL.Image
 import torch
@@ -26,12 +26,16 @@ from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import find_objects, truth_of
+from foveate.tasks.instances.export import DetectionRunner, graphs
 from foveate.tasks.instances.figures import LONGEST, draw_objects
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
 from foveate.tasks.instances.report import report
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.visualize.report import ReportPart
+
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
 
 LEAST_PIXELS = 4  # objects that augmentation leaves with fewer pixels are no examples
 LOSS_SIDE = 512  # pixels a side, at most, of an image in the validation loss
@@ -210,6 +214,16 @@ class InstanceTask(Task):
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Precision and recall, counts, sizes, and example images with contours."""
         return report(evaluation)
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """One graph: an image of any size -> detections."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """An exported file under the model's face."""
+        return DetectionRunner(file)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> InstanceFindings:

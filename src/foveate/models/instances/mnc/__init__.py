@@ -40,7 +40,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import box_iou, nms
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.errors import ConfigError
@@ -214,9 +214,11 @@ class MNC(nn.Module):
         scores = torch.cat([stage.mask_classes for stage in stages]).softmax(1)[:, 1:]
         which, label = (scores > config.score_floor).nonzero().unbind(1)
         score = scores[which, label]
-        order = score.argsort(descending=True, stable=True)
+        order = score.sort(descending=True).indices  # ONNX has no stable sort
         which, label, score = which[order], label[order], score[order]
-        stay = batched_nms(boxes[which], score, label, config.suppress)[: config.detections]
+        # Classes are moved apart by more than the image, so that one call suppresses each by itself.
+        apart = boxes[which] + (label * (max(size) + 1))[:, None]
+        stay = nms(apart, score, config.suppress)[: config.detections]
         kept = torch.zeros_like(score, dtype=torch.bool).index_fill(0, stay, True)
         return InstanceOutput(boxes[which], label, score, masks[which], kept)
 

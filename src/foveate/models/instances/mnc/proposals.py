@@ -114,7 +114,7 @@ class RegionProposals(nn.Module):
         boxes = clip(decode(deltas, anchors), size)
         width, height = sides(boxes.detach())
         large = (width >= config.min_side) & (height >= config.min_side)
-        ranked = torch.where(large, scores.detach().sigmoid(), -1.0).argsort(descending=True, stable=True)
+        ranked = torch.where(large, scores.detach().sigmoid(), -1.0).sort(descending=True).indices
         ranked = ranked[: config.before[0 if training else 1]]
         ranked = ranked[large[ranked]]
         kept = nms(boxes.detach()[ranked], scores.detach()[ranked], config.overlap)
