@@ -27,11 +27,11 @@ from foveate.text.tokens import Tokens as Tokens
 from foveate.text.words import Vocabulary as Vocabulary
 from foveate.text.words import Words as Words
 
-Table: TypeAlias = Vocabulary | CharacterTable | BytePairs
-_KINDS: dict[str, type[Table]] = {cls.kind: cls for cls in (Vocabulary, CharacterTable, BytePairs)}
+TextTable: TypeAlias = Vocabulary | CharacterTable | BytePairs
+_KINDS: dict[str, type[TextTable]] = {cls.kind: cls for cls in (Vocabulary, CharacterTable, BytePairs)}
 
 
-def table_from_json(data: Mapping[str, Any]) -> Table:
+def table_from_json(data: Mapping[str, Any]) -> TextTable:
     """Rebuild a table from the output of its `to_json`. Raises ConfigError for an unknown kind or invalid contents."""
     kind = data.get("kind")
     if kind not in _KINDS:

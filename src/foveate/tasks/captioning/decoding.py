@@ -16,12 +16,12 @@ from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Sentence
 from foveate.tasks.base import Runner, device_of
 from foveate.tasks.captioning.options import CaptioningOptions
-from foveate.text import Table
+from foveate.text import TextTable
 
 
 @torch.no_grad()
 def generate_captions(
-    model: Runner, inputs: Mapping[str, Tensor], table: Table, options: CaptioningOptions | None = None
+    model: Runner, inputs: Mapping[str, Tensor], table: TextTable, options: CaptioningOptions | None = None
 ) -> list[tuple[Sentence, ...]]:
     """Captions of B images: up to `n_best` of each, best first.
 
@@ -50,7 +50,7 @@ def generate_captions(
     return [tuple(_sentence(hypothesis, table, grid) for hypothesis in own) for own in hypotheses]
 
 
-def _sentence(hypothesis: Hypothesis, table: Table, grid: tuple[int, ...]) -> Sentence:
+def _sentence(hypothesis: Hypothesis, table: TextTable, grid: tuple[int, ...]) -> Sentence:
     """A hypothesis as words. A word of several tokens has the product of their probabilities, and their mean map."""
     spelled = table.words(hypothesis.tokens.tolist())
     probabilities = [float(hypothesis.log_probs[places].sum().exp()) for _, places in spelled]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from foveate.errors import ConfigError
 from foveate.tasks.options import PREDICT, Options, option
-from foveate.text import END, PAD, START, UNKNOWN, Table
+from foveate.text import END, PAD, START, UNKNOWN, TextTable
 
 BEAMS = 5
 MIN_TOKENS = 2  # a word, and the end
@@ -66,18 +66,18 @@ class CaptioningOptions(Options):
         parts += [f"no {self.no_repeat_ngram} tokens in a row twice"] if self.no_repeat_ngram else []
         return ", ".join(parts)
 
-    def longest(self, table: Table) -> int:
+    def longest(self, table: TextTable) -> int:
         """The most tokens of a caption, its end included."""
         return self.max_length or table.max_tokens
 
-    def require(self, table: Table) -> None:
+    def require(self, table: TextTable) -> None:
         """Raise ConfigError for more beams than the vocabulary has tokens, before memory is taken for each."""
         if self.beams > len(table):
             raise ConfigError(
                 f"cannot search with {self.beams} beams over a vocabulary of {len(table)} tokens; give 1..{len(table)}"
             )
 
-    def search(self, table: Table) -> dict[str, Any]:
+    def search(self, table: TextTable) -> dict[str, Any]:
         """The arguments of `ops.search.beam_search`."""
         return {
             "start": START,
@@ -92,7 +92,7 @@ class CaptioningOptions(Options):
             "banned_after": None if self.repeat_words else table.repeating,
         }
 
-    def search_to_json(self, table: Table) -> dict[str, Any]:
+    def search_to_json(self, table: TextTable) -> dict[str, Any]:
         """All rules of the search, for the metadata of an exported file; tokens are numbers."""
         rules = {key: value for key, value in self.search(table).items() if key not in ("n_best", "banned_after")}
         return rules | {"forbidden": list(FORBIDDEN), "repeat_words": self.repeat_words}

@@ -21,8 +21,7 @@ from foveate.errors import ConfigError, DataError
 from foveate.metrics.captioning import CaptioningMetrics, References
 from foveate.pictures.fitting import fit, shrink
 from foveate.pictures.given import read_all
-from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing
-from foveate.records import Table as AnyTable
+from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
 from foveate.tasks.captioning.attention import attention_frames, attention_strip, most
@@ -33,7 +32,7 @@ from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.page import CaptionPage
 from foveate.tasks.captioning.report import report
 from foveate.tasks.evaluation import Evaluation
-from foveate.text import END, PAD, UNKNOWN, CharacterTable, Table
+from foveate.text import END, PAD, UNKNOWN, CharacterTable, TextTable
 from foveate.visualize.clips import write_clip
 from foveate.visualize.report import ReportPart
 
@@ -57,7 +56,7 @@ class CaptioningTask(Task):
     batch_size = 32
     endings = ("_attention.png", "_attention.gif")
 
-    def __init__(self, tables: Mapping[str, AnyTable], preprocessing: Preprocessing) -> None:
+    def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
         self.text: Any = self.tables["text"]
         self._references: tuple[Any, References] | None = None  # of the set that was scored last
@@ -65,7 +64,7 @@ class CaptioningTask(Task):
     # Training
 
     @classmethod
-    def learn_tables(cls, train_set: CaptionDataset, recipe: Any) -> dict[str, AnyTable]:
+    def learn_tables(cls, train_set: CaptionDataset, recipe: Any) -> dict[str, Table]:
         """The vocabulary of all training captions, as the recipe's `text` builds it. Decodes no image."""
         if recipe.text is None:
             raise ConfigError(f"recipe '{recipe.name}' does not say how captions become tokens; give its field text")
@@ -215,7 +214,7 @@ class CaptionPairs:
     left.
     """
 
-    def __init__(self, dataset: CaptionDataset, table: Table, longest: int = 0) -> None:
+    def __init__(self, dataset: CaptionDataset, table: TextTable, longest: int = 0) -> None:
         self.dataset = dataset
         longest = longest or table.max_tokens
         self.pairs: list[tuple[int, Tensor]] = []
