@@ -23,7 +23,7 @@ from foveate.export import export_onnx
 from foveate.onnx import sibling_path
 from foveate.store import save_model
 from foveate.tasks.captioning.options import CaptioningOptions
-from foveate.text import END, SPECIALS, START, UNKNOWN, BytePairs, CharacterTable, Pairs, Table, Vocabulary
+from foveate.text import END, SPECIALS, START, UNKNOWN, BytePairs, CharacterTable, Pairs, TextTable, Vocabulary
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -34,7 +34,7 @@ SIZE = (32, 48)
 WORDS = Vocabulary((*SPECIALS, "a", "the", "cow", "sky", "grass", "bird", "über", "flies"))
 CHARACTERS = CharacterTable((*SPECIALS, " ", *"aeg", "狗", "é", ".", "👍🏽"))
 BYTES = Pairs(size=264).learn(["a dog and a dog and a dog"] * 3)
-TABLES: dict[str, Table] = {"words": WORDS, "characters": CHARACTERS, "bpe": BYTES}
+TABLES: dict[str, TextTable] = {"words": WORDS, "characters": CHARACTERS, "bpe": BYTES}
 RULES = [
     CaptioningOptions(),
     CaptioningOptions(beams=1),
@@ -61,7 +61,7 @@ def documented(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def build(table: Table, attention: bool) -> nn.Module:
+def build(table: TextTable, attention: bool) -> nn.Module:
     """A captioner whose captions depend on the picture, repeat words and prefer <unk>."""
     torch.manual_seed(2)
     small: dict[str, Any] = {"backbone": "test_efficientnet", "image_size": SIZE, "embed": 8, "hidden": 12}
@@ -95,7 +95,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found | {"characters": found["words"]}
 
 
-def prepared(exported: Path, table: Table, options: CaptioningOptions, folder: Path) -> Path:
+def prepared(exported: Path, table: TextTable, options: CaptioningOptions, folder: Path) -> Path:
     """A copy of an export with another table and other rules in its metadata, as `export_onnx` writes them."""
     for file in (exported, sibling_path(exported, ".step")):
         proto = onnx.load(file)

@@ -30,7 +30,7 @@ MANY = 0.5  # of the images, that a table without a word of captions in its name
 
 
 @dataclass(frozen=True)
-class Table:
+class TableFile:
     """One table: its file, its form, and the split that its name or its folder says ('' for none)."""
 
     file: Path
@@ -83,7 +83,7 @@ class CaptionTable(CaptionSource):
         return ""
 
     @cached_property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TableFile]:
         """The tables that are read. Raises DataError if there is none."""
         found = tables(root := require_folder(self.path))
         if not found:
@@ -121,12 +121,12 @@ class CaptionTable(CaptionSource):
         return super().remarks(task) | ({"columns_not_read": unread} if unread else {})
 
 
-def tables(root: Path) -> list[Table]:
+def tables(root: Path) -> list[TableFile]:
     """The tables of captions of a folder (see the module)."""
-    found = [Table(file, form) for file in _candidates(root) if (form := form_of(file)) is not None]
+    found = [TableFile(file, form) for file in _candidates(root) if (form := form_of(file)) is not None]
     inside = [table for table in found if table.file.parent == root]
     labelled = root.is_dir() and (find_folders(root) is not None or bool(paired_folders(root)))
-    chosen: list[Table] = []
+    chosen: list[TableFile] = []
     if surely := [table for table in inside if _for_captions(table)]:
         chosen = surely
     elif inside and not labelled:
@@ -137,7 +137,7 @@ def tables(root: Path) -> list[Table]:
         chosen = chosen or [table for table in below if _speaks_of_many(root, table)]
     splits = [_split_of(root, table.file) for table in chosen] if len(chosen) > 1 else []
     if any(splits):
-        chosen = [Table(t.file, t.form, split) for t, split in zip(chosen, splits, strict=True)]
+        chosen = [TableFile(t.file, t.form, split) for t, split in zip(chosen, splits, strict=True)]
     return chosen
 
 
@@ -151,13 +151,13 @@ def _candidates(root: Path) -> list[Path]:
     return files
 
 
-def _for_captions(table: Table) -> bool:
+def _for_captions(table: TableFile) -> bool:
     """True if the file's name or its columns say that it holds captions."""
     stem = table.file.stem.lower()
     return table.form.named_caption or "caption" in stem or stem == METADATA
 
 
-def _names(table: Table) -> set[str]:
+def _names(table: TableFile) -> set[str]:
     """The images that a table names; rows that cannot be read are passed over."""
     try:
         return {line.picture for line, _ in rows(table.file, table.form, lambda name: False, [])}
@@ -165,12 +165,12 @@ def _names(table: Table) -> set[str]:
         return set()
 
 
-def _speaks_of_any(root: Path, table: Table) -> bool:
+def _speaks_of_any(root: Path, table: TableFile) -> bool:
     album = Album(root)
     return any(album.find(_below(root, table.file, name)) for name in _names(table))
 
 
-def _speaks_of_many(root: Path, table: Table) -> bool:
+def _speaks_of_many(root: Path, table: TableFile) -> bool:
     """True if a table names at least half of the images below the folder."""
     album = Album(root)
     named = {path for name in _names(table) for path in album.find(_below(root, table.file, name))}
