@@ -255,7 +255,7 @@ def test_what_is_for_other_families_is_refused(
         Image.fromarray(np.full((32, 32), i, np.uint8)).save(labels / "labels" / f"{i}.png")
     (tmp_path / "labels" / "classes.txt").write_text("a\nb\n")
     said = complaint("evaluate", str(run), "--data", str(tmp_path / "labels"))
-    assert "data for semantic, but this model is for captioning" in said
+    assert "data for semantic and instances, but this model is for captioning" in said
 
 
 def test_of_a_folder_with_objects_and_captions_a_captioner_reads_the_captions(

@@ -106,8 +106,8 @@ def test_a_set_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_a_family_that_is_not_served_or_that_nobody_has_registered(root: Path) -> None:
     with pytest.raises(ConfigError, match=rf"{root}: data for captioning, not for semantic; choose one of these"):
         inspect(CaptionTable(str(root)), "semantic")
-    with pytest.raises(ConfigError, match="unknown family of models 'instances'"):
-        inspect(Pasture(train=1), "instances")
+    with pytest.raises(ConfigError, match="unknown family of models 'hearing'"):
+        inspect(Pasture(train=1), "hearing")
 
 
 def test_the_pasture(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from foveate.datasets import recognise
@@ -15,6 +16,8 @@ from foveate.datasets.folders import Folders
 from foveate.datasets.masks_beside import MasksBeside
 from foveate.datasets.sample_folders import SampleFolders
 from foveate.errors import DataError
+from foveate.ops.boxes import tight_boxes
+from foveate.ops.layers import unpack
 
 SIZE = (6, 5)
 
@@ -246,8 +249,9 @@ def test_samples_of_the_data_science_bowl(tmp_path: Path, prefix: str) -> None:
     for i in range(3):
         assert train[i]["mask"].tolist() == [[1] * (i + 1) + [0] * (SIZE[0] - i - 1)] * SIZE[1]
     instances = source.open("train", "instances")[2]
-    assert instances["labels"].tolist() == [1, 1, 1]
-    assert instances["boxes"].tolist() == [[k, 0, k + 1, 5] for k in range(3)]
+    assert instances["labels"].tolist() == [0, 0, 0]  # background is no class of objects
+    masks = unpack(instances["layers"].as_subclass(torch.Tensor), 3)
+    assert tight_boxes(masks).tolist() == [[k, 0, k + 1, 5] for k in range(3)]
 
 
 def test_samples_undivided_and_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ FIELDS: dict[str, Any] = {"height": 48, "width": 64, "train": 12, "val": 6, "tes
 # `pasture_cows`, which were data sets of their own, gave them.
 LABELS = [
     ("semantic", {}, "8f75a7636144bdc0"),
-    ("instances", {}, "93959a62be6eb9f8"),
+    ("instances", {}, "d208ff163875db68"),
     ("captioning", {"captions": 4}, "de42c47941d8e6f2"),
     ("classification", {"question": "animal"}, "995201ba3a4e4a6f"),
     ("classification", {"question": "cows"}, "3d849a90f1a17bee"),
