@@ -157,10 +157,15 @@ class TestBinary:
 
     @pytest.mark.parametrize("known", [None, ClassList(("soil", "root"))])
     def test_the_whole_set_decides(self, tmp_path: Path, known: ClassList | None) -> None:
+        """255 beside 0 alone, and beside other labels: an object in one hand's files, unscored in the other's?"""
         files = [grey(tmp_path / "a.png", [[0, 255]]), grey(tmp_path / "b.png", [[1, 255]])]
-        reader = recognise_masks(files, known)
-        assert reader.kind == "index"
-        assert labels(reader, files[0]) == [[0, 255]]  # 255 is the unscored value in such a set
+        with pytest.raises(DataError, match=r"a\.png: only 0 and 255 \(so in 1 files\), but other labels in .*b\.png"):
+            recognise_masks(files, known)
+        three = [grey(tmp_path / "c.png", [[0, 255]]), grey(tmp_path / "d.png", [[1, 2]])]  # 255 in the one file alone
+        with pytest.raises(DataError, match="if 255 is not scored, write a line .ignore: 255. in classes"):
+            recognise_masks(three, known and ClassList(("soil", "root", "stone")))
+        stated = ClassList(("soil", "root"), ignore=255)
+        assert labels(recognise_masks(files, stated), files[0]) == [[0, 255]]
 
     def test_only_zeros_are_indices(self, tmp_path: Path) -> None:
         assert recognise_masks([grey(tmp_path / "a.png", [[0, 0]])], NAMES).kind == "index"

@@ -40,10 +40,11 @@ _WHOLE = 0.9  # of the objects, at least, are one region each
 def decide(found: Tally, known: ClassList | None, theirs: Published | None, plane: Plane) -> MaskReader:
     """The reader of a set whose labels are values of the given plane. Raises DataError."""
     greys = Greys(found, known, plane)
+    two_classes = greys.binary() or greys.binary_by_two_hands() or greys.lossy()
+    if two_classes is None:
+        greys.require_one_meaning_of_top(theirs)
     return (
-        greys.binary()
-        or greys.binary_by_two_hands()
-        or greys.lossy()
+        two_classes
         or greys.as_listed()
         or greys.as_published(theirs)
         or greys.object_numbers()
@@ -134,6 +135,25 @@ class Greys:
             f"1 and {top} are class '{self._two_names[1]}'"
         )
         return self._reader("binary", self._two_classes, {0: 0, 1: 1, top: 1}, remark)
+
+    def require_one_meaning_of_top(self, theirs: Published | None) -> None:
+        """Raise DataError if some files hold 0 and 255 alone and others further labels: is 255 a class there?
+
+        Not where a class list says 'ignore: 255', nor for a published set, whose 255 is known.
+        """
+        known, top = self.known, self.top
+        if top is None or (known is not None and (top in known.ignored or known.values)):
+            return
+        if theirs is not None and self.given is None and theirs.evidence(self.found, self.values):
+            return
+        alone = [file for file in self.found.files if file.values == {0, top}]
+        others = [file for file in self.found.files if file.values - {0, top, UNDECIDED} - self.found.nodata]
+        if alone and others:
+            raise DataError(
+                f"{alone[0].path}: only 0 and {top} (so in {len(alone)} files), but other labels in "
+                f"{others[0].path} (in {len(others)}); if {top} is not scored, write a line 'ignore: {top}' in "
+                f"{CLASSES_FILE}, and if it is a class in some files, save masks alike"
+            )
 
     def lossy(self) -> MaskReader | None:
         """JPEG: only two classes far apart can be told. Raises DataError for any other."""
