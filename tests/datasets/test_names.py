@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from foveate.datasets import recognise
 from foveate.datasets.names import Files, NameIndex, distinct_names, shown_names, stem_of, unmarked
 
 FARM = [Path(f"/data/images/farm/{i:03d}.png") for i in range(3)]
@@ -94,3 +97,32 @@ def test_files_in_any_unicode_form(tmp_path: Path) -> None:
     found = files.find(composed)
     assert found is not None and found.samefile(decomposed)
     assert files.find(tmp_path / "Größ.png") is None and files.find(tmp_path / "none" / "ü.png") is None
+
+
+# Names of classes
+
+
+def test_class_folders_in_two_unicode_forms_are_one_class(tmp_path: Path) -> None:
+    for k, form in enumerate(("NFC", "NFD", "NFC")):
+        split = ("train", "train", "val")[k]
+        for name in ("Kühe", "Schafe"):
+            folder = tmp_path / split / unicodedata.normalize(form, name)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 3), (k, 0, 0)).save(folder / f"{k}.png")
+    (tmp_path / "classes.txt").write_text(unicodedata.normalize("NFD", "Kühe\nSchafe\n"))
+    source = recognise(tmp_path)
+    assert source.problems() == []
+    train = source.open("train")
+    assert train.classes.names == ("Kühe", "Schafe") and [train[i]["label"] for i in range(len(train))].count(0) == 2
+
+
+def test_labels_of_labelme_in_two_unicode_forms_are_one_class(tmp_path: Path) -> None:
+    for k in range(6):
+        Image.new("RGB", (9, 8), (k, 0, 0)).save(tmp_path / f"{k}.png")
+        label = unicodedata.normalize("NFC" if k % 2 else "NFD", "Kühe")
+        shape = {"label": label, "points": [[1, 1], [5, 1], [5, 5]], "shape_type": "polygon", "group_id": None}
+        size = {"imagePath": f"{k}.png", "imageData": None, "imageHeight": 8, "imageWidth": 9}
+        (tmp_path / f"{k}.json").write_text(json.dumps({"version": "5", "flags": {}, "shapes": [shape]} | size))
+    (tmp_path / "labels.txt").write_text("Kühe\n")
+    source = recognise(tmp_path)
+    assert source.problems() == [] and source.open("train").classes.names == ("background", "Kühe")

@@ -18,6 +18,7 @@ from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
 from foveate.datasets.headers import FileHeaders
 from foveate.datasets.masks_beside import holds_both
+from foveate.datasets.names import normal
 from foveate.datasets.splits import (
     SPLIT_NAMES,
     SPLIT_ORDER,
@@ -112,7 +113,7 @@ class ClassFolders(ScannedSource[ClassScan]):
             return False
         splits = _split_folders(path)
         found = [folder for root in (splits.values() or [path]) for folder in _folders(root)]
-        names = {folder.name for folder in found}
+        names = {normal(folder.name) for folder in found}
         if len(names) < 2 or any(_NO_CLASS.fullmatch(name.lower()) for name in names):
             return False
         return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
@@ -123,7 +124,7 @@ class ClassFolders(ScannedSource[ClassScan]):
         if not path.is_dir():
             return ""
         found = [folder for part in (_split_folders(path).values() or [path]) for folder in _folders(part)]
-        names = {folder.name for folder in found if list_pictures(folder)}
+        names = {normal(folder.name) for folder in found if list_pictures(folder)}
         if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
             return ""
         return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
@@ -187,9 +188,10 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
 def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
     """Class -> its images. Other files are added to the problems."""
     problems += _images_outside(root)
-    found = {folder.name: list_pictures(folder) for folder in _folders(root)}
-    for name, files in found.items():
-        folder = root / name
+    found: dict[str, list[Path]] = {}
+    for folder in _folders(root):
+        files = list_pictures(folder)
+        found.setdefault(normal(folder.name), []).extend(files)
         if not files:
             problems.append(Problem(folder, "a class folder without pictures; add some, or remove it"))
         for path in sorted(folder.iterdir()):

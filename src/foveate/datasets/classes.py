@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foveate.datasets.files import read_text
+from foveate.datasets.names import normal
 from foveate.errors import ConfigError, DataError
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable
@@ -50,6 +51,9 @@ class ClassList:
     more_ignored: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
     file: str = field(default=CLASSES_FILE, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(normal(name) for name in self.names))
 
     def table(self) -> ClassTable:
         """The class table; the unscored value is 255 unless stated, or 65535 where 255 is a class.

@@ -15,7 +15,7 @@ from foveate import pictures
 from foveate.datasets.files import Pair, read_json
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.labelme.shapes import Annotation, Shape
-from foveate.datasets.names import Files, NameIndex, stem_of
+from foveate.datasets.names import Files, NameIndex, normal, stem_of
 from foveate.datasets.splits import SPLITS_FILE
 from foveate.disk import is_hidden
 from foveate.errors import DataError
@@ -154,7 +154,7 @@ def _shapes(file: Path, entries: list[Any]) -> Iterator[Shape]:
             raise DataError(f"{where}: points {points!r:.60}; expected a list of [x, y]")
         mask = entry.get("mask")
         shape = Shape(
-            label=entry["label"],
+            label=normal(entry["label"]),
             kind=str(entry.get("shape_type") or "polygon"),
             points=tuple((p[0], p[1]) for p in points),
             group=_group(entry.get("group_id"), where),

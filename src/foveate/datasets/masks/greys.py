@@ -137,14 +137,11 @@ class Greys:
         return self._reader("binary", self._two_classes, {0: 0, 1: 1, top: 1}, remark)
 
     def require_one_meaning_of_top(self, theirs: Published | None) -> None:
-        """Raise DataError if some files hold 0 and 255 alone and others further labels: is 255 a class there?
-
-        Not where a class list says 'ignore: 255', nor for a published set, whose 255 is known.
-        """
+        """Raise DataError if some files hold 0 and 255 alone, others further labels, and nothing says what 255 is."""
         known, top = self.known, self.top
         if top is None or (known is not None and (top in known.ignored or known.values)):
             return
-        if theirs is not None and self.given is None and theirs.evidence(self.found, self.values):
+        if self.given is None and theirs is not None and theirs.evidence(self.found, self.values):
             return
         alone = [file for file in self.found.files if file.values == {0, top}]
         others = [file for file in self.found.files if file.values - {0, top, UNDECIDED} - self.found.nodata]
