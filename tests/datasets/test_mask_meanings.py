@@ -616,6 +616,15 @@ class TestOtherTypes:
         known = ClassList(("rust", "background"), unlabelled="background")
         assert_reads(recognise_masks(files, known), files, lambda i: np.array([0, 1, 1])[scene(i)])
 
+    def test_no_data_that_files_disagree_about_is_refused(self, tmp_path: Path) -> None:
+        files = tiffs(tmp_path, lambda i: grey(scene(i)))
+        (tmp_path / "more").mkdir()
+        more = tiffs(tmp_path / "more", lambda i: grey(scene(i)), "2")
+        with pytest.raises(
+            DataError, match=r"more/00\.tif: declares 2 to be no data, but .*00\.tif holds 2 and does no"
+        ):
+            recognise_masks([*files, more[0]], None)
+
     def test_zero_as_no_data(self, tmp_path: Path) -> None:
         files = tiffs(tmp_path, lambda i: grey(scene(i)), "0")
         assert_reads(recognise_masks(files, THREE), files, scene)  # a name for each value

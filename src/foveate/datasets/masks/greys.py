@@ -19,7 +19,7 @@ from foveate.datasets.masks.evidence import Edges, blobs, edges, sample, shades
 from foveate.datasets.masks.layers import UNDECIDED, read_layers, unpack
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskKind, MaskReader, Plane
-from foveate.datasets.masks.tally import MOST, Tally
+from foveate.datasets.masks.tally import MOST, Tally, require_one_nodata
 from foveate.errors import DataError
 from foveate.records import ClassTable
 
@@ -39,6 +39,7 @@ _WHOLE = 0.9  # of the objects, at least, are one region each
 
 def decide(found: Tally, known: ClassList | None, theirs: Published | None, plane: Plane) -> MaskReader:
     """The reader of a set whose labels are values of the given plane. Raises DataError."""
+    require_one_nodata(found)
     greys = Greys(found, known, plane)
     two_classes = greys.binary() or greys.binary_by_two_hands() or greys.lossy()
     if two_classes is None:

@@ -132,6 +132,18 @@ class Tally:
         return next(f for f in self.files if max(self.values) in f.values)
 
 
+def require_one_nodata(found: Tally) -> None:
+    """Raise DataError for a value that one file declares to be no data, and another holds without declaring it."""
+    for value in sorted(found.nodata):
+        declaring = next(f for f in found.files if f.nodata == value)
+        holding = next((f for f in found.files if f.nodata != value and value in f.values), None)
+        if holding is not None:
+            raise DataError(
+                f"{declaring.path}: declares {value} to be no data, but {holding.path} holds {value} and does not; "
+                "declare the same in every mask, or in none"
+            )
+
+
 def tally(files: Sequence[Path]) -> Tally:
     """Sum up all files that can be read; one that cannot decides nothing, and reading it later says so.
 
