@@ -239,6 +239,12 @@ class TestSmoothedEdges:
         for known in (None, TWO, THREE):
             with pytest.raises(DataError, match=r"00\.jpg: a JPEG keeps labels only roughly"):
                 recognise_masks(files, known)
+        for third in (100, 200):  # of three greys, the third is no shade of the others
+            files = draw(
+                tmp_path / str(third), lambda i, t=third: np.array([0, 300 - t, t], np.uint8)[scene(i)], ".jpg"
+            )
+            with pytest.raises(DataError, match=r"00\.jpg: a JPEG keeps labels only roughly"):
+                recognise_masks(files, None)
 
     @pytest.mark.parametrize("known", [None, THREE])
     def test_more_classes_are_refused(self, tmp_path: Path, known: ClassList | None) -> None:

@@ -19,7 +19,7 @@ from foveate.datasets.masks.evidence import Edges, blobs, edges, sample, shades
 from foveate.datasets.masks.layers import UNDECIDED, read_layers, unpack
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskKind, MaskReader, Plane
-from foveate.datasets.masks.tally import MOST, Tally, require_one_nodata
+from foveate.datasets.masks.tally import MOST, Tally
 from foveate.errors import DataError
 from foveate.records import ClassTable
 
@@ -39,7 +39,6 @@ _WHOLE = 0.9  # of the objects, at least, are one region each
 
 def decide(found: Tally, known: ClassList | None, theirs: Published | None, plane: Plane) -> MaskReader:
     """The reader of a set whose labels are values of the given plane. Raises DataError."""
-    require_one_nodata(found)
     greys = Greys(found, known, plane)
     two_classes = greys.binary() or greys.binary_by_two_hands() or greys.lossy()
     if two_classes is None:
@@ -121,9 +120,9 @@ class Greys:
         known, top = self.known, self.top
         if top is None or not {1, top} <= self.values <= {0, 1, top}:
             return None
+        ones, tops = (self.found.holding([value]) for value in (1, top))
         if known is not None and (known.ignored or known.values):
             return None
-        ones, tops = (self.found.holding([value]) for value in (1, top))
         if any(1 in file.values for file in tops):
             return None  # an index and an unscored value
         if not self._is_plain(2):
@@ -185,7 +184,9 @@ class Greys:
         others = (found.codes != low) & (found.codes != high)
         far = (found.codes > low + _FAR * (high - low)) & (found.codes < high - _FAR * (high - low))
         solid = far & (found.inner > _SOLID * found.pixels) & (found.pixels > _SPECK * found.pixels.sum())
-        if solid.any() or found.inner[others].sum() > _INNER * found.inner.sum():
+        beyond = found.pixels[np.abs(found.codes - (low + high) / 2) > (0.5 + _FAR) * (high - low)].sum()
+        third = beyond > _SPECK * found.pixels.sum() or solid.any()
+        if third or found.inner[others].sum() > _INNER * found.inner.sum():
             return None
         steps = far.sum() > 2 and found.between[far].sum() >= _BETWEEN * found.pixels[far].sum()
         ringing = (others & (found.codes > high - _FAR * (high - low))).sum() > 2  # JPEG's, around both values

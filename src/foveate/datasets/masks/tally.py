@@ -132,7 +132,7 @@ class Tally:
         return next(f for f in self.files if max(self.values) in f.values)
 
 
-def require_one_nodata(found: Tally) -> None:
+def _require_one_nodata(found: Tally) -> None:
     """Raise DataError for a value that one file declares to be no data, and another holds without declaring it."""
     for value in sorted(found.nodata):
         declaring = next(f for f in found.files if f.nodata == value)
@@ -147,7 +147,7 @@ def require_one_nodata(found: Tally) -> None:
 def tally(files: Sequence[Path]) -> Tally:
     """Sum up all files that can be read; one that cannot decides nothing, and reading it later says so.
 
-    Raises the first file's DataError if none can be read, or DataError for no files.
+    Raises the first file's DataError if none can be read, or DataError for no files or a disagreement on no data.
     """
     found: list[Summary] = []
     unreadable: DataError | None = None
@@ -158,4 +158,6 @@ def tally(files: Sequence[Path]) -> Tally:
             unreadable = unreadable or error
     if not found:
         raise unreadable or DataError("no label pictures; expected one for each picture")
-    return Tally(tuple(found))
+    whole = Tally(tuple(found))
+    _require_one_nodata(whole)
+    return whole
