@@ -10,7 +10,7 @@ from torchvision.ops import masks_to_boxes
 
 from foveate.errors import ConfigError
 from foveate.ops.anchors import base_anchors, place_anchors
-from foveate.ops.boxes import MAX_LOG_GROWTH, clip, decode, encode, mirror, sides, tight_boxes
+from foveate.ops.boxes import MAX_LOG_GROWTH, clip, decode, encode, sides, tight_boxes
 
 # As the released function returns them, right and bottom inclusive: stride 16, scales 8, 16, 32, ratios 0.5, 1, 2.
 RELEASED = [
@@ -80,9 +80,3 @@ def test_boxes_around_masks() -> None:
     masks[3] = False
     with pytest.raises(ConfigError, match="mask 3 has no pixel, so no box; leave empty masks out"):
         tight_boxes(masks)
-
-
-def test_mirroring_twice_is_nothing() -> None:
-    boxes = some_boxes(5)
-    assert mirror(torch.tensor([1.0, 2.0, 4.0, 8.0]), 10).tolist() == [6, 2, 9, 8]
-    torch.testing.assert_close(mirror(mirror(boxes, 200), 200), boxes)

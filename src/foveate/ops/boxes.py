@@ -72,12 +72,6 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.stack([left, top, right + 1, bottom + 1], 1).float()
 
 
-def mirror(boxes: Tensor, width: int | float) -> Tensor:
-    """Return boxes (..., 4) of an image that is mirrored left to right."""
-    left, top, right, bottom = boxes.unbind(-1)
-    return torch.stack([width - right, top, width - left, bottom], -1)
-
-
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     start, end = boxes.split(2, -1)
     return (start + end) / 2, end - start

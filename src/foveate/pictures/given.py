@@ -80,7 +80,7 @@ class _Windowed(_Converted):
 
     @property
     def note(self) -> str:
-        """That most values lie beyond the window; it depends on what was read so far."""
+        """Remark that most values lie beyond the window, by what was read so far."""
         if 2 * self.cut <= self.seen:
             return super().note
         return (

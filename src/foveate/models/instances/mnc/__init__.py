@@ -26,6 +26,10 @@ Departures from the released code:
   centres and sides, and clips them at 1 / 512.
 - Deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too.
 - Sampled boxes do not overwrite the labels of the anchors that they came from.
+- With `pretrained`, the convolutions alone start from ImageNet; in the release both layers of the two paths do, too.
+- Images are normalised by mean and deviation; the release subtracts the mean of values up to 255, and its learning
+  rates belong to that scale.
+- Crowds are neither objects nor background in the losses; the release has none.
 - Votes are averaged as probabilities (its GPU code; its CPU code averages thresholded masks).
 
 With `width` above 0, for a CPU: the backbone's maps at strides 4 to 32 are joined into one of `width` features at
