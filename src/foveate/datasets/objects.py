@@ -27,6 +27,7 @@ from foveate.datasets.files import (
 )
 from foveate.datasets.splits import split_or_draw
 from foveate.errors import DataError
+from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import pack
 from foveate.records import ClassTable, InstanceSample, ObjectSample, Problem
 
@@ -76,7 +77,7 @@ class ObjectDataset(FileDataset):
         found = self._read_objects(pair, *picture.shape[:2])
         kept = [k for k, mask in enumerate(found.masks) if mask.any()]
         masks = found.masks[kept]
-        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
+        boxes = tight_boxes(torch.from_numpy(masks))
         return ObjectSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)),
             masks=tv_tensors.Mask(torch.from_numpy(masks)),
@@ -238,9 +239,3 @@ def divide(
     except DataError:
         raise_problems(problems)
         raise
-
-
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the box around a mask's pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -12,6 +12,7 @@ from foveate.datasets.pasture.compose import compose
 from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
 from foveate.datasets.pasture.scene import CLASSES, TREE, Scene
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.ops.boxes import tight_boxes
 from foveate.records import ClassTable, InstanceSample, ObjectSample, SemanticSample
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class PastureDataset:
         image, ids = render(scene, self.source.height, self.source.width)
         seen = np.flatnonzero(np.bincount(ids.ravel(), minlength=FIRST_THING + len(scene.things))[FIRST_THING:])
         masks = ids == (seen + FIRST_THING)[:, None, None]
-        boxes = torch.tensor([_box(mask) for mask in masks], dtype=torch.float32).reshape(-1, 4)
+        boxes = tight_boxes(torch.from_numpy(masks))
         labels = [scene.things[k].category for k in seen.tolist()]
         return ObjectSample(
             image=tv_tensors.Image(torch.from_numpy(image)),
@@ -93,9 +94,3 @@ class PastureDataset:
         if not -len(self) <= index < len(self):
             raise IndexError(f"scene {index} of pasture/{self.split}, which has {len(self)}")
         return index % len(self)
-
-
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the box around a mask's pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

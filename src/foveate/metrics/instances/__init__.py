@@ -136,7 +136,8 @@ class InstanceMetrics:
         if not self._truth:
             raise DataError("no image was scored; the data set is empty")
         precision = coco_precision(self._truth, self._found, self.num_classes, CAP, "segm")
-        ranked = [self._ranked(label) for label in range(self.num_classes)]
+        close = [touching(true) for true in self._truth]
+        ranked = [self._ranked(label, close) for label in range(self.num_classes)]
         threshold = best_threshold(ranked) if self.threshold is None else self.threshold
         objects = sum(r.objects for r in ranked)
         touched = np.concatenate([r.touching for r in ranked])
@@ -168,17 +169,16 @@ class InstanceMetrics:
         }
         return InstanceScores(**values)
 
-    def _ranked(self, label: int) -> _Ranked:
-        """Detections and true objects of one class, over all images."""
+    def _ranked(self, label: int, close: list[np.ndarray]) -> _Ranked:
+        """Detections and true objects of one class, over all images; close: `touching` of each image."""
         rows = []
-        for true, found in zip(self._truth, self._found, strict=True):
+        for true, found, near in zip(self._truth, self._found, close, strict=True):
             real = true.select((true.labels == label) & ~true.crowd)
             mine = found.select(found.labels == label)
             overlaps = mine.overlaps(real)
             crowds = true.select((true.labels == label) & true.crowd)
             excused = mine.overlaps(crowds).max(1) > 0.5 if len(crowds) else np.zeros(len(mine), bool)
-            close = touching(true)[(true.labels == label) & ~true.crowd]
-            rows.append((mine.scores, overlaps, excused, close))
+            rows.append((mine.scores, overlaps, excused, near[(true.labels == label) & ~true.crowd]))
         return _Ranked(rows)
 
     def _region_precision(self, ranked: list[_Ranked], threshold: float) -> float:
