@@ -25,6 +25,15 @@ from foveate.records.colocalisation import (
     ColocalisationPrediction,
     ColocalisationSample,
 )
+from foveate.records.drawing import (
+    Binarisation,
+    DrawingBatch,
+    DrawingOutput,
+    DrawingPrediction,
+    DrawingPreprocessing,
+    DrawingSample,
+    PixelKind,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -38,6 +47,7 @@ from foveate.records.source import DataSource, Problem, UnusableFilesError, summ
 
 __all__ = [
     "IGNORE",
+    "Binarisation",
     "Caption",
     "CaptionBatch",
     "CaptionDataset",
@@ -55,12 +65,18 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "DrawingBatch",
+    "DrawingOutput",
+    "DrawingPrediction",
+    "DrawingPreprocessing",
+    "DrawingSample",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
     "InstanceSample",
     "Instances",
     "ObjectSample",
+    "PixelKind",
     "Preprocessing",
     "Problem",
     "SemanticBatch",
