@@ -575,7 +575,9 @@ class TestObjectNumbers:
 
     def test_a_doubt_is_said(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(cells(i, 3)))
-        assert "if they number objects, write classes.txt with the one name" in recognise_masks(files, None).remark
+        (note,) = recognise_masks(files, None).notes
+        assert "up to 3, are taken for classes" in note
+        assert "if they number objects, write classes.txt with the one name" in note
         assert recognise_masks(files, ONE).kind == "objects"
 
     @pytest.mark.parametrize("known", [None, ONE, TWO])
