@@ -196,8 +196,10 @@ class ScannedSource(DataSource, Generic[S]):
         return self.readable(split, task)
 
     def notes(self, task: str = "") -> list[str]:
-        """The reader's own, and those on the splits."""
-        return [*getattr(self.scan, "notes", ()), *split_notes(self.scan.pairs)]
+        """The reader's own, those on the meaning of masks, and those on the splits."""
+        scan = self.scan
+        reader = getattr(scan, "read_label", None)
+        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs)]
 
     @abstractmethod
     def readable(self, split: str, task: str = "") -> Any:

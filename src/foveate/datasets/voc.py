@@ -127,6 +127,11 @@ class VOCLabels:
         """The complaint about the first class mask with values that have no label."""
         return self.masks.refused
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the class masks may mean otherwise."""
+        return self.masks.notes
+
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices, 255 where void."""
         return self.masks(pair, height, width)

@@ -97,7 +97,8 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
     """Raise DataError unless a resumed run has the samples, the labels and the tables that it was started with."""
     old_tables = run.tables()
     for name, table in tables.items():
-        if old_tables.get(name) != json.loads(json.dumps(table.to_json())):
+        today = [json.loads(json.dumps(one.to_json())) for one in (table, getattr(table, "earlier", table))]
+        if old_tables.get(name) not in today:
             raise DataError(
                 f"{run.path} was started with other {name} than {about['source']} has now; restore the list of {name}"
             )

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from foveate.records.base import IGNORE, ClassTable, Preprocessing, Table, TransformerOutput, TransformView
+from foveate.records.base import (
+    IGNORE,
+    UNNAMED_PAIR,
+    ClassTable,
+    Preprocessing,
+    Table,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.records.captioning import (
     Caption,
     CaptionBatch,
@@ -47,6 +55,7 @@ from foveate.records.source import DataSource, Problem, UnusableFilesError, summ
 
 __all__ = [
     "IGNORE",
+    "UNNAMED_PAIR",
     "Binarisation",
     "Caption",
     "CaptionBatch",

@@ -31,6 +31,10 @@ def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colors)
 
 
+# Names of the background and of the object in masks of two values without a class list.
+UNNAMED_PAIR = ("background", "foreground")
+
+
 @dataclass(frozen=True)
 class ClassTable:
     """Names and colours of the classes, in label order; it travels into run folders and exported files.
@@ -67,6 +71,11 @@ class ClassTable:
     def is_guessed(self) -> bool:
         """True if the names were made up for values or colours that no class list names: 'class_0' and so on."""
         return all(re.fullmatch(r"class_\d+", name) for name in self.names)
+
+    @property
+    def earlier(self) -> ClassTable:
+        """The table as an earlier version named it: the two classes of masks of 0 and 1 were class_0 and class_1."""
+        return dataclasses.replace(self, names=("class_0", "class_1")) if self.names == UNNAMED_PAIR else self
 
     @property
     def has_own_colors(self) -> bool:

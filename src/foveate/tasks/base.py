@@ -370,8 +370,11 @@ class _Images(Sequence[Tensor]):
 def require_same_classes(model: Any, data: Any, path: str) -> None:
     """Raise ConfigError for data with other classes than the model's, naming the first difference.
 
-    Names that were guessed say nothing, so that such classes must have the same colours, too.
+    Names that were guessed say nothing, so that such classes must have the same colours, too. The names that an earlier
+    version gave to classes without a list are today's.
     """
+    if model == getattr(data, "earlier", data):
+        return
     if model.names == data.names:
         if model.is_guessed and model.has_own_colors and data.has_own_colors:
             _require_same_colors(model, data, path)

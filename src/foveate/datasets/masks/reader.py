@@ -31,7 +31,7 @@ class MaskReader:
     threshold: of smoothed binary masks, the least value of class 1.
     background: of object numbers, the value or colour that is no object.
     advice: what to do about a value that has no label. refused: the complaint about the first file with such values.
-    file: the class list's name in messages.
+    file: the class list's name in messages. notes: sentences on what the values may mean otherwise.
     """
 
     kind: MaskKind
@@ -44,6 +44,7 @@ class MaskReader:
     advice: str = ""
     refused: str = ""
     file: str = CLASSES_FILE
+    notes: tuple[str, ...] = ()
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(H, W) labels of the mask file `pair.label`. Raises DataError."""
