@@ -686,7 +686,7 @@ class TestObjectNumbers:
         files = draw(tmp_path, lambda i: grey(self.sparse(i, 20)))
         with pytest.raises(
             DataError,
-            match=r"\d\d\.png: holds some of 20 values up to 20, most .*: are they classes, or numbers of obj",
+            match=r"\d\d\.png: holds some of 20 values up to 20, most .*: are they classes, or numbers of ob",
         ):
             recognise_masks(files, None)
         assert recognise_masks(files, ONE).kind == "objects"

@@ -14,9 +14,9 @@ from foveate import pictures
 from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
+from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
-from foveate.datasets.headers import FileHeaders
+from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.masks_beside import holds_both
 from foveate.datasets.names import normal
 from foveate.datasets.splits import (
@@ -64,20 +64,26 @@ class ClassScan:
 class ClassDataset(FileHeaders):
     """Images of one class each, in files.
 
-    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image has.
+    Indexing raises DataError, naming the file: undecodable, wholly transparent, or another number of channels than most
+    images have.
+
+    of_all: the pairs of all splits, which have one number of channels; () for those of this set.
     """
 
-    def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
+    def __init__(self, pairs: Sequence[Pair], classes: ClassTable, of_all: Sequence[Pair] = ()) -> None:
         self.pairs, self.classes = list(pairs), classes
-        self.channels = pictures.channels_of(pair.picture for pair in self.pairs)
+        self.channels = pictures.channels_of(pair.picture for pair in of_all or self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> ClassificationSample:
         pair = self.pairs[index]
-        image = pictures.stored_tensor(pictures.read_picture(pair.picture, channels=self.channels))
-        return ClassificationSample(image=tv_tensors.Image(image), label=pair.label, name=self.name(index))
+        picture = pictures.read_picture(pair.picture, channels=self.channels)
+        if is_clear(pair.picture, picture):
+            raise nothing_to_see(pair.picture, f"the class '{self.classes.names[pair.label]}'")
+        image = tv_tensors.Image(pictures.stored_tensor(picture))
+        return ClassificationSample(image=image, label=pair.label, name=self.name(index))
 
     def name(self, index: int) -> str:
         """'cow/001.jpg': the class's folder and the file."""
@@ -136,7 +142,7 @@ class ClassFolders(ScannedSource[ClassScan]):
     def readable(self, split: str, task: str = "") -> ClassDataset:
         """One split of the files that can be used."""
         self.serve(task)
-        return ClassDataset(self.scan.pairs[split], self.scan.classes)
+        return ClassDataset(self.scan.pairs[split], self.scan.classes, all_pairs(self.scan))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""

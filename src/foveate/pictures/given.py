@@ -17,7 +17,7 @@ from foveate.errors import DataError
 from foveate.pictures import open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
-from foveate.pictures.pixels import orient, over_white, three_channels
+from foveate.pictures.pixels import orient, three_channels
 from foveate.pictures.windows import ArrayWindows, Windows
 from foveate.records import Preprocessing
 
@@ -226,7 +226,10 @@ def _pil_pixels(image: Image.Image) -> np.ndarray:
         fits = image.mode != "F" and array.min(initial=0) >= 0 and array.max(initial=0) <= 65535
         pixels = three_channels(array.astype(np.uint16) if fits else array)
     elif image.has_transparency_data:
-        pixels = over_white(np.asarray(image.convert("RGBA")))
+        try:
+            pixels = three_channels(np.asarray(image.convert("RGBA")))
+        except ValueError as error:
+            raise DataError(f"of the picture {error}") from error
     else:
         pixels = np.asarray(image.convert("RGB"))
     return orient(pixels, orientation_of(image))

@@ -22,7 +22,7 @@ from foveate.datasets.captions.cells import listed
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
-from foveate.datasets.headers import FileHeaders
+from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import stem_of
 from foveate.datasets.splits import (
     SPLIT_NAMES,
@@ -95,8 +95,12 @@ class CaptionFiles(FileHeaders):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> CaptionSample:
-        image = pictures.stored_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
-        return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
+        path = self.pairs[index].picture
+        picture = pictures.read_picture(path, channels=self.channels)
+        if is_clear(path, picture):
+            raise nothing_to_see(path, "captions")
+        image = tv_tensors.Image(pictures.stored_tensor(picture))
+        return CaptionSample(image=image, captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:
         """The image's file name, without decoding it; with its folder, where several have it."""
