@@ -432,7 +432,7 @@ def test_lists_name_a_picture_with_its_folder(twofold: Path, form: str) -> None:
         "train": [f"farm/{n:03d}.jpg" for n in range(8)], "val": [f"town/{n:03d}.jpg" for n in range(10, 15)],
     }  # fmt: skip
     source = CaptionTable(str(twofold))
-    assert "7 pictures are in no list and left out" in source.describe()
+    assert "7 pictures in no list and left out" in source.describe()
     assert [source.open("train").name(i) for i in (0, 7)] == ["000.jpg", "007.jpg"]
 
 

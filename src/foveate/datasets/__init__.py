@@ -9,7 +9,7 @@ from foveate.datasets.files import require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource
 from foveate.registry import Entry, entries
@@ -103,5 +103,5 @@ def _contents(path: Path) -> str:
         return " (a file)"
     names = [p.name for p in path.iterdir() if not is_hidden(p.name)]
     if names and all(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
-        return f" ({len(names)} pictures without labels)"
+        return f" ({counted(len(names), 'picture')} without labels)"
     return f" (it holds {inventory(path) or 'hidden files alone'})"

@@ -20,7 +20,7 @@ from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import normal
 from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, stray_folders
 from foveate.disk import is_hidden
-from foveate.errors import DataError, listed
+from foveate.errors import DataError, counted, listed
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable, Problem
 from foveate.registry import dataset
@@ -123,7 +123,7 @@ class ClassFolders(ScannedSource[ClassScan]):
         scan = self.scan
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
-        return f"class folders: {counts} pictures{drawn}, {len(scan.classes)} classes"
+        return f"class folders: {counts} pictures{drawn}, {counted(len(scan.classes), 'class')}"
 
 
 def _name(picture: Path) -> str:

@@ -268,7 +268,8 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
     """The complaint about label values that no class has."""
     listing = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     return (
-        f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of {len(classes)} classes "
+        f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of "
+        f"{counted(len(classes), 'class')} "
         f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); restore the file"
     )
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.limits import _LIMIT_VARIABLE as _LIMIT_VARIABLE
 from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
@@ -378,7 +378,8 @@ def _pillow_values(image: Image.Image, head: bytes) -> str:
 def _check_channels(name: str, channels: int, expected: int | None) -> None:
     if expected is not None and channels != expected:
         raise DataError(
-            f"{name}: {channels} channels, expected {expected}; convert the file, or keep pictures of one kind together"
+            f"{name}: {counted(channels, 'channel')}, expected {expected}; convert the file, or keep pictures "
+            f"of one kind together"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
@@ -156,7 +156,9 @@ def _suited(windows: Any, preprocessing: Preprocessing, model: str, called: str,
         elif (windows.channels, channels) == (1, 3):
             windows = _Repeated(windows, 3)
         else:
-            raise DataError(f"{called} has {windows.channels} channels; {model} was trained on {channels}{layout}")
+            raise DataError(
+                f"{called} has {counted(windows.channels, 'channel')}; {model} was trained on {channels}{layout}"
+            )
     if note := _compare_values(dtype.name, preprocessing, model, called):
         windows = _Converted(windows, note=note)
     if preprocessing.window:

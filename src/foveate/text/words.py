@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words
 
 
@@ -109,11 +109,13 @@ class Words:
         if not captions:
             raise DataError("no captions to learn a vocabulary from; give a training split with captions")
         if not counts:
-            raise DataError(f"none of {captions} captions has a word in it; check the file that they come from")
+            raise DataError(
+                f"none of {counted(captions, 'caption')} has a word in it; check the file that they come from"
+            )
         frequent = sorted((w for w, n in counts.items() if n >= self.least), key=lambda word: (-counts[word], word))
         if not frequent:
             raise ConfigError(
-                f"no word occurs {self.least} times in {captions} captions (the most frequent, "
-                f"'{counts.most_common(1)[0][0]}', {max(counts.values())} times); set text.least lower"
+                f"no word occurs {counted(self.least, 'time')} in {counted(captions, 'caption')} (the most frequent, "
+                f"'{counts.most_common(1)[0][0]}', {counted(max(counts.values()), 'time')}); set text.least lower"
             )
         return Vocabulary(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]))

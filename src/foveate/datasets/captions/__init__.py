@@ -34,7 +34,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 
 MISSING_SHARE = 0.01
@@ -72,12 +72,12 @@ class CaptionScan:
         captions = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
         remarks = [str(self.drawn)] if self.drawn else []
         if self.without_captions:
-            remarks.append(f"{len(self.without_captions)} pictures without captions left out")
+            remarks.append(f"{counted(len(self.without_captions), 'picture')} without captions left out")
         if self.unlisted:
-            remarks.append(f"{self.unlisted} pictures are in no list and left out")
+            remarks.append(f"{counted(self.unlisted, 'picture')} in no list and left out")
         if self.left_out:
-            remarks.append(f"captions of {_several(len(self.left_out), 'picture')} left out that are not there")
-        return f"{listing} pictures, {_several(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
+            remarks.append(f"captions of {counted(len(self.left_out), 'picture')} left out that are not there")
+        return f"{listing} pictures, {counted(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 class CaptionFiles(FileHeaders):
@@ -199,7 +199,8 @@ class Collector:
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
-                f"{root}: none of the {len(self.texts)} pictures ({next(iter(self.texts))}, ...) that {where} names "
+                f"{root}: none of {counted(len(self.texts), 'picture')} ({next(iter(self.texts))}, ...) that "
+                f"{where} names "
                 "is in this folder or below it; put them there"
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
@@ -370,7 +371,3 @@ def _stem(name: str) -> str:
 def _without_suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")

@@ -73,7 +73,7 @@ class LabelMe(ObjectSource):
         elif labels.undecided:
             undecided = "pixels without a shape are ignored"
         return (
-            f"{what}: {scan.counts()}, {len(scan.classes)} classes ({origin}; {undecided}), "
+            f"{what}: {scan.counts()}, {counted(len(scan.classes), 'class')} ({origin}; {undecided}), "
             f"ignore {scan.classes.ignore_index}"
         )
 

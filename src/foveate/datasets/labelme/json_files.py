@@ -43,8 +43,8 @@ def looks_like_labelme(file: Path) -> bool:
 def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
     """The folders of labelme's files: the root if it holds some, else those of the project below it.
 
-    In a project, the root holds a list of classes or the images, or two folders of images or more all hold such files, or else the
-    folders have names such as data_annotated, annotations or images. most: folders that are looked into.
+    In a project, the root holds a list of classes or the images, or all of its several folders of images hold such
+    files, or else the folders have names such as data_annotated, annotations or images. most: folders looked into.
     """
 
     def holds(folder: Path) -> bool:
