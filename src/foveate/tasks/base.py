@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ConfigError, ModelError, counted
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
@@ -349,7 +349,8 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
     raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
+        f"{path} was trained on {counted(len(model), 'class')} ({listing}), the data has {len(data)}; first "
+        f"difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.instances.coco import coco_precision, mean_precision
 from foveate.metrics.instances.counted import Matches, match, mean_ratio, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
@@ -76,7 +76,7 @@ class InstanceScores:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.ap_per_class):
             raise ConfigError(
-                f"scores of {len(self.ap_per_class)} classes, but the class table has {len(classes)}; pass the table "
+                f"scores of {counted(len(self.ap_per_class), 'class')}, but the class table has {len(classes)}; pass the table "
                 "that the images were scored with"
             )
         own = {"ap_per_class", "precision", "counts"}

@@ -16,7 +16,7 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
@@ -209,7 +209,7 @@ class InstanceTask(Task):
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         """The number of objects of each image."""
         for source, record in records:
-            yield f"{source}: {record['count']} object{'s' * (record['count'] != 1)}"
+            yield f"{source}: {counted(record['count'], 'object')}"
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Precision and recall, counts, sizes, and example images with contours."""
