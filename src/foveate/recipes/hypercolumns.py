@@ -54,9 +54,9 @@ def hypercolumns_nuclei() -> Recipe:
         config=_config((2.0, 4.0, 8.0, 16.0), (0.67, 1.0, 1.5)),
         augment=InstanceAugment(scale=(0.8, 1.25), crop=(256, 256), flip_vertical=True, turn=True, color=0.2),
         optim=Optim(lr=4e-4, weight_decay=1e-4, clip=5.0),
-        epochs=10,
+        epochs=8,
         batch_size=2,
-        validate_every=5,
+        validate_every=4,
     )
 
 
