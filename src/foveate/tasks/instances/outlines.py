@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def _places(
         if room[best] < 0:
             place = (
                 max(0, int(left) - MARGIN), max(0, int(top) - MARGIN),
-                min(width, int(right) + 1 + MARGIN), min(height, int(bottom) + 1 + MARGIN),
+                min(width, math.ceil(right) + MARGIN), min(height, math.ceil(bottom) + MARGIN),
             )  # fmt: skip
         chosen.setdefault(place, []).append(index)
     return list(chosen.items())
@@ -110,13 +111,21 @@ def true_box_ious(network: Any, image: Tensor | Windows, preprocessing: Preproce
     return np.array([drawn.select(k).overlaps(real.select(k))[0, 0] for k in np.arange(len(real))[:, None]])
 
 
-@functools.lru_cache(maxsize=1)
 def detector_of(path: str, device: torch.device) -> LoadedModel:
     """Load the run or model folder whose objects are to be outlined. Raises ModelError, ConfigError."""
     folder = Path(path)
-    loaded = load_model(folder / "model" if (folder / "model").is_dir() else folder)
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    weights = folder / "model.safetensors"
+    loaded = _loaded(folder, device, weights.stat().st_mtime_ns if weights.is_file() else 0)
     if loaded.task != "instances":
-        raise ConfigError(f"--boxes {path}: a model for {loaded.task} finds no boxes; give a run of mnc, say")
+        raise ConfigError(f"--boxes {path}: a model for {loaded.task} finds no boxes; give a run that finds objects")
+    return loaded
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(folder: Path, device: torch.device, written: int) -> LoadedModel:
+    """A model folder, kept for the next images until its weights are written again."""
+    loaded = load_model(folder)
     loaded.model.eval().requires_grad_(False).to(device)
     return loaded
 

@@ -174,10 +174,17 @@ class InstanceTask(Task):
         device = device_of(runner)
         found = detector_of(path, device)
         other = type(self)(found.tables, found.preprocessing)
-        require_same_classes(other.classes, self.classes, path)
+        if other.classes.names != self.classes.names:
+            raise ConfigError(
+                f"--boxes {path}: its model finds {', '.join(other.classes.names)}; this one outlines "
+                f"{', '.join(self.classes.names)}: give a run with the same classes"
+            )
         mine, theirs = (len(one.preprocessing.mean) for one in (self, other))
         if mine != theirs:
-            raise ConfigError(f"--boxes {path}: its model takes images of {theirs} channels, this one of {mine}")
+            raise ConfigError(
+                f"--boxes {path}: its model takes images of {theirs} channels, this one of {mine}; give a run on "
+                "images of as many"
+            )
         where = {"tile": options.tile, "overlap": options.overlap, "device": device}
         predictions = other.answer(found.model, samples, dataclasses.replace(options, boxes=None))
         for sample, prediction in zip(samples, predictions, strict=True):
