@@ -59,6 +59,10 @@ class Job:
 
 def predict_line(model: str | Path, family: type[Task]) -> str:
     """The line that predicts with a model: foveate predict runs/first PICTURE --out DIR."""
+    from foveate.tasks.base import Task
+
+    if family.generate is not Task.generate:
+        return f"foveate generate {model} --out DIR"
     flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
     given = family.noun().upper().replace(" ", "_") + flags if family.inputs else "--count 1"
     return f"foveate predict {model} {given} --out DIR"

@@ -36,6 +36,7 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     if not path.is_file():
         require_folder(path)
     readers = [(entry, cls) for entry in candidates() if _reads_files(cls := entry.load())]
+    readers = [(entry, cls) for entry, cls in readers if not cls.unlabelled or task in cls.tasks]
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):

@@ -92,7 +92,7 @@ class ClassFolders(ScannedSource[ClassScan]):
 
     path: str
     seed: int = 0
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "drawing")
 
     @staticmethod
     def recognise(path: Path) -> bool:

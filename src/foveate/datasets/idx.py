@@ -96,7 +96,7 @@ class Idx(DataSource):
 
     path: str
     seed: int = 0
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "drawing")
 
     @staticmethod
     def recognise(path: Path) -> bool:

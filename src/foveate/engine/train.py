@@ -111,6 +111,8 @@ def train_recipe(
         task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
         task.require(task.options)
         train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
+        if checkpoint is None and init is None:
+            task.initialise(model, train_set)
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 

@@ -33,6 +33,15 @@ from foveate.records.colocalisation import (
     ColocalisationPrediction,
     ColocalisationSample,
 )
+from foveate.records.drawing import (
+    Binarisation,
+    DrawingBatch,
+    DrawingOutput,
+    DrawingPrediction,
+    DrawingPreprocessing,
+    DrawingSample,
+    PixelKind,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -47,6 +56,7 @@ from foveate.records.source import DataSource, Problem, UnusableFilesError, summ
 __all__ = [
     "IGNORE",
     "UNNAMED_PAIR",
+    "Binarisation",
     "Caption",
     "CaptionBatch",
     "CaptionDataset",
@@ -64,12 +74,18 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "DrawingBatch",
+    "DrawingOutput",
+    "DrawingPrediction",
+    "DrawingPreprocessing",
+    "DrawingSample",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
     "InstanceSample",
     "Instances",
     "ObjectSample",
+    "PixelKind",
     "Preprocessing",
     "Problem",
     "SemanticBatch",

@@ -80,6 +80,18 @@ class Count:
     attribute: str
 
 
+@dataclass(frozen=True)
+class Generated:
+    """The outcome of `Task.generate`.
+
+    predictions: one a sample, as `answer` gives them. files: key in predictions.json -> (name, what writes it) of the
+    files that are about all of them.
+    """
+
+    predictions: Sequence[Any]
+    files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
+
+
 class Task(ABC):
     """A family, made for one model: its tables and its preprocessing.
 
@@ -147,12 +159,18 @@ class Task(ABC):
         window: a recipe's setting (`engine.Recipe`). Preprocessing that is none of images stays. Raises DataError for
         values of which the setting makes nothing, ConfigError for a setting that there is not.
         """
-        if not isinstance(preprocessing, Preprocessing) or IMAGE not in cls.inputs:
+        if not isinstance(preprocessing, Preprocessing) or (cls.inputs and IMAGE not in cls.inputs):
             return preprocessing
         images = _Images(train_set)
         channels, values = len(preprocessing.mean), values_of(images[0])
         chosen, values = choose_window(images, channels, values, window)
         return dataclasses.replace(preprocessing, window=chosen, values=values)
+
+    def initialise(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Set those weights of a new model that the training set decides; by default none.
+
+        training_set: samples as `suit` gives them. A model that starts from another's weights keeps these.
+        """
 
     def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
         """A data set's sample with its inputs as this model takes them, as `Predictor.sample` opens them; and a note.
@@ -239,6 +257,21 @@ class Task(ABC):
         done, 0..1, where a single sample takes long.
         Raises ConfigError for options that do not fit, ModelError for tables that are not the model's.
         """
+
+    def generate(
+        self,
+        runner: Runner,
+        count: int,
+        seed: int,
+        options: Any,
+        progress: Callable[[float], None] | None = None,
+    ) -> Generated:
+        """Samples that the model generates, each a function of the seed and of its number alone.
+
+        options: an instance of `Options`. progress: called with the share that is done, 0..1. Raises ConfigError for a
+        family that answers inputs, and for options that do not fit.
+        """
+        raise ConfigError(f"models for {self.title} generate nothing; they answer {self.noun(2)}: use foveate predict")
 
     # Scoring
 
