@@ -96,9 +96,7 @@ def test_grey_transparent_and_turned_pictures(predictor: Predictor) -> None:
     clear = np.dstack([photo(), alpha])
     assert (predictor.predict(Image.fromarray(clear)).mask == predictor.predict(white).mask).all()
     clear[..., 3] = 0
-    with pytest.raises(
-        DataError, match="the image: every pixel is transparent, though colours differ beneath"
-    ):
+    with pytest.raises(DataError, match="the image: every pixel is transparent, though colours differ beneath"):
         predictor.predict(Image.fromarray(clear))
 
     turned = Image.fromarray(photo())
