@@ -32,6 +32,7 @@ from foveate.records.instances import (
     Instances,
     InstanceSample,
     ObjectSample,
+    RegionOutput,
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
@@ -63,6 +64,7 @@ __all__ = [
     "ObjectSample",
     "Preprocessing",
     "Problem",
+    "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
     "SemanticOutput",
