@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from foveate.records.base import IGNORE, ClassTable, Preprocessing, Table, TransformerOutput, TransformView
+from foveate.records.base import (
+    IGNORE,
+    UNNAMED_PAIR,
+    ClassTable,
+    Preprocessing,
+    Table,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.records.captioning import (
     Caption,
     CaptionBatch,
@@ -25,6 +33,15 @@ from foveate.records.colocalisation import (
     ColocalisationPrediction,
     ColocalisationSample,
 )
+from foveate.records.drawing import (
+    Binarisation,
+    DrawingBatch,
+    DrawingOutput,
+    DrawingPrediction,
+    DrawingPreprocessing,
+    DrawingSample,
+    PixelKind,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -39,6 +56,8 @@ from foveate.records.source import DataSource, Problem, UnusableFilesError, summ
 
 __all__ = [
     "IGNORE",
+    "UNNAMED_PAIR",
+    "Binarisation",
     "Caption",
     "CaptionBatch",
     "CaptionDataset",
@@ -56,12 +75,18 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "DrawingBatch",
+    "DrawingOutput",
+    "DrawingPrediction",
+    "DrawingPreprocessing",
+    "DrawingSample",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
     "InstanceSample",
     "Instances",
     "ObjectSample",
+    "PixelKind",
     "Preprocessing",
     "Problem",
     "RegionOutput",
