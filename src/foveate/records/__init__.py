@@ -49,6 +49,7 @@ from foveate.records.instances import (
     Instances,
     InstanceSample,
     ObjectSample,
+    RegionOutput,
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
@@ -88,6 +89,7 @@ __all__ = [
     "PixelKind",
     "Preprocessing",
     "Problem",
+    "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
     "SemanticOutput",
