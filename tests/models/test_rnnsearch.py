@@ -124,7 +124,7 @@ def test_the_loss_by_hand() -> None:
     words, sentences = build(), build(average="sentences")
     log_p = words(SOURCE, TARGET).logits.log_softmax(2)
     total = -log_p.gather(2, TARGET[..., None])[..., 0][TARGET != PAD].sum()
-    batch: Any = {"source": SOURCE, "target": TARGET, "names": ["a", "b", "c"]}
+    batch: Any = {"source_tokens": SOURCE, "target_tokens": TARGET, "names": ["a", "b", "c"]}
     torch.testing.assert_close(words.loss(batch)["loss"], total / 8)
     torch.testing.assert_close(sentences.loss(batch)["loss"], total / 3)
     # Smoothing, in training alone: (1 - eps) of the target's, and eps of all, evenly.

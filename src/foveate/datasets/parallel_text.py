@@ -78,7 +78,7 @@ class ParallelDataset:
 
     def __getitem__(self, index: int) -> TranslationSample:
         pair = self.pairs[index]
-        return {"source": pair.source, "target": pair.target, "name": self.name(index)}
+        return {"sentence": pair.source, "reference": pair.target, "name": self.name(index)}
 
     def name(self, index: int) -> str:
         """The pair's file and line."""
@@ -134,7 +134,7 @@ class ParallelText(DataSource):
 
     @cached_property
     def scan(self) -> TextScan:
-        """What the files hold. Raises DataError, ConfigError."""
+        """The contents of the files. Raises DataError, ConfigError."""
         if not self.path:
             raise ConfigError("this recipe is for parallel text: say where it is with --data PATH")
         root = Path(self.path)

@@ -46,7 +46,7 @@ class TranslationTask(Task):
     title = "translation"
     monitor = "bleu"  # of translations that the model wrote alone
     headline = ("bleu", "chrf")
-    inputs = (TextInput("source"),)
+    inputs = (TextInput("sentence"),)
     Options = TranslationOptions
     Preprocessing = TranslationPreprocessing
     sizes: ClassVar = {"source_vocabulary": "source", "target_vocabulary": "target"}
@@ -68,14 +68,14 @@ class TranslationTask(Task):
         if recipe.text is None:
             raise ConfigError(f"recipe '{recipe.name}' does not say how sentences become tokens; give its field text")
         pairs = [train_set[index] for index in range(len(train_set))]
-        tables = recipe.text.learn([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
+        tables = recipe.text.learn([pair["sentence"] for pair in pairs], [pair["reference"] for pair in pairs])
         return dict(tables)
 
     @classmethod
     def learn_preprocessing(cls, preprocessing: Any, train_set: Any, window: str) -> Any:
         """The languages, and the length of the longest source sentence."""
         source, target = train_set.languages
-        longest = max(len(train_set[index]["source"]) for index in range(len(train_set)))
+        longest = max(len(train_set[index]["sentence"]) for index in range(len(train_set)))
         return TranslationPreprocessing(source, target, longest)
 
     def training_set(self, dataset: TranslationDataset) -> TokenPairs:
@@ -94,7 +94,7 @@ class TranslationTask(Task):
     def collate(self, samples: Sequence[Any]) -> TranslationBatch:
         """Samples of `TokenPairs` -> one batch; shorter sentences are filled up with <pad>."""
         source, target = (pad([sample[side] for sample in samples], PAD) for side in ("source", "target"))
-        return {"source": source, "target": target, "names": [sample["name"] for sample in samples]}
+        return {"source_tokens": source, "target_tokens": target, "names": [sample["name"] for sample in samples]}
 
     def require_data(self, dataset: TranslationDataset, model: str) -> None:
         """Raise ConfigError for text in other languages than the model's."""
@@ -122,17 +122,21 @@ class TranslationTask(Task):
         """The translations of each sentence, best first, each word with its alignment."""
         if options.coverage_penalty and getattr(runner, "attention", "none") == "none":
             raise ConfigError("coverage_penalty needs a model with attention, and this one has none; leave it at 0")
-        sources = [Source.read(sample["source"], self.source) for sample in samples]
+        sources = [Source.read(sample["sentence"], self.source) for sample in samples]
         found = translate(runner, sources, self.target, options)
         return [
             TranslationPrediction(
-                own, sample["source"], (*source.words, END_WORD), sample["name"], self._note(sample["source"], source)
+                own,
+                sample["sentence"],
+                (*source.words, END_WORD),
+                sample["name"],
+                self._note(sample["sentence"], source),
             )
             for own, sample, source in zip(found, samples, sources, strict=True)
         ]
 
     def _note(self, text: str, source: Source) -> str:
-        """What a reader should know of a sentence as input of this model; '' for nothing."""
+        """A remark on a sentence as an input of this model; '' for none."""
         if not source.tokens:
             return "an empty sentence, whose translation is empty"
         notes = []
@@ -153,13 +157,13 @@ class TranslationTask(Task):
     def metrics(self, dataset: TranslationDataset, whole: bool = True) -> TranslationMetrics:
         """An empty counter of a set's scores. whole: TER, too."""
         if self._characters is None or self._characters[0] is not dataset:
-            few = (dataset[index]["target"] for index in range(min(len(dataset), 1000)))
+            few = (dataset[index]["reference"] for index in range(min(len(dataset), 1000)))
             self._characters = (dataset, mostly_unspaced(word for text in few for word in split_words(text)))
         return TranslationMetrics(self.target.lower, self._characters[1], whole)
 
     def count(self, metrics: TranslationMetrics, index: int, sample: Any, prediction: TranslationPrediction) -> float:
         """Count the best translation of a sentence; returns its own chrF."""
-        return metrics.update(prediction.text, sample["target"])
+        return metrics.update(prediction.text, sample["reference"])
 
     # Keeping and showing
 
@@ -238,7 +242,7 @@ class TokenPairs:
         long = unknown = 0
         for index in range(len(dataset)):
             sample = dataset[index]
-            sides = [source.encode(sample["source"]), target.encode(sample["target"])]
+            sides = [source.encode(sample["sentence"]), target.encode(sample["reference"])]
             if not all(set(ids) - {UNKNOWN} for ids in sides):
                 unknown += 1
             elif len(sides[0]) >= longest_source or len(sides[1]) >= longest_target:
