@@ -53,6 +53,15 @@ from foveate.records.instances import (
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
+from foveate.records.translation import (
+    Translation,
+    TranslationBatch,
+    TranslationDataset,
+    TranslationOutput,
+    TranslationPrediction,
+    TranslationPreprocessing,
+    TranslationSample,
+)
 
 __all__ = [
     "IGNORE",
@@ -99,6 +108,13 @@ __all__ = [
     "Table",
     "TransformView",
     "TransformerOutput",
+    "Translation",
+    "TranslationBatch",
+    "TranslationDataset",
+    "TranslationOutput",
+    "TranslationPrediction",
+    "TranslationPreprocessing",
+    "TranslationSample",
     "UnusableFilesError",
     "summarise",
 ]
