@@ -35,6 +35,16 @@ from foveate.records.instances import (
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
+from foveate.records.speech import (
+    Sound,
+    SoundFormat,
+    SpeechBatch,
+    SpeechDataset,
+    SpeechOutput,
+    SpeechPrediction,
+    SpeechSample,
+    Transcript,
+)
 
 __all__ = [
     "IGNORE",
@@ -69,7 +79,15 @@ __all__ = [
     "SemanticPrediction",
     "SemanticSample",
     "Sentence",
+    "Sound",
+    "SoundFormat",
+    "SpeechBatch",
+    "SpeechDataset",
+    "SpeechOutput",
+    "SpeechPrediction",
+    "SpeechSample",
     "Table",
+    "Transcript",
     "TransformView",
     "TransformerOutput",
     "UnusableFilesError",
