@@ -22,9 +22,10 @@ from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
+from foveate.disk import is_hidden
 from foveate.errors import DataError, listed
 from foveate.records import Problem, Sound, SpeechSample
-from foveate.sounds import read_sound, resampled, sound_header
+from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
 
 MOST_RATE = 16000  # Hz; speech has little above half of it
 VAL_SHARE = 0.2
@@ -194,13 +195,13 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
         """Recordings without a transcript, and transcripts too long for their recording."""
         notes = list(self.scan.notes)
         if self.scan.without:
-            names = listed([file.name for file in self.scan.without])
+            names = listed([file.name for file in self.scan.without], "recording")
             notes.append(f"{names}: no transcript, left out; add one, or remove the recording")
         fast = [one for one in self.scan.utterances if len(one.text) > FASTEST * one.seconds]
         if fast:
             first = fast[0]
             notes.append(
-                f"{listed([one.name for one in fast])}: {len(first.text)} characters in {first.seconds:.2f} s"
+                f"{listed([one.name for one in fast], 'recording')}: {len(first.text)} characters in {first.seconds:.2f} s"
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
@@ -303,6 +304,17 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
 
     def _share(self, name: str) -> float:
         return draw_share(name, self.seed)
+
+
+def files_of_sound(folder: Path) -> list[Path]:
+    """Files of sound in a folder and below it, without hidden ones."""
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SOUND_SUFFIXES
+        and p.is_file()
+        and not any(is_hidden(part) for part in p.relative_to(folder).parts)
+    )
 
 
 _LOADED: dict[Path, np.ndarray] = {}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.names import normal
-from foveate.datasets.speech import Line, SpeechSource, Utterance, utterances_of
-from foveate.datasets.splits import split_parts
+from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
+from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.records import Problem
@@ -54,19 +54,22 @@ class SpeechTable(SpeechSource):
     @staticmethod
     def near_miss(path: Path) -> str:
         """A table of which no file is there, or files of sound without one."""
+        first = (
+            next((p for p in path.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES), None) if path.is_dir() else None
+        )
         found = _tables(path)
+        if first is None and not any((table.parent / FEATURES).is_file() for _, table in found):
+            return ""
         for _, table in found:
             rows = _rows(table)
             if rows and len(rows[0][1]) >= 2:
                 name = rows[0][0].name
                 return f"has {table.name}, whose recording '{name}' is not there; name files relative to the table"
-        sounds = [p for p in path.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES] if path.is_dir() else []
-        if sounds and not found:
-            return (
-                f"has sound ({sounds[0].name}), but no transcripts; add transcripts.tsv with a line FILE, a tab, TEXT a "
-                "recording, or a file .txt beside each"
-            )
-        return ""
+            return f"has {table.name} without two columns; write a line FILE, a tab, TEXT a recording"
+        return (
+            f"has sound ({first.name if first else ''}), but no transcripts; add transcripts.tsv with a line FILE, a "
+            "tab, TEXT a recording, or a file .txt beside each"
+        )
 
     @cached_property
     def tables(self) -> list[tuple[str, Path]]:
@@ -83,7 +86,7 @@ class SpeechTable(SpeechSource):
         found: dict[Path, dict[str, list[Path]]] = {}
         for _, table in self.tables:
             names: dict[str, list[Path]] = {}
-            for file in _files_of_sound(table.parent):
+            for file in files_of_sound(table.parent):
                 for name in {normal(file.name), normal(file.stem)}:
                     names.setdefault(name, []).append(file)
             found[table.parent] = names
@@ -115,7 +118,7 @@ class SpeechTable(SpeechSource):
 
     def unnamed(self, used: set[Path]) -> list[Path]:
         """Files of sound beside the tables that no row names."""
-        return [p for _, table in self.tables for p in _files_of_sound(table.parent) if p not in used]
+        return [p for _, table in self.tables for p in files_of_sound(table.parent) if p not in used]
 
 
 def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | None:
@@ -126,16 +129,6 @@ def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | No
     last = normal(Path(name).name)
     found = names.get(last, [])
     return found[0] if len(found) == 1 else None
-
-
-def _files_of_sound(folder: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SOUND_SUFFIXES
-        and p.is_file()
-        and not any(is_hidden(part) for part in p.relative_to(folder).parts)
-    )
 
 
 def _tables(root: Path) -> list[tuple[str, Path]]:
@@ -152,8 +145,6 @@ def _tables(root: Path) -> list[tuple[str, Path]]:
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Tables that are called train.tsv, val.tsv and so on are those of the splits."""
-    from foveate.datasets.splits import SPLIT_ORDER, split_called
-
     named = [(split_called(p.stem), p) for _, p in tables]
     return [pair for pair in named if pair[0] in SPLIT_ORDER] or tables
 
@@ -182,9 +173,10 @@ def _rows(table: Path) -> list[tuple[Line, list[str]]]:
 
 def _columns(names: list[str]) -> dict[str, int]:
     """Key -> column of a header; {} if the row is none."""
-    found = {}
+    found: dict[str, int] = {}
     for key, known in (("file", _FILE), ("text", _TEXT), ("speaker", _SPEAKER), ("split", _SPLIT)):
-        found.update({key: names.index(name) for name in reversed(known) if name in names})
+        if name := next((name for name in known if name in names), ""):
+            found[key] = names.index(name)
     return found if {"file", "text"} <= set(found) else {}
 
 

@@ -22,8 +22,8 @@ drawn from the model's own distribution in training (section 3.3), from the firs
 - The order in which cells are numbered is the paper's; of an odd number of frames or cells the last is not read.
 - Weights of the speller and the listener start from U(-0.1, 0.1) as in the paper; `init` 0 takes PyTorch's.
 - Features are normalised over each recording; the paper does not say how.
-- `dropout`, `label_smoothing`, `warp` and `band_masks` are not the paper's; all are 0 in `Config()`. Its 20 noisy copies
-  of each recording are an augmentation of the data (`foveate.transforms`).
+- `dropout`, `label_smoothing`, `warp` and `band_masks` are not the paper's; all are 0 in `Config()`. Its 20
+  noisy copies of each recording are an augmentation of the data (`foveate.transforms`).
 - Trained by one process with the recipe's optimiser, where the paper has asynchronous stochastic gradient descent.
 - Recordings given as frames of features (`features`) are read in place of log-mel features.
 
@@ -208,10 +208,7 @@ class ListenAttendSpell(nn.Module):
     def begin(self, audio: Tensor, lengths: Tensor | None = None) -> tuple[Memory, State]:
         """Return what the speller reads, and its initial state; see `listen`."""
         h, counts = self.listen(audio, lengths)
-        if counts is None:
-            mask = torch.ones_like(h[..., 0], dtype=torch.bool)
-        else:
-            mask = valid_mask(counts, h.shape[1])
+        mask = torch.ones_like(h[..., 0], dtype=torch.bool) if counts is None else valid_mask(counts, h.shape[1])
         zeros = tuple(h.new_zeros(h.shape[0], self.config.speller) for _ in self.speller)
         return Memory(h, self.psi(h), mask), State(zeros, zeros, torch.zeros_like(h[:, 0]))
 

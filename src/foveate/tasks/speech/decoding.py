@@ -5,6 +5,7 @@ Shapes: B recordings, U cells of the listener, L tokens, W words.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ def transcribe(
         places = [0, len(sound.values)]
         if options.cut and sound.seconds > options.cut and not sound.is_features:
             places = cuts_at_silence(sound, options.cut)
-        parts += [sound.values[a:b] for a, b in zip(places, places[1:], strict=False)]
+        parts += [sound.values[a:b] for a, b in itertools.pairwise(places)]
         starts.append([a / sound.rate for a in places[:-1]])
     rate = sounds[0].rate
     found: list[list[Transcript]] = []
@@ -123,9 +124,10 @@ def word_times(attention: Sequence[np.ndarray], step: float, first: float) -> np
         reached = np.cumsum(weights) / max(float(weights.sum()), 1e-12)
         low, high = np.searchsorted(reached, TAILS), np.searchsorted(reached, 1 - TAILS)
         last = len(weights) - 1
-        row[:] = first + step * (min(low, last) - 0.5), first + step * (min(high, last) + 0.5)
+        row[0] = first + step * (min(int(low), last) - 0.5)
+        row[1] = first + step * (min(int(high), last) + 0.5)
     times = times.clip(min=0)
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in itertools.pairwise(times):
         if after[0] < before[1]:
             middle = min(max((before[1] + after[0]) / 2, before[0]), max(after[1], before[0]))
             before[1] = after[0] = middle

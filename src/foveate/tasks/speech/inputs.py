@@ -79,14 +79,12 @@ class AudioInput(Input):
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
         if len(fitted.values) < preprocessing.shortest:
-            raise DataError(
-                f"{where}: {fitted.seconds:.3f} s; {model} needs {preprocessing.shortest / preprocessing.rate:.3f} s or "
-                "more"
-            )
+            least = preprocessing.shortest / preprocessing.rate
+            raise DataError(f"{where}: {fitted.seconds:.3f} s; {model} needs {least:.3f} s or more")
         return fitted
 
     def note(self, opened: Sound) -> str:
-        """How the file was read: mixed, resampled, clipped."""
+        """The ways in which a file was changed: mixed, resampled; and that it is clipped or has 8 bits."""
         return "; ".join(opened.notes)
 
     def is_small(self, given: Any) -> bool:
