@@ -44,6 +44,14 @@ from foveate.records.speech import (
     SpeechPrediction,
     SpeechSample,
     Transcript,
+from foveate.records.translation import (
+    Translation,
+    TranslationBatch,
+    TranslationDataset,
+    TranslationOutput,
+    TranslationPrediction,
+    TranslationPreprocessing,
+    TranslationSample,
 )
 
 __all__ = [
@@ -90,6 +98,13 @@ __all__ = [
     "Transcript",
     "TransformView",
     "TransformerOutput",
+    "Translation",
+    "TranslationBatch",
+    "TranslationDataset",
+    "TranslationOutput",
+    "TranslationPrediction",
+    "TranslationPreprocessing",
+    "TranslationSample",
     "UnusableFilesError",
     "summarise",
 ]

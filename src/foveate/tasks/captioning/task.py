@@ -19,6 +19,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError
 from foveate.metrics.captioning import CaptioningMetrics, References
+from foveate.ops.padding import pad
 from foveate.pictures.fitting import fit, shrink
 from foveate.pictures.given import read_all
 from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Table
@@ -85,11 +86,10 @@ class CaptioningTask(Task):
 
     def collate(self, samples: Sequence[Any]) -> CaptionBatch:
         """Samples of `CaptionPairs` -> one batch; shorter captions are filled up with <pad>."""
-        longest = max(len(s["tokens"]) for s in samples)
-        tokens = torch.full((len(samples), longest), PAD)
-        for row, sample in zip(tokens, samples, strict=True):
-            row[: len(sample["tokens"])] = sample["tokens"]
-        batch: CaptionBatch = {"tokens": tokens, "names": [s["name"] for s in samples]}
+        batch: CaptionBatch = {
+            "tokens": pad([s["tokens"] for s in samples], PAD),
+            "names": [s["name"] for s in samples],
+        }
         batch.update(self._inputs([self.prepare(s) for s in samples]))  # type: ignore[typeddict-item]
         return batch
 
