@@ -15,13 +15,21 @@ from foveate.registry import entries
 from foveate.store import load_model, save_model
 
 # name -> a config that runs in a fraction of a second
+PROPOSALS: dict[str, Any] = {
+    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
+    "min_side": 3.0, "crossing": True,
+}  # fmt: skip
 SMALL: dict[str, dict[str, Any]] = {
+    "hypercolumns": {
+        "backbone": "test_efficientnet", "strides": (4, 8, 16), "size": 9, "boxes": 8, "reference": 0.0,
+        "mask_weight": 1.0, "end_to_end": True,
+        "detector": {
+            "width": 8, "stride": 4, "hidden": 16, "dropout": 0.0, "rois": 16, "proposals": PROPOSALS,
+        },
+    },
     "mnc": {
         "backbone": "test_efficientnet", "width": 8, "stride": 4, "hidden": 16, "mask_hidden": 16, "mask_size": 7,
-        "rois": 16, "proposals": {
-            "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
-            "min_side": 3.0, "crossing": True,
-        },
+        "rois": 16, "proposals": PROPOSALS,
     },
 }  # fmt: skip
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.instances")]

@@ -76,8 +76,8 @@ def test_flickr_as_unpacked(flickr: Path) -> None:
         "test": [("004.jpg", said)],
     }
     assert source.describe() == (
-        "Flickr captions (Flickr8k.token.txt): 3 train, 1 val, 1 test pictures, 10 captions (1 pictures without "
-        "captions left out; 1 pictures are in no list and left out)"
+        "Flickr captions (Flickr8k.token.txt): 3 train, 1 val, 1 test pictures, 10 captions (1 picture without "
+        "captions left out; 1 picture in no list and left out)"
     )
     dataset = source.open("train")
     sample = dataset[1]

@@ -64,7 +64,7 @@ def test_message_says_what_is_there_and_what_was_looked_for(tmp_path: Path) -> N
 
 def test_pictures_alone_lack_labels(tmp_path: Path) -> None:
     Image.new("L", (4, 3)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="1 pictures without labels"):
+    with pytest.raises(DataError, match="1 picture without labels"):
         recognise(tmp_path)
 
 

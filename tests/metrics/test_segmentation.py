@@ -379,7 +379,7 @@ def test_an_empty_set_is_an_error() -> None:
         metrics.compute()
     metrics.update(np.zeros((3, 3), int), np.full((3, 3), 255))
     metrics.update(np.zeros((0, 3), int), np.zeros((0, 3), int))
-    with pytest.raises(DataError, match="2 pictures were scored, but every pixel of their labels is ignored"):
+    with pytest.raises(DataError, match="scored 2 pictures, but every pixel of the labels is ignored"):
         metrics.compute()
 
 

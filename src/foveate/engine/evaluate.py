@@ -38,6 +38,7 @@ def evaluate_run(
     if Path(path).suffix.lower() == ".onnx":
         raise ConfigError(f"{path} is an exported model, which is not evaluated; give the run that it was made from")
     run = RunFolder(path)
+    own = source is None
     if source is None:
         source = RunFolder.existing(path).recipe().data
         if source is None:
@@ -65,7 +66,10 @@ def evaluate_run(
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
         print(f"note: {listed(names)}: {note}", file=sys.stderr)
-    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds)
+    training_set = None
+    if own and "train" in source.splits():
+        training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731
+    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set)
 
 
 def _progress(indices: range) -> Iterator[int]:

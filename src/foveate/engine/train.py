@@ -38,7 +38,7 @@ from foveate.engine.resume import (
 )
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
-from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError
+from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError, counted
 from foveate.ops.layout import channels_last
 from foveate.records import Table
 from foveate.registry import create_model, create_recipe, entries, make_config
@@ -111,6 +111,8 @@ def train_recipe(
         task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
         task.require(task.options)
         train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
+        if checkpoint is None and init is None:
+            task.initialise(model, train_set)
         _fit(recipe, run, model, task, train_set, val_set, checkpoint)
     return run.path
 
@@ -162,7 +164,8 @@ def _fit(
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
-            f"batches of {recipe.batch_size} from {len(train_set)} samples cannot be dealt evenly to {world} "
+            f"batches of {recipe.batch_size} from {counted(len(train_set), 'sample')} cannot be dealt evenly "
+            f"to {world} "
             "processes; choose a batch_size that is a multiple, and no more processes than samples"
         )
     if recipe.features:

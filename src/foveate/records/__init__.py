@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from foveate.records.base import IGNORE, ClassTable, Preprocessing, Table, TransformerOutput, TransformView
+from foveate.records.base import (
+    IGNORE,
+    UNNAMED_PAIR,
+    ClassTable,
+    Preprocessing,
+    Table,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.records.captioning import (
     Caption,
     CaptionBatch,
@@ -24,6 +32,15 @@ from foveate.records.colocalisation import (
     ColocalisationOutput,
     ColocalisationPrediction,
     ColocalisationSample,
+)
+from foveate.records.drawing import (
+    Binarisation,
+    DrawingBatch,
+    DrawingOutput,
+    DrawingPrediction,
+    DrawingPreprocessing,
+    DrawingSample,
+    PixelKind,
 )
 from foveate.records.instances import (
     InstanceBatch,
@@ -56,6 +73,8 @@ from foveate.records.translation import (
 
 __all__ = [
     "IGNORE",
+    "UNNAMED_PAIR",
+    "Binarisation",
     "Caption",
     "CaptionBatch",
     "CaptionDataset",
@@ -73,12 +92,18 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "DrawingBatch",
+    "DrawingOutput",
+    "DrawingPrediction",
+    "DrawingPreprocessing",
+    "DrawingSample",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
     "InstanceSample",
     "Instances",
     "ObjectSample",
+    "PixelKind",
     "Preprocessing",
     "Problem",
     "SemanticBatch",

@@ -199,9 +199,9 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
             notes.append(f"{names}: no transcript, left out; add one, or remove the recording")
         fast = [one for one in self.scan.utterances if len(one.text) > FASTEST * one.seconds]
         if fast:
-            first = fast[0]
+            first, names = fast[0], listed([one.name for one in fast], "recording")
             notes.append(
-                f"{listed([one.name for one in fast], 'recording')}: {len(first.text)} characters in {first.seconds:.2f} s"
+                f"{names}: {len(first.text)} characters in {first.seconds:.2f} s"
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
