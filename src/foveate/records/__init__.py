@@ -61,6 +61,7 @@ from foveate.records.speech import (
     SpeechPrediction,
     SpeechSample,
     Transcript,
+)
 from foveate.records.translation import (
     Translation,
     TranslationBatch,
