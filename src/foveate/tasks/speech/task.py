@@ -11,20 +11,29 @@ A model offers, beside `forward` and `loss`, what a search needs:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from foveate.errors import ConfigError, DataError
 from foveate.metrics.speech import SpeechMetrics, align, scored_text
 from foveate.records import SoundFormat, SpeechBatch, SpeechDataset, SpeechPrediction, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Task
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer
+from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.speech.decoding import padded, transcribe
+from foveate.tasks.speech.figure import attention_picture, word_places
 from foveate.tasks.speech.inputs import AUDIO
+from foveate.tasks.speech.inspection import SpeechFindings
 from foveate.tasks.speech.options import SpeechOptions
-from foveate.text import END, PAD, SPECIALS, UNKNOWN
+from foveate.tasks.speech.page import SpeechPage
+from foveate.tasks.speech.report import report
+from foveate.tasks.speech.subtitles import ctm, srt
+from foveate.text import END, PAD, UNKNOWN
+from foveate.visualize.report import ReportPart
 
 DIGITS = 5  # of attention in predictions.json
 
@@ -43,6 +52,7 @@ class SpeechTask(Task):
     Preprocessing = SoundFormat
     sizes: ClassVar = {"vocabulary": "text", "rate": Count("rate"), "features": Count("features")}
     batch_size = 32
+    endings = ("_attention.png", "_attention.json", ".srt", ".ctm")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: SoundFormat) -> None:
         super().__init__(tables, preprocessing)
@@ -121,6 +131,43 @@ class SpeechTask(Task):
             ],
         }
 
+    def files(self, prediction: SpeechPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The attention as a picture and as JSON, and the words' times as subtitles and as CTM."""
+        best = prediction.transcripts[0]
+        if not best.words:
+            return {}
+        attention = {
+            "tokens": list(best.tokens),
+            "seconds": [round(float(second), 4) for second in prediction.centres],
+            "attention": [[round(float(weight), DIGITS) for weight in row] for row in best.attention],
+        }
+
+        def write(text: str) -> Writer:
+            return lambda path: path.write_text(text, encoding="utf-8")
+
+        return {
+            "picture": (
+                "_attention.png",
+                lambda path: attention_picture(sample["audio"], prediction).save(path, format="PNG"),
+            ),
+            "attention": ("_attention.json", write(json.dumps(attention) + "\n")),
+            "subtitles": (".srt", write(srt(prediction))),
+            "ctm": (".ctm", write(ctm(prediction))),
+        }
+
+    def gallery(self, model: str) -> SpeechPage:
+        """transcripts.html: every recording, to be heard, with its transcript and the attention of each word."""
+        return SpeechPage(model)
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Errors by length and by word, and examples."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> SpeechFindings:
+        """Durations, words, characters and speakers."""
+        return SpeechFindings(path, recognised)
+
     def about(self) -> dict[str, Any]:
         """The number of tokens."""
         return {"vocabulary": len(self.text)}
@@ -171,7 +218,9 @@ def attention_in_spans(
     """(sum over correctly written words of the share of their attention within their true span, number of these)."""
     best = prediction.transcripts[0]
     total, count, i, j = 0.0, 0, 0, 0
-    places = _places(best.tokens, best.words)
+    places = word_places(best.tokens, best.words)
+    if len(places) != len(best.words):
+        return 0.0, 0
     for pair in align(said.split(), list(best.words)):
         if not pair.is_error:
             start, end = spans[i]
@@ -184,19 +233,8 @@ def attention_in_spans(
     return total, count
 
 
-def _places(tokens: Sequence[str], words: Sequence[str]) -> list[list[int]]:
-    """The positions of each word among the tokens, which blanks divide."""
-    places: list[list[int]] = [[]]
-    for position, token in enumerate(tokens):
-        if token == " ":
-            places.append([])
-        elif token not in SPECIALS:
-            places[-1].append(position)
-    return [own for own in places if own][: len(words)]
-
-
 def _steps(prediction: SpeechPrediction) -> bool:
     """True if the middle of attention never goes back by more than one cell."""
     attention = prediction.transcripts[0].attention[:-1]  # without the end's
-    middles = attention @ range(attention.shape[1])
+    middles = attention @ np.arange(attention.shape[1])
     return bool((middles[1:] >= middles[:-1] - 1).all())
