@@ -32,7 +32,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one that epochs are ranked on (val, else test). whole: the scores that take long, too.
+    split: by default the one that epochs are ranked on (val, else test); of data that names no splits, test is all of
+    it where the source says so (`DataSource.undivided`). whole: the scores that take long, too.
     options: an instance of the family's `Options`, or a dict of them. Raises a FoveateError.
     """
     if Path(path).suffix.lower() == ".onnx":
@@ -44,6 +45,8 @@ def evaluate_run(
         if source is None:
             raise ConfigError(f"{path} does not say which data it was trained on; name some with --data PATH")
     split = split or validation_split(source)
+    if split == "test" and split not in source.splits():
+        source = source.undivided() or source
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
     loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
@@ -65,7 +68,7 @@ def evaluate_run(
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
-        print(f"note: {listed(names)}: {note}", file=sys.stderr)
+        print(f"note: {listed(names, task.noun())}: {note}", file=sys.stderr)
     training_set = None
     if own and "train" in source.splits():
         training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731

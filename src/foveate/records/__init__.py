@@ -53,6 +53,16 @@ from foveate.records.instances import (
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
+from foveate.records.speech import (
+    Sound,
+    SoundFormat,
+    SpeechBatch,
+    SpeechDataset,
+    SpeechOutput,
+    SpeechPrediction,
+    SpeechSample,
+    Transcript,
+)
 from foveate.records.translation import (
     Translation,
     TranslationBatch,
@@ -105,7 +115,15 @@ __all__ = [
     "SemanticPrediction",
     "SemanticSample",
     "Sentence",
+    "Sound",
+    "SoundFormat",
+    "SpeechBatch",
+    "SpeechDataset",
+    "SpeechOutput",
+    "SpeechPrediction",
+    "SpeechSample",
     "Table",
+    "Transcript",
     "TransformView",
     "TransformerOutput",
     "Translation",
