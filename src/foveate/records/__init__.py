@@ -33,6 +33,14 @@ from foveate.records.instances import (
     InstanceSample,
     ObjectSample,
 )
+from foveate.records.questions import (
+    QuestionBatch,
+    QuestionDataset,
+    QuestionOutput,
+    QuestionPrediction,
+    QuestionPreprocessing,
+    QuestionSample,
+)
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
 
@@ -63,6 +71,12 @@ __all__ = [
     "ObjectSample",
     "Preprocessing",
     "Problem",
+    "QuestionBatch",
+    "QuestionDataset",
+    "QuestionOutput",
+    "QuestionPrediction",
+    "QuestionPreprocessing",
+    "QuestionSample",
     "SemanticBatch",
     "SemanticDataset",
     "SemanticOutput",

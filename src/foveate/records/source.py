@@ -97,6 +97,15 @@ class DataSource(ABC):
         """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""
         return None
 
+    @property
+    def undivided(self) -> bool:
+        """True if the files do not say which samples are for training; `whole` then gives all, for a test."""
+        return False
+
+    def whole(self, task: str = "") -> Any:
+        """All samples as one data set, of a source that is `undivided`. Raises ConfigError for any other."""
+        raise ConfigError(f"{type(self).__name__} is divided into {', '.join(self.splits())}; give one of these")
+
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that hold samples, 'train' first."""
