@@ -52,7 +52,7 @@ def ask_attend_answer_synthetic() -> Recipe:
         data=SpatialQuestions(),
         text=QuestionTables(),
         optim=Optim(lr=2e-3, weight_decay=0.0, clip=5.0),
-        epochs=10,
+        epochs=12,
         batch_size=64,
     )  # fmt: skip
 
