@@ -152,8 +152,8 @@ def question_table(results: Mapping[str, Result]) -> str:
     """Results of visual question answering."""
     words = (
         "Accuracy is the share of questions answered right. The question alone: the most frequent answer of training "
-        "to the same words. Attention is the share of the last hop's that lies on what the question is about, where the "
-        "data knows it; by chance, of attention spread evenly."
+        "to the same words. Attention is the share of the last hop's that lies on what the question is about, where "
+        "the data knows it; by chance, of attention spread evenly."
     )
     found = {n: r for n, r in results.items() if "question_alone" in r["scores"]}
     kinds = "".join(
