@@ -51,6 +51,14 @@ from foveate.records.instances import (
     ObjectSample,
     RegionOutput,
 )
+from foveate.records.questions import (
+    QuestionBatch,
+    QuestionDataset,
+    QuestionOutput,
+    QuestionPrediction,
+    QuestionPreprocessing,
+    QuestionSample,
+)
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
 from foveate.records.speech import (
@@ -108,6 +116,12 @@ __all__ = [
     "PixelKind",
     "Preprocessing",
     "Problem",
+    "QuestionBatch",
+    "QuestionDataset",
+    "QuestionOutput",
+    "QuestionPrediction",
+    "QuestionPreprocessing",
+    "QuestionSample",
     "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
