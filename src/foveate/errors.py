@@ -41,13 +41,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} '{name}'; known: {listing or 'none'}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things, for a message: '1 picture', '2 classes', '0 entries'."""
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """A number of things, for a message: '1 picture', '2 classes', '1,000 entries'; nouns: a plural of its own."""
     if count == 1:
         return f"1 {noun}"
-    if noun.endswith(("s", "x", "ch", "sh")):
-        return f"{count} {noun}es"
-    return f"{count} {noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{count} {noun}s"
+    if not nouns:
+        nouns = (
+            f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else noun + "es" * noun.endswith(("s", "x", "ch", "sh"))
+        )
+        nouns += "s" * (nouns == noun)
+    return f"{count:,} {nouns}"
 
 
 def listed(names: Sequence[str], noun: str = "picture") -> str:

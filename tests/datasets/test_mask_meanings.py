@@ -397,7 +397,7 @@ class TestStretchedGreys:
         assert_reads(reader, files, scene)
         refused = recognise_masks(files, THREE).refused
         assert "label values 7, 11, 26 outside the class table of 3 classes (0..2, ignore 255)" in refused
-        assert "save class numbers in the order of classes.txt (11 more files hold such values)" in refused
+        assert "save class numbers in the order of classes.txt (such values in 11 more files)" in refused
         assert "ignore: 7" not in refused
 
     def test_few_labels_beside_an_unscored_255(self, tmp_path: Path) -> None:
@@ -686,7 +686,7 @@ class TestObjectNumbers:
         files = draw(tmp_path, lambda i: grey(self.sparse(i, 20)))
         with pytest.raises(
             DataError,
-            match=r"\d\d\.png: holds some of 20 values up to 20, most .*: are they classes, or numbers of obj",
+            match=r"\d\d\.png: holds some of 20 values up to 20, most .*: are they classes, or numbers of ob",
         ):
             recognise_masks(files, None)
         assert recognise_masks(files, ONE).kind == "objects"
@@ -875,7 +875,7 @@ class TestClassesFrom1:
         assert "name 0 in a first line if it is a class, or write a line 'ignore: 0'" in refused
         assert "ignore: 2" not in refused
         refused = recognise_masks(files, ClassList(("background", "rivet"))).refused  # 0 has a name
-        assert refused.endswith("(0..1, ignore 255); add the class to classes.txt (11 more files hold such values)")
+        assert refused.endswith("(0..1, ignore 255); add the class to classes.txt (such values in 11 more files)")
         files = draw(tmp_path / "one", lambda i: grey(scene(i) + 1))
         refused = recognise_masks(files, THREE).refused
         assert "if labels count from 1, write a line 'ignore: 0' in classes.txt" in refused

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.tasks.options import PREDICT, input_flags
 
 if TYPE_CHECKING:
@@ -218,7 +218,11 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
         matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
         found = [p for p in matches if p.suffix.lower() in kind.suffixes and p.is_file()]
         if not found:
-            others = f"; {len(matches)} other files and folders do" if matches else ", nor anything else"
+            others = (
+                f"; {counted(len(matches), 'other file or folder', 'other files or folders')} found"
+                if matches
+                else ", nor anything else"
+            )
             raise DataError(f"no {kind.noun} matches {text}{others}; check the folder and the pattern")
         root = Path(os.path.commonpath([p.parent for p in found]))
         return [(p, p.relative_to(root)) for p in found]

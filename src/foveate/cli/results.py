@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.cli.inputs import SUMMARY, Job
-from foveate.errors import OutputError
+from foveate.errors import OutputError, counted
 
 DEFAULT = "predictions"
 
@@ -43,11 +43,13 @@ def _held_by(out: Path, run: str, sources: Collection[tuple[str, ...]]) -> str:
     path = str(summary["model"].get("path", "?"))
     records = _records(summary)
     if Path(path).resolve() != Path(run).resolve():
-        return f"{len(records)} results of {path}"
+        return f"{counted(len(records), 'result')} of {path}"
     count = max((len(inputs) for inputs in sources), default=1)
     others = sorted({_inputs_of(record, count) for record in records} - set(sources))
     return (
-        f"results of {len(others)} other inputs ({', '.join(', '.join(one) for one in others[:3])})" if others else ""
+        f"results of {counted(len(others), 'other input')} ({', '.join(', '.join(one) for one in others[:3])})"
+        if others
+        else ""
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
-from foveate.errors import ModelError
+from foveate.errors import ModelError, counted
 from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
@@ -53,7 +53,9 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
         )
     if loaded.preprocessing is not None and all(name in whole for name in own if name.startswith("backbone.")):
         _take_preprocessing(model, loaded.preprocessing)
-    carried = [f"{len(rows)} of {len(changed[name])} entries of {name} by name" for name, rows in shared.items()]
+    carried = [
+        f"{len(rows)} of {counted(len(changed[name]), 'entry')} of {name} by name" for name, rows in shared.items()
+    ]
     return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *(carried if axes else [])])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 
 # The label of a pixel that no loss sees, inside a batch. It is torch's own default; on disk and in samples
 # the class table's `ignore_index` (255 unless it says otherwise) plays this part.
@@ -62,7 +62,10 @@ class ClassTable:
         if not self.colors:
             object.__setattr__(self, "colors", _distinct_colors(len(self.names)))
         if len(self.colors) != len(self.names):
-            raise ConfigError(f"{len(self.names)} class names but {len(self.colors)} colours; give one colour a class")
+            raise ConfigError(
+                f"{counted(len(self.names), 'class name')} but {counted(len(self.colors), 'colour')}; "
+                "give one colour a class"
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ConfigError, ModelError, counted
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
@@ -205,6 +205,12 @@ class Task(ABC):
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
 
+    def fit(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Fit what gradients do not train, such as support vector machines, before a validation; by default nothing.
+
+        model: in evaluation mode. training_set: as `training_set` returned it, without augmentation.
+        """
+
     def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
         """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
 
@@ -382,7 +388,8 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
     raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
+        f"{path} was trained on {counted(len(model), 'class')} ({listing}), the data has {len(data)}; first "
+        f"difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
 

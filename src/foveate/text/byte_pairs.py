@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, check_id, check_specials, clean, last_two
 
 MIN_SIZE = len(SPECIALS) + 256  # every byte has a token of its own
@@ -184,7 +184,7 @@ class Pairs:
         if not texts:
             raise DataError("no sentences to learn byte pairs from; give a training split with sentences")
         if not any(texts):
-            raise DataError(f"all of {len(texts)} sentences are empty; check the file that they come from")
+            raise DataError(f"no text in {counted(len(texts), 'sentence')}; check the file that they come from")
         # Without this, older versions of the library warn when data-loading processes are forked after it used threads.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         tokenizer = Tokenizer(models.BPE())

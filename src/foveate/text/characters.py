@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, clean, is_unspaced, last_two
 
 BLANK = " "
@@ -166,5 +166,7 @@ class Characters:
             raise DataError("no sentences to learn characters from; give a training split with sentences")
         frequent = sorted((c for c, n in counts.items() if n >= self.least), key=lambda c: (-counts[c], c))
         if not set(frequent) - {BLANK}:
-            raise ConfigError(f"no character occurs {self.least} times in the sentences; set text.least lower")
+            raise ConfigError(
+                f"no character occurs {counted(self.least, 'time')} in the sentences; set text.least lower"
+            )
         return CharacterTable(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]), self.lower)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words
 
 
@@ -114,11 +114,13 @@ class Words:
         if not number:
             raise DataError("no sentences to learn a vocabulary from; give a training split with sentences")
         if not counts:
-            raise DataError(f"none of {number} sentences has a word in it; check the file that they come from")
+            raise DataError(
+                f"none of {counted(number, 'sentence')} has a word in it; check the file that they come from"
+            )
         frequent = sorted((w for w, n in counts.items() if n >= self.least), key=lambda word: (-counts[word], word))
         if not frequent:
             raise ConfigError(
-                f"no word occurs {self.least} times in {number} sentences (the most frequent, "
-                f"'{counts.most_common(1)[0][0]}', {max(counts.values())} times); set text.least lower"
+                f"no word occurs {counted(self.least, 'time')} in {counted(number, 'sentence')} (the most frequent, "
+                f"'{counts.most_common(1)[0][0]}', {counted(max(counts.values()), 'time')}); set text.least lower"
             )
         return Vocabulary(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]))

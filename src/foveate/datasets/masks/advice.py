@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.masks.tally import Tally
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 
 _STRAY = 3  # unknown values, before they are taken for another numbering
 # Without blanks and marks: 'no data', '_background_' and '__ignore__' are among them.
@@ -63,7 +63,7 @@ def advice(found: Tally, values: Set[int], known: ClassList | None) -> str:
     if unlisted == [last + 1] and not known.first and not known.values and known.background != 0:
         if 0 not in values:
             return f"if labels count from 1, write a line 'ignore: 0' in {file} so that its names do, too"
-        names = f"{size} names" if size > 1 else "one name"
+        names = counted(size, "name")
         return (
             f"the masks hold 0..{size}, and {known.file} has {names}: in {file} name 0 in a first line if it is a "
             "class, or write a line 'ignore: 0' if it is not scored and the names count from 1"

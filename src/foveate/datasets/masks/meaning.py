@@ -12,7 +12,7 @@ from foveate.datasets.masks import colors, greys
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import MOST, Summary, Tally, tally
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 
 
 def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Published | None = None) -> MaskReader:
@@ -47,7 +47,7 @@ def _refused(reader: MaskReader, found: Tally) -> str:
         try:
             reader(Pair(file.path, file.path), 0, 0)
         except DataError as error:
-            return str(error) + (f" ({len(bad) - 1} more files hold such values)" if len(bad) > 1 else "")
+            return str(error) + (f" (such values in {counted(len(bad) - 1, 'more file')})" if len(bad) > 1 else "")
     return ""
 
 

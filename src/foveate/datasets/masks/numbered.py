@@ -34,7 +34,7 @@ class Numbers:
 
     @cached_property
     def sets(self) -> list[frozenset[int]]:
-        """The numbers of each file that has any, without what is not scored; [] where none can number objects."""
+        """The numbers of each file that has any, but not what is unscored; [] for a set that cannot number objects."""
         greys = self.greys
         if not greys.values or min(greys.values) < 0:
             return []
