@@ -96,7 +96,7 @@ def train_recipe(
             model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
-        notes = header_notes((train_set, val_set))
+        notes = header_notes((train_set, val_set), family.noun())
         if (preprocessing := getattr(model, "preprocessing", None)) is not None:
             require_one_depth((train_set, val_set), recipe.window)
             model.preprocessing = family.learn_preprocessing(preprocessing, train_set, recipe.window)

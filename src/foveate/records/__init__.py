@@ -51,8 +51,35 @@ from foveate.records.instances import (
     ObjectSample,
     RegionOutput,
 )
+from foveate.records.questions import (
+    QuestionBatch,
+    QuestionDataset,
+    QuestionOutput,
+    QuestionPrediction,
+    QuestionPreprocessing,
+    QuestionSample,
+)
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
+from foveate.records.speech import (
+    Sound,
+    SoundFormat,
+    SpeechBatch,
+    SpeechDataset,
+    SpeechOutput,
+    SpeechPrediction,
+    SpeechSample,
+    Transcript,
+)
+from foveate.records.translation import (
+    Translation,
+    TranslationBatch,
+    TranslationDataset,
+    TranslationOutput,
+    TranslationPrediction,
+    TranslationPreprocessing,
+    TranslationSample,
+)
 
 __all__ = [
     "IGNORE",
@@ -89,6 +116,12 @@ __all__ = [
     "PixelKind",
     "Preprocessing",
     "Problem",
+    "QuestionBatch",
+    "QuestionDataset",
+    "QuestionOutput",
+    "QuestionPrediction",
+    "QuestionPreprocessing",
+    "QuestionSample",
     "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
@@ -96,9 +129,24 @@ __all__ = [
     "SemanticPrediction",
     "SemanticSample",
     "Sentence",
+    "Sound",
+    "SoundFormat",
+    "SpeechBatch",
+    "SpeechDataset",
+    "SpeechOutput",
+    "SpeechPrediction",
+    "SpeechSample",
     "Table",
+    "Transcript",
     "TransformView",
     "TransformerOutput",
+    "Translation",
+    "TranslationBatch",
+    "TranslationDataset",
+    "TranslationOutput",
+    "TranslationPrediction",
+    "TranslationPreprocessing",
+    "TranslationSample",
     "UnusableFilesError",
     "summarise",
 ]
