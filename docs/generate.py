@@ -161,6 +161,7 @@ def _headline(group: Sequence[Result]) -> str:
         ("error_percent", "% error", 2),
         ("corloc", "CorLoc", 3),
         ("cider_d", "CIDEr-D", 3),
+        ("nats", "nats", 2),
         ("accuracy", "accuracy", 3),
     )
     scores = [result["scores"] for result in group]

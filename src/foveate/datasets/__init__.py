@@ -9,7 +9,7 @@ from foveate.datasets.files import require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource
 from foveate.registry import Entry, entries
@@ -37,10 +37,11 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     if not path.is_file():
         require_folder(path)
     readers = [(entry, cls) for entry in candidates() if _reads_files(cls := entry.load())]
+    readers = [(entry, cls) for entry, cls in readers if not cls.unlabelled or task in cls.tasks]
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):
-            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := partners_in(path)):
+            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := _instead(path, task, readers)):
                 raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
             return cls(str(path), **dict(entry.preset))
     hints = []
@@ -51,6 +52,12 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
         if reason:
             hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
     raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+
+
+def _instead(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:
+    """The clause on what class folders lack to serve a family: a near miss, or masks under another name; else ''."""
+    misses = (cls.near_miss(path) for _, cls in readers if task in cls.tasks)
+    return next((f"it {reason}" for reason in misses if reason), "") or partners_in(path)
 
 
 def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataSource]]]) -> str:
@@ -98,5 +105,5 @@ def _contents(path: Path) -> str:
         return " (a file)"
     names = [p.name for p in path.iterdir() if not is_hidden(p.name)]
     if names and all(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
-        return f" ({len(names)} pictures without labels)"
+        return f" ({counted(len(names), 'picture')} without labels)"
     return f" (it holds {inventory(path) or 'hidden files alone'})"

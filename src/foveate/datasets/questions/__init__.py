@@ -124,17 +124,6 @@ class QuestionSource(ScannedSource[QuestionScan]):
 
     tasks: ClassVar[tuple[str, ...]] = ("questions",)
 
-    @property
-    def undivided(self) -> bool:
-        """True if the division into training and validation was drawn, or written by an earlier drawing."""
-        return bool(self.scan.drawn)
-
-    def whole(self, task: str = "") -> QuestionFiles:
-        """All questions, in the order of the splits."""
-        self.serve(task)
-        raise_problems(self.scan.problems)
-        return QuestionFiles([pair for pairs in self.scan.pairs.values() for pair in pairs])
-
     def readable(self, split: str, task: str = "") -> QuestionFiles:
         """One split of the questions that can be used."""
         self.serve(task)
