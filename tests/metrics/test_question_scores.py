@@ -73,7 +73,7 @@ def test_scores_by_kind_and_without_the_picture():
     metrics.update("is it red", "", "no", ["no"], 0.3, sure=False)
     scores = metrics.compute()
     assert scores.accuracy == pytest.approx((1 + 0 + 0.5 + 0) / 4)
-    assert scores.top1 == pytest.approx(1 / 4)
+    assert scores.usual_answer == pytest.approx(1 / 4)
     assert dict(zip(scores.kinds, scores.per_kind, strict=True)) == {"exists": 0.5, "colour": 0.5}
     assert scores.counts == (2, 1) and scores.questions == 4
     assert scores.question_alone == pytest.approx((0 + 1 + 0 + 1) / 4)
