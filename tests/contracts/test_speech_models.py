@@ -97,7 +97,7 @@ class TestContract:
         model = build(kind)
         model.loss(batch(model))["loss"].backward()
         dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-        # Of one step of the state's gates that are multiplied by a state of zero
+
         assert not dead, dead
 
     def test_the_loss_counts_characters_without_padding(self, kind):

@@ -53,7 +53,7 @@ def test_the_length_after_k_layers_is_that_over_two_to_the_k():
 def test_padding_changes_no_output_and_has_no_gradient():
     layer = PyramidLSTM(5, 3).double()
     x = torch.randn(4, 9, 5).double().requires_grad_()
-    y, lengths = layer(x, LENGTHS)
+    y, _ = layer(x, LENGTHS)
     noisy = x.detach().clone()
     for row, length in enumerate(LENGTHS.tolist()):
         noisy[row, length:] = 1e3
