@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 
 BLEU_SUMS, CHRF_SUMS, TER_SUMS = 10, 18, 2  # numbers that each score is made of
 
@@ -120,7 +120,9 @@ def score_translations(
 ) -> TranslationScores:
     """Return the scores of translations against one reference each. Raises ConfigError, DataError."""
     if len(translations) != len(references):
-        raise DataError(f"{len(translations)} translations and {len(references)} references; give one for each")
+        raise DataError(
+            f"{counted(len(translations), 'translation')}, but {counted(len(references), 'reference')}; give one each"
+        )
     metrics = TranslationMetrics(lower, characters)
     for translation, reference in zip(translations, references, strict=True):
         metrics.update(translation, reference)

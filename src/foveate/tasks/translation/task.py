@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.translation import TranslationMetrics, require_sacrebleu
 from foveate.ops.padding import pad
 from foveate.records import (
@@ -51,6 +51,7 @@ class TranslationTask(Task):
     Preprocessing = TranslationPreprocessing
     sizes: ClassVar = {"source_vocabulary": "source", "target_vocabulary": "target"}
     batch_size = 64
+    predict_size = 64
     endings = ("_alignment.png",)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -142,13 +143,13 @@ class TranslationTask(Task):
         notes = []
         longest = self.preprocessing.longest if self.preprocessing is not None else 0
         if 0 < longest < len(text):
-            notes.append(f"{len(text)} characters, longer than any sentence of the training ({longest})")
+            notes.append(f"{counted(len(text), 'character')}, longer than any sentence of the training ({longest})")
         unfamiliar = _unfamiliar(text, source, self.source)
         if unfamiliar > UNFAMILIAR:
             language = f", {self.preprocessing.source}" if self.preprocessing and self.preprocessing.source else ""
             notes.append(
-                f"{unfamiliar:.0%} of its words are spelled in characters, or are words, that the training text hardly "
-                f"had; give a sentence in the source language{language}"
+                f"{unfamiliar:.0%} of its words are of letters, or are words, that the training text hardly had; give a "
+                f"sentence in the source language{language}"
             )
         return "; ".join(notes)
 
@@ -251,12 +252,13 @@ class TokenPairs:
                 self.pairs.append((index, *(torch.tensor([*ids, END]) for ids in sides)))  # type: ignore[arg-type]
         if not self.pairs:
             raise DataError(
-                f"none of {len(dataset)} pairs can be trained on: {unknown} have a side without a known word, and "
+                f"of {counted(len(dataset), 'pair')} none can be trained on: {unknown} have a side without known words, "
                 f"{long} one of {min(longest_source, longest_target)} tokens or more; set --options.max_length higher"
             )
         self.lengths = [max(len(ids), len(other)) for _, ids, other in self.pairs]
-        remarks = [f"{long} pairs of more than {longest_source} or {longest_target} tokens left out"] if long else []
-        remarks += [f"{unknown} pairs with a side without a known word left out"] if unknown else []
+        limits = " or ".join(map(str, sorted({longest_source, longest_target})))
+        remarks = [f"{counted(long, 'pair')} with a side of more than {limits} tokens left out"] if long else []
+        remarks += [f"{counted(unknown, 'pair')} with a side without a known word left out"] if unknown else []
         self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:
