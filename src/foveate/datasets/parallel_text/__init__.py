@@ -298,7 +298,7 @@ class ParallelText(DataSource):
             shared = sum((pair.source, pair.target) in train for pair in pairs) if split != "train" else 0
             if shared:
                 notes.append(
-                    f"of {counted(len(pairs), 'pair')} of {split}, {shared} are in train, too, so that they test nothing"
+                    f"of {counted(len(pairs), 'pair')} of {split}, {shared} are in train, too, and test nothing"
                 )
         return notes
 

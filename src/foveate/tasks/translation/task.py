@@ -28,11 +28,17 @@ from foveate.records import (
     TranslationPreprocessing,
 )
 from foveate.registry import task
-from foveate.tasks.base import Runner, Task
+from foveate.tasks.base import Runner, Sample, Task, Writer
+from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.inputs import TextInput
+from foveate.tasks.translation.alignment import alignment_png
 from foveate.tasks.translation.decoding import END_WORD, Source, translate
+from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
+from foveate.tasks.translation.page import TranslationPage
+from foveate.tasks.translation.report import report
 from foveate.text import END, PAD, UNKNOWN, TextTable, mostly_unspaced, split_words
+from foveate.visualize.report import ReportPart
 
 DIGITS = 4  # of an alignment's numbers in predictions.json
 UNFAMILIAR = 0.5  # share of a sentence's letters that the source's table must not know, to say so
@@ -132,6 +138,7 @@ class TranslationTask(Task):
                 (*source.words, END_WORD),
                 sample["name"],
                 self._note(sample["sentence"], source),
+                options.alignments,
             )
             for own, sample, source in zip(found, samples, sources, strict=True)
         ]
@@ -148,8 +155,8 @@ class TranslationTask(Task):
         if unfamiliar > UNFAMILIAR:
             language = f", {self.preprocessing.source}" if self.preprocessing and self.preprocessing.source else ""
             notes.append(
-                f"{unfamiliar:.0%} of its words are of letters, or are words, that the training text hardly had; give a "
-                f"sentence in the source language{language}"
+                f"{unfamiliar:.0%} of its words are of letters, or are words, that the training text hardly had; give "
+                f"a sentence in the source language{language}"
             )
         return "; ".join(notes)
 
@@ -164,7 +171,7 @@ class TranslationTask(Task):
 
     def count(self, metrics: TranslationMetrics, index: int, sample: Any, prediction: TranslationPrediction) -> float:
         """Count the best translation of a sentence; returns its own chrF."""
-        return metrics.update(prediction.text, sample["reference"])
+        return metrics.update(prediction.text, sample["reference"], len(prediction.source_words) - 1)
 
     # Keeping and showing
 
@@ -186,6 +193,30 @@ class TranslationTask(Task):
             "words": list(_words(prediction)),
         }
         return record | ({"note": prediction.note} if prediction.note else {})
+
+    def files(self, prediction: TranslationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The alignment matrix, if it was asked for; nothing of a model without attention, or an empty translation."""
+        best = prediction.translations[0]
+        if not prediction.drawn or best.attention is None or not best.words:
+            return {}
+
+        def write(path: Any) -> None:
+            alignment_png(prediction).save(path, format="PNG")
+
+        return {"alignment": ("_alignment.png", write)}
+
+    def gallery(self, model: str) -> TranslationPage:
+        """translations.html: every sentence with its translations and its alignment."""
+        return TranslationPage(model)
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores by length, and examples with their alignments."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> TranslationFindings:
+        """Words of each side, and pairs that may be none."""
+        return TranslationFindings(path, recognised)
 
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         """The best translation of each sentence, a line each; with alternatives each with its score below."""
@@ -252,7 +283,7 @@ class TokenPairs:
                 self.pairs.append((index, *(torch.tensor([*ids, END]) for ids in sides)))  # type: ignore[arg-type]
         if not self.pairs:
             raise DataError(
-                f"of {counted(len(dataset), 'pair')} none can be trained on: {unknown} have a side without known words, "
+                f"of {counted(len(dataset), 'pair')} none can be trained on: {unknown} have a side without known word, "
                 f"{long} one of {min(longest_source, longest_target)} tokens or more; set --options.max_length higher"
             )
         self.lengths = [max(len(ids), len(other)) for _, ids, other in self.pairs]
