@@ -75,12 +75,15 @@ class EpochEnd(Callback):
     """Validates, logs, keeps the best model, checkpoints, stops early. Its whole state is in its state_dict.
 
     val_set: of the family, scored as it is. loss_set: the same as pairs of input and target, for the validation loss;
-    None where it has none. batches: the sampler of the training batches.
+    None where it has none. training_set: without augmentation, for what gradients do not train. batches: the sampler
+    of the training batches.
     """
 
-    def __init__(self, run: RunFolder, recipe: Recipe, task: Task, val_set: Any, loss_set: Any, batches: Any) -> None:
+    def __init__(
+        self, run: RunFolder, recipe: Recipe, task: Task, val_set: Any, loss_set: Any, training_set: Any, batches: Any
+    ) -> None:
         self.run, self.recipe, self.task, self.batches = run, recipe, task, batches
-        self.val_set, self.loss_set = val_set, loss_set
+        self.val_set, self.loss_set, self.training_set = val_set, loss_set, training_set
         self.ranking = Ranking(task.monitor, task.greater_is_better)
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -150,6 +153,7 @@ class EpochEnd(Callback):
         model = learner.best_guess
         training = model.training
         model.eval()
+        self.task.fit(model, self.training_set)
         with torch.inference_mode():
             loss = self._validation_loss(trainer, learner, model)
             indices = range(trainer.global_rank, len(self.val_set), trainer.world_size)

@@ -41,7 +41,7 @@ from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError, counted
 from foveate.ops.layout import channels_last
 from foveate.records import Table
-from foveate.registry import create_model, create_recipe, entries, make_config
+from foveate.registry import create_model, create_recipe, entries, find, make_config
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
 
@@ -68,6 +68,7 @@ def train_recipe(
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     require_workers(recipe)
+    _require_augmentation(recipe)
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library
@@ -95,7 +96,7 @@ def train_recipe(
             model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
-        notes = header_notes((train_set, val_set))
+        notes = header_notes((train_set, val_set), family.noun())
         if (preprocessing := getattr(model, "preprocessing", None)) is not None:
             require_one_depth((train_set, val_set), recipe.window)
             model.preprocessing = family.learn_preprocessing(preprocessing, train_set, recipe.window)
@@ -132,6 +133,15 @@ def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **vars(recipe.config) | decided)
     return channels_last(model)
+
+
+def _require_augmentation(recipe: Recipe) -> None:
+    """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
+    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
+        raise ConfigError(
+            f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
+            f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"
+        )
 
 
 def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:
@@ -184,7 +194,8 @@ def _fit(
     for remark in filter(None, remarks):
         if is_first():
             print(f"note: {remark}", flush=True)
-    epoch_end = EpochEnd(run, recipe, task, cached_val, _loss_set(task, cached_val), loader.batch_sampler)
+    loss_set = _loss_set(task, cached_val)
+    epoch_end = EpochEnd(run, recipe, task, cached_val, loss_set, training, loader.batch_sampler)
     trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]
     if sys.stderr.isatty():  # a callback costs something at every step, even one that shows nothing
         trainer.callbacks.append(Progress(recipe))  # type: ignore[attr-defined]

@@ -231,7 +231,7 @@ def _pil_pixels(image: Image.Image) -> np.ndarray:
         try:
             pixels = three_channels(np.asarray(image.convert("RGBA")))
         except ValueError as error:
-            raise DataError(f"of the picture {error}") from error
+            raise DataError(f"the image: {error}") from error
     else:
         pixels = np.asarray(image.convert("RGB"))
     return orient(pixels, orientation_of(image))

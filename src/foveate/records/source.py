@@ -100,6 +100,10 @@ class DataSource(ABC):
         """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""
         return None
 
+    def undivided(self) -> DataSource | None:
+        """This source with all of its samples in the split test, where its files name no splits; None otherwise."""
+        return None
+
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that hold samples, 'train' first."""

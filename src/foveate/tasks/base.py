@@ -206,6 +206,12 @@ class Task(ABC):
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
 
+    def fit(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Fit what gradients do not train, such as support vector machines, before a validation; by default nothing.
+
+        model: in evaluation mode. training_set: as `training_set` returned it, without augmentation.
+        """
+
     def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
         """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
 

@@ -55,10 +55,11 @@ class Findings:
     total: samples to be read. failed: those among them that could not be read.
     notes: remarks on files that are no problems -> names of the samples.
 
-    noun: the JSON key of the counts, and their name in the text.
+    noun: the JSON key of the counts, and their name in the text. sample_noun: the name of one sample in notes.
     """
 
     noun: ClassVar[str] = "samples"
+    sample_noun: ClassVar[str] = "picture"
 
     path: str
     recognised: str
@@ -109,7 +110,7 @@ class Findings:
         if self.counts:
             lines.append(f"{self.noun}: {', '.join(f'{split} {count}' for split, count in self.counts.items())}")
             lines += self.details()
-        lines += [f"note: {listed(names)}: {what}" for what, names in self.notes.items()]
+        lines += [f"note: {listed(names, self.sample_noun)}: {what}" for what, names in self.notes.items()]
         if not self.problems:
             return "\n".join([*lines, "problems: none"])
         lines.append(f"problems: {len(self.problems)}")

@@ -124,10 +124,15 @@ class ParallelText(DataSource):
             self._draw(scan)
         return scan
 
-    @property
-    def undivided(self) -> bool:
-        """True if the files name no split, so that an evaluation on test takes them whole."""
-        return self.scan.undivided
+    def undivided(self) -> ParallelText | None:
+        """This source with all pairs in the split test; None where the files name splits."""
+        if not self.scan.undivided:
+            return None
+        pairs = sorted((pair for own in self.scan.pairs.values() for pair in own), key=lambda pair: pair.line)
+        whole = replace(self)
+        files = {"test": self.scan.files["train"]}
+        whole.__dict__["scan"] = replace(self.scan, pairs={"test": pairs}, files=files, drawn="all of it as test")
+        return whole
 
     def _read_sides(self, root: Path, sides: dict[str, dict[str, Path]]) -> TextScan:
         languages = sorted({language for files in sides.values() for language in files})
@@ -235,7 +240,7 @@ class ParallelText(DataSource):
         return tuple(sorted((s for s, pairs in self.scan.pairs.items() if pairs), key=lambda s: (rank.get(s, 9), s)))
 
     def open(self, split: str, task: str = "") -> ParallelDataset:
-        """One split; 'test' of files that name no split is all of them. Raises DataError, ConfigError."""
+        """One split. Raises DataError, ConfigError."""
         self.serve(task)
         if problems := self.scan.problems:
             more = (
@@ -250,9 +255,6 @@ class ParallelText(DataSource):
         """One split, leaving out the files that cannot be used."""
         self.serve(task)
         pairs = self.scan.pairs
-        if split == "test" and self.undivided:
-            whole = sorted((pair for own in pairs.values() for pair in own), key=lambda pair: pair.line)
-            return ParallelDataset(whole, self._file("train"), self.scan.languages)
         if split not in self.splits():
             raise ConfigError(unknown("split", split, self.splits()))
         return ParallelDataset(pairs[split], self._file(split), self.scan.languages)

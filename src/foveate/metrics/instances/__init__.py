@@ -79,7 +79,8 @@ class InstanceScores:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.ap_per_class):
             raise ConfigError(
-                f"scores of {counted(len(self.ap_per_class), 'class')}, but the class table has {len(classes)}; pass the table "
+                f"scores of {counted(len(self.ap_per_class), 'class')}, but the class table has "
+                f"{len(classes)}; pass the table "
                 "that the images were scored with"
             )
         own = {"ap_per_class", "precision", "counts"}

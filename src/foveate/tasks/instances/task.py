@@ -125,6 +125,11 @@ class InstanceTask(Task):
         """Raise ConfigError for data with other classes than the model's."""
         require_same_classes(self.classes, dataset.classes, model)
 
+    def fit(self, model: nn.Module, training_set: Any) -> None:
+        """Let a model that has a method `fit` fit its last steps to the training images, batches of one each."""
+        if hasattr(model, "fit"):
+            model.fit(_Batches(self, training_set))  # type: ignore[operator]
+
     def adopt(self, model: nn.Module, scores: Any) -> None:
         """Keep the score threshold that validation chose in the model."""
         with torch.no_grad():
@@ -274,3 +279,16 @@ class InstanceTask(Task):
     def inspection(cls, path: str, recognised: str) -> InstanceFindings:
         """Objects a class and an image, their sizes, and those that touch."""
         return InstanceFindings(path, recognised)
+
+
+class _Batches(Sequence[InstanceBatch]):
+    """The samples of a set as batches of one, made when they are asked for."""
+
+    def __init__(self, task: InstanceTask, dataset: Any) -> None:
+        self.task, self.dataset = task, dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.task.collate([self.dataset[index]])
