@@ -7,6 +7,7 @@ sums that the scores are made of are stored, so that those of several processes 
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +36,7 @@ def require_sacrebleu() -> None:
 class TranslationScores:
     """Scores over a whole data set; nan where a score was not asked for.
 
-    bleu, chrf: 0..100, larger is better. ter: edits for each word of the reference, in percent, smaller is better.
+    bleu, chrf: 0..100, larger is better. ter: edits for each word of the reference, smaller is better, seldom above 1.
     length_ratio: words of the translations for each word of the references. exact: share of translations that equal
     their reference. sentences: number of pairs. by_length: for each group of sentences by their words, (range, mean
     number of words, number of sentences, bleu). signatures: of sacreBLEU, by score.
@@ -68,11 +69,10 @@ class TranslationMetrics:
 
     def __init__(self, lower: bool = False, characters: bool = False, ter: bool = True) -> None:
         require_sacrebleu()
-        from sacrebleu.metrics import BLEU, CHRF, TER
-
-        self.bleu: Any = BLEU(lowercase=lower, tokenize="char" if characters else "13a")
-        self.chrf: Any = CHRF(lowercase=lower)
-        self.ter: Any = TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
+        metrics: Any = importlib.import_module("sacrebleu.metrics")
+        self.bleu: Any = metrics.BLEU(lowercase=lower, tokenize="char" if characters else "13a")
+        self.chrf: Any = metrics.CHRF(lowercase=lower)
+        self.ter: Any = metrics.TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
         # A row a group of lengths; the sums, then exact ones, words of the sentences, and pairs.
         self.sums = torch.zeros(len(BOUNDS) + 1, BLEU_SUMS + CHRF_SUMS + TER_SUMS + 3, dtype=torch.float64)
 
@@ -119,7 +119,7 @@ class TranslationMetrics:
         return TranslationScores(
             bleu=float(self.bleu._compute_score_from_stats(bleu).score),
             chrf=float(self.chrf._compute_score_from_stats(chrf).score),
-            ter=float(ter),
+            ter=float(ter) / 100,
             length_ratio=bleu[0] / bleu[1] if bleu[1] else math.nan,
             exact=exact / count,
             sentences=round(count),

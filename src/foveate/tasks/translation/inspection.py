@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from foveate.errors import counted
 from foveate.tasks.findings import Findings, spread, spread_text
 from foveate.text import split_words
 
@@ -69,7 +70,7 @@ class TranslationFindings(Findings):
             words = self.words[side]
             common = ", ".join(word for word, _ in words.most_common(NUM_WORDS))
             lines.append(
-                f"{side}: {spread_text(self.lengths[side])} words a sentence; {len(words)} different, "
+                f"{side}: {spread_text(self.lengths[side])} words a sentence; {counted(len(words), 'word')}, "
                 f"{sum(n == 1 for n in words.values())} of them once; most often {common}"
             )
         for names, what in (

@@ -26,7 +26,7 @@ TEXT = ReportText(
     ),
     found=("bleu", "translated {samples}, with a BLEU of {score:.1f}"),
     facts=(
-        ("ter", "TER", "edits for 100 words of the reference"),
+        ("ter", "TER", "edits for each word of the reference"),
         ("length_ratio", "Length", "words for each word of the reference"),
         ("exact", "Exact", "share that equals the reference"),
     ),
