@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class FoveateError(Exception):
@@ -38,6 +39,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
         return f"unknown {kind} '{name}'; the nearest is '{near[0]}'"
     listing = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"unknown {kind} '{name}'; known: {listing or 'none'}"
+
+
+def nearest_path(path: Path) -> Path | None:
+    """The entry beside a missing path whose name is most like it."""
+    if not path.parent.is_dir():
+        return None
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    return path.parent / near[0] if near else None
 
 
 def listed(names: Sequence[str], noun: str = "picture") -> str:
