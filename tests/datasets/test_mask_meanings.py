@@ -712,9 +712,7 @@ class TestObjectNumbers:
 
     def test_objects_without_a_background(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(self.tiles(i)))
-        with pytest.raises(
-            DataError, match=r"holds some of 36 values up to 36, .*: are they classes, or numbers of"
-        ):
+        with pytest.raises(DataError, match=r"holds some of 36 values up to 36, .*: are they classes, or numbers of"):
             recognise_masks(files, None)
         reader = recognise_masks(files, ONE)
         assert reader.kind == "objects"
