@@ -663,7 +663,7 @@ class TestObjectNumbers:
         reader = recognise_masks(files, known)
         assert reader.kind == "objects"
         assert_reads(reader, files, lambda i: self.parted(i) > 0)
-        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0])), self.parted(0))
+        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0]))[0], self.parted(0))
 
     def sparse(self, i: int, highest: int, kept: int = 8) -> np.ndarray:
         """Up to `kept` cells that bear numbers out of 1 to `highest`, as after small ones were removed."""
