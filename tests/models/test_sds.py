@@ -66,7 +66,7 @@ def batch_of(net: SDS, *seeds: int, empty: bool = False) -> Any:
     return {
         "image": images, "image_sizes": [(64, 64)] * len(seeds), "boxes": [tight_boxes(m) for m in masks],
         "labels": [torch.tensor([0, 1, 2])[: len(m)] for m in masks], "masks": masks,
-        "crowds": [torch.zeros(0, 4)] * len(seeds), "names": ["a"] * len(seeds),
+        "crowds": [torch.zeros(64, 64, dtype=torch.bool)] * len(seeds), "names": ["a"] * len(seeds),
     }  # fmt: skip
 
 
@@ -304,7 +304,7 @@ def test_regions_are_sampled_by_their_own_overlap(net: SDS) -> None:
     assert torch.equal(target > 0, best >= 0.5)
     assert torch.equal(target[target > 0], owner[target > 0] + 1)
     # Nothing in a crowd is taken for background.
-    batch["crowds"] = [torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
+    batch["crowds"] = [torch.ones(64, 64, dtype=torch.bool)]
     assert len(net._sample(regions, batch, 0)[0]) == 0
     assert len(net._sample(regions, batch_of(net, 0, empty=True), 0)[0]) == 0
 

@@ -112,7 +112,7 @@ class InstanceTask(Task):
             batch["boxes"].append(tight_boxes(masks[real]))
             batch["labels"].append(labels[real])
             batch["masks"].append(masks[real])
-            batch["crowds"].append(tight_boxes(masks[crowd & (visible > 0)]))
+            batch["crowds"].append(masks[crowd].any(0) & ~masks[real].any(0))
         return batch
 
     def validation_sample(self, sample: InstanceSample) -> InstanceSample:
