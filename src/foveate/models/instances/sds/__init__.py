@@ -21,7 +21,8 @@ Departures from the paper:
 
 - Regions come from selective search's trees over graph-based segments (`ops.proposals`); the paper's are MCG's.
 - The superpixels of the refinement are the leaves of the segmentation that a region grew from. Those of its second
-  classifier's training are larger than 1 / 1875 of the image, which is 100 pixels of a Pascal VOC image.
+  classifier's training are larger than 1 / 1875 of the image, which is 100 pixels of a Pascal VOC image. A superpixel
+  that the region's widened box does not touch is never taken.
 - The machines are fitted on at most `fit_images` images, evenly spread over the training set, whose features all fit in
   memory: every round looks at all negatives, where the release reads images one by one.
 - A truth without a proposal that overlaps it by more than half is no example of the second round.

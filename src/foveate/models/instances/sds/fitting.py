@@ -159,8 +159,9 @@ def fit_refinement(examples: Sequence[Example], num_classes: int) -> tuple[Tenso
                 covered = sizes.new_zeros(len(sizes)).index_add_(0, own, e.shares[e.owner[k]])
                 x.append(leaf_features(values, inside)[used])
                 y.append((covered > sizes / 2)[used])
-        if len(examples_of_leaves := torch.cat(x)):
-            leaves[label] = logistic(examples_of_leaves, torch.cat(y)[:, None], LEAF_COST)[:, 0].float()
+        targets = torch.cat(y)
+        if targets.any() and not targets.all():  # examples of one kind alone would take every superpixel, or none
+            leaves[label] = logistic(torch.cat(x), targets[:, None], LEAF_COST)[:, 0].float()
     return cells, leaves
 
 
@@ -199,10 +200,12 @@ def refine_region(
 ) -> Tensor:
     """Return the atoms (N,) bool of a refined region: whole leaves of its segmentation; the region itself for none.
 
+    A leaf that neither the box touches nor the region holds stays out.
+
     features: (D,). grid: (GRID, GRID) bool. box: (4,), widened. cells: (D + 101, 100). leaves: (3,).
     """
     coarse = (cell_features(features[None], grid[None]) @ cells).sigmoid().unflatten(1, (GRID, GRID))[0]
     values, inside, _ = leaf_values(regions, index, coarse, box)
-    chosen = leaf_features(values, inside) @ leaves.to(values.dtype) >= 0
+    chosen = (leaf_features(values, inside) @ leaves.to(values.dtype) >= 0) & ((values > 0) | inside)
     members = chosen[regions.leaves[regions.origin[index]]]
     return members if members.any() else regions.members[index]
