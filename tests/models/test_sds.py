@@ -405,15 +405,14 @@ def test_hard_negatives_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = random.normal(size=(900, 12)) - 0.6
     monkeypatch.setattr(fitting, "FIRST_NEGATIVES", 10)
     monkeypatch.setattr(fitting, "COST", 0.05)
-    mined, bias = fitting._mine(good, bad)
-    everything, own = linear_svm(
-        np.concatenate([good, bad]), np.arange(960) < 60, 0.05, intercept=10.0, positive_weight=2.0
-    )
+    pool, negative = np.concatenate([good, bad]), np.arange(960) >= 60
+    mined, bias = fitting._mine(pool, np.arange(60), negative)
+    everything, own = linear_svm(pool, ~negative, 0.05, intercept=10.0, positive_weight=2.0)
     assert np.abs(bad @ mined + bias - (bad @ everything + own)).max() < 0.02
     sizes = []
     real = fitting.linear_svm
     monkeypatch.setattr(fitting, "linear_svm", lambda x, *a, **k: (sizes.append(len(x)), real(x, *a, **k))[1])
-    fitting._mine(good, bad)
+    fitting._mine(pool, np.arange(60), negative)
     assert sizes[0] == 70 and max(sizes) < 960
 
 
