@@ -82,6 +82,12 @@ def theirs(truth: list[Instances], found: list[Instances], kind: str, cap: int) 
     return np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
 
 
+def test_of_two_detections_of_one_object_the_better_one_is_right() -> None:
+    overlaps = np.array([[0.9, 0.0], [0.95, 0.0], [0.0, 0.8]])  # best score first: it covers the object
+    for rule in ("sds", "hypercolumns", "mnc"):
+        assert hits(overlaps, 0.5, rule).tolist() == [True, False, True]
+
+
 def test_three_rules_disagree_on_a_covered_truth() -> None:
     # The second detection fits the covered truth best, and the other one by 0.6.
     overlaps = np.array([[0.9, 0.1], [0.7, 0.6]])
