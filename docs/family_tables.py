@@ -42,6 +42,12 @@ FINDS = {
     "centre_corloc": "CorLoc of the middle",
     "random_pointing": "pointing at random",
 }
+ANSWERS = {
+    "accuracy": "accuracy",
+    "question_alone": "question alone",
+    "attention_mass": "attention",
+    "attention_chance": "by chance",
+}
 CAPTIONS = {
     "bleu1": "BLEU-1",
     "bleu4": "BLEU-4",
@@ -160,15 +166,39 @@ def drawing_table(results: Mapping[str, Result]) -> str:
     return _section("Drawing", words, {n: r for n, r in results.items() if "nats" in r["scores"]}, DRAWINGS)
 
 
+def question_table(results: Mapping[str, Result]) -> str:
+    """Results of visual question answering."""
+    words = (
+        "Accuracy is the share of questions answered right. The question alone: the most frequent answer of training "
+        "to the same words. Attention is the share of the last hop's that lies on what the question is about, where "
+        "the data knows it; by chance, of attention spread evenly."
+    )
+    found = {n: r for n, r in results.items() if "question_alone" in r["scores"]}
+    kinds = "".join(
+        f"\n`{name}` by kind: "
+        + ", ".join(f"{kind} {number(score, 2)}" for kind, score in result["scores"]["per_kind"].items())
+        + ".\n"
+        for name, result in sorted(found.items())
+        if result["scores"].get("per_kind")
+    )
+    return _section("Questions", words, found, ANSWERS) + kinds
+
+
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, drawing_table,
+    class_table, mnist_table, find_table, caption_table, drawing_table, question_table,
 )  # fmt: skip
 
 
 def readme_families(results: Mapping[str, Result]) -> str:
     """The README's lines on these families: their first score, or where their table is."""
     lines = []
-    for scores, what in ((FINDS, "CorLoc"), (CAPTIONS, "CIDEr-D"), (CLASSES, "top-1"), (DRAWINGS, "nats")):
+    for scores, what in (
+        (FINDS, "CorLoc"),
+        (CAPTIONS, "CIDEr-D"),
+        (CLASSES, "top-1"),
+        (DRAWINGS, "nats"),
+        (ANSWERS, "accuracy"),
+    ):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
             (f"`{r['command']}`", f"{what} {number(r['scores'][key])}", r["split"], minutes_of(r))
@@ -206,10 +236,15 @@ def minutes_of(result: Result) -> str:
     return number(minutes(result), 1)
 
 
+def _scored(scores: Mapping[str, Any]) -> str:
+    """'200 pictures', or the number of questions."""
+    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+
+
 def commands(group: Mapping[str, Result]) -> str:
     """The command of each line, and its data."""
     lines = [
-        f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures"
+        f"- `{r['command']}`: {r['data']}; scored on {_scored(r['scores'])}"
         f"{'; ' + r['timing'] if r.get('timing') else ''}"
         for r in group.values()
     ]

@@ -91,7 +91,7 @@ def test_label_studio_names_images_with_their_folder(tmp_path: Path, form: str) 
     source = recognise(tmp_path)
     assert counts(source) == {"train": 3, "val": 1}
     assert source.open("train").classes.names == ("background", "rust", "rivet")
-    moved = [note for note in source.notes() if "were found by name" in note]
+    moved = [note for note in source.notes() if "but found by name" in note]
     assert len(moved) == form.startswith("/")
 
 

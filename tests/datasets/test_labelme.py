@@ -216,7 +216,7 @@ def test_an_absolute_path_inside_is_fine(folder: Path) -> None:
     ("fields", "message"),
     [
         ({"points": [[1, 2], [3, 4]]}, r"shape 1 \('sky'\): a polygon of 2 points; expected 3 or more"),
-        ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 points; expected 2;"),
+        ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 point; expected 2;"),
         ({"shape_type": "points"}, r"shape type 'points' is not supported; expected one of polygon, rectangle"),
         ({"points": "everywhere"}, r"shape 1 \('sky'\): points 'everywhere'; expected a list of \[x, y\]"),
         (

@@ -388,7 +388,7 @@ def test_bad_pictures_are_named_and_not_counted() -> None:
     zeros = np.zeros((4, 6), int)
     with pytest.raises(DataError, match="prediction of 6x4 pixels for a target of 4x6"):
         metrics.update(zeros, zeros.T)
-    with pytest.raises(DataError, match="prediction holds label 3, but there are 3 classes"):
+    with pytest.raises(DataError, match="prediction holds label 3, but the table has 3 classes"):
         metrics.update(zeros + 3, zeros)
     with pytest.raises(DataError, match="prediction holds label -1"):
         metrics.update(zeros - 1, zeros)

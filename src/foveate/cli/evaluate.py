@@ -11,6 +11,8 @@ from foveate.cli.flags import Parser, parse_with_options
 if TYPE_CHECKING:
     from foveate.records import DataSource
 
+PARTS = ("per_class", "per_kind")  # scores of parts of the data, by name
+
 
 def run(argv: list[str]) -> int:
     """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE] [options of the family]`."""
@@ -43,7 +45,7 @@ def run(argv: list[str]) -> int:
     for name, value in scores.items():
         if name != "seconds" and (value is None or isinstance(value, float)):
             print(f"  {name:<24}{_number(value, 'not defined')}")
-    for name, value in scores.get("per_class", {}).items():
+    for name, value in (pair for key in PARTS for pair in scores.get(key, {}).items()):
         print(f"    {name:<22}{_number(value, 'absent')}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")

@@ -109,7 +109,8 @@ class CommonDigitsDataset:
         height, width, channels = digits.images.shape[1:]
         if (height, width, channels) != (DIGIT, DIGIT, 1):
             raise DataError(
-                f"{source.path}: pictures of {width}x{height} with {channels} channels; common digits are grey and "
+                f"{source.path}: pictures of {width}x{height} with {counted(channels, 'channel')}; common "
+                f"digits are grey and "
                 f"{DIGIT}x{DIGIT}"
             )
         labels = digits.labels[digits.members]

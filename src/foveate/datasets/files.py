@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import copy
+import dataclasses
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -210,6 +212,17 @@ class ScannedSource(DataSource, Generic[S]):
         scan = self.scan
         reader = getattr(scan, "read_label", None)
         return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs)]
+
+    def undivided(self) -> Self | None:
+        """This source with all of its files in the split test; None where they say how they are divided."""
+        scan = self.scan
+        if not scan.drawn:
+            return None
+        whole = copy.copy(self)
+        pairs = [pair for part in scan.pairs.values() for pair in part]
+        drawn = Drawn("all of it as test")
+        whole.__dict__["scan"] = dataclasses.replace(scan, pairs={"test": pairs}, drawn=drawn)  # type: ignore[type-var]
+        return whole
 
     @abstractmethod
     def readable(self, split: str, task: str = "") -> Any:

@@ -17,7 +17,7 @@ from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_
 from foveate.datasets.headers import FileHeaders
 from foveate.datasets.names import shown_names
 from foveate.datasets.splits import ordered, split_or_draw, split_parts
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import DrawingSample, Problem
 from foveate.registry import dataset
@@ -108,7 +108,8 @@ class PictureFolder(ScannedSource[PictureScan]):
             if len(undivided) < 2:
                 raise_problems(problems)
                 raise DataError(
-                    f"{root}: {len(undivided)} pictures; expected two or more, DATA/*.png or DATA/train/*.png"
+                    f"{root}: {counted(len(undivided), 'picture')}; expected two or more, DATA/*.png or "
+                    f"DATA/train/*.png"
                 )
             divided, drawn = split_or_draw(root, undivided, self.seed, problems)
             splits |= divided

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.loading import SuitedDataset
+from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
-from foveate.engine.train import validation_split
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.ops.layout import channels_last
 from foveate.store import load_model
@@ -32,8 +32,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one that epochs are ranked on (val, else test); of data that names no splits, test is all of
-    it where the source says so (`DataSource.undivided`). whole: the scores that take long, too.
+    split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
+    how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
     options: an instance of the family's `Options`, or a dict of them. Raises a FoveateError.
     """
     if Path(path).suffix.lower() == ".onnx":
@@ -45,7 +45,7 @@ def evaluate_run(
         if source is None:
             raise ConfigError(f"{path} does not say which data it was trained on; name some with --data PATH")
     split = split or validation_split(source)
-    if split == "test" and split not in source.splits():
+    if split == "test" and split not in source.splits() and not (own or _trained_on(run, source)):
         source = source.undivided() or source
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
@@ -73,6 +73,12 @@ def evaluate_run(
     if own and "train" in source.splits():
         training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731
     return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set)
+
+
+def _trained_on(run: RunFolder, source: Any) -> bool:
+    """True if `source` reads the folder that the run was trained on, part of which is no test."""
+    own = getattr(run.recipe().data, "path", "") if run.recipe_file.is_file() else ""
+    return bool(own) and Path(own).resolve() == Path(getattr(source, "path", "")).resolve()
 
 
 def _progress(indices: range) -> Iterator[int]:

@@ -66,7 +66,8 @@ class LocalisationScores:
         """Return plain numbers for JSON, with kinds by name. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.per_kind):
             raise ConfigError(
-                f"scores of {counted(len(self.per_kind), 'kind')}, but the class table has {len(classes)}; pass the table that "
+                f"scores of {counted(len(self.per_kind), 'kind')}, but the class table has {len(classes)}; "
+                f"pass the table that "
                 "the pictures were scored with"
             )
         names = (

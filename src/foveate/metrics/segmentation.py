@@ -158,7 +158,8 @@ class SegmentationMetrics:
         invalid = scored & ((predicted < 0) | (predicted >= self.num_classes))
         if invalid.any():
             raise DataError(
-                f"prediction holds label {predicted[invalid][0]}, but the table has {counted(self.num_classes, 'class')}; "
+                f"prediction holds label {predicted[invalid][0]}, but the table has "
+                f"{counted(self.num_classes, 'class')}; "
                 "score with the class table of the model"
             )
         truth, predicted = self._encode(truth, scored), self._encode(predicted, scored)

@@ -110,7 +110,8 @@ class ValueSample:
         values = image.detach().cpu().numpy().reshape(image.shape[0], -1)
         if self._parts and len(values) != len(self._parts[0]):
             raise DataError(
-                f"images of {len(self._parts[0])} and of {counted(len(values), 'channel')}; keep pictures of one kind together"
+                f"images of {len(self._parts[0])} and of {counted(len(values), 'channel')}; keep pictures of "
+                f"one kind together"
             )
         if values.shape[1] > self.room:
             values = values[:, np.random.default_rng(index).integers(values.shape[1], size=self.room)]

@@ -42,6 +42,14 @@ from foveate.records.drawing import (
     DrawingSample,
     PixelKind,
 )
+from foveate.records.handwriting import (
+    HandwritingBatch,
+    HandwritingOutput,
+    HandwritingPrediction,
+    HandwritingPreprocessing,
+    HandwritingSample,
+    HandwritingState,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -49,6 +57,15 @@ from foveate.records.instances import (
     Instances,
     InstanceSample,
     ObjectSample,
+    RegionOutput,
+)
+from foveate.records.questions import (
+    QuestionBatch,
+    QuestionDataset,
+    QuestionOutput,
+    QuestionPrediction,
+    QuestionPreprocessing,
+    QuestionSample,
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
@@ -98,6 +115,12 @@ __all__ = [
     "DrawingPrediction",
     "DrawingPreprocessing",
     "DrawingSample",
+    "HandwritingBatch",
+    "HandwritingOutput",
+    "HandwritingPrediction",
+    "HandwritingPreprocessing",
+    "HandwritingSample",
+    "HandwritingState",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
@@ -107,6 +130,13 @@ __all__ = [
     "PixelKind",
     "Preprocessing",
     "Problem",
+    "QuestionBatch",
+    "QuestionDataset",
+    "QuestionOutput",
+    "QuestionPrediction",
+    "QuestionPreprocessing",
+    "QuestionSample",
+    "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
     "SemanticOutput",

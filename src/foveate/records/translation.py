@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TranslationPreprocessing:
-    """What a model keeps of its training text, beside its tables.
+    """Facts on the training text that a model keeps, beside its tables.
 
     source, target: the languages; '' for unknown. longest: characters of the longest source sentence; 0 for unknown.
     """
@@ -39,16 +39,16 @@ class TranslationPreprocessing:
 class TranslationSample(TypedDict):
     """A sentence and its translation."""
 
-    source: str
-    target: NotRequired[str]  # none in prediction
+    sentence: str
+    reference: NotRequired[str]  # its translation; none in prediction
     name: str
 
 
 class TranslationBatch(TypedDict):
     """Input of a translation model's `loss`; <end> closes each sentence, and <pad> fills up shorter ones."""
 
-    source: Tensor  # (B, S) int64
-    target: Tensor  # (B, T) int64
+    source_tokens: Tensor  # (B, S) int64
+    target_tokens: Tensor  # (B, T) int64
     names: list[str]
 
 
@@ -80,15 +80,16 @@ class Translation:
 class TranslationPrediction:
     """Translations of one sentence.
 
-    source: as it was given. source_words: (m,), those that the columns of `attention` are for, the end last. note: what
-    a reader should know of the input, '' for nothing.
+    sentence: as it was given. source_words: (m,), those that the columns of `attention` are for, the end last. note: a
+    remark on the sentence as an input of the model, '' for none. drawn: True if the alignment is drawn as a file, too.
     """
 
     translations: tuple[Translation, ...]  # one or more, best first
-    source: str
+    sentence: str
     source_words: tuple[str, ...]
     name: str = ""
     note: str = ""
+    drawn: bool = False
 
     @property
     def text(self) -> str:

@@ -107,7 +107,7 @@ class Task(ABC):
         model without the field is left alone.
     Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
-        many as in training.
+        many as in training. predict_size: inputs that `foveate predict` answers together; more than 1 suits small ones.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
 
     `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
@@ -124,6 +124,7 @@ class Task(ABC):
     Preprocessing: ClassVar[Any] = Preprocessing
     sizes: ClassVar[Mapping[str, str | Count]] = {}
     batch_size: ClassVar[int] = 32
+    predict_size: ClassVar[int] = 1
     loss_batch_size: ClassVar[int] = 0
     endings: ClassVar[tuple[str, ...]] = ()
 
@@ -204,6 +205,12 @@ class Task(ABC):
     def validation_sample(self, sample: Any) -> Any:
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
+
+    def fit(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Fit what gradients do not train, such as support vector machines, before a validation; by default nothing.
+
+        model: in evaluation mode. training_set: as `training_set` returned it, without augmentation.
+        """
 
     def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
         """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
@@ -337,6 +344,19 @@ class Task(ABC):
                 curves=tuple((key, key.replace("_", " ")) for key in self.headline),
             )
         )
+
+    def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
+        """A sheet of samples as the loss sees them, augmented, with their labels: a PIL image, or None for none.
+
+        samples: of `training_set`. By default the contact sheet of `foveate datasets inspect`, which needs samples as
+        the data set gives them.
+        """
+        found = self.inspection("", "")
+        found.expect(len(samples))
+        found.begin("train", training_set)
+        for sample in samples:
+            found.add("train", sample)
+        return found.sheet()
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:

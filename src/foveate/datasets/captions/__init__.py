@@ -199,9 +199,8 @@ class Collector:
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
-                f"{root}: none of {counted(len(self.texts), 'picture')} ({next(iter(self.texts))}, ...) that "
-                f"{where} names "
-                "is in this folder or below it; put them there"
+                f"{root}: none of {counted(len(self.texts), 'picture')} ({next(iter(self.texts))}, ...) that {where} "
+                "names is in this folder or below it; put them there"
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
             self.problems += [

@@ -162,7 +162,7 @@ class CaptioningMetrics:
         if self._sentences[0] != np.count_nonzero(self._hashes):
             raise ConfigError(
                 f"{counted(int(self._sentences[0]), 'sentence')} for "
-                f"{counted(np.count_nonzero(self._hashes), 'picture')}; "
+                f"{counted(int(np.count_nonzero(self._hashes)), 'picture')}; "
                 "count each picture in one process only"
             )
 

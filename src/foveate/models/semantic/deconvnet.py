@@ -176,7 +176,8 @@ class DeconvNet(nn.Module):
             )
         if len(convolutions) != len(layers):
             raise ModelError(
-                f"the weights have {counted(len(convolutions), 'convolution')}, this encoder {len(layers)}; build it with the "
+                f"the weights have {counted(len(convolutions), 'convolution')}, this encoder {len(layers)}; "
+                f"build it with the "
                 "default widths and depths"
             )
         with_norms = any(key.endswith("running_mean") for key in state)

@@ -320,8 +320,8 @@ class RNNSearch(nn.Module):
 
     def loss(self, batch: TranslationBatch) -> dict[str, Tensor]:
         """Return the cross-entropy of the target tokens, as a mean over tokens or over sentences (`average`)."""
-        target = batch["target"]
-        s, y, context, _ = self._decode(batch["source"], target)
+        target = batch["target_tokens"]
+        s, y, context, _ = self._decode(batch["source_tokens"], target)
         labels = token_targets(target, PAD)
         taught = labels != IGNORE  # the output layer, the largest part, is not computed for padding
         logits = self._logits(s[taught], y[taught], context[taught])

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.ops.search.rules import BannedAfter, Rules
 from foveate.ops.search.shared import (
     Found,
@@ -273,7 +273,9 @@ def _each_input(name: str, length: int | Sequence[int], inputs: int) -> tuple[in
     if isinstance(length, int):
         return (length,) * inputs
     if len(length) != inputs:
-        raise ConfigError(f"{len(length)} values of {name} for {inputs} inputs; give one for each, or one for all")
+        raise ConfigError(
+            f"{counted(len(length), 'value')} of {name} for {counted(inputs, 'input')}; give one for each or for all"
+        )
     return tuple(length)
 
 

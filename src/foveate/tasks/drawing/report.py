@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from foveate.errors import counted
 from foveate.records import DrawingPrediction
 from foveate.tasks.drawing.figures import canvas_with_window, draw_grid, enlarged, outline, row_of, scale_of
 from foveate.tasks.drawing.inputs import fitted
@@ -82,7 +83,9 @@ def _picture(drawn: Image.Image, words: str) -> Markup:
 def _samples_section(samples: list[DrawingPrediction]) -> Section:
     lead = "Drawn from noise alone: each pixel is the mean of its distribution. The seed is 0, and none was left out."
     drawn = draw_grid([sample.canvases[-1] for sample in samples])
-    return section("samples", "Samples", "Samples", lead, _picture(drawn, f"{len(samples)} generated pictures."))
+    return section(
+        "samples", "Samples", "Samples", lead, _picture(drawn, f"{counted(len(samples), 'generated picture')}.")
+    )
 
 
 def _strip_section(samples: list[DrawingPrediction]) -> Section:
@@ -134,7 +137,8 @@ def _nearest_section(task: Task, evaluation: Evaluation, samples: list[DrawingPr
         best[nearer], found[nearer] = distance[nearer], image
     nearest = [image.permute(1, 2, 0).numpy() for image in found]
     lead = (
-        f"Generated pictures, and below each the nearest of {len(chosen)} training pictures by the sum of squared "
+        f"Generated pictures, and below each the nearest of {counted(len(chosen), 'training picture')} by the "
+        f"sum of squared "
         "differences. Pictures that were learned by heart would be equal to theirs."
     )
     drawn = draw_grid([*(sample.canvases[-1] for sample in samples), *nearest], len(samples))

@@ -30,7 +30,7 @@ MARGIN = 64  # pixels around an object that fits into no tile
 
 
 def can_outline(network: Any) -> bool:
-    """Whether a model outlines the objects of boxes that it is given."""
+    """True for a model that outlines the objects of boxes that it is given."""
     return hasattr(network, "outline")
 
 

@@ -213,7 +213,7 @@ def _words(example: SpeechFigure) -> list[Markup]:
 
 
 def alignment(said: str, written: str) -> Markup:
-    """What was said, with errors marked: struck out what was not written, and highlighted what was written instead."""
+    """The transcript, with errors marked: struck out what was not written, and highlighted what was written instead."""
     parts: list[object] = []
     for pair in align(scored_text(said).split(), scored_text(written).split()):
         if not pair.is_error:

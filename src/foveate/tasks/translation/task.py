@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.translation import TranslationMetrics, require_sacrebleu
 from foveate.ops.padding import pad
 from foveate.records import (
@@ -28,11 +28,17 @@ from foveate.records import (
     TranslationPreprocessing,
 )
 from foveate.registry import task
-from foveate.tasks.base import Runner, Task
+from foveate.tasks.base import Runner, Sample, Task, Writer
+from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.inputs import TextInput
+from foveate.tasks.translation.alignment import alignment_png
 from foveate.tasks.translation.decoding import END_WORD, Source, translate
+from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
+from foveate.tasks.translation.page import TranslationPage
+from foveate.tasks.translation.report import report
 from foveate.text import END, PAD, UNKNOWN, TextTable, mostly_unspaced, split_words
+from foveate.visualize.report import ReportPart
 
 DIGITS = 4  # of an alignment's numbers in predictions.json
 UNFAMILIAR = 0.5  # share of a sentence's letters that the source's table must not know, to say so
@@ -46,11 +52,12 @@ class TranslationTask(Task):
     title = "translation"
     monitor = "bleu"  # of translations that the model wrote alone
     headline = ("bleu", "chrf")
-    inputs = (TextInput("source"),)
+    inputs = (TextInput("sentence"),)
     Options = TranslationOptions
     Preprocessing = TranslationPreprocessing
     sizes: ClassVar = {"source_vocabulary": "source", "target_vocabulary": "target"}
     batch_size = 64
+    predict_size = 64
     endings = ("_alignment.png",)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -68,14 +75,14 @@ class TranslationTask(Task):
         if recipe.text is None:
             raise ConfigError(f"recipe '{recipe.name}' does not say how sentences become tokens; give its field text")
         pairs = [train_set[index] for index in range(len(train_set))]
-        tables = recipe.text.learn([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
+        tables = recipe.text.learn([pair["sentence"] for pair in pairs], [pair["reference"] for pair in pairs])
         return dict(tables)
 
     @classmethod
     def learn_preprocessing(cls, preprocessing: Any, train_set: Any, window: str) -> Any:
         """The languages, and the length of the longest source sentence."""
         source, target = train_set.languages
-        longest = max(len(train_set[index]["source"]) for index in range(len(train_set)))
+        longest = max(len(train_set[index]["sentence"]) for index in range(len(train_set)))
         return TranslationPreprocessing(source, target, longest)
 
     def training_set(self, dataset: TranslationDataset) -> TokenPairs:
@@ -94,7 +101,7 @@ class TranslationTask(Task):
     def collate(self, samples: Sequence[Any]) -> TranslationBatch:
         """Samples of `TokenPairs` -> one batch; shorter sentences are filled up with <pad>."""
         source, target = (pad([sample[side] for sample in samples], PAD) for side in ("source", "target"))
-        return {"source": source, "target": target, "names": [sample["name"] for sample in samples]}
+        return {"source_tokens": source, "target_tokens": target, "names": [sample["name"] for sample in samples]}
 
     def require_data(self, dataset: TranslationDataset, model: str) -> None:
         """Raise ConfigError for text in other languages than the model's."""
@@ -122,29 +129,34 @@ class TranslationTask(Task):
         """The translations of each sentence, best first, each word with its alignment."""
         if options.coverage_penalty and getattr(runner, "attention", "none") == "none":
             raise ConfigError("coverage_penalty needs a model with attention, and this one has none; leave it at 0")
-        sources = [Source.read(sample["source"], self.source) for sample in samples]
+        sources = [Source.read(sample["sentence"], self.source) for sample in samples]
         found = translate(runner, sources, self.target, options)
         return [
             TranslationPrediction(
-                own, sample["source"], (*source.words, END_WORD), sample["name"], self._note(sample["source"], source)
+                own,
+                sample["sentence"],
+                (*source.words, END_WORD),
+                sample["name"],
+                self._note(sample["sentence"], source),
+                options.alignments,
             )
             for own, sample, source in zip(found, samples, sources, strict=True)
         ]
 
     def _note(self, text: str, source: Source) -> str:
-        """What a reader should know of a sentence as input of this model; '' for nothing."""
+        """A remark on a sentence as an input of this model; '' for none."""
         if not source.tokens:
             return "an empty sentence, whose translation is empty"
         notes = []
         longest = self.preprocessing.longest if self.preprocessing is not None else 0
         if 0 < longest < len(text):
-            notes.append(f"{len(text)} characters, longer than any sentence of the training ({longest})")
+            notes.append(f"{counted(len(text), 'character')}, longer than any sentence of the training ({longest})")
         unfamiliar = _unfamiliar(text, source, self.source)
         if unfamiliar > UNFAMILIAR:
             language = f", {self.preprocessing.source}" if self.preprocessing and self.preprocessing.source else ""
             notes.append(
-                f"{unfamiliar:.0%} of its words are spelled in characters, or are words, that the training text hardly "
-                f"had; give a sentence in the source language{language}"
+                f"{unfamiliar:.0%} of its words are of letters, or are words, that the training text hardly had; give "
+                f"a sentence in the source language{language}"
             )
         return "; ".join(notes)
 
@@ -153,13 +165,13 @@ class TranslationTask(Task):
     def metrics(self, dataset: TranslationDataset, whole: bool = True) -> TranslationMetrics:
         """An empty counter of a set's scores. whole: TER, too."""
         if self._characters is None or self._characters[0] is not dataset:
-            few = (dataset[index]["target"] for index in range(min(len(dataset), 1000)))
+            few = (dataset[index]["reference"] for index in range(min(len(dataset), 1000)))
             self._characters = (dataset, mostly_unspaced(word for text in few for word in split_words(text)))
         return TranslationMetrics(self.target.lower, self._characters[1], whole)
 
     def count(self, metrics: TranslationMetrics, index: int, sample: Any, prediction: TranslationPrediction) -> float:
         """Count the best translation of a sentence; returns its own chrF."""
-        return metrics.update(prediction.text, sample["target"])
+        return metrics.update(prediction.text, sample["reference"], len(prediction.source_words) - 1)
 
     # Keeping and showing
 
@@ -181,6 +193,30 @@ class TranslationTask(Task):
             "words": list(_words(prediction)),
         }
         return record | ({"note": prediction.note} if prediction.note else {})
+
+    def files(self, prediction: TranslationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The alignment matrix, if it was asked for; nothing of a model without attention, or an empty translation."""
+        best = prediction.translations[0]
+        if not prediction.drawn or best.attention is None or not best.words:
+            return {}
+
+        def write(path: Any) -> None:
+            alignment_png(prediction).save(path, format="PNG")
+
+        return {"alignment": ("_alignment.png", write)}
+
+    def gallery(self, model: str) -> TranslationPage:
+        """translations.html: every sentence with its translations and its alignment."""
+        return TranslationPage(model)
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores by length, and examples with their alignments."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> TranslationFindings:
+        """Words of each side, and pairs that may be none."""
+        return TranslationFindings(path, recognised)
 
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         """The best translation of each sentence, a line each; with alternatives each with its score below."""
@@ -238,7 +274,7 @@ class TokenPairs:
         long = unknown = 0
         for index in range(len(dataset)):
             sample = dataset[index]
-            sides = [source.encode(sample["source"]), target.encode(sample["target"])]
+            sides = [source.encode(sample["sentence"]), target.encode(sample["reference"])]
             if not all(set(ids) - {UNKNOWN} for ids in sides):
                 unknown += 1
             elif len(sides[0]) >= longest_source or len(sides[1]) >= longest_target:
@@ -247,12 +283,13 @@ class TokenPairs:
                 self.pairs.append((index, *(torch.tensor([*ids, END]) for ids in sides)))  # type: ignore[arg-type]
         if not self.pairs:
             raise DataError(
-                f"none of {len(dataset)} pairs can be trained on: {unknown} have a side without a known word, and "
+                f"of {counted(len(dataset), 'pair')} none can be trained on: {unknown} have a side without known word, "
                 f"{long} one of {min(longest_source, longest_target)} tokens or more; set --options.max_length higher"
             )
         self.lengths = [max(len(ids), len(other)) for _, ids, other in self.pairs]
-        remarks = [f"{long} pairs of more than {longest_source} or {longest_target} tokens left out"] if long else []
-        remarks += [f"{unknown} pairs with a side without a known word left out"] if unknown else []
+        limits = " or ".join(map(str, sorted({longest_source, longest_target})))
+        remarks = [f"{counted(long, 'pair')} with a side of more than {limits} tokens left out"] if long else []
+        remarks += [f"{counted(unknown, 'pair')} with a side without a known word left out"] if unknown else []
         self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:
