@@ -1,5 +1,6 @@
 """Readers of speech: tables, texts beside recordings, Kaldi's lists, features; and files that cannot be used."""
 
+import itertools
 import json
 
 import numpy as np
@@ -43,7 +44,7 @@ class TestSound:
 
     def test_channels_that_cancel_each_other_are_refused(self, tmp_path):
         path = write_wav(tmp_path / "a.wav", np.stack([tone(440), -tone(440)], 1))
-        with pytest.raises(DataError, match="its channels cancel each other .* give one of them"):
+        with pytest.raises(DataError, match=r"its channels cancel each other .* give one of them"):
             read_sound(path)
 
     def test_clipping_is_said(self, tmp_path):
@@ -105,7 +106,7 @@ class TestSound:
         sound = sound_from(np.concatenate(parts), 8000, "x")
         places = cuts_at_silence(sound, 2.5)
         assert places[0] == 0 and places[-1] == len(sound.values)
-        assert all(b - a <= 2.5 * 8000 for a, b in zip(places, places[1:], strict=False))
+        assert all(b - a <= 2.5 * 8000 for a, b in itertools.pairwise(places))
         for place in places[1:-1]:  # within a pause: 0.8 to 1.0 s of every second
             assert 0.8 <= place / 8000 % 1 <= 1.0
 
@@ -181,7 +182,7 @@ class TestTable:
         torch.testing.assert_close(sound.values, torch.from_numpy(data[20:45].astype(np.float32)))
         assert sound.seconds == 0.25 and dataset.transcript(index) == "YES"
         np.savez(tmp_path / "features.npz", data=data, offsets=np.array([0, 20, 45]), ids=ids)
-        with pytest.raises(DataError, match="3 offsets up to 45, 3 ids; expected data .frames, values., and offsets"):
+        with pytest.raises(DataError, match=r"3 offsets up to 45, 3 ids; expected data .frames, values., and offsets"):
             recognise(tmp_path, "speech").open("train")
 
 
@@ -196,7 +197,7 @@ class TestProblems:
         assert problem.endswith("transcripts.tsv: no recording 'gone.wav'; add it, or remove its transcript")
         (note,) = SpeechTable(str(root)).notes()
         assert note == "2 recordings (4.wav, 5.wav): no transcript, left out; add one, or remove the recording"
-        with pytest.raises(DataError, match="no recording 'gone.wav'"):
+        with pytest.raises(DataError, match=r"no recording 'gone\.wav'"):
             SpeechTable(str(root)).open("train")
 
     def test_texts_without_letters_and_two_of_one_recording(self, tmp_path):
@@ -233,7 +234,7 @@ class TestProblems:
         with pytest.raises(DataError, match=r"has sound \(a.wav\), but no transcripts; add transcripts.tsv"):
             recognise(tmp_path, "speech")
         (tmp_path / "t.tsv").write_text("b.wav\thello\n")
-        with pytest.raises(DataError, match="has t.tsv, whose recording 'b.wav' is not there"):
+        with pytest.raises(DataError, match=r"has t\.tsv, whose recording 'b.wav' is not there"):
             recognise(tmp_path, "speech")
 
 
@@ -250,9 +251,7 @@ class TestOtherForms:
         (tmp_path / "val" / "gone.txt").write_text("a")
         (tmp_path / "val" / "4.txt").unlink()
         source = SpeechBeside(str(tmp_path))
-        assert [p.what for p in source.problems()] == [
-            "a transcript without a recording; add it, or remove the text"
-        ]
+        assert [p.what for p in source.problems()] == ["a transcript without a recording; add it, or remove the text"]
         assert "1 recording (4.wav): no transcript, left out" in source.notes()[0]
 
     def test_kaldi(self, tmp_path):
