@@ -24,7 +24,15 @@ from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
-from foveate.engine.prepare import Prepared, build_model, learn_from, make_batches, open_sets, suited_for
+from foveate.engine.prepare import (
+    Prepared,
+    build_model,
+    learn_from,
+    make_batches,
+    open_sets,
+    require_suitable_augmentation,
+    suited_for,
+)
 from foveate.engine.processes import is_first, share_folder
 from foveate.engine.progress import Progress, plan_lines
 from foveate.engine.recipe import Recipe
