@@ -72,7 +72,9 @@ class TranslationMetrics:
         metrics: Any = importlib.import_module("sacrebleu.metrics")
         self.bleu: Any = metrics.BLEU(lowercase=lower, tokenize="char" if characters else "13a")
         self.chrf: Any = metrics.CHRF(lowercase=lower)
-        self.ter: Any = metrics.TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
+        self.ter: Any = (
+            metrics.TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
+        )
         # A row a group of lengths; the sums, then exact ones, words of the sentences, and pairs.
         self.sums = torch.zeros(len(BOUNDS) + 1, BLEU_SUMS + CHRF_SUMS + TER_SUMS + 3, dtype=torch.float64)
 
