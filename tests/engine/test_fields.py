@@ -214,7 +214,7 @@ def test_the_fields_of_the_python_call_are_those_of_the_command_line(monkeypatch
         return "run"
 
     monkeypatch.setattr(train, "train_recipe", record)
-    foveate.train("fcn8s_pasture", out="there", optim__lr=0.5, epochs=3, data__seed=4)
+    foveate.train("fcn8s_pasture", out="there", report=False, optim__lr=0.5, epochs=3, data__seed=4)
     assert seen["recipe"] == resolve("fcn8s_pasture", overrides={"optim.lr": "0.5", "epochs": "3", "data.seed": "4"})
     assert (seen["out"], seen["resume"], seen["init"]) == ("there", False, None)
 

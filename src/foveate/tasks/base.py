@@ -345,6 +345,19 @@ class Task(ABC):
             )
         )
 
+    def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
+        """A sheet of samples as the loss sees them, augmented, with their labels: a PIL image, or None for none.
+
+        samples: of `training_set`. By default the contact sheet of `foveate datasets inspect`, which needs samples as
+        the data set gives them.
+        """
+        found = self.inspection("", "")
+        found.expect(len(samples))
+        found.begin("train", training_set)
+        for sample in samples:
+            found.add("train", sample)
+        return found.sheet()
+
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:
         """An empty record of what `foveate datasets inspect` finds in data of this family."""
