@@ -79,6 +79,13 @@ DRAWINGS = {
     "kl": "KL",
 }
 
+WRITING = {
+    "nats_per_point": "nats a point",
+    "nats_per_piece": "nats a piece",
+    "sse": "squared error",
+    "stop_percent": "stops, %",
+}
+
 
 def mnist_table(results: Mapping[str, Result]) -> str:
     """Error on distorted MNIST, ours and the paper's: a line a network, a column a kind; the mean over seeds."""
@@ -191,6 +198,15 @@ def object_table(results: Mapping[str, Result]) -> str:
     return _section("Objects", words, {n: r for n, r in results.items() if "ap_r50" in r["scores"]}, OBJECTS)
 
 
+def handwriting_table(results: Mapping[str, Result]) -> str:
+    """Results of handwriting."""
+    words = (
+        "Nats are of offsets divided by their deviation in training, so that figures of other data, or of other "
+        "scales, do not compare; lower is better. Stops is the share of 100 texts whose writing ended by itself."
+    )
+    return _section("Handwriting", words, {n: r for n, r in results.items() if "sse" in r["scores"]}, WRITING)
+
+
 def question_table(results: Mapping[str, Result]) -> str:
     """Results of visual question answering."""
     words = (
@@ -210,7 +226,7 @@ def question_table(results: Mapping[str, Result]) -> str:
 
 
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, object_table, drawing_table,
+    class_table, mnist_table, find_table, caption_table, object_table, drawing_table, handwriting_table,
     question_table,
 )  # fmt: skip
 
@@ -224,6 +240,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
         (CLASSES, "top-1"),
         (OBJECTS, "AP"),
         (DRAWINGS, "nats"),
+        (WRITING, "nats a point"),
         (ANSWERS, "accuracy"),
     ):
         key = next(name for name, words in scores.items() if words == what)
@@ -265,7 +282,9 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions."""
+    """'200 pictures', or the number of questions or pieces."""
+    if "pieces" in scores:
+        return f"{scores['pieces']} pieces of handwriting"
     return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
 
 

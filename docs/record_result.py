@@ -32,6 +32,7 @@ KEPT = (
     "tp_ratio", "pq", "sq", "rq", "count_bias", "count_mae", "count_mape", "score_threshold", "mask_iou_true_boxes",
     "proposals_recall50", "proposals_recall70", "objects", "touching", "detections_cap",
     "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
+    "nats_per_point", "nats_per_piece", "sse", "stop_percent", "points", "pieces",
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
 )  # fmt: skip

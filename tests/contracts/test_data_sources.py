@@ -155,6 +155,7 @@ def picture_folder(root: Path) -> None:
         image(root / f"{name}.png")
 
 
+<<<<<<< HEAD
 def tone(path: Path, pitch: int) -> None:
     samples = 9000 * np.sin(np.arange(2400) * pitch * 2 * np.pi / 8000)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +181,33 @@ def kaldi(root: Path) -> None:
         tone(root / f"{name}.wav", 300)
     (root / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in NAMES))
     (root / "text").write_text("".join(f"{name} A COW\n" for name in NAMES))
+=======
+STROKE = [[0, 0, 0], [2, 1, 0], [4, 0, 1], [5, 5, 1]]
+
+
+def stroke_json(root: Path) -> None:
+    (root / "words.json").write_text(json.dumps([{"text": f"w{i}", "points": STROKE} for i in range(3)]))
+
+
+def stroke_npz(root: Path) -> None:
+    data = np.array(STROKE * 3, np.int32)
+    np.savez(root / "words.npz", data=data, offsets=np.arange(4) * 4, text=np.array(["a", "b", "c"]))
+
+
+def inkml(root: Path) -> None:
+    for name in NAMES:
+        trace = '<annotation type="truth">a</annotation><trace>0 0, 2 1</trace>'
+        (root / f"{name}.inkml").write_text(f"<ink>{trace}</ink>")
+
+
+def iam_ondb(root: Path) -> None:
+    (root / "lineStrokes").mkdir()
+    (root / "ascii").mkdir()
+    (root / "ascii/a01-000u.txt").write_text("CSR:\n\none\ntwo\nthree\n")
+    points = '<Point x="0" y="0"/><Point x="2" y="1"/>'
+    for line in (1, 2, 3):
+        (root / f"lineStrokes/a01-000u-0{line}.xml").write_text(f"<a><Stroke>{points}</Stroke></a>")
+>>>>>>> wt-draw
 
 
 # Writes a small data set; None for generated data without files.
@@ -190,18 +218,25 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "question_table": question_table, "vqa": vqa, "spatial_questions": None,
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
+    "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml, "iam_ondb": iam_ondb, "stroke_letters": None,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {
     "pasture": {"height": 32, "width": 40, "train": 8, "val": 6, "test": 0},
     "spatial_questions": {"train": 6, "val": 2, "test": 0},
+    "stroke_letters": {"train": 4, "val": 2, "test": 0},
 }
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
 KEYS = {
     "semantic": {"mask"}, "instances": {"layers", "labels", "crowd"}, "classification": {"label"},
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
+<<<<<<< HEAD
     "questions": {"question", "answers", "question_kind"}, "drawing": set(), "speech": {"transcript"},
+=======
+    "questions": {"question", "answers", "question_kind"}, "drawing": set(), "handwriting": {"strokes", "transcript"},
+>>>>>>> wt-draw
 }  # fmt: skip
+WITHOUT_IMAGE = {"handwriting"}
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -241,6 +276,7 @@ def test_each_family_gives_its_samples_in_every_split(source: DataSource) -> Non
                     source.open(split, task)
                 continue
             dataset = source.open(split, task)
+<<<<<<< HEAD
             assert len(dataset) > 0
             sample = dataset[0]
             assert sample.keys() >= {"name"} | KEYS[task]
@@ -250,6 +286,14 @@ def test_each_family_gives_its_samples_in_every_split(source: DataSource) -> Non
                 continue
             assert dataset.channels > 0 and "image" in sample
             assert sample["image"].shape[0] == dataset.channels
+=======
+            sample = dataset[0]
+            assert sample.keys() >= {"name"} | KEYS[task] and len(dataset) > 0
+            assert sample["name"] == dataset.name(0)
+            if task in WITHOUT_IMAGE:
+                continue
+            assert sample["image"].shape[0] == dataset.channels > 0
+>>>>>>> wt-draw
             if task not in ("captioning", "questions") and not source.unlabelled:
                 assert isinstance(dataset.classes, ClassTable)
 
