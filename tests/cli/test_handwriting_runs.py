@@ -84,7 +84,7 @@ def test_the_exported_file_writes_the_same(run, tmp_path):
         (["--text", "AB"], "the characters 'A', 'B' are in none of the training texts"),
         (["--text", "a", "--bias=-1"], "--bias is -1; give 0 or more"),
         (["--text", "a", "--bias", "much"], "--bias is 'much'; expected"),
-        (["--text", "a" * 6000], "the text has 6,000 characters; give 5000 or fewer"),
+        (["--text", "a" * 6000], "the text has 6,000 characters; give 5,000 or fewer"),
         (["--text", "a", "--style", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--text", "a", "--count", "0"], "--count is 0; give a whole number from 1 to 10000"),
     ],

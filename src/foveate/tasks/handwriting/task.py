@@ -71,7 +71,8 @@ class HandwritingOptions(Options):
             raise ConfigError(f"--points is {self.points}; give 1 to {MOST_POINTS}")
         if len(self.text) > MOST_CHARACTERS:
             raise ConfigError(
-                f"the text has {counted(len(self.text), 'character')}; give {MOST_CHARACTERS} or fewer, the rest in another call"
+                f"the text has {counted(len(self.text), 'character')}; give {MOST_CHARACTERS:,} or fewer, the rest in "
+                "another call"
             )
 
 
