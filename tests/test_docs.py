@@ -136,9 +136,7 @@ def only_parse(monkeypatch):
     monkeypatch.setattr(Parser, "parse_args", parse_args)
     monkeypatch.setattr("foveate.cli.early.check_run", lambda path: None)
     # The pages' runs do not exist: each option of any family is accepted.
-    every = {
-        flag.name: flag for task in all_tasks() for verb in VERBS for flag in flags(task.Options, verb)
-    }
+    every = {flag.name: flag for task in all_tasks() for verb in VERBS for flag in flags(task.Options, verb)}
     own = [(flag.name, flag.kind, option(flag.default, flag.help)) for flag in every.values()]
     options = dataclasses.make_dataclass("AnyOptions", own, bases=(Options,), frozen=True)
     monkeypatch.setattr(
