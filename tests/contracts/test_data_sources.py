@@ -209,12 +209,18 @@ def iam_ondb(root: Path) -> None:
         (root / f"lineStrokes/a01-000u-0{line}.xml").write_text(f"<a><Stroke>{points}</Stroke></a>")
 
 
+def parallel_text(root: Path) -> None:
+    for split, count in (("train", 3), ("val", 2)):
+        for language, word in (("de", "Kuh"), ("en", "cow")):
+            (root / f"{split}.{language}").write_text("".join(f"{word} {i}\n" for i in range(count)))
+
+
 # Writes a small data set; None for generated data without files.
 FILES: dict[str, Callable[[Path], None] | None] = {
     "folders": folders, "camvid": camvid, "cityscapes": cityscapes, "voc": voc, "coco": coco, "labelme": labelme,
     "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
     "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
-    "question_table": question_table, "vqa": vqa, "spatial_questions": None,
+    "parallel_text": parallel_text, "question_table": question_table, "vqa": vqa, "spatial_questions": None,
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
     "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml, "iam_ondb": iam_ondb, "stroke_letters": None,
@@ -230,9 +236,9 @@ KEYS = {
     "semantic": {"mask"}, "instances": {"layers", "labels", "crowd"}, "classification": {"label"},
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
     "questions": {"question", "answers", "question_kind"}, "drawing": set(), "speech": {"transcript"},
-    "handwriting": {"strokes", "transcript"},
+    "handwriting": {"strokes", "transcript"}, "translation": {"sentence", "reference"},
 }  # fmt: skip
-WITHOUT_IMAGE = {"handwriting", "speech"}
+WITHOUT_IMAGE = {"handwriting", "speech", "translation"}
 
 
 def equal(one: Any, other: Any) -> bool:
