@@ -15,7 +15,7 @@ from foveate.datasets.voc import NAMES, voc_color
 from foveate.engine.inspection import inspect
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable
-from foveate.tasks.base import require_same_classes
+from foveate.tasks.classes import require_same_classes
 
 SIDE = 16
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nrust:250,50,83::\nrivet:52,209,183::\n"
