@@ -642,7 +642,7 @@ class TestObjectNumbers:
     def test_classes_of_one_region_each_are_no_objects(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(scene(i)))
         reader = recognise_masks(files, None)
-        assert (reader.kind, len(reader.classes)) == ("index", 3)
+        assert (reader.kind, len(reader.classes), reader.notes) == ("index", 3, ())
         assert_reads(reader, files, scene)
 
     def test_scattered_classes_are_no_objects(self, tmp_path: Path) -> None:
@@ -679,6 +679,26 @@ class TestObjectNumbers:
         assert (
             "label values -1, 2, 3, 4, 5, ... outside the class table" in refused or "label values -1, 1, 2" in refused
         )
+
+    def test_as_many_layers_in_every_file_are_classes(self, tmp_path: Path) -> None:
+        def layers(i: int) -> np.ndarray:
+            return np.clip((np.arange(SIDE)[:, None] - i % 3) // 8, 0, 5) + np.zeros(SIDE, np.int64)
+
+        files = draw(tmp_path, lambda i: grey(layers(i)))
+        reader = recognise_masks(files, None)
+        assert "up to 5, are taken for classes" in reader.notes[0]
+        assert_reads(reader, files, layers)
+
+    def test_no_data_between_few_objects(self, tmp_path: Path) -> None:
+        """Pixels without data are in many places, and are no number."""
+
+        def holed(i: int) -> np.ndarray:
+            return np.where((np.arange(SIDE) % 12 == 0) & (np.arange(SIDE)[:, None] % 12 == 0), 200, cells(i, 5))
+
+        files = tiffs(tmp_path, lambda i: grey(holed(i)), "200")
+        reader = recognise_masks(files, None)
+        assert reader.kind == "objects"
+        assert_reads(reader, files, lambda i: np.where(holed(i) == 200, 255, holed(i) > 0))
 
     def test_a_doubt_is_said(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(cells(i, 3)))
