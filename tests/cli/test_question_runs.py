@@ -105,6 +105,10 @@ def test_a_table_of_questions_is_answered_row_by_row(run: Path, data: Path, tmp_
     ]  # fmt: skip
     assert len({e["drawing"] for e in entries}) == 3
     table.unlink()
+    # The table of a data set, whose pictures are in its folder images.
+    assert main(["predict", str(run), str(data / "qa.tsv"), "--out", str(tmp_path / "all")]) == 0
+    entries = json.loads((tmp_path / "all" / "predictions.json").read_text())["questions"]
+    assert len(entries) == 12 and {Path(e["file"]).parent for e in entries} == {data / "images"}
 
 
 def test_below_a_probability_it_does_not_know(
