@@ -27,7 +27,7 @@ from foveate.engine import Recipe
 from foveate.engine.features import with_features
 from foveate.engine.loading import cached, train_loader
 from foveate.engine.optim import make_optimizer
-from foveate.engine.train import build_model
+from foveate.engine.prepare import build_model
 from foveate.recipes import resolve
 from foveate.tasks import create_task, find_task
 

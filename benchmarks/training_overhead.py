@@ -31,8 +31,8 @@ from foveate.engine import Optim, Recipe, train_recipe
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.loading import mixed_seed, train_loader
 from foveate.engine.optim import lr_factor, make_optimizer
+from foveate.engine.prepare import build_model
 from foveate.engine.run import RunFolder
-from foveate.engine.train import build_model
 from foveate.models.semantic.fcn import Config
 from foveate.recipes import resolve
 from foveate.tasks import create_task, find_task

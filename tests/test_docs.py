@@ -134,6 +134,7 @@ def only_parse(monkeypatch):
         raise ParsedError
 
     monkeypatch.setattr(Parser, "parse_args", parse_args)
+    monkeypatch.setattr("foveate.cli.early.check_run", lambda path: None)
     # The pages' runs do not exist: each option of any family is accepted.
     every = {
         flag.name: flag for task in all_tasks() for verb in (PREDICT, EVALUATE) for flag in flags(task.Options, verb)
@@ -171,8 +172,9 @@ def check_foveate(words: list[str], where: str) -> None:
     module = importlib.import_module(f"foveate.cli.{verb}")
     parsed = any(parses(module, rest, task) for task in all_tasks()) if verb in RUN_VERBS else parses(module, rest)
     assert parsed, f"{where}: foveate {' '.join(words)}"
-    if verb == "train" and not rest[0].isupper():
-        override(create_recipe(rest[0]), split_fields(rest, module.OWN)[1])
+    if verb == "train" and rest and not rest[0].isupper():
+        name = "fcn8s" if rest[0] in ("--config", "--resume") else rest[0]
+        override(create_recipe(name), split_fields(rest, module.OWN)[1])
 
 
 COMMANDS = [(b, words) for b in BLOCKS if b.language in ("sh", "bash", "console") for words in shell_lines(b)]

@@ -49,6 +49,8 @@ def train(
     model: str | None = None,
     resume: bool = False,
     init: str | Path | None = None,
+    seconds: float | None = None,
+    report: bool = True,
     **fields: Any,
 ) -> Path:
     """Train a recipe and return its run folder.
@@ -59,14 +61,23 @@ def train(
     model: a registered model that is trained under the recipe's data, augmentation and schedule.
     resume: continue a stopped run.
     init: a run to initialise from.
+    seconds: time of the training, from which the number of epochs follows.
+    report: also score the best epoch, and write the run's report.html.
     fields: any recipe field, nested ones with two underscores (`optim__lr=1e-3`).
     Raises a FoveateError.
     """
     from foveate.engine import train_recipe
+    from foveate.engine.processes import is_first
     from foveate.recipes import resolve
 
     flat = {key.replace("__", "."): value for key, value in fields.items()}
-    return train_recipe(resolve(recipe, data=data, overrides=flat, model=model), out=out, resume=resume, init=init)
+    chosen = resolve(recipe, data=data, overrides=flat, model=model)
+    run = train_recipe(chosen, out=out, resume=resume, init=init, seconds=seconds)
+    if report and not chosen.overfit and is_first():
+        from foveate.engine.report import report_run
+
+        report_run(run)
+    return run
 
 
 def list_models() -> list[str]:

@@ -24,19 +24,21 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path beside `path` and rename it to `path` at the end.
 
     Missing parent folders are created. If the body fails, the previous file at `path` is kept; a reader never sees a
-    partly written file. Raises OutputError, naming `path`, for any OSError (no space, not writable).
+    partly written file. flush: also wait until the file is on the disk, so that it outlives a power cut.
+    Raises OutputError, naming `path`, for any OSError (no space, not writable).
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error

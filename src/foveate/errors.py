@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class FoveateError(Exception):
@@ -51,6 +52,14 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
         )
         nouns += "s" * (nouns == noun)
     return f"{count:,} {nouns}"
+
+
+def nearest_path(path: Path) -> Path | None:
+    """The entry beside a missing path whose name is most like it."""
+    if not path.parent.is_dir():
+        return None
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    return path.parent / near[0] if near else None
 
 
 def listed(names: Sequence[str], noun: str = "picture") -> str:

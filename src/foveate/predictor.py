@@ -9,7 +9,6 @@ prediction.text            # of a captioning model: the best caption
 
 from __future__ import annotations
 
-import difflib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from foveate.errors import ConfigError, DataError, ModelError
+from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
 from foveate.store import PICKLES, load_model
@@ -196,7 +195,7 @@ def find_model_folder(path: Path) -> Path:
     Raises ModelError that says what is there instead.
     """
     if not path.exists():
-        near = _nearest(path)
+        near = nearest_path(path)
         hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
         raise ModelError(f"{path} does not exist; {hint}")
     if path.is_file():
@@ -280,12 +279,3 @@ def _find_family(name: str, path: Path) -> type[Task]:
         return find_task(name)
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
-
-
-def _nearest(path: Path) -> Path | None:
-    """The entry beside a missing path whose name is most like it."""
-    if not path.parent.is_dir():
-        return None
-    names = [p.name for p in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return path.parent / near[0] if near else None

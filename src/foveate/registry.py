@@ -45,6 +45,28 @@ RENAMED: dict[Kind, dict[str, str]] = {
 # The same for fields of a model's Config, in config.json and recipe.json, and for `--config.NAME`.
 RENAMED_FIELDS = {"softly": "soft_share", "thrown": "random_windows"}
 
+_DENSE = "it is the fully convolutional network that these grew from; --flip and --scales average several views"
+_BOXES = "it finds each object with its box, its mask and its class; a detector of boxes alone is not here"
+_WHOLE = "it is the convolutional classifier here"
+# Names known from elsewhere (their beginnings, in small letters and digits) -> the nearest here, and why.
+FAMILIAR = {
+    "unet": ("fcn8s", "it, too, adds the encoder's fine features to coarse ones, by sums where a U-Net concatenates"),
+    "segnet": ("deconvnet", "both unpool with the places of the encoder's maxima"),
+    "deeplab": ("fcn8s", "DeepLab is an FCN with dilated filters and a dense CRF; predict and evaluate take --crf"),
+    "crfrnn": ("fcn8s", "it is the network under the CRF; predict and evaluate take --crf"),
+    **dict.fromkeys(("pspnet", "fpn", "hrnet", "segformer", "upernet", "linknet", "bisenet", "lraspp", "pan"),
+                    ("fcn8s", _DENSE)),
+    "maskrcnn": ("mnc", "it is the cascade of boxes, masks and classes that Mask R-CNN followed"),
+    **dict.fromkeys(("mask2former", "maskformer", "yolact", "solo", "sam", "cellpose", "stardist", "fcis"),
+                    ("mnc", "it is the instance segmentation here: a box, a mask and a class for every object")),
+    **dict.fromkeys(("fasterrcnn", "yolo", "detr", "ssd", "retinanet", "fcos", "rtdetr"), ("mnc", _BOXES)),
+    **dict.fromkeys(("resnet", "resnext", "vgg", "alexnet", "densenet", "efficientnet", "mobilenet", "convnext", "vit",
+                     "swin", "googlenet", "xception"), ("inception_resnet_v2", _WHOLE)),
+    **dict.fromkeys(("blip", "clip", "git", "captioning", "imagecaptioning", "nic", "llava"),
+                    ("show_attend_tell", "it is the captioning model with attention here")),
+    "stn": ("spatial_transformer", "STN is short for it"),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -55,6 +77,7 @@ class Entry:
     attribute: str
     preset: tuple[tuple[str, Any], ...] = ()
     summary: str = ""
+    text: str = ""  # the whole docstring
     point: EntryPoint | None = None
 
     def load(self) -> Any:
@@ -81,7 +104,7 @@ def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             continue
-        summary = (ast.get_docstring(node) or "").partition("\n")[0]
+        text = ast.get_docstring(node) or ""
         for mark in node.decorator_list:
             if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == kind):
                 continue
@@ -89,8 +112,8 @@ def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
             keys = [k.arg or "" for k in mark.keywords]
             for values in itertools.product(*(ast.literal_eval(k.value) for k in mark.keywords)):
                 preset = dict(zip(keys, values, strict=True))
-                name, about = template.format(**preset), _filled(summary, preset)
-                yield Entry(name, module, node.name, tuple(preset.items()), about)
+                name, about = template.format(**preset), _filled(text, preset)
+                yield Entry(name, module, node.name, tuple(preset.items()), about.partition("\n")[0], about)
 
 
 def _filled(text: str, preset: Mapping[str, Any]) -> str:
@@ -127,8 +150,18 @@ def find(kind: Kind, name: str) -> Entry:
     known = entries(kind)
     name = current_name(kind, name)
     if name not in known:
+        near, why = familiar(name)
+        if kind in ("model", "recipe") and near in known:
+            raise ConfigError(f"unknown {kind} '{name}'; the nearest is '{near}': {why}")
         raise ConfigError(unknown(kind, name, known))
     return known[name]
+
+
+def familiar(name: str) -> tuple[str, str]:
+    """The nearest model here to one that is known from elsewhere, and why; ('', '') for any other name."""
+    plain = "".join(letter for letter in name.lower() if letter.isalnum())
+    known = max((key for key in FAMILIAR if plain.startswith(key)), key=len, default="")
+    return FAMILIAR.get(known, ("", ""))
 
 
 def current_name(kind: Kind, name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 import types
 import typing
 from pathlib import Path
@@ -53,6 +55,24 @@ def _parse(value: Any, kind: Any) -> Any:
             raise TypeError
         return str(value)
     return value
+
+
+_FIELD = re.compile(r"^(?P<names>[a-z]\w*(?:, [a-z]\w*)*): (?P<words>.*)$")
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """Field -> what the class's docstring says of it, in lines 'name: words', which go on where they are indented."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in (inspect.getdoc(cls) or "").splitlines():
+        if field := _FIELD.match(line):
+            names = field["names"].split(", ")
+            found |= dict.fromkeys(names, field["words"])
+        elif line.startswith("    ") and names:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+        else:
+            names = []
+    return found
 
 
 def require_choices(record: Any) -> None:

@@ -80,7 +80,7 @@ def test_threads_that_spin_are_put_to_rest_before_torch_loads() -> None:
 def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "patch_cnn"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    named = [line.split()[0] for line in lines]
+    named = [line.split()[0] for line in lines if line.startswith("  --")]
     assert named[:3] == ["--config.num_classes", "--config.in_channels", "--config.widths"]
     (line,) = [line for line in lines if "--config.dense " in line]
     assert line.split(maxsplit=2) == ["--config.dense", "upsampled", "one of upsampled, atrous"]
@@ -97,7 +97,7 @@ def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) ->
     [
         ("models fcn9s", "unknown model 'fcn9s'; the nearest is 'fcn"),
         ("trian", "unknown verb 'trian'; the nearest is 'train'"),
-        ("zzz", "unknown verb 'zzz'; known: claims, datasets, demo"),
+        ("zzz", "unknown verb 'zzz'; known: claims, completion, datasets"),
         ("train", "the following arguments are required: RECIPE; see foveate train --help"),
         ("train fcn8", "unknown recipe 'fcn8'; the nearest is 'fcn8s'"),
         ("train fcn8s_pasture --epoch 3", "unknown flag '--epoch'; the nearest is '--epochs'"),
@@ -198,7 +198,7 @@ def test_what_there_is_for_people_and_for_machines(kind: Any, capsys: pytest.Cap
     assert [row["name"] for row in rows] == list(entries(kind))
     assert all(row.keys() == {"name", "summary", "module"} for row in rows)
     assert cli.main([f"{kind}s"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = sorted(line for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
     assert [line.split()[0] for line in lines] == list(entries(kind))
     assert all(row["summary"] in line for row, line in zip(rows, lines, strict=True))
 
@@ -210,7 +210,7 @@ def test_a_recipe_shows_every_field_with_its_value(capsys: pytest.CaptureFixture
 
     recipe: Recipe = resolve("fcn8s_pasture")
     assert cli.main(["recipes", "fcn8s_pasture"]) == 0
-    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
     assert list(shown) == [f"--{name}" for name in fields_of(recipe)]
     assert str(recipe.optim.lr) in shown["--optim.lr"]
     assert shown["--optim.name"].endswith("one of adamw, sgd, rmsprop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,12 +155,40 @@ def picture_folder(root: Path) -> None:
         image(root / f"{name}.png")
 
 
+def tone(path: Path, pitch: int) -> None:
+    samples = 9000 * np.sin(np.arange(2400) * pitch * 2 * np.pi / 8000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def speech_table(root: Path) -> None:
+    for i, name in enumerate(NAMES):
+        tone(root / "audio" / f"{name}.wav", 300 + 100 * i)
+    (root / "transcripts.tsv").write_text("".join(f"{name}.wav\ts{i % 2}\tcow\n" for i, name in enumerate(NAMES)))
+
+
+def speech_files(root: Path) -> None:
+    for name in NAMES:
+        tone(root / f"{name}.wav", 300)
+        (root / f"{name}.txt").write_text("A cow.")
+
+
+def kaldi(root: Path) -> None:
+    for name in NAMES:
+        tone(root / f"{name}.wav", 300)
+    (root / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in NAMES))
+    (root / "text").write_text("".join(f"{name} A COW\n" for name in NAMES))
+
+
 # Writes a small data set; None for generated data without files.
 FILES: dict[str, Callable[[Path], None] | None] = {
     "folders": folders, "camvid": camvid, "cityscapes": cityscapes, "voc": voc, "coco": coco, "labelme": labelme,
     "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
     "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
     "question_table": question_table, "vqa": vqa, "spatial_questions": None,
+    "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
 }  # fmt: skip
 # Fields that make generated data small.
@@ -171,7 +200,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 KEYS = {
     "semantic": {"mask"}, "instances": {"layers", "labels", "crowd"}, "classification": {"label"},
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
-    "questions": {"question", "answers", "question_kind"}, "drawing": set(),
+    "questions": {"question", "answers", "question_kind"}, "drawing": set(), "speech": {"transcript"},
 }  # fmt: skip
 
 
@@ -212,10 +241,14 @@ def test_each_family_gives_its_samples_in_every_split(source: DataSource) -> Non
                     source.open(split, task)
                 continue
             dataset = source.open(split, task)
-            assert dataset.channels > 0 and len(dataset) > 0
+            assert len(dataset) > 0
             sample = dataset[0]
-            assert sample.keys() >= {"image", "name"} | KEYS[task]
+            assert sample.keys() >= {"name"} | KEYS[task]
             assert sample["name"] == dataset.name(0)
+            if task == "speech":
+                assert sample["audio"].rate == dataset.rate and dataset.transcript(0) == sample["transcript"]
+                continue
+            assert dataset.channels > 0 and "image" in sample
             assert sample["image"].shape[0] == dataset.channels
             if task not in ("captioning", "questions") and not source.unlabelled:
                 assert isinstance(dataset.classes, ClassTable)

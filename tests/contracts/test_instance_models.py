@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,11 @@ NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.
 CLASSES = ClassTable(("a", "b", "c"))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path))  # of region proposals
+
+
 def build(name: str, **more: Any) -> Any:
     torch.manual_seed(0)
     return foveate.create(name, **(SMALL[name] | {"num_classes": 3} | more))
@@ -50,7 +56,7 @@ def batch(size: int = 64) -> Any:
     return {
         "image": image, "image_sizes": [(size, size)] * 2, "boxes": [tight_boxes(masks), none],
         "labels": [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)], "masks": [masks, masks[:0]],
-        "crowds": [none, none], "names": ["x", "y"],
+        "crowds": [torch.zeros(size, size, dtype=torch.bool)] * 2, "names": ["x", "y"],
     }  # fmt: skip
 
 

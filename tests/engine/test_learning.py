@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from foveate.engine.learner import Learner
 from foveate.engine.loading import EpochBatches
 from foveate.engine.optim import lr_factor, make_optimizer
+from foveate.engine.prepare import build_model
 from foveate.engine.recipe import Optim, Recipe
-from foveate.engine.train import build_model, train_recipe
+from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, DataError
 from foveate.recipes import resolve
 from foveate.records import IGNORE, ClassTable

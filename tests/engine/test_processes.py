@@ -66,7 +66,15 @@ def test_two_processes_killed_and_resumed_give_the_result_of_one(tmp_path: Path)
         for name in ("mean_iou", "pixel_accuracy", "mean_accuracy"):
             assert theirs[name] == pytest.approx(mine[name], abs=2e-3)
     # One process speaks.
-    assert [line.split()[0] for line in told.splitlines()] == ["the", "kept:", "trained:", "next:"]
+    assert [line.split()[0] for line in told.splitlines()] == [
+        "the",
+        "device:",
+        "9",
+        "kept:",
+        "report:",
+        "trained:",
+        "next:",
+    ]
     assert {line.split()[0] for line in complained.splitlines()} <= {"epoch"}
     assert len(complained.splitlines()) <= 3
 

@@ -66,7 +66,29 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
     flags = [f"--{name}" for name in known] + sorted(own)
     for name in fields:
         if f"--{name}" not in flags:
-            raise ConfigError(unknown("flag", f"--{name}", flags))
+            raise ConfigError(unknown_flag(name, flags))
+
+
+# Names of other tools -> the flag that does it here.
+ELSEWHERE = {
+    "learning_rate": "--optim.lr", "wd": "--optim.weight_decay", "optimizer": "--optim.name", "bs": "--batch_size",
+    "batch": "--batch_size", "num_epochs": "--epochs", "num_workers": "--workers", "patience": "--early_stop",
+    "gpus": "--devices", "device": "--devices", "imgsz": "--augment.crop", "crop_size": "--augment.crop",
+    "output": "--out", "output_dir": "--out", "dataset": "--data", "weights": "--init", "amp": "--precision",
+}  # fmt: skip
+
+
+def unknown_flag(name: str, flags: list[str]) -> str:
+    """The message for a flag that does not exist.
+
+    The nearest is the one that other tools call so, else the nested field of that very name, else the nearest spelling.
+    """
+    known = ELSEWHERE.get(name.replace("-", "_"), "")
+    nested = [flag for flag in flags if flag.rpartition(".")[2] == name.replace("-", "_")]
+    for flag in (known, *nested):
+        if flag in flags:
+            return f"unknown flag '--{name}'; the nearest is '{flag}'"
+    return unknown("flag", f"--{name}", flags)
 
 
 def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, Any, dict[str, Any]]:
@@ -75,6 +97,8 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     Returns the verb's own arguments, the class of the family's task, and the given options as text, by name. Raises
     ConfigError for an option that the family does not have, naming those that it has.
     """
+    check_first(argv)
+
     from foveate.predictor import peek_family
     from foveate.tasks.options import flags, input_flags, no_such_option
 
@@ -104,6 +128,14 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     args = parser.parse_args(argv)
     given = {flag.name: value for flag in options.values() if (value := getattr(args, flag.name)) is not None}
     return args, family, given
+
+
+def check_first(argv: list[str]) -> None:
+    """Raise ModelError, before torch is imported, where a line begins with a run that does not exist."""
+    from foveate.cli.early import check_run
+
+    if argv and not argv[0].startswith("-") and not any(word.startswith("--") for word in argv):
+        check_run(argv[0])
 
 
 def given_inputs(args: argparse.Namespace, family: type[Task]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.registry import find
 
 
 def run(argv: list[str]) -> int:
@@ -13,6 +14,7 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.model is None:
         return print_entries("model", args.format)
+    find("model", args.model)  # complains before torch is imported
     if args.format == "json":
         import dataclasses
         import json
@@ -26,14 +28,21 @@ def run(argv: list[str]) -> int:
 
 
 def config_lines(model: str) -> str:
-    """The fields of a model's Config as flags of `foveate train`, a line each: flag, default and type.
+    """The fields of a model's Config as flags of `foveate train`: flag, default and type, and the meaning below.
 
     Raises ConfigError for an unknown model.
     """
+    from foveate.cli.recipes import explained
     from foveate.engine.fields import fields_of
     from foveate.registry import make_config
-    from foveate.values import describe
+    from foveate.values import describe, meanings
 
     config = make_config(model)
-    rows = [(f"--config.{name}", getattr(config, name), kind) for name, kind in fields_of(config).items()]
-    return "\n".join(f"  {flag:<30}{value!s:<40} {describe(kind)}" for flag, value, kind in rows)
+    words, lines = meanings(type(config)), []
+    for name, kind in fields_of(config).items():
+        owner, value = None, config
+        for part in name.split("."):
+            owner, value = value, getattr(value, part)
+        lines.append(f"  {f'--config.{name}':<30}{value!s:<40} {describe(kind)}")
+        lines += explained((words if owner is config else meanings(type(owner))).get(name.rpartition(".")[2], ""))
+    return "\n".join(lines)

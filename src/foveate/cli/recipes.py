@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
 from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.registry import Entry, entries, find
+
+GROUPS = ("on your own data", "on a public data set that you have", "on generated data, which needs no file")
+WIDTH = 118  # columns of a page of fields
 
 
 def run(argv: list[str]) -> int:
@@ -12,21 +21,63 @@ def run(argv: list[str]) -> int:
     add_format(parser)
     args = parser.parse_args(argv)
     if args.recipe is None:
-        return print_entries("recipe", args.format)
+        return print_entries("recipe", args.format) if args.format == "json" else _list()
+    find("recipe", args.recipe)  # complains before torch is imported
 
     import json
 
-    from foveate.engine.fields import fields_of, to_json
+    from foveate.engine.fields import to_json
     from foveate.recipes import resolve
-    from foveate.values import describe
 
     recipe = resolve(args.recipe)
     if args.format == "json":
         print(json.dumps(to_json(recipe), indent=2))
         return 0
-    for field, kind in fields_of(recipe).items():
-        value = recipe
-        for part in field.split("."):
-            value = getattr(value, part)
-        print(f"  --{field:<26}{value!s:<44} {describe(kind)}")
+    print("\n".join(field_lines(recipe)))
     return 0
+
+
+def _list() -> int:
+    """Print all recipes, those for the user's own data first."""
+    found = entries("recipe").values()
+    width = max(len(entry.name) for entry in found)
+    for number, title in enumerate(GROUPS):
+        rows = [entry for entry in found if group_of(entry) == number]
+        if rows:
+            print(f"{title}:")
+            print("\n".join(f"  {entry.name:<{width}}  {entry.summary}" for entry in rows), end="\n\n")
+    print("foveate recipes NAME explains the fields of one")
+    return 0
+
+
+def group_of(entry: Entry) -> int:
+    """The group of a recipe, by the line of its docstring that runs it: --data PATH is the user's own data."""
+    data = re.search(r"--data (\w+)", entry.text)
+    if data is None:
+        return 2
+    return 0 if data[1] == "PATH" else 1
+
+
+def field_lines(recipe: Any) -> Iterator[str]:
+    """Every field of a recipe as a flag with its value and type, and what it means below it."""
+    from foveate.engine.fields import fields_of
+    from foveate.values import describe, meanings
+
+    for field, kind in fields_of(recipe).items():
+        owner, value = None, recipe
+        for part in field.split("."):
+            owner, value = value, getattr(value, part)
+        yield f"  --{field:<26}{_shown(value):<44} {describe(kind)}"
+        yield from explained(meanings(type(owner)).get(field.rpartition(".")[2], ""))
+
+
+def explained(text: str) -> Iterator[str]:
+    """The meaning of a field, indented below its flag."""
+    yield from textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _shown(value: Any) -> str:
+    """A value as a flag takes it."""
+    if isinstance(value, tuple):
+        return ",".join(str(one) for one in value)
+    return "none" if value is None else str(value)

@@ -2,63 +2,178 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from foveate.cli.early import check_fields, check_names
 from foveate.cli.flags import Parser, require_known, split_fields
+from foveate.errors import ConfigError, FoveateError
 
-OWN = {"--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels"}
+if TYPE_CHECKING:
+    from foveate.engine import Recipe
+
+OWN = {
+    "--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels", "--config", "--time", "--lr-find",
+    "--preview", "--no-report",
+}  # fmt: skip
+UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def run(argv: list[str]) -> int:
     """`foveate train RECIPE [--data PATH] [--model NAME] [--out RUN] [--resume] [--init RUN] [--FIELD VALUE ...]`."""
     parser = Parser("train", __doc__ or "")
-    parser.add_argument("recipe", metavar="RECIPE", help="one of `foveate recipes`")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", help="one of `foveate recipes`; not needed with --resume or --config"
+    )
     parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
     parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
     parser.add_argument("--out", metavar="RUN", help="the run folder (default runs/RECIPE)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped, with its fields")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was stopped, with its fields (default the newest)"
+    )
     parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
+    parser.add_argument("--config", metavar="FILE", help="fields from a recipe.json or a YAML file; flags win over it")
+    parser.add_argument("--time", metavar="TIME", help="train for 25m, 2h or 90s: as many epochs as fit")
+    parser.add_argument("--lr-find", action="store_true", help="search for a learning rate, and train nothing")
+    parser.add_argument(
+        "--preview", metavar="FILE", help="draw augmented training images with their labels to FILE, and train nothing"
+    )
+    parser.add_argument("--no-report", action="store_true", help="do not evaluate the best epoch into report.html")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
     words, fields = split_fields(argv, OWN)
-    if {"-h", "--help"} & set(words) and (model := _value_of("--model", words)):
-        from foveate.cli.models import config_lines
-
-        parser.epilog += f"\n\nfields of {model}, with their defaults:\n{config_lines(model)}"
+    if {"-h", "--help"} & set(words):
+        parser.epilog += _explained(words)
     args = parser.parse_args(words)
+    check_names(args.recipe, args.model)
+    check_fields(fields, OWN)
+    seconds = None if args.time is None else parse_time(args.time)
+    if args.recipe is None and not (args.resume or args.config):
+        parser.error("the following arguments are required: RECIPE")
 
     from foveate import pictures
-    from foveate.cli.inputs import predict_line
-    from foveate.engine import train_recipe
     from foveate.engine.fields import fields_of, override
-    from foveate.engine.processes import is_first
-    from foveate.engine.resume import resumed_recipe
-    from foveate.recipes import resolve
     from foveate.registry import current_field
-    from foveate.tasks import find_task
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    recipe = resumed_recipe(args.recipe, args.out, _given(args)) if args.resume else None
-    if recipe is None:
-        recipe = resolve(args.recipe, args.data, model=args.model)
+    recipe = _recipe(args)
     known = fields_of(recipe)
     fields = {current_field(name, known): value for name, value in fields.items()}
     require_known(fields, known, OWN)
     recipe = override(recipe, fields)
+    if args.lr_find or args.preview:
+        return _try_out(recipe, args)
+    return _train(recipe, args, seconds)
+
+
+def _recipe(args: Any) -> Recipe:
+    """The recipe of a line, before its fields."""
+    from foveate.engine.processes import is_first
+    from foveate.engine.resume import newest_unfinished, resumed_recipe
+    from foveate.recipes import resolve
+    from foveate.recipes.config import from_file
+
+    if args.resume:
+        if args.config:
+            raise ConfigError("--resume goes on with the fields of the run itself; leave --config out")
+        if args.recipe is None and args.out is None:
+            args.out = str(newest_unfinished().path)
+            if is_first():
+                print(f"resuming {args.out}", flush=True)
+        found = resumed_recipe(args.recipe, args.out, _given(args))
+        if found is not None:
+            return found
+    if args.config:
+        return from_file(args.config, args.recipe, args.data, args.model)
+    return resolve(args.recipe, args.data, model=args.model)
+
+
+def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
+    from foveate.cli.inputs import predict_line
+    from foveate.engine import train_recipe
+    from foveate.engine.processes import is_first
+    from foveate.engine.report import report_run
+    from foveate.tasks import find_task
+
     if recipe.data is not None and is_first():
         print(recipe.data.describe(recipe.task), flush=True)
-    run_folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init)
-    if is_first():
-        predict = predict_line(run_folder, find_task(recipe.task))
-        print(f"trained: {run_folder}\nnext: foveate evaluate {run_folder}, {predict}")
+    folder = train_recipe(recipe, out=args.out, resume=args.resume, init=args.init, seconds=seconds)
+    if not is_first():
+        return 0
+    if recipe.overfit:
+        print(f"trained: {folder}\nnext: the same command without --overfit")
+        return 0
+    if not args.no_report and not _is_reported(folder):
+        try:
+            print(f"report: {report_run(folder)}")
+        except FoveateError as error:  # the training is whole
+            print(f"note: no report: {error}")
+    predict = predict_line(folder, find_task(recipe.task))
+    print(f"trained: {folder}\nnext: foveate evaluate {folder}, {predict}")
     return 0
+
+
+def _is_reported(folder: Path) -> bool:
+    """True if the report is of the best model as it is: a finished run was resumed."""
+    report, weights = folder / "report.html", folder / "model" / "config.json"
+    return report.is_file() and weights.is_file() and report.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+
+
+def _try_out(recipe: Recipe, args: Any) -> int:
+    """`--preview` and `--lr-find`: nothing is trained, and no run folder is made."""
+    from foveate.disk import atomic_write, require_writable
+    from foveate.engine.prepare import prepare
+    from foveate.engine.trial import find_lr, preview
+
+    if args.preview:
+        require_writable(args.preview)
+    prepared = prepare(recipe, args.init)
+    if args.preview:
+        sheet = preview(prepared)
+        with atomic_write(Path(args.preview)) as file:
+            sheet.save(file, format="PNG" if args.preview.lower().endswith(".png") else "JPEG")
+        print(f"preview: {args.preview}")
+    if args.lr_find:
+        found = find_lr(prepared)
+        print(f"{'rate':>10}  {'loss':>10}", *found.lines(), sep="\n")
+        print(
+            f"the loss falls fastest at {found.best:.1e}: try --optim.lr {found.best:.1e} (the recipe has "
+            f"{recipe.optim.lr:g})"
+        )
+    return 0
+
+
+def parse_time(text: str) -> float:
+    """A duration such as 25m, 1h30m, 90s or 1.5h, in seconds. Raises ConfigError."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(f"--time is '{text}'; expected a duration with its unit, as 25m, 1h30m or 90s")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise ConfigError(f"--time is '{text}'; expected more than nothing")
+    return seconds
 
 
 def _given(args: Any) -> dict[str, Any]:
     """The model and the data of a resumed run, as far as the line names them."""
     return {"model": args.model, "data.path": None if args.data is None else str(Path(args.data).absolute())}
+
+
+def _explained(words: list[str]) -> str:
+    """The fields of the recipe, or of the model, that a line with --help names; '' if it names none."""
+    if model := _value_of("--model", words):
+        from foveate.cli.models import config_lines
+
+        return f"\n\nfields of {model}, with their defaults:\n{config_lines(model)}"
+    if words[0].startswith("-"):
+        return ""
+    check_names(words[0], None)
+    from foveate.cli.recipes import field_lines
+    from foveate.recipes import resolve
+
+    return "\n".join([f"\n\nfields of {words[0]}, with their values:", *field_lines(resolve(words[0]))])
 
 
 def _value_of(flag: str, words: list[str]) -> str:

@@ -15,11 +15,11 @@ from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # The order in which formats are tried, the more specific first: names that only one corpus uses, files that only one
-# tool writes, tables of captions and of questions, formats of other packages in alphabetical order, then a folder a
-# sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
+# tool writes, tables of captions, transcripts and questions, formats of other packages in alphabetical order, then a
+# folder a sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
-    "vqa", "question_table",
+    "kaldi", "speech_table", "speech_files", "vqa", "question_table",
 )  # fmt: skip
 BY_CLASS = "class_folders"
 TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")
@@ -43,15 +43,21 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
         if cls.recognise(path):
             if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := _instead(path, task, readers)):
                 raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
+            if task and task not in cls.tasks and (reason := _near_miss(path, task, readers)):
+                raise DataError(f"{path}: {reason}")
             return cls(str(path), **dict(entry.preset))
+    if task and (reason := _near_miss(path, task, readers)):
+        raise DataError(f"{path}: {reason}")
     hints = []
-    for entry, cls in readers:
-        reason = cls.near_miss(path) if not task or task in cls.tasks else ""
-        if reason and task:
-            raise DataError(f"{path}: {reason}")
-        if reason:
+    for entry, cls in readers if not task else ():
+        if reason := cls.near_miss(path):
             hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
     raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+
+
+def _near_miss(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:
+    """The reason why data is nearly of a format of the family; '' if it is of none."""
+    return next((reason for _, cls in readers if task in cls.tasks and (reason := cls.near_miss(path))), "")
 
 
 def _instead(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:

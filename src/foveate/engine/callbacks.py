@@ -1,4 +1,4 @@
-"""Callbacks around Lightning's steps: the progress bar, and the work at the end of each epoch."""
+"""The work at the end of each epoch: validation, the log, the best model, the checkpoint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ import lightning
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # fmt: skip
-from rich.progress import Progress as Bar
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
@@ -27,63 +24,29 @@ from foveate.store import save_model
 from foveate.tasks.base import Task
 from foveate.tasks.contract import logged_scores
 
-REDRAW = 0.2  # seconds between two drawings of the progress bar
-
-
-class Progress(Callback):
-    """A bar over the whole run, for a terminal."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.epochs = recipe.epochs
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            auto_refresh=False,
-        )
-        self.drawn = 0.0
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Show the bar."""
-        self.task = self.bar.add_task("training", total=self.epochs)
-        if trainer.is_global_zero:
-            self.bar.start()
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, i: int) -> None:
-        """Move it, a few times a second at most."""
-        now = time.monotonic()
-        if now - self.drawn < REDRAW:
-            return
-        self.drawn = now
-        epoch = trainer.current_epoch
-        done = epoch + (i + 1) / max(1, int(trainer.num_training_batches))
-        self.bar.update(self.task, completed=done, description=f"epoch {epoch + 1}/{self.epochs}", refresh=True)
-
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take it away."""
-        self.bar.stop()
-
-    def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Take it away before the message."""
-        self.bar.stop()
-
 
 class EpochEnd(Callback):
     """Validates, logs, keeps the best model, checkpoints, stops early. Its whole state is in its state_dict.
 
     val_set: of the family, scored as it is. loss_set: the same as pairs of input and target, for the validation loss;
-    None where it has none. training_set: without augmentation, for what gradients do not train. batches: the sampler
-    of the training batches.
+    None where it has none. training_set: without augmentation, for what gradients do not train. batches:
+    the sampler of the training batches. deadline: on the monotonic clock; the training
+    ends before an epoch that would go past it; None for none.
     """
 
     def __init__(
-        self, run: RunFolder, recipe: Recipe, task: Task, val_set: Any, loss_set: Any, training_set: Any, batches: Any
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        task: Task,
+        val_set: Any,
+        loss_set: Any,
+        training_set: Any,
+        batches: Any,
+        deadline: float | None = None,
     ) -> None:
         self.run, self.recipe, self.task, self.batches = run, recipe, task, batches
-        self.val_set, self.loss_set, self.training_set = val_set, loss_set, training_set
+        self.val_set, self.loss_set, self.training_set, self.deadline = val_set, loss_set, training_set, deadline
         self.ranking = Ranking(task.monitor, task.greater_is_better)
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -116,7 +79,8 @@ class EpochEnd(Callback):
         row |= {f"train_{name}": value for name, value in _mean_over_processes(pl_module.take_losses()).items()}
         row["lr"] = pl_module.last_lr
         row["train_seconds"] = round(time.perf_counter() - self.started, 3)
-        if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
+        late = self._is_late(trainer)
+        if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs or late:
             row |= self._validate(trainer, pl_module)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         if (memory := peak_memory()) is not None:
@@ -136,8 +100,17 @@ class EpochEnd(Callback):
             scores = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in shown)
             seconds = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
             print(f"epoch {epoch}/{self.recipe.epochs}  {scores}  {seconds}", file=sys.stderr, flush=True)
-        if self._patience_is_over():
+        if late and epoch < self.recipe.epochs and trainer.is_global_zero:
+            print(f"time is over after epoch {epoch} of {self.recipe.epochs}", file=sys.stderr, flush=True)
+        if late or self._patience_is_over():
             trainer.should_stop = True
+
+    def _is_late(self, trainer: lightning.Trainer) -> bool:
+        """True if another epoch like the last one would end after the deadline; the same in every process."""
+        if self.deadline is None:
+            return False
+        longest = max([time.perf_counter() - self.started, *(row["seconds"] for row in self.history[-1:])])
+        return bool(trainer.strategy.reduce_boolean_decision(time.monotonic() + longest > self.deadline, all=False))
 
     def _patience_is_over(self) -> bool:
         last = self.history[-1] if self.history else {}

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.loading import SuitedDataset
+from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
-from foveate.engine.train import validation_split
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.ops.layout import channels_last
 from foveate.store import load_model

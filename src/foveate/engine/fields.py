@@ -105,16 +105,16 @@ def restore(base: Any, data: Mapping[str, Any]) -> Any:
         if field.name == "data":
             changes["data"] = open_source(value) if value else None
         elif dataclasses.is_dataclass(own) and value is not None:
-            changes[field.name] = override(own, _dotted(value))
+            changes[field.name] = override(own, dotted(value))
         else:
             changes[field.name] = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(base, **changes)
 
 
-def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested values under dotted names: {"a": {"b": 1}} -> {"a.b": 1}."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        inner = _dotted(value) if isinstance(value, Mapping) else {"": value}
+        inner = dotted(value) if isinstance(value, Mapping) else {"": value}
         found |= {f"{name}.{key}" if key else name: one for key, one in inner.items()}
     return found

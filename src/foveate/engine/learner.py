@@ -33,6 +33,7 @@ class Learner(lightning.LightningModule):
         self.lr_factor = lr_factor(recipe.optim, total_steps)
         self.losses: dict[str, Tensor] = {}  # sums over the epoch, on the device: no step waits for them
         self.steps = 0
+        self.last_loss = math.nan
         self.train()  # Lightning leaves every module in the mode it finds it in
 
     @property
@@ -75,7 +76,8 @@ class Learner(lightning.LightningModule):
         return loss * (together / left) if left < together else loss
 
     def _require_finite(self, loss: Tensor, names: list[str]) -> None:
-        wrong = [] if math.isfinite(loss.item()) else names
+        self.last_loss = loss.item()
+        wrong = [] if math.isfinite(self.last_loss) else names
         if self.trainer.world_size > 1:  # all stop together, or the others would wait for this one
             count = torch.tensor(len(wrong), device=self.device)
             dist.all_reduce(count)

@@ -79,6 +79,8 @@ class Recipe:
     freeze_norm: every batch norm keeps its statistics, scale and shift; for small batches.
     early_stop: stop at a validation this many epochs after the best one, or later (0: never).
     validate_every: epochs between two validations; the last epoch is always validated.
+    overfit: train on the first N training samples, without augmentation, and rank epochs on the same, to see that the
+        model can learn them at all, e.g. 8 (0: off).
     cache: keep decoded images in memory, as many as fit in a quarter of it.
     workers: loading processes; -1 chooses by device and cores.
     precision: auto (bf16 where the device has it, else 32 bit), 32, bf16 or 16.
@@ -105,6 +107,7 @@ class Recipe:
     freeze_norm: bool = False
     early_stop: int = 0
     validate_every: int = 1
+    overfit: int = 0
     cache: bool = True
     workers: int = -1
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
@@ -128,7 +131,7 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
         parse_window(self.window)
-        for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0)):
+        for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0), ("overfit", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
         if self.features and "backbone" not in self.freeze:

@@ -8,8 +8,8 @@ from typing import Any
 
 from foveate.engine import fields
 from foveate.engine.evaluate import evaluate_run
+from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
-from foveate.engine.train import validation_split
 from foveate.tasks.evaluation import Evaluation
 from foveate.visualize.report import Report, write_report
 
@@ -27,7 +27,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     environment = run.read_json("environment.json")
     settings = fields.to_json(dataclasses.replace(recipe, data=None))
     settings.pop("data")
-    chosen = validation_split(recipe.data)
+    chosen = "train" if recipe.overfit else validation_split(recipe.data)
     part = evaluation.task.report(evaluation)
     report = Report(
         title=run.path.name,

@@ -17,13 +17,13 @@ from foveate.errors import ConfigError, DataError, counted
 from foveate.records import Table
 
 
-def resumed_recipe(name: str, out: str | Path | None, given: Mapping[str, Any]) -> Recipe | None:
+def resumed_recipe(name: str | None, out: str | Path | None, given: Mapping[str, Any]) -> Recipe | None:
     """The recipe of the run that `--resume` goes on with, as its recipe.json has it; None before its first epoch.
 
-    name: of the recipe. given: 'model' and 'data.path' as the command names them, where it does. Raises ConfigError
-    where they are others than the run's.
+    name: of the recipe; None for that of the run in `out`. given: 'model' and 'data.path' as the command names them,
+    where it does. Raises ConfigError where they are others than the run's.
     """
-    run = _choose(name, out, resume=True)
+    run = RunFolder.existing(out or "") if name is None else _choose(name, out, resume=True)
     if not run.recipe_file.is_file():
         return None
     recipe = run.recipe()
@@ -37,13 +37,29 @@ def resumed_recipe(name: str, out: str | Path | None, given: Mapping[str, Any]) 
     return recipe
 
 
+def newest_unfinished(folder: str | Path = "runs") -> RunFolder:
+    """The run below a folder that was worked on last and is not finished. Raises ConfigError if there is none."""
+    runs = [RunFolder(file.parent) for file in Path(folder).glob("*/recipe.json")]
+    left = [run for run in runs if not _is_finished(run)]
+    if not left:
+        found = f"all {len(runs)} runs in it are finished" if runs else "there is none in it"
+        raise ConfigError(f"no run in {folder} to go on with: {found}; name one with --out RUN")
+    return max(left, key=lambda run: max(f.stat().st_mtime for f in run.path.glob("*.*") if f.is_file()))
+
+
+def _is_finished(run: RunFolder) -> bool:
+    if (run.path / "progress.json").is_file():
+        return bool(run.read_json("progress.json").get("state") == "done")
+    return len(run.history()) >= run.read_json("recipe.json").get("epochs", 1)
+
+
 def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
     """`out`, else runs/<recipe>, numbered if that is taken; to resume, the newest of that name.
 
     A run that failed before its first epoch was finished is no obstacle. Raises ConfigError where another stands
     already, unless it is resumed.
     """
-    return _choose(recipe.name, out, resume)
+    return _choose(f"{recipe.name}-overfit" if recipe.overfit else recipe.name, out, resume)
 
 
 def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import math
 import os
-import sys
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,21 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
 
 from foveate.disk import sweep
-from foveate.engine.callbacks import EpochEnd, Progress
+from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
-from foveate.engine.features import with_features
-from foveate.engine.intensities import header_notes, require_one_depth, window_note
 from foveate.engine.learner import Learner
-from foveate.engine.loading import SuitedDataset, cached, mixed_seed, require_workers, train_loader
+from foveate.engine.loading import require_workers
+from foveate.engine.prepare import (
+    Prepared,
+    build_model,
+    learn_from,
+    make_batches,
+    open_sets,
+    require_suitable_augmentation,
+    suited_for,
+)
 from foveate.engine.processes import is_first, share_folder
+from foveate.engine.progress import Progress, plan_lines
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
     choose_folder,
@@ -38,37 +46,39 @@ from foveate.engine.resume import (
 )
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
-from foveate.errors import ConfigError, DataError, FoveateError, ModelError, OutputError, counted
-from foveate.ops.layout import channels_last
-from foveate.records import Table
-from foveate.registry import create_model, create_recipe, entries, find, make_config
-from foveate.tasks import create_task, find_task
-from foveate.tasks.base import Count, Task
+from foveate.engine.trial import fit_epochs
+from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
+from foveate.tasks import find_task
+from foveate.tasks.base import Task
 
 _NOTHING = contextlib.nullcontext()
-VALIDATION = ("val", "validation", "test")
 
 
 def train_recipe(
-    recipe: Recipe, *, out: str | Path | None = None, resume: bool = False, init: str | Path | None = None
+    recipe: Recipe,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    init: str | Path | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Train a recipe and return its run folder.
 
     out: the folder, by default runs/<recipe>, numbered if that is taken. resume: go on with the run in `out` (by
     default the newest of that name) from its last finished epoch; without one, start over. init: a run, model folder or
-    weight file to start from. Raises a FoveateError; whatever epoch was finished stays.
+    weight file to start from. seconds: the training's time, from which the number of epochs follows.
+    Raises a FoveateError; whatever epoch was finished stays.
     """
+    started = time.monotonic()
     run = choose_folder(recipe, out, resume)
     if resume:
         recipe = with_earlier_options(recipe, run)
         require_same_recipe(recipe, run)
-    if recipe.data is None:
-        raise ConfigError(f"recipe '{recipe.name}' is for your own data: say where it is with --data PATH")
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     require_workers(recipe)
-    _require_augmentation(recipe)
+    require_suitable_augmentation(recipe)
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library
@@ -76,11 +86,7 @@ def train_recipe(
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
     family = find_task(recipe.task)
-    train_set, val_set = (recipe.data.open(split, recipe.task) for split in ("train", validation_split(recipe.data)))
-    described = recipe.data.describe(recipe.task)
-    for split, dataset in (("train", train_set), ("validation", val_set)):
-        if len(dataset) == 0:
-            raise DataError(f"{described}: the {split} split is empty; add samples to it")
+    train_set, val_set, described = open_sets(recipe)
     if is_first():
         for note in recipe.data.notes(recipe.task):
             print(f"note: {note}", flush=True)
@@ -96,12 +102,11 @@ def train_recipe(
             model.preprocessing = preprocessing
     else:
         init = init or (started_from(run) if resume else None)
-        notes = header_notes((train_set, val_set), family.noun())
-        if (preprocessing := getattr(model, "preprocessing", None)) is not None:
-            require_one_depth((train_set, val_set), recipe.window)
-            model.preprocessing = family.learn_preprocessing(preprocessing, train_set, recipe.window)
-            notes += window_note(model.preprocessing, recipe.window)
+        notes = learn_from(recipe, model, train_set, val_set)
         taken = start_from(model, init, tables, family.sizes) if init is not None else ""
+        if seconds is not None:
+            recipe = fit_epochs(Prepared(recipe, model, *suited_for(recipe, model, tables, train_set, val_set)),
+                                seconds - (time.monotonic() - started))  # fmt: skip
         if is_first():
             for note in notes:
                 print(f"note: {note}", flush=True)
@@ -109,67 +114,24 @@ def train_recipe(
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with share_folder(run.path), _quiet_threads():
-        task = create_task(recipe.task, tables, getattr(model, "preprocessing", None), recipe.options)
-        task.require(task.options)
-        train_set, val_set = (SuitedDataset(dataset, task, recipe.model) for dataset in (train_set, val_set))
+        task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
         if checkpoint is None and init is None:
             task.initialise(model, train_set)
-        _fit(recipe, run, model, task, train_set, val_set, checkpoint)
+        deadline = None if seconds is None else started + seconds
+        _fit(recipe, run, model, (task, train_set, val_set), checkpoint, deadline)
     return run.path
-
-
-def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn.Module:
-    """The recipe's model for these tables and this training set, initialised from the recipe's seed.
-
-    Raises ConfigError where a field of its Config was given that the data decides otherwise.
-    """
-    decided: dict[str, int] = {}
-    for field, source in find_task(recipe.task).sizes.items():
-        if not hasattr(recipe.config, field):
-            continue
-        decided[field] = getattr(dataset, source.attribute) if isinstance(source, Count) else len(tables[source])
-        bounded = recipe.text is not None and not isinstance(source, Count)
-        _require_agreement(recipe, field, decided[field], "; text.size bounds it" if bounded else "")
-    torch.manual_seed(mixed_seed(recipe.seed, -1))
-    model: nn.Module = create_model(recipe.model, **vars(recipe.config) | decided)
-    return channels_last(model)
-
-
-def _require_augmentation(recipe: Recipe) -> None:
-    """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
-    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
-        raise ConfigError(
-            f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
-            f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"
-        )
-
-
-def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:
-    """Raise ConfigError for a value that the user gave and the data contradicts; a default gives way to the data."""
-    given = getattr(recipe.config, field)
-    base = create_recipe(recipe.name) if recipe.name in entries("recipe") else None
-    usual = base.config if base is not None and base.model == recipe.model else make_config(recipe.model)
-    if given not in (found, getattr(usual, field)):
-        raise ConfigError(f"config.{field} is {given}, but the data has {found}; leave it out{hint}")
-
-
-def validation_split(source: Any) -> str:
-    """The split that epochs are ranked on: val, else test. Raises DataError."""
-    for name in VALIDATION:
-        if name in source.splits():
-            return name
-    raise DataError(f"{source.describe()}: no split to validate on, only {', '.join(source.splits())}; add a val split")
 
 
 def _fit(
     recipe: Recipe,
     run: RunFolder,
     model: nn.Module,
-    task: Task,
-    train_set: Any,
-    val_set: Any,
+    suited: tuple[Task, Any, Any],
     checkpoint: Path | None,
+    deadline: float | None,
 ) -> None:
+    """Train. suited: the family, and the sets as its model takes them. deadline: on the monotonic clock, or None."""
+    task, train_set, val_set = suited
     trainer = _trainer(recipe, run)
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
@@ -178,27 +140,22 @@ def _fit(
             f"to {world} "
             "processes; choose a batch_size that is a multiple, and no more processes than samples"
         )
-    if recipe.features:
-        train_set, val_set = with_features(train_set, val_set, model, trainer.global_rank, world)
-    cached_train, cached_val = cached(train_set, val_set, recipe, world)
-    if recipe.class_weights != "none":
-        task.weigh_classes((cached_train[i] for i in range(len(train_set))), recipe.class_weights)
-    transform = recipe.augment.build(task.tables, task.preprocessing) if recipe.augment is not None else None
-    training = task.training_set(cached_train)
-    lengths = task.lengths(training)
-    loader = train_loader(recipe, training, transform, task.collate, trainer.global_rank, world, lengths)
+    batches = make_batches(recipe, model, task, train_set, val_set, trainer.global_rank, world)
+    loader = batches.loader
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    remarks = [task.remark(training)]
+    remarks = [task.remark(batches.training)]
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
-    for remark in filter(None, remarks):
-        if is_first():
+    if is_first():
+        for remark in filter(None, remarks):
             print(f"note: {remark}", flush=True)
-    loss_set = _loss_set(task, cached_val)
-    epoch_end = EpochEnd(run, recipe, task, cached_val, loss_set, training, loader.batch_sampler)
-    trainer.callbacks.append(epoch_end)  # type: ignore[attr-defined]
-    if sys.stderr.isatty():  # a callback costs something at every step, even one that shows nothing
-        trainer.callbacks.append(Progress(recipe))  # type: ignore[attr-defined]
+        for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
+                               len(val_set), len(loader)):  # fmt: skip
+            print(line, flush=True)
+    epoch_end = EpochEnd(
+        run, recipe, task, batches.val_set, batches.loss_set, batches.training, loader.batch_sampler, deadline
+    )
+    trainer.callbacks += [epoch_end, Progress(run, recipe, epoch_end, len(loader))]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
     except FoveateError as error:
@@ -221,14 +178,6 @@ def _fit(
         raise
     if is_first():
         print(f"kept: {epoch_end.kept()}", flush=True)
-
-
-def _loss_set(task: Task, val_set: Any) -> Any:
-    """The samples of the validation loss; None if none of them can be trained on, as captions of unknown words."""
-    try:
-        return task.training_set(val_set)
-    except DataError:
-        return None
 
 
 def _as_raised(error: FoveateError) -> FoveateError:

@@ -29,14 +29,19 @@ def resolve(
     if model is not None:
         recipe = _with_model(recipe, model)
     if data is not None:
-        from foveate.datasets import recognise
-
-        path = Path(data).absolute()
-        # Data that is generated from other files (distorted digits) is generated from these; else the format is found.
-        generated = recipe.data.made_from(path) if recipe.data is not None else None
-        recipe = dataclasses.replace(recipe, data=generated or recognise(path, recipe.task))
+        recipe = on_data(recipe, data)
     changed: Recipe = override(recipe, overrides or {})
     return changed
+
+
+def on_data(recipe: Recipe, data: str | Path) -> Recipe:
+    """The recipe on the user's data. Raises DataError."""
+    from foveate.datasets import recognise
+
+    path = Path(data).absolute()
+    # Data that is generated from other files (distorted digits) is generated from these; else the format is found.
+    generated = recipe.data.made_from(path) if recipe.data is not None else None
+    return dataclasses.replace(recipe, data=generated or recognise(path, recipe.task))
 
 
 def _create(name: str) -> Recipe:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, ModelError, counted
+from foveate.errors import ConfigError, ModelError
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
@@ -107,7 +107,7 @@ class Task(ABC):
         model without the field is left alone.
     Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
-        many as in training.
+        many as in training. predict_size: inputs that `foveate predict` answers together; more than 1 suits small ones.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
 
     `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
@@ -124,6 +124,7 @@ class Task(ABC):
     Preprocessing: ClassVar[Any] = Preprocessing
     sizes: ClassVar[Mapping[str, str | Count]] = {}
     batch_size: ClassVar[int] = 32
+    predict_size: ClassVar[int] = 1
     loss_batch_size: ClassVar[int] = 0
     endings: ClassVar[tuple[str, ...]] = ()
 
@@ -344,6 +345,19 @@ class Task(ABC):
             )
         )
 
+    def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
+        """A sheet of samples as the loss sees them, augmented, with their labels: a PIL image, or None for none.
+
+        samples: of `training_set`. By default the contact sheet of `foveate datasets inspect`, which needs samples as
+        the data set gives them.
+        """
+        found = self.inspection("", "")
+        found.expect(len(samples))
+        found.begin("train", training_set)
+        for sample in samples:
+            found.add("train", sample)
+        return found.sheet()
+
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:
         """An empty record of what `foveate datasets inspect` finds in data of this family."""
@@ -371,37 +385,6 @@ class _Images(Sequence[Tensor]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.dataset[index][IMAGE.name]
-
-
-def require_same_classes(model: Any, data: Any, path: str) -> None:
-    """Raise ConfigError for data with other classes than the model's, naming the first difference.
-
-    Names that were guessed say nothing, so that such classes must have the same colours, too. The names that an earlier
-    version gave to classes without a list are today's.
-    """
-    if model == getattr(data, "earlier", data):
-        return
-    if model.names == data.names:
-        if model.is_guessed and model.has_own_colors and data.has_own_colors:
-            _require_same_colors(model, data, path)
-        return
-    listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
-    differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
-    raise ConfigError(
-        f"{path} was trained on {counted(len(model), 'class')} ({listing}), the data has {len(data)}; first "
-        f"difference: "
-        f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
-    )
-
-
-def _require_same_colors(model: Any, data: Any, path: str) -> None:
-    for name, mine, other in zip(model.names, model.colors, data.colors, strict=True):
-        if mine != other:
-            raise ConfigError(
-                "{} was trained on classes whose names were guessed from the masks; '{}' is #{:02x}{:02x}{:02x} there, "
-                "and #{:02x}{:02x}{:02x} in this data; write a classes.txt with names and colours beside both sets, "
-                "and train again".format(path, name, *mine, *other)
-            )
 
 
 def device_of(runner: Runner) -> torch.device:

@@ -32,7 +32,9 @@ from foveate.tasks.captioning.inspection import CaptioningFindings
 from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.page import CaptionPage
 from foveate.tasks.captioning.report import report
+from foveate.tasks.captioning.sheet import caption_sheet
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.reporting import image_pixels
 from foveate.text import END, PAD, UNKNOWN, CharacterTable, TextTable
 from foveate.visualize.clips import write_clip
 from foveate.visualize.report import ReportPart
@@ -188,6 +190,15 @@ class CaptioningTask(Task):
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores of the captions and of the attention, and example images."""
         return report(evaluation)
+
+    def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
+        """Images above the captions that go with them, as their tokens spell them; None of features."""
+        if any("image" not in sample for sample in samples):
+            return None
+        return caption_sheet(
+            (image_pixels(s), " ".join(word for word, _ in self.text.words(s["tokens"].tolist())), s["name"])
+            for s in samples
+        )
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> CaptioningFindings:

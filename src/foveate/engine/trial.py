@@ -1,0 +1,204 @@
+"""Trials on a copy of a model, before a training: the time of an epoch, the learning rate, a sheet of its images."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from foveate.engine.learner import Learner
+from foveate.engine.loading import mixed_seed
+from foveate.engine.optim import make_optimizer
+from foveate.engine.prepare import Batches, Prepared
+from foveate.engine.progress import duration_text
+from foveate.engine.recipe import Recipe
+from foveate.errors import ConfigError, DataError, TrainingError
+from foveate.ops.losses import single_process
+
+SHARE = 0.9  # of the given time is planned with; the rest is for what comes slower than it was measured
+STEPS, SECONDS = 12, 20.0  # a measurement takes so many steps after the first, and ends after so many seconds
+SHOWN = 12  # samples of a preview
+LR_STEPS, LR_LOW, LR_HIGH = 100, 1e-6, 1.0
+SMOOTHING = 0.9  # of the losses of a search, an exponential average
+
+
+class _Steps:
+    """Training steps on a copy of a model, which leave model, generators and training order as they were."""
+
+    def __init__(self, prepared: Prepared, batches: Batches) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        recipe = prepared.recipe
+        self.learner = Learner(copy.deepcopy(prepared.model).to(self.device), recipe, 1)
+        self.optimizer = make_optimizer(self.learner.model, recipe.optim, fused=True)
+        self.base = [group["lr"] / recipe.optim.lr for group in self.optimizer.param_groups]
+        self.clip, self.batches = recipe.optim.clip, batches
+
+    def __iter__(self) -> Iterator[Any]:
+        """Batches without end: epoch after epoch."""
+        for epoch in itertools.count():
+            self.batches.loader.batch_sampler.set_epoch(epoch)
+            yield from self.batches.loader
+
+    def step(self, batch: Any, lr: float) -> float:
+        """One step at a learning rate; returns the loss before it."""
+        for group, factor in zip(self.optimizer.param_groups, self.base, strict=True):
+            group["lr"] = lr * factor
+        batch = self.learner.transfer_batch_to_device(batch, self.device, 0)
+        with single_process():
+            loss = self.learner.model.loss(batch)["loss"]  # type: ignore[operator]
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip:
+            torch.nn.utils.clip_grad_norm_([p for p in self.learner.parameters() if p.requires_grad], self.clip)
+        self.optimizer.step()
+        return float(loss.detach())
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(mixed_seed(seed, -2))
+        yield
+
+
+def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
+    """The recipe with as many epochs as fit into a time, by a measurement of a few steps and validations.
+
+    The learning rate's schedule spans these epochs, and the run is one of that many epochs in every way. Raises
+    ConfigError where not even one epoch fits, and for a training on several devices.
+    """
+    recipe = prepared.recipe
+    if recipe.devices > 1 or recipe.nodes > 1 or (recipe.devices == 0 and torch.cuda.device_count() > 1):
+        raise ConfigError("--time measures one device; give --devices 1, or --epochs instead")
+    started = time.monotonic()
+    with _seeded(recipe.seed):
+        batches = prepared.batches()
+        each = _step_seconds(prepared, batches)
+        validation = _validation_seconds(prepared, batches)
+    left = SHARE * seconds - (time.monotonic() - started)
+    epoch = each * len(batches.loader) + validation / recipe.validate_every
+    epochs = int(left / epoch) if left > 0 else 0
+    if epochs < 1:
+        raise ConfigError(
+            f"one epoch takes about {duration_text(epoch)} here, and {duration_text(max(0.0, left))} of the time are "
+            "left after the preparation; give more time, or fewer samples"
+        )
+    print(f"time for {epochs} epochs of about {duration_text(epoch)}", flush=True)
+    return dataclasses.replace(recipe, epochs=epochs)
+
+
+def _step_seconds(prepared: Prepared, batches: Batches) -> float:
+    steps, times = _Steps(prepared, batches), []
+    began = last = time.monotonic()
+    for number, batch in enumerate(steps):
+        steps.step(batch, prepared.recipe.optim.lr * 1e-3)
+        now = time.monotonic()
+        times.append(now - last)
+        last = now
+        if number == STEPS or (number >= 1 and now - began > SECONDS):
+            break
+    return sum(times[1:]) / len(times[1:])
+
+
+def _validation_seconds(prepared: Prepared, batches: Batches) -> float:
+    """Time of a whole validation, from that of its first samples."""
+    task, val_set = prepared.task, batches.val_set
+    count = min(len(val_set), max(2, task.batch_size))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = copy.deepcopy(prepared.model).to(device).eval()
+    began = time.monotonic()
+    with torch.inference_mode():
+        for _ in task.score(model, val_set, range(count), task.metrics(val_set, whole=False)):
+            pass
+        if batches.loss_set is not None:
+            with contextlib.suppress(ConfigError, DataError):
+                few = [task.validation_sample(batches.loss_set[i]) for i in range(min(count, len(batches.loss_set)))]
+                batch = task.collate(few)
+                moved = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+                with single_process():
+                    model.loss(moved)  # type: ignore[operator]
+    return (time.monotonic() - began) / count * len(val_set)
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Losses of a search for the learning rate, which rises from step to step.
+
+    lrs, losses: of each step, the losses smoothed. best: where the loss falls fastest.
+    """
+
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+    best: float
+
+    def lines(self) -> Iterator[str]:
+        """The search as a table of a dozen rows, with a bar for each loss."""
+        low, high = min(self.losses), self.losses[0]
+        span = max(high - low, 1e-12)
+        every = max(1, len(self.lrs) // 14)
+        for lr, loss in list(zip(self.lrs, self.losses, strict=True))[::every]:
+            bar = "#" * round(30 * min(1.0, max(0.0, (loss - low) / span)))
+            yield f"  {lr:8.1e}  {loss:10.4f}  {bar}"
+
+
+def find_lr(prepared: Prepared) -> LearningRates:
+    """Search for a learning rate: one step each at rates that rise from LR_LOW to LR_HIGH.
+
+    The rate is that of the steepest fall of the smoothed loss over the logarithm of the rate, before the lowest loss.
+    The search ends where the loss is four times the lowest so far. Source: Smith, "Cyclical Learning Rates for
+    Training Neural Networks" (2017), section 3.3; the smoothing and the steepest point are common practice.
+    Raises TrainingError where the loss never falls.
+    """
+    lrs: list[float] = []
+    smoothed: list[float] = []
+    average = 0.0
+    with _seeded(prepared.recipe.seed):
+        steps = _Steps(prepared, prepared.batches())
+        for number, batch in zip(range(LR_STEPS), steps, strict=False):
+            lr = LR_LOW * (LR_HIGH / LR_LOW) ** (number / (LR_STEPS - 1))
+            loss = steps.step(batch, lr)
+            if not math.isfinite(loss):
+                break
+            average = SMOOTHING * average + (1 - SMOOTHING) * loss
+            lrs.append(lr)
+            smoothed.append(average / (1 - SMOOTHING ** (number + 1)))
+            if smoothed[-1] > 4 * min(smoothed) and number > 10:
+                break
+    return LearningRates(tuple(lrs), tuple(smoothed), steepest(lrs, smoothed))
+
+
+def steepest(lrs: list[float], losses: list[float]) -> float:
+    """The rate at which the loss falls fastest, up to the lowest loss; the first tenth of the steps is left out.
+
+    Raises TrainingError where the loss never falls.
+    """
+    first, last = LR_STEPS // 10, min(range(len(losses)), key=losses.__getitem__, default=0)
+    slopes = {i: losses[i + 1] - losses[i - 1] for i in range(max(1, first), last)}
+    if not slopes or min(slopes.values()) >= 0:
+        raise TrainingError("the loss never falls in the search for a learning rate; look at the data with --preview")
+    return lrs[min(slopes, key=slopes.__getitem__)]
+
+
+def preview(prepared: Prepared) -> Any:
+    """A sheet of augmented training samples with their labels, a PIL image: the first batches of the first epoch.
+
+    Raises ConfigError for a family that draws none.
+    """
+    with _seeded(prepared.recipe.seed):
+        batches = prepared.batches()
+        keys = itertools.chain.from_iterable(batches.loader.batch_sampler)
+        samples = [
+            sample for key in itertools.islice(keys, SHOWN) for sample in batches.loader.dataset.__getitems__([key])
+        ]
+    sheet = prepared.task.preview(samples, batches.training)
+    if sheet is None:
+        raise ConfigError(f"models for {prepared.task.title} have no preview of their training samples")
+    return sheet

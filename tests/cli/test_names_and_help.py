@@ -1,0 +1,148 @@
+"""Names and flags before torch, help on fields, groups of recipes, completion."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from foveate import cli
+from foveate.cli.completion import SCRIPTS, candidates
+from foveate.cli.early import check_fields, part_fields, recipe_fields
+from foveate.cli.recipes import group_of
+from foveate.cli.train import OWN, parse_time
+from foveate.engine.fields import fields_of
+from foveate.engine.recipe import Optim, Recipe
+from foveate.errors import ConfigError
+from foveate.recipes import resolve
+from foveate.registry import FAMILIAR, entries, familiar
+from foveate.values import meanings
+
+Complaint = Callable[..., str]
+
+
+def test_a_typo_is_answered_without_torch() -> None:
+    lines = [
+        "train fcn8ss", "train fcn8s --model fcn9s", "train fcn8s --epoch 3", "train fcn8s --lr 1e-3",
+        "train fcn8s_pasture --augment.flipp true", "train fcn8s --config.strid 8", "models unet", "recipes unet",
+        "evaluate nowhere", "predict nowhere a.jpg",
+    ]  # fmt: skip
+    script = (
+        "import sys\nfrom foveate.cli import main\n"
+        f"codes = [main(line.split()) for line in {lines!r}]\n"
+        "assert codes == [1] * len(codes), codes\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == len(lines)
+
+
+def test_every_field_of_every_recipe_passes_the_early_check() -> None:
+    assert set(recipe_fields()) >= {f"optim.{f.name}" for f in dataclasses.fields(Optim)}
+    for name in entries("recipe"):
+        check_fields(dict.fromkeys(fields_of(resolve(name)), "1"), OWN)
+    with pytest.raises(ConfigError, match=r"unknown flag '--config\.strid'; the nearest is '--config\.stride'"):
+        check_fields({"config.strid": "8"}, OWN)
+    assert {"stride", "backbone"} <= part_fields("config")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("train fcn8s --lr 1", "unknown flag '--lr'; the nearest is '--optim.lr'"),
+        ("train fcn8s --learning-rate 1", "unknown flag '--learning-rate'; the nearest is '--optim.lr'"),
+        ("train fcn8s --weight_decay 1", "unknown flag '--weight_decay'; the nearest is '--optim.weight_decay'"),
+        ("train fcn8s --batch-size 4", "unknown flag '--batch-size'; the nearest is '--batch_size'"),
+        ("train fcn8s --patience 4", "unknown flag '--patience'; the nearest is '--early_stop'"),
+        ("train U-Net --data x", "unknown recipe 'U-Net'; the nearest is 'fcn8s': it, too, adds"),
+        ("train mask_rcnn_r50 --data x", "unknown recipe 'mask_rcnn_r50'; the nearest is 'mnc': it is the cascade"),
+        ("models deeplabv3plus", "unknown model 'deeplabv3plus'; the nearest is 'fcn8s': DeepLab is an FCN"),
+        ("train fcn8s --time 25", "--time is '25'; expected a duration with its unit, as 25m, 1h30m or 90s"),
+        ("train --resume --config a.json", "--resume goes on with the fields of the run itself; leave --config out"),
+    ],
+)
+def test_a_name_from_elsewhere_leads_to_the_one_here(words: str, expected: str, complaint: Complaint) -> None:
+    assert complaint(*words.split()).startswith(expected)
+
+
+def test_familiar_names_lead_to_recipes_for_own_data() -> None:
+    for near, _ in FAMILIAR.values():
+        assert near in entries("model")
+        assert group_of(entries("recipe")[near]) == 0
+    assert familiar("fcn8") == ("", "")  # a typo, not a name from elsewhere
+
+
+def test_durations() -> None:
+    assert [parse_time(t) for t in ("90s", "25m", "1h30m", "1.5h")] == [90, 1500, 5400, 5400]
+    for wrong in ("", "25", "m", "1h,30m", "0s", "-5m"):
+        with pytest.raises(ConfigError, match=r"--time is '"):
+            parse_time(wrong)
+
+
+def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["recipes"]) == 0
+    text = capsys.readouterr().out
+    own, public, generated = (
+        text.index(f"{title}:")
+        for title in (
+            "on your own data",
+            "on a public data set that you have",
+            "on generated data, which needs no file",
+        )
+    )
+    assert own < text.index("  fcn8s ") < public < text.index("  fcn8s_camvid ") < generated
+    assert generated < text.index("  fcn8s_pasture ")
+    for name, entry in entries("recipe").items():
+        assert text.count(f"  {name} ") == 1
+        assert (resolve(name).data is None) or group_of(entry) > 0, name  # one's own data is never in the recipe
+        assert (resolve(name).data is not None) or group_of(entry) < 2, name
+    sentences = [entry.summary for entry in entries("recipe").values()]
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_fields_are_explained_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["recipes", "fcn8s"]) == 0
+    listed = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["train", "fcn8s", "--help"])
+    helped = capsys.readouterr().out
+    for field in fields_of(resolve("fcn8s")):
+        for text in (listed, helped):
+            assert re.search(rf"^  --{re.escape(field)} .*\n      \S", text, re.MULTILINE), field
+    assert re.search(r"--augment.crop +288,352 ", listed)
+    assert "      passes over the training set; 10 to 40 for most recipes." in listed
+
+
+def test_meanings_go_on_over_lines_and_are_shared() -> None:
+    found = meanings(Recipe)
+    assert found["devices"] == found["nodes"]
+    assert found["window"].endswith("such as 0,4095 of a 12-bit camera.")
+    assert set(found) == {f.name for f in dataclasses.fields(Recipe)}
+
+
+def test_completion() -> None:
+    assert candidates(["tr"]) == ["train"]
+    assert set(candidates([""])) == set(cli.verbs())
+    assert candidates(["train", "fcn16s_v"]) == ["fcn16s_voc"]
+    assert candidates(["train", "fcn8s", "--model", "dec"]) == ["deconvnet"]
+    assert candidates(["train", "fcn8s", "--optim.l"]) == ["--optim.lr"]
+    assert candidates(["train", "fcn8s", "--res"]) == ["--resume"]
+    assert candidates(["evaluate", "--js"]) == ["--json"]
+    assert candidates(["evaluate", "runs/"]) == []  # files are the shell's own
+    for shell, script in SCRIPTS.items():
+        assert "foveate completion --words" in script, shell
+
+
+def test_bash_completes_with_the_script(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    (tmp_path / "foveate").write_text(f'#!/bin/sh\nexec {sys.executable} -m foveate "$@"\n')
+    (tmp_path / "foveate").chmod(0o755)
+    typed = "COMP_WORDS=(foveate train deconvnet_p)\nCOMP_CWORD=2"
+    test = f"PATH={tmp_path}:$PATH\n{script}\n{typed}\n_foveate\necho ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", test], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["deconvnet_pasture"], done.stderr
