@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shlex
 from collections.abc import Callable
@@ -42,8 +44,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "own"
-    assert main(["train", "ask_attend_answer", "--data", str(data), "--out", str(folder), *SMALL]) == 0
+    folder, said = tmp_path_factory.mktemp("runs") / "own", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["train", "ask_attend_answer", "--data", str(data), "--out", str(folder), *SMALL]) == 0
+    assert f"foveate predict {folder} PICTURE --question VALUE --out DIR" in said.getvalue()
+    assert "note: of 2 questions or fewer: " in said.getvalue()
     return folder
 
 

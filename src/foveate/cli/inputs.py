@@ -67,7 +67,7 @@ def predict_line(model: str | Path, family: type[Task]) -> str:
     if family.generate is not Task.generate:
         return f"foveate generate {model} --out DIR"
     flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
-    given = family.noun().upper().replace(" ", "_") + flags if family.inputs else "--count 1"
+    given = family.inputs[0].noun.upper().replace(" ", "_") + flags if family.inputs else "--count 1"
     return f"foveate predict {model} {given} --out DIR"
 
 
