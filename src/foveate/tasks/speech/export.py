@@ -191,7 +191,7 @@ def _run(model: Any, audio: Tensor, lengths: Tensor, tokens: Tensor) -> Iterator
 
 
 class ExportedMemory(NamedTuple):
-    """What the step reads of B recordings."""
+    """Cells, keys and mask of B recordings, as the step reads them."""
 
     cells: Tensor  # (B, U, E)
     keys: Tensor  # (B, U, A)
