@@ -16,8 +16,9 @@ MARK = re.compile(r"<!-- departures: (\w+) -->.*?<!-- /departures: \1 -->", re.D
 def model_files(root: Path) -> dict[str, Path]:
     """Every file that has a model -> its path, by its name without .py, or that of its folder."""
     folder = root / MODELS
-    files = {path.stem: path for path in sorted(folder.glob("*/*.py")) if path.stem != "__init__"}
-    return files | {path.parent.name: path for path in sorted(folder.glob("*/*/__init__.py"))}  # of several files
+    files = {path.stem: path for path in sorted(folder.glob("*/*.py"))}
+    files |= {path.parent.name: path for path in sorted(folder.glob("*/*/__init__.py"))}  # of several files
+    return {name: path for name, path in files.items() if "\n@model(" in path.read_text(encoding="utf-8")}
 
 
 def departures(path: Path) -> str:

@@ -42,6 +42,12 @@ FINDS = {
     "centre_corloc": "CorLoc of the middle",
     "random_pointing": "pointing at random",
 }
+ANSWERS = {
+    "accuracy": "accuracy",
+    "question_alone": "question alone",
+    "attention_mass": "attention",
+    "attention_chance": "by chance",
+}
 CAPTIONS = {
     "bleu1": "BLEU-1",
     "bleu4": "BLEU-4",
@@ -51,13 +57,21 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
+DRAWINGS = {
+    "nats": "nats",
+    "nats_static": "nats, static",
+    "nats_iw50": "nats, IW",
+    "reconstruction": "reconstruction",
+    "kl": "KL",
+}
+
 
 def mnist_table(results: Mapping[str, Result]) -> str:
     """Error on distorted MNIST, ours and the paper's: a line a network, a column a kind; the mean over seeds."""
     runs: dict[tuple[str, str], list[Result]] = {}
     for result in results.values():
         network, found, kind = result["recipe"].partition("_mnist_")
-        if found:
+        if found and "top1" in result["scores"]:
             runs.setdefault((network, kind), []).append(result)
     if not runs:
         return ""
@@ -118,7 +132,7 @@ def _how_digits(results: Sequence[Result]) -> str:
 
 def class_table(results: Mapping[str, Result]) -> str:
     """Classifiers of other pictures."""
-    found = {n: r for n, r in results.items() if "top1" in r["scores"] and "_mnist_" not in r["recipe"]}
+    found = {n: r for n, r in results.items() if "top1" in r["scores"] and not _is_distorted(r)}
     return _section("Classification", "", found, CLASSES)
 
 
@@ -142,21 +156,57 @@ def caption_table(results: Mapping[str, Result]) -> str:
     return _section("Captioning", words, {n: r for n, r in results.items() if "cider_d" in r["scores"]}, CAPTIONS)
 
 
-FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (class_table, mnist_table, find_table, caption_table)
+def drawing_table(results: Mapping[str, Result]) -> str:
+    """Results of models that draw images."""
+    words = (
+        "Bounds on the negative log-likelihood of a binarised picture, in nats; lower is better. Pixels were sampled "
+        "from intensities once, under a fixed seed; IW is the importance-weighted bound with 50 samples, over the "
+        "first 1,000 pictures."
+    )
+    return _section("Drawing", words, {n: r for n, r in results.items() if "nats" in r["scores"]}, DRAWINGS)
+
+
+def question_table(results: Mapping[str, Result]) -> str:
+    """Results of visual question answering."""
+    words = (
+        "Accuracy is the share of questions answered right. The question alone: the most frequent answer of training "
+        "to the same words. Attention is the share of the last hop's that lies on what the question is about, where "
+        "the data knows it; by chance, of attention spread evenly."
+    )
+    found = {n: r for n, r in results.items() if "question_alone" in r["scores"]}
+    kinds = "".join(
+        f"\n`{name}` by kind: "
+        + ", ".join(f"{kind} {number(score, 2)}" for kind, score in result["scores"]["per_kind"].items())
+        + ".\n"
+        for name, result in sorted(found.items())
+        if result["scores"].get("per_kind")
+    )
+    return _section("Questions", words, found, ANSWERS) + kinds
+
+
+FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
+    class_table, mnist_table, find_table, caption_table, drawing_table, question_table,
+)  # fmt: skip
 
 
 def readme_families(results: Mapping[str, Result]) -> str:
     """The README's lines on these families: their first score, or where their table is."""
     lines = []
-    for scores, what in ((FINDS, "CorLoc"), (CAPTIONS, "CIDEr-D"), (CLASSES, "top-1")):
+    for scores, what in (
+        (FINDS, "CorLoc"),
+        (CAPTIONS, "CIDEr-D"),
+        (CLASSES, "top-1"),
+        (DRAWINGS, "nats"),
+        (ANSWERS, "accuracy"),
+    ):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
             (f"`{r['command']}`", f"{what} {number(r['scores'][key])}", r["split"], minutes_of(r))
             for _, r in sorted(results.items())
-            if key in r["scores"] and "_mnist_" not in r["recipe"]
+            if key in r["scores"] and not _is_distorted(r)
         ]
     words = table(("Command", "Score", "Split", "minutes"), lines) if lines else ""
-    if any("_mnist_" in r["recipe"] for r in results.values()):
+    if any(map(_is_distorted, results.values())):
         words += (
             "\nDistorted MNIST has [a table of its own](docs/results.md#distorted-mnist), ours beside the paper's.\n"
         )
@@ -176,15 +226,25 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
     return f"## {title}\n\n" + (f"{words}\n\n" if words else "") + table(head, lines) + "\n" + commands(results)
 
 
+def _is_distorted(result: Result) -> bool:
+    """True for a result of the table of distorted MNIST."""
+    return "_mnist_" in result["recipe"] and "top1" in result["scores"]
+
+
 def minutes_of(result: Result) -> str:
     """Minutes of a training, a dash of one that ran beside other work."""
     return number(minutes(result), 1)
 
 
+def _scored(scores: Mapping[str, Any]) -> str:
+    """'200 pictures', or the number of questions."""
+    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+
+
 def commands(group: Mapping[str, Result]) -> str:
     """The command of each line, and its data."""
     lines = [
-        f"- `{r['command']}`: {r['data']}; scored on {r['scores']['images']} pictures"
+        f"- `{r['command']}`: {r['data']}; scored on {_scored(r['scores'])}"
         f"{'; ' + r['timing'] if r.get('timing') else ''}"
         for r in group.values()
     ]

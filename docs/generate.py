@@ -157,7 +157,13 @@ def same_but_seed(results: Mapping[str, Result], recipe: str) -> list[list[Resul
 
 def _headline(group: Sequence[Result]) -> str:
     """The first score of results that differ in the seed: the mean, and where there are several, their range."""
-    names = (("error_percent", "% error", 2), ("corloc", "CorLoc", 3), ("cider_d", "CIDEr-D", 3))
+    names = (
+        ("error_percent", "% error", 2),
+        ("corloc", "CorLoc", 3),
+        ("cider_d", "CIDEr-D", 3),
+        ("nats", "nats", 2),
+        ("accuracy", "accuracy", 3),
+    )
     scores = [result["scores"] for result in group]
     key, words, digits = next((one for one in names if one[0] in scores[0]), ("mean_iou", "mean IoU", 3))
     values = [one[key] for one in scores if one.get(key) is not None]

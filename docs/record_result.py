@@ -28,6 +28,9 @@ KEPT = (
     "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "images",
     "corloc", "pointing", "random_corloc", "random_pointing", "centre_corloc", "centre_pointing", "contrast",
     "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
+    "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
+    "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
+    "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
 )  # fmt: skip
 DIGITS = 6
 # What --data names, where a data set is made from another.

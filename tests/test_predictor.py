@@ -90,9 +90,14 @@ def test_grey_transparent_and_turned_pictures(predictor: Predictor) -> None:
     sixteen = Image.fromarray(grey.astype(np.uint16) * 257)
     assert (predictor.predict(sixteen).mask == expected).mean() > 0.999
 
-    clear = np.dstack([photo(), np.zeros(photo().shape[:2], np.uint8)])
-    white = np.full_like(photo(), 255)
+    alpha = np.zeros(photo().shape[:2], np.uint8)
+    alpha[:20] = 255
+    white = np.where(alpha[..., None] > 0, photo(), 255).astype(np.uint8)
+    clear = np.dstack([photo(), alpha])
     assert (predictor.predict(Image.fromarray(clear)).mask == predictor.predict(white).mask).all()
+    clear[..., 3] = 0
+    with pytest.raises(DataError, match="the image: every pixel is transparent, though colours differ beneath"):
+        predictor.predict(Image.fromarray(clear))
 
     turned = Image.fromarray(photo())
     turned.getexif()[0x0112] = 6

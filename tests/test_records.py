@@ -40,7 +40,7 @@ def test_drawn_colours_are_distinct_and_stay() -> None:
         (((),), "a class table needs at least one class name; got none"),
         ((("a", "b", "a"),), "class names must differ; repeated: a"),
         ((("a", "b"), (), 1), "ignore value 1 is also the label of class 'b'; choose a value of 2 or more"),
-        ((("a", "b"), ((0, 0, 0),)), "2 class names but 1 colours; give one colour a class"),
+        ((("a", "b"), ((0, 0, 0),)), "2 class names but 1 colour; give one colour a class"),
     ],
 )
 def test_tables_that_make_no_sense_are_refused(arguments: tuple, message: str) -> None:  # type: ignore[type-arg]

@@ -18,6 +18,11 @@ def is_hidden(name: str) -> bool:
     return name[:1] == "." or name in ("__MACOSX", "@eaDir")
 
 
+def cache_folder() -> Path:
+    """The folder of everything that can be computed again: FOVEATE_CACHE, by default ~/.cache/foveate."""
+    return Path(os.environ.get("FOVEATE_CACHE") or Path.home() / ".cache" / "foveate")
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path beside `path` and rename it to `path` at the end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -49,7 +50,19 @@ def nearest_path(path: Path) -> Path | None:
     return path.parent / near[0] if near else None
 
 
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """A number of things, for a message: '1 picture', '2 classes', '1,000 entries'; nouns: a plural of its own."""
+    if count == 1:
+        return f"1 {noun}"
+    if not nouns:
+        nouns = (
+            f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else noun + "es" * noun.endswith(("s", "x", "ch", "sh"))
+        )
+        nouns += "s" * (nouns == noun)
+    return f"{count:,} {nouns}"
+
+
 def listed(names: Sequence[str], noun: str = "picture") -> str:
     """A number of things and the first three names, for a message: '12 pictures (a.png, b.png, c.png, ...)'."""
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({shown})"
+    return f"{counted(len(names), noun)} ({shown})"

@@ -25,7 +25,7 @@ from foveate.ops.layout import channels_last
 from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Task
-from foveate.tasks.options import PREDICT
+from foveate.tasks.options import GENERATE, PREDICT
 
 
 @dataclass
@@ -123,6 +123,24 @@ class Predictor:
         """Predictions of a batch of samples; options: an instance of the family's `Options`."""
         with torch.inference_mode():
             return self.family.answer(self.runner, samples, options, progress)
+
+    def generate(
+        self,
+        count: int = 1,
+        seed: int = 0,
+        options: Any = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Any:
+        """Samples of a model that generates: a `tasks.base.Generated`, whose `predictions` are one a sample.
+
+        seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
+        dict of them; see its `Options`. progress: called with the share that is done.
+        Raises ConfigError for a family that answers inputs, and for options that it does not have or do not fit.
+        """
+        chosen = self.family.make_options(options, GENERATE)
+        self.family.require(chosen)
+        with torch.inference_mode():
+            return self.family.generate(self.runner, count, seed, chosen, progress)
 
     def predict(
         self,

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from foveate.disk import write_atomically as write_atomically
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ConfigError, ModelError, counted
 from foveate.records import ClassTable, Table
 from foveate.registry import create_model, entries, find
 
@@ -113,7 +113,8 @@ def load_model(folder: str | Path) -> LoadedModel:
     for field, table in family.sizes.items():
         if table in tables and field in config and config[field] != len(tables[table]):
             raise ModelError(
-                f"{about_file} has {len(tables[table])} entries in its table '{table}' for a model with {field} = "
+                f"{about_file} has {counted(len(tables[table]), 'entry', 'entries')} in its table '{table}' "
+                f"for a model with {field} = "
                 f"{config[field]}; take the file from the folder that its training wrote"
             )
     try:

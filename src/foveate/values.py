@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:
@@ -88,7 +88,7 @@ def describe(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
-        count = "values" if args[-1] is Ellipsis else f"{len(args)} values"
+        count = "values" if args[-1] is Ellipsis else counted(len(args), "value")
         return f"{count} separated by commas, each {describe(args[0])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join("none" if a is type(None) else describe(a) for a in args)

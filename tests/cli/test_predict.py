@@ -295,7 +295,7 @@ def test_a_folder_with_another_runs_results_is_refused(
     assert main(["predict", str(other), str(source), "--out", str(out)]) == 1
     told = capsys.readouterr().err
     assert told == (
-        f"foveate: {out} holds 1 results of {run}, which would be lost; choose another --out, or move them away\n"
+        f"foveate: {out} holds 1 result of {run}, which would be lost; choose another --out, or move them away\n"
     )
     assert names(out) == before
 
@@ -308,7 +308,7 @@ def test_a_folder_with_results_of_other_inputs_is_refused_and_more_inputs_are_fi
     before = names(out)
     capsys.readouterr()
     assert main(["predict", str(run), str(second), "--out", str(out)]) == 1
-    assert f"{out} holds results of 1 other inputs ({first}), which would be lost" in capsys.readouterr().err
+    assert f"{out} holds results of 1 other input ({first}), which would be lost" in capsys.readouterr().err
     assert names(out) == before
     for _ in range(2):
         assert main(["predict", str(run), str(first), str(second), "--out", str(out)]) == 0

@@ -122,6 +122,21 @@ def caption_table(root: Path) -> None:
     (root / "t.csv").write_text("image,caption\n" + "".join(f"{name}.png,A cow.\n" for name in NAMES))
 
 
+def question_table(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+    (root / "qa.tsv").write_text("".join(f"{name}.png\tis it red\tno\n" for name in NAMES))
+
+
+def vqa(root: Path) -> None:
+    asked = [{"question_id": i, "image_id": i, "question": "Is it red?"} for i in range(len(NAMES))]
+    given = [{"question_id": i, "image_id": i, "answers": [{"answer": "no"}] * 10} for i in range(len(NAMES))]
+    for i in range(len(NAMES)):
+        image(root / f"COCO_train2014_{i:012d}.png")
+    (root / "OpenEnded_mscoco_train2014_questions.json").write_text(json.dumps({"questions": asked}))
+    (root / "mscoco_train2014_annotations.json").write_text(json.dumps({"annotations": given}))
+
+
 def masks_beside(root: Path) -> None:
     for split in ("train", "val"):
         image(root / split / "a.jpg")
@@ -134,19 +149,29 @@ def sample_folders(root: Path) -> None:
         mask(root / name / "masks" / "1.png", 255)
 
 
+def picture_folder(root: Path) -> None:
+    for name in NAMES:
+        image(root / f"{name}.png")
+
+
 # Writes a small data set; None for generated data without files.
 FILES: dict[str, Callable[[Path], None] | None] = {
     "folders": folders, "camvid": camvid, "cityscapes": cityscapes, "voc": voc, "coco": coco, "labelme": labelme,
     "class_folders": class_folders, "idx": idx, "distorted_mnist": idx, "common_digits": idx, "karpathy": karpathy,
     "flickr": flickr, "coco_captions": coco_captions, "caption_table": caption_table, "pasture": None,
-    "masks_beside": masks_beside, "sample_folders": sample_folders,
+    "question_table": question_table, "vqa": vqa, "spatial_questions": None,
+    "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
 }  # fmt: skip
 # Fields that make generated data small.
-FIELDS: dict[str, dict[str, Any]] = {"pasture": {"height": 32, "width": 40, "train": 6, "val": 2, "test": 0}}
+FIELDS: dict[str, dict[str, Any]] = {
+    "pasture": {"height": 32, "width": 40, "train": 8, "val": 6, "test": 0},
+    "spatial_questions": {"train": 6, "val": 2, "test": 0},
+}
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
 KEYS = {
     "semantic": {"mask"}, "instances": {"layers", "labels", "crowd"}, "classification": {"label"},
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
+    "questions": {"question", "answers", "question_kind"}, "drawing": set(),
 }  # fmt: skip
 
 
@@ -192,7 +217,7 @@ def test_each_family_gives_its_samples_in_every_split(source: DataSource) -> Non
             assert sample.keys() >= {"image", "name"} | KEYS[task]
             assert sample["name"] == dataset.name(0)
             assert sample["image"].shape[0] == dataset.channels
-            if task != "captioning":
+            if task not in ("captioning", "questions") and not source.unlabelled:
                 assert isinstance(dataset.classes, ClassTable)
 
 

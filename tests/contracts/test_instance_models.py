@@ -10,19 +10,28 @@ import torch
 import foveate
 from foveate.errors import ConfigError
 from foveate.ops.boxes import tight_boxes
-from foveate.records import ClassTable, InstanceOutput
+from foveate.records import ClassTable, InstanceOutput, RegionOutput
 from foveate.registry import entries
 from foveate.store import load_model, save_model
 
 # name -> a config that runs in a fraction of a second
+PROPOSALS: dict[str, Any] = {
+    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
+    "min_side": 3.0, "crossing": True,
+}  # fmt: skip
 SMALL: dict[str, dict[str, Any]] = {
-    "mnc": {
-        "backbone": "test_efficientnet", "width": 8, "stride": 4, "hidden": 16, "mask_hidden": 16, "mask_size": 7,
-        "rois": 16, "proposals": {
-            "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
-            "min_side": 3.0, "crossing": True,
+    "hypercolumns": {
+        "backbone": "test_efficientnet", "strides": (4, 8, 16), "size": 9, "boxes": 8, "reference": 0.0,
+        "mask_weight": 1.0, "end_to_end": True,
+        "detector": {
+            "width": 8, "stride": 4, "hidden": 16, "dropout": 0.0, "rois": 16, "proposals": PROPOSALS,
         },
     },
+    "mnc": {
+        "backbone": "test_efficientnet", "width": 8, "stride": 4, "hidden": 16, "mask_hidden": 16, "mask_size": 7,
+        "rois": 16, "proposals": PROPOSALS,
+    },
+    "sds": {"backbone": "test_efficientnet", "side": 32, "context": 4, "hidden": 16, "proposals": 60},
 }  # fmt: skip
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.instances")]
 CLASSES = ClassTable(("a", "b", "c"))
@@ -63,14 +72,21 @@ class TestContract:
         for height, width in ((64, 96), (97, 61), (5, 40)):
             with torch.inference_mode():
                 out = model(torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)))
-            assert isinstance(out, InstanceOutput)
+            assert isinstance(out, (InstanceOutput, RegionOutput))
             count = len(out.scores)
-            assert out.boxes.shape == (count, 4) and out.labels.shape == out.kept.shape == (count,)
-            assert out.masks.shape[0] == count and out.masks.shape[1] == out.masks.shape[2]
-            assert (out.scores.diff() <= 0).all() and out.kept.dtype == torch.bool
+            assert out.boxes.shape == (count, 4) and out.labels.shape == (count,)
+            if isinstance(out, InstanceOutput):
+                assert out.masks.shape[0] == count and out.masks.shape[1] == out.masks.shape[2]
+                assert out.kept.shape == (count,) and out.kept.dtype == torch.bool
+                assert not count or 0 <= out.masks.min() <= out.masks.max() <= 1
+            else:
+                assert out.atoms.shape == (height, width) and out.members.dtype == torch.bool
+                assert out.members.shape == (count, int(out.atoms.max()) + 1)
+                assert not count or torch.equal(out.boxes, tight_boxes(out.members[:, out.atoms]))
+            assert (out.scores.diff() <= 0).all()
             if count:
                 assert out.boxes.min() >= 0 and out.boxes[:, 2].max() <= width and out.boxes[:, 3].max() <= height
-                assert 0 <= out.scores.min() <= out.scores.max() <= 1 and 0 <= out.masks.min() <= out.masks.max() <= 1
+                assert 0 <= out.scores.min() <= out.scores.max() <= 1
                 assert 0 <= out.labels.min() <= out.labels.max() < 3
 
     def test_losses_are_finite_and_reach_every_parameter(self, name: str) -> None:

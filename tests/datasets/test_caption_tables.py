@@ -368,6 +368,27 @@ def test_a_foreign_table_beside_classes_stops_nothing(tmp_path: Path) -> None:
     assert recognise(tmp_path) == ClassFolders(str(tmp_path))
 
 
+@pytest.mark.parametrize("place", ["notes.csv", "cow/notes.csv", "both"])
+@pytest.mark.parametrize("column", ["comment", "description", "text"])
+def test_remarks_on_every_picture_of_class_folders_are_no_captions(tmp_path: Path, place: str, column: str) -> None:
+    for name in ("cow", "hen"):
+        put(tmp_path / name, *NAMES)
+    rows = "".join(f"{name}/{file},blurred\n" for name in ("cow", "hen") for file in NAMES)
+    for file in ("notes.csv", "cow/notes.csv") if place == "both" else (place,):
+        (tmp_path / file).write_text(f"file,{column}\n{rows}")
+    source = recognise(tmp_path)
+    assert source == ClassFolders(str(tmp_path)) and source.problems() == []
+    notes = "\n".join(source.notes())
+    assert "notes.csv names the pictures, but does not say that its texts are captions" in notes
+    assert ("1 file (cow/notes.csv) in class folders: no pictures, and not read" in notes) == (place != "notes.csv")
+    with pytest.raises(
+        DataError, match=r"class folders, which is not for captioning; it has notes\.csv, .* call the col"
+    ):
+        recognise(tmp_path, "captioning")
+    (tmp_path / "notes.csv").write_text(f"file,caption\n{rows}")
+    assert recognise(tmp_path) == CaptionTable(str(tmp_path))
+
+
 def test_a_foreign_table_below_adds_no_captions(tmp_path: Path) -> None:
     put(tmp_path / "photos", *NAMES)
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,A dog\nb.jpg,A cat\nc.jpg,A bird\n")
@@ -411,7 +432,7 @@ def test_lists_name_a_picture_with_its_folder(twofold: Path, form: str) -> None:
         "train": [f"farm/{n:03d}.jpg" for n in range(8)], "val": [f"town/{n:03d}.jpg" for n in range(10, 15)],
     }  # fmt: skip
     source = CaptionTable(str(twofold))
-    assert "7 pictures are in no list and left out" in source.describe()
+    assert "7 pictures in no list and left out" in source.describe()
     assert [source.open("train").name(i) for i in (0, 7)] == ["000.jpg", "007.jpg"]
 
 

@@ -76,8 +76,8 @@ def test_flickr_as_unpacked(flickr: Path) -> None:
         "test": [("004.jpg", said)],
     }
     assert source.describe() == (
-        "Flickr captions (Flickr8k.token.txt): 3 train, 1 val, 1 test pictures, 10 captions (1 pictures without "
-        "captions left out; 1 pictures are in no list and left out)"
+        "Flickr captions (Flickr8k.token.txt): 3 train, 1 val, 1 test pictures, 10 captions (1 picture without "
+        "captions left out; 1 picture in no list and left out)"
     )
     dataset = source.open("train")
     sample = dataset[1]
@@ -278,7 +278,7 @@ def test_karpathys_split(tmp_path: Path) -> None:
         (Flickr, "a.token.txt", "a.jpg#0\tA\nb.jpg#0\t . \nb.jpg#1\tB", r"line 2: an empty caption of 'b\.jpg'; write"),
         (Flickr, "a.token.txt", "a.jpg#0\tA\nb.jpg#0\nb.jpg#1\tB", r"line 2: an empty caption of 'b\.jpg'"),
         (Flickr, "a.token.txt", "\n", r"a\.token\.txt holds no caption; expected at least one"),
-        (Flickr, "a.token.txt", "x.jpg#0\tA\ny.jpg#0\tB", r"none of the 2 pictures \(x\.jpg, \.\.\.\) that a\.token"),
+        (Flickr, "a.token.txt", "x.jpg#0\tA\ny.jpg#0\tB", r"none of 2 pictures \(x\.jpg, \.\.\.\) that a\.token"),
         (Flickr, "a.token.txt", "a.jpg#0\tA\nc.jpg#0\tB", r"token\.txt: captions of 'c\.jpg', but there is no"),
         (CaptionTable, "a.csv", "image,caption\na.jpg,A\n,B\nb.jpg,C", "line 3: ',B'; expected 2 cells, with captions"),
         (CaptionTable, "a.csv", "caption,image\nA,a.jpg\nB,c,b.jpg", "line 3: 'B,c,b.jpg'; expected 2 cells"),

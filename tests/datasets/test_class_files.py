@@ -115,7 +115,7 @@ class TestCVAT:
         voc_tree(tmp_path, colors=COLORS)
         (tmp_path / "labelmap.txt").write_text("background:0,0,0::\nrust:250,50,83::\n")
         with pytest.raises(
-            DataError, match=r"colour #34d1b7 is no class's; .* add it to labelmap\.txt, with a name \(9"
+            DataError, match=r"colour #34d1b7 is no class's; .* add it to labelmap\.txt, with a name \(s"
         ):
             recognise(tmp_path).open("train")
 

@@ -224,7 +224,7 @@ def test_where_pictures_may_lie(tmp_path: Path, pictures: str) -> None:
 
 def test_unlisted_pictures_are_left_out_and_said(root: Path) -> None:
     Image.new("RGB", (5, 5)).save(root / "images" / "extra.png")
-    assert "; 1 pictures are in no file and left out," in COCO(str(root)).describe()
+    assert "; 1 picture in no file and left out," in COCO(str(root)).describe()
     assert len(samples(root)) == 4
 
 

@@ -91,7 +91,7 @@ def test_label_studio_names_images_with_their_folder(tmp_path: Path, form: str) 
     source = recognise(tmp_path)
     assert counts(source) == {"train": 3, "val": 1}
     assert source.open("train").classes.names == ("background", "rust", "rivet")
-    moved = [note for note in source.notes() if "were found by name" in note]
+    moved = [note for note in source.notes() if "but found by name" in note]
     assert len(moved) == form.startswith("/")
 
 
@@ -149,8 +149,8 @@ def test_images_without_an_entry_are_left_out_and_those_without_an_object_are_sa
     (tmp_path / "annotations.json").write_text(json.dumps(data))
     source = COCO(str(tmp_path))
     assert source.problems() == [] and sum(len(source.open(s)) for s in source.splits()) == 5
-    assert "; 1 pictures are in no file and left out," in source.describe()
-    assert "1 pictures are listed without an object, and are all background (p2.png)" in source.notes()
+    assert "; 1 picture in no file and left out," in source.describe()
+    assert "1 picture listed without an object, and so all background (p2.png)" in source.notes()
 
 
 def test_two_files_of_one_split_are_refused(tmp_path: Path) -> None:

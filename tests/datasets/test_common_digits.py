@@ -99,5 +99,5 @@ def test_a_digit_that_is_not_there(digits: Path, tmp_path: Path) -> None:
         CommonDigits().open("train")
     for part in ("train", "t10k"):
         put(tmp_path, part, np.zeros((10, 20, 20)), np.arange(10) % 2)
-    with pytest.raises(DataError, match="pictures of 20x20 with 1 channels; common digits are grey and 28x28"):
+    with pytest.raises(DataError, match="pictures of 20x20 with 1 channel; common digits are grey and 28x28"):
         CommonDigits(str(tmp_path), digits=(1,)).open("train")

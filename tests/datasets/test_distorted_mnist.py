@@ -601,7 +601,5 @@ def test_errors(root: Path, tmp_path: Path) -> None:
     with pytest.raises(IndexError, match="picture 60 of distorted MNIST's train, which has 60"):
         opened(root, "r").draw([(0, 1), (0, 60)])
     put(tmp_path, "train", np.ones((5, 8, 9), np.uint8), np.arange(5))
-    with pytest.raises(
-        DataError, match="pictures of 9x8 with 1 channels; distorted MNIST is made of grey 28x28 digits"
-    ):
+    with pytest.raises(DataError, match="pictures of 9x8 with 1 channel; distorted MNIST is made of grey 28x28 digits"):
         opened(tmp_path, "r")

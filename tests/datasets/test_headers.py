@@ -231,7 +231,65 @@ def test_class_folders_and_captions_are_looked_at_alike(tmp_path: Path) -> None:
             (tmp_path / name).mkdir(exist_ok=True)
             array = RANDOM.integers(0, 4096, (8, 8, 3)).astype(np.uint16)
             tifffile.imwrite(tmp_path / name / f"{number}.tif", array, photometric="rgb")
-    Image.new("RGBA", (8, 8)).save(tmp_path / "cat" / "4.png")
+    half = np.zeros((8, 8, 4), np.uint8)
+    half[:4] = 255
+    Image.fromarray(half).save(tmp_path / "cat" / "4.png")
     found = inspect(recognise(tmp_path))
     assert "cat/4.png): transparent pixels" in found.text()
     assert "12 bits in uint16" in found.text() and "several depths" in found.text()
+    Image.new("RGBA", (8, 8)).save(tmp_path / "cat" / "4.png")
+    problems = inspect(recognise(tmp_path)).problems
+    assert [problem.what for problem in problems if problem.file.name == "4.png"] == [
+        "every pixel is transparent, but it is labelled with the class 'cat'; replace or remove the file"
+    ]
+    (tmp_path / "captions.csv").write_text(
+        "image,caption\n" + "".join(f"{name}/{n}.tif,a beast\n" for name in ("cat", "dog") for n in range(3))
+        + "cat/4.png,a beast\n"
+    )  # fmt: skip
+    problems = inspect(recognise(tmp_path)).problems
+    assert "every pixel is transparent, but it is labelled with captions; replace" in str(problems)
+
+
+def test_wholly_transparent_pictures(tmp_path: Path) -> None:
+    """One without a label is empty, and noted; one with two classes cannot be what was labelled."""
+
+    def write(path: Path, number: int) -> None:
+        clear = number in (1, 2)
+        Image.new("RGBA" if clear else "RGB", (12, 12), (0, 0, 0, 0) if clear else (90, 90, 90)).save(path)
+
+    root = folder(tmp_path, write)
+    Image.new("L", (12, 12)).save(root / "train" / "masks" / "2.png")
+    found = inspect(recognise(root))
+    assert [(problem.file.name, problem.what) for problem in found.problems] == [
+        ("1.png", "every pixel is transparent, but it is labelled with 2 classes; replace or remove the file")
+    ]
+    assert line(found.text(), "note: 1 picture (2.png): wholly transparent, so white throughout; remove")
+
+
+def test_wholly_transparent_pictures_with_objects(tmp_path: Path) -> None:
+    def write(path: Path, number: int) -> None:
+        Image.new("RGBA", (12, 12), (0, 0, 0, 0 if number == 1 else 255)).save(path)
+
+    root = folder(tmp_path, write)
+    (root / "classes.txt").write_text("beast\n")
+    for file in root.glob("*/masks/*.png"):
+        mask = np.array(Image.open(file))
+        mask[7:9, 2:5], mask[7:9, 7:10], mask[10:12, 1:3] = 2, 3, 4
+        Image.fromarray(mask).save(file)
+    (problem,) = inspect(recognise(root), "instances").problems
+    assert problem.what.startswith("every pixel is transparent, but it is labelled with 4 objects")
+
+
+@pytest.mark.parametrize("constant", [range(4), range(4, 6), (0,), (3, 5)], ids=str)
+def test_splits_have_one_number_of_channels(tmp_path: Path, constant: Any) -> None:
+    """Files whose fourth band is constant are read with those of the other split in which it holds data."""
+
+    def write(path: Path, number: int) -> None:
+        array = RANDOM.integers(0, 250, (12, 12, 4)).astype(np.uint8)
+        array[..., 3] = 255 if number in constant else array[..., 3]
+        tifffile.imwrite(path, array, photometric="rgb", extrasamples=["unassalpha"])
+
+    found = inspect(recognise(folder(tmp_path, write, suffix="tif")))
+    assert found.problems == [] and found.channels == {4: 6}
+    for split in ("train", "val"):
+        assert recognise(tmp_path).open(split).channels == 4

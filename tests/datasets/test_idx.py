@@ -140,7 +140,7 @@ BAD = {
     "flat": (idx_bytes(IMAGES[0]), "2 dimensions; expected 3"),
     "none": (idx_bytes(IMAGES[:0]), r"holds no pictures \(0 x 3 x 2\)"),
     "zipped": (gzip.compress(WHOLE), "compressed with gzip; add .gz to its name"),
-    "counts": (idx_bytes(IMAGES[:7]), "20 labels for the 7 pictures of train-images-idx3-ubyte"),
+    "counts": (idx_bytes(IMAGES[:7]), "20 labels for 7 pictures of train-images-idx3-ubyte"),
 }
 
 
@@ -176,7 +176,7 @@ def test_partners_and_likeness(root: Path) -> None:
     put(root, "t10k", IMAGES[:4, :, :, None].repeat(3, 3), LABELS[:4])
     (root / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(
-        DataError, match="train-images-idx3-ubyte: 1 channels, but other parts have 3; save all parts alike"
+        DataError, match="train-images-idx3-ubyte: 1 channel, but other parts have 3; save all parts alike"
     ):
         Idx(str(root)).open("train")
     (root / "t10k-images-idx4-ubyte").unlink()

@@ -100,7 +100,7 @@ def test_a_set_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "x.token.txt").write_text("a.jpg#0\tA\n")
     found = inspected(Flickr(str(tmp_path)))
     assert found.recognised == "Flickr: cannot be opened"
-    assert "none of the 1 pictures (a.jpg, ...)" in str(found.problems[0])
+    assert "none of 1 picture (a.jpg, ...)" in str(found.problems[0])
 
 
 def test_a_family_that_is_not_served_or_that_nobody_has_registered(root: Path) -> None:

@@ -216,7 +216,7 @@ def test_an_absolute_path_inside_is_fine(folder: Path) -> None:
     ("fields", "message"),
     [
         ({"points": [[1, 2], [3, 4]]}, r"shape 1 \('sky'\): a polygon of 2 points; expected 3 or more"),
-        ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 points; expected 2;"),
+        ({"shape_type": "circle", "points": [[1, 2]]}, r"a circle of 1 point; expected 2;"),
         ({"shape_type": "points"}, r"shape type 'points' is not supported; expected one of polygon, rectangle"),
         ({"points": "everywhere"}, r"shape 1 \('sky'\): points 'everywhere'; expected a list of \[x, y\]"),
         (
@@ -452,14 +452,46 @@ def test_equal_names_in_two_folders_of_a_project(tmp_path: Path) -> None:
         for i in range(3):
             photo(tmp_path / week / f"{i}.png", 10 * int(week[-1]) + i)
             labelled(tmp_path / week, str(i), [("rust", i, i)])
-    assert not LabelMe.recognise(tmp_path)
-    (tmp_path / "labels.txt").write_text("rust\n")
-    source = LabelMe(str(tmp_path))
-    assert source.problems() == []
+    source = recognise(tmp_path)
+    assert source == LabelMe(str(tmp_path)) and source.problems() == []
     shades = sorted(int(d[i]["image"][0, 0, 0]) for d in map(source.open, source.splits()) for i in range(len(d)))
     assert shades == [10, 11, 12, 20, 21, 22]
     names = {d.name(i) for d in map(source.open, source.splits()) for i in range(len(d))}
     assert len(names) >= 3
+
+
+def test_a_project_whose_folders_have_other_labels(tmp_path: Path) -> None:
+    """Without a list of labels the classes are those of all folders, and labels that some folders lack are named."""
+    for week, found in (
+        ("week1", ("apple", "pear", "plum")),
+        ("week2", ("pear", "plum")),
+        ("week3", ("quince", "plum")),
+    ):
+        for i in range(4):
+            photo(tmp_path / week / f"{i}.png", 10 * int(week[-1]) + i)
+            labelled(tmp_path / week, str(i), whole(*found))
+    source = recognise(tmp_path)
+    assert source.problems() == []
+    assert source.open("train").classes.names == ("apple", "pear", "plum", "quince")
+    note = (
+        "labels differ between folders: apple only in week1/, pear not in week3/, quince only in week3/; if they are "
+    )
+    assert any(
+        n == f"{note}one class by several names, rename them, or list the classes in labels.txt" for n in source.notes()
+    )
+    (tmp_path / "labels.txt").write_text("apple\npear\nplum\nquince\n")
+    assert not any("labels differ" in n for n in recognise(tmp_path).notes())
+    (tmp_path / "labels.txt").write_text("apple\npear\nplum\n")
+    assert {p.file.parent.name for p in recognise(tmp_path).problems()} == {"week3"}
+
+
+def test_one_folder_of_pictures_without_labels_is_no_project(tmp_path: Path) -> None:
+    for week in ("week1", "week2"):
+        for i in range(3):
+            photo(tmp_path / week / f"{i}.png", i)
+            if week == "week1":
+                labelled(tmp_path / week, str(i), [("rust", i, i)])
+    assert not LabelMe.recognise(tmp_path)
 
 
 def test_renamed_files_are_read_with_the_picture_of_their_own_name(tmp_path: Path) -> None:
@@ -477,7 +509,9 @@ def test_renamed_files_are_read_with_the_picture_of_their_own_name(tmp_path: Pat
     for dataset, index in found.values():
         place = int(dataset[index]["image"][0, 0, 0])
         assert dataset[index]["mask"][0].tolist() == [int(column == place) for column in range(10)]
-    (note,) = [n for n in LabelMe(str(tmp_path)).notes() if "than the one that they were made for" in n]
+    (note,) = [
+        n for n in LabelMe(str(tmp_path)).notes() if "the name of another picture than the one that is read" in n
+    ]
     assert note.startswith("2 files") or note.startswith("3 files")
     assert "b.json says 'a.png' and is read with b.png" in note
     assert "new.json says 'old.png' and is read with new.png" in note
@@ -519,7 +553,7 @@ def test_partly_labelled_folders_train(tmp_path: Path) -> None:
     source = LabelMe(str(tmp_path))
     assert "3 train, 1 val pictures (split drawn from seed 0; 4 without a label left out)" in source.describe()
     assert len(source.open("train")) == 3 and source.problems() == []
-    assert any(note.startswith("1 files hold no shape") and "(p0.json)" in note for note in source.notes())
+    assert any(note.startswith("1 file without a shape, so that") and "(p0.json)" in note for note in source.notes())
     # A picture that loses its label keeps its place in splits.json, and is no problem.
     (tmp_path / "p1.json").unlink()
     assert LabelMe(str(tmp_path)).problems() == []

@@ -137,6 +137,60 @@ class TestTwoHands:
         assert_reads(reader, files, border)
 
 
+class TestManyHands:
+    """One value beside 0 in every file, but another one in the files of each annotator."""
+
+    @pytest.mark.parametrize("marks", [(1, 127, 255), (1, 128), (127, 255), (1, 200, 65535), (100, 200)])
+    @pytest.mark.parametrize("known", [None, ONE, TWO])
+    def test_are_refused_whatever_the_list_says(
+        self, tmp_path: Path, marks: tuple[int, ...], known: ClassList | None
+    ) -> None:
+        kind = np.uint16 if max(marks) > 255 else np.uint8
+        files = draw(tmp_path, lambda i: (disc(i) * marks[i % len(marks)]).astype(kind))
+        listing = ", ".join(f"{mark} in {COUNT // len(marks)} files" for mark in marks)
+        with pytest.raises(
+            DataError, match=rf"every mask holds one value beside 0, and it is {listing}; .*save masks al"
+        ):
+            recognise_masks(files, known)
+
+    def test_the_hint_is_never_to_leave_an_object_unscored(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(scene(i) if i % 3 else disc(i) * 127))
+        refused = recognise_masks(files, THREE).refused
+        assert "label value 127 outside" in refused and "ignore: 127" not in refused
+        assert "or save masks alike if it is a class that other files number otherwise" in refused
+
+    def test_pictures_of_one_class_each_are_classes(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(disc(i) * (1, 2, 5)[i % 3]))
+        reader = recognise_masks(files, None)
+        assert_reads(reader, files, lambda i: disc(i) * (1, 2, 5)[i % 3])
+
+
+class TestNamesOfTwoClasses:
+    """Masks of two values without a class list have one pair of names, whatever stands for the object."""
+
+    @pytest.mark.parametrize("top", [1, 255])
+    @pytest.mark.parametrize("form", ["grey", "palette", "alpha"])
+    def test_are_background_and_foreground(self, tmp_path: Path, top: int, form: str) -> None:
+        def image(i: int) -> Image.Image:
+            values = grey(disc(i) * top)
+            if form == "alpha":
+                return Image.fromarray(np.dstack([values * 0, values]), "LA")
+            drawn = Image.fromarray(values)
+            if form == "palette":
+                drawn.putpalette([value for k in range(256) for value in (k, 255 - k, 7)])
+            return drawn
+
+        files = draw(tmp_path, image)
+        reader = recognise_masks(files, None)
+        assert reader.classes.names == ("background", "foreground")
+        assert f"of 0 and {top}: {top} is class 'foreground'" in reader.remark
+        assert_reads(reader, files, disc)
+
+    def test_beside_an_unscored_border(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(unscored(disc(i), disc(i) != np.roll(disc(i), 1, 0))))
+        assert recognise_masks(files, None).classes.names == ("background", "foreground")
+
+
 class TestBinary:
     def test_one_name_for_0_and_1(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(disc(i)))
@@ -343,7 +397,7 @@ class TestStretchedGreys:
         assert_reads(reader, files, scene)
         refused = recognise_masks(files, THREE).refused
         assert "label values 7, 11, 26 outside the class table of 3 classes (0..2, ignore 255)" in refused
-        assert "save class numbers in the order of classes.txt (11 more files hold such values)" in refused
+        assert "save class numbers in the order of classes.txt (such values in 11 more files)" in refused
         assert "ignore: 7" not in refused
 
     def test_few_labels_beside_an_unscored_255(self, tmp_path: Path) -> None:
@@ -410,6 +464,18 @@ class TestAlpha:
 
         files = draw(tmp_path, lambda i: self.rgba(photo * cut(i)[:, :, None], cut(i) * 255))
         assert_reads(recognise_masks(files, TWO), files, cut)
+
+    def test_a_mask_over_a_whole_photograph(self, tmp_path: Path) -> None:
+        """The object may be small and of few colours: the photograph under the transparent pixels is no label."""
+        photo = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))
+        photo[10:14, 10:14] = photo[0, 0]
+
+        def small(i: int) -> np.ndarray:
+            rows, columns = np.mgrid[:SIDE, :SIDE]
+            return ((rows // 4 == 2 + i % 2) & (columns // 4 == 2)).astype(np.int64)
+
+        files = draw(tmp_path, lambda i: self.rgba(photo, small(i) * 255))
+        assert_reads(recognise_masks(files, TWO), files, small)
 
     @pytest.mark.parametrize("alpha", [0, 255])
     def test_a_constant_alpha_says_nothing(self, tmp_path: Path, alpha: int) -> None:
@@ -575,8 +641,88 @@ class TestObjectNumbers:
 
     def test_a_doubt_is_said(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(cells(i, 3)))
-        assert "if they number objects, write classes.txt with the one name" in recognise_masks(files, None).remark
+        (note,) = recognise_masks(files, None).notes
+        assert "up to 3, are taken for classes" in note
+        assert "if they number objects, write classes.txt with the one name" in note
         assert recognise_masks(files, ONE).kind == "objects"
+
+    def parted(self, i: int) -> np.ndarray:
+        """Numbers of which the first two objects of a file are in two parts each, behind a bar."""
+        numbers = cells(i)
+        rows, columns = np.nonzero(np.isin(numbers, (1, 2)))
+        for k in (1, 2):
+            middle = int(np.median(columns[numbers[rows, columns] == k]))
+            numbers[(numbers == k) & (np.arange(SIDE) == middle)] = 0
+        return numbers
+
+    @pytest.mark.parametrize("known", [None, ONE, TWO])
+    def test_objects_in_two_parts_in_every_file(self, tmp_path: Path, known: ClassList | None) -> None:
+        files = draw(tmp_path, lambda i: grey(self.parted(i)))
+        whole = sum(blobs(self.parted(i), 0).whole for i in range(COUNT))
+        assert whole < 0.85 * sum(blobs(self.parted(i), 0).numbers for i in range(COUNT))
+        reader = recognise_masks(files, known)
+        assert reader.kind == "objects"
+        assert_reads(reader, files, lambda i: self.parted(i) > 0)
+        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0])), self.parted(0))
+
+    def sparse(self, i: int, highest: int, kept: int = 8) -> np.ndarray:
+        """Up to `kept` cells that bear numbers out of 1 to `highest`, as after small ones were removed."""
+        numbers = np.sort(np.random.default_rng(50 + i).choice(highest, kept, replace=False)) + 1
+        order = np.zeros(20, np.int64)
+        order[1 : kept + 1] = numbers
+        return order[cells(i)]
+
+    @pytest.mark.parametrize("known", [None, ONE, TWO])
+    def test_numbers_with_gaps(self, tmp_path: Path, known: ClassList | None) -> None:
+        files = draw(tmp_path, lambda i: grey(self.sparse(i, 200)))
+        reader = recognise_masks(files, known)
+        assert reader.kind == "objects" and len(reader.classes) == 2
+        assert_reads(reader, files, lambda i: self.sparse(i, 200) > 0)
+        assert (len(reader.notes), "taken for numbers of objects" in "".join(reader.notes)) == {
+            None: (1, True), ONE: (0, False), TWO: (1, True),
+        }[known]  # fmt: skip
+
+    def test_numbers_with_gaps_that_files_share_leave_a_doubt(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(self.sparse(i, 20)))
+        with pytest.raises(
+            DataError,
+            match=r"\d\d\.png: holds some of 20 values up to 20, most .*: are they classes, or numbers of ob",
+        ):
+            recognise_masks(files, None)
+        assert recognise_masks(files, ONE).kind == "objects"
+        named = ClassList(tuple(f"part {k}" for k in range(21)))
+        assert_reads(recognise_masks(files, named), files, lambda i: self.sparse(i, 20))
+
+    def test_few_numbers_with_gaps_are_said_and_one_name_overrules(self, tmp_path: Path) -> None:
+        values = np.array([0, 2, 5, 9, 11, 14])
+        files = draw(tmp_path, lambda i: grey(values[cells(i, 5)]))
+        reader = recognise_masks(files, None)
+        assert reader.kind == "index" and "are taken for classes" in reader.notes[0]
+        assert recognise_masks(files, ONE).kind == "objects"
+
+    def test_layers_are_taken_for_objects_only_with_a_word(self, tmp_path: Path) -> None:
+        """Bands of one region each, of which the lower ones leave the picture: a list of their names overrules."""
+
+        def layers(i: int) -> np.ndarray:
+            return np.minimum(np.maximum(np.arange(SIDE)[:, None] - 6, 0) // 6, 3 + i % 4) + np.zeros(SIDE, np.int64)
+
+        files = draw(tmp_path, lambda i: grey(layers(i)))
+        reader = recognise_masks(files, None)
+        assert reader.kind == "objects"
+        (note,) = reader.notes
+        assert note.startswith(
+            "the masks' values, up to 6, are taken for numbers of objects, since most are one region"
+        )
+        assert note.endswith("if they are classes, as layers are, write classes.txt with the name of each value")
+        named = recognise_masks(files, ClassList(tuple(f"layer {k}" for k in range(7))))
+        assert named.notes == ()
+        assert_reads(named, files, layers)
+
+    def test_zero_as_no_data_is_the_background_of_objects(self, tmp_path: Path) -> None:
+        files = tiffs(tmp_path, lambda i: cells(i).astype(np.uint16), "0")
+        reader = recognise_masks(files, None)
+        assert_reads(reader, files, lambda i: cells(i) > 0)
+        assert "declare 0 to be no data, but it is scored as class 'background'" in reader.notes[0]
 
     @pytest.mark.parametrize("known", [None, ONE, TWO])
     def test_a_colour_for_each_object(self, tmp_path: Path, known: ClassList | None) -> None:
@@ -642,6 +788,44 @@ class TestOtherTypes:
         assert reader.classes.names == ("class_1", "class_2") and "0 is no data" in reader.remark
         assert_reads(reader, files, from_one)
 
+    @pytest.mark.parametrize(
+        ("nodata", "remedy"), [("0", "put a line 'ignore: 0' in place of its name"), ("1", "save it as 255"),
+                               ("2", "put a line 'ignore: 2' in place of its name")],
+    )  # fmt: skip
+    def test_no_data_that_the_list_names_is_scored_and_said(self, tmp_path: Path, nodata: str, remedy: str) -> None:
+        files = tiffs(tmp_path, lambda i: grey(scene(i)), nodata)
+        reader = recognise_masks(files, THREE)
+        assert_reads(reader, files, scene)
+        (note,) = reader.notes
+        name = THREE.names[int(nodata)]
+        assert note.startswith(
+            f"the masks declare {nodata} to be no data, but it is scored as class '{name}', as class"
+        )
+        assert remedy in note
+
+    @pytest.mark.parametrize(("nodata", "kept"), [("0", (255, 0, 1)), ("2", (0, 1, 255))])
+    def test_the_remedy_for_scored_no_data(self, tmp_path: Path, nodata: str, kept: tuple[int, ...]) -> None:
+        files = tiffs(tmp_path, lambda i: grey(scene(i)), nodata)
+        names = tuple(name for k, name in enumerate(THREE.names) if k != int(nodata))
+        reader = recognise_masks(files, ClassList(names, (), int(nodata)))
+        assert reader.notes == ()
+        unscored = reader.classes.ignore_index
+        assert_reads(reader, files, lambda i: np.array([unscored if v == 255 else v for v in kept])[scene(i)])
+
+    def test_zero_of_two_values_is_scored_and_said(self, tmp_path: Path) -> None:
+        files = tiffs(tmp_path, lambda i: grey(disc(i)), "0")
+        reader = recognise_masks(files, None)
+        assert_reads(reader, files, disc)
+        assert "write classes.txt with a line 'ignore: 0' and the names of the other values" in reader.notes[0]
+
+    def test_no_data_that_leaves_one_value_is_refused(self, tmp_path: Path) -> None:
+        files = tiffs(tmp_path, lambda i: grey(disc(i) * 255), "255")
+        for known in (None, TWO):
+            with pytest.raises(
+                DataError, match=r"00\.tif: declares 255 to be no data, and no mask holds a value besides"
+            ):
+                recognise_masks(files, known)
+
     def test_fractions_are_no_labels(self, tmp_path: Path) -> None:
         files = tiffs(tmp_path, lambda i: (disc(i) * 0.7).astype(np.float32))
         with pytest.raises(DataError, match=r"00\.tif: holds fractions such as 0\.7, which are no labels \(probabilit"):
@@ -691,7 +875,7 @@ class TestClassesFrom1:
         assert "name 0 in a first line if it is a class, or write a line 'ignore: 0'" in refused
         assert "ignore: 2" not in refused
         refused = recognise_masks(files, ClassList(("background", "rivet"))).refused  # 0 has a name
-        assert refused.endswith("(0..1, ignore 255); add the class to classes.txt (11 more files hold such values)")
+        assert refused.endswith("(0..1, ignore 255); add the class to classes.txt (such values in 11 more files)")
         files = draw(tmp_path / "one", lambda i: grey(scene(i) + 1))
         refused = recognise_masks(files, THREE).refused
         assert "if labels count from 1, write a line 'ignore: 0' in classes.txt" in refused
@@ -715,6 +899,25 @@ class TestClassesFrom1:
             DataError, match=r"'ignore: 0', so that its names count from 1, but begins with 'void', and n"
         ):
             recognise_masks(files, ClassList(("void", "rust", "rivet"), (), 0))
+
+    @pytest.mark.parametrize("zero", ["Void", "no data", "no-data", "_background_", "__ignore__", "Unclassified", "bg"])
+    def test_names_that_zero_is_usually_given(self, tmp_path: Path, zero: str) -> None:
+        files = draw(tmp_path, lambda i: grey(scene(i)))
+        with pytest.raises(DataError, match=f"begins with '{zero}', and no mask holds 3; leave that name out"):
+            recognise_masks(files, ClassList((zero, "rust", "rivet"), (), 0))
+
+    def test_any_other_name_of_zero_is_asked_for(self, tmp_path: Path) -> None:
+        """Names count from 1, so that a first name for 0 would put every other one off by one."""
+        files = draw(tmp_path, lambda i: grey(scene(i)))
+        reader = recognise_masks(files, ClassList(("sky", "rust", "rivet"), (), 0))
+        assert reader.notes == (
+            "classes.txt says 'ignore: 0', so its names count from 1: 'sky' is 1, and 'rivet' is 3, which no mask holds"
+            "; if 'sky' is the name of 0, which is not scored, leave it out",
+        )
+        assert recognise_masks(files, ClassList(("rust", "rivet"), (), 0)).notes == ()
+        assert (
+            recognise_masks(files, ClassList(("sky", "rust", "rivet", "nut"), (), 0)).notes[0].endswith("leave it out")
+        )
 
     def test_unlabelled_says_what_zero_is(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(scene(i)))

@@ -159,7 +159,7 @@ class TestBinary:
     def test_the_whole_set_decides(self, tmp_path: Path, known: ClassList | None) -> None:
         """255 beside 0 alone, and beside other labels: an object in one hand's files, unscored in the other's?"""
         files = [grey(tmp_path / "a.png", [[0, 255]]), grey(tmp_path / "b.png", [[1, 255]])]
-        with pytest.raises(DataError, match=r"a\.png: only 0 and 255 \(so in 1 files\), but other labels in .*b\.png"):
+        with pytest.raises(DataError, match=r"a\.png: only 0 and 255 \(so in 1 file\), but other labels in .*b\.png"):
             recognise_masks(files, known)
         three = [grey(tmp_path / "c.png", [[0, 255]]), grey(tmp_path / "d.png", [[1, 2]])]  # 255 in the one file alone
         with pytest.raises(DataError, match="if 255 is not scored, write a line"):

@@ -64,7 +64,7 @@ def test_message_says_what_is_there_and_what_was_looked_for(tmp_path: Path) -> N
 
 def test_pictures_alone_lack_labels(tmp_path: Path) -> None:
     Image.new("L", (4, 3)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="1 pictures without labels"):
+    with pytest.raises(DataError, match="1 picture without labels"):
         recognise(tmp_path)
 
 
@@ -184,5 +184,5 @@ def test_data_one_folder_further_down_or_up(tmp_path: Path) -> None:
         DataError, match=r"it holds data/ \(4 pictures\)\); data/ inside would be read: give .*set/data"
     ):
         recognise(tmp_path / "set")
-    with pytest.raises(DataError, match=r"pictures without labels\); it is a part of the data in .*train: give that f"):
+    with pytest.raises(DataError, match=r"1 picture without labels\); it is a part of the data in .*train: give that"):
         recognise(tmp_path / "set" / "data" / "train" / "images")

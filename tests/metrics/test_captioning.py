@@ -291,5 +291,5 @@ def test_errors_say_what_came():
         metrics.update(0, "a")
     with pytest.raises(ConfigError, match=r"cannot merge sums of shape \(3,\)"):
         metrics.merge(torch.zeros(3))
-    with pytest.raises(ConfigError, match="2 sentences for 1 pictures; count each picture in one process only"):
+    with pytest.raises(ConfigError, match="2 sentences for 1 picture; count each picture in one process only"):
         metrics.merge(metrics.state())

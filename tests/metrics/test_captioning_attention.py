@@ -208,7 +208,7 @@ def test_sums_of_parts_are_the_whole():
 
 def test_errors_say_what_came():
     maps = one_hot(4, 4, (0, 0), (0, 0))
-    with pytest.raises(DataError, match=r"picture 0: attention of shape \(2, 4, 4\) for 1 words; expected \(1, h, w\)"):
+    with pytest.raises(DataError, match=r"picture 0: attention of shape \(2, 4, 4\) for 1 word; expected \(1, h, w\)"):
         scored(["dog"], maps)
     for wrong in (2 * maps, maps * math.nan):
         with pytest.raises(DataError, match=r"picture 0: the map of 'a' sums to (2|nan), .* must be a distribution"):

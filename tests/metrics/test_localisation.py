@@ -124,5 +124,5 @@ def test_what_cannot_be_scored_says_so() -> None:
     with pytest.raises(DataError, match="labels 1 to 1; expected 0 to 0"):
         metrics.update(box(0, 0, 1, 1), box(0, 0, 1, 1), torch.tensor([1]), (4, 4))
     metrics.update(box(0, 0, 1, 1), *NONE, (4, 4))
-    with pytest.raises(ConfigError, match="scores of 1 kinds, but the class table has 2"):
+    with pytest.raises(ConfigError, match="scores of 1 kind, but the class table has 2"):
         metrics.compute().to_json(ClassTable(("a", "b")))

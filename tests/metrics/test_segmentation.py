@@ -379,7 +379,7 @@ def test_an_empty_set_is_an_error() -> None:
         metrics.compute()
     metrics.update(np.zeros((3, 3), int), np.full((3, 3), 255))
     metrics.update(np.zeros((0, 3), int), np.zeros((0, 3), int))
-    with pytest.raises(DataError, match="2 pictures were scored, but every pixel of their labels is ignored"):
+    with pytest.raises(DataError, match="scored 2 pictures, but every pixel of the labels is ignored"):
         metrics.compute()
 
 
@@ -388,7 +388,7 @@ def test_bad_pictures_are_named_and_not_counted() -> None:
     zeros = np.zeros((4, 6), int)
     with pytest.raises(DataError, match="prediction of 6x4 pixels for a target of 4x6"):
         metrics.update(zeros, zeros.T)
-    with pytest.raises(DataError, match="prediction holds label 3, but there are 3 classes"):
+    with pytest.raises(DataError, match="prediction holds label 3, but the table has 3 classes"):
         metrics.update(zeros + 3, zeros)
     with pytest.raises(DataError, match="prediction holds label -1"):
         metrics.update(zeros - 1, zeros)

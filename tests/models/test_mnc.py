@@ -12,8 +12,9 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou, nms
 
 from foveate.errors import ConfigError
-from foveate.models.instances.mnc import MNC, Config, Stage, mask_overlap, sample_boxes
-from foveate.models.instances.mnc.proposals import ProposalConfig, RegionProposals, label_anchors, sample, smooth_l1
+from foveate.models.instances.detector import sample_boxes
+from foveate.models.instances.mnc import MNC, Config, Stage, mask_overlap
+from foveate.models.instances.proposals import ProposalConfig, RegionProposals, label_anchors, sample, smooth_l1
 from foveate.ops.boxes import decode, tight_boxes
 
 SMALL = Config(

@@ -124,13 +124,51 @@ def test_one_value_is_undecided_and_the_other_files_decide(tmp_path: Path) -> No
     np.testing.assert_array_equal(pictures.read_picture(tmp_path / "a.tif", channels=4), empty)
 
 
-def test_channels_of_a_set_are_those_of_the_first_that_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [0, 255, "mask"])
+@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_band_that_looks_like_transparency_in_some_files_is_one_in_all(
+    tmp_path: Path, first: int | str, place: int, dtype: str
+) -> None:
+    """Of four files, the one at `place` holds a constant or a mask where the others hold near infrared."""
+    files = [tmp_path / f"{number}.tif" for number in range(4)]
+    for number, file in enumerate(files):
+        array = bands(4, dtype)
+        if number == place:
+            top = np.iinfo(dtype).max
+            array[..., 3] = (
+                np.where(MASK > 0, top, 0) if first == "mask" else np.array(first).astype(dtype) * (top // 255)
+            )
+        tifffile.imwrite(file, array, photometric="rgb", extrasamples=["unassalpha"])
+    assert pictures.channels_of(files) == 4
+    for file in files:
+        assert pictures.read_picture(file, channels=4).shape == (40, 50, 4)
+    assert pictures.channels_of(files[place : place + 1]) == 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_grey_with_a_band(tmp_path: Path, dtype: str) -> None:
+    files = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for number, file in enumerate(files):
+        array = bands(2, dtype)
+        if number == 0:
+            array[..., 1] = np.iinfo(dtype).max
+        tifffile.imwrite(file, array, photometric="minisblack", extrasamples=["unassalpha"])
+    assert pictures.channels_of(files[:1]) == 3
+    assert pictures.channels_of(files) == 2
+
+
+def test_channels_of_a_set_are_those_of_most_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     tifffile.imwrite(tmp_path / "b.tif", bands(5), photometric="minisblack", planarconfig="contig")
     Image.fromarray(bands(3)).save(tmp_path / "c.png")
     files = sorted(tmp_path.iterdir())
-    assert pictures.channels_of(files) == 5
-    assert pictures.channels_of(files[:1]) == 3
+    assert pictures.channels_of(files) == 5  # the first that can be read, of one each
+    assert pictures.channels_of(files[:1]) == 3 and pictures.channels_of([]) == 3
+    Image.fromarray(bands(3)).save(tmp_path / "d.jpg")
+    assert pictures.channels_of(sorted(tmp_path.iterdir())) == 3
+    with pytest.raises(DataError, match=r"b\.tif: 5 channels, expected 3"):
+        pictures.read_picture(tmp_path / "b.tif", channels=3)
 
 
 def test_a_model_of_colours_is_not_given_near_infrared_as_transparency(tmp_path: Path) -> None:
@@ -228,3 +266,36 @@ def test_labels_are_values_of_any_type(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), "int64"))
     with pytest.raises(DataError, match="values of type int64; expected whole numbers or floats of up to 32 bits"):
         pictures.read_picture(tmp_path / "a.tif")
+
+
+# Nothing but transparent pixels
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_picture_under_wholly_transparent_pixels_is_refused(tmp_path: Path, suffix: str, mode: str) -> None:
+    """A broken alpha channel over a sound picture would give a blank one."""
+    if (mode, suffix) == ("LA", "webp"):
+        return
+    array = bands(4)[..., : len(mode)]
+    array[..., -1] = 0
+    Image.fromarray(array, mode).save(tmp_path / f"a.{suffix}", **({"exact": True} if suffix == "webp" else {}))
+    message = "every pixel is transparent, though colours differ beneath; save it without alpha channel"
+    with pytest.raises(DataError, match=rf"a\.{suffix}: .*{message}"):
+        pictures.read_picture(tmp_path / f"a.{suffix}")
+    with pytest.raises(DataError, match=message):
+        pictures.open_windows(tmp_path / f"a.{suffix}")
+
+
+def test_a_picture_in_16_bits_under_wholly_transparent_pixels(tmp_path: Path) -> None:
+    array = bands(4, "uint16")
+    array[..., 3] = 0
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(array))
+    with pytest.raises(DataError, match=r"a\.png: .*every pixel is transparent, though colours differ beneath"):
+        pictures.read_picture(tmp_path / "a.png")
+
+
+def test_an_empty_picture_is_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (50, 40), (9, 9, 9, 0)).save(tmp_path / "a.png")
+    assert pictures.alpha_of(tmp_path / "a.png") == "clear"
+    assert (pictures.read_picture(tmp_path / "a.png") == 255).all()

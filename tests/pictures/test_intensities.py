@@ -91,7 +91,7 @@ class TestChoice:
             choose_window(images(1), 3, "uint16", setting)
 
     def test_images_of_several_numbers_of_channels(self) -> None:
-        with pytest.raises(DataError, match="images of 3 and of 1 channels"):
+        with pytest.raises(DataError, match="images of 3 and of 1 channel"):
             choose_window([*images(1), *images(1, channels=1)], 3, "uint16", "auto")
 
 

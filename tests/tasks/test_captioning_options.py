@@ -99,7 +99,7 @@ def test_what_the_tokens_need() -> None:
     pairs = task.training_set(One())
     assert isinstance(pairs, CaptionPairs)
     assert pairs.lengths == [200]
-    assert pairs.remark == "characters are the tokens (text.tokens); 1 captions cut after 200 tokens"
+    assert pairs.remark == "characters are the tokens (text.tokens); 1 caption cut after 200 tokens"
     task.options = CaptioningOptions(max_length=50)
     assert task.training_set(One()).lengths == [50]
 

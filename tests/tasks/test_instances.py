@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,16 @@ from skimage.measure import regionprops
 
 from foveate.cli import main
 from foveate.datasets import recognise
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, ModelError
 from foveate.pictures.given import as_windows
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, InstanceOutput, InstancePrediction, Preprocessing
 from foveate.records.instances import encode_mask, instances_of
+from foveate.registry import create_model
+from foveate.store import save_model
 from foveate.tasks import find_task
 from foveate.tasks.instances.detect import find_objects, tiles, truth_of
+from foveate.tasks.instances.outlines import outline_objects, true_box_ious
 from foveate.tasks.instances.outputs import Tables, measure, polygons, write_labelme, write_numbers
 from foveate.tasks.instances.task import InstanceOptions
 
@@ -114,6 +118,120 @@ def test_windows_are_read_tile_by_tile() -> None:
     windows = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
     objects = find_objects(Bright(), windows, PLAIN, tile=128, overlap=32)
     assert len(objects) == 2 and objects.size == (200, 300)
+
+
+# Outlines in given boxes
+
+
+class Ellipses(torch.nn.Module):
+    """Draws the inscribed ellipse of every box; or fills the box. Remembers the images and boxes that it was given."""
+
+    def __init__(self, fill: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("score_threshold", torch.tensor(0.5))
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.fill, self.given = fill, []
+
+    def outline(self, image: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor) -> Any:
+        self.given.append((image.shape[-1], image.shape[-2], boxes.tolist()))
+        at = (torch.arange(64) + 0.5) / 32 - 1
+        disc = (at[:, None] ** 2 + at**2 <= 1).float() if not self.fill else torch.ones(64, 64)
+        return SimpleNamespace(masks=disc.expand(len(boxes), -1, -1))
+
+
+def discs(*centres: tuple[int, int], radius: int = 10, size: tuple[int, int] = (200, 300)) -> Any:
+    y, x = np.mgrid[: size[0], : size[1]]
+    masks = [(x + 0.5 - left) ** 2 + (y + 0.5 - top) ** 2 <= radius**2 for left, top in centres]
+    return instances_of(size, [encode_mask(mask, size) for mask in masks], [0] * len(masks))
+
+
+def test_iou_in_true_boxes_by_hand() -> None:
+    """Discs drawn as discs, and as their boxes, which they cover by pi / 4; the crowd is left out."""
+    truth = discs((40, 40), (57, 44), (250, 160), (100, 150))
+    truth.crowd[3] = True
+    image = torch.zeros(3, 200, 300, dtype=torch.uint8)
+    assert true_box_ious(Ellipses(), image, PLAIN, truth).shape == (3,)
+    assert true_box_ious(Ellipses(), image, PLAIN, truth).min() > 0.93
+    assert true_box_ious(Ellipses(fill=True), image, PLAIN, truth) == pytest.approx([np.pi / 4] * 3, abs=0.02)
+
+
+def test_boxes_are_outlined_in_the_tile_that_holds_them() -> None:
+    """As in the whole image; an object wider than a tile has a window of its own."""
+    truth = discs((40, 40), (97, 44), (250, 160), (185, 100))
+    wide = discs((150, 100), radius=80)
+    image = torch.zeros(3, 200, 300, dtype=torch.uint8)
+    network = Ellipses()
+    tiled = outline_objects(network, image, PLAIN, truth, tile=128, overlap=32)
+    assert tiled.overlaps(truth).diagonal().min() > 0.93
+    assert all(width == height == 128 for width, height, _ in network.given) and len(network.given) > 1
+    for _, _, boxes in network.given:
+        assert min(min(box) for box in boxes) > 0 and max(max(box) for box in boxes) < 128
+    network = Ellipses()
+    assert outline_objects(network, image, PLAIN, wide, tile=128, overlap=32).overlaps(wide)[0, 0] > 0.97
+    assert [(width, height) for width, height, _ in network.given] == [(288, 200)]
+
+
+def test_only_outlining_models_are_scored_in_true_boxes() -> None:
+    family = find_task("instances")({"classes": CELL}, PLAIN)
+    truth = discs((40, 40), (90, 44))
+    sample = {"image": torch.zeros(3, 200, 300, dtype=torch.uint8), "truth": truth, "name": "a"}
+    for network, whole in ((Ellipses(fill=True), True), (Ellipses(), False), (Bright(), True)):
+        metrics, again = (family.metrics(None, whole=whole) for _ in range(2))
+        family.observe(network, metrics, [sample])
+        metrics.update(truth, truth)
+        again.merge(metrics.state())  # from another process
+        scores = family.scores_to_json(again.compute())
+        if isinstance(network, Ellipses) and whole:
+            assert scores["mask_iou_true_boxes"] == pytest.approx(np.pi / 4, abs=0.02)
+        else:
+            assert "mask_iou_true_boxes" not in scores
+
+
+CASCADE = {
+    "backbone": "test_efficientnet", "width": 8, "stride": 4, "hidden": 16, "mask_hidden": 16, "mask_size": 7,
+    "num_classes": 1, "proposals": {"scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "min_side": 3.0},
+}  # fmt: skip
+
+
+def saved_cascade(folder: Path, classes: ClassTable = CELL, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    model = create_model("mnc", **CASCADE | changes).eval()
+    model.score_threshold.fill_(0.25)
+    save_model(folder, model, "mnc", {"classes": classes}, "instances")
+    return model
+
+
+def test_objects_of_another_run_are_outlined(tmp_path: Path) -> None:
+    model = saved_cascade(tmp_path)
+    other = find_task("instances")({"classes": CELL}, model.preprocessing)
+    family, network = find_task("instances")({"classes": CELL}, PLAIN), Ellipses(fill=True)
+    image = torch.randint(0, 255, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    samples = [{"image": image, "name": "a"}]
+    (plain,) = other.answer(model, samples, InstanceOptions())
+    (found,) = family.answer(network, samples, InstanceOptions(boxes=str(tmp_path)))
+    assert len(plain.objects) and len(found.objects) == len(plain.objects) and found.threshold == 0.25
+    np.testing.assert_array_equal(found.objects.scores, plain.objects.scores)
+    np.testing.assert_allclose(found.objects.boxes, plain.objects.boxes)  # filled boxes
+    filled = (plain.objects.boxes[:, 2:] - plain.objects.boxes[:, :2]).prod(1)
+    np.testing.assert_array_equal(found.objects.areas, filled)
+    (strict,) = family.answer(network, samples, InstanceOptions(boxes=str(tmp_path), score=0.9))
+    assert strict.threshold == 0.9
+
+
+def test_boxes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    family = find_task("instances")({"classes": CELL}, PLAIN)
+    samples = [{"image": torch.zeros(3, 64, 64, dtype=torch.uint8), "name": "a"}]
+    saved_cascade(tmp_path / "fits")
+    saved_cascade(tmp_path / "classes", ClassTable(("bird",)))
+    saved_cascade(tmp_path / "channels", in_channels=4)
+    with pytest.raises(ConfigError, match=r"--boxes .*: this model does not outline boxes that it is given; leave"):
+        family.answer(Bright(), samples, InstanceOptions(boxes=str(tmp_path / "fits")))
+    with pytest.raises(ConfigError, match="its model finds bird; this one outlines cell: give a run with"):
+        family.answer(Ellipses(), samples, InstanceOptions(boxes=str(tmp_path / "classes")))
+    with pytest.raises(ConfigError, match=r"its model takes images of 4 channels, this one of 3; give a run on"):
+        family.answer(Ellipses(), samples, InstanceOptions(boxes=str(tmp_path / "channels")))
+    with pytest.raises(ModelError, match=r"nowhere does not exist"):
+        family.answer(Ellipses(), samples, InstanceOptions(boxes=str(tmp_path / "nowhere")))
 
 
 # Files
@@ -255,20 +373,31 @@ def nuclei(root: Path) -> Path:
     return root
 
 
-SMALL = [
-    "--config.backbone", "test_efficientnet", "--config.pretrained", "false", "--config.width", "8",
-    "--config.hidden", "16", "--config.mask_hidden", "16", "--config.mask_size", "7", "--config.rois", "16",
-    "--config.proposals.channels", "8", "--config.proposals.after", "20,20", "--augment.crop", "64,64",
+SHORT = [
+    "--config.backbone", "test_efficientnet", "--config.pretrained", "false", "--augment.crop", "64,64",
     "--epochs", "1", "--batch_size", "2", "--validate_every", "1", "--workers", "0",
 ]  # fmt: skip
+SMALL = {
+    "mnc_nuclei": [
+        *SHORT, "--config.width", "8", "--config.hidden", "16", "--config.mask_hidden", "16",
+        "--config.mask_size", "7", "--config.rois", "16",
+        "--config.proposals.channels", "8", "--config.proposals.after", "20,20",
+    ],
+    "hypercolumns_nuclei": [
+        *SHORT, "--config.detector.width", "8", "--config.detector.hidden", "16", "--config.size", "9",
+        "--config.detector.rois", "16", "--config.detector.proposals.channels", "8",
+        "--config.detector.proposals.after", "20,20",
+    ],
+}  # fmt: skip
 
 
-def test_from_a_folder_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("recipe", SMALL)
+def test_from_a_folder_to_files(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, run = nuclei(tmp_path / "data"), tmp_path / "run"
     assert main(["datasets", "inspect", str(data), "--task", "instances"]) == 0
     told = capsys.readouterr().out
     assert "object numbers" in told and "objects: " in told and "problems: none" in told
-    assert main(["train", "mnc_nuclei", "--data", str(data), "--out", str(run), *SMALL]) == 0
+    assert main(["train", recipe, "--data", str(data), "--out", str(run), *SMALL[recipe]]) == 0
     assert main(["evaluate", str(run), "--json", str(tmp_path / "scores.json")]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     wanted = {
@@ -284,6 +413,8 @@ def test_from_a_folder_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "count_mape",
     }
     assert wanted <= set(scores) and scores["images"] == 3 and scores["detections_cap"] == 400
+    # Only a model that outlines boxes that it is given is scored in true ones.
+    assert (0 < scores.get("mask_iou_true_boxes", 0) < 1) == (recipe == "hypercolumns_nuclei")
     assert (run / "report.html").is_file()
     out = tmp_path / "out"
     assert main(["predict", str(run), str(data / "val/images"), "--out", str(out), "--score", "0"]) == 0

@@ -108,9 +108,9 @@ def test_another_process_learns_the_same():
 def test_errors_say_what_came():
     with pytest.raises(ConfigError, match=r"text\.size is 259, .* give 260 or more"):
         Pairs(259)
-    with pytest.raises(DataError, match="no captions to learn byte pairs from"):
+    with pytest.raises(DataError, match="no sentences to learn byte pairs from"):
         Pairs().learn([])
-    with pytest.raises(DataError, match="all of 2 captions are empty"):
+    with pytest.raises(DataError, match="no text in 2 sentences; check the file"):
         Pairs().learn(["", " \t"])
     with pytest.raises(ConfigError, match=r"token 280 is not in a table of 280 \(0 to 279\)"):
         TABLE.decode([280])

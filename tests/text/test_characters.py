@@ -74,9 +74,9 @@ def test_a_table_is_learned_by_frequency_and_travels_as_json() -> None:
     assert table_from_json(json.loads(json.dumps(table.to_json()))) == table
     assert Characters(least=1, size=6).learn(["ba a", "ab", "c"]).names == (*SPECIALS, "a", "b")
     for sentences in ([], ["", "  "]):
-        with pytest.raises(DataError, match="no captions to learn characters from; give a training split"):
+        with pytest.raises(DataError, match="no sentences to learn characters from; give a training split"):
             Characters().learn(sentences)
-    with pytest.raises(ConfigError, match=r"no character occurs 3 times in the captions; set text\.least lower"):
+    with pytest.raises(ConfigError, match=r"no character occurs 3 times in the sentences; set text\.least lower"):
         Characters(least=3).learn(["ab"])
     with pytest.raises(ConfigError, match=r"text\.least is 0 and text\.size 10000; give a least of 1 or more"):
         Characters(least=0)
@@ -106,7 +106,9 @@ def test_the_tokens_are_chosen(tokens: str, sentences: list[str], kind: type) ->
 
 
 def test_values_that_do_not_fit_the_tokens() -> None:
-    with pytest.raises(ConfigError, match="tokens is 'letters'; expected one of auto, words, characters, byte_pairs"):
+    with pytest.raises(
+        ConfigError, match="tokens is 'letters'; expected one of auto, words, words_and_marks, characters, byte_pairs"
+    ):
         Tokens("letters")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"text\.size is 100, but .* give 260 or more"):
         Tokens("byte_pairs", size=100)

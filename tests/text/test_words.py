@@ -54,11 +54,11 @@ def test_a_table_survives_json_and_pickle():
 
 
 def test_errors_say_what_came():
-    with pytest.raises(DataError, match="no captions to learn a vocabulary from"):
+    with pytest.raises(DataError, match="no sentences to learn a vocabulary from"):
         Words().learn([])
-    with pytest.raises(DataError, match="none of 2 captions has a word in it"):
+    with pytest.raises(DataError, match="none of 2 sentences has a word in it"):
         Words().learn(["", " . "])
-    with pytest.raises(ConfigError, match=r"no word occurs 5 times in 3 captions \(the most frequent, 'a', 4 times\)"):
+    with pytest.raises(ConfigError, match=r"no word occurs 5 times in 3 sentences \(the most frequent, 'a', 4 times\)"):
         Words(least=5).learn(CAPTIONS)
     with pytest.raises(ConfigError, match=r"text\.least is 0"):
         Words(least=0)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.backbones.named import WRITTEN_HERE, Pyramid, create_backbone
-from foveate.backbones.timm import STRIDES, TimmPyramid
+from foveate.backbones.named import WRITTEN_HERE, Pyramid, create_backbone, create_cut
+from foveate.backbones.timm import STRIDES
 from foveate.backbones.vgg import VGG16Pyramid
 from foveate.errors import ConfigError
 
@@ -37,7 +37,7 @@ class FeatureGrid(nn.Module):
         elif name in WRITTEN_HERE:
             self.net = create_backbone(name, in_channels, pretrained)
         else:
-            self.net = TimmPyramid(name, in_channels, pretrained, coarsest=strides[-1])
+            self.net = create_cut(name, in_channels, pretrained, strides[-1])
         self.strides = strides
         self.levels = [STRIDES.index(stride) for stride in strides]
         self.channels = sum(self.net.channels[level] for level in self.levels)

@@ -27,7 +27,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar
 import torch
 
 from foveate.engine.run import environment, peak_memory
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.registry import entries, find
 
 P = ParamSpec("P")
@@ -138,7 +138,8 @@ class Finding:
         rows = [row for run in self.runs for row in run.figures]
         means = [fmean(column) for column in zip(*rows, strict=True)]
         low, high = min(self.effects), max(self.effects)
-        return f"{self.claim.effect.format(*means)} (effect {low:.3g} to {high:.3g} over {len(self.effects)} seeds)"
+        seeds = counted(len(self.effects), "seed")
+        return f"{self.claim.effect.format(*means)} (effect {low:.3g} to {high:.3g} over {seeds})"
 
     @property
     def settings(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foveate.cli.flags import Parser, add_format
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from foveate.claims import Claim, Finding
@@ -76,7 +76,9 @@ def _examine(name: str, claim: Claim, threads: Sequence[int]) -> Finding:
     from foveate.claims import examine
 
     with Console(file=sys.stderr).status(name) as status:
-        return examine(name, claim, threads, lambda seed, count: status.update(f"{name}, seed {seed}, {count} threads"))
+        return examine(
+            name, claim, threads, lambda seed, count: status.update(f"{name}, seed {seed}, {counted(count, 'thread')}")
+        )
 
 
 def _paragraph(finding: Finding) -> str:

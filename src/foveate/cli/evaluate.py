@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foveate.cli.flags import Parser, parse_with_options
+
+if TYPE_CHECKING:
+    from foveate.records import DataSource
+
+PARTS = ("per_class", "per_kind")  # scores of parts of the data, by name
 
 
 def run(argv: list[str]) -> int:
@@ -19,7 +25,6 @@ def run(argv: list[str]) -> int:
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
-    from foveate.datasets import recognise
     from foveate.disk import require_writable, write_atomically
     from foveate.engine import evaluate_run
     from foveate.engine.report import report_run
@@ -30,7 +35,7 @@ def run(argv: list[str]) -> int:
     if args.json:
         require_writable(args.json)
     make_options(family, given, EVALUATE)  # complains before any work
-    source = recognise(Path(args.data), family.name) if args.data else None
+    source = data_source(args.data, args.run, family.name) if args.data else None
     evaluation = evaluate_run(args.run, source=source, split=args.split, options=given)
     scores = evaluation.to_json()
     samples = f"{len(evaluation.samples)} {family.noun(len(evaluation.samples))}"
@@ -40,7 +45,7 @@ def run(argv: list[str]) -> int:
     for name, value in scores.items():
         if name != "seconds" and (value is None or isinstance(value, float)):
             print(f"  {name:<24}{_number(value, 'not defined')}")
-    for name, value in scores.get("per_class", {}).items():
+    for name, value in (pair for key in PARTS for pair in scores.get(key, {}).items()):
         print(f"    {name:<22}{_number(value, 'absent')}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")
@@ -49,6 +54,18 @@ def run(argv: list[str]) -> int:
     if args.data is None and own and (Path(args.run) / "recipe.json").is_file():
         print(f"report: {report_run(args.run, evaluation)}")
     return 0
+
+
+def data_source(data: str, run: str, family: str) -> DataSource:
+    """The source of `--data`: of the same kind as the run's own, where that is made from other files.
+
+    Strings of digits are composed from the digits of another folder, as `foveate train --data` does. Raises DataError.
+    """
+    from foveate.datasets import recognise
+    from foveate.engine.run import RunFolder
+
+    own = RunFolder(run).recipe().data if (Path(run) / "recipe.json").is_file() else None
+    return (own.made_from(Path(data).absolute()) if own is not None else None) or recognise(Path(data), family)
 
 
 def _number(value: float | None, missing: str) -> str:

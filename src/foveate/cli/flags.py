@@ -170,12 +170,11 @@ def _first_positional(parser: Parser, argv: list[str]) -> str | None:
 
 @functools.cache
 def _known_options() -> dict[str, bool]:
-    """The options and further inputs of all families, of both verbs -> True if they take no value."""
+    """The options and further inputs of all families, of every verb -> True if they take no value."""
     from foveate.tasks import all_tasks
-    from foveate.tasks.options import EVALUATE, PREDICT, flags, input_flags
+    from foveate.tasks.options import PREDICT, VERBS, flags, input_flags
 
-    verbs = (PREDICT, EVALUATE)
-    options = {f.text: f.kind is bool for task in all_tasks() for verb in verbs for f in flags(task.Options, verb)}
+    options = {f.text: f.kind is bool for task in all_tasks() for verb in VERBS for f in flags(task.Options, verb)}
     return options | {text: False for task in all_tasks() for text in input_flags(task, PREDICT)}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.tasks.options import PREDICT, input_flags
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ class Job:
 
 def predict_line(model: str | Path, family: type[Task]) -> str:
     """The line that predicts with a model: foveate predict runs/first PICTURE --out DIR."""
+    from foveate.tasks.base import Task
+
+    if family.generate is not Task.generate:
+        return f"foveate generate {model} --out DIR"
     flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
     given = family.noun().upper().replace(" ", "_") + flags if family.inputs else "--count 1"
     return f"foveate predict {model} {given} --out DIR"
@@ -214,7 +218,11 @@ def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
         matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
         found = [p for p in matches if p.suffix.lower() in kind.suffixes and p.is_file()]
         if not found:
-            others = f"; {len(matches)} other files and folders do" if matches else ", nor anything else"
+            others = (
+                f"; {counted(len(matches), 'other file or folder', 'other files or folders')} found"
+                if matches
+                else ", nor anything else"
+            )
             raise DataError(f"no {kind.noun} matches {text}{others}; check the folder and the pattern")
         root = Path(os.path.commonpath([p.parent for p in found]))
         return [(p, p.relative_to(root)) for p in found]

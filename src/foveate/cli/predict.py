@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,18 +52,18 @@ def run(argv: list[str]) -> int:
     make_options(family, given, PREDICT)  # complains before any work
     shared = given_inputs(args, family)
     out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
-    _require_writable(out)
+    require_writable_folder(out)
     predictor = Predictor.open(args.run, device=args.device)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
     writer = _Results(predictor)
     start = time.perf_counter()
-    with _progress(len(jobs)) as advance:
+    with progress_bar(len(jobs), "predicting") as advance:
         _predict_all(jobs, predictor, options, writer, advance)
     seconds = time.perf_counter() - start
     writer.finish(out)
-    _write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -97,7 +97,7 @@ def _plan(inputs: list[str], count: int | None, shared: dict[str, str], out: Pat
     return plan(inputs, shared, out, family, results_in(out))
 
 
-def _require_writable(out: Path) -> None:
+def require_writable_folder(out: Path) -> None:
     """Raise OutputError now rather than after the first prediction."""
     from foveate.disk import require_writable
 
@@ -204,7 +204,16 @@ def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Futu
     return _sample(predictor, number, job)
 
 
-def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], options: Any, seconds: float, nouns: str) -> None:
+def write_summary(
+    path: Path,
+    predictor: Predictor,
+    jobs: list[Job],
+    options: Any,
+    seconds: float,
+    nouns: str,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write predictions.json. nouns: the key of its entries. more: further entries about the whole call."""
     from foveate.disk import atomic_write
 
     summary = {
@@ -217,6 +226,7 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], options: A
             **predictor.family.about(),
         },
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(options).items()},
+        **(more or {}),
         nouns: [job.record for job in jobs if not job.error],
         "failed": [job.record | {"error": job.error} for job in jobs if job.error],
         "seconds": round(seconds, 3),
@@ -226,7 +236,7 @@ def _write_summary(path: Path, predictor: Predictor, jobs: list[Job], options: A
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[float, str], None]]:
+def progress_bar(total: int, title: str) -> Iterator[Callable[[float, str], None]]:
     """A progress bar on stderr, where that is a terminal. A name that starts with a line break is an error message."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -234,7 +244,7 @@ def _progress(total: int) -> Iterator[Callable[[float, str], None]]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("predicting", total=total)
+        task = bar.add_task(title, total=total)
 
         def advance(done: float, name: str) -> None:
             if name.startswith("\n"):

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from foveate.cli.inputs import SUMMARY, Job
-from foveate.errors import OutputError
+from foveate.errors import OutputError, counted
 
 DEFAULT = "predictions"
 
 
-def choose_out(given: str | None, run: str, plan: Callable[[Path], list[Job]]) -> tuple[Path, list[Job]]:
-    """The folder of a call's results, and its jobs there: `given`, else predictions, numbered while that is taken.
+def choose_out(
+    given: str | None, run: str, plan: Callable[[Path], list[Job]], default: str = DEFAULT
+) -> tuple[Path, list[Job]]:
+    """The folder of a call's results, and its jobs there: `given`, else `default`, numbered while that is taken.
 
     A folder may be used again by the same run for the same inputs and more. Raises OutputError for a folder `given`
     that holds other results, and what `plan` raises.
     """
-    out, number = Path(given or DEFAULT), 1
+    out, number = Path(given or default), 1
     while True:
         jobs = plan(out)
         holder = _held_by(out, run, [_inputs_of(job.record, len(job.record)) for job in jobs])
@@ -28,7 +30,7 @@ def choose_out(given: str | None, run: str, plan: Callable[[Path], list[Job]]) -
         if given is not None:
             raise OutputError(f"{out} holds {holder}, which would be lost; choose another --out, or move them away")
         number += 1
-        out = Path(f"{DEFAULT}-{number}")
+        out = Path(f"{default}-{number}")
 
 
 def _held_by(out: Path, run: str, sources: Collection[tuple[str, ...]]) -> str:
@@ -41,11 +43,13 @@ def _held_by(out: Path, run: str, sources: Collection[tuple[str, ...]]) -> str:
     path = str(summary["model"].get("path", "?"))
     records = _records(summary)
     if Path(path).resolve() != Path(run).resolve():
-        return f"{len(records)} results of {path}"
+        return f"{counted(len(records), 'result')} of {path}"
     count = max((len(inputs) for inputs in sources), default=1)
     others = sorted({_inputs_of(record, count) for record in records} - set(sources))
     return (
-        f"results of {len(others)} other inputs ({', '.join(', '.join(one) for one in others[:3])})" if others else ""
+        f"results of {counted(len(others), 'other input')} ({', '.join(', '.join(one) for one in others[:3])})"
+        if others
+        else ""
     )
 
 

@@ -9,16 +9,17 @@ from foveate.datasets.files import require_folder
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # The order in which formats are tried, the more specific first: names that only one corpus uses, files that only one
-# tool writes, a table of captions, formats of other packages in alphabetical order, then a folder a sample, masks
-# beside their images, a folder a class, and last a folder of images beside a folder of masks.
+# tool writes, tables of captions and of questions, formats of other packages in alphabetical order, then a folder a
+# sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
+    "vqa", "question_table",
 )  # fmt: skip
 BY_CLASS = "class_folders"
 TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")
@@ -36,10 +37,11 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     if not path.is_file():
         require_folder(path)
     readers = [(entry, cls) for entry in candidates() if _reads_files(cls := entry.load())]
+    readers = [(entry, cls) for entry, cls in readers if not cls.unlabelled or task in cls.tasks]
     readers.sort(key=lambda reader: bool(task) and task not in reader[1].tasks)  # stable
     for entry, cls in readers:
         if cls.recognise(path):
-            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := partners_in(path)):
+            if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := _instead(path, task, readers)):
                 raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
             return cls(str(path), **dict(entry.preset))
     hints = []
@@ -50,6 +52,12 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
         if reason:
             hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
     raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+
+
+def _instead(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:
+    """The clause on what class folders lack to serve a family: a near miss, or masks under another name; else ''."""
+    misses = (cls.near_miss(path) for _, cls in readers if task in cls.tasks)
+    return next((f"it {reason}" for reason in misses if reason), "") or partners_in(path)
 
 
 def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataSource]]]) -> str:
@@ -97,5 +105,5 @@ def _contents(path: Path) -> str:
         return " (a file)"
     names = [p.name for p in path.iterdir() if not is_hidden(p.name)]
     if names and all(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
-        return f" ({len(names)} pictures without labels)"
+        return f" ({counted(len(names), 'picture')} without labels)"
     return f" (it holds {inventory(path) or 'hidden files alone'})"

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from foveate.errors import counted
+
 FEW = 10  # validation images, below which one image more or less decides
 _PIECE = 4096  # bytes at three places of a file, which tell most files of one size apart
 COMBINED = "trainval"  # a split of published sets that holds two others
@@ -30,7 +32,7 @@ def split_notes(pairs: Mapping[str, Sequence[HasPicture]]) -> list[str]:
     if "val" in pairs and len(pairs["val"]) < FEW:
         count = len(pairs["val"])
         notes.append(
-            f"val holds {count} picture{'s' if count != 1 else ''}, and scores of fewer than {FEW} say little; "
+            f"val holds {counted(count, 'picture')}, and scores of fewer than {FEW} say little; "
             "give it more if there are any"
         )
     if "train" in pairs and "val" not in pairs and "test" in pairs:
@@ -41,7 +43,8 @@ def split_notes(pairs: Mapping[str, Sequence[HasPicture]]) -> list[str]:
         more = ", ..." if len(files) > 3 else ""
         are = "picture is" if len(files) == 1 else "pictures are"
         notes.append(
-            f"{len(files)} {are} in {first} and in {second} alike, byte for byte ({shown}{more}), so that {second} is "
+            f"{len(files)} {are} in {first} and in {second} alike, byte for byte "
+            f"({shown}{more}), so that {second} is "
             f"no test of what was learned; remove one of each"
         )
     return notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,39 +10,24 @@ from typing import ClassVar
 from torchvision import tv_tensors
 
 from foveate import pictures
+from foveate.datasets.captions.table import remarks_beside
 from foveate.datasets.checks import label_digest
+from foveate.datasets.class_layout import NO_CLASS, all_class_folders, class_folders, is_by_class, split_folders
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_folder
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
-from foveate.datasets.headers import FileHeaders
-from foveate.datasets.masks_beside import holds_both
+from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
+from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import normal
-from foveate.datasets.splits import (
-    SPLIT_NAMES,
-    SPLIT_ORDER,
-    SPLITS_FILE,
-    draw_split,
-    ordered,
-    read_splits,
-    settle,
-    split_parts,
-    stray_folders,
-)
+from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, stray_folders
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted, listed
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable, Problem
 from foveate.registry import dataset
 
-# Folders that another layout's files lie in; no class is called so.
-_NO_CLASS = re.compile(
-    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES, *IMAGE_FOLDERS, *LABEL_FOLDERS))})\d*|(train|val|test)annot|"
-    r"jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
-)
 _LITTER = {"thumbs.db", "desktop.ini"}
-# What `foveate` itself may have written beside the data.
-_RESULTS, _SHEET = ("recipe.json", "predictions.json"), "contact_sheet.jpg"
+_TEXTS = {".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml"}  # that hold no picture
+_SHEET = "contact_sheet.jpg"  # which `foveate` may have written beside the data
 
 
 @dataclass
@@ -64,20 +48,26 @@ class ClassScan:
 class ClassDataset(FileHeaders):
     """Images of one class each, in files.
 
-    Indexing raises DataError, naming the file: undecodable, or another number of channels than the first image has.
+    Indexing raises DataError, naming the file: undecodable, wholly transparent, or another number of channels than most
+    images have.
+
+    of_all: the pairs of all splits, which have one number of channels; () for those of this set.
     """
 
-    def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
+    def __init__(self, pairs: Sequence[Pair], classes: ClassTable, of_all: Sequence[Pair] = ()) -> None:
         self.pairs, self.classes = list(pairs), classes
-        self.channels = pictures.channels_of(pair.picture for pair in self.pairs)
+        self.channels = pictures.channels_of(pair.picture for pair in of_all or self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> ClassificationSample:
         pair = self.pairs[index]
-        image = pictures.stored_tensor(pictures.read_picture(pair.picture, channels=self.channels))
-        return ClassificationSample(image=tv_tensors.Image(image), label=pair.label, name=self.name(index))
+        picture = pictures.read_picture(pair.picture, channels=self.channels)
+        if is_clear(pair.picture, picture):
+            raise nothing_to_see(pair.picture, f"the class '{self.classes.names[pair.label]}'")
+        image = tv_tensors.Image(pictures.stored_tensor(picture))
+        return ClassificationSample(image=image, label=pair.label, name=self.name(index))
 
     def name(self, index: int) -> str:
         """'cow/001.jpg': the class's folder and the file."""
@@ -102,30 +92,20 @@ class ClassFolders(ScannedSource[ClassScan]):
 
     path: str
     seed: int = 0
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "drawing")
 
     @staticmethod
     def recognise(path: Path) -> bool:
         """True if folders hold images, and none has a name that folders of images beside masks have."""
-        if not path.is_dir():
-            return False
-        if find_parts(path):
-            return False
-        splits = _split_folders(path)
-        found = [folder for root in (splits.values() or [path]) for folder in _folders(root)]
-        names = {normal(folder.name) for folder in found}
-        if len(names) < 2 or any(_NO_CLASS.fullmatch(name.lower()) for name in names):
-            return False
-        return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
+        return is_by_class(path)
 
     @staticmethod
     def near_miss(path: Path) -> str:
         """A folder that holds one class."""
         if not path.is_dir():
             return ""
-        found = [folder for part in (_split_folders(path).values() or [path]) for folder in _folders(part)]
-        names = {normal(folder.name) for folder in found if list_pictures(folder)}
-        if len(names) != 1 or _NO_CLASS.fullmatch(min(names).lower()):
+        names = {normal(folder.name) for folder in all_class_folders(path) if list_pictures(folder)}
+        if len(names) != 1 or NO_CLASS.fullmatch(min(names).lower()):
             return ""
         return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
 
@@ -136,39 +116,35 @@ class ClassFolders(ScannedSource[ClassScan]):
     def readable(self, split: str, task: str = "") -> ClassDataset:
         """One split of the files that can be used."""
         self.serve(task)
-        return ClassDataset(self.scan.pairs[split], self.scan.classes)
+        return ClassDataset(self.scan.pairs[split], self.scan.classes, all_pairs(self.scan))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
-        return f"class folders: {counts} pictures{drawn}, {len(scan.classes)} classes"
+        return f"class folders: {counts} pictures{drawn}, {counted(len(scan.classes), 'class')}"
 
 
 def _name(picture: Path) -> str:
     return f"{picture.parent.name}/{picture.name}"
 
 
-def _folders(root: Path) -> list[Path]:
-    """Folders that may be a class: no runs or predictions, and no folders of these, which may be beside the data."""
-    found = (p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
-    return sorted(p for p in found if not any((p / name).is_file() or any(p.glob(f"*/{name}")) for name in _RESULTS))
-
-
-def _split_folders(root: Path, problems: list[Problem] | None = None) -> dict[str, Path]:
-    """`split_parts` of the folders that hold folders."""
-    return split_parts(root, lambda path: path.is_dir() and bool(_folders(path)), problems)
-
-
 def _read_folder(root: Path, seed: int) -> ClassScan:
     problems: list[Problem] = []
-    splits = _split_folders(root, problems)
-    found = {split: _files_by_class(folder, problems) for split, folder in (splits or {"": root}).items()}
+    splits = split_folders(root, problems)
+    texts: list[str] = []
+    found = {split: _files_by_class(folder, problems, texts) for split, folder in (splits or {"": root}).items()}
     if not any(files for folders in found.values() for files in folders.values()):
         raise_problems(problems)
         raise DataError(f"{root}: no pictures in class folders; expected CLASS/*.jpg, or train/CLASS/*.jpg and so on")
-    notes = stray_folders(root, splits.values(), lambda path: any(map(list_pictures, _folders(path))))
+    notes = stray_folders(root, splits.values(), lambda path: any(map(list_pictures, class_folders(path))))
+    notes += [f"{listed(texts, 'file')} in class folders: no pictures, and not read"] if texts else []
+    notes += [
+        f"{file.name} names the pictures, but does not say that its texts are captions, so that the folders' names are "
+        "the labels; if they are captions, call its column caption"
+        for file in remarks_beside(root)
+    ]
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
@@ -185,11 +161,11 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     return ClassScan(ordered(pairs), classes, problems, drawn, notes)
 
 
-def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]]:
-    """Class -> its images. Other files are added to the problems."""
+def _files_by_class(root: Path, problems: list[Problem], texts: list[str]) -> dict[str, list[Path]]:
+    """Class -> its images. Other files are added to the problems, or to `texts` if they cannot be meant as images."""
     problems += _images_outside(root)
     found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
+    for folder in class_folders(root):
         files = list_pictures(folder)
         found.setdefault(normal(folder.name), []).extend(files)
         if not files:
@@ -199,6 +175,8 @@ def _files_by_class(root: Path, problems: list[Problem]) -> dict[str, list[Path]
                 continue
             if path.is_dir():
                 problems.append(Problem(path, f"a folder inside a class's folder; its files belong into {folder}"))
+            elif path.suffix.lower() in _TEXTS:
+                texts.append(f"{folder.name}/{path.name}")
             elif path.suffix.lower() not in PICTURE_SUFFIXES and path.name.lower() not in _LITTER:
                 problems.append(Problem(path, "not a picture file by its name; convert it, or remove it"))
     return found

@@ -25,7 +25,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import ordered, unknown_split
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
@@ -69,9 +69,10 @@ class COCO(ObjectSource):
         """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         labels: COCOLabels = scan.read_label  # type: ignore[assignment]
-        left_out = f"; {labels.unlisted} pictures are in no file and left out" if labels.unlisted else ""
+        left_out = f"; {counted(labels.unlisted, 'picture')} in no file and left out" if labels.unlisted else ""
         return (
-            f"COCO instances ({', '.join(labels.files)}): {scan.counts()}{left_out}, {len(scan.classes)} classes (0 is "
+            f"COCO instances ({', '.join(labels.files)}): {scan.counts()}{left_out}, "
+            f"{counted(len(scan.classes), 'class')} (0 is "
             f"background, then the categories by id; smaller objects over larger), "
             f"ignore {scan.classes.ignore_index} (crowds)"
         )
@@ -92,7 +93,9 @@ class COCO(ObjectSource):
             splits[split] = list(content.pairs(finder, classes, problems))
             if names and not splits[split]:
                 where = f"{finder.folder} or anywhere below {root}"
-                raise DataError(f"{content.file}: none of its {len(names)} pictures ({names[0]}, ...) is in {where}")
+                raise DataError(
+                    f"{content.file}: none of its {counted(len(names), 'picture')} ({names[0]}, ...) is in {where}"
+                )
             folders |= {pair.picture.parent for pair in splits[split]}
             notes += _moved_note(finder)
         listed = {pair.picture for pairs in splits.values() for pair in pairs}
@@ -131,7 +134,7 @@ def _moved_note(finder: Finder) -> list[str]:
     shown = ", ".join(f"'{name}' is {place.relative_to(finder.root)}" for name, place in finder.moved[:3])
     more = ", ..." if len(finder.moved) > 3 else ""
     count, file = len(finder.moved), finder.file.name
-    return [f"{count} pictures are not where {file} says, and were found by name ({shown}{more})"]
+    return [f"{counted(count, 'picture')} not where {file} says, but found by name ({shown}{more})"]
 
 
 def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
@@ -140,7 +143,7 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
     if not empty:
         return []
     shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
-    return [f"{len(empty)} pictures are listed without an object, and are all background ({shown})"]
+    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({shown})"]
 
 
 # Labels

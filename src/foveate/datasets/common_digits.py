@@ -25,7 +25,7 @@ from torchvision import tv_tensors
 
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable, ColocalisationSample, DataSource, Problem
 from foveate.registry import dataset
 
@@ -96,7 +96,7 @@ class CommonDigits(DataSource):
     def describe(self, task: str = "") -> str:
         """The generated data, its counts and its size, in one line."""
         kinds = " and ".join(map(str, self.digits))
-        clutter = f"{self.patches} patches" if self.patches else "no clutter"
+        clutter = counted(self.patches, "patch") if self.patches else "no clutter"
         return f"digits {kinds} on {self.side}x{self.side}, {clutter}, seed {self.seed}"
 
 
@@ -109,7 +109,8 @@ class CommonDigitsDataset:
         height, width, channels = digits.images.shape[1:]
         if (height, width, channels) != (DIGIT, DIGIT, 1):
             raise DataError(
-                f"{source.path}: pictures of {width}x{height} with {channels} channels; common digits are grey and "
+                f"{source.path}: pictures of {width}x{height} with {counted(channels, 'channel')}; common "
+                f"digits are grey and "
                 f"{DIGIT}x{DIGIT}"
             )
         labels = digits.labels[digits.members]

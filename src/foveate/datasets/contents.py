@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from foveate.datasets.names import stem_of, unmarked
+from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 
 _SHOWN = 6  # entries of a folder that are named
@@ -34,7 +35,7 @@ _YOLO = re.compile(r"\d+(\s+[\d.]+){4,}\s*")
 def contents(folder: Path) -> str:
     """The files in a folder and below it by kind: '8 pictures, 8 .txt files'; 'nothing' if there are none."""
     counts = Counter(_kind(path) for path in _files(folder))
-    return ", ".join(_several(n, kind) for kind, n in counts.most_common(3)) or "nothing"
+    return ", ".join(counted(n, kind) for kind, n in counts.most_common(3)) or "nothing"
 
 
 def inventory(path: Path) -> str:
@@ -42,7 +43,7 @@ def inventory(path: Path) -> str:
     entries = sorted(p for p in path.iterdir() if p.name[0] != ".")
     listed = []
     if pictures := list_pictures(path):
-        listed.append(_several(len(pictures), "picture"))
+        listed.append(counted(len(pictures), "picture"))
     others = [p for p in entries if p.is_dir() or p.suffix.lower() not in PICTURE_SUFFIXES]
     for entry in others[:_SHOWN]:
         if entry.is_dir():
@@ -66,14 +67,12 @@ def nearest(path: Path) -> str:
     yolo = [file for file in files if file.suffix.lower() == ".txt" and _YOLO.fullmatch(_first_line(file))]
     if yolo:
         return (
-            f"{_several(len(yolo), 'text file')} in the form of YOLO ({yolo[0].relative_to(path).as_posix()}, ...), "
+            f"{counted(len(yolo), 'text file')} in the form of YOLO ({yolo[0].relative_to(path).as_posix()}, ...), "
             "which is not read; export masks (PNG), COCO or LabelMe from the tool that drew them"
         )
     arrays = [file for file in files if file.suffix.lower() in _ARRAYS]
     if arrays and pictures:
-        return (
-            f"{_several(len(arrays), 'array')} ({arrays[0].name}, ...), which are not read; save masks as PNG or TIFF"
-        )
+        return f"{counted(len(arrays), 'array')} ({arrays[0].name}, ...), which are not read; save masks as PNG or TIFF"
     if partners := partners_in(path):
         return partners
     return _NO_LABELS if pictures else ""
@@ -128,7 +127,3 @@ def _head(file: Path) -> str:
             return stream.read(_HEAD).decode("utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import copy
+import dataclasses
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -32,9 +34,9 @@ from torchvision import tv_tensors
 from foveate import pictures
 from foveate.datasets.checks import label_digest, split_notes
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.headers import FileHeaders
+from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import shown_names, stem_of, unmarked
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
 
 
@@ -58,6 +60,11 @@ ReadPicture = Callable[[Pair, int | None], np.ndarray]
 def read_pair_picture(pair: Pair, channels: int | None) -> np.ndarray:
     """The usual `ReadPicture`: decode the pair's image file."""
     return pictures.read_picture(pair.picture, channels=channels)
+
+
+def all_pairs(scan: AnyScan) -> list[Pair]:
+    """The pairs of all splits."""
+    return [pair for pairs in scan.pairs.values() for pair in pairs]
 
 
 class AnyScan(Protocol):
@@ -108,8 +115,10 @@ class Scan:
 class FileDataset(FileHeaders):
     """Image files with label maps: a SemanticDataset.
 
-    Indexing raises DataError, naming the file: undecodable, another number of channels than the first image has,
-    image and label of different sizes, a label value outside the class table.
+    Indexing raises DataError, naming the file: undecodable, another number of channels than most images have, image and
+    label of different sizes, a label value outside the class table.
+
+    of_all: the pairs of all splits, which have one number of channels; () for those of this set.
     """
 
     def __init__(
@@ -118,18 +127,19 @@ class FileDataset(FileHeaders):
         classes: ClassTable,
         read_label: ReadLabel,
         read_picture: ReadPicture = read_pair_picture,
+        of_all: Sequence[Pair] = (),
     ) -> None:
         if not pairs:
             raise DataError("an empty set: no labelled pictures; expected at least one")
         self.pairs, self.classes = list(pairs), classes
-        self._read_label, self._read_picture = read_label, read_picture
+        self._read_label, self._read_picture, self._of_all = read_label, read_picture, of_all or self.pairs
 
     @cached_property
     def channels(self) -> int:
-        """Number of channels of the first image that can be read; every image must have as many."""
+        """Number of channels of most images that can be read; every image must have as many."""
         if self._read_picture is read_pair_picture:
-            return pictures.channels_of(pair.picture for pair in self.pairs)
-        for pair in self.pairs:
+            return pictures.channels_of(pair.picture for pair in self._of_all)
+        for pair in self._of_all:
             with contextlib.suppress(DataError):
                 return int(self._read_picture(pair, None).shape[2])
         return 3
@@ -142,6 +152,8 @@ class FileDataset(FileHeaders):
         picture = self._read_picture(pair, self.channels)
         label = self._read_label(pair, *picture.shape[:2])
         check_label(pair, label, picture.shape[:2], self.classes)
+        if is_clear(pair.picture, picture) and (count := np.unique(label[label != self.classes.ignore_index]).size) > 1:
+            raise nothing_to_see(pair.picture, counted(count, "class"))
         return SemanticSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)), mask=mask_tensor(label), name=self.name(index)
         )
@@ -196,8 +208,21 @@ class ScannedSource(DataSource, Generic[S]):
         return self.readable(split, task)
 
     def notes(self, task: str = "") -> list[str]:
-        """The reader's own, and those on the splits."""
-        return [*getattr(self.scan, "notes", ()), *split_notes(self.scan.pairs)]
+        """The reader's own, those on the meaning of masks, and those on the splits."""
+        scan = self.scan
+        reader = getattr(scan, "read_label", None)
+        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs)]
+
+    def undivided(self) -> Self | None:
+        """This source with all of its files in the split test; None where they say how they are divided."""
+        scan = self.scan
+        if not scan.drawn:
+            return None
+        whole = copy.copy(self)
+        pairs = [pair for part in scan.pairs.values() for pair in part]
+        drawn = Drawn("all of it as test")
+        whole.__dict__["scan"] = dataclasses.replace(scan, pairs={"test": pairs}, drawn=drawn)  # type: ignore[type-var]
+        return whole
 
     @abstractmethod
     def readable(self, split: str, task: str = "") -> Any:
@@ -220,7 +245,7 @@ class FileSource(ScannedSource[Scan]):
         """One split of the files that can be used."""
         self.serve(task)
         scan = self.scan
-        return FileDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture)
+        return FileDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture, all_pairs(scan))
 
 
 # Labels
@@ -256,7 +281,8 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
     """The complaint about label values that no class has."""
     listing = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     return (
-        f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of {len(classes)} classes "
+        f"label value{'s' if len(values) > 1 else ''} {listing} outside the class table of "
+        f"{counted(len(classes), 'class')} "
         f"(0..{len(classes) - 1}, ignore {classes.ignore_index}); restore the file"
     )
 

@@ -28,7 +28,7 @@ from foveate.datasets.splits import (
     stray_folders,
     unknown_split,
 )
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -105,7 +105,7 @@ class Folders(MaskSource):
 def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int) -> Scan:
     """Draw a missing split (pairs of '', or train without val), and find the kind of the masks."""
     if not any(pairs.values()):
-        first = f" (first of {len(problems)} files without a partner: {problems[0]})" if problems else ""
+        first = f" (first of {counted(len(problems), 'file')} without a partner: {problems[0]})" if problems else ""
         raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
     drawn = Drawn()
     undivided = pairs.get("") or (pairs.get("train") if not pairs.get("val") and not problems else None)
@@ -122,7 +122,9 @@ def describe_masks(source: FileSource, what: str) -> str:
     """'<what>: 367 train, 101 val pictures, 11 classes (index PNG), ignore 11'."""
     scan = source.scan
     remark = getattr(scan.read_label, "remark", "masks")
-    return f"{what}: {scan.counts()}, {len(scan.classes)} classes ({remark}), ignore {scan.classes.ignore_index}"
+    return (
+        f"{what}: {scan.counts()}, {counted(len(scan.classes), 'class')} ({remark}), ignore {scan.classes.ignore_index}"
+    )
 
 
 def find_parts(root: Path, problems: list[Problem] | None = None, notes: list[str] | None = None) -> dict[str, Parts]:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foveate.errors import DataError
 from foveate.pictures import alpha_of, picture_info, picture_tags
 
@@ -19,8 +21,10 @@ TURNED = (
     "turned by EXIF, but the masks are not: pictures are read upright, masks as stored; where the contact sheet "
     "shows labels beside their objects, save pictures and masks turned alike"
 )
+CLEAR = "wholly transparent, so white throughout; remove them unless they are meant to be empty"
 BLENDED = "transparent pixels, which are blended with white"
 BAND = "a band that is tagged as alpha and holds data, kept as a channel"
+MASK_AS_BAND = "a band that is tagged as alpha and looks like transparency, kept as a channel as in other pictures"
 CONSTANT = "a band of one value that is tagged as alpha, kept where other pictures have as many channels"
 
 
@@ -60,5 +64,20 @@ class FileHeaders:
         found = [TURNED] if self.turned_alone(index) else []
         if decode and path.suffix.lower() not in (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg"):
             with contextlib.suppress(DataError):
-                found += {"mask": [BLENDED], "band": [BAND], "constant": [CONSTANT]}.get(alpha_of(path), [])
+                kind = alpha_of(path)
+                if kind == "mask" and getattr(self, "channels", 3) > picture_info(path).channels:
+                    return [*found, MASK_AS_BAND]
+                notes = {"mask": BLENDED, "clear": CLEAR, "band": BAND, "constant": CONSTANT}
+                found += [notes[kind]] if kind else []
         return found
+
+
+def is_clear(path: Path, image: np.ndarray) -> bool:
+    """True if an image (H, W, C) is white throughout since every pixel of its file is transparent."""
+    is_white = image.dtype.kind == "u" and image.size > 0 and image.min() == np.iinfo(image.dtype).max
+    return is_white and path.is_file() and alpha_of(path) == "clear"
+
+
+def nothing_to_see(path: Path, label: str) -> DataError:
+    """The error for a wholly transparent image that is labelled all the same."""
+    return DataError(f"{path}: every pixel is transparent, but it is labelled with {label}; replace or remove the file")

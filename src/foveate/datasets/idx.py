@@ -26,7 +26,7 @@ from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset
 
@@ -96,7 +96,7 @@ class Idx(DataSource):
 
     path: str
     seed: int = 0
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "drawing")
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -136,7 +136,7 @@ class Idx(DataSource):
         scan = self.scan
         counts = ", ".join(f"{len(members)} {split}" for split, (_, members) in scan.members.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
-        return f"IDX files: {counts or 'no'} pictures{drawn}, {len(scan.classes)} classes"
+        return f"IDX files: {counts or 'no'} pictures{drawn}, {counted(len(scan.classes), 'class')}"
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -244,17 +244,20 @@ def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels:
     images, labels = read_idx(file), read_idx(label_file)
     if images.ndim not in (3, 4):
         raise DataError(
-            f"{file}: {images.ndim} dimensions; expected 3 (N, H, W) or 4 (N, H, W, C): is it the file of labels?"
+            f"{file}: {counted(images.ndim, 'dimension')}; expected 3 (N, H, W) or 4 (N, H, W, C): is it the "
+            f"file of labels?"
         )
     if labels.ndim != 1:
         raise DataError(
-            f"{label_file}: {labels.ndim} dimensions; expected 1, one label a picture: is it the file of pictures?"
+            f"{label_file}: {counted(labels.ndim, 'dimension')}; expected 1, one label a picture: is it the "
+            f"file of pictures?"
         )
     if not images.size:
         raise DataError(f"{file}: holds no pictures ({' x '.join(map(str, images.shape))}); expected at least one")
     if len(images) != len(labels):
         raise DataError(
-            f"{label_file}: {len(labels)} labels for the {len(images)} pictures of {file.name}; expected one a picture"
+            f"{label_file}: {counted(len(labels), 'label')} for {counted(len(images), 'picture')} of "
+            f"{file.name}; expected one a picture"
         )
     if known is not None and labels.max() >= len(known):
         place = int(np.argmax(labels >= len(known)))
@@ -264,7 +267,9 @@ def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels:
         )
     images = images if images.ndim == 4 else images[..., None]
     if channels not in (0, images.shape[3]):
-        raise DataError(f"{file}: {images.shape[3]} channels, but other parts have {channels}; save all parts alike")
+        raise DataError(
+            f"{file}: {counted(images.shape[3], 'channel')}, but other parts have {channels}; save all parts alike"
+        )
     return images, labels.astype(np.int64)
 
 

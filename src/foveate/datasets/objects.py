@@ -21,12 +21,14 @@ from foveate.datasets.files import (
     FileSource,
     Pair,
     ReadPicture,
+    all_pairs,
     check_label,
     raise_problems,
     read_pair_picture,
 )
+from foveate.datasets.headers import is_clear, nothing_to_see
 from foveate.datasets.splits import split_or_draw
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import pack
 from foveate.records import ClassTable, InstanceSample, ObjectSample, Problem
@@ -60,8 +62,9 @@ class ObjectDataset(FileDataset):
         classes: ClassTable,
         read_label: ReadObjects,
         read_picture: ReadPicture = read_pair_picture,
+        of_all: Sequence[Pair] = (),
     ) -> None:
-        super().__init__(pairs, classes, read_label, read_picture)
+        super().__init__(pairs, classes, read_label, read_picture, of_all)
         self._read_objects = read_label.objects
         self._object_file = getattr(read_label, "object_file", None)
 
@@ -99,6 +102,8 @@ class ObjectDataset(FileDataset):
         picture = self._read_picture(pair, self.channels)
         height, width = picture.shape[:2]
         found = self._read_objects(pair, height, width)
+        if found.labels and is_clear(pair.picture, picture):
+            raise nothing_to_see(pair.picture, counted(len(found.labels), "object"))
         skipped = len(self.classes) - len(self.things)
         return InstanceSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)),
@@ -185,6 +190,8 @@ class NumberedDataset(FileDataset):
         numbers = self._read_label.objects(pair)  # type: ignore[attr-defined]
         check_label(pair, np.zeros(numbers.shape, np.uint8), picture.shape[:2], self.classes)
         count = int(numbers.max(initial=0))
+        if count and is_clear(pair.picture, picture):
+            raise nothing_to_see(pair.picture, counted(count, "object"))
         return InstanceSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)),
             layers=tv_tensors.Mask(torch.from_numpy(numbers[None])),
@@ -214,7 +221,8 @@ class MaskSource(FileSource):
                 f"{self.path}: the masks hold classes ({kind}), and which pixels are one object is not told; number "
                 "the objects of each image from 1 in its mask (16 bits), or label them in LabelMe or COCO"
             )
-        return FileInstances(NumberedDataset(scan.pairs[split], scan.classes, scan.read_label, scan.read_picture))
+        pairs, reader = scan.pairs[split], scan.read_label
+        return FileInstances(NumberedDataset(pairs, scan.classes, reader, scan.read_picture, all_pairs(scan)))
 
 
 class ObjectSource(FileSource):
@@ -226,7 +234,7 @@ class ObjectSource(FileSource):
         """One split of the files that can be used: label maps, or for instance segmentation single objects."""
         task, scan = self.serve(task), self.scan
         reader: ReadObjects = scan.read_label  # type: ignore[assignment]
-        dataset = ObjectDataset(scan.pairs[split], scan.classes, reader, scan.read_picture)
+        dataset = ObjectDataset(scan.pairs[split], scan.classes, reader, scan.read_picture, all_pairs(scan))
         return FileInstances(dataset) if task == "instances" else dataset
 
 

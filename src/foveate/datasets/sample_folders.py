@@ -17,7 +17,7 @@ from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import find_folders
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called, split_parts, stray_folders
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
@@ -50,7 +50,7 @@ class SampleFolders(ObjectSource):
         """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         return (
-            f"a folder a sample: {scan.counts()}, {len(scan.classes)} classes (one mask an object), "
+            f"a folder a sample: {scan.counts()}, {counted(len(scan.classes), 'class')} (one mask an object), "
             f"ignore {scan.classes.ignore_index}"
         )
 
@@ -129,7 +129,9 @@ def _classes(root: Path) -> ClassTable:
     listed = read_classes(file)
     names = listed.names if len(listed.names) != 1 else ("background", *listed.names)
     if len(names) != 2:
-        raise DataError(f"{file}: names {len(names)} classes, but masks of single objects tell two apart; name two")
+        raise DataError(
+            f"{file}: names {counted(len(names), 'class')}, but masks of single objects tell two apart; name two"
+        )
     return ClassTable(names, listed.colors if len(listed.colors) == 2 else ())
 
 

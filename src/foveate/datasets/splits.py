@@ -12,7 +12,7 @@ from foveate.datasets.contents import contents
 from foveate.datasets.drawn import NOT_WRITABLE, Drawn, is_read_only
 from foveate.datasets.files import Pair, raise_problems, read_json, read_text
 from foveate.datasets.names import NameIndex, distinct_names, normal, stem_of
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Problem
 
 VAL_SHARE = 0.2
@@ -224,7 +224,7 @@ def draw_split(names: Sequence[str], seed: int, where: Path) -> dict[str, list[s
     """Train and val names: a fifth, at least one, is val. Raises DataError for fewer than two names."""
     if len(names) < 2:
         raise DataError(
-            f"{where}: {len(names)} labelled picture{'s' if len(names) != 1 else ''}; expected at least two, "
+            f"{where}: {counted(len(names), 'labelled picture')}; expected at least two, "
             "one to train on and one to validate on"
         )
     ranked = sorted(names, key=lambda name: draw_share(name, seed))

@@ -22,7 +22,7 @@ from foveate.datasets.masks import MaskReader, Published, recognise_masks
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
@@ -80,7 +80,7 @@ class VOC(ObjectSource):
         """The recognised format, its counts and its classes, in one line."""
         scan, name = self.scan, self._year_folder().name
         labels: VOCLabels = scan.read_label  # type: ignore[assignment]
-        classes = f"{len(scan.classes)} classes ({labels.masks.remark}), ignore {scan.classes.ignore_index}"
+        classes = f"{counted(len(scan.classes), 'class')} ({labels.masks.remark}), ignore {scan.classes.ignore_index}"
         return f"Pascal VOC ({name}): {scan.counts()}, {classes}"
 
     def read(self) -> Scan:
@@ -126,6 +126,11 @@ class VOCLabels:
     def refused(self) -> str:
         """The complaint about the first class mask with values that have no label."""
         return self.masks.refused
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the class masks may mean otherwise."""
+        return self.masks.notes
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(height, width) class indices, 255 where void."""

@@ -32,17 +32,21 @@ def evaluate_run(
 ) -> Evaluation:
     """Score a run's best model (or a model folder) on one split of its own data, or of another source.
 
-    split: by default the one that epochs are ranked on (val, else test). whole: the scores that take long, too.
+    split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
+    how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
     options: an instance of the family's `Options`, or a dict of them. Raises a FoveateError.
     """
     if Path(path).suffix.lower() == ".onnx":
         raise ConfigError(f"{path} is an exported model, which is not evaluated; give the run that it was made from")
     run = RunFolder(path)
+    own = source is None
     if source is None:
         source = RunFolder.existing(path).recipe().data
         if source is None:
             raise ConfigError(f"{path} does not say which data it was trained on; name some with --data PATH")
     split = split or validation_split(source)
+    if split == "test" and split not in source.splits() and not (own or _trained_on(run, source)):
+        source = source.undivided() or source
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
     loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
@@ -64,8 +68,17 @@ def evaluate_run(
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
-        print(f"note: {listed(names)}: {note}", file=sys.stderr)
-    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds)
+        print(f"note: {listed(names, task.noun())}: {note}", file=sys.stderr)
+    training_set = None
+    if own and "train" in source.splits():
+        training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731
+    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set)
+
+
+def _trained_on(run: RunFolder, source: Any) -> bool:
+    """True if `source` reads the folder that the run was trained on, part of which is no test."""
+    own = getattr(run.recipe().data, "path", "") if run.recipe_file.is_file() else ""
+    return bool(own) and Path(own).resolve() == Path(getattr(source, "path", "")).resolve()
 
 
 def _progress(indices: range) -> Iterator[int]:

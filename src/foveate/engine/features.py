@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from foveate.disk import write_atomically
+from foveate.disk import cache_folder, write_atomically
 from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
@@ -123,11 +122,6 @@ class FeatureDataset(WrappedDataset):
 def _read(file: Path) -> Tensor:
     """(D, h, w). Its own copy: a mapped file may not be cut short under it, and no process may map ten thousands."""
     return load(file.read_bytes())["features"]
-
-
-def cache_folder() -> Path:
-    """The folder of everything that can be computed again: FOVEATE_CACHE, by default ~/.cache/foveate."""
-    return Path(os.environ.get("FOVEATE_CACHE") or Path.home() / ".cache" / "foveate")
 
 
 def fingerprint(model: Any) -> str:

@@ -28,15 +28,15 @@ def require_one_depth(datasets: Sequence[Any], window: str) -> None:
         raise DataError(mixed_depths(found))
 
 
-def header_notes(datasets: Sequence[Any]) -> list[str]:
-    """Remarks on the files of several sets, by their headers."""
+def header_notes(datasets: Sequence[Any], noun: str = "picture") -> list[str]:
+    """Remarks on the files of several sets, by their headers. noun: the name of one sample."""
     found: dict[str, list[str]] = defaultdict(list)
     for dataset in datasets:
         if hasattr(dataset, "file_notes"):
             for index in range(len(dataset)):
                 for note in dataset.file_notes(index, decode=False):
                     found[note].append(dataset.name(index))
-    return [f"{listed(names)}: {note}" for note, names in found.items()]
+    return [f"{listed(names, noun)}: {note}" for note, names in found.items()]
 
 
 def window_note(preprocessing: Any, setting: str) -> list[str]:

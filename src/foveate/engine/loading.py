@@ -95,7 +95,7 @@ class CachedDataset(WrappedDataset):
 
 
 def _size(sample: dict[str, Any]) -> int:
-    return sum(v.numel() * v.element_size() for v in sample.values() if isinstance(v, torch.Tensor))
+    return sum(getattr(v, "nbytes", 0) for v in sample.values())  # of tensors, and of sound
 
 
 def memory() -> int:

@@ -31,7 +31,9 @@ def make_optimizer(model: nn.Module, optim: Optim, fused: bool = True) -> Optimi
         return torch.optim.SGD(settings, lr=optim.lr, momentum=optim.momentum)
     if optim.name == "rmsprop":
         return GravesRMSprop(settings, optim.lr, optim.momentum)
-    return torch.optim.AdamW(settings, lr=optim.lr, fused=fused)
+    if optim.name == "adadelta":
+        return torch.optim.Adadelta(settings, lr=optim.lr, rho=0.95, eps=1e-6)
+    return torch.optim.AdamW(settings, lr=optim.lr, betas=(optim.momentum, 0.999), fused=fused)
 
 
 def lr_factor(optim: Optim, total_steps: int) -> Callable[[int], float]:

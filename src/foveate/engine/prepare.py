@@ -66,7 +66,8 @@ def open_sets(recipe: Recipe) -> tuple[Any, Any, str]:
 
 def learn_from(recipe: Recipe, model: nn.Module, train_set: Any, val_set: Any) -> list[str]:
     """Give the model's preprocessing what the training images decide; returns notes for the user. Raises DataError."""
-    family, notes = find_task(recipe.task), header_notes((train_set, val_set))
+    family = find_task(recipe.task)
+    notes = header_notes((train_set, val_set), family.noun())
     if (preprocessing := getattr(model, "preprocessing", None)) is not None:
         require_one_depth((train_set, val_set), recipe.window)
         learned = family.learn_preprocessing(preprocessing, train_set, recipe.window)
@@ -131,7 +132,10 @@ def prepare(recipe: Recipe, init: str | Path | None = None) -> Prepared:
     learn_from(recipe, model, train_set, val_set)
     if init is not None:
         start_from(model, init, tables, family.sizes)
-    return Prepared(recipe, model, *suited_for(recipe, model, tables, train_set, val_set))
+    suited = suited_for(recipe, model, tables, train_set, val_set)
+    if init is None:
+        suited[0].initialise(model, suited[1])
+    return Prepared(recipe, model, *suited)
 
 
 def suited_for(

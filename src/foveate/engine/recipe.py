@@ -16,10 +16,11 @@ FIXED = {"fixed": True}  # metadata of fields that no --FIELD changes: other fie
 class Optim:
     """The optimiser and its learning rate over time.
 
-    name: adamw (which is Adam where weight_decay is 0), sgd with momentum, or rmsprop as Graves (2013) writes it.
-    lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd, 1e-4 for rmsprop.
+    name: adamw (which is Adam where weight_decay is 0), sgd with momentum, rmsprop as Graves (2013) writes it, or
+        adadelta (Zeiler 2012, rho 0.95, eps 1e-6).
+    lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd, 1e-4 for rmsprop, 1 for adadelta.
     weight_decay: 0.01 to 0.05 for adamw, 1e-4 to 5e-4 for sgd; none on biases and norms.
-    momentum: of sgd and rmsprop, 0.9 as a rule.
+    momentum: of sgd and rmsprop, and beta1 of adamw: 0.9 as a rule; 0.5 where gradients are mostly noise.
     backbone_lr: factor on lr for parameters under `backbone.`, e.g. 0.1 for a pretrained one.
     bias_lr: factor on lr for biases (2 in the FCN paper).
     schedule: after the warm-up lr falls to 0 along a cosine, along (1 - t)^0.9 (poly), to a tenth again and again
@@ -29,7 +30,7 @@ class Optim:
     clip: largest norm of the whole gradient, e.g. 1 (0: unlimited).
     """
 
-    name: Literal["adamw", "sgd", "rmsprop"] = "adamw"
+    name: Literal["adamw", "sgd", "rmsprop", "adadelta"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.01
     momentum: float = 0.9

@@ -13,7 +13,7 @@ from foveate.engine import fields
 from foveate.engine.processes import is_first, shared_folder
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import Table
 
 
@@ -113,7 +113,8 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
     """Raise DataError unless a resumed run has the samples, the labels and the tables that it was started with."""
     old_tables = run.tables()
     for name, table in tables.items():
-        if old_tables.get(name) != json.loads(json.dumps(table.to_json())):
+        today = [json.loads(json.dumps(one.to_json())) for one in (table, getattr(table, "earlier", table))]
+        if old_tables.get(name) not in today:
             raise DataError(
                 f"{run.path} was started with other {name} than {about['source']} has now; restore the list of {name}"
             )
@@ -123,7 +124,8 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
         if changed or old[split] != about[split]:
             first = changed[0] if changed else "their order"
             raise DataError(
-                f"{run.path} was started with {len(old[split])} {split} samples, now there are {len(about[split])}; "
+                f"{run.path} was started with {counted(len(old[split]), f'{split} sample')}, now there are "
+                f"{len(about[split])}; "
                 f"first difference: {first}; restore them, or start another run with --init"
             )
         labels, before = (one.get("digests", {}).get(split, []) for one in (about, old))
@@ -131,7 +133,7 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
             others = [n for n, mine, theirs in zip(about[split], labels, before, strict=True) if mine != theirs]
             raise DataError(
                 f"{run.path} was started with other labels or captions than {about['source']} has now: "
-                f"{len(others)} of {len(labels)} {split} samples differ ({', '.join(others[:3])}"
+                f"{len(others)} of {counted(len(labels), f'{split} sample')} differ ({', '.join(others[:3])}"
                 f"{', ...' if len(others) > 3 else ''}); restore them, or start another run with --init"
             )
 

@@ -39,7 +39,8 @@ from foveate.engine.resume import (
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.engine.trial import fit_epochs
-from foveate.errors import ConfigError, FoveateError, ModelError, OutputError
+from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
+from foveate.registry import find
 from foveate.tasks import find_task
 from foveate.tasks.base import Task
 
@@ -70,6 +71,7 @@ def train_recipe(
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     require_workers(recipe)
+    _require_augmentation(recipe)
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library
@@ -105,9 +107,20 @@ def train_recipe(
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with share_folder(run.path), _quiet_threads():
-        deadline = None if seconds is None else started + seconds
-        _fit(recipe, run, model, suited_for(recipe, model, tables, train_set, val_set), checkpoint, deadline)
+        suited = suited_for(recipe, model, tables, train_set, val_set)
+        if checkpoint is None and init is None:
+            suited[0].initialise(model, suited[1])
+        _fit(recipe, run, model, suited, checkpoint, None if seconds is None else started + seconds)
     return run.path
+
+
+def _require_augmentation(recipe: Recipe) -> None:
+    """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
+    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
+        raise ConfigError(
+            f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
+            f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"
+        )
 
 
 def _fit(
@@ -124,7 +137,8 @@ def _fit(
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
-            f"batches of {recipe.batch_size} from {len(train_set)} samples cannot be dealt evenly to {world} "
+            f"batches of {recipe.batch_size} from {counted(len(train_set), 'sample')} cannot be dealt evenly "
+            f"to {world} "
             "processes; choose a batch_size that is a multiple, and no more processes than samples"
         )
     batches = make_batches(recipe, model, task, train_set, val_set, trainer.global_rank, world)
@@ -139,7 +153,7 @@ def _fit(
         for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
                                len(val_set), len(loader)):  # fmt: skip
             print(line, flush=True)
-    epoch_end = EpochEnd(run, recipe, task, batches.val_set, batches.loss_set, loader.batch_sampler, deadline)
+    epoch_end = EpochEnd(run, recipe, task, batches, deadline)
     trainer.callbacks += [epoch_end, Progress(run, recipe, epoch_end, len(loader))]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)

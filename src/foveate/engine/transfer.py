@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
-from foveate.errors import ModelError
+from foveate.errors import ModelError, counted
 from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
@@ -37,7 +37,7 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     folder = RunFolder(path).best if (path / "model").is_dir() else path
     loaded = load_model(folder)
     theirs, own = loaded.model.state_dict(), model.state_dict()
-    changed = {name: table for name, table in tables.items() if _names(loaded.tables.get(name)) != table.names}
+    changed = {name: table for name, table in tables.items() if not _are_named_alike(loaded.tables.get(name), table)}
     shared = {name: _shared(table.names, _names(loaded.tables.get(name))) for name, table in changed.items()}
     axes = _table_axes(model, {field: name for field, name in sizes.items() if name in changed})
     whole: set[str] = set()
@@ -53,8 +53,15 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
         )
     if loaded.preprocessing is not None and all(name in whole for name in own if name.startswith("backbone.")):
         _take_preprocessing(model, loaded.preprocessing)
-    carried = [f"{len(rows)} of {len(changed[name])} entries of {name} by name" for name, rows in shared.items()]
+    carried = [
+        f"{len(rows)} of {counted(len(changed[name]), 'entry')} of {name} by name" for name, rows in shared.items()
+    ]
     return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *(carried if axes else [])])
+
+
+def _are_named_alike(theirs: Any, own: Any) -> bool:
+    """True for the same names, or those that an earlier version gave to such classes."""
+    return _names(theirs) in (own.names, getattr(own, "earlier", own).names)
 
 
 def _names(table: Any) -> tuple[str, ...]:

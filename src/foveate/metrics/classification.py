@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable
 
 BINS = 15
@@ -58,7 +58,7 @@ class ClassificationScores:
         """Return plain numbers for JSON, with classes by name. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.per_class):
             raise ConfigError(
-                f"scores of {len(self.per_class)} classes, but the class table has {len(classes)}; "
+                f"scores of {counted(len(self.per_class), 'class')}, but the class table has {len(classes)}; "
                 "pass the table that the pictures were scored with"
             )
         accuracies = zip(classes.names, self.per_class, strict=True)
@@ -84,7 +84,7 @@ class ClassificationMetrics:
 
     def __init__(self, num_classes: int) -> None:
         if num_classes < 1:
-            raise ConfigError(f"cannot score {num_classes} classes; give at least 1")
+            raise ConfigError(f"cannot score {counted(num_classes, 'class')}; give at least 1")
         self.num_classes = num_classes
         self._top5_hits = np.zeros(1)
         self._confusion = np.zeros((num_classes, num_classes))
@@ -99,8 +99,8 @@ class ClassificationMetrics:
         """
         if probabilities.shape != (len(labels), self.num_classes):
             raise DataError(
-                f"probabilities of shape {tuple(probabilities.shape)} for {len(labels)} labels and "
-                f"{self.num_classes} classes; expected ({len(labels)}, {self.num_classes})"
+                f"probabilities of shape {tuple(probabilities.shape)} for {counted(len(labels), 'label')} and "
+                f"{counted(self.num_classes, 'class')}; expected ({len(labels)}, {self.num_classes})"
             )
         low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
         if low < 0 or high >= self.num_classes:

@@ -27,7 +27,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable
 
 IOU_THRESHOLD = 0.5  # a hit has a greater IoU
@@ -66,7 +66,8 @@ class LocalisationScores:
         """Return plain numbers for JSON, with kinds by name. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.per_kind):
             raise ConfigError(
-                f"scores of {len(self.per_kind)} kinds, but the class table has {len(classes)}; pass the table that "
+                f"scores of {counted(len(self.per_kind), 'kind')}, but the class table has {len(classes)}; "
+                f"pass the table that "
                 "the pictures were scored with"
             )
         names = (
@@ -110,7 +111,9 @@ class LocalisationMetrics:
         if windows.ndim != 2 or windows.shape[1] != 4 or not len(windows):
             raise DataError(f"windows of shape {tuple(windows.shape)}; expected (T, 4), at least one")
         if tuple(boxes.shape) != (len(labels), 4):
-            raise DataError(f"boxes of shape {tuple(boxes.shape)} for {len(labels)} labels; expected 4 numbers each")
+            raise DataError(
+                f"boxes of shape {tuple(boxes.shape)} for {counted(len(labels), 'label')}; expected 4 numbers each"
+            )
         kinds = labels.cpu().numpy().astype(int)
         if len(kinds) and not 0 <= kinds.min() <= kinds.max() < self.num_classes:
             raise DataError(f"labels {kinds.min()} to {kinds.max()}; expected 0 to {self.num_classes - 1}")

@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable
 
 BOUNDARY_RATIO = 0.02  # of the diagonal, the value of Cheng et al.
@@ -85,7 +85,7 @@ class SegmentationScores:
         """
         if len(classes) != len(self.per_class_iou):
             raise ConfigError(
-                f"scores of {len(self.per_class_iou)} classes, but the class table has {len(classes)}; "
+                f"scores of {counted(len(self.per_class_iou), 'class')}, but the class table has {len(classes)}; "
                 "pass the table that the pictures were scored with"
             )
 
@@ -127,7 +127,7 @@ class SegmentationMetrics:
         trimap_widths: tuple[int, ...] = TRIMAP_WIDTHS,
     ) -> None:
         if num_classes < 1:
-            raise ConfigError(f"cannot score {num_classes} classes; give at least 1")
+            raise ConfigError(f"cannot score {counted(num_classes, 'class')}; give at least 1")
         if not 0 < boundary_ratio < 1:
             raise ConfigError(f"boundary_ratio is {boundary_ratio}; give a share of the diagonal between 0 and 1")
         if any(width < 1 for width in trimap_widths):
@@ -158,7 +158,8 @@ class SegmentationMetrics:
         invalid = scored & ((predicted < 0) | (predicted >= self.num_classes))
         if invalid.any():
             raise DataError(
-                f"prediction holds label {predicted[invalid][0]}, but there are {self.num_classes} classes; "
+                f"prediction holds label {predicted[invalid][0]}, but the table has "
+                f"{counted(self.num_classes, 'class')}; "
                 "score with the class table of the model"
             )
         truth, predicted = self._encode(truth, scored), self._encode(predicted, scored)
@@ -225,7 +226,7 @@ class SegmentationMetrics:
         total = int(self._confusion.sum())
         if total == 0:
             raise DataError(
-                f"{self._images} pictures were scored, but every pixel of their labels is ignored; "
+                f"scored {counted(self._images, 'picture')}, but every pixel of the labels is ignored; "
                 "check the ignore value of the class table"
             )
         iou = _iou(self._confusion)

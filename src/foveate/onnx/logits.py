@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ModelError
+from foveate.errors import ModelError, counted
 from foveate.onnx.file import OnnxFile
 from foveate.onnx.graphs import Graph, Graphs, require_same_shape, worst
 from foveate.onnx.write import prepared
@@ -47,7 +47,8 @@ class LogitsRunner(nn.Module):
         inputs, outputs = file.session.get_inputs(), [x.name for x in file.session.get_outputs()]
         if len(inputs) != 1 or "logits" not in outputs:
             raise ModelError(
-                f"{file.path} takes {len(inputs)} inputs and gives {', '.join(outputs)}; expected one image and its "
+                f"{file.path} takes {counted(len(inputs), 'input')} and gives {', '.join(outputs)}; expected "
+                f"one image and its "
                 "logits: export the model again"
             )
         self.file, self.output, self.input = file, output, inputs[0].name

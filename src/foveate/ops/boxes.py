@@ -72,6 +72,15 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.stack([left, top, right + 1, bottom + 1], 1).float()
 
 
+def covered_share(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the largest share of each box (N, 4) that lies in one of the others (M, 4), (N,); 0 if there are none."""
+    if not len(others):
+        return boxes.new_zeros(len(boxes))
+    corner, end = torch.maximum(boxes[:, None, :2], others[:, :2]), torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1e-6)
+    return ((end - corner).clamp(min=0).prod(2) / area[:, None]).amax(1)
+
+
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     start, end = boxes.split(2, -1)
     return (start + end) / 2, end - start

@@ -60,6 +60,38 @@ def roi_warp(features: Tensor, boxes: Tensor, size: int, stride: float, points: 
     return read[0].reshape(channels, -1, size, size).transpose(0, 1)
 
 
+def roi_warp_one(maps: Tensor, which: Tensor, boxes: Tensor, size: int, stride: float) -> Tensor:
+    """Return one of K maps inside each box, (R, C, size, size), read as `roi_warp` does at 'centre'.
+
+    maps: (K, C, H, W). which: (R,) int64, the map of each box. boxes: (R, 4) in pixels.
+
+    The map is chosen before it is interpolated, so that the cost does not grow with K. Raises ConfigError where shapes
+    do not fit.
+    """
+    if maps.ndim != 4 or boxes.ndim != 2 or boxes.shape[1] != 4 or which.shape != boxes.shape[:1] or size < 1:
+        raise ConfigError(
+            f"maps of shape {tuple(maps.shape)}, choices of {tuple(which.shape)}, boxes of {tuple(boxes.shape)} and a "
+            f"size of {size}; expected (K, C, H, W), (R,), (R, 4) and 1 or more"
+        )
+    _, channels, height, width = maps.shape
+    left, top, right, bottom = (boxes / stride).unbind(1)
+    steps = (torch.arange(size, dtype=boxes.dtype, device=boxes.device) + 0.5) / size
+    x = (left[:, None] + steps * (right - left)[:, None] - 0.5).clamp(0, width - 1)  # (R, size), in cells
+    y = (top[:, None] + steps * (bottom - top)[:, None] - 0.5).clamp(0, height - 1)
+    column, row = x.floor().long(), y.floor().long()
+    along_x, along_y = (x - column)[:, None, :, None], (y - row)[:, :, None, None]
+    next_column, next_row = (column + 1).clamp(max=width - 1), (row + 1).clamp(max=height - 1)
+    cells = maps.permute(0, 2, 3, 1).reshape(-1, channels)
+
+    def at(rows: Tensor, columns: Tensor) -> Tensor:
+        places = (which[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
+        return cells[places]  # (R, size, size, C)
+
+    upper = torch.lerp(at(row, column), at(row, next_column), along_x.to(maps.dtype))
+    lower = torch.lerp(at(next_row, column), at(next_row, next_column), along_x.to(maps.dtype))
+    return torch.lerp(upper, lower, along_y.to(maps.dtype)).permute(0, 3, 1, 2)
+
+
 def crop_masks(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Return the share of each cell of each box that its mask covers, (R, size, size) float32 in 0..1.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-import imagecodecs
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -21,14 +21,15 @@ from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
 from foveate.disk import is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.limits import _LIMIT_VARIABLE as _LIMIT_VARIABLE
 from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
 from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
-from foveate.pictures.pixels import orient, over_white, three_channels
+from foveate.pictures.pixels import orient, three_channels
+from foveate.pictures.png import decode_png16, is_png16
 from foveate.pictures.tiff import TiffPicture
 from foveate.pictures.windows import ArrayWindows, Ground
 from foveate.pictures.windows import Windows as Windows
@@ -37,8 +38,9 @@ PICTURE_SUFFIXES = frozenset({
     ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm",
     ".ppm", ".tga", ".tif", ".tiff", ".webp",
 })  # fmt: skip
+TIFF_SUFFIXES = (".tif", ".tiff")
+_LOOKED_AT = 64  # masks of transparency of a set that are decoded, before the others are taken for such, too
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _opening = threading.Lock()
 
 
@@ -128,8 +130,8 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
         check_size(str(path), image.height, image.width, max_pixels)
         palette = None
         alpha = np.array(image.getchannel("A")) if "A" in image.getbands() else None
-        if _is_png16(head):
-            values = _decode_png16(file)
+        if is_png16(head):
+            values = decode_png16(file)
             if values.ndim == 3 and values.shape[2] in (2, 4):
                 values, alpha = values[:, :, slice(3) if values.shape[2] == 4 else 0], values[:, :, -1]
         elif image.mode in ("P", "PA"):
@@ -179,12 +181,12 @@ def picture_tags(path: str | Path) -> PictureTags:
         return PictureTags(orientation_of(image, file), _pillow_values(image, head))
 
 
-def alpha_of(path: str | Path) -> Literal["", "mask", "constant", "band"]:
+def alpha_of(path: str | Path) -> Literal["", "mask", "clear", "constant", "band"]:
     """Find what a file's alpha channel holds, which is decoded if there is one; '' if all pixels are opaque.
 
-    mask: transparent pixels, which `read_picture` blends with white. band: data under the tag of alpha, which it keeps.
-    constant: one value, tagged as alpha in a TIFF, which it leaves out unless the number of channels demands it.
-    Raises DataError.
+    mask: transparent pixels, which `read_picture` blends with white; clear: every pixel is. band: data under the tag of
+    alpha, which it keeps. constant: one value, tagged as alpha in a TIFF, which it leaves out unless the number of
+    channels demands it. Raises DataError.
     """
     path = Path(path)
     with _open(path) as file, _decoding(str(path)):
@@ -195,33 +197,46 @@ def alpha_of(path: str | Path) -> Literal["", "mask", "constant", "band"]:
         image = _pillow(file)
         if not image.has_transparency_data:
             return ""
-        alpha = _decode_png16(file)[..., -1] if _is_png16(head) else np.asarray(image.convert("RGBA"))[..., -1]
+        alpha = decode_png16(file)[..., -1] if is_png16(head) else np.asarray(image.convert("RGBA"))[..., -1]
+        if not alpha.any():
+            return "clear"
         return "mask" if (alpha < np.iinfo(alpha.dtype).max).any() else ""
 
 
 def channels_of(files: Iterable[Path]) -> int:
-    """Number of channels of a set of images: that of the first that can be read, 3 if none can.
+    """Number of channels of a set of images: that of most which can be read, or of the first where as many differ.
 
-    The next one decides where a TIFF's last band is tagged as alpha, and does not tell in this file what it holds.
+    3 if none can be read. A TIFF whose last band is tagged as alpha may count with it or without: one in which it holds
+    data, and no mask of transparency, decides for the others.
     """
-    undecided = 3
+    files = list(files)
+    if not any(path.suffix.lower() in TIFF_SUFFIXES for path in files):
+        return 3
+    sure, either = Counter[int](), Counter[tuple[int, int]]()
     for path in files:
         with contextlib.suppress(DataError):
-            undecided, constant = _channels(path)
-            if not constant:
-                break
-    return undecided
+            found = _channels(path, looked_at=sum(either.values()) < _LOOKED_AT)
+            if len(set(found)) == 1:
+                sure[found[0]] += 1
+            else:
+                either[found] += 1
+    if not sure:
+        return either.most_common(1)[0][0][0] if either else 3
+    fitting = {count: sure[count] + sum(n for both, n in either.items() if count in both) for count in sure}
+    return max(fitting, key=lambda count: fitting[count])  # of equals the first
 
 
-def _channels(path: Path) -> tuple[int, bool]:
-    """The channels of a file, and True if another file may show that it has one more."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return picture_info(path).channels, False
+def _channels(path: Path, looked_at: bool) -> tuple[int, int]:
+    """The channels of a file without and with a band that may be transparency. looked_at: decode such a band."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return picture_info(path).channels, picture_info(path).channels
     with _open(path) as file, _decoding(str(path)):
         if not _head(file, str(path)).startswith(_TIFF_MAGIC):
-            return 3, False
+            return 3, 3
         with TiffPicture(file) as tiff:
-            return tiff.channels, tiff.alpha == "constant"
+            without, with_last = tiff.channels_by_alpha
+            is_band = without != with_last and looked_at and tiff.alpha == "band"
+            return (with_last, with_last) if is_band else (without, with_last)
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
@@ -317,7 +332,7 @@ def _read(
         image = _pillow(file)
         check_size(name, image.height, image.width, max_pixels)
         _check_channels(name, 3, channels)
-        array = three_channels(_decode_png16(file)) if _is_png16(head) else _pillow_rgb(image)
+        array = three_channels(decode_png16(file)) if is_png16(head) else _pillow_rgb(image)
         return orient(array, orientation_of(image, file))
 
 
@@ -349,7 +364,7 @@ def _pillow_rgb(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         return three_channels(np.array(image)[:, :, None])
     if image.has_transparency_data:
-        return over_white(np.array(image.convert("RGBA")))
+        return three_channels(np.array(image.convert("RGBA")))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -357,26 +372,14 @@ def _pillow_values(image: Image.Image, head: bytes) -> str:
     """The type of the values that a file which is no TIFF is read as."""
     if image.mode == "F":
         return "float32"
-    return "uint16" if _is_png16(head) or image.mode.startswith("I") else "uint8"
-
-
-def _is_png16(head: bytes) -> bool:
-    return head.startswith(_PNG_MAGIC) and head[24] == 16  # IHDR: width, height (4 bytes each), then the bit depth
-
-
-def _decode_png16(file: BinaryIO) -> np.ndarray:
-    """Decode a 16-bit PNG as (H, W) or (H, W, 1..4) uint16."""
-    file.seek(0)
-    data = file.read()
-    if b"IEND" not in data[-64:]:
-        raise OSError("the end-of-image marker is missing")
-    return np.asarray(imagecodecs.png_decode(data))
+    return "uint16" if is_png16(head) or image.mode.startswith("I") else "uint8"
 
 
 def _check_channels(name: str, channels: int, expected: int | None) -> None:
     if expected is not None and channels != expected:
         raise DataError(
-            f"{name}: {channels} channels, expected {expected}; convert the file, or keep pictures of one kind together"
+            f"{name}: {counted(channels, 'channel')}, expected {expected}; convert the file, or keep pictures "
+            f"of one kind together"
         )
 
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
-from foveate.pictures.pixels import orient, over_white, three_channels
+from foveate.pictures.pixels import orient, three_channels
 from foveate.pictures.windows import ArrayWindows, Windows
 from foveate.records import Preprocessing
 
@@ -156,7 +156,9 @@ def _suited(windows: Any, preprocessing: Preprocessing, model: str, called: str,
         elif (windows.channels, channels) == (1, 3):
             windows = _Repeated(windows, 3)
         else:
-            raise DataError(f"{called} has {windows.channels} channels; {model} was trained on {channels}{layout}")
+            raise DataError(
+                f"{called} has {counted(windows.channels, 'channel')}; {model} was trained on {channels}{layout}"
+            )
     if note := _compare_values(dtype.name, preprocessing, model, called):
         windows = _Converted(windows, note=note)
     if preprocessing.window:
@@ -226,7 +228,10 @@ def _pil_pixels(image: Image.Image) -> np.ndarray:
         fits = image.mode != "F" and array.min(initial=0) >= 0 and array.max(initial=0) <= 65535
         pixels = three_channels(array.astype(np.uint16) if fits else array)
     elif image.has_transparency_data:
-        pixels = over_white(np.asarray(image.convert("RGBA")))
+        try:
+            pixels = three_channels(np.asarray(image.convert("RGBA")))
+        except ValueError as error:
+            raise DataError(f"the image: {error}") from error
     else:
         pixels = np.asarray(image.convert("RGB"))
     return orient(pixels, orientation_of(image))

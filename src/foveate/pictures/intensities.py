@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, listed
+from foveate.errors import ConfigError, DataError, counted, listed
 
 LOW, HIGH = 0.1, 99.9  # percentiles of the window that is learned
 NUM_IMAGES = 256  # images, spread over the training set, that it is learned from
@@ -110,7 +110,8 @@ class ValueSample:
         values = image.detach().cpu().numpy().reshape(image.shape[0], -1)
         if self._parts and len(values) != len(self._parts[0]):
             raise DataError(
-                f"images of {len(self._parts[0])} and of {len(values)} channels; keep pictures of one kind together"
+                f"images of {len(self._parts[0])} and of {counted(len(values), 'channel')}; keep pictures of "
+                f"one kind together"
             )
         if values.shape[1] > self.room:
             values = values[:, np.random.default_rng(index).integers(values.shape[1], size=self.room)]

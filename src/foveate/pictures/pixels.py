@@ -6,10 +6,16 @@ import numpy as np
 
 
 def three_channels(array: np.ndarray) -> np.ndarray:
-    """Convert grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA to RGB; alpha is blended with white."""
+    """Convert grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA to RGB; alpha is blended with white.
+
+    Raises ValueError if every pixel is transparent and colours differ beneath: alpha is then likely an error.
+    """
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] in (2, 4):
+        color, alpha = array[:, :, :-1], array[:, :, -1]
+        if not alpha.any() and (color != color[:1, :1]).any():
+            raise ValueError("every pixel is transparent, though colours differ beneath; save it without alpha channel")
         array = over_white(array)
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 

@@ -101,6 +101,13 @@ class TiffPicture:
         return int(self._finish(np.zeros((1, 1, self._samples), self._page.dtype)).shape[2])
 
     @property
+    def channels_by_alpha(self) -> tuple[int, int]:
+        """Number of channels without and with a last sample that is tagged as alpha; equal where none is in doubt."""
+        if not self._alpha() or int(self._page.photometric) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+            return self.channels, self.channels
+        return 3 if self._samples == 2 else self._samples - 1, self._samples
+
+    @property
     def geo_tags(self) -> list[tuple[int, int, int, Any]]:
         """Tags of the place on the ground, as (code, type, count, value); [] for a file without, or a turned one."""
         tags = [self._page.tags.get(code) for code in _GEO] if self._orientation == 1 else []

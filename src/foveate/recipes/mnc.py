@@ -5,7 +5,7 @@ from __future__ import annotations
 from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
 from foveate.models.instances.mnc import Config
-from foveate.models.instances.mnc.proposals import ProposalConfig
+from foveate.models.instances.proposals import ProposalConfig
 from foveate.registry import recipe
 from foveate.transforms.instances import InstanceAugment
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from foveate.records.base import IGNORE, ClassTable, Preprocessing, Table, TransformerOutput, TransformView
+from foveate.records.base import (
+    IGNORE,
+    UNNAMED_PAIR,
+    ClassTable,
+    Preprocessing,
+    Table,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.records.captioning import (
     Caption,
     CaptionBatch,
@@ -25,6 +33,15 @@ from foveate.records.colocalisation import (
     ColocalisationPrediction,
     ColocalisationSample,
 )
+from foveate.records.drawing import (
+    Binarisation,
+    DrawingBatch,
+    DrawingOutput,
+    DrawingPrediction,
+    DrawingPreprocessing,
+    DrawingSample,
+    PixelKind,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -32,12 +49,42 @@ from foveate.records.instances import (
     Instances,
     InstanceSample,
     ObjectSample,
+    RegionOutput,
+)
+from foveate.records.questions import (
+    QuestionBatch,
+    QuestionDataset,
+    QuestionOutput,
+    QuestionPrediction,
+    QuestionPreprocessing,
+    QuestionSample,
 )
 from foveate.records.semantic import SemanticBatch, SemanticDataset, SemanticOutput, SemanticPrediction, SemanticSample
 from foveate.records.source import DataSource, Problem, UnusableFilesError, summarise
+from foveate.records.speech import (
+    Sound,
+    SoundFormat,
+    SpeechBatch,
+    SpeechDataset,
+    SpeechOutput,
+    SpeechPrediction,
+    SpeechSample,
+    Transcript,
+)
+from foveate.records.translation import (
+    Translation,
+    TranslationBatch,
+    TranslationDataset,
+    TranslationOutput,
+    TranslationPrediction,
+    TranslationPreprocessing,
+    TranslationSample,
+)
 
 __all__ = [
     "IGNORE",
+    "UNNAMED_PAIR",
+    "Binarisation",
     "Caption",
     "CaptionBatch",
     "CaptionDataset",
@@ -55,23 +102,51 @@ __all__ = [
     "ColocalisationPrediction",
     "ColocalisationSample",
     "DataSource",
+    "DrawingBatch",
+    "DrawingOutput",
+    "DrawingPrediction",
+    "DrawingPreprocessing",
+    "DrawingSample",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",
     "InstanceSample",
     "Instances",
     "ObjectSample",
+    "PixelKind",
     "Preprocessing",
     "Problem",
+    "QuestionBatch",
+    "QuestionDataset",
+    "QuestionOutput",
+    "QuestionPrediction",
+    "QuestionPreprocessing",
+    "QuestionSample",
+    "RegionOutput",
     "SemanticBatch",
     "SemanticDataset",
     "SemanticOutput",
     "SemanticPrediction",
     "SemanticSample",
     "Sentence",
+    "Sound",
+    "SoundFormat",
+    "SpeechBatch",
+    "SpeechDataset",
+    "SpeechOutput",
+    "SpeechPrediction",
+    "SpeechSample",
     "Table",
+    "Transcript",
     "TransformView",
     "TransformerOutput",
+    "Translation",
+    "TranslationBatch",
+    "TranslationDataset",
+    "TranslationOutput",
+    "TranslationPrediction",
+    "TranslationPreprocessing",
+    "TranslationSample",
     "UnusableFilesError",
     "summarise",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 
 # The label of a pixel that no loss sees, inside a batch. It is torch's own default; on disk and in samples
 # the class table's `ignore_index` (255 unless it says otherwise) plays this part.
@@ -29,6 +29,10 @@ def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
         rgb = colorsys.hls_to_rgb((0.58 + i * 0.381966) % 1.0, (0.45, 0.62, 0.33)[i % 3], 0.75)
         colors.append((round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)))
     return tuple(colors)
+
+
+# Names of the background and of the object in masks of two values without a class list.
+UNNAMED_PAIR = ("background", "foreground")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ class ClassTable:
         if not self.colors:
             object.__setattr__(self, "colors", _distinct_colors(len(self.names)))
         if len(self.colors) != len(self.names):
-            raise ConfigError(f"{len(self.names)} class names but {len(self.colors)} colours; give one colour a class")
+            raise ConfigError(
+                f"{counted(len(self.names), 'class name')} but {counted(len(self.colors), 'colour')}; "
+                "give one colour a class"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,6 +74,11 @@ class ClassTable:
     def is_guessed(self) -> bool:
         """True if the names were made up for values or colours that no class list names: 'class_0' and so on."""
         return all(re.fullmatch(r"class_\d+", name) for name in self.names)
+
+    @property
+    def earlier(self) -> ClassTable:
+        """The table as an earlier version named it: the two classes of masks of 0 and 1 were class_0 and class_1."""
+        return dataclasses.replace(self, names=("class_0", "class_1")) if self.names == UNNAMED_PAIR else self
 
     @property
     def has_own_colors(self) -> bool:

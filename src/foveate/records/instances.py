@@ -71,6 +71,19 @@ class InstanceOutput(NamedTuple):
     kept: Tensor  # (R,) bool
 
 
+class RegionOutput(NamedTuple):
+    """Detections of one image whose masks are regions of it, the best first; nothing is suppressed or voted on.
+
+    The image is divided into N atoms, which no region cuts.
+    """
+
+    boxes: Tensor  # (R, 4) float32
+    labels: Tensor  # (R,) int64
+    scores: Tensor  # (R,) float32, 0..1
+    members: Tensor  # (R, N) bool: the atoms of each region
+    atoms: Tensor  # (H, W) int64: the atom of each pixel
+
+
 @dataclass(frozen=True)
 class Instances:
     """The objects of one image, found or true.

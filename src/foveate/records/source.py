@@ -70,9 +70,12 @@ class DataSource(ABC):
 
     tasks: the families that it serves, by name, the usual one first. A data set of objects serves semantic segmentation
         and instance segmentation, for example. Every method that takes `task` takes one of these; '' is the first.
+    unlabelled: True for a format that any folder of files without labels has. It is recognised only where one of its
+        own families is asked for: elsewhere, that labels are missing is what a user has to read.
     """
 
     tasks: ClassVar[tuple[str, ...]]
+    unlabelled: ClassVar[bool] = False
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -95,6 +98,10 @@ class DataSource(ABC):
 
     def made_from(self, path: Path) -> DataSource | None:
         """This source on the files at `path` (`--data`), for data that is generated from other files; else None."""
+        return None
+
+    def undivided(self) -> DataSource | None:
+        """This source with all of its samples in the split test, where its files name no splits; None otherwise."""
         return None
 
     @abstractmethod

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ConfigError, ModelError, counted
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.findings import Findings
+from foveate.tasks.findings import Findings, sheet_of
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
 from foveate.visualize.report import ReportPart, ReportText
@@ -78,6 +78,18 @@ class Count:
     """A number of a data set that fixes a field of a model's Config: `Count("channels")` is the set's `channels`."""
 
     attribute: str
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The outcome of `Task.generate`.
+
+    predictions: one a sample, as `answer` gives them. files: key in predictions.json -> (name, what writes it) of the
+    files that are about all of them.
+    """
+
+    predictions: Sequence[Any]
+    files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
 class Task(ABC):
@@ -147,12 +159,18 @@ class Task(ABC):
         window: a recipe's setting (`engine.Recipe`). Preprocessing that is none of images stays. Raises DataError for
         values of which the setting makes nothing, ConfigError for a setting that there is not.
         """
-        if not isinstance(preprocessing, Preprocessing) or IMAGE not in cls.inputs:
+        if not isinstance(preprocessing, Preprocessing) or (cls.inputs and IMAGE not in cls.inputs):
             return preprocessing
         images = _Images(train_set)
         channels, values = len(preprocessing.mean), values_of(images[0])
         chosen, values = choose_window(images, channels, values, window)
         return dataclasses.replace(preprocessing, window=chosen, values=values)
+
+    def initialise(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Set those weights of a new model that the training set decides; by default none.
+
+        training_set: samples as `suit` gives them. A model that starts from another's weights keeps these.
+        """
 
     def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
         """A data set's sample with its inputs as this model takes them, as `Predictor.sample` opens them; and a note.
@@ -186,6 +204,12 @@ class Task(ABC):
     def validation_sample(self, sample: Any) -> Any:
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
+
+    def fit(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+        """Fit what gradients do not train, such as support vector machines, before a validation; by default nothing.
+
+        model: in evaluation mode. training_set: as `training_set` returned it, without augmentation.
+        """
 
     def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
         """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
@@ -239,6 +263,21 @@ class Task(ABC):
         done, 0..1, where a single sample takes long.
         Raises ConfigError for options that do not fit, ModelError for tables that are not the model's.
         """
+
+    def generate(
+        self,
+        runner: Runner,
+        count: int,
+        seed: int,
+        options: Any,
+        progress: Callable[[float], None] | None = None,
+    ) -> Generated:
+        """Samples that the model generates, each a function of the seed and of its number alone.
+
+        options: an instance of `Options`. progress: called with the share that is done, 0..1. Raises ConfigError for a
+        family that answers inputs, and for options that do not fit.
+        """
+        raise ConfigError(f"models for {self.title} generate nothing; they answer {self.noun(2)}: use foveate predict")
 
     # Scoring
 
@@ -311,12 +350,7 @@ class Task(ABC):
         samples: of `training_set`. By default the contact sheet of `foveate datasets inspect`, which needs samples as
         the data set gives them.
         """
-        found = self.inspection("", "")
-        found.expect(len(samples))
-        found.begin("train", training_set)
-        for sample in samples:
-            found.add("train", sample)
-        return found.sheet()
+        return sheet_of(self.inspection("", ""), samples, training_set)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:
@@ -350,8 +384,11 @@ class _Images(Sequence[Tensor]):
 def require_same_classes(model: Any, data: Any, path: str) -> None:
     """Raise ConfigError for data with other classes than the model's, naming the first difference.
 
-    Names that were guessed say nothing, so that such classes must have the same colours, too.
+    Names that were guessed say nothing, so that such classes must have the same colours, too. The names that an earlier
+    version gave to classes without a list are today's.
     """
+    if model == getattr(data, "earlier", data):
+        return
     if model.names == data.names:
         if model.is_guessed and model.has_own_colors and data.has_own_colors:
             _require_same_colors(model, data, path)
@@ -359,7 +396,8 @@ def require_same_classes(model: Any, data: Any, path: str) -> None:
     listing = ", ".join(model.names[:6]) + (", ..." if len(model) > 6 else "")
     differing = [n for n in data.names if n not in model.names] or [n for n in model.names if n not in data.names]
     raise ConfigError(
-        f"{path} was trained on {len(model)} classes ({listing}), the data has {len(data)}; first difference: "
+        f"{path} was trained on {counted(len(model), 'class')} ({listing}), the data has {len(data)}; first "
+        f"difference: "
         f"{differing[0] if differing else 'their order'}; evaluate on data with the model's classes.txt"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ class Evaluation:
     samples: (index in the data set, the sample's own score) of each, in the data set's order.
     dataset: the split that was scored. loaded: the model. task: its family. options: those that it answered with.
     source: the data, in one line. split: its name. seconds: that scoring took.
+    training_set: opens the samples that the model was trained on, as the task suits them; None where they are not those
+        of the same source.
     """
 
     scores: Any
@@ -37,6 +39,7 @@ class Evaluation:
     source: str
     split: str
     seconds: float
+    training_set: Callable[[], Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Scores, and what they were measured on, as plain JSON values."""

@@ -14,7 +14,7 @@ H x W pixels, C channels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -55,10 +55,11 @@ class Findings:
     total: samples to be read. failed: those among them that could not be read.
     notes: remarks on files that are no problems -> names of the samples.
 
-    noun: the JSON key of the counts, and their name in the text.
+    noun: the JSON key of the counts, and their name in the text. sample_noun: the name of one sample in notes.
     """
 
     noun: ClassVar[str] = "samples"
+    sample_noun: ClassVar[str] = "picture"
 
     path: str
     recognised: str
@@ -109,7 +110,7 @@ class Findings:
         if self.counts:
             lines.append(f"{self.noun}: {', '.join(f'{split} {count}' for split, count in self.counts.items())}")
             lines += self.details()
-        lines += [f"note: {listed(names)}: {what}" for what, names in self.notes.items()]
+        lines += [f"note: {listed(names, self.sample_noun)}: {what}" for what, names in self.notes.items()]
         if not self.problems:
             return "\n".join([*lines, "problems: none"])
         lines.append(f"problems: {len(self.problems)}")
@@ -126,6 +127,15 @@ class Findings:
     def sheet(self) -> Any:
         """A contact sheet of some samples, a PIL image; None if there is nothing to draw."""
         return None
+
+
+def sheet_of(found: Findings, samples: Sequence[Any], dataset: Any) -> Any:
+    """The contact sheet that empty findings draw of these samples, a PIL image or None; dataset: theirs."""
+    found.expect(len(samples))
+    found.begin("train", dataset)
+    for sample in samples:
+        found.add("train", sample)
+    return found.sheet()
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from torchvision import tv_tensors
 
+from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES, picture_size
 from foveate.pictures.given import note_of, open_for, suit
 
@@ -92,6 +93,27 @@ class ImageInput(Input):
     def close(self, opened: Any) -> None:
         """Release the file."""
         opened.close()
+
+
+@dataclass(frozen=True)
+class TextInput(Input):
+    """Texts: a sentence on the command line, each line of a text file or of standard input, or a string.
+
+    name: its key in a sample. noun, nouns: one and several of it in messages.
+    """
+
+    name: str = "text"  # type: ignore[misc]
+    noun: str = "sentence"  # type: ignore[misc]
+    nouns: str = "sentences"  # type: ignore[misc]
+    suffixes: ClassVar[frozenset[str]] = frozenset()
+
+    def open(self, given: Any, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> str:
+        """See `Input.open`; a text without zero bytes."""
+        if not isinstance(given, str):
+            raise DataError(f"{model} takes a {self.noun}, a string, and not {type(given).__name__}")
+        if "\0" in given:
+            raise DataError(f"{name[:40] or 'the text'}: holds a zero byte; give text, such as a file in UTF-8")
+        return given
 
 
 IMAGE = ImageInput()

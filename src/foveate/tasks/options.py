@@ -1,4 +1,4 @@
-"""Options of a family: settings of `predict` and `evaluate`, as flags and as keyword arguments alike."""
+"""Options of a family: settings of `predict`, `evaluate` and `generate`, as flags and as keyword arguments alike."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from foveate.values import parse, require_choices
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
 
-PREDICT, EVALUATE = "predict", "evaluate"
-# Names with another meaning: flags and arguments of the two verbs, and parameters of `Predictor`'s methods.
+PREDICT, EVALUATE, GENERATE = "predict", "evaluate", "generate"
+VERBS = (PREDICT, EVALUATE, GENERATE)
+# Names with another meaning: flags and arguments of these verbs, and parameters of `Predictor`'s methods.
 RESERVED = frozenset({
-    "run", "inputs", "out", "count", "device", "data", "split", "json", "max_pixels", "help", "debug",
+    "run", "inputs", "out", "count", "device", "data", "split", "json", "max_pixels", "seed", "help", "debug",
     "self", "given", "name", "progress", "batch_size",
 })  # fmt: skip
 
@@ -103,8 +104,8 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
 def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -> Options:
     """A family's options from keyword arguments or from the text of flags.
 
-    task: the family: a `Task`, whose own options stand for those that are not given, or its class. verb: PREDICT or
-    EVALUATE, whose options they are.
+    task: the family: a `Task`, whose own options stand for those that are not given, or its class. verb: the one of
+    VERBS whose options they are.
     Raises ConfigError for an option that it does not have, naming those that it has, and for a value that does not fit.
     """
     known = {flag.name: flag for flag in flags(task.Options, verb)}
@@ -120,10 +121,10 @@ def make_options(task: type[Task] | Task, given: Mapping[str, Any], verb: str) -
 
 
 def no_such_option(task: type[Task] | Task, name: str, verb: str) -> str:
-    """The message for an option that a family does not have, or has for the other verb alone."""
-    other = EVALUATE if verb == PREDICT else PREDICT
-    if f"--{name}" in [flag.text for flag in flags(task.Options, other)]:
-        return f"--{name} is an option of foveate {other}, not of foveate {verb}; leave it out"
+    """The message for an option that a family does not have, or has for another verb alone."""
+    for other in VERBS:
+        if f"--{name}" in [flag.text for flag in flags(task.Options, other)]:
+            return f"--{name} is an option of foveate {other}, not of foveate {verb}; leave it out"
     family = task if isinstance(task, type) else type(task)
     own = [*input_flags(family, verb), *(flag.text for flag in flags(task.Options, verb))]
     return f"models for {task.title} have no option --{name}; " + (

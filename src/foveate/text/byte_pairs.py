@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, check_id, check_specials, clean, last_two
 
 MIN_SIZE = len(SPECIALS) + 256  # every byte has a token of its own
@@ -38,6 +38,7 @@ class BytePairs:
 
     names: id -> token; the four special tokens first, then every byte.
     merges: pairs of tokens that are merged into one, in order.
+    lower: the text is written in lower case.
     Raises ConfigError for special tokens that are missing or misplaced, bytes without a token, tokens that are not
     made of bytes, or merges of unknown tokens.
     """
@@ -47,6 +48,7 @@ class BytePairs:
 
     names: tuple[str, ...] = field(repr=False)
     merges: tuple[tuple[str, str], ...] = field(repr=False)
+    lower: bool = False
     _tokenizer: Tokenizer = field(init=False, repr=False, compare=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
@@ -73,7 +75,12 @@ class BytePairs:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without START and END."""
-        return list(self._tokenizer.encode(clean(text), add_special_tokens=False).ids)
+        text = clean(text.lower() if self.lower else text)
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def segments(self, text: str) -> list[tuple[str, list[int]]]:
+        """Return each word of a text as it is written, with its punctuation, and the ids that encode it."""
+        return [(word, self.encode(word)) for word in clean(text).split()]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text before END; special tokens are left out, and invalid UTF-8 bytes become U+FFFD.
@@ -129,13 +136,17 @@ class BytePairs:
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole table as plain lists, for JSON."""
-        return {"kind": self.kind, "names": list(self.names), "merges": [list(pair) for pair in self.merges]}
+        return {"kind": self.kind, "names": list(self.names), "merges": [list(pair) for pair in self.merges]} | (
+            {"lower": True} if self.lower else {}
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BytePairs:
         """Rebuild a table from the output of `to_json`. Raises ConfigError for invalid contents."""
         try:
-            return cls(tuple(map(str, data["names"])), tuple((str(left), str(right)) for left, right in data["merges"]))
+            names = tuple(map(str, data["names"]))
+            merges = tuple((str(left), str(right)) for left, right in data["merges"])
+            return cls(names, merges, bool(data.get("lower", False)))
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"a table of byte pairs has 'names' and 'merges', a list of pairs ({type(error).__name__}: {error}); "
@@ -148,13 +159,15 @@ class Pairs:
     """Recipe setting for a subword vocabulary, for text whose spelling matters or with many rare words.
 
     size: largest number of tokens, including the four special tokens and 256 bytes; at least 260, usually 2000; a
-        larger table gives shorter sequences and more parameters. The table is smaller if the captions have fewer pairs
+        larger table gives shorter sequences and more parameters. The table is smaller if the sentences have fewer pairs
         that occur `least` times.
-    least: smallest number of occurrences in the training captions for a pair to be merged, at least 1; usually 2.
+    least: smallest number of occurrences in the training sentences for a pair to be merged, at least 1; usually 2.
+    lower: true to write the text in lower case first.
     """
 
     size: int = 2000
     least: int = 2
+    lower: bool = False
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIZE:
@@ -166,12 +179,12 @@ class Pairs:
             raise ConfigError(f"text.least is {self.least}; give a number of occurrences of at least 1")
 
     def learn(self, sentences: Iterable[str]) -> BytePairs:
-        """Learn the table of the training captions. Raises DataError for no captions, or only empty ones."""
-        captions = [clean(sentence) for sentence in sentences]
-        if not captions:
-            raise DataError("no captions to learn byte pairs from; give a training split with captions")
-        if not any(captions):
-            raise DataError(f"all of {len(captions)} captions are empty; check the file that they come from")
+        """Learn the table of the training sentences. Raises DataError for no sentences, or only empty ones."""
+        texts = [clean(sentence.lower() if self.lower else sentence) for sentence in sentences]
+        if not texts:
+            raise DataError("no sentences to learn byte pairs from; give a training split with sentences")
+        if not any(texts):
+            raise DataError(f"no text in {counted(len(texts), 'sentence')}; check the file that they come from")
         # Without this, older versions of the library warn when data-loading processes are forked after it used threads.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         tokenizer = Tokenizer(models.BPE())
@@ -183,8 +196,8 @@ class Pairs:
             initial_alphabet=sorted(_BYTES),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(captions, trainer)
+        tokenizer.train_from_iterator(texts, trainer)
         # The table is built again from names and merges: the trained tokenizer would encode a typed "<end>" as END.
         learned = json.loads(tokenizer.to_str())["model"]
         names = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
-        return BytePairs(tuple(names), tuple((left, right) for left, right in learned["merges"]))
+        return BytePairs(tuple(names), tuple((left, right) for left, right in learned["merges"]), self.lower)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, clean, is_unspaced, last_two
 
 BLANK = " "
@@ -38,6 +38,7 @@ class CharacterTable:
     """Vocabulary of characters, as `split_characters` returns them.
 
     names: id -> character, the four special tokens first.
+    lower: the text is written in lower case.
     Raises ConfigError if the special tokens are not first, or a character is repeated.
     """
 
@@ -45,6 +46,7 @@ class CharacterTable:
     max_tokens: ClassVar[int] = 200  # of a caption, unless the search is told otherwise
 
     names: tuple[str, ...] = field(repr=False)
+    lower: bool = False
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,16 @@ class CharacterTable:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text's characters, UNKNOWN for those not in the table, without START and END."""
-        return [self._ids.get(character, UNKNOWN) for character in split_characters(text)]
+        characters = split_characters(text.lower() if self.lower else text)
+        return [self._ids.get(character, UNKNOWN) for character in characters]
+
+    def segments(self, text: str) -> list[tuple[str, list[int]]]:
+        """Return each word of a text as it is written, with its punctuation, and the ids that encode it.
+
+        The blank before a word belongs to it.
+        """
+        blank = [self._ids.get(BLANK, UNKNOWN)]
+        return [(word, blank * (i > 0) + self.encode(word)) for i, word in enumerate(clean(text).split())]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text before END; special tokens are left out.
@@ -109,7 +120,7 @@ class CharacterTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as plain lists, for JSON."""
-        return {"kind": self.kind, "names": list(self.names)}
+        return {"kind": self.kind, "names": list(self.names)} | ({"lower": True} if self.lower else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CharacterTable:
@@ -117,20 +128,22 @@ class CharacterTable:
         names = data.get("names")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"a vocabulary's 'names' are a list of characters; got {str(names)[:40]}")
-        return cls(tuple(names))
+        return cls(tuple(names), bool(data.get("lower", False)))
 
 
 @dataclass(frozen=True)
 class Characters:
     """Recipe setting for a vocabulary of characters.
 
-    least: smallest number of occurrences in the training captions for a character to be in the vocabulary, at least 1;
+    least: smallest number of occurrences in the training sentences for a character to be in the vocabulary, at least 1;
         usually 2; rarer ones become <unk>.
     size: largest number of tokens, including the four special tokens, at least 5; the most frequent are kept.
+    lower: true to write the text in lower case first.
     """
 
     least: int = 2
     size: int = 10000
+    lower: bool = False
 
     def __post_init__(self) -> None:
         if self.least < 1 or self.size <= len(SPECIALS):
@@ -140,14 +153,20 @@ class Characters:
             )
 
     def learn(self, sentences: Iterable[str]) -> CharacterTable:
-        """Learn the vocabulary of the training captions: most frequent character first, ties in order of code points.
+        """Learn the vocabulary of the training sentences: most frequent character first, ties in order of code points.
 
-        Raises DataError for no captions or only empty ones, ConfigError if no character is frequent enough.
+        Raises DataError for no sentences or only empty ones, ConfigError if no character is frequent enough.
         """
-        counts = Counter(character for sentence in sentences for character in split_characters(sentence))
+        counts = Counter(
+            character
+            for sentence in sentences
+            for character in split_characters(sentence.lower() if self.lower else sentence)
+        )
         if not set(counts) - {BLANK}:
-            raise DataError("no captions to learn characters from; give a training split with captions")
+            raise DataError("no sentences to learn characters from; give a training split with sentences")
         frequent = sorted((c for c, n in counts.items() if n >= self.least), key=lambda c: (-counts[c], c))
         if not set(frequent) - {BLANK}:
-            raise ConfigError(f"no character occurs {self.least} times in the captions; set text.least lower")
-        return CharacterTable(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]))
+            raise ConfigError(
+                f"no character occurs {counted(self.least, 'time')} in the sentences; set text.least lower"
+            )
+        return CharacterTable(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]), self.lower)

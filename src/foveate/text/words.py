@@ -1,4 +1,4 @@
-"""Word-level tokenization: one id a word of the training captions."""
+"""Word-level tokenization: one id a word of the training sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words
 
 
@@ -20,7 +20,8 @@ class Vocabulary:
     """
 
     kind: ClassVar[str] = "words"
-    max_tokens: ClassVar[int] = 40  # of a caption, unless the search is told otherwise
+    max_tokens: ClassVar[int] = 40  # of a sentence, unless the search is told otherwise
+    lower: ClassVar[bool] = True  # `split_words` writes in lower case
 
     names: tuple[str, ...] = field(repr=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -36,6 +37,10 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text's words, UNKNOWN for words that are not in the table, without START and END."""
         return [self._ids.get(word, UNKNOWN) for word in split_words(text)]
+
+    def segments(self, text: str) -> list[tuple[str, list[int]]]:
+        """Return each word of a text, in lower case and without punctuation, and its id."""
+        return [(word, [self._ids.get(word, UNKNOWN)]) for word in split_words(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the words before END, joined by spaces; special tokens are left out.
@@ -79,7 +84,7 @@ class Vocabulary:
 class Words:
     """Recipe setting for a vocabulary of whole words, the usual choice for captions.
 
-    least: smallest number of occurrences in the training captions for a word to be in the vocabulary, at least 1;
+    least: smallest number of occurrences in the training sentences for a word to be in the vocabulary, at least 1;
         usually 2 to 5; rarer words become <unk>.
     size: largest number of tokens, including the four special tokens, at least 5; usually 10000; the most frequent
         words are kept.
@@ -98,22 +103,24 @@ class Words:
             )
 
     def learn(self, sentences: Iterable[str]) -> Vocabulary:
-        """Learn the vocabulary of the training captions: most frequent word first, ties in alphabetical order.
+        """Learn the vocabulary of the training sentences: most frequent word first, ties in alphabetical order.
 
-        Raises DataError for no captions or only empty ones, ConfigError if no word is frequent enough.
+        Raises DataError for no sentences or only empty ones, ConfigError if no word is frequent enough.
         """
-        captions, counts = 0, Counter[str]()
+        number, counts = 0, Counter[str]()
         for sentence in sentences:
-            captions += 1
+            number += 1
             counts.update(split_words(sentence))
-        if not captions:
-            raise DataError("no captions to learn a vocabulary from; give a training split with captions")
+        if not number:
+            raise DataError("no sentences to learn a vocabulary from; give a training split with sentences")
         if not counts:
-            raise DataError(f"none of {captions} captions has a word in it; check the file that they come from")
+            raise DataError(
+                f"none of {counted(number, 'sentence')} has a word in it; check the file that they come from"
+            )
         frequent = sorted((w for w, n in counts.items() if n >= self.least), key=lambda word: (-counts[word], word))
         if not frequent:
             raise ConfigError(
-                f"no word occurs {self.least} times in {captions} captions (the most frequent, "
-                f"'{counts.most_common(1)[0][0]}', {max(counts.values())} times); set text.least lower"
+                f"no word occurs {counted(self.least, 'time')} in {counted(number, 'sentence')} (the most frequent, "
+                f"'{counts.most_common(1)[0][0]}', {counted(max(counts.values()), 'time')}); set text.least lower"
             )
         return Vocabulary(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]))

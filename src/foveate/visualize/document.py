@@ -23,15 +23,16 @@ def stylesheet(folder: str) -> str:
     return files(f"foveate.visualize.{folder}").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def document(title: str, style: str, *body: object) -> str:
+def document(title: str, style: str, *body: object, sound: bool = False) -> str:
     """Build a complete page as HTML text.
 
     title: title of the browser window.
     style: the page's only style sheet; the content security policy forbids all others, and all scripts.
     body: children of the main element.
+    sound: the page embeds sound as data URIs.
     """
     foot = tag("footer", tag("p", NOTICE))
-    page = tag("html", _head(title, style), tag("body", tag("main", body), foot), lang="en")
+    page = tag("html", _head(title, style, sound), tag("body", tag("main", body), foot), lang="en")
     return f"<!doctype html>\n{page}\n"
 
 
@@ -43,9 +44,12 @@ def write_page(page: str, path: str | Path) -> Path:
     return path
 
 
-def _head(title: str, style: str) -> Markup:
+def _head(title: str, style: str, sound: bool) -> Markup:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    media = "media-src data:; " if sound else ""
+    policy = (
+        f"default-src 'none'; img-src data:; {media}style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
     return tag(
         "head",
         tag("meta", charset="utf-8"),

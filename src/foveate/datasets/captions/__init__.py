@@ -22,7 +22,7 @@ from foveate.datasets.captions.cells import listed
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
-from foveate.datasets.headers import FileHeaders
+from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import stem_of
 from foveate.datasets.splits import (
     SPLIT_NAMES,
@@ -34,7 +34,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 
 MISSING_SHARE = 0.01
@@ -72,12 +72,12 @@ class CaptionScan:
         captions = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
         remarks = [str(self.drawn)] if self.drawn else []
         if self.without_captions:
-            remarks.append(f"{len(self.without_captions)} pictures without captions left out")
+            remarks.append(f"{counted(len(self.without_captions), 'picture')} without captions left out")
         if self.unlisted:
-            remarks.append(f"{self.unlisted} pictures are in no list and left out")
+            remarks.append(f"{counted(self.unlisted, 'picture')} in no list and left out")
         if self.left_out:
-            remarks.append(f"captions of {_several(len(self.left_out), 'picture')} left out that are not there")
-        return f"{listing} pictures, {_several(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
+            remarks.append(f"captions of {counted(len(self.left_out), 'picture')} left out that are not there")
+        return f"{listing} pictures, {counted(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 class CaptionFiles(FileHeaders):
@@ -95,8 +95,12 @@ class CaptionFiles(FileHeaders):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> CaptionSample:
-        image = pictures.stored_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
-        return CaptionSample(image=tv_tensors.Image(image), captions=self.captions(index), name=self.name(index))
+        path = self.pairs[index].picture
+        picture = pictures.read_picture(path, channels=self.channels)
+        if is_clear(path, picture):
+            raise nothing_to_see(path, "captions")
+        image = tv_tensors.Image(pictures.stored_tensor(picture))
+        return CaptionSample(image=image, captions=self.captions(index), name=self.name(index))
 
     def name(self, index: int) -> str:
         """The image's file name, without decoding it; with its folder, where several have it."""
@@ -195,8 +199,8 @@ class Collector:
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
-                f"{root}: none of the {len(self.texts)} pictures ({next(iter(self.texts))}, ...) that {where} names "
-                "is in this folder or below it; put them there"
+                f"{root}: none of {counted(len(self.texts), 'picture')} ({next(iter(self.texts))}, ...) that {where} "
+                "names is in this folder or below it; put them there"
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
             self.problems += [
@@ -366,7 +370,3 @@ def _stem(name: str) -> str:
 def _without_suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")

@@ -18,6 +18,7 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionLine
 from foveate.datasets.files import decode_text, read_text
+from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
 
@@ -240,7 +241,9 @@ def _separated_rows(
         cells = [*row[: count - 1], form.separator.join(row[count - 1 :])] if joined and len(row) > count else row
         if len(cells) != count or not cells[form.names.index(form.picture)].strip():
             shown = form.separator.join(row)[:40]
-            problems.append(Problem(file, f"{place}: '{shown}'; expected {count} cells, with captions in quotes"))
+            problems.append(
+                Problem(file, f"{place}: '{shown}'; expected {counted(count, 'cell')}, with captions in quotes")
+            )
             continue
         yield place, dict(zip(form.names, (cell.strip(" \n") for cell in cells), strict=True))
 

@@ -17,6 +17,7 @@ from foveate.datasets.captions import NAMES_OF_SPLITS, CaptionLine, CaptionScan,
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
 from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, rows
+from foveate.datasets.class_layout import is_by_class
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import find_folders, paired_folders
 from foveate.datasets.splits import SPLIT_ORDER
@@ -77,8 +78,8 @@ class CaptionTable(CaptionSource):
                     "write the line image,caption above the captions"
                 )
             return (
-                f"has {file.name}, which does not say that its texts are captions, and names few of the pictures; call "
-                "the column caption"
+                f"has {file.name}, which does not say that its texts are captions, and names few of the pictures or "
+                "pictures that are labelled otherwise; call the column caption"
             )
         return ""
 
@@ -125,20 +126,27 @@ def tables(root: Path) -> list[TableFile]:
     """The tables of captions of a folder (see the module)."""
     found = [TableFile(file, form) for file in _candidates(root) if (form := form_of(file)) is not None]
     inside = [table for table in found if table.file.parent == root]
-    labelled = root.is_dir() and (find_folders(root) is not None or bool(paired_folders(root)))
+    has_masks = root.is_dir() and (find_folders(root) is not None or bool(paired_folders(root)))
+    labelled = has_masks or is_by_class(root)
     chosen: list[TableFile] = []
     if surely := [table for table in inside if _for_captions(table)]:
         chosen = surely
     elif inside and not labelled:
         chosen = [table for table in inside if _speaks_of_many(root, table)]
-    if not chosen and not labelled:
+    if not chosen and not has_masks:
         below = [table for table in found if table.file.parent != root]
         chosen = [table for table in below if _for_captions(table) and _speaks_of_any(root, table)]
-        chosen = chosen or [table for table in below if _speaks_of_many(root, table)]
+        chosen = chosen or [table for table in below if not labelled and _speaks_of_many(root, table)]
     splits = [_split_of(root, table.file) for table in chosen] if len(chosen) > 1 else []
     if any(splits):
         chosen = [TableFile(t.file, t.form, split) for t, split in zip(chosen, splits, strict=True)]
     return chosen
+
+
+def remarks_beside(root: Path) -> list[Path]:
+    """The tables of class folders that name most images, though nothing says that their texts are captions."""
+    found = [TableFile(file, form) for file in _candidates(root) if (form := form_of(file)) is not None]
+    return [table.file for table in found if not _for_captions(table) and _speaks_of_many(root, table)]
 
 
 def _candidates(root: Path) -> list[Path]:

@@ -73,7 +73,7 @@ from foveate.datasets.distorted_mnist.draw import (
 )
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset
 
@@ -207,7 +207,8 @@ class DistortedDataset:
         height, width, channels = digits.images.shape[1:]
         if (height, width, channels) != (DIGIT, DIGIT, 1):
             raise DataError(
-                f"{source.path}: pictures of {width}x{height} with {channels} channels; distorted MNIST is made of "
+                f"{source.path}: pictures of {width}x{height} with {counted(channels, 'channel')}; distorted "
+                f"MNIST is made of "
                 f"grey {DIGIT}x{DIGIT} digits"
             )
         if len(digits) < 2 and source.kind == "clutter":

@@ -24,7 +24,7 @@ from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts, stray_folders
 from foveate.disk import is_hidden
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -73,7 +73,7 @@ class LabelMe(ObjectSource):
         elif labels.undecided:
             undecided = "pixels without a shape are ignored"
         return (
-            f"{what}: {scan.counts()}, {len(scan.classes)} classes ({origin}; {undecided}), "
+            f"{what}: {scan.counts()}, {counted(len(scan.classes), 'class')} ({origin}; {undecided}), "
             f"ignore {scan.classes.ignore_index}"
         )
 
@@ -97,6 +97,8 @@ class LabelMe(ObjectSource):
         # Without embedded images a header tells the number of channels.
         reader = json_files.read_picture if embedded else read_pair_picture
         notes += _empty_note(splits)
+        if _class_file(root) is None:
+            notes += _drift_note(annotations.get("", []))
         return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn, left_out, notes)
 
 
@@ -166,7 +168,28 @@ def _elsewhere_note(finder: json_files.PictureFinder) -> list[str]:
     shown = ", ".join(f"{file.name} says '{name}' and is read with {p.name}" for file, name, p in finder.elsewhere[:3])
     more = ", ..." if len(finder.elsewhere) > 3 else ""
     count = len(finder.elsewhere)
-    return [f"{count} files name another picture than the one that they were made for: {shown}{more}"]
+    return [f"{counted(count, 'file')} with the name of another picture than the one that is read: {shown}{more}"]
+
+
+def _drift_note(annotations: list[Annotation]) -> list[str]:
+    """A note on labels that some folders of a project lack."""
+    labels: dict[Path, set[str]] = {}
+    for a in annotations:
+        labels.setdefault(a.file.parent, set()).update(shape.label for shape in a.shapes)
+    drift = []
+    for label in sorted(set[str]().union(*labels.values())):
+        having = [folder.name for folder in labels if label in labels[folder]]
+        lacking = [folder.name for folder in labels if label not in labels[folder]]
+        if lacking:
+            where, names = ("only in", having) if len(having) == 1 else ("not in", lacking)
+            drift.append(f"{label} {where} " + ", ".join(f"{name}/" for name in names))
+    if not drift:
+        return []
+    shown = ", ".join(drift[:6]) + (", ..." if len(drift) > 6 else "")
+    return [
+        f"labels differ between folders: {shown}; if they are one class by several names, rename them, or list the "
+        f"classes in {LABELS_FILE}"
+    ]
 
 
 def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
@@ -175,7 +198,7 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
     if not empty:
         return []
     shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
-    return [f"{len(empty)} files hold no shape, so that no pixel of their pictures has a label ({shown})"]
+    return [f"{counted(len(empty), 'file')} without a shape, so that no pixel of the picture has a label ({shown})"]
 
 
 # Classes

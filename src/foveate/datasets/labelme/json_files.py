@@ -43,16 +43,22 @@ def looks_like_labelme(file: Path) -> bool:
 def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
     """The folders of labelme's files: the root if it holds some, else those of the project below it.
 
-    In a project, the root holds a list of classes or the images, or else the folders have names such as
-    data_annotated, annotations or images. most: folders that are looked into.
+    In a project, the root holds a list of classes or the images, or all of its several folders of images hold such
+    files, or else the folders have names such as data_annotated, annotations or images. most: folders looked into.
     """
-    if any(map(looks_like_labelme, list_json(root)[:_SAMPLE])):
+
+    def holds(folder: Path) -> bool:
+        return any(map(looks_like_labelme, list_json(folder)[:_SAMPLE]))
+
+    if holds(root):
         return [root]
     is_project = root.is_dir() and (bool(list_pictures(root)) or any((root / n).is_file() for n in _CLASS_FILES))
     below = [p for p in sorted(root.iterdir()) if p.is_dir() and p.name[0] != "."][:most] if root.is_dir() else []
+    parts = [p for p in below if list_pictures(p)]
+    is_project = is_project or (len(parts) > 1 and all(map(holds, parts)))
     below += [p for folder in below for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."][:most]
     named = [p for p in below if is_project or p.name.lower() in _FOLDERS]
-    return sorted(p for p in named if any(map(looks_like_labelme, list_json(p)[:_SAMPLE])))
+    return sorted(filter(holds, named))
 
 
 def read_annotation(file: Path, finder: PictureFinder) -> Annotation:

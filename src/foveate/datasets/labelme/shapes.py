@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from foveate import pictures
 from foveate.datasets.files import Pair
 from foveate.datasets.objects import Objects
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import ClassTable
 
 BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL = "background", ("background", "_background_"), "__ignore__"
@@ -57,7 +57,7 @@ class Shape:
         fewest, most = POINT_COUNTS[self.kind]
         if len(self.points) < fewest or (most is not None and len(self.points) > most):
             expected = f"{fewest}" if most == fewest else f"{fewest} or more"
-            return f"a {self.kind} of {len(self.points)} points; expected {expected}"
+            return f"a {self.kind} of {counted(len(self.points), 'point')}; expected {expected}"
         if not all(math.isfinite(v) for point in self.points for v in point):
             return "a coordinate is not a finite number; expected x and y in pixels"
         return "" if (self.mask is not None) == (self.kind == "mask") else "a shape of type mask needs 'mask', no other"

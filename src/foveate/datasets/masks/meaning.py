@@ -12,7 +12,7 @@ from foveate.datasets.masks import colors, greys
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import MOST, Summary, Tally, tally
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 
 
 def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Published | None = None) -> MaskReader:
@@ -47,23 +47,23 @@ def _refused(reader: MaskReader, found: Tally) -> str:
         try:
             reader(Pair(file.path, file.path), 0, 0)
         except DataError as error:
-            return str(error) + (f" ({len(bad) - 1} more files hold such values)" if len(bad) > 1 else "")
+            return str(error) + (f" (such values in {counted(len(bad) - 1, 'more file')})" if len(bad) > 1 else "")
     return ""
 
 
 def alpha_masks(found: Tally) -> Tally | None:
     """The alpha channels of a set whose labels lie there, as values; None if they lie in the values or colours.
 
-    They do where nothing but alpha varies, or where a photograph was cut out. Raises DataError where colours and alpha
-    vary, and pixels of one colour are both transparent and not.
+    They do where nothing but alpha varies, or in photographs. Raises DataError where colours and alpha vary, and pixels
+    of one colour are both transparent and not.
     """
     varied = [f for f in found.files if len(f.alpha) > 1]
     codes = frozenset().union(*(f.values | f.colors for f in found.files))
     levels = frozenset().union(*(f.alpha for f in found.files))
     if len(levels) < 2 or not (varied or len(codes) == 1):
         return None
-    cut_out = varied and all(len(f.solid) > MOST for f in varied)
-    if len(codes) > 1 and not cut_out:
+    photographs = varied and all(len(f.values | f.colors) > MOST for f in varied)
+    if len(codes) > 1 and not photographs:
         torn = next((f for f in varied if f.clear & f.solid or len(f.alpha) > 2), None)
         if torn is None:
             return None  # transparent pixels have a colour of their own, so alpha adds nothing

@@ -12,7 +12,7 @@ import numpy as np
 from foveate.datasets.classes import CLASSES_FILE, Color, hex_color
 from foveate.datasets.files import Pair
 from foveate.datasets.masks.layers import Layers, read_layers, unpack
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import ClassTable
 
 MaskKind = Literal["palette", "index", "binary", "rgb", "objects"]
@@ -31,7 +31,7 @@ class MaskReader:
     threshold: of smoothed binary masks, the least value of class 1.
     background: of object numbers, the value or colour that is no object.
     advice: what to do about a value that has no label. refused: the complaint about the first file with such values.
-    file: the class list's name in messages.
+    file: the class list's name in messages. notes: sentences on what the values may mean otherwise.
     """
 
     kind: MaskKind
@@ -44,6 +44,7 @@ class MaskReader:
     advice: str = ""
     refused: str = ""
     file: str = CLASSES_FILE
+    notes: tuple[str, ...] = ()
 
     def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
         """(H, W) labels of the mask file `pair.label`. Raises DataError."""
@@ -123,7 +124,8 @@ class MaskReader:
         first = self.codes[0][0] if size == 1 else min(c for c, label in self.codes if label < size)
         last = max(c for c, label in self.codes if label < size)
         return (
-            f"label value{'s' if len(unknown) > 1 else ''} {listing} outside the class table of {size} classes "
+            f"label value{'s' if len(unknown) > 1 else ''} {listing} outside the class table of "
+            f"{counted(size, 'class')} "
             f"({first}..{last}, ignore {self._ignored()}); {self.advice}"
         )
 
@@ -136,7 +138,7 @@ class MaskReader:
         near = min(self.codes, key=lambda c: sum((a - b) ** 2 for a, b in zip(unpack(c[0]), worst, strict=True)))
         label = near[1]
         name = self.classes.names[label] if label < len(self.classes) else "ignore"
-        more = f" (and {len(codes) - 1} other unknown colours)" if len(codes) > 1 else ""
+        more = f" (and {counted(len(codes) - 1, 'other unknown colour')})" if len(codes) > 1 else ""
         remedy = f"add it to {self.file}, with a name" + (
             f" or as 'ignore: {hex_color(worst)}'" if self.file.endswith(CLASSES_FILE) else ""
         )
@@ -158,7 +160,9 @@ def colors_of(layers: Layers) -> np.ndarray:
     if layers.palette is None:
         return values.astype(np.int64) * 0x10101
     if values.size and int(values.max()) >= len(layers.palette):
-        raise DataError(f"{layers.path}: index {values.max()} is not in its palette of {len(layers.palette)} colours")
+        raise DataError(
+            f"{layers.path}: index {values.max()} is not in its palette of {counted(len(layers.palette), 'colour')}"
+        )
     found: np.ndarray = layers.palette[values]
     return found
 

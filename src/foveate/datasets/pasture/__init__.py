@@ -44,6 +44,7 @@ from foveate.datasets.pasture.captions import PastureCaptionsDataset
 from foveate.datasets.pasture.classes import ANSWERS, PastureClassesDataset
 from foveate.datasets.pasture.cows import PastureCowsDataset
 from foveate.datasets.pasture.dataset import PastureDataset
+from foveate.datasets.pasture.questions import PastureQuestionsDataset
 from foveate.datasets.pasture.scene import CLASSES, Light, Scene, Thing
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.errors import ConfigError, unknown
@@ -83,7 +84,9 @@ class Pasture(DataSource):
     seed: int = 0
     captions: int = 5
     question: Question = "animal"
-    tasks: ClassVar[tuple[str, ...]] = ("semantic", "instances", "captioning", "classification", "colocalisation")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "semantic", "instances", "captioning", "classification", "colocalisation", "questions",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         for side in ("height", "width"):
@@ -117,6 +120,8 @@ class Pasture(DataSource):
             return PastureCaptionsDataset(scenes, self.captions)
         if task == "classification":
             return PastureClassesDataset(scenes, self.question)
+        if task == "questions":
+            return PastureQuestionsDataset(scenes)
         return PastureCowsDataset(scenes) if task == "colocalisation" else scenes
 
     def describe(self, task: str = "") -> str:
@@ -128,5 +133,6 @@ class Pasture(DataSource):
             "captioning": f"{self.captions} caption{'s' if self.captions != 1 else ''} a scene",
             "classification": ", ".join(ANSWERS[self.question]),
             "colocalisation": "those with a cow",
+            "questions": "pairs of a question with two answers",
         }.get(self.serve(task))
         return f"{scenes}; {content}" if content else scenes

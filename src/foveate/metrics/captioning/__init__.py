@@ -29,7 +29,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.captioning.attention import MAX_OBJECT_SHARE as MAX_OBJECT_SHARE
 from foveate.metrics.captioning.attention import check_maps, on_objects, spread
 from foveate.metrics.captioning.sentences import Counted, bleu, bleu_counts, cider_d, rouge_l
@@ -161,7 +161,8 @@ class CaptioningMetrics:
             start += part.size
         if self._sentences[0] != np.count_nonzero(self._hashes):
             raise ConfigError(
-                f"{int(self._sentences[0])} sentences for {np.count_nonzero(self._hashes)} pictures; "
+                f"{counted(int(self._sentences[0]), 'sentence')} for "
+                f"{counted(int(np.count_nonzero(self._hashes)), 'picture')}; "
                 "count each picture in one process only"
             )
 

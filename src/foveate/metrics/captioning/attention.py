@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.text import split_words
 
 MAX_OBJECT_SHARE = 0.15  # of the image: words for larger objects are not scored, as chance is too high
@@ -34,7 +34,7 @@ def check_maps(maps: np.ndarray, words: Sequence[str], name: str) -> None:
     """Raise DataError unless there is one map a word and each is a distribution."""
     if maps.ndim != 3 or len(maps) != len(words):
         raise DataError(
-            f"{name}: attention of shape {maps.shape} for {len(words)} words; "
+            f"{name}: attention of shape {maps.shape} for {counted(len(words), 'word')}; "
             f"expected ({len(words)}, h, w), a map a word"
         )
     sums = maps.sum((1, 2))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.instances.coco import coco_precision, mean_precision
 from foveate.metrics.instances.counted import Matches, match, mean_ratio, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
@@ -40,6 +40,8 @@ class InstanceScores:
         true objects among the TP. pq, sq, rq: panoptic quality and its factors.
     count_bias, count_mae: mean error of the number of objects an image, and mean absolute error. count_mape: mean of
         the absolute error as a share of the true number, over images with objects.
+    mask_iou_true_boxes: mean IoU of true objects and the masks that a model draws in their boxes; nan for a model that
+        outlines no given boxes.
     precision: (10, 101, K), COCO's precision by IoU threshold, recall and class; -1 for a class without true objects.
     counts: (images, 2) true and found objects of each image, in the order in which they were added.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
@@ -69,6 +71,7 @@ class InstanceScores:
     without: int
     objects: int
     touching: int
+    mask_iou_true_boxes: float
     precision: np.ndarray
     counts: np.ndarray
 
@@ -76,10 +79,13 @@ class InstanceScores:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
         if len(classes) != len(self.ap_per_class):
             raise ConfigError(
-                f"scores of {len(self.ap_per_class)} classes, but the class table has {len(classes)}; pass the table "
+                f"scores of {counted(len(self.ap_per_class), 'class')}, but the class table has "
+                f"{len(classes)}; pass the table "
                 "that the images were scored with"
             )
         own = {"ap_per_class", "precision", "counts"}
+        if np.isnan(self.mask_iou_true_boxes):
+            own.add("mask_iou_true_boxes")
         values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
         per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
@@ -102,6 +108,7 @@ class InstanceMetrics:
         self.num_classes, self.threshold, self.whole = num_classes, threshold, whole
         self._truth: list[Instances] = []
         self._found: list[Instances] = []
+        self._outlined: list[float] = []  # IoU in true boxes
 
     def update(self, truth: Instances, found: Instances) -> float:
         """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
@@ -120,14 +127,21 @@ class InstanceMetrics:
         threshold = 0.5 if self.threshold is None else self.threshold
         return ratio_at([match(truth, certain.select(certain.scores >= threshold))], 0.5)
 
+    def true_box_ious(self, ious: np.ndarray) -> None:
+        """Add the IoU (N,) of true objects and the masks drawn in their boxes."""
+        self._outlined += ious.tolist()
+
     def state(self) -> Tensor:
         """All objects as bytes, (n,) uint8."""
-        content = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
+        objects = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
+        content = [objects, self._outlined]
         return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
         """Add the images of another process, whose `state` this is."""
-        for true, found in json.loads(state.cpu().numpy().tobytes().decode()):
+        objects, outlined = json.loads(state.cpu().numpy().tobytes().decode())
+        self._outlined += outlined
+        for true, found in objects:
             self._truth.append(_unpack(true))
             self._found.append(_unpack(found))
 
@@ -154,6 +168,7 @@ class InstanceMetrics:
             "without": sum(bool(true.crowd.all()) for true in self._truth),
             "objects": objects,
             "touching": int(touched.sum()),
+            "mask_iou_true_boxes": float(np.mean(self._outlined)) if self._outlined else float("nan"),
             "precision": precision,
         }
         if not self.whole:

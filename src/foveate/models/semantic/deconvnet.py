@@ -40,7 +40,7 @@ from torch.nn import functional as F
 
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
-from foveate.errors import ConfigError, ModelError
+from foveate.errors import ConfigError, ModelError, counted
 from foveate.ops.losses import pixel_cross_entropy
 from foveate.ops.unpool import pool, unpool, unpool_fixed
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
@@ -176,7 +176,8 @@ class DeconvNet(nn.Module):
             )
         if len(convolutions) != len(layers):
             raise ModelError(
-                f"the weights have {len(convolutions)} convolutions, this encoder {len(layers)}; build it with the "
+                f"the weights have {counted(len(convolutions), 'convolution')}, this encoder {len(layers)}; "
+                f"build it with the "
                 "default widths and depths"
             )
         with_norms = any(key.endswith("running_mean") for key in state)

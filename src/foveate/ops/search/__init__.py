@@ -7,6 +7,9 @@ rows each:
 
     step(memory, state, tokens (N,) int64) -> (logits (N, V), state, attention (N, ...) or None)
 
+Rows are dimension 0 of every tensor, of any shape behind it: the states of a network of several layers are a tuple of
+(h, c), or tensors (N, layers, H), where `nn.LSTM` has (layers, N, H).
+
 memory is what is computed once per input: features, projected keys. Its rows are repeated K times at the start and do
 not change afterwards. state is what each sequence carries along; its rows follow the sequences they belong to. One call
 of `step` serves all N rows. Rows whose search is finished are still computed, with the end token as input; their
@@ -18,6 +21,6 @@ are not renormalised. So scoring a sequence again token by token gives the numbe
 
 from foveate.ops.search.beam import beam_search, greedy
 from foveate.ops.search.sampling import sample
-from foveate.ops.search.shared import Hypothesis, Step
+from foveate.ops.search.shared import Fusion, Hypothesis, Step
 
-__all__ = ["Hypothesis", "Step", "beam_search", "greedy", "sample"]
+__all__ = ["Fusion", "Hypothesis", "Step", "beam_search", "greedy", "sample"]

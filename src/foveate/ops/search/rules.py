@@ -22,34 +22,36 @@ class Rules(NamedTuple):
     """Constraints on decoded sequences.
 
     end: the token that ends a sequence.
-    max_length: largest number of tokens, the end token included; 1 or more.
-    min_length: smallest number of tokens, the end token included; 0 for no such rule.
+    max_length: largest number of tokens of each input, the end token included; 1 or more.
+    min_length: smallest number of tokens of each input, the end token included; 0 for no such rule.
     no_repeat_ngram: n, so that no n consecutive tokens occur twice; 0 for no such rule.
     forbidden: tokens that are never decoded.
     banned_after: returns the tokens that may not follow those of one row; None for no such rule.
     """
 
     end: int
-    max_length: int
-    min_length: int
+    max_length: tuple[int, ...]
+    min_length: tuple[int, ...]
     no_repeat_ngram: int
     forbidden: tuple[int, ...]
     banned_after: BannedAfter | None = None
 
     def check(self) -> None:
         """Raise ConfigError for rules that contradict each other."""
-        if self.max_length < 1:
-            raise ConfigError(
-                f"cannot decode sentences of at most {self.max_length} tokens; give a max_length of 1 or more"
-            )
-        if self.min_length < 0 or self.no_repeat_ngram < 0:
-            name = "min_length" if self.min_length < 0 else "no_repeat_ngram"
-            raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, or 0 for no such rule")
-        if self.min_length > self.max_length:
-            raise ConfigError(
-                f"min_length {self.min_length} is above max_length {self.max_length}; "
-                "give a min_length that is not above max_length"
-            )
+        for longest, shortest in zip(self.max_length, self.min_length, strict=True):
+            if longest < 1:
+                raise ConfigError(
+                    f"cannot decode sentences of at most {longest} tokens; give a max_length of 1 or more"
+                )
+            if shortest < 0:
+                raise ConfigError(f"min_length is {shortest}; give 1 or more, or 0 for no such rule")
+            if shortest > longest:
+                raise ConfigError(
+                    f"min_length {shortest} is above max_length {longest}; "
+                    "give a min_length that is not above max_length"
+                )
+        if self.no_repeat_ngram < 0:
+            raise ConfigError(f"no_repeat_ngram is {self.no_repeat_ngram}; give 1 or more, or 0 for no such rule")
         if self.end in self.forbidden:
             raise ConfigError(f"token {self.end} is the end token and is forbidden, too; leave it out of `forbidden`")
 
@@ -63,11 +65,17 @@ class Rules(NamedTuple):
                 )
 
     def mask_forbidden(self, log_p: Tensor, written: Tensor) -> Tensor:
-        """Set log-probabilities (N, V) of tokens that may not follow decoded (N, t) to -inf, in place."""
+        """Return log-probabilities (N, V) with -inf for tokens that may not follow decoded (N, t).
+
+        The rows of one input follow each other.
+        """
         length = written.shape[1] + 1
-        forbidden = [*self.forbidden, *([self.end] if length < self.min_length else [])]
-        if forbidden:
-            log_p.index_fill_(1, torch.tensor(forbidden, device=log_p.device), -math.inf)
+        log_p = log_p.clone()
+        if self.forbidden:
+            log_p.index_fill_(1, torch.tensor(self.forbidden, device=log_p.device), -math.inf)
+        if length < max(self.min_length, default=0):
+            early = torch.tensor([length < least for least in self.min_length], device=log_p.device)
+            log_p[early.repeat_interleave(len(log_p) // len(early)), self.end] = -math.inf
         size = self.no_repeat_ngram
         if 0 < size < length:
             log_p.masked_fill_(_repeating(written, size, log_p.shape[1]), -math.inf)

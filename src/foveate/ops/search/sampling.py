@@ -67,7 +67,9 @@ def sample(
     Source of top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2019), section 3.1. Raises
     ConfigError for settings that do not fit each other or the model, ModelError if the model's scores are nan.
     """
-    rules = Rules(end, max_length, min_length, no_repeat_ngram, tuple(forbidden), banned_after)
+    inputs, device = count_inputs(memory, state)
+    lengths_of_inputs = ((max_length,) * inputs, (min_length,) * inputs)
+    rules = Rules(end, *lengths_of_inputs, no_repeat_ngram, tuple(forbidden), banned_after)
     rules.check()
     if samples < 1:
         raise ConfigError(f"cannot draw {samples} sentences; give 1 or more samples")
@@ -77,7 +79,6 @@ def sample(
         raise ConfigError(f"cannot draw from the {top_k} most probable tokens; give a top_k of 1 or more, or 0 for all")
     if not 0 < top_p <= 1:
         raise ConfigError(f"cannot draw from a share of {top_p}; give a top_p above 0 and at most 1")
-    inputs, device = count_inputs(memory, state)
     memory, state = repeat(memory, samples), repeat(state, samples)
     attentions: list[Tensor] = []
     tokens = torch.full((inputs * samples,), start, device=device)

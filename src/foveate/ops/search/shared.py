@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ class Hypothesis:
     """A decoded sentence, T tokens long, on the CPU.
 
     tokens: (T,) int64, without the start token, with the end token if it ended.
-    log_probs: (T,), the model's log-probability of each token.
+    log_probs: (T,), the model's log-probability of each token, without that of a second model.
     score: the score that it is ranked by.
     ended: False if it was cut off at the maximal length, or where the rules left no token.
     attention: (T, ...), the step's attention for each token; None for a model without attention.
@@ -31,6 +32,45 @@ class Hypothesis:
     score: float
     ended: bool
     attention: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A second model, such as a language model, whose log-probabilities are added to those of the first.
+
+    step, memory, state: as the search takes them of the first model; both write the same V tokens.
+    weight: lambda, by which they are multiplied, above 0; usually 0.1 to 0.5.
+    """
+
+    step: Step
+    memory: Any
+    state: Any
+    weight: float
+
+    def repeated(self, inputs: int, times: int) -> Fusion:
+        """Return it with each row repeated. Raises ConfigError for other rows than the first model's, or the weight."""
+        if not (self.weight > 0 and math.isfinite(self.weight)):
+            raise ConfigError(f"the second model has a weight of {self.weight}; give one above 0, or no second model")
+        if (rows := count_inputs(self.memory, self.state)[0]) != inputs:
+            raise ConfigError(f"the second model has {rows} rows, but the first one {inputs}; give one row per input")
+        return replace(self, memory=repeat(self.memory, times), state=repeat(self.state, times))
+
+    def selected(self, rows: Tensor) -> Fusion:
+        """Return it with the state of these rows (N,), in this order."""
+        return replace(self, state=select(self.state, rows))
+
+    def advance(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Fusion]:
+        """Return the second model's logits (N, V) after the tokens (N,), and itself with the state after them.
+
+        Raises ConfigError if they do not have the shape of the first model's logits.
+        """
+        own, state, _ = self.step(self.memory, self.state, tokens)
+        if own.shape != logits.shape:
+            raise ConfigError(
+                f"the second model gave logits of shape {tuple(own.shape)}, the first one {tuple(logits.shape)}; give "
+                "two models with one vocabulary"
+            )
+        return own, replace(self, state=state)
 
 
 class Found(NamedTuple):

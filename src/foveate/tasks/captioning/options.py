@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.text import END, PAD, START, UNKNOWN, TextTable
 
@@ -59,9 +59,9 @@ class CaptioningOptions(Options):
 
     def describe(self) -> str:
         """The search in words, as far as it is not the default one; '' for the default."""
-        parts = [] if self.beams == BEAMS else [f"{self.beams} beam{'s' * (self.beams > 1)}"]
+        parts = [] if self.beams == BEAMS else [counted(self.beams, "beam")]
         parts += [] if self.length_penalty == 1 else [f"length penalty {self.length_penalty:g}"]
-        parts += [] if not self.max_length else [f"at most {self.max_length} tokens"]
+        parts += [] if not self.max_length else [f"at most {counted(self.max_length, 'token')}"]
         parts += ["words that may follow themselves"] if self.repeat_words else []
         parts += [f"no {self.no_repeat_ngram} tokens in a row twice"] if self.no_repeat_ngram else []
         return ", ".join(parts)
@@ -74,7 +74,8 @@ class CaptioningOptions(Options):
         """Raise ConfigError for more beams than the vocabulary has tokens, before memory is taken for each."""
         if self.beams > len(table):
             raise ConfigError(
-                f"cannot search with {self.beams} beams over a vocabulary of {len(table)} tokens; give 1..{len(table)}"
+                f"cannot search with {counted(self.beams, 'beam')} over a vocabulary of "
+                f"{counted(len(table), 'token')}; give 1..{len(table)}"
             )
 
     def search(self, table: TextTable) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+from foveate.errors import counted
 from foveate.tasks.captioning.figure import CaptionFigure, caption_style
 from foveate.tasks.captioning.options import BEAMS
 from foveate.tasks.captioning.sections import attention_section, caption_section
@@ -70,7 +71,7 @@ def _vocabulary_row(evaluation: Evaluation) -> tuple[str, str]:
         for word, _ in table.words(table.encode(caption.text))
     )
     frequent = ", ".join(word for word, _ in frequencies.most_common(NUM_WORDS))
-    return "Vocabulary", f"{len(table)} tokens; the most frequent here: {frequent}"
+    return "Vocabulary", f"{counted(len(table), 'token')}; the most frequent here: {frequent}"
 
 
 def _search_note(evaluation: Evaluation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from foveate.errors import counted
 from foveate.tasks.captioning.figure import CaptionFigure, caption_figure
 from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, tag
@@ -61,7 +62,7 @@ def attention_section(scores: Mapping[str, Any]) -> Section | None:
         else "The data does not say which object each word names; these numbers describe the maps alone."
     )
     count = scores.get("attention_words")
-    note = tag("p", f"Over {count:,} words.", class_="faint") if rows and count else None
+    note = tag("p", f"Over {counted(count, 'word')}.", class_="faint") if rows and count else None
     facts = pairs(
         (name, tag("span", score_text(value), " ", tag("span", f"({hint})", class_="faint")))
         for name, value, hint in moves

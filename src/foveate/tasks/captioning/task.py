@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.captioning import CaptioningMetrics, References
+from foveate.ops.padding import pad
 from foveate.pictures.fitting import fit, shrink
 from foveate.pictures.given import read_all
 from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Table
@@ -87,11 +88,10 @@ class CaptioningTask(Task):
 
     def collate(self, samples: Sequence[Any]) -> CaptionBatch:
         """Samples of `CaptionPairs` -> one batch; shorter captions are filled up with <pad>."""
-        longest = max(len(s["tokens"]) for s in samples)
-        tokens = torch.full((len(samples), longest), PAD)
-        for row, sample in zip(tokens, samples, strict=True):
-            row[: len(sample["tokens"])] = sample["tokens"]
-        batch: CaptionBatch = {"tokens": tokens, "names": [s["name"] for s in samples]}
+        batch: CaptionBatch = {
+            "tokens": pad([s["tokens"] for s in samples], PAD),
+            "names": [s["name"] for s in samples],
+        }
         batch.update(self._inputs([self.prepare(s) for s in samples]))  # type: ignore[typeddict-item]
         return batch
 
@@ -240,13 +240,14 @@ class CaptionPairs:
                 self.pairs.append((index, torch.tensor([*ids, END][:longest])))
         if not self.pairs:
             raise DataError(
-                f"none of the captions of {len(dataset)} images has a word of the vocabulary; set text.least lower, "
+                f"none of the captions of {counted(len(dataset), 'image')} has a word of the vocabulary; set "
+                f"text.least lower, "
                 "or train on the captions that the vocabulary was made of"
             )
         self.lengths = [len(ids) for _, ids in self.pairs]
         remarks = ["characters are the tokens (text.tokens)"] if table.kind == CharacterTable.kind else []
-        remarks += [f"{unknown} captions without a known word left out"] if unknown else []
-        remarks += [f"{cut} captions cut after {longest} tokens"] if cut else []
+        remarks += [f"{counted(unknown, 'caption')} without a known word left out"] if unknown else []
+        remarks += [f"{counted(cut, 'caption')} cut after {counted(longest, 'token')}"] if cut else []
         self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from foveate.errors import counted
 from foveate.records import ColocalisationSample
 from foveate.tasks.findings import ImageFindings, spread, spread_text
 from foveate.visualize.pixels import rgb8
@@ -58,4 +59,4 @@ def _with_boxes(sample: ColocalisationSample, pixels: np.ndarray) -> np.ndarray:
 
 
 def _boxes_text(count: int) -> str:
-    return f"{count} box" + ("" if count == 1 else "es")
+    return counted(count, "box")

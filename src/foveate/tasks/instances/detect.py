@@ -16,7 +16,7 @@ from torch import Tensor
 from foveate.errors import ConfigError
 from foveate.ops.suppress import vote_masks
 from foveate.pictures import Windows, to_tensor
-from foveate.records import InstanceOutput, Instances, Preprocessing
+from foveate.records import InstanceOutput, Instances, Preprocessing, RegionOutput
 from foveate.records.instances import encode_mask, instances_of
 
 VOTERS = 0.5  # IoU of boxes from which a detection votes on another one's mask
@@ -25,7 +25,7 @@ SAME_OBJECT = 0.5  # IoU of two parts, where two tiles overlap, from which they 
 AUTO_TILE_PIXELS = 1_500_000  # larger images are seen in tiles
 DEFAULT_TILE, DEFAULT_OVERLAP = 1024, 128
 
-Network = Callable[[Tensor], InstanceOutput]
+Network = Callable[[Tensor], InstanceOutput | RegionOutput]
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,15 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(k * (length - tile) / (count - 1)) for k in range(count)]
 
 
-def detections(output: InstanceOutput, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> list[Detection]:
-    """Return what the kept detections of one tile become after the vote, class by class.
+def detections(
+    output: InstanceOutput | RegionOutput, size: tuple[int, int], corner: tuple[int, int] = (0, 0)
+) -> list[Detection]:
+    """Return what the kept detections of one tile become after the vote, class by class; regions as they are.
 
     size: (height, width) of the tile. corner: its left and top in the image.
     """
+    if isinstance(output, RegionOutput):
+        return _regions(output, corner)
     output = InstanceOutput(*(part.float().cpu() if part.is_floating_point() else part.cpu() for part in output))
     found = []
     for label in output.labels[output.kept].unique().tolist():
@@ -120,6 +124,17 @@ def detections(output: InstanceOutput, size: tuple[int, int], corner: tuple[int,
                 left, top, right, bottom = patch.window
                 window = (left + corner[0], top + corner[1], right + corner[0], bottom + corner[1])
                 found.append(Detection(window, patch.mask.numpy(), label, float(scores[index])))
+    return found
+
+
+def _regions(output: RegionOutput, corner: tuple[int, int]) -> list[Detection]:
+    """Detections whose masks are regions of the image."""
+    boxes, members, atoms = output.boxes.round().long().cpu(), output.members.cpu(), output.atoms.cpu()
+    found = []
+    for index, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        mask = members[index][atoms[top:bottom, left:right]].numpy()
+        window = (left + corner[0], top + corner[1], right + corner[0], bottom + corner[1])
+        found.append(Detection(window, mask, int(output.labels[index]), float(output.scores[index])))
     return found
 
 

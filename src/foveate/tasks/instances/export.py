@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from foveate.errors import ModelError
 from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_same_shape, worst
 from foveate.records import InstanceOutput
 
@@ -55,7 +56,9 @@ class DetectionRunner(nn.Module):
 
 
 def graphs(task: Task, model: Any) -> Graphs:
-    """The model as one graph, at any height and width."""
+    """The model as one graph, at any height and width. Raises ModelError for a model that says why it has none."""
+    if reason := getattr(model, "unexported", ""):
+        raise ModelError(f"this model has no ONNX export: {reason}; use the run folder or the model folder")
     channels = len(task.preprocessing.mean)
     graph = Graph(
         _Detections(prepared(model)),

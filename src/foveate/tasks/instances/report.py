@@ -119,7 +119,8 @@ def count_section(scores: InstanceScores) -> Section | None:
         x_name="pictures, from few objects to many",
     )
     total_true, total_found = (int(v) for v in counts.sum(0))
-    words = f"{total_true} true objects, {total_found} found from a score of {scores.score_threshold:.2f}."
+    total = counted(total_true, "true object", "true objects")
+    words = f"{total}, {total_found} found from a score of {scores.score_threshold:.2f}."
     lead = "Number of objects in each picture: those that are there, and those that were found."
     return section("counts", "Counts", "Counts", lead, chart_figure("Objects in each picture", chart, words))
 

@@ -8,6 +8,7 @@ score from which an object counts as found, which validation chooses.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
@@ -29,6 +30,7 @@ from foveate.tasks.instances.detect import find_objects, truth_of
 from foveate.tasks.instances.export import DetectionRunner, graphs
 from foveate.tasks.instances.figures import LONGEST, draw_objects
 from foveate.tasks.instances.inspection import InstanceFindings
+from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
 from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
 from foveate.tasks.instances.report import report
 from foveate.tasks.options import PREDICT, Options, option
@@ -49,12 +51,14 @@ class InstanceOptions(Options):
     tile: side of the square tiles in pixels; 0 never tiles; None tiles images above 1.5 megapixels.
     overlap: pixels that neighbouring tiles share; None takes 128, or a quarter of a small tile.
     pixel_size: side of a pixel in physical units, for lengths and areas in the tables.
+    boxes: a run whose objects are found first, and then outlined by this model; None finds them with this model.
     """
 
     score: float | None = option(None, "lowest score that counts as found (default: chosen by validation)", "S")
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
     pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
+    boxes: str | None = option(None, "outline the objects that another run finds (models of hypercolumns)", "RUN")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,6 +125,11 @@ class InstanceTask(Task):
         """Raise ConfigError for data with other classes than the model's."""
         require_same_classes(self.classes, dataset.classes, model)
 
+    def fit(self, model: nn.Module, training_set: Any) -> None:
+        """Let a model that has a method `fit` fit its last steps to the training images, batches of one each."""
+        if hasattr(model, "fit"):
+            model.fit(_Batches(self, training_set))  # type: ignore[operator]
+
     def adopt(self, model: nn.Module, scores: Any) -> None:
         """Keep the score threshold that validation chose in the model."""
         with torch.no_grad():
@@ -142,6 +151,8 @@ class InstanceTask(Task):
         progress: Callable[[float], None] | None = None,
     ) -> list[InstancePrediction]:
         """The objects of each image, in pixels of the image itself."""
+        if options.boxes is not None:
+            return self._answer_in_boxes(runner, samples, options, options.boxes)
         threshold = float(runner.score_threshold) if options.score is None else options.score  # type: ignore[arg-type]
         device = device_of(runner)
         predictions = []
@@ -156,7 +167,46 @@ class InstanceTask(Task):
             predictions.append(InstancePrediction(objects, self.classes, threshold, sample["name"], options.pixel_size))
         return predictions
 
+    def _answer_in_boxes(
+        self, runner: Runner, samples: Sequence[Any], options: InstanceOptions, path: str
+    ) -> list[InstancePrediction]:
+        """The objects that the run at `path` finds, with its scores and its threshold, outlined by this model."""
+        if not can_outline(runner):
+            raise ConfigError(
+                f"--boxes {path}: this model does not outline boxes that it is given; leave --boxes out, or "
+                "take a run of hypercolumns (not its exported file)"
+            )
+        device = device_of(runner)
+        found = detector_of(path, device)
+        other = type(self)(found.tables, found.preprocessing)
+        if other.classes.names != self.classes.names:
+            raise ConfigError(
+                f"--boxes {path}: its model finds {', '.join(other.classes.names)}; this one outlines "
+                f"{', '.join(self.classes.names)}: give a run with the same classes"
+            )
+        mine, theirs = (len(one.preprocessing.mean) for one in (self, other))
+        if mine != theirs:
+            raise ConfigError(
+                f"--boxes {path}: its model takes images of {theirs} channels, this one of {mine}; give a run on "
+                "images of as many"
+            )
+        where = {"tile": options.tile, "overlap": options.overlap, "device": device}
+        predictions = other.answer(found.model, samples, dataclasses.replace(options, boxes=None))
+        for sample, prediction in zip(samples, predictions, strict=True):
+            image = sample["image"]
+            image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+            prediction.objects = outlined(runner, image, self.preprocessing, prediction.objects, **where)
+        return predictions
+
     # Scoring
+
+    def observe(self, runner: Runner, metrics: InstanceMetrics, samples: Sequence[Any]) -> None:
+        """Score the outlines in true boxes, of a model that outlines boxes that it is given; in evaluations alone."""
+        if metrics.whole and can_outline(runner):
+            for sample in map(self.prepare, samples):
+                image = sample["image"]
+                image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+                metrics.true_box_ious(true_box_ious(runner, image, self.preprocessing, sample["truth"]))
 
     def metrics(self, dataset: Any, whole: bool = True) -> InstanceMetrics:
         """An empty counter. whole: the scores at one threshold, of boxes and of regions, too."""
@@ -209,7 +259,7 @@ class InstanceTask(Task):
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         """The number of objects of each image."""
         for source, record in records:
-            yield f"{source}: {record['count']} object{'s' * (record['count'] != 1)}"
+            yield f"{source}: {counted(record['count'], 'object')}"
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Precision and recall, counts, sizes, and example images with contours."""
@@ -229,3 +279,16 @@ class InstanceTask(Task):
     def inspection(cls, path: str, recognised: str) -> InstanceFindings:
         """Objects a class and an image, their sizes, and those that touch."""
         return InstanceFindings(path, recognised)
+
+
+class _Batches(Sequence[InstanceBatch]):
+    """The samples of a set as batches of one, made when they are asked for."""
+
+    def __init__(self, task: InstanceTask, dataset: Any) -> None:
+        self.task, self.dataset = task, dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.task.collate([self.dataset[index]])

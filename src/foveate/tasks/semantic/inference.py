@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.ops.crf import CRF
 from foveate.ops.proposals import propose
 from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
@@ -95,7 +95,9 @@ class SemanticOptions(Options):
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
         rules = " by the release's rules" if self.proposal_rules == "release" else ""
         words += (
-            ["flip"] * self.flip + [f"{self.proposals} proposals{rules}"] * (self.proposals > 0) + ["CRF"] * self.crf
+            ["flip"] * self.flip
+            + [f"{counted(self.proposals, 'proposal')}{rules}"] * (self.proposals > 0)
+            + ["CRF"] * self.crf
         )
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
         return " + ".join(words)

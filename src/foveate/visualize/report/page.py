@@ -28,4 +28,5 @@ def render(report: Report) -> str:
         sections.again(report),
     ]
     body = (sections.opening(report, parts), sections.notes(report), [part.content for part in parts])
-    return document(f"{report.title} – Foveate report", stylesheet("report") + report.part.style, *body)
+    style = stylesheet("report") + report.part.style
+    return document(f"{report.title} – Foveate report", style, *body, sound=report.part.sound)

@@ -67,6 +67,7 @@ class ReportPart:
     rows: (name, value) rows for the table of model and data, e.g. ("Classes", "3: a, b, c").
     notes: sentences that a reader has to know before quoting the score.
     style: CSS that the sections need beside that of every report.
+    sound: the sections embed sound.
     """
 
     text: ReportText
@@ -76,6 +77,7 @@ class ReportPart:
     rows: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
     style: str = ""
+    sound: bool = False
 
 
 @dataclass

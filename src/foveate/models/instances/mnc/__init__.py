@@ -44,11 +44,20 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou, nms
+from torchvision.ops import box_iou
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.errors import ConfigError
-from foveate.models.instances.mnc.proposals import ProposalConfig, RegionProposals, random_part, smooth_l1
+from foveate.models.instances.detector import (
+    DEVIATIONS,
+    ROI_SIZE,
+    box_path,
+    join_maps,
+    joining_layers,
+    ranked,
+    sample_boxes,
+)
+from foveate.models.instances.proposals import ProposalConfig, RegionProposals, smooth_l1
 from foveate.ops.boxes import clip, decode, encode
 from foveate.ops.roi import crop_masks, roi_warp
 from foveate.records import Preprocessing
@@ -56,9 +65,7 @@ from foveate.records.instances import InstanceBatch, InstanceOutput
 from foveate.registry import model
 from foveate.values import require_choices
 
-DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of stage 3's deltas
 MASK_THRESHOLD = 0.4  # of predicted and of true masks, as released
-ROI_SIZE = 14  # side of F_roi
 
 
 @dataclass(frozen=True)
@@ -142,15 +149,13 @@ class MNC(nn.Module):
         self.preprocessing: Preprocessing = self.backbone.preprocessing
         channels: tuple[int, ...] = self.backbone.channels
         if config.width:
-            read = [count for stride, count in zip(STRIDES, channels, strict=True) if stride >= config.stride]
-            self.lateral = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in read)
-            self.join = nn.Conv2d(config.width, config.width, 3, padding=1)
+            self.lateral, self.join = joining_layers(channels, config.stride, config.width)
         features = config.width or channels[STRIDES.index(config.stride)]
         self.proposals = RegionProposals(features, config.stride, config.proposals)
         m, k, n = config.mask_size, config.num_classes + 1, config.hidden
         squeeze = nn.Linear(features * ROI_SIZE**2, config.mask_hidden)
         self.mask = nn.Sequential(nn.Flatten(), squeeze, nn.ReLU(), nn.Linear(config.mask_hidden, m * m))
-        self.box_path, self.mask_path = _path(features, n), _path(features, n)
+        self.box_path, self.mask_path = box_path(features, n), box_path(features, n)
         self.classify, self.classify_mask = nn.Linear(2 * n, k), nn.Linear(2 * n, k)
         self.regress = nn.Linear(2 * n, 4 * k)
         for name, deviation in (("mask", 0.001), ("regress", 0.001), ("classify", 0.01), ("classify_mask", 0.01)):
@@ -170,11 +175,7 @@ class MNC(nn.Module):
         maps: list[Tensor] = self.backbone(F.pad(image, (0, -width % 32, 0, -height % 32)))
         if not self.config.width:
             return maps[STRIDES.index(self.config.stride)]
-        joined: Tensor | None = None
-        for lateral, one in zip(self.lateral[::-1], maps[::-1], strict=False):  # coarse to fine, down to `stride`
-            finer = lateral(one)
-            joined = finer if joined is None else finer + F.interpolate(joined, size=finer.shape[-2:], mode="nearest")
-        return torch.relu(self.join(joined))
+        return join_maps(self.lateral, self.join, maps)
 
     def stage(self, features: Tensor, boxes: Tensor) -> Stage:
         """Stages 2 and 3 on the boxes (R, 4) of one image with the map (D, h, w)."""
@@ -218,11 +219,8 @@ class MNC(nn.Module):
         scores = torch.cat([stage.mask_classes for stage in stages]).softmax(1)[:, 1:]
         which, label = (scores > config.score_floor).nonzero().unbind(1)
         score = scores[which, label]
-        order = score.sort(descending=True).indices  # ONNX has no stable sort
+        order, stay = ranked(boxes[which], label, score, size, config.suppress, config.detections)
         which, label, score = which[order], label[order], score[order]
-        # Classes are moved apart by more than the image, so that one call suppresses each by itself.
-        apart = boxes[which] + (label * (max(size) + 1))[:, None]
-        stay = nms(apart, score, config.suppress)[: config.detections]
         kept = torch.zeros_like(score, dtype=torch.bool).index_fill(0, stay, True)
         return InstanceOutput(boxes[which], label, score, masks[which], kept)
 
@@ -287,37 +285,3 @@ def mask_overlap(found: Tensor, truth: Tensor) -> Tensor:
     """Return intersection over union of pairs of masks (R, m, m) bool, (R,); 0 of two empty ones."""
     shared, either = (found & truth).flatten(1).sum(1), (found | truth).flatten(1).sum(1)
     return shared / either.clamp(min=1)
-
-
-def sample_boxes(boxes: Tensor, truth: Tensor, crowds: Tensor, count: int) -> Tensor:
-    """Return at most `count` boxes of one image for stages 2 and 3.
-
-    30 % with an IoU of 0.5 or more with a true box; of the rest 85 % from 0.1 up to 0.5 and 15 % below 0.1. Where one
-    kind is short, the others fill up. Boxes that lie in a crowd by more than half are left out, unless positive.
-    """
-    plain = boxes.detach()
-    best = box_iou(plain, truth).amax(1) if len(truth) else plain.new_zeros(len(plain))
-    usable = torch.ones_like(best, dtype=torch.bool)
-    if len(crowds):
-        corner, end = torch.maximum(plain[:, None, :2], crowds[:, :2]), torch.minimum(plain[:, None, 2:], crowds[:, 2:])
-        area = (plain[:, 2:] - plain[:, :2]).prod(1).clamp(min=1e-6)
-        usable = ((end - corner).clamp(min=0).prod(2) / area[:, None]).amax(1) <= 0.5
-    positive = random_part((best >= 0.5).nonzero()[:, 0], round(0.3 * count))
-    rest = count - len(positive)
-    near_all = (usable & (best >= 0.1) & (best < 0.5)).nonzero()[:, 0]
-    far = random_part((usable & (best < 0.1)).nonzero()[:, 0], max(round(0.15 * rest), rest - len(near_all)))
-    near = random_part(near_all, rest - len(far))
-    return boxes[torch.cat([positive, near, far])]
-
-
-def _path(features: int, hidden: int) -> nn.Sequential:
-    """The box path or the mask path: F_roi pooled to 7 x 7, and two layers."""
-    path = nn.Sequential(
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features * (ROI_SIZE // 2) ** 2, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
-    )  # fmt: skip
-    for layer in path:
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-    return path

@@ -1,0 +1,356 @@
+"""Base of the readers of speech: transcripts from files, the recordings that they name, and the division of these.
+
+A reader gives `Line`s, the base finds their recordings, reads the headers, and divides them: as a column or the folders
+say, else by speaker where there are enough, so that voices of val are not in train, else by recording.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from foveate.datasets.checks import label_digest
+from foveate.datasets.drawn import Drawn
+from foveate.datasets.files import ScannedSource, raise_problems
+from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
+from foveate.disk import is_hidden
+from foveate.errors import DataError, listed
+from foveate.records import Problem, Sound, SpeechSample
+from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
+
+MOST_RATE = 16000  # Hz; speech has little above half of it
+VAL_SHARE = 0.2
+FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
+FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
+FASTEST = 40  # characters a second, above which a transcript cannot be of its recording
+
+
+class Line(NamedTuple):
+    """A transcript in a file: the name of its recording there, and what the file says of it."""
+
+    name: str
+    text: str
+    speaker: str = ""
+    split: str = ""
+
+
+class Utterance(NamedTuple):
+    """A recording with its transcript.
+
+    file: of sound; or a .npz, of which `frames` are the recording's. samples, rate: by the header.
+    """
+
+    name: str
+    file: Path
+    text: str
+    speaker: str
+    samples: int
+    rate: float
+    frames: tuple[int, int] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The duration."""
+        return self.samples / self.rate
+
+
+@dataclass
+class SpeechScan:
+    """Contents of a folder of speech, found by headers alone.
+
+    pairs: split -> its utterances. problems: files that cannot be used; `open` raises them. without: files of sound
+    without a transcript. drawn: how recordings were divided, if the files did not say.
+    """
+
+    pairs: dict[str, list[Utterance]]
+    problems: list[Problem]
+    without: list[Path]
+    features: int = 0
+    drawn: Drawn = field(default_factory=Drawn)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        """Those of all splits."""
+        return [one for group in self.pairs.values() for one in group]
+
+    def counts(self) -> str:
+        """'120 train, 30 val recordings, 12.5 minutes, 7 speakers', and how they were divided."""
+        listing = ", ".join(f"{len(group)} {split}" for split, group in self.pairs.items())
+        minutes = sum(one.seconds for one in self.utterances) / 60
+        speakers = len({one.speaker for one in self.utterances})
+        who = f", {speakers} speaker{'s' * (speakers > 1)}" if any(one.speaker for one in self.utterances) else ""
+        remarks = [str(self.drawn)] if self.drawn else []
+        remarks += [f"{len(self.without)} recordings without a transcript left out"] if self.without else []
+        return f"{listing} recordings, {minutes:.1f} minutes{who}" + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+class SpeechFiles:
+    """Recordings in files: a SpeechDataset. Indexing raises DataError, naming a file that cannot be read."""
+
+    def __init__(self, utterances: Sequence[Utterance], rate: float, features: int = 0) -> None:
+        self.utterances, self.rate, self.features = list(utterances), rate, features
+        self.seconds = [one.seconds for one in self.utterances]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, index: int) -> SpeechSample:
+        one = self.utterances[index]
+        sample = SpeechSample(audio=self.sound(index), transcript=one.text, name=one.name)
+        return SpeechSample(**sample, speaker=one.speaker) if one.speaker else sample
+
+    def sound(self, index: int) -> Sound:
+        """A recording at the set's rate."""
+        one = self.utterances[index]
+        if one.frames is not None:
+            return Sound(torch.from_numpy(_features(one.file)[slice(*one.frames)].astype(np.float32)), one.rate)
+        try:
+            return resampled(read_sound(one.file), self.rate)
+        except MemoryError:
+            raise DataError(f"{one.file}: too long to be read at once; cut it into sentences") from None
+
+    def name(self, index: int) -> str:
+        """The recording's name, without reading it."""
+        return self.utterances[index].name
+
+    def transcript(self, index: int) -> str:
+        """The text of a recording, without reading it."""
+        return self.utterances[index].text
+
+    def digest(self, index: int) -> str:
+        """A digest of the text, without reading the recording."""
+        return label_digest(self.utterances[index].text)
+
+    def file_notes(self, index: int, decode: bool = True) -> tuple[str, ...]:
+        """Sentences on how a recording is read; without `decode` those that its header tells."""
+        one = self.utterances[index]
+        if one.frames is not None:
+            return ()
+        if decode:
+            return self.sound(index).notes
+        return (f"resampled from {one.rate:g} to {self.rate:g} Hz",) if one.rate != self.rate else ()
+
+
+class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
+    """A data source of recordings with transcripts; a subclass implements `lines`, and `title` for messages.
+
+    rate: samples a second that recordings are resampled to; 0 for the rate of most of them, 16000 at most.
+    seed: of the drawn split. whole: all recordings are the split test; it is set for `--split test` (`undivided`).
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = ("speech",)
+    title: ClassVar[str]
+
+    path: str
+    rate: int
+    seed: int
+    whole: bool
+
+    @abstractmethod
+    def lines(self, problems: list[Problem]) -> list[tuple[Line, Path]]:
+        """Every transcript, and the file that it stands in."""
+
+    @abstractmethod
+    def locate(self, line: Line, table: Path) -> Path | Utterance | None:
+        """The file of a line's recording, or the utterance itself; None if it is not there."""
+
+    def unnamed(self, used: set[Path]) -> list[Path]:
+        """Files of sound that no line names."""
+        return []
+
+    def undivided(self) -> Self | None:
+        """The source with all recordings as the split test; None where the files name splits themselves."""
+        return dataclasses.replace(self, whole=True) if self.scan.drawn else None  # type: ignore[type-var]
+
+    @cached_property
+    def sampling_rate(self) -> float:
+        """The rate that recordings are given at."""
+        if self.rate or not self.scan.utterances:
+            return self.rate or MOST_RATE
+        rates = Counter(one.rate for one in self.scan.utterances)
+        most = max(rates, key=lambda rate: (rates[rate], rate))
+        return most if self.scan.features else min(most, MOST_RATE)
+
+    def readable(self, split: str, task: str = "") -> SpeechFiles:
+        """One split of the recordings that can be used."""
+        self.serve(task)
+        return SpeechFiles(self.scan.pairs[split], self.sampling_rate, self.scan.features)
+
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
+        kind = f", {self.scan.features} features a frame" if self.scan.features else f" at {self.sampling_rate:g} Hz"
+        return f"{self.title}: {self.scan.counts()}{kind}"
+
+    def notes(self, task: str = "") -> list[str]:
+        """Recordings without a transcript, and transcripts too long for their recording."""
+        notes = list(self.scan.notes)
+        if self.scan.without:
+            names = listed([file.name for file in self.scan.without], "recording")
+            notes.append(f"{names}: no transcript, left out; add one, or remove the recording")
+        fast = [one for one in self.scan.utterances if len(one.text) > FASTEST * one.seconds]
+        if fast:
+            first, names = fast[0], listed([one.name for one in fast], "recording")
+            notes.append(
+                f"{names}: {len(first.text)} characters in {first.seconds:.2f} s"
+                f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
+                "in the header, and that the transcript is of this recording"
+            )
+        return notes
+
+    def remarks(self, task: str = "") -> dict[str, Any]:
+        """Recordings without a transcript."""
+        return {"without_transcript": [file.name for file in self.scan.without]}
+
+    def read(self) -> SpeechScan:
+        """Read transcripts and headers. Raises DataError if nothing can be used."""
+        problems: list[Problem] = []
+        found: dict[str, list[Utterance]] = {}
+        seen: dict[Path | tuple[Path, Any], str] = {}
+        used: set[Path] = set()
+        features: set[int] = set()
+        for line, table in self.lines(problems):
+            where = self.locate(line, table)
+            if where is None:
+                problems.append(Problem(table, f"no recording '{line.name}'; add it, or remove its transcript"))
+                continue
+            file = where if isinstance(where, Path) else where.file
+            used.add(file)
+            if not any(c.isalnum() for c in line.text):
+                shown = f"a text without a letter, {line.text!r}," if line.text.strip() else "an empty text"
+                problems.append(Problem(table, f"{shown} of '{line.name}'; write what is said, or remove it"))
+                continue
+            key = where if isinstance(where, Path) else (where.file, where.frames)
+            if key in seen:
+                problems.append(Problem(table, f"'{line.name}' has a transcript already, as '{seen[key]}'; keep one"))
+                continue
+            seen[key] = line.name
+            try:
+                one = self._utterance(line, where)
+            except DataError as error:
+                problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
+                continue
+            if one.frames is not None:
+                features.add(_features(one.file).shape[1])
+            found.setdefault("test" if self.whole else split_called(line.split), []).append(one)
+        if not found:
+            raise_problems(problems)
+            raise DataError(f"{self.path}: no transcripts; expected at least one recording with a text")
+        if len(features) > 1 or (features and any(one.frames is None for group in found.values() for one in group)):
+            raise DataError(f"{self.path}: features of several sizes, or features beside sound; give one kind")
+        pairs, drawn = self._divide(found, problems)
+        return SpeechScan(pairs, problems, sorted(self.unnamed(used)), features.pop() if features else 0, drawn)
+
+    @staticmethod
+    def _utterance(line: Line, where: Path | Utterance) -> Utterance:
+        text = " ".join(line.text.split())
+        if isinstance(where, Utterance):
+            if where.samples == 0:
+                raise DataError(
+                    f"{where.file}: no frames of '{line.name}'; compute them again, or remove its transcript"
+                )
+            return where._replace(text=text, speaker=line.speaker)
+        header = sound_header(where)
+        return Utterance(where.name, where, text, line.speaker, header.samples, header.rate)
+
+    def _divide(
+        self, found: Mapping[str, list[Utterance]], problems: list[Problem]
+    ) -> tuple[dict[str, list[Utterance]], Drawn]:
+        """Splits as the files name them, else drawn and kept in splits.json."""
+        rest = list(found.get("", []))
+        named = {split: list(group) for split, group in found.items() if split}
+        if self.whole or (named and not rest):
+            unknown_names = sorted(set(named) - set(SPLIT_ORDER))
+            if unknown_names:
+                problems.append(Problem(Path(self.path), f"split '{unknown_names[0]}'; expected train, val or test"))
+            return {split: named[split] for split in SPLIT_ORDER if split in named}, Drawn()
+        if named:
+            problems.append(
+                Problem(Path(self.path), f"'{rest[0].name}' is in no split, where others are; name train, val or test")
+            )
+            return {split: named[split] for split in SPLIT_ORDER if split in named}, Drawn()
+        return self._drawn(rest)
+
+    def _drawn(self, utterances: list[Utterance]) -> tuple[dict[str, list[Utterance]], Drawn]:
+        file = Path(self.path) / SPLITS_FILE
+        written = read_splits(file) if file.is_file() else {}
+        by_speaker = all(one.speaker for one in utterances) and (
+            len({one.speaker for one in utterances}) >= FEW_SPEAKERS
+        )
+        unit = "by speaker" if by_speaker else "by recording"
+        known = {name: split for split, names in written.items() for name in names}
+        units = sorted({one.speaker if by_speaker else one.name for one in utterances}, key=self._share)
+        if len(units) < 2:
+            raise DataError(f"{self.path}: one recording; expected at least two, to train on and to validate on")
+        chosen = set(units[: max(1, round(VAL_SHARE * len(units)))])
+        pairs: dict[str, list[Utterance]] = {"train": [], "val": []}
+        for one in utterances:
+            split = known.get(one.name) or ("val" if (one.speaker if by_speaker else one.name) in chosen else "train")
+            pairs.setdefault(split, []).append(one)
+        pairs = {split: group for split, group in pairs.items() if group}
+        fresh = any(one.name not in known for one in utterances)
+        clause = f"split as {SPLITS_FILE} says" if written else f"split drawn {unit} from seed {self.seed}"
+        names = {split: [one.name for one in group] for split, group in pairs.items()}
+        return pairs, Drawn(clause, file, names if fresh else {}, self.seed)
+
+    def _share(self, name: str) -> float:
+        return draw_share(name, self.seed)
+
+
+def files_of_sound(folder: Path) -> list[Path]:
+    """Files of sound in a folder and below it, without hidden ones."""
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SOUND_SUFFIXES
+        and p.is_file()
+        and not any(is_hidden(part) for part in p.relative_to(folder).parts)
+    )
+
+
+_LOADED: dict[Path, np.ndarray] = {}
+
+
+def _features(file: Path) -> np.ndarray:
+    """The frames of a .npz, read once: (F, D)."""
+    if file not in _LOADED:
+        with np.load(file, allow_pickle=False) as content:
+            _LOADED[file] = content["data"]
+    return _LOADED[file]
+
+
+def utterances_of(file: Path) -> dict[str, Utterance]:
+    """Name -> utterance without its text, of a .npz of features. Raises DataError."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            keys = set(content.files)
+            if not {"data", "offsets", "ids"} <= keys:
+                raise DataError(
+                    f"{file}: arrays {', '.join(sorted(keys))}; expected data (frames, values), offsets (recordings + "
+                    "1) and ids (recordings)"
+                )
+            offsets, ids = content["offsets"].astype(int), [str(name) for name in content["ids"]]
+            rate = float(content["rate"]) if "rate" in keys else FEATURE_RATE
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not a .npz of features ({error}); write it with numpy.savez") from error
+    data = _features(file)
+    if data.ndim != 2 or len(offsets) != len(ids) + 1 or offsets[0] != 0 or offsets[-1] != len(data):
+        raise DataError(
+            f"{file}: data {data.shape}, {len(offsets)} offsets up to {offsets[-1] if len(offsets) else 0}, {len(ids)} "
+            "ids; expected data (frames, values), and offsets from 0 to the number of frames, one more than ids"
+        )
+    if (np.diff(offsets) < 0).any() or not np.isfinite(data).all():
+        raise DataError(f"{file}: offsets that fall, or features that are not numbers; compute it again")
+    return {
+        name: Utterance(name, file, "", "", int(end - start), rate, (int(start), int(end)))
+        for name, start, end in zip(ids, offsets[:-1], offsets[1:], strict=True)
+    }

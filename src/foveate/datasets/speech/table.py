@@ -1,0 +1,203 @@
+"""A table of transcripts: a .tsv with a row a recording, beside files of sound or a features.npz."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.names import normal
+from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
+from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
+from foveate.disk import is_hidden
+from foveate.errors import DataError
+from foveate.records import Problem
+from foveate.registry import dataset
+from foveate.sounds import SOUND_SUFFIXES
+
+FEATURES = "features.npz"
+_FILE = ("file", "path", "audio", "utterance", "id", "name", "file_name", "filename", "wav", "clip", "recording")
+_TEXT = ("text", "transcript", "transcription", "sentence", "transcripts")
+_SPEAKER = ("speaker", "speaker_id", "client_id", "spk")
+_SPLIT = ("split", "subset", "partition")
+_TRIED = 20  # rows that a table is known by
+
+
+@dataset("speech_table")
+@dataclass(frozen=True)
+class SpeechTable(SpeechSource):
+    """A table of transcripts: *.tsv with the columns file, text; or file, speaker, text; a header is optional.
+
+    With a header, columns are found by name, among them split (train, val or test). Files are named relative to the
+    table, without or with the folder audio, and with or without their ending. Folders train, val and test with a table
+    each are the splits. In place of sound, features.npz holds `data` (frames, values), `offsets` and `ids`, and `rate`,
+    frames a second, if it is not 100.
+
+    path: the folder.
+    rate: samples a second that recordings are resampled to; 0 for the rate of most of them, 16000 at most.
+    seed: of the drawn split.
+    whole: all recordings are the split test.
+    """
+
+    path: str
+    rate: int = 0
+    seed: int = 0
+    whole: bool = False
+    title = "speech with a table of transcripts"
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """True if a table here, or in a folder train, names files of sound or of features."""
+        return any(_names_recordings(table) for _, table in _tables(path))
+
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """A table of which no file is there, or files of sound without one."""
+        first = (
+            next((p for p in path.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES), None) if path.is_dir() else None
+        )
+        found = _tables(path)
+        if first is None and not any((table.parent / FEATURES).is_file() for _, table in found):
+            return ""
+        for _, table in found:
+            rows = _rows(table)
+            if rows and len(rows[0][1]) >= 2:
+                name = rows[0][0].name
+                return f"has {table.name}, whose recording '{name}' is not there; name files relative to the table"
+            return f"has {table.name} without two columns; write a line FILE, a tab, TEXT a recording"
+        return (
+            f"has sound ({first.name if first else ''}), but no transcripts; add transcripts.tsv with a line FILE, a "
+            "tab, TEXT a recording, or a file .txt beside each"
+        )
+
+    @cached_property
+    def tables(self) -> list[tuple[str, Path]]:
+        """(split, file) of every table. Raises DataError."""
+        root = require_folder(self.path)
+        found = [pair for pair in _tables(root) if _names_recordings(pair[1])]
+        if not found:
+            raise DataError(f"{root}: no table of transcripts; expected a .tsv with the columns file and text")
+        return found
+
+    @cached_property
+    def _sounds(self) -> dict[Path, dict[str, list[Path]]]:
+        """Folder of a table -> name with and without ending -> files below it."""
+        found: dict[Path, dict[str, list[Path]]] = {}
+        for _, table in self.tables:
+            names: dict[str, list[Path]] = {}
+            for file in files_of_sound(table.parent):
+                for name in {normal(file.name), normal(file.stem)}:
+                    names.setdefault(name, []).append(file)
+            found[table.parent] = names
+        return found
+
+    @cached_property
+    def _features(self) -> dict[Path, dict[str, Utterance]]:
+        files = {table.parent: table.parent / FEATURES for _, table in self.tables}
+        return {folder: utterances_of(file) for folder, file in files.items() if file.is_file()}
+
+    def lines(self, problems: list[Problem]) -> list[tuple[Line, Path]]:
+        """The rows of all tables."""
+        found = []
+        for split, table in self.tables:
+            for line, cells in _rows(table):
+                if len(cells) < 2:
+                    problems.append(
+                        Problem(table, f"one column, '{cells[0][:40]}'; expected a file, a tab, and a text")
+                    )
+                    continue
+                found.append((line._replace(split=line.split or split), table))
+        return found
+
+    def locate(self, line: Line, table: Path) -> Path | Utterance | None:
+        """The file of a row."""
+        if (features := self._features.get(table.parent)) is not None:
+            return features.get(line.name)
+        return _file_of(line.name, table.parent, self._sounds[table.parent])
+
+    def unnamed(self, used: set[Path]) -> list[Path]:
+        """Files of sound beside the tables that no row names."""
+        return [p for _, table in self.tables for p in files_of_sound(table.parent) if p not in used]
+
+
+def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | None:
+    """The file that a table in `folder` means; names: see `SpeechTable._sounds`. None if none or several are meant."""
+    for direct in (folder / name, folder / "audio" / name):
+        if direct.is_file() and direct.suffix.lower() in SOUND_SUFFIXES:
+            return direct
+    last = normal(Path(name).name)
+    found = names.get(last, [])
+    return found[0] if len(found) == 1 else None
+
+
+def _tables(root: Path) -> list[tuple[str, Path]]:
+    """(split, file) of every .tsv in the folder, or in the folders of its splits."""
+    if not root.is_dir():
+        return []
+    own = [("", p) for p in sorted(root.glob("*.tsv")) if not is_hidden(p.name)]
+    if own:
+        transcripts = [pair for pair in own if pair[1].stem.lower() == "transcripts"]
+        return transcripts or _split_tables(own)
+    parts = split_parts(root, lambda p: p.is_dir() and any(p.glob("*.tsv")))
+    return [(split, table) for split, part in parts.items() for _, table in _tables(part)]
+
+
+def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Tables that are called train.tsv, val.tsv and so on are those of the splits."""
+    named = [(split_called(p.stem), p) for _, p in tables]
+    return [pair for pair in named if pair[0] in SPLIT_ORDER] or tables
+
+
+def _rows(table: Path) -> list[tuple[Line, list[str]]]:
+    """The rows of a table, each with its cells. Raises DataError for a file that is no text."""
+    rows = [line.split("\t") for line in read_text(table).splitlines() if line.strip()]
+    if not rows:
+        return []
+    columns = _columns([cell.strip().lower() for cell in rows[0]])
+    if columns:
+        rows = rows[1:]
+
+    def cell(cells: list[str], key: str, place: int) -> str:
+        index = columns.get(key, -1) if columns else place
+        return cells[index].strip() if 0 <= index < len(cells) else ""
+
+    found = []
+    for cells in rows:
+        three = len(cells) >= 3
+        places = {"file": 0, "text": 2 if three else 1, "speaker": 1 if three else -1, "split": -1}
+        values = {key: cell(cells, key, place) for key, place in places.items()}
+        found.append((Line(values["file"], values["text"], values["speaker"], values["split"].lower()), cells))
+    return found
+
+
+def _columns(names: list[str]) -> dict[str, int]:
+    """Key -> column of a header; {} if the row is none."""
+    found: dict[str, int] = {}
+    for key, known in (("file", _FILE), ("text", _TEXT), ("speaker", _SPEAKER), ("split", _SPLIT)):
+        if name := next((name for name in known if name in names), ""):
+            found[key] = names.index(name)
+    return found if {"file", "text"} <= set(found) else {}
+
+
+def _names_recordings(table: Path) -> bool:
+    """True if one of the first rows names a file of sound, or there are features beside the table."""
+    try:
+        rows = _rows(table)[:_TRIED]
+    except DataError:
+        return False
+    rows = [row for row in rows if len(row[1]) >= 2]
+    if (table.parent / FEATURES).is_file():
+        return bool(rows)
+    return any(_exists(line.name, table.parent) for line, _ in rows)
+
+
+def _exists(name: str, folder: Path) -> bool:
+    if not name:
+        return False
+    direct = [folder / name, folder / "audio" / name]
+    if any(p.is_file() and p.suffix.lower() in SOUND_SUFFIXES for p in direct):
+        return True
+    last = Path(name).name
+    near = {p.name for sub in (folder, folder / "audio") if sub.is_dir() for p in sub.iterdir()}
+    return any(last + suffix in near for suffix in SOUND_SUFFIXES)

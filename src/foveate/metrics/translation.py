@@ -1,0 +1,127 @@
+"""Translation metrics: BLEU, chrF and TER of sacreBLEU, with its signatures.
+
+Papineni et al. (2002), Popović (2015) and Snover et al. (2006), as Post, "A Call for Clarity in Reporting BLEU Scores"
+(2018), made them comparable: the references are the untouched text, and the signature names everything else. Only the
+sums that the scores are made of are stored, so that those of several processes can be added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foveate.errors import ConfigError, DataError
+
+BLEU_SUMS, CHRF_SUMS, TER_SUMS = 10, 18, 2  # numbers that each score is made of
+
+
+def require_sacrebleu() -> None:
+    """Raise ConfigError when the extra that scores translations is not installed."""
+    try:
+        import sacrebleu  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "scoring translations needs sacrebleu, which is not installed: pip install 'foveate[text]'"
+        ) from None
+
+
+@dataclass(frozen=True)
+class TranslationScores:
+    """Scores over a whole data set; nan where a score was not asked for.
+
+    bleu, chrf: 0..100, larger is better. ter: edits for each word of the reference, in percent, smaller is better.
+    length_ratio: words of the translations for each word of the references. exact: share of translations that equal
+    their reference. sentences: number of pairs. signatures: of sacreBLEU, by score.
+    """
+
+    bleu: float
+    chrf: float
+    ter: float
+    length_ratio: float
+    exact: float
+    sentences: int
+    signatures: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON; a score that was not computed is None."""
+        values = asdict(self) | {"signatures": dict(self.signatures)}
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+
+
+class TranslationMetrics:
+    """Sums over pairs of a translation and its reference.
+
+    lower: True compares in lower case. characters: True takes each character for a word, for scripts that are written
+    without blanks. ter: False leaves out TER, which takes long.
+    Raises ConfigError if sacrebleu is not installed.
+    """
+
+    def __init__(self, lower: bool = False, characters: bool = False, ter: bool = True) -> None:
+        require_sacrebleu()
+        from sacrebleu.metrics import BLEU, CHRF, TER
+
+        self.bleu: Any = BLEU(lowercase=lower, tokenize="char" if characters else "13a")
+        self.chrf: Any = CHRF(lowercase=lower)
+        self.ter: Any = TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
+        self.sums = torch.zeros(BLEU_SUMS + CHRF_SUMS + TER_SUMS + 2, dtype=torch.float64)
+
+    def update(self, translation: str, reference: str) -> float:
+        """Count one pair; returns the translation's own chrF, 0..100."""
+        bleu, chrf = (
+            metric._extract_corpus_statistics([translation], [[reference]])[0] for metric in (self.bleu, self.chrf)
+        )
+        ter = self.ter._extract_corpus_statistics([translation], [[reference]])[0] if self.ter else [0.0] * TER_SUMS
+        exact = translation.strip() == reference.strip()
+        if self.bleu.lowercase:
+            exact = translation.strip().lower() == reference.strip().lower()
+        self.merge(torch.tensor([*bleu, *chrf, *ter, float(exact), 1.0], dtype=torch.float64))
+        return float(self.chrf._compute_score_from_stats(chrf).score)
+
+    def state(self) -> Tensor:
+        """Return the sums."""
+        return self.sums
+
+    def merge(self, state: Tensor) -> None:
+        """Add the sums of another counter."""
+        self.sums = self.sums + state.to(self.sums)
+
+    def compute(self) -> TranslationScores:
+        """Return the scores. Raises DataError if nothing was counted."""
+        parts = self.sums.split([BLEU_SUMS, CHRF_SUMS, TER_SUMS, 2])
+        bleu, chrf = ([round(value) for value in part.tolist()] for part in parts[:2])
+        exact, count = parts[3].tolist()
+        if not count:
+            raise DataError("no translation was scored; give at least one pair")
+        ter = self.ter._compute_score_from_stats(parts[2].tolist()).score if self.ter else math.nan
+        metrics = {"bleu": self.bleu, "chrf": self.chrf, **({"ter": self.ter} if self.ter else {})}
+        return TranslationScores(
+            bleu=float(self.bleu._compute_score_from_stats(bleu).score),
+            chrf=float(self.chrf._compute_score_from_stats(chrf).score),
+            ter=float(ter),
+            length_ratio=bleu[0] / bleu[1] if bleu[1] else math.nan,
+            exact=exact / count,
+            sentences=round(count),
+            signatures=tuple((name, _signature(metric)) for name, metric in metrics.items()),
+        )
+
+
+def _signature(metric: Any) -> str:
+    metric.num_refs = 1
+    return str(metric.get_signature())
+
+
+def score_translations(
+    translations: Sequence[str], references: Sequence[str], lower: bool = False, characters: bool = False
+) -> TranslationScores:
+    """Return the scores of translations against one reference each. Raises ConfigError, DataError."""
+    if len(translations) != len(references):
+        raise DataError(f"{len(translations)} translations and {len(references)} references; give one for each")
+    metrics = TranslationMetrics(lower, characters)
+    for translation, reference in zip(translations, references, strict=True):
+        metrics.update(translation, reference)
+    return metrics.compute()

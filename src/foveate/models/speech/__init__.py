@@ -1,0 +1,1 @@
+"""Models for speech: recordings to text."""

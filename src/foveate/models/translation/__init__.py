@@ -1,0 +1,1 @@
+"""Translation: models that write a sentence in another language, token by token."""

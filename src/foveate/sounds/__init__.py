@@ -1,0 +1,213 @@
+"""Sound files: WAV by the standard library, FLAC, OGG, MP3 and other WAV by soundfile (the extra `audio`).
+
+    sound = read_sound(Path("clip.flac"))     # one channel, -1..1, at the file's own rate
+    sound = resampled(sound, 16000)
+
+Nothing is changed without a note: channels that are mixed, samples that are clipped, 8 bits, another rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+import wave
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from foveate.errors import DataError
+from foveate.records import Sound
+
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+LOWEST_RATE, HIGHEST_RATE = 2000, 384_000  # samples a second of files that hold sound
+SILENCE = 10 ** (-80 / 20)  # largest deviation from the mean of a file that holds none, of full scale
+CLIPPED_SHARE = 1e-3  # of the samples, at full scale beside another such, from which a file is called clipped
+CLIPPED_LEVEL = 0.999
+MAX_SECONDS = 6 * 3600  # of one file
+
+
+class SoundHeader(NamedTuple):
+    """The beginning of a sound file."""
+
+    rate: int  # samples a second
+    samples: int  # of each channel
+    channels: int
+    bits: int  # of a sample; 0 where the coding has none
+
+
+def sound_header(path: Path) -> SoundHeader:
+    """Read the header of a file. Raises DataError for a file that is missing, empty or no sound."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: an empty file; record it again, or remove it and its transcript")
+    if path.suffix.lower() == ".wav" and (header := _wave_header(path)) is not None:
+        return _checked(path, header)
+    soundfile = _soundfile(path)
+    try:
+        about = soundfile.info(str(path))
+    except Exception as error:  # soundfile's own class, or one of the C library's
+        raise DataError(f"{path}: not a sound file that can be read ({_reason(error)})") from None
+    bits = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(about.subtype, 0)
+    return _checked(path, SoundHeader(about.samplerate, about.frames, about.channels, bits))
+
+
+def _checked(path: Path, header: SoundHeader) -> SoundHeader:
+    if not LOWEST_RATE <= header.rate <= HIGHEST_RATE:
+        raise DataError(
+            f"{path}: a sampling rate of {header.rate} Hz in its header; expected {LOWEST_RATE}..{HIGHEST_RATE}: write "
+            "the file again with the rate that it was recorded at"
+        )
+    if header.samples == 0:
+        raise DataError(f"{path}: no samples; record it again, or remove it and its transcript")
+    if header.samples > MAX_SECONDS * header.rate:
+        raise DataError(
+            f"{path}: {header.samples / header.rate / 3600:.1f} hours; expected {MAX_SECONDS // 3600} at most: cut it"
+        )
+    return header
+
+
+def read_sound(path: Path) -> Sound:
+    """Read a file as one channel of float32 in -1..1, at its own rate.
+
+    Raises DataError for a file that is missing, empty, damaged, silent, or of a kind that needs soundfile where that is
+    not installed.
+    """
+    header = sound_header(path)
+    if path.suffix.lower() == ".wav" and _wave_header(path) is not None:
+        samples = _wave_samples(path)
+    else:
+        try:
+            samples, _ = _soundfile(path).read(str(path), dtype="float32", always_2d=True)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"{path}: damaged ({_reason(error)}); restore it from a copy") from None
+    return sound_from(samples, header.rate, str(path), header.bits)
+
+
+def sound_from(samples: np.ndarray, rate: float, name: str, bits: int = 0) -> Sound:
+    """Return samples (T,) or (T, channels), float in -1..1, as a recording of one channel.
+
+    Raises DataError for no samples, values that are not finite, or silence.
+    """
+    notes = []
+    if samples.ndim == 2 and samples.shape[1] > 1:
+        notes.append(f"{samples.shape[1]} channels, mixed to one")
+    mono = np.asarray(samples.mean(1) if samples.ndim == 2 else samples, np.float32)
+    if not len(mono):
+        raise DataError(f"{name}: no samples; record it again, or remove it and its transcript")
+    if not np.isfinite(mono).all():
+        raise DataError(f"{name}: samples that are not numbers; write the file again")
+    if float(np.abs(mono - mono.mean()).max()) < SILENCE:
+        if samples.ndim == 2 and samples.shape[1] > 1 and float(np.abs(samples - samples.mean(0)).max()) >= SILENCE:
+            raise DataError(
+                f"{name}: its channels cancel each other when they are mixed, one is the other with the sign changed; "
+                "give one of them"
+            )
+        raise DataError(f"{name}: silence, {len(mono) / rate:.1f} s without a sound; record it again, or remove it")
+    if float(np.abs(mono).max()) > 2:
+        raise DataError(
+            f"{name}: samples up to {np.abs(mono).max():.0f}; expected -1..1: divide by the largest number of the type"
+        )
+    full = np.abs(samples if samples.ndim == 2 else samples[:, None]) >= CLIPPED_LEVEL
+    runs = (full[1:] & full[:-1]).mean() if len(full) > 1 else 0.0
+    if runs > CLIPPED_SHARE:
+        notes.append(f"clipped, {100 * float(full.mean()):.0f} % of the samples are at full scale; record it less loud")
+    if bits == 8:
+        notes.append("8 bits a sample, which add noise")
+    return Sound(torch.from_numpy(np.ascontiguousarray(mono)), rate, tuple(notes))
+
+
+def resampled(sound: Sound, rate: float) -> Sound:
+    """Return a recording at another rate, by a polyphase filter; the note says so.
+
+    Frames of features cannot be resampled; raises DataError.
+    """
+    if sound.rate == rate:
+        return sound
+    if sound.is_features:
+        raise DataError(f"frames at {sound.rate:g} a second, for a model of {rate:g}; compute the features again")
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(rate).limit_denominator() / Fraction(sound.rate).limit_denominator()
+    ratio = ratio.limit_denominator(1000)
+    values = resample_poly(sound.values.numpy(), ratio.numerator, ratio.denominator).astype(np.float32)
+    band = f", without what is above {sound.rate / 2:g} Hz" if rate > sound.rate else ""
+    notes = (*sound.notes, f"resampled from {sound.rate:g} to {rate:g} Hz{band}")
+    return dataclasses.replace(sound, values=torch.from_numpy(values), rate=rate, notes=notes)
+
+
+def _wave_header(path: Path) -> SoundHeader | None:
+    """The header of a plain PCM file; None for other kinds of WAV, which soundfile may read. Raises DataError."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            return SoundHeader(file.getframerate(), file.getnframes(), file.getnchannels(), 8 * file.getsampwidth())
+    except wave.Error as error:
+        if "unknown format" in str(error):
+            return None
+        raise DataError(f"{path}: not a WAV file that can be read ({error}); write it again") from None
+    except (EOFError, struct.error, ZeroDivisionError):
+        raise DataError(f"{path}: a WAV file that ends too early; restore it from a copy") from None
+
+
+def _wave_samples(path: Path) -> np.ndarray:
+    """(T, channels) float32 of a plain PCM file. Raises DataError."""
+    with wave.open(str(path), "rb") as file:
+        width, channels, count = file.getsampwidth(), file.getnchannels(), file.getnframes()
+        raw = file.readframes(count)
+    whole = len(raw) // (width * channels)
+    if whole < count:
+        raise DataError(f"{path}: {whole} of the {count} samples that its header names; restore it from a copy")
+    if width == 1:  # unsigned
+        samples = np.frombuffer(raw, np.uint8).astype(np.float32) / 128 - 1
+    elif width == 3:
+        padded = np.zeros((whole * channels, 4), np.uint8)
+        padded[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        samples = padded.view("<i4")[:, 0].astype(np.float32) / 2**31
+    elif width in (2, 4):
+        samples = np.frombuffer(raw, f"<i{width}").astype(np.float32) / 2 ** (8 * width - 1)
+    else:
+        raise DataError(f"{path}: {8 * width} bits a sample; expected 8, 16, 24 or 32")
+    return samples.reshape(-1, channels)
+
+
+def _soundfile(path: Path) -> Any:
+    try:
+        import soundfile
+    except ImportError:
+        raise DataError(
+            f"{path}: reading {path.suffix.lower() or 'such files'} needs soundfile, which is not installed: "
+            "pip install 'foveate[audio]', or write WAV files of 16 bits"
+        ) from None
+    return soundfile
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rpartition(": ")[2].strip().rstrip(".") or type(error).__name__
+
+
+def cuts_at_silence(sound: Sound, longest: float) -> list[int]:
+    """Return the samples at which a recording is cut into parts of at most `longest` seconds, 0 and its end included.
+
+    Each part ends in the quietest fifth of a second of its second half.
+    """
+    total, rate = len(sound.values), sound.rate
+    most, span = int(longest * rate), max(1, int(0.2 * rate))
+    places = [0]
+    energy = np.concatenate([[0.0], np.cumsum(sound.values.numpy().astype(np.float64) ** 2)])
+    while total - places[-1] > most:
+        first, last = places[-1] + most // 2, places[-1] + most
+        starts = np.arange(first, max(first + 1, last - span))
+        loud = energy[np.minimum(starts + span, total)] - energy[starts]
+        places.append(int(starts[int(loud.argmin())]) + span // 2)
+    return [*places, total]
+
+
+def decibels(level: float) -> float:
+    """Return a level of full scale in dB."""
+    return 20 * math.log10(max(level, 1e-10))

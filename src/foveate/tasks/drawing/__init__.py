@@ -1,0 +1,1 @@
+"""Drawing: images that are generated step by step, on a canvas."""

@@ -1,0 +1,1 @@
+"""Visual question answering: an answer to a question about an image."""

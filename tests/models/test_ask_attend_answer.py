@@ -1,0 +1,214 @@
+"""SMem-VQA against the paper's equations, and the laws that follow from them."""
+
+import math
+
+import pytest
+import torch
+
+from foveate.errors import ConfigError
+from foveate.models.questions.ask_attend_answer import AskAttendAnswer, Config
+from foveate.text import PAD
+
+SIZES = {"vocabulary": 12, "num_answers": 3, "backbone": "plain", "strides": (16,), "image_size": (32, 48),
+         "hidden": 5, "max_words": 6, "normalize": False, "dropout": 0.0, "word_init": 1.0}  # fmt: skip
+PLACES, CHANNELS = 2 * 3, 128
+
+
+def build(**more):
+    torch.manual_seed(0)
+    model = AskAttendAnswer(Config(**(SIZES | more))).double().eval()
+    for name, parameter in model.named_parameters():
+        if not name.startswith("backbone") and name != "embed.weight":
+            torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def inputs(count=2, words=4):
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(count, CHANNELS, 2, 3, generator=generator, dtype=torch.float64)
+    tokens = torch.randint(4, 12, (count, words), generator=generator)
+    tokens[1:, 2:] = PAD
+    return features, tokens
+
+
+def by_hand(model, features, tokens):
+    """Equations 1 to 9, one place and one word at a time."""
+    config = model.config
+    size, logits, maps = config.hidden, [], []
+
+    def embedded(part, S, place):
+        return [
+            sum(S[m, place].item() * part.W[m, n].item() for m in range(CHANNELS)) + part.b[place, n].item()
+            for n in range(size)
+        ]
+
+    for S, ids in zip(features.flatten(2), tokens.tolist(), strict=True):
+        words = ids + [PAD] * (config.max_words - len(ids))
+        vectors = [[0.0] * size if w == PAD else model.embed.weight[w].tolist() for w in words]
+        if config.pad == "masked":
+            vectors = [v for v, w in zip(vectors, words, strict=True) if w != PAD]
+        keys = [embedded(model.A, S, place) for place in range(PLACES)]
+        best = [max(sum(a * b for a, b in zip(v, key, strict=True)) for v in vectors) for key in keys]
+        a = [math.exp(s) / sum(math.exp(other) for other in best) for s in best]
+        evidence = [embedded(model.E, S, place) for place in range(PLACES)]
+        fused = [
+            sum(a[p] * evidence[p][n] for p in range(PLACES))
+            + sum(model.W_Q[t].item() * v[n] for t, v in enumerate(vectors))
+            + model.b_Q[n].item()
+            for n in range(size)
+        ]
+        own = [a]
+        if config.hops == 2:
+            scores = [sum(x * y for x, y in zip(evidence[p], fused, strict=True)) for p in range(PLACES)]
+            a2 = [math.exp(s) / sum(math.exp(other) for other in scores) for s in scores]
+            second = [embedded(model.E2, S, place) for place in range(PLACES)]
+            fused = [fused[n] + sum(a2[p] * second[p][n] for p in range(PLACES)) for n in range(size)]
+            own.append(a2)
+        maps.append(own)
+        logits.append(
+            [
+                sum(max(fused[n], 0.0) * model.W_P.weight[k, n].item() for n in range(size)) + model.W_P.bias[k].item()
+                for k in range(config.num_answers)
+            ]
+        )
+    return torch.tensor(logits, dtype=torch.float64), torch.tensor(maps, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("pad", ["zero", "masked"])
+def test_the_equations(hops, pad):
+    model = build(hops=hops, pad=pad)
+    features, tokens = inputs()
+    with torch.no_grad():
+        out = model.answer(features, tokens)
+    logits, maps = by_hand(model, features, tokens)
+    torch.testing.assert_close(out.logits, logits, rtol=0, atol=1e-12)
+    torch.testing.assert_close(out.attention.flatten(2), maps, rtol=0, atol=1e-12)
+    assert (out.winner == -1).any() == (pad == "zero")  # the paths of both are tried
+
+
+def test_two_hops_without_the_second_evidence_are_one_hop():
+    two, one = build(), build(hops=1)
+    one.load_state_dict(two.state_dict(), strict=False)
+    with torch.no_grad():
+        two.E2.W.zero_(), two.E2.b.zero_()
+        features, tokens = inputs()
+        assert torch.equal(two.answer(features, tokens).logits, one.answer(features, tokens).logits)
+
+
+def test_the_best_word_is_found_by_trying_all():
+    model = build(pad="masked")
+    features, tokens = inputs()
+    with torch.no_grad():
+        out = model.answer(features, tokens)
+        for b, words in enumerate((4, 2)):
+            correlation = out.correlation[b, :words].flatten(1)
+            winner = out.winner[b].flatten()
+            for place in range(PLACES):
+                column = correlation[:, place].tolist()
+                assert int(winner[place]) == column.index(max(column))
+            torch.testing.assert_close(out.attention[b, 0].flatten(), correlation.max(0)[0].softmax(0))
+
+
+def test_padding_that_takes_part_keeps_scores_from_falling_below_zero():
+    """The paper's padding differs from leaving it out exactly where every word's correlation is negative."""
+    zero, masked = build(pad="zero"), build(pad="masked")
+    masked.load_state_dict(zero.state_dict())
+    features, tokens = inputs()
+    with torch.no_grad():
+        ours, theirs = zero.answer(features, tokens), masked.answer(features, tokens)
+        lowest = ours.correlation.masked_fill((tokens == PAD)[..., None, None], -torch.inf).amax(1)
+        assert (lowest < 0).any() and (lowest > 0).any()
+        assert torch.equal(ours.winner == -1, lowest < 0) and (theirs.winner >= 0).all()
+        expected = lowest.clamp(min=0).flatten(1).softmax(1)
+        torch.testing.assert_close(ours.attention[:, 0].flatten(1), expected)
+        assert not torch.allclose(ours.logits, theirs.logits)
+        full = torch.randint(4, 12, (2, 6))  # no padding is left
+        torch.testing.assert_close(zero.answer(features, full).logits, masked.answer(features, full).logits)
+
+
+def test_a_repeated_word_changes_no_place():
+    model = build(pad="masked")
+    features, tokens = inputs(1)
+    with torch.no_grad():
+        once = model.answer(features, tokens).attention[:, 0]
+        twice = model.answer(features, torch.cat([tokens, tokens[:, 1:2]], 1)).attention[:, 0]
+    assert torch.equal(once, twice)
+
+
+def test_places_that_change_with_their_biases_change_the_maps_alike():
+    model, moved = build(), build()
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    with torch.no_grad():
+        for part in (moved.A, moved.E, moved.E2):
+            part.b.copy_(part.b[order])
+        features, tokens = inputs()
+        out = model.answer(features, tokens)
+        other = moved.answer(features.flatten(2)[..., order].unflatten(2, (2, 3)), tokens)
+    torch.testing.assert_close(other.logits, out.logits)
+    torch.testing.assert_close(other.attention.flatten(2), out.attention.flatten(2)[..., order])
+
+
+def test_without_biases_a_place_the_network_cannot_tell_places_apart():
+    features, tokens = inputs()
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    moved = features.flatten(2)[..., order].unflatten(2, (2, 3))
+    with torch.no_grad():
+        one = build(place_biases=False)
+        torch.testing.assert_close(one.answer(moved, tokens).logits, one.answer(features, tokens).logits)
+        each = build()
+        assert not torch.allclose(each.answer(moved, tokens).logits, each.answer(features, tokens).logits)
+
+
+def test_the_maximum_gives_its_gradient_to_one_word_a_place():
+    model = build(pad="masked", hops=1)
+    features, tokens = inputs(1)
+    vectors = model.embed(tokens).detach().requires_grad_()
+    keys = model.A(features.flatten(2).mT).detach()
+    best, winner = model._best_word(vectors @ keys.mT, tokens)
+    best[0, 2].backward()
+    assert vectors.grad[0].abs().sum(1).nonzero().flatten().tolist() == [int(winner[0, 2])]
+
+
+def test_the_first_hop_learns_from_the_second():
+    """With a last layer that reads the second hop alone, W_A still has a gradient: through O."""
+    model = build()
+    features, tokens = inputs()
+    parameters = dict(model.named_parameters())
+    evidence = model.E(features.flatten(2).mT)
+    out = model.answer(features, tokens)
+    second = (out.attention[:, 1].flatten(1)[:, None] @ evidence.detach())[:, 0]
+    (gradient,) = torch.autograd.grad(second.square().sum(), parameters["A.W"])
+    assert gradient.abs().max() > 0
+
+
+def test_gradients_agree_with_differences():
+    model = build(hidden=3)
+    features, tokens = inputs()
+    features = features[:, :, :, :3].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: model.answer(x, tokens).logits, (features,), fast_mode=True)
+
+
+def test_the_paper_has_one_bias_a_place_and_these_sizes():
+    config = Config()
+    assert (config.hidden, config.max_words, config.dropout, config.hops) == (1000, 25, 0.4, 2)
+    model = AskAttendAnswer(config)
+    assert model.A.b.shape == model.E.b.shape == model.E2.b.shape == (49, 1000)
+    assert model.E.W.shape == (1024, 1000) and model.W_Q.shape == (25,) and model.W_P.weight.shape == (1031, 1000)
+    new = [model.A.W, model.E.W, model.E2.W, model.W_Q, model.embed.weight, model.W_P.weight]
+    assert all(0.07 < weight.abs().max().item() <= 0.08 for weight in new)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("vocabulary", 4, "vocabulary 4 must be at least 5"),
+        ("num_answers", 1, "num_answers 1 at least 2"),
+        ("hops", 3, "hops"),
+        ("pad", "none", "pad"),
+        ("dropout", 1.0, "dropout is 1.0"),
+    ],
+)
+def test_sizes_that_make_no_network_are_refused(field, value, words):
+    with pytest.raises(ConfigError, match=words):
+        Config(**{field: value})
