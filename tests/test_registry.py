@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import foveate
 from foveate import registry
 from foveate.engine.fields import override
 from foveate.errors import ConfigError
-from foveate.registry import Entry, create_model, create_recipe, current_name, entries, find, make_config
+from foveate.registry import Entry, _values, create_model, create_recipe, current_name, entries, find, make_config
 
 KINDS = ("model", "dataset", "recipe", "task", "claim")
 
@@ -159,6 +160,55 @@ def test_values_of_another_type_are_one_clear_error() -> None:
         with pytest.raises(ConfigError, match=words):
             create_model(name, **fields)
     assert make_config("spatial_transformer", image_size=[64, 32], num_classes="7").image_size == (64, 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A config inside of another."""
+
+    sizes: tuple[int, ...] = (1, 2)
+    share: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Middle:
+    """One with a config inside."""
+
+    inner: Inner = dataclasses.field(default_factory=Inner)
+    soft_share: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """One with two levels inside."""
+
+    middle: Middle = dataclasses.field(default_factory=Middle)
+    other: Inner = dataclasses.field(default_factory=Inner)
+    classes: int = 3
+
+
+def test_values_of_configs_inside_of_configs() -> None:
+    """A mapping stands for a config: what it names is set and typed, and everything else keeps its default."""
+    values = _values(Outer, {"middle": {"inner": {"sizes": "4,5"}, "softly": "0.25"}, "classes": "7"}, "net")
+    assert Outer(**values) == Outer(Middle(Inner((4, 5), 0.5), 0.25), Inner(), 7)
+    assert _values(Outer, {}, "net") == {}
+    given = Inner((9,), 0.1)
+    assert _values(Outer, {"other": given}, "net") == {"other": given}
+    assert Outer(**_values(Outer, {"other": {}, "middle": {"inner": {}}}, "net")) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"midle": {}}, "unknown field of net 'midle'; the nearest is 'middle'"),
+        ({"middle": {"iner": {}}}, "unknown field of net's middle 'iner'; the nearest is 'inner'"),
+        ({"middle": {"inner": {"size": 3}}}, "unknown field of net's middle's inner 'size'; the nearest is 'sizes'"),
+        ({"middle": {"inner": {"share": "half"}}}, "share is 'half'; expected a number"),
+    ],
+)
+def test_what_is_wrong_inside_of_a_config_is_named_with_its_place(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _values(Outer, given, "net")
 
 
 def test_recipes_differ_by_their_preset() -> None:

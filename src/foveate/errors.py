@@ -42,14 +42,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} '{name}'; known: {listing or 'none'}"
 
 
-def nearest_path(path: Path) -> Path | None:
-    """The entry beside a missing path whose name is most like it."""
-    if not path.parent.is_dir():
-        return None
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
-    return path.parent / near[0] if near else None
-
-
 def counted(count: int, noun: str, nouns: str = "") -> str:
     """A number of things, for a message: '1 picture', '2 classes', '1,000 entries'; nouns: a plural of its own."""
     if count == 1:
@@ -60,6 +52,14 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
         )
         nouns += "s" * (nouns == noun)
     return f"{count:,} {nouns}"
+
+
+def nearest_path(path: Path) -> Path | None:
+    """The entry beside a missing path whose name is most like it."""
+    if not path.parent.is_dir():
+        return None
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    return path.parent / near[0] if near else None
 
 
 def listed(names: Sequence[str], noun: str = "picture") -> str:

@@ -9,9 +9,10 @@ from types import ModuleType
 import pytest
 import timm
 import torch
-from torchvision.models import vgg16
+from torchvision.models import googlenet, vgg16
 
-from foveate.backbones import STRIDES, TimmPyramid, VGG16Pyramid, create_backbone, weights
+from foveate.backbones import STRIDES, FeatureGrid, TimmPyramid, VGG16Pyramid, create_backbone, weights
+from foveate.backbones.googlenet import GoogLeNetPyramid
 from foveate.backbones.weights import (
     PACKAGED,
     adapt_input_channels,
@@ -23,7 +24,9 @@ from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext", "test_resnet", "resnet10t"])
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_convnext", "test_resnet", "resnet10t", "googlenet", "plain"]
+)
 @pytest.mark.parametrize("size", [(64, 96), (61, 99)])
 def test_features_come_at_the_four_strides(name: str, size: tuple[int, int]) -> None:
     backbone = create_backbone(name).eval()
@@ -45,6 +48,35 @@ def test_timm_features_are_timms_own() -> None:
     with torch.inference_mode():
         for mine, theirs in zip(backbone(image), plain(image)[1:], strict=True):
             assert torch.equal(mine, theirs)
+
+
+def test_googlenet_is_torchvisions() -> None:
+    torch.manual_seed(0)
+    backbone = GoogLeNetPyramid().eval()
+    whole = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
+    whole.load_state_dict(backbone.state_dict(), strict=False)
+    seen: list[torch.Tensor] = []
+    whole.inception5b.register_forward_hook(lambda module, given, found: seen.append(found))
+    image = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        features = backbone(image)
+        whole(image)
+    assert torch.equal(features[-1], seen[0]) and features[-1].shape == (1, 1024, 7, 7)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "plain"])
+def test_a_trunk_ends_at_the_last_stride_that_is_needed(name: str) -> None:
+    torch.manual_seed(0)
+    short, whole = FeatureGrid(name, strides=(8,)).eval(), FeatureGrid(name, strides=(32,)).eval()
+    short.load_state_dict(whole.state_dict(), strict=False)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(short(image), whole.net(image)[1])
+    count = [sum(p.numel() for p in one.parameters()) for one in (short, whole)]
+    assert count[0] < count[1]
+    assert FeatureGrid(name, 5).preprocessing.mean == (0.5,) * 5
+    with pytest.raises(ConfigError, match="has no ImageNet weights"):
+        create_backbone("plain", pretrained=True)
 
 
 def test_other_numbers_of_channels() -> None:

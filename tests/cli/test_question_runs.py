@@ -67,7 +67,7 @@ def test_a_folder_without_splits_is_taken_whole_as_test(
 ) -> None:
     other = write(tmp_path / "test", head=False)
     assert main(["evaluate", str(run), "--data", str(other), "--split", "test", "--json", str(tmp_path / "s")]) == 0
-    assert "all of it as test, split test: 12 questions" in capsys.readouterr().out
+    assert "12 test questions about 6 pictures (all of it as test), split test: 12 questions" in capsys.readouterr().out
     scores = json.loads((tmp_path / "s").read_text())
     assert scores["samples"] == 12 and scores["per_kind"] == {} and scores["question_alone"] is None
     assert not (other / "splits.json").exists()

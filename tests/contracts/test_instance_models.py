@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.instances")]
 CLASSES = ClassTable(("a", "b", "c"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path))  # of region proposals
 
 
 def build(name: str, **more: Any) -> Any:

@@ -274,6 +274,19 @@ class TestSmoothedEdges:
         wrong = np.mean([(read(reader, file) != disc(i)).mean() for i, file in enumerate(files)])
         assert wrong < 0.02
 
+    @pytest.mark.parametrize("known", [None, TWO])
+    def test_in_some_files_only(self, tmp_path: Path, known: ClassList | None) -> None:
+        """Files that were resized beside those that were not, which hold 0 and 255 alone."""
+
+        def soft(i: int) -> Image.Image:
+            image = Image.fromarray(grey(disc(i) * 255))
+            return image if i % 4 else blurred(1)(image)
+
+        files = draw(tmp_path, soft)
+        reader = recognise_masks(files, known)
+        assert "shades along the edges" in reader.remark
+        assert_reads(reader, files, lambda i: np.asarray(soft(i)) >= 128)
+
     def test_grey_in_three_channels(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: blurred(1)(Image.fromarray(grey(disc(i) * 255))).convert("RGB"))
         reader = recognise_masks(files, TWO)
@@ -692,6 +705,22 @@ class TestObjectNumbers:
         assert recognise_masks(files, ONE).kind == "objects"
         named = ClassList(tuple(f"part {k}" for k in range(21)))
         assert_reads(recognise_masks(files, named), files, lambda i: self.sparse(i, 20))
+
+    def tiles(self, i: int) -> np.ndarray:
+        """Numbers 1 to 36 of cells that leave no background."""
+        return np.arange(SIDE)[:, None] // 8 * 6 + np.arange(SIDE) // 8 + 1 + 0 * i
+
+    def test_objects_without_a_background(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(self.tiles(i)))
+        with pytest.raises(DataError, match=r"holds some of 36 values up to 36, .*: are they classes, or numbers of"):
+            recognise_masks(files, None)
+        reader = recognise_masks(files, ONE)
+        assert reader.kind == "objects"
+        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0])), self.tiles(0))
+
+    def test_labels_from_1_with_too_few_names_are_no_objects(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: grey(scene(i) + 1))
+        assert "label values 2, 3 outside the class table of 2 classes" in recognise_masks(files, TWO).refused
 
     def test_few_numbers_with_gaps_are_said_and_one_name_overrules(self, tmp_path: Path) -> None:
         values = np.array([0, 2, 5, 9, 11, 14])

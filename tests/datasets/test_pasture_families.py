@@ -86,4 +86,5 @@ def test_each_family_says_its_content() -> None:
         f"{scenes}; 1 caption a scene",
         f"{scenes}; no cow, one cow, two cows",
         f"{scenes}; those with a cow",
+        f"{scenes}; pairs of a question with two answers",
     ]

@@ -199,7 +199,7 @@ def test_settings_that_do_not_fit() -> None:
     small = Table(2, 5)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"coverage_penalty": -1.0}, "coverage_penalty is -1.0; give 0 or more"),
-        ({"max_length": [4]}, "1 values of max_length for 2 inputs; give one for each, or one for all"),
+        ({"max_length": [4]}, "1 value of max_length for 2 inputs; give one for each or for all"),
         ({"max_length": [4, 0]}, "cannot decode sentences of at most 0 tokens"),
         ({"min_length": [1, 9], "max_length": [4, 8]}, "min_length 9 is above max_length 8"),
         ({"fusion": Fusion(model.step, *model.begin(), 0.0)}, "the second model has a weight of 0.0; give one above 0"),

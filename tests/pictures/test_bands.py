@@ -281,7 +281,7 @@ def test_a_picture_under_wholly_transparent_pixels_is_refused(tmp_path: Path, su
     array[..., -1] = 0
     Image.fromarray(array, mode).save(tmp_path / f"a.{suffix}", **({"exact": True} if suffix == "webp" else {}))
     message = "every pixel is transparent, though colours differ beneath; save it without alpha channel"
-    with pytest.raises(DataError, match=rf"a\.{suffix}: .*{message}"):
+    with pytest.raises(DataError, match=rf"a\.{suffix}: {message}"):
         pictures.read_picture(tmp_path / f"a.{suffix}")
     with pytest.raises(DataError, match=message):
         pictures.open_windows(tmp_path / f"a.{suffix}")
@@ -291,7 +291,7 @@ def test_a_picture_in_16_bits_under_wholly_transparent_pixels(tmp_path: Path) ->
     array = bands(4, "uint16")
     array[..., 3] = 0
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(array))
-    with pytest.raises(DataError, match=r"a\.png: .*every pixel is transparent, though colours differ beneath"):
+    with pytest.raises(DataError, match=r"a\.png: every pixel is transparent, though colours differ beneath"):
         pictures.read_picture(tmp_path / "a.png")
 
 

@@ -7,6 +7,7 @@ import difflib
 import glob
 import json
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from foveate.tasks.base import Task
     from foveate.tasks.inputs import Input
 
+LONGEST_NAME = 255  # characters of a file's name; longer words are texts
 SUMMARY = "predictions.json"  # the record of a call's results, in their folder
+STDIN = "-"  # the word for standard input
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # ending of a table of inputs -> what separates its columns
 
 
@@ -79,7 +82,8 @@ def plan(
 ) -> list[Job]:
     """The jobs that the words of a line mean, with places for their results that no other has.
 
-    words: files, folders and globs, each file once; or texts, for a family whose first input is one; or tables with a
+    words: files, folders and globs, each file once; or, for a family whose first input is a text, texts, text files
+    with one on each line, and - for standard input; or tables with a
     column for each input, where a family has several inputs or its first one is a text. shared: the inputs after the
     first, which go with every word that is not a table. Sub-folders of a folder are kept; equal names are made
     distinct by their suffix or a number, and so are names of files that are in `out` already, but for the
@@ -122,7 +126,8 @@ def plan(
                 add(row, _below(row[first.name], first, len(jobs)))
             sources.add(Path(word).resolve())
         elif not first.suffixes:
-            add({first.name: word, **beside}, _below(word, first, len(jobs)))
+            for text in _texts(word, first):
+                add({first.name: text, **beside}, _below(text, first, len(jobs)))
         else:
             for source, relative in _find(word, out, first):
                 if source.resolve() not in seen:
@@ -132,6 +137,48 @@ def plan(
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
             raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
+
+
+def require_texts(family: type[Task]) -> None:
+    """Raise ConfigError for a family whose first input is no text, which standard input cannot give line by line."""
+    if not family.inputs or family.inputs[0].suffixes:
+        raise ConfigError(
+            f"standard input is read line by line, but models for {family.title} take no text; give files"
+        )
+
+
+def stdin_lines() -> Iterator[str]:
+    """The lines of standard input, in UTF-8, each as soon as it is there. Raises DataError for other bytes."""
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"standard input, line {number}: not UTF-8 (byte {error.start}); convert it first"
+            ) from None
+
+
+def _texts(word: str, kind: Input) -> Iterator[str]:
+    """The texts that a word means: the lines of a file or of standard input, or the word itself. Raises DataError."""
+    from foveate.datasets.files import read_text
+
+    path = Path(word)
+    if word == STDIN:
+        yield from stdin_lines()
+    elif len(word) < LONGEST_NAME and path.is_file():
+        lines = read_text(path).split("\n")
+        lines = lines[:-1] if not lines[-1] else lines
+        if not lines:
+            raise DataError(f"{word}: an empty file; give {kind.nouns}, one on each line")
+        yield from lines
+    elif len(word) < LONGEST_NAME and path.is_dir():
+        raise DataError(f"{word} is a folder; give a text file with {kind.nouns}, one on each line")
+    elif path.suffix.lower() == ".txt":
+        raise DataError(
+            f"{word} does not exist; give a text file with {kind.nouns}, one on each line, or a {kind.noun}"
+        )
+    else:
+        yield word
 
 
 def _is_table(word: str, first: Input) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, given_inputs, parse_with_options
-from foveate.cli.inputs import SUMMARY, Job, generated, plan
+from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.results import choose_out, results_in
 from foveate.errors import ConfigError, DataError, OutputError, listed
 
@@ -33,7 +33,8 @@ def run(argv: list[str]) -> int:
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="files, folders, or globs such as 'a/*.jpg'; texts, or tables of inputs, for models that take them",
+        help="files, folders, or globs such as 'a/*.jpg'; for models that take them texts, text files of one a line, - "
+        "for standard input, or tables of inputs",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
@@ -51,6 +52,9 @@ def run(argv: list[str]) -> int:
         pictures.set_max_pixels(args.max_pixels)
     make_options(family, given, PREDICT)  # complains before any work
     shared = given_inputs(args, family)
+    if args.inputs == [STDIN] and args.out is None:
+        require_texts(family)
+        return _answer_lines(args.run, args.device, given)
     out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
     require_writable_folder(out)
     predictor = Predictor.open(args.run, device=args.device)
@@ -79,6 +83,32 @@ def run(argv: list[str]) -> int:
     print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _answer_lines(run: str, device: str, given: dict[str, str]) -> int:
+    """Answer standard input line by line, each as soon as it is read, on standard output; nothing else is written."""
+    from foveate.predictor import Predictor
+    from foveate.tasks.options import PREDICT, make_options
+
+    predictor = Predictor.open(run, device=device)
+    options = make_options(predictor.family, given, PREDICT)
+    predictor.family.require(options)
+    failed = 0
+    for number, text in enumerate(stdin_lines(), start=1):
+        try:
+            sample = predictor.sample(text, f"standard input, line {number}")
+            (prediction,) = predictor.answer([sample], options)
+        except DataError as error:
+            print(f"foveate: {error}", file=sys.stderr)
+            print(flush=True)  # so that line n of the output belongs to line n of the input
+            failed += 1
+            continue
+        record = predictor.family.record(prediction)
+        if note := record.get("note"):
+            print(f"note: line {number}: {note}", file=sys.stderr)
+        for line in predictor.family.lines([(text, record)]):
+            print(line, flush=True)
     return 1 if failed else 0
 
 
@@ -151,39 +181,72 @@ def _predict_all(
     with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
         reading: deque[Future[Any]] = deque()
         writing: deque[Future[None]] = deque()
+        together: list[tuple[int, Job, Any]] = []  # inputs that are answered in one batch
         upcoming = iter(enumerate(jobs))
         try:
             for number, job in enumerate(jobs):
                 while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
                     reading.append(readers.submit(_open_small, predictor, *coming))
+                small = None
                 try:
                     small = reading.popleft().result()
                     sample = small if small is not None else _open_large(predictor, number, job, writing)
-                    begin = time.perf_counter()
-                    (prediction,) = predictor.answer(
-                        [sample],
-                        options,
-                        lambda part, n=number, j=job: advance(n + part, j.title),  # type: ignore[misc]
-                    )
-                    job.record["seconds"] = round(time.perf_counter() - begin, 4)
+                    together.append((number, job, sample))
+                    del sample
                 except DataError as error:
-                    job.error = " ".join(str(error).split())
-                    advance(number + 1, f"\n{job.error}")
+                    _fail(job, error, number + 1, advance)
+                large = small is None
+                del small  # a large input must be gone before the next is decoded
+                if not large and len(together) < predictor.family.predict_size and number + 1 < len(jobs):
                     continue
-                if small is not None:
-                    writing.append(writers.submit(results.write, job, sample, prediction))
-                else:  # on this thread, where the memory that the tiles gave back can be used again
-                    results.write(job, sample, prediction)
-                del small, sample, prediction  # a large input must be gone before the next is decoded
-                while len(writing) > AHEAD:
-                    writing.popleft().result()
-                advance(number + 1, job.title)
+                for done, one, sample, prediction in _answer(predictor, together, options, advance):
+                    if large:  # on this thread, where the memory that the tiles gave back can be used again
+                        results.write(one, sample, prediction)
+                    else:
+                        writing.append(writers.submit(results.write, one, sample, prediction))
+                    del sample, prediction
+                    while len(writing) > AHEAD:
+                        writing.popleft().result()
+                    advance(done + 1, one.title)
             while writing:
                 writing.popleft().result()
         except BaseException:
             readers.shutdown(cancel_futures=True)
             writers.shutdown(cancel_futures=True)
             raise
+
+
+def _answer(
+    predictor: Predictor, together: list[tuple[int, Job, Any]], options: Any, advance: Callable[[float, str], None]
+) -> Iterator[tuple[int, Job, Any, Any]]:
+    """(number, job, sample, prediction) of a batch, which is emptied; one that fails is reported, the others go on."""
+    batch = together[:]
+    together.clear()
+    if not batch:
+        return
+    begin = time.perf_counter()
+    last, title = batch[-1][0], batch[-1][1].title
+    try:
+        samples = [sample for _, _, sample in batch]
+        predictions = predictor.answer(samples, options, lambda part: advance(last + part, title))
+        del samples
+    except DataError as error:
+        if len(batch) == 1:
+            _fail(batch[0][1], error, last + 1, advance)
+            return
+        for one in batch:
+            yield from _answer(predictor, [one], options, advance)
+        return
+    seconds = (time.perf_counter() - begin) / len(batch)
+    while batch:
+        number, job, sample = batch.pop(0)
+        job.record["seconds"] = round(seconds, 4)
+        yield number, job, sample, predictions.pop(0)
+
+
+def _fail(job: Job, error: DataError, done: int, advance: Callable[[float, str], None]) -> None:
+    job.error = " ".join(str(error).split())
+    advance(done, f"\n{job.error}")
 
 
 def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:

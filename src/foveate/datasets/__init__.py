@@ -15,11 +15,11 @@ from foveate.records import DataSource
 from foveate.registry import Entry, entries
 
 # The order in which formats are tried, the more specific first: names that only one corpus uses, files that only one
-# tool writes, tables of captions and of questions, formats of other packages in alphabetical order, then a folder a
-# sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
+# tool writes, tables of captions, transcripts and questions, formats of other packages in alphabetical order, then a
+# folder a sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
     "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
-    "vqa", "question_table",
+    "kaldi", "speech_table", "speech_files", "vqa", "question_table",
 )  # fmt: skip
 BY_CLASS = "class_folders"
 TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")

@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import Callback
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
-from foveate.engine.prepare import Batches
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
@@ -30,16 +29,24 @@ class EpochEnd(Callback):
     """Validates, logs, keeps the best model, checkpoints, stops early. Its whole state is in its state_dict.
 
     val_set: of the family, scored as it is. loss_set: the same as pairs of input and target, for the validation loss;
-    None where it has none. training_set: without augmentation, for what gradients do not train. All are of `batches`.
-    deadline: on the monotonic clock; the training ends before an epoch that would go past it; None for none.
+    None where it has none. training_set: without augmentation, for what gradients do not train. batches:
+    the sampler of the training batches. deadline: on the monotonic clock; the training
+    ends before an epoch that would go past it; None for none.
     """
 
     def __init__(
-        self, run: RunFolder, recipe: Recipe, task: Task, batches: Batches, deadline: float | None = None
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        task: Task,
+        val_set: Any,
+        loss_set: Any,
+        training_set: Any,
+        batches: Any,
+        deadline: float | None = None,
     ) -> None:
-        self.run, self.recipe, self.task, self.batches = run, recipe, task, batches.loader.batch_sampler
-        self.val_set, self.loss_set, self.training_set = batches.val_set, batches.loss_set, batches.training
-        self.deadline = deadline
+        self.run, self.recipe, self.task, self.batches = run, recipe, task, batches
+        self.val_set, self.loss_set, self.training_set, self.deadline = val_set, loss_set, training_set, deadline
         self.ranking = Ranking(task.monitor, task.greater_is_better)
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0

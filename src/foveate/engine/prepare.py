@@ -21,7 +21,7 @@ from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError
 from foveate.ops.layout import channels_last
 from foveate.records import Table
-from foveate.registry import create_model, create_recipe, entries, make_config
+from foveate.registry import create_model, create_recipe, entries, find, make_config
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
 
@@ -125,6 +125,7 @@ class Prepared:
 
 def prepare(recipe: Recipe, init: str | Path | None = None) -> Prepared:
     """Prepare a training without a run folder. init: a run, model folder or weight file. Raises a FoveateError."""
+    require_suitable_augmentation(recipe)
     family = find_task(recipe.task)
     train_set, val_set, _ = open_sets(recipe)
     tables = family.learn_tables(train_set, recipe)
@@ -132,10 +133,10 @@ def prepare(recipe: Recipe, init: str | Path | None = None) -> Prepared:
     learn_from(recipe, model, train_set, val_set)
     if init is not None:
         start_from(model, init, tables, family.sizes)
-    suited = suited_for(recipe, model, tables, train_set, val_set)
+    task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
     if init is None:
-        suited[0].initialise(model, suited[1])
-    return Prepared(recipe, model, *suited)
+        task.initialise(model, train_set)
+    return Prepared(recipe, model, task, train_set, val_set)
 
 
 def suited_for(
@@ -162,6 +163,15 @@ def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn
     torch.manual_seed(mixed_seed(recipe.seed, -1))
     model: nn.Module = create_model(recipe.model, **vars(recipe.config) | decided)
     return channels_last(model)
+
+
+def require_suitable_augmentation(recipe: Recipe) -> None:
+    """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
+    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
+        raise ConfigError(
+            f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
+            f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"
+        )
 
 
 def _require_agreement(recipe: Recipe, field: str, found: int, hint: str = "") -> None:

@@ -24,7 +24,15 @@ from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
-from foveate.engine.prepare import Prepared, build_model, learn_from, make_batches, open_sets, suited_for
+from foveate.engine.prepare import (
+    Prepared,
+    build_model,
+    learn_from,
+    make_batches,
+    open_sets,
+    require_suitable_augmentation,
+    suited_for,
+)
 from foveate.engine.processes import is_first, share_folder
 from foveate.engine.progress import Progress, plan_lines
 from foveate.engine.recipe import Recipe
@@ -40,7 +48,6 @@ from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.engine.trial import fit_epochs
 from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
-from foveate.registry import find
 from foveate.tasks import find_task
 from foveate.tasks.base import Task
 
@@ -71,7 +78,7 @@ def train_recipe(
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     require_workers(recipe)
-    _require_augmentation(recipe)
+    require_suitable_augmentation(recipe)
     _quiet()
     if not torch.cuda.is_available():
         # Lightning's import sets this; then optimisers, which look for a GPU at every step, open the driver's library
@@ -107,20 +114,12 @@ def train_recipe(
                 print(f"from {init}: {taken}", flush=True)
             run.start(recipe, tables, about | {"init": str(init) if init else None})
     with share_folder(run.path), _quiet_threads():
-        suited = suited_for(recipe, model, tables, train_set, val_set)
+        task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
         if checkpoint is None and init is None:
-            suited[0].initialise(model, suited[1])
-        _fit(recipe, run, model, suited, checkpoint, None if seconds is None else started + seconds)
+            task.initialise(model, train_set)
+        deadline = None if seconds is None else started + seconds
+        _fit(recipe, run, model, (task, train_set, val_set), checkpoint, deadline)
     return run.path
-
-
-def _require_augmentation(recipe: Recipe) -> None:
-    """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
-    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
-        raise ConfigError(
-            f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
-            f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"
-        )
 
 
 def _fit(
@@ -153,7 +152,9 @@ def _fit(
         for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
                                len(val_set), len(loader)):  # fmt: skip
             print(line, flush=True)
-    epoch_end = EpochEnd(run, recipe, task, batches, deadline)
+    epoch_end = EpochEnd(
+        run, recipe, task, batches.val_set, batches.loss_set, batches.training, loader.batch_sampler, deadline
+    )
     trainer.callbacks += [epoch_end, Progress(run, recipe, epoch_end, len(loader))]  # type: ignore[attr-defined]
     try:
         trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)

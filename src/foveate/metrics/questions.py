@@ -4,7 +4,7 @@
                  sets that lack one of them of min(1, matches in the set / 3), as the VQA challenge computes it (Antol
                  et al. 2015, section 5); with ten answers this is min(1, 0.3 matches). Of fewer than four answers, all
                  others have to match in place of three.
-    top1         1 if the answer is the one that most people gave
+    usual        1 if the answer is the one that most people gave
     alone        accuracy of the question alone: of the answer that is the most frequent in training to the same
                  question, else to questions with the same two first words, else to all questions
     mass         sum over places of attention times the share of the place that the asked pixels cover
@@ -90,8 +90,8 @@ def _keys(question: str) -> tuple[str, ...]:
 class QuestionScores:
     """Scores over a set of questions; shares are 0..1, nan where nothing tells.
 
-    accuracy: as in the module's docstring. top1: share of questions whose usual answer is given. With one true answer
-        to each question the two are the same.
+    accuracy: as in the module's docstring. usual_answer: share of questions whose usual answer is given. With one true
+        answer to each question the two are the same.
     question_alone: accuracy of the question alone.
     attention_mass, first_attention_mass: share of the last and of the first hop's attention that lies on what is asked
         about. attention_chance: that of attention spread evenly. Over `attention_questions` questions.
@@ -103,7 +103,7 @@ class QuestionScores:
     """
 
     accuracy: float
-    top1: float
+    usual_answer: float
     question_alone: float
     attention_mass: float
     first_attention_mass: float
@@ -124,7 +124,7 @@ class QuestionScores:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers for JSON, those of kinds by name; None for nan."""
         names = (
-            "accuracy", "top1", "question_alone", "attention_mass", "first_attention_mass", "attention_chance",
+            "accuracy", "usual_answer", "question_alone", "attention_mass", "first_attention_mass", "attention_chance",
             "calibration_error", "answered", "accuracy_of_answered", "unknown_answers",
         )  # fmt: skip
         by_kind = {
@@ -156,8 +156,8 @@ class QuestionMetrics:
 
     def __init__(self, kinds: Sequence[str], alone: QuestionAlone | None = None) -> None:
         self.kinds, self.alone = tuple(kinds), alone
-        # A row a kind: questions, accuracy, top1, alone, those with places, mass of the last and the first hop, chance,
-        # unknown answers.
+        # A row a kind: questions, accuracy, usual answers, alone, those with places, mass of the last and the first hop,
+        # chance, unknown answers.
         self._sums = np.zeros((len(self.kinds), SUMS))
         self._answered = np.zeros(2)  # questions, their accuracy
         self._bins = np.zeros((BINS, 3))
@@ -221,12 +221,12 @@ class QuestionMetrics:
         total = self._sums.sum(0)
         if not total[0]:
             raise DataError("no question was scored; give a set with at least one question")
-        count, accuracy, top1, alone, placed, last, first, chance, unknown = total
+        count, accuracy, usual, alone, placed, last, first, chance, unknown = total
         shown = [i for i, kind in enumerate(self.kinds) if kind and self._sums[i, 0]]
         rows = self._sums[shown]
         return QuestionScores(
             accuracy=accuracy / count,
-            top1=top1 / count,
+            usual_answer=usual / count,
             question_alone=alone / count if self.alone else math.nan,
             attention_mass=_ratio(last, placed),
             first_attention_mass=_ratio(first, placed),

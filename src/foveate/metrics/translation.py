@@ -7,17 +7,19 @@ sums that the scores are made of are stored, so that those of several processes 
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 
 BLEU_SUMS, CHRF_SUMS, TER_SUMS = 10, 18, 2  # numbers that each score is made of
+BOUNDS = (5, 10, 15, 20, 30, 50)  # words of the longest sentence in each group of lengths but the last
 
 
 def require_sacrebleu() -> None:
@@ -34,9 +36,10 @@ def require_sacrebleu() -> None:
 class TranslationScores:
     """Scores over a whole data set; nan where a score was not asked for.
 
-    bleu, chrf: 0..100, larger is better. ter: edits for each word of the reference, in percent, smaller is better.
+    bleu, chrf: 0..100, larger is better. ter: edits for each word of the reference, smaller is better, seldom above 1.
     length_ratio: words of the translations for each word of the references. exact: share of translations that equal
-    their reference. sentences: number of pairs. signatures: of sacreBLEU, by score.
+    their reference. sentences: number of pairs. by_length: for each group of sentences by their words, (range, mean
+    number of words, number of sentences, bleu). signatures: of sacreBLEU, by score.
     """
 
     bleu: float
@@ -45,11 +48,14 @@ class TranslationScores:
     length_ratio: float
     exact: float
     sentences: int
+    by_length: tuple[tuple[str, float, int, float], ...] = ()
     signatures: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; a score that was not computed is None."""
-        values = asdict(self) | {"signatures": dict(self.signatures)}
+        names = ("range", "words", "sentences", "bleu")
+        groups = [dict(zip(names, group, strict=True)) for group in self.by_length]
+        values = asdict(self) | {"by_length": groups, "signatures": dict(self.signatures)}
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
@@ -63,15 +69,17 @@ class TranslationMetrics:
 
     def __init__(self, lower: bool = False, characters: bool = False, ter: bool = True) -> None:
         require_sacrebleu()
-        from sacrebleu.metrics import BLEU, CHRF, TER
+        metrics: Any = importlib.import_module("sacrebleu.metrics")
+        self.bleu: Any = metrics.BLEU(lowercase=lower, tokenize="char" if characters else "13a")
+        self.chrf: Any = metrics.CHRF(lowercase=lower)
+        self.ter: Any = (
+            metrics.TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
+        )
+        # A row a group of lengths; the sums, then exact ones, words of the sentences, and pairs.
+        self.sums = torch.zeros(len(BOUNDS) + 1, BLEU_SUMS + CHRF_SUMS + TER_SUMS + 3, dtype=torch.float64)
 
-        self.bleu: Any = BLEU(lowercase=lower, tokenize="char" if characters else "13a")
-        self.chrf: Any = CHRF(lowercase=lower)
-        self.ter: Any = TER(case_sensitive=not lower, asian_support=characters, normalized=characters) if ter else None
-        self.sums = torch.zeros(BLEU_SUMS + CHRF_SUMS + TER_SUMS + 2, dtype=torch.float64)
-
-    def update(self, translation: str, reference: str) -> float:
-        """Count one pair; returns the translation's own chrF, 0..100."""
+    def update(self, translation: str, reference: str, words: int) -> float:
+        """Count one pair; returns the translation's own chrF, 0..100. words: of the sentence that was translated."""
         bleu, chrf = (
             metric._extract_corpus_statistics([translation], [[reference]])[0] for metric in (self.bleu, self.chrf)
         )
@@ -79,7 +87,8 @@ class TranslationMetrics:
         exact = translation.strip() == reference.strip()
         if self.bleu.lowercase:
             exact = translation.strip().lower() == reference.strip().lower()
-        self.merge(torch.tensor([*bleu, *chrf, *ter, float(exact), 1.0], dtype=torch.float64))
+        group = sum(words > bound for bound in BOUNDS)
+        self.sums[group] += torch.tensor([*bleu, *chrf, *ter, float(exact), float(words), 1.0], dtype=torch.float64)
         return float(self.chrf._compute_score_from_stats(chrf).score)
 
     def state(self) -> Tensor:
@@ -90,11 +99,21 @@ class TranslationMetrics:
         """Add the sums of another counter."""
         self.sums = self.sums + state.to(self.sums)
 
+    def _by_length(self) -> Iterator[tuple[str, float, int, float]]:
+        """Yield (range, mean number of words, number of sentences, bleu) of each group that has sentences."""
+        for group, row in enumerate(self.sums):
+            words, count = row[-2:].tolist()
+            if count:
+                low = BOUNDS[group - 1] + 1 if group else 0
+                name = f"{low} to {BOUNDS[group]}" if group < len(BOUNDS) else f"{low} and more"
+                bleu = self.bleu._compute_score_from_stats([round(value) for value in row[:BLEU_SUMS].tolist()]).score
+                yield name, words / count, round(count), float(bleu)
+
     def compute(self) -> TranslationScores:
         """Return the scores. Raises DataError if nothing was counted."""
-        parts = self.sums.split([BLEU_SUMS, CHRF_SUMS, TER_SUMS, 2])
+        parts = self.sums.sum(0).split([BLEU_SUMS, CHRF_SUMS, TER_SUMS, 3])
         bleu, chrf = ([round(value) for value in part.tolist()] for part in parts[:2])
-        exact, count = parts[3].tolist()
+        exact, _, count = parts[3].tolist()
         if not count:
             raise DataError("no translation was scored; give at least one pair")
         ter = self.ter._compute_score_from_stats(parts[2].tolist()).score if self.ter else math.nan
@@ -102,10 +121,11 @@ class TranslationMetrics:
         return TranslationScores(
             bleu=float(self.bleu._compute_score_from_stats(bleu).score),
             chrf=float(self.chrf._compute_score_from_stats(chrf).score),
-            ter=float(ter),
+            ter=float(ter) / 100,
             length_ratio=bleu[0] / bleu[1] if bleu[1] else math.nan,
             exact=exact / count,
             sentences=round(count),
+            by_length=tuple(self._by_length()),
             signatures=tuple((name, _signature(metric)) for name, metric in metrics.items()),
         )
 
@@ -120,8 +140,10 @@ def score_translations(
 ) -> TranslationScores:
     """Return the scores of translations against one reference each. Raises ConfigError, DataError."""
     if len(translations) != len(references):
-        raise DataError(f"{len(translations)} translations and {len(references)} references; give one for each")
+        raise DataError(
+            f"{counted(len(translations), 'translation')}, but {counted(len(references), 'reference')}; give one each"
+        )
     metrics = TranslationMetrics(lower, characters)
     for translation, reference in zip(translations, references, strict=True):
-        metrics.update(translation, reference)
+        metrics.update(translation, reference, len(reference.split()))
     return metrics.compute()

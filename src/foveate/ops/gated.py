@@ -65,11 +65,12 @@ class GatedEncoder(nn.Module):
 
         The unit that reads backwards starts at each sequence's last step, with a state of 0, as the other at the first.
         """
+        units: list[GatedUnit] = list(self.units)  # type: ignore[arg-type]
         read = [x, reverse(x, lengths)][: self.directions]
         # (L, D, B, 3 H): all inputs at once; both directions advance in one step
-        inputs = torch.stack([unit.W(own) for unit, own in zip(self.units, read, strict=True)]).permute(2, 0, 1, 3)
-        gates = torch.stack([unit.U_gates.weight.T for unit in self.units])  # type: ignore[union-attr]
-        weights = torch.stack([unit.U.weight.T for unit in self.units])  # type: ignore[union-attr]
+        inputs = torch.stack([unit.W(own) for unit, own in zip(units, read, strict=True)]).permute(2, 0, 1, 3)
+        gates = torch.stack([unit.U_gates.weight.T for unit in units])
+        weights = torch.stack([unit.U.weight.T for unit in units])
         s = x.new_zeros(self.directions, len(x), self.hidden)
         states = []
         for step in inputs:

@@ -26,6 +26,7 @@ from foveate.errors import ConfigError
 from foveate.ops.proposals import Proposals, propose
 from foveate.ops.superpixels import SegmentTree
 
+_LAST: dict[str, RegionSet] = {}  # the last image's, by name: it is answered, and then its proposals are scored
 VERSION = 1  # of what `propose_regions` computes; another one forgets what was kept on disk
 
 
@@ -103,7 +104,8 @@ def propose_regions(image: np.ndarray, limit: int | None = None, largest: float 
     try:
         return unpack_regions(file.read_bytes())
     except (OSError, ConfigError):  # not there, or damaged
-        pass
+        if name in _LAST and not keep:
+            return _LAST[name]
     found = propose(image)
     areas = [tree.sums(np.bincount(tree.segments.ravel(), minlength=tree.leaves)) for tree in found.trees]
     size = np.array([areas[tree][node] for tree, node in found.nodes.tolist()])
@@ -111,6 +113,8 @@ def propose_regions(image: np.ndarray, limit: int | None = None, largest: float 
     regions = regions_of(replace(found, boxes=found.boxes[torch.from_numpy(chosen)], nodes=found.nodes[chosen]))
     if keep:
         write_atomically(file, pack_regions(regions))
+    _LAST.clear()
+    _LAST[name] = regions
     return regions
 
 

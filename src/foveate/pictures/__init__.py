@@ -28,7 +28,7 @@ from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
 from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
-from foveate.pictures.pixels import orient, three_channels
+from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16
 from foveate.pictures.tiff import TiffPicture
 from foveate.pictures.windows import ArrayWindows, Ground
@@ -332,8 +332,9 @@ def _read(
         image = _pillow(file)
         check_size(name, image.height, image.width, max_pixels)
         _check_channels(name, 3, channels)
-        array = three_channels(decode_png16(file)) if is_png16(head) else _pillow_rgb(image)
-        return orient(array, orientation_of(image, file))
+        array = decode_png16(file) if is_png16(head) else _pillow_pixels(image)
+        require_visible(name, array)
+        return orient(three_channels(array), orientation_of(image, file))
 
 
 def _head(file: BinaryIO, name: str) -> bytes:
@@ -355,16 +356,16 @@ def _pillow(file: BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _pillow_rgb(image: Image.Image) -> np.ndarray:
+def _pillow_pixels(image: Image.Image) -> np.ndarray:
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):  # 16-bit PGM and the like
         values = np.array(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("values beyond 16 bits; expected 8 or 16 bits a channel")
-        return three_channels(values.astype(np.uint16)[:, :, None])
+        return values.astype(np.uint16)
     if image.mode == "F":
-        return three_channels(np.array(image)[:, :, None])
+        return np.array(image)
     if image.has_transparency_data:
-        return three_channels(np.array(image.convert("RGBA")))
+        return np.array(image.convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 

@@ -17,7 +17,7 @@ from foveate.errors import DataError, counted
 from foveate.pictures import open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
-from foveate.pictures.pixels import orient, three_channels
+from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.windows import ArrayWindows, Windows
 from foveate.records import Preprocessing
 
@@ -228,10 +228,9 @@ def _pil_pixels(image: Image.Image) -> np.ndarray:
         fits = image.mode != "F" and array.min(initial=0) >= 0 and array.max(initial=0) <= 65535
         pixels = three_channels(array.astype(np.uint16) if fits else array)
     elif image.has_transparency_data:
-        try:
-            pixels = three_channels(np.asarray(image.convert("RGBA")))
-        except ValueError as error:
-            raise DataError(f"the image: {error}") from error
+        array = np.asarray(image.convert("RGBA"))
+        require_visible("the image", array)
+        pixels = three_channels(array)
     else:
         pixels = np.asarray(image.convert("RGB"))
     return orient(pixels, orientation_of(image))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from foveate.errors import DataError
+
 
 def three_channels(array: np.ndarray) -> np.ndarray:
-    """Convert grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA to RGB; alpha is blended with white.
-
-    Raises ValueError if every pixel is transparent and colours differ beneath: alpha is then likely an error.
-    """
+    """Convert grey (H, W) or (H, W, 1), grey + alpha, RGB or RGBA to RGB; alpha is blended with white."""
     if array.ndim == 2:
         array = array[:, :, None]
     if array.shape[2] in (2, 4):
-        color, alpha = array[:, :, :-1], array[:, :, -1]
-        if not alpha.any() and (color != color[:1, :1]).any():
-            raise ValueError("every pixel is transparent, though colours differ beneath; save it without alpha channel")
         array = over_white(array)
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 
@@ -32,6 +28,19 @@ def over_white(array: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     opacity = alpha.astype(np.float32) / white
     foreground = color.astype(np.float32) if premultiplied else color * opacity
     return np.rint(np.clip(foreground + white * (1 - opacity), 0, white)).astype(array.dtype)
+
+
+def require_visible(name: str, array: np.ndarray) -> None:
+    """Raise DataError for an image (H, W, C) with alpha of which every pixel is transparent, over colours that differ.
+
+    The alpha channel is then likely an error, and without it there is a picture.
+    """
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        color, alpha = array[:, :, :-1], array[:, :, -1]
+        if not alpha.any() and (color != color[:1, :1]).any():
+            raise DataError(
+                f"{name}: every pixel is transparent, though colours differ beneath; save it without alpha channel"
+            )
 
 
 def cmyk_to_rgb(array: np.ndarray) -> np.ndarray:

@@ -66,15 +66,15 @@ def ask_attend_answer_pasture() -> Recipe:
     return Recipe(
         model="ask_attend_answer",
         config=Config(
-            backbone=LITE, pretrained=True, strides=(16, 32), image_size=(128, 128), hidden=192, max_words=16,
+            backbone=LITE, pretrained=True, strides=(16, 32), image_size=(128, 128), hidden=128, max_words=16,
             pad="masked", neck=2, word_init=1.0, dropout=0.2,
         ),
-        data=Pasture(train=3000, val=300),
+        data=Pasture(train=2500, val=300),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.02, clip=5.0),
-        epochs=8,
+        epochs=7,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip

@@ -38,13 +38,13 @@ def sds_nuclei() -> Recipe:
     return Recipe(
         model="sds",
         config=Config(
-            backbone=BACKBONE, pretrained=True, side=64, context=8, hidden=256, proposals=1500, largest=0.1,
-            foreground=6, background=10, turn=True, fit_images=60,
+            backbone=BACKBONE, pretrained=True, side=64, context=8, hidden=256, proposals=1200, largest=0.1,
+            foreground=6, background=10, turn=True, fit_images=50,
         ),
         optim=OPTIM,
-        epochs=4,
+        epochs=3,
         batch_size=4,
-        validate_every=4,
+        validate_every=3,
     )  # fmt: skip
 
 

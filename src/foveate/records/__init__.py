@@ -42,6 +42,14 @@ from foveate.records.drawing import (
     DrawingSample,
     PixelKind,
 )
+from foveate.records.handwriting import (
+    HandwritingBatch,
+    HandwritingOutput,
+    HandwritingPrediction,
+    HandwritingPreprocessing,
+    HandwritingSample,
+    HandwritingState,
+)
 from foveate.records.instances import (
     InstanceBatch,
     InstanceOutput,
@@ -107,6 +115,12 @@ __all__ = [
     "DrawingPrediction",
     "DrawingPreprocessing",
     "DrawingSample",
+    "HandwritingBatch",
+    "HandwritingOutput",
+    "HandwritingPrediction",
+    "HandwritingPreprocessing",
+    "HandwritingSample",
+    "HandwritingState",
     "InstanceBatch",
     "InstanceOutput",
     "InstancePrediction",

@@ -80,8 +80,8 @@ class Translation:
 class TranslationPrediction:
     """Translations of one sentence.
 
-    sentence: as it was given. source_words: (m,), those that the columns of `attention` are for, the end last. note: what
-    a reader should know of the input, '' for nothing.
+    sentence: as it was given. source_words: (m,), those that the columns of `attention` are for, the end last. note: a
+    remark on the sentence as an input of the model, '' for none. drawn: True if the alignment is drawn as a file, too.
     """
 
     translations: tuple[Translation, ...]  # one or more, best first
@@ -89,6 +89,7 @@ class TranslationPrediction:
     source_words: tuple[str, ...]
     name: str = ""
     note: str = ""
+    drawn: bool = False
 
     @property
     def text(self) -> str:

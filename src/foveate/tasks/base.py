@@ -107,7 +107,7 @@ class Task(ABC):
         model without the field is left alone.
     Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
-        many as in training.
+        many as in training. predict_size: inputs that `foveate predict` answers together; more than 1 suits small ones.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
 
     `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
@@ -124,6 +124,7 @@ class Task(ABC):
     Preprocessing: ClassVar[Any] = Preprocessing
     sizes: ClassVar[Mapping[str, str | Count]] = {}
     batch_size: ClassVar[int] = 32
+    predict_size: ClassVar[int] = 1
     loss_batch_size: ClassVar[int] = 0
     endings: ClassVar[tuple[str, ...]] = ()
 

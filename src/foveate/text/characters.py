@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from foveate.errors import ConfigError, DataError, counted
-from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, clean, is_unspaced, last_two
+from foveate.text.splitting import (
+    END,
+    SPECIALS,
+    UNKNOWN,
+    check_id,
+    check_specials,
+    clean,
+    is_unspaced,
+    last_two,
+    stored_names,
+)
 
 BLANK = " "
 _JOINER = "\u200d"  # joins two emojis into one
@@ -125,10 +135,7 @@ class CharacterTable:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CharacterTable:
         """Rebuild a vocabulary from the output of `to_json`. Raises ConfigError for invalid contents."""
-        names = data.get("names")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"a vocabulary's 'names' are a list of characters; got {str(names)[:40]}")
-        return cls(tuple(names), bool(data.get("lower", False)))
+        return cls(stored_names(data, "characters"), bool(data.get("lower", False)))
 
 
 @dataclass(frozen=True)

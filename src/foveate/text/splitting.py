@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from foveate.errors import ConfigError
 
@@ -100,6 +101,14 @@ def last_two(text: str, blank: str) -> tuple[str, str]:
     """Return the last word that ends with a blank, and what follows that blank; '' for a part that is missing."""
     before, _, current = text.rpartition(blank)
     return before.rstrip(blank).rpartition(blank)[2], current
+
+
+def stored_names(data: Mapping[str, Any], noun: str) -> tuple[str, ...]:
+    """Return the tokens of a vocabulary in JSON, 'words' or 'characters'. Raises ConfigError unless they are texts."""
+    names = data.get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"a vocabulary's 'names' are a list of {noun}; got {str(names)[:40]}")
+    return tuple(names)
 
 
 def check_specials(names: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from foveate.errors import ConfigError, DataError, counted
-from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words
+from foveate.text.splitting import END, SPECIALS, UNKNOWN, check_id, check_specials, split_words, stored_names
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,7 @@ class Vocabulary:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Vocabulary:
         """Rebuild a vocabulary from the output of `to_json`. Raises ConfigError for invalid contents."""
-        names = data.get("names")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"a vocabulary's 'names' are a list of words; got {str(names)[:40]}")
-        return cls(tuple(names))
+        return cls(stored_names(data, "words"))
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _require_one_meaning_of_top(greys: GreyValues, theirs: Published | None) -> 
         return
     alone = [file for file in found.files if file.values == {0, top}]
     others = [file for file in found.files if file.values - {0, top, UNDECIDED} - found.nodata]
-    if alone and others:
+    if alone and others and smoothed(greys) is None:
         raise DataError(
             f"{alone[0].path}: only 0 and {top} (so in {counted(len(alone), 'file')}), but other labels in "
             f"{others[0].path} (in {len(others)}); if {top} is not scored, write a line 'ignore: {top}' in "

@@ -44,9 +44,13 @@ class Numbers:
 
     @property
     def possible(self) -> bool:
-        """True for numbers on a background of 0, without a class list that gives each value its name."""
+        """True for numbers on a background of 0, without a class list that gives each value its name.
+
+        One name alone says that there is no background, if there is no 0.
+        """
         known = self.greys.known
-        return bool(self.sets) and 0 in self.greys.values and (known is None or not known.values)
+        has_background = 0 in self.greys.values or (known is not None and len(known.names) == 1)
+        return bool(self.sets) and has_background and (known is None or not known.values)
 
     @property
     def different(self) -> int:
@@ -116,12 +120,13 @@ def object_numbers(greys: GreyValues) -> MaskReader | None:
 def parted_or_sparse_numbers(greys: GreyValues) -> MaskReader | None:
     """Numbers of which many are missing, or whose objects lie in parts behind others. Raises DataError in doubt."""
     numbers, known = Numbers(greys), greys.known
-    if not numbers.possible or numbers.whole < _PARTED:
+    if not numbers.sets or (known is not None and not numbers.possible) or numbers.whole < _PARTED:
         return None
     if known is not None:
         many = numbers.are_exact or numbers.different > (_MANY if len(known.names) == 2 else _FEW)
         return _by_list(greys, numbers) if len(known.names) <= 2 and numbers.highest > 2 and many else None
-    if numbers.are_exact or (numbers.are_own and numbers.different > _MANY and numbers.whole >= _WHOLE):
+    own = numbers.are_own and numbers.different > _MANY and numbers.whole >= _WHOLE
+    if numbers.possible and (numbers.are_exact or own):
         return _said(greys, numbers)
     if numbers.different > _MANY and numbers.highest < MOST:
         raise greys.doubt(
@@ -135,7 +140,7 @@ def parted_or_sparse_numbers(greys: GreyValues) -> MaskReader | None:
 def with_doubt(greys: GreyValues, reader: MaskReader) -> MaskReader:
     """A reader of guessed classes, with a note if the values may number objects as well."""
     numbers = Numbers(greys)
-    if not numbers.possible or numbers.highest < 3 or numbers.whole < _PARTED:
+    if not numbers.sets or numbers.highest < 3 or numbers.whole < _PARTED:
         return reader
     note = (
         f"the masks' values, up to {numbers.highest}, are taken for classes, though most are one region of their "

@@ -42,6 +42,8 @@ class InstanceScores:
         the absolute error as a share of the true number, over images with objects.
     mask_iou_true_boxes: mean IoU of true objects and the masks that a model draws in their boxes; nan for a model that
         outlines no given boxes.
+    proposals_recall50, proposals_recall70: share of true objects that some region proposal overlaps by more, the most
+        that a model of region proposals can reach without refinement; nan for a model without them.
     precision: (10, 101, K), COCO's precision by IoU threshold, recall and class; -1 for a class without true objects.
     counts: (images, 2) true and found objects of each image, in the order in which they were added.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
@@ -72,6 +74,8 @@ class InstanceScores:
     objects: int
     touching: int
     mask_iou_true_boxes: float
+    proposals_recall50: float
+    proposals_recall70: float
     precision: np.ndarray
     counts: np.ndarray
 
@@ -84,8 +88,9 @@ class InstanceScores:
                 "that the images were scored with"
             )
         own = {"ap_per_class", "precision", "counts"}
-        if np.isnan(self.mask_iou_true_boxes):
-            own.add("mask_iou_true_boxes")
+        # Scores that only some models have.
+        special = ("mask_iou_true_boxes", "proposals_recall50", "proposals_recall70")
+        own |= {name for name in special if np.isnan(getattr(self, name))}
         values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
         per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
@@ -109,6 +114,7 @@ class InstanceMetrics:
         self._truth: list[Instances] = []
         self._found: list[Instances] = []
         self._outlined: list[float] = []  # IoU in true boxes
+        self._proposed: list[float] = []  # IoU of the best proposals
 
     def update(self, truth: Instances, found: Instances) -> float:
         """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
@@ -131,16 +137,21 @@ class InstanceMetrics:
         """Add the IoU (N,) of true objects and the masks drawn in their boxes."""
         self._outlined += ious.tolist()
 
+    def best_proposals(self, ious: np.ndarray) -> None:
+        """Add the IoU (N,) of true objects and the best region proposal of each."""
+        self._proposed += ious.tolist()
+
     def state(self) -> Tensor:
         """All objects as bytes, (n,) uint8."""
         objects = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
-        content = [objects, self._outlined]
+        content = [objects, self._outlined, self._proposed]
         return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
         """Add the images of another process, whose `state` this is."""
-        objects, outlined = json.loads(state.cpu().numpy().tobytes().decode())
+        objects, outlined, proposed = json.loads(state.cpu().numpy().tobytes().decode())
         self._outlined += outlined
+        self._proposed += proposed
         for true, found in objects:
             self._truth.append(_unpack(true))
             self._found.append(_unpack(found))
@@ -155,6 +166,7 @@ class InstanceMetrics:
         threshold = best_threshold(ranked) if self.threshold is None else self.threshold
         objects = sum(r.objects for r in ranked)
         touched = np.concatenate([r.touching for r in ranked])
+        proposed = np.array(self._proposed)
         covered = np.concatenate([r.covered for r in ranked])
         values: dict[str, Any] = {
             "ap": mean_precision(precision),
@@ -168,6 +180,8 @@ class InstanceMetrics:
             "without": sum(bool(true.crowd.all()) for true in self._truth),
             "objects": objects,
             "touching": int(touched.sum()),
+            "proposals_recall50": float(np.mean(proposed > 0.5)) if len(proposed) else float("nan"),
+            "proposals_recall70": float(np.mean(proposed > 0.7)) if len(proposed) else float("nan"),
             "mask_iou_true_boxes": float(np.mean(self._outlined)) if self._outlined else float("nan"),
             "precision": precision,
         }

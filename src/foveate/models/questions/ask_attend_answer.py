@@ -22,8 +22,10 @@ The biases b_A, b_E and b_E2 are (L, N): one a place, by which the network can t
 vector zero and take part in the maximum, so that a place's score is never below 0 while the question has fewer words
 than `max_words`; `pad` 'masked' leaves them out.
 
-`Config()` has the paper's sizes. Departures from the paper and its code (github.com/VisionLearningGroup/
-Ask_Attend_and_Answer):
+`Config()` has the paper's sizes. `hops` 0 and `blind` are arms for comparison: the evidence is then the mean over
+places, or there is none.
+
+Departures from the paper and its code. In brackets the field that takes each back:
 
 - The trunk is torchvision's GoogLeNet, which has batch norm and 3x3 convolutions in place of 5x5 ones.
 - Images are stretched to the network's size, so that the maps cover all of them; the authors crop 224 of 256 pixels.
@@ -32,8 +34,6 @@ Ask_Attend_and_Answer):
   itself.
 - Features are batch-normalised, since trunks differ in scale (`normalize` False).
 - Small configurations start word vectors from a wider distribution (`word_init` 0.08).
-
-`hops` 0 and `blind` are arms for comparison: the evidence is then the mean over places, or there is none.
 """
 
 from __future__ import annotations

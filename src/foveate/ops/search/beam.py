@@ -274,7 +274,7 @@ def _each_input(name: str, length: int | Sequence[int], inputs: int) -> tuple[in
         return (length,) * inputs
     if len(length) != inputs:
         raise ConfigError(
-            f"{counted(len(length), 'value')} of {name} for {counted(inputs, 'input')}; give one for each, or one for all"
+            f"{counted(len(length), 'value')} of {name} for {counted(inputs, 'input')}; give one for each or for all"
         )
     return tuple(length)
 

@@ -77,6 +77,26 @@ def find_objects(
     return instances_of((height, width), masks, [one.label for one in joined], [one.score for one in joined])
 
 
+def has_regions(network: Any) -> bool:
+    """Tell models that propose regions, `regions(image (C, H, W))` -> `ops.regions.RegionSet`, from others."""
+    return hasattr(network, "regions")
+
+
+@torch.inference_mode()
+def best_proposals(network: Any, image: Tensor | Windows, preprocessing: Preprocessing, truth: Instances) -> np.ndarray:
+    """Return the IoU (N,) of each true object and the best region that the network proposes in the whole image.
+
+    Crowds are left out.
+    """
+    pixels = image if isinstance(image, Tensor) else to_tensor(image.read(0, 0, image.height, image.width))
+    regions = network.regions(preprocessing(pixels))
+    best = np.zeros(int((~truth.crowd).sum()))
+    for k, index in enumerate(np.flatnonzero(~truth.crowd).tolist()):
+        if len(regions):
+            best[k] = float(regions.overlaps(torch.from_numpy(truth.mask(index))[None]).max())
+    return best
+
+
 def tiles(height: int, width: int, tile: int | None, overlap: int | None) -> list[tuple[int, int, int, int]]:
     """Return the tiles of an H x W image, each left, top, right, bottom; the image itself where it needs none.
 

@@ -26,7 +26,7 @@ from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, P
 from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of, require_same_classes
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.instances.detect import find_objects, truth_of
+from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
 from foveate.tasks.instances.export import DetectionRunner, graphs
 from foveate.tasks.instances.figures import LONGEST, draw_objects
 from foveate.tasks.instances.inspection import InstanceFindings
@@ -201,12 +201,16 @@ class InstanceTask(Task):
     # Scoring
 
     def observe(self, runner: Runner, metrics: InstanceMetrics, samples: Sequence[Any]) -> None:
-        """Score the outlines in true boxes, of a model that outlines boxes that it is given; in evaluations alone."""
-        if metrics.whole and can_outline(runner):
-            for sample in map(self.prepare, samples):
-                image = sample["image"]
-                image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+        """Score a model's parts alone, in evaluations: outlines in true boxes, and region proposals."""
+        if not metrics.whole:
+            return
+        for sample in map(self.prepare, samples):
+            image = sample["image"]
+            image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+            if can_outline(runner):
                 metrics.true_box_ious(true_box_ious(runner, image, self.preprocessing, sample["truth"]))
+            if has_regions(runner):
+                metrics.best_proposals(best_proposals(runner, image, self.preprocessing, sample["truth"]))
 
     def metrics(self, dataset: Any, whole: bool = True) -> InstanceMetrics:
         """An empty counter. whole: the scores at one threshold, of boxes and of regions, too."""

@@ -30,7 +30,7 @@ TEXT = ReportText(
     found=("accuracy", "answered {samples}, {share:.1f} % of them right"),
     facts=(
         ("question_alone", "Question alone", "right without the picture, by the usual answer of training"),
-        ("top1", "Usual answer", "share of questions that got the answer most people gave"),
+        ("usual_answer", "Usual answer", "share of questions that got the answer most people gave"),
         ("attention_mass", "Attention on what is asked about", "share of the last hop's, where it is known"),
         ("attention_chance", "By chance", "the same, spread evenly"),
         ("unknown_answers", "Unknown answers", "share of questions whose answer training does not have"),

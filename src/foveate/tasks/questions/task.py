@@ -86,7 +86,7 @@ class QuestionsTask(Task):
     name = "questions"
     title = "questions about pictures"
     monitor = "accuracy"
-    headline = ("accuracy", "top1", "attention_mass")
+    headline = ("accuracy", "usual_answer", "attention_mass")
     inputs = (IMAGE, QuestionInput())
     Options = QuestionOptions
     Preprocessing = QuestionPreprocessing

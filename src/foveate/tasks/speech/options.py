@@ -71,3 +71,8 @@ class SpeechOptions(Options):
             "length_penalty": self.length_penalty,
             "forbidden": FORBIDDEN,
         }
+
+    def search_to_json(self) -> dict[str, Any]:
+        """All rules of the search, for the metadata of an exported file; tokens are numbers."""
+        rules = {key: value for key, value in self.search().items() if key != "n_best"}
+        return rules | {"forbidden": list(FORBIDDEN), "tokens_a_second": CHARACTERS_A_SECOND}

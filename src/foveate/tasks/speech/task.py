@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.speech.decoding import padded, transcribe
+from foveate.tasks.speech.export import graphs, open_runner
 from foveate.tasks.speech.figure import attention_picture, word_places
 from foveate.tasks.speech.inputs import AUDIO
 from foveate.tasks.speech.inspection import SpeechFindings
@@ -34,6 +35,9 @@ from foveate.tasks.speech.report import report
 from foveate.tasks.speech.subtitles import ctm, srt
 from foveate.text import END, PAD, UNKNOWN
 from foveate.visualize.report import ReportPart
+
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
 
 DIGITS = 5  # of attention in predictions.json
 
@@ -167,6 +171,16 @@ class SpeechTask(Task):
     def inspection(cls, path: str, recognised: str) -> SpeechFindings:
         """Durations, words, characters and speakers."""
         return SpeechFindings(path, recognised)
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """Two graphs: log-mel features and the listener, and one step of the speller."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """The encoder's file and its step beside it, under the model's face."""
+        return open_runner(self, file)
 
     def about(self) -> dict[str, Any]:
         """The number of tokens."""

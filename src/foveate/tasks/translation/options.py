@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.text import END, PAD, START, UNKNOWN, TextTable
 
@@ -77,7 +77,8 @@ class TranslationOptions(Options):
         """Raise ConfigError for more beams than the vocabulary has tokens, before memory is taken for each."""
         if self.beams > len(table):
             raise ConfigError(
-                f"cannot search with {self.beams} beams over a vocabulary of {len(table)} tokens; give 1..{len(table)}"
+                f"cannot search with {self.beams} beams over a vocabulary of {counted(len(table), 'token')}; give "
+                f"1..{len(table)}"
             )
 
     @property

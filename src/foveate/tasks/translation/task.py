@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.translation import TranslationMetrics, require_sacrebleu
 from foveate.ops.padding import pad
 from foveate.records import (
@@ -28,11 +28,17 @@ from foveate.records import (
     TranslationPreprocessing,
 )
 from foveate.registry import task
-from foveate.tasks.base import Runner, Task
+from foveate.tasks.base import Runner, Sample, Task, Writer
+from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.inputs import TextInput
+from foveate.tasks.translation.alignment import alignment_png
 from foveate.tasks.translation.decoding import END_WORD, Source, translate
+from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
+from foveate.tasks.translation.page import TranslationPage
+from foveate.tasks.translation.report import report
 from foveate.text import END, PAD, UNKNOWN, TextTable, mostly_unspaced, split_words
+from foveate.visualize.report import ReportPart
 
 DIGITS = 4  # of an alignment's numbers in predictions.json
 UNFAMILIAR = 0.5  # share of a sentence's letters that the source's table must not know, to say so
@@ -51,6 +57,7 @@ class TranslationTask(Task):
     Preprocessing = TranslationPreprocessing
     sizes: ClassVar = {"source_vocabulary": "source", "target_vocabulary": "target"}
     batch_size = 64
+    predict_size = 64
     endings = ("_alignment.png",)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -131,6 +138,7 @@ class TranslationTask(Task):
                 (*source.words, END_WORD),
                 sample["name"],
                 self._note(sample["sentence"], source),
+                options.alignments,
             )
             for own, sample, source in zip(found, samples, sources, strict=True)
         ]
@@ -142,13 +150,13 @@ class TranslationTask(Task):
         notes = []
         longest = self.preprocessing.longest if self.preprocessing is not None else 0
         if 0 < longest < len(text):
-            notes.append(f"{len(text)} characters, longer than any sentence of the training ({longest})")
+            notes.append(f"{counted(len(text), 'character')}, longer than any sentence of the training ({longest})")
         unfamiliar = _unfamiliar(text, source, self.source)
         if unfamiliar > UNFAMILIAR:
             language = f", {self.preprocessing.source}" if self.preprocessing and self.preprocessing.source else ""
             notes.append(
-                f"{unfamiliar:.0%} of its words are spelled in characters, or are words, that the training text hardly "
-                f"had; give a sentence in the source language{language}"
+                f"{unfamiliar:.0%} of its words are of letters, or are words, that the training text hardly had; give "
+                f"a sentence in the source language{language}"
             )
         return "; ".join(notes)
 
@@ -163,7 +171,7 @@ class TranslationTask(Task):
 
     def count(self, metrics: TranslationMetrics, index: int, sample: Any, prediction: TranslationPrediction) -> float:
         """Count the best translation of a sentence; returns its own chrF."""
-        return metrics.update(prediction.text, sample["reference"])
+        return metrics.update(prediction.text, sample["reference"], len(prediction.source_words) - 1)
 
     # Keeping and showing
 
@@ -185,6 +193,30 @@ class TranslationTask(Task):
             "words": list(_words(prediction)),
         }
         return record | ({"note": prediction.note} if prediction.note else {})
+
+    def files(self, prediction: TranslationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+        """The alignment matrix, if it was asked for; nothing of a model without attention, or an empty translation."""
+        best = prediction.translations[0]
+        if not prediction.drawn or best.attention is None or not best.words:
+            return {}
+
+        def write(path: Any) -> None:
+            alignment_png(prediction).save(path, format="PNG")
+
+        return {"alignment": ("_alignment.png", write)}
+
+    def gallery(self, model: str) -> TranslationPage:
+        """translations.html: every sentence with its translations and its alignment."""
+        return TranslationPage(model)
+
+    def report(self, evaluation: Evaluation) -> ReportPart:
+        """Scores by length, and examples with their alignments."""
+        return report(evaluation)
+
+    @classmethod
+    def inspection(cls, path: str, recognised: str) -> TranslationFindings:
+        """Words of each side, and pairs that may be none."""
+        return TranslationFindings(path, recognised)
 
     def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         """The best translation of each sentence, a line each; with alternatives each with its score below."""
@@ -251,12 +283,13 @@ class TokenPairs:
                 self.pairs.append((index, *(torch.tensor([*ids, END]) for ids in sides)))  # type: ignore[arg-type]
         if not self.pairs:
             raise DataError(
-                f"none of {len(dataset)} pairs can be trained on: {unknown} have a side without a known word, and "
+                f"of {counted(len(dataset), 'pair')} none can be trained on: {unknown} have a side without known word, "
                 f"{long} one of {min(longest_source, longest_target)} tokens or more; set --options.max_length higher"
             )
         self.lengths = [max(len(ids), len(other)) for _, ids, other in self.pairs]
-        remarks = [f"{long} pairs of more than {longest_source} or {longest_target} tokens left out"] if long else []
-        remarks += [f"{unknown} pairs with a side without a known word left out"] if unknown else []
+        limits = " or ".join(map(str, sorted({longest_source, longest_target})))
+        remarks = [f"{counted(long, 'pair')} with a side of more than {limits} tokens left out"] if long else []
+        remarks += [f"{counted(unknown, 'pair')} with a side without a known word left out"] if unknown else []
         self.remark = "; ".join(remarks)
 
     def __len__(self) -> int:

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from foveate.datasets.pasture import palette
 from foveate.datasets.pasture.draw import FIRST_THING
 from foveate.datasets.pasture.land import Frame, surfaces
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, GRASS, PERSON, ROAD, SKY, TREE, WATER, Scene, Thing
+from foveate.ops.boxes import tight_boxes
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -134,30 +136,20 @@ def view_of(scene: Scene, ids: np.ndarray) -> View:
     present = [c for c in STUFF if counts[c]]
     masks = ids == np.array([*(FIRST_THING + n for n in numbers), *present], ids.dtype)[:, None, None]
     ground = surfaces(scene.land, Frame.of(scene.land, height, width, scene.aspect))
+    boxes = tight_boxes(torch.from_numpy(masks[: len(numbers)])).double().numpy() / width
     things = []
-    for mask, number in enumerate(numbers):
+    for mask, (number, corners) in enumerate(zip(numbers, boxes.tolist(), strict=True)):
         thing, pixels = scene.things[number], int(counts[FIRST_THING + number])
         form = thing.kind if thing.category == TREE else thing.action
         full = _FULL.get((thing.category, form)) or _FULL[thing.category, ""]
         whole = pixels / (width * width * thing.size * thing.size * full)
-        box = _box(masks[mask])
+        box: Box = tuple(corners)
         flies = thing.action in _FLYING
         surface = _around(ids, box) if flies else _under(ground, thing)
         beside = () if flies else tuple(_beside(ids, thing, box, surface))
         things.append(Seen(mask, thing, pixels / ids.size, whole, box, surface, beside))
     stuff = {c: (len(numbers) + i, int(counts[c]) / ids.size) for i, c in enumerate(present)}
     return View(scene, masks, tuple(things), stuff)
-
-
-def _box(mask: np.ndarray) -> Box:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    step = 1 / mask.shape[1]
-    return (
-        float(columns[0]) * step,
-        float(rows[0]) * step,
-        (float(columns[-1]) + 1) * step,
-        (float(rows[-1]) + 1) * step,
-    )
 
 
 def _window(ids: np.ndarray, box: Box) -> np.ndarray:

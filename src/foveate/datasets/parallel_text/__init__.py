@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import random
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from foveate.datasets.checks import FEW
-from foveate.datasets.files import decode_text
-from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.parallel_text.files import HEADS, is_head, lines_of, parting, sides_of, tables_of, text_files
+from foveate.datasets.splits import SPLIT_ORDER
 from foveate.disk import is_hidden
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import DataSource, Problem, TranslationSample
 from foveate.registry import dataset
 
-TABLE = ".tsv"
-GZIP = ".gz"
 VAL_SHARE, VAL_MOST = 0.1, 1000  # of the pairs, where there is no val split
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_](?:[A-Z][a-z]{3}|[A-Za-z]{2}|\d{3}))?")
-# Endings of two or three letters that are no languages.
-_NO_LANGUAGES = frozenset({
-    "avi", "bak", "bib", "bin", "bmp", "bz", "cfg", "css", "csv", "dat", "db", "doc", "ds", "err", "gif", "gz", "htm",
-    "idx", "ini", "jpg", "js", "log", "lst", "md", "mov", "npy", "npz", "odt", "ogg", "out", "pdf", "png", "pt", "pth",
-    "py", "rst", "sh", "sql", "tar", "tex", "tif", "tmp", "ts", "tsv", "txt", "wav", "xls", "xml", "xz", "yml", "zip",
-})  # fmt: skip
-_HEADS = (("source", "target"), ("src", "tgt"), ("src", "trg"))
 
 
 class TextPair(NamedTuple):
@@ -38,14 +26,6 @@ class TextPair(NamedTuple):
     source: str
     target: str
     line: int
-
-
-class TextFile(NamedTuple):
-    """A file of one split: `language` is '' for a table, which holds both sides."""
-
-    path: Path
-    split: str
-    language: str
 
 
 @dataclass
@@ -109,13 +89,13 @@ class ParallelText(DataSource):
     @staticmethod
     def recognise(path: Path) -> bool:
         """True if there are files of one name in two languages, or tables with two columns."""
-        return bool(_sides(path)) or bool(_tables(path))
+        return bool(sides_of(path)) or bool(tables_of(path))
 
     @staticmethod
     def near_miss(path: Path) -> str:
         """Text files in one language alone, or whose names say no language."""
         if path.is_dir():
-            one = [file for file in _text_files(path) if file.language]
+            one = [file for file in text_files(path) if file.language]
             if one:
                 return (
                     f"holds {one[0].path.name} without its translation; add {one[0].path.stem}.xx in another language"
@@ -138,8 +118,8 @@ class ParallelText(DataSource):
         if not self.path:
             raise ConfigError("this recipe is for parallel text: say where it is with --data PATH")
         root = Path(self.path)
-        sides = _sides(root)
-        scan = self._read_sides(root, sides) if sides else self._read_tables(root, _tables(root))
+        sides = sides_of(root)
+        scan = self._read_sides(root, sides) if sides else self._read_tables(root, tables_of(root))
         if scan.undivided or ("train" in scan.pairs and "val" not in scan.pairs and "test" not in scan.pairs):
             self._draw(scan)
         return scan
@@ -167,12 +147,12 @@ class ParallelText(DataSource):
                 continue
             paths = (files[chosen[0]], files[chosen[1]])
             scan.files[split] = paths
-            texts = [_lines(path, scan.problems) for path in paths]
+            texts = [lines_of(path, scan.problems) for path in paths]
             if any(text is None for text in texts):
                 continue
             source, target = (text or [] for text in texts)
             if len(source) != len(target):
-                scan.problems.append(Problem(paths[0], _parting(paths, source, target)))
+                scan.problems.append(Problem(paths[0], parting(paths, source, target)))
                 continue
             self._add(scan, split, [TextPair(*pair, n) for n, pair in enumerate(zip(source, target, strict=True), 1)])
         scan.undivided = set(sides) == {""}
@@ -182,14 +162,14 @@ class ParallelText(DataSource):
         scan = TextScan({}, {}, (self.source, self.target))
         for split, path in tables.items():
             scan.files[split] = (path,)
-            lines = _lines(path, scan.problems)
+            lines = lines_of(path, scan.problems)
             if lines is None:
                 continue
             head = [name.strip() for name in lines[0].split("\t")] if lines else []
             columns, skip = (0, 1), 0
-            if _is_head(head):
+            if is_head(head):
                 skip = 1
-                names = ["source", "target"] if tuple(name.lower() for name in head[:2]) in _HEADS else head
+                names = ["source", "target"] if tuple(name.lower() for name in head[:2]) in HEADS else head
                 chosen = self._languages(names, names) if names is head else ("", "")
                 columns = (head.index(chosen[0]), head.index(chosen[1])) if names is head else (0, 1)
                 scan.languages = chosen if names is head else scan.languages
@@ -203,7 +183,7 @@ class ParallelText(DataSource):
                 cells = line.split("\t")
                 if len(cells) <= max(columns):
                     if line.strip():
-                        what = f"line {number}: {len(cells)} column; expected a sentence, a tab and its translation"
+                        what = f"line {number}: {counted(len(cells), 'column')}; give two, with a tab between"
                         scan.problems.append(Problem(path, what))
                     else:
                         pairs.append(TextPair("", "", number))
@@ -263,7 +243,11 @@ class ParallelText(DataSource):
         """One split. Raises DataError, ConfigError."""
         self.serve(task)
         if problems := self.scan.problems:
-            more = f" ({len(problems)} problems; foveate datasets inspect lists all)" if len(problems) > 1 else ""
+            more = (
+                f" ({counted(len(problems), 'problem')}; foveate datasets inspect lists all)"
+                if len(problems) > 1
+                else ""
+            )
             raise DataError(f"{problems[0]}{more}")
         return self.readable(split, task)
 
@@ -304,124 +288,22 @@ class ParallelText(DataSource):
             )
         for split, lines in scan.empty.items():
             shown = ", ".join(map(str, lines[:3])) + (", ..." if len(lines) > 3 else "")
-            where = "line" if len(lines) == 1 else "lines"
-            notes.append(f"{self._file(split)}: {where} {shown} left out, where a side is empty ({len(lines)} in all)")
+            notes.append(
+                f"{self._file(split)}: {counted(len(lines), 'pair')} left out, where a side is empty: line {shown}"
+            )
         if 0 < len(scan.pairs.get("val", [])) < FEW:
-            notes.append(f"val holds {len(scan.pairs['val'])} pairs, and scores of fewer than {FEW} say little")
+            notes.append(
+                f"val holds {counted(len(scan.pairs['val']), 'pair')}, and scores of fewer than {FEW} say little"
+            )
         train = {(pair.source, pair.target) for pair in scan.pairs.get("train", [])}
         for split, pairs in scan.pairs.items():
             shared = sum((pair.source, pair.target) in train for pair in pairs) if split != "train" else 0
             if shared:
-                notes.append(f"{shared} of {len(pairs)} pairs of {split} are in train, too, so that they are no test")
+                notes.append(
+                    f"of {counted(len(pairs), 'pair')} of {split}, {shared} are in train, too, and test nothing"
+                )
         return notes
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Languages, and the lines of pairs that were left out."""
         return {"languages": list(self.scan.languages), "left_out": self.scan.empty}
-
-
-def _text_files(root: Path) -> Iterator[TextFile]:
-    """Files of a folder that may be one side of parallel text, or a table."""
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if is_hidden(path.name) or not path.is_file():
-            continue
-        name = path.name.removesuffix(GZIP)
-        stem, _, ending = name.rpartition(".")
-        if stem and f".{ending.lower()}" == TABLE:
-            yield TextFile(path, _split_of(stem), "")
-        elif stem and _LANGUAGE.fullmatch(ending) and ending not in _NO_LANGUAGES:
-            yield TextFile(path, _split_of(stem), ending)
-
-
-def _split_of(stem: str) -> str:
-    """The split that a file's name says, as train or newstest2013-dev; '' for none."""
-    words = [split_called("val" if word in ("dev", "tune") else word) for word in re.split(r"[^a-z]+", stem.lower())]
-    return next((word for word in words if word in SPLIT_ORDER), "")
-
-
-def _sides(root: Path) -> dict[str, dict[str, Path]]:
-    """Split -> language -> file, for the splits that have two languages or more; {} if there are none.
-
-    Files that name no split count only where no file names one, and there is one pair of them.
-    """
-    found: dict[str, dict[str, Path]] = {}
-    stems: dict[str, set[str]] = {}
-    for file in _text_files(root):
-        if file.language and (file.language not in found.setdefault(file.split, {})):
-            found[file.split][file.language] = file.path
-            stems.setdefault(file.split, set()).add(file.path.name.removesuffix(GZIP).rpartition(".")[0])
-    if not any(len(files) > 1 for files in found.values()):
-        return {}
-    named = {split: files for split, files in found.items() if split}
-    if named:
-        return named
-    return found if len(stems[""]) == 1 else {}
-
-
-def _tables(root: Path) -> dict[str, Path]:
-    """Split -> table of two columns or more; {} if there is none."""
-    if root.is_file():
-        files = [TextFile(root, "", "")] if root.name.removesuffix(GZIP).lower().endswith(TABLE) else []
-    else:
-        files = [file for file in _text_files(root) if not file.language]
-    found: dict[str, Path] = {}
-    for file in files:
-        if file.split not in found and _has_two_columns(file.path):
-            found[file.split] = file.path
-    named = {split: path for split, path in found.items() if split}
-    return named or (found if len(files) == 1 else {})
-
-
-def _has_two_columns(path: Path) -> bool:
-    problems: list[Problem] = []
-    lines = _lines(path, problems, beginning=True) or []
-    filled = [line for line in lines if line.strip()]
-    return bool(filled) and all("\t" in line for line in filled)
-
-
-def _is_head(cells: Sequence[str]) -> bool:
-    """True for names of columns: source and target, or codes of languages."""
-    names = [cell.lower() for cell in cells]
-    codes = [bool(_LANGUAGE.fullmatch(cell)) for cell in cells]
-    return len(cells) > 1 and (tuple(names[:2]) in _HEADS or (all(codes) and len(set(names)) == len(names)))
-
-
-def _lines(path: Path, problems: list[Problem], beginning: bool = False) -> list[str] | None:
-    """The lines of a text file, without blanks around them; None if it cannot be read, which is added to `problems`.
-
-    Only line ends divide lines, as of the tools that write parallel text; CR LF counts as one. beginning: of the first
-    lines alone.
-    """
-    try:
-        with gzip.open(path, "rb") if path.suffix.lower() == GZIP else path.open("rb") as file:
-            content = file.read(1 << 14) if beginning else file.read()
-    except (OSError, EOFError) as error:
-        problems.append(Problem(path, f"cannot be read ({error}); write it again"))
-        return None
-    if beginning and len(content) == 1 << 14:
-        content = content.rpartition(b"\n")[0]
-    try:
-        text = decode_text(content, "replace" if beginning else "strict")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        what = "a zero byte" if content[error.start : error.start + 1] == b"\0" else "bytes that are not UTF-8"
-        problems.append(Problem(path, f"line {number}: {what}; repair the line, or save the file as UTF-8"))
-        return None
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [line if "\t" in line else line.strip() for line in lines]
-
-
-def _parting(paths: Sequence[Path], source: Sequence[str], target: Sequence[str]) -> str:
-    """Two files of unequal length, in words: the first line that one alone has, and the first that one alone fills."""
-    shorter = min(len(source), len(target))
-    longer = paths[0] if len(source) > shorter else paths[1]
-    where = f"from line {shorter + 1} on there is {longer.name} alone"
-    lone = next((i for i in range(shorter) if bool(source[i]) != bool(target[i])), None)
-    if lone is not None:
-        where += f" (line {lone + 1} is empty in {(paths[1] if source[lone] else paths[0]).name} alone)"
-    return (
-        f"has {len(source)} lines, but {paths[1].name} has {len(target)}: {where}; line n of one must be the "
-        "translation of line n of the other"
-    )

@@ -1,0 +1,181 @@
+"""Pieces of handwriting as points, from whichever file; and the source that all of their readers share.
+
+Shapes: N points of a piece, each x, y and 1 where the pen is lifted after it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from foveate.datasets.checks import label_digest
+from foveate.datasets.drawn import Drawn
+from foveate.datasets.files import ScannedSource
+from foveate.datasets.splits import SPLIT_ORDER, split_parts
+from foveate.errors import DataError
+from foveate.records import HandwritingSample, Problem
+from foveate.values import require_choices
+
+Pen = Literal["auto", "lifted", "down"]
+EVERY = 10  # of an undivided set, every tenth piece is val
+LEAST = 2  # points
+
+
+class Ink(NamedTuple):
+    """One piece: points (N, 3) float32 with y downwards, its text ('' if unknown), and its name."""
+
+    points: np.ndarray
+    text: str
+    name: str
+
+
+def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
+    """A checked piece of handwriting, whose last point lifts the pen.
+
+    Raises DataError for fewer than two points, numbers that are not finite, or a pen bit that is neither 0 nor 1.
+    """
+    points = np.asarray(points, np.float32)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise DataError(f"{name}: points of shape {points.shape}; expected (N, 3): x, y and the pen bit")
+    if len(points) < LEAST:
+        raise DataError(f"{name}: {len(points)} points; expected {LEAST} or more")
+    if not np.isfinite(points).all():
+        row = int(np.argmin(np.isfinite(points).all(1)))
+        raise DataError(f"{name}: point {row} is {points[row].tolist()}; expected finite numbers")
+    if not np.isin(points[:, 2], (0, 1)).all():
+        value = points[~np.isin(points[:, 2], (0, 1)), 2][0]
+        raise DataError(f"{name}: a pen bit of {value:g}; expected 0 or 1")
+    points = points.copy()
+    points[-1, 2] = 1
+    return Ink(points, text, name)
+
+
+def lifted(pen: np.ndarray) -> np.ndarray:
+    """Pen bits that say 'drawn up to this point' -> bits that say 'lifted after this point'."""
+    return np.append(1 - pen[1:], 1).astype(pen.dtype)
+
+
+@dataclass
+class InkScan:
+    """Contents of a source. pairs: split -> its pieces. pen: the meaning of the pen bit, in words."""
+
+    pairs: dict[str, list[Ink]]
+    problems: list[Problem] = field(default_factory=list)
+    drawn: Drawn = field(default_factory=Drawn)
+    pen: str = ""
+
+
+class InkDataset:
+    """Pieces of handwriting. `texts` are known without reading points."""
+
+    def __init__(self, inks: Sequence[Ink]) -> None:
+        self.inks = list(inks)
+        self.texts = [ink.text for ink in self.inks]
+
+    @property
+    def count(self) -> int:
+        """The number of pieces."""
+        return len(self.inks)
+
+    def __len__(self) -> int:
+        return len(self.inks)
+
+    def name(self, index: int) -> str:
+        """The file's name, and the number of the piece in it."""
+        return self.inks[index].name
+
+    def digest(self, index: int) -> str:
+        """A digest of the text."""
+        return label_digest(self.texts[index])
+
+    def __getitem__(self, index: int) -> HandwritingSample:
+        ink = self.inks[index]
+        offsets = np.diff(ink.points[:, :2], axis=0, prepend=ink.points[:1, :2])
+        strokes = torch.from_numpy(np.concatenate([offsets, ink.points[:, 2:]], 1))
+        return HandwritingSample(strokes=strokes, transcript=ink.text, name=ink.name)
+
+
+class InkSource(ScannedSource[Any]):
+    """A source of stroke files: `load` reads all pieces of a file or folder.
+
+    Parts called train, val and test are the splits; of an undivided set every tenth piece is val.
+    """
+
+    path: str
+    tasks: ClassVar[tuple[str, ...]] = ("handwriting",)
+    called: ClassVar[str]  # the format, in words
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def load(self, path: Path, problems: list[Problem]) -> tuple[list[Ink], str]:
+        """The pieces in a file or folder, and the meaning of the pen bit. Bad pieces are added to the problems."""
+
+    def read(self) -> InkScan:
+        """Read everything. Raises DataError if there is nothing to read."""
+        require_choices(self)
+        root, problems = Path(self.path), []  # type: ignore[var-annotated]
+        if not root.exists():
+            raise DataError(f"{root}: no such file or folder; check the path")
+        parts = split_parts(root, self.holds, problems) if root.is_dir() else {}
+        found = {split: self.load(path, problems) for split, path in (parts or {"": root}).items()}
+        pen = next((said for _, said in found.values() if said), "")
+        pairs = {split: inks for split, (inks, _) in found.items() if inks}
+        drawn = Drawn()
+        undivided = pairs.pop("", None) or (pairs.get("train") if "val" not in pairs else None)
+        if undivided is not None:
+            if len(undivided) < 2:
+                raise DataError(f"{root}: {len(undivided)} pieces of handwriting; expected two or more")
+            pairs |= {
+                "train": [ink for i, ink in enumerate(undivided) if i % EVERY],
+                "val": undivided[::EVERY],
+            }
+            drawn = Drawn("every tenth is val")
+        if not pairs and not problems:
+            raise DataError(f"{root}: no handwriting in it; expected {self.called}")
+        return InkScan({split: pairs[split] for split in SPLIT_ORDER if split in pairs}, problems, drawn, pen)
+
+    def holds(self, path: Path) -> bool:
+        """True for a file of this format, or a folder with one."""
+        return path.suffix.lower() == self.suffix if path.is_file() else any(path.rglob(f"*{self.suffix}"))
+
+    def readable(self, split: str, task: str = "") -> InkDataset:
+        """One split."""
+        self.serve(task)
+        return InkDataset(self.scan.pairs[split])
+
+    def describe(self, task: str = "") -> str:
+        """The format, its counts, and the meaning of the pen bit, in one line."""
+        scan = self.scan
+        counts = ", ".join(f"{len(inks)} {split}" for split, inks in scan.pairs.items())
+        drawn = f" ({scan.drawn})" if scan.drawn else ""
+        return f"{self.called}: {counts} pieces of handwriting{drawn}" + (f"; {scan.pen}" if scan.pen else "")
+
+    def notes(self, task: str = "") -> list[str]:
+        """A note on pieces without a text."""
+        inks = [ink for inks in self.scan.pairs.values() for ink in inks]
+        without = [ink.name for ink in inks if not ink.text]
+        return [f"{len(without)} of {len(inks)} pieces have no text, {without[0]} among them"] if without else []
+
+
+@dataclass
+class PenBits:
+    """The meaning of a file's pen bits, as asked for or as they show it.
+
+    asked: 'lifted', 'down' or 'auto'. Bits of 1 at most points can only mean that the pen is down.
+    """
+
+    asked: Pen
+
+    def resolve(self, pieces: Sequence[np.ndarray]) -> tuple[str, str]:
+        """('lifted' or 'down', it in words) of columns of pen bits."""
+        share = float(np.mean(np.concatenate(pieces))) if pieces else 0.0
+        found = self.asked if self.asked != "auto" else ("down" if share > 0.5 else "lifted")
+        words = {"down": "the line to the point is drawn", "lifted": "the pen is lifted after the point"}[found]
+        seen = f" ({share:.0%} of the points have it)" if self.asked == "auto" else ""
+        return found, f"a pen bit of 1 means that {words}{seen}"

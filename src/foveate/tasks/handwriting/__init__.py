@@ -1,0 +1,1 @@
+"""Handwriting: texts written with a pen, point by point."""

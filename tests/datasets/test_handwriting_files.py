@@ -1,0 +1,198 @@
+"""Readers of pen strokes: files that the tests write, the meaning of the pen bit, and the message for each bad file."""
+
+import json
+
+import numpy as np
+import pytest
+
+from foveate.datasets import recognise
+from foveate.datasets.handwriting.iam_ondb import IamOnDB
+from foveate.datasets.handwriting.inkml import InkML
+from foveate.datasets.handwriting.stroke_json import StrokeJson
+from foveate.datasets.handwriting.stroke_letters import StrokeLetters
+from foveate.datasets.handwriting.stroke_npz import StrokeNpz
+from foveate.errors import ConfigError, DataError
+
+# Two strokes: three points, then two. `LIFTED` marks the last of each; `DOWN` the points that a line leads to.
+AT = [[0, 0], [2, 1], [4, 0], [10, 3], [12, 5]]
+LIFTED, DOWN = [0, 0, 1, 0, 1], [1, 1, 1, 0, 1]
+
+
+def entry(text="ab", pen=LIFTED, at=AT):
+    return {"text": text, "points": [[*xy, bit] for xy, bit in zip(at, pen, strict=True)]}
+
+
+def write_json(path, entries):
+    path.write_text(json.dumps(entries))
+    return str(path)
+
+
+def strokes_of(source, split="val", index=0):
+    return source.open(split)[index]["strokes"].tolist()
+
+
+EXPECTED = [[0, 0, 0], [2, 1, 0], [2, -1, 1], [6, 3, 0], [2, 2, 1]]
+
+
+def test_json_gives_offsets_and_every_tenth_piece_is_val(tmp_path):
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(f"w{i}") for i in range(21)]))
+    assert strokes_of(source) == EXPECTED
+    assert source.open("val").texts == ["w0", "w10", "w20"] and len(source.open("train")) == 18
+    assert source.describe() == (
+        'JSON lists of {"text", "points": [[x, y, up], ...]}: 18 train, 3 val pieces of handwriting (every tenth is '
+        "val); a pen bit of 1 means that the pen is lifted after the point (40% of the points have it)"
+    )
+    assert source.open("val").name(1) == "a.json#10"
+
+
+def test_both_meanings_of_the_pen_bit_give_the_same_strokes(tmp_path):
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(pen=DOWN)] * 3))
+    assert strokes_of(source) == EXPECTED
+    assert "a pen bit of 1 means that the line to the point is drawn (80% of the points have it)" in source.describe()
+    told = StrokeJson(str(tmp_path / "a.json"), pen="lifted")
+    assert [point[2] for point in strokes_of(told)] == [1, 1, 1, 0, 1]
+    assert told.describe().endswith("a pen bit of 1 means that the pen is lifted after the point")
+    with pytest.raises(ConfigError, match="pen is 'up'"):
+        StrokeJson(str(tmp_path / "a.json"), pen="up").describe()
+
+
+def test_strokes_that_never_lift_the_pen_end_at_their_last_point(tmp_path):
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(pen=[0] * 5)] * 3))
+    assert [point[2] for point in strokes_of(source)] == [0, 0, 0, 0, 1]
+
+
+def test_files_named_after_splits_are_the_splits(tmp_path):
+    for split, count in (("train", 3), ("val", 2), ("test", 1)):
+        write_json(tmp_path / f"{split}.json", [entry(split)] * count)
+    source = recognise(tmp_path, "handwriting")
+    assert isinstance(source, StrokeJson) and source.splits() == ("train", "val", "test")
+    assert source.open("test").texts == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (entry(at=[[0, 0], [float("nan"), 1], [4, 0], [10, 3], [12, 5]]), r"a.json#1: point 1 is \[nan, 1.0, 0.0\]"),
+        (entry(pen=[0, 0, 5, 0, 1]), "a pen bit of 5; expected 0 or 1"),
+        ({"text": "ab", "points": [[0, 0, 1]]}, "a.json#1: 1 points; expected 2 or more"),
+        ({"text": "ab", "points": [[0, 0], [1, 1]]}, "a.json#1: the points are"),
+        ({"text": 5, "points": [[0, 0, 1]]}, "a.json#1: the text is 5; expected a string"),
+        ("points", 'a.json#1: expected {"text": ..., "points"'),
+    ],
+)
+def test_a_bad_entry_is_named(tmp_path, bad, message):
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(), bad, entry()]), pen="lifted")
+    with pytest.raises(DataError, match=message):
+        source.open("train")
+
+
+def test_pieces_without_text_are_noted(tmp_path):
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry("")] + [entry()] * 3))
+    assert source.notes() == ["1 of 4 pieces have no text, a.json#0 among them"]
+
+
+def write_npz(path, pen=DOWN, count=12, **changed):
+    data = np.array([[*xy, bit] for xy, bit in zip(AT, pen, strict=True)] * count, np.int32)
+    arrays = {"data": data, "offsets": np.arange(count + 1) * 5, "text": np.array([f"w{i}" for i in range(count)])}
+    np.savez(path, **(arrays | changed))
+    return str(path)
+
+
+def test_npz_is_read(tmp_path):
+    write_npz(tmp_path / "words.npz")
+    source = recognise(tmp_path, "handwriting")
+    assert isinstance(source, StrokeNpz)
+    assert strokes_of(source, "val", 1) == EXPECTED and source.open("val").texts == ["w0", "w10"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"offsets": np.arange(5)}, r"offsets \(5,\) and text \(12,\); expected \(N, 3\), \(P \+ 1,\) and \(P,\)"),
+        ({"offsets": np.array([*range(0, 60, 5), 900])}, "offsets from 0 to 900 for 60 points; they must rise"),
+        ({"text": np.array([None] * 12)}, "not strokes"),
+    ],
+)
+def test_bad_arrays_are_named(tmp_path, changed, message):
+    source = StrokeNpz(write_npz(tmp_path / "words.npz", **changed))
+    with pytest.raises(DataError, match=message):
+        source.open("train")
+
+
+INK = """<ink xmlns="http://www.w3.org/2003/InkML"><annotation type="writer">w</annotation>
+<annotation type="truth">ab</annotation><trace>0 0 7, 2 1 7, 4 0 7</trace><trace>10 3, 12 5</trace></ink>"""
+
+
+def test_inkml_is_read(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.inkml").write_text(INK)
+    source = recognise(tmp_path, "handwriting")
+    assert isinstance(source, InkML) and source.open("val").texts == ["ab"]
+    assert strokes_of(source) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (INK.replace("4 0 7", "four"), "a trace of .*; expected 'x y, x y, ...' in whole values"),
+        (INK[:-6], "not readable as XML"),
+        ('<ink><annotation type="truth">ab</annotation></ink>', "no strokes; expected one or more"),
+        ('<!DOCTYPE ink [<!ENTITY a "b">]><ink/>', "defines entities, which are not read"),
+    ],
+)
+def test_bad_inkml_is_named(tmp_path, content, message):
+    for i in range(2):
+        (tmp_path / f"{i}.inkml").write_text(INK)
+    (tmp_path / "bad.inkml").write_text(content)
+    with pytest.raises(DataError, match=f"bad.inkml: .*{message}"):
+        InkML(str(tmp_path)).open("train")
+
+
+def write_iam(root, lines=3, listed=True):
+    """A form of three lines, as the corpus has it."""
+    for folder in ("lineStrokes/a01/a01-000", "ascii/a01/a01-000"):
+        (root / folder).mkdir(parents=True)
+    text = "OCR:\n\nwrong\n\nCSR:\n\n" + "\n".join(f"line {i + 1}" for i in range(lines)) + "\n"
+    if listed:
+        (root / "ascii/a01/a01-000/a01-000u.txt").write_text(text)
+    for i in range(3):
+        strokes = "".join(
+            "<Stroke>" + "".join(f'<Point x="{x}" y="{y}" time="0"/>' for x, y in part) + "</Stroke>"
+            for part in (AT[:3], AT[3:])
+        )
+        path = root / f"lineStrokes/a01/a01-000/a01-000u-{i + 1:02d}.xml"
+        path.write_text(f"<WhiteboardCaptureSession><StrokeSet>{strokes}</StrokeSet></WhiteboardCaptureSession>")
+
+
+def test_iam_ondb_joins_strokes_and_lines(tmp_path):
+    write_iam(tmp_path)
+    source = recognise(tmp_path, "handwriting")
+    assert isinstance(source, IamOnDB)
+    assert source.open("val").texts == ["line 1"] and source.open("train").texts == ["line 2", "line 3"]
+    assert strokes_of(source) == EXPECTED
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.txt").write_text("a01-000u\n")
+    assert len(IamOnDB(str(tmp_path)).open("train")) == 3
+
+
+def test_missing_lines_of_iam_ondb_are_named(tmp_path):
+    write_iam(tmp_path, lines=2)
+    with pytest.raises(DataError, match=r"a01-000u-03.xml: line 03, but a01-000u.txt has 2 lines after CSR"):
+        IamOnDB(str(tmp_path)).open("train")
+    other = tmp_path / "other"
+    write_iam(other, listed=False)
+    with pytest.raises(
+        DataError, match=r"a01-000u-01.xml: no text a01-000u.txt in ascii; add it, or remove the strokes"
+    ):
+        IamOnDB(str(other)).open("train")
+
+
+def test_generated_letters_are_functions_of_the_seed():
+    one, other = (StrokeLetters(train=5, val=2, test=0, seed=s) for s in (0, 1))
+    first, again = one.open("train"), StrokeLetters(train=9, val=2, test=0).open("train")
+    assert first.texts == again.texts[:5] and first.texts != other.open("train").texts
+    np.testing.assert_array_equal(first[3]["strokes"], again[3]["strokes"])
+    assert one.splits() == ("train", "val")
+    assert one.open("val").texts != first.texts[:2]
+    with pytest.raises(ConfigError, match="hands 0 and words 2 1 or more"):
+        StrokeLetters(hands=0)
