@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable
+from foveate.records.prediction import Prediction
 
 
 class ObjectSample(TypedDict):
@@ -147,7 +148,7 @@ class Instances:
 
 
 @dataclass
-class InstancePrediction:
+class InstancePrediction(Prediction):
     """The objects found in one image.
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 import numpy as np
 from torch import Tensor
 
+from foveate.records.prediction import Prediction
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -110,7 +112,7 @@ class Transcript:
 
 
 @dataclass
-class SpeechPrediction:
+class SpeechPrediction(Prediction):
     """Texts that a model wrote of a recording.
 
     transcripts: one or more, best first. seconds: the duration. centres: (U,) seconds, the middle of each cell that
