@@ -57,6 +57,7 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
+TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
 DRAWINGS = {
     "nats": "nats",
     "nats_static": "nats, static",
@@ -184,8 +185,22 @@ def question_table(results: Mapping[str, Result]) -> str:
     return _section("Questions", words, found, ANSWERS) + kinds
 
 
+def translation_table(results: Mapping[str, Result]) -> str:
+    """Results of translation, with their signatures."""
+    words = (
+        "Translations are from a search with 5 beams, scored by sacreBLEU; BLEU and chrF run from 0 to 100, TER is the "
+        "number of edits for each word of the reference."
+    )
+    found = {n: r for n, r in results.items() if "chrf" in r["scores"]}
+    signatures = "".join(
+        f"\n`{name}`: {', '.join(f'{score} `{text}`' for score, text in result['scores']['signatures'].items())}.\n"
+        for name, result in sorted(found.items())
+    )
+    return _section("Translation", words, found, TRANSLATIONS) + signatures
+
+
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, drawing_table, question_table,
+    class_table, mnist_table, find_table, caption_table, translation_table, drawing_table, question_table,
 )  # fmt: skip
 
 
@@ -195,6 +210,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
     for scores, what in (
         (FINDS, "CorLoc"),
         (CAPTIONS, "CIDEr-D"),
+        (TRANSLATIONS, "BLEU"),
         (CLASSES, "top-1"),
         (DRAWINGS, "nats"),
         (ANSWERS, "accuracy"),
@@ -237,8 +253,9 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions."""
-    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+    """'200 pictures', or the number of questions or sentences."""
+    key = next(key for key in ("questions", "sentences", "images") if key in scores)
+    return f"{scores[key]} {'pictures' if key == 'images' else key}"
 
 
 def commands(group: Mapping[str, Result]) -> str:

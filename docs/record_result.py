@@ -30,6 +30,7 @@ KEPT = (
     "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
     "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
+    "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
 )  # fmt: skip
 DIGITS = 6
