@@ -57,7 +57,24 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
+<<<<<<< HEAD
 TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
+=======
+OBJECTS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_r50": "AP^r 0.5",
+    "ap_r70": "AP^r 0.7",
+    "recall50": "recall",
+    "recall50_touching": "of touching",
+    "tp_ratio50": "TP ratio",
+    "count_mape": "count error",
+    "proposals_recall50": "proposed",
+    "mask_iou_true_boxes": "IoU in true boxes",
+}
+
+>>>>>>> main
 DRAWINGS = {
     "nats": "nats",
     "nats_static": "nats, static",
@@ -66,13 +83,20 @@ DRAWINGS = {
     "kl": "KL",
 }
 
+WRITING = {
+    "nats_per_point": "nats a point",
+    "nats_per_piece": "nats a piece",
+    "sse": "squared error",
+    "stop_percent": "stops, %",
+}
+
 
 def mnist_table(results: Mapping[str, Result]) -> str:
     """Error on distorted MNIST, ours and the paper's: a line a network, a column a kind; the mean over seeds."""
     runs: dict[tuple[str, str], list[Result]] = {}
     for result in results.values():
         network, found, kind = result["recipe"].partition("_mnist_")
-        if found and "top1" in result["scores"]:
+        if found and network in PUBLISHED:
             runs.setdefault((network, kind), []).append(result)
     if not runs:
         return ""
@@ -167,6 +191,26 @@ def drawing_table(results: Mapping[str, Result]) -> str:
     return _section("Drawing", words, {n: r for n, r in results.items() if "nats" in r["scores"]}, DRAWINGS)
 
 
+def object_table(results: Mapping[str, Result]) -> str:
+    """Results of instance segmentation."""
+    words = (
+        "Scores of masks, explained in [instance segmentation](instances.md#scores). Recall is at IoU 0.5, of all "
+        "objects and of those that touch another; TP ratio and count error are those of objects above the score that "
+        "the validation pictures chose. Proposed is the share of objects that some region proposal overlaps by more "
+        "than half, which is the most that SDS can find."
+    )
+    return _section("Objects", words, {n: r for n, r in results.items() if "ap_r50" in r["scores"]}, OBJECTS)
+
+
+def handwriting_table(results: Mapping[str, Result]) -> str:
+    """Results of handwriting."""
+    words = (
+        "Nats are of offsets divided by their deviation in training, so that figures of other data, or of other "
+        "scales, do not compare; lower is better. Stops is the share of 100 texts whose writing ended by itself."
+    )
+    return _section("Handwriting", words, {n: r for n, r in results.items() if "sse" in r["scores"]}, WRITING)
+
+
 def question_table(results: Mapping[str, Result]) -> str:
     """Results of visual question answering."""
     words = (
@@ -200,7 +244,12 @@ def translation_table(results: Mapping[str, Result]) -> str:
 
 
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
+<<<<<<< HEAD
     class_table, mnist_table, find_table, caption_table, translation_table, drawing_table, question_table,
+=======
+    class_table, mnist_table, find_table, caption_table, object_table, drawing_table, handwriting_table,
+    question_table,
+>>>>>>> main
 )  # fmt: skip
 
 
@@ -212,7 +261,9 @@ def readme_families(results: Mapping[str, Result]) -> str:
         (CAPTIONS, "CIDEr-D"),
         (TRANSLATIONS, "BLEU"),
         (CLASSES, "top-1"),
+        (OBJECTS, "AP"),
         (DRAWINGS, "nats"),
+        (WRITING, "nats a point"),
         (ANSWERS, "accuracy"),
     ):
         key = next(name for name, words in scores.items() if words == what)
@@ -244,7 +295,8 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
 
 def _is_distorted(result: Result) -> bool:
     """True for a result of the table of distorted MNIST."""
-    return "_mnist_" in result["recipe"] and "top1" in result["scores"]
+    network, found, _ = result["recipe"].partition("_mnist_")
+    return bool(found) and network in PUBLISHED
 
 
 def minutes_of(result: Result) -> str:
@@ -253,9 +305,16 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
+<<<<<<< HEAD
     """'200 pictures', or the number of questions or sentences."""
     key = next(key for key in ("questions", "sentences", "images") if key in scores)
     return f"{scores[key]} {'pictures' if key == 'images' else key}"
+=======
+    """'200 pictures', or the number of questions or pieces."""
+    if "pieces" in scores:
+        return f"{scores['pieces']} pieces of handwriting"
+    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+>>>>>>> main
 
 
 def commands(group: Mapping[str, Result]) -> str:

@@ -676,7 +676,7 @@ class TestObjectNumbers:
         reader = recognise_masks(files, known)
         assert reader.kind == "objects"
         assert_reads(reader, files, lambda i: self.parted(i) > 0)
-        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0])), self.parted(0))
+        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0]))[0], self.parted(0))
 
     def sparse(self, i: int, highest: int, kept: int = 8) -> np.ndarray:
         """Up to `kept` cells that bear numbers out of 1 to `highest`, as after small ones were removed."""
@@ -716,7 +716,7 @@ class TestObjectNumbers:
             recognise_masks(files, None)
         reader = recognise_masks(files, ONE)
         assert reader.kind == "objects"
-        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0])), self.tiles(0))
+        np.testing.assert_array_equal(reader.objects(Pair(files[0], files[0]))[0], self.tiles(0))
 
     def test_labels_from_1_with_too_few_names_are_no_objects(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(scene(i) + 1))

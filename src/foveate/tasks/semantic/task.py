@@ -17,7 +17,8 @@ from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.pictures.fitting import shrink, shrink_factor
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
