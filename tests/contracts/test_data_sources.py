@@ -229,6 +229,7 @@ FILES: dict[str, Callable[[Path], None] | None] = {
 FIELDS: dict[str, dict[str, Any]] = {
     "pasture": {"height": 32, "width": 40, "train": 8, "val": 6, "test": 0},
     "spatial_questions": {"train": 6, "val": 2, "test": 0},
+    "word_strings": {"train": 6, "val": 2},
     "stroke_letters": {"train": 4, "val": 2, "test": 0},
 }
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
@@ -251,7 +252,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> DataSource:
     if write is None:
         return cls(**FIELDS[request.param])  # type: ignore[no-any-return]
     write(tmp_path)
-    return cls(str(tmp_path))  # type: ignore[no-any-return]
+    return cls(str(tmp_path), **FIELDS.get(request.param, {}))  # type: ignore[no-any-return]
 
 
 def test_every_registered_source_is_tested() -> None:

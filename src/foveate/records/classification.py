@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable, TransformerOutput, TransformView
+from foveate.records.prediction import Prediction
 
 
 class ClassificationSample(TypedDict):
@@ -40,7 +41,7 @@ class ClassificationOutput(NamedTuple):
 
 
 @dataclass
-class ClassificationPrediction:
+class ClassificationPrediction(Prediction):
     """Class probabilities of an image."""
 
     probabilities: np.ndarray  # (K,) float32, which sum to 1
