@@ -77,7 +77,6 @@ OBJECTS = {
     "mask_iou_true_boxes": "IoU in true boxes",
 }
 
->>>>>>> main
 DRAWINGS = {
     "nats": "nats",
     "nats_static": "nats, static",
@@ -232,7 +231,6 @@ def question_table(results: Mapping[str, Result]) -> str:
     return _section("Questions", words, found, ANSWERS) + kinds
 
 
-<<<<<<< HEAD
 def speech_table(results: Mapping[str, Result]) -> str:
     """Results of speech recognition."""
     words = (
@@ -241,7 +239,8 @@ def speech_table(results: Mapping[str, Result]) -> str:
         "the share of a right word's that lies within its true span."
     )
     return _section("Speech", words, {n: r for n, r in results.items() if "wer" in r["scores"]}, TRANSCRIPTS)
-=======
+
+
 def translation_table(results: Mapping[str, Result]) -> str:
     """Results of translation, with their signatures."""
     words = (
