@@ -109,8 +109,8 @@ class Config:
             )
         if not 0 <= self.dropout < 1 or self.neck < 0 or self.word_init <= 0:
             raise ConfigError(
-                f"dropout is {self.dropout}, neck {self.neck} and word_init {self.word_init}; expected 0..1, 0 or more, "
-                "and more than 0"
+                f"dropout is {self.dropout}, neck {self.neck} and word_init {self.word_init}; expected 0..1, 0 or "
+                "more, and more than 0"
             )
 
 
