@@ -179,6 +179,11 @@ def _colour_of(seen: Seen) -> str:
     return word if word in COLOURS else ""
 
 
+def _is_between(seen: Seen) -> bool:
+    """True for a thing of a colour that some people call by the name of another one."""
+    return bool(color_word(seen.thing)) and not _colour_of(seen)
+
+
 def _absent(view: View, noun: str) -> bool:
     """True if nothing of a noun can be seen, not even the corner of one, nor woods for trees."""
     kinds = ("tree", "bush") if noun in ("tree", "bush") else (noun,)
@@ -224,7 +229,7 @@ def _which(view: View) -> _Found:
     flying = [seen for seen in view.things if seen.flies]
     if flying and len({seen.noun for seen in flying}) == 1 and all(map(_plain, flying)):
         yield "what is flying", flying[0].noun, _masks(flying)
-    if view.scene.light.name in DIM:
+    if view.scene.light.name in DIM or any(seen.clear and _is_between(seen) for seen in view.things):
         return
     for color in sorted({_colour_of(seen) for seen in view.things} - {""}):
         own = [seen for seen in view.things if color in color_word(seen.thing)]
