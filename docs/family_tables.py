@@ -48,6 +48,9 @@ ANSWERS = {
     "attention_mass": "attention",
     "attention_chance": "by chance",
 }
+TRANSCRIPTS = {
+    "wer": "WER", "cer": "CER", "sentence_errors": "recordings with an error", "attention_in_span": "attention in span",
+}  # fmt: skip
 CAPTIONS = {
     "bleu1": "BLEU-1",
     "bleu4": "BLEU-4",
@@ -55,6 +58,23 @@ CAPTIONS = {
     "cider_d": "CIDEr-D",
     "attention_hit": "attention hit",
     "attention_chance": "by chance",
+}
+
+TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
+
+
+OBJECTS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_r50": "AP^r 0.5",
+    "ap_r70": "AP^r 0.7",
+    "recall50": "recall",
+    "recall50_touching": "of touching",
+    "tp_ratio50": "TP ratio",
+    "count_mape": "count error",
+    "proposals_recall50": "proposed",
+    "mask_iou_true_boxes": "IoU in true boxes",
 }
 
 DRAWINGS = {
@@ -65,13 +85,20 @@ DRAWINGS = {
     "kl": "KL",
 }
 
+WRITING = {
+    "nats_per_point": "nats a point",
+    "nats_per_piece": "nats a piece",
+    "sse": "squared error",
+    "stop_percent": "stops, %",
+}
+
 
 def mnist_table(results: Mapping[str, Result]) -> str:
     """Error on distorted MNIST, ours and the paper's: a line a network, a column a kind; the mean over seeds."""
     runs: dict[tuple[str, str], list[Result]] = {}
     for result in results.values():
         network, found, kind = result["recipe"].partition("_mnist_")
-        if found and "top1" in result["scores"]:
+        if found and network in PUBLISHED:
             runs.setdefault((network, kind), []).append(result)
     if not runs:
         return ""
@@ -166,6 +193,26 @@ def drawing_table(results: Mapping[str, Result]) -> str:
     return _section("Drawing", words, {n: r for n, r in results.items() if "nats" in r["scores"]}, DRAWINGS)
 
 
+def object_table(results: Mapping[str, Result]) -> str:
+    """Results of instance segmentation."""
+    words = (
+        "Scores of masks, explained in [instance segmentation](instances.md#scores). Recall is at IoU 0.5, of all "
+        "objects and of those that touch another; TP ratio and count error are those of objects above the score that "
+        "the validation pictures chose. Proposed is the share of objects that some region proposal overlaps by more "
+        "than half, which is the most that SDS can find."
+    )
+    return _section("Objects", words, {n: r for n, r in results.items() if "ap_r50" in r["scores"]}, OBJECTS)
+
+
+def handwriting_table(results: Mapping[str, Result]) -> str:
+    """Results of handwriting."""
+    words = (
+        "Nats are of offsets divided by their deviation in training, so that figures of other data, or of other "
+        "scales, do not compare; lower is better. Stops is the share of 100 texts whose writing ended by itself."
+    )
+    return _section("Handwriting", words, {n: r for n, r in results.items() if "sse" in r["scores"]}, WRITING)
+
+
 def question_table(results: Mapping[str, Result]) -> str:
     """Results of visual question answering."""
     words = (
@@ -184,8 +231,33 @@ def question_table(results: Mapping[str, Result]) -> str:
     return _section("Questions", words, found, ANSWERS) + kinds
 
 
+def speech_table(results: Mapping[str, Result]) -> str:
+    """Results of speech recognition."""
+    words = (
+        "Error rates are shares of the words, or characters, that were said, of transcripts that the model wrote "
+        "by a search with 5 beams. Of strings of digits, val is one speaker that training does not have; attention is "
+        "the share of a right word's that lies within its true span."
+    )
+    return _section("Speech", words, {n: r for n, r in results.items() if "wer" in r["scores"]}, TRANSCRIPTS)
+
+
+def translation_table(results: Mapping[str, Result]) -> str:
+    """Results of translation, with their signatures."""
+    words = (
+        "Translations are from a search with 5 beams, scored by sacreBLEU; BLEU and chrF run from 0 to 100, TER is the "
+        "number of edits for each word of the reference."
+    )
+    found = {n: r for n, r in results.items() if "chrf" in r["scores"]}
+    signatures = "".join(
+        f"\n`{name}`: {', '.join(f'{score} `{text}`' for score, text in result['scores']['signatures'].items())}.\n"
+        for name, result in sorted(found.items())
+    )
+    return _section("Translation", words, found, TRANSLATIONS) + signatures
+
+
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, drawing_table, question_table,
+    class_table, mnist_table, find_table, caption_table, object_table, translation_table, speech_table, question_table,
+    drawing_table, handwriting_table,
 )  # fmt: skip
 
 
@@ -195,9 +267,13 @@ def readme_families(results: Mapping[str, Result]) -> str:
     for scores, what in (
         (FINDS, "CorLoc"),
         (CAPTIONS, "CIDEr-D"),
+        (TRANSLATIONS, "BLEU"),
         (CLASSES, "top-1"),
+        (OBJECTS, "AP"),
         (DRAWINGS, "nats"),
+        (WRITING, "nats a point"),
         (ANSWERS, "accuracy"),
+        (TRANSCRIPTS, "WER"),
     ):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
@@ -228,7 +304,8 @@ def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapp
 
 def _is_distorted(result: Result) -> bool:
     """True for a result of the table of distorted MNIST."""
-    return "_mnist_" in result["recipe"] and "top1" in result["scores"]
+    network, found, _ = result["recipe"].partition("_mnist_")
+    return bool(found) and network in PUBLISHED
 
 
 def minutes_of(result: Result) -> str:
@@ -237,8 +314,11 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions."""
-    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+    """'200 pictures', or the number of questions, sentences, pieces or recordings."""
+    if "pieces" in scores:
+        return f"{scores['pieces']} pieces of handwriting"
+    nouns = [noun for noun in ("questions", "sentences", "recordings") if noun in scores]
+    return f"{scores[nouns[0]]} {nouns[0]}" if nouns else f"{scores['images']} pictures"
 
 
 def commands(group: Mapping[str, Result]) -> str:

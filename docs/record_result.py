@@ -28,13 +28,19 @@ KEPT = (
     "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "images",
     "corloc", "pointing", "random_corloc", "random_pointing", "centre_corloc", "centre_pointing", "contrast",
     "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
+    "ap", "ap50", "ap75", "box_ap", "ap_r50", "ap_r70", "ap_r_vol", "recall50", "recall50_touching", "tp_ratio50",
+    "tp_ratio", "pq", "sq", "rq", "count_bias", "count_mae", "count_mape", "score_threshold", "mask_iou_true_boxes",
+    "proposals_recall50", "proposals_recall70", "objects", "touching", "detections_cap",
     "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
+    "nats_per_point", "nats_per_piece", "sse", "stop_percent", "points", "pieces",
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
+    "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
+    "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip
 DIGITS = 6
 # What --data names, where a data set is made from another.
-MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST"}
+MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST", "word_strings": "FSDD"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:

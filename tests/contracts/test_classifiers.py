@@ -15,7 +15,7 @@ SMALL = {
     "inception_resnet_v2": {"width": 0.1, "modules": (1, 1, 1), "image_size": (96, 96)},
 }
 FAMILIES = ("foveate.models.classification", "foveate.models.spatial")
-OTHERS = {"colocalise", "draw"}  # among the spatial models, but no classifiers; see their own tests
+OTHERS = {"colocalise", "draw", "handwriting"}  # among the spatial models, but no classifiers; see their own tests
 NAMES = [n for n, e in entries("model").items() if e.module.startswith(FAMILIES) and n not in OTHERS]
 CLASSES = ClassTable(("a", "b", "c", "d"))
 

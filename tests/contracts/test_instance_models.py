@@ -56,7 +56,7 @@ def batch(size: int = 64) -> Any:
     return {
         "image": image, "image_sizes": [(size, size)] * 2, "boxes": [tight_boxes(masks), none],
         "labels": [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)], "masks": [masks, masks[:0]],
-        "crowds": [none, none], "names": ["x", "y"],
+        "crowds": [torch.zeros(size, size, dtype=torch.bool)] * 2, "names": ["x", "y"],
     }  # fmt: skip
 
 

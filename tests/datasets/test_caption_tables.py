@@ -319,6 +319,38 @@ def test_one_table_over_folders_of_splits(tmp_path: Path) -> None:
     assert "drawn" not in CaptionTable(str(tmp_path)).describe()
 
 
+def split_table(root: Path, *names: str) -> CaptionTable:
+    """A table of a picture for each name of a split."""
+    put(root, *(f"{i}.jpg" for i in range(len(names))))
+    rows = (f"{i}.jpg,a dog,{name}" for i, name in enumerate(names))
+    (root / "captions.csv").write_text("\n".join(["image,caption,split", *rows]) + "\n")
+    return CaptionTable(str(root))
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validate", "evaluate", "evaluation", "eval", "dev"])
+def test_names_of_val_in_a_column(tmp_path: Path, name: str) -> None:
+    source = split_table(tmp_path, "train", "train", name)
+    assert source.splits() == ("train", "val") and source.problems() == []
+
+
+@pytest.mark.parametrize(("name", "near"), [("traim", "train"), ("vall", "val"), ("tests", "test"), ("validat", "val")])
+def test_a_misspelt_split_in_a_column_is_a_problem(tmp_path: Path, name: str, near: str) -> None:
+    source = split_table(tmp_path, "train", "val", name, name)
+    assert [str(p).rpartition(": ")[0].split(": ")[1:] for p in source.problems()] == [
+        [f"2 pictures of split '{name}'; the nearest is '{near}'"]
+    ]
+    with pytest.raises(DataError, match=f"2 pictures of split '{name}'; the nearest is '{near}': write that if"):
+        source.open("train")
+
+
+def test_a_split_of_another_name_is_said(tmp_path: Path) -> None:
+    source = split_table(tmp_path, "train", "train", "val", "holdout")
+    assert source.problems() == [] and len(source.open("holdout")) == 1
+    assert (
+        "1 picture of split 'holdout', which is none of train, val and test and read only where it is named"
+    ) in source.notes()
+
+
 def test_a_table_a_split(tmp_path: Path) -> None:
     put(tmp_path / "images", *NAMES)
     (tmp_path / "captions_train.csv").write_text("image,caption\na.jpg,A dog\nb.jpg,A cat\n")

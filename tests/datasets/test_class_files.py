@@ -15,7 +15,7 @@ from foveate.datasets.voc import NAMES, voc_color
 from foveate.engine.inspection import inspect
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable
-from foveate.tasks.base import require_same_classes
+from foveate.tasks.classes import require_same_classes
 
 SIDE = 16
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nrust:250,50,83::\nrivet:52,209,183::\n"
@@ -271,6 +271,16 @@ class TestGuessedNames:
 
     def test_names_that_were_given_are_not(self) -> None:
         require_same_classes(ClassTable(("a", "b"), self.RGB[0][:2]), ClassTable(("a", "b"), self.RGB[1][1:]), "runs/a")
+
+    def test_the_pair_of_an_earlier_version_is_todays(self) -> None:
+        today, before = ClassTable(("background", "foreground")), ClassTable(("class_0", "class_1"))
+        require_same_classes(before, today, "runs/a")
+        assert today.earlier == before and before.earlier == before
+        assert ClassTable(("background", "rust")).earlier.names == ("background", "rust")
+        with pytest.raises(ConfigError, match="first difference: class_0"):
+            require_same_classes(today, before, "runs/a")  # no data is named so today
+        with pytest.raises(ConfigError, match="first difference: background"):
+            require_same_classes(ClassTable(before.names, ((255, 0, 0), (255, 255, 255))), today, "runs/a")
 
     def test_colours_that_were_made_up_say_nothing(self) -> None:
         table = ClassTable(("class_0", "class_1"))

@@ -17,6 +17,7 @@ from pycocotools import coco as pycoco
 from foveate.datasets.coco import COCO
 from foveate.datasets.objects import ObjectDataset
 from foveate.errors import ConfigError, DataError
+from foveate.ops.layers import unpack
 from foveate.registry import find
 
 HEIGHT, WIDTH = 60, 80
@@ -145,6 +146,21 @@ def test_objects_equal_pycocotools(root: Path, image: int) -> None:
         np.testing.assert_array_equal(mask.numpy(), coco.annToMask(entry))
         left, top, width, height = reference.toBbox(reference.encode(np.asfortranarray(coco.annToMask(entry))))
         assert box.tolist() == [left, top, left + width, top + height]
+
+
+@pytest.mark.parametrize("image", range(4))
+def test_crowds_are_marked(root: Path, image: int) -> None:
+    """In the order of the file, each with its class and its own pixels."""
+    coco = pycoco.COCO(str(root / "instances_train2017.json"))
+    entries = coco.loadAnns(coco.getAnnIds(image))
+    source = COCO(str(root))
+    opened = [source.open(split, "instances") for split in source.splits()]
+    (sample,) = [d[i] for d in opened for i in range(len(d)) if int(Path(d.name(i)).stem) == image]
+    assert sample["crowd"].tolist() == [bool(a["iscrowd"]) for a in entries]
+    assert int(sample["crowd"].sum()) == (image > 0)
+    assert sample["labels"].tolist() == [LABEL[a["category_id"]] - 1 for a in entries]
+    for mask, entry in zip(unpack(sample["layers"].as_subclass(torch.Tensor), len(entries)), entries, strict=True):
+        np.testing.assert_array_equal(mask.numpy(), coco.annToMask(entry))
 
 
 def test_many_polygons_equal_pycocotools(tmp_path: Path) -> None:

@@ -485,13 +485,21 @@ def test_a_project_whose_folders_have_other_labels(tmp_path: Path) -> None:
     assert {p.file.parent.name for p in recognise(tmp_path).problems()} == {"week3"}
 
 
-def test_one_folder_of_pictures_without_labels_is_no_project(tmp_path: Path) -> None:
-    for week in ("week1", "week2"):
+@pytest.mark.parametrize(("labels", "is_project"), [(3, True), (2, True), (1, False)])
+def test_a_project_of_which_some_folders_have_no_labels_yet(tmp_path: Path, labels: int, is_project: bool) -> None:
+    """Half of the folders are enough; the pictures of the others are counted and left out."""
+    for week in range(4):
         for i in range(3):
-            photo(tmp_path / week / f"{i}.png", i)
-            if week == "week1":
-                labelled(tmp_path / week, str(i), [("rust", i, i)])
-    assert not LabelMe.recognise(tmp_path)
+            photo(tmp_path / f"week{week}" / f"{week}{i}.png", i)
+            if week < labels:
+                labelled(tmp_path / f"week{week}", f"{week}{i}", [("rust", i, i)])
+    assert LabelMe.recognise(tmp_path) == is_project
+    if is_project:
+        source = recognise(tmp_path)
+        assert source.problems() == [] and f"{3 * (4 - labels)} without a label left out" in source.describe()
+    else:
+        (first, *_) = recognise(tmp_path).problems()
+        assert first.file.name == "00.json" and first.what.startswith("labels of a picture, which class folders have")
 
 
 def test_renamed_files_are_read_with_the_picture_of_their_own_name(tmp_path: Path) -> None:

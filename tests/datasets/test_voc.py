@@ -10,6 +10,7 @@ from PIL import Image
 
 from foveate.datasets.voc import NAMES, VOC, voc_color
 from foveate.errors import ConfigError, DataError
+from foveate.ops.layers import unpack
 from foveate.registry import find
 
 HEIGHT, WIDTH = 12, 16
@@ -110,6 +111,14 @@ def test_instances(kit: Path) -> None:
     assert found["boxes"].tolist() == [[2, 2, 5, 10], [5, 2, 9, 10], [9, 2, 14, 10]]
     for number, mask in enumerate(found["masks"], 1):
         np.testing.assert_array_equal(mask.numpy(), object_mask() == number)
+
+
+def test_void_is_a_region_that_is_not_scored(kit: Path) -> None:
+    sample = VOC(str(kit)).open("val", "instances")[0]
+    assert sample["labels"].tolist() == [7, 7, 14, -1] and sample["crowd"].tolist() == [False, False, False, True]
+    masks = unpack(sample["layers"].as_subclass(torch.Tensor), 4)
+    np.testing.assert_array_equal(masks[3].numpy(), object_mask() == 255)
+    assert int(masks.sum(0).max()) == 1
 
 
 def test_the_majority_says_the_class(kit: Path) -> None:

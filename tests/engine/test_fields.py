@@ -101,7 +101,7 @@ def test_a_recipes_model_can_be_built_and_has_what_it_freezes(name: str) -> None
     recipe = resolve(name)
     with torch.device("meta"):  # shapes alone: the largest has 134 million weights
         config = vars(recipe.config) | dict.fromkeys(sizes_of(recipe), 7)
-        if config.get("caffe_scale"):  # weights of this scale are for RGB alone
+        if config.get("caffe_scale") or recipe.model == "draw":  # for RGB; for grey or RGB
             config["in_channels"] = 3
         model = create_model(recipe.model, **{name: value for name, value in config.items() if name != "pretrained"})
     assert isinstance(recipe, Recipe)

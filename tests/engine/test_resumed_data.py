@@ -163,3 +163,36 @@ def test_no_flag_has_to_be_repeated_and_another_is_refused(
     assert (tmp_path / "runs" / "fcn32s" / "recipe.json").read_text() == recipe
     with (tmp_path / "runs" / "fcn32s" / "metrics.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
+
+
+def test_a_run_that_named_two_classes_otherwise_goes_on_and_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Masks of 0 and 1 without a list are background and foreground; earlier versions wrote class_0 and class_1."""
+
+    def as_before(folder: Path) -> int:
+        changed = 0
+        for file in folder.rglob("*.json"):
+            text = file.read_text()
+            old = text.replace('"background"', '"class_0"').replace('"foreground"', '"class_1"')
+            changed += text != old
+            file.write_text(old)
+        return changed
+
+    folders(tmp_path / "data")
+    run = tmp_path / "run"
+    stop_after_an_epoch(monkeypatch, ["train", *SEMANTIC, "--data", str(tmp_path / "data"), "--out", str(run)])
+    assert as_before(run) > 1
+    assert cli.main(["train", "fcn32s", "--out", str(run), "--resume"]) == 0
+    as_before(run)
+    assert cli.main(["evaluate", str(run)]) == 0
+    capsys.readouterr()
+    other = tmp_path / "other"
+    line = ["train", *SEMANTIC, "--data", str(tmp_path / "data"), "--out", str(other), "--init", str(run)]
+    assert cli.main([*line, "--epochs", "1"]) == 0
+    output = capsys.readouterr().out
+    assert "tensors of fcn32s" in output and "entries of classes by name" not in output
+    # Other classes of such names, as three or those of colours, are no background and foreground.
+    Image.fromarray(np.full((32, 32), 2, np.uint8)).save(tmp_path / "data" / "val" / "labels" / "3.png")
+    assert cli.main(["evaluate", str(run), "--data", str(tmp_path / "data")]) == 1
+    assert "was trained on 2 classes (class_0, class_1), the data has 3" in capsys.readouterr().err

@@ -18,12 +18,11 @@ from foveate import cli
 from foveate.cli import export as verb
 from foveate.errors import ModelError, OutputError
 from foveate.export import TOLERANCE, export_onnx
-from foveate.onnx import OnnxFile, sibling_path
+from foveate.onnx import OnnxFile, sibling_path, stepwise
 from foveate.ops.search import beam_search, greedy
 from foveate.predictor import Predictor
 from foveate.store import save_model
 from foveate.tasks import create_task
-from foveate.tasks.captioning import export as captioning
 from foveate.tasks.captioning.decoding import generate_captions
 from foveate.tasks.captioning.export import ExportedCaptioner
 from foveate.tasks.captioning.options import CaptioningOptions
@@ -379,9 +378,9 @@ def test_tensors_are_named_after_their_place() -> None:
 
     x = torch.zeros(1)
     tree = {"deep": Inner(x), "rows": [x, (x,)]}
-    assert [name for name, _ in captioning._named(("state", tree))] == [
+    assert [name for name, _ in stepwise.named(("state", tree))] == [
         "state_deep_h",
         "state_rows_0",
         "state_rows_1_0",
     ]
-    assert len(captioning._leaves(tree)) == 3
+    assert len(stepwise.leaves(tree)) == 3

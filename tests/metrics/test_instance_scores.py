@@ -18,8 +18,9 @@ from foveate.metrics.instances import CAP, InstanceMetrics
 from foveate.metrics.instances.coco import coco_precision
 from foveate.metrics.instances.counted import match, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
-from foveate.records.instances import Instances, encode_mask, instances_of
+from foveate.records.instances import UNSCORED, Instances, encode_mask, instances_of
 
 SIZE = (20, 30)
 
@@ -79,6 +80,12 @@ def theirs(truth: list[Instances], found: list[Instances], kind: str, cap: int) 
         evaluation.evaluate()
         evaluation.accumulate()
     return np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+
+
+def test_of_two_detections_of_one_object_the_better_one_is_right() -> None:
+    overlaps = np.array([[0.9, 0.0], [0.95, 0.0], [0.0, 0.8]])  # best score first: it covers the object
+    for rule in ("sds", "hypercolumns", "mnc"):
+        assert hits(overlaps, 0.5, rule).tolist() == [True, False, True]
 
 
 def test_three_rules_disagree_on_a_covered_truth() -> None:
@@ -196,6 +203,57 @@ def test_a_crowd_excuses_what_lies_in_it() -> None:
     scores = metrics.compute()
     assert scores.tp_ratio50 == pytest.approx(1 / 2)  # the one between object and crowd is wrong
     assert scores.objects == 1 and scores.ap_r50 == 1.0 and scores.ap50 == pytest.approx(1.0)
+
+
+def with_unscored(truth: Instances, *spans: tuple[int, int]) -> Instances:
+    """The same, with columns of the upper ten rows that are not scored."""
+    hidden = np.zeros(SIZE, bool)
+    for start, end in spans:
+        hidden[:10, start:end] = True
+    masks = [*truth.masks, encode_mask(hidden, SIZE)]
+    crowd = [*truth.crowd.tolist(), True]
+    return instances_of(SIZE, masks, [*truth.labels.tolist(), UNSCORED], None, crowd)
+
+
+def test_pixels_that_are_not_scored_count_neither_way() -> None:
+    """An object of ten columns with two unscored ones beside it: whatever is found there, the object is found whole."""
+    for end in (10, 11, 12):
+        metrics = InstanceMetrics(2, 0.5)
+        metrics.update(with_unscored(bars((0, 10), labels=[1]), (10, 12)), bars((0, end), labels=[1], scores=[0.9]))
+        scores = metrics.compute()
+        assert scores.ap == scores.pq == scores.tp_ratio == pytest.approx(1.0) and scores.objects == 1
+    metrics = InstanceMetrics(2, 0.5)
+    metrics.update(bars((0, 10), labels=[1]), bars((0, 12), labels=[1], scores=[0.9]))
+    assert metrics.compute().pq == pytest.approx(10 / 12)
+
+
+def test_detections_where_nothing_is_scored_are_no_errors() -> None:
+    truth = with_unscored(bars((0, 4)), (10, 20))
+    found = bars((0, 4), (11, 19), (16, 23), (17, 25), scores=[0.9, 0.95, 0.8, 0.7])  # 1, 4/7 and 3/8 unscored
+    real, rest = without_unscored(truth, found)
+    assert len(real) == 1 and not real.crowd.any()
+    assert rest.scores.tolist() == pytest.approx([0.9, 0.7]) and rest.areas.tolist() == [40, 50]
+    metrics = InstanceMetrics(1, 0.5)
+    assert metrics.update(truth, found) == pytest.approx(1 / 2)
+    assert metrics.compute().count_bias == 1
+
+
+def test_what_finds_an_object_stays_wherever_it_lies() -> None:
+    """A thin object in a wide region that is not scored; the same of another class does not find it."""
+    truth = with_unscored(bars((14, 16), labels=[0]), (10, 14), (16, 20))
+    for label, kept in ((0, 1), (1, 0)):
+        _, rest = without_unscored(truth, bars((11, 18), labels=[label], scores=[0.9]))
+        assert len(rest) == kept
+    plain = bars((0, 10))
+    assert without_unscored(plain, plain) == (plain, plain)
+
+
+def test_a_crowd_of_no_class_is_none_of_the_objects() -> None:
+    metrics = InstanceMetrics(1, 0.5)
+    assert math.isnan(metrics.update(with_unscored(bars(), (0, 30)), bars((3, 9), scores=[0.9])))
+    assert metrics.compute().without == 1
+    with pytest.raises(DataError, match="labels up to -1"):
+        metrics.update(bars((0, 3)), bars((0, 3), labels=[-1], scores=[0.9]))
 
 
 def test_two_processes_are_one() -> None:

@@ -60,7 +60,7 @@ def masks_of(net: Hypercolumns, layers: list[Tensor], features: Tensor, boxes: T
 
 
 def batch_of(masks: Tensor, labels: list[int], images: int = 1) -> Any:
-    size, none = masks.shape[-1], torch.zeros(0, 4)
+    size, none = masks.shape[-1], torch.zeros(masks.shape[-2:], dtype=torch.bool)
     numbers = torch.tensor(labels, dtype=torch.int64)
     return {
         "image": masks.any(0).float().expand(images, 3, size, size), "image_sizes": [(size, size)] * images,
@@ -328,8 +328,19 @@ def test_small_boxes_weigh_less() -> None:
     boxes = torch.tensor([[0.0, 0, 16, 16], [0, 0, 64, 64]])
     found, masks = torch.full((2, 12, 12), 0.25), torch.ones(2, 64, 64, dtype=torch.bool)
     expected = -np.log(0.25) * (1 / 4 + 1) / 2
-    assert float(net._log_loss(found, masks, boxes)) == pytest.approx(expected)
-    assert float(network(reference=0.0)._log_loss(found, masks, boxes)) == pytest.approx(-np.log(0.25))
+    assert float(net._log_loss(found, masks, boxes, ~masks[0])) == pytest.approx(expected)
+    assert float(network(reference=0.0)._log_loss(found, masks, boxes, ~masks[0])) == pytest.approx(-np.log(0.25))
+
+
+def test_places_on_crowds_do_not_count() -> None:
+    net, boxes = network(reference=0.0), torch.tensor([[0.0, 0, 24, 24]])
+    masks, crowds = torch.ones(1, 64, 64, dtype=torch.bool), torch.zeros(64, 64, dtype=torch.bool)
+    crowds[:, :12] = True
+    found = torch.full((1, 12, 12), 0.25)
+    found[:, :, :6] = 0.999
+    assert float(net._log_loss(found, masks, boxes, crowds)) == pytest.approx(-np.log(0.25))
+    assert float(net._log_loss(found, masks, boxes, ~crowds)) == pytest.approx(-np.log(0.999), rel=1e-4)
+    assert float(net._log_loss(found, masks, boxes, torch.ones_like(crowds))) == 0
 
 
 @pytest.mark.parametrize("end_to_end", [True, False])

@@ -26,6 +26,7 @@ SMALL = Config(
     ),
 )  # fmt: skip
 NONE = torch.zeros(0, 4)
+NOWHERE = torch.zeros(100, 100, dtype=torch.bool)
 
 
 def some_boxes(count: int, side: float = 64.0, seed: int = 0) -> Tensor:
@@ -49,7 +50,7 @@ def batch_of(masks: list[Tensor], labels: list[list[int]]) -> Any:
     return {
         "image": images, "image_sizes": [(size, size)] * len(masks), "boxes": [tight_boxes(m) for m in masks],
         "labels": [torch.tensor(one, dtype=torch.int64) for one in labels], "masks": masks,
-        "crowds": [NONE] * len(masks), "names": ["a"] * len(masks),
+        "crowds": [torch.zeros(size, size, dtype=torch.bool)] * len(masks), "names": ["a"] * len(masks),
     }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def test_the_papers_sizes() -> None:
 
 def test_anchors_are_matched_as_torchvision_matches() -> None:
     anchors, truth = some_boxes(400, seed=1), some_boxes(9, seed=2)
-    labels, matched = label_anchors(anchors, truth, (1000, 1000), True, NONE)
+    labels, matched = label_anchors(anchors, truth, (1000, 1000), True, NOWHERE)
     theirs = Matcher(0.7, 0.3, allow_low_quality_matches=True)(box_iou(truth, anchors))
     expected = torch.where(theirs >= 0, 1, torch.where(theirs == Matcher.BELOW_LOW_THRESHOLD, 0, -1))
     assert torch.equal(labels, expected)
@@ -85,9 +86,10 @@ def test_anchors_are_matched_as_torchvision_matches() -> None:
 
 def test_anchors_beyond_the_border_and_in_crowds_are_not_used() -> None:
     anchors = torch.tensor([[-1.0, 0, 9, 10], [0, 0, 10, 10], [20, 20, 30, 30], [60, 60, 80, 80], [90, 90, 99, 99]])
-    assert label_anchors(anchors, NONE, (70, 70), False, NONE)[0].tolist() == [-1, 0, 0, -1, -1]
-    assert label_anchors(anchors, NONE, (70, 70), True, NONE)[0].tolist() == [0, 0, 0, -1, -1]
-    crowd = torch.tensor([[22.0, 20, 50, 50]])
+    assert label_anchors(anchors, NONE, (70, 70), False, NOWHERE)[0].tolist() == [-1, 0, 0, -1, -1]
+    assert label_anchors(anchors, NONE, (70, 70), True, NOWHERE)[0].tolist() == [0, 0, 0, -1, -1]
+    crowd = NOWHERE.clone()
+    crowd[20:50, 22:50] = True
     assert label_anchors(anchors, NONE, (70, 70), False, crowd)[0].tolist() == [-1, 0, -1, -1, -1]
 
 
@@ -103,12 +105,41 @@ def test_boxes_are_sampled_in_the_released_shares() -> None:
     good = torch.tensor([[0.0, 0, 10, 9]]).repeat(60, 1)
     near = torch.tensor([[0.0, 0, 10, 30]]).repeat(60, 1)  # IoU 1/3
     far = torch.tensor([[50.0, 50, 60, 60]]).repeat(60, 1)
-    overlaps = box_iou(sample_boxes(torch.cat([good, near, far]), truth, NONE, 64), truth)[:, 0]
+    overlaps = box_iou(sample_boxes(torch.cat([good, near, far]), truth, NOWHERE, 64), truth)[:, 0]
     assert (int((overlaps >= 0.5).sum()), int((overlaps < 0.1).sum()), len(overlaps)) == (19, 7, 64)
     # Where the near ones are few, far ones fill up.
-    overlaps = box_iou(sample_boxes(torch.cat([good, near[:3], far]), truth, NONE, 64), truth)[:, 0]
+    overlaps = box_iou(sample_boxes(torch.cat([good, near[:3], far]), truth, NOWHERE, 64), truth)[:, 0]
     assert (int((overlaps >= 0.5).sum()), int((overlaps < 0.1).sum()), len(overlaps)) == (19, 42, 64)
-    assert len(sample_boxes(far, NONE, NONE, 64)) <= 64
+    assert len(sample_boxes(far, NONE, NOWHERE, 64)) <= 64
+
+
+def test_boxes_on_crowds_are_no_background() -> None:
+    truth = torch.tensor([[0.0, 0, 10, 10]])
+    boxes = torch.tensor([[0.0, 0, 10, 9], [50, 50, 60, 60], [54, 50, 64, 60], [58, 50, 68, 60]])
+    crowd = NOWHERE.clone()
+    crowd[:60, :59] = True  # covers 1, 0.9, 0.5 and 0.1 of the others; the first one is an object all the same
+    chosen = sample_boxes(boxes, truth, crowd, 64)
+    assert sorted(chosen[:, 0].tolist()) == [0, 54, 58]
+
+
+def test_cells_on_crowds_have_no_mask_loss(net: MNC) -> None:
+    """Whatever is predicted there; and the class of a mask does not depend on them."""
+    batch = batch_of([squares((10, 10))], [[1]])
+    batch["crowds"][0][10:26, 10:16] = True  # the left half of the object's box
+    boxes = batch["boxes"][0]
+    logits = torch.full((1, 4), 0.0)
+    losses, gradients = [], []
+    for value in (-9.0, 9.0):
+        masks = torch.full((1, 7, 7), 2.0)
+        masks[:, :, :3] = value
+        masks.requires_grad_()
+        stage = Stage(boxes, masks, logits, logits, torch.zeros(1, 4, 4))
+        loss = net._stage_loss(stage, batch, 0)
+        loss["mask"].backward()
+        losses.append((float(loss["mask"].detach()), float(loss["mask_class"])))
+        gradients.append(masks.grad)
+    assert losses[0] == losses[1] and losses[0][0] == pytest.approx(float(torch.tensor(2.0).neg().exp().log1p()))
+    assert gradients[0] is not None and gradients[0][:, :, :3].abs().max() == 0 < gradients[0][:, :, 4:].abs().min()
 
 
 def test_smooth_l1_by_hand() -> None:

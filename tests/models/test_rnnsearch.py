@@ -180,8 +180,8 @@ def test_the_paper_starts_with_even_attention() -> None:
         torch.testing.assert_close(gate @ gate.T, torch.eye(4), atol=1e-6, rtol=0)
     assert model.score is not None
     assert not model.score.v.weight.any() and not model.unit.W.bias.any()
-    assert 0 < float(model.score.U.weight.abs().max()) < 0.006
-    assert 0.004 < float(model.U_o.weight.std()) < 0.02
+    assert 0 < float(model.score.U.weight.detach().abs().max()) < 0.006
+    assert 0.004 < float(model.U_o.weight.detach().std()) < 0.02
     alpha = model(SOURCE, TARGET).attention
     assert alpha is not None
     torch.testing.assert_close(alpha[1, :, :2], torch.full((3, 2), 0.5))

@@ -10,21 +10,25 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from foveate.backbones.caffenet import CaffeNet
 from foveate.errors import ConfigError, ModelError
-from foveate.models.instances.sds import SDS, Config
+from foveate.models.instances.sds import SDS, Config, fitting
 from foveate.models.instances.sds.crops import crop_image, crop_masks, crop_regions, mirrored, places, turned, widened
 from foveate.models.instances.sds.fitting import (
     GRID,
+    Example,
     cell_features,
     fit_machines,
+    fit_refinement,
     leaf_values,
     refine_region,
     threshold_for,
     unrefined,
 )
 from foveate.ops.boxes import tight_boxes
+from foveate.ops.linear import linear_svm
 from foveate.ops.proposals import propose
 from foveate.ops.regions import RegionSet, regions_of
 
@@ -66,7 +70,7 @@ def batch_of(net: SDS, *seeds: int, empty: bool = False) -> Any:
     return {
         "image": images, "image_sizes": [(64, 64)] * len(seeds), "boxes": [tight_boxes(m) for m in masks],
         "labels": [torch.tensor([0, 1, 2])[: len(m)] for m in masks], "masks": masks,
-        "crowds": [torch.zeros(0, 4)] * len(seeds), "names": ["a"] * len(seeds),
+        "crowds": [torch.zeros(64, 64, dtype=torch.bool)] * len(seeds), "names": ["a"] * len(seeds),
     }  # fmt: skip
 
 
@@ -304,7 +308,7 @@ def test_regions_are_sampled_by_their_own_overlap(net: SDS) -> None:
     assert torch.equal(target > 0, best >= 0.5)
     assert torch.equal(target[target > 0], owner[target > 0] + 1)
     # Nothing in a crowd is taken for background.
-    batch["crowds"] = [torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
+    batch["crowds"] = [torch.ones(64, 64, dtype=torch.bool)]
     assert len(net._sample(regions, batch, 0)[0]) == 0
     assert len(net._sample(regions, batch_of(net, 0, empty=True), 0)[0]) == 0
 
@@ -365,7 +369,87 @@ def test_a_class_without_objects_is_never_found(net: SDS) -> None:
     assert (weights[1:] == 0).all() and biases[1:].tolist() == [-1.0, -1.0] and (weights[0] != 0).any()
 
 
+def crafted(features: Any, overlaps: Any, true_features: Any, labels: list[int]) -> Example:
+    """An example for the machines alone."""
+    none = torch.zeros(0)
+    made = [torch.tensor(values, dtype=torch.float32) for values in (features, overlaps, true_features)]
+    regions = stripes(*[(0,)] * len(features))
+    return Example(regions, *made, torch.tensor(labels), none, none, none, none, none, none)
+
+
+def test_the_best_proposal_of_an_object_takes_its_place_and_near_ones_are_no_negatives() -> None:
+    # One object of class 0. Proposals: 0.6 is its best one by score, 0.3 is neither kind, 0.1 and 0 are negatives.
+    features = [[4.0, 4.0, 0.0], [0.0, 0.0, 4.0], [0.0, 4.0, 0.0], [0.0, 4.0, 0.5]]
+    example = crafted(features, [[0.6], [0.3], [0.1], [0.0]], [[4.0, 0.0, 0.0]], [0])
+    weights, biases = fit_machines([example] * 40, 1)
+    scores = (torch.tensor(features) @ weights.T + biases)[:, 0]
+    assert scores[0] > 0.5 and scores[2:].max() < -0.5
+    assert abs(float(weights[0, 2])) < 0.1 * float(weights[0, 0])  # nothing was learned of the one between
+    # Without a proposal that overlaps by half, the object's own region stays the example.
+    alone = crafted(features, [[0.4], [0.3], [0.1], [0.0]], [[4.0, 0.0, 0.0]], [0])
+    weights, biases = fit_machines([alone] * 40, 1)
+    assert float(torch.tensor([4.0, 0.0, 0.0]) @ weights[0] + biases[0]) > 0.5
+
+
+def test_objects_of_other_classes_are_negatives() -> None:
+    features = [[0.0, 0.0, 4.0]] * 2
+    example = crafted(features, [[0.0, 0.0]] * 2, [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]], [0, 1])
+    weights, biases = fit_machines([example] * 40, 2)
+    scores = torch.eye(3)[:2] * 4 @ weights.T + biases
+    assert scores.diagonal().min() > 0.5 and scores[0, 1] < -0.5 and scores[1, 0] < -0.5
+
+
+def test_hard_negatives_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    good = random.normal(size=(60, 12)) + 1.0
+    bad = random.normal(size=(900, 12)) - 0.6
+    monkeypatch.setattr(fitting, "FIRST_NEGATIVES", 10)
+    monkeypatch.setattr(fitting, "COST", 0.05)
+    pool, negative = np.concatenate([good, bad]), np.arange(960) >= 60
+    mined, bias = fitting._mine(pool, np.arange(60), negative)
+    everything, own = linear_svm(pool, ~negative, 0.05, intercept=10.0, positive_weight=2.0)
+    assert np.abs(bad @ mined + bias - (bad @ everything + own)).max() < 0.02
+    sizes = []
+    real = fitting.linear_svm
+    monkeypatch.setattr(fitting, "linear_svm", lambda x, *a, **k: (sizes.append(len(x)), real(x, *a, **k))[1])
+    fitting._mine(pool, np.arange(60), negative)
+    assert sizes[0] == 70 and max(sizes) < 960
+
+
 # Refinement
+
+
+def test_refinement_learns_what_proposals_leave_out() -> None:
+    """Proposals miss the last column of every object: the cells learn it, the superpixels follow.
+
+    Others hold a column too many, whose features differ.
+    """
+    proposal, truth = stripes((1, 2, 3, 4, 5, 6), count=9), stripes((1, 2, 3, 4, 5, 6, 7), count=9)
+    box = widened(proposal.boxes, 32, 6)
+    at = places(box, 4 * GRID)
+    cells = [F.avg_pool2d(crop_regions(r, at)[:, None].float(), 4)[:, 0] > 0.5 for r in (proposal, truth)]
+
+    def example(found: RegionSet, true: RegionSet, features: list[float], widths: tuple[Tensor, Tensor]) -> Example:
+        first = torch.tensor([0])
+        return Example(
+            found, torch.tensor([features]), torch.tensor([[6 / 7]]), torch.ones(1, 2), first, first, first, box,
+            *widths, found.shares(true.masks()),
+        )  # fmt: skip
+
+    few, many = (
+        example(proposal, truth, [1.0, 0.0], (cells[0], cells[1])),
+        example(truth, proposal, [0.0, 1.0], (cells[1], cells[0])),
+    )
+    weights, leaves = fit_refinement([few, many] * 100, 2)
+    for e, wanted in ((few, truth), (many, proposal)):
+        refined = refine_region(e.regions, 0, e.features[0], e.grid[0], box[0], weights[0], leaves[0])
+        assert torch.equal(refined, wanted.members[0])
+    # Of examples where all superpixels are the object's nothing can be learned: regions stay as they are.
+    weights, leaves = fit_refinement([few] * 100, 2)
+    assert torch.equal(leaves, unrefined(2)) and (weights[0] != 0).any()
+    # A class without examples leaves its regions as they are.
+    kept = refine_region(proposal, 0, torch.ones(2), cells[0][0], box[0], weights[1], leaves[1])
+    assert torch.equal(kept, proposal.members[0])
 
 
 def test_refined_regions_are_whole_superpixels_and_unfitted_weights_change_nothing(net: SDS) -> None:

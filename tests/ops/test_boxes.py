@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torchvision.ops import masks_to_boxes
 
 from foveate.errors import ConfigError
 from foveate.ops.anchors import base_anchors, place_anchors
-from foveate.ops.boxes import MAX_LOG_GROWTH, clip, decode, encode, sides, tight_boxes
+from foveate.ops.boxes import MAX_LOG_GROWTH, clip, covered_share, decode, encode, sides, tight_boxes
 
 # As the released function returns them, right and bottom inclusive: stride 16, scales 8, 16, 32, ratios 0.5, 1, 2.
 RELEASED = [
@@ -80,3 +81,17 @@ def test_boxes_around_masks() -> None:
     masks[3] = False
     with pytest.raises(ConfigError, match="mask 3 has no pixel, so no box; leave empty masks out"):
         tight_boxes(masks)
+
+
+def test_covered_share_is_the_share_of_fine_points() -> None:
+    random = np.random.default_rng(0)
+    region = torch.from_numpy(random.random((9, 13)) < 0.4)
+    boxes = torch.tensor([[2.0, 3, 7, 8], [0, 0, 13, 9], [1.25, 2.5, 6.75, 8.125], [-4, -2, 5, 3], [10, 7, 20, 15.5]])
+    fine = region.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    for box, share in zip(boxes, covered_share(boxes, region), strict=True):
+        left, top, right, bottom = (round(float(v) * 8) for v in box)
+        inside = fine[max(0, top) : bottom, max(0, left) : right].sum()
+        assert float(share) == pytest.approx(float(inside) / ((right - left) * (bottom - top)), abs=1e-6)
+    assert covered_share(boxes, torch.zeros(9, 13, dtype=torch.bool)).tolist() == [0] * 5
+    assert covered_share(boxes[:2], torch.ones(9, 13, dtype=torch.bool)).tolist() == [1, 1]
+    assert covered_share(boxes[:0], region).shape == (0,)

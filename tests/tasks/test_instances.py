@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.measure import regionprops
+from torchvision import tv_tensors
 
 from foveate.cli import main
 from foveate.datasets import recognise
@@ -26,7 +27,7 @@ from foveate.records.instances import encode_mask, instances_of
 from foveate.registry import create_model
 from foveate.store import save_model
 from foveate.tasks import find_task
-from foveate.tasks.instances.detect import find_objects, tiles, truth_of
+from foveate.tasks.instances.detect import counted_truth, find_objects, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, true_box_ious
 from foveate.tasks.instances.outputs import Tables, measure, polygons, write_labelme, write_numbers
 from foveate.tasks.instances.task import InstanceOptions
@@ -339,6 +340,37 @@ def test_the_threshold_is_the_models_unless_given() -> None:
     (strict,) = family.answer(Bright(), samples, InstanceOptions(score=0.8))
     assert (own.threshold, len(own.found), len(own.objects)) == (0.5, 2, 2)
     assert (len(strict.found), len(strict.objects)) == (1, 2)
+
+
+def test_crowds_and_unscored_pixels_reach_training_and_scoring(tmp_path: Path) -> None:
+    """Numbers of objects whose 255 is stated as unscored: neither object nor background, in training and in scores."""
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "classes.txt").write_text("background\ncell\nignore: 255\n")
+    numbers = np.zeros((64, 64), np.uint8)
+    for k in range(12):
+        numbers[5 * k : 5 * k + 4, 3:9] = k + 1
+    numbers[:, 30:40] = 255
+    for i in range(4):
+        Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(np.roll(numbers, i, 1)).save(tmp_path / "masks" / f"{i}.png")
+    source = recognise(tmp_path, "instances")
+    samples = [d[k] for d in (source.open(s, "instances") for s in source.splits()) for k in range(len(d))]
+    family = find_task("instances")({"classes": CELL}, PLAIN)
+    batch = family.collate(samples)
+    for sample, boxes, crowds in zip(samples, batch["boxes"], batch["crowds"], strict=True):
+        hidden = np.roll(numbers == 255, int(Path(sample["name"]).stem), 1)
+        np.testing.assert_array_equal(crowds.numpy(), hidden)
+        assert len(boxes) == 12 and sample["labels"].tolist() == [0] * 12 + [-1]
+        truth = truth_of(sample)
+        assert truth.crowd.sum() == 1 and len(counted_truth(sample)) == 12
+        metrics = family.metrics(None)
+        found = instances_of((64, 64), [*truth.masks[:12], encode_mask(hidden, (64, 64))], [0] * 13)
+        assert metrics.update(truth, found) == 1
+    # An object's own pixels are its own in a crowd, too.
+    layers = torch.stack([torch.from_numpy(numbers.astype(np.int32)) % 255, torch.full((64, 64), 13)]).int()
+    whole = samples[0] | {"layers": tv_tensors.Mask(layers)}
+    assert torch.equal(family.collate([whole])["crowds"][0], torch.from_numpy((numbers == 0) | (numbers == 255)))
 
 
 def test_a_model_adopts_the_threshold_of_its_validation() -> None:

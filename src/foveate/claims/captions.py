@@ -143,7 +143,7 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
-        _features_in(folder),
+        features_in(folder),
         contextlib.redirect_stdout(discarded),
         contextlib.redirect_stderr(discarded),
     ):
@@ -155,7 +155,7 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
 
 
 @contextlib.contextmanager
-def _features_in(folder: str) -> Iterator[None]:
+def features_in(folder: str) -> Iterator[None]:
     """Cache features in a folder that is deleted afterwards."""
     before = os.environ.get("FOVEATE_CACHE")
     os.environ["FOVEATE_CACHE"] = str(Path(folder) / "cache")

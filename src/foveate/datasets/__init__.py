@@ -43,15 +43,21 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
         if cls.recognise(path):
             if task and task not in cls.tasks and entry.name == BY_CLASS and (reason := _instead(path, task, readers)):
                 raise DataError(f"{path}: looks like class folders, which is not for {task}; {reason}")
+            if task and task not in cls.tasks and (reason := _near_miss(path, task, readers)):
+                raise DataError(f"{path}: {reason}")
             return cls(str(path), **dict(entry.preset))
+    if task and (reason := _near_miss(path, task, readers)):
+        raise DataError(f"{path}: {reason}")
     hints = []
-    for entry, cls in readers:
-        reason = cls.near_miss(path) if not task or task in cls.tasks else ""
-        if reason and task:
-            raise DataError(f"{path}: {reason}")
-        if reason:
+    for entry, cls in readers if not task else ():
+        if reason := cls.near_miss(path):
             hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
     raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+
+
+def _near_miss(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:
+    """The reason why data is nearly of a format of the family; '' if it is of none."""
+    return next((reason for _, cls in readers if task in cls.tasks and (reason := cls.near_miss(path))), "")
 
 
 def _instead(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:

@@ -17,7 +17,7 @@ from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
-from foveate.datasets.names import normal
+from foveate.datasets.names import normal, stem_of
 from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, stray_folders
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
@@ -168,6 +168,7 @@ def _files_by_class(root: Path, problems: list[Problem], texts: list[str]) -> di
     for folder in class_folders(root):
         files = list_pictures(folder)
         found.setdefault(normal(folder.name), []).extend(files)
+        stems = {stem_of(file.name) for file in files}
         if not files:
             problems.append(Problem(folder, "a class folder without pictures; add some, or remove it"))
         for path in sorted(folder.iterdir()):
@@ -175,8 +176,11 @@ def _files_by_class(root: Path, problems: list[Problem], texts: list[str]) -> di
                 continue
             if path.is_dir():
                 problems.append(Problem(path, f"a folder inside a class's folder; its files belong into {folder}"))
-            elif path.suffix.lower() in _TEXTS:
+            elif path.suffix.lower() in _TEXTS and normal(path.stem) not in stems:
                 texts.append(f"{folder.name}/{path.name}")
+            elif path.suffix.lower() in _TEXTS:
+                what = "labels of a picture, which class folders have none of: give a folder of such labels by itself"
+                problems.append(Problem(path, f"{what}, or remove it"))
             elif path.suffix.lower() not in PICTURE_SUFFIXES and path.name.lower() not in _LITTER:
                 problems.append(Problem(path, "not a picture file by its name; convert it, or remove it"))
     return found

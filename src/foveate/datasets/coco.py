@@ -190,14 +190,18 @@ class COCOLabels:
         return label
 
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
-        """Each object with all the pixels it was annotated with, also where another covers it; crowds are left out.
+        """Each object and crowd with all the pixels it was annotated with, also where another covers it.
 
         That is what COCO's evaluation compares with. Raises DataError.
         """
         listed = _checked(pair, height, width)
-        single = [a for a in listed.annotations if not a.crowd and a.label]
-        masks = [rasterise(listed.file, a, height, width) for a in single]
-        return Objects(np.stack(masks) if masks else np.zeros((0, height, width), bool), [a.label for a in single])
+        known = [a for a in listed.annotations if a.label]
+        masks = [rasterise(listed.file, a, height, width) for a in known]
+        return Objects(
+            np.stack(masks) if masks else np.zeros((0, height, width), bool),
+            [a.label for a in known],
+            [a.crowd for a in known],
+        )
 
 
 def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np.ndarray:

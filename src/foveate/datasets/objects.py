@@ -32,13 +32,16 @@ from foveate.errors import DataError, counted
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import pack
 from foveate.records import ClassTable, InstanceSample, ObjectSample, Problem
+from foveate.records.instances import UNSCORED
 
 
 class Objects(NamedTuple):
-    """The objects of one image."""
+    """The objects of one image, and what is neither object nor background."""
 
     masks: np.ndarray  # (N, H, W) bool
     labels: list[int]  # N class indices
+    crowd: Sequence[bool] = ()  # N flags of regions of objects that nobody counted; () for none
+    unscored: np.ndarray | None = None  # (H, W) bool, pixels of which nothing is said
 
 
 class ReadObjects(Protocol):
@@ -74,11 +77,12 @@ class ObjectDataset(FileDataset):
         return label_digest(label if self._object_file is None else (label, self._object_file(self.pairs[index])))
 
     def instances(self, index: int) -> ObjectSample:
-        """The image with its objects; objects without a pixel are left out. Raises DataError."""
+        """The image with its objects; crowds and objects without a pixel are left out. Raises DataError."""
         pair = self.pairs[index]
         picture = self._read_picture(pair, self.channels)
         found = self._read_objects(pair, *picture.shape[:2])
-        kept = [k for k, mask in enumerate(found.masks) if mask.any()]
+        crowd = found.crowd or [False] * len(found.labels)
+        kept = [k for k, mask in enumerate(found.masks) if mask.any() and not crowd[k]]
         masks = found.masks[kept]
         boxes = tight_boxes(torch.from_numpy(masks))
         return ObjectSample(
@@ -105,11 +109,15 @@ class ObjectDataset(FileDataset):
         if found.labels and is_clear(pair.picture, picture):
             raise nothing_to_see(pair.picture, counted(len(found.labels), "object"))
         skipped = len(self.classes) - len(self.things)
+        labels = [label - skipped for label in found.labels]
+        crowd, masks = list(found.crowd) or [False] * len(labels), list(found.masks)
+        if found.unscored is not None and found.unscored.any():
+            masks, labels, crowd = [*masks, found.unscored], [*labels, UNSCORED], [*crowd, True]
         return InstanceSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)),
-            layers=tv_tensors.Mask(torch.from_numpy(pack(found.masks, (height, width)))),
-            labels=torch.tensor(found.labels, dtype=torch.int64) - skipped,
-            crowd=torch.zeros(len(found.labels), dtype=torch.bool),
+            layers=tv_tensors.Mask(torch.from_numpy(pack(masks, (height, width)))),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            crowd=torch.tensor(crowd, dtype=torch.bool),
             name=pair.picture.name,
         )
 
@@ -187,16 +195,20 @@ class NumberedDataset(FileDataset):
         """The image with its objects in one layer. Raises DataError."""
         pair = self.pairs[index]
         picture = self._read_picture(pair, self.channels)
-        numbers = self._read_label.objects(pair)  # type: ignore[attr-defined]
+        numbers, unscored = self._read_label.objects(pair)  # type: ignore[attr-defined]
         check_label(pair, np.zeros(numbers.shape, np.uint8), picture.shape[:2], self.classes)
         count = int(numbers.max(initial=0))
         if count and is_clear(pair.picture, picture):
             raise nothing_to_see(pair.picture, counted(count, "object"))
+        labels, crowd = [0] * count, [False] * count
+        if unscored.any():
+            numbers = np.where(unscored, count + 1, numbers)
+            labels, crowd = [*labels, UNSCORED], [*crowd, True]
         return InstanceSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)),
-            layers=tv_tensors.Mask(torch.from_numpy(numbers[None])),
-            labels=torch.zeros(count, dtype=torch.int64),
-            crowd=torch.zeros(count, dtype=torch.bool),
+            layers=tv_tensors.Mask(torch.from_numpy(numbers[None].astype(np.int32))),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            crowd=torch.tensor(crowd, dtype=torch.bool),
             name=self.name(index),
         )
 

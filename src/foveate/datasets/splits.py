@@ -23,6 +23,7 @@ SPLIT_NAMES = {
     "validate": "val",
     "validation": "val",
     "eval": "val",
+    "evaluate": "val",
     "evaluation": "val",
     "training": "train",
     "testing": "test",
@@ -65,10 +66,16 @@ def split_called(name: str) -> str:
     return SPLIT_NAMES.get(name.lower(), name.lower())
 
 
+def nearest_split(name: str) -> str:
+    """The split that a misspelt name is likely to mean, 'train' for 'traim'; '' for a name that is near to none."""
+    near = difflib.get_close_matches(name.lower(), (*SPLIT_ORDER, *SPLIT_NAMES), n=1, cutoff=0.7)
+    return split_called(near[0]) if near else ""
+
+
 def unknown_split(what: str) -> str:
     """The note on a folder or list beside the known ones that no split is called after; `what` names it."""
-    near = difflib.get_close_matches(Path(what).stem.lower(), (*SPLIT_ORDER, *SPLIT_NAMES), n=1, cutoff=0.7)
-    remedy = f"rename it to {split_called(near[0])}" if near else "name it train, val or test"
+    near = nearest_split(Path(what).stem)
+    remedy = f"rename it to {near}" if near else "name it train, val or test"
     return f"{what} lies beside the known splits and is not read; {remedy} if it is one"
 
 

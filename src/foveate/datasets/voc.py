@@ -141,7 +141,7 @@ class VOCLabels:
         return Path(pair.label.parent.parent / "SegmentationObject" / pair.label.name)
 
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
-        """The objects in the order of their numbers, each of the class that most of its pixels have.
+        """The objects in the order of their numbers, each of the class that most of its pixels have; void is unscored.
 
         Raises DataError: no object mask, one of another size, or an object on nothing but background and void.
         """
@@ -156,6 +156,7 @@ class VOCLabels:
         return Objects(
             np.stack([numbers == n for n in found]) if found else np.zeros((0, height, width), bool),
             [self._class_of(path, n, classes[numbers == n]) for n in found],
+            unscored=(numbers == VOID) | ((classes == self.masks.classes.ignore_index) & (numbers == 0)),
         )
 
     def _class_of(self, path: Path, number: int, under: np.ndarray) -> int:

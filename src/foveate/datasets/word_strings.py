@@ -20,7 +20,7 @@ import torch
 
 from foveate.datasets.speech import SpeechFiles, SpeechSource, Utterance
 from foveate.datasets.splits import SPLIT_ORDER
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import DataSource, Problem, Sound, SpeechSample
 from foveate.registry import dataset
 
@@ -41,10 +41,11 @@ class WordStrings(DataSource):
     held: the speaker of val; "" for the last by name. Of a single speaker a fifth of the recordings are held.
     longest: the most words of a string.
     seed: of all that is drawn; 0 to 2**32 - 1.
-    train, val, test: strings of each split. test is composed of all recordings, whoever speaks.
+    train, val, test: strings of each split. There is a test for `whole` alone.
     speed: largest relative change of the speed of training strings, which moves pitch and resonances with it; that of
         val and test is 0.1.
     ramp: epochs in which the longest string of train grows from one word to `longest`; 0 for none.
+    whole: all recordings are for the split test, whoever speaks; it is set for `--split test` (`undivided`).
     """
 
     path: str = ""
@@ -56,6 +57,7 @@ class WordStrings(DataSource):
     test: int = 1000
     speed: float = 0.1
     ramp: int = 0
+    whole: bool = False
     tasks: ClassVar[tuple[str, ...]] = ("speech",)
 
     def __post_init__(self) -> None:
@@ -67,13 +69,18 @@ class WordStrings(DataSource):
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"word strings with seed {self.seed}; expected 0..4294967295")
 
-    def made_from(self, path: Path) -> WordStrings:
-        """This source on the recordings in another folder (`--data`)."""
-        return replace(self, path=str(path))
+    def made_from(self, path: Path) -> WordStrings | None:
+        """This source on the recordings in another folder (`--data`); None if these are of several words already."""
+        found = replace(self, path=str(path))
+        try:
+            several = any(len(one.text.split()) > 1 for one in found.source.scan.utterances)
+        except DataError:  # which opening it reports
+            several = False
+        return None if several else found
 
     def undivided(self) -> WordStrings:
-        """The source itself: its test is composed of all recordings."""
-        return self
+        """The source with a test that is composed of all recordings."""
+        return replace(self, whole=True)
 
     @cached_property
     def source(self) -> SpeechSource:
@@ -121,14 +128,14 @@ class WordStrings(DataSource):
         return {one.name for one in self.words if one.speaker == held}
 
     def splits(self) -> tuple[str, ...]:
-        """Train, val and test."""
-        return SPLIT_ORDER if self.path else ()
+        """Train and val; of `whole`, test."""
+        return SPLIT_ORDER[2:] if self.whole else SPLIT_ORDER[:2]
 
     def open(self, split: str, task: str = "") -> StringDataset:
         """One split. Raises ConfigError, DataError."""
         self.serve(task)
-        if split not in SPLIT_ORDER:
-            raise ConfigError(unknown("split", split, SPLIT_ORDER))
+        if split not in self.splits():
+            raise ConfigError(unknown("split", split, self.splits()))
         held = self._held() if split != "test" else set()
         words = [one for one in self.words if split == "test" or (one.name in held) == (split == "val")]
         return StringDataset(self, split, SpeechFiles(words, self.source.sampling_rate))
@@ -143,16 +150,18 @@ class WordStrings(DataSource):
 
     def describe(self, task: str = "") -> str:
         """The number of strings, their seed, and the recordings that they are composed of, in one line."""
-        kinds = len({one.text for one in self.words})
-        if len(self.speakers) == 1:
-            held = "a fifth of the recordings in val alone"
-        else:
-            held = f"speaker '{self.held or self.speakers[-1]}' in val alone"
-        return (
-            f"strings of 1 to {self.longest} words: {self.train} train, {self.val} val, {self.test} test, seed "
-            f"{self.seed}, composed of {len(self.words)} recordings of {kinds} words by {len(self.speakers)} speakers "
-            f"({held}; test of all) at {self.source.sampling_rate:g} Hz"
-        )
+        rate = f"{self.source.sampling_rate:g} Hz"
+        by = counted(len(self.speakers), "speaker")
+        composed = f"composed of {counted(len(self.words), 'recording')} of {self._kinds} by {by} at {rate}"
+        if self.whole:
+            return f"strings of 1 to {self.longest} words: {self.test} test, seed {self.seed}, {composed}"
+        alone = f"speaker '{self.held or self.speakers[-1]}'" if len(self.speakers) > 1 else "a fifth of the recordings"
+        counts = f"{self.train} train, {self.val} val"
+        return f"strings of 1 to {self.longest} words: {counts}, seed {self.seed}, {composed} ({alone} in val alone)"
+
+    @property
+    def _kinds(self) -> str:
+        return counted(len({one.text for one in self.words}), "word")
 
 
 class StringDataset:

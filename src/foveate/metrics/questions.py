@@ -156,7 +156,7 @@ class QuestionMetrics:
 
     def __init__(self, kinds: Sequence[str], alone: QuestionAlone | None = None) -> None:
         self.kinds, self.alone = tuple(kinds), alone
-        # A row a kind: questions, accuracy, usual answers, alone, those with places, mass of the last and the first hop,
+        # A row a kind: questions, accuracy, usual answers, alone, with places, mass of the last and the first hop,
         # chance, unknown answers.
         self._sums = np.zeros((len(self.kinds), SUMS))
         self._answered = np.zeros(2)  # questions, their accuracy

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from foveate.errors import ConfigError, ModelError
 from foveate.onnx.file import PREFIX
 from foveate.onnx.graphs import Graph
+from foveate.ops.gated import GatedEncoder
 from foveate.version import __version__
 
 # Every operator used here is in 18; ONNX Runtime reads it since 1.14 and other runtimes are rarely further.
@@ -83,13 +84,15 @@ def _as_onnx_operators(model: nn.Module) -> None:
 
     TensorFlow's SAME padding depends on the input's size. Traced, it becomes arithmetic on symbolic sizes in every
     layer, which takes the exporter many minutes; as `auto_pad` of Conv it costs nothing, in export or at run time.
-    A clipped ReLU is only faster to trace this way.
+    A clipped ReLU is only faster to trace this way. A loop over a sequence would be unrolled for one length.
     """
     from timm.layers.conv2d_same import Conv2dSame
 
     for module in model.modules():
         if type(module) is Conv2dSame:
             module.forward = MethodType(_same_convolution, module)  # type: ignore[method-assign]
+        elif type(module) is GatedEncoder:
+            module.forward = MethodType(_gated_encoder, module)  # type: ignore[method-assign]
         elif type(module) is nn.ReLU6:
             module.forward = MethodType(_relu6, module)  # type: ignore[method-assign]
 
@@ -106,6 +109,26 @@ def _same_convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
     inputs = [x, self.weight] if self.bias is None else [x, self.weight, self.bias]
     shape = (x.shape[0], self.out_channels, height, width)
     return torch.onnx.ops.symbolic("Conv", inputs, attributes, dtype=x.dtype, shape=shape)
+
+
+def _gated_encoder(self: GatedEncoder, x: Tensor, lengths: Tensor) -> Tensor:
+    """ONNX's GRU multiplies by the reset gate before the matrix; its update gate is the share of the old state."""
+    units: list[Any] = list(self.units)
+    n = self.hidden
+    signs = torch.ones(3 * n, 1)
+    signs[:n] = -1.0  # sigmoid(-x) = 1 - sigmoid(x)
+    inputs = torch.stack([signs * unit.W.weight for unit in units])  # (D, 3 H, E): z, r and the candidate
+    states = torch.stack([signs * torch.cat([unit.U_gates.weight, unit.U.weight]) for unit in units])
+    biases = torch.stack([torch.cat([signs[:, 0] * unit.W.bias, torch.zeros(3 * n)]) for unit in units])
+    attributes: dict[str, Any] = {
+        "hidden_size": n,
+        "direction": "bidirectional" if len(units) == 2 else "forward",
+        "linear_before_reset": 0,
+    }
+    tensors = [x.transpose(0, 1), inputs, states, biases, lengths.to(torch.int32)]
+    shape = (x.shape[1], len(units), x.shape[0], n)
+    h = torch.onnx.ops.symbolic("GRU", tensors, attributes, dtype=x.dtype, shape=shape)  # 0 in the padding
+    return h.permute(2, 0, 1, 3).flatten(2)
 
 
 def _relu6(self: nn.ReLU6, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 
@@ -72,13 +73,24 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.stack([left, top, right + 1, bottom + 1], 1).float()
 
 
-def covered_share(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the largest share of each box (N, 4) that lies in one of the others (M, 4), (N,); 0 if there are none."""
-    if not len(others):
+def covered_share(boxes: Tensor, region: Tensor) -> Tensor:
+    """Return the share of each box (N, 4) that a region (H, W) bool of the image covers, (N,); exact for any box.
+
+    The sum of all pixels above and left of a point is bilinear between the corners of pixels.
+    """
+    if not bool(region.any()):
         return boxes.new_zeros(len(boxes))
-    corner, end = torch.maximum(boxes[:, None, :2], others[:, :2]), torch.minimum(boxes[:, None, 2:], others[:, 2:])
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1e-6)
-    return ((end - corner).clamp(min=0).prod(2) / area[:, None]).amax(1)
+    sums = F.pad(region.double().cumsum(0).cumsum(1), (1, 0, 1, 0))  # (H + 1, W + 1), at the corners of pixels
+    left, top, right, bottom = clip(boxes.double(), (region.shape[0], region.shape[1])).unbind(1)
+
+    def above_left(x: Tensor, y: Tensor) -> Tensor:
+        column, row = x.long().clamp(max=sums.shape[1] - 2), y.long().clamp(max=sums.shape[0] - 2)
+        upper = torch.lerp(sums[row, column], sums[row, column + 1], x - column)
+        lower = torch.lerp(sums[row + 1, column], sums[row + 1, column + 1], x - column)
+        return torch.lerp(upper, lower, y - row)
+
+    covered = above_left(right, bottom) - above_left(left, bottom) - above_left(right, top) + above_left(left, top)
+    return (covered / (boxes[:, 2:] - boxes[:, :2]).double().prod(1).clamp(min=1e-6)).to(boxes.dtype)
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

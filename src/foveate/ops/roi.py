@@ -102,6 +102,12 @@ def crop_masks(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
     return roi_align(masks[:, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)[:, 0]
 
 
+def crop_region(region: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Return the share of each cell of each box (R, 4) that a region (H, W) bool covers, (R, size, size) float32."""
+    rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], 1)
+    return roi_align(region[None, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)[:, 0]
+
+
 def paste_masks(masks: Tensor, boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
     """Return masks at the pixels of a window of the image, (R, h, w); 0 outside of their boxes.
 

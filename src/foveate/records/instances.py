@@ -18,6 +18,8 @@ from torchvision import tv_tensors
 from foveate.records.base import ClassTable
 from foveate.records.prediction import Prediction
 
+UNSCORED = -1  # the label of the region whose pixels are not scored
+
 
 class ObjectSample(TypedDict):
     """One image with its objects as masks, N of them."""
@@ -39,8 +41,8 @@ class InstanceSample(TypedDict):
 
     image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
     layers: tv_tensors.Mask  # (L, H, W) int32
-    labels: Tensor  # (N,) int64, class indices
-    crowd: Tensor  # (N,) bool: regions of objects that nobody counted
+    labels: Tensor  # (N,) int64, class indices; -1 of the region whose pixels are not scored
+    crowd: Tensor  # (N,) bool: regions of objects that nobody counted, and the region that is not scored
     name: str
 
 
@@ -55,7 +57,7 @@ class InstanceBatch(TypedDict):
     boxes: list[Tensor]  # (N, 4) float32
     labels: list[Tensor]  # (N,) int64
     masks: list[Tensor]  # (N, H, W) bool
-    crowds: list[Tensor]  # (M, 4) float32, boxes of regions that are neither object nor background
+    crowds: list[Tensor]  # (H, W) bool, pixels that are neither object nor background: crowds, and unscored ones
     names: list[str]
 
 
@@ -92,7 +94,7 @@ class Instances:
     size: (height, width) of the image.
     boxes: (N, 4) float32.
     masks: N run-length encodings as COCO has them, {"size": [height, width], "counts": bytes}; masks may overlap.
-    labels: (N,) int64, class indices.
+    labels: (N,) int64, class indices; -1 of pixels that are not scored, which are a crowd of no class.
     scores: (N,) float32, 0..1; 1 for true objects.
     crowd: (N,) bool, regions that hold objects nobody counted; in evaluation they excuse detections.
     """

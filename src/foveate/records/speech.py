@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from foveate.records.prediction import Prediction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sound:
     """A recording in memory.
 
@@ -28,6 +29,14 @@ class Sound:
     values: Tensor
     rate: float
     notes: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sound):
+            return NotImplemented
+        same = (self.rate, self.notes) == (other.rate, other.notes)
+        return same and torch.equal(self.values, other.values)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def seconds(self) -> float:

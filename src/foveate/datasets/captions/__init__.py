@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from foveate import pictures
 from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
-from foveate.datasets.checks import label_digest
+from foveate.datasets.checks import COMBINED, label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
@@ -30,6 +30,7 @@ from foveate.datasets.splits import (
     SPLITS_FILE,
     absent_from,
     draw_split,
+    nearest_split,
     ordered,
     read_splits,
     settle,
@@ -56,7 +57,7 @@ class CaptionScan:
     pairs: split -> its images, each with its captions. problems: files that cannot be used; `open` raises them.
     left_out: images that captions name and that are missing. without_captions: image files without a caption.
     unlisted: number of captioned images that no list of a split names. drawn: how images were divided, if the files
-    did not say.
+    did not say. notes: as of `Scan`.
     """
 
     pairs: dict[str, list[Pair]]
@@ -65,6 +66,7 @@ class CaptionScan:
     without_captions: list[Path]
     unlisted: int
     drawn: Drawn
+    notes: list[str] = field(default_factory=list)
 
     def counts(self) -> str:
         """'6000 train, 1000 val pictures, 35000 captions', and the number of unused files."""
@@ -213,9 +215,20 @@ class Collector:
             missing = []
         used = {pair.picture for pair in pairs.values()} | ambiguous
         splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
-        return CaptionScan(
-            ordered(splits), self.problems, missing, [p for p in album if p not in used], unlisted, drawn
-        )
+        alone = [p for p in album if p not in used]
+        return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, self._split_notes(splits))
+
+    def _split_notes(self, splits: Mapping[str, Sequence[Pair]]) -> list[str]:
+        """A note on each split of another name than those that are trained on; one that is misspelt is a problem."""
+        notes = []
+        for split in [s for s in splits if s not in (*SPLIT_ORDER, COMBINED)]:
+            says = f"{counted(len(splits[split]), 'picture')} of split '{split}'"
+            if near := nearest_split(split):
+                file = next(self.files[name] for name, own in self.splits.items() if own == split)
+                self.problems.append(Problem(file, f"{says}; the nearest is '{near}': write that if it is meant"))
+            else:
+                notes.append(f"{says}, which is none of train, val and test and read only where it is named")
+        return notes
 
     def _pairs(
         self, album: Album, folders: Mapping[str, str], named: Sequence[str]

@@ -137,6 +137,8 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
         files = {split: [f for one in found for f in json_files.list_json(one)] for split, found in found_in.items()}
         read = partial(json_files.read_annotation, finder=finder)
         folders = {f.parent for found in files.values() for f in found}
+        if folders and all(folder.parent == root and list_pictures(folder) for folder in folders):  # a batch each
+            folders |= {p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name) and "" in files}
     annotations: dict[str, list[Annotation]] = {split: [] for split in files}
     named: set[Path] = set()
     unread: set[str] = set()  # stems of images whose file cannot be read, or embeds them

@@ -43,8 +43,8 @@ def looks_like_labelme(file: Path) -> bool:
 def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
     """The folders of labelme's files: the root if it holds some, else those of the project below it.
 
-    In a project, the root holds a list of classes or the images, or all of its several folders of images hold such
-    files, or else the folders have names such as data_annotated, annotations or images. most: folders looked into.
+    In a project, the root holds a list of classes or the images, or half of its several folders of images hold
+    such files, or else the folders have names such as data_annotated, annotations or images. most: folders looked into.
     """
 
     def holds(folder: Path) -> bool:
@@ -55,7 +55,7 @@ def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
     is_project = root.is_dir() and (bool(list_pictures(root)) or any((root / n).is_file() for n in _CLASS_FILES))
     below = [p for p in sorted(root.iterdir()) if p.is_dir() and p.name[0] != "."][:most] if root.is_dir() else []
     parts = [p for p in below if list_pictures(p)]
-    is_project = is_project or (len(parts) > 1 and all(map(holds, parts)))
+    is_project = is_project or (len(parts) > 1 and 2 * sum(map(holds, parts)) >= len(parts))
     below += [p for folder in below for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."][:most]
     named = [p for p in below if is_project or p.name.lower() in _FOLDERS]
     return sorted(filter(holds, named))

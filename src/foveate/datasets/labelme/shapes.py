@@ -99,7 +99,7 @@ class LabelMeLabels:
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
         """The visible pixels of each object; shapes of one label and `group_id` are one object. Raises DataError.
 
-        Ignored and background shapes are no objects, but hide the objects under them.
+        Ignored and background shapes are no objects, but hide the objects under them; ignored ones are not scored.
         """
         numbers = np.zeros((height, width), np.int32)
         known: dict[tuple[str, object], int] = {}
@@ -111,6 +111,7 @@ class LabelMeLabels:
         return Objects(
             numbers == np.array([number for number, _ in found], np.int32)[:, None, None],
             [label for _, label in found],
+            unscored=np.isin(numbers, [number for (label, _), number in known.items() if label == IGNORE_LABEL]),
         )
 
     def value(self, label: str) -> int:

@@ -66,11 +66,16 @@ class MaskReader:
         none = np.isin(numbers, [self.background, *(code for code, _ in self.codes)])
         return np.where(none, 0, np.where(numbers == 0, unnumbered, numbers))
 
-    def objects(self, pair: Pair) -> np.ndarray:
-        """(H, W) int32 numbers of the objects in the mask file `pair.label`, 1 to N without gaps. Raises DataError."""
-        plane = self.numbers(self._plane_of(read_layers(pair.label)))
-        found, renumbered = np.unique(plane, return_inverse=True)
-        return renumbered.reshape(plane.shape).astype(np.int32) + (0 if found[0] == 0 else 1)
+    def objects(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """Return the objects in the mask file `pair.label`, and its unscored pixels.
+
+        (H, W) int32 numbers, 1 to N without gaps, and (H, W) bool. Raises DataError.
+        """
+        plane = self._plane_of(read_layers(pair.label))
+        numbers = self.numbers(plane)
+        found, renumbered = np.unique(numbers, return_inverse=True)
+        unscored = np.isin(plane, [code for code, label in self.codes if label == self.classes.ignore_index])
+        return renumbered.reshape(plane.shape).astype(np.int32) + (0 if found[0] == 0 else 1), unscored
 
     def _plane_of(self, layers: Layers) -> np.ndarray:
         if self.plane == "alpha":

@@ -223,7 +223,8 @@ class ParallelText(DataSource):
         files = scan.files.pop(split, ())
         sources = sorted({pair.source for pair in pairs})
         random.Random(self.seed).shuffle(sources)
-        chosen = set(sources[: min(VAL_MOST, round(len(sources) * VAL_SHARE))])
+        few = min(VAL_MOST, max(round(len(sources) * VAL_SHARE), min(1, len(sources) - 1)))
+        chosen = set(sources[:few])
         scan.pairs = {
             "train": [pair for pair in pairs if pair.source not in chosen],
             "val": [pair for pair in pairs if pair.source in chosen],

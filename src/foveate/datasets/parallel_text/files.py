@@ -15,6 +15,7 @@ from foveate.errors import counted
 from foveate.records import Problem
 
 TABLE = ".tsv"
+HEAD = 20  # lines by which a table is told from other files
 GZIP = ".gz"
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_](?:[A-Z][a-z]{3}|[A-Za-z]{2}|\d{3}))?")
 # Endings of two or three letters that are no languages.
@@ -89,7 +90,7 @@ def tables_of(root: Path) -> dict[str, Path]:
 def _has_two_columns(path: Path) -> bool:
     problems: list[Problem] = []
     lines = lines_of(path, problems, beginning=True) or []
-    filled = [line for line in lines if line.strip()]
+    filled = [line for line in lines if line.strip()][:HEAD]
     return bool(filled) and all("\t" in line for line in filled)
 
 

@@ -19,6 +19,7 @@ from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.instances.coco import coco_precision, mean_precision
 from foveate.metrics.instances.counted import Matches, match, mean_ratio, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
@@ -119,10 +120,12 @@ class InstanceMetrics:
     def update(self, truth: Instances, found: Instances) -> float:
         """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
 
-        nan for an image without true and found objects. Raises DataError for labels out of range, or other sizes.
+        nan for an image without true and found objects. Pixels that are not scored, a crowd of `truth` with the label
+        UNSCORED, are taken out of both (`without_unscored`). Raises DataError for labels out of range, or other sizes.
         """
         if truth.size != found.size:
             raise DataError(f"objects found in an image of {found.size} against true ones of {truth.size}")
+        truth, found = without_unscored(truth, found)
         for objects in (truth, found):
             if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < self.num_classes:
                 raise DataError(f"labels up to {objects.labels.max()}; expected 0 to {self.num_classes - 1}")

@@ -29,7 +29,7 @@ from torchvision.ops import box_iou, nms
 from foveate.backbones import STRIDES
 from foveate.errors import ConfigError
 from foveate.models.instances.proposals import ProposalConfig, ProposalOutput, RegionProposals, random_part, smooth_l1
-from foveate.ops.boxes import clip, decode, encode
+from foveate.ops.boxes import clip, covered_share, decode, encode
 from foveate.ops.roi import roi_warp
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of deltas: they are divided by these before they are learned
@@ -137,7 +137,7 @@ class Detector(nn.Module):
         """Return the losses 'rpn_class', 'rpn_box', 'class' and 'box', each the mean over the images.
 
         features: (B, D, h, w). truth: (N, 4) true boxes of each image, labels: (N,) their classes. sizes: (height,
-        width) of each before padding. crowds: (M, 4) boxes in which nothing is taken for background.
+        width) of each before padding. crowds: (H, W) bool, pixels of each that are neither object nor background.
         """
         found = self.proposals(features)
         score, shift = self.proposals.loss(found, truth, sizes, crowds)
@@ -216,15 +216,12 @@ def sample_boxes(boxes: Tensor, truth: Tensor, crowds: Tensor, count: int) -> Te
     """Return at most `count` boxes of one image for training.
 
     30 % with an IoU of 0.5 or more with a true box; of the rest 85 % from 0.1 up to 0.5 and 15 % below 0.1. Where one
-    kind is short, the others fill up. Boxes that lie in a crowd by more than half are left out, unless positive.
+    kind is short, the others fill up. Boxes that lie on `crowds` (H, W) bool by more than half are left
+    out, unless positive.
     """
     plain = boxes.detach()
     best = box_iou(plain, truth).amax(1) if len(truth) else plain.new_zeros(len(plain))
-    usable = torch.ones_like(best, dtype=torch.bool)
-    if len(crowds):
-        corner, end = torch.maximum(plain[:, None, :2], crowds[:, :2]), torch.minimum(plain[:, None, 2:], crowds[:, 2:])
-        area = (plain[:, 2:] - plain[:, :2]).prod(1).clamp(min=1e-6)
-        usable = ((end - corner).clamp(min=0).prod(2) / area[:, None]).amax(1) <= 0.5
+    usable = covered_share(plain, crowds) <= 0.5
     positive = random_part((best >= 0.5).nonzero()[:, 0], round(0.3 * count))
     rest = count - len(positive)
     near_all = (usable & (best >= 0.1) & (best < 0.5)).nonzero()[:, 0]

@@ -51,7 +51,7 @@ from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.errors import ConfigError
 from foveate.models.instances.detector import Detector, DetectorConfig
 from foveate.ops.boxes import clip
-from foveate.ops.roi import crop_masks, roi_warp_one
+from foveate.ops.roi import crop_masks, crop_region, roi_warp_one
 from foveate.records import Preprocessing
 from foveate.records.instances import InstanceBatch, InstanceOutput
 from foveate.registry import model
@@ -260,18 +260,23 @@ class Hypercolumns(nn.Module):
             own = labels[index][owner]
             parts = self.scores([layer[index] for layer in layers], features[index], chosen, own)
             found = self.probabilities(parts, own)
-            masks.append(self._log_loss(found, batch["masks"][index][owner], chosen))
+            masks.append(self._log_loss(found, batch["masks"][index][owner], chosen, batch["crowds"][index]))
         totals["mask"] = torch.stack(masks).mean()
         loss = sum((self.config.mask_weight if name == "mask" else 1.0) * value for name, value in totals.items())
         assert isinstance(loss, Tensor)
         return {"loss": loss, **{name: value.detach() for name, value in totals.items()}}
 
-    def _log_loss(self, found: Tensor, masks: Tensor, boxes: Tensor) -> Tensor:
-        """The log loss of p, (R, S, S), against the true masks (R, H, W): the mean over places, weighed by area."""
+    def _log_loss(self, found: Tensor, masks: Tensor, boxes: Tensor, crowds: Tensor) -> Tensor:
+        """The log loss of p, (R, S, S), against the true masks (R, H, W): the mean over places, weighed by area.
+
+        Places on `crowds` (H, W) do not count.
+        """
         if not len(found):
             return found.sum()
         goal = (crop_masks(masks, boxes, self.config.size) > 0.5).float()
-        losses = F.binary_cross_entropy(found, goal, reduction="none").mean((1, 2))
+        counts = crop_region(crowds, boxes, self.config.size) <= 0.5
+        losses = F.binary_cross_entropy(found, goal, reduction="none") * counts
+        losses = losses.sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
         if self.config.reference:
             area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
             losses = losses * (area / self.config.reference**2).clamp(max=1)

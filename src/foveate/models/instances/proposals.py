@@ -28,7 +28,7 @@ from torchvision.ops import box_iou, nms
 
 from foveate.errors import ConfigError
 from foveate.ops.anchors import base_anchors, place_anchors
-from foveate.ops.boxes import clip, decode, encode, sides
+from foveate.ops.boxes import clip, covered_share, decode, encode, sides
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class RegionProposals(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the losses of scores and of deltas, each the mean over the images.
 
-        truth: (N, 4) true boxes of each image. sizes: (height, width) of each before padding. crowds: (M, 4) boxes in
-        which no anchor is taken for background.
+        truth: (N, 4) true boxes of each image. sizes: (height, width) of each before padding. crowds: (H, W) bool,
+        pixels of each that are neither object nor background.
         """
         totals = []
         for index, boxes in enumerate(truth):
@@ -150,7 +150,8 @@ def label_anchors(
 ) -> tuple[Tensor, Tensor]:
     """Return labels (A,) of anchors, 1 object, 0 background, -1 neither, and the index (A,) of each one's true box.
 
-    Positive: IoU of 0.7 or more with a true box, or the highest of any anchor with it. Negative: below 0.3 with all.
+    Positive: IoU of 0.7 or more with a true box, or the highest of any anchor with it. Negative: below 0.3 with all,
+    and not by more than half on `crowds` (H, W) bool.
     """
     height, width = size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)
@@ -169,14 +170,7 @@ def label_anchors(
         highest = overlaps.max(1).values.clamp(min=1e-6)
         ties = (overlaps == highest[:, None]).nonzero()
         labels[ties[:, 1]], matched[ties[:, 1]] = 1, ties[:, 0]
-    if len(crowds):
-        area = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
-        corner, end = (
-            torch.maximum(anchors[:, None, :2], crowds[:, :2]),
-            torch.minimum(anchors[:, None, 2:], crowds[:, 2:]),
-        )
-        shared = (end - corner).clamp(min=0).prod(2)
-        labels[(labels == 0) & ((shared / area[:, None]).amax(1) > 0.5)] = -1
+    labels[(labels == 0) & (covered_share(anchors, crowds) > 0.5)] = -1
     return labels, matched
 
 

@@ -181,10 +181,10 @@ class AskAttendAnswer(nn.Module):
 
     def forward(self, image: Tensor, tokens: Tensor) -> QuestionOutput:
         """Answer questions (B, T) about images (B, C, H, W), normalised. Of a question, `max_words` are read."""
-        return self.answer(self.encode(image), tokens)
+        return self.answer(image if self.config.blind else self.encode(image), tokens)
 
     def answer(self, features: Tensor, tokens: Tensor) -> QuestionOutput:
-        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them."""
+        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them; `blind` reads none."""
         tokens = tokens[:, : self.config.max_words]
         V = self.embed(tokens)  # (B, T, N)
         Q = (self.W_Q[: tokens.shape[1], None] * V).sum(1) + self.b_Q  # (B, N)
@@ -223,5 +223,6 @@ class AskAttendAnswer(nn.Module):
 
     def loss(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Return the cross-entropy of the answers; 'loss' is what is minimised."""
-        features = batch["features"] if "features" in batch else self.encode(batch["image"])
-        return {"loss": F.cross_entropy(self.answer(features, batch["tokens"]).logits, batch["label"])}
+        tokens = batch["tokens"]
+        output = self.answer(batch["features"], tokens) if "features" in batch else self(batch["image"], tokens)
+        return {"loss": F.cross_entropy(output.logits, batch["label"])}

@@ -238,7 +238,7 @@ class RNNSearch(nn.Module):
 
     def _first_read(self, like: Tensor) -> Tensor:
         size = self.config.units if self.config.query == "current" else self.config.annotation
-        return like.new_zeros(len(like), size)
+        return like.new_zeros(like.shape[0], size)
 
     def _last(self, memory: Memory) -> Tensor:
         """Return the last annotation of each sentence, (B, D)."""

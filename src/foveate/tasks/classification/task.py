@@ -27,7 +27,8 @@ from foveate.records import (
     TransformerOutput,
 )
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classes import require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
 from foveate.tasks.classification.figures import draw_prediction
 from foveate.tasks.classification.inspection import ClassificationFindings

@@ -27,7 +27,8 @@ from foveate.records import (
     Table,
 )
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classes import require_same_classes
 from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation

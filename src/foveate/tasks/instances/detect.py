@@ -233,7 +233,7 @@ def _intersection(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int, int
 
 
 def truth_of(sample: Any) -> Instances:
-    """The true objects of a sample, without their layers."""
+    """The true objects and crowds of a sample, without their layers."""
     layers, labels = sample["layers"].as_subclass(Tensor).numpy(), sample["labels"]
     height, width = layers.shape[1:]
     masks: list[Any] = [None] * len(labels)
@@ -248,6 +248,12 @@ def truth_of(sample: Any) -> Instances:
     return instances_of(
         (height, width), [masks[k] for k in seen], labels.numpy()[seen], crowd=sample["crowd"].numpy()[seen]
     )
+
+
+def counted_truth(sample: Any) -> Instances:
+    """The true objects of a sample but for crowds and the region that is not scored."""
+    truth = truth_of(sample)
+    return truth.select(~truth.crowd)
 
 
 def _windows(layer: np.ndarray) -> list[tuple[slice, slice] | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from foveate.metrics.instances.counted import touching
 from foveate.records import ClassTable, InstanceSample
 from foveate.tasks.findings import ImageFindings
-from foveate.tasks.instances.detect import truth_of
+from foveate.tasks.instances.detect import counted_truth
 from foveate.tasks.instances.figures import draw_objects
 from foveate.visualize.report.parts import counted
 from foveate.visualize.sheets import class_sheet
@@ -38,12 +38,11 @@ class InstanceFindings(ImageFindings):
     def add(self, split: str, sample: InstanceSample) -> None:
         """Count one sample."""
         super().add(split, sample)
-        objects = truth_of(sample)
-        self.per_image.append(int((~objects.crowd).sum()))
+        objects = counted_truth(sample)
+        self.per_image.append(len(objects))
         self.close += int(touching(objects).sum())
-        for label, area, crowd in zip(objects.labels.tolist(), objects.areas.tolist(), objects.crowd, strict=True):
-            if not crowd:
-                self.areas.setdefault(label, []).append(area)
+        for label, area in zip(objects.labels.tolist(), objects.areas.tolist(), strict=True):
+            self.areas.setdefault(label, []).append(area)
         for label in set(objects.labels.tolist()):
             self.present[label] = self.present.get(label, 0) + 1
 
@@ -95,7 +94,7 @@ class InstanceFindings(ImageFindings):
             return None
         drawn = []
         for sample in self.samples:
-            objects = truth_of(sample)
+            objects = counted_truth(sample)
             image = draw_objects(self.pixels(sample), objects, self.classes)
             drawn.append((image, counted(len(objects), "object", "objects"), sample["name"]))
         return class_sheet(drawn, columns=4, thumb=240)

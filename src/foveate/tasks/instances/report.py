@@ -11,7 +11,7 @@ from foveate.metrics.instances import CAP, InstanceScores
 from foveate.metrics.instances.coco import THRESHOLDS
 from foveate.records import InstancePrediction, Instances
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.instances.detect import truth_of
+from foveate.tasks.instances.detect import counted_truth
 from foveate.tasks.instances.figures import draw_objects
 from foveate.tasks.reporting import image_pixels, scoring_note
 from foveate.visualize.curves import Series, line_chart
@@ -60,7 +60,7 @@ def report(evaluation: Evaluation) -> ReportPart:
     scores: InstanceScores = evaluation.scores
     classes: Any = evaluation.task.tables["classes"]
     examples = [
-        Example(sample["name"], image_pixels(sample), truth_of(sample), prediction, own)
+        Example(sample["name"], image_pixels(sample), counted_truth(sample), prediction, own)
         for sample, prediction, own in evaluation.examples()
     ]
     sections = [

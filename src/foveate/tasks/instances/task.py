@@ -24,7 +24,8 @@ from foveate.ops.layers import areas, unpack
 from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
 from foveate.tasks.instances.export import DetectionRunner, graphs
@@ -111,7 +112,7 @@ class InstanceTask(Task):
             batch["boxes"].append(tight_boxes(masks[real]))
             batch["labels"].append(labels[real])
             batch["masks"].append(masks[real])
-            batch["crowds"].append(tight_boxes(masks[crowd & (visible > 0)]))
+            batch["crowds"].append(masks[crowd].any(0) & ~masks[real].any(0))
         return batch
 
     def validation_sample(self, sample: InstanceSample) -> InstanceSample:

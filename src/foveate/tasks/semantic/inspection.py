@@ -94,6 +94,8 @@ class SemanticFindings(ImageFindings):
         lines.append(f"{'class':>8}  {'name':<{wide}}  of pixels  in pictures")
         for i, (name, share) in enumerate(self.shares().items()):
             images = f"{present[i]} of {total}" if present[i] else "none: nothing to learn it from"
+            if present[i] and "train" in self.splits and not self.splits["train"].present[i]:
+                images += ", none of them in train: nothing to learn it from"
             lines.append(f"{i:>8}  {name:<{wide}}  {share:>9.2%}  {images}")
         lines.append(f"{classes.ignore_index:>8}  {'ignored':<{wide}}  {self.ignored_share():>9.2%}")
         return lines

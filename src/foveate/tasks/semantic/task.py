@@ -16,7 +16,8 @@ from foveate.errors import DataError
 from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of, require_same_classes
+from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.semantic.drawing import draw_labels
 from foveate.tasks.semantic.export import graphs, open_runner

@@ -191,7 +191,7 @@ def _run(model: Any, audio: Tensor, lengths: Tensor, tokens: Tensor) -> Iterator
 
 
 class ExportedMemory(NamedTuple):
-    """What the step reads of B recordings."""
+    """The inputs of the step that belong to B recordings."""
 
     cells: Tensor  # (B, U, E)
     keys: Tensor  # (B, U, A)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -33,12 +33,16 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.inputs import TextInput
 from foveate.tasks.translation.alignment import alignment_png
 from foveate.tasks.translation.decoding import END_WORD, Source, translate
+from foveate.tasks.translation.export import graphs, open_runner
 from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
 from foveate.tasks.translation.page import TranslationPage
 from foveate.tasks.translation.report import report
 from foveate.text import END, PAD, UNKNOWN, TextTable, mostly_unspaced, split_words
 from foveate.visualize.report import ReportPart
+
+if TYPE_CHECKING:
+    from foveate.onnx import Graphs, OnnxFile
 
 DIGITS = 4  # of an alignment's numbers in predictions.json
 UNFAMILIAR = 0.5  # share of a sentence's letters that the source's table must not know, to say so
@@ -224,6 +228,16 @@ class TranslationTask(Task):
             yield record["translation"]
             for other in record["alternatives"]:
                 yield f"  {other['score']:7.3f}  {other['translation']}"
+
+    # Exporting
+
+    def graphs(self, model: Any) -> Graphs:
+        """Two graphs: the encoder, and one step of the decoder."""
+        return graphs(self, model)
+
+    def open(self, file: OnnxFile) -> Runner:
+        """The encoder's file and its step beside it, under the model's face."""
+        return open_runner(self, file)
 
 
 def _unfamiliar(text: str, source: Source, table: TextTable) -> float:

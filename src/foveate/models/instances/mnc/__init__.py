@@ -59,7 +59,7 @@ from foveate.models.instances.detector import (
 )
 from foveate.models.instances.proposals import ProposalConfig, RegionProposals, smooth_l1
 from foveate.ops.boxes import clip, decode, encode
-from foveate.ops.roi import crop_masks, roi_warp
+from foveate.ops.roi import crop_masks, crop_region, roi_warp
 from foveate.records import Preprocessing
 from foveate.records.instances import InstanceBatch, InstanceOutput
 from foveate.registry import model
@@ -266,9 +266,12 @@ class MNC(nn.Module):
             if len(positive):
                 # Targets are read inside the boxes as they are; they carry no gradient.
                 goal = crop_masks(masks[owner], boxes[positive].detach(), self.config.mask_size) > MASK_THRESHOLD
-                mask_loss = F.binary_cross_entropy_with_logits(stage.masks[positive], goal.float())
+                counts = crop_region(batch["crowds"][index], boxes[positive].detach(), self.config.mask_size) <= 0.5
+                if counts.any():
+                    found = stage.masks[positive]
+                    mask_loss = F.binary_cross_entropy_with_logits(found[counts], goal[counts].float())
                 found = stage.masks[positive].detach().sigmoid() > MASK_THRESHOLD
-                good = mask_overlap(found, goal) >= 0.5
+                good = mask_overlap(found & counts, goal & counts) >= 0.5
                 mask_target[positive[good]] = target[positive[good]]
                 own = stage.deltas[positive, target[positive]]
                 aim = encode(truth[owner], boxes[positive].detach()) / self.deviations

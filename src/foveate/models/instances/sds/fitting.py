@@ -58,57 +58,55 @@ class Example:
 def fit_machines(examples: Sequence[Example], num_classes: int) -> tuple[Tensor, Tensor]:
     """Return weights (K, D) and biases (K,) of a linear support vector machine a class, on features as they are.
 
-    A class without objects gets weights of 0 and a bias of -1, the score of a sure negative.
+    A class without objects, or without negatives, gets weights of 0 and a bias of -1, the score of a sure negative.
     """
-    features = np.concatenate([e.features.numpy() for e in examples])
-    length = np.linalg.norm(features, axis=1).mean()
+    pool = np.concatenate([e.features.numpy() for e in examples] + [e.true_features.numpy() for e in examples])
+    proposals = sum(len(e.features) for e in examples)
+    length = float(np.linalg.norm(pool[:proposals], axis=1).mean())
     scale = NORM / length if length > 0 else 1.0
-    weights, biases = [], []
-    for label in range(num_classes):
-        weight, bias = _fit_machine(examples, label, scale)
-        weights.append(torch.from_numpy(weight * scale))
-        biases.append(bias)
-    return torch.stack(weights).float(), torch.tensor(biases)
+    pool *= scale
+    weights, biases = zip(*(_fit_machine(examples, pool, label) for label in range(num_classes)), strict=True)
+    return torch.from_numpy(np.stack(weights) * scale).float(), torch.tensor(biases)
 
 
-def _fit_machine(examples: Sequence[Example], label: int, scale: float) -> tuple[np.ndarray, float]:
-    """Weights (D,) and bias for one class, on features times `scale`."""
-    positives, others, negatives = [], [], []
+def _fit_machine(examples: Sequence[Example], pool: np.ndarray, label: int) -> tuple[np.ndarray, float]:
+    """Weights (D,) and bias for one class.
+
+    pool: (n, D), the scaled features of all proposals, image by image, then those of all true objects.
+    """
+    true = torch.cat([e.labels for e in examples]).numpy() == label
+    far, near = [], []  # negatives among the proposals; for each object, the proposals that could take its place
+    start = 0
     for e in examples:
-        mine = e.labels == label
-        positives.append(e.true_features[mine])
-        others.append(e.true_features[~mine])  # objects of other classes are negatives
-        best = e.overlaps[:, mine].amax(1) if mine.any() else torch.zeros(len(e.features))
-        negatives.append(e.features[best < NEGATIVE])
-    good = torch.cat(positives).numpy() * scale
-    bad = torch.cat([*others, *negatives]).numpy() * scale
-    if not len(good) or not len(bad):
-        return np.zeros(examples[0].features.shape[1]), -1.0
+        mine = e.overlaps[:, e.labels == label]
+        far.append((mine.amax(1) < NEGATIVE).numpy() if mine.shape[1] else np.ones(len(mine), bool))
+        near += [start + np.flatnonzero(column > LATENT) for column in mine.T.numpy()]
+        start += len(mine)
+    negative = np.concatenate([*far, ~true])  # objects of other classes are negatives, too
+    positive = start + np.flatnonzero(true)
+    if not len(positive) or not negative.any():
+        return np.zeros(pool.shape[1]), -1.0
     # First the true regions are the positive examples, then what the machine likes best of the proposals around them.
-    weight, bias = _mine(good, bad)
-    latent = []
-    for e in examples:
-        scores = e.features.numpy() @ weight * scale
-        for object_ in (e.labels == label).nonzero()[:, 0].tolist():
-            near = (e.overlaps[:, object_] > LATENT).nonzero()[:, 0].numpy()
-            if len(near):
-                latent.append(e.features[near[scores[near].argmax()]].numpy() * scale)
-    return _mine(np.stack(latent), bad) if latent else (weight, bias)
+    weight, bias = _mine(pool, positive, negative)
+    latent = [rows[(pool[rows] @ weight).argmax()] for rows in near if len(rows)]
+    return _mine(pool, np.array(latent), negative) if latent else (weight, bias)
 
 
-def _mine(good: np.ndarray, bad: np.ndarray) -> tuple[np.ndarray, float]:
-    """A machine on all positives and the negatives that are hard for it: collected, fitted, and sorted out again."""
-    generator = np.random.default_rng(0)
-    working = np.zeros(len(bad), bool)
-    working[generator.permutation(len(bad))[:FIRST_NEGATIVES]] = True
-    weight, bias = np.zeros(good.shape[1]), 0.0
+def _mine(pool: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, float]:
+    """A machine on positives and the negatives that are hard for it: collected, fitted, and sorted out again.
+
+    positive: indices of rows of the pool (n, D). negative: (n,) bool.
+    """
+    candidates = np.flatnonzero(negative)
+    working = np.zeros(len(pool), bool)
+    working[np.random.default_rng(0).permutation(candidates)[:FIRST_NEGATIVES]] = True
+    weight, bias = np.zeros(pool.shape[1]), 0.0
     for _ in range(ROUNDS):
-        features = np.concatenate([good, bad[working]])
-        weight, bias = linear_svm(
-            features, np.arange(len(features)) < len(good), COST, intercept=INTERCEPT, positive_weight=POSITIVE_WEIGHT
-        )
-        scores = bad @ weight + bias
-        hard = ~working & (scores > HARD)
+        features = np.concatenate([pool[positive], pool[working]])
+        good = np.arange(len(features)) < len(positive)
+        weight, bias = linear_svm(features, good, COST, intercept=INTERCEPT, positive_weight=POSITIVE_WEIGHT)
+        scores = pool @ weight.astype(pool.dtype) + bias
+        hard = negative & ~working & (scores > HARD)
         if not hard.any():
             break
         working = (working & (scores >= EASY)) | hard
@@ -159,8 +157,9 @@ def fit_refinement(examples: Sequence[Example], num_classes: int) -> tuple[Tenso
                 covered = sizes.new_zeros(len(sizes)).index_add_(0, own, e.shares[e.owner[k]])
                 x.append(leaf_features(values, inside)[used])
                 y.append((covered > sizes / 2)[used])
-        if len(examples_of_leaves := torch.cat(x)):
-            leaves[label] = logistic(examples_of_leaves, torch.cat(y)[:, None], LEAF_COST)[:, 0].float()
+        targets = torch.cat(y)
+        if targets.any() and not targets.all():  # examples of one kind alone would take every superpixel, or none
+            leaves[label] = logistic(torch.cat(x), targets[:, None], LEAF_COST)[:, 0].float()
     return cells, leaves
 
 
@@ -199,10 +198,12 @@ def refine_region(
 ) -> Tensor:
     """Return the atoms (N,) bool of a refined region: whole leaves of its segmentation; the region itself for none.
 
+    A leaf that neither the box touches nor the region holds stays out.
+
     features: (D,). grid: (GRID, GRID) bool. box: (4,), widened. cells: (D + 101, 100). leaves: (3,).
     """
     coarse = (cell_features(features[None], grid[None]) @ cells).sigmoid().unflatten(1, (GRID, GRID))[0]
     values, inside, _ = leaf_values(regions, index, coarse, box)
-    chosen = leaf_features(values, inside) @ leaves.to(values.dtype) >= 0
+    chosen = (leaf_features(values, inside) @ leaves.to(values.dtype) >= 0) & ((values > 0) | inside)
     members = chosen[regions.leaves[regions.origin[index]]]
     return members if members.any() else regions.members[index]
