@@ -29,7 +29,6 @@ from foveate.text import split_words
 from foveate.text.answers import normal
 
 SELDOM = 3  # answers of fewer questions are listed
-SHOWN = 5  # answers that a note names
 
 
 class Asked(NamedTuple):
@@ -227,8 +226,17 @@ class Collector:
 
 
 def _notes(divided: dict[str, list[Pair]]) -> list[str]:
-    """Sentences on answers that are seldom, and on those that train does not have."""
+    """Sentences on questions with several answers, on answers that are seldom, and on those that train lacks."""
     notes = []
+    asked_of: dict[tuple[Path, str], set[str]] = {}
+    for pair in (pair for pairs in divided.values() for pair in pairs):
+        key = (pair.picture, " ".join(split_words(pair.label.question)))
+        asked_of.setdefault(key, set()).add(" | ".join(map(normal, pair.label.answers)))
+    if differing := [question for (_, question), answers in asked_of.items() if len(answers) > 1]:
+        notes.append(
+            "asked several times about one picture, with different answers, of which one can be right: "
+            f"{listed(differing, 'question')}"
+        )
     train = Counter(answer for pair in divided.get("train", ()) for answer in set(map(normal, pair.label.answers)))
     if seldom := sorted(answer for answer, n in train.items() if n < SELDOM):
         notes.append(
