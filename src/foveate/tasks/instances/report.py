@@ -79,6 +79,11 @@ def report(evaluation: Evaluation) -> ReportPart:
         f"An object counts as found from a score of {scores.score_threshold:.2f}; AP and recall look at every "
         f"detection, at most {CAP} in a picture.",
     ]
+    if not np.isnan(scores.mask_iou_true_boxes):
+        notes.append(
+            f"In the true boxes, the outlines have a mean IoU of {scores.mask_iou_true_boxes:.3f} with the true ones: "
+            "what they would be if every object were found exactly."
+        )
     if scores.without:
         notes.append(
             f"{counted(scores.without, 'picture', 'pictures')} without objects: every detection there is wrong."
