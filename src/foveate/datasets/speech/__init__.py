@@ -31,6 +31,7 @@ MOST_RATE = 16000  # Hz; speech has little above half of it
 VAL_SHARE = 0.2
 FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
+LONG_ENOUGH = 8  # characters of a transcript whose speed tells something
 FASTEST = 40  # characters a second, above which a transcript cannot be of its recording
 
 
@@ -205,7 +206,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
-        return notes
+        return notes + _rate_notes(self.scan.utterances)
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Recordings without a transcript."""
@@ -304,6 +305,34 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
 
     def _share(self, name: str) -> float:
         return draw_share(name, self.seed)
+
+
+def _rate_notes(utterances: Sequence[Utterance]) -> list[str]:
+    """A sentence on recordings whose header seems to name a wrong rate: at that of the others their text would fit."""
+    rates = Counter(one.rate for one in utterances if one.frames is None)
+    if len(rates) < 2:
+        return []
+    usual = max(rates, key=lambda rate: (rates[rate], rate))
+    paces = [len(one.text) / one.seconds for one in utterances if one.rate == usual and len(one.text) >= LONG_ENOUGH]
+    if len(paces) < 2:
+        return []
+    pace = float(np.median(paces))
+    wrong = []
+    for one in utterances:
+        factor = one.rate / usual
+        if one.rate == usual or len(one.text) < LONG_ENOUGH or abs(np.log2(factor)) < 0.8:
+            continue
+        ratio = len(one.text) / one.seconds / pace
+        if abs(np.log2(ratio / factor)) < 0.4 < abs(np.log2(ratio)):
+            wrong.append(one)
+    if not wrong:
+        return []
+    first = wrong[0]
+    return [
+        f"{listed([one.name for one in wrong], 'recording')}: the header says {first.rate:g} Hz, at which the text is "
+        f"said {len(first.text) / first.seconds / pace:.1f} times as fast as in the others; at their {usual:g} Hz it "
+        "would be as fast: if the header is wrong, write the file again with the right rate"
+    ]
 
 
 def files_of_sound(folder: Path) -> list[Path]:
