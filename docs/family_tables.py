@@ -48,6 +48,9 @@ ANSWERS = {
     "attention_mass": "attention",
     "attention_chance": "by chance",
 }
+TRANSCRIPTS = {
+    "wer": "WER", "cer": "CER", "sentence_errors": "recordings with an error", "attention_in_span": "attention in span",
+}  # fmt: skip
 CAPTIONS = {
     "bleu1": "BLEU-1",
     "bleu4": "BLEU-4",
@@ -56,6 +59,9 @@ CAPTIONS = {
     "attention_hit": "attention hit",
     "attention_chance": "by chance",
 }
+
+TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
+
 
 OBJECTS = {
     "ap": "AP",
@@ -77,6 +83,13 @@ DRAWINGS = {
     "nats_iw50": "nats, IW",
     "reconstruction": "reconstruction",
     "kl": "KL",
+}
+
+WRITING = {
+    "nats_per_point": "nats a point",
+    "nats_per_piece": "nats a piece",
+    "sse": "squared error",
+    "stop_percent": "stops, %",
 }
 
 
@@ -191,6 +204,15 @@ def object_table(results: Mapping[str, Result]) -> str:
     return _section("Objects", words, {n: r for n, r in results.items() if "ap_r50" in r["scores"]}, OBJECTS)
 
 
+def handwriting_table(results: Mapping[str, Result]) -> str:
+    """Results of handwriting."""
+    words = (
+        "Nats are of offsets divided by their deviation in training, so that figures of other data, or of other "
+        "scales, do not compare; lower is better. Stops is the share of 100 texts whose writing ended by itself."
+    )
+    return _section("Handwriting", words, {n: r for n, r in results.items() if "sse" in r["scores"]}, WRITING)
+
+
 def question_table(results: Mapping[str, Result]) -> str:
     """Results of visual question answering."""
     words = (
@@ -209,9 +231,33 @@ def question_table(results: Mapping[str, Result]) -> str:
     return _section("Questions", words, found, ANSWERS) + kinds
 
 
+def speech_table(results: Mapping[str, Result]) -> str:
+    """Results of speech recognition."""
+    words = (
+        "Error rates are shares of the words, or characters, that were said, of transcripts that the model wrote "
+        "by a search with 5 beams. Of strings of digits, val is one speaker that training does not have; attention is "
+        "the share of a right word's that lies within its true span."
+    )
+    return _section("Speech", words, {n: r for n, r in results.items() if "wer" in r["scores"]}, TRANSCRIPTS)
+
+
+def translation_table(results: Mapping[str, Result]) -> str:
+    """Results of translation, with their signatures."""
+    words = (
+        "Translations are from a search with 5 beams, scored by sacreBLEU; BLEU and chrF run from 0 to 100, TER is the "
+        "number of edits for each word of the reference."
+    )
+    found = {n: r for n, r in results.items() if "chrf" in r["scores"]}
+    signatures = "".join(
+        f"\n`{name}`: {', '.join(f'{score} `{text}`' for score, text in result['scores']['signatures'].items())}.\n"
+        for name, result in sorted(found.items())
+    )
+    return _section("Translation", words, found, TRANSLATIONS) + signatures
+
+
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, object_table, drawing_table,
-    question_table,
+    class_table, mnist_table, find_table, caption_table, object_table, translation_table, speech_table, question_table,
+    drawing_table, handwriting_table,
 )  # fmt: skip
 
 
@@ -221,10 +267,13 @@ def readme_families(results: Mapping[str, Result]) -> str:
     for scores, what in (
         (FINDS, "CorLoc"),
         (CAPTIONS, "CIDEr-D"),
+        (TRANSLATIONS, "BLEU"),
         (CLASSES, "top-1"),
         (OBJECTS, "AP"),
         (DRAWINGS, "nats"),
+        (WRITING, "nats a point"),
         (ANSWERS, "accuracy"),
+        (TRANSCRIPTS, "WER"),
     ):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
@@ -265,8 +314,11 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions."""
-    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
+    """'200 pictures', or the number of questions, sentences, pieces or recordings."""
+    if "pieces" in scores:
+        return f"{scores['pieces']} pieces of handwriting"
+    nouns = [noun for noun in ("questions", "sentences", "recordings") if noun in scores]
+    return f"{scores[nouns[0]]} {nouns[0]}" if nouns else f"{scores['images']} pictures"
 
 
 def commands(group: Mapping[str, Result]) -> str:

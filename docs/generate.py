@@ -162,6 +162,7 @@ def _headline(group: Sequence[Result]) -> str:
         ("corloc", "CorLoc", 3),
         ("cider_d", "CIDEr-D", 3),
         ("nats", "nats", 2),
+        ("nats_per_point", "nats a point", 3),
         ("accuracy", "accuracy", 3),
     )
     scores = [result["scores"] for result in group]

@@ -32,12 +32,15 @@ KEPT = (
     "tp_ratio", "pq", "sq", "rq", "count_bias", "count_mae", "count_mape", "score_threshold", "mask_iou_true_boxes",
     "proposals_recall50", "proposals_recall70", "objects", "touching", "detections_cap",
     "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
+    "nats_per_point", "nats_per_piece", "sse", "stop_percent", "points", "pieces",
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
+    "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
+    "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip
 DIGITS = 6
 # What --data names, where a data set is made from another.
-MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST"}
+MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST", "word_strings": "FSDD"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:

@@ -97,7 +97,7 @@ def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) ->
     [
         ("models fcn9s", "unknown model 'fcn9s'; the nearest is 'fcn"),
         ("trian", "unknown verb 'trian'; the nearest is 'train'"),
-        ("zzz", "unknown verb 'zzz'; known: claims, completion, datasets"),
+        ("zzz", "unknown verb 'zzz'; known: bench, claims, compare"),
         ("train", "the following arguments are required: RECIPE; see foveate train --help"),
         ("train fcn8", "unknown recipe 'fcn8'; the nearest is 'fcn8s'"),
         ("train fcn8s_pasture --epoch 3", "unknown flag '--epoch'; the nearest is '--epochs'"),

@@ -206,7 +206,7 @@ def test_texts_that_cannot_be_written_are_refused(text, message):
         ({"bias": float("nan")}, "--bias is nan; give 0 or more"),
         ({"width": 0}, "--width is 0; give 1 character or more"),
         ({"points": 0}, "--points is 0; give 1 to 10000"),
-        ({"text": "a" * 5001}, "the text has 5001 characters; give 5000 or fewer"),
+        ({"text": "a" * 5001}, "the text has 5,001 characters; give 5,000 or fewer"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

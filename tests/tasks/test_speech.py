@@ -27,6 +27,7 @@ from foveate.tasks.speech.figure import (
 )
 from foveate.tasks.speech.inputs import AUDIO
 from foveate.tasks.speech.inspection import SpeechFindings
+from foveate.tasks.speech.language import CharacterModel
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.subtitles import ctm, srt
@@ -347,6 +348,39 @@ def numpy_runner(onnxruntime, path):
         return " ".join(text.split())
 
     return transcribe
+
+
+class TestLanguageModel:
+    def test_probabilities_by_hand(self):
+        model = CharacterModel(TABLE, ["ab", "ac"], order=2)
+        a, b, c = 4, 5, 6
+        # single tokens: a 2, b 1, c 1, end 2 of 6, four kinds; below them 1/8 each
+        single = {t: (n + 4 / 8) / (6 + 4) for t, n in ((a, 2), (b, 1), (c, 1), (END, 2))}
+        found = model.log_probabilities(torch.tensor([[a], [b], [7]])).exp()
+        # after a: b 1, c 1, two kinds
+        assert found[0, b] == pytest.approx((1 + 2 * single[b]) / 4)
+        assert found[0, a] == pytest.approx(2 * single[a] / 4)
+        assert found[1, END] == pytest.approx((1 + single[END]) / 2)
+        assert found[2, a] == pytest.approx(single[a])  # nothing follows a blank: single tokens
+        torch.testing.assert_close(found.sum(1), torch.ones(3))
+
+    def test_it_changes_what_is_written_and_the_score_says_how(self, tmp_path):
+        text = tmp_path / "names.txt"
+        text.write_text("ca\n" * 50)
+        plain, _, _ = predict([0.62, 0.2])
+        assert plain.text == "ca"
+        helped, _, _ = predict([0.62, 0.4], language=str(text), language_weight=5.0)
+        assert helped.text == "ca" and predict([0.62, 0.4])[0].text == "cb"
+        weightless, _, _ = predict([0.62, 0.4], language=str(text), language_weight=0.0)
+        assert weightless.text == "cb"
+        assert SpeechOptions(language="x.txt").describe() == "language model of x.txt, weight 0.2"
+
+    def test_texts_that_are_none(self, tmp_path):
+        with pytest.raises(DataError, match=r"gone.txt: not a text that can be read"):
+            family().require(SpeechOptions(language=str(tmp_path / "gone.txt"), beams=2))
+        (tmp_path / "other.txt").write_text("ÄÖ\n")
+        with pytest.raises(DataError, match=r"other.txt: no sentence has a character that the model writes"):
+            family().require(SpeechOptions(language=str(tmp_path / "other.txt"), beams=2))
 
 
 def test_start_is_the_token_of_the_search():

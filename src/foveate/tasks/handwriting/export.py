@@ -26,21 +26,32 @@ SIZES = ("layers", "units", "vocabulary", "gaussians")
 CHECKED = 12  # points that are compared with PyTorch
 
 
-class _Step(nn.Module):
-    """One step of writing, tensors in and tensors out."""
+class _TextStep(nn.Module):
+    """One step of writing a text, tensors in and tensors out."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, point: Tensor, hidden: Tensor, cell: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
-        if not self.model.config.text:
-            state = HandwritingState(hidden, cell, point.new_zeros(len(point), 0), point.new_zeros(len(point), 1))
-            mixture, _, state = self.model.step(point, None, None, state)
-            return mixture, state.hidden, state.cell
-        text, characters, read, kappa = more
+    def forward(
+        self, point: Tensor, hidden: Tensor, cell: Tensor, text: Tensor, characters: Tensor, read: Tensor, kappa: Tensor
+    ) -> tuple[Tensor, ...]:
         mixture, window, state = self.model.step(point, text, characters, HandwritingState(hidden, cell, read, kappa))
         return mixture, state.hidden, state.cell, window, state.read, state.kappa
+
+
+class _FreeStep(nn.Module):
+    """One step of writing without a text."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, point: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+        start = self.model.begin(1)
+        state = HandwritingState(hidden, cell, start.read.expand(len(point), -1), start.kappa.expand(len(point), -1))
+        mixture, _, state = self.model.step(point, None, None, state)
+        return mixture, state.hidden, state.cell
 
 
 class ExportedHandwriting(nn.Module):
@@ -93,7 +104,8 @@ def graphs(task: Task, model: Any) -> Graphs:
     config = model.config
     rows, length = 2, 3
     state = model.begin(rows)
-    example: list[Tensor] = [torch.zeros(rows, 3), state.hidden, state.cell]
+    # The two are one tensor of zeros, which would be traced as one input.
+    example: list[Tensor] = [torch.zeros(rows, 3), state.hidden.clone(), state.cell.clone()]
     free: list[Any] = [{0: "rows"}] * 3
     inputs, outputs = ["point", "hidden", "cell"], ["mixture", "next_hidden", "next_cell"]
     if config.text:
@@ -104,7 +116,7 @@ def graphs(task: Task, model: Any) -> Graphs:
         outputs += ["window", "next_read", "next_kappa"]
     about = {name: getattr(config, name) for name in SIZES} | {"text": config.text}
     graph = Graph(
-        _Step(model),
+        (_TextStep if config.text else _FreeStep)(model),
         tuple(example),
         tuple(free),
         tuple(inputs),

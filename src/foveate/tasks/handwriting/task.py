@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.handwriting import HandwritingMetrics
 from foveate.ops.padding import pad
 from foveate.records import HandwritingBatch, HandwritingPrediction, HandwritingPreprocessing, Table
@@ -33,10 +33,10 @@ from foveate.tasks.handwriting.inspection import HandwritingFindings
 from foveate.tasks.handwriting.report import report
 from foveate.tasks.handwriting.strokes import learn, normalise, seed_of, thin
 from foveate.tasks.handwriting.style import read_style
-from foveate.tasks.handwriting.writing import lay_out, parts_of, require_writable, write
+from foveate.tasks.handwriting.writing import lay_out, parts_of, require_writable, unknown_in, write
 from foveate.tasks.options import GENERATE, Options, option
 from foveate.text.characters import BLANK, Characters
-from foveate.text.splitting import UNKNOWN
+from foveate.text.splitting import SPECIALS, UNKNOWN
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class HandwritingOptions(Options):
             raise ConfigError(f"--points is {self.points}; give 1 to {MOST_POINTS}")
         if len(self.text) > MOST_CHARACTERS:
             raise ConfigError(
-                f"the text has {len(self.text)} characters; give {MOST_CHARACTERS} or fewer, the rest in another call"
+                f"the text has {counted(len(self.text), 'character')}; give {MOST_CHARACTERS:,} or fewer, the rest in "
+                "another call"
             )
 
 
@@ -124,11 +125,14 @@ class HandwritingTask(Task):
         model.begin_at(self.preprocessing.pace)
 
     def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
-        """The strokes with as many points as the model reads."""
+        """The strokes with as many points as the model reads; a note on characters that it has never seen."""
         thinned = thin(sample["strokes"], self.preprocessing.keep)
         if len(thinned) < 2:
             raise DataError(f"{sample['name']}: {len(thinned)} point; expected 2 or more")
-        return {**sample, "strokes": thinned}, ""
+        unknown = unknown_in(sample["transcript"], self.characters) if len(self.characters) > len(SPECIALS) else []
+        seen = ", ".join(map(repr, unknown))
+        note = f"{seen} in the text, which no training text has; read as an unknown character" if unknown else ""
+        return {**sample, "strokes": thinned}, note
 
     def remark(self, training_set: Any) -> str:
         """A note on the grid of the recordings."""
@@ -143,17 +147,6 @@ class HandwritingTask(Task):
     def lengths(self, training_set: Any) -> Sequence[int]:
         """Points of each piece."""
         return [len(training_set[index]["strokes"]) for index in range(len(training_set))]
-
-    def require_data(self, dataset: Any, model: str) -> None:
-        """Raise ConfigError for texts with characters that the model does not know."""
-        for index, text in enumerate(dataset.texts):
-            if UNKNOWN in self.characters.encode(text) and len(self.characters) > 5:
-                unknown = [c for c in text if UNKNOWN in self.characters.encode(c) and c != BLANK]
-                if unknown:
-                    raise ConfigError(
-                        f"{dataset.name(index)} has the character {unknown[0]!r}, which {model} has never seen; "
-                        "evaluate on texts of its characters"
-                    )
 
     def collate(self, samples: Sequence[Any]) -> HandwritingBatch:
         """Normalised points and characters, padded."""

@@ -26,7 +26,7 @@ from foveate.text.splitting import UNKNOWN
 
 SLOWEST, SPARE = 3.0, 60  # a text may take so many times the points of a text of its length, and so many more
 ROWS = 64  # pieces that are written together
-LINE_HEIGHT = 1.6  # of the highest piece
+LINE_HEIGHT = 1.3  # of the highest piece
 
 
 @dataclass
@@ -51,12 +51,7 @@ def require_writable(text: str, table: Any) -> list[str]:
     words = text.split()
     if not words:
         raise ConfigError("the text is empty; give one or more characters to write")
-    unknown: dict[str, None] = {}
-    for word in words:
-        for character, token in zip(split_characters(word), table.encode(word), strict=True):
-            if token == UNKNOWN:
-                unknown[character] = None
-    if unknown:
+    if unknown := unknown_in(text, table):
         known = "".join(sorted(name for name in table.names[4:] if name != BLANK))
         plural = len(unknown) > 1
         raise ConfigError(
@@ -64,6 +59,12 @@ def require_writable(text: str, table: Any) -> list[str]:
             f"the training texts, so the model cannot write {'them' if plural else 'it'}; it writes {known}"
         )
     return words
+
+
+def unknown_in(text: str, table: Any) -> list[str]:
+    """The characters of a text that no training text has, each once; a blank is none of them."""
+    found = zip(split_characters(text), table.encode(text), strict=True)
+    return list(dict.fromkeys(c for c, token in found if token == UNKNOWN and c != BLANK))
 
 
 def parts_of(words: Sequence[str], table: Any, longest: int) -> list[str]:

@@ -34,6 +34,11 @@ TEXT = ReportText(
         ("ap50", "AP at IoU 0.5", "outlines need only be roughly right"),
         ("recall50", "Recall at IoU 0.5", "of the true objects have a detection, whatever its score"),
         ("recall50_touching", "Recall, touching", "the same, of objects within a pixel of another one"),
+        (
+            "proposals_recall50",
+            "Proposed",
+            "of the true objects match some region proposal at IoU 0.5; others cannot be found",
+        ),
         ("pq", "Panoptic quality", "mean IoU of matches times their share"),
         ("count_mape", "Count error", "mean absolute error of the number of objects, as a share of it"),
     ),

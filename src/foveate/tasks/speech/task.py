@@ -20,6 +20,7 @@ import torch
 
 from foveate.errors import ConfigError, DataError
 from foveate.metrics.speech import SpeechMetrics, align, scored_text
+from foveate.ops.padding import pad
 from foveate.records import SoundFormat, SpeechBatch, SpeechDataset, SpeechPrediction, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
@@ -29,6 +30,7 @@ from foveate.tasks.speech.export import graphs, open_runner
 from foveate.tasks.speech.figure import attention_picture, word_places
 from foveate.tasks.speech.inputs import AUDIO
 from foveate.tasks.speech.inspection import SpeechFindings
+from foveate.tasks.speech.language import read_language_model
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.report import report
@@ -82,17 +84,17 @@ class SpeechTask(Task):
     def collate(self, samples: Sequence[Any]) -> SpeechBatch:
         """Samples of `SpeechPairs` -> one batch, filled up with zeros and <pad>."""
         audio, lengths = padded([sample["audio"].values for sample in samples])
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            [sample["tokens"] for sample in samples], batch_first=True, padding_value=PAD
-        )
+        tokens = pad([sample["tokens"] for sample in samples], PAD)
         names = [sample["name"] for sample in samples]
         return SpeechBatch(audio=audio, audio_lengths=lengths, tokens=tokens, names=names)
 
     # Answering
 
     def require(self, options: SpeechOptions) -> None:
-        """Raise ConfigError for more beams than there are characters."""
+        """Raise ConfigError for more beams than there are characters, DataError for a language that is no text."""
         options.require(self.text)
+        if options.language:
+            read_language_model(options.language, self.text)
 
     def answer(
         self,
