@@ -68,7 +68,10 @@ class FeatureDataset(WrappedDataset):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the shared features, which a loading process reads for itself."""
-        return {**self.__dict__, "_shared": WeakValueDictionary()}
+        return {key: value for key, value in self.__dict__.items() if key != "_shared"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_shared": WeakValueDictionary()}
 
     def __len__(self) -> int:
         return len(self.dataset)
