@@ -57,9 +57,7 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
-<<<<<<< HEAD
 TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
-=======
 OBJECTS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -74,7 +72,6 @@ OBJECTS = {
     "mask_iou_true_boxes": "IoU in true boxes",
 }
 
->>>>>>> main
 DRAWINGS = {
     "nats": "nats",
     "nats_static": "nats, static",
@@ -244,12 +241,8 @@ def translation_table(results: Mapping[str, Result]) -> str:
 
 
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-<<<<<<< HEAD
-    class_table, mnist_table, find_table, caption_table, translation_table, drawing_table, question_table,
-=======
-    class_table, mnist_table, find_table, caption_table, object_table, drawing_table, handwriting_table,
-    question_table,
->>>>>>> main
+    class_table, mnist_table, find_table, caption_table, translation_table, object_table, drawing_table,
+    handwriting_table, question_table,
 )  # fmt: skip
 
 
@@ -305,16 +298,11 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-<<<<<<< HEAD
-    """'200 pictures', or the number of questions or sentences."""
-    key = next(key for key in ("questions", "sentences", "images") if key in scores)
-    return f"{scores[key]} {'pictures' if key == 'images' else key}"
-=======
-    """'200 pictures', or the number of questions or pieces."""
+    """'200 pictures', or the number of questions, sentences or pieces."""
     if "pieces" in scores:
         return f"{scores['pieces']} pieces of handwriting"
-    return f"{scores['questions']} questions" if "questions" in scores else f"{scores['images']} pictures"
->>>>>>> main
+    key = next(key for key in ("questions", "sentences", "images") if key in scores)
+    return f"{scores[key]} {'pictures' if key == 'images' else key}"
 
 
 def commands(group: Mapping[str, Result]) -> str:
