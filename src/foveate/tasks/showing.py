@@ -36,6 +36,13 @@ class Drawings:
                         return image.convert("RGB")
         return None
 
+    def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
+        """More columns for the table of samples, a dict a sample in the order of scoring; by default none.
+
+        scores: of an evaluation.
+        """
+        return []
+
     def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
         """A sheet of samples as the loss sees them, augmented, with their labels: a PIL image, or None for none.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
-from foveate.metrics.segmentation import SegmentationMetrics
+from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
@@ -134,6 +134,8 @@ class SemanticTask(Task):
         own = SegmentationMetrics(len(self.classes), boundaries=metrics.boundaries)
         own.update(prediction.mask, self.truth(sample))
         metrics.merge(own.state())
+        if metrics.boundaries:  # of a whole evaluation
+            metrics.keep(own)
         try:
             return float(own.compute().mean_iou)
         except DataError:  # every pixel of this image is ignored
@@ -144,6 +146,17 @@ class SemanticTask(Task):
         mask = sample["mask"].numpy().astype(np.int64)
         mask[mask == self.classes.ignore_index] = IGNORE
         return mask
+
+    def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
+        """The area scores of each image, and the IoU of each class that it holds or was given."""
+        rows = []
+        for confusion in scores.per_image:
+            means = {name: float(values[0]) for name, values in area_scores(confusion[None]).items()}
+            hits = confusion.diagonal()
+            union = confusion.sum(0) + confusion.sum(1) - hits
+            ious = {f"iou {n}": float(h / u) for n, h, u in zip(self.classes.names, hits, union, strict=True) if u}
+            rows.append({k: v if np.isfinite(v) else None for k, v in (means | ious).items()})
+        return rows
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
