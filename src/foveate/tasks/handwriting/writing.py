@@ -129,15 +129,18 @@ def _write_together(
     uniform = torch.stack([torch.rand(longest, 2, generator=g) for g in generators], 1)
     normal = torch.stack([torch.randn(longest, 2, generator=g) for g in generators], 1)
     state: HandwritingState = runner.begin(rows)
+    device = _device_of(runner)
+    given = [None if x is None else x.to(device) for x in (text, lengths)]
     point = torch.zeros(rows, 3)
     for known in prime.strokes[1:] if prime else ():
-        _, _, state = runner.step(point, text, lengths, state)
+        _, _, state = runner.step(point.to(device), *given, state)
         point = known.expand(rows, 3)
     done = torch.zeros(rows, dtype=torch.bool)
     ends, finished = limits[:], [texts is None] * rows
     strokes, windows = [], []
     for step in range(longest):
-        mixture, window, state = runner.step(point, text, lengths, state)
+        mixture, window, state = runner.step(point.to(device), *given, state)
+        mixture, window = mixture.float().cpu(), window.float().cpu()
         if lengths is not None:
             for row in (is_written(window, lengths) & ~done).nonzero()[:, 0].tolist():
                 ends[row], finished[row] = step, True
@@ -157,6 +160,12 @@ def _write_together(
         own = None if seen is None or lengths is None else seen[row, :count, : int(lengths[row]) + 1].numpy()
         pieces.append(Written(offsets, own, finished[row]))
     return pieces
+
+
+def _device_of(runner: Any) -> torch.device:
+    """The device of a module; an exported file takes tensors on the CPU. Points are drawn on the CPU."""
+    parameters = runner.parameters() if isinstance(runner, torch.nn.Module) else ()
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def restore_with_start(points: Tensor, preprocessing: HandwritingPreprocessing) -> np.ndarray:
