@@ -42,12 +42,15 @@ def test_distractors_are_pieces_of_8x8_below_the_digit(mnist: str) -> None:
     dataset = ClutteredDigits(mnist, side=100, distractors=8, seed=3).open("val")
     more = [int((dataset[i]["image"] > 0).sum() - (plain[i]["image"] > 0).sum()) for i in range(12)]
     assert max(more) <= 8 * 64 and np.mean(more) > 100
+    through = 0  # clutter that shows where the digit has no ink
     for index in range(12):
         sample = dataset[index]
         x, y = (int(v - 13.5) for v in sample["centre"])
         window = sample["image"][0, y : y + 28, x : x + 28].numpy()
         own = dataset.digits.images[dataset.digits.members[index], :, :, 0]
         assert (window[own > 0] == own[own > 0]).all()
+        through += int((window[own == 0] > 0).sum())
+    assert through > 0
 
 
 def test_training_images_are_drawn_again_each_epoch_and_others_once(mnist: str) -> None:
