@@ -49,8 +49,9 @@ def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
 def tversky(logits: Tensor, mask: Tensor, alpha: float = FALSE_POSITIVES, beta: float = FALSE_NEGATIVES) -> Tensor:
     """Return 1 - mean over classes of TP / (TP + alpha FP + beta FN); a scalar.
 
-    TP = sum(p g), FP = sum(p (1 - g)), FN = sum((1 - p) g). The mean is over the classes in the batch's mask: of an absent one, TP is 0 whatever is predicted. Without any valid
-    pixel the loss is 0 with gradients of 0. A larger beta punishes what is missed more than what is invented.
+    TP = sum(p g), FP = sum(p (1 - g)), FN = sum((1 - p) g). The mean is over the classes in the batch's mask: of an
+    absent one, TP is 0 whatever is predicted. Without any valid pixel the loss is 0 with gradients of 0. A larger beta
+    punishes what is missed more than what is invented.
     Source: Salehi, Erdogmus and Gholipour, "Tversky loss function" (2017), equations 3 and 4.
     """
     valid = mask != IGNORE
