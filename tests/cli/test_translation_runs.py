@@ -161,6 +161,21 @@ def test_what_cannot_be_translated(run: Path, tmp_path: Path, complaint: Callabl
     assert "n_best is 9, but only 5 beams are kept" in complaint("predict", str(run), "a dog", "--n-best", "9")
 
 
+def test_one_that_fails_among_others_that_are_answered_together(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["a dog runs", "zero\0byte", "two cats sleep", "again\0zero"]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps({"sentence": text}) + "\n" for text in rows), encoding="utf-8")
+    assert main(["predict", str(run), str(table), "--out", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    assert "holds a zero byte" in err and "2 of 4 sentences failed" in err
+    summary = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert [record["sentence"] for record in summary["sentences"]] == [rows[0], rows[2]]
+    assert [record["sentence"] for record in summary["failed"]] == [rows[1], rows[3]]
+    assert (tmp_path / "out" / "translations.html").read_text(encoding="utf-8").count("<figure") == 2
+
+
 def test_export_answers_as_the_run_does(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -294,7 +295,7 @@ def test_inspection_counts_words_seconds_and_speakers():
 
 
 def test_the_exported_files_equal_the_model_at_unseen_lengths(tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     from foveate.export import export_onnx
     from foveate.predictor import Predictor
     from foveate.store import save_model
@@ -305,49 +306,31 @@ def test_the_exported_files_equal_the_model_at_unseen_lengths(tmp_path):
         vocabulary=len(TABLE), init=0.5,
     ).eval()  # fmt: skip
     save_model(tmp_path / "m", model, "listen_attend_spell", {"text": TABLE}, "speech", SpeechOptions(beams=2))
-    report = export_onnx(tmp_path / "m", tmp_path / "m.onnx")
-    assert report.difference < 1e-4 and [path.name for path in report.beside] == ["m.step.onnx"]
-    ours, theirs = Predictor.open(tmp_path / "m", "cpu"), Predictor.open(tmp_path / "m.onnx")
+    report = export_onnx(tmp_path / "m", tmp_path / "speech.onnx")
+    assert report.difference < 1e-4 and [path.name for path in report.beside] == ["speech.step.onnx"]
+    ours, theirs = Predictor.open(tmp_path / "m", "cpu"), Predictor.open(tmp_path / "speech.onnx")
     for seconds in (0.11, 0.4, 1.3):
         given = tone(500, seconds, seed=int(10 * seconds))
         a, b = ours.predict(given), theirs.predict(given)
         assert a.text == b.text and a.transcripts[0].score == pytest.approx(b.transcripts[0].score, abs=1e-4)
         np.testing.assert_allclose(a.transcripts[0].times, b.transcripts[0].times, atol=1e-6)
-    runner = numpy_runner(onnxruntime, tmp_path / "m.onnx")
+    runner = numpy_runner(tmp_path)
     given = tone(500, 0.7).astype(np.float32)
     greedy = ours.predict(given, beams=1)
     assert runner(given) == greedy.text
-    (tmp_path / "m.step.onnx").unlink()
-    with pytest.raises(ModelError, match=r"needs m\.step\.onnx, which is not beside it"):
-        Predictor.open(tmp_path / "m.onnx")
+    (tmp_path / "speech.step.onnx").unlink()
+    with pytest.raises(ModelError, match=r"needs speech\.step\.onnx, which is not beside it"):
+        Predictor.open(tmp_path / "speech.onnx")
 
 
-def numpy_runner(onnxruntime, path):
-    """Greedy search over the two files with numpy alone, as docs/speech.md shows it."""
-    encoder = onnxruntime.InferenceSession(str(path))
-    stepper = onnxruntime.InferenceSession(str(path.with_suffix(".step.onnx")))
-    about = encoder.get_modelmeta().custom_metadata_map
-    names = json.loads(about["foveate.tables"])["text"]["names"]
-    search, graph = json.loads(about["foveate.search"]), json.loads(about["foveate.graph"])
-
-    def transcribe(samples):
-        cells, keys = encoder.run(["cells", "keys"], {"audio": samples[None]})
-        inputs = {"cells": cells, "keys": keys, "mask": np.ones(cells.shape[:2], bool)}
-        state = {name: np.zeros((1, size), np.float32) for name, size in graph["state"]}
-        token, text = search["start"], ""
-        for step in range(2 + int(search["tokens_a_second"] * len(samples) / RATE)):
-            outputs = ["logits", *(f"next_{name}" for name in state)]
-            logits, *after = stepper.run(outputs, inputs | state | {"tokens": np.array([token])})
-            logits[0, search["forbidden"]] = -np.inf
-            if step + 1 < search["min_length"]:
-                logits[0, search["end"]] = -np.inf
-            token = int(logits[0].argmax())
-            if token == search["end"]:
-                break
-            text, state = text + names[token], dict(zip(state, after, strict=True))
-        return " ".join(text.split())
-
-    return transcribe
+def numpy_runner(folder):
+    """The function of docs/speech.md that runs the two files of a folder without Foveate and without torch."""
+    page = (Path(__file__).parents[2] / "docs" / "speech.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    assert "torch" not in code and "foveate." in code and "import foveate" not in code
+    names = {}
+    exec(code.replace('("speech.', f'("{folder}/speech.'), names)
+    return names["transcribe"]
 
 
 class TestLanguageModel:

@@ -50,7 +50,12 @@ def pixel_cross_entropy(
             "give one weight per class"
         )
     total = F.cross_entropy(
-        _full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+        exact_logits(logits),
+        mask,
+        weight=class_weights,
+        ignore_index=IGNORE,
+        reduction="sum",
+        label_smoothing=label_smoothing,
     )
     if reduction == "sum":
         return total
@@ -118,7 +123,7 @@ def lovasz_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     """
     check_pixels(logits, mask)
     valid = mask != IGNORE
-    scores = _full(logits).permute(0, 2, 3, 1)[valid]  # (N, K), of the N valid pixels
+    scores = exact_logits(logits).permute(0, 2, 3, 1)[valid]  # (N, K), of the N valid pixels
     labels = mask[valid]  # (N,)
     if labels.numel() == 0:
         return scores.sum()
@@ -144,7 +149,7 @@ def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.cat([loss[:, :1], loss.diff(dim=1)], dim=1)
 
 
-def _full(logits: Tensor) -> Tensor:
+def exact_logits(logits: Tensor) -> Tensor:
     """Convert to float32 or better: a half-precision sum over pixels overflows, or stagnates, after a few thousand."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 

@@ -13,7 +13,7 @@ from foveate.registry import recipe
 from foveate.tasks.questions.tables import QuestionTables
 
 LITE = "tf_efficientnet_lite0"
-WORD_INIT = 1.7  # word vectors that differ from the start: the drawn questions then start to be learned in 500 steps
+WORD_INIT = 1.7  # word vectors of about unit variance
 
 
 @recipe("ask_attend_answer")

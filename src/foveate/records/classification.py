@@ -22,6 +22,7 @@ class ClassificationSample(TypedDict):
     image: tv_tensors.Image  # (C, H, W), as of a SemanticSample
     label: int  # a class index
     name: str
+    centre: NotRequired[tuple[float, float]]  # x, y of the object in pixels of the image, where the data knows it
 
 
 class ClassificationBatch(TypedDict):

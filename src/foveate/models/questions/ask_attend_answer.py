@@ -107,8 +107,11 @@ class Config:
                 f"{self.num_answers} at least 2, in_channels {self.in_channels}, hidden {self.hidden} and max_words "
                 f"{self.max_words} at least 1"
             )
-        if not 0 <= self.dropout < 1 or self.neck < 0:
-            raise ConfigError(f"dropout is {self.dropout} and neck {self.neck}; expected 0..1, and 0 or more")
+        if not 0 <= self.dropout < 1 or self.neck < 0 or self.word_init <= 0:
+            raise ConfigError(
+                f"dropout is {self.dropout}, neck {self.neck} and word_init {self.word_init}; expected 0..1, 0 or "
+                "more, and more than 0"
+            )
 
 
 class Embedding(nn.Module):
