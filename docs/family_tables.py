@@ -48,6 +48,9 @@ ANSWERS = {
     "attention_mass": "attention",
     "attention_chance": "by chance",
 }
+TRANSCRIPTS = {
+    "wer": "WER", "cer": "CER", "sentence_errors": "recordings with an error", "attention_in_span": "attention in span",
+}  # fmt: skip
 CAPTIONS = {
     "bleu1": "BLEU-1",
     "bleu4": "BLEU-4",
@@ -58,6 +61,8 @@ CAPTIONS = {
 }
 
 TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
+
+
 OBJECTS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -226,6 +231,16 @@ def question_table(results: Mapping[str, Result]) -> str:
     return _section("Questions", words, found, ANSWERS) + kinds
 
 
+def speech_table(results: Mapping[str, Result]) -> str:
+    """Results of speech recognition."""
+    words = (
+        "Error rates are shares of the words, or characters, that were said, of transcripts that the model wrote "
+        "by a search with 5 beams. Of strings of digits, val is one speaker that training does not have; attention is "
+        "the share of a right word's that lies within its true span."
+    )
+    return _section("Speech", words, {n: r for n, r in results.items() if "wer" in r["scores"]}, TRANSCRIPTS)
+
+
 def translation_table(results: Mapping[str, Result]) -> str:
     """Results of translation, with their signatures."""
     words = (
@@ -241,8 +256,8 @@ def translation_table(results: Mapping[str, Result]) -> str:
 
 
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, translation_table, object_table, drawing_table,
-    handwriting_table, question_table,
+    class_table, mnist_table, find_table, caption_table, object_table, translation_table, speech_table, question_table,
+    drawing_table, handwriting_table,
 )  # fmt: skip
 
 
@@ -258,6 +273,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
         (DRAWINGS, "nats"),
         (WRITING, "nats a point"),
         (ANSWERS, "accuracy"),
+        (TRANSCRIPTS, "WER"),
     ):
         key = next(name for name, words in scores.items() if words == what)
         lines += [
@@ -298,11 +314,11 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions, sentences or pieces."""
+    """'200 pictures', or the number of questions, sentences, pieces or recordings."""
     if "pieces" in scores:
         return f"{scores['pieces']} pieces of handwriting"
-    key = next(key for key in ("questions", "sentences", "images") if key in scores)
-    return f"{scores[key]} {'pictures' if key == 'images' else key}"
+    nouns = [noun for noun in ("questions", "sentences", "recordings") if noun in scores]
+    return f"{scores[nouns[0]]} {nouns[0]}" if nouns else f"{scores['images']} pictures"
 
 
 def commands(group: Mapping[str, Result]) -> str:

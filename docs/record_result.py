@@ -36,10 +36,11 @@ KEPT = (
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
     "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
+    "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip
 DIGITS = 6
 # What --data names, where a data set is made from another.
-MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST"}
+MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST", "word_strings": "FSDD"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:

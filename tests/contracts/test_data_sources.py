@@ -223,12 +223,14 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "parallel_text": parallel_text, "question_table": question_table, "vqa": vqa, "spatial_questions": None,
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
-    "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml, "iam_ondb": iam_ondb, "stroke_letters": None,
+    "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
+    "iam_ondb": iam_ondb, "stroke_letters": None,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {
     "pasture": {"height": 32, "width": 40, "train": 8, "val": 6, "test": 0},
     "spatial_questions": {"train": 6, "val": 2, "test": 0},
+    "word_strings": {"train": 6, "val": 2},
     "stroke_letters": {"train": 4, "val": 2, "test": 0},
 }
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
@@ -251,7 +253,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> DataSource:
     if write is None:
         return cls(**FIELDS[request.param])  # type: ignore[no-any-return]
     write(tmp_path)
-    return cls(str(tmp_path))  # type: ignore[no-any-return]
+    return cls(str(tmp_path), **FIELDS.get(request.param, {}))  # type: ignore[no-any-return]
 
 
 def test_every_registered_source_is_tested() -> None:

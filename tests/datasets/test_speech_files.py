@@ -229,6 +229,17 @@ class TestProblems:
         (note,) = SpeechTable(str(root)).notes()
         assert "1 recording (5.wav): 89 characters in 0.30 s, more than anyone says; check the sampling rate" in note
 
+    def test_a_header_with_the_rate_of_another_recording_is_pointed_out(self, tmp_path):
+        root = write_table(tmp_path, "".join(f"{i}.wav\thello you {i}\n" for i in range(6)))
+        for i in range(6):  # one second each
+            write_wav(root / "audio" / f"{i}.wav", tone(300, 1.0))
+        write_wav(root / "audio" / "4.wav", tone(300, 1.0, 16000), 16000)  # rightly at another rate
+        assert not SpeechTable(str(root)).notes()
+        write_wav(root / "audio" / "5.wav", tone(300, 1.0), 16000)  # half a second, by its header
+        (note,) = SpeechTable(str(root)).notes()
+        assert note.startswith("1 recording (5.wav): the header says 16000 Hz, at which the text is said 2.0 times as")
+        assert "at their 8000 Hz it would be as fast" in note
+
     def test_sound_without_transcripts(self, tmp_path):
         write_wav(tmp_path / "a.wav", tone(300))
         with pytest.raises(DataError, match=r"has sound \(a.wav\), but no transcripts; add transcripts.tsv"):

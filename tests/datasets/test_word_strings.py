@@ -82,6 +82,12 @@ def test_a_single_speaker_keeps_a_fifth_of_the_recordings_for_val(tmp_path):
     assert "a fifth of the recordings in val alone" in found.describe()
 
 
+def test_a_test_has_a_thousand_strings_of_up_to_seven_words(folder):
+    dataset = WordStrings(str(folder)).undivided().open("test")
+    assert len(dataset) == 1000
+    assert {len(dataset.transcript(i).split()) for i in range(50)} == set(range(1, 8))
+
+
 def test_errors(folder, tmp_path):
     with pytest.raises(ConfigError, match="name a folder with --data PATH"):
         WordStrings().open("train")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from foveate.tasks.speech.figure import (
 )
 from foveate.tasks.speech.inputs import AUDIO
 from foveate.tasks.speech.inspection import SpeechFindings
+from foveate.tasks.speech.language import CharacterModel
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.subtitles import ctm, srt
@@ -135,7 +137,12 @@ class TestTranscripts:
         whole, _, _ = predict(word * 4, cut=0.0)
         assert found.text == whole.text == "cccb cccb cccb cccb" and not whole.cuts
         assert found.cuts and all(0.4 <= cut % 0.7 <= 0.7 for cut in found.cuts)
-        assert len(found.transcripts) == 1 and found.transcripts[0].attention.shape[1] == len(found.centres)
+        best = found.transcripts[0]
+        assert len(found.transcripts) == 1 and len(found.centres) == 28
+        written = [i for i, token in enumerate(best.tokens) if token in "abc"]
+        attended = best.attention_until(len(found.centres), written).argmax(1)
+        letters = [i for i in range(28) if i % 7 < 4]
+        np.testing.assert_allclose(found.centres[attended], found.centres[letters], atol=0.11)
         np.testing.assert_allclose(found.transcripts[0].times, whole.transcripts[0].times, atol=0.11)
 
     def test_a_table_that_is_not_the_model_s(self):
@@ -241,7 +248,7 @@ class TestFiles:
         words = ("hello",) * 30
         times = np.stack([np.arange(30) * 0.3, np.arange(30) * 0.3 + 0.25], 1)
         times[10:] += 5
-        one = Transcript("", 0.0, words, np.ones(30), times, (), np.zeros((0, 0)))
+        one = Transcript("", 0.0, words, np.ones(30), times, (), np.zeros((0, 0)), np.zeros(0, int))
         blocks = srt(SpeechPrediction((one,), 20.0, np.zeros(0))).split("\n\n")
         texts = [block.strip().split("\n")[2] for block in blocks]
         assert max(map(len, texts)) <= 42 and " ".join(texts).split() == list(words)
@@ -270,6 +277,19 @@ class TestFiles:
         assert len(player) < MAX_SOUND_BYTES * 4 / 3 + 500 and remark == "The first 10 s here."
         assert audio_player(Sound(torch.zeros(50, 3), 100)) == (None, "")
 
+    def test_of_a_long_recording_the_beginning_is_drawn_and_it_is_said(self):
+        found, sample, task = predict([0.8, 0.4, 0.0] * 300, cut=4.0)  # 90 s, 300 words
+        best = found.transcripts[0]
+        assert len(best.words) == 300 and best.attention.shape[1] <= 40  # cells of a part, not of all
+        picture = attention_picture(sample["audio"], found)
+        assert picture.height == HEIGHT + ROW * (120 + 3)  # a row a word
+        page = SpeechPage("las")
+        page.add("a.wav", found, sample)
+        text = page.render()
+        assert text.count("<button") == 120 and "The picture shows the first 120 words, 36 s." in text
+        assert ".m120{" in text and ".m121{" not in text
+        task.files(found, sample)
+
     def test_errors_are_marked_in_the_alignment(self):
         assert alignment("one two three", "one too four three") == (
             "Said: one <ins>too</ins> <del>two</del> <ins>four</ins> three "
@@ -293,7 +313,7 @@ def test_inspection_counts_words_seconds_and_speakers():
 
 
 def test_the_exported_files_equal_the_model_at_unseen_lengths(tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     from foveate.export import export_onnx
     from foveate.predictor import Predictor
     from foveate.store import save_model
@@ -304,49 +324,64 @@ def test_the_exported_files_equal_the_model_at_unseen_lengths(tmp_path):
         vocabulary=len(TABLE), init=0.5,
     ).eval()  # fmt: skip
     save_model(tmp_path / "m", model, "listen_attend_spell", {"text": TABLE}, "speech", SpeechOptions(beams=2))
-    report = export_onnx(tmp_path / "m", tmp_path / "m.onnx")
-    assert report.difference < 1e-4 and [path.name for path in report.beside] == ["m.step.onnx"]
-    ours, theirs = Predictor.open(tmp_path / "m", "cpu"), Predictor.open(tmp_path / "m.onnx")
+    report = export_onnx(tmp_path / "m", tmp_path / "speech.onnx")
+    assert report.difference < 1e-4 and [path.name for path in report.beside] == ["speech.step.onnx"]
+    ours, theirs = Predictor.open(tmp_path / "m", "cpu"), Predictor.open(tmp_path / "speech.onnx")
     for seconds in (0.11, 0.4, 1.3):
         given = tone(500, seconds, seed=int(10 * seconds))
         a, b = ours.predict(given), theirs.predict(given)
         assert a.text == b.text and a.transcripts[0].score == pytest.approx(b.transcripts[0].score, abs=1e-4)
         np.testing.assert_allclose(a.transcripts[0].times, b.transcripts[0].times, atol=1e-6)
-    runner = numpy_runner(onnxruntime, tmp_path / "m.onnx")
+    runner = numpy_runner(tmp_path)
     given = tone(500, 0.7).astype(np.float32)
     greedy = ours.predict(given, beams=1)
     assert runner(given) == greedy.text
-    (tmp_path / "m.step.onnx").unlink()
-    with pytest.raises(ModelError, match=r"needs m\.step\.onnx, which is not beside it"):
-        Predictor.open(tmp_path / "m.onnx")
+    (tmp_path / "speech.step.onnx").unlink()
+    with pytest.raises(ModelError, match=r"needs speech\.step\.onnx, which is not beside it"):
+        Predictor.open(tmp_path / "speech.onnx")
 
 
-def numpy_runner(onnxruntime, path):
-    """Greedy search over the two files with numpy alone, as docs/speech.md shows it."""
-    encoder = onnxruntime.InferenceSession(str(path))
-    stepper = onnxruntime.InferenceSession(str(path.with_suffix(".step.onnx")))
-    about = encoder.get_modelmeta().custom_metadata_map
-    names = json.loads(about["foveate.tables"])["text"]["names"]
-    search, graph = json.loads(about["foveate.search"]), json.loads(about["foveate.graph"])
+def numpy_runner(folder):
+    """The function of docs/speech.md that runs the two files of a folder without Foveate and without torch."""
+    page = (Path(__file__).parents[2] / "docs" / "speech.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    assert "torch" not in code and "foveate." in code and "import foveate" not in code
+    names = {}
+    exec(code.replace('("speech.', f'("{folder}/speech.'), names)
+    return names["transcribe"]
 
-    def transcribe(samples):
-        cells, keys = encoder.run(["cells", "keys"], {"audio": samples[None]})
-        inputs = {"cells": cells, "keys": keys, "mask": np.ones(cells.shape[:2], bool)}
-        state = {name: np.zeros((1, size), np.float32) for name, size in graph["state"]}
-        token, text = search["start"], ""
-        for step in range(2 + int(search["tokens_a_second"] * len(samples) / RATE)):
-            outputs = ["logits", *(f"next_{name}" for name in state)]
-            logits, *after = stepper.run(outputs, inputs | state | {"tokens": np.array([token])})
-            logits[0, search["forbidden"]] = -np.inf
-            if step + 1 < search["min_length"]:
-                logits[0, search["end"]] = -np.inf
-            token = int(logits[0].argmax())
-            if token == search["end"]:
-                break
-            text, state = text + names[token], dict(zip(state, after, strict=True))
-        return " ".join(text.split())
 
-    return transcribe
+class TestLanguageModel:
+    def test_probabilities_by_hand(self):
+        model = CharacterModel(TABLE, ["ab", "ac"], order=2)
+        a, b, c = 4, 5, 6
+        # single tokens: a 2, b 1, c 1, end 2 of 6, four kinds; below them 1/8 each
+        single = {t: (n + 4 / 8) / (6 + 4) for t, n in ((a, 2), (b, 1), (c, 1), (END, 2))}
+        found = model.log_probabilities(torch.tensor([[a], [b], [7]])).exp()
+        # after a: b 1, c 1, two kinds
+        assert found[0, b] == pytest.approx((1 + 2 * single[b]) / 4)
+        assert found[0, a] == pytest.approx(2 * single[a] / 4)
+        assert found[1, END] == pytest.approx((1 + single[END]) / 2)
+        assert found[2, a] == pytest.approx(single[a])  # nothing follows a blank: single tokens
+        torch.testing.assert_close(found.sum(1), torch.ones(3))
+
+    def test_it_changes_what_is_written_and_the_score_says_how(self, tmp_path):
+        text = tmp_path / "names.txt"
+        text.write_text("ca\n" * 50)
+        plain, _, _ = predict([0.62, 0.2])
+        assert plain.text == "ca"
+        helped, _, _ = predict([0.62, 0.4], language=str(text), language_weight=5.0)
+        assert helped.text == "ca" and predict([0.62, 0.4])[0].text == "cb"
+        weightless, _, _ = predict([0.62, 0.4], language=str(text), language_weight=0.0)
+        assert weightless.text == "cb"
+        assert SpeechOptions(language="x.txt").describe() == "language model of x.txt, weight 0.2"
+
+    def test_texts_that_are_none(self, tmp_path):
+        with pytest.raises(DataError, match=r"gone.txt: not a text that can be read"):
+            family().require(SpeechOptions(language=str(tmp_path / "gone.txt"), beams=2))
+        (tmp_path / "other.txt").write_text("ÄÖ\n")
+        with pytest.raises(DataError, match=r"other.txt: no sentence has a character that the model writes"):
+            family().require(SpeechOptions(language=str(tmp_path / "other.txt"), beams=2))
 
 
 def test_start_is_the_token_of_the_search():

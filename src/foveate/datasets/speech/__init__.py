@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -23,7 +23,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError, listed
+from foveate.errors import DataError, counted, listed
 from foveate.records import Problem, Sound, SpeechSample
 from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
 
@@ -31,6 +31,8 @@ MOST_RATE = 16000  # Hz; speech has little above half of it
 VAL_SHARE = 0.2
 FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
+LONG_ENOUGH = 8  # characters of a transcript whose speed tells something
+LONGEST = 30  # seconds of a recording to learn from
 FASTEST = 40  # characters a second, above which a transcript cannot be of its recording
 
 
@@ -90,7 +92,7 @@ class SpeechScan:
         speakers = len({one.speaker for one in self.utterances})
         who = f", {speakers} speaker{'s' * (speakers > 1)}" if any(one.speaker for one in self.utterances) else ""
         remarks = [str(self.drawn)] if self.drawn else []
-        remarks += [f"{len(self.without)} recordings without a transcript left out"] if self.without else []
+        remarks += [f"{counted(len(self.without), 'recording')} without a transcript left out"] if self.without else []
         return f"{listing} recordings, {minutes:.1f} minutes{who}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
@@ -201,11 +203,17 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
         if fast:
             first, names = fast[0], listed([one.name for one in fast], "recording")
             notes.append(
-                f"{names}: {len(first.text)} characters in {first.seconds:.2f} s"
+                f"{names}: {counted(len(first.text), 'character')} in {first.seconds:.2f} s"
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
-        return notes
+        long = [one.name for one in self.scan.utterances if one.seconds > LONGEST]
+        if long:
+            notes.append(
+                f"{listed(long, 'recording')}: longer than {LONGEST} s; attention hardly learns its way through these, "
+                "and they take much memory: cut them into sentences"
+            )
+        return notes + _rate_notes(self.scan.utterances)
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Recordings without a transcript."""
@@ -306,6 +314,34 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
         return draw_share(name, self.seed)
 
 
+def _rate_notes(utterances: Sequence[Utterance]) -> list[str]:
+    """A sentence on recordings whose header seems to name a wrong rate: at that of the others their text would fit."""
+    rates = Counter(one.rate for one in utterances if one.frames is None)
+    if len(rates) < 2:
+        return []
+    usual = max(rates, key=lambda rate: (rates[rate], rate))
+    paces = [len(one.text) / one.seconds for one in utterances if one.rate == usual and len(one.text) >= LONG_ENOUGH]
+    if len(paces) < 2:
+        return []
+    pace = float(np.median(paces))
+    wrong = []
+    for one in utterances:
+        factor = one.rate / usual
+        if one.rate == usual or len(one.text) < LONG_ENOUGH or abs(np.log2(factor)) < 0.8:
+            continue
+        ratio = len(one.text) / one.seconds / pace
+        if abs(np.log2(ratio / factor)) < 0.4 < abs(np.log2(ratio)):
+            wrong.append(one)
+    if not wrong:
+        return []
+    first = wrong[0]
+    return [
+        f"{listed([one.name for one in wrong], 'recording')}: the header says {first.rate:g} Hz, at which the text is "
+        f"said {len(first.text) / first.seconds / pace:.1f} times as fast as in the others; at their {usual:g} Hz it "
+        "would be as fast: if the header is wrong, write the file again with the right rate"
+    ]
+
+
 def files_of_sound(folder: Path) -> list[Path]:
     """Files of sound in a folder and below it, without hidden ones."""
     return sorted(
@@ -317,15 +353,16 @@ def files_of_sound(folder: Path) -> list[Path]:
     )
 
 
-_LOADED: dict[Path, np.ndarray] = {}
-
-
 def _features(file: Path) -> np.ndarray:
-    """The frames of a .npz, read once: (F, D)."""
-    if file not in _LOADED:
-        with np.load(file, allow_pickle=False) as content:
-            _LOADED[file] = content["data"]
-    return _LOADED[file]
+    """The frames of a .npz, (F, D); they are read once for each state of the file."""
+    return _frames(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _frames(file: Path, changed: int) -> np.ndarray:
+    with np.load(file, allow_pickle=False) as content:
+        data: np.ndarray = content["data"]
+    return data
 
 
 def utterances_of(file: Path) -> dict[str, Utterance]:
@@ -345,7 +382,8 @@ def utterances_of(file: Path) -> dict[str, Utterance]:
     data = _features(file)
     if data.ndim != 2 or len(offsets) != len(ids) + 1 or offsets[0] != 0 or offsets[-1] != len(data):
         raise DataError(
-            f"{file}: data {data.shape}, {len(offsets)} offsets up to {offsets[-1] if len(offsets) else 0}, {len(ids)} "
+            f"{file}: data {data.shape}, {counted(len(offsets), 'offset')} up to "
+            f"{offsets[-1] if len(offsets) else 0}, {len(ids)} "
             "ids; expected data (frames, values), and offsets from 0 to the number of frames, one more than ids"
         )
     if (np.diff(offsets) < 0).any() or not np.isfinite(data).all():

@@ -101,7 +101,7 @@ class SpeechScores:
     """Scores of transcripts; all are shares.
 
     wer, cer: word and character error rate. sentence_errors: share of recordings with an error.
-    substitutions, insertions, deletions: of words, for each word that was said.
+    recordings: their number. substitutions, insertions, deletions: of words, for each word that was said.
     attention_in_span: share of a correctly written word's attention within its true span; nan where spans are unknown.
     monotone: share of the recordings without an error whose attention never steps back by more than one cell.
     by_length: words of a recording -> (word error rate, recordings). confusions: (said, written) -> times, of wrong
@@ -111,6 +111,7 @@ class SpeechScores:
     wer: float
     cer: float
     sentence_errors: float
+    recordings: int
     substitutions: float
     insertions: float
     deletions: float
@@ -126,6 +127,7 @@ class SpeechScores:
         for name in ("attention_in_span", "monotone"):
             value = getattr(self, name)
             scores[name] = None if value != value else value
+        scores["recordings"] = self.recordings
         scores["by_length"] = {key: {"wer": wer, "recordings": n} for key, (wer, n) in self.by_length.items()}
         scores["confusions"] = [{"said": a, "written": b, "times": n} for a, b, n in self.confusions]
         return scores
@@ -188,6 +190,7 @@ class SpeechMetrics:
             (substitutions + insertions + deletions) / words,
             wrong / max(characters, 1),
             sentences / count,
+            int(count),
             substitutions / words,
             insertions / words,
             deletions / words,

@@ -15,7 +15,9 @@ V in the table; S units of a layer of the speller, A the size of a score's vecto
 phi, psi and the output have one hidden layer. At a share `sampling` of the characters, the one that is read next is
 drawn from the model's own distribution in training (section 3.3), from the first step on.
 
-`Config()` has the sizes of the paper. Departures from it:
+`Config()` has the sizes of the paper.
+
+Departures from the paper:
 
 - Characters are those of the training transcripts, case kept as it is written, in place of a fixed set.
 - psi has no bias in its last layer: it adds the same to all scores of a step, and never has a gradient.

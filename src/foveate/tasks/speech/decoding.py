@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ModelError
+from foveate.ops.padding import pad
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Sound, SpeechPrediction, Transcript
 from foveate.sounds import cuts_at_silence
 from foveate.tasks.base import Runner, device_of
+from foveate.tasks.speech.language import read_language_model
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.text import TextTable
 
@@ -27,8 +29,7 @@ AT_ONCE = 16  # parts that are read together
 
 def padded(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Recordings (T,) or (T, D) as one tensor, filled up with zeros, and their lengths (B,)."""
-    lengths = torch.tensor([len(one) for one in values])
-    return torch.nn.utils.rnn.pad_sequence(list(values), batch_first=True), lengths
+    return pad(list(values)), torch.tensor([len(one) for one in values])
 
 
 @torch.no_grad()
@@ -90,8 +91,12 @@ def _search(
             )
         return logits, state, attention
 
-    longest = options.longest(int(lengths.max()) / rate)
-    return beam_search(step, memory, state, max_length=longest, **options.search()), cells
+    longest = [options.longest(length / rate) for length in lengths.tolist()]
+    fusion = None
+    if options.language and options.language_weight:
+        language = read_language_model(options.language, table)
+        fusion = language.fusion(len(parts), options.language_weight, device)
+    return beam_search(step, memory, state, max_length=longest, fusion=fusion, **options.search()), cells
 
 
 def _transcript(hypothesis: Hypothesis, table: TextTable, model: Any, cells: int) -> Transcript:
@@ -110,6 +115,7 @@ def _transcript(hypothesis: Hypothesis, table: TextTable, model: Any, cells: int
         times,
         tuple(table.names[i] for i in ids),
         attention,
+        np.zeros(len(ids), int),
     )
 
 
@@ -137,13 +143,9 @@ def word_times(attention: Sequence[np.ndarray], step: float, first: float) -> np
 
 def _joined(parts: Sequence[Transcript], starts: Sequence[float], cells: Sequence[int]) -> Transcript:
     """The transcripts of parts that follow each other as one."""
-    total, at = sum(cells), 0
-    maps = []
-    for one, count in zip(parts, cells, strict=True):
-        wide = np.zeros((len(one.attention), total), np.float32)
-        wide[:, at : at + count] = one.attention
-        maps.append(wide)
-        at += count
+    longest = max(cells)
+    maps = [np.pad(one.attention, ((0, 0), (0, longest - count))) for one, count in zip(parts, cells, strict=True)]
+    first = [np.full(len(one.tokens), at) for one, at in zip(parts, np.cumsum([0, *cells]), strict=False)]
     words = sum(len(one.tokens) for one in parts)
     return Transcript(
         " ".join(one.text for one in parts if one.text),
@@ -153,4 +155,5 @@ def _joined(parts: Sequence[Transcript], starts: Sequence[float], cells: Sequenc
         np.concatenate([one.times + start for one, start in zip(parts, starts, strict=True)]),
         tuple(token for one in parts for token in one.tokens),
         np.concatenate(maps),
+        np.concatenate(first),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.text import END, PAD, START, UNKNOWN, TextTable
 
@@ -23,6 +23,9 @@ class SpeechOptions(Options):
     n_best: transcripts that are returned, at most `beams`; 0 for as many. Of a recording that is cut, one.
     length_penalty: exponent of the length by which a transcript's log-probability is divided, 0 or more; 1, as in the
         paper, ranks by the mean of a character.
+    language: a text file, a sentence a line, whose characters a language model is counted from; "" for none. It need
+        not be from the training data: names and terms that recordings will hold help most.
+    language_weight: lambda, by which the language model's log-probabilities are multiplied; usually 0.05 to 0.5.
     cut: seconds of a part that is read at once, 0 for no limit; longer recordings are cut where they are quietest.
         Attention is at home in lengths that training had.
     """
@@ -32,11 +35,13 @@ class SpeechOptions(Options):
     beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
     n_best: int = option(0, "transcripts of each recording, at most as many as beams (0: as many)", "N", (PREDICT,))
     length_penalty: float = option(1.0, "exponent of the length in a transcript's score (1, or as trained)", "X")
+    language: str = option("", "text file, a sentence a line, that a language model is counted from", "FILE")
+    language_weight: float = option(0.2, "weight of the language model's log-probabilities (0.2)", "X")
     cut: float = option(20.0, "longest part in seconds that is read at once (20, or as trained; 0: no limit)", "S")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("beams", 1), ("n_best", 0), ("length_penalty", 0), ("cut", 0)):
+        for name, least in (("beams", 1), ("n_best", 0), ("length_penalty", 0), ("language_weight", 0), ("cut", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give {least} or more")
         if 0 < self.cut < 1:
@@ -46,13 +51,14 @@ class SpeechOptions(Options):
         """The search in words, as far as it is not the default one; '' for the default."""
         parts = [] if self.beams == BEAMS else [f"{self.beams} beam{'s' * (self.beams > 1)}"]
         parts += [] if self.length_penalty == 1 else [f"length penalty {self.length_penalty:g}"]
+        parts += [f"language model of {self.language}, weight {self.language_weight:g}"] if self.language else []
         return ", ".join(parts)
 
     def require(self, table: TextTable) -> None:
         """Raise ConfigError for more beams than there are characters."""
         if self.beams > len(table):
             raise ConfigError(
-                f"cannot search with {self.beams} beams over {len(table)} characters; give 1..{len(table)}"
+                f"cannot search with {self.beams} beams over {counted(len(table), 'character')}; give 1..{len(table)}"
             )
 
     @staticmethod

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from foveate.errors import counted
 from foveate.metrics.speech import SpeechScores
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.speech.figure import SpeechFigure, speech_figure, speech_style
+from foveate.tasks.speech.figure import SpeechFigure, shown, speech_figure, speech_style
 from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report import ReportPart, ReportText, Section, section
@@ -43,7 +44,7 @@ def report(evaluation: Evaluation) -> ReportPart:
     ]
     scores: SpeechScores = evaluation.scores
     sections = (_lengths(scores), _confusions(scores), _examples(examples))
-    longest = max((len(example.prediction.transcripts[0].words) for example in examples), default=0)
+    longest = max((shown(example.prediction)[0] for example in examples), default=0)
     return ReportPart(
         TEXT,
         sections=[part for part in sections if part is not None],
@@ -57,7 +58,7 @@ def report(evaluation: Evaluation) -> ReportPart:
 def _characters(evaluation: Evaluation) -> str:
     table: Any = evaluation.task.tables["text"]
     shown = " ".join("␣" if name == " " else name for name in table.names[4:])
-    return f"{len(table)} tokens: {shown}" if len(table) <= 80 else f"{len(table)} tokens"
+    return f"{counted(len(table), 'token')}: {shown}" if len(table) <= 80 else counted(len(table), "token")
 
 
 def _search_note(evaluation: Evaluation) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.speech import SpeechMetrics, align, scored_text
+from foveate.ops.padding import pad
 from foveate.records import SoundFormat, SpeechBatch, SpeechDataset, SpeechPrediction, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
@@ -29,11 +30,12 @@ from foveate.tasks.speech.export import graphs, open_runner
 from foveate.tasks.speech.figure import attention_picture, word_places
 from foveate.tasks.speech.inputs import AUDIO
 from foveate.tasks.speech.inspection import SpeechFindings
+from foveate.tasks.speech.language import read_language_model
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.report import report
 from foveate.tasks.speech.subtitles import ctm, srt
-from foveate.text import END, PAD, UNKNOWN
+from foveate.text import END, PAD, SPECIALS, UNKNOWN
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -82,17 +84,17 @@ class SpeechTask(Task):
     def collate(self, samples: Sequence[Any]) -> SpeechBatch:
         """Samples of `SpeechPairs` -> one batch, filled up with zeros and <pad>."""
         audio, lengths = padded([sample["audio"].values for sample in samples])
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            [sample["tokens"] for sample in samples], batch_first=True, padding_value=PAD
-        )
+        tokens = pad([sample["tokens"] for sample in samples], PAD)
         names = [sample["name"] for sample in samples]
         return SpeechBatch(audio=audio, audio_lengths=lengths, tokens=tokens, names=names)
 
     # Answering
 
     def require(self, options: SpeechOptions) -> None:
-        """Raise ConfigError for more beams than there are characters."""
+        """Raise ConfigError for more beams than there are characters, DataError for a language that is no text."""
         options.require(self.text)
+        if options.language:
+            read_language_model(options.language, self.text)
 
     def answer(
         self,
@@ -143,6 +145,7 @@ class SpeechTask(Task):
         attention = {
             "tokens": list(best.tokens),
             "seconds": [round(float(second), 4) for second in prediction.centres],
+            "first_cells": best.first_cells.tolist(),
             "attention": [[round(float(weight), DIGITS) for weight in row] for row in best.attention],
         }
 
@@ -208,7 +211,8 @@ class SpeechPairs:
         self.lengths = [round(100 * seconds) for seconds in dataset.seconds]
         if all(set(table.encode(dataset.transcript(index))) <= {UNKNOWN} for index in range(len(dataset))):
             raise DataError(
-                f"none of {len(dataset)} transcripts has a character that training knows; check the script and the case"
+                f"none of {counted(len(dataset), 'transcript')} has a character that training knows; check "
+                f"the script and the case"
             )
         if hasattr(dataset, "draw"):
             self.draw = self._draw
@@ -239,7 +243,9 @@ def attention_in_spans(
         if not pair.is_error:
             start, end = spans[i]
             weights = best.attention[places[j]].sum(0)
-            inside = (prediction.centres >= start) & (prediction.centres <= end)
+            centres = prediction.centres[best.first_cells[places[j][0]] :][: len(weights)]
+            weights = weights[: len(centres)]
+            inside = (centres >= start) & (centres <= end)
             total += float(weights[inside].sum() / max(float(weights.sum()), 1e-12))
             count += 1
         i += pair.said is not None
@@ -249,6 +255,7 @@ def attention_in_spans(
 
 def _steps(prediction: SpeechPrediction) -> bool:
     """True if the middle of attention never goes back by more than one cell."""
-    attention = prediction.transcripts[0].attention[:-1]  # without the end's
-    middles = attention @ np.arange(attention.shape[1])
+    best = prediction.transcripts[0]
+    written = [i for i, token in enumerate(best.tokens) if token not in SPECIALS]
+    middles = best.attention[written] @ np.arange(best.attention.shape[1]) + best.first_cells[written]
     return bool((middles[1:] >= middles[:-1] - 1).all())
