@@ -199,6 +199,21 @@ def test_inspection(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "pairs that occur before: 7" in out  # those of val and test
 
 
+def test_another_run_starts_from_this_one_in_the_other_direction(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], complaint: Callable[..., str]
+) -> None:
+    """Weights are taken over, the languages are not."""
+    more = ["--data.source", "de", "--data.target", "en", "--init", str(run), "--epochs", "1"]
+    words = ["train", "rnnsearch_multi30k", "--data", str(data), *SMALL]
+    assert main([*words, *more, "--out", str(tmp_path / "turned")]) == 0
+    preprocessing = load_model(tmp_path / "turned" / "model").preprocessing
+    assert (preprocessing.source, preprocessing.target) == ("de", "en")
+    assert preprocessing.longest == len("zwei Katzen schlafen")
+    assert f"from {run}: " in capsys.readouterr().out
+    said = complaint(*words, "--preview", str(tmp_path / "sheet.png"))
+    assert "models for translation have no preview of their training samples" in said
+
+
 def test_training_needs_sacrebleu_from_the_start(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
 ) -> None:

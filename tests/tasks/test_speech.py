@@ -137,7 +137,12 @@ class TestTranscripts:
         whole, _, _ = predict(word * 4, cut=0.0)
         assert found.text == whole.text == "cccb cccb cccb cccb" and not whole.cuts
         assert found.cuts and all(0.4 <= cut % 0.7 <= 0.7 for cut in found.cuts)
-        assert len(found.transcripts) == 1 and found.transcripts[0].attention.shape[1] == len(found.centres)
+        best = found.transcripts[0]
+        assert len(found.transcripts) == 1 and len(found.centres) == 28
+        written = [i for i, token in enumerate(best.tokens) if token in "abc"]
+        attended = best.attention_until(len(found.centres), written).argmax(1)
+        letters = [i for i in range(28) if i % 7 < 4]
+        np.testing.assert_allclose(found.centres[attended], found.centres[letters], atol=0.11)
         np.testing.assert_allclose(found.transcripts[0].times, whole.transcripts[0].times, atol=0.11)
 
     def test_a_table_that_is_not_the_model_s(self):
@@ -243,7 +248,7 @@ class TestFiles:
         words = ("hello",) * 30
         times = np.stack([np.arange(30) * 0.3, np.arange(30) * 0.3 + 0.25], 1)
         times[10:] += 5
-        one = Transcript("", 0.0, words, np.ones(30), times, (), np.zeros((0, 0)))
+        one = Transcript("", 0.0, words, np.ones(30), times, (), np.zeros((0, 0)), np.zeros(0, int))
         blocks = srt(SpeechPrediction((one,), 20.0, np.zeros(0))).split("\n\n")
         texts = [block.strip().split("\n")[2] for block in blocks]
         assert max(map(len, texts)) <= 42 and " ".join(texts).split() == list(words)
@@ -271,6 +276,19 @@ class TestFiles:
         player, remark = audio_player(long)
         assert len(player) < MAX_SOUND_BYTES * 4 / 3 + 500 and remark == "The first 10 s here."
         assert audio_player(Sound(torch.zeros(50, 3), 100)) == (None, "")
+
+    def test_of_a_long_recording_the_beginning_is_drawn_and_it_is_said(self):
+        found, sample, task = predict([0.8, 0.4, 0.0] * 300, cut=4.0)  # 90 s, 300 words
+        best = found.transcripts[0]
+        assert len(best.words) == 300 and best.attention.shape[1] <= 40  # cells of a part, not of all
+        picture = attention_picture(sample["audio"], found)
+        assert picture.height == HEIGHT + ROW * (120 + 3)  # a row a word
+        page = SpeechPage("las")
+        page.add("a.wav", found, sample)
+        text = page.render()
+        assert text.count("<button") == 120 and "The picture shows the first 120 words, 36 s." in text
+        assert ".m120{" in text and ".m121{" not in text
+        task.files(found, sample)
 
     def test_errors_are_marked_in_the_alignment(self):
         assert alignment("one two three", "one too four three") == (

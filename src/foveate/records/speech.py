@@ -6,7 +6,7 @@ Shapes: B recordings of T samples (or frames of D features); L tokens of V, U ce
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
@@ -108,7 +108,8 @@ class Transcript:
 
     score: by which the search ranked it, the mean log-probability of its tokens as a rule.
     words: as `text` is divided for the eye; probabilities: (W,) of each; times: (W, 2), the seconds from and to that
-    the attention of each lies in. tokens: as they were written; attention: (tokens, U) float32.
+    the attention of each lies in. tokens: as they were written. attention: (tokens, C) float32, of each token over the
+    cells of its part of the recording, from the cell `first_cells` (tokens,) on; C are those of the longest part.
     """
 
     text: str
@@ -118,6 +119,15 @@ class Transcript:
     times: np.ndarray
     tokens: tuple[str, ...]
     attention: np.ndarray
+    first_cells: np.ndarray
+
+    def attention_until(self, cells: int, tokens: Sequence[int]) -> np.ndarray:
+        """The attention of some tokens (their positions) over the first cells of the recording, (tokens, cells)."""
+        found = np.zeros((len(tokens), cells), np.float32)
+        for row, token in zip(found, tokens, strict=True):
+            own = row[self.first_cells[token] : self.first_cells[token] + self.attention.shape[1]]
+            own[:] = self.attention[token, : len(own)]
+        return found
 
 
 @dataclass

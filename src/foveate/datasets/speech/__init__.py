@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -32,6 +32,7 @@ VAL_SHARE = 0.2
 FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
 LONG_ENOUGH = 8  # characters of a transcript whose speed tells something
+LONGEST = 30  # seconds of a recording to learn from
 FASTEST = 40  # characters a second, above which a transcript cannot be of its recording
 
 
@@ -206,6 +207,12 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
+        long = [one.name for one in self.scan.utterances if one.seconds > LONGEST]
+        if long:
+            notes.append(
+                f"{listed(long, 'recording')}: longer than {LONGEST} s; attention hardly learns its way through these, "
+                "and they take much memory: cut them into sentences"
+            )
         return notes + _rate_notes(self.scan.utterances)
 
     def remarks(self, task: str = "") -> dict[str, Any]:
@@ -346,15 +353,16 @@ def files_of_sound(folder: Path) -> list[Path]:
     )
 
 
-_LOADED: dict[Path, np.ndarray] = {}
-
-
 def _features(file: Path) -> np.ndarray:
-    """The frames of a .npz, read once: (F, D)."""
-    if file not in _LOADED:
-        with np.load(file, allow_pickle=False) as content:
-            _LOADED[file] = content["data"]
-    return _LOADED[file]
+    """The frames of a .npz, (F, D); they are read once for each state of the file."""
+    return _frames(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _frames(file: Path, changed: int) -> np.ndarray:
+    with np.load(file, allow_pickle=False) as content:
+        data: np.ndarray = content["data"]
+    return data
 
 
 def utterances_of(file: Path) -> dict[str, Utterance]:

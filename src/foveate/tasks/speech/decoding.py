@@ -115,6 +115,7 @@ def _transcript(hypothesis: Hypothesis, table: TextTable, model: Any, cells: int
         times,
         tuple(table.names[i] for i in ids),
         attention,
+        np.zeros(len(ids), int),
     )
 
 
@@ -142,13 +143,9 @@ def word_times(attention: Sequence[np.ndarray], step: float, first: float) -> np
 
 def _joined(parts: Sequence[Transcript], starts: Sequence[float], cells: Sequence[int]) -> Transcript:
     """The transcripts of parts that follow each other as one."""
-    total, at = sum(cells), 0
-    maps = []
-    for one, count in zip(parts, cells, strict=True):
-        wide = np.zeros((len(one.attention), total), np.float32)
-        wide[:, at : at + count] = one.attention
-        maps.append(wide)
-        at += count
+    longest = max(cells)
+    maps = [np.pad(one.attention, ((0, 0), (0, longest - count))) for one, count in zip(parts, cells, strict=True)]
+    first = [np.full(len(one.tokens), at) for one, at in zip(parts, np.cumsum([0, *cells]), strict=False)]
     words = sum(len(one.tokens) for one in parts)
     return Transcript(
         " ".join(one.text for one in parts if one.text),
@@ -158,4 +155,5 @@ def _joined(parts: Sequence[Transcript], starts: Sequence[float], cells: Sequenc
         np.concatenate([one.times + start for one, start in zip(parts, starts, strict=True)]),
         tuple(token for one in parts for token in one.tokens),
         np.concatenate(maps),
+        np.concatenate(first),
     )

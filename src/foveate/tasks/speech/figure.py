@@ -21,6 +21,7 @@ from foveate.ops.pyramid_rnn import normalize_over_time
 from foveate.records import Sound, SpeechPrediction
 from foveate.sounds import resampled
 from foveate.tasks.captioning.figure import caption_style
+from foveate.text import SPECIALS
 from foveate.visualize.document import data_uri
 from foveate.visualize.lettering import letters
 from foveate.visualize.markup import Markup, join, tag
@@ -30,6 +31,7 @@ BANDS = 64  # of a drawn spectrogram
 HEIGHT, WIDTH = 160, 960  # pixels of a spectrogram; WIDTH is the most
 ROW, MARGIN = 14, 44  # pixels of a character's row of attention, and of the column of characters
 MOST_ROWS = 120  # characters whose attention is drawn; of longer transcripts, words are
+MOST_SECONDS, MOST_WORDS = 60.0, 120  # of a recording that are drawn; of a longer one its beginning is
 MAX_SOUND_BYTES = 160_000  # of one embedded recording, before base64
 SOUND_RATE = 16000  # Hz, the most of an embedded recording
 
@@ -50,58 +52,78 @@ def spectrogram(sound: Sound) -> np.ndarray:
     return np.rint(255 * scaled.T[::-1]).astype(np.uint8)
 
 
-def attention_picture(sound: Sound, prediction: SpeechPrediction) -> Image.Image:
-    """Draw the spectrogram, and below it a row a character (or a word, of long transcripts): dark where it attended.
+def shown(prediction: SpeechPrediction) -> tuple[int, int, float]:
+    """(words, cells, seconds) of a prediction that drawings show: its beginning, where it is long."""
+    best = prediction.transcripts[0]
+    most = MOST_SECONDS if prediction.seconds > MOST_SECONDS else prediction.seconds
+    words = min(int((best.times[:, 1] <= most + 1e-6).sum()), MOST_WORDS)
+    if words == MOST_WORDS < len(best.words):
+        most = float(best.times[words - 1, 1])
+    return words, int(np.searchsorted(prediction.centres, most)), most
 
-    A recording that was cut has a line at every cut.
+
+def attention_picture(sound: Sound, prediction: SpeechPrediction) -> Image.Image:
+    """Draw the spectrogram, and below it a row a character (or a word, where there are many): dark where it attended.
+
+    A recording that was cut has a line at every cut; of a long one the beginning is drawn, and the last line says so.
     """
     best = prediction.transcripts[0]
-    rows, labels = _rows(prediction)
-    picture = spectrogram(sound)
+    words, cells, seconds = shown(prediction)
+    rows, labels = _rows(prediction, words, cells)
+    picture = spectrogram(_beginning(sound, seconds))
     width = int(min(max(picture.shape[1] * 2, 320), WIDTH))
     top = np.asarray(Image.fromarray(picture).resize((width, HEIGHT), Image.Resampling.BILINEAR))
-    drawn = Image.new("RGB", (MARGIN + width + 8, HEIGHT + ROW * (len(labels) + 2)), PAPER)
+    drawn = Image.new("RGB", (MARGIN + width + 8, HEIGHT + ROW * (len(labels) + 3)), PAPER)
     drawn.paste(Image.fromarray(255 - top), (MARGIN, 0))
     if len(labels):
         strong = rows / np.maximum(rows.max(1, keepdims=True), 1e-9)
-        index = _cells_of_pixels(prediction, width)
-        pixels = np.rint(255 * (1 - strong[:, index])).astype(np.uint8)
-        drawn.paste(Image.fromarray(np.repeat(pixels, ROW - 1, 0)).resize((width, ROW * len(labels))), (MARGIN, HEIGHT))
+        pixels = np.rint(255 * (1 - strong[:, _cells_of_pixels(prediction, cells, seconds, width)])).astype(np.uint8)
+        drawn.paste(Image.fromarray(np.repeat(pixels, ROW, 0)), (MARGIN, HEIGHT))
     draw = ImageDraw.Draw(drawn)
     font = letters(11)
     for i, label in enumerate(labels):
-        shown = "␣" if label == " " else label
-        draw.text((MARGIN - 6, HEIGHT + ROW * i + ROW // 2), shown[:6], fill=INK, font=font, anchor="rm")
-    scale = width / max(prediction.seconds, 1e-6)
+        name = "␣" if label == " " else label
+        draw.text((MARGIN - 6, HEIGHT + ROW * i + ROW // 2), name[:6], fill=INK, font=font, anchor="rm")
+    scale = width / max(seconds, 1e-6)
+    below = HEIGHT + ROW * len(labels)
     for cut in prediction.cuts:
-        draw.line([(MARGIN + cut * scale, 0), (MARGIN + cut * scale, drawn.height)], fill=(200, 60, 40))
-    for word, (start, end) in zip(best.words, best.times, strict=True):
-        middle = MARGIN + (start + end) / 2 * scale
-        draw.text((middle, drawn.height - ROW), word, fill=MUTED, font=font, anchor="mm")
+        if cut < seconds:
+            draw.line([(MARGIN + cut * scale, 0), (MARGIN + cut * scale, below)], fill=(200, 60, 40))
+    for word, (start, end) in zip(best.words[:words], best.times[:words], strict=True):
+        draw.text((MARGIN + (start + end) / 2 * scale, below + ROW), word, fill=MUTED, font=font, anchor="mm")
+    if words < len(best.words):
+        text = f"the first {words} of {len(best.words)} words, {seconds:.0f} of {prediction.seconds:.0f} s"
+        draw.text((MARGIN, below + 2 * ROW + ROW // 2), text, fill=INK, font=font, anchor="lm")
     return drawn
 
 
-def _cells_of_pixels(prediction: SpeechPrediction, width: int) -> np.ndarray:
-    """The cell that each column of pixels (width,) belongs to: the one with the nearest middle."""
-    at = (np.arange(width) + 0.5) / width * prediction.seconds
-    edges = (prediction.centres[1:] + prediction.centres[:-1]) / 2
-    return np.searchsorted(edges, at)
+def _beginning(sound: Sound, seconds: float) -> Sound:
+    return Sound(sound.values[: round(seconds * sound.rate)], sound.rate)
 
 
-def _rows(prediction: SpeechPrediction) -> tuple[np.ndarray, list[str]]:
-    """Attention of each character, without the end's; or of each word, where there are many."""
+def _cells_of_pixels(prediction: SpeechPrediction, cells: int, seconds: float, width: int) -> np.ndarray:
+    """The cell, of the first ones, that each column of pixels (width,) belongs to: the one with the nearest middle."""
+    at = (np.arange(width) + 0.5) / width * seconds
+    centres = prediction.centres[:cells]
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, at)
+
+
+def _rows(prediction: SpeechPrediction, words: int, cells: int) -> tuple[np.ndarray, list[str]]:
+    """Attention of each character of the first words, without the end's; or of each word, where there are many."""
     best = prediction.transcripts[0]
-    kept = [i for i, token in enumerate(best.tokens) if token != "<end>"]
+    places = word_places(best.tokens, best.words)
+    last = places[words - 1][-1] if words and places else -1
+    kept = [i for i in range(last + 1) if best.tokens[i] not in SPECIALS]
     if len(kept) <= MOST_ROWS:
-        return best.attention[kept], [best.tokens[i] for i in kept]
-    return word_attention(prediction), list(best.words)
+        return best.attention_until(cells, kept), [best.tokens[i] for i in kept]
+    return word_attention(prediction, words, cells), list(best.words[:words])
 
 
 def word_places(tokens: Sequence[str], words: Sequence[str]) -> list[list[int]]:
     """The positions of each word's characters among the tokens; blanks and special tokens belong to none."""
     places: list[list[int]] = [[]]
     for position, token in enumerate(tokens):
-        if token == " " or token in ("<pad>", "<start>", "<end>", "<unk>"):
+        if token == " " or token in SPECIALS:
             places.append([])
         else:
             places[-1].append(position)
@@ -109,12 +131,12 @@ def word_places(tokens: Sequence[str], words: Sequence[str]) -> list[list[int]]:
     return found if len(found) == len(words) else []
 
 
-def word_attention(prediction: SpeechPrediction) -> np.ndarray:
-    """The mean attention (W, U) of each word's characters."""
+def word_attention(prediction: SpeechPrediction, words: int, cells: int) -> np.ndarray:
+    """The mean attention of each of the first words' characters over the first cells, (words, cells)."""
     best = prediction.transcripts[0]
-    places = word_places(best.tokens, best.words)
-    maps = [best.attention[own].mean(0) for own in places]
-    return np.stack(maps) if maps else np.zeros((0, len(prediction.centres)), np.float32)
+    places = word_places(best.tokens, best.words)[:words]
+    maps = [best.attention_until(cells, own).mean(0) for own in places]
+    return np.stack(maps) if maps else np.zeros((0, cells), np.float32)
 
 
 # HTML
@@ -161,6 +183,9 @@ def speech_figure(example: SpeechFigure, number: int) -> Markup:
     if prediction.cuts:
         cuts = ", ".join(f"{cut:.1f} s" for cut in prediction.cuts)
         parts.append(tag("p", f"Cut where it is quietest, and read in parts: {cuts}.", class_="faint"))
+    drawn, _, seconds = shown(prediction)
+    if drawn < len(best.words):
+        parts.append(tag("p", f"The picture shows the first {drawn} words, {seconds:.0f} s.", class_="faint"))
     if others:
         items = [tag("li", one.text, " ", tag("span", f"{one.score:.3f}", class_="faint number")) for one in others]
         parts.append(tag("div", tag("p", "Other transcripts", class_="faint"), tag("ol", items), class_="others"))
@@ -170,14 +195,15 @@ def speech_figure(example: SpeechFigure, number: int) -> Markup:
 
 def _view(example: SpeechFigure, key: str) -> Markup:
     """The spectrogram with a veil for each word over it; all are hidden but that of the chosen word."""
-    picture = 255 - spectrogram(example.sound)
+    words, cells, seconds = shown(example.prediction)
+    picture = 255 - spectrogram(_beginning(example.sound, seconds))
     width = int(min(max(picture.shape[1] * 2, 320), WIDTH))
     pixels = np.asarray(Image.fromarray(picture).resize((width, HEIGHT), Image.Resampling.BILINEAR).convert("RGB"))
     size = {"width": width, "height": HEIGHT}
-    index = _cells_of_pixels(example.prediction, width) if len(example.prediction.centres) else np.zeros(width, int)
+    index = _cells_of_pixels(example.prediction, cells, seconds, width)
     veils = [
         tag("image", href=_veil(weights[index]), class_=f"map m{i}", preserveaspectratio="none", **size)
-        for i, weights in enumerate(word_attention(example.prediction), start=1)
+        for i, weights in enumerate(word_attention(example.prediction, words, cells), start=1)
     ]
     return tag(
         "svg",
@@ -201,11 +227,15 @@ def _veil(weights: np.ndarray) -> str:
 
 def _words(example: SpeechFigure) -> list[Markup]:
     best = example.prediction.transcripts[0]
+    drawn, _, _ = shown(example.prediction)
     found = []
     for i, (word, probability, (start, end)) in enumerate(
         zip(best.words, best.probabilities.tolist(), best.times.tolist(), strict=True), start=1
     ):
         hint = f"{start:.2f} to {end:.2f} s, probability {probability:.2f}"
+        if i > drawn:
+            found.append(join(tag("span", word, title=hint), " "))
+            continue
         found.append(
             join(tag("button", word, type="button", class_=f"word w{i}", title=hint, aria_description=hint), " ")
         )
@@ -244,4 +274,4 @@ def audio_player(sound: Sound) -> tuple[Markup | None, str]:
         file.setframerate(rate)
         file.writeframes(np.rint(short.values.numpy().clip(-1, 1) * 32767).astype("<i2").tobytes())
     source = "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return tag("audio", controls=True, preload="none", src=source), remark
+    return tag("audio", controls=True, preload="metadata", src=source), remark

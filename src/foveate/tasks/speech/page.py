@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.records import SpeechPrediction
-from foveate.tasks.speech.figure import SpeechFigure, speech_figure, speech_style
+from foveate.tasks.speech.figure import SpeechFigure, shown, speech_figure, speech_style
 from foveate.visualize.document import document, stylesheet, write_page
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report.parts import counted
@@ -41,7 +41,7 @@ class SpeechPage:
             self.left_out += 1
             return
         self.figures.append(speech_figure(SpeechFigure(name, sample["audio"], prediction), len(self) + 1))
-        self.longest = max(self.longest, len(prediction.transcripts[0].words))
+        self.longest = max(self.longest, shown(prediction)[0])
 
     def render(self) -> str:
         """The page as HTML text."""

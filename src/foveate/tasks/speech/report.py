@@ -7,7 +7,7 @@ from typing import Any
 from foveate.errors import counted
 from foveate.metrics.speech import SpeechScores
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.speech.figure import SpeechFigure, speech_figure, speech_style
+from foveate.tasks.speech.figure import SpeechFigure, shown, speech_figure, speech_style
 from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report import ReportPart, ReportText, Section, section
@@ -44,7 +44,7 @@ def report(evaluation: Evaluation) -> ReportPart:
     ]
     scores: SpeechScores = evaluation.scores
     sections = (_lengths(scores), _confusions(scores), _examples(examples))
-    longest = max((len(example.prediction.transcripts[0].words) for example in examples), default=0)
+    longest = max((shown(example.prediction)[0] for example in examples), default=0)
     return ReportPart(
         TEXT,
         sections=[part for part in sections if part is not None],

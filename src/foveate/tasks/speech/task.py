@@ -35,7 +35,7 @@ from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.report import report
 from foveate.tasks.speech.subtitles import ctm, srt
-from foveate.text import END, PAD, UNKNOWN
+from foveate.text import END, PAD, SPECIALS, UNKNOWN
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ class SpeechTask(Task):
         attention = {
             "tokens": list(best.tokens),
             "seconds": [round(float(second), 4) for second in prediction.centres],
+            "first_cells": best.first_cells.tolist(),
             "attention": [[round(float(weight), DIGITS) for weight in row] for row in best.attention],
         }
 
@@ -242,7 +243,9 @@ def attention_in_spans(
         if not pair.is_error:
             start, end = spans[i]
             weights = best.attention[places[j]].sum(0)
-            inside = (prediction.centres >= start) & (prediction.centres <= end)
+            centres = prediction.centres[best.first_cells[places[j][0]] :][: len(weights)]
+            weights = weights[: len(centres)]
+            inside = (centres >= start) & (centres <= end)
             total += float(weights[inside].sum() / max(float(weights.sum()), 1e-12))
             count += 1
         i += pair.said is not None
@@ -252,6 +255,7 @@ def attention_in_spans(
 
 def _steps(prediction: SpeechPrediction) -> bool:
     """True if the middle of attention never goes back by more than one cell."""
-    attention = prediction.transcripts[0].attention[:-1]  # without the end's
-    middles = attention @ np.arange(attention.shape[1])
+    best = prediction.transcripts[0]
+    written = [i for i, token in enumerate(best.tokens) if token not in SPECIALS]
+    middles = best.attention[written] @ np.arange(best.attention.shape[1]) + best.first_cells[written]
     return bool((middles[1:] >= middles[:-1] - 1).all())
