@@ -60,6 +60,9 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
+TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
+
+
 OBJECTS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -238,9 +241,23 @@ def speech_table(results: Mapping[str, Result]) -> str:
     return _section("Speech", words, {n: r for n, r in results.items() if "wer" in r["scores"]}, TRANSCRIPTS)
 
 
+def translation_table(results: Mapping[str, Result]) -> str:
+    """Results of translation, with their signatures."""
+    words = (
+        "Translations are from a search with 5 beams, scored by sacreBLEU; BLEU and chrF run from 0 to 100, TER is the "
+        "number of edits for each word of the reference."
+    )
+    found = {n: r for n, r in results.items() if "chrf" in r["scores"]}
+    signatures = "".join(
+        f"\n`{name}`: {', '.join(f'{score} `{text}`' for score, text in result['scores']['signatures'].items())}.\n"
+        for name, result in sorted(found.items())
+    )
+    return _section("Translation", words, found, TRANSLATIONS) + signatures
+
+
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, object_table, drawing_table, handwriting_table,
-    question_table, speech_table,
+    class_table, mnist_table, find_table, caption_table, object_table, translation_table, speech_table, question_table,
+    drawing_table, handwriting_table,
 )  # fmt: skip
 
 
@@ -250,6 +267,7 @@ def readme_families(results: Mapping[str, Result]) -> str:
     for scores, what in (
         (FINDS, "CorLoc"),
         (CAPTIONS, "CIDEr-D"),
+        (TRANSLATIONS, "BLEU"),
         (CLASSES, "top-1"),
         (OBJECTS, "AP"),
         (DRAWINGS, "nats"),
@@ -296,10 +314,10 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions, pieces or recordings."""
+    """'200 pictures', or the number of questions, sentences, pieces or recordings."""
     if "pieces" in scores:
         return f"{scores['pieces']} pieces of handwriting"
-    nouns = [noun for noun in ("questions", "recordings") if noun in scores]
+    nouns = [noun for noun in ("questions", "sentences", "recordings") if noun in scores]
     return f"{scores[nouns[0]]} {nouns[0]}" if nouns else f"{scores['images']} pictures"
 
 

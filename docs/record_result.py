@@ -34,6 +34,7 @@ KEPT = (
     "bound", "reconstruction", "kl", "nats", "nats_static", "nats_iw50", "bits_per_dimension", "iw_images",
     "nats_per_point", "nats_per_piece", "sse", "stop_percent", "points", "pieces",
     "accuracy", "question_alone", "attention_mass", "first_attention_mass", "unknown_answers", "per_kind",
+    "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
     "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip

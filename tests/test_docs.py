@@ -32,7 +32,7 @@ from foveate.engine.fields import override
 from foveate.errors import ConfigError
 from foveate.registry import create_recipe, entries, find
 from foveate.tasks import all_tasks
-from foveate.tasks.options import EVALUATE, PREDICT, Options, flags, option
+from foveate.tasks.options import VERBS, Options, flags, option
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -118,7 +118,7 @@ def test_pages_speak_of_the_project_alone():
 # Commands
 
 
-RUN_VERBS = ("evaluate", "predict")  # their options are those of the family of RUN
+RUN_VERBS = ("evaluate", "predict", "generate")  # their options are those of the family of RUN
 
 
 class ParsedError(Exception):
@@ -136,9 +136,7 @@ def only_parse(monkeypatch):
     monkeypatch.setattr(Parser, "parse_args", parse_args)
     monkeypatch.setattr("foveate.cli.early.check_run", lambda path: None)
     # The pages' runs do not exist: each option of any family is accepted.
-    every = {
-        flag.name: flag for task in all_tasks() for verb in (PREDICT, EVALUATE) for flag in flags(task.Options, verb)
-    }
+    every = {flag.name: flag for task in all_tasks() for verb in VERBS for flag in flags(task.Options, verb)}
     own = [(flag.name, flag.kind, option(flag.default, flag.help)) for flag in every.values()]
     options = dataclasses.make_dataclass("AnyOptions", own, bases=(Options,), frozen=True)
     monkeypatch.setattr(

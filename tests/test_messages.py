@@ -31,6 +31,7 @@ MORE_THAN_ONE = {
     "len(images) pictures": "more than one",
     "len(known.names) classes": "three or more",
     "len(steps) names": "three or more",
+    "len(ids) ids": "beside as many offsets",
 }
 _PLURAL = re.compile(r"\s([a-z]+ )?[a-z]*[a-rt-z]s\b")
 

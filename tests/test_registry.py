@@ -75,6 +75,7 @@ def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:
     found = entries("model")
     assert list(found) == ["net1a", "net1b", "net2a", "net2b"]
     expected = Entry("net2a", "foveate.models.deep.net", "Net", (("size", 2), ("kind", "a")), "A net.")
+    expected = dataclasses.replace(expected, text="A net.\n\nMore of it.")
     assert found["net2a"] == expected
 
 
@@ -133,7 +134,7 @@ def test_an_earlier_name_that_somebody_registers_is_theirs(elsewhere: Path, monk
 
 
 def test_a_name_unlike_any_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: colocalise, deconvnet, fcn16s"):
+    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: ask_attend_answer, colocalise, deconvnet"):
         find("model", "qqqqqq")
 
 

@@ -9,6 +9,7 @@ prediction.text            # of a captioning model: the best caption
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from torch import nn
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
+from foveate.records import Prediction
 from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Task
@@ -140,7 +142,10 @@ class Predictor:
         chosen = self.family.make_options(options, GENERATE)
         self.family.require(chosen)
         with torch.inference_mode():
-            return self.family.generate(self.runner, count, seed, chosen, progress)
+            found = self.family.generate(self.runner, count, seed, chosen, progress)
+        for prediction in found.predictions:
+            self._attached(prediction, {"name": getattr(prediction, "name", "")}, chosen)
+        return found
 
     def predict(
         self,
@@ -165,17 +170,20 @@ class Predictor:
         sample = self.sample(given, name, max_pixels)
         (prediction,) = self.answer([sample], chosen, progress)
         self._warn([sample])
-        return prediction
+        return self._attached(prediction, sample, chosen)
 
     def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
-        """The predictions for several inputs, in their order, `batch_size` at a time (0: the family's usual number)."""
+        """The predictions for several inputs, in their order, `batch_size` at a time (0: the family's usual number).
+
+        Inputs are not kept: a prediction that is drawn or saved opens its own again.
+        """
         chosen = self.family.make_options(options, PREDICT)
         self.family.require(chosen)
-        batch: list[Any] = []
+        batch: list[tuple[Any, Any]] = []
         for one in given:
             sample = self.sample(one)
-            batch.append(self.family.prepare(sample))
-            if batch[-1] is not sample:  # it was read, and need not be kept
+            batch.append((one, self.family.prepare(sample)))
+            if batch[-1][1] is not sample:  # it was read, and need not be kept
                 self._warn([sample])
             if len(batch) == (batch_size or self.family.batch_size):
                 yield from self._answer_and_warn(batch, chosen)
@@ -183,10 +191,20 @@ class Predictor:
         if batch:
             yield from self._answer_and_warn(batch, chosen)
 
-    def _answer_and_warn(self, batch: list[Any], options: Any) -> list[Any]:
-        predictions = self.answer(batch, options)
-        self._warn(batch)
-        return predictions
+    def _answer_and_warn(self, batch: list[tuple[Any, Any]], options: Any) -> list[Any]:
+        samples = [sample for _, sample in batch]
+        predictions = self.answer(samples, options)
+        self._warn(samples)
+        return [
+            self._attached(prediction, functools.partial(self.sample, one), options)
+            for prediction, (one, _) in zip(predictions, batch, strict=True)
+        ]
+
+    def _attached(self, prediction: Any, sample: Any, options: Any) -> Any:
+        """A prediction that can draw itself, where its class can. sample: the input's, or what opens it."""
+        if isinstance(prediction, Prediction):
+            prediction.attach(self.family, self.runner, sample, options)
+        return prediction
 
 
 def find_model_folder(path: Path) -> Path:

@@ -97,7 +97,7 @@ def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) ->
     [
         ("models fcn9s", "unknown model 'fcn9s'; the nearest is 'fcn"),
         ("trian", "unknown verb 'trian'; the nearest is 'train'"),
-        ("zzz", "unknown verb 'zzz'; known: claims, completion, datasets"),
+        ("zzz", "unknown verb 'zzz'; known: bench, claims, compare"),
         ("train", "the following arguments are required: RECIPE; see foveate train --help"),
         ("train fcn8", "unknown recipe 'fcn8'; the nearest is 'fcn8s'"),
         ("train fcn8s_pasture --epoch 3", "unknown flag '--epoch'; the nearest is '--epochs'"),
@@ -213,7 +213,7 @@ def test_a_recipe_shows_every_field_with_its_value(capsys: pytest.CaptureFixture
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
     assert list(shown) == [f"--{name}" for name in fields_of(recipe)]
     assert str(recipe.optim.lr) in shown["--optim.lr"]
-    assert shown["--optim.name"].endswith("one of adamw, sgd, rmsprop")
+    assert shown["--optim.name"].endswith("one of adamw, sgd, rmsprop, adadelta")
     for order in (["fcn8s_pasture", "--format", "json"], ["--format", "json", "fcn8s_pasture"]):
         assert cli.main(["recipes", *order]) == 0
         written = json.loads(capsys.readouterr().out)

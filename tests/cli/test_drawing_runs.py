@@ -119,7 +119,7 @@ def test_results_of_another_run_are_kept(run, tmp_path, complaint):
     out = tmp_path / "drawn"
     assert cli.main(["generate", str(run), "--out", str(out)]) == 0
     shutil.copytree(run, tmp_path / "other")
-    assert "holds 1 results of" in complaint("generate", str(tmp_path / "other"), "--out", str(out))
+    assert "holds 1 result of" in complaint("generate", str(tmp_path / "other"), "--out", str(out))
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path, complaint):
@@ -137,4 +137,4 @@ def test_a_single_picture_is_refused(tmp_path, complaint):
     root.mkdir()
     Image.new("RGB", (12, 12)).save(root / "a.png")
     line = complaint("train", "draw", "--data", str(root), "--out", str(tmp_path / "run"), *SMALL)
-    assert "1 pictures; expected two or more" in line
+    assert "1 picture; expected two or more" in line

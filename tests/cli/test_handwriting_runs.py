@@ -59,7 +59,7 @@ def test_it_writes_a_text(run, tmp_path, capsys):
         assert (out / f"sample_0001.{ending}").stat().st_size > 100
     # What it wrote can be read as data, and as a style.
     assert cli.main(["datasets", "inspect", str(out / "sample_0000.json"), "--task", "handwriting"]) == 1
-    assert "1 pieces of handwriting; expected two or more" in capsys.readouterr().out
+    assert "1 piece of handwriting; expected two or more" in capsys.readouterr().out
     ink = StrokeLetters(train=24, val=6, test=0, words=2).open("train").inks[0]
     (tmp_path / "style.json").write_text(json.dumps({"text": ink.text, "points": ink.points.tolist()}))
     style = ["--style", str(tmp_path / "style.json"), "--out", str(tmp_path / "styled")]
@@ -84,7 +84,7 @@ def test_the_exported_file_writes_the_same(run, tmp_path):
         (["--text", "AB"], "the characters 'A', 'B' are in none of the training texts"),
         (["--text", "a", "--bias=-1"], "--bias is -1; give 0 or more"),
         (["--text", "a", "--bias", "much"], "--bias is 'much'; expected"),
-        (["--text", "a" * 6000], "the text has 6000 characters; give 5000 or fewer"),
+        (["--text", "a" * 6000], "the text has 6,000 characters; give 5,000 or fewer"),
         (["--text", "a", "--style", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--text", "a", "--count", "0"], "--count is 0; give a whole number from 1 to 10000"),
     ],

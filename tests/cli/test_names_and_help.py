@@ -146,3 +146,17 @@ def test_bash_completes_with_the_script(tmp_path, capsys: pytest.CaptureFixture[
     test = f"PATH={tmp_path}:$PATH\n{script}\n{typed}\n_foveate\necho ${{COMPREPLY[@]}}"
     done = subprocess.run(["bash", "-c", test], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["deconvnet_pasture"], done.stderr
+
+
+def test_every_model_has_the_entry_of_its_paper(capsys: pytest.CaptureFixture[str], complaint: Complaint) -> None:
+    from foveate.models.citations import PAPERS, bibtex
+
+    assert set(PAPERS) == set(entries("model"))
+    for name in PAPERS:
+        entry = bibtex(name)
+        assert re.fullmatch(r"@(inproceedings|article)\{\w+,\n.*\n\}", entry, re.DOTALL), name
+        assert {line.split()[0] for line in entry.splitlines() if " = {" in line} >= {"author", "title", "year"}
+        assert entry.count("{") == entry.count("}")
+    assert cli.main(["models", "fcn8s", "--bibtex"]) == 0
+    assert capsys.readouterr().out.startswith("@inproceedings{long2015fcn,")
+    assert complaint("models", "--bibtex").startswith("--bibtex of which model?")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shlex
 from collections.abc import Callable
@@ -42,8 +44,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "own"
-    assert main(["train", "ask_attend_answer", "--data", str(data), "--out", str(folder), *SMALL]) == 0
+    folder, said = tmp_path_factory.mktemp("runs") / "own", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["train", "ask_attend_answer", "--data", str(data), "--out", str(folder), *SMALL]) == 0
+    assert f"foveate predict {folder} PICTURE --question VALUE --out DIR" in said.getvalue()
+    assert "note: of 2 questions or fewer: " in said.getvalue()
     return folder
 
 
@@ -105,6 +110,10 @@ def test_a_table_of_questions_is_answered_row_by_row(run: Path, data: Path, tmp_
     ]  # fmt: skip
     assert len({e["drawing"] for e in entries}) == 3
     table.unlink()
+    # The table of a data set, whose pictures are in its folder images.
+    assert main(["predict", str(run), str(data / "qa.tsv"), "--out", str(tmp_path / "all")]) == 0
+    entries = json.loads((tmp_path / "all" / "predictions.json").read_text())["questions"]
+    assert len(entries) == 12 and {Path(e["file"]).parent for e in entries} == {data / "images"}
 
 
 def test_below_a_probability_it_does_not_know(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -250,3 +251,20 @@ def test_words_that_are_no_scales(trained: Path, complaint: Complaint) -> None:
 def test_a_run_that_is_not_there(tmp_path: Path, complaint: Complaint) -> None:
     said = complaint("evaluate", str(tmp_path / "nowhere"))
     assert f"{tmp_path}/nowhere does not exist; " in said
+
+
+def test_scores_of_every_image_go_to_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import csv
+
+    table = tmp_path / "images.csv"
+    assert cli.main(["evaluate", str(trained), "--csv", str(table)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"mean_iou +0\.\d{4}  95 % 0\.\d{4} to 0\.\d{4}", told)
+    assert {"mean_dice", "mean_precision", "mean_recall"} <= set(told.split())
+    evaluation = evaluate_run(trained)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [f"pasture/val/{i:06d}" for i in range(3)]
+    assert [float(row["mean_iou"]) for row in rows] == pytest.approx([own for _, own in evaluation.samples])
+    assert "iou sky" in rows[0]
+    assert "would be between" in (trained / "report.html").read_text()

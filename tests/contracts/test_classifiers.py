@@ -5,13 +5,14 @@ import torch
 
 import foveate
 from foveate.records import ClassificationOutput, ClassTable
-from foveate.registry import entries
+from foveate.registry import entries, make_config
 from foveate.store import load_model, save_model
 
 # name -> a config that runs in a fraction of a second
 SMALL = {
     "spatial_transformer": {"in_channels": 3, "image_size": (16, 20), "widths": (4, 8), "localise_widths": (4,)},
     "inception_v4": {"width": 0.1, "modules": (1, 1, 1), "image_size": (96, 96)},
+    "draw_reader": {"in_channels": 3, "image_size": (16, 20), "glimpses": 2, "hidden": 8, "read": 3},
     "inception_resnet_v2": {"width": 0.1, "modules": (1, 1, 1), "image_size": (96, 96)},
 }
 FAMILIES = ("foveate.models.classification", "foveate.models.spatial")
@@ -22,6 +23,8 @@ CLASSES = ClassTable(("a", "b", "c", "d"))
 
 def build(name, **more):
     torch.manual_seed(0)
+    if not hasattr(make_config(name), "dropout"):
+        more.pop("dropout", None)
     return foveate.create(name, **(SMALL[name] | {"num_classes": 4} | more))
 
 

@@ -223,7 +223,8 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "parallel_text": parallel_text, "question_table": question_table, "vqa": vqa, "spatial_questions": None,
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
-    "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml, "iam_ondb": iam_ondb, "stroke_letters": None,
+    "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
+    "iam_ondb": iam_ondb, "stroke_letters": None,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {

@@ -132,6 +132,11 @@ class TestContract:
             assert [t.text for t in alone] == [t.text for t in own]
             assert [t.score for t in alone] == pytest.approx([t.score for t in own], abs=1e-9)
             assert all(t.words for t in own)  # never empty
+        if model.attention != "none":
+            together = search(model, TEXTS, n_best=3, coverage_penalty=0.5)
+            alone = [search(model, [text], n_best=3, coverage_penalty=0.5)[0] for text in TEXTS]
+            assert [[t.text for t in own] for own in together] == [[t.text for t in own] for own in alone]
+            assert [t.score for own in together for t in own] == pytest.approx([t.score for own in alone for t in own])
 
     def test_every_parameter_learns(self, kind: tuple[str, str]) -> None:
         model = build(kind).train()

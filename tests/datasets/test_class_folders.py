@@ -48,7 +48,7 @@ def names(source: ClassFolders, split: str) -> list[str]:
 def test_split_folders(divided: Path) -> None:
     source = recognise(divided)
     assert source == ClassFolders(str(divided))
-    assert source.tasks == ("classification",)
+    assert source.tasks == ("classification", "drawing")
     assert source.splits() == ("train", "val")
     assert source.describe() == "class folders: 6 train, 2 val pictures, 2 classes"
     dataset = source.open("train")

@@ -74,7 +74,7 @@ def test_files_named_after_splits_are_the_splits(tmp_path):
     [
         (entry(at=[[0, 0], [float("nan"), 1], [4, 0], [10, 3], [12, 5]]), r"a.json#1: point 1 is \[nan, 1.0, 0.0\]"),
         (entry(pen=[0, 0, 5, 0, 1]), "a pen bit of 5; expected 0 or 1"),
-        ({"text": "ab", "points": [[0, 0, 1]]}, "a.json#1: 1 points; expected 2 or more"),
+        ({"text": "ab", "points": [[0, 0, 1]]}, "a.json#1: 1 point; expected 2 or more"),
         ({"text": "ab", "points": [[0, 0], [1, 1]]}, "a.json#1: the points are"),
         ({"text": 5, "points": [[0, 0, 1]]}, "a.json#1: the text is 5; expected a string"),
         ("points", 'a.json#1: expected {"text": ..., "points"'),
@@ -88,7 +88,7 @@ def test_a_bad_entry_is_named(tmp_path, bad, message):
 
 def test_pieces_without_text_are_noted(tmp_path):
     source = StrokeJson(write_json(tmp_path / "a.json", [entry("")] + [entry()] * 3))
-    assert source.notes() == ["1 of 4 pieces have no text, a.json#0 among them"]
+    assert source.notes() == ["1 of 4 pieces without a text, a.json#0 among them"]
 
 
 def write_npz(path, pen=DOWN, count=12, **changed):

@@ -35,7 +35,7 @@ def test_bytes_written_by_hand(tmp_path: Path) -> None:
 def test_samples(root: Path) -> None:
     source = recognise(root)
     assert source == Idx(str(root))
-    assert source.tasks == ("classification",)
+    assert source.tasks == ("classification", "drawing")
     assert source.splits() == ("train", "val", "test")
     test = source.open("test")
     assert (len(test), test.channels, test.classes.names) == (4, 1, tuple("0123456789"))

@@ -642,7 +642,7 @@ class TestObjectNumbers:
     def test_classes_of_one_region_each_are_no_objects(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(scene(i)))
         reader = recognise_masks(files, None)
-        assert (reader.kind, len(reader.classes)) == ("index", 3)
+        assert (reader.kind, len(reader.classes), reader.notes) == ("index", 3, ())
         assert_reads(reader, files, scene)
 
     def test_scattered_classes_are_no_objects(self, tmp_path: Path) -> None:
@@ -651,6 +651,54 @@ class TestObjectNumbers:
 
         files = draw(tmp_path, lambda i: grey(scattered(i)))
         assert_reads(recognise_masks(files, None), files, scattered)
+
+    @pytest.mark.parametrize("known", [None, ONE, TWO])
+    def test_classes_of_several_regions_are_no_objects(self, tmp_path: Path, known: ClassList | None) -> None:
+        """Values that run from 1 to another number in each file, but of which six in ten are in several places."""
+
+        def repeated(i: int) -> np.ndarray:
+            numbers = 5 + i % 4
+            places = np.concatenate([np.arange(1, numbers + 1), np.arange(1, 1 + round(0.6 * numbers))])
+            order = np.random.default_rng(i).permutation(16)[: len(places)]
+            label = np.zeros((SIDE, SIDE), np.int64)
+            for place, number in zip(order, places, strict=True):
+                label[place // 4 * 12 + 2 : place // 4 * 12 + 9, place % 4 * 12 + 2 : place % 4 * 12 + 9] = number
+            return label
+
+        files = draw(tmp_path, lambda i: grey(repeated(i)))
+        reader = recognise_masks(files, known)
+        if known is None:
+            assert_reads(reader, files, repeated)
+        else:
+            assert reader.kind == "index" and reader.refused
+
+    @pytest.mark.parametrize("known", [ONE, TWO])
+    def test_a_value_below_zero_is_no_number(self, tmp_path: Path, known: ClassList) -> None:
+        files = tiffs(tmp_path, lambda i: np.where(np.arange(SIDE) < 2, -1, cells(i)).astype(np.int16))
+        refused = recognise_masks(files, known).refused
+        assert (
+            "label values -1, 2, 3, 4, 5, ... outside the class table" in refused or "label values -1, 1, 2" in refused
+        )
+
+    def test_as_many_layers_in_every_file_are_classes(self, tmp_path: Path) -> None:
+        def layers(i: int) -> np.ndarray:
+            return np.clip((np.arange(SIDE)[:, None] - i % 3) // 8, 0, 5) + np.zeros(SIDE, np.int64)
+
+        files = draw(tmp_path, lambda i: grey(layers(i)))
+        reader = recognise_masks(files, None)
+        assert "up to 5, are taken for classes" in reader.notes[0]
+        assert_reads(reader, files, layers)
+
+    def test_no_data_between_few_objects(self, tmp_path: Path) -> None:
+        """Pixels without data are in many places, and are no number."""
+
+        def holed(i: int) -> np.ndarray:
+            return np.where((np.arange(SIDE) % 12 == 0) & (np.arange(SIDE)[:, None] % 12 == 0), 200, cells(i, 5))
+
+        files = tiffs(tmp_path, lambda i: grey(holed(i)), "200")
+        reader = recognise_masks(files, None)
+        assert reader.kind == "objects"
+        assert_reads(reader, files, lambda i: np.where(holed(i) == 200, 255, holed(i) > 0))
 
     def test_a_doubt_is_said(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: grey(cells(i, 3)))

@@ -105,6 +105,14 @@ def test_seldom_and_unknown_answers_are_listed(tmp_path: Path) -> None:
     ]
 
 
+def test_a_question_with_two_answers_is_listed(tmp_path: Path) -> None:
+    text = "0.png\tIs it?\tyes\n0.png\tis it\tno\n1.png\tis it\tyes\n2.png\twhy\tso\n2.png\twhy\tSo\n"
+    notes = QuestionTable(str(table(tmp_path, text))).notes()
+    assert notes[0] == (
+        "asked several times about one picture, with different answers, of which one can be right: 1 question (is it)"
+    )
+
+
 def test_bad_rows_are_named_with_their_line(tmp_path: Path) -> None:
     text = "image\tquestion\tanswer\n0.png\tis it\tyes\n1.png\t?\tyes\n2.png\tis it\t\n\tis it\tyes\n"
     text += "3.png\tis it\n99.png\tis it\tno\n"

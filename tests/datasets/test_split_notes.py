@@ -11,6 +11,7 @@ from PIL import Image
 
 from foveate.datasets import recognise
 from foveate.datasets.checks import equal_files, label_digest, split_notes
+from foveate.datasets.files import Pair
 from foveate.datasets.folders import Folders
 from foveate.errors import DataError
 
@@ -44,6 +45,14 @@ def test_few_validation_images(divided: Path) -> None:
     (divided / "val" / "labels" / "020.png").unlink()
     (note,) = recognise(divided).notes()
     assert note.startswith("val holds 9 pictures, and scores of fewer than 10 say little")
+
+
+def test_a_split_that_holds_two_others_is_no_second_place(tmp_path: Path) -> None:
+    """Pascal VOC's trainval holds the files of train and of val."""
+    train, val = ([Pair(noise(tmp_path / f"{i}.png", i), None) for i in part] for part in (range(12), range(12, 24)))
+    assert split_notes({"train": train, "val": val, "trainval": [*train, *val]}) == []
+    (note,) = split_notes({"train": train, "val": [*val, train[0]], "trainval": [*train, *val]})
+    assert note.startswith("1 picture is in train and in val alike")
 
 
 def test_images_alike_in_two_splits(divided: Path) -> None:

@@ -141,6 +141,18 @@ def test_the_backbone_looks_once_and_the_next_training_not_at_all(cache):
     assert data.decoded == first + 20  # and is not decoded again for its features
 
 
+def test_samples_of_one_picture_share_its_features_while_one_is_kept(cache):
+    pictures = Pictures()
+    pictures.images[3] = pictures.images[1]
+    dataset = FeatureDataset(pictures, Model())
+    one, other, different = (dataset[i]["features"] for i in (1, 3, 0))
+    assert one.data_ptr() == other.data_ptr() != different.data_ptr()
+    again = pickle.loads(pickle.dumps(dataset))  # as a loading process gets it
+    assert torch.equal(again[1]["features"], one) and again[1]["features"].data_ptr() != one.data_ptr()
+    del one, other
+    assert len(dataset._shared) == 1  # nothing else keeps them
+
+
 def test_its_mode_and_statistics_stay(cache):
     model = Model().train()
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}

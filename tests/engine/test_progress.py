@@ -219,7 +219,7 @@ def test_the_newest_unfinished_run_goes_on(tiny: Tiny, tmp_path: Path, monkeypat
     with pytest.raises(ConfigError, match="no run in runs to go on with: there is none in it"):
         newest_unfinished()
     train_recipe(tiny(epochs=1), out="runs/done")
-    with pytest.raises(ConfigError, match="all 1 runs in it are finished; name one with --out RUN"):
+    with pytest.raises(ConfigError, match="1 finished run in it; name one with --out RUN"):
         newest_unfinished()
     stopped = train_recipe(tiny(epochs=1), out="runs/stopped")
     recipe = json.loads((stopped / "recipe.json").read_text()) | {"epochs": 2}

@@ -207,6 +207,7 @@ def test_the_paper_has_one_bias_a_place_and_these_sizes():
         ("hops", 3, "hops"),
         ("pad", "none", "pad"),
         ("dropout", 1.0, "dropout is 1.0"),
+        ("word_init", 0.0, "word_init 0.0; expected 0..1, 0 or more, and more than 0"),
     ],
 )
 def test_sizes_that_make_no_network_are_refused(field, value, words):

@@ -108,6 +108,8 @@ def test_reads_pool3_and_pool4_of_vgg() -> None:
     with torch.no_grad():
         for found, norm, expected in zip(net.layers(net.maps(image)), net.norms, pooled[2:], strict=True):
             torch.testing.assert_close(found, expected / (1 + norm.eps) ** 0.5)  # running statistics of a new network
+        detected = net(image)
+    assert detected.masks.shape == (len(detected.boxes), 50, 50) and bool(detected.kept.all())
 
 
 # The equations

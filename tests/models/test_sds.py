@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from foveate.backbones.caffenet import CaffeNet
 from foveate.errors import ConfigError, ModelError
-from foveate.models.instances.sds import SDS, Config, fitting
+from foveate.models.instances.sds import SDS, Config, fitting, survivors
 from foveate.models.instances.sds.crops import crop_image, crop_masks, crop_regions, mirrored, places, turned, widened
 from foveate.models.instances.sds.fitting import (
     GRID,
@@ -241,16 +241,16 @@ def stripes(*members: tuple[int, ...], count: int = 6) -> RegionSet:
     return RegionSet(boxes, atoms, inside, leaves, torch.zeros(len(members), dtype=torch.int64))
 
 
-def test_one_shared_pixel_suppresses_and_none_does_not(net: SDS) -> None:
+def test_one_shared_pixel_suppresses_and_none_does_not() -> None:
     regions = stripes((0, 1), (1, 2, 3, 4), (2, 3), (4, 5))
     scores = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.7, 0.3, 0.0], [0.6, 0.4, 0.0]])
-    index, labels, best = net.survivors(regions, scores)
+    index, labels, best = survivors(regions, scores, 400)
     first = index[labels == 0]
     assert first.tolist() == [0, 2, 3]  # the second one shares a column with the best, the others none
     assert index[labels == 1].tolist() == [3, 2, 0]
     assert (best.diff() <= 0).all() and torch.equal(best, scores[index, labels])
     boxes_overlap = stripes((0, 5), (2, 3))  # boxes inside each other, without a common pixel
-    assert len(net.survivors(boxes_overlap, torch.tensor([[0.9], [0.8]]))[0]) == 2
+    assert len(survivors(boxes_overlap, torch.tensor([[0.9], [0.8]]), 400)[0]) == 2
 
 
 def test_the_order_of_proposals_changes_nothing(net: SDS) -> None:
@@ -258,10 +258,10 @@ def test_the_order_of_proposals_changes_nothing(net: SDS) -> None:
     regions = net.regions(net.preprocessing(image))
     scores = torch.rand(len(regions), 3, generator=torch.Generator().manual_seed(1))
     order = torch.randperm(len(regions), generator=torch.Generator().manual_seed(2))
-    index, labels, best = net.survivors(regions, scores)
-    other, other_labels, other_best = net.survivors(regions.select(order), scores[order])
+    index, labels, best = survivors(regions, scores, 400)
+    other, other_labels, other_best = survivors(regions.select(order), scores[order], 400)
     assert torch.equal(order[other], index) and torch.equal(other_labels, labels) and torch.equal(other_best, best)
-    limited = SDS(replace(SMALL, detections=2)).survivors(regions, scores)
+    limited = survivors(regions, scores, 2)
     assert torch.equal(limited[0], index[:2])
 
 
@@ -352,7 +352,7 @@ def test_nothing_is_fitted_without_objects_nor_on_broken_features(net: SDS) -> N
 
 
 def test_scores_do_not_depend_on_the_scale_of_the_features(net: SDS) -> None:
-    examples = [net._example(batch_of(net, seed)) for seed in (0, 1)]
+    examples = [net.example(batch_of(net, seed)) for seed in (0, 1)]
     weights, biases = fit_machines(examples, 3)
     larger = [replace(e, features=7 * e.features, true_features=7 * e.true_features) for e in examples]
     large_weights, large_biases = fit_machines(larger, 3)
@@ -363,7 +363,7 @@ def test_scores_do_not_depend_on_the_scale_of_the_features(net: SDS) -> None:
 
 
 def test_a_class_without_objects_is_never_found(net: SDS) -> None:
-    example = net._example(batch_of(net, 0))
+    example = net.example(batch_of(net, 0))
     only = replace(example, labels=torch.tensor([0, 0, 0]))
     weights, biases = fit_machines([only], 3)
     assert (weights[1:] == 0).all() and biases[1:].tolist() == [-1.0, -1.0] and (weights[0] != 0).any()

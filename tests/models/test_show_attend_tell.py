@@ -249,5 +249,5 @@ def test_a_mean_over_sentences_is_a_sum_over_their_words():
 
 @pytest.mark.parametrize("field", ["score_layers", "start_layers"])
 def test_other_numbers_of_layers_are_refused(field):
-    with pytest.raises(ConfigError, match=f"{field} is 3; expected 1 or 2"):
+    with pytest.raises(ConfigError, match=f"{field} is 3; expected one of 1, 2"):
         build(**{field: 3})

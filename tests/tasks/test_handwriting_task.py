@@ -129,8 +129,8 @@ def test_counters_of_several_processes_add_up():
 class Clock:
     """A runner that writes steps to the right and reads one character more in every `pace` points."""
 
-    def __init__(self, pace):
-        self.pace = pace
+    def __init__(self, pace, log_std=-50.0):
+        self.pace, self.log_std = pace, log_std
 
     def begin(self, rows):
         return torch.zeros(rows)
@@ -139,7 +139,7 @@ class Clock:
         places = torch.arange(1.0, text.shape[1] + 2)
         window = -((state[:, None] / self.pace + 0.5 - places) ** 2)
         mixture = torch.zeros(len(point), 7)
-        mixture[:, 0], mixture[:, 2], mixture[:, 4:6] = 50.0, 1.0, -50.0  # the pen stays down
+        mixture[:, 0], mixture[:, 2], mixture[:, 4:6] = 50.0, 1.0, self.log_std  # the pen stays down
         return mixture, window.exp(), state + 1
 
 
@@ -150,6 +150,17 @@ def test_writing_ends_when_the_window_leaves_the_text():
     assert (len(short.strokes), len(long.strokes)) == (1 + 9, 1 + 17)  # beyond u + 1/2 the next place weighs more
     assert short.strokes[0].tolist() == [0, 0, 0] and short.strokes[-1].tolist() == pytest.approx([2, 0, 1])
     assert short.window.shape == (9, 3) and long.window.shape == (17, 5)
+
+
+def test_a_bias_takes_the_variety_away():
+    drawn = [
+        writing.write(Clock(4, 0.0), [[4, 5]], PLAIN, [torch.Generator().manual_seed(s)], bias)[0].strokes[1:, :2]
+        for bias in (0.0, 20.0)
+        for s in range(2)
+    ]
+    assert not np.allclose(drawn[0], drawn[1], atol=0.1)
+    np.testing.assert_allclose(drawn[2], drawn[3], atol=1e-4)
+    np.testing.assert_allclose(drawn[2], [[2, 0]] * len(drawn[2]), atol=1e-4)
 
 
 def test_writing_that_does_not_end_is_cut_and_says_so():
@@ -206,7 +217,7 @@ def test_texts_that_cannot_be_written_are_refused(text, message):
         ({"bias": float("nan")}, "--bias is nan; give 0 or more"),
         ({"width": 0}, "--width is 0; give 1 character or more"),
         ({"points": 0}, "--points is 0; give 1 to 10000"),
-        ({"text": "a" * 5001}, "the text has 5001 characters; give 5000 or fewer"),
+        ({"text": "a" * 5001}, "the text has 5,001 characters; give 5,000 or fewer"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -176,3 +176,27 @@ def test_an_overlay_holds_one_copy_of_a_large_picture() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < image.nbytes + 64 * 1024 * 1024
+
+
+def test_background_is_not_painted_unless_asked_for():
+    table = ClassTable(("background", "nucleus"), ((0, 0, 0), (255, 0, 0)))
+    image, mask = np.full((4, 6, 3), 200, np.uint8), np.zeros((4, 6), np.uint8)
+    mask[:, 3:] = 1
+    drawn = overlay(image, mask, table, alpha=0.5)
+    assert (drawn[:, :3] == 200).all()  # neither blended nor outlined
+    assert (drawn[:, 3:] == (228, 100, 100)).all()
+    assert (overlay(image, mask, table, alpha=0.5, outlines=False, background=True)[:, :3] == 100).all()
+    other = ClassTable(("sky", "nucleus"), table.colors)
+    assert (overlay(image, mask, other, alpha=0.5, outlines=False)[:, :3] == 100).all()
+
+
+def test_dark_images_are_brightened_and_others_stay():
+    table = ClassTable(("_background_", "cell"), ((0, 0, 0), (255, 0, 0)))
+    mask = np.zeros((20, 20), np.uint8)
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[5:15, 5:15] = 23
+    drawn = overlay(image, mask, table)
+    assert (drawn[5:15, 5:15] == 230).all()
+    assert (drawn[:5] == 0).all()
+    image[5:15, 5:15] = 64  # bright enough
+    assert np.array_equal(overlay(image, mask, table), image)

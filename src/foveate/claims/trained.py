@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,22 +61,13 @@ def gains(before: SegmentationScores, after: SegmentationScores) -> tuple[float,
 def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
     """Train a recipe on a small version of the Pasture data set; cached for the process.
 
+    The run folder is temporary, and the training's output is discarded.
+
     fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
     """
-    data: dict[str, Any] = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
-    predictor = train_on_pasture(recipe, seed, epochs, data, **fields)
-    test = Pasture(**data).open("test")
-    assert isinstance(predictor.family, SemanticTask)
-    return Trained(predictor.runner, predictor.family, tuple(test[i] for i in range(len(test))))
-
-
-def train_on_pasture(recipe: str, seed: int, epochs: int, data: Mapping[str, Any], **fields: Any) -> Predictor:
-    """Train a recipe on scenes of the Pasture data set; the run folder is temporary, and the output is discarded.
-
-    data: fields of `Pasture`. fields: other recipe fields, nested ones with two underscores.
-    """
+    data_fields: dict[str, Any] = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     dotted = {name.replace("__", "."): value for name, value in fields.items()}
-    dotted |= {f"data.{name}": value for name, value in data.items()}
+    dotted |= {f"data.{name}": value for name, value in data_fields.items()}
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -86,4 +76,7 @@ def train_on_pasture(recipe: str, seed: int, epochs: int, data: Mapping[str, Any
     ):
         settings = dotted | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
         run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
-        return Predictor.open(run, device="cpu")
+        predictor = Predictor.open(run, device="cpu")
+    test = Pasture(**data_fields).open("test")
+    assert isinstance(predictor.family, SemanticTask)
+    return Trained(predictor.runner, predictor.family, tuple(test[i] for i in range(len(test))))

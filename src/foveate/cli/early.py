@@ -16,13 +16,13 @@ from foveate.errors import ConfigError, ModelError, nearest_path
 from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find
 
 RECIPE = ROOT / "engine" / "recipe.py"
-# Part of a recipe -> where the classes stand that it may be of.
+# Part of a recipe -> the folders where the classes stand that it may be of.
 PARTS = {
-    "config": ROOT / "models",
-    "augment": ROOT / "transforms",
-    "data": ROOT / "datasets",
-    "text": ROOT / "text",
-    "options": ROOT / "tasks",
+    "config": ("models",),
+    "augment": ("transforms",),
+    "data": ("datasets",),
+    "text": ("text", "tasks"),
+    "options": ("tasks",),
 }
 
 
@@ -76,7 +76,8 @@ def recipe_fields() -> tuple[str, ...]:
 @cache
 def part_fields(part: str) -> frozenset[str]:
     """The fields of all classes that a part of a recipe may be of."""
-    return frozenset(name for path in PARTS[part].rglob("*.py") for node in _classes(path) for name in _fields(node))
+    files = (path for folder in PARTS[part] for path in (ROOT / folder).rglob("*.py"))
+    return frozenset(name for path in files for node in _classes(path) for name in _fields(node))
 
 
 def _classes(path: Path) -> Iterator[ast.ClassDef]:

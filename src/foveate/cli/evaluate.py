@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, parse_with_options
 
@@ -21,6 +23,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--data", metavar="PATH", help="data with labels or captions (default: the run's own)")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
+    parser.add_argument("--csv", metavar="FILE", help="also write the scores of every sample to FILE, a row each")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     args, family, given = parse_with_options(parser, argv)
 
@@ -32,8 +35,8 @@ def run(argv: list[str]) -> int:
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    if args.json:
-        require_writable(args.json)
+    for file in filter(None, (args.json, args.csv)):
+        require_writable(file)
     make_options(family, given, EVALUATE)  # complains before any work
     source = data_source(args.data, args.run, family.name) if args.data else None
     evaluation = evaluate_run(args.run, source=source, split=args.split, options=given)
@@ -44,11 +47,13 @@ def run(argv: list[str]) -> int:
         print(f"predicted with {described}")
     for name, value in scores.items():
         if name != "seconds" and (value is None or isinstance(value, float)):
-            print(f"  {name:<24}{_number(value, 'not defined')}")
+            print(f"  {name:<24}{_number(value, 'not defined')}{_interval(scores['intervals'].get(name))}")
     for name, value in (pair for key in PARTS for pair in scores.get(key, {}).items()):
         print(f"    {name:<22}{_number(value, 'absent')}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")
+    if args.csv:
+        write_atomically(args.csv, csv_text(evaluation.rows()))
     # The report and evaluation.json of a run are about its own data, with the options that are its own.
     own = evaluation.options == evaluation.task.options
     if args.data is None and own and (Path(args.run) / "recipe.json").is_file():
@@ -66,6 +71,21 @@ def data_source(data: str, run: str, family: str) -> DataSource:
 
     own = RunFolder(run).recipe().data if (Path(run) / "recipe.json").is_file() else None
     return (own.made_from(Path(data).absolute()) if own is not None else None) or recognise(Path(data), family)
+
+
+def csv_text(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV, with a column for every key; what a row lacks is empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _interval(bounds: list[float] | None) -> str:
+    """The 95 % interval behind a score; '' if it has none."""
+    return f"  95 % {bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
 
 
 def _number(value: float | None, missing: str) -> str:

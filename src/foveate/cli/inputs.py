@@ -67,7 +67,7 @@ def predict_line(model: str | Path, family: type[Task]) -> str:
     if family.generate is not Task.generate:
         return f"foveate generate {model} --out DIR"
     flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
-    given = family.noun().upper().replace(" ", "_") + flags if family.inputs else "--count 1"
+    given = family.inputs[0].noun.upper().replace(" ", "_") + flags if family.inputs else "--count 1"
     return f"foveate predict {model} {given} --out DIR"
 
 
@@ -231,13 +231,17 @@ def _read_table(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _value(kind: Input, text: str, folder: Path) -> Path | str:
-    """The value of one input: a file, or the text itself for an input without files. Raises DataError."""
+    """The value of one input: a file, or the text itself for an input without files. Raises DataError.
+
+    A file may also lie in the table's folder of that kind, as `images`.
+    """
     if not kind.suffixes:
         return text
     path = folder / Path(text).expanduser()
-    if not path.is_file():
+    inside = folder / f"{kind.name}s" / Path(text).expanduser()
+    if not path.is_file() and not inside.is_file():
         raise DataError(f"{path} does not exist; give a {kind.noun}")
-    return path
+    return path if path.is_file() else inside
 
 
 def _below(value: Path | str, kind: Input, number: int) -> Path:

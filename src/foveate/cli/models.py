@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.errors import ConfigError
 from foveate.registry import find
 
 
 def run(argv: list[str]) -> int:
-    """`foveate models [MODEL] [--format json]`."""
+    """`foveate models [MODEL] [--bibtex] [--format json]`."""
     parser = Parser("models", __doc__ or "")
     parser.add_argument("model", metavar="MODEL", nargs="?", help="whose fields to list; all names without one")
+    parser.add_argument("--bibtex", action="store_true", help="print the entry of its paper instead")
     add_format(parser)
     args = parser.parse_args(argv)
+    if args.bibtex and args.model is None:
+        raise ConfigError("--bibtex of which model? name it: foveate models NAME --bibtex")
     if args.model is None:
         return print_entries("model", args.format)
     find("model", args.model)  # complains before torch is imported
+    if args.bibtex:
+        from foveate.models.citations import bibtex
+
+        print(bibtex(args.model) or f"{args.model} is a model of another package, which knows its paper")
+        return 0
     if args.format == "json":
         import dataclasses
         import json

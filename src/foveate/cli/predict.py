@@ -187,15 +187,16 @@ def _predict_all(
             for number, job in enumerate(jobs):
                 while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
                     reading.append(readers.submit(_open_small, predictor, *coming))
-                small = None
+                small, large = None, False
                 try:
                     small = reading.popleft().result()
-                    sample = small if small is not None else _open_large(predictor, number, job, writing)
+                    large = small is None
+                    sample = _open_large(predictor, number, job, writing) if large else small
                     together.append((number, job, sample))
                     del sample
                 except DataError as error:
                     _fail(job, error, number + 1, advance)
-                large = small is None
+                    large = False
                 del small  # a large input must be gone before the next is decoded
                 if not large and len(together) < predictor.family.predict_size and number + 1 < len(jobs):
                     continue

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OWN = {
     "--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels", "--config", "--time", "--lr-find",
-    "--preview", "--no-report",
+    "--preview", "--no-report", "--seeds",
 }  # fmt: skip
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -39,6 +39,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--preview", metavar="FILE", help="draw augmented training images with their labels to FILE, and train nothing"
     )
+    parser.add_argument("--seeds", type=int, metavar="N", help="train under N seeds, and report the mean and the range")
     parser.add_argument("--no-report", action="store_true", help="do not evaluate the best epoch into report.html")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
@@ -65,7 +66,7 @@ def run(argv: list[str]) -> int:
     recipe = override(recipe, fields)
     if args.lr_find or args.preview:
         return _try_out(recipe, args)
-    return _train(recipe, args, seconds)
+    return _train(recipe, args, seconds) if args.seeds is None else _train_seeds(recipe, args, seconds)
 
 
 def _recipe(args: Any) -> Recipe:
@@ -112,6 +113,30 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
             print(f"note: no report: {error}")
     predict = predict_line(folder, find_task(recipe.task))
     print(f"trained: {folder}\nnext: foveate evaluate {folder}, {predict}")
+    return 0
+
+
+def _train_seeds(recipe: Recipe, args: Any, seconds: float | None) -> int:
+    from foveate.engine.processes import is_first
+    from foveate.engine.report import report_run
+    from foveate.engine.seeds import train_seeds
+
+    if args.resume or recipe.overfit:
+        raise ConfigError(
+            "--seeds goes on with stopped runs by itself, and is for whole trainings; leave the others out"
+        )
+    if recipe.data is not None and is_first():
+        print(recipe.data.describe(recipe.task), flush=True)
+
+    def report(folder: Path) -> None:
+        if is_first() and not args.no_report and not _is_reported(folder):
+            report_run(folder)
+
+    found = train_seeds(recipe, args.seeds, args.out, args.init, seconds, report)
+    if is_first():
+        print(*found.lines(), sep="\n")
+        runs = " ".join(str(found.folder / f"seed{seed}") for seed in found.scores)
+        print(f"next: foveate compare {runs}")
     return 0
 
 

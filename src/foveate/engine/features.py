@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from rich.console import Console
@@ -62,6 +63,15 @@ class FeatureDataset(WrappedDataset):
         self.model, self.scored = model, scored
         self.folder = cache_folder() / "features" / fingerprint(model)
         self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
+        # Samples of one image, as questions about it, share its features while any of them is kept.
+        self._shared: WeakValueDictionary[Path, Tensor] = WeakValueDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the shared features, which a loading process reads for itself."""
+        return {key: value for key, value in self.__dict__.items() if key != "_shared"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_shared": WeakValueDictionary()}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -69,13 +79,19 @@ class FeatureDataset(WrappedDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         file, rest = self._known[index] or self._compute([index])[0]
         try:
-            features = _read(file)
+            features = self._features(file)
         except (OSError, SafetensorError, KeyError):  # deleted or damaged since
             self._known[index] = None
             file.unlink(missing_ok=True)
             file, rest = self._compute([index])[0]
-            features = _read(file)
+            features = self._features(file)
         return rest | {"features": features}
+
+    def _features(self, file: Path) -> Tensor:
+        found = self._shared.get(file)
+        if found is None:
+            found = self._shared[file] = _read(file)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)

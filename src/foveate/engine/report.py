@@ -43,7 +43,11 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         settings=settings,
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
-        notes=[_split_note(evaluation.split, chosen, evaluation.task.noun(2)), *_average_note(recipe.ema)],
+        notes=[
+            _split_note(evaluation.split, chosen, evaluation.task.noun(2)),
+            *_interval_note(scores, evaluation.task.monitor, evaluation.task.noun(2)),
+            *_average_note(recipe.ema),
+        ],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
         greater_is_better=evaluation.task.greater_is_better,
         nouns=(evaluation.task.noun(), evaluation.task.noun(2)),
@@ -65,6 +69,17 @@ def _split_note(scored: str, chosen: str, samples: str) -> str:
             "it does on new ones."
         )
     return f"The model was chosen on the {chosen} {samples}; nothing was chosen by the {scored} {samples}."
+
+
+def _interval_note(scores: dict[str, Any], monitor: str, samples: str) -> list[str]:
+    """A sentence on how much the score depends on the samples that it was measured on; [] where it is not known."""
+    bounds = scores["intervals"].get(monitor)
+    if not bounds:
+        return []
+    return [
+        f"With other {samples} of the same kind, {monitor.replace('_', ' ')} would be between {bounds[0]:.3f} and "
+        f"{bounds[1]:.3f} in 95 of 100 cases (bootstrap over the {scores['samples']} {samples})."
+    ]
 
 
 def _average_note(ema: float) -> list[str]:

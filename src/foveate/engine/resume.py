@@ -42,7 +42,7 @@ def newest_unfinished(folder: str | Path = "runs") -> RunFolder:
     runs = [RunFolder(file.parent) for file in Path(folder).glob("*/recipe.json")]
     left = [run for run in runs if not _is_finished(run)]
     if not left:
-        found = f"all {len(runs)} runs in it are finished" if runs else "there is none in it"
+        found = f"{counted(len(runs), 'finished run')} in it" if runs else "there is none in it"
         raise ConfigError(f"no run in {folder} to go on with: {found}; name one with --out RUN")
     return max(left, key=lambda run: max(f.stat().st_mtime for f in run.path.glob("*.*") if f.is_file()))
 

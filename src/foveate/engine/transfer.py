@@ -51,7 +51,8 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
         raise ModelError(
             f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
-    if loaded.preprocessing is not None and all(name in whole for name in own if name.startswith("backbone.")):
+    normalises = hasattr(loaded.preprocessing, "mean")  # that of text holds facts on the training data alone
+    if normalises and all(name in whole for name in own if name.startswith("backbone.")):
         _take_preprocessing(model, loaded.preprocessing)
     carried = [
         f"{len(rows)} of {counted(len(changed[name]), 'entry')} of {name} by name" for name, rows in shared.items()

@@ -116,6 +116,9 @@ def _validation_seconds(prepared: Prepared, batches: Batches) -> float:
     model = copy.deepcopy(prepared.model).to(device).eval()
     began = time.monotonic()
     with torch.inference_mode():
+        task.fit(model, batches.training)
+        fitted = time.monotonic() - began
+        began = time.monotonic()
         for _ in task.score(model, val_set, range(count), task.metrics(val_set, whole=False)):
             pass
         if batches.loss_set is not None:
@@ -125,7 +128,7 @@ def _validation_seconds(prepared: Prepared, batches: Batches) -> float:
                 moved = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
                 with single_process():
                     model.loss(moved)  # type: ignore[operator]
-    return (time.monotonic() - began) / count * len(val_set)
+    return fitted + (time.monotonic() - began) / count * len(val_set)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ Shapes: B images, K classes. Only counts are stored.
     error                 100 (1 - top-1), in per cent, as the papers print it
     calibration error     sum over bins b of (n_b / n) |accuracy_b - confidence_b|, with 15 bins of equal width over the
                           highest probability (Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3)
+    window error          where the data knows the object's centre, and the model reads through windows: the distance of
+                          the last window's centre from it, in pixels, the mean over images; and the share of images in
+                          which it is at most 6
 
 A class without images is left out of the mean over classes and listed in `absent`. Of two equal probabilities, the one
 of the class that comes first in the table ranks higher.
@@ -25,6 +28,7 @@ from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable
 
 BINS = 15
+NEAR = 6.0  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,8 @@ class ClassificationScores:
     images: number of images scored.
     bins: (15, 3), one row a bin of confidence: number of images, sum of confidences, number of correct images.
     absent: labels of the classes without images.
+    window_error_px, window_near: the window error, and the share within 6 pixels; nan where there is no window to
+        judge, and then left out of the JSON.
     """
 
     top1: float
@@ -53,6 +59,8 @@ class ClassificationScores:
     images: int
     bins: np.ndarray
     absent: tuple[int, ...]
+    window_error_px: float = math.nan
+    window_near: float = math.nan
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with classes by name. Raises ConfigError for a table of another length."""
@@ -61,6 +69,7 @@ class ClassificationScores:
                 f"scores of {counted(len(self.per_class), 'class')}, but the class table has {len(classes)}; "
                 "pass the table that the pictures were scored with"
             )
+        windows = {"window_error_px": self.window_error_px, "window_near": self.window_near}
         accuracies = zip(classes.names, self.per_class, strict=True)
         return {
             "top1": self.top1,
@@ -73,7 +82,7 @@ class ClassificationScores:
             "confusion": self.confusion.tolist(),
             "calibration": self.bins.tolist(),
             "images": self.images,
-        }
+        } | {name: value for name, value in windows.items() if not math.isnan(value)}
 
 
 class ClassificationMetrics:
@@ -89,6 +98,7 @@ class ClassificationMetrics:
         self._top5_hits = np.zeros(1)
         self._confusion = np.zeros((num_classes, num_classes))
         self._bins = np.zeros((BINS, 3))
+        self._windows = np.zeros(3)  # images, sum of distances, images within NEAR
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
         """Add a batch of B images.
@@ -118,6 +128,11 @@ class ClassificationMetrics:
         bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
         np.add.at(self._bins, bins, np.stack([np.ones_like(confidence), confidence, prediction == target], 1))
 
+    def locate(self, window: tuple[float, float], centre: tuple[float, float]) -> None:
+        """Add the centre of an image's last window and that of its object, (x, y) in pixels each."""
+        distance = math.dist(window, centre)
+        self._windows += (1, distance, distance <= NEAR)
+
     def state(self) -> Tensor:
         """Return all counts as one flat float64 tensor; the states of several processes may be summed for `merge`."""
         return torch.from_numpy(np.concatenate([part.ravel() for part in self._parts()]))
@@ -136,7 +151,7 @@ class ClassificationMetrics:
             start += part.size
 
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return self._top5_hits, self._confusion, self._bins
+        return self._top5_hits, self._confusion, self._bins, self._windows
 
     def compute(self) -> ClassificationScores:
         """Compute the scores of all images added so far. Raises DataError if there are none."""
@@ -147,6 +162,7 @@ class ClassificationMetrics:
         per_class = np.divide(hits, totals, out=np.full(len(totals), np.nan), where=totals > 0)
         top1 = float(hits.sum() / images)
         _, confidence, correct = self._bins.T
+        located, distances, near = self._windows.tolist()
         return ClassificationScores(
             top1=top1,
             top5=float(self._top5_hits[0] / images),
@@ -159,4 +175,6 @@ class ClassificationMetrics:
             images=int(images),
             bins=self._bins.copy(),
             absent=tuple(np.flatnonzero(totals == 0).tolist()),
+            window_error_px=distances / located if located else math.nan,
+            window_near=near / located if located else math.nan,
         )

@@ -11,6 +11,14 @@ and t_i = sum_j n_ij the pixels of class i:
     mean IoU                mean_i n_ii / (t_i + sum_j n_ji - n_ii)
     frequency-weighted IoU  sum_i t_i IoU_i / sum_k t_k
 
+With p_i = sum_j n_ji the pixels that are predicted as class i, three more are often quoted:
+
+    Dice (F1)   mean_i 2 n_ii / (t_i + p_i)
+    precision   mean_i n_ii / p_i, over the classes that are predicted
+    recall      mean_i n_ii / t_i, the mean accuracy
+
+The intervals are those of `metrics.bootstrap`, over images.
+
 Two scores evaluate boundaries only. A pixel is *near a contour* at width w if some pixel at most w rows and w columns
 away has another class.
 
@@ -38,7 +46,7 @@ Cases that the definitions leave open are handled as follows:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +54,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.bootstrap import score_intervals
 from foveate.records import ClassTable
 
 BOUNDARY_RATIO = 0.02  # of the diagonal, the value of Cheng et al.
@@ -63,6 +72,9 @@ class SegmentationScores:
     confusion: (K, K) int64 numbers of pixels, truth by row, prediction by column.
     images: number of images scored.
     absent: labels of the classes in neither truth nor prediction.
+    mean_dice, mean_precision, per_class_dice, per_class_precision: see above; recall is the accuracy.
+    intervals: name of a score -> its 95 % interval over images; per_image: the confusion of each. Both are empty if
+        images were not kept apart.
     """
 
     mean_iou: float
@@ -77,6 +89,12 @@ class SegmentationScores:
     confusion: np.ndarray
     images: int
     absent: tuple[int, ...]
+    mean_dice: float = math.nan
+    mean_precision: float = math.nan
+    per_class_dice: tuple[float, ...] = ()
+    per_class_precision: tuple[float, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    per_image: tuple[np.ndarray, ...] = ()
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with classes by name; a score that is not defined is None.
@@ -97,11 +115,17 @@ class SegmentationScores:
             "pixel_accuracy": _or_none(self.pixel_accuracy),
             "mean_accuracy": _or_none(self.mean_accuracy),
             "frequency_weighted_iou": _or_none(self.frequency_weighted_iou),
+            "mean_dice": _or_none(self.mean_dice),
+            "mean_precision": _or_none(self.mean_precision),
+            "mean_recall": _or_none(self.mean_accuracy),
             "boundary_iou": _or_none(self.boundary_iou),
             "trimap_iou": {str(width): _or_none(value) for width, value in self.trimap_iou.items()},
             "per_class": by_name(self.per_class_iou),
             "per_class_accuracy": by_name(self.per_class_accuracy),
             "per_class_boundary_iou": by_name(self.per_class_boundary_iou),
+            "per_class_dice": by_name(self.per_class_dice or (math.nan,) * len(classes)),
+            "per_class_precision": by_name(self.per_class_precision or (math.nan,) * len(classes)),
+            "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
             "images": self.images,
@@ -109,7 +133,7 @@ class SegmentationScores:
 
 
 class SegmentationMetrics:
-    """Accumulates segmentation counts one image at a time; memory does not grow with the number of images.
+    """Accumulates segmentation counts one image at a time; memory grows with their number only if `keep` is called.
 
     num_classes: K.
     boundaries: also count boundary and trimap IoU, which takes several times as long as the area scores.
@@ -137,6 +161,7 @@ class SegmentationMetrics:
         self.boundary_ratio = boundary_ratio
         self.trimap_widths = tuple(trimap_widths) if boundaries else ()
         self._images = 0
+        self.per_image: list[np.ndarray] = []  # confusion matrices (K, K) of the images that `keep` was given
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
         self._boundary_intersection = np.zeros(num_classes, np.int64)
         self._boundary_union = np.zeros(num_classes, np.int64)
@@ -216,6 +241,10 @@ class SegmentationMetrics:
             part += counts[start : start + part.size].reshape(part.shape)
             start += part.size
 
+    def keep(self, image: SegmentationMetrics) -> None:
+        """Keep the counts of one image, which was added, apart from the sums: for intervals and tables; 8 K K bytes."""
+        self.per_image.append(image._confusion)
+
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
 
@@ -233,6 +262,8 @@ class SegmentationMetrics:
         accuracy = _ratio(np.diag(self._confusion), self._confusion.sum(1))
         frequency = self._confusion.sum(1) / total
         boundary = _ratio(self._boundary_intersection, self._boundary_union)
+        dice = _ratio(2 * np.diag(self._confusion), self._confusion.sum(1) + self._confusion.sum(0))
+        precision = _ratio(np.diag(self._confusion), self._confusion.sum(0))
         return SegmentationScores(
             mean_iou=_mean(iou),
             pixel_accuracy=float(np.trace(self._confusion) / total),
@@ -246,7 +277,30 @@ class SegmentationMetrics:
             confusion=self._confusion.copy(),
             images=self._images,
             absent=tuple(np.flatnonzero(np.isnan(iou)).tolist()),
+            mean_dice=_mean(dice),
+            mean_precision=_mean(precision),
+            per_class_dice=tuple(dice.tolist()),
+            per_class_precision=tuple(precision.tolist()),
+            intervals=score_intervals(self.per_image, area_scores),
+            per_image=tuple(self.per_image),
         )
+
+
+def area_scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
+    """The area scores of several confusion matrices (R, K, K): name -> (R,); nan where none of the classes has one."""
+    hits = confusions.diagonal(axis1=1, axis2=2)
+    truth, predicted = confusions.sum(2), confusions.sum(1)
+    ratios = {
+        "mean_iou": _ratio(hits, truth + predicted - hits),
+        "mean_accuracy": _ratio(hits, truth),
+        "mean_dice": _ratio(2 * hits, truth + predicted),
+        "mean_precision": _ratio(hits, predicted),
+    }
+    means = {}
+    for name, ratio in ratios.items():
+        known = np.isfinite(ratio)
+        means[name] = _ratio(np.where(known, ratio, 0.0).sum(1), known.sum(1))
+    return means | {"pixel_accuracy": _ratio(hits.sum(1), truth.sum(1))}
 
 
 def near_contour(labels: np.ndarray, width: int, *, edge: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 
 TOLERANCE = 1e-3  # of the dual's largest violated condition, where the machine stops
 EPOCHS = 1000  # at most
@@ -39,7 +39,8 @@ def linear_svm(
     """
     if features.ndim != 2 or len(features) != len(positive) or positive.all() or not positive.any():
         raise ConfigError(
-            f"{int(positive.sum())} positive of {len(positive)} examples with features of shape {features.shape}; give "
+            f"{int(positive.sum())} positive of {counted(len(positive), 'example')} with features of shape "
+            f"{features.shape}; give "
             "(n, d) features and at least one example of each kind"
         )
     sign = np.where(positive, 1.0, -1.0)

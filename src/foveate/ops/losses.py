@@ -43,14 +43,19 @@ def pixel_cross_entropy(
     Raises ConfigError if shapes do not fit. Labels of K and above raise it on the CPU only: the check would synchronise
     any other device, and there torch itself stops at them.
     """
-    _check(logits, mask)
+    check_pixels(logits, mask)
     if class_weights is not None and tuple(class_weights.shape) != (logits.shape[1],):
         raise ConfigError(
             f"class weights of shape {tuple(class_weights.shape)} for {logits.shape[1]} classes; "
             "give one weight per class"
         )
     total = F.cross_entropy(
-        _full(logits), mask, weight=class_weights, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
+        exact_logits(logits),
+        mask,
+        weight=class_weights,
+        ignore_index=IGNORE,
+        reduction="sum",
+        label_smoothing=label_smoothing,
     )
     if reduction == "sum":
         return total
@@ -116,9 +121,9 @@ def lovasz_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     Source: Berman, Triki and Blaschko, "The Lovász-Softmax loss" (2018), equations 8, 9 and 11 and algorithm 1. Raises
     ConfigError as `pixel_cross_entropy` does.
     """
-    _check(logits, mask)
+    check_pixels(logits, mask)
     valid = mask != IGNORE
-    scores = _full(logits).permute(0, 2, 3, 1)[valid]  # (N, K), of the N valid pixels
+    scores = exact_logits(logits).permute(0, 2, 3, 1)[valid]  # (N, K), of the N valid pixels
     labels = mask[valid]  # (N,)
     if labels.numel() == 0:
         return scores.sum()
@@ -144,12 +149,13 @@ def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.cat([loss[:, :1], loss.diff(dim=1)], dim=1)
 
 
-def _full(logits: Tensor) -> Tensor:
+def exact_logits(logits: Tensor) -> Tensor:
     """Convert to float32 or better: a half-precision sum over pixels overflows, or stagnates, after a few thousand."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _check(logits: Tensor, mask: Tensor) -> None:
+def check_pixels(logits: Tensor, mask: Tensor) -> None:
+    """Raise ConfigError for shapes that do not fit, and on the CPU for labels that are no class."""
     expected = (logits.shape[0], *logits.shape[2:])
     if logits.ndim != 4 or tuple(mask.shape) != expected or mask.dtype != torch.int64:
         raise ConfigError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from foveate.datasets.cluttered_digits import ClutteredDigits
 from foveate.engine import Optim, Recipe
 from foveate.models.spatial.draw import CIFAR, SVHN, Config
+from foveate.models.spatial.draw_reader import Config as ReaderConfig
 from foveate.registry import recipe
 
 # Fewer and smaller steps than the paper's 64 of 100 numbers, so that minutes on a CPU suffice.
@@ -102,3 +104,20 @@ def draw_omniglot() -> Recipe:
     foveate train draw_omniglot --data PATH
     """
     return dataclasses.replace(draw_mnist(), epochs=150, validate_every=10)
+
+
+@recipe("draw_cluttered")
+def draw_cluttered() -> Recipe:
+    """DRAW's reader on digits among 8 distractors on 100x100: 8 glimpses through 12x12 filters, clutter that grows.
+
+    foveate train draw_cluttered --data MNIST
+    """
+    return Recipe(
+        model="draw_reader",
+        config=ReaderConfig(window_rate=0.3),
+        data=ClutteredDigits(grow=12),
+        optim=Optim(lr=1e-3, weight_decay=0.0, clip=1.0),
+        epochs=16,
+        batch_size=100,
+        validate_every=2,
+    )

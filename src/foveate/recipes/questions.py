@@ -13,6 +13,7 @@ from foveate.registry import recipe
 from foveate.tasks.questions.tables import QuestionTables
 
 LITE = "tf_efficientnet_lite0"
+WORD_INIT = 1.7  # word vectors of about unit variance
 
 
 @recipe("ask_attend_answer")
@@ -25,7 +26,7 @@ def ask_attend_answer() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone=LITE, pretrained=True, image_size=(224, 224), hidden=256, max_words=30, pad="masked",
-            word_init=1.0,
+            word_init=WORD_INIT,
         ),
         text=QuestionTables(),
         features=True,
@@ -47,7 +48,7 @@ def ask_attend_answer_synthetic() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone="plain", strides=(16,), image_size=(SIDE, SIDE), hidden=128, max_words=12, pad="masked",
-            dropout=0.0, word_init=1.7,
+            dropout=0.0, word_init=WORD_INIT,
         ),
         data=SpatialQuestions(),
         text=QuestionTables(),
@@ -66,15 +67,15 @@ def ask_attend_answer_pasture() -> Recipe:
     return Recipe(
         model="ask_attend_answer",
         config=Config(
-            backbone=LITE, pretrained=True, strides=(16, 32), image_size=(128, 128), hidden=128, max_words=16,
-            pad="masked", neck=2, word_init=1.0, dropout=0.2,
+            backbone=LITE, pretrained=True, strides=(16, 32), image_size=(160, 160), hidden=128, max_words=16,
+            pad="masked", neck=2, word_init=WORD_INIT, dropout=0.2,
         ),
-        data=Pasture(train=2500, val=300),
+        data=Pasture(height=160, width=160, train=3000, val=300),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=2e-3, weight_decay=0.02, clip=5.0),
-        epochs=7,
+        epochs=9,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip
@@ -93,7 +94,7 @@ def ask_attend_answer_daquar() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone=LITE, pretrained=True, image_size=(224, 224), hidden=256, max_words=30, pad="masked",
-            word_init=1.0, dropout=0.5,
+            word_init=WORD_INIT, dropout=0.5,
         ),
         text=QuestionTables(least=2),
         features=True,

@@ -59,6 +59,7 @@ from foveate.records.instances import (
     ObjectSample,
     RegionOutput,
 )
+from foveate.records.prediction import Prediction
 from foveate.records.questions import (
     QuestionBatch,
     QuestionDataset,
@@ -128,6 +129,7 @@ __all__ = [
     "Instances",
     "ObjectSample",
     "PixelKind",
+    "Prediction",
     "Preprocessing",
     "Problem",
     "QuestionBatch",

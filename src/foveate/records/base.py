@@ -81,6 +81,11 @@ class ClassTable:
         return dataclasses.replace(self, names=("class_0", "class_1")) if self.names == UNNAMED_PAIR else self
 
     @property
+    def background(self) -> int | None:
+        """The label 0, if it is called background; None for a table without such a class."""
+        return 0 if self.names[0].strip().strip("_").lower() in ("background", "bg") else None
+
+    @property
     def has_own_colors(self) -> bool:
         """True if the colours are the data's own, rather than drawn from the fixed palette."""
         return self.colors != _distinct_colors(len(self.names))

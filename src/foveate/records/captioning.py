@@ -12,6 +12,8 @@ import numpy as np
 from torch import Tensor
 from torchvision import tv_tensors
 
+from foveate.records.prediction import Prediction
+
 
 @dataclass(frozen=True)
 class Caption:
@@ -68,7 +70,7 @@ class Sentence:
 
 
 @dataclass
-class CaptionPrediction:
+class CaptionPrediction(Prediction):
     """Generated captions of an image."""
 
     sentences: tuple[Sentence, ...]  # one or more, best first

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable, TransformerOutput, TransformView
+from foveate.records.prediction import Prediction
 
 
 class ClassificationSample(TypedDict):
@@ -21,6 +22,7 @@ class ClassificationSample(TypedDict):
     image: tv_tensors.Image  # (C, H, W), as of a SemanticSample
     label: int  # a class index
     name: str
+    centre: NotRequired[tuple[float, float]]  # x, y of the object in pixels of the image, where the data knows it
 
 
 class ClassificationBatch(TypedDict):
@@ -40,7 +42,7 @@ class ClassificationOutput(NamedTuple):
 
 
 @dataclass
-class ClassificationPrediction:
+class ClassificationPrediction(Prediction):
     """Class probabilities of an image."""
 
     probabilities: np.ndarray  # (K,) float32, which sum to 1

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import TransformerOutput, TransformView
+from foveate.records.prediction import Prediction
 
 
 class ColocalisationSample(TypedDict):
@@ -38,7 +39,7 @@ class ColocalisationOutput(NamedTuple):
 
 
 @dataclass
-class ColocalisationPrediction:
+class ColocalisationPrediction(Prediction):
     """Predicted windows on the objects that an image has in common with others."""
 
     boxes: np.ndarray  # (T, 4) float32, XYXY in pixels of the image itself: a transformer's window each

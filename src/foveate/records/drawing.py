@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import Preprocessing
+from foveate.records.prediction import Prediction
 
 PixelKind = Literal["binary", "intensity", "discrete"]
 Binarisation = Literal["dynamic", "static"]
@@ -85,7 +86,7 @@ class DrawingPreprocessing(Preprocessing):
 
 
 @dataclass
-class DrawingPrediction:
+class DrawingPrediction(Prediction):
     """An image that was drawn: generated, or drawn after an image that was read, with the bound on its likelihood.
 
     canvases: (S, H, W, C) float32 in 0..1, the expected pixels at the start and after each step; S is T + 1, or 1 where

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from torch import Tensor
 
+from foveate.records.prediction import Prediction
+
 
 class HandwritingSample(TypedDict):
     """One piece of handwriting, in the units of its file, y downwards."""
@@ -80,7 +82,7 @@ class HandwritingPreprocessing:
 
 
 @dataclass
-class HandwritingPrediction:
+class HandwritingPrediction(Prediction):
     """A piece of handwriting, written by a model or scored by it.
 
     strokes: (T, 3) as of a sample. text: what it says, '' if that was not asked for.

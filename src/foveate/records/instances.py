@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable
+from foveate.records.prediction import Prediction
 
 UNSCORED = -1  # the label of the region whose pixels are not scored
 
@@ -149,7 +150,7 @@ class Instances:
 
 
 @dataclass
-class InstancePrediction:
+class InstancePrediction(Prediction):
     """The objects found in one image.
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.

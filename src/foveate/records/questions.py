@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable, Preprocessing
+from foveate.records.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class QuestionOutput(NamedTuple):
 
 
 @dataclass
-class QuestionPrediction:
+class QuestionPrediction(Prediction):
     """The answer to a question about an image.
 
     probabilities: (K,) float32, which sum to 1. answers: their names.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable
+from foveate.records.prediction import Prediction
 
 
 class SemanticSample(TypedDict):
@@ -41,13 +42,44 @@ class SemanticOutput(NamedTuple):
 
 
 @dataclass
-class SemanticPrediction:
+class SemanticPrediction(Prediction):
     """A predicted label map."""
 
     mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the image's own size
     classes: ClassTable
     name: str = ""
     _shares: dict[str, float] | None = field(default=None, repr=False, compare=False)
+    _probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities of each pixel, (K, H, W) float32, which sum to 1; the network is run once more for them.
+
+        They are kept for later calls. Raises ModelError for a prediction without its model, ConfigError for one on
+        superpixels or proposals, whose scores are no probabilities.
+        """
+        if self._probabilities is None:
+            family, runner, sample, options = self._made()
+            self._probabilities = family.probabilities(runner, sample, options)
+        return self._probabilities
+
+    def confidence(self) -> np.ndarray:
+        """Probability of the class that each pixel was given, (H, W) float32; raises as `probabilities`."""
+        largest: np.ndarray = self.probabilities().max(axis=0)
+        return largest
+
+    def class_confidence(self) -> dict[str, float]:
+        """Class name -> mean confidence of the pixels that were given it, for the classes found; raises alike."""
+        confidence, size = self.confidence().ravel(), len(self.classes)
+        counts = np.bincount(self.mask.ravel(), minlength=size)
+        sums = np.bincount(self.mask.ravel(), weights=confidence, minlength=size)
+        found = zip(self.classes.names, sums, counts, strict=True)
+        return {name: float(total / count) for name, total, count in found if count}
+
+    def uncertainty(self) -> np.ndarray:
+        """Entropy of each pixel's probabilities over that of K equal ones, (H, W) float32 in 0..1; raises alike."""
+        p = self.probabilities()
+        entropy = -(p * np.log(np.maximum(p, np.finfo(p.dtype).tiny))).sum(axis=0)
+        return (entropy / np.log(max(len(p), 2))).clip(0, 1).astype(np.float32)
 
     def shares(self) -> dict[str, float]:
         """Class name -> share of the pixels, 0..1, for every class of the table; counted once."""

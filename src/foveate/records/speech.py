@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foveate.records.prediction import Prediction
+
 
 @dataclass(frozen=True, eq=False)
 class Sound:
@@ -129,7 +131,7 @@ class Transcript:
 
 
 @dataclass
-class SpeechPrediction:
+class SpeechPrediction(Prediction):
     """Texts that a model wrote of a recording.
 
     transcripts: one or more, best first. seconds: the duration. centres: (U,) seconds, the middle of each cell that

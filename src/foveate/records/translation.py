@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 import numpy as np
 from torch import Tensor
 
+from foveate.records.prediction import Prediction
+
 
 @dataclass(frozen=True)
 class TranslationPreprocessing:
@@ -77,7 +79,7 @@ class Translation:
 
 
 @dataclass
-class TranslationPrediction:
+class TranslationPrediction(Prediction):
     """Translations of one sentence.
 
     sentence: as it was given. source_words: (m,), those that the columns of `attention` are for, the end last. note: a

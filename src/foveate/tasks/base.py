@@ -29,6 +29,7 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(ABC):
+class Task(Drawings, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
@@ -167,7 +168,7 @@ class Task(ABC):
         chosen, values = choose_window(images, channels, values, window)
         return dataclasses.replace(preprocessing, window=chosen, values=values)
 
-    def initialise(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+    def initialise(self, model: nn.Module, training_set: Any) -> None:
         """Set those weights of a new model that the training set decides; by default none.
 
         training_set: samples as `suit` gives them. A model that starts from another's weights keeps these.
@@ -206,19 +207,19 @@ class Task(ABC):
         """A sample of `training_set` as the validation loss takes it, bounded in size; by default as it is."""
         return sample
 
-    def fit(self, model: nn.Module, training_set: Any) -> None:  # noqa: B027 - optional
+    def fit(self, model: nn.Module, training_set: Any) -> None:
         """Fit what gradients do not train, such as support vector machines, before a validation; by default nothing.
 
         model: in evaluation mode. training_set: as `training_set` returned it, without augmentation.
         """
 
-    def adopt(self, model: nn.Module, scores: Any) -> None:  # noqa: B027 - optional
+    def adopt(self, model: nn.Module, scores: Any) -> None:
         """Keep in the model what a validation has chosen, before its weights are saved; by default nothing.
 
         scores: of the validation.
         """
 
-    def require_data(self, dataset: Any, model: str) -> None:  # noqa: B027 - optional
+    def require_data(self, dataset: Any, model: str) -> None:
         """Raise ConfigError for data whose tables are not the model's; by default all data fits.
 
         model: the path of the model, for the message.
@@ -239,7 +240,7 @@ class Task(ABC):
             return given
         return make_options(self, given or {}, verb)
 
-    def require(self, options: Any) -> None:  # noqa: B027 - optional
+    def require(self, options: Any) -> None:
         """Raise ConfigError for options that do not fit this model; called before any input is opened."""
 
     def prepare(self, sample: Any) -> Any:
@@ -290,7 +291,7 @@ class Task(ABC):
     def count(self, metrics: Any, index: int, sample: Any, prediction: Any) -> float:
         """Count one prediction; returns its own score, by which examples are chosen (nan if it has none)."""
 
-    def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:  # noqa: B027 - optional
+    def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:
         """Count what a batch shows as a whole, where `count` does not; by default nothing."""
 
     def score(
@@ -344,19 +345,6 @@ class Task(ABC):
                 curves=tuple((key, key.replace("_", " ")) for key in self.headline),
             )
         )
-
-    def preview(self, samples: Sequence[Any], training_set: Any) -> Any:
-        """A sheet of samples as the loss sees them, augmented, with their labels: a PIL image, or None for none.
-
-        samples: of `training_set`. By default the contact sheet of `foveate datasets inspect`, which needs samples as
-        the data set gives them.
-        """
-        found = self.inspection("", "")
-        found.expect(len(samples))
-        found.begin("train", training_set)
-        for sample in samples:
-            found.add("train", sample)
-        return found.sheet()
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:

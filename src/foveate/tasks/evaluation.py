@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from foveate.metrics.bootstrap import mean_interval
+
 if TYPE_CHECKING:
     from foveate.store import LoadedModel
     from foveate.tasks.base import Task
 
 NUM_EXAMPLES = 6  # best samples, and as many worst
 # Entries of `Evaluation.to_json` beside the scores.
-FACTS = frozenset({"samples", "seconds", "split", "data", "model", "inference"})
+FACTS = frozenset({"intervals", "samples", "seconds", "split", "data", "model", "inference"})
 
 
 @dataclass
@@ -43,14 +45,37 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Scores, and what they were measured on, as plain JSON values."""
-        return self.task.scores_to_json(self.scores) | {
-            "samples": len(self.samples),
-            "seconds": round(self.seconds, 3),
-            "split": self.split,
-            "data": self.source,
-            "model": self.loaded.name,
-            "inference": self.options.describe(),
-        }
+        scores = self.task.scores_to_json(self.scores)
+        return (
+            {"intervals": self._intervals(scores)}
+            | scores
+            | {
+                "samples": len(self.samples),
+                "seconds": round(self.seconds, 3),
+                "split": self.split,
+                "data": self.source,
+                "model": self.loaded.name,
+                "inference": self.options.describe(),
+            }
+        )
+
+    def _intervals(self, scores: dict[str, Any]) -> dict[str, list[float]]:
+        """The 95 % interval of the monitored score, where it is the mean of the samples' own scores; {} elsewhere."""
+        own = [value for _, value in self.samples if math.isfinite(value)]
+        score = scores.get(self.task.monitor)
+        if not own or not isinstance(score, float) or not math.isclose(sum(own) / len(own), score, abs_tol=1e-6):
+            return {}
+        bounds = mean_interval(own)
+        return {} if bounds is None else {self.task.monitor: list(bounds)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a sample, in the data set's order: its name, its own score, and what the family adds."""
+        more = self.task.sample_rows(self.scores)
+        named = [
+            {"name": self.dataset.name(index), self.task.monitor: own if math.isfinite(own) else None}
+            for index, own in self.samples
+        ]
+        return [row | (more[i] if i < len(more) else {}) for i, row in enumerate(named)]
 
     def examples(self) -> Iterator[tuple[Any, Any, float]]:
         """The best and the worst samples by their own score, best first, answered again: (sample, prediction, score).

@@ -14,7 +14,7 @@ H x W pixels, C channels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -127,6 +127,15 @@ class Findings:
     def sheet(self) -> Any:
         """A contact sheet of some samples, a PIL image; None if there is nothing to draw."""
         return None
+
+
+def sheet_of(found: Findings, samples: Sequence[Any], dataset: Any) -> Any:
+    """The contact sheet that empty findings draw of these samples, a PIL image or None; dataset: theirs."""
+    found.expect(len(samples))
+    found.begin("train", dataset)
+    for sample in samples:
+        found.add("train", sample)
+    return found.sheet()
 
 
 @dataclass

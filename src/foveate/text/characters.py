@@ -43,6 +43,25 @@ def split_characters(text: str) -> list[str]:
     return characters
 
 
+def _words(spelled: Iterable[tuple[str, int]]) -> list[tuple[str, list[int]]]:
+    """Join characters with their positions to words; a character of a script without blanks is a word of its own."""
+    words: list[tuple[str, list[int]]] = []
+    inside = False
+    for character, position in spelled:
+        if character == BLANK:
+            inside = False
+            continue
+        begins = not inside or is_unspaced(character)
+        if not begins and is_unspaced(words[-1][0][0]):
+            begins = unicodedata.category(character[0])[0] in "LN"
+        if begins:
+            words.append(("", []))
+        word, positions = words[-1]
+        words[-1] = (word + character, [*positions, position])
+        inside = True
+    return words
+
+
 @dataclass(frozen=True)
 class CharacterTable:
     """Vocabulary of characters, as `split_characters` returns them.
@@ -76,8 +95,13 @@ class CharacterTable:
 
         The blank before a word belongs to it.
         """
-        blank = [self._ids.get(BLANK, UNKNOWN)]
-        return [(word, blank * (i > 0) + self.encode(word)) for i, word in enumerate(clean(text).split())]
+        characters = split_characters(text)
+        segments, start = [], 0
+        for word, places in _words(zip(characters, range(len(characters)), strict=True)):
+            own = characters[start : places[-1] + 1]
+            start = places[-1] + 1
+            segments.append((word, [self._ids.get(one.lower() if self.lower else one, UNKNOWN) for one in own]))
+        return segments
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text before END; special tokens are left out.
@@ -92,21 +116,7 @@ class CharacterTable:
         Words are divided by blanks; a character of a script without blanks is a word of its own. Raises ConfigError
         for an id that is not in the table.
         """
-        words: list[tuple[str, list[int]]] = []
-        inside = False
-        for character, position in self._spelled(ids):
-            if character == BLANK:
-                inside = False
-                continue
-            begins = not inside or is_unspaced(character)
-            if not begins and is_unspaced(words[-1][0][0]):
-                begins = unicodedata.category(character[0])[0] in "LN"
-            if begins:
-                words.append(("", []))
-            word, positions = words[-1]
-            words[-1] = (word + character, [*positions, position])
-            inside = True
-        return words
+        return _words(self._spelled(ids))
 
     def _spelled(self, ids: Sequence[int]) -> list[tuple[str, int]]:
         """The characters before END, and their positions in `ids`."""

@@ -42,6 +42,12 @@ def split_pieces(text: str) -> list[str]:
     return pieces
 
 
+def _begins(piece: str, word: str) -> bool:
+    """True if a piece after a word begins another one: at a blank, and in scripts without blanks at each character."""
+    unspaced = word[:1] and is_unspaced(split_characters(word)[0])
+    return piece.startswith(BLANK) or is_unspaced(piece) or bool(unspaced and _kind(piece) == "w")
+
+
 @dataclass(frozen=True)
 class PieceTable:
     """Vocabulary of words and marks, as `split_pieces` returns them.
@@ -78,7 +84,13 @@ class PieceTable:
 
     def segments(self, text: str) -> list[tuple[str, list[int]]]:
         """Return each word of a text as it is written, with its punctuation, and the ids that encode it."""
-        return [(word, self.encode(word)) for word in clean(text).split()]
+        segments: list[tuple[str, list[int]]] = []
+        for piece in split_pieces(text):
+            if not segments or _begins(piece, segments[-1][0]):
+                segments.append(("", []))
+            word, ids = segments[-1]
+            segments[-1] = (word + piece.strip(), [*ids, self._id(piece.lower() if self.lower else piece)])
+        return segments
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text before END; special tokens are left out. Raises ConfigError for an id not in the table."""
@@ -87,12 +99,13 @@ class PieceTable:
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Return each word of `decode(ids)`, with its punctuation, and the positions in `ids` that encode it.
 
+        Words are divided by blanks; a character of a script without blanks is a word of its own.
         Raises ConfigError for an id that is not in the table.
         """
         words: list[tuple[str, list[int]]] = []
         for position, token in self._written(ids):
             piece = self.names[token]
-            if piece.startswith(BLANK) or not words:
+            if not words or _begins(piece, words[-1][0]):
                 words.append(("", []))
             word, positions = words[-1]
             words[-1] = (word + piece.strip(), [*positions, position])

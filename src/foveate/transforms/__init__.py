@@ -21,6 +21,7 @@ from torchvision.transforms.v2 import functional as F
 from foveate.errors import ConfigError
 from foveate.records import ClassificationSample, Preprocessing, SemanticSample
 from foveate.text import split_words
+from foveate.transforms.variations import blurred, elastic, quarter_turn, rescaled, upside_down
 
 MARGIN = 1.2  # side of an object crop relative to the object's box, the paper's value
 MIN_CROP = 16  # pixels: the shortest side of an object crop
@@ -60,7 +61,7 @@ class CaptionAugment:
 
 @dataclass(frozen=True)
 class SemanticAugment:
-    """Random scale, crop, flip, rotation and colour jitter of an image and its mask.
+    """Random scale, crop, flip, rotation, colour jitter and further changes of an image and its mask.
 
     scale: (low, high), range of the resize factor, drawn log-uniformly; usually 0.5 to 2; used only with `crop`.
     crop: (height, width) in pixels, at least 32 each, of the window cut at a random place; the image is padded with
@@ -69,6 +70,12 @@ class SemanticAugment:
     rotate: largest rotation to either side, in degrees, 0 to 180; usually 0; corners become black and ignored.
     color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
         fifth as much; only images of 3 channels are changed.
+    flip_vertical: mirror top to bottom with probability 0.5; for images without up and down, as those of microscopes
+        and satellites.
+    quarter_turns: turn by 0, 90, 180 or 270 degrees before the crop; for such images, too.
+    elastic: largest displacement of a smooth deformation, in pixels, 0 (none) to 32; 2 to 8 for cells and tissue.
+    blur: largest sigma of a Gaussian blur, in pixels, 0 (none) to 10; usually 0 to 2; the mask stays.
+    brightness: strength of one factor on all values, 0 (none) to 1; usually 0.2; for any number of channels.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -76,8 +83,16 @@ class SemanticAugment:
     flip: bool = True
     rotate: float = 0.0
     color: float = 0.3
+    flip_vertical: bool = False
+    quarter_turns: bool = False
+    elastic: float = 0.0
+    blur: float = 0.0
+    brightness: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, most in (("elastic", 32.0), ("blur", 10.0), ("brightness", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"augment.{name} is {getattr(self, name)}; expected 0 to {most:g}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ConfigError(f"augment.scale {self.scale} is not a range; expected 0 < low <= high, e.g. 0.5,2.0")
         if not 0 <= self.rotate <= 180 or not 0 <= self.color <= 1:
@@ -100,12 +115,22 @@ class SemanticAugment:
 
     def _apply(self, sample: SemanticSample, ignore: int) -> SemanticSample:
         image, mask = sample["image"], sample["mask"]
+        if self.quarter_turns:
+            image, mask = quarter_turn(image, mask)
         if self.crop:
             image, mask = self._scale_and_crop(image, mask, ignore)
         if self.rotate:
             angle = float(torch.empty(()).uniform_(-self.rotate, self.rotate))
             image = F.rotate(image, angle, v2.InterpolationMode.BILINEAR, fill=[0.0])
             mask = F.rotate(tv_tensors.Mask(mask), angle, fill=ignore)
+        if self.elastic:
+            image, mask = elastic(image, mask, self.elastic, ignore)
+        if self.flip_vertical:
+            image, mask = upside_down(image, mask)
+        if self.blur:
+            image = blurred(image, self.blur)
+        if self.brightness:
+            image = rescaled(image, self.brightness)
         image, mask = _flip_and_color(image, mask, self.flip, self.color)
         return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask), "name": sample["name"]}
 

@@ -16,6 +16,7 @@ from foveate.pictures import atomic_write
 from foveate.records import ClassTable
 from foveate.visualize.pixels import check_pair, contours, near_contour, palette, rgb8, slots, strips
 
+DARK, BRIGHT = 64, 230  # values of 8 bits: bright pixels of an image that is dark, and their value once brightened
 VOID_COLOR = (224, 224, 192)  # the colour of unlabelled pixels in Pascal VOC
 
 # The values of `error_kinds` and their colours, which also differ in lightness for colour-blind readers.
@@ -25,42 +26,67 @@ ERROR_REACH = 0.01  # of the diagonal: largest distance of a boundary error from
 
 
 def overlay(
-    image: np.ndarray, mask: np.ndarray, classes: ClassTable, alpha: float = 0.55, outlines: bool = True
+    image: np.ndarray,
+    mask: np.ndarray,
+    classes: ClassTable,
+    alpha: float = 0.55,
+    outlines: bool = True,
+    background: bool = False,
 ) -> np.ndarray:
     """Blend class colours over an image: round((1 - alpha) * image + alpha * colour) for each channel.
 
-    Returns (H, W, 3) uint8. Pixels whose label is not a class (ignored ones) show the image alone.
+    Returns (H, W, 3) uint8. Pixels whose label is not a class (ignored ones) show the image alone, and so does a class
+    0 that is called background. A dark image, such as one of fluorescence microscopy, is brightened first.
 
     alpha: opacity of the colours, 0..1.
     outlines: draw the inner edge of each region in its opaque colour, one pixel wide for each 800 pixels of the
         longer side.
+    background: also paint a class 0 that is called background.
     Raises DataError if the sizes differ, ConfigError for an alpha outside 0..1.
     """
     height, width = check_pair(image, mask)
     if not 0.0 <= alpha <= 1.0:
         raise ConfigError(f"alpha is {alpha}; give a share from 0 (picture alone) to 1 (colours alone)")
     colors = palette(classes, VOID_COLOR)
-    blended = _blend_table(classes, alpha)
+    unpainted = [] if background or classes.background is None else [classes.background]
+    blended = _blend_table(classes, alpha, unpainted)
     thickness = _line_width(height, width) if outlines else 0
+    brighter = _brightening(image)
     drawn = np.empty((height, width, 3), np.uint8)
     for rows in strips(height, width):
         with_next = slots(mask[rows.start : rows.stop + thickness], classes)
         labels = with_next[: rows.stop - rows.start]
-        pixels = rgb8(image[rows])
+        pixels = brighter[rgb8(image[rows])] if brighter is not None else rgb8(image[rows])
         for channel in range(3):
             drawn[rows, :, channel] = blended[channel][labels * 256 + pixels[..., channel]]
         if outlines:
             edge = contours(with_next, thickness)[: len(labels)]
-            edge &= labels < len(classes)
+            edge &= (labels < len(classes)) & ~np.isin(labels, unpainted)
             drawn[rows][edge] = colors[labels[edge]]
     return drawn
 
 
-def _blend_table(classes: ClassTable, alpha: float) -> np.ndarray:
-    """Return the table (3, (K + 1) * 256) uint8 of all blends, indexed by label * 256 + value; slot K is unblended."""
+def _brightening(image: np.ndarray) -> np.ndarray | None:
+    """Return the table (256,) uint8 that brightens a dark image, or None: its bright pixels become nearly white.
+
+    An image is dark if 99.5 % of a sample of its pixels are below DARK.
+    """
+    step = max(1, int((image.shape[0] * image.shape[1] / 2**18) ** 0.5))
+    bright = float(np.percentile(rgb8(image[::step, ::step]).max(axis=2), 99.5))
+    if not 0 < bright < DARK:
+        return None
+    return np.rint((np.arange(256) * (BRIGHT / bright)).clip(0, 255)).astype(np.uint8)
+
+
+def _blend_table(classes: ClassTable, alpha: float, unpainted: list[int]) -> np.ndarray:
+    """Return the table (3, (K + 1) * 256) uint8 of all blends, indexed by label * 256 + value; slot K is unblended.
+
+    unpainted: labels that are not blended, either.
+    """
     values = np.arange(256, dtype=np.float64)
     colors = np.array(classes.colors, np.float64).T[:, :, None]  # (3, K, 1)
     table = np.rint((1.0 - alpha) * values + alpha * colors)
+    table[:, unpainted] = values
     return np.concatenate([table, np.broadcast_to(values, (3, 1, 256))], axis=1).astype(np.uint8).reshape(3, -1)
 
 

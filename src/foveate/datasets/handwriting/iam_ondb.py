@@ -12,7 +12,7 @@ import numpy as np
 from foveate.datasets.files import read_text
 from foveate.datasets.handwriting.ink import Ink, InkSource
 from foveate.datasets.handwriting.inkml import from_strokes, parse_xml
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Problem
 from foveate.registry import dataset
 
@@ -62,7 +62,9 @@ class IamOnDB(InkSource):
                 written[form] = lines_of(read_text(lines[form]))
             own = written[form]
             if not number.isdecimal() or not 1 <= int(number) <= len(own):
-                problems.append(Problem(file, f"line {number}, but {lines[form].name} has {len(own)} lines after CSR"))
+                problems.append(
+                    Problem(file, f"line {number}, but {lines[form].name} has {counted(len(own), 'line')} after CSR")
+                )
                 continue
             try:
                 inks.append(from_strokes(_strokes(file), own[int(number) - 1], file.stem))

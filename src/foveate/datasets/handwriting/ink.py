@@ -18,7 +18,7 @@ from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource
 from foveate.datasets.splits import SPLIT_ORDER, split_parts
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import HandwritingSample, Problem
 from foveate.values import require_choices
 
@@ -44,7 +44,7 @@ def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{name}: points of shape {points.shape}; expected (N, 3): x, y and the pen bit")
     if len(points) < LEAST:
-        raise DataError(f"{name}: {len(points)} points; expected {LEAST} or more")
+        raise DataError(f"{name}: {counted(len(points), 'point')}; expected {LEAST} or more")
     if not np.isfinite(points).all():
         row = int(np.argmin(np.isfinite(points).all(1)))
         raise DataError(f"{name}: point {row} is {points[row].tolist()}; expected finite numbers")
@@ -130,7 +130,7 @@ class InkSource(ScannedSource[Any]):
         undivided = pairs.pop("", None) or (pairs.get("train") if "val" not in pairs else None)
         if undivided is not None:
             if len(undivided) < 2:
-                raise DataError(f"{root}: {len(undivided)} pieces of handwriting; expected two or more")
+                raise DataError(f"{root}: {counted(len(undivided), 'piece')} of handwriting; expected two or more")
             pairs |= {
                 "train": [ink for i, ink in enumerate(undivided) if i % EVERY],
                 "val": undivided[::EVERY],
@@ -160,7 +160,11 @@ class InkSource(ScannedSource[Any]):
         """A note on pieces without a text."""
         inks = [ink for inks in self.scan.pairs.values() for ink in inks]
         without = [ink.name for ink in inks if not ink.text]
-        return [f"{len(without)} of {len(inks)} pieces have no text, {without[0]} among them"] if without else []
+        return (
+            [f"{len(without)} of {counted(len(inks), 'piece')} without a text, {without[0]} among them"]
+            if without
+            else []
+        )
 
 
 @dataclass

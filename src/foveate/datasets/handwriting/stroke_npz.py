@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from foveate.datasets.handwriting.ink import Ink, InkSource, Pen, PenBits, ink_of, lifted
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Problem
 from foveate.registry import dataset
 
@@ -78,7 +78,9 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             "(P,)"
         )
     if len(texts) and ((np.diff(offsets) < 0).any() or offsets[0] < 0 or offsets[-1] > len(data)):
-        raise DataError(f"{file}: offsets from {offsets[0]} to {offsets[-1]} for {len(data)} points; they must rise")
+        raise DataError(
+            f"{file}: offsets from {offsets[0]} to {offsets[-1]} for {counted(len(data), 'point')}; they must rise"
+        )
     return data, offsets, texts
 
 

@@ -41,9 +41,14 @@ ACTIONS = {
     BIRD: {"flying": "flying", "standing": "standing", "swimming": "swimming"},
     FRISBEE: {"flying": "flying", "lying": "lying on the ground"},
 }
+# Colours that are asked for; others, as olive and cream, are called differently by different people.
+COLOURS = frozenset({
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey", "black and white",
+})  # fmt: skip
+MIN_SHARE = 1 / 500  # of the image: smaller things are not asked about, 7 x 7 pixels of 160 x 160
 DIM = ("night", "dusk")  # lights in which colours are not asked for
 MARGIN = 0.05  # of the image, from the border of two thirds
-APART = 0.15  # of the image, between two things of which one is said to be left of or above the other
+APART = 0.2  # of the image, between two things of which one is said to be left of or above the other
 _SHOWN = 300  # scenes of train by which answers are counted
 
 
@@ -163,6 +168,22 @@ def _masks(things: Sequence[Seen]) -> tuple[int, ...]:
     return tuple(seen.mask for seen in things)
 
 
+def _plain(seen: Seen) -> bool:
+    """True for a thing that is plain to see."""
+    return seen.clear and seen.share >= MIN_SHARE
+
+
+def _colour_of(seen: Seen) -> str:
+    """The word for a thing's colour; '' if it is not asked for."""
+    word = color_word(seen.thing)
+    return word if word in COLOURS else ""
+
+
+def _is_between(seen: Seen) -> bool:
+    """True for a thing of a colour that some people call by the name of another one."""
+    return bool(color_word(seen.thing)) and not _colour_of(seen)
+
+
 def _absent(view: View, noun: str) -> bool:
     """True if nothing of a noun can be seen, not even the corner of one, nor woods for trees."""
     kinds = ("tree", "bush") if noun in ("tree", "bush") else (noun,)
@@ -173,14 +194,15 @@ def _singles(view: View) -> Iterator[Seen]:
     """Things that are the only ones of their noun, and plain to see."""
     for noun in NOUNS:
         alike = [seen for seen in view.things if seen.noun == noun]
-        if len(alike) == 1 and alike[0].clear:
+        if len(alike) == 1 and _plain(alike[0]):
             yield alike[0]
 
 
 def _exists(view: View) -> _Found:
     for noun in NOUNS:
-        alike = [seen for seen in view.alike(noun) if seen.clear]
-        if alike:
+        alike = [seen for seen in view.things if seen.noun == noun]
+        if any(map(_plain, alike)):
+            alike = list(filter(_plain, alike))
             yield f"is there a {noun}", "yes", _masks(alike)
         elif _absent(view, noun):
             yield f"is there a {noun}", "no", ()
@@ -188,8 +210,8 @@ def _exists(view: View) -> _Found:
 
 def _count(view: View) -> _Found:
     for noun in NOUNS:
-        alike = view.alike(noun)
-        if len(alike) <= 3 and view.countable(noun) and (alike or _absent(view, noun)):
+        alike = [seen for seen in view.things if seen.noun == noun]
+        if len(alike) <= 3 and all(map(_plain, alike)) and (alike or _absent(view, noun)):
             yield f"how many {PLURAL[noun]} are there", str(len(alike)), _masks(alike)
 
 
@@ -197,22 +219,22 @@ def _colour(view: View) -> _Found:
     if view.scene.light.name in DIM:
         return
     for seen in _singles(view):
-        color = color_word(seen.thing)
+        color = _colour_of(seen)
         if color and seen.distinct:
             worn = seen.noun == "person"
             yield "what colour does the person wear" if worn else f"what colour is the {seen.noun}", color, (seen.mask,)
 
 
 def _which(view: View) -> _Found:
-    clear = [seen for seen in view.things if seen.clear]
     flying = [seen for seen in view.things if seen.flies]
-    if flying and len({seen.noun for seen in flying}) == 1 and all(seen.clear for seen in flying):
+    if flying and len({seen.noun for seen in flying}) == 1 and all(map(_plain, flying)):
         yield "what is flying", flying[0].noun, _masks(flying)
-    if view.scene.light.name in DIM:
+    if view.scene.light.name in DIM or any(seen.clear and _is_between(seen) for seen in view.things):
         return
-    for color in sorted({color_word(seen.thing) for seen in clear} - {""}):
+    for color in sorted({_colour_of(seen) for seen in view.things} - {""}):
         own = [seen for seen in view.things if color in color_word(seen.thing)]
-        if len({seen.noun for seen in own}) == 1 and all(seen.distinct for seen in own) and own[0].noun != "person":
+        plain = all(_plain(seen) and seen.distinct for seen in own)
+        if plain and len({seen.noun for seen in own}) == 1 and own[0].noun != "person":
             yield f"what is {color}", own[0].noun, _masks(own)
 
 

@@ -23,13 +23,12 @@ from foveate.datasets.files import Pair, ScannedSource, raise_problems
 from foveate.datasets.headers import FileHeaders
 from foveate.datasets.names import distinct_names, shown_names
 from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, split_called
-from foveate.errors import DataError, listed
+from foveate.errors import DataError, counted, listed
 from foveate.records import Problem, QuestionSample
 from foveate.text import split_words
 from foveate.text.answers import normal
 
 SELDOM = 3  # answers of fewer questions are listed
-SHOWN = 5  # answers that a note names
 
 
 class Asked(NamedTuple):
@@ -203,7 +202,8 @@ class Collector:
         if not found:
             raise_problems(self.problems)
             raise DataError(
-                f"{self.root}: none of the {len(missing)} pictures ({next(iter(missing))}, ...) that {where} asks "
+                f"{self.root}: none of the {counted(len(missing), 'picture')} ({next(iter(missing))}, ...) "
+                f"that {where} asks "
                 "about is in this folder or below it; put them there"
             )
         for name, (file, place) in missing.items():
@@ -227,12 +227,22 @@ class Collector:
 
 
 def _notes(divided: dict[str, list[Pair]]) -> list[str]:
-    """Sentences on answers that are seldom, and on those that train does not have."""
+    """Sentences on questions with several answers, on answers that are seldom, and on those that train lacks."""
     notes = []
+    asked_of: dict[tuple[Path, str], set[str]] = {}
+    for pair in (pair for pairs in divided.values() for pair in pairs):
+        key = (pair.picture, " ".join(split_words(pair.label.question)))
+        asked_of.setdefault(key, set()).add(" | ".join(map(normal, pair.label.answers)))
+    if differing := [question for (_, question), answers in asked_of.items() if len(answers) > 1]:
+        notes.append(
+            "asked several times about one picture, with different answers, of which one can be right: "
+            f"{listed(differing, 'question')}"
+        )
     train = Counter(answer for pair in divided.get("train", ()) for answer in set(map(normal, pair.label.answers)))
     if seldom := sorted(answer for answer, n in train.items() if n < SELDOM):
         notes.append(
-            f"{len(seldom)} of {len(train)} answers of train are given fewer than {SELDOM} times, and will hardly be "
+            f"{len(seldom)} of {counted(len(train), 'answer')} of train are given fewer than {SELDOM} times, "
+            f"and will hardly be "
             f"learned: {listed(seldom, 'answer')}"
         )
     for split, pairs in divided.items():
@@ -241,7 +251,8 @@ def _notes(divided: dict[str, list[Pair]]) -> list[str]:
         if split != "train" and unknown:
             names = list(dict.fromkeys(normal(one.answers[0]) for one in unknown))
             notes.append(
-                f"{len(unknown)} of {len(asked)} questions of {split} have answers that train does not have, which "
+                f"{len(unknown)} of {counted(len(asked), 'question')} of {split} have answers that train does "
+                f"not have, which "
                 f"cannot be given: {listed(names, 'answer')}"
             )
     return notes

@@ -14,7 +14,7 @@ from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -185,7 +185,7 @@ def _rows(table: TableFile, problems: list[Problem]) -> Iterator[tuple[Asked, st
         cells, place = _cells(line, columns.separator), f"line {number}"
         if len(cells) != columns.count:
             quotes = "; put quotes around cells that hold the separator" if len(cells) > columns.count else ""
-            what = f"{place}: '{line.strip()[:40]}' has {len(cells)} cells; expected {columns.count}{quotes}"
+            what = f"{place}: '{line.strip()[:40]}' has {counted(len(cells), 'cell')}; expected {columns.count}{quotes}"
             problems.append(Problem(table.file, what))
             continue
         yield (

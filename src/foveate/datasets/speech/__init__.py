@@ -23,7 +23,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError, listed
+from foveate.errors import DataError, counted, listed
 from foveate.records import Problem, Sound, SpeechSample
 from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
 
@@ -92,7 +92,7 @@ class SpeechScan:
         speakers = len({one.speaker for one in self.utterances})
         who = f", {speakers} speaker{'s' * (speakers > 1)}" if any(one.speaker for one in self.utterances) else ""
         remarks = [str(self.drawn)] if self.drawn else []
-        remarks += [f"{len(self.without)} recordings without a transcript left out"] if self.without else []
+        remarks += [f"{counted(len(self.without), 'recording')} without a transcript left out"] if self.without else []
         return f"{listing} recordings, {minutes:.1f} minutes{who}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
@@ -203,7 +203,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
         if fast:
             first, names = fast[0], listed([one.name for one in fast], "recording")
             notes.append(
-                f"{names}: {len(first.text)} characters in {first.seconds:.2f} s"
+                f"{names}: {counted(len(first.text), 'character')} in {first.seconds:.2f} s"
                 f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
                 "in the header, and that the transcript is of this recording"
             )
@@ -382,7 +382,8 @@ def utterances_of(file: Path) -> dict[str, Utterance]:
     data = _features(file)
     if data.ndim != 2 or len(offsets) != len(ids) + 1 or offsets[0] != 0 or offsets[-1] != len(data):
         raise DataError(
-            f"{file}: data {data.shape}, {len(offsets)} offsets up to {offsets[-1] if len(offsets) else 0}, {len(ids)} "
+            f"{file}: data {data.shape}, {counted(len(offsets), 'offset')} up to "
+            f"{offsets[-1] if len(offsets) else 0}, {len(ids)} "
             "ids; expected data (frames, values), and offsets from 0 to the number of frames, one more than ids"
         )
     if (np.diff(offsets) < 0).any() or not np.isfinite(data).all():

@@ -67,7 +67,7 @@ from torch.nn import functional as F
 from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
 from foveate.ops.attend import Additive, hard_read, soft_read
-from foveate.ops.losses import share_of_weight, token_targets
+from foveate.ops.losses import exact_logits, share_of_weight, token_targets
 from foveate.records import IGNORE, CaptionBatch, CaptionOutput
 from foveate.registry import model
 from foveate.text import PAD, START, UNKNOWN
@@ -132,8 +132,8 @@ class Config:
     hidden: int = 1024
     attend: int = 0
     normalize: bool = True
-    score_layers: int = 1
-    start_layers: int = 1
+    score_layers: Literal[1, 2] = 1
+    start_layers: Literal[1, 2] = 1
     start_token: bool = True
     dropout: float = 0.5
     drop_words: bool = True
@@ -160,9 +160,6 @@ class Config:
         for name in ("dropout", "baseline", "soft_share", "credit", "scheduled_sampling"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0..1")
-        for name in ("score_layers", "start_layers"):
-            if getattr(self, name) not in (1, 2):
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or 2")
 
 
 # evaluate_coco.py and the defaults of capgen.py; the features are conv5_4 of VGG-19, 14 x 14 x 512. The release's
@@ -245,10 +242,7 @@ class ShowAttendTell(nn.Module):
         )
 
     def encode(self, image: Tensor) -> Tensor:
-        """Compute features: (B, C, H, W), normalised -> (B, D, h, w).
-
-        Nothing here learns while `backbone` is frozen.
-        """
+        """Compute features: (B, C, H, W), normalised -> (B, D, h, w). Nothing learns while `backbone` is frozen."""
         features: Tensor = self.backbone(image)
         return features
 
@@ -310,7 +304,8 @@ class ShowAttendTell(nn.Module):
         """
         memory, state = self.begin(features)
         hard = self.training and self.config.attention == "hard"
-        read_softly = torch.rand_like(features[:, :1, 0, 0]) < self._share_read_softly() if hard else None
+        soft_share = torch.where(self.batches <= self.config.warmup, 1.0, self.config.soft_share)
+        read_softly = torch.rand_like(features[:, :1, 0, 0]) < soft_share if hard else None
         last = torch.full_like(tokens[:, 0], START)
         logits, steps, soft_log_probs = [], [], []
         for t in range(tokens.shape[1]):
@@ -320,23 +315,18 @@ class ShowAttendTell(nn.Module):
             if hard:
                 with torch.no_grad():
                     word_logits, _ = self._decode_step(y, step.expected, state)
-                soft_log_probs.append(-F.cross_entropy(_exact(word_logits), tokens[:, t], reduction="none"))
+                soft_log_probs.append(-F.cross_entropy(exact_logits(word_logits), tokens[:, t], reduction="none"))
             word_logits, state = self._decode_step(y, step.z, state)
             logits.append(word_logits)
             steps.append(step)
             last = tokens[:, t]
             if self.training and self.config.scheduled_sampling:
                 own = logits[-1].detach().softmax(1).multinomial(1)[:, 0]
-                last = torch.where(
-                    torch.rand(last.shape, device=last.device) < self.config.scheduled_sampling, own, last
-                )
+                is_sampled = torch.rand(last.shape, device=last.device) < self.config.scheduled_sampling
+                last = torch.where(is_sampled, own, last)
         attention = AttentionStep(*(torch.stack(parts, 1) for parts in zip(*steps, strict=True)))
         stacked = torch.stack(logits, 1)
         return stacked, attention, torch.stack(soft_log_probs, 1) if hard else stacked.new_zeros(tokens.shape)
-
-    def _share_read_softly(self) -> Tensor:
-        """Return the share of images that are read with soft attention: all during the warm-up."""
-        return torch.where(self.batches <= self.config.warmup, 1.0, self.config.soft_share)
 
     def forward(self, image: Tensor, tokens: Tensor) -> CaptionOutput:
         """Return logits (B, L, V) and attention maps (B, L, h, w), with teacher forcing.
@@ -364,7 +354,7 @@ class ShowAttendTell(nn.Module):
         valid_mask = (tokens != PAD).float()
         counted = target if self.config.average == "words" else tokens[:, :1]  # a first token for each sentence
         count = share_of_weight(counted).float()
-        nll = F.cross_entropy(_exact(logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
+        nll = F.cross_entropy(exact_logits(logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="none")
         words = nll.sum() / count
         # lambda sum_i (1 - sum_t alpha_ti)^2
         coverage = (steps.alpha * valid_mask[..., None]).sum(1)
@@ -405,8 +395,3 @@ class ShowAttendTell(nn.Module):
             rewards.insert(0, advantage[:, t] + self.config.credit * later)
             later = above[:, t] + self.config.credit * later
         return torch.stack(rewards, 1)
-
-
-def _exact(logits: Tensor) -> Tensor:
-    """Convert to float32 or better: sums in half precision lose their last terms."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -107,8 +107,11 @@ class Config:
                 f"{self.num_answers} at least 2, in_channels {self.in_channels}, hidden {self.hidden} and max_words "
                 f"{self.max_words} at least 1"
             )
-        if not 0 <= self.dropout < 1 or self.neck < 0:
-            raise ConfigError(f"dropout is {self.dropout} and neck {self.neck}; expected 0..1, and 0 or more")
+        if not 0 <= self.dropout < 1 or self.neck < 0 or self.word_init <= 0:
+            raise ConfigError(
+                f"dropout is {self.dropout}, neck {self.neck} and word_init {self.word_init}; expected 0..1, 0 or "
+                "more, and more than 0"
+            )
 
 
 class Embedding(nn.Module):
@@ -181,10 +184,10 @@ class AskAttendAnswer(nn.Module):
 
     def forward(self, image: Tensor, tokens: Tensor) -> QuestionOutput:
         """Answer questions (B, T) about images (B, C, H, W), normalised. Of a question, `max_words` are read."""
-        return self.answer(self.encode(image), tokens)
+        return self.answer(image if self.config.blind else self.encode(image), tokens)
 
     def answer(self, features: Tensor, tokens: Tensor) -> QuestionOutput:
-        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them."""
+        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them; `blind` reads none."""
         tokens = tokens[:, : self.config.max_words]
         V = self.embed(tokens)  # (B, T, N)
         Q = (self.W_Q[: tokens.shape[1], None] * V).sum(1) + self.b_Q  # (B, N)
@@ -223,5 +226,6 @@ class AskAttendAnswer(nn.Module):
 
     def loss(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Return the cross-entropy of the answers; 'loss' is what is minimised."""
-        features = batch["features"] if "features" in batch else self.encode(batch["image"])
-        return {"loss": F.cross_entropy(self.answer(features, batch["tokens"]).logits, batch["label"])}
+        tokens = batch["tokens"]
+        output = self.answer(batch["features"], tokens) if "features" in batch else self(batch["image"], tokens)
+        return {"loss": F.cross_entropy(output.logits, batch["label"])}

@@ -41,10 +41,11 @@ from torch.nn import functional as F
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
 from foveate.errors import ConfigError, ModelError, counted
-from foveate.ops.losses import pixel_cross_entropy
+from foveate.ops.region_losses import PixelLoss, pixel_loss
 from foveate.ops.unpool import pool, unpool, unpool_fixed
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
+from foveate.values import require_choices
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Config:
     initial_std: standard deviation of the initial weights, from a normal distribution, with batch norms that shift by
         0.001 at first, 0.01 in the authors' code; 0 leaves PyTorch's own.
     pretrained: start encoder, fc6 and fc7 from torchvision's VGG-16 of ImageNet; the default sizes only.
+    loss: the loss of a training: cross_entropy is the paper's; dice, tversky and focal are for classes of very
+        different size, and cross_entropy+dice adds two (`ops.region_losses`).
     """
 
     num_classes: int = 21
@@ -77,8 +80,10 @@ class Config:
     switches: bool = True
     initial_std: float = 0.01
     pretrained: bool = False
+    loss: PixelLoss = "cross_entropy"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if len(self.widths) != len(self.depths) or not self.widths or min(self.widths + self.depths) < 1:
             raise ConfigError(
                 f"widths {self.widths} and depths {self.depths}; expected one value of each per level, all 1 or more"
@@ -196,9 +201,9 @@ class DeconvNet(nn.Module):
         return f"torchvision's VGG-16: 13 convolutions{norms}, fc6 and fc7"
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Return the pixel-wise cross-entropy (section 4.3) as 'loss'."""
+        """Return the pixel-wise loss, cross-entropy in the paper (section 4.3) as 'loss'."""
         logits = self(batch["image"]).logits
-        return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
+        return {"loss": pixel_loss(self.config.loss, logits, batch["mask"], batch.get("class_weights"))}
 
 
 def _conv(below: int, width: int) -> nn.Sequential:

@@ -44,6 +44,7 @@ from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
+from foveate.ops.region_losses import PixelLoss, pixel_loss
 from foveate.ops.upconv import UpConv
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
@@ -92,6 +93,8 @@ class Config:
     reduction: 'mean' over valid pixels, or the release's 'sum', which goes with its learning rates of 1e-10 and less.
     lovasz: weight of the Lovász-softmax loss added to the cross-entropy, 0 or more; 0 is the paper's loss, 0.5 is usual
         otherwise. More favours small classes and IoU over pixel accuracy.
+    loss: the loss of a training: cross_entropy is the paper's; dice, tversky and focal are for classes of very
+        different size, and cross_entropy+dice adds two (`ops.region_losses`).
     """
 
     num_classes: int = 21
@@ -109,9 +112,14 @@ class Config:
     learned_upsampling: bool = True
     reduction: Literal["mean", "sum"] = "mean"
     lovasz: float = 0.0
+    loss: PixelLoss = "cross_entropy"
 
     def __post_init__(self) -> None:
         require_choices(self)
+        if self.reduction == "sum" and self.loss != "cross_entropy":
+            raise ConfigError(
+                f"reduction 'sum' is of the cross-entropy alone, and loss is '{self.loss}'; choose 'mean'"
+            )
         for name in ("caffe_padding", "caffe_scale"):
             if getattr(self, name) and self.backbone != "vgg16":
                 raise ConfigError(
@@ -195,20 +203,23 @@ class FCN(nn.Module):
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
         """Return the pixel-wise cross-entropy over valid pixels (section 4.1), and the Lovász loss if it has a weight.
 
-        'loss' is minimised; 'cross_entropy' and 'lovasz' are its parts, without gradients.
+        `Config.loss` may name another loss than cross-entropy. 'loss' is minimised; the name of the pixels' loss and
+        'lovasz' are its parts, without gradients.
         """
         logits = self(batch["image"]).logits
-        cross_entropy = pixel_cross_entropy(
-            logits, batch["mask"], batch.get("class_weights"), reduction=self.config.reduction
-        )
+        mask, weights = batch["mask"], batch.get("class_weights")
+        if self.config.reduction == "sum":
+            own = pixel_cross_entropy(logits, mask, weights, reduction="sum")
+        else:
+            own = pixel_loss(self.config.loss, logits, mask, weights)
         if not self.config.lovasz:
-            return {"loss": cross_entropy}
+            return {"loss": own}
         # A sixteenth of the pixels, at a random offset each step.
         top, left = torch.randint(LOVASZ_STEP, (2,)).tolist()
         rows, columns = slice(top, None, LOVASZ_STEP), slice(left, None, LOVASZ_STEP)
         lovasz = lovasz_softmax(logits[..., rows, columns], batch["mask"][..., rows, columns])
-        total = cross_entropy + self.config.lovasz * lovasz
-        return {"loss": total, "cross_entropy": cross_entropy.detach(), "lovasz": lovasz.detach()}
+        total = own + self.config.lovasz * lovasz
+        return {"loss": total, self.config.loss: own.detach(), "lovasz": lovasz.detach()}
 
     def remark(self, batches: int) -> str:
         """Return a warning to print before a training at Caffe's scale from random weights; '' otherwise."""

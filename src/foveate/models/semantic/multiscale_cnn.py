@@ -35,10 +35,11 @@ from torch.nn import functional as F
 
 from foveate.backbones import create_backbone
 from foveate.errors import ConfigError
-from foveate.ops.losses import pixel_cross_entropy
 from foveate.ops.pyramid import laplacian, normalize_locally, rgb_to_yuv, shrink
+from foveate.ops.region_losses import PixelLoss, pixel_loss
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
+from foveate.values import require_choices
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Config:
     backbone: '' is the paper's f. A timm network receives the unnormalised images of a Gaussian pyramid instead, and
         its features at strides 8 and 16 are used (ours: ImageNet features for the same architecture).
     pretrained: start that backbone from ImageNet weights, as is usual; without effect on the paper's f.
+    loss: the loss of a training: cross_entropy is the paper's; dice, tversky and focal are for classes of very
+        different size, and cross_entropy+dice adds two (`ops.region_losses`).
     """
 
     num_classes: int = 21
@@ -70,8 +73,10 @@ class Config:
     dropout: float = 0.0
     backbone: str = ""
     pretrained: bool = False
+    loss: PixelLoss = "cross_entropy"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if min(self.scales, self.num_classes, self.in_channels, self.hidden) < 1:
             raise ConfigError(
                 f"scales {self.scales}, num_classes {self.num_classes}, in_channels {self.in_channels} and hidden "
@@ -148,9 +153,9 @@ class MultiScaleCNN(nn.Module):
         return torch.cat([fine, F.interpolate(coarse, size, mode="bilinear", align_corners=False)], 1)
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Return the pixel-wise cross-entropy (section 4.1) as 'loss'."""
+        """Return the pixel-wise loss, cross-entropy in the paper (section 4.1) as 'loss'."""
         logits = self(batch["image"]).logits
-        return {"loss": pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights"))}
+        return {"loss": pixel_loss(self.config.loss, logits, batch["mask"], batch.get("class_weights"))}
 
 
 def _stages(config: Config) -> nn.Sequential:

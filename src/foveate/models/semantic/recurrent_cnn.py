@@ -34,10 +34,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import ConfigError
-from foveate.ops.losses import pixel_cross_entropy
 from foveate.ops.pyramid import normalize_locally, rgb_to_yuv
+from foveate.ops.region_losses import PixelLoss, pixel_loss
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
+from foveate.values import require_choices
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Config:
         More enlarge the receptive field, and cost more.
     normalize: True normalises the image locally before the first instance; False, as in the paper, leaves it as it is.
     second_tanh: True puts a tanh after the second convolution as after the first; False is the paper's network.
+    loss: the loss of a training: cross_entropy is the paper's; dice, tversky and focal are for classes of very
+        different size, and cross_entropy+dice adds two (`ops.region_losses`).
     """
 
     num_classes: int = 21
@@ -63,8 +66,10 @@ class Config:
     iterations: int = 3
     normalize: bool = True
     second_tanh: bool = True
+    loss: PixelLoss = "cross_entropy"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if self.iterations < 1:
             raise ConfigError(f"iterations is {self.iterations}; expected 1 or more")
         if min(self.num_classes, self.in_channels, self.kernel) < 1 or len(self.widths) != 2 or min(self.widths) < 1:
@@ -135,9 +140,9 @@ class RecurrentCNN(nn.Module):
         return SemanticOutput(steps[-1], tuple(steps))
 
     def loss(self, batch: SemanticBatch) -> dict[str, Tensor]:
-        """Return the sum over iterations of the pixel-wise cross-entropy as 'loss'; 'step1' ... are its parts."""
+        """Return the sum over iterations of the pixel-wise loss as 'loss'; 'step1' ... are its parts."""
         steps = self(batch["image"]).steps
-        parts = [pixel_cross_entropy(logits, batch["mask"], batch.get("class_weights")) for logits in steps]
+        parts = [pixel_loss(self.config.loss, logits, batch["mask"], batch.get("class_weights")) for logits in steps]
         named = {f"step{i}": part.detach() for i, part in enumerate(parts, start=1)}
         return {"loss": torch.stack(parts).sum(), **named}
 

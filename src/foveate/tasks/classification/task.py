@@ -175,6 +175,10 @@ class ClassificationTask(Task):
         """Count one prediction; returns the probability of the true class."""
         probabilities = torch.from_numpy(prediction.probabilities)
         metrics.update(probabilities[None], torch.tensor([sample["label"]]))
+        if "centre" in sample and prediction.transforms:
+            height, width = prediction.seen.shape[:2]
+            x, y = prediction.transforms[-1].grid.mean((0, 1)).tolist()
+            metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
         return float(probabilities[sample["label"]])
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:

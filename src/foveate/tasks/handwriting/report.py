@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from foveate.errors import counted
 from foveate.records import HandwritingPrediction
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.handwriting.figures import draw, draw_window
@@ -105,5 +106,5 @@ def _example_section(examples: list[tuple[Any, HandwritingPrediction, float]]) -
 
 def _figure(example: tuple[Any, HandwritingPrediction, float]) -> Markup:
     sample, prediction, own = example
-    words = f"“{prediction.text}”, {len(prediction.strokes)} points."
+    words = f"“{prediction.text}”, {counted(len(prediction.strokes), 'point')}."
     return example_figure(sample["name"], draw(prediction.strokes, width=WIDTH), words, own, words)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.records import HandwritingPreprocessing
 from foveate.tasks.handwriting.strokes import normalise, thin
 from foveate.tasks.handwriting.writing import Prime, require_writable
@@ -43,7 +43,7 @@ def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -
             f"{path}: points with values that are not finite, or a pen bit other than 0 and 1; correct them"
         )
     if len(points) < LEAST:
-        raise DataError(f"{path}: a style of {len(points)} points; give {LEAST} or more, a word or two")
+        raise DataError(f"{path}: a style of {counted(len(points), 'point')}; give {LEAST} or more, a word or two")
     if points[:, 2].mean() > 0.5:
         raise DataError(
             f"{path}: the pen is lifted after {points[:, 2].mean():.0%} of the points; the third number is 1 where it "

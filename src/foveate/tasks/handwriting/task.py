@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.handwriting import HandwritingMetrics
 from foveate.ops.padding import pad
 from foveate.records import HandwritingBatch, HandwritingPrediction, HandwritingPreprocessing, Table
@@ -71,7 +71,8 @@ class HandwritingOptions(Options):
             raise ConfigError(f"--points is {self.points}; give 1 to {MOST_POINTS}")
         if len(self.text) > MOST_CHARACTERS:
             raise ConfigError(
-                f"the text has {len(self.text)} characters; give {MOST_CHARACTERS} or fewer, the rest in another call"
+                f"the text has {counted(len(self.text), 'character')}; give {MOST_CHARACTERS:,} or fewer, the rest in "
+                "another call"
             )
 
 

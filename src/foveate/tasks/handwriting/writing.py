@@ -26,7 +26,7 @@ from foveate.text.splitting import UNKNOWN
 
 SLOWEST, SPARE = 3.0, 60  # a text may take so many times the points of a text of its length, and so many more
 ROWS = 64  # pieces that are written together
-LINE_HEIGHT = 1.6  # of the highest piece
+LINE_HEIGHT = 1.3  # of the highest piece
 
 
 @dataclass

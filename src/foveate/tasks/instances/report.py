@@ -34,6 +34,11 @@ TEXT = ReportText(
         ("ap50", "AP at IoU 0.5", "outlines need only be roughly right"),
         ("recall50", "Recall at IoU 0.5", "of the true objects have a detection, whatever its score"),
         ("recall50_touching", "Recall, touching", "the same, of objects within a pixel of another one"),
+        (
+            "proposals_recall50",
+            "Proposed",
+            "of the true objects match some region proposal at IoU 0.5; others cannot be found",
+        ),
         ("pq", "Panoptic quality", "mean IoU of matches times their share"),
         ("count_mape", "Count error", "mean absolute error of the number of objects, as a share of it"),
     ),
@@ -74,6 +79,11 @@ def report(evaluation: Evaluation) -> ReportPart:
         f"An object counts as found from a score of {scores.score_threshold:.2f}; AP and recall look at every "
         f"detection, at most {CAP} in a picture.",
     ]
+    if not np.isnan(scores.mask_iou_true_boxes):
+        notes.append(
+            f"In the true boxes, the outlines have a mean IoU of {scores.mask_iou_true_boxes:.3f} with the true ones: "
+            "what they would be if every object were found exactly."
+        )
     if scores.without:
         notes.append(
             f"{counted(scores.without, 'picture', 'pictures')} without objects: every detection there is wrong."

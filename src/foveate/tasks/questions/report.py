@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from foveate.errors import counted
 from foveate.metrics.questions import answer_accuracy, usual_answer
 from foveate.tasks.classification.figures import calibration_section
 from foveate.tasks.evaluation import Evaluation
@@ -56,7 +57,7 @@ def report(evaluation: Evaluation) -> ReportPart:
         TEXT,
         [section for section in sections if section],
         rows=[
-            ("Words", f"{len(text)} tokens"),
+            ("Words", f"{counted(len(text), 'token')}"),
             ("Answers", f"{len(answers)}, the most frequent in training: {frequent}"),
         ],
         notes=list(_notes(evaluation, scores)),

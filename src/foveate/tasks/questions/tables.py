@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.questions import usual_answer
 from foveate.records import ClassTable
 from foveate.text import Vocabulary, Words
@@ -47,7 +47,8 @@ class QuestionTables:
         if len(frequent) < 2:
             found = ", ".join(f"'{answer}' ({n})" for answer, n in counts.most_common(3)) or "none"
             raise DataError(
-                f"{len(frequent)} answers are given {self.answers_least} times or more (the most frequent: {found}); "
+                f"{counted(len(frequent), 'answer')} are given {self.answers_least} times or more (the most "
+                f"frequent: {found}); "
                 "expected two or more: set text.answers_least lower, or add questions"
             )
         return ClassTable(tuple(frequent[: self.answers_size]))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, listed
+from foveate.errors import ConfigError, DataError, counted, listed
 from foveate.metrics.questions import QuestionAlone, QuestionMetrics, usual_answer
 from foveate.pictures.fitting import fit, shrink
 from foveate.pictures.given import read_all
@@ -319,7 +319,8 @@ class KnownQuestions:
         self.members = [index for index in indices if labels[index] >= 0]
         if not self.members:
             raise DataError(
-                f"none of the answers to {len(dataset)} questions is one of the model's {len(own.answers)}; set "
+                f"none of the answers to {counted(len(dataset), 'question')} is one of the model's "
+                f"{len(own.answers)}; set "
                 "text.answers_least lower, or train on the questions that the model was made for"
             )
         most = own.preprocessing.max_words
@@ -327,7 +328,8 @@ class KnownQuestions:
         counts = np.bincount([labels[index] for index in self.members], minlength=len(own.answers))
         seldom = [own.answers.names[i] for i in np.flatnonzero(counts < SELDOM)]
         left = len(dataset) - len(self.members)
-        remarks = [f"{left} of {len(dataset)} questions left out, whose answers are too rare"] if left else []
+        questions = counted(len(dataset), "question")
+        remarks = [f"{left} of {questions} left out, whose answers are too rare"] if left else []
         remarks += [f"{cut} questions cut after {most} words (config.max_words)"] if cut else []
         remarks += [f"of {SELDOM - 1} questions or fewer: {listed(seldom, 'answer')}"] if seldom else []
         self.remark = "; ".join(remarks)

@@ -35,6 +35,7 @@ from foveate.tasks.semantic.tiling import (
     labels_of,
     predict_mask,
     predict_tiled,
+    tiled_probabilities,
 )
 
 Rules = Literal["ours", "release"]
@@ -130,6 +131,31 @@ def predict_labels(
         device=device,
         progress=progress,
     )
+
+
+def predict_probabilities(
+    network: Network,
+    image: Tensor | Windows,
+    preprocessing: Preprocessing,
+    options: SemanticOptions,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Class probabilities (K, H, W) float32, of which `predict_labels` gives the largest; arguments as there.
+
+    A tiled image needs memory for all of them, 4 K H W bytes. Raises ConfigError for superpixels and proposals.
+    """
+    if options.superpixels != "none" or options.proposals:
+        raise ConfigError("predictions on superpixels or proposals have no probabilities; predict without them")
+    height, width = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
+    tiling = options.tiling(height, width)
+    if tiling is not None:
+        return tiled_probabilities(
+            network, as_windows(image), preprocessing, tiling, options.flip, options.scales, device
+        )
+    pixels = read_all(image).to(device)
+    with torch.inference_mode():
+        found = infer(network, pixels, preprocessing, flip=options.flip, scales=options.scales)
+        return (CRF()(found, pixels) if options.crf else found).float().cpu().numpy()
 
 
 def _predict_whole(

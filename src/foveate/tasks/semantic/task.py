@@ -13,28 +13,27 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
-from foveate.metrics.segmentation import SegmentationMetrics
-from foveate.pictures.fitting import shrink, shrink_factor
+from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.semantic.drawing import draw_labels
 from foveate.tasks.semantic.export import graphs, open_runner
-from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
+from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
 from foveate.visualize.geotiff import index_geotiff
-from foveate.visualize.overlay import index_png, overlay
+from foveate.visualize.overlay import index_png
 from foveate.visualize.report import ReportPart
-from foveate.visualize.sheets import with_legend
 
 if TYPE_CHECKING:
-    from foveate.onnx import Graphs, OnnxFile
-    from foveate.pictures import Windows
+    import PIL.Image
 
-LONGEST_OVERLAY = 4096  # pixels; overlays of larger images are scaled down
+    from foveate.onnx import Graphs, OnnxFile
+
 # The validation loss takes at most this square from the middle of an image; larger ones are predicted in tiles.
 LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
@@ -108,12 +107,7 @@ class SemanticTask(Task):
         progress: Callable[[float], None] | None = None,
     ) -> list[SemanticPrediction]:
         """The label map of each image, at the image's own size."""
-        device = device_of(runner)
-
-        def network(x: Tensor) -> Tensor:
-            logits: Tensor = runner(x.contiguous(memory_format=torch.channels_last)).logits
-            return logits
-
+        network, device = network_of(runner), device_of(runner)
         return [
             SemanticPrediction(
                 predict_labels(network, s["image"], self.preprocessing, options, device, progress),
@@ -122,6 +116,12 @@ class SemanticTask(Task):
             )
             for s in samples
         ]
+
+    def probabilities(self, runner: Runner, sample: Any, options: SemanticOptions) -> np.ndarray:
+        """Class probabilities (K, H, W) of one image; see `predict_probabilities`."""
+        return predict_probabilities(
+            network_of(runner), sample["image"], self.preprocessing, options, device_of(runner)
+        )
 
     # Scoring
 
@@ -134,6 +134,8 @@ class SemanticTask(Task):
         own = SegmentationMetrics(len(self.classes), boundaries=metrics.boundaries)
         own.update(prediction.mask, self.truth(sample))
         metrics.merge(own.state())
+        if metrics.boundaries:  # of a whole evaluation
+            metrics.keep(own)
         try:
             return float(own.compute().mean_iou)
         except DataError:  # every pixel of this image is ignored
@@ -144,6 +146,17 @@ class SemanticTask(Task):
         mask = sample["mask"].numpy().astype(np.int64)
         mask[mask == self.classes.ignore_index] = IGNORE
         return mask
+
+    def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
+        """The area scores of each image, and the IoU of each class that it holds or was given."""
+        rows = []
+        for confusion in scores.per_image:
+            means = {name: float(values[0]) for name, values in area_scores(confusion[None]).items()}
+            hits = confusion.diagonal()
+            union = confusion.sum(0) + confusion.sum(1) - hits
+            ious = {f"iou {n}": float(h / u) for n, h, u in zip(self.classes.names, hits, union, strict=True) if u}
+            rows.append({k: v if np.isfinite(v) else None for k, v in (means | ious).items()})
+        return rows
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
@@ -160,9 +173,7 @@ class SemanticTask(Task):
         """The mask as an index PNG, and its overlay on the image with a legend; for a GeoTIFF the mask as one, too."""
 
         def write_overlay(path: Any) -> None:
-            image, mask = _reduced(sample["image"], prediction.mask)
-            drawn = with_legend(overlay(image, mask, self.classes), self.classes, prediction.shares())
-            drawn.save(path, format="JPEG", quality=90)
+            self.draw(prediction, sample).save(path, format="JPEG", quality=90)
 
         found: dict[str, tuple[str, Writer]] = {
             "mask": (".png", lambda path: index_png(prediction.mask, self.classes, path)),
@@ -171,6 +182,10 @@ class SemanticTask(Task):
         if (ground := getattr(sample["image"], "ground", None)) is not None:
             found["geotiff"] = ("_mask.tif", lambda path: index_geotiff(prediction.mask, self.classes, ground, path))
         return found
+
+    def draw(self, prediction: SemanticPrediction, sample: Sample, **options: Any) -> PIL.Image.Image:
+        """The label map over its image, with a legend; options: those of `semantic.drawing.Look`."""
+        return draw_labels(sample["image"], prediction.mask, self.classes, prediction.shares(), options)
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores by class, mistakes, boundaries and example images."""
@@ -214,13 +229,11 @@ def class_weights(shares: Tensor, kind: str) -> Tensor:
     return torch.where(present, weights, 0.0).float()
 
 
-def _reduced(windows: Windows, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The image and its mask, shrunk by a whole factor until the longest side is at most LONGEST_OVERLAY.
+def network_of(runner: Runner) -> Callable[[Tensor], Tensor]:
+    """A model as a function from normalised images (B, C, H, W) to logits (B, K, H, W)."""
 
-    The image is averaged over f x f pixels; of the mask, one label in f x f is kept.
-    """
-    factor, small = shrink_factor(windows, LONGEST_OVERLAY), shrink(windows, LONGEST_OVERLAY)
-    if factor == 1:
-        return small, mask
-    middle = factor // 2
-    return small, mask[middle::factor, middle::factor][: small.shape[0], : small.shape[1]]
+    def network(x: Tensor) -> Tensor:
+        logits: Tensor = runner(x.contiguous(memory_format=torch.channels_last)).logits
+        return logits
+
+    return network

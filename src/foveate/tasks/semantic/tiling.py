@@ -155,8 +155,38 @@ def predict_tiled(
     progress: called with the share that is done, 0..1, after every tile.
     Returns (H, W) uint8, uint16 above 256 classes.
     """
+    canvas = _blended(network, windows, preprocessing, tiling or Tiling(), flip, scales, device, progress, False)
+    return canvas.mask
+
+
+def tiled_probabilities(
+    network: Network,
+    windows: Windows,
+    preprocessing: Preprocessing,
+    tiling: Tiling,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Class probabilities (K, H, W) float32 of a large image, blended as `predict_tiled` does."""
+    canvas = _blended(network, windows, preprocessing, tiling, flip, scales, device, None, True)
+    assert canvas.probabilities is not None
+    return canvas.probabilities
+
+
+def _blended(
+    network: Network,
+    windows: Windows,
+    preprocessing: Preprocessing,
+    tiling: Tiling,
+    flip: bool,
+    scales: Sequence[float],
+    device: torch.device | str,
+    progress: Callable[[float], None] | None,
+    keep: bool,
+) -> _Canvas:
+    """All tiles of an image on a canvas. keep: also keep their probabilities."""
     check_scales(scales)
-    tiling = tiling or Tiling()
     rows, columns = _spans(windows.height, tiling), _spans(windows.width, tiling)
     canvas: _Canvas | None = None
     for i, row in enumerate(rows):
@@ -165,12 +195,12 @@ def predict_tiled(
             image = to_tensor(pixels).to(device)
             with torch.inference_mode():
                 scores = infer(network, image, preprocessing, flip=flip, scales=scales)
-                canvas = canvas or _Canvas(windows.height, windows.width, scores)
+                canvas = canvas or _Canvas(windows.height, windows.width, scores, keep)
                 canvas.add(scores, row, column)
             if progress is not None:
                 progress((i * len(columns) + j + 1) / (len(rows) * len(columns)))
     assert canvas is not None
-    return canvas.mask
+    return canvas
 
 
 def _views(network: Network, image: Tensor, flip: bool, scales: Sequence[float]) -> Iterator[Tensor]:
@@ -260,10 +290,12 @@ def _spans(length: int, tiling: Tiling) -> list[_Span]:
 class _Canvas:
     """Blends the tiles of an image, row by row and left to right, into its mask.
 
-    Holds the labels that are settled, the ramp at the right of the last tile, and the ramp below the last row.
+    Holds the labels that are settled (and their probabilities, if they are kept), the ramp at the right of the last
+    tile, and the ramp below the last row.
     """
 
-    def __init__(self, height: int, width: int, like: Tensor) -> None:
+    def __init__(self, height: int, width: int, like: Tensor, keep: bool = False) -> None:
+        self.probabilities = np.empty((like.shape[0], height, width), np.float32) if keep else None
         self.mask = np.empty((height, width), np.uint8 if like.shape[0] <= 256 else np.uint16)
         self._right = like.new_empty(0)  # (K, rows, ramp): what the tile to the left said, weighted
         self._below = like.new_empty(0)  # (K, ramp, W): what the row above said, weighted
@@ -290,3 +322,5 @@ class _Canvas:
             self._below[..., left:right] = scores[:, -row.fall :]
             scores = scores[:, : -row.fall]
         self.mask[row.low : row.high - row.fall, left:right] = labels_of(scores)
+        if self.probabilities is not None:
+            self.probabilities[:, row.low : row.high - row.fall, left:right] = scores.cpu().numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.text import END, PAD, START, UNKNOWN, TextTable
 
@@ -58,7 +58,7 @@ class SpeechOptions(Options):
         """Raise ConfigError for more beams than there are characters."""
         if self.beams > len(table):
             raise ConfigError(
-                f"cannot search with {self.beams} beams over {len(table)} characters; give 1..{len(table)}"
+                f"cannot search with {self.beams} beams over {counted(len(table), 'character')}; give 1..{len(table)}"
             )
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from foveate.errors import counted
 from foveate.metrics.speech import SpeechScores
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.speech.figure import SpeechFigure, shown, speech_figure, speech_style
@@ -57,7 +58,7 @@ def report(evaluation: Evaluation) -> ReportPart:
 def _characters(evaluation: Evaluation) -> str:
     table: Any = evaluation.task.tables["text"]
     shown = " ".join("␣" if name == " " else name for name in table.names[4:])
-    return f"{len(table)} tokens: {shown}" if len(table) <= 80 else f"{len(table)} tokens"
+    return f"{counted(len(table), 'token')}: {shown}" if len(table) <= 80 else counted(len(table), "token")
 
 
 def _search_note(evaluation: Evaluation) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.speech import SpeechMetrics, align, scored_text
 from foveate.ops.padding import pad
 from foveate.records import SoundFormat, SpeechBatch, SpeechDataset, SpeechPrediction, Table
@@ -211,7 +211,8 @@ class SpeechPairs:
         self.lengths = [round(100 * seconds) for seconds in dataset.seconds]
         if all(set(table.encode(dataset.transcript(index))) <= {UNKNOWN} for index in range(len(dataset))):
             raise DataError(
-                f"none of {len(dataset)} transcripts has a character that training knows; check the script and the case"
+                f"none of {counted(len(dataset), 'transcript')} has a character that training knows; check "
+                f"the script and the case"
             )
         if hasattr(dataset, "draw"):
             self.draw = self._draw

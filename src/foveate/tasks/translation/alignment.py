@@ -24,7 +24,7 @@ border: 1px solid var(--rule); border-radius: 12px; }
 .aligned figcaption { display: grid; gap: 0.4rem; color: var(--ink); font-size: 1rem; }
 .aligned .name { font-size: 0.875rem; }
 .aligned .matrix { overflow-x: auto; }
-.aligned svg { display: block; max-width: none; }
+.aligned svg { display: block; max-width: none; margin: 0; }
 .aligned text { font-size: 13px; fill: var(--ink); }
 .aligned .frame { fill: none; stroke: var(--rule); }
 .aligned .mass { fill: var(--s1, #2a5db0); }
@@ -87,8 +87,11 @@ def alignment_svg(prediction: TranslationPrediction) -> Markup:
     )  # fmt: skip
 
 
-def translation_figure(prediction: TranslationPrediction, *beneath: object) -> Markup:
-    """A sentence with its translation, the other ones, and the alignment. beneath: more, under the translation."""
+def translation_figure(prediction: TranslationPrediction, *beneath: object, name: str = "") -> Markup:
+    """A sentence with its translation, the other ones, and the alignment.
+
+    beneath: more on it, under the translation. name: of the sentence, above it.
+    """
     best, *others = prediction.translations
     listed = [tag("li", t.text, " ", tag("span", f"{t.score:.3f}", class_="faint number")) for t in others]
     drawn = best.attention is not None and len(best.words) > 0
@@ -96,7 +99,7 @@ def translation_figure(prediction: TranslationPrediction, *beneath: object) -> M
         "figure",
         tag(
             "figcaption",
-            tag("p", tag("b", prediction.name), class_="name"),
+            tag("p", tag("b", name), class_="name") if name else None,
             tag("p", prediction.sentence),
             tag("p", tag("b", best.text), " ", tag("span", f"{best.score:.3f}", class_="faint number")),
             beneath,

@@ -92,7 +92,7 @@ def _length_section(bins: Sequence[Mapping[str, Any]]) -> Section | None:
     table = scroll_box("BLEU by length", tag("table", tag("thead", head), tag("tbody", rows), class_="bars"))
     lead = "A model that keeps a whole sentence in one vector forgets the beginning of long ones; attention should not."
     figure = chart_figure("BLEU by length", chart, "Each point is a group of sentences; those of few say little.")
-    return section("lengths", "Length", "Errors by length", lead, figure, card(table))
+    return section("lengths", "Length", "Errors by length", lead, tag("div", figure, card(table), class_="charts two"))
 
 
 def _example_section(examples: Sequence[tuple[Any, str, float]]) -> Section | None:
@@ -103,7 +103,7 @@ def _example_section(examples: Sequence[tuple[Any, str, float]]) -> Section | No
         "A row of a matrix is a word of the translation, a column a word of the sentence; the darker a cell, the more "
         "the model attended to it. chrF is that of the one sentence."
     )
-    figures = best_and_worst(examples, lambda one: translation_figure(one[0], _reference(one[1], one[2])))
+    figures = best_and_worst(examples, lambda one: translation_figure(one[0], _reference(*one[1:]), name=one[0].name))
     return section("sentences", "Examples", "Examples", lead, figures)
 
 

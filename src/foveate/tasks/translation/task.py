@@ -217,6 +217,9 @@ class TranslationTask(Task):
         """Scores by length, and examples with their alignments."""
         return report(evaluation)
 
+    def preview(self, samples: Sequence[Any], training_set: Any) -> None:
+        """None: text is not augmented; `foveate datasets inspect` shows what was read."""
+
     @classmethod
     def inspection(cls, path: str, recognised: str) -> TranslationFindings:
         """Words of each side, and pairs that may be none."""

@@ -263,25 +263,11 @@ class SDS(nn.Module):
         regions = self.regions(image[0])
         features = self.features_of(image[0], regions)
         scores = self.scores(features)
-        index, labels, best = self.survivors(regions, scores.cpu())
+        index, labels, best = survivors(regions, scores.cpu(), self.config.detections)
         members = regions.members[index]
         if self.config.refine and bool(self.fitted):
             members = self.refined(regions, index, labels, features.cpu())
         return RegionOutput(regions.boxes_of(members), labels, best, members, regions.atoms)
-
-    def survivors(self, regions: RegionSet, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return regions, classes and scores of the detections, the best first: those that no better one touches.
-
-        scores: (R, K). A region that shares a pixel with a better one of its class goes (section 3.3).
-        """
-        inside = regions.members.float()
-        shared = (inside @ inside.T).clamp(max=1)  # 1 where two regions have an atom in common
-        kept = [region_nms(shared, scores[:, label], 0.5) for label in range(scores.shape[1])]
-        index = torch.cat(kept)
-        labels = torch.cat([torch.full_like(one, label) for label, one in enumerate(kept)])
-        order = scores[index, labels].argsort(descending=True, stable=True)[: self.config.detections]
-        index, labels = index[order], labels[order]
-        return index, labels, scores[index, labels]
 
     def refined(self, regions: RegionSet, index: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """Return the atoms (R, N) of detections after the refinement of their outlines (section 3.4).
@@ -356,7 +342,7 @@ class SDS(nn.Module):
         ModelError for features that are not finite.
         """
         count = min(self.config.fit_images, len(batches))
-        examples = [self._example(batches[i * len(batches) // count]) for i in range(count)]
+        examples = [self.example(batches[i * len(batches) // count]) for i in range(count)]
         if not any(len(example.labels) for example in examples):
             return
         if not all(torch.isfinite(example.features).all() for example in examples):
@@ -373,12 +359,12 @@ class SDS(nn.Module):
         best = []
         for example in examples:
             scores = self.scores(example.features.to(self.machines.device)).cpu()
-            best.append(self.survivors(example.regions, scores)[2][:BEST_REGIONS])
+            best.append(survivors(example.regions, scores, BEST_REGIONS)[2])
         self.semantic_threshold.fill_(threshold_for(torch.cat(best), MEAN_REGIONS * len(examples)))
 
     @torch.no_grad()
-    def _example(self, batch: InstanceBatch) -> Example:
-        """Features, overlaps and cells of one image, for the fitting."""
+    def example(self, batch: InstanceBatch) -> Example:
+        """Return features, overlaps and cells of one image, for the fitting. batch: this image alone."""
         height, width = batch["image_sizes"][0]
         image = batch["image"][0, :, :height, :width].to(self.machines.device)
         masks, labels = batch["masks"][0].cpu(), batch["labels"][0].cpu()
@@ -404,3 +390,18 @@ class SDS(nn.Module):
             at = self.places(boxes[rows])
             parts.append(self.features(self.crops(image, at, crop_masks(masks, rows, at))))
         return torch.cat(parts)
+
+
+def survivors(regions: RegionSet, scores: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return regions, classes and scores of at most `limit` detections, best first: those that no better one touches.
+
+    scores: (R, K). A region that shares a pixel with a better one of its class goes (section 3.3).
+    """
+    inside = regions.members.float()
+    shared = (inside @ inside.T).clamp(max=1)  # 1 where two regions have an atom in common
+    kept = [region_nms(shared, scores[:, label], 0.5) for label in range(scores.shape[1])]
+    index = torch.cat(kept)
+    labels = torch.cat([torch.full_like(one, label) for label, one in enumerate(kept)])
+    order = scores[index, labels].argsort(descending=True, stable=True)[:limit]
+    index, labels = index[order], labels[order]
+    return index, labels, scores[index, labels]

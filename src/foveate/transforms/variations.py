@@ -1,0 +1,61 @@
+"""Further random changes of an image (C, H, W) and its mask (H, W); each draws from torch's global generator."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+CELL = 32  # pixels between the points that an elastic deformation moves
+
+
+def quarter_turn(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn both by 0, 90, 180 or 270 degrees, each as likely."""
+    turns = int(torch.randint(4, ()))
+    return image.rot90(turns, (-2, -1)), mask.rot90(turns, (-2, -1))
+
+
+def upside_down(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror both top to bottom with probability 0.5."""
+    return (image.flip(-2), mask.flip(-2)) if torch.rand(()) < 0.5 else (image, mask)
+
+
+def elastic(image: Tensor, mask: Tensor, strength: float, ignore: int) -> tuple[Tensor, Tensor]:
+    """Deform both smoothly: points on a grid of CELL pixels move by up to `strength` pixels along each axis.
+
+    What comes from outside is black and ignored. Ronneberger et al., "U-Net" (2015), section 3.1, draw displacements on
+    a coarse grid and interpolate them bicubically, too.
+    """
+    height, width = mask.shape
+    coarse = torch.empty(1, 2, height // CELL + 2, width // CELL + 2).uniform_(-strength, strength)
+    moved = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+    displacement = moved.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])  # in -1..1 over the edges
+    image = F.elastic(image.as_subclass(Tensor), displacement, v2.InterpolationMode.BILINEAR, fill=[0.0])
+    plane = tv_tensors.Mask(mask.as_subclass(Tensor)[None])
+    labels = F.elastic(plane, displacement, v2.InterpolationMode.NEAREST, fill=ignore)
+    return image, labels.as_subclass(Tensor)[0]
+
+
+def blurred(image: Tensor, largest: float) -> Tensor:
+    """Blur an image by a Gaussian whose sigma is drawn from 0 to `largest` pixels."""
+    sigma = float(torch.empty(()).uniform_(0, largest))
+    if sigma < 0.1:
+        return image
+    side = 2 * math.ceil(3 * sigma) + 1
+    if side // 2 >= min(image.shape[-2:]):  # it would reach beyond the reflected edges
+        return image
+    blurry: Tensor = F.gaussian_blur(image.as_subclass(Tensor), [side, side], [sigma, sigma])
+    return blurry
+
+
+def rescaled(image: Tensor, strength: float) -> Tensor:
+    """Multiply all values by one factor from 1 - strength to 1 + strength; any number of channels, cut at the range."""
+    factor = float(torch.empty(()).uniform_(1 - strength, 1 + strength))
+    plain = image.as_subclass(Tensor)
+    if plain.is_floating_point():
+        return (plain * factor).clamp(0, 1)
+    return (plain.float() * factor).round().clamp(0, 255).to(plain.dtype)

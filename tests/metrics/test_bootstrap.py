@@ -1,0 +1,83 @@
+"""Intervals by bootstrap, against scipy and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from foveate.metrics.bootstrap import draws, interval, mean_interval, paired_difference, score_intervals
+from foveate.metrics.segmentation import SegmentationMetrics, area_scores
+from foveate.records import ClassTable
+
+
+def test_draws_are_with_replacement_and_repeatable() -> None:
+    found = np.concatenate(list(draws(7, 250)))
+    assert found.shape == (250, 7)
+    assert (found.sum(1) == 7).all()
+    assert np.array_equal(found, np.concatenate(list(draws(7, 250))))
+    assert found.mean() == pytest.approx(1.0)
+    assert (found == 0).mean() == pytest.approx((6 / 7) ** 7, abs=0.03)
+
+
+def test_the_interval_of_a_mean_is_that_of_scipy() -> None:
+    values = np.random.default_rng(0).gamma(2.0, 0.1, 60)
+    found = mean_interval(values.tolist())
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
+    assert found == pytest.approx((theirs.low, theirs.high), abs=0.004)
+    assert mean_interval([0.5]) is None
+    assert mean_interval([0.5, float("nan"), 0.5]) == (0.5, 0.5)
+    assert interval(np.array([np.nan])) is None
+
+
+def test_pairs_are_drawn_together() -> None:
+    generator = np.random.default_rng(0)
+    hard = generator.uniform(0, 1, 40)  # what both find hard
+    first, second = hard.tolist(), (hard + 0.1).tolist()
+    assert paired_difference(first, second) == pytest.approx((0.1, 0.1, 0.1))
+    assert paired_difference([0.1, float("nan")], [0.2, 0.3]) is None
+    mean, low, high = paired_difference(first, (hard + generator.normal(0, 0.2, 40)).tolist()) or (0, 0, 0)
+    assert low < 0 < high
+    assert low < mean < high
+
+
+def test_dice_precision_and_recall_are_those_of_scikit_learn() -> None:
+    generator = np.random.default_rng(3)
+    truth, predicted = generator.integers(0, 4, (2, 30, 40))
+    predicted[predicted == 3] = 0  # a class that is never predicted
+    metrics = SegmentationMetrics(4, boundaries=False)
+    metrics.update(predicted, truth)
+    scores, flat = metrics.compute(), (truth.ravel(), predicted.ravel())
+    assert scores.per_class_dice == pytest.approx(f1_score(*flat, average=None))
+    assert scores.per_class_precision[:3] == pytest.approx(precision_score(*flat, average=None, zero_division=0)[:3])
+    assert np.isnan(scores.per_class_precision[3])
+    assert scores.mean_precision == pytest.approx(np.mean(scores.per_class_precision[:3]))
+    found = scores.to_json(ClassTable(tuple("abcd")))
+    assert found["mean_recall"] == pytest.approx(recall_score(*flat, average="macro"))
+    assert found["mean_dice"] == pytest.approx(f1_score(*flat, average="macro"))
+
+
+def test_scores_of_many_matrices_are_those_of_each() -> None:
+    generator = np.random.default_rng(0)
+    metrics = SegmentationMetrics(3)
+    for _ in range(6):
+        own = SegmentationMetrics(3)
+        truth = generator.integers(-1, 3, (9, 11))
+        own.update(np.where(generator.random(truth.shape) < 0.6, truth.clip(0), 1), truth)
+        metrics.merge(own.state())
+        metrics.keep(own)
+    scores = metrics.compute()
+    together = area_scores(scores.confusion[None])
+    for name in ("mean_iou", "mean_accuracy", "mean_dice", "mean_precision", "pixel_accuracy"):
+        assert together[name][0] == pytest.approx(getattr(scores, name))
+        low, high = scores.intervals[name]
+        assert low < getattr(scores, name) < high
+    # Each resample, counted one at a time.
+    rows = next(draws(6, 100))
+    expected = [
+        area_scores(sum(n * c for n, c in zip(row, scores.per_image, strict=True))[None])["mean_iou"][0] for row in rows
+    ]
+    stacked = area_scores(np.einsum("rn,nij->rij", rows, np.stack(scores.per_image)))["mean_iou"]
+    assert stacked == pytest.approx(expected)
+    assert score_intervals(scores.per_image[:1], area_scores) == {}

@@ -1,0 +1,100 @@
+"""Further augmentations of label maps: images and masks stay together, and nothing is drawn unless it is asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchvision import tv_tensors
+
+from foveate.errors import ConfigError
+from foveate.records import ClassTable, Preprocessing, SemanticSample
+from foveate.transforms import SemanticAugment
+from foveate.transforms.variations import blurred, elastic, rescaled
+
+TABLES = {"classes": ClassTable(("a", "b"))}
+
+
+def sample(height: int = 40, width: int = 64) -> SemanticSample:
+    """An image whose red value says its label: 200 where it is 1."""
+    mask = (torch.rand(height // 8, width // 8) < 0.5).to(torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    image[0] = mask * 200
+    return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask), "name": "x"}
+
+
+def apply(seed: int, given: SemanticSample, **fields: object) -> SemanticSample:
+    augment = SemanticAugment(crop=(), flip=False, color=0.0, **fields)  # type: ignore[arg-type]
+    torch.manual_seed(seed)
+    return augment.build(TABLES, Preprocessing())(given)
+
+
+def test_turns_and_mirrors_move_image_and_mask_alike() -> None:
+    given, shapes, moved = sample(), set(), 0
+    for seed in range(16):
+        turned = apply(seed, given, quarter_turns=True, flip_vertical=True)
+        assert torch.equal(turned["image"][0], turned["mask"] * 200)
+        shapes.add(tuple(turned["mask"].shape))
+        moved += not torch.equal(turned["mask"], given["mask"]) if turned["mask"].shape == (40, 64) else 1
+    assert shapes == {(40, 64), (64, 40)}
+    assert moved > 8
+
+
+def test_a_turn_comes_before_the_crop() -> None:
+    augment = SemanticAugment(crop=(32, 48), scale=(1.0, 1.0), flip=False, color=0.0, quarter_turns=True)
+    for seed in range(6):
+        torch.manual_seed(seed)
+        assert augment.build(TABLES, Preprocessing())(sample(96, 96))["mask"].shape == (32, 48)
+
+
+def test_an_elastic_deformation_keeps_image_and_mask_together() -> None:
+    torch.manual_seed(1)
+    given = sample(96, 96)
+    image, mask = elastic(given["image"], given["mask"], 6.0, 255)
+    assert image.shape == (3, 96, 96)
+    assert set(mask.unique().tolist()) <= {0, 1, 255}
+    inside = mask != 255
+    agree = ((image[0] > 100) == (mask == 1))[inside]
+    assert agree.float().mean() > 0.97  # bilinear and nearest differ along borders
+    assert (mask != given["mask"]).float().mean() > 0.02
+    for strength in (0.0, 1e-6):  # nothing moves
+        image, mask = elastic(given["image"], given["mask"], strength, 255)
+        assert torch.equal(mask, given["mask"].as_subclass(torch.Tensor))
+    # A displacement of a known direction: every point of the grid 5 pixels to the right and down.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "uniform_", lambda self, low, high: self.fill_(high))
+        _, mask = elastic(given["image"], given["mask"], 5.0, 255)
+    assert torch.equal(mask[:-5, :-5], given["mask"].as_subclass(torch.Tensor)[5:, 5:])
+
+
+def test_blur_and_brightness_leave_the_mask_and_work_for_any_channels() -> None:
+    given = sample()
+    torch.manual_seed(0)
+    for seed in range(4):
+        changed = apply(seed, given, blur=2.0, brightness=0.5)
+        assert torch.equal(changed["mask"], given["mask"])
+        assert changed["image"].dtype == torch.uint8
+    flat = torch.full((5, 20, 20), 0.4)
+    assert torch.allclose(blurred(flat, 2.0), flat, atol=1e-5)
+    factors = torch.stack([rescaled(flat, 0.5)[0, 0, 0] / 0.4 for _ in range(200)])
+    assert 0.5 <= factors.min() < 0.6
+    assert 1.4 < factors.max() <= 1.5
+    assert (rescaled(torch.full((1, 4, 4), 250, dtype=torch.uint8), 0.9) <= 255).all()
+    point = torch.zeros(1, 31, 31)
+    point[0, 15, 15] = 1
+    torch.manual_seed(0)
+    assert float(blurred(point, 2.0).sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_nothing_is_drawn_unless_it_is_asked_for() -> None:
+    """Runs of before have the same samples."""
+    torch.manual_seed(0)
+    apply(0, sample())
+    state = torch.random.get_rng_state()
+    torch.manual_seed(0)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(("field", "value"), [("elastic", 33.0), ("blur", -1.0), ("brightness", 1.5)])
+def test_values_out_of_range_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"augment.{field} is {value}; expected 0 to "):
+        SemanticAugment(**{field: value})  # type: ignore[arg-type]
