@@ -185,7 +185,7 @@ class TestListenAttendSpell:
         assert model.cell_first == pytest.approx(sum(s + 0.0125 for s in starts) / 4)
 
     def test_the_context_is_a_mean_of_cells_not_of_their_keys(self):
-        model = build(("listen_attend_spell", "sound")).eval()
+        model = build(("listen_attend_spell", "sound"), init=1.0).eval()
         data = batch(model, count=1)
         with torch.no_grad():
             memory, state = model.begin(data["audio"])
@@ -193,6 +193,7 @@ class TestListenAttendSpell:
             below = state.h[-1]
             e = model.phi(below) @ model.psi(memory.cells)[0].T
         torch.testing.assert_close(alpha, e.softmax(1))
+        assert alpha.max() > 1.5 / alpha.shape[1]  # not the plain mean
         torch.testing.assert_close(state.context, (alpha[:, None] @ memory.cells)[:, 0])
 
     def test_label_smoothing_is_the_mean_over_all_characters(self):

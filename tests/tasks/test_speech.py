@@ -180,6 +180,9 @@ class TestScores:
 
     def test_count_through_the_family(self):
         found, sample, task = predict([0.2, 0.4, 0.0, 0.8, 0.8])
+        wrong = task.metrics(None)
+        task.count(wrong, 0, {**sample, "transcript": "ab ca"}, found)
+        assert np.isnan(wrong.compute().monotone) and np.isnan(wrong.compute().attention_in_span)
         metrics = task.metrics(None)
         labelled = {**sample, "transcript": "ab ca", "spans": ((0, 0.2), (0.3, 0.5))}
         assert task.count(metrics, 0, labelled, found) == 0.5
@@ -339,6 +342,28 @@ def test_the_exported_files_equal_the_model_at_unseen_lengths(tmp_path):
     (tmp_path / "speech.step.onnx").unlink()
     with pytest.raises(ModelError, match=r"needs speech\.step\.onnx, which is not beside it"):
         Predictor.open(tmp_path / "speech.onnx")
+
+
+def test_the_listener_of_features_is_exported_for_any_length(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from foveate.onnx import OnnxFile, metadata_of, write_graph
+
+    torch.manual_seed(0)
+    model = foveate.create(
+        "listen_attend_spell", rate=100, features=3, hidden=4, pyramid=2, speller=6, speller_layers=2, embed=3,
+        attend=4, vocabulary=len(TABLE), init=0.5,
+    ).eval()  # fmt: skip
+    task = create_task("speech", {"text": TABLE}, model.preprocessing)
+    encoder, _ = task.graphs(model).graphs
+    write_graph(encoder, metadata_of("speech", "las", task.tables, task.preprocessing), "las", tmp_path / "f.onnx")
+    file = OnnxFile.open(tmp_path / "f.onnx", "cpu")
+    for frames in (8, 11, 24, 53):
+        x = torch.randn(1, frames, 3)
+        cells, keys = file.run(["cells", "keys"], {"audio": x})
+        with torch.no_grad():
+            memory, _ = model.begin(x)
+        torch.testing.assert_close(cells, memory.cells, rtol=0, atol=1e-5)
+        torch.testing.assert_close(keys, memory.keys, rtol=0, atol=1e-5)
 
 
 def numpy_runner(folder):

@@ -93,6 +93,8 @@ def _as_onnx_operators(model: nn.Module) -> None:
             module.forward = MethodType(_same_convolution, module)  # type: ignore[method-assign]
         elif type(module) is GatedEncoder:
             module.forward = MethodType(_gated_encoder, module)  # type: ignore[method-assign]
+        elif type(module) is nn.LSTM:
+            module.forward = MethodType(_lstm, module)  # type: ignore[method-assign]
         elif type(module) is nn.ReLU6:
             module.forward = MethodType(_relu6, module)  # type: ignore[method-assign]
 
@@ -129,6 +131,25 @@ def _gated_encoder(self: GatedEncoder, x: Tensor, lengths: Tensor) -> Tensor:
     shape = (x.shape[1], len(units), x.shape[0], n)
     h = torch.onnx.ops.symbolic("GRU", tensors, attributes, dtype=x.dtype, shape=shape)  # 0 in the padding
     return h.permute(2, 0, 1, 3).flatten(2)
+
+
+def _lstm(self: nn.LSTM, x: Tensor) -> tuple[Tensor, None]:
+    """The outputs (B, L, H) of one layer in one direction, from a state of zeros, for x (B, L, D)."""
+    if self.num_layers > 1 or self.bidirectional or not (self.batch_first and self.bias) or self.proj_size:
+        raise ModelError("of LSTMs those of one layer and one direction, with biases and the batch first, are exported")
+    hidden = self.hidden_size
+
+    def in_order(weight: Any) -> Tensor:
+        """Gates input, forget, cell, output -> ONNX's input, output, forget, cell."""
+        i, f, g, o = weight.split(hidden)
+        return torch.cat([i, o, f, g])
+
+    weights = [in_order(weight)[None] for weight in (self.weight_ih_l0, self.weight_hh_l0)]
+    biases = torch.cat([in_order(self.bias_ih_l0), in_order(self.bias_hh_l0)])[None]
+    shape = (x.shape[1], 1, x.shape[0], hidden)
+    tensors = [x.transpose(0, 1), *weights, biases]
+    h = torch.onnx.ops.symbolic("LSTM", tensors, {"hidden_size": hidden}, dtype=x.dtype, shape=shape)
+    return h[:, 0].transpose(0, 1), None
 
 
 def _relu6(self: nn.ReLU6, x: Tensor) -> Tensor:
