@@ -32,6 +32,8 @@ MORE_THAN_ONE = {
     "len(known.names) classes": "three or more",
     "len(steps) names": "three or more",
     "len(ids) ids": "beside as many offsets",
+    "len(self.scores) seeds": "two or more",
+    "len(best.words) words": "more than are drawn",
 }
 _PLURAL = re.compile(r"\s([a-z]+ )?[a-z]*[a-rt-z]s\b")
 
@@ -39,7 +41,8 @@ _PLURAL = re.compile(r"\s([a-z]+ )?[a-z]*[a-rt-z]s\b")
 @pytest.mark.parametrize(
     ("number", "noun", "text"),
     [(1, "picture", "1 picture"), (2, "picture", "2 pictures"), (0, "class", "0 classes"), (1, "class", "1 class"),
-     (3, "box", "3 boxes"), (2, "patch", "2 patches"), (1200, "entry", "1,200 entries"), (2, "array", "2 arrays")],
+     (3, "box", "3 boxes"), (2, "patch", "2 patches"), (1200, "entry", "1,200 entries"), (2, "array", "2 arrays"),
+     (2, "epoch", "2 epochs")],
 )  # fmt: skip
 def test_counted(number: int, noun: str, text: str) -> None:
     assert counted(number, noun) == text

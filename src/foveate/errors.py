@@ -47,9 +47,8 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
     if count == 1:
         return f"1 {noun}"
     if not nouns:
-        nouns = (
-            f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else noun + "es" * noun.endswith(("s", "x", "ch", "sh"))
-        )
+        hissing = re.search("(s|x|sh|ch)$", noun) and not noun.endswith("och")  # an epoch is none
+        nouns = f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else noun + "es" * bool(hissing)
         nouns += "s" * (nouns == noun)
     return f"{count:,} {nouns}"
 

@@ -12,6 +12,7 @@ from foveate.datasets import recognise
 from foveate.datasets.questions.table import QuestionTable
 from foveate.datasets.questions.vqa import VQA
 from foveate.errors import ConfigError, DataError
+from foveate.tasks.questions.tables import QuestionTables
 
 ROWS = [(f"{i}.png", f"is it {i}", "yes" if i % 2 else "no") for i in range(10)]
 
@@ -205,3 +206,9 @@ def test_vqa_entries_that_do_not_fit(tmp_path: Path) -> None:
     file.write_text("[]")
     with pytest.raises(DataError, match="no list 'annotations'; expected a file of the VQA challenge"):
         VQA(str(tmp_path)).open("train")
+
+
+@pytest.mark.parametrize(("answers", "unused"), [(200, 255), (255, 255), (300, 65535)])
+def test_any_number_of_answers_has_a_value_for_none(answers: int, unused: int) -> None:
+    table = QuestionTables().learn_answers([(f"answer {i}",) for i in range(answers)])
+    assert (len(table), table.ignore_index) == (answers, unused)

@@ -24,6 +24,7 @@ from foveate.datasets.names import normal
 from foveate.errors import ConfigError, DataError
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable
+from foveate.records.base import unused_label
 
 CLASSES_FILE = "classes.txt"
 BACKGROUNDS = ("background", "_background_")
@@ -60,7 +61,7 @@ class ClassList:
 
         A stated value below 1 marks pixels of the files only, since labels of the table count from 0.
         """
-        usual = 255 if len(self.names) <= 255 else 65535
+        usual = unused_label(len(self.names))
         stated = self.ignore is not None and self.ignore > 0 and not self.values
         return ClassTable(self.names, self.colors, self.ignore if stated and self.ignore is not None else usual)
 

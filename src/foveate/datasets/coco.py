@@ -28,6 +28,7 @@ from foveate.datasets.splits import ordered, unknown_split
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
+from foveate.records.base import unused_label
 from foveate.registry import dataset
 
 BACKGROUND = "background"
@@ -344,7 +345,7 @@ def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
         names = {i: other for i, other in names.items() if other != name}
     # A file may have a category for the background; it is class 0 as well.
     table = (BACKGROUND, *(names[i] for i in sorted(names) if names[i] != BACKGROUND))
-    return ClassTable(table, ignore_index=255 if len(table) <= 255 else 65535)
+    return ClassTable(table, ignore_index=unused_label(len(table)))
 
 
 def _groups(contents: Sequence[_Content]) -> list[str]:

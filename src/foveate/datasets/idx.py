@@ -28,6 +28,7 @@ from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
+from foveate.records.base import unused_label
 from foveate.registry import dataset
 
 PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
@@ -234,7 +235,8 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
     if not parts:
         _raise_first(problems)
     highest = max(int(values.max()) for _, values in parts.values())
-    classes = known or ClassTable(tuple(map(str, range(max(DIGITS, highest + 1)))))
+    numbers = tuple(map(str, range(max(DIGITS, highest + 1))))
+    classes = known or ClassTable(numbers, ignore_index=unused_label(len(numbers)))
     members, drawn = _divide(root, {part: len(values) for part, (_, values) in parts.items()}, seed, problems)
     return IdxScan(classes, parts, members, problems, drawn)
 

@@ -31,6 +31,11 @@ def _distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colors)
 
 
+def unused_label(classes: int) -> int:
+    """The label value of pixels that are not scored: 255, or 65535 where 255 is the label of a class."""
+    return 255 if classes <= 255 else 65535
+
+
 # Names of the background and of the object in masks of two values without a class list.
 UNNAMED_PAIR = ("background", "foreground")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.questions import usual_answer
 from foveate.records import ClassTable
+from foveate.records.base import unused_label
 from foveate.text import Vocabulary, Words
 
 
@@ -51,4 +52,5 @@ class QuestionTables:
                 f"frequent: {found}); "
                 "expected two or more: set text.answers_least lower, or add questions"
             )
-        return ClassTable(tuple(frequent[: self.answers_size]))
+        names = tuple(frequent[: self.answers_size])
+        return ClassTable(names, ignore_index=unused_label(len(names)))
