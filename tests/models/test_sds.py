@@ -491,6 +491,9 @@ def test_a_refinement_that_is_sure_takes_what_its_cells_say() -> None:
     ]
     nothing = torch.tensor([0.0, 0.0, -1.0])  # an empty answer leaves the region as it was
     assert refine_region(regions, 0, torch.zeros(2), grid, box, cells, nothing).tolist() == regions.members[0].tolist()
+    # What is always yes still takes no superpixel that neither the box touches nor the region holds.
+    narrow, always = torch.tensor([0.0, 0.0, 2.0, 4.0]), torch.tensor([0.0, 0.0, 1.0])
+    assert refine_region(regions, 0, torch.zeros(2), grid, narrow, cells, always).nonzero()[:, 0].tolist() == [0, 1, 2]
     # Outside of its box a region has the value 0.
     values, _, _ = leaf_values(regions, 0, torch.ones(GRID, GRID), torch.tensor([0.0, 0.0, 2.0, 4.0]))
     assert values[:2].tolist() == [1.0, 1.0] and (values[2:] == 0).all()
