@@ -220,7 +220,7 @@ def test_the_report(tmp_path: Any) -> None:
         lambda sample: prediction(), samples, {"samples": 3}, (90.0, 50.0, 10.0),
         {"source": SOURCE, "target": TARGET}, json=scores, options=TranslationOptions(beams=3),
     )  # fmt: skip
-    made.task.about = lambda: {"languages": ["en", "de"]}
+    made.task.monitor, made.task.about = "bleu", lambda: {"languages": ["en", "de"]}
     part = report(made)
     assert [section.name for section in part.sections] == ["lengths", "sentences"]
     assert dict(part.rows)["Direction"] == "en to de"
