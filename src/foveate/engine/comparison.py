@@ -25,6 +25,7 @@ STYLE = """
 .compared td, .compared th { padding: 0.4rem 0.8rem; text-align: right; white-space: nowrap; }
 .compared th[scope=row], .compared th:first-child { text-align: left; }
 .compared .best { font-weight: 650; }
+.card + .card { margin-top: 1rem; }
 .line.s4 { stroke: #8a4fbd; } .line.s5 { stroke: #c23a5a; } .line.s6 { stroke: #11828a; }
 .line.s7 { stroke: #8a6d1c; } .line.s8 { stroke: #6b7686; }
 .dot.s4 { fill: #8a4fbd; } .dot.s5 { fill: #c23a5a; } .dot.s6 { fill: #11828a; }
@@ -101,7 +102,8 @@ def _classes(runs: Sequence[Compared]) -> Markup | None:
     rows = []
     for name in per_class[0]:
         values = [scores.get(name) for scores in per_class]
-        top = max((v for v in values if v is not None), default=None)
+        known = {v for v in values if v is not None}
+        top = max(known) if len(known) > 1 else None  # equal scores have no best
         cells = [tag("td", _shown(v), class_="best" if v is not None and v == top else None) for v in values]
         rows.append(tag("tr", tag("th", name, scope="row"), cells))
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="compared")
