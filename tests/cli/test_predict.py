@@ -18,7 +18,7 @@ from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
 from foveate.store import save_model
 from foveate.tasks import inputs
-from foveate.tasks.semantic import task as semantic
+from foveate.tasks.semantic import drawing as semantic
 
 CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
 
