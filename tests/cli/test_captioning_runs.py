@@ -80,7 +80,7 @@ def test_evaluate_says_how_well_it_describes(run: Path, tmp_path: Path, capsys: 
     assert 0 <= scores["bleu4"] <= scores["bleu1"] <= 1
     told = capsys.readouterr().out
     assert "split val: 4 pictures in" in told
-    assert f"  cider_d                 {scores['cider_d']:.4f}\n" in told
+    assert f"  cider_d                 {scores['cider_d']:.4f}" in told
     assert json.loads((run / "evaluation.json").read_text()) == scores
     page = (run / "report.html").read_text()
     for words in ("Captioning report", "CIDEr-D", "BLEU-4", 'id="attention"', "People said", "Word by word",

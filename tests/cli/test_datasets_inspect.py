@@ -113,8 +113,8 @@ def test_a_family_is_chosen(tmp_path: Path, complaint: Callable[..., str]) -> No
         assert found["boxes_a_picture"]
     found, _ = inspected(tmp_path / "x", "pasture", *fields)
     assert found["task"] == "semantic"
-    told = complaint("datasets", "inspect", "pasture", "--task", "hearing", *fields)
-    assert told == f"unknown family of models 'hearing'; known: {', '.join(entries('task'))}"
+    told = complaint("datasets", "inspect", "pasture", "--task", "qqqqqq", *fields)
+    assert told == f"unknown family of models 'qqqqqq'; known: {', '.join(entries('task'))}"
 
 
 def test_a_name_that_is_no_family_is_said_of_a_folder_too(digits: Path, complaint: Callable[..., str]) -> None:

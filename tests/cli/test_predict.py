@@ -18,6 +18,7 @@ from foveate.predictor import Predictor
 from foveate.records import ClassTable, SemanticPrediction
 from foveate.store import save_model
 from foveate.tasks import inputs
+from foveate.tasks.semantic import drawing
 from foveate.tasks.semantic import task as semantic
 
 CLASSES = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
@@ -225,10 +226,10 @@ def test_large_pictures_take_turns(run: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_reduced_averages_the_picture_and_samples_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(semantic, "LONGEST_OVERLAY", 5)
+    monkeypatch.setattr(drawing, "LONGEST_OVERLAY", 5)
     pixels = np.arange(6 * 11 * 3).reshape(6, 11, 3).astype(np.uint8)
     labels = np.arange(66).reshape(6, 11).astype(np.uint8)
-    picture, mask = semantic._reduced(open_picture(pixels), labels)
+    picture, mask = drawing._reduced(open_picture(pixels), labels)
     assert picture.shape == (2, 3, 3)  # by a factor of 3; what does not fill a block is left out
     assert picture[1, 2].tolist() == np.rint(pixels[3:6, 6:9].astype(float).mean((0, 1))).tolist()
     assert mask.tolist() == labels[1::3, 1::3][:2, :3].tolist()
