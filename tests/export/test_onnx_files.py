@@ -162,7 +162,7 @@ def test_a_runner_needs_one_input_and_logits(tmp_path: Path) -> None:
     graph = Graph(nn.ReLU(), (torch.zeros(2, 2),), ({0: "batch"},), ("image",), ("features",))
     write_graph(graph, metadata_of("semantic", "relu", {}, None), "relu", tmp_path / "a.onnx")
     with pytest.raises(
-        ModelError, match=r"a\.onnx takes 1 inputs and gives features; expected one image and its logits"
+        ModelError, match=r"a\.onnx takes 1 input and gives features; expected one image and its logits"
     ):
         LogitsRunner(OnnxFile.open(tmp_path / "a.onnx"), SemanticOutput)
 

@@ -89,7 +89,10 @@ def test_grey_is_three_equal_channels_and_what_is_transparent_lies_on_white(pred
     Image.fromarray(grey).save(tmp_path / "grey.png")
     for picture in (grey, Image.fromarray(grey), tmp_path / "grey.png"):
         same(predictor.predict(picture), expected)
-    clear = np.dstack([photo(), np.zeros((40, 56), np.uint8)])
+    hidden = np.dstack([photo(), np.zeros((40, 56), np.uint8)])  # a photograph under an alpha of zeros
+    with pytest.raises(DataError, match="every pixel is transparent, though colours differ beneath"):
+        predictor.predict(Image.fromarray(hidden, "RGBA"))
+    clear = np.zeros((40, 56, 4), np.uint8)
     Image.fromarray(clear, "RGBA").save(tmp_path / "clear.png")
     for picture in (Image.fromarray(clear, "RGBA"), tmp_path / "clear.png"):
         same(predictor.predict(picture), predictor.predict(np.full((40, 56, 3), 255, np.uint8)))

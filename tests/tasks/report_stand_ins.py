@@ -20,6 +20,7 @@ EVIL = "</style><script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 class StandInTask(SimpleNamespace):
     """A family whose model is a function of a sample and whose scores are plain already."""
 
+    monitor = "score"
     greater_is_better = True
     batch_size = 2
 

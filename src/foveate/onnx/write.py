@@ -133,8 +133,8 @@ def _gated_encoder(self: GatedEncoder, x: Tensor, lengths: Tensor) -> Tensor:
     return h.permute(2, 0, 1, 3).flatten(2)
 
 
-def _lstm(self: nn.LSTM, x: Tensor) -> tuple[Tensor, None]:
-    """The outputs (B, L, H) of one layer in one direction, from a state of zeros, for x (B, L, D)."""
+def _lstm(self: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """One layer in one direction: x (B, L, D), state (1, B, H) each -> outputs (B, L, H), the last state."""
     if self.num_layers > 1 or self.bidirectional or not (self.batch_first and self.bias) or self.proj_size:
         raise ModelError("of LSTMs those of one layer and one direction, with biases and the batch first, are exported")
     hidden = self.hidden_size
@@ -146,10 +146,17 @@ def _lstm(self: nn.LSTM, x: Tensor) -> tuple[Tensor, None]:
 
     weights = [in_order(weight)[None] for weight in (self.weight_ih_l0, self.weight_hh_l0)]
     biases = torch.cat([in_order(self.bias_ih_l0), in_order(self.bias_hh_l0)])[None]
-    shape = (x.shape[1], 1, x.shape[0], hidden)
-    tensors = [x.transpose(0, 1), *weights, biases]
-    h = torch.onnx.ops.symbolic("LSTM", tensors, {"hidden_size": hidden}, dtype=x.dtype, shape=shape)
-    return h[:, 0].transpose(0, 1), None
+    tensors: list[Tensor | None] = [x.transpose(0, 1), *weights, biases]
+    if state is not None:
+        tensors += [None, *state]  # no lengths: all sequences are whole
+    outputs, h, c = torch.onnx.ops.symbolic_multi_out(
+        "LSTM",
+        tensors,
+        {"hidden_size": hidden},
+        dtypes=[x.dtype] * 3,
+        shapes=[(x.shape[1], 1, x.shape[0], hidden), *[(1, x.shape[0], hidden)] * 2],
+    )
+    return outputs[:, 0].transpose(0, 1), (h, c)
 
 
 def _relu6(self: nn.ReLU6, x: Tensor) -> Tensor:

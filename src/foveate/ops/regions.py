@@ -173,7 +173,7 @@ def pack_regions(regions: RegionSet) -> bytes:
 def unpack_regions(content: bytes) -> RegionSet:
     """Return what `pack_regions` packed. Raises ConfigError for other content."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content)) as arrays:
             leaves = arrays["leaves"].astype(np.int64)
             members = np.unpackbits(arrays["members"], axis=1, count=leaves.shape[1]).astype(bool)
             parts = (arrays["boxes"], arrays["atoms"].astype(np.int64), members, leaves, arrays["origin"])

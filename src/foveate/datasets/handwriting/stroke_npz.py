@@ -68,7 +68,7 @@ class StrokeNpz(InkSource):
 def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The arrays of a file. Raises DataError for one that does not fit the others."""
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with np.load(file) as content:
             data, offsets, texts = (content[name] for name in NAMES)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{file}: not strokes ({error}); expected the arrays {', '.join(NAMES)}") from error

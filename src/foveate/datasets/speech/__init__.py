@@ -360,7 +360,7 @@ def _features(file: Path) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _frames(file: Path, changed: int) -> np.ndarray:
-    with np.load(file, allow_pickle=False) as content:
+    with np.load(file) as content:
         data: np.ndarray = content["data"]
     return data
 
@@ -368,7 +368,7 @@ def _frames(file: Path, changed: int) -> np.ndarray:
 def utterances_of(file: Path) -> dict[str, Utterance]:
     """Name -> utterance without its text, of a .npz of features. Raises DataError."""
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with np.load(file) as content:
             keys = set(content.files)
             if not {"data", "offsets", "ids"} <= keys:
                 raise DataError(
