@@ -52,7 +52,7 @@ def draw_mnist_no_attention() -> Recipe:
 
 @recipe("draw_mnist_long")
 def draw_mnist_long() -> Recipe:
-    """DRAW on binarised MNIST for two hours on two cores: 32 steps of 32 latent numbers.
+    """DRAW on binarised MNIST, trained for longer: 32 steps of 32 latent numbers.
 
     foveate train draw_mnist_long --data MNIST
     """

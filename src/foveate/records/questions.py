@@ -100,7 +100,7 @@ class QuestionPrediction(Prediction):
 
     @property
     def probability(self) -> float:
-        """That of the most likely answer."""
+        """The probability of the most likely answer."""
         return float(self.probabilities[self.best])
 
     @property
