@@ -118,6 +118,14 @@ class Instances:
         """The pixels of one object, (H, W) bool."""
         return np.asarray(mask_api.decode(self.masks[index]), bool)
 
+    def part(self, index: int) -> tuple[tuple[int, int, int, int], np.ndarray]:
+        """The smallest window around one object (left, top, right, bottom), and its pixels there, (h, w) bool.
+
+        Costs as much as the columns of the window, in an image of any size.
+        """
+        left, top, right, bottom = window_of(self.masks[index])
+        return (left, top, right, bottom), _columns(self.masks[index], left, right)[top:bottom]
+
     def select(self, which: np.ndarray) -> Instances:
         """Some of the objects: indices, or (N,) bool."""
         chosen = np.arange(len(self))[which]
@@ -143,8 +151,7 @@ class Instances:
         """
         image = np.zeros(self.size, np.int32)
         for index in np.argsort(-self.scores, kind="stable")[::-1].tolist():
-            left, top, right, bottom = window_of(self.masks[index])
-            part = self.mask(index)[top:bottom, left:right]
+            (left, top, right, bottom), part = self.part(index)
             image[top:bottom, left:right][part] = index + 1
         return image
 
@@ -189,6 +196,36 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int
             counts.pop()
     encoded: dict[str, Any] = mask_api.frPyObjects({"size": list(size), "counts": counts}, *size)
     return encoded
+
+
+def _columns(mask: dict[str, Any], left: int, right: int) -> np.ndarray:
+    """Columns left..right of an encoded mask, (H, right - left) bool; all of its pixels must lie there."""
+    height = int(mask["size"][0])
+    canvas = np.zeros((right - left) * height, bool)
+    if right > left:
+        runs = run_lengths(mask["counts"])
+        runs[0] -= left * height
+        pixels = np.repeat(np.arange(len(runs)) % 2 > 0, runs)[: len(canvas)]
+        canvas[: len(pixels)] = pixels
+    return canvas.reshape(right - left, height).T
+
+
+def run_lengths(counts: bytes) -> np.ndarray:
+    """Decode COCO's text of run lengths, (n,) int64: background first, then object, in turn, down the columns.
+
+    Every run from the fourth on is written as the difference to the last but one, in base 32, least digits first: a
+    character less 48 has 5 bits of the number, and a sixth if more follow; the fifth bit of the last one is the sign.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero(digits & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    lengths = last - first + 1
+    place = np.arange(len(digits)) - np.repeat(first, lengths)
+    runs: np.ndarray = np.add.reduceat((digits & 31) << (5 * place), first)
+    runs -= (digits[last] & 16 > 0) << (5 * lengths)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
 
 
 def window_of(mask: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +20,6 @@ from foveate.errors import ConfigError, counted
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
-from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
@@ -29,10 +27,9 @@ from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
 from foveate.tasks.instances.export import DetectionRunner, graphs
-from foveate.tasks.instances.figures import LONGEST, draw_objects
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
-from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
+from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files
 from foveate.tasks.instances.report import report
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.visualize.report import ReportPart
@@ -80,7 +77,7 @@ class InstanceTask(Task):
     Options = InstanceOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
-    endings = (".png", ".json", "_overlay.jpg")
+    endings = ENDINGS
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
@@ -245,17 +242,8 @@ class InstanceTask(Task):
         return {"height": height, "width": width, "count": len(found), "objects": objects}
 
     def files(self, prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
-        """Object numbers as a PNG, LabelMe polygons, and the contours over the image."""
-
-        def write_overlay(path: Any) -> None:
-            drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, self.classes)
-            PIL.Image.fromarray(drawn).save(path, format="JPEG", quality=92)
-
-        return {
-            "objects_png": (".png", lambda path: write_numbers(prediction.found, path)),
-            "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
-            "overlay": ("_overlay.jpg", write_overlay),
-        }
+        """Object numbers, LabelMe polygons, the contours over the image, and GeoJSON of an image on the ground."""
+        return object_files(prediction, sample)
 
     def gallery(self, model: str) -> Gallery:
         """Tables of all objects of the call: objects.csv, images.csv and, in COCO's form, objects.json."""
