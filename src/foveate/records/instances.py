@@ -161,7 +161,7 @@ class InstancePrediction(Prediction):
     """The objects found in one image.
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.
-    pixel_size: side of a pixel in physical units, for tables.
+    pixel_size: side of a pixel in physical units, for tables. note: a remark on how objects were found; '' for none.
     """
 
     objects: Instances
@@ -169,6 +169,7 @@ class InstancePrediction(Prediction):
     threshold: float = 0.0
     name: str = ""
     pixel_size: float = 1.0
+    note: str = ""
 
     @property
     def found(self) -> Instances:
@@ -182,18 +183,17 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int
     Runs go down the columns: background first, then object, in turn. Only the mask itself is read, so that a small
     object costs the same in an image of any size.
     """
-    columns, rows = np.nonzero(mask.T)
-    places = (columns.astype(np.int64) + left) * size[0] + rows + top  # in the image, column by column
-    if not len(places):
-        counts = [size[0] * size[1]]
-    else:
-        breaks = np.flatnonzero(np.diff(places) > 1)
-        starts = places[np.concatenate([[0], breaks + 1])]
-        ends = places[np.concatenate([breaks, [len(places) - 1]])] + 1
-        edges = np.concatenate([[0], np.stack([starts, ends], 1).ravel(), [size[0] * size[1]]])
-        counts = np.diff(edges).tolist()
-        if counts[-1] == 0:
-            counts.pop()
+    tall, height = size[0], mask.shape[0]
+    padded = np.zeros((mask.shape[1], height + 2), bool)
+    padded[:, 1:-1] = mask.T
+    # Beginnings and ends of runs in turn, column by column, as places in the image.
+    columns, rows = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), height + 1)
+    edges = (columns + left) * tall + rows + top
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])  # a run that goes on at the top of the next column
+    edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    counts = np.diff(np.concatenate([[0], edges, [tall * size[1]]])).tolist()
+    if len(edges) and counts[-1] == 0:
+        counts.pop()
     encoded: dict[str, Any] = mask_api.frPyObjects({"size": list(size), "counts": counts}, *size)
     return encoded
 

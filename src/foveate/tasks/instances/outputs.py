@@ -34,6 +34,21 @@ ENDINGS = (".png", "_objects.tif", ".json", "_overlay.jpg", ".geojson")  # of `o
 IMAGE_COLUMNS = ("image", "objects", "area_share")
 
 
+def objects_record(prediction: InstancePrediction) -> dict[str, Any]:
+    """The found objects' part of an entry in predictions.json: their number, and class, score, box and area of each."""
+    found = prediction.found
+    objects = [
+        {
+            "class": prediction.classes.names[label],
+            "score": round(float(score), 4),
+            "box": [round(float(v), 2) for v in box],
+            "area": int(area),
+        }
+        for label, score, box, area in zip(found.labels, found.scores, found.boxes, found.areas, strict=True)
+    ]
+    return {"count": len(found), "objects": objects} | ({"note": prediction.note} if prediction.note else {})
+
+
 def object_files(prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
     """The files of one image's objects: key -> (end of the name, what writes it); see `Task.files`.
 

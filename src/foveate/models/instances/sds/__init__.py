@@ -181,6 +181,7 @@ class SDS(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.most: int = config.detections  # of an image
         names = ("box", "region") if config.crops == "both" else (config.crops,)
         networks = {
             name: CaffeNet(config.in_channels) if config.backbone == CAFFENET else Pooled(config) for name in names
