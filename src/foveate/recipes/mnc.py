@@ -15,7 +15,7 @@ BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights install as a package,
 def _config(scales: tuple[float, ...], ratios: tuple[float, ...]) -> Config:
     return Config(
         backbone=BACKBONE, pretrained=True, width=64, stride=4, mask_size=21, hidden=256, detections=400,
-        proposals=dense_proposals(scales, ratios),
+        proposals=dense_proposals(scales, ratios, before=(4000, 6000)),
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def mnc_nuclei() -> Recipe:
         optim=Optim(lr=4e-4, weight_decay=1e-4, clip=5.0),
         epochs=12,
         batch_size=2,
-        validate_every=4,
+        validate_every=6,
     )
 
 
