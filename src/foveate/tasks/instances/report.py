@@ -96,17 +96,22 @@ def report(evaluation: Evaluation) -> ReportPart:
             f"In the true boxes, the outlines have a mean IoU of {scores.mask_iou_true_boxes:.3f} with the true ones: "
             "what they would be if every object were found exactly."
         )
+    notes += score_notes(scores)
+    return ReportPart(TEXT, [one for one in sections if one], notes=notes, style=style())
+
+
+def score_notes(scores: InstanceScores) -> list[str]:
+    """Sentences on images without objects, and on those with more than are ranked."""
+    notes = []
     if scores.without:
-        notes.append(
-            f"{counted(scores.without, 'picture', 'pictures')} without objects: every detection there is wrong."
-        )
-    crowded = int((scores.counts[:, 0] > CAP).sum())
-    if crowded:
+        images = counted(scores.without, "picture", "pictures")
+        notes.append(f"{images} without objects: every detection there is wrong, and the count error leaves them out.")
+    if crowded := int((scores.counts[:, 0] > CAP).sum()):
         notes.append(
             f"{counted(crowded, 'picture holds', 'pictures hold')} more than {CAP} objects, of which at most {CAP} "
             "detections are ranked: AP and recall are lower there than the model deserves."
         )
-    return ReportPart(TEXT, [one for one in sections if one], notes=notes, style=style())
+    return notes
 
 
 def ranking_section(scores: InstanceScores) -> Section | None:

@@ -30,7 +30,7 @@ from foveate.tasks.instances.export import graphs, open_runner
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
-from foveate.tasks.instances.report import report
+from foveate.tasks.instances.report import report, score_notes
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.visualize.report import ReportPart
 
@@ -222,6 +222,10 @@ class InstanceTask(Task):
         if metrics.whole:  # an evaluation counts from the threshold that is in force
             metrics.threshold = prediction.threshold
         return metrics.update(self.prepare(sample)["truth"], prediction.objects)
+
+    def score_notes(self, scores: Any) -> list[str]:
+        """Remarks on images without objects, and on those with more than are ranked."""
+        return score_notes(scores)
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
