@@ -176,7 +176,8 @@ def row(name: str, scores: Any, ranked: bool, seconds: float) -> dict[str, Any]:
     values = [getattr(scores, key) for key in KEYS]
     cells = ["-" if not ranked and column.startswith("AP") else v for column, v in zip(COLUMNS, values, strict=True)]
     print(name, *(f"{c} {v if isinstance(v, str) else f'{v:.3f}'}" for c, v in zip(COLUMNS, cells, strict=True)))
-    return {"name": name, **dict(zip(COLUMNS, cells, strict=True)), "minutes": f"{seconds / 60:.1f}"}
+    cells = [v if isinstance(v, str) else round(v, 4) for v in cells]
+    return {"name": name, **dict(zip(COLUMNS, cells, strict=True)), "minutes": f"{seconds / 60:.1f}" if ranked else "-"}
 
 
 def main() -> None:
