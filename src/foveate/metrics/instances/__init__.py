@@ -109,8 +109,8 @@ class InstanceScores:
         own |= {name for name in special if np.isnan(getattr(self, name))}
         values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
         per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
-        if not self.recall50_visible:
-            values.pop("recall50_visible", None)
+        if not isinstance(self.recall50_visible, dict) or not self.recall50_visible:  # nan in quick scores
+            values.pop("recall50_visible")
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
 
 
