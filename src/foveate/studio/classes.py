@@ -16,7 +16,7 @@ from foveate.datasets.names import normal
 from foveate.disk import atomic_write, sync_folder
 from foveate.errors import ConfigError, DataError
 from foveate.records import ClassTable
-from foveate.studio.document import Refused
+from foveate.studio.document import RefusedError
 
 MOST = 1000
 
@@ -50,12 +50,12 @@ def to_json(listed: ClassList) -> list[dict[str, str]]:
 
 
 def from_json(given: Mapping[str, Any], before: ClassList) -> tuple[ClassList, dict[str, str]]:
-    """What the page sent -> (the list, old name -> new name of those that were renamed). Raises Refused."""
+    """What the page sent -> (the list, old name -> new name of those that were renamed). Raises RefusedError."""
     unlabelled, entries = given.get("unlabelled"), given.get("classes")
     if unlabelled not in UNLABELLED:
-        raise Refused("class", f"unlabelled is {unlabelled!r:.40}; expected {' or '.join(UNLABELLED)}")
+        raise RefusedError("class", f"unlabelled is {unlabelled!r:.40}; expected {' or '.join(UNLABELLED)}")
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST:
-        raise Refused("class", f"classes must be a list of 1 to {MOST} classes")
+        raise RefusedError("class", f"classes must be a list of 1 to {MOST} classes")
     names: list[str] = []
     colors: list[tuple[int, int, int] | None] = []
     renamed: dict[str, str] = {}
@@ -66,7 +66,7 @@ def from_json(given: Mapping[str, Any], before: ClassList) -> tuple[ClassList, d
         was = entry.get("was")
         if was not in (None, names[-1]):
             if was not in before.names:
-                raise Refused("class", f"'{str(was)[:60]}' cannot become '{names[-1]}': there is no such class")
+                raise RefusedError("class", f"'{str(was)[:60]}' cannot become '{names[-1]}': there is no such class")
             renamed[was] = names[-1]
     if unlabelled == "background" and BACKGROUND not in names:
         names.insert(0, BACKGROUND)
@@ -75,25 +75,27 @@ def from_json(given: Mapping[str, Any], before: ClassList) -> tuple[ClassList, d
         found = replace(before, names=tuple(names), colors=complete(names, colors), unlabelled=unlabelled, values=())
         found.table()
     except ConfigError as error:
-        raise Refused("class", str(error)) from None
+        raise RefusedError("class", str(error)) from None
     return found, renamed
 
 
 def _name(name: Any, before: list[str]) -> str:
     text = normal(name).strip() if isinstance(name, str) else ""
     if not text or len(text) > 100 or not text.isprintable() or not text.strip():
-        raise Refused("class", f"a class is called {name!r:.60}; expected a name of 1 to 100 printable characters")
+        raise RefusedError("class", f"a class is called {name!r:.60}; expected a name of 1 to 100 printable characters")
     if (
         text[0] == "#"
         or re.match(r"(?i)(ignore|unlabell?ed)\s*:", text)
         or re.search(r"#\S*$|\d+[\s,]+\d+[\s,]+\d+$", text)
     ):
-        raise Refused("class", f"'{text}' would be read as something else in {CLASSES_FILE}; choose another name")
+        raise RefusedError("class", f"'{text}' would be read as something else in {CLASSES_FILE}; choose another name")
     if text == IGNORE_LABEL:
-        raise Refused("class", f"'{text}' marks pixels that are not scored and can be no class; choose another name")
+        raise RefusedError(
+            "class", f"'{text}' marks pixels that are not scored and can be no class; choose another name"
+        )
     text = BACKGROUND if text in BACKGROUND_LABELS else text
     if text in before:
-        raise Refused("class", f"two classes are called '{text}'; names must differ")
+        raise RefusedError("class", f"two classes are called '{text}'; names must differ")
     return text
 
 
@@ -101,7 +103,7 @@ def _color(text: Any) -> tuple[int, int, int] | None:
     if text is None:
         return None
     if not isinstance(text, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise Refused("class", f"a colour is {text!r:.40}; expected six hexadecimal digits, as #ffc800")
+        raise RefusedError("class", f"a colour is {text!r:.40}; expected six hexadecimal digits, as #ffc800")
     value = int(text[1:], 16)
     return value >> 16, value >> 8 & 255, value & 255
 
@@ -112,7 +114,7 @@ def complete(names: list[str], colors: list[tuple[int, int, int] | None]) -> tup
     for color in given:
         if given.count(color) > 1:
             twice = [n for n, c in zip(names, colors, strict=True) if c == color]
-            raise Refused("class", f"classes {' and '.join(twice)} have the same colour {hex_color(color)}")
+            raise RefusedError("class", f"classes {' and '.join(twice)} have the same colour {hex_color(color)}")
     usual = ClassTable(tuple(map(str, range(2 * len(names)))), ignore_index=65535).colors
     free = iter([color for color in usual if color not in given])
     return tuple(color if color is not None else next(free) for color in colors)

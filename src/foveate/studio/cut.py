@@ -6,9 +6,9 @@ components are fitted; then the labels a (1: object) minimise
 
     E(a) = sum_p -log p(z_p | a_p) + 50 sum_(p, q) [a_p != a_q] / |p - q| * exp(-b |z_p - z_q|^2)
 
-over pixels p and their 8 neighbours q, with b = 1 / (2 <|z_p - z_q|^2>), by a minimum cut. Pixels outside of the box are
-background, and so are those around a click that takes away; those around a click that adds are object. The maximum flow
-is SciPy's, in whole numbers; no random number is drawn.
+over pixels p and their 8 neighbours q, with b = 1 / (2 <|z_p - z_q|^2>), by a minimum cut. Pixels outside of the box
+are background, and so are those around a click that takes away; those around a click that adds are object. The maximum
+flow is SciPy's, in whole numbers; no random number is drawn.
 """
 
 from __future__ import annotations

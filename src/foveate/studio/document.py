@@ -133,18 +133,18 @@ def fresh(stated: str, height: int, width: int) -> Document:
 
 
 def edit(document: Document, change: Mapping[str, Any], classes: Collection[str]) -> Document:
-    """The document with what the page sent. Raises Refused, with what is wrong."""
+    """The document with what the page sent. Raises RefusedError, with what is wrong."""
     layers = document.layers
     allowed = {*classes, *SPECIAL, *document.labels()}
     entries = _objects(change.get("objects"), layers, allowed)
     try:
         tiles = tiles_from_json(change.get("tiles", {}), *layers.size)
     except DataError as error:
-        raise Refused("labels", str(error)) from None
+        raise RefusedError("labels", str(error)) from None
     painted = repaint(layers, entries, tiles)
     stray = [int(n) for n in painted.counts.nonzero()[0] if n and n not in entries]
     if stray:
-        raise Refused(
+        raise RefusedError(
             "labels",
             f"the paint holds {counted(len(stray), 'number')} that no object has ({stray[0]}); send every object",
         )
@@ -152,7 +152,7 @@ def edit(document: Document, change: Mapping[str, Any], classes: Collection[str]
     return Document({**document.data, OWN: _own(document, change)}, replace(painted, outlines=outlines))
 
 
-class Refused(DataError):
+class RefusedError(DataError):
     """An edit that cannot be made. reason: the part of it that is wrong."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -163,12 +163,12 @@ class Refused(DataError):
 def _own(document: Document, change: Mapping[str, Any]) -> dict[str, Any]:
     state = change.get("state", "draft")
     if state not in STATES:
-        raise Refused("labels", f"state is {state!r:.40}; expected draft, done or skipped")
+        raise RefusedError("labels", f"state is {state!r:.40}; expected draft, done or skipped")
     own = {**document.own, "format": 1, "state": state}
     for name in ("seconds", "strokes"):
         value = change.get(name, own.get(name, 0))
         if number_or(value, -1) < 0:
-            raise Refused("labels", f"{name} is {value!r:.40}; expected a number of 0 or more")
+            raise RefusedError("labels", f"{name} is {value!r:.40}; expected a number of 0 or more")
         own[name] = round(float(value), 1) if name == "seconds" else int(value)
     origin = change.get("origin", own.get("origin"))
     if origin is not None and not (
@@ -177,20 +177,20 @@ def _own(document: Document, change: Mapping[str, Any]) -> dict[str, Any]:
         and all(isinstance(origin[k], str) for k in ("run", "model_sha256"))
         and 0 <= number_or(origin["kept"], -1) <= 1
     ):
-        raise Refused("labels", "origin must be null, or hold run, model_sha256 and the share kept (0..1)")
+        raise RefusedError("labels", "origin must be null, or hold run, model_sha256 and the share kept (0..1)")
     return {**own, "origin": origin}
 
 
 def _objects(given: Any, layers: Layers, allowed: set[str]) -> dict[int, dict[str, Any]]:
     if not isinstance(given, list):
-        raise Refused("labels", f"objects is {given!r:.40}; expected the list of all objects")
+        raise RefusedError("labels", f"objects is {given!r:.40}; expected the list of all objects")
     found: dict[int, dict[str, Any]] = {}
     for one in given:
         number = one.get("number") if isinstance(one, dict) else None
         if type(number) is not int or not 0 < number <= HIGHEST:
-            raise Refused("labels", f"an object has the number {number!r:.40}; expected 1 to {HIGHEST}")
+            raise RefusedError("labels", f"an object has the number {number!r:.40}; expected 1 to {HIGHEST}")
         if number in found:
-            raise Refused("labels", f"two objects have the number {number}; give each its own")
+            raise RefusedError("labels", f"two objects have the number {number}; give each its own")
         known = layers.objects.get(number)
         found[number] = _described(known.entry if known else {}, one, f"object {number}", allowed)
     return found
@@ -198,19 +198,19 @@ def _objects(given: Any, layers: Layers, allowed: set[str]) -> dict[int, dict[st
 
 def _outlines(given: Any, layers: Layers, allowed: set[str]) -> dict[str, dict[str, Any]]:
     if not isinstance(given, list):
-        raise Refused("labels", f"outlines is {given!r:.40}; expected the list of all outlines")
+        raise RefusedError("labels", f"outlines is {given!r:.40}; expected the list of all outlines")
     found: dict[str, dict[str, Any]] = {}
     height, width = layers.size
     for one in given:
         key = one.get("key") if isinstance(one, dict) else None
         if not is_key(key) or key in found:
             wrong = "which another one has" if key in found else "expected a text of 1 to 40 characters"
-            raise Refused("outline", f"an outline has the key {key!r:.60}; {wrong}")
+            raise RefusedError("outline", f"an outline has the key {key!r:.60}; {wrong}")
         shape = shape_of(key, one)
         try:
             require_near(shape, height, width, f"outline '{key}'")
         except DataError as error:
-            raise Refused("outline", f"{error}; draw it inside") from None
+            raise RefusedError("outline", f"{error}; draw it inside") from None
         known = layers.outlines.get(key, {})
         entry = _described(known, one, f"outline '{key}'", allowed)
         same = known.get("points") == one["points"] and (known.get("shape_type") or "polygon") == shape.kind
@@ -219,15 +219,15 @@ def _outlines(given: Any, layers: Layers, allowed: set[str]) -> dict[str, dict[s
 
 
 def shape_of(key: str, one: Mapping[str, Any]) -> Shape:
-    """An outline that the page sent. Raises Refused."""
+    """An outline that the page sent. Raises RefusedError."""
     kind = one.get("kind", "polygon")
     if kind not in _OUTLINES:
-        raise Refused("outline", f"outline '{key}': {unknown('kind', str(kind), _OUTLINES)}")
+        raise RefusedError("outline", f"outline '{key}': {unknown('kind', str(kind), _OUTLINES)}")
     entry = {"label": str(one.get("label")), "points": one.get("points"), "shape_type": kind}
     try:
         (shape,) = read_shapes(Path("outline"), [entry])
     except DataError as error:
-        raise Refused("outline", f"outline '{key}': {str(error).split(': ', 2)[-1]}") from None
+        raise RefusedError("outline", f"outline '{key}': {str(error).split(': ', 2)[-1]}") from None
     return shape
 
 
@@ -235,14 +235,16 @@ def _described(entry: dict[str, Any], one: Mapping[str, Any], where: str, allowe
     """A shape's object with the label, group, flags and description that were sent, where these differ."""
     label, group = one.get("label"), one.get("group")
     if not isinstance(label, str) or label not in allowed:
-        raise Refused("label", f"{where}: {unknown('class', str(label)[:60], sorted(allowed))}; add it to the classes")
+        raise RefusedError(
+            "label", f"{where}: {unknown('class', str(label)[:60], sorted(allowed))}; add it to the classes"
+        )
     if group is not None and (isinstance(group, bool) or not isinstance(group, (int, str))):
-        raise Refused("labels", f"{where}: group is {group!r:.40}; expected a whole number or null")
+        raise RefusedError("labels", f"{where}: group is {group!r:.40}; expected a whole number or null")
     flags, description = one.get("flags", {}), one.get("description", "")
     if not isinstance(flags, dict) or not all(isinstance(v, bool) for v in flags.values()):
-        raise Refused("labels", f"{where}: flags is {flags!r:.40}; expected names with true or false")
+        raise RefusedError("labels", f"{where}: flags is {flags!r:.40}; expected names with true or false")
     if not isinstance(description, str):
-        raise Refused("labels", f"{where}: description is {description!r:.40}; expected a text")
+        raise RefusedError("labels", f"{where}: description is {description!r:.40}; expected a text")
     base = entry or {"label": label, "points": [], "group_id": None, "description": "", "shape_type": "polygon",
                      "flags": {}}  # fmt: skip
     facts = _facts(base)

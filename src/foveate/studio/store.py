@@ -25,7 +25,7 @@ from foveate.datasets.labelme.json_files import read_shapes, require_labelme
 from foveate.disk import atomic_write, sweep, sync_folder, write_atomically
 from foveate.errors import DataError
 from foveate.studio import classes
-from foveate.studio.document import UNTOUCHED, Document, Refused, edit, fresh, number_or, parse
+from foveate.studio.document import UNTOUCHED, Document, RefusedError, edit, fresh, number_or, parse
 from foveate.studio.folder import Folder, Picture
 from foveate.studio.layers import OWN
 from foveate.studio.masks import MaskWriter
@@ -143,7 +143,7 @@ class Store:
         """Make a change to the labels of a revision; it is on the disk on return. -> (the document, new revision).
 
         Raises StaleError if the labels have another revision by now, with the change kept in `.foveate`; BlockedError;
-        Refused for a change that cannot be made; OutputError if it cannot be written, and nothing has changed then.
+        RefusedError for a change that cannot be made; OutputError if it cannot be written: nothing has changed then.
         """
         with self._locked(picture):
             try:
@@ -169,7 +169,7 @@ class Store:
         base = fresh(picture.stated, *size) if revision == NO_FILE else self._documents.get((picture.id, revision))
         content = json.dumps(change, ensure_ascii=False)  # the revision was read by a process that is gone
         if base is not None:
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(RefusedError):
                 content = edit(base, change, self.classes().names).text()
         kept = self._keep_version(picture, content)
         return StaleError(
@@ -189,7 +189,7 @@ class Store:
     def save_classes(self, revision: str, given: Mapping[str, Any]) -> ClassList:
         """Write the class list, and rename labels in all files where classes were renamed.
 
-        Raises StaleError, Refused (also for a class that is gone while shapes have it), BlockedError, OutputError.
+        Raises StaleError, RefusedError (also for a class that is gone while shapes have it), BlockedError, OutputError.
         """
         with self._classes_lock:
             current = classes.revision(self.folder.root)
@@ -200,7 +200,7 @@ class Store:
             used = self.used()
             gone = [n for n in used if n in before.names and n not in (*after.names, *renamed)]
             if gone:
-                raise Refused(
+                raise RefusedError(
                     "class-used",
                     f"class '{gone[0]}' is used in {used[gone[0]]} of the pictures; rename it, or delete its shapes",
                 )
