@@ -88,7 +88,7 @@ export class LabelPage {
     this.saver = new Saver({ id: this.picture.id, folder: this.project.folder, etag: this.etag, labels, journal: this.journal, info });
     this.panels = new Panels(desk, this.classes, { choose: (label) => this.choose(label), renew: (classes) => this.renew(classes), suggested: () => this.suggestions });
     this.crosshair = new CrossHair(this.stage, () => this.pointer, {
-      drags: (at) => this.tool.drags(at),
+      drags: (at) => this.tool?.drags(at) ?? false,
       press: (kind, at, alt) => this.press(kind, { at, alt, shift: false, double: false }),
       moved: (at) => this.drawWhere(at),
     });
@@ -162,6 +162,7 @@ export class LabelPage {
     this.drawTime();
     drawSaved(saver);
     this.drawState();
+    this.drawZoom();
     crosshair.hide();
     byId("stage").focus({ preventScroll: true });
     void new Texts(picture.id, desk.readOnly, () => this.suggestions?.captions ?? []).load();
