@@ -302,11 +302,13 @@ def discs(root: Path) -> Path:
                 (root / split / kind).mkdir(parents=True, exist_ok=True)
                 array = pixels.astype(np.uint8 if kind == "images" else np.uint16)
                 Image.fromarray(array).save(root / split / kind / f"{i}.png")
+    (root / "classes.txt").write_text("nucleus\n")
     return root
 
 
 def test_nuclei_are_scored_beside_mask_rcnn(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connected parts of the true foreground miss the row, the watershed divides it; one step of training is scored."""
+    monkeypatch.syspath_prepend(str(FOLDER))
     words = ["--mask-rcnn", "--steps", "1", "--chosen", "2", "--backbone", "test_efficientnet", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["nuclei_objects.py", str(discs(tmp_path)), *words, "--json", str(tmp_path / "f")])
     script("nuclei_objects").main()
