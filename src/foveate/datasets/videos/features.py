@@ -178,7 +178,8 @@ class FeatureClips:
         dice = np.random.default_rng((self.source.seed, self.split, index))
         others = [clip for clip in self.members if self.labels[clip] != self.labels[own]]
         least = max(1, round(LEAST_PART * length))
-        other, *lengths = others[int(dice.integers(len(others)))], *dice.integers(least, length + 1, 2).tolist()
+        other = others[int(dice.integers(len(others)))]
+        lengths = [int(n) for n in dice.integers(least, length + 1, 2)]
         pair = [own, other] if dice.random() < 0.5 else [other, own]
         return list(zip(pair, lengths, strict=True))
 
