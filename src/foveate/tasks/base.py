@@ -100,6 +100,7 @@ class Task(Drawings, ABC):
 
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
+    own_score: name of a sample's own score (`count`), where it is another one than the monitor.
     headline: scores that are logged at every validation; the first two are printed.
     inputs: what goes into a model; () generates from nothing. `predict` takes the first from the words of its line, and
         the others from flags of their names, or all from a table.
@@ -119,6 +120,7 @@ class Task(Drawings, ABC):
     title: ClassVar[str]
     monitor: ClassVar[str]
     greater_is_better: ClassVar[bool] = True
+    own_score: ClassVar[str] = ""
     headline: ClassVar[tuple[str, ...]]
     inputs: ClassVar[tuple[Input, ...]] = (IMAGE,)
     Options: ClassVar[type[Options]] = Options

@@ -69,6 +69,7 @@ class ClassificationTask(Task):
     name = "classification"
     title = "image classification"
     monitor = "top1"
+    own_score = "probability"
     headline = ("top1", "error_percent", "calibration_error")
     Options = ClassificationOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}

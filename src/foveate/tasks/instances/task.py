@@ -74,6 +74,7 @@ class InstanceTask(Task):
     name = "instances"
     title = "instance segmentation"
     monitor = "ap"
+    own_score = "tp_ratio50"
     headline = ("ap", "ap50", "ap75", "recall50")
     Options = InstanceOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
@@ -215,13 +216,16 @@ class InstanceTask(Task):
 
     def metrics(self, dataset: Any, whole: bool = True) -> InstanceMetrics:
         """An empty counter. whole: the scores at one threshold, of boxes and of regions, too."""
-        return InstanceMetrics(len(self.classes), None, whole)
+        metrics = InstanceMetrics(len(self.classes), None, whole)
+        metrics.visible_shares = getattr(dataset, "visible_shares", None) if whole else None
+        return metrics
 
     def count(self, metrics: InstanceMetrics, index: int, sample: Any, prediction: InstancePrediction) -> float:
         """Count the objects of one image; returns TP / (TP + FP + FN) at IoU 0.5, nan without objects."""
         if metrics.whole:  # an evaluation counts from the threshold that is in force
             metrics.threshold = prediction.threshold
-        return metrics.update(self.prepare(sample)["truth"], prediction.objects)
+        visible = metrics.visible_shares(index) if metrics.visible_shares is not None else None
+        return metrics.update(self.prepare(sample)["truth"], prediction.objects, visible)
 
     def score_notes(self, scores: Any) -> list[str]:
         """Remarks on images without objects, and on those with more than are ranked."""
