@@ -58,7 +58,9 @@ class Metrics:
         for name, (kind, words) in FAMILIES.items():
             lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
             lines += [
-                f"{sample}{_labels(labels)} {value:.6f}" if isinstance(value, float) else f"{sample}{_labels(labels)} {value}"
+                f"{sample}{_labels(labels)} {value:.6f}"
+                if isinstance(value, float)
+                else f"{sample}{_labels(labels)} {value}"
                 for family, sample, labels, value in values
                 if family == name
             ]

@@ -131,9 +131,7 @@ class Work:
     limit: requests that are read, wait or run. deadline: seconds from the last byte of a body to its answer.
     """
 
-    def __init__(
-        self, limit: int, deadline: float, max_held: int = MAX_HELD, max_decoded: int = MAX_DECODED
-    ) -> None:
+    def __init__(self, limit: int, deadline: float, max_held: int = MAX_HELD, max_decoded: int = MAX_DECODED) -> None:
         self.limit, self.deadline, self.max_held, self.max_decoded = limit, deadline, max_held, max_decoded
         self.draining = False
         self.rejected = 0

@@ -33,7 +33,10 @@ class CaptionEntry(TypedDict):
 
 
 class CaptionReply(TypedDict):
-    """Captions of an image. sentences: the best first."""
+    """Captions of an image.
+
+    sentences: the best first.
+    """
 
     sentences: list[CaptionEntry]
 

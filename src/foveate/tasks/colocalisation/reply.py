@@ -10,7 +10,10 @@ from foveate.tasks.replies import Replies
 
 
 class ColocalisationReply(TypedDict):
-    """Windows on the objects that the training images share. boxes: left, top, right, bottom in pixels of the image."""
+    """Windows on the objects that the training images share.
+
+    boxes: left, top, right, bottom in pixels of the image.
+    """
 
     boxes: list[list[float]]
 

@@ -12,7 +12,10 @@ from foveate.tasks.replies import PNG, Media, Replies, png
 
 
 class DrawingReply(TypedDict):
-    """Generated images. images: the expected value of each pixel, as a PNG; image i of a seed is always the same."""
+    """Generated images.
+
+    images: the expected value of each pixel, as a PNG; image i of a seed is always the same.
+    """
 
     images: list[Annotated[Media, PNG]]
 
