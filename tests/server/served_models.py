@@ -115,10 +115,18 @@ def _drawing() -> tuple[Any, ...]:
     return model, "draw", {}, "drawing"
 
 
+def _video() -> tuple[Any, ...]:
+    model = foveate.create(
+        "video_attention", vocabulary=len(WORDS), backbone="plain", stride=8, image_size=(24, 24), frames=8, embed=6,
+        hidden=8, attend=5, motion_size=4, init=0.0, gate_dropout=0.0, dropout=0.0,
+    )  # fmt: skip
+    return model, "video_attention", {"text": WORDS}, "video"
+
+
 BUILDERS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "semantic": _semantic, "instances": _instances, "classification": _classification, "captioning": _captioning,
     "colocalisation": _colocalisation, "translation": _translation, "speech": _speech, "questions": _questions,
-    "handwriting": _handwriting, "drawing": _drawing,
+    "handwriting": _handwriting, "drawing": _drawing, "video": _video,
 }  # fmt: skip
 
 

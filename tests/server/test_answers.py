@@ -47,6 +47,7 @@ REQUESTS: dict[str, Any] = {
     "colocalisation": {"image": b64(png())},
     "translation": {"text": "s1 s2 s3", "beams": 2},
     "speech": {"audio": b64(recording()), "beams": 2},
+    "video": {"frames": [b64(png(noise(24, 24, seed=i))) for i in range(3)], "beams": 2},
     "questions": {"image": b64(png()), "question": "what is this"},
     "handwriting": {"text": "ab", "bias": 1, "seed": 3},
     "drawing": {"count": 2, "seed": 3},
@@ -68,7 +69,7 @@ def test_an_answer_has_the_form_that_is_described(serve, family):
 
 def test_every_family_of_the_package_is_asked_here():
     own = {task.name for task in all_tasks() if task.__module__.startswith("foveate.")}
-    assert own <= set(REQUESTS) | {"video"}
+    assert own <= set(REQUESTS)
 
 
 def test_no_part_of_a_reply_is_called_as_an_option():
@@ -238,6 +239,26 @@ def test_recordings_come_as_bytes_or_base64(serve, folder, tmp_path):
         assert answer["note"].startswith("resampled from 16000 to 8000 Hz")
         for word in answer["sentences"][0]["words"]:
             assert 0 <= word["start"] <= word["end"] <= 0.6
+
+
+def test_a_clip_comes_as_a_file_or_frame_by_frame(serve, folder, tmp_path):
+    server = serve("video")
+    frames = [noise(24, 30, seed=i) for i in range(5)]
+    images = [Image.fromarray(frame) for frame in frames]
+    file = io.BytesIO()
+    images[0].save(file, format="WEBP", save_all=True, append_images=images[1:], lossless=True, duration=40)
+    (tmp_path / "a.webp").write_bytes(file.getvalue())
+    predictor = foveate.load(folder("video"), device="cpu")
+    expected = predictor.predict(tmp_path / "a.webp", beams=2)
+    answer = server.post("/v1/predict?beams=2", file.getvalue(), headers={"content-type": "video/webm"}).json()
+    coded = server.post("/v1/predict", {"video": b64(file.getvalue()), "beams": 2}).json()
+    assert [s["text"] for s in answer["sentences"]] == [s.text for s in expected.sentences]
+    assert coded["sentences"] == answer["sentences"] and answer["frames"] == list(expected.numbers) == [0, 1, 2, 3, 4]
+    best, first = answer["sentences"][0], expected.sentences[0]
+    assert answer["times"] == pytest.approx([0.0, 0.04, 0.08, 0.12, 0.16])
+    np.testing.assert_allclose(best["alignment"], first.attention, atol=1e-4)
+    parts = server.post("/v1/predict?beams=2", {"frames": [b64(png(frame)) for frame in frames]}).json()
+    assert parts["sentences"] == answer["sentences"] and parts["times"] == []
 
 
 def test_a_question_beside_the_bytes_of_a_picture(serve, folder):

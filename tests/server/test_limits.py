@@ -204,6 +204,30 @@ def test_texts_and_recordings_have_a_longest(serve):
     assert (status, code) == (422, "input")
 
 
+@pytest.mark.parametrize(
+    ("content", "expected", "detail"),
+    [
+        (
+            b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+            (422, "input"),
+            "the clip: not a video in a known format; give MP4",
+        ),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", (422, "input"), "the clip: not a video in a known format"),
+        (b"\0\0\0\x18ftypisom" + bytes(100), (422, "input"), "the clip: "),
+        (movie(4000), (422, "input"), "the clip: 3,001 frames of 4x4 pixels; at most 3,000 frames and 2,000,000,000"),
+        (b'{"frames": []}', (400, "bad-json"), "'frames' is a list; give a list of base64 texts"),
+        (b'{"frames": ["AAAA"]}', (422, "input"), "the clip, frame 0: not a picture in a known format"),
+        (b'{"frames": [3]}', (400, "bad-json"), "'frames' is a number; give base64 text"),
+    ],
+    ids=["m3u8", "concat", "empty", "long", "none", "frame", "number"],
+)
+def test_videos_that_are_none_or_too_long(serve, content, expected, detail):
+    """A list that FFmpeg would follow to files and addresses is no video."""
+    kind = "application/json" if content[:1] == b"{" else "video/mp4"
+    status, code, text = problem(serve("video").post("/v1/predict", content, headers={"content-type": kind}))
+    assert (status, code) == expected and text.startswith(detail) and "/tmp" not in text
+
+
 def test_a_network_never_sees_too_many_pixels_at_once(serve):
     server = serve("semantic", "instances")
     wide = png(np.zeros((2100, 2000, 3), np.uint8))

@@ -14,7 +14,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -133,29 +133,44 @@ def _refuse(constant: str) -> Any:
 def _from_object(content: dict[str, Any], family: Task) -> Asked:
     inputs = {one.key: one for one in family.inputs}
     plural = f"{next(iter(inputs))}s" if inputs else ""
-    options = {key: value for key, value in content.items() if key not in inputs and key not in (plural, "name")}
+    own = {*inputs, *(one.parts_key for one in family.inputs), plural, "name"}
+    options = {key: value for key, value in content.items() if key not in own}
     name = _name(content.get("name", ""))
     if plural and plural in content:
         rows = content[plural]
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_INPUTS:
             came = f"{len(rows)} entries" if isinstance(rows, list) else _kind(rows)
             raise Problem("bad-json", f"'{plural}' holds {came}; give a list of 1 to {MOST_INPUTS}")
-        shared = {key: content[key] for key in inputs if key in content}
+        shared = {key: content[key] for key in own - {plural, "name"} if key in content}
         return Asked([_row(row, shared, inputs, plural) for row in rows], True, options)
-    given = {one.name: _value(content[key], one) for key, one in inputs.items() if key in content}
+    given = _inputs(content, inputs.values())
     return Asked([(name, given)] if given or not inputs else [], False, options)
+
+
+def _inputs(content: Mapping[str, Any], inputs: Iterable[Input]) -> dict[str, Any]:
+    """The inputs of an object, by name."""
+    found: dict[str, Any] = {}
+    for one in inputs:
+        if one.key in content:
+            found[one.name] = _value(content[one.key], one, one.key)
+        elif one.parts_key and one.parts_key in content:
+            parts = content[one.parts_key]
+            if not isinstance(parts, list) or not parts:
+                raise Problem("bad-json", f"'{one.parts_key}' is {_kind(parts)}; give a list of base64 texts")
+            found[one.name] = [_value(part, one, one.parts_key) for part in parts]
+    return found
 
 
 def _row(entry: Any, shared: Mapping[str, Any], inputs: Mapping[str, Input], plural: str) -> tuple[str, dict[str, Any]]:
     """An entry of a list: the first input alone, or an object with all. shared: inputs that stand beside the list."""
     first = next(iter(inputs))
     row: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {first: entry}
-    if strange := set(row) - {*inputs, "name"}:
+    if strange := set(row) - {*inputs, *(one.parts_key for one in inputs.values()), "name"}:
         raise Problem(
             "bad-json", f"an entry of '{plural}' has the key '{min(strange)[:60]}'; it takes {', '.join(inputs)}, name"
         )
     row = {**shared, **row}
-    return _name(row.get("name", "")), {one.name: _value(row[key], one) for key, one in inputs.items() if key in row}
+    return _name(row.get("name", "")), _inputs(row, inputs.values())
 
 
 def _from_hugging_face(content: dict[str, Any], family: Task) -> Asked:
@@ -172,18 +187,18 @@ def _from_hugging_face(content: dict[str, Any], family: Task) -> Asked:
     return _from_object({**chosen, **given}, family)
 
 
-def _value(value: Any, one: Input) -> Any:
-    """An input of a JSON body: a text, or the bytes of a file from base64. Raises Problem."""
+def _value(value: Any, one: Input, key: str) -> Any:
+    """An input of a JSON body: a text, or the bytes of a file from base64. Raises Problem. key: where it stood."""
     if not isinstance(value, str):
-        raise Problem("bad-json", f"'{one.key}' is {_kind(value)}; give {'text' if one.is_text else 'base64 text'}")
+        raise Problem("bad-json", f"'{key}' is {_kind(value)}; give {'text' if one.is_text else 'base64 text'}")
     if one.is_text:
         return value
     try:
         data = base64.b64decode(re.sub(r"^data:[\w./+-]*;base64,", "", value), validate=True)
     except (binascii.Error, ValueError):
-        raise Problem("bad-json", f"'{one.key}' is not base64; encode the bytes of the {one.noun}'s file") from None
+        raise Problem("bad-json", f"'{key}' is not base64; encode the bytes of the {one.noun}'s file") from None
     if not data:
-        raise Problem("input", f"'{one.key}' is empty; give the bytes of a file as base64")
+        raise Problem("input", f"'{key}' is empty; give the bytes of a file as base64")
     return data
 
 

@@ -123,8 +123,11 @@ def _request(family: Task, hugging_face: bool) -> dict[str, Any]:
     """The body of a request to a family."""
     inputs = family.inputs
     properties: dict[str, Any] = {one.key: _input(one) for one in inputs}
+    for one in inputs:
+        if one.parts_key:
+            properties[one.parts_key] = {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}}
     single: dict[str, Any] = {"type": "object", "properties": properties | {"name": {"type": "string"}}}
-    single["required"] = [one.key for one in inputs]
+    single["required"] = [one.key for one in inputs if not one.parts_key]
     forms = [single]
     if inputs and not hugging_face:
         rows = {

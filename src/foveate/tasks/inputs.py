@@ -5,8 +5,10 @@ A sample holds an opened input under the input's name: `{"image": ..., "name": "
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,6 +63,10 @@ class Input(ABC):
         """True if the input may be opened ahead of time, while others are in memory."""
         return True
 
+    def is_whole(self, folder: Path) -> bool:
+        """True for a folder that is one input as a whole, as a folder with the frames of a clip; by default none is."""
+        return False
+
     def close(self, opened: Any) -> None:  # noqa: B027 - optional
         """Release the file behind an opened input."""
 
@@ -71,6 +77,9 @@ class Input(ABC):
         """True for an input that is a text rather than a file."""
         return not self.suffixes
 
+    # The key under which a request may give its parts, each the bytes of a file, as the frames of a clip; '' for none.
+    parts_key: ClassVar[str] = ""
+
     @property
     def key(self) -> str:
         """Its key in a request; by default the name."""
@@ -79,8 +88,8 @@ class Input(ABC):
     def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
         """Bytes that the input takes once it is opened, as its header tells; by default those that came.
 
-        given: the bytes of a file, or a text. Raises DataError for more than a server takes, before anything is
-        decoded, and for bytes without such a header.
+        given: the bytes of a file, a list of those of its parts, or a text. Raises DataError for more than a server
+        takes, before anything is decoded, and for bytes without such a header.
         """
         return len(given)
 
@@ -88,9 +97,7 @@ class Input(ABC):
         """The bytes of a file, as `open` gives the file itself; by default by way of a temporary file."""
         suffix = Path(name).suffix.lower()
         suffix = suffix if suffix in self.suffixes else min(self.suffixes)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"input{suffix}"
-            path.write_bytes(data)
+        with stored(data, suffix) as path, called(path, name or f"the {self.noun}"):
             return self.open(path, preprocessing, model, name, max_pixels)
 
     def example(self, preprocessing: Any) -> Any:
@@ -99,6 +106,24 @@ class Input(ABC):
         preprocessing: the model's.
         """
         return None
+
+
+@contextlib.contextmanager
+def stored(data: bytes, suffix: str) -> Iterator[Path]:
+    """A temporary file with these bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"input{suffix}"
+        path.write_bytes(data)
+        yield path
+
+
+@contextlib.contextmanager
+def called(path: Path, name: str) -> Iterator[None]:
+    """Let errors about a temporary file speak of the input by its name."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), name)) from error
 
 
 @dataclass(frozen=True)

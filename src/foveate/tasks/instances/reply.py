@@ -52,21 +52,10 @@ class InstanceReplies(Replies):
 
     def reply(self, prediction: InstancePrediction, sample: Sample, parts: Any) -> InstanceReply:
         """The objects that reach the threshold, with their masks."""
-        found, names = prediction.found, prediction.classes.names
-        objects: list[InstanceEntry] = [
-            {
-                "label": names[label],
-                "score": round(float(score), 4),
-                "box": [round(float(v), 2) for v in box],
-                "area": int(area),
-                "mask": {"size": [int(side) for side in mask["size"]], "counts": _text(mask["counts"])},
-            }
-            for label, score, box, area, mask in zip(
-                found.labels.tolist(), found.scores, found.boxes, found.areas, found.masks, strict=True
-            )
-        ]
-        counts = np.bincount(found.labels, minlength=len(names)) if len(found) else np.zeros(len(names), int)
-        return {"objects": objects, "counts": dict(zip(names, counts.tolist(), strict=True))}
+        found: InstanceReply = {"objects": object_entries(prediction), "counts": object_counts(prediction)}
+        if prediction.note:
+            found["note"] = prediction.note
+        return found
 
     def hugging_face(self, prediction: InstancePrediction, parts: Any) -> list[dict[str, Any]]:
         """Image segmentation: a mask of 0 and 255, class and score of each object."""
@@ -91,6 +80,30 @@ class InstanceReplies(Replies):
                 f"--tile {options.tile}: the network would see {seen:,} pixels at once; at most {MOST_WHOLE:,} are "
                 "taken: choose smaller tiles, or leave it out"
             )
+
+
+def object_entries(prediction: InstancePrediction) -> list[InstanceEntry]:
+    """The objects that reach the threshold, the best first."""
+    found, names = prediction.found, prediction.classes.names
+    return [
+        {
+            "label": names[label],
+            "score": round(float(score), 4),
+            "box": [round(float(v), 2) for v in box],
+            "area": int(area),
+            "mask": {"size": [int(side) for side in mask["size"]], "counts": _text(mask["counts"])},
+        }
+        for label, score, box, area, mask in zip(
+            found.labels.tolist(), found.scores, found.boxes, found.areas, found.masks, strict=True
+        )
+    ]
+
+
+def object_counts(prediction: InstancePrediction) -> dict[str, int]:
+    """Class -> number of objects."""
+    names = prediction.classes.names
+    counts = np.bincount(prediction.found.labels, minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def _text(counts: bytes | str) -> str:

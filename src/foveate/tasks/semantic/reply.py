@@ -10,6 +10,7 @@ import numpy as np
 from foveate.errors import ConfigError
 from foveate.records import SemanticPrediction
 from foveate.tasks.base import Sample
+from foveate.tasks.instances.reply import InstanceEntry, object_counts, object_entries
 from foveate.tasks.options import Options, option
 from foveate.tasks.replies import JPEG, PNG, Media, Replies, jpeg, png
 from foveate.visualize.overlay import index_image
@@ -33,12 +34,18 @@ class SemanticReply(TypedDict):
     shares: class -> share of the pixels, 0..1.
     confidence: grey PNG, the probability of each pixel's class, 255 for 1.
     overlay: JPEG of the mask over the image, with a legend.
+    objects: with the option of this name, the connected parts, split where they narrow.
+    counts: class -> number of objects.
+    note: a remark on how objects were found, or on how the input was taken.
     """
 
     mask: Annotated[Media, PNG]
     shares: dict[str, float]
     confidence: NotRequired[Annotated[Media, PNG]]
     overlay: NotRequired[Annotated[Media, JPEG]]
+    objects: NotRequired[list[InstanceEntry]]
+    counts: NotRequired[dict[str, int]]
+    note: NotRequired[str]
 
 
 class SemanticReplies(Replies):
@@ -53,6 +60,10 @@ class SemanticReplies(Replies):
             "mask": png(index_image(prediction.mask, prediction.classes)),
             "shares": prediction.shares(),
         }
+        if prediction.objects is not None:
+            found["objects"], found["counts"] = object_entries(prediction.objects), object_counts(prediction.objects)
+            if prediction.objects.note:
+                found["note"] = prediction.objects.note
         if parts.confidence:
             needed = 4 * len(prediction.classes) * prediction.mask.size
             if needed > MOST_CONFIDENCE:
