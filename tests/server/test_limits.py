@@ -154,6 +154,9 @@ def test_bodies_that_are_no_request(serve, content, expected, detail):
         ("semantic", "scales=3", (422, "option"), "--scales is 3; at most 2 is taken here"),
         ("semantic", "scales=" + "1," * 20, (422, "option"), "--scales has 20 values; at most 8 are taken here"),
         ("semantic", "proposals=100000", (422, "option"), "--proposals is 100000; at most 500 is taken here"),
+        ("semantic", "objects=1&pixel_size=2", (422, "option"), "--pixel-size is about files of this machine"),
+        ("captioning", "length_penalty=1e308", (422, "option"), "--length-penalty is 1e+308; at most 10 is taken here"),
+        ("speech", "cut=1e308", (422, "option"), "--cut is 1e+308; at most 900 is taken here"),
         ("semantic", "beams=3", (422, "option"), "have no option 'beams'"),
         ("semantic", "&".join(f"a{i}=1" for i in range(60)), (400, "bad-request"), "the query cannot be read"),
         ("semantic", "flip=%ff", (400, "bad-request"), "the query cannot be read"),
@@ -161,9 +164,9 @@ def test_bodies_that_are_no_request(serve, content, expected, detail):
             "instances",
             "boxes=/etc",
             (422, "option"),
-            "--boxes names a file of this machine, and is not taken",
+            "--boxes is about files of this machine, and is not taken",
         ),
-        ("speech", "language=/etc/passwd", (422, "option"), "--language names a file of this machine"),
+        ("speech", "language=/etc/passwd", (422, "option"), "--language is about files of this machine"),
         ("captioning", "beams=1000", (422, "option"), "cannot search with 1,000 beams"),
         ("classification", "top=0", (422, "option"), "top is 0; give 1 or more"),
     ],
@@ -171,6 +174,19 @@ def test_bodies_that_are_no_request(serve, content, expected, detail):
 def test_options_that_do_not_fit(serve, family, query, expected, detail):
     status, code, text = problem(serve(family).post(f"/v1/predict?{query}", png()))
     assert (status, code) == expected and detail in text
+
+
+def test_numbers_that_are_too_large_are_refused(serve):
+    server = serve("semantic")
+    for option, value in (("tile", 10**400), ("least_area", 1e30), ("overlap", -(10**20)), ("scales", [10**400])):
+        body = json.dumps({"image": b64(png()), "objects": True, option: value})
+        response = server.post("/v1/predict", body.encode(), headers={"content-type": "application/json"})
+        status, code, text = problem(response)
+        assert (status, code) == (422, "option"), text
+    assert (
+        "--overlap has 22 digits; give a number of at most 2,147,483,647"
+        in problem(server.post("/v1/predict", {"image": b64(png()), "overlap": -(10**20)}))[2]
+    )
 
 
 def test_options_of_what_is_generated(serve):
@@ -186,7 +202,7 @@ def test_options_of_what_is_generated(serve):
     assert refused("drawing", {"seed": -1}) == f"--seed is -1; give a whole number from 0 to {2**63 - 1}"
     assert refused("drawing", {"seed": 2**63}).startswith("--seed is 9223372036854775808")
     assert "no option 'image'" in refused("drawing", {"image": "AAAA"})
-    assert "--style names a file of this machine" in refused("handwriting", {"text": "ab", "style": "/etc/passwd"})
+    assert "--style is about files of this machine" in refused("handwriting", {"text": "ab", "style": "/etc/passwd"})
     assert "there is no text to write" in refused("handwriting", {})
     response = server.post("/v1/models/drawing/predict", png())
     assert problem(response)[:2] == (415, "content-type")

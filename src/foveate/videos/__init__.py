@@ -105,14 +105,16 @@ def suffix_of(data: bytes, name: str) -> str:
     raise DataError(f"{name}: not a video in a known format; give MP4, MOV, WebM, MKV, AVI, GIF or WebP")
 
 
-def measure(path: Path, most: int) -> tuple[int, int, int]:
-    """(frames, height, width) of a video file, without decoding frames of a container; frames beyond `most` are not
-    counted one by one. Raises DataError.
+def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
+    """(frames, height, width) of a video file, without decoding frames of a container.
+
+    Frames of an animation are counted one by one: until there are more than `most`, or `most_pixels` in all. Raises
+    DataError.
     """
     _require_file(path)
     if path.suffix.lower() in ANIMATIONS:
         with _animation(path) as image:
-            count = 1
+            count, most = 1, min(most, most_pixels // max(1, image.height * image.width))
             try:
                 while count <= most:
                     image.seek(count)

@@ -54,7 +54,11 @@ class ClassificationOptions(Options):
 
     flip: bool = option(False, "average with the mirrored image")
     clip: Literal["none", "turn", "move"] = option(
-        "none", "also a GIF of each image in motion, with all predictions: turn or move", "KIND", (PREDICT,)
+        "none",
+        "also a GIF of each image in motion, with all predictions: turn or move",
+        "KIND",
+        (PREDICT,),
+        served=False,
     )
 
     def describe(self) -> str:

@@ -57,7 +57,9 @@ class InstanceOptions(Options):
     score: float | None = option(None, "lowest score that counts as found (default: chosen by validation)", "S")
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
-    pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
+    pixel_size: float = option(
+        1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,), served=False
+    )
     boxes: str | None = option(
         None, "outline the objects that another run or file finds (hypercolumns)", "RUN", served=False
     )
