@@ -206,7 +206,7 @@ def _value(value: Any, one: Input, key: str) -> Any:
 
 
 def _name(value: Any) -> str:
-    """What an input is called in messages: one line of at most 100 characters."""
+    """The name of an input in messages: one line of at most 100 characters."""
     if not isinstance(value, str):
         raise Problem("bad-json", f"'name' is {_kind(value)}; give text")
     return "".join(c if c.isprintable() else " " for c in value.replace("\\", "/").rpartition("/")[2])[:100]
