@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     if hasattr(os, "nice"):
         from foveate.studio.jobs import NICE
 
-        os.nice(NICE)
+        os.nice(max(0, NICE - os.nice(0)))
     end: dict[str, Any] = {"state": "done"}
     try:
         end["result"] = _run(kind, rest, Path(job))
