@@ -133,16 +133,21 @@ def test_the_end_of_a_process_is_written(tmp_path, monkeypatch, ending, state, m
 
 def test_ctrl_c_reaches_a_process_that_was_started_without_a_terminal(tmp_path, monkeypatch):
     """A shell starts its background processes with SIGINT ignored, and their children inherit that."""
-    monkeypatch.setattr(child, "_run", lambda *words: time.sleep(60))
+
+    def run(*words):
+        (tmp_path / "began").touch()
+        time.sleep(60)
+
+    monkeypatch.setattr(child, "_run", run)
     pid = os.fork()
     if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        (tmp_path / "began").touch()
-        os._exit(child.main([str(tmp_path / "job"), "cli"]))
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            child.main([str(tmp_path / "job"), "cli"])
+        finally:
+            os._exit(0)
     wait_for((tmp_path / "began").exists)
-    while not (tmp_path / "job.end.json").exists():
-        os.kill(pid, signal.SIGINT)
-        time.sleep(0.05)
+    os.kill(pid, signal.SIGINT)
     os.waitpid(pid, 0)
     assert json.loads((tmp_path / "job.end.json").read_text())["state"] == "stopped"
 
