@@ -359,6 +359,70 @@ def test_an_unexpected_error_says_nothing_of_the_inside(page, monkeypatch):
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["code"] == "internal"
 
 
+STRANGE = [
+    None,
+    True,
+    -1,
+    1e300,
+    "",
+    "x" * 5000,
+    [],
+    {},
+    [[]],
+    [None],
+    [{}],
+    {"a": []},
+    [1, 2, 3, 4],
+    [[1, 2]],
+    "\ud800",
+]
+FIELDS = {
+    "PUT /pictures/ID/labels": ("objects", "tiles", "outlines", "state", "seconds", "strokes", "origin"),
+    "PUT /pictures/ID/texts": ("captions", "questions"),
+    "PUT /classes": ("classes", "unlabelled"),
+    "PUT /runs/current": ("run",),
+    "POST /pictures/ID/cut": ("box", "add", "remove"),
+    "POST /pictures/ID/fill": ("scribbles", "box"),
+    "POST /pictures/ID/flatten": ("outlines", "touch"),
+    "POST /jobs": ("kind", "recipe", "resume", "run"),
+}
+WITHIN = {
+    "objects": ("number", "label", "group", "flags", "description"),
+    "outlines": ("key", "kind", "label", "points", "group", "flags"),
+    "classes": ("name", "color", "was"),
+    "scribbles": ("number", "points", "width"),
+    "questions": ("question", "answer"),
+}
+
+
+@pytest.mark.parametrize("place", FIELDS)
+def test_no_value_is_answered_by_a_fault_of_the_server(page, place):
+    page.with_classes()
+    method, path = place.split()
+    path = path.replace("ID", page.id("IMG_1.png"))
+    whole = {
+        "objects": [{"number": 1, "label": "sky"}],
+        "outlines": [{"key": "a", "label": "sky", "points": [[0, 0], [9, 0], [9, 9]]}],
+        "classes": [{"name": "sky"}],
+        "scribbles": [{"number": 1, "points": [[1, 1]], "width": 1}, {"number": 2, "points": [[9, 9]], "width": 1}],
+        "questions": [{"question": "a", "answer": "b"}],
+        "unlabelled": "ignore", "tiles": {}, "touch": ["a"], "box": [1, 1, 90, 90], "kind": "train",
+    }  # fmt: skip
+    bodies = [whole | {name: value} for name in FIELDS[place] for value in STRANGE]
+    for name in set(FIELDS[place]) & set(WITHIN):
+        for key in WITHIN[name]:
+            bodies += [whole | {name: [*whole[name][:1], {**whole[name][-1], key: value}][-1:]} for value in STRANGE]
+            bodies += [whole | {name: [{**whole[name][0], key: value}, *whole[name][1:]]} for value in STRANGE]
+    for given in bodies:
+        etag = page.get(path).headers["etag"] if method == "PUT" and path != "/runs/current" else '"none"'
+        content = json.dumps(given).encode()
+        headers = {"If-Match": etag, "Content-Type": "application/json"}
+        answer = page.client.request(method, f"/api/1{path}", content=content, headers=headers)
+        assert answer.status_code < 500, (given, answer.text)
+        assert answer.status_code == 200 or answer.json()["detail"], given
+    assert page.get("/project").status_code == 200
+
+
 # The validation fifth
 
 

@@ -250,6 +250,7 @@ def test_outlines_keep_their_keys_and_their_values():
         ({"tiles": tiles_to_json(np.full((60, 300), 8, np.uint16))}, "labels", "1 number that no object has [(]8[)]"),
         ({"outlines": {}}, "labels", "expected the list of all outlines"),
         ({"outlines": [{"key": ""}]}, "outline", "expected a text of 1 to 40 characters"),
+        ({"outlines": [{"key": []}]}, "outline", "expected a text of 1 to 40 characters"),
         ({"outlines": [{"key": "a", "kind": "mask"}]}, "outline", "outline 'a': unknown kind 'mask'"),
         (
             {"outlines": [{"key": "a", "label": "sky", "points": [[0, 0]]}]},

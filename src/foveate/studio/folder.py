@@ -72,13 +72,14 @@ class Folder:
         prefix = f"../{below.name}/" if below else ""
         self._require_plain(annotations, self.root / MASK_FOLDER, self.own)
         _require_distinct(files)
-        self.pictures = {}
+        found = {}  # other threads read `pictures` meanwhile
         for name, path in zip(distinct_names(files, self.root), files, strict=True):
             relative = path.relative_to(self.root).as_posix()
             key = hashlib.sha256(normal(relative).encode()).hexdigest()[:12]
             stem = path.name.removesuffix(path.suffix)
             labels, mask = annotations / f"{stem}.json", self.root / MASK_FOLDER / f"{stem}.png"
-            self.pictures[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+            found[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+        self.pictures = found
 
     def _image_folder(self) -> Path | None:
         """`images/` in the folder, or None where the images lie in the folder itself."""

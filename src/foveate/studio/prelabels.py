@@ -101,6 +101,7 @@ def model_digest(run: Path) -> str:
 def make(predictor: Predictor, picture: Picture, classes: Sequence[str]) -> dict[str, Any]:
     """The pre-label of an image: objects, runs by tile, confidence and doubt."""
     prediction = predictor.predict(str(picture.path))
+    objects: list[dict[str, Any]]
     if isinstance(prediction, CaptionPrediction):
         confidence = float(np.exp(prediction.sentences[0].score))
         objects, paint, captions = [], np.zeros((1, 1), np.uint16), [one.text for one in prediction.sentences]
@@ -129,7 +130,7 @@ def _regions(prediction: SemanticPrediction, classes: Sequence[str]) -> tuple[li
     """An object a class that is found and that the folder has; other pixels stay undecided."""
     table: ClassTable = prediction.classes
     number_of = np.zeros(max(len(table), int(prediction.mask.max()) + 1), np.uint16)
-    objects = []
+    objects: list[dict[str, Any]] = []
     for label in np.unique(prediction.mask).tolist():
         if label < len(table) and table.names[label] in classes:
             number_of[label] = len(objects) + 1

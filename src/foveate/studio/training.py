@@ -83,9 +83,9 @@ class Training:
         """Start a job."""
         given = ask.object()
         kinds = {"train": self._train, "export": self._export, "prelabel": self._prelabel}
-        kind = given.get("kind")
+        kind = str(given.get("kind"))
         if kind not in kinds:
-            raise refused("option", "query", unknown("kind of job", str(kind)[:40], kinds))
+            raise refused("option", "query", unknown("kind of job", kind[:40], kinds))
         with self._starting:
             if busy := self.jobs.running(kind):
                 raise refused("conflict", "job-running", f"{busy} is running; stop it, or wait for its end")
@@ -96,9 +96,9 @@ class Training:
             path = self._known_run(resumed)
             words = ["train", "--resume", "--out", str(path)]
             return self.jobs.start("train", path.name, ["cli", *words], typed(words), {"folder": str(path)})
-        recipe, fields = given.get("recipe"), given.get("fields") or {}
+        recipe, fields = str(given.get("recipe")), given.get("fields") or {}
         if recipe not in trainable():
-            raise refused("option", "recipe", unknown("recipe", str(recipe)[:60], trainable()))
+            raise refused("option", "recipe", unknown("recipe", recipe[:60], trainable()))
         done = sum(self.store.summary(p).state == "done" for p in self.folder.pictures.values())
         if trainable()[recipe]["task"] in ("semantic", "instances") and done < FEWEST:
             raise refused(
@@ -113,9 +113,9 @@ class Training:
 
     def _known_run(self, name: Any) -> Path:
         paths = self.runs.paths()
-        if name not in paths:
+        if str(name) not in paths:
             raise refused("not-found", "run", unknown("run", str(name)[:100], paths))
-        return paths[name]
+        return paths[str(name)]
 
     def _export(self, given: Mapping[str, Any]) -> str:
         path = self._known_run(given.get("run"))
