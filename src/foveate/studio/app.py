@@ -76,7 +76,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a route gives: JSON or bytes. etag: the revision. cached: seconds for which a browser may keep it."""
+    """The answer of a route: JSON or bytes. etag: the revision. cached: seconds for which a browser may keep it."""
 
     data: Any = None
     content: bytes | None = None
