@@ -29,6 +29,7 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.replies import Replies
 from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
@@ -93,7 +94,7 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, ABC):
+class Task(Drawings, Replies, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.

@@ -30,6 +30,7 @@ from foveate.tasks.instances.export import graphs, open_runner
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
+from foveate.tasks.instances.reply import InstanceReplies
 from foveate.tasks.instances.report import report, score_notes
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.visualize.report import ReportPart
@@ -57,7 +58,9 @@ class InstanceOptions(Options):
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
     pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
-    boxes: str | None = option(None, "outline the objects that another run or file finds (hypercolumns)", "RUN")
+    boxes: str | None = option(
+        None, "outline the objects that another run or file finds (hypercolumns)", "RUN", served=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,7 +71,7 @@ class InstanceOptions(Options):
 
 
 @task("instances")
-class InstanceTask(Task):
+class InstanceTask(InstanceReplies, Task):
     """Every object of an image, with its class, score and outline."""
 
     name = "instances"

@@ -63,8 +63,8 @@ class SemanticOptions(Options):
     """
 
     flip: bool = option(False, "average with the mirrored image")
-    scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST")
-    proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N")
+    scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST", served=2)
+    proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N", served=500)
     proposal_rules: Rules = option("ours", "rules of proposals: ours, or those of DeconvNet's release", "KIND")  # noqa: RUF009
     crf: bool = option(False, "refine with a dense CRF")
     superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")  # noqa: RUF009

@@ -25,6 +25,7 @@ from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.objects import objects_in
+from foveate.tasks.semantic.reply import SemanticReplies
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
 from foveate.visualize.geotiff import index_geotiff
@@ -41,7 +42,7 @@ LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
 
 @task("semantic")
-class SemanticTask(Task):
+class SemanticTask(SemanticReplies, Task):
     """A class for every pixel."""
 
     name = "semantic"

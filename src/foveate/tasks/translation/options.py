@@ -35,7 +35,7 @@ class TranslationOptions(Options):
 
     stored: ClassVar[bool] = True
 
-    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
+    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N", served=100)
     n_best: int = option(1, "translations of each sentence, at most as many as beams (1)", "N", (PREDICT,))
     length_penalty: float = option(1.0, "exponent of the length in a translation's score (1, or as trained)", "X")
     coverage_penalty: float = option(0.0, "weight of the penalty for source tokens without attention (0)", "X")
