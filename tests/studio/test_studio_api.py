@@ -456,6 +456,18 @@ def test_pictures_that_come_later_are_divided_as_the_reader_divides_them(page):
     assert {val.name(i) for i in range(len(val))} == blind and len(blind) > 1
 
 
+def test_a_training_without_a_picture_to_validate_on_is_refused(tmp_path):
+    page = Page(write_pictures(tmp_path / "photos", 10)).with_classes()
+    page.studio.folder.settle()
+    blind = page.studio.folder.validation()
+    for key in [key for key in page.studio.folder.pictures if key not in blind][:5]:
+        page.put(f"/pictures/{key}/labels", body(), '"none"')
+    answer = page.post("/jobs", {"kind": "train", "recipe": "fcn8s"}).json()
+    names = sorted(page.studio.folder[key].path.name for key in blind)
+    assert answer["reason"] == "too-few" and answer["detail"].endswith(f"finish one of {', '.join(names)}")
+    page.studio.close()
+
+
 def test_a_page_of_the_package_is_served_with_its_policy(page):
     answer = page.client.get("/static/tokens.css")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/css")

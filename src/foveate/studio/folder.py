@@ -142,9 +142,13 @@ class Folder:
         later = [name for name in names if name not in known and draw_share(name, 0) < VAL_SHARE]
         return {names[name] for name in [*val, *later] if name in names}
 
+    @property
+    def is_divided(self) -> bool:
+        """True if a splits.json says which images are of the validation fifth."""
+        return (self.root / SPLITS_FILE).is_file()
+
     def _written(self) -> dict[str, list[str]] | None:
-        file = self.root / SPLITS_FILE
-        return read_splits(file) if file.is_file() else None
+        return read_splits(self.root / SPLITS_FILE) if self.is_divided else None
 
     def settle(self) -> None:
         """Write the division of all images to splits.json, unless there is one.

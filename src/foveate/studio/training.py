@@ -99,17 +99,33 @@ class Training:
         recipe, fields = str(given.get("recipe")), given.get("fields") or {}
         if recipe not in trainable():
             raise refused("option", "recipe", unknown("recipe", recipe[:60], trainable()))
-        done = sum(self.store.summary(p).state == "done" for p in self.folder.pictures.values())
-        if trainable()[recipe]["task"] in ("semantic", "instances") and done < FEWEST:
-            raise refused(
-                "option", "too-few", f"{counted(done, 'picture')} done; a training needs {FEWEST}: finish some more"
-            )
+        if trainable()[recipe]["task"] in ("semantic", "instances"):
+            self._require_labels()
         words = ["train", recipe, "--data", self.data, "--out", str(self.runs.place / self.runs.new_name())]
         words += _field_words(given.get("epochs"), fields)
         if given.get("init") is not None:
             words += ["--init", str(self._known_run(given["init"]))]
         out = Path(words[5])
         return self.jobs.start("train", out.name, ["cli", *words], typed(words), {"folder": str(out)})
+
+    def _require_labels(self) -> None:
+        """Raise Problem where too few images are done, or none to validate on."""
+        done = {p.id for p in self.folder.pictures.values() if self.store.summary(p).state == "done"}
+        if len(done) < FEWEST:
+            raise refused(
+                "option",
+                "too-few",
+                f"{counted(len(done), 'picture')} done; a training needs {FEWEST}: finish some more",
+            )
+        blind = self.folder.validation()
+        if self.folder.is_divided and not done & blind:
+            names = sorted(self.folder[key].path.name for key in blind)
+            raise refused(
+                "option",
+                "too-few",
+                f"no picture of the validation fifth is done, so nothing would measure the model: finish one of "
+                f"{', '.join(names[:5])}",
+            )
 
     def _known_run(self, name: Any) -> Path:
         paths = self.runs.paths()
