@@ -16,9 +16,12 @@ _OWN = {"--as", "--task", "--format", "--json", "--sheet", "--max-pixels", "--he
 def run(argv: list[str]) -> int:
     """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--FIELD VALUE] [options]`."""
     parser = Parser("datasets", __doc__ or "")
-    parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--task NAME] [--FIELD VALUE ...] [options]"
+    parser.usage = "%(prog)s [inspect | masks] [PATH] [--as NAME] [--task NAME] [--FIELD VALUE ...] [options]"
     parser.add_argument(
-        "action", nargs="?", choices=("inspect",), help="look into a folder; without it, list the formats"
+        "action",
+        nargs="?",
+        choices=("inspect", "masks"),
+        help="look into a folder, or derive index masks from its LabelMe files; without it, list the formats",
     )
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="the folder, or the name of a data set that needs none, as pasture"
@@ -44,7 +47,10 @@ def run(argv: list[str]) -> int:
         return print_entries("dataset", args.format)
     if args.path is None:
         require_known(fields, (), _OWN)
-        raise ConfigError("inspect what? name the folder: foveate datasets inspect PATH")
+        raise ConfigError(f"{args.action} what? name the folder: foveate datasets {args.action} PATH")
+    if args.action == "masks":
+        require_known(fields, (), _OWN)
+        return _masks(Path(args.path))
     if args.max_pixels is not None:
         from foveate import pictures
 
@@ -55,6 +61,17 @@ def run(argv: list[str]) -> int:
         find_task(args.task)  # a name that is no family is no matter of the data
     source = _source(args.path, args.reader, args.task, fields)
     return _inspect(source, args.task, args.json, args.sheet)
+
+
+def _masks(root: Path) -> int:
+    from foveate.datasets.labelme.index_masks import write_index_masks
+    from foveate.errors import counted
+
+    written, there, problems = write_index_masks(root)
+    print(f"{counted(written, 'index mask')} written to {root / 'labels'}, {there} were there already")
+    for problem in problems:
+        print(f"problem: {problem}")
+    return 1 if problems else 0
 
 
 def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | None) -> int:

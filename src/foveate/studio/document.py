@@ -238,7 +238,7 @@ def _described(entry: dict[str, Any], one: Mapping[str, Any], where: str, allowe
         raise RefusedError(
             "label", f"{where}: {unknown('class', str(label)[:60], sorted(allowed))}; add it to the classes"
         )
-    if group is not None and (isinstance(group, bool) or not isinstance(group, (int, str))):
+    if group is not None and type(group) is not int and group != entry.get("group_id"):  # labelme takes no other
         raise RefusedError("labels", f"{where}: group is {group!r:.40}; expected a whole number or null")
     flags, description = one.get("flags", {}), one.get("description", "")
     if not isinstance(flags, dict) or not all(isinstance(v, bool) for v in flags.values()):

@@ -15,6 +15,7 @@ from foveate.studio.runs import FAMILIES, RECOMMENDED, Runs, trainable
 from foveate.studio.store import Store
 from foveate.studio.texts import Texts
 
+OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "preview")  # flags that are no fields
 FEWEST = 4  # pictures that are done before a training makes sense
 
 
@@ -160,7 +161,7 @@ def _field_words(epochs: Any, fields: Any) -> list[str]:
         raise refused("option", "field", f"fields is {fields!r:.40}; expected names with values")
     for name, value in fields.items():
         fits = all(part.isidentifier() for part in name.split(".")) and isinstance(value, (str, int, float))
-        if not fits or name.split(".")[0] in ("data", "out", "config", "init", "resume", "model"):
+        if not fits or name in OWN or name.startswith("data."):
             raise refused("option", "field", f"'{name[:60]}' is no field that can be set here")
         words.append(f"--{name}={value}")
     return words

@@ -172,6 +172,9 @@ def rasterise(shape: Shape, height: int, width: int, where: str) -> np.ndarray:
     require_near(shape, height, width, where)
     if shape.kind == "mask":
         return _place_mask(shape, height, width, where)
+    x, y = np.array(shape.points).T
+    if shape.kind != "circle" and (max(x) < 0 or max(y) < 0 or min(x) >= width or min(y) >= height):
+        raise DataError(f"{where}: no part of it lies inside the picture of {width}x{height}; correct it, or remove it")
     image = Image.new("L", (width, height))
     draw, points = ImageDraw.Draw(image), list(shape.points)
     if shape.kind == "circle":
