@@ -232,13 +232,13 @@ def open_image(tab: Tab, server: Server, number: int = 0) -> str:
 
 
 def on_disk(folder: Path, number: int = 0) -> np.ndarray:
-    """What training reads of an image: its label at every pixel, '' where nothing is decided."""
-    from foveate.datasets.labelme.json_files import PictureFinder, read_annotation
+    """The label of every pixel in an image's file, as training would read it; '' where nothing is decided."""
+    from foveate.datasets.labelme.json_files import read_shapes
     from foveate.datasets.labelme.shapes import rasterise
 
-    annotation = read_annotation(folder / f"IMG_{number}.json", PictureFinder(folder))
+    file = folder / f"IMG_{number}.json"
     found = np.full((HEIGHT, WIDTH), "", dtype=object)
-    for shape in annotation.shapes:
+    for shape in read_shapes(file, json.loads(file.read_text())["shapes"]):
         found[rasterise(shape, HEIGHT, WIDTH, "here")] = shape.label
     return found.astype(str)
 
@@ -256,8 +256,9 @@ def complaints(browser: Any) -> list[str]:
 def test_a_new_folder_becomes_labels(tab, running, tmp_path):
     from selenium.webdriver.common.keys import Keys
 
-    server = running(write_images(tmp_path / "photos"))
-    before = {path: path.read_bytes() for path in server.data.iterdir()}
+    photos = write_images(tmp_path / "photos")
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    server = running(photos)
     enter(tab, server)
     for count, name in enumerate(CLASSES, 1):
         tab.find("#new-class").send_keys(name, Keys.ENTER)
@@ -336,9 +337,14 @@ def test_keys_alone_draw_a_polygon(tab, running, photos):
     server = running(photos)
     enter(tab, server)
     open_image(tab, server)
-    tab.script("window.foveate.parts.stage.view.zoomAt(0, 0, 1 / window.foveate.parts.stage.view.scale)")  # 100 %
+    tab.script("""
+        const {view} = window.foveate.parts.stage;
+        view.fit();
+        view.zoomAt(view.width / 2, view.height / 2, 1 / view.scale);  // 100 %, so that a key is a pixel
+        window.foveate.pointer = null;
+    """)
     tab.keys("p", "3")
-    tab.keys(Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    tab.keys(Keys.ARROW_LEFT, Keys.ARROW_UP)
     at = tab.script("return window.foveate.parts.crosshair.at")
     tab.keys(Keys.ENTER)
     for direction, times in ((Keys.ARROW_RIGHT, 4), (Keys.ARROW_DOWN, 3), (Keys.ARROW_LEFT, 4)):
