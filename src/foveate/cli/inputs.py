@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import difflib
+import functools
 import glob
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted
+from foveate.pictures.urls import download, is_url
 from foveate.tasks.options import PREDICT, input_flags
 
 if TYPE_CHECKING:
@@ -113,9 +117,11 @@ def plan(
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
         return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
 
-    def add(given: dict[str, Path | str], relative: Path) -> None:
-        title = str(given[first.name])
+    def add(given: dict[str, Path | str], relative: Path, shown: str = "") -> None:
+        title = shown or str(given[first.name])
         record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
+        if shown:
+            record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
         jobs.append(Job(given, title, out, _free_name(relative, is_taken), record))
         taken.add(str(jobs[-1].name).casefold())
@@ -128,6 +134,10 @@ def plan(
         elif not first.suffixes:
             for text in _texts(word, first):
                 add({first.name: text, **beside}, _below(text, first, len(jobs)))
+        elif is_url(word):
+            if word not in _fetched:
+                _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
+            add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)
         else:
             for source, relative in _find(word, out, first):
                 if source.resolve() not in seen:
@@ -137,6 +147,17 @@ def plan(
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
             raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
+
+
+_fetched: dict[str, Path] = {}  # address -> its file, for this process
+
+
+@functools.cache
+def _cache() -> Path:
+    """A new folder for files from the web, which is removed when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="foveate-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def require_texts(family: type[Task]) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, counted
+from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
@@ -256,6 +257,10 @@ class InstanceTask(Task):
             "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
             "overlay": ("_overlay.jpg", write_overlay),
         }
+
+    def labels(self, prediction: InstancePrediction) -> Labels:
+        """The objects that count as found."""
+        return labels_of_objects(prediction.found, self.classes)
 
     def gallery(self, model: str) -> Gallery:
         """Tables of all objects of the call: objects.csv, images.csv and, in COCO's form, objects.json."""
