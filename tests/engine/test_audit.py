@@ -20,7 +20,7 @@ from foveate.engine.audit import audit, write_audit
 from foveate.errors import ConfigError
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, SemanticOutput
 from foveate.store import LoadedModel
-from foveate.tasks.auditing import Audited, Suspect, thresholds
+from foveate.tasks.auditing import Audited, thresholds
 from foveate.tasks.semantic.audit import audit_labels
 
 CLASSES = ClassTable(("dark", "bright"), ((0, 0, 0), (255, 255, 255)))
@@ -110,8 +110,11 @@ def test_a_forgotten_object_and_a_copy_are_found(masks: Path, tmp_path: Path, wi
 
 def test_confident_learning_spares_labels_of_classes_that_the_model_is_more_sure_of() -> None:
     # As in Northcutt et al., section 3.1: the threshold of a class is the mean probability of its own labels.
-    sure = [Audited(0.1, [], {"a": (0.9 * 10, 10), "b": (0.6 * 10, 10)}), Audited(0.1, [], {"b": (0.8 * 10, 10)})]
-    assert thresholds(sure) == pytest.approx({"a": 0.9, "b": 0.7})
+    sure = [
+        Audited(0.1, [], {"a": (0.9 * 10, 10), "b": (0.6 * 10, 10)}),
+        Audited(0.1, [], {"b": (0.8 * 10, 10), "c": (2, 2)}),
+    ]
+    assert thresholds(sure) == pytest.approx({"a": 0.9, "b": 0.7, "c": 0.99})
 
 
 def test_contours_unscored_pixels_and_specks_are_no_suspects() -> None:
@@ -125,7 +128,8 @@ def test_contours_unscored_pixels_and_specks_are_no_suspects() -> None:
     likely[33:39, 2:10] = 1
     probabilities = np.stack([np.where(likely == 0, 0.95, 0.05), np.where(likely == 1, 0.95, 0.05)])
     (suspect,) = audit_labels(probabilities, truth, CLASSES).suspects
-    assert suspect == Suspect("dark", "bright", 0.95, 0.05, 48, (2, 33, 10, 39))
+    assert (suspect.given, suspect.likely, suspect.size, suspect.box) == ("dark", "bright", 48, (2, 33, 10, 39))
+    assert (suspect.probability, suspect.given_probability) == pytest.approx((0.95, 0.05))
     assert suspect.weight == pytest.approx(0.9 * 48**0.5)
     truth[33:39] = -100
     assert audit_labels(probabilities, truth, CLASSES).suspects == []
@@ -156,7 +160,7 @@ def test_an_image_in_the_wrong_folder(folders: Path, tmp_path: Path, with_model:
     with_model(Classes(), "classification")
     found = audit(recognise(folders, "classification"), tmp_path / "run", "val")
     assert [(found.name(s, i), one.given, one.likely) for s, i, one in found.suspects] == [
-        ("val/dark2.png", "dark", "bright")
+        ("val/dark/dark2.png", "dark", "bright")
     ]
     assert "near-duplicates across splits: 0" in found.lines()
     write_audit(found, tmp_path / "out")

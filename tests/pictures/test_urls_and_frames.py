@@ -39,19 +39,20 @@ class Answers(http.server.BaseHTTPRequestHandler):
     """/a.png, /plain: an image; /big: without a length; /text: text; /away: leads to an address of ftp."""
 
     def do_GET(self) -> None:
-        if self.path == "/away":
+        path = self.path.partition("?")[0]
+        if path == "/away":
             self.send_response(302)
             self.send_header("Location", "ftp://example.org/a.png")
             self.end_headers()
             return
         kinds = {"/a.png": "image/png", "/plain": "image/png", "/text": "text/plain", "/big": "image/png"}
-        if self.path not in kinds:
+        if path not in kinds:
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Type", kinds[self.path])
+        self.send_header("Content-Type", kinds[path])
         self.end_headers()
-        content = b"x" * 40_000 if self.path == "/big" else b"words" if self.path == "/text" else png()
+        content = b"x" * 40_000 if path == "/big" else b"words" if path == "/text" else png()
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
@@ -109,14 +110,17 @@ def test_an_address_is_predicted_as_its_file_is(
     server: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.png").write_bytes(png())
-    words = ["predict", str(run), "--device", "cpu", "--out"]
-    assert main([*words, str(tmp_path / "web"), f"{server}/a.png", f"{server}/plain"]) == 0
-    assert main([*words, str(tmp_path / "disk"), str(tmp_path / "a.png")]) == 0
+
+    def predict(out: str, *inputs: str) -> int:
+        return main(["predict", str(run), *inputs, "--device", "cpu", "--out", str(tmp_path / out)])
+
+    assert predict("web", f"{server}/a.png", f"{server}/plain") == 0
+    assert predict("disk", str(tmp_path / "a.png")) == 0
     found = json.loads((tmp_path / "web" / "predictions.json").read_text())["pictures"]
     assert [one["file"] for one in found] == [f"{server}/a.png", f"{server}/plain"]
     for one in found:
         assert (tmp_path / "web" / one["mask"]).read_bytes() == (tmp_path / "disk" / "a.png").read_bytes()
-    assert main([*words, str(tmp_path / "no"), "http://localhost.invalid/a.png"]) == 1
+    assert predict("no", "http://localhost.invalid/a.png") == 1
     assert "cannot be had" in capsys.readouterr().err
 
 

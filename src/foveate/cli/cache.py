@@ -60,6 +60,8 @@ def kept_in(folder: Path) -> Iterator[Kept]:
             files = [p for p in path.rglob("*") if p.is_file()]
             newest = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
             size = sum(p.stat().st_size for p in files)
+            if not files:
+                continue
             yield Kept(path.relative_to(folder).as_posix(), path, len(files), size, max(0.0, time.time() - newest))
 
 

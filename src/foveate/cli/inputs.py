@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted
-from foveate.pictures.urls import download, is_url
 from foveate.tasks.options import PREDICT, input_flags
 
 if TYPE_CHECKING:
@@ -95,6 +94,8 @@ def plan(
     Raises DataError for an input that does not exist or has no such file, or a table that cannot be read, ConfigError
     for an input that is missing or given twice, and where a result would replace an input.
     """
+    from foveate.pictures.urls import download, is_url
+
     first, *others = family.inputs
     from_tables = [bool(others or not first.suffixes) and _is_table(word, first) for word in words]
     if all(from_tables) and shared:

@@ -238,7 +238,8 @@ def _read_back(sets: dict[str, _Split], writer: LabelWriter, form: str, found: C
         found.read_as = source.describe("semantic")
         after = {split: _Split(source, split) for split in source.splits()}
     except DataError as error:
-        raise DataError(f"the new folder cannot be read back as {form}: {error}") from error
+        reason = str(error).replace(writer.folder.name, found.folder.name)
+        raise DataError(f"the new folder cannot be read back as {form}: {reason}") from error
     stems = iter(writer.stems)
     total, done = 2 * sum(map(len, sets.values())), sum(map(len, sets.values()))
     compared = writer.keeps_objects and any(one.objects for one in sets.values())

@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from foveate.datasets.class_files import find_classes
+from foveate.datasets.classes import Color
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_text, require_folder
 from foveate.datasets.folders import find_parts, holds_pictures
@@ -215,7 +216,8 @@ def read_segments(file: Path) -> Segments:
 
 def _classes(root: Path, used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
-    names, colors = _yaml_names(root), ()
+    names = _yaml_names(root)
+    colors: tuple[Color, ...] = ()
     if not names and (listed := find_classes(root)) is not None:
         names, colors = list(listed.names), listed.colors
     if not names:

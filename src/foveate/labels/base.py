@@ -121,7 +121,7 @@ class LabelWriter(ABC):
             numbers, _ = regions_of(one.label == wanted, TOUCHING)
             for number, place in enumerate(find_objects(numbers), 1):
                 top, left = place[0].start, place[1].start
-                masks.append(encode_mask(numbers[place] == number, one.label.shape, left, top))  # type: ignore[arg-type]
+                masks.append(encode_mask(numbers[place] == number, one.label.shape, left, top))
                 labels.append(value)
         crowd = [label == NO_OBJECT for label in labels]
         return instances_of((one.label.shape[0], one.label.shape[1]), masks, labels, crowd=crowd)

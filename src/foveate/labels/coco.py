@@ -62,12 +62,12 @@ def _shape(objects: Instances, k: int) -> dict[str, Any]:
     """Box, area and outline of an object."""
     left, top, right, bottom = window_of(objects.masks[k])
     part = objects.mask(k)[top:bottom, left:right]
-    crowd, outlines = bool(objects.crowd[k]), ([], [])
+    crowd = bool(objects.crowd[k])
     segmentation: Any = None
     if not crowd:
-        outlines = edge_outlines(part)
-        if not outlines[1] and (fill_edges(outlines[0], *part.shape) == part).all():
-            segmentation = [[v for x, y in polygon for v in (x + left, y + top)] for polygon in outlines[0]]
+        outlines, holes = edge_outlines(part)
+        if not holes and (fill_edges(outlines, *part.shape) == part).all():
+            segmentation = [[v for x, y in polygon for v in (x + left, y + top)] for polygon in outlines]
     if segmentation is None:
         segmentation = {"size": list(objects.size), "counts": objects.masks[k]["counts"].decode()}
     return {

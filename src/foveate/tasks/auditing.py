@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+CERTAIN = 0.99  # a probability that is enough, where the labels of a class have an even larger one on average
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -38,7 +40,7 @@ class Suspect:
 
 @dataclass
 class Audited:
-    """What a family finds in one sample.
+    """Findings of a family in one sample.
 
     doubt: of the model, 0 (sure) to 1; nan for a sample without a label. suspects: labels with a likelier
     class. confidence: class -> (sum of the probabilities that labels of the class are given, their number).
@@ -50,13 +52,13 @@ class Audited:
 
 
 def thresholds(found: Iterable[Audited]) -> dict[str, float]:
-    """Class -> the mean probability that the model gives to the labels of the class."""
+    """Class -> the mean probability that the model gives to the labels of the class, CERTAIN at most."""
     sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for one in found:
         for name, (total, count) in one.confidence.items():
             sums[name][0] += total
             sums[name][1] += count
-    return {name: total / count for name, (total, count) in sums.items() if count}
+    return {name: min(total / count, CERTAIN) for name, (total, count) in sums.items() if count}
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:

@@ -195,7 +195,7 @@ class ClassificationTask(Task):
     def draw_suspect(
         self, runner: Runner, sample: Any, suspect: Suspect | None, options: ClassificationOptions
     ) -> PIL.Image.Image:
-        """What the network is given, and its answer."""
+        """The image as the network is given it, and its answer."""
         (prediction,) = self.answer(runner, [sample], options)
         return draw_prediction(prediction)
 

@@ -17,7 +17,7 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, counted
+from foveate.errors import ConfigError, counted, unknown
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
@@ -36,6 +36,7 @@ from foveate.tasks.instances.outlines import can_outline, detector_of, outlined,
 from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
 from foveate.tasks.instances.report import report
 from foveate.tasks.options import PREDICT, Options, option
+from foveate.tasks.semantic.drawing import recolored
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -249,14 +250,25 @@ class InstanceTask(Task):
         """Object numbers as a PNG, LabelMe polygons, and the contours over the image."""
 
         def write_overlay(path: Any) -> None:
-            drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, self.classes)
-            PIL.Image.fromarray(drawn).save(path, format="JPEG", quality=92)
+            self.draw(prediction, sample).save(path, format="JPEG", quality=92)
 
         return {
             "objects_png": (".png", lambda path: write_numbers(prediction.found, path)),
             "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
             "overlay": ("_overlay.jpg", write_overlay),
         }
+
+    def draw(self, prediction: InstancePrediction, sample: Sample, **options: Any) -> PIL.Image.Image:
+        """The contours over the image. options: colors, class name -> '#rrggbb' or three whole numbers in 0..255.
+
+        Raises ConfigError for others, and for a class or a colour that there is not.
+        """
+        if unknown_options := set(options) - {"colors"}:
+            raise ConfigError(unknown("option of an overlay", min(unknown_options), ["colors"]))
+        given = options.get("colors") or {}
+        table = recolored(self.classes, given)
+        drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, table, by_class=bool(given))
+        return PIL.Image.fromarray(drawn)
 
     def labels(self, prediction: InstancePrediction) -> Labels:
         """The objects that count as found."""
