@@ -183,11 +183,12 @@ class _Results:
             self.gallery.add(job.short_name, prediction, sample)
         if self.labels is not None:
             self.labels.add(job, sample, prediction)
-        if note := self.predictor.note(sample):
-            names["note"] = note
+        record, note = self.family.record(prediction), self.predictor.note(sample)
+        if notes := [one for one in (note, record.get("note", "")) if one]:
+            names["note"] = "; ".join(notes)
         for one in self.family.inputs:
             one.close(sample[one.name])
-        job.record |= names | self.family.record(prediction)
+        job.record |= record | names
 
     def finish(self, out: Path) -> None:
         """Write the page of all predictions, for a family that has one, and the files of labels for all inputs."""

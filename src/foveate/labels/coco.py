@@ -15,7 +15,7 @@ import numpy as np
 from foveate.labels.base import NO_OBJECT, Labelled, LabelWriter, copy_image, write_text
 from foveate.labels.outlines import edge_outlines, fill_edges
 from foveate.records import ClassTable
-from foveate.records.instances import Instances, window_of
+from foveate.records.instances import Instances
 
 
 class COCOWriter(LabelWriter):
@@ -60,8 +60,7 @@ class COCOWriter(LabelWriter):
 
 def _shape(objects: Instances, k: int) -> dict[str, Any]:
     """Box, area and outline of an object."""
-    left, top, right, bottom = window_of(objects.masks[k])
-    part = objects.mask(k)[top:bottom, left:right]
+    (left, top, right, bottom), part = objects.part(k)
     crowd = bool(objects.crowd[k])
     segmentation: Any = None
     if not crowd:

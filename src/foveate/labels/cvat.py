@@ -19,7 +19,7 @@ from foveate.labels.base import NO_OBJECT, Labelled, LabelWriter, class_lines, c
 from foveate.labels.labelme import IGNORE_LABEL
 from foveate.labels.outlines import edge_outlines, fill_edges
 from foveate.records import ClassTable
-from foveate.records.instances import Instances, window_of
+from foveate.records.instances import Instances
 
 
 class CVATWriter(LabelWriter):
@@ -71,8 +71,8 @@ class CVATWriter(LabelWriter):
 
 def _shapes(objects: Instances, k: int) -> Iterator[tuple[str, dict[str, str]]]:
     """(element, its own attributes) of each part of an object."""
-    left, top, right, bottom = window_of(objects.masks[k])
-    numbers, _ = regions_of(objects.mask(k)[top:bottom, left:right])
+    (left, top, _, _), whole = objects.part(k)
+    numbers, _ = regions_of(whole)
     for number, place in enumerate(find_objects(numbers), 1):
         part = numbers[place] == number
         x, y = left + place[1].start, top + place[0].start

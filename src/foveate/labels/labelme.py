@@ -19,7 +19,7 @@ from scipy.ndimage import label as regions_of
 
 from foveate.labels.base import NO_OBJECT, TOUCHING, Labelled, LabelWriter, class_lines, copy_image, write_text
 from foveate.labels.outlines import centre_outlines, fill_centres
-from foveate.records.instances import Instances, window_of
+from foveate.records.instances import Instances
 
 IGNORE_LABEL = "__ignore__"
 
@@ -64,8 +64,8 @@ def annotation(image: str, size: tuple[int, int], shapes: list[dict[str, Any]]) 
 
 def shapes_of(objects: Instances, k: int, label: str) -> Iterator[dict[str, Any]]:
     """The shapes of an object, one for each part whose pixels touch."""
-    left, top, right, bottom = window_of(objects.masks[k])
-    numbers, _ = regions_of(objects.mask(k)[top:bottom, left:right], TOUCHING)
+    (left, top, _, _), whole = objects.part(k)
+    numbers, _ = regions_of(whole, TOUCHING)
     for number, place in enumerate(find_objects(numbers), 1):
         part = numbers[place] == number
         x, y = left + place[1].start, top + place[0].start

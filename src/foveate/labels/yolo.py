@@ -15,7 +15,6 @@ import yaml
 from foveate.labels.base import NO_OBJECT, Labelled, LabelWriter, copy_image, write_text
 from foveate.labels.outlines import Polygon, centre_outlines
 from foveate.records import ClassTable
-from foveate.records.instances import window_of
 
 
 class YOLOWriter(LabelWriter):
@@ -38,8 +37,8 @@ class YOLOWriter(LabelWriter):
         for k, label in enumerate(objects.labels.tolist()):
             if label == NO_OBJECT or objects.crowd[k]:
                 continue
-            left, top, right, bottom = window_of(objects.masks[k])
-            polygon = joined(centre_outlines(objects.mask(k)[top:bottom, left:right]))
+            (left, top, _, _), part = objects.part(k)
+            polygon = joined(centre_outlines(part))
             # The middle of pixel x is x + 0.5 in a frame that begins at the left edge of pixel 0.
             shares = [v for x, y in polygon for v in ((x + left + 0.5) / width, (y + top + 0.5) / height)]
             lines.append(" ".join([str(self.things.index(label)), *(f"{v:.7g}" for v in shares)]))

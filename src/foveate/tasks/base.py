@@ -325,6 +325,10 @@ class Task(Drawings, ABC):
         """A drawing of a doubted label with what the model answers; of the whole sample for None."""
         raise ConfigError(f"labels of {self.title} cannot be audited")
 
+    def score_notes(self, scores: Any) -> Sequence[str]:
+        """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
+        return ()
+
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores as plain JSON values, by name."""
         return dict(scores.to_json())
