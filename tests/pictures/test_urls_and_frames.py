@@ -19,11 +19,11 @@ import foveate
 from foveate.cli import main
 from foveate.errors import DataError
 from foveate.pictures import urls
-from foveate.pictures.frames import VideoWriter, frame_rate, read_frames
 from foveate.pictures.given import open_picture
 from foveate.pictures.urls import download, fetch, is_url
 from foveate.records import ClassTable
 from foveate.store import save_model
+from foveate.videos.frames import VideoWriter, frame_rate, read_frames
 
 av = pytest.importorskip("av")
 CLASSES = ClassTable(("sky", "grass", "cow"))

@@ -30,7 +30,7 @@ from foveate.tasks import find_task
 from foveate.tasks.instances.detect import Detection, counted_truth, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, true_box_ious
 from foveate.tasks.instances.outputs import Tables, measure, write_labelme, write_numbers
-from foveate.tasks.instances.task import InstanceOptions
+from foveate.tasks.instances.task import InstanceOptions, InstanceTask
 
 PLAIN = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CELL = ClassTable(("cell",))
@@ -517,3 +517,17 @@ def test_masks_of_classes_are_no_objects(tmp_path: Path) -> None:
     source = recognise(tmp_path, "instances")
     with pytest.raises(DataError, match=r"the masks hold classes \(.*\), and which pixels are one object is not told"):
         source.open("train", "instances")
+
+
+def test_contours_are_drawn_in_given_colours() -> None:
+    family = InstanceTask({"classes": CELL}, Preprocessing())
+    image = as_windows(torch.full((3, 20, 30), 90, dtype=torch.uint8))
+    prediction = InstancePrediction(some_objects(), CELL)
+    drawn = np.asarray(family.draw(prediction, {"image": image}, colors={"cell": "#ff0000"}))
+    edge = (drawn == (255, 0, 0)).all(2)
+    assert edge[2, 3:15].all() and edge[2:8, 3].all() and edge[10, 20:25].all()  # both objects, though of one class
+    assert (drawn[~edge] == 90).all()
+    with pytest.raises(ConfigError, match="unknown class 'sell'; the nearest is 'cell'"):
+        family.draw(prediction, {"image": image}, colors={"sell": "#ff0000"})
+    with pytest.raises(ConfigError, match="unknown option of an overlay 'alpha'"):
+        family.draw(prediction, {"image": image}, alpha=0.5)

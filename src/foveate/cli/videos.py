@@ -21,7 +21,7 @@ ENDINGS = ("_overlay.mp4", "_frames.jsonl")  # of a video's results
 
 def split_videos(words: Sequence[str], family: type[Task], every: int | None) -> tuple[list[Path], list[str]]:
     """(videos, other words) of a line. Raises ConfigError for --every without a video, and for other families."""
-    from foveate.pictures.frames import is_video
+    from foveate.videos.frames import is_video
 
     takes_video = bool(family.inputs) and any(is_video(Path(f"a{s}")) for s in family.inputs[0].suffixes)
     videos = [Path(word) for word in words if is_video(Path(word)) and not takes_video]
@@ -55,7 +55,7 @@ def predict_video(
     time. Raises DataError, OutputError.
     """
     from foveate.disk import MARK, atomic_write
-    from foveate.pictures.frames import VideoWriter, frame_rate, read_frames
+    from foveate.videos.frames import VideoWriter, frame_rate, read_frames
 
     movie, values = (out / f"{video.stem}{ending}" for ending in ENDINGS)
     unfinished = out / f".{video.stem}{MARK}.mp4"

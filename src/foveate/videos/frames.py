@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foveate.errors import ConfigError, DataError
+from foveate.videos import CONTAINERS, _av, _stream, turned
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"})
 CODECS = ("libx264", "mpeg4")  # of the files that are written: the first that there is
 
 
@@ -29,7 +29,7 @@ class Frame(NamedTuple):
 
 def is_video(path: Path) -> bool:
     """True for names of video files."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    return path.suffix.lower() in CONTAINERS
 
 
 def frame_rate(path: Path) -> Fraction:
@@ -53,8 +53,8 @@ def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
                 if number % every:
                     continue
                 seconds = float(frame.pts * frame.time_base) if frame.pts is not None else None
-                turn = round(getattr(frame, "rotation", 0) / 90) % 4
-                yield Frame(number, seconds, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turn)))
+                upright = turned(frame.to_ndarray(format="rgb24"), getattr(frame, "rotation", 0))
+                yield Frame(number, seconds, np.ascontiguousarray(upright))
         except _av(path).FFmpegError as error:
             raise DataError(f"{path}: damaged after frame {number} ({error}); convert it again") from error
     if number < 0:
@@ -104,19 +104,3 @@ def _opened(path: Path) -> Iterator[Any]:
         yield container
     finally:
         container.close()
-
-
-def _stream(container: Any, path: Path) -> Any:
-    if not container.streams.video:
-        raise DataError(f"{path}: no video in it; give a file with pictures")
-    return container.streams.video[0]
-
-
-def _av(path: Path) -> Any:
-    try:
-        import av
-    except ImportError:
-        raise DataError(
-            f"{path}: videos need PyAV; install it with pip install 'foveate[video]', or give single frames"
-        ) from None
-    return av
