@@ -122,7 +122,7 @@ def _convert(source: Any, out: str, form: str, lossy: bool) -> int:
     from foveate.cli.predict import progress_bar
     from foveate.datasets.convert import convert
 
-    print(source.describe("semantic" if "semantic" in source.tasks else ""))
+    print(source.describe())
     with progress_bar(1, f"to {form}") as advance:
         found = convert(source, out, form, lossy, lambda done, total: advance(done / total, f"to {form}"))
     print(*found.lines(), sep="\n")

@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from foveate.cli.datasets import FORMATS
 from foveate.cli.inputs import Job
 from foveate.cli.results import read_summary
@@ -24,7 +22,7 @@ def require_labels(form: str, family: type[Task]) -> None:
 
     if form not in FORMATS:
         raise ConfigError(unknown("format", form, FORMATS))
-    if family.labels is Task.labels:
+    if family.annotation is Task.annotation:
         raise ConfigError(
             f"--format {form}: models for {family.title} predict no label maps or objects; leave it out, "
             "predictions.json has their answers"
@@ -42,21 +40,20 @@ class PredictedLabels:
         self.unfinished = out / f".{form}.unfinished"
         self.writer: LabelWriter | None = None
         before = read_summary(out)
-        if self.folder.exists() and (before is None or before.get("labels") != form):
+        if self.folder.exists() and (before is None or before.get("label_format") != form):
             raise OutputError(f"{self.folder} exists already; move it away, or choose another --out")
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def add(self, job: Job, sample: Any, prediction: Any) -> None:
         """Write one input with its prediction. Raises DataError, ConfigError for labels that the format cannot hold."""
-        from foveate.labels import Labelled, open_writer
+        from foveate.labels import open_writer, predicted
 
-        found = self.family.labels(prediction)
+        found = self.family.annotation(prediction)
         assert found is not None
         if self.writer is None:
             self.writer = open_writer(self.form, self.unfinished, found.classes)
         file = next((value for value in job.given.values() if isinstance(value, Path)), None)
-        image: Path | np.ndarray = file if file is not None else sample["image"].read(0, 0, *found.label.shape)
-        self.writer.add(Labelled(str(job.name), "", image, found.label, found.objects))
+        self.writer.add(predicted(str(job.name), file if file is not None else sample["image"], found))
 
     def finish(self) -> None:
         """Write the files for all inputs, and replace the folder of an earlier call."""

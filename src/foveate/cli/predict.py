@@ -87,8 +87,8 @@ def run(argv: list[str]) -> int:
             _predict_video(job, predictor, options, args.every or 1, len(jobs), advance)
     seconds = time.perf_counter() - start
     writer.finish(out)
-    labels = {"labels": args.format} if args.format else {}
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), labels)
+    more = {"label_format": args.format} if args.format else {}
+    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -165,8 +165,8 @@ def require_writable_folder(out: Path) -> None:
 class _Results:
     """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
 
-    def __init__(self, predictor: Predictor, labels: PredictedLabels | None = None) -> None:
-        self.predictor, self.family, self.labels = predictor, predictor.family, labels
+    def __init__(self, predictor: Predictor, annotated: PredictedLabels | None = None) -> None:
+        self.predictor, self.family, self.annotated = predictor, predictor.family, annotated
         self.gallery = self.family.gallery(predictor.name)
 
     def write(self, job: Job, sample: Any, prediction: Any) -> None:
@@ -181,8 +181,8 @@ class _Results:
             names[key] = job.relative(path)
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
-        if self.labels is not None:
-            self.labels.add(job, sample, prediction)
+        if self.annotated is not None:
+            self.annotated.add(job, sample, prediction)
         record, note = self.family.record(prediction), self.predictor.note(sample)
         if notes := [one for one in (note, record.get("note", "")) if one]:
             names["note"] = "; ".join(notes)
@@ -192,8 +192,8 @@ class _Results:
 
     def finish(self, out: Path) -> None:
         """Write the page of all predictions, for a family that has one, and the files of labels for all inputs."""
-        if self.labels is not None:
-            self.labels.finish()
+        if self.annotated is not None:
+            self.annotated.finish()
         if self.gallery is not None:
             self.gallery.write(out)
 

@@ -43,7 +43,7 @@ def split_videos(words: Sequence[str], family: type[Task], every: int | None) ->
 
 def predict_video(
     predictor: Predictor,
-    video: Path,
+    clip: Path,
     out: Path,
     options: Any,
     every: int,
@@ -57,15 +57,15 @@ def predict_video(
     from foveate.disk import MARK, atomic_write
     from foveate.videos.frames import VideoWriter, frame_rate, read_frames
 
-    movie, values = (out / f"{video.stem}{ending}" for ending in ENDINGS)
-    unfinished = out / f".{video.stem}{MARK}.mp4"
-    rate, count, drawn = frame_rate(video) / every, 0, False
+    movie, values = (out / f"{clip.stem}{ending}" for ending in ENDINGS)
+    unfinished = out / f".{clip.stem}{MARK}.mp4"
+    rate, count, drawn = frame_rate(clip) / every, 0, False
     try:
         with atomic_write(values) as lines, lines.open("w", encoding="utf-8") as text:
             writer = VideoWriter(unfinished, rate)
             try:
-                for frame in read_frames(video, every):
-                    name = f"{video.name}, frame {frame.number}"
+                for frame in read_frames(clip, every):
+                    name = f"{clip.name}, frame {frame.number}"
                     sample = predictor.sample(frame.pixels, name) | {"index": frame.number}
                     (prediction,) = predictor.answer([sample], options)
                     image = predictor.family.draw_frame(prediction, sample)

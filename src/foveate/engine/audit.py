@@ -224,11 +224,11 @@ def _suspects(found: Audit) -> Markup:
         where = f", {one.size:,} pixels at {one.box[0]},{one.box[1]}" if one.box else ""
         figures.append(_figure(found, split, index, one, words + where))
     lead = (
-        f"{counted(len(found.suspects), 'label')} that the model contradicts with at least the probability that it "
+        f"{counted(len(found.suspects), 'suspect')} that the model contradicts with at least the probability that it "
         "gives to the likely class's own labels on average; of a region image, label and prediction are shown. Look "
         "before you change one: a model is wrong more often than careful labels."
     )
-    return _shown_section("labels", "Likely wrong labels", lead, figures, len(found.suspects))
+    return _shown_section("suspects", "Likely wrong labels", lead, figures, len(found.suspects))
 
 
 def _doubts(found: Audit) -> Markup:

@@ -14,6 +14,7 @@ from foveate.labels.base import Labels as Labels
 from foveate.labels.base import LabelWriter as LabelWriter
 from foveate.labels.base import background_of as background_of
 from foveate.labels.base import labels_of_objects as labels_of_objects
+from foveate.labels.base import predicted as predicted
 from foveate.labels.coco import COCOWriter
 from foveate.labels.cvat import CVATWriter
 from foveate.labels.labelme import LabelMeWriter

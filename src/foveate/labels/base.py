@@ -185,6 +185,13 @@ def indexed(label: np.ndarray, colors: dict[int, tuple[int, int, int]], path: Pa
         image.save(temporary, format="PNG")
 
 
+def predicted(name: str, image: Any, found: Labels) -> Labelled:
+    """A prediction as a labelled image of no split. image: its file, or `pictures.Windows`."""
+    height, width = found.label.shape
+    pixels = image if isinstance(image, Path) else image.read(0, 0, height, width)
+    return Labelled(name, "", pixels, found.label, found.objects)
+
+
 def labels_of_objects(objects: Instances, things: ClassTable) -> Labels:
     """Objects and the label map that they make, with a background before their classes."""
     if (first := background_of(things)) is not None:

@@ -343,7 +343,7 @@ class Task(Drawings, ABC):
         """The files of one prediction: key in predictions.json -> (end of its name, what writes it)."""
         return {}
 
-    def labels(self, prediction: Any) -> Labels | None:
+    def annotation(self, prediction: Any) -> Labels | None:
         """A prediction as labels that an annotation tool can read; None for a family of other answers."""
         return None
 

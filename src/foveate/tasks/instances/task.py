@@ -263,7 +263,7 @@ class InstanceTask(Task):
         drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, table, by_class=bool(given))
         return PIL.Image.fromarray(drawn)
 
-    def labels(self, prediction: InstancePrediction) -> Labels:
+    def annotation(self, prediction: InstancePrediction) -> Labels:
         """The objects that count as found."""
         return labels_of_objects(prediction.found, self.classes)
 

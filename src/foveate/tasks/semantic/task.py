@@ -211,7 +211,7 @@ class SemanticTask(Task):
             found["geotiff"] = ("_mask.tif", lambda path: index_geotiff(prediction.mask, self.classes, ground, path))
         return found
 
-    def labels(self, prediction: SemanticPrediction) -> Labels:
+    def annotation(self, prediction: SemanticPrediction) -> Labels:
         """The label map, or the objects where they were asked for."""
         if prediction.objects is not None:
             return labels_of_objects(prediction.objects.found, prediction.objects.classes)
