@@ -29,8 +29,8 @@ from foveate.store import save_model
 from foveate.tasks import find_task
 from foveate.tasks.instances.detect import Detection, counted_truth, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, true_box_ious
-from foveate.tasks.instances.outputs import Tables, measure, polygons, write_labelme, write_numbers
-from foveate.tasks.instances.task import InstanceOptions
+from foveate.tasks.instances.outputs import Tables, measure, write_labelme, write_numbers
+from foveate.tasks.instances.task import InstanceOptions, InstanceTask
 
 PLAIN = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CELL = ClassTable(("cell",))
@@ -313,21 +313,6 @@ def test_of_overlapping_objects_the_better_owns_the_pixel() -> None:
     assert objects.numbers()[2].tolist() == [1, 1, 2, 2, 2, 2, 0, 0]
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_polygons_fill_to_the_pixels_they_came_from(seed: int) -> None:
-    """As LabelMe fills them: with their outlines. Holes are filled, too."""
-    random = np.random.default_rng(seed)
-    mask = ndimage.binary_closing(random.random((14, 17)) > 0.6) if seed else np.eye(14, 17, dtype=bool)
-    mask[2, 15] = True  # a single pixel
-    objects = instances_of((14, 17), [encode_mask(mask, (14, 17))], [0])
-    canvas = Image.new("1", (17, 14))
-    for polygon in polygons(objects, 0):
-        assert len(polygon) >= 3
-        ImageDraw.Draw(canvas).polygon([tuple(point) for point in polygon], fill=1, outline=1)
-    filled = ndimage.binary_fill_holes(mask)
-    assert (np.array(canvas) & ~filled).sum() <= 2 and (mask & ~np.array(canvas)).sum() == 0
-
-
 def test_labelme_reads_what_was_written(tmp_path: Path) -> None:
     objects = some_objects()
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
@@ -340,7 +325,7 @@ def test_labelme_reads_what_was_written(tmp_path: Path) -> None:
     (dataset,) = [d for d in (source.open(s, "instances") for s in source.splits()) if len(d)][:1]
     truth = truth_of(dataset[0])
     assert dataset.classes.names == ("cell",) and len(truth) == 2  # parts with one group_id are one object
-    assert truth.overlaps(objects).diagonal().min() > 0.95
+    assert truth.overlaps(objects).diagonal().min() == 1  # the hole, too
 
 
 def test_measurements_are_skimages_in_physical_units() -> None:
@@ -602,3 +587,17 @@ def test_masks_of_classes_are_no_objects(tmp_path: Path) -> None:
     source = recognise(tmp_path, "instances")
     with pytest.raises(DataError, match=r"the masks hold classes \(.*\), and which pixels are one object is not told"):
         source.open("train", "instances")
+
+
+def test_contours_are_drawn_in_given_colours() -> None:
+    family = InstanceTask({"classes": CELL}, Preprocessing())
+    image = as_windows(torch.full((3, 20, 30), 90, dtype=torch.uint8))
+    prediction = InstancePrediction(some_objects(), CELL)
+    drawn = np.asarray(family.draw(prediction, {"image": image}, colors={"cell": "#ff0000"}))
+    edge = (drawn == (255, 0, 0)).all(2)
+    assert edge[2, 3:15].all() and edge[2:8, 3].all() and edge[10, 20:25].all()  # both objects, though of one class
+    assert (drawn[~edge] == 90).all()
+    with pytest.raises(ConfigError, match="unknown class 'sell'; the nearest is 'cell'"):
+        family.draw(prediction, {"image": image}, colors={"sell": "#ff0000"})
+    with pytest.raises(ConfigError, match="unknown option of an overlay 'alpha'"):
+        family.draw(prediction, {"image": image}, alpha=0.5)

@@ -23,16 +23,21 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
+from foveate.labels import Labels
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
+from foveate.tasks.auditing import Audited, Suspect
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.replies import Replies
 from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from foveate.onnx import Graphs, OnnxFile
 
 # A model: the module itself, or an exported file under the module's face (`Task.open`).
@@ -93,7 +98,7 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, ABC):
+class Task(Drawings, Replies, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
@@ -309,6 +314,20 @@ class Task(Drawings, ABC):
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 yield index, self.count(metrics, index, sample, prediction)
 
+    def audit(self, runner: Runner, sample: Any, options: Any) -> Audited:
+        """Doubts about the label of one sample, for `foveate datasets audit`.
+
+        Raises ConfigError for a family whose labels cannot be doubted so, and for options without probabilities.
+        """
+        raise ConfigError(
+            f"labels of {self.title} cannot be audited: a label is doubted where the model is sure of another class "
+            "of a pixel or of an image; audits are for semantic segmentation and image classification"
+        )
+
+    def draw_suspect(self, runner: Runner, sample: Any, suspect: Suspect | None, options: Any) -> Image:
+        """A drawing of a doubted label with what the model answers; of the whole sample for None."""
+        raise ConfigError(f"labels of {self.title} cannot be audited")
+
     def score_notes(self, scores: Any) -> Sequence[str]:
         """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
         return ()
@@ -326,6 +345,10 @@ class Task(Drawings, ABC):
     def files(self, prediction: Any, sample: Sample) -> dict[str, tuple[str, Writer]]:
         """The files of one prediction: key in predictions.json -> (end of its name, what writes it)."""
         return {}
+
+    def annotation(self, prediction: Any) -> Labels | None:
+        """A prediction as labels that an annotation tool can read; None for a family of other answers."""
+        return None
 
     def about(self) -> dict[str, Any]:
         """The model's tables for predictions.json, as plain JSON values."""
