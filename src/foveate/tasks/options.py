@@ -17,8 +17,8 @@ PREDICT, EVALUATE, GENERATE = "predict", "evaluate", "generate"
 VERBS = (PREDICT, EVALUATE, GENERATE)
 # Names with another meaning: flags and arguments of these verbs, and parameters of `Predictor`'s methods.
 RESERVED = frozenset({
-    "run", "inputs", "out", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed", "help", "debug",
-    "self", "given", "name", "progress", "batch_size",
+    "run", "inputs", "out", "format", "every", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed",
+    "help", "debug", "self", "given", "name", "progress", "batch_size",
 })  # fmt: skip
 
 

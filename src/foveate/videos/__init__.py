@@ -313,10 +313,13 @@ def _packets(av: Any, path: Path) -> tuple[int, float]:
             written = stream.frames  # as the header says, 0 if it does not
             count, found, end, start = 0, 0, 0.0, None
             for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    found += 1
-                    count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
-                    time = float(packet.pts * packet.time_base)
+                if not packet.size:  # the flush at the end
+                    continue
+                found += 1
+                count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and packet.time_base is not None:
+                    time = float(stamp * packet.time_base)
                     start = time if start is None else min(start, time)
                     end = max(end, time + float((packet.duration or 0) * packet.time_base))
     except av.FFmpegError as error:
