@@ -212,6 +212,21 @@ def test_folders_that_cannot_be_labelled_say_why(tmp_path, make, text):
         Folder(tmp_path / "data")
 
 
+def test_labels_of_another_form_are_not_shadowed(tmp_path):
+    """A folder is read in one form: the first LabelMe file would hide the masks of all other pictures."""
+    data = tmp_path / "data"
+    write_pictures(data / "images", 3)
+    (data / "labels").mkdir()
+    for number in range(3):
+        Image.new("L", (WIDTH, HEIGHT), number).save(data / "labels" / f"IMG_{number}.png")
+    with pytest.raises(
+        DataError, match=r"is labelled already, in another form \(.*\); the studio writes LabelMe files"
+    ):
+        Folder(data)
+    (data / "labels").rename(tmp_path / "labels")
+    assert len(Folder(data)) == 3
+
+
 def test_read_only_writes_nothing(photos):
     before = sorted(photos.rglob("*"))
     store = Store(Folder(photos), read_only=True)
