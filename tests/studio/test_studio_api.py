@@ -359,23 +359,7 @@ def test_an_unexpected_error_says_nothing_of_the_inside(page, monkeypatch):
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["code"] == "internal"
 
 
-STRANGE = [
-    None,
-    True,
-    -1,
-    1e300,
-    "",
-    "x" * 5000,
-    [],
-    {},
-    [[]],
-    [None],
-    [{}],
-    {"a": []},
-    [1, 2, 3, 4],
-    [[1, 2]],
-    "\ud800",
-]
+STRANGE = [None, True, -1, 1e300, "x" * 5000, [], {}, [[]], [{}], "\ud800"]
 FIELDS = {
     "PUT /pictures/ID/labels": ("objects", "tiles", "outlines", "state", "seconds", "strokes", "origin"),
     "PUT /pictures/ID/texts": ("captions", "questions"),
