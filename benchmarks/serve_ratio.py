@@ -140,7 +140,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def wait_for(url: str, seconds: float = 120) -> None:
+def wait_for(url: str, seconds: float = 600) -> None:
     """Wait until an address answers with 200."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

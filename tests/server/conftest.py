@@ -31,11 +31,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def serve(folder: Callable[[str], Path]) -> Iterator[Callable[..., Server]]:
-    """serve("semantic", ...): a server of these families; queue, deadline, start, and fields of a Policy."""
+    """serve("semantic", ...) or serve(paths={name: path}): a server; queue, deadline, start, fields of a Policy."""
     servers: list[Server] = []
 
-    def run(*families: str, queue: int = 8, deadline: float = 60.0, start: bool = True, **policy: Any) -> Server:
-        servers.append(Server({f: folder(f) for f in families}, policy, queue, deadline, start))
+    def run(
+        *families: str,
+        paths: dict[str, Path] | None = None,
+        queue: int = 8,
+        deadline: float = 60.0,
+        start: bool = True,
+        **policy: Any,
+    ) -> Server:
+        servers.append(Server(paths or {f: folder(f) for f in families}, policy, queue, deadline, start))
         return servers[-1]
 
     yield run

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import wave
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -173,6 +174,31 @@ def test_how_an_input_was_taken_is_told(serve):
     tifffile.imwrite(buffer, (noise() / 255).astype(np.float32), photometric="rgb")
     assert "note" not in server.post("/v1/predict", png()).json()
     assert server.post("/v1/predict", buffer.getvalue()).status_code == 200
+
+
+KEPT = Path(__file__).parents[1] / "data" / "version_0_1_0"
+
+
+def test_runs_and_exported_files_are_served(serve):
+    pytest.importorskip("onnxruntime")
+    paths = {
+        "run": KEPT / "semantic" / "run", "file": KEPT / "semantic" / "labels.onnx",
+        "captions": KEPT / "captioning" / "captions.onnx", "classes": KEPT / "classification" / "classes.onnx",
+    }  # fmt: skip
+    server = serve(paths=paths)
+    picture = noise(61, 83)
+    for name in ("run", "file"):
+        expected = foveate.load(paths[name], device="cpu").predict(picture).mask
+        answer = server.post(f"/v1/models/{name}/predict", png(picture)).json()
+        np.testing.assert_array_equal(decoded(answer["mask"]), expected)
+    caption = foveate.load(paths["captions"], device="cpu").predict(picture)
+    answer = server.post("/v1/models/captions/predict", png(picture)).json()
+    assert [one["text"] for one in answer["sentences"]] == [one.text for one in caption.sentences]
+    ranked = foveate.load(paths["classes"], device="cpu").predict(picture).top()
+    answer = server.post("/v1/models/classes/predict", png(picture)).json()
+    assert [one["label"] for one in answer["top"]] == [name for name, _ in ranked]
+    runtimes = {one["name"]: one["runtime"] for one in server.client.get("/v1/models").json()["models"]}
+    assert runtimes == {"run": "torch", "file": "onnxruntime", "captions": "onnxruntime", "classes": "onnxruntime"}
 
 
 # The other families

@@ -153,7 +153,11 @@ def test_bodies_that_are_no_request(serve, content, expected, detail):
         ("semantic", "fliip=1", (422, "option"), "models for semantic segmentation have no option 'fliip'"),
         ("semantic", "scales=3", (422, "option"), "--scales is 3; at most 2 is taken here"),
         ("semantic", "scales=" + "1," * 20, (422, "option"), "--scales has 20 values; at most 8 are taken here"),
+        ("captioning", "beams=1000", (422, "option"), "--beams is 1000; at most 100 is taken here"),
         ("semantic", "proposals=100000", (422, "option"), "--proposals is 100000; at most 500 is taken here"),
+        ("semantic", "objects=1&pixel_size=2", (422, "option"), "--pixel-size is about files of this machine"),
+        ("captioning", "length_penalty=1e308", (422, "option"), "--length-penalty is 1e+308; at most 10 is taken here"),
+        ("speech", "cut=1e308", (422, "option"), "--cut is 1e+308; at most 900 is taken here"),
         ("semantic", "beams=3", (422, "option"), "have no option 'beams'"),
         ("semantic", "&".join(f"a{i}=1" for i in range(60)), (400, "bad-request"), "the query cannot be read"),
         ("semantic", "flip=%ff", (400, "bad-request"), "the query cannot be read"),
@@ -161,16 +165,29 @@ def test_bodies_that_are_no_request(serve, content, expected, detail):
             "instances",
             "boxes=/etc",
             (422, "option"),
-            "--boxes names a file of this machine, and is not taken",
+            "--boxes is about files of this machine, and is not taken",
         ),
-        ("speech", "language=/etc/passwd", (422, "option"), "--language names a file of this machine"),
-        ("captioning", "beams=1000", (422, "option"), "cannot search with 1,000 beams"),
+        ("speech", "language=/etc/passwd", (422, "option"), "--language is about files of this machine"),
+        ("captioning", "beams=50", (422, "option"), "cannot search with 50 beams over a vocabulary of 11 tokens"),
         ("classification", "top=0", (422, "option"), "top is 0; give 1 or more"),
     ],
 )
 def test_options_that_do_not_fit(serve, family, query, expected, detail):
     status, code, text = problem(serve(family).post(f"/v1/predict?{query}", png()))
     assert (status, code) == expected and detail in text
+
+
+def test_numbers_that_are_too_large_are_refused(serve):
+    server = serve("semantic")
+    for option, value in (("tile", 10**400), ("least_area", 1e30), ("overlap", -(10**20)), ("scales", [10**400])):
+        body = json.dumps({"image": b64(png()), "objects": True, option: value})
+        response = server.post("/v1/predict", body.encode(), headers={"content-type": "application/json"})
+        status, code, text = problem(response)
+        assert (status, code) == (422, "option"), text
+    assert (
+        "--overlap has 22 digits; give a number of at most 2,147,483,647"
+        in problem(server.post("/v1/predict", {"image": b64(png()), "overlap": -(10**20)}))[2]
+    )
 
 
 def test_options_of_what_is_generated(serve):
@@ -186,7 +203,7 @@ def test_options_of_what_is_generated(serve):
     assert refused("drawing", {"seed": -1}) == f"--seed is -1; give a whole number from 0 to {2**63 - 1}"
     assert refused("drawing", {"seed": 2**63}).startswith("--seed is 9223372036854775808")
     assert "no option 'image'" in refused("drawing", {"image": "AAAA"})
-    assert "--style names a file of this machine" in refused("handwriting", {"text": "ab", "style": "/etc/passwd"})
+    assert "--style is about files of this machine" in refused("handwriting", {"text": "ab", "style": "/etc/passwd"})
     assert "there is no text to write" in refused("handwriting", {})
     response = server.post("/v1/models/drawing/predict", png())
     assert problem(response)[:2] == (415, "content-type")
@@ -297,3 +314,36 @@ def test_a_fault_is_logged_and_not_told(serve, monkeypatch, caplog):
 def test_a_picture_of_one_pixel(serve):
     response = serve("classification").post("/v1/predict", png(np.zeros((1, 1, 3), np.uint8)))
     assert response.status_code == 200 and Image.open(io.BytesIO(png(noise(1, 1)))).size == (1, 1)
+
+
+VALUES = (
+    None, True, 0, -1, 3, 10**30, 1.5, -1e308, "", "a", "s1 s2", "what is this", "1,2", "none", "\u0000", "🐄" * 50, "ab",
+    b64(png(noise(8, 8))), b64(b"no picture"), [], [1, 2], ["a"], [[]], {}, {"image": "a"}, [{"text": "s1"}], "../etc",
+)  # fmt: skip
+KEYS = (
+    "image", "images", "text", "texts", "question", "audio", "frames", "name", "count", "seed", "flip", "scales", "tile",
+    "overlap", "crf", "superpixels", "objects", "least_area", "beams", "n_best", "length_penalty", "top", "overlay",
+    "confidence", "attention", "bias", "width", "points", "least", "inputs", "parameters", "no_repeat_ngram", "cut",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "family", ["semantic", "translation", "questions", "speech", "handwriting", "drawing", "video"]
+)
+def test_random_requests_never_fail_the_server(serve, family, caplog):
+    """Objects of known and unknown keys with values of every kind: an answer, or a problem that is the client's."""
+    server = serve(family)
+    draw = random.Random(family)
+    good = {
+        "semantic": {"image": VALUES[17]}, "translation": {"text": "s1 s2"}, "speech": {}, "handwriting": {"text": "ab"},
+        "questions": {"image": VALUES[17], "question": "what is this"}, "drawing": {}, "video": {"frames": [VALUES[17]]},
+    }[family]  # fmt: skip
+    codes = []
+    for _ in range(60):
+        body = dict(good) if draw.random() < 0.7 else {}
+        body |= {draw.choice(KEYS): draw.choice(VALUES) for _ in range(draw.randint(0, 3))}
+        query = {draw.choice(KEYS): str(draw.choice(VALUES)) for _ in range(draw.randint(0, 1))}
+        path = draw.choice([f"/v1/models/{family}/predict", f"/hf/{family}"])
+        codes.append(server.post(path, body, params=query).status_code)
+        assert codes[-1] in (200, 400, 404, 415, 422), (path, body, query, caplog.text)
+    assert codes.count(422) > 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +14,7 @@ from served_models import BUILDERS, CLASSES, png
 from starlette.routing import Route
 
 import foveate
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, DataError
 from foveate.server import app as served_app
 from foveate.server import listen
 from foveate.server.app import ENDPOINTS
@@ -23,7 +24,10 @@ from foveate.server.models import load, named
 from foveate.server.openapi import schema_of
 from foveate.server.predict import encoded, preferred, warm_up
 from foveate.server.serving import Limits, host_names, read_token, require_safe
-from foveate.tasks import all_tasks
+from foveate.tasks import all_tasks, find_task
+from foveate.tasks.contract import require_contract
+from foveate.tasks.inputs import Input
+from foveate.tasks.options import Options, option
 
 STATIC = Path(served_app.__file__).parent / "static"
 
@@ -160,6 +164,45 @@ def test_every_familys_reply_has_a_schema_with_words():
 def test_a_type_without_schema_is_refused():
     with pytest.raises(TypeError, match="has no JSON Schema"):
         schema_of(set)
+
+
+# Families of other packages
+
+
+class Numbers(Input):
+    name = "numbers"
+    noun = "list"
+    nouns = "lists"
+    suffixes = frozenset({".csv", ".txt"})
+
+    def open(self, given, preprocessing, model, name="", max_pixels=None):
+        if given.suffix != ".csv" or not given.read_text().strip():
+            raise DataError(f"{given}: no numbers; give some")
+        return [float(word) for word in given.read_text().split(",")]
+
+
+def test_an_input_of_another_package_comes_by_way_of_a_file():
+    one = Numbers()
+    assert (one.key, one.is_text, one.weigh(b"1,2"), one.example(None)) == ("numbers", False, 3, None)
+    assert one.decode(b"1,2", None, "m") == one.decode(b"1,2", None, "m", "a.csv") == [1, 2]
+    for name, expected in (("", "the list: no numbers; give some"), ("b.txt", "b.txt: no numbers; give some")):
+        with pytest.raises(DataError, match=f"^{expected}$"):  # and nothing of the temporary file
+            one.decode(b" ", None, "m", name)
+
+
+@dataclass(frozen=True)
+class Clashing(Options):
+    """flip: as of the options."""
+
+    flip: bool = option(False, "also the mirrored one")
+
+
+def test_a_part_that_is_called_as_an_option_breaks_the_contract():
+    base = find_task("semantic")
+    with pytest.raises(ConfigError, match=r"whose Clashing.flip has the name of another parameter of a request"):
+        require_contract("semantic", type("Other", (base,), {"Parts": Clashing}))
+    with pytest.raises(ConfigError, match=r"whose Parts are 3; derive a dataclass"):
+        require_contract("semantic", type("Other", (base,), {"Parts": 3}))
 
 
 # Small parts

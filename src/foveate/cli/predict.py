@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
+from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.results import choose_out, results_in
-from foveate.errors import ConfigError, DataError, OutputError, listed
+from foveate.cli.videos import predict_video, split_videos, video_jobs
+from foveate.errors import ConfigError, DataError, OutputError, counted, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
@@ -33,12 +35,19 @@ def run(argv: list[str]) -> int:
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="files, folders, or globs such as 'a/*.jpg'; for models that take them texts, text files of one a line, - "
-        "for standard input, or tables of inputs",
+        help="files, folders, globs such as 'a/*.jpg', or addresses (https); videos, for models that take images; for "
+        "models that take them texts, text files of one a line, - for standard input, or tables of inputs",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
     )
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="also write DIR/NAME, a data set of the inputs whose labels are the predictions: coco, labelme, cvat, "
+        "voc, yolo or another that `foveate datasets convert` writes",
+    )
+    parser.add_argument("--every", type=int, metavar="N", help="of videos, predict every N-th frame (1)")
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
@@ -52,22 +61,34 @@ def run(argv: list[str]) -> int:
         pictures.set_max_pixels(args.max_pixels)
     make_options(family, given, PREDICT)  # complains before any work
     shared = given_inputs(args, family)
+    if args.format:
+        require_labels(args.format, family)
     if args.inputs == [STDIN] and args.out is None:
         require_texts(family)
         return _answer_lines(args.run, args.device, given)
-    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
+    videos, words = split_videos(args.inputs, family, args.every)
+
+    def planned(out: Path) -> list[Job]:
+        clips = video_jobs(videos, out, results_in(out))
+        return clips if clips and not words else [*_plan(words, args.count, shared, out, family), *clips]
+
+    out, jobs = choose_out(args.out, args.run, planned)
+    clips = jobs[len(jobs) - len(videos) :]
     require_writable_folder(out)
     predictor = Predictor.open(args.run, device=args.device)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
-    writer = _Results(predictor)
+    writer = _Results(predictor, PredictedLabels(args.format, out, predictor.family) if args.format else None)
     start = time.perf_counter()
     with progress_bar(len(jobs), "predicting") as advance:
-        _predict_all(jobs, predictor, options, writer, advance)
+        _predict_all(jobs[: len(jobs) - len(clips)], predictor, options, writer, advance)
+        for job in clips:
+            _predict_video(job, predictor, options, args.every or 1, len(jobs), advance)
     seconds = time.perf_counter() - start
     writer.finish(out)
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+    more = {"label_format": args.format} if args.format else {}
+    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -77,8 +98,13 @@ def run(argv: list[str]) -> int:
             notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
         print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
-    for line in predictor.family.lines([(job.title, job.record) for job in done]):
+    for line in predictor.family.lines([(job.title, job.record) for job in done if job not in clips]):
         print(line)
+    for job in clips:
+        if not job.error:
+            print(
+                f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
+            )
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
     print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
     if failed:
@@ -139,8 +165,8 @@ def require_writable_folder(out: Path) -> None:
 class _Results:
     """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.family = predictor, predictor.family
+    def __init__(self, predictor: Predictor, annotated: PredictedLabels | None = None) -> None:
+        self.predictor, self.family, self.annotated = predictor, predictor.family, annotated
         self.gallery = self.family.gallery(predictor.name)
 
     def write(self, job: Job, sample: Any, prediction: Any) -> None:
@@ -155,6 +181,8 @@ class _Results:
             names[key] = job.relative(path)
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
+        if self.annotated is not None:
+            self.annotated.add(job, sample, prediction)
         record, note = self.family.record(prediction), self.predictor.note(sample)
         if notes := [one for one in (note, record.get("note", "")) if one]:
             names["note"] = "; ".join(notes)
@@ -163,7 +191,9 @@ class _Results:
         job.record |= record | names
 
     def finish(self, out: Path) -> None:
-        """Write the page of all predictions, for a family that has one."""
+        """Write the page of all predictions, for a family that has one, and the files of labels for all inputs."""
+        if self.annotated is not None:
+            self.annotated.finish()
         if self.gallery is not None:
             self.gallery.write(out)
 
@@ -216,6 +246,19 @@ def _predict_all(
             readers.shutdown(cancel_futures=True)
             writers.shutdown(cancel_futures=True)
             raise
+
+
+def _predict_video(
+    job: Job, predictor: Predictor, options: Any, every: int, done: int, advance: Callable[[float, str], None]
+) -> None:
+    """Predict one video, or note why it could not be."""
+    begin = time.perf_counter()
+    try:
+        found = predict_video(predictor, Path(job.title), job.out, options, every, lambda name: advance(done - 1, name))
+    except DataError as error:
+        _fail(job, error, done, advance)
+        return
+    job.record |= found | {"seconds": round(time.perf_counter() - begin, 4)}
 
 
 def _answer(

@@ -30,6 +30,7 @@ MOST_INPUTS = 16  # of a request
 MOST_VALUES = 8  # of an option that is a list
 MOST_FIELDS = 50  # of a query
 MAX_SEED = 2**63 - 1
+LARGEST = 2**31 - 1  # of an option that is a whole number
 # Parameters of Hugging Face's client -> the option that does it here.
 PARAMETERS = {"top_k": "top", "num_beams": "beams", "max_new_tokens": "max_length", "threshold": "score"}
 
@@ -179,7 +180,9 @@ def _from_hugging_face(content: dict[str, Any], family: Task) -> Asked:
     given, parameters = content.get("inputs", {}), content.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise Problem("bad-json", f"parameters is {_kind(parameters)}; give an object")
-    chosen = {PARAMETERS.get(key, key): value for key, value in parameters.items() if value is not None}
+    chosen: dict[str, Any] = {
+        PARAMETERS.get(key, str(key)): value for key, value in parameters.items() if value is not None
+    }
     if isinstance(given, str) and family.inputs:
         given = {family.inputs[0].key: given}
     if not isinstance(given, dict):
@@ -203,7 +206,7 @@ def _value(value: Any, one: Input, key: str) -> Any:
 
 
 def _name(value: Any) -> str:
-    """What an input is called in messages: one line of at most 100 characters."""
+    """The name of an input in messages: one line of at most 100 characters."""
     if not isinstance(value, str):
         raise Problem("bad-json", f"'name' is {_kind(value)}; give text")
     return "".join(c if c.isprintable() else " " for c in value.replace("\\", "/").rpartition("/")[2])[:100]
@@ -260,18 +263,18 @@ def choose(given: Mapping[str, Any], family: Task) -> Chosen:
             + (f"theirs are {', '.join(own)}" if own else "they have none: leave it out")
         )
     values = {name: _option(known[name], value) for name, value in rest.items() if value is not None}
+    for name in values:
+        _require_served(known[name], values[name])
     verb = PREDICT if family.inputs else GENERATE
     made = family.make_options({name: value for name, value in values.items() if name in options}, verb)
     family.require(made)
-    for name in values:
-        _require_served(known[name], values[name])
     return Chosen(made, family.Parts(**{name: value for name, value in values.items() if name in parts}), count, seed)
 
 
 def _option(flag: Flag, value: Any) -> Any:
     """The value of an option, from text or JSON."""
     if flag.served is False:
-        raise ConfigError(f"{flag.text} names a file of this machine, and is not taken over HTTP; leave it out")
+        raise ConfigError(f"{flag.text} is about files of this machine, and is not taken over HTTP; leave it out")
     if flag.kind is bool and value == "":  # ?overlay
         return True
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value)):
@@ -285,6 +288,8 @@ def _require_served(flag: Flag, value: Any) -> None:
     if len(numbers) > MOST_VALUES:
         raise ConfigError(f"{flag.text} has {len(numbers)} values; at most {MOST_VALUES} are taken here")
     for number in numbers:
+        if isinstance(number, int) and abs(number) > LARGEST:
+            raise ConfigError(f"{flag.text} has {len(str(number))} digits; give a number of at most {LARGEST:,}")
         if flag.served is not True and number is not None and number > flag.served:
             raise ConfigError(f"{flag.text} is {number:g}; at most {flag.served:g} is taken here")
 

@@ -33,7 +33,7 @@ class Served:
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     def about(self) -> dict[str, Any]:
-        """What a client is told."""
+        """All that a client is told of it."""
         family, predictor = self.predictor.family, self.predictor
         options, parts = ([describe_flag(family, flag) for flag in some] for some in all_flags(family))
         inputs = [

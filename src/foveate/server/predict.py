@@ -174,7 +174,7 @@ class PredictJob(Job):
         self.require_alive()
 
     def _reply(self, one: _Input, prediction: Any) -> Any:
-        """What is sent for an input."""
+        """The reply to an input."""
         if hasattr(prediction, "attach"):
             prediction.attach(self.family, self.predictor.runner, one.sample, self.chosen.options)
         note = self.predictor.note(one.sample)
@@ -271,7 +271,7 @@ def preferred(accept: str, kinds: Sequence[str]) -> str | None:
 
 
 def _fit(part: str, kind: str) -> tuple[int, float]:
-    """How closely one entry of an Accept header names a media type, -1 for not at all, and its weight."""
+    """The closeness with which an entry of an Accept header names a media type, -1 for not at all; and its weight."""
     pattern, *rest = (one.strip() for one in part.lower().split(";"))
     weight = 1.0
     for one in rest:

@@ -17,8 +17,8 @@ PREDICT, EVALUATE, GENERATE = "predict", "evaluate", "generate"
 VERBS = (PREDICT, EVALUATE, GENERATE)
 # Names with another meaning: flags and arguments of these verbs, and parameters of `Predictor`'s methods.
 RESERVED = frozenset({
-    "run", "inputs", "out", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed", "help", "debug",
-    "self", "given", "name", "progress", "batch_size",
+    "run", "inputs", "out", "format", "every", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed",
+    "help", "debug", "self", "given", "name", "progress", "batch_size",
 })  # fmt: skip
 
 
@@ -32,8 +32,8 @@ def option(
     """A field of an `Options` class.
 
     help: its line in `--help`. metavar: the name of its value there. verbs: the verbs that have it.
-    served: False for an option that `foveate serve` does not take, since it names a file of the machine; or the largest
-        number that it takes, of an option that costs time.
+    served: False for an option that `foveate serve` does not take, since it is about files of the machine; or the
+        largest number that it takes, of an option that costs time.
     """
     about = {"help": help, "metavar": metavar, "verbs": verbs, "served": served}
     return dataclasses.field(default=default, metadata=about)

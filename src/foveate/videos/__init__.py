@@ -105,14 +105,16 @@ def suffix_of(data: bytes, name: str) -> str:
     raise DataError(f"{name}: not a video in a known format; give MP4, MOV, WebM, MKV, AVI, GIF or WebP")
 
 
-def measure(path: Path, most: int) -> tuple[int, int, int]:
-    """(frames, height, width) of a video file, without decoding frames of a container; frames beyond `most` are not
-    counted one by one. Raises DataError.
+def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
+    """(frames, height, width) of a video file, without decoding frames of a container.
+
+    Frames of an animation are counted one by one: until there are more than `most`, or `most_pixels` in all. Raises
+    DataError.
     """
     _require_file(path)
     if path.suffix.lower() in ANIMATIONS:
         with _animation(path) as image:
-            count = 1
+            count, most = 1, min(most, most_pixels // max(1, image.height * image.width))
             try:
                 while count <= most:
                     image.seek(count)
@@ -311,10 +313,13 @@ def _packets(av: Any, path: Path) -> tuple[int, float]:
             written = stream.frames  # as the header says, 0 if it does not
             count, found, end, start = 0, 0, 0.0, None
             for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    found += 1
-                    count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
-                    time = float(packet.pts * packet.time_base)
+                if not packet.size:  # the flush at the end
+                    continue
+                found += 1
+                count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and packet.time_base is not None:
+                    time = float(stamp * packet.time_base)
                     start = time if start is None else min(start, time)
                     end = max(end, time + float((packet.duration or 0) * packet.time_base))
     except av.FFmpegError as error:

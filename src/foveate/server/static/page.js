@@ -5,9 +5,9 @@ import { show } from "./show.js";
 
 /**
  * @typedef {{key: string, kind: "text" | "file", noun: string, suffixes: string[]}} Input
- * @typedef {{name: string, help: string, default: unknown, kind: string, choices?: string[], largest?: number}} Option
- * @typedef {{name: string, title: string, model: string, runtime: string, inputs: Input[], options: Option[],
- *   parts: Option[], tables: Record<string, {entries: number, classes?: {name: string, color: string}[]}>}} Model
+ * @typedef {{name: string, help: string, default: unknown, kind: string, choices?: string[], largest?: number}} Setting
+ * @typedef {{name: string, title: string, model: string, runtime: string, inputs: Input[], options: Setting[],
+ *   parts: Setting[], tables: Record<string, {entries: number, classes?: {name: string, color: string}[]}>}} Model
  */
 
 /** @type {Model[]} */
@@ -68,16 +68,20 @@ function chosen() {
 function choose() {
   const model = chosen();
   element("about").textContent = `${model.title}: ${model.model}, in ${model.runtime}`;
-  element("inputs").replaceChildren(...model.inputs.map((one) => labelled(one.key, `The ${one.noun}`, inputField(one))));
-  const whole = model.inputs.length ? [] : ["count", "seed"].map(counted);
-  element("options").replaceChildren(
-    ...[...whole, ...model.parts, ...model.options].map((one) => labelled(`option-${one.name}`, one.help, optionField(one))),
-  );
+  const fields = model.inputs.map((one) => labelled(one.key, `The ${one.noun}`, inputField(one)));
+  element("inputs").replaceChildren(...fields);
+  const options = all(model).map((one) => labelled(`option-${one.name}`, one.help, optionField(one)));
+  element("options").replaceChildren(...options);
 }
 
-/** A number that every model which generates takes. @param {string} name @returns {Option} */
-function counted(name) {
-  return { name, help: name === "count" ? "number of samples" : "seed of the noise", default: name === "count" ? 1 : 0, kind: "integer" };
+/** Everything that can be chosen for a model. @param {Model} model @returns {Setting[]} */
+function all(model) {
+  /** @type {Setting[]} */
+  const generated = [
+    { name: "count", help: "number of samples", default: 1, kind: "integer" },
+    { name: "seed", help: "seed of the noise", default: 0, kind: "integer" },
+  ];
+  return [...(model.inputs.length ? [] : generated), ...model.parts, ...model.options];
 }
 
 /** A field with its label. @param {string} id @param {string} words @param {HTMLElement} field */
@@ -106,7 +110,7 @@ function inputField(one) {
   return file;
 }
 
-/** The field of an option. @param {Option} one */
+/** The field of an option. @param {Setting} one */
 function optionField(one) {
   if (one.choices) {
     const list = document.createElement("select");
@@ -122,8 +126,7 @@ function optionField(one) {
 /** Options that differ from what the model does by itself. @param {Model} model */
 function query(model) {
   const fields = new URLSearchParams();
-  const all = [...model.options, ...model.parts, ...(model.inputs.length ? [] : ["count", "seed"].map(counted))];
-  for (const one of all) {
+  for (const one of all(model)) {
     const field = /** @type {HTMLInputElement | HTMLSelectElement} */ (element(`option-${one.name}`));
     const ticked = field instanceof HTMLInputElement && field.type === "checkbox";
     const value = ticked ? (field.checked ? "1" : "") : field.value.trim();

@@ -26,6 +26,7 @@ from foveate.records import (
     TransformerOutput,
 )
 from foveate.registry import task
+from foveate.tasks.auditing import Audited, Suspect, entropy
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
@@ -41,6 +42,8 @@ from foveate.visualize.clips import poses, write_clip
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from foveate.onnx import Graphs, OnnxFile
 
 
@@ -54,7 +57,11 @@ class ClassificationOptions(Options):
 
     flip: bool = option(False, "average with the mirrored image")
     clip: Literal["none", "turn", "move"] = option(
-        "none", "also a GIF of each image in motion, with all predictions: turn or move", "KIND", (PREDICT,)
+        "none",
+        "also a GIF of each image in motion, with all predictions: turn or move",
+        "KIND",
+        (PREDICT,),
+        served=False,
     )
 
     def describe(self) -> str:
@@ -69,6 +76,7 @@ class ClassificationTask(ClassificationReplies, Task):
     name = "classification"
     title = "image classification"
     monitor = "top1"
+    own_score = "probability"
     headline = ("top1", "error_percent", "calibration_error")
     Options = ClassificationOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
@@ -180,6 +188,21 @@ class ClassificationTask(ClassificationReplies, Task):
             x, y = prediction.transforms[-1].grid.mean((0, 1)).tolist()
             metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
         return float(probabilities[sample["label"]])
+
+    def audit(self, runner: Runner, sample: Any, options: ClassificationOptions) -> Audited:
+        """The label, if the model finds another class likelier."""
+        (prediction,) = self.answer(runner, [sample], options)
+        probabilities, label = prediction.probabilities, int(sample["label"])
+        names, own, best = self.classes.names, float(probabilities[label]), int(probabilities.argmax())
+        suspects = [Suspect(names[label], names[best], float(probabilities[best]), own)] if best != label else []
+        return Audited(float(entropy(probabilities)), suspects, {names[label]: (own, 1)})
+
+    def draw_suspect(
+        self, runner: Runner, sample: Any, suspect: Suspect | None, options: ClassificationOptions
+    ) -> PIL.Image.Image:
+        """The image as the network is given it, and its answer."""
+        (prediction,) = self.answer(runner, [sample], options)
+        return draw_prediction(prediction)
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""

@@ -55,6 +55,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
     name = "colocalisation"
     title = "co-localisation"
     monitor = "contrast"  # a score that needs no box
+    own_score = "iou"
     headline = ("contrast", "corloc", "mean_iou", "pointing")
     sizes: ClassVar = {"in_channels": Count("channels")}
     batch_size = 64  # also the set in which the contents of windows are compared

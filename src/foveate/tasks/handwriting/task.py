@@ -57,9 +57,9 @@ class HandwritingOptions(Options):
     """
 
     text: str = option("", "the text to write", "TEXT", (GENERATE,))
-    bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,))
+    bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,), served=100)
     style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,), served=False)
-    width: int = option(40, "characters of a line", "N", (GENERATE,))
+    width: int = option(40, "characters of a line", "N", (GENERATE,), served=1000)
     points: int = option(400, "points to write, of a model without text", "N", (GENERATE,), served=5000)
 
     def __post_init__(self) -> None:

@@ -95,6 +95,7 @@ class QuestionsTask(QuestionReplies, Task):
     name = "questions"
     title = "questions about pictures"
     monitor = "accuracy"
+    own_score = "signed_probability"
     headline = ("accuracy", "usual_answer", "attention_mass")
     inputs = (IMAGE, QuestionInput())
     Options = QuestionOptions

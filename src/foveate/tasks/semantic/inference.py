@@ -72,7 +72,9 @@ class SemanticOptions(Options):
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
     objects: bool = option(False, "find objects, too: connected parts, split where they narrow", "", (PREDICT,))
     least_area: int = option(1, "pixels of the smallest object", "N", (PREDICT,))
-    pixel_size: float = option(1.0, "side of a pixel, for the tables of objects in physical units", "SIZE", (PREDICT,))
+    pixel_size: float = option(
+        1.0, "side of a pixel, for the tables of objects in physical units", "SIZE", (PREDICT,), served=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

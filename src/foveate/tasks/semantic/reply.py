@@ -90,7 +90,8 @@ class SemanticReplies(Replies):
         """Raise ConfigError for options with which the network would see too many pixels at once."""
         image = sample["image"]
         tiling = options.tiling(image.height, image.width)
-        pixels = image.height * image.width if tiling is None else tiling.tile**2
+        pixels = image.height * image.width
+        pixels = pixels if tiling is None else min(pixels, tiling.tile**2)
         scaled = int(pixels * max(options.scales) ** 2)
         if scaled > MOST_WHOLE:
             given = options.describe() or "tile"

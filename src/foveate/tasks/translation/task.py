@@ -56,6 +56,7 @@ class TranslationTask(TranslationReplies, Task):
     name = "translation"
     title = "translation"
     monitor = "bleu"  # of translations that the model wrote alone
+    own_score = "chrf"
     headline = ("bleu", "chrf")
     inputs = (TextInput("sentence"),)
     Options = TranslationOptions

@@ -104,7 +104,7 @@ class VideoInput(Input):
         where = name or "the clip"
         if isinstance(given, bytes):
             with stored(given, suffix_of(given, where)) as path, called(path, where):
-                count, height, width = measure(path, SERVED_FRAMES)
+                count, height, width = measure(path, SERVED_FRAMES, SERVED_PIXELS)
             sizes = [(height, width)]
         else:
             if len(given) > SERVED_FRAMES:
