@@ -179,6 +179,14 @@ def test_images_that_are_links_out_of_the_folder_are_not_shown(photos, tmp_path)
     ]
 
 
+def test_a_folder_of_images_that_is_a_link_is_refused(tmp_path):
+    write_pictures(tmp_path / "elsewhere", 1)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="images: a link; expected a folder"):
+        Folder(tmp_path / "data")
+
+
 @pytest.mark.parametrize("name", ["labels", ".foveate"])
 def test_folders_that_are_links_are_refused(photos, tmp_path, name):
     (tmp_path / "out").mkdir()

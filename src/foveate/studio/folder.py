@@ -73,7 +73,7 @@ class Folder:
         files = [path for path in list_pictures(images) if self._is_inside(path)]
         annotations = self.root / ANNOTATION_FOLDER if below else self.root
         prefix = f"../{below.name}/" if below else ""
-        self._require_plain(annotations, self.root / MASK_FOLDER, self.own)
+        self._require_plain(*([below] if below else []), annotations, self.root / MASK_FOLDER, self.own)
         _require_distinct(files)
         found = {}  # other threads read `pictures` meanwhile
         for name, path in zip(distinct_names(files, self.root), files, strict=True):
@@ -108,7 +108,7 @@ class Folder:
 
     def _is_inside(self, path: Path) -> bool:
         """True for a file below the folder; a link that leads out is refused, with a sentence in `problems`."""
-        if path.resolve().is_relative_to(self.root.resolve()):
+        if not path.is_symlink() or path.resolve().is_relative_to(self.root.resolve()):
             return True
         sentence = f"{path.name} is a link that leads out of the folder and is not shown; copy the file instead"
         if sentence not in self.problems:
