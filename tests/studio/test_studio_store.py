@@ -11,7 +11,7 @@ import pytest
 from labelling import CLASSES, HEIGHT, WIDTH, write_pictures
 from PIL import Image
 
-from foveate import disk
+from foveate import cli, disk
 from foveate.datasets import recognise
 from foveate.datasets.classes import read_classes
 from foveate.errors import ConfigError, DataError, OutputError
@@ -363,6 +363,18 @@ def test_the_reader_takes_what_is_done_and_says_what_is_left_out(store, photos):
     assert "3 without a label left out" in source.describe()
     assert "left out are pictures whose labels are not done: 1 draft and 1 skipped" in source.notes()
     assert "3 classes" in source.describe() and "pixels without a shape are ignored" in source.describe()
+
+
+def test_datasets_inspect_reads_what_the_page_wrote(store, photos, capsys):
+    for number, state in enumerate(["done", "done", "done", "draft"]):
+        outline = {"key": "a", "label": "car", "points": [[30, 30], [90, 40], [50, 99.5]]}
+        store.save(first(store, f"IMG_{number}.png"), NO_FILE, change(number + 1, state=state, outlines=[outline]))
+    assert cli.main(["datasets", "inspect", str(photos)]) == 0
+    out = capsys.readouterr().out
+    assert "3 without a label left out" in out and "3 classes (from classes.txt" in out
+    assert "note: left out are pictures whose labels are not done: 1 draft" in out
+    assert cli.main(["datasets", "inspect", str(photos), "--task", "instances"]) == 0
+    assert "car" in capsys.readouterr().out
 
 
 def test_a_folder_of_drafts_says_so(store, photos):
