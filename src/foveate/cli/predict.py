@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser, given_inputs, parse_with_options
+from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
+from foveate.cli.pipeline import Pipeline, Results, workers_for
 from foveate.cli.results import choose_out, results_in
 from foveate.errors import ConfigError, DataError, OutputError, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
     from foveate.tasks.base import Task
-
-AHEAD = 2  # inputs that are opened ahead, and predictions that wait to be written
 
 
 def run(argv: list[str]) -> int:
@@ -42,6 +40,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    add_runtime(parser)
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
@@ -54,19 +53,23 @@ def run(argv: list[str]) -> int:
     shared = given_inputs(args, family)
     if args.inputs == [STDIN] and args.out is None:
         require_texts(family)
-        return _answer_lines(args.run, args.device, given)
+        return _answer_lines(Predictor.open(args.run, args.device, args.runtime, args.precision), given)
     out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
     require_writable_folder(out)
-    predictor = Predictor.open(args.run, device=args.device)
+    workers = workers_for(len(jobs), family.predict_size)
+    open_model = functools.partial(Predictor.open, args.run, args.device, args.runtime, args.precision)
+    predictor = open_model(workers=workers)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
-    writer = _Results(predictor)
+    results = Results(predictor)
     start = time.perf_counter()
     with progress_bar(len(jobs), "predicting") as advance:
-        _predict_all(jobs, predictor, options, writer, advance)
+        # Of an exported file the number of threads is fixed when it is opened.
+        whole = functools.cache(open_model) if predictor.runtime != "torch" and workers > 1 else None
+        Pipeline(predictor, options, results, advance, workers, whole).run(jobs)
     seconds = time.perf_counter() - start
-    writer.finish(out)
+    results.finish(out)
     write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
@@ -80,18 +83,17 @@ def run(argv: list[str]) -> int:
     for line in predictor.family.lines([(job.title, job.record) for job in done]):
         print(line)
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
+    runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _answer_lines(run: str, device: str, given: dict[str, str]) -> int:
+def _answer_lines(predictor: Predictor, given: dict[str, str]) -> int:
     """Answer standard input line by line, each as soon as it is read, on standard output; nothing else is written."""
-    from foveate.predictor import Predictor
     from foveate.tasks.options import PREDICT, make_options
 
-    predictor = Predictor.open(run, device=device)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
     failed = 0
@@ -136,138 +138,6 @@ def require_writable_folder(out: Path) -> None:
     require_writable(out / SUMMARY)
 
 
-class _Results:
-    """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.family = predictor, predictor.family
-        self.gallery = self.family.gallery(predictor.name)
-
-    def write(self, job: Job, sample: Any, prediction: Any) -> None:
-        """Write the files of one prediction, and note them in its record."""
-        from foveate.disk import atomic_write
-
-        names: dict[str, str] = {}
-        for key, (ending, write) in self.family.files(prediction, sample).items():
-            path = job.result(ending)
-            with atomic_write(path) as temporary:
-                write(temporary)
-            names[key] = job.relative(path)
-        if self.gallery is not None:
-            self.gallery.add(job.short_name, prediction, sample)
-        if note := self.predictor.note(sample):
-            names["note"] = note
-        for one in self.family.inputs:
-            one.close(sample[one.name])
-        job.record |= names | self.family.record(prediction)
-
-    def finish(self, out: Path) -> None:
-        """Write the page of all predictions, for a family that has one."""
-        if self.gallery is not None:
-            self.gallery.write(out)
-
-
-def _predict_all(
-    jobs: list[Job],
-    predictor: Predictor,
-    options: Any,
-    results: _Results,
-    advance: Callable[[float, str], None],
-) -> None:
-    """Open ahead, predict, write behind. An input that fails is reported and noted; the others go on.
-
-    advance: called with the number of finished inputs, fractions of one included, and the input's name.
-    """
-    with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
-        reading: deque[Future[Any]] = deque()
-        writing: deque[Future[None]] = deque()
-        together: list[tuple[int, Job, Any]] = []  # inputs that are answered in one batch
-        upcoming = iter(enumerate(jobs))
-        try:
-            for number, job in enumerate(jobs):
-                while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
-                    reading.append(readers.submit(_open_small, predictor, *coming))
-                small, large = None, False
-                try:
-                    small = reading.popleft().result()
-                    large = small is None
-                    sample = _open_large(predictor, number, job, writing) if large else small
-                    together.append((number, job, sample))
-                    del sample
-                except DataError as error:
-                    _fail(job, error, number + 1, advance)
-                    large = False
-                del small  # a large input must be gone before the next is decoded
-                if not large and len(together) < predictor.family.predict_size and number + 1 < len(jobs):
-                    continue
-                for done, one, sample, prediction in _answer(predictor, together, options, advance):
-                    if large:  # on this thread, where the memory that the tiles gave back can be used again
-                        results.write(one, sample, prediction)
-                    else:
-                        writing.append(writers.submit(results.write, one, sample, prediction))
-                    del sample, prediction
-                    while len(writing) > AHEAD:
-                        writing.popleft().result()
-                    advance(done + 1, one.title)
-            while writing:
-                writing.popleft().result()
-        except BaseException:
-            readers.shutdown(cancel_futures=True)
-            writers.shutdown(cancel_futures=True)
-            raise
-
-
-def _answer(
-    predictor: Predictor, together: list[tuple[int, Job, Any]], options: Any, advance: Callable[[float, str], None]
-) -> Iterator[tuple[int, Job, Any, Any]]:
-    """(number, job, sample, prediction) of a batch, which is emptied; one that fails is reported, the others go on."""
-    batch = together[:]
-    together.clear()
-    if not batch:
-        return
-    begin = time.perf_counter()
-    last, title = batch[-1][0], batch[-1][1].title
-    try:
-        samples = [sample for _, _, sample in batch]
-        predictions = predictor.answer(samples, options, lambda part: advance(last + part, title))
-        del samples
-    except DataError as error:
-        if len(batch) == 1:
-            _fail(batch[0][1], error, last + 1, advance)
-            return
-        for one in batch:
-            yield from _answer(predictor, [one], options, advance)
-        return
-    seconds = (time.perf_counter() - begin) / len(batch)
-    while batch:
-        number, job, sample = batch.pop(0)
-        job.record["seconds"] = round(seconds, 4)
-        yield number, job, sample, predictions.pop(0)
-
-
-def _fail(job: Job, error: DataError, done: int, advance: Callable[[float, str], None]) -> None:
-    job.error = " ".join(str(error).split())
-    advance(done, f"\n{job.error}")
-
-
-def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
-    given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
-    return predictor.sample(given, job.title) | {"index": number}
-
-
-def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:
-    """Open an input, or leave it for later if it is large. Raises DataError."""
-    small = all(one.is_small(job.given[one.name]) for one in predictor.family.inputs)
-    return _sample(predictor, number, job) if small else None
-
-
-def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Future[None]]) -> dict[str, Any]:
-    """Open a large input once everything before it has been written and released."""
-    while writing:
-        writing.popleft().result()
-    return _sample(predictor, number, job)
-
-
 def write_summary(
     path: Path,
     predictor: Predictor,
@@ -286,6 +156,7 @@ def write_summary(
             "name": predictor.name,
             "task": predictor.family.name,
             "runtime": predictor.runtime,
+            **({} if predictor.precision == "float32" else {"precision": predictor.precision}),
             "device": str(predictor.device),
             **predictor.family.about(),
         },

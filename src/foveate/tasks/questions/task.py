@@ -87,6 +87,7 @@ class QuestionsTask(Task):
     title = "questions about pictures"
     monitor = "accuracy"
     headline = ("accuracy", "usual_answer", "attention_mass")
+    runtimes = ("onnxruntime", "openvino")
     inputs = (IMAGE, QuestionInput())
     Options = QuestionOptions
     Preprocessing = QuestionPreprocessing

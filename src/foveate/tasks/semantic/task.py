@@ -16,7 +16,7 @@ from foveate.errors import DataError
 from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Allowance, Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.semantic.drawing import draw_labels
@@ -50,6 +50,8 @@ class SemanticTask(Task):
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
     endings = (".png", "_overlay.jpg", "_mask.tif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(0.5)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)
