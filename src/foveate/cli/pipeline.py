@@ -45,7 +45,7 @@ class Results:
         self.gallery = self.family.gallery(predictor.name)
 
     def write(self, job: Job, sample: Any, prediction: Any) -> dict[str, str]:
-        """Write the files of one prediction; returns their names, and a note, by key. Any thread may call it."""
+        """Write the files of one prediction; returns their names by key. Any thread may call it."""
         from foveate.disk import atomic_write
 
         names: dict[str, str] = {}
@@ -54,17 +54,17 @@ class Results:
             with atomic_write(path) as temporary:
                 write(temporary)
             names[key] = job.relative(path)
-        if note := self.predictor.note(sample):
-            names["note"] = note
         return names
 
     def note(self, job: Job, sample: Any, prediction: Any, names: dict[str, str]) -> None:
         """Take a prediction, whose files are written, into its record and the page of all; in the order of the jobs."""
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
+        record, note = self.family.record(prediction), self.predictor.note(sample)
+        notes = [one for one in (note, record.get("note", "")) if one]
         for one in self.family.inputs:
             one.close(sample[one.name])
-        job.record |= names | self.family.record(prediction)
+        job.record |= record | names | ({"note": "; ".join(notes)} if notes else {})
 
     def finish(self, out: Any) -> None:
         """Write the page of all predictions, for a family that has one."""

@@ -382,8 +382,13 @@ def decode_text(content: bytes, errors: str = "strict") -> str:
 
 def read_json(path: Path) -> Any:
     """A JSON file. Raises DataError with the place of the mistake."""
+    return parse_json(path, read_text(path))
+
+
+def parse_json(path: Path, text: str) -> Any:
+    """The content of a JSON file. Raises DataError with the place of the mistake."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno} ({error.msg}); repair or remove it"

@@ -55,6 +55,7 @@ class DrawingTask(Task):
     headline = ("bound", "kl", "reconstruction")
     inputs = ()
     Preprocessing = DrawingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"in_channels": Count("channels")}
     batch_size = 100
     endings = (".png",)

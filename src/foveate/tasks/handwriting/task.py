@@ -88,6 +88,7 @@ class HandwritingTask(Task):
     inputs = ()
     Options = HandwritingOptions
     Preprocessing = HandwritingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"vocabulary": "characters", "sequences": Count("count")}
     batch_size = 50
     endings = (".svg", ".png", ".json", ".gif")
