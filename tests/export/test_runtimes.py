@@ -20,7 +20,7 @@ from foveate.datasets.pasture import Pasture
 from foveate.engine import evaluate_run
 from foveate.errors import ConfigError, ModelError
 from foveate.export import export_onnx
-from foveate.onnx import OnnxFile, default_runtime, open_session
+from foveate.onnx import Graph, OnnxFile, default_runtime, metadata_of, open_session, write_graph
 from foveate.predictor import Predictor
 from foveate.store import save_model
 from foveate.text import END, SPECIALS, Vocabulary
@@ -174,6 +174,18 @@ def test_threads_share_a_session(folder: Path) -> None:
         with ThreadPoolExecutor(3) as threads:
             found = list(threads.map(lambda image: session.run(["logits"], {"image": image})[0], images))  # noqa: B023
         assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+
+
+def test_a_family_whose_answers_differ_there_is_refused(tmp_path: Path) -> None:
+    table = Vocabulary((*SPECIALS, "a"))
+    graph = Graph(nn.ReLU(), (torch.zeros(2, 3),), ({0: "batch"},), ("x",), ("y",))
+    about = metadata_of("translation", "rnnsearch", {"source": table, "target": table}, None)
+    write_graph(graph, about, "rnnsearch", tmp_path / "m.onnx")
+    with pytest.raises(ModelError) as caught:
+        Predictor.open(tmp_path / "m.onnx", runtime="openvino")
+    text = str(caught.value)
+    assert "m.onnx: models for translation are not run in OpenVINO, where their answers are not known" in text
+    assert "use --runtime onnxruntime (OpenVINO is for captioning and " in text
 
 
 def test_a_run_folder_has_no_runtime(folder: Path) -> None:

@@ -7,6 +7,7 @@ one file that computes in 8 bits, checked on validation images.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from foveate.cli.flags import Parser
@@ -59,7 +60,7 @@ def _int8(args: argparse.Namespace) -> int:
     family = peek_family(Path(args.run))
     require_int8(family)  # complains before any work
     source = data_source(args.data, args.run, family.name) if args.data else None
-    report = export_int8(args.run, args.out, source, args.max_drop)
+    report = export_int8(args.run, args.out, source, args.max_drop, tell=lambda line: print(line, file=sys.stderr))
     kept = f"{report.kept} of {report.layers} layers stay in float32" if report.kept else "all layers in 8 bits"
     print(
         f"exported: {report.path} (INT8, {report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s; {kept})\n"

@@ -66,13 +66,14 @@ def export_int8(
     data: Any = None,
     max_drop: float | None = None,
     seconds: float = SEARCH_SECONDS,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Int8Report:
     """Write a model as one INT8 file (QDQ), if its score stays within the allowed drop.
 
     source: a run folder, a model folder, or an open Predictor on either. data: a labelled source, whose validation
     split gives ranges and scores; None for the run's own. max_drop: the largest loss of the family's monitored score,
     in points or in percent of the score, as the family has it (`Task.int8`); None for the family's usual one. seconds:
-    that the search may take.
+    that the search may take. tell: called with a line on each file that was tried.
     Raises ModelError for a family without INT8 export, and for a model whose score falls further: nothing is written;
     ConfigError, DataError for data that does not fit, OutputError for a file that cannot be written.
     """
@@ -89,7 +90,7 @@ def export_int8(
         temporary.touch()  # fails for a place that cannot be written, before the work
         folder = Path(name)
         export_onnx(predictor, folder / "float32.onnx")
-        search = _Search(folder, dataset, start + seconds)
+        search = _Search(folder, dataset, start + seconds, tell)
         task = predictor.family
         monitor, noun = task.monitor, task.noun(len(dataset))
         reached = search.run(lambda score: allowance.lost(search.float32, score, task.greater_is_better), limit)
@@ -156,8 +157,8 @@ class _Reached:
 class _Search:
     """INT8 files of one float32 file, with more and more layers in float32. deadline: on the performance counter."""
 
-    def __init__(self, folder: Path, dataset: Any, deadline: float) -> None:
-        self.folder, self.dataset, self.deadline = folder, dataset, deadline
+    def __init__(self, folder: Path, dataset: Any, deadline: float, tell: Callable[[str], None]) -> None:
+        self.folder, self.dataset, self.deadline, self.tell = folder, dataset, deadline, tell
         self.file = folder / "float32.onnx"
         self.graph = load_graph(self.file)
         self.names = layers(self.graph)
@@ -165,6 +166,7 @@ class _Search:
         self.float32 = _score(task, loaded.model, dataset)
         if not math.isfinite(self.float32):
             raise DataError(f"{task.monitor} is not defined on these samples; INT8 cannot be compared with float32")
+        tell(f"float32: {task.monitor} {self.float32:.4f}")
         self.inputs = _inputs(task, loaded.model, dataset)
         self.ranges: Ranges = calibrate(self.graph, self.inputs, folder)
 
@@ -177,6 +179,7 @@ class _Search:
         def attempt(kept: int) -> _Reached:
             chosen = tuple(name for name in self.names if name not in set(order[:kept]))
             score = self.score(chosen)
+            self.tell(f"INT8, {kept} of {len(self.names)} layers in float32: {score:.4f}")
             return _Reached(chosen, kept, score, lost(score))
 
         order: list[str] = []
@@ -184,6 +187,7 @@ class _Search:
         tried = [attempt(0)]
         trial = time.perf_counter() - began
         if not tried[0].lost <= limit:
+            self.tell("measuring the layers one by one")
             order = self.by_damage()
         kept = 1
         while not tried[-1].lost <= limit:

@@ -113,4 +113,3 @@ def _serve(
         pass
     server.should_exit = True
     thread.join(GRACE + 5)
-
