@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -132,6 +132,11 @@ class Predictor:
             first = by_name[inputs[0].name] if inputs else None
             name = str(first) if isinstance(first, (str, Path)) else ""
         return opened | {"name": Path(name).name}
+
+    def sample_of(self, inputs: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
+        """A sample of one of many inputs. inputs: each by its name. index: its number, of which noise is a function."""
+        given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()), None)
+        return self.sample(given, name) | {"index": index}
 
     def note(self, sample: Any) -> str:
         """A sentence on how the inputs of a sample were taken, once it was answered; '' for none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -16,10 +17,11 @@ import torch
 from PIL import Image
 
 import foveate
-from foveate.cli import main
+from foveate.cli import fastest, main
 from foveate.cli.inputs import Job
 from foveate.cli.pipeline import AHEAD, FEW, MOST, Pipeline, Results, workers_for
 from foveate.errors import DataError, OutputError
+from foveate.export import export_onnx
 from foveate.records import ClassTable
 from foveate.store import save_model
 
@@ -58,7 +60,8 @@ class Numbers:
 
     added: list[int]
 
-    def sample(self, given: str, title: str) -> dict[str, Any]:
+    def sample(self, inputs: dict[str, str], title: str, index: int) -> dict[str, Any]:
+        given = inputs["number"]
         with self.lock:
             self.open += 1
             self.most = max(self.most, self.open)
@@ -103,7 +106,7 @@ def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = Non
     """Run a pipeline; returns what it reported, in order."""
     family.added = []
     predictor: Any = SimpleNamespace(
-        family=family, name="numbers", device=torch.device("cpu"), sample=family.sample, note=family.note,
+        family=family, name="numbers", device=torch.device("cpu"), sample_of=family.sample, note=family.note,
         answer=family.answer,
     )  # fmt: skip
     told: list[str] = []
@@ -160,10 +163,10 @@ def test_a_large_input_comes_alone_and_in_its_turn(tmp_path: Path) -> None:
 
 def test_a_large_input_that_fails_is_named(tmp_path: Path) -> None:
     class Unreadable(Numbers):
-        def sample(self, given: str, title: str) -> dict[str, Any]:
-            if given == "100":
+        def sample(self, inputs: dict[str, str], title: str, index: int) -> dict[str, Any]:
+            if title == "100":
                 raise DataError("100 is torn")
-            return super().sample(given, title)
+            return super().sample(inputs, title, index)
 
     jobs = numbered([1, 100, 2], tmp_path)
     assert predicted(Unreadable(), jobs, 2) == ["1", "\n100 is torn", "2"]
@@ -194,22 +197,28 @@ def test_numbers_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert workers_for(FEW, 1) == workers_for(FEW * 8, 8) == 1
 
 
-def test_files_are_those_of_one_thread_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small_run(folder: Path) -> tuple[Path, Path]:
+    """A model folder, and a folder of nine pictures of which one cannot be read."""
     torch.manual_seed(0)
     model = foveate.create("fcn32s", num_classes=3, backbone="test_efficientnet", head_channels=8, head_kernel=1)
     torch.nn.init.normal_(model.score.weight)
     classes = ClassTable(("sky", "grass", "cow"), ((10, 20, 30), (40, 50, 60), (70, 80, 90)))
-    save_model(tmp_path / "run" / "model", model, "fcn32s", {"classes": classes}, "semantic")
-    (tmp_path / "in").mkdir()
+    save_model(folder / "run" / "model", model, "fcn32s", {"classes": classes}, "semantic")
+    (folder / "in").mkdir()
     for seed in range(9):
         pixels = np.random.default_rng(seed).integers(0, 256, (40 + seed, 64 - seed, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "in" / f"{seed}.png")
-    (tmp_path / "in" / "4.png").write_bytes(b"no picture")
+        Image.fromarray(pixels).save(folder / "in" / f"{seed}.png")
+    (folder / "in" / "4.png").write_bytes(b"no picture")
+    return folder / "run", folder / "in"
+
+
+def test_files_are_those_of_one_thread_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, pictures = small_run(tmp_path)
     found = []
     for workers in (1, 4):
         monkeypatch.setattr("foveate.cli.predict.workers_for", lambda inputs, together, workers=workers: workers)
         out = tmp_path / f"out{workers}"
-        assert main(["predict", str(tmp_path / "run"), str(tmp_path / "in"), "--out", str(out), "--device", "cpu"]) == 1
+        assert main(["predict", str(run), str(pictures), "--out", str(out), "--device", "cpu"]) == 1
         summary = json.loads((out / "predictions.json").read_text())
         for record in summary["pictures"]:
             record.pop("seconds")
@@ -217,3 +226,34 @@ def test_files_are_those_of_one_thread_to_the_byte(tmp_path: Path, monkeypatch: 
         found.append((summary["pictures"], summary["failed"], files))
     assert found[0] == found[1]
     assert len(found[0][2]) == 16  # a mask and an overlay each
+
+
+def test_many_inputs_are_predicted_by_the_exported_file_if_its_results_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    run, pictures = small_run(tmp_path)
+    monkeypatch.setattr(fastest, "MANY", 100)
+    assert main(["predict", str(run), str(pictures), "--out", str(tmp_path / "torch"), "--device", "cpu"]) == 1
+    assert " in ONNX Runtime" not in capsys.readouterr().out
+    monkeypatch.setattr(fastest, "MANY", 5)
+    times = itertools.cycle([0.0, 2.0, 2.0, 3.0])  # whatever this machine does meanwhile: 2 s in PyTorch, 1 s exported
+    monkeypatch.setattr(fastest, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    assert main(["predict", str(run), str(pictures), "--out", str(tmp_path / "onnx"), "--device", "cpu"]) == 1
+    assert " in ONNX Runtime -> " in capsys.readouterr().out
+    summary = json.loads((tmp_path / "onnx" / "predictions.json").read_text())
+    assert (summary["model"]["runtime"], summary["model"]["path"]) == ("onnxruntime", str(run))
+    for path in (tmp_path / "torch").glob("*_overlay.jpg"):
+        assert path.read_bytes() == (tmp_path / "onnx" / path.name).read_bytes()
+
+    def other(predictor: Any, path: Path) -> None:
+        with torch.no_grad():
+            predictor.runner.score.bias[0] += 100
+            export_onnx(predictor, path)
+            predictor.runner.score.bias[0] -= 100
+
+    monkeypatch.setattr("foveate.export.export_onnx", other)  # whose masks are of one class
+    assert main(["predict", str(run), str(pictures), "--out", str(tmp_path / "other"), "--device", "cpu"]) == 1
+    assert " in ONNX Runtime" not in capsys.readouterr().out
+    for path in (tmp_path / "torch").glob("*_overlay.jpg"):
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()

@@ -131,8 +131,7 @@ class Pipeline:
                 torch.set_num_threads(threads)  # those of the workers are torch's own from then on
 
     def _open(self, number: int, job: Job) -> dict[str, Any]:
-        given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
-        return self.predictor.sample(given, job.title) | {"index": number}
+        return self.predictor.sample_of(job.given, job.title, number)
 
     def _open_small(self, number: int, job: Job) -> dict[str, Any] | None:
         """Open an input, or leave it for later if it is large. Raises DataError."""

@@ -7,11 +7,13 @@ import dataclasses
 import functools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.cli.fastest import exported_if_equal
 from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.pipeline import Pipeline, Results, workers_for
@@ -62,12 +64,16 @@ def run(argv: list[str]) -> int:
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
-    results = Results(predictor)
     start = time.perf_counter()
-    with progress_bar(len(jobs), "predicting") as advance:
-        # Of an exported file the number of threads is fixed when it is opened.
-        whole = functools.cache(open_model) if predictor.runtime != "torch" and workers > 1 else None
-        Pipeline(predictor, options, results, advance, workers, whole).run(jobs)
+    with tempfile.TemporaryDirectory() as folder:
+        if file := exported_if_equal(predictor, jobs, options, Path(folder)):
+            open_model = functools.partial(Predictor.open, file, args.device)
+            predictor = dataclasses.replace(open_model(workers=workers), path=predictor.path)
+        results = Results(predictor)
+        with progress_bar(len(jobs), "predicting") as advance:
+            # Of an exported file the number of threads is fixed when it is opened.
+            whole = functools.cache(open_model) if predictor.runtime != "torch" and workers > 1 else None
+            Pipeline(predictor, options, results, advance, workers, whole).run(jobs)
     seconds = time.perf_counter() - start
     results.finish(out)
     write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))

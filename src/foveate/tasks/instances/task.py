@@ -76,6 +76,7 @@ class InstanceTask(Task):
     monitor = "ap"
     headline = ("ap", "ap50", "ap75", "recall50")
     Options = InstanceOptions
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
     endings = ENDINGS
