@@ -17,7 +17,7 @@ from foveate.errors import ConfigError, DataError, ModelError
 from foveate.export import export_onnx
 from foveate.export.int8 import export_int8, require_int8
 from foveate.onnx import OnnxFile, open_session
-from foveate.onnx.int8 import calibrate, layers, load_graph, logits_error, quantised
+from foveate.onnx.int8 import calibrate, load_graph, logits_error, quantised, weighted_layers
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing, SemanticOutput
 from foveate.tasks import create_task, find_task
@@ -166,7 +166,7 @@ def test_error_of_logits_is_a_share_of_their_squares() -> None:
 def test_the_layer_that_does_not_survive_stays_in_float32(written: tuple[Path, Any]) -> None:
     path, report = written
     assert in_int8(path) == [True, False, True]
-    assert (report.layers, report.kept, report.samples, report.split) == (3, 1, 4, "val")
+    assert (report.all_layers, report.float32_layers, report.samples, report.split) == (3, 1, 4, "val")
     assert report.float32 == 1.0
     assert 0.94 <= report.int8 < 1.0  # 8 bits change some pixels, or nothing was rounded
     about = OnnxFile.open(path).value("int8")
@@ -179,7 +179,7 @@ def test_a_float32_layer_between_quantised_ones_is_computed_in_float32(tmp_path:
     """ONNX Runtime rounds weights that stand between a DequantizeLinear and a QuantizeLinear, if it is let."""
     net = predictor()
     graph = load_graph(export_onnx(net, tmp_path / "float32.onnx").path)
-    first, hard, last = layers(graph)
+    first, hard, last = weighted_layers(graph)
     inputs = [{"image": Preprocessing()(image)[None].numpy()} for image in images()]
     ranges = calibrate(graph, inputs, tmp_path)
     session = open_session(tmp_path / "float32.onnx", "cpu")
@@ -279,7 +279,7 @@ def test_only_what_stands_between_layers_in_int8_follows_them(written: tuple[Pat
     net = predictor()
     file = export_onnx(net, tmp_path / "float32.onnx").path
     graph = load_graph(file)
-    names = layers(graph)
+    names = weighted_layers(graph)
     assert len(names) == 3
     relus = [n for n in graph.graph.node if n.op_type == "Relu"]
     assert len(relus) == 2

@@ -143,8 +143,8 @@ def test_the_score_of_a_search_is_that_of_training(
         with torch.no_grad():
             found = score(query, keys)
         assert found.shape == expected.shape
-        error = float((found - expected).abs().max()) / float(score.v.weight.abs().sum())
-        assert error <= {torch.float32: 3e-7, torch.float64: 1e-15, torch.bfloat16: 0.0}[dtype]
+        error = float((found - expected).abs().max()) / float(score.v.weight.detach().abs().sum())
+        assert error <= {torch.float32: 5e-7, torch.float64: 1e-15, torch.bfloat16: 0.0}[dtype]
     with torch.no_grad():
         assert score(torch.randn(0, 5, dtype=dtype), torch.randn(0, 9, 6, dtype=dtype)).shape == (0, 9)
 

@@ -61,9 +61,9 @@ def _int8(args: argparse.Namespace) -> int:
     require_int8(family)  # complains before any work
     source = data_source(args.data, args.run, family.name) if args.data else None
     report = export_int8(args.run, args.out, source, args.max_drop, tell=lambda line: print(line, file=sys.stderr))
-    kept = f"{report.kept} of {report.layers} layers stay in float32" if report.kept else "all layers in 8 bits"
+    count = f"{report.float32_layers} of {report.all_layers} layers" if report.float32_layers else "no layer"
     print(
-        f"exported: {report.path} (INT8, {report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s; {kept})\n"
+        f"exported: {report.path} (INT8, {report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s; {count} in float32)\n"
         f"{report.monitor} on {report.samples} {family.noun(report.samples)} of {report.data}, {report.split}: "
         f"{report.int8:.4f}, in float32 {report.float32:.4f}\n"
         f"next: {predict_line(report.path, family)}"

@@ -27,7 +27,7 @@ from foveate.errors import ConfigError, DataError, ModelError
 from foveate.export import export_onnx, require_onnx_name
 from foveate.onnx import OnnxFile, open_session, require_extra
 from foveate.onnx.file import PREFIX
-from foveate.onnx.int8 import Ranges, calibrate, layers, load_graph, logits_error, quantised
+from foveate.onnx.int8 import Ranges, calibrate, load_graph, logits_error, quantised, weighted_layers
 from foveate.predictor import Predictor
 from foveate.tasks import all_tasks
 from foveate.tasks.base import Task
@@ -43,8 +43,8 @@ KEY = "int8"  # of the metadata
 class Int8Report:
     """The INT8 file, and its score beside that of float32.
 
-    bytes: of the file. monitor: the score's name. samples: of the split that both were scored on. layers: with weights;
-    kept: of these, in float32. data: the source, in one line.
+    bytes: of the file. monitor: the score's name. samples: of the split that both were scored on. all_layers: those
+    with weights; float32_layers: of these, those that stay. data: the source, in one line.
     """
 
     path: Path
@@ -52,8 +52,8 @@ class Int8Report:
     monitor: str
     float32: float
     int8: float
-    layers: int
-    kept: int
+    all_layers: int
+    float32_layers: int
     data: str
     split: str
     samples: int
@@ -101,8 +101,10 @@ def export_int8(
                 f"{search.float32:.4f} with all of them; that is {reached.lost:.2f} {allowance.unit} less, and "
                 f"{limit:g} are allowed: nothing was written; allow more with --max-drop, or export without --int8"
             )
-        about = {"monitor": monitor, "float32": search.float32, "int8": reached.score, "float32_layers": reached.kept,
-                 "layers": len(search.names), "data": described, "split": split, "samples": len(dataset)}  # fmt: skip
+        about = {
+            "monitor": monitor, "float32": search.float32, "int8": reached.score, "float32_layers": reached.kept,
+            "all_layers": len(search.names), "data": described, "split": split, "samples": len(dataset),
+        }  # fmt: skip
         search.write(reached, temporary, about)
     return Int8Report(
         path, path.stat().st_size, monitor, search.float32, reached.score, len(search.names), reached.kept, described,
@@ -161,7 +163,7 @@ class _Search:
         self.folder, self.dataset, self.deadline, self.tell = folder, dataset, deadline, tell
         self.file = folder / "float32.onnx"
         self.graph = load_graph(self.file)
-        self.names = layers(self.graph)
+        self.names = weighted_layers(self.graph)
         task, loaded = load_exported(OnnxFile.open(self.file, "cpu", runtime="onnxruntime"))
         self.float32 = _score(task, loaded.model, dataset)
         if not math.isfinite(self.float32):

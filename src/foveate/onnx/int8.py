@@ -40,7 +40,7 @@ def load_graph(path: Path) -> Any:
     return model
 
 
-def layers(model: Any) -> list[str]:
+def weighted_layers(model: Any) -> list[str]:
     """The names of the nodes with weights, in the graph's order."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [n.name for n in model.graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
