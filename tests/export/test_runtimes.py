@@ -228,6 +228,8 @@ def test_bench_of_an_exported_file(
         Image.fromarray(pixel.numpy()).save(tmp_path / "val" / kind / "a.png")
     (tmp_path / "classes.txt").write_text("\n".join(DATA.open("val", "semantic").classes.names) + "\n")
     words = ["bench", str(folder / "fcn.onnx"), "--data", str(tmp_path), "--runtime", "openvino"]
+    assert cli.main([*words[:-1], "tensorrt"]) == 1
+    assert capsys.readouterr().err == "foveate: unknown runtime 'tensorrt'; known: onnxruntime, openvino\n"
     assert cli.main(words) == 0
     assert "\n  OpenVINO       " in capsys.readouterr().out
     assert cli.main([*words, "--format", "json"]) == 0

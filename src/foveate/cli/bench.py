@@ -16,7 +16,6 @@ from foveate.errors import ConfigError, FoveateError
 
 if TYPE_CHECKING:
     from foveate.engine.bench import Cost
-    from foveate.predictor import Predictor
 
 
 def run(argv: list[str]) -> int:
@@ -36,10 +35,12 @@ def run(argv: list[str]) -> int:
 
     from foveate.engine.bench import REPEATS, measure, sample_of
     from foveate.engine.run import RunFolder
-    from foveate.onnx import TITLES
+    from foveate.onnx import TITLES, require_runtime
     from foveate.predictor import Predictor
     from foveate.tasks.exported import is_exported
 
+    if args.runtime is not None or args.precision != "float32":
+        require_runtime(args.runtime or "openvino", args.precision)
     exported = is_exported(Path(args.run))
     if exported and args.data is None:
         raise ConfigError(f"{args.run} is an exported file, which does not say its data; name some with --data PATH")
@@ -100,8 +101,12 @@ def _exported(run: Path, sample: Any, runtime: str | None, precision: str) -> di
         except FoveateError as error:
             return dict.fromkeys(runtimes, f"none: {error}")
         for name in runtimes:
-            exported: Predictor = Predictor.open(file, "cpu", name, precision)
-            found[name] = measure(exported.family, exported.runner, sample)
+            try:
+                exported = Predictor.open(file, "cpu", name, precision)
+            except FoveateError as error:
+                found[name] = f"none: {error}"
+            else:
+                found[name] = measure(exported.family, exported.runner, sample)
     return found
 
 

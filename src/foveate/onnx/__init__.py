@@ -18,6 +18,7 @@ from foveate.onnx.logits import logits_graphs as logits_graphs
 from foveate.onnx.runtimes import TITLES as TITLES
 from foveate.onnx.runtimes import default_runtime as default_runtime
 from foveate.onnx.runtimes import open_session as open_session
+from foveate.onnx.runtimes import require_runtime as require_runtime
 from foveate.onnx.write import OPSET as OPSET
 from foveate.onnx.write import prepared as prepared
 from foveate.onnx.write import require_extra as require_extra

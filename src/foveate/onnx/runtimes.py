@@ -38,15 +38,20 @@ def open_session(
     Raises ModelError for a file that is damaged or whose runtime is not installed, ConfigError for a device or a
     precision that is not available, and for an unknown runtime.
     """
+    require_runtime(runtime, precision)
+    if runtime == "openvino":
+        return OpenVinoSession(path, device, precision, workers)
+    return _open_onnxruntime(path, device, workers)
+
+
+def require_runtime(runtime: str, precision: str) -> None:
+    """Raise ConfigError for a runtime or a precision that there is not, or that do not go together."""
     if runtime not in TITLES:
         raise ConfigError(unknown("runtime", runtime, TITLES))
     if precision not in PRECISIONS:
         raise ConfigError(unknown("precision", precision, PRECISIONS))
-    if runtime == "openvino":
-        return OpenVinoSession(path, device, precision, workers)
-    if precision != "float32":
+    if runtime == "onnxruntime" and precision != "float32":
         raise ConfigError(f"ONNX Runtime computes in float32; for {precision} give --runtime openvino as well")
-    return _open_onnxruntime(path, device, workers)
 
 
 def _open_onnxruntime(path: Path, device: str, workers: int) -> Any:
