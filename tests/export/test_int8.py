@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,6 +252,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
     source.classes = other.classes
     with pytest.raises(ConfigError, match="classes"):
         export_int8(net, out, source)
+    exported = dataclasses.replace(net, runtime="onnxruntime", path=Path("m.onnx"))
+    with pytest.raises(ModelError, match=r"m\.onnx is an exported file already; give the run or model folder"):
+        export_int8(exported, out, Source(net.runner))
     with pytest.raises(ConfigError, match=r"net\.txt is not a name for an ONNX file"):
         export_int8(net, tmp_path / "net.txt", Source(net.runner))
     with pytest.raises(ConfigError, match="--data and --max-drop are for --int8; add it, or leave them out"):

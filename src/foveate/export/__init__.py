@@ -50,8 +50,7 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     require_extra()
     path = require_onnx_name(path)
     predictor = Predictor.open(source, device="cpu") if isinstance(source, (str, Path)) else source
-    if predictor.runtime != "torch":
-        raise ModelError(f"{predictor.path} is an exported file already; give the run or model folder it came from")
+    require_module(predictor)
     start = time.perf_counter()
     task, model, name = predictor.family, predictor.runner, predictor.name
     graphs = task.graphs(model)
@@ -77,6 +76,12 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     size = sum(target.stat().st_size for target in targets.values())
     beside = tuple(target for suffix, target in targets.items() if suffix)
     return ExportReport(path, OPSET, size, graphs.sizes, difference, seconds, beside)
+
+
+def require_module(predictor: Predictor) -> None:
+    """Raise ModelError for a predictor that runs an exported file."""
+    if predictor.runtime != "torch":
+        raise ModelError(f"{predictor.path} is an exported file already; give the run or model folder it came from")
 
 
 def require_onnx_name(path: str | Path) -> Path:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from foveate.disk import atomic_write
 from foveate.errors import ConfigError, DataError, ModelError
-from foveate.export import export_onnx, require_onnx_name
+from foveate.export import export_onnx, require_module, require_onnx_name
 from foveate.onnx import OnnxFile, open_session, require_extra
 from foveate.onnx.file import PREFIX
 from foveate.onnx.int8 import Ranges, calibrate, load_graph, logits_error, quantised, weighted_layers
@@ -81,6 +81,7 @@ def export_int8(
     require_extra()
     path = require_onnx_name(path)
     predictor = Predictor.open(source, device="cpu") if isinstance(source, (str, Path)) else source
+    require_module(predictor)
     allowance = require_int8(type(predictor.family))
     limit = allowance.drop if max_drop is None else max_drop
     if not (math.isfinite(limit) and limit >= 0):
@@ -164,6 +165,10 @@ class _Search:
         self.file = folder / "float32.onnx"
         self.graph = load_graph(self.file)
         self.names = weighted_layers(self.graph)
+        if not self.names:
+            raise ModelError(
+                "the model has no convolution or matrix product to compute in 8 bits; export it in float32"
+            )
         task, loaded = load_exported(OnnxFile.open(self.file, "cpu", runtime="onnxruntime"))
         self.float32 = _score(task, loaded.model, dataset)
         if not math.isfinite(self.float32):
