@@ -13,7 +13,7 @@ import foveate
 from foveate.registry import entries
 
 ROOT = Path(foveate.__file__).parent
-BASE = {"errors", "records", "registry", "store", "pictures", "sounds", "disk", "text", "values", "version",
+BASE = {"errors", "labels", "records", "registry", "store", "pictures", "sounds", "disk", "text", "values", "version",
         "videos"}  # fmt: skip
 # Each folder (or root file) and what it may import besides BASE and itself; see docs/design.md.
 ALLOWED = {
@@ -31,9 +31,20 @@ ALLOWED = {
     "export": {"onnx", "tasks", "engine", "predictor"},
     "recipes": {"models", "datasets", "transforms", "tasks", "engine"},
 }
-ALLOWED["studio"] = {"ops", "datasets", "visualize", "onnx", "tasks", "engine", "predictor", "export", "recipes", "server"}
 ALLOWED["claims"] = set(ALLOWED)
 ALLOWED["server"] = {"ops", "visualize", "onnx", "tasks", "predictor"}
+ALLOWED["studio"] = {
+    "ops",
+    "datasets",
+    "visualize",
+    "onnx",
+    "tasks",
+    "engine",
+    "predictor",
+    "export",
+    "recipes",
+    "server",
+}
 ALLOWED["cli"] = set(ALLOWED)
 FACE = "__init__"  # the public face, `foveate` itself
 FILES = sorted(ROOT.rglob("*.py"))

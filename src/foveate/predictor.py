@@ -112,9 +112,9 @@ class Predictor:
     def sample(self, given: Any, name: str | None = None, max_pixels: int | None = None) -> dict[str, Any]:
         """An input as `answer` takes it.
 
-        given: a path, or the input in memory (see the family's `inputs`); a mapping with one of each for a family of
-        several inputs; None for a family without. name: what to call it in messages and in the prediction; by default
-        a file's name. max_pixels: refuse larger image files before decoding them.
+        given: a path, the bytes of a file, or the input in memory (see the family's `inputs`); a mapping with one of
+        each for a family of several inputs; None for a family without. name: what to call it in messages and in the
+        prediction; by default a file's name. max_pixels: refuse larger image files before decoding them.
         Raises DataError for an input that cannot be read or does not fit the model.
         """
         inputs = self.family.inputs
@@ -124,10 +124,11 @@ class Predictor:
         if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
             keys = " and ".join(one.name for one in inputs)
             raise DataError(f"{self.name} takes {keys}; give a dict with these keys")
-        opened = {
-            one.name: one.open(by_name[one.name], self.preprocessing, self.name, name or "", max_pixels)
-            for one in inputs
-        }
+        opened = {}
+        for one in inputs:
+            value = by_name[one.name]
+            open_it = one.decode if isinstance(value, bytes) and not one.is_text else one.open
+            opened[one.name] = open_it(value, self.preprocessing, self.name, name or "", max_pixels)
         if name is None:
             first = by_name[inputs[0].name] if inputs else None
             name = str(first) if isinstance(first, (str, Path)) else ""
@@ -186,10 +187,10 @@ class Predictor:
     ) -> Any:
         """The prediction for one input.
 
-        given: a path, or the input in memory: an image is a PIL image, an array (H, W) or (H, W, C) uint8, uint16 or
-        float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`, `width`, `channels` and
-        `read` (pictures.Windows). name, max_pixels: see `sample`. progress: called with the share that is done, where
-        one input takes long. options: the family's, e.g. flip=True; see its `Options`.
+        given: a path, the bytes of a file, or the input in memory: an image is a PIL image, an array (H, W) or
+        (H, W, C) uint8, uint16 or float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`,
+        `width`, `channels` and `read` (pictures.Windows). name, max_pixels: see `sample`. progress: called with the
+        share that is done, where one input takes long. options: the family's, e.g. flip=True; see its `Options`.
         Raises DataError for an input that cannot be read or does not fit the model, ConfigError for an option that the
         family does not have, or that does not fit.
         """

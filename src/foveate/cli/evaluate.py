@@ -13,7 +13,7 @@ from foveate.cli.flags import Parser, add_runtime, parse_with_options
 if TYPE_CHECKING:
     from foveate.records import DataSource
 
-PARTS = ("per_class", "per_kind")  # scores of parts of the data, by name
+PARTS = ("per_class", "per_kind", "ap_per_class", "recall50_visible")  # scores of parts of the data, by name
 
 
 def run(argv: list[str]) -> int:

@@ -20,6 +20,7 @@ from foveate.cli.inputs import Job
 from foveate.errors import DataError
 
 if TYPE_CHECKING:
+    from foveate.cli.labelling import PredictedLabels
     from foveate.predictor import Predictor
 
 AHEAD = 2  # units that are opened ahead, and answers that wait to be noted
@@ -37,11 +38,17 @@ def workers_for(inputs: int, together: int) -> int:
     return min(MOST, max(2, torch.get_num_threads())) if inputs > FEW * together else 1
 
 
-class Results:
-    """Writes the results of a call."""
+def fail(job: Job, error: DataError, done: int, advance: Advance) -> None:
+    """Report and note an input that could not be predicted. done: inputs that are finished with it."""
+    job.error = " ".join(str(error).split())
+    advance(done, f"\n{job.error}")
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.family = predictor, predictor.family
+
+class Results:
+    """Writes the results of a call. annotated: also takes them into a data set of labels; None for none."""
+
+    def __init__(self, predictor: Predictor, annotated: PredictedLabels | None = None) -> None:
+        self.predictor, self.family, self.annotated = predictor, predictor.family, annotated
         self.gallery = self.family.gallery(predictor.name)
 
     def write(self, job: Job, sample: Any, prediction: Any) -> dict[str, str]:
@@ -60,6 +67,8 @@ class Results:
         """Take a prediction, whose files are written, into its record and the page of all; in the order of the jobs."""
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
+        if self.annotated is not None:
+            self.annotated.add(job, sample, prediction)
         record, note = self.family.record(prediction), self.predictor.note(sample)
         notes = [one for one in (note, record.get("note", "")) if one]
         for one in self.family.inputs:
@@ -67,7 +76,9 @@ class Results:
         job.record |= record | names | ({"note": "; ".join(notes)} if notes else {})
 
     def finish(self, out: Any) -> None:
-        """Write the page of all predictions, for a family that has one."""
+        """Write the page of all predictions, for a family that has one, and the files of labels for all inputs."""
+        if self.annotated is not None:
+            self.annotated.finish()
         if self.gallery is not None:
             self.gallery.write(out)
 
@@ -185,8 +196,7 @@ class Pipeline:
             except DataError as error:
                 answered.error = error
         if answered.error is not None:
-            job.error = " ".join(str(answered.error).split())
-            self.advance(number + 1, f"\n{job.error}")
+            fail(job, answered.error, number + 1, self.advance)
             return
         assert answered.names is not None
         self.results.note(job, answered.sample, answered.prediction, answered.names)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from foveate.cli.fastest import exported_if_equal
 from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
-from foveate.cli.pipeline import Pipeline, Results, workers_for
+from foveate.cli.labelling import PredictedLabels, require_labels
+from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
 from foveate.cli.results import choose_out, results_in
-from foveate.errors import ConfigError, DataError, OutputError, listed
+from foveate.cli.videos import predict_video, split_videos, video_jobs
+from foveate.errors import ConfigError, DataError, OutputError, counted, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
@@ -33,12 +35,19 @@ def run(argv: list[str]) -> int:
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="files, folders, or globs such as 'a/*.jpg'; for models that take them texts, text files of one a line, - "
-        "for standard input, or tables of inputs",
+        help="files, folders, globs such as 'a/*.jpg', or addresses (https); videos, for models that take images; for "
+        "models that take them texts, text files of one a line, - for standard input, or tables of inputs",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
     )
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="also write DIR/NAME, a data set of the inputs whose labels are the predictions: coco, labelme, cvat, "
+        "voc, yolo or another that `foveate datasets convert` writes",
+    )
+    parser.add_argument("--every", type=int, metavar="N", help="of videos, predict every N-th frame (1)")
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
@@ -53,30 +62,44 @@ def run(argv: list[str]) -> int:
         pictures.set_max_pixels(args.max_pixels)
     make_options(family, given, PREDICT)  # complains before any work
     shared = given_inputs(args, family)
+    if args.format:
+        require_labels(args.format, family)
     if args.inputs == [STDIN] and args.out is None:
         require_texts(family)
         return _answer_lines(Predictor.open(args.run, args.device, args.runtime, args.precision), given)
-    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
+    videos, words = split_videos(args.inputs, family, args.every)
+
+    def planned(out: Path) -> list[Job]:
+        clips = video_jobs(videos, out, results_in(out))
+        return clips if clips and not words else [*_plan(words, args.count, shared, out, family), *clips]
+
+    out, jobs = choose_out(args.out, args.run, planned)
+    others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
     require_writable_folder(out)
-    workers = workers_for(len(jobs), family.predict_size)
+    workers = workers_for(len(others), family.predict_size)
     open_model = functools.partial(Predictor.open, args.run, args.device, args.runtime, args.precision)
     predictor = open_model(workers=workers)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
 
+    annotated = PredictedLabels(args.format, out, predictor.family) if args.format else None
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        if file := exported_if_equal(predictor, jobs, options, Path(folder)):
+        if file := exported_if_equal(predictor, others, options, Path(folder)):
             open_model = functools.partial(Predictor.open, file, args.device)
             predictor = dataclasses.replace(open_model(workers=workers), path=predictor.path)
-        results = Results(predictor)
+        results = Results(predictor, annotated)
+        # Of an exported file the number of threads is fixed when it is opened.
+        shares = predictor.runtime != "torch" and workers > 1
+        whole: Callable[[], Predictor] = functools.cache(open_model) if shares else lambda: predictor
         with progress_bar(len(jobs), "predicting") as advance:
-            # Of an exported file the number of threads is fixed when it is opened.
-            whole = functools.cache(open_model) if predictor.runtime != "torch" and workers > 1 else None
-            Pipeline(predictor, options, results, advance, workers, whole).run(jobs)
+            Pipeline(predictor, options, results, advance, workers, whole).run(others)
+            for number, job in enumerate(clips, start=len(others) + 1):
+                _predict_video(job, whole(), options, args.every or 1, number, advance)
     seconds = time.perf_counter() - start
     results.finish(out)
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+    more = {"label_format": args.format} if args.format else {}
+    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -86,8 +109,13 @@ def run(argv: list[str]) -> int:
             notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
         print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
-    for line in predictor.family.lines([(job.title, job.record) for job in done]):
+    for line in predictor.family.lines([(job.title, job.record) for job in done if job not in clips]):
         print(line)
+    for job in clips:
+        if not job.error:
+            print(
+                f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
+            )
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
     print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {out}")
@@ -142,6 +170,19 @@ def require_writable_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     require_writable(out / SUMMARY)
+
+
+def _predict_video(
+    job: Job, predictor: Predictor, options: Any, every: int, done: int, advance: Callable[[float, str], None]
+) -> None:
+    """Predict one video, or note why it could not be. done: inputs that are finished with it."""
+    begin = time.perf_counter()
+    try:
+        found = predict_video(predictor, Path(job.title), job.out, options, every, lambda name: advance(done - 1, name))
+    except DataError as error:
+        fail(job, error, done, advance)
+        return
+    job.record |= found | {"seconds": round(time.perf_counter() - begin, 4)}
 
 
 def write_summary(

@@ -132,6 +132,11 @@ class OpenVinoSession:
         if not hasattr(self.requests, "own"):  # a request is one thread's
             self.requests.own = self.compiled.create_infer_request()
         request = self.requests.own
+        for port in self.get_inputs():  # OpenVINO computes with what it is given, whatever its shape
+            given = inputs[port.name].shape
+            pairs = zip(given, port.shape, strict=False)
+            if len(given) != len(port.shape) or any(side not in (None, own) for own, side in pairs):
+                raise ModelError(f"{self.path} takes '{port.name}' of shape {tuple(port.shape)}, but {given} was given")
         try:
             request.infer(dict(inputs))
         except Exception as error:  # a RuntimeError for every reason

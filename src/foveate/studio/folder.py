@@ -72,13 +72,14 @@ class Folder:
         prefix = f"../{below.name}/" if below else ""
         self._require_plain(annotations, self.root / MASK_FOLDER, self.own)
         _require_distinct(files)
-        self.pictures = {}
+        found = {}  # other threads read `pictures` meanwhile
         for name, path in zip(distinct_names(files, self.root), files, strict=True):
             relative = path.relative_to(self.root).as_posix()
             key = hashlib.sha256(normal(relative).encode()).hexdigest()[:12]
             stem = path.name.removesuffix(path.suffix)
             labels, mask = annotations / f"{stem}.json", self.root / MASK_FOLDER / f"{stem}.png"
-            self.pictures[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+            found[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+        self.pictures = found
 
     def _image_folder(self) -> Path | None:
         """`images/` in the folder, or None where the images lie in the folder itself."""
@@ -141,9 +142,13 @@ class Folder:
         later = [name for name in names if name not in known and draw_share(name, 0) < VAL_SHARE]
         return {names[name] for name in [*val, *later] if name in names}
 
+    @property
+    def is_divided(self) -> bool:
+        """True if a splits.json says which images are of the validation fifth."""
+        return (self.root / SPLITS_FILE).is_file()
+
     def _written(self) -> dict[str, list[str]] | None:
-        file = self.root / SPLITS_FILE
-        return read_splits(file) if file.is_file() else None
+        return read_splits(self.root / SPLITS_FILE) if self.is_divided else None
 
     def settle(self) -> None:
         """Write the division of all images to splits.json, unless there is one.

@@ -23,16 +23,21 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
+from foveate.labels import Labels
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
+from foveate.tasks.auditing import Audited, Suspect
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.replies import Replies
 from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from foveate.onnx import Graphs, OnnxFile
 
 # A model: the module itself, or an exported file under the module's face (`Task.open`).
@@ -114,13 +119,14 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, ABC):
+class Task(Drawings, Replies, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
 
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
+    own_score: name of a sample's own score (`count`), where it is another one than the monitor.
     headline: scores that are logged at every validation; the first two are printed.
     inputs: what goes into a model; () generates from nothing. `predict` takes the first from the words of its line, and
         the others from flags of their names, or all from a table.
@@ -142,6 +148,7 @@ class Task(Drawings, ABC):
     title: ClassVar[str]
     monitor: ClassVar[str]
     greater_is_better: ClassVar[bool] = True
+    own_score: ClassVar[str] = ""
     headline: ClassVar[tuple[str, ...]]
     inputs: ClassVar[tuple[Input, ...]] = (IMAGE,)
     Options: ClassVar[type[Options]] = Options
@@ -332,6 +339,20 @@ class Task(Drawings, ABC):
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 yield index, self.count(metrics, index, sample, prediction)
 
+    def audit(self, runner: Runner, sample: Any, options: Any) -> Audited:
+        """Doubts about the label of one sample, for `foveate datasets audit`.
+
+        Raises ConfigError for a family whose labels cannot be doubted so, and for options without probabilities.
+        """
+        raise ConfigError(
+            f"labels of {self.title} cannot be audited: a label is doubted where the model is sure of another class "
+            "of a pixel or of an image; audits are for semantic segmentation and image classification"
+        )
+
+    def draw_suspect(self, runner: Runner, sample: Any, suspect: Suspect | None, options: Any) -> Image:
+        """A drawing of a doubted label with what the model answers; of the whole sample for None."""
+        raise ConfigError(f"labels of {self.title} cannot be audited")
+
     def score_notes(self, scores: Any) -> Sequence[str]:
         """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
         return ()
@@ -349,6 +370,10 @@ class Task(Drawings, ABC):
     def files(self, prediction: Any, sample: Sample) -> dict[str, tuple[str, Writer]]:
         """The files of one prediction: key in predictions.json -> (end of its name, what writes it)."""
         return {}
+
+    def annotation(self, prediction: Any) -> Labels | None:
+        """A prediction as labels that an annotation tool can read; None for a family of other answers."""
+        return None
 
     def about(self) -> dict[str, Any]:
         """The model's tables for predictions.json, as plain JSON values."""
