@@ -28,7 +28,7 @@ ALLOWED = {
     "tasks": {"ops", "metrics", "transforms", "visualize", "onnx"},
     "engine": {"ops", "metrics", "transforms", "visualize", "onnx", "tasks"},
     "predictor": {"ops", "onnx", "tasks"},
-    "export": {"onnx", "tasks", "predictor"},
+    "export": {"onnx", "tasks", "engine", "predictor"},
     "recipes": {"models", "datasets", "transforms", "tasks", "engine"},
 }
 ALLOWED["claims"] = set(ALLOWED)

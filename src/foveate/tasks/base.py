@@ -87,6 +87,27 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """The loss of a family's monitored score that an INT8 file may cost.
+
+    drop: the usual one. relative: in percent of the score in float32; else in points, hundredths of a score in 0..1.
+    """
+
+    drop: float
+    relative: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The unit of `drop`, in words."""
+        return "percent" if self.relative else "points"
+
+    def lost(self, float32: float, int8: float, greater_is_better: bool = True) -> float:
+        """The loss between two scores, in `unit`; below 0 where INT8 is the better one."""
+        lost = 100 * (float32 - int8 if greater_is_better else int8 - float32)
+        return lost / max(abs(float32), 1e-12) if self.relative else lost
+
+
+@dataclass(frozen=True)
 class Generated:
     """The outcome of `Task.generate`.
 
@@ -115,6 +136,8 @@ class Task(Drawings, Replies, ABC):
     Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
         many as in training. predict_size: inputs that `foveate predict` answers together; more than 1 suits small ones.
+    runtimes: of exported files (`onnx.runtimes`), in which answers were found to be those of PyTorch.
+    int8: what the monitored score may lose in an INT8 file, for a family whose one graph takes an image; None: no INT8.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
 
     `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
@@ -134,6 +157,8 @@ class Task(Drawings, Replies, ABC):
     batch_size: ClassVar[int] = 32
     predict_size: ClassVar[int] = 1
     loss_batch_size: ClassVar[int] = 0
+    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    int8: ClassVar[Allowance | None] = None
     endings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:

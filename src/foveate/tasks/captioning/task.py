@@ -58,6 +58,7 @@ class CaptioningTask(CaptionReplies, Task):
     Options = CaptioningOptions
     sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels")}
     batch_size = 32
+    runtimes = ("onnxruntime", "openvino")
     endings = ("_attention.png", "_attention.gif")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:

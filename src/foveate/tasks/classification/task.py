@@ -27,7 +27,7 @@ from foveate.records import (
 )
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect, entropy
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Allowance, Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
 from foveate.tasks.classification.figures import draw_prediction
@@ -82,6 +82,8 @@ class ClassificationTask(ClassificationReplies, Task):
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 64
     endings = ("_overlay.jpg", "_clip.gif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(1.0, relative=True)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)

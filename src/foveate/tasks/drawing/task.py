@@ -56,6 +56,7 @@ class DrawingTask(DrawingReplies, Task):
     headline = ("bound", "kl", "reconstruction")
     inputs = ()
     Preprocessing = DrawingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"in_channels": Count("channels")}
     batch_size = 100
     endings = (".png",)

@@ -89,6 +89,7 @@ class HandwritingTask(HandwritingReplies, Task):
     inputs = ()
     Options = HandwritingOptions
     Preprocessing = HandwritingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"vocabulary": "characters", "sequences": Count("count")}
     batch_size = 50
     endings = (".svg", ".png", ".json", ".gif")

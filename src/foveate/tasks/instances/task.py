@@ -87,6 +87,7 @@ class InstanceTask(InstanceReplies, Task):
     own_score = "tp_ratio50"
     headline = ("ap", "ap50", "ap75", "recall50")
     Options = InstanceOptions
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
     endings = ENDINGS

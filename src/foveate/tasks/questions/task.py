@@ -97,6 +97,7 @@ class QuestionsTask(QuestionReplies, Task):
     monitor = "accuracy"
     own_score = "signed_probability"
     headline = ("accuracy", "usual_answer", "attention_mass")
+    runtimes = ("onnxruntime", "openvino")
     inputs = (IMAGE, QuestionInput())
     Options = QuestionOptions
     Preprocessing = QuestionPreprocessing

@@ -18,7 +18,7 @@ from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect
-from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Allowance, Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
@@ -56,6 +56,8 @@ class SemanticTask(SemanticReplies, Task):
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
     endings = (*ENDINGS, "_mask.png", "_mask.tif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(0.5)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)

@@ -59,6 +59,7 @@ class SpeechTask(SpeechReplies, Task):
     Preprocessing = SoundFormat
     sizes: ClassVar = {"vocabulary": "text", "rate": Count("rate"), "features": Count("features")}
     batch_size = 32
+    runtimes = ("onnxruntime", "openvino")
     endings = ("_attention.png", "_attention.json", ".srt", ".ctm")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: SoundFormat) -> None:
