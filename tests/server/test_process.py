@@ -186,6 +186,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path, capsys):
         (["{model}", "--port", "-1"], "--port is '-1'"),
         (["{model}", "--token", "none"], "--token none cannot be read"),
         (["{model}", "--prot", "1"], "unknown flag '--prot'; the nearest is '--port'"),
+        (["{model}", "--runtime", "openvino"], "--runtime and --precision are for exported files, and none is served"),
         ([], "the following arguments are required: MODEL"),
     ],
 )
