@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.server import listen
 from foveate.server.app import OPEN, Service
 from foveate.server.guard import Policy
@@ -51,8 +51,8 @@ def read_token(path: Path) -> str:
         ) from error
     if len(token) < LEAST_TOKEN or not token.isprintable() or " " in token:
         raise ConfigError(
-            f"--token {path}: its first line has {len(token)} characters; give {LEAST_TOKEN} or more without blanks, "
-            "as of: python -c 'import secrets; print(secrets.token_urlsafe())'"
+            f"--token {path}: its first line has {counted(len(token), 'character')}; give {LEAST_TOKEN} or more "
+            "without blanks, as of: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token
 
