@@ -580,6 +580,8 @@ def test_pre_labels_are_taken_by_region_class_or_all(tab, running, photos):
     np.testing.assert_array_equal(on_disk(photos, number), seen)
     tab.chord(Keys.CONTROL, key=Keys.ENTER)
     tab.until(lambda: own(photos, number)["state"] == "done", "done")
+    open_image(tab, server, number)
+    assert tab.text("#skip") == "Reopen"
     decided = HEIGHT * WIDTH // 2 + 400
     kept = round((decided - int(mine[120:].sum())) / decided, 3)
     assert own(photos, number)["origin"] == {"run": "photos-1", "model_sha256": "0" * 64, "kept": kept}
@@ -604,6 +606,20 @@ def test_a_run_shows_its_curve_and_the_way_back(tab, running, photos):
     worst[0].click()
     tab.until(lambda: tab.text("#name") == "IMG_2.png", "the worst image")
     assert complaints(tab.browser) == []
+
+
+def test_a_file_that_cannot_be_read_blocks_its_image(tab, running, photos):
+    (photos / "IMG_0.json").write_text('{"shapes": [{"label": "sky"')
+    server = running(photos)
+    enter(tab, server)
+    found = tab.browser.execute_async_script(
+        "fetch('/api/1/pictures').then(a => a.json()).then(({pictures}) => arguments[0](pictures[0]))"
+    )
+    assert found["state"] == "blocked"
+    tab.browser.get(f"{server.url}/label/{found['id']}")
+    tab.until(lambda: tab.script("return document.body.dataset.ready") == "failed", "the message")
+    assert "IMG_0.json" in tab.text("#stage")
+    assert (photos / "IMG_0.json").read_text() == '{"shapes": [{"label": "sky"'
 
 
 def test_captions_and_questions_are_rows_of_tables(tab, running, photos):
