@@ -359,6 +359,54 @@ def test_an_unexpected_error_says_nothing_of_the_inside(page, monkeypatch):
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["code"] == "internal"
 
 
+STRANGE = [None, True, -1, 1e300, "x" * 5000, [], {}, [[]], [{}], "\ud800"]
+FIELDS = {
+    "PUT /pictures/ID/labels": ("objects", "tiles", "outlines", "state", "seconds", "strokes", "origin"),
+    "PUT /pictures/ID/texts": ("captions", "questions"),
+    "PUT /classes": ("classes", "unlabelled"),
+    "PUT /runs/current": ("run",),
+    "POST /pictures/ID/cut": ("box", "add", "remove"),
+    "POST /pictures/ID/fill": ("scribbles", "box"),
+    "POST /pictures/ID/flatten": ("outlines", "touch"),
+    "POST /jobs": ("kind", "recipe", "resume", "run"),
+}
+WITHIN = {
+    "objects": ("number", "label", "group", "flags", "description"),
+    "outlines": ("key", "kind", "label", "points", "group", "flags"),
+    "classes": ("name", "color", "was"),
+    "scribbles": ("number", "points", "width"),
+    "questions": ("question", "answer"),
+}
+
+
+@pytest.mark.parametrize("place", FIELDS)
+def test_no_value_is_answered_by_a_fault_of_the_server(page, place):
+    page.with_classes()
+    method, path = place.split()
+    path = path.replace("ID", page.id("IMG_1.png"))
+    whole = {
+        "objects": [{"number": 1, "label": "sky"}],
+        "outlines": [{"key": "a", "label": "sky", "points": [[0, 0], [9, 0], [9, 9]]}],
+        "classes": [{"name": "sky"}],
+        "scribbles": [{"number": 1, "points": [[1, 1]], "width": 1}, {"number": 2, "points": [[9, 9]], "width": 1}],
+        "questions": [{"question": "a", "answer": "b"}],
+        "unlabelled": "ignore", "tiles": {}, "touch": ["a"], "box": [1, 1, 90, 90], "kind": "train",
+    }  # fmt: skip
+    bodies = [whole | {name: value} for name in FIELDS[place] for value in STRANGE]
+    for name in set(FIELDS[place]) & set(WITHIN):
+        first, *others = whole[name]
+        bodies += [whole | {name: [first | {key: value}, *others]} for key in WITHIN[name] for value in STRANGE]
+    etag = page.get(path).headers["etag"] if method == "PUT" and path != "/runs/current" else '"none"'
+    for given in bodies:
+        headers = {"If-Match": etag, "Content-Type": "application/json"}
+        content = json.dumps(given).encode()
+        answer = page.client.request(method, f"/api/1{path}", content=content, headers=headers)
+        assert answer.status_code < 500, (given, answer.text)
+        assert answer.status_code < 300 or answer.json()["detail"], given
+        etag = answer.headers.get("etag", etag)
+    assert page.get("/project").status_code == 200
+
+
 # The validation fifth
 
 
@@ -390,6 +438,18 @@ def test_pictures_that_come_later_are_divided_as_the_reader_divides_them(page):
     source = recognise(folder.root)
     val = source.open("val")
     assert {val.name(i) for i in range(len(val))} == blind and len(blind) > 1
+
+
+def test_a_training_without_a_picture_to_validate_on_is_refused(tmp_path):
+    page = Page(write_pictures(tmp_path / "photos", 10)).with_classes()
+    page.studio.folder.settle()
+    blind = page.studio.folder.validation()
+    for key in [key for key in page.studio.folder.pictures if key not in blind][:5]:
+        page.put(f"/pictures/{key}/labels", body(), '"none"')
+    answer = page.post("/jobs", {"kind": "train", "recipe": "fcn8s"}).json()
+    names = sorted(page.studio.folder[key].path.name for key in blind)
+    assert answer["reason"] == "too-few" and answer["detail"].endswith(f"finish one of {', '.join(names)}")
+    page.studio.close()
 
 
 def test_a_page_of_the_package_is_served_with_its_policy(page):

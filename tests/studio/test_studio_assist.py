@@ -167,6 +167,22 @@ def test_tiles_put_together_are_the_image(tmp_path):
     assert preview.size == (100, 58)
 
 
+def test_a_preview_of_a_turned_photograph_is_upright(tmp_path):
+    pixels = np.zeros((400, 800, 3), np.uint8)
+    pixels[:, :200] = 255  # on the left as stored, above once it is upright
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    picture = next(iter(Folder(tmp_path).pictures.values()))
+    quick = np.asarray(Image.open(io.BytesIO(Pyramid().preview(picture, 100))))
+    whole = Pyramid()
+    whole.pixels(picture)
+    slow = np.asarray(Image.open(io.BytesIO(whole.preview(picture, 100))))
+    assert quick.shape == slow.shape == (100, 50, 3)
+    assert quick[10, 25].min() > 240 and quick[90, 25].max() < 15
+    assert np.abs(quick.astype(int) - slow).mean() < 3
+
+
 def test_an_image_that_changed_is_decoded_again(tmp_path):
     Image.new("RGB", (10, 10), "red").save(tmp_path / "a.png")
     picture = next(iter(Folder(tmp_path).pictures.values()))

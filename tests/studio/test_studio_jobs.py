@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from labelling import Page, write_pictures
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, ModelError
 from foveate.studio import child, jobs
 from foveate.studio.jobs import Jobs
 from foveate.studio.tiles import tiles_to_json
@@ -43,11 +43,11 @@ def stand_in(tmp_path, monkeypatch):
     return Jobs(tmp_path / "jobs")
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=120.0, pause=0.02):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def started(found, what, kind="prelabel"):
@@ -172,7 +172,7 @@ def test_a_partly_labelled_folder_trains_from_the_page(tmp_path):
     key = answer.json()["id"]
     again = page.post("/jobs", given)
     assert again.status_code == 409 and again.json()["reason"] == "job-running"
-    wait_for(lambda: page.get(f"/jobs/{key}").json()["state"] != "running", 600)
+    wait_for(lambda: page.get(f"/jobs/{key}").json()["state"] != "running", 900, 0.5)
     job = page.get(f"/jobs/{key}").json()
     assert job["state"] == "done", (page.studio.folder.own / "jobs" / f"{key}.log").read_text()
     assert job["progress"]["epoch"] == 1 and job["run"] == "photos-1"
@@ -182,19 +182,22 @@ def test_a_partly_labelled_folder_trains_from_the_page(tmp_path):
     report = page.client.get("/runs/photos-1/report")
     assert report.status_code == 200 and "sandbox" in report.headers["content-security-policy"]
 
-    from foveate.studio.prelabels import make_all
+    from foveate.predictor import Predictor
+    from foveate.studio.prelabels import _classes_left_out, make_all
 
     place = page.studio.training.runs.path("photos-1")
     found = make_all(str(page.studio.folder.root), str(place), "photos-1", tmp_path / "progress.json")
     blind = page.studio.folder.validation()
     open_ = [p.id for p in names[5:] if p.id not in blind]
-    assert found == {"pictures": len(open_), "failed": 0}
+    assert found == {"pictures": len(open_), "failed": 0, "left_out": []}
     listed = page.get("/pictures", params={"order": "doubt"}).json()["pictures"]
     doubts = [one["doubt"] for one in listed if one["doubt"] is not None]
     assert doubts == sorted(doubts, reverse=True) and {p["id"] for p in listed if p["prelabelled"]} == set(open_)
     prelabel = page.get(f"/pictures/{open_[0]}/prelabel").json()
     assert prelabel["run"] == "photos-1" and prelabel["doubt"] == pytest.approx(1 - prelabel["confidence"], abs=1e-3)
     assert {one["label"] for one in prelabel["objects"]} <= {"sky", "road", "car"} and prelabel["tiles"]
+    with pytest.raises(ModelError, match=r"the model's classes .sky, road, car. are none of the folder's .tree."):
+        _classes_left_out(Predictor.open(place, device="cpu"), ["tree"])
     kept = {"run": "photos-1", "model_sha256": prelabel["model_sha256"], "kept": 0.9}
     took = body | {"objects": prelabel["objects"], "tiles": prelabel["tiles"], "origin": kept, "seconds": 4}
     etag = page.get(f"/pictures/{open_[0]}/labels").headers["etag"]

@@ -13,9 +13,10 @@ import pytest
 from labelling import CLASSES, HEIGHT, WIDTH
 
 from foveate.errors import ConfigError
+from foveate.server.listen import bind
 from foveate.studio.document import parse
 from foveate.studio.folder import Folder
-from foveate.studio.serve import bind, serve
+from foveate.studio.serve import serve
 from foveate.studio.store import Store
 from foveate.studio.tiles import tiles_to_json
 
@@ -108,7 +109,9 @@ def test_the_server_ends_with_0_and_leaves_no_lock_behind(photos):
 def test_a_taken_port_is_not_replaced(photos):
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}: another program has the port"):
+    with pytest.raises(
+        ConfigError, match=f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose another --port"
+    ):
         serve(photos, threading.Event(), port=port)
     listener.close()
     assert not (photos / ".foveate").exists()

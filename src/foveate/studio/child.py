@@ -49,11 +49,13 @@ def main(words: list[str]) -> int:
 
 def _run(kind: str, words: list[str], job: Path) -> dict[str, Any] | None:
     if kind == "export":
-        return export(*words)
+        run, file = words
+        return export(run, file)
     if kind == "prelabel":
         from foveate.studio.prelabels import make_all
 
-        return make_all(*words, progress=Path(f"{job}.progress.json"))
+        data, run, name = words
+        return make_all(data, run, name, Path(f"{job}.progress.json"))
     sys.argv = ["foveate", *words]
     runpy.run_module("foveate", run_name="__main__", alter_sys=True)
     return None
