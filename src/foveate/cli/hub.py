@@ -116,7 +116,7 @@ def _hub(repo: str) -> Iterator[Any]:
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the client raises where the network fails: the errors of the library that it speaks HTTP with."""
+    """Errors that the client lets through where the network fails: those of its HTTP library."""
     found: list[type[Exception]] = []
     for name in ("httpx2", "httpx"):
         with contextlib.suppress(ImportError):
