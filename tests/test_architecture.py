@@ -28,9 +28,11 @@ ALLOWED = {
     "tasks": {"ops", "metrics", "transforms", "visualize", "onnx"},
     "engine": {"ops", "metrics", "transforms", "visualize", "onnx", "tasks"},
     "predictor": {"ops", "onnx", "tasks"},
-    "export": {"onnx", "tasks", "predictor"},
+    "export": {"onnx", "tasks", "engine", "predictor"},
     "recipes": {"models", "datasets", "transforms", "tasks", "engine"},
 }
+ALLOWED["claims"] = set(ALLOWED)
+ALLOWED["server"] = {"ops", "visualize", "onnx", "tasks", "predictor"}
 ALLOWED["studio"] = {
     "ops",
     "datasets",
@@ -43,8 +45,6 @@ ALLOWED["studio"] = {
     "recipes",
     "server",
 }
-ALLOWED["claims"] = set(ALLOWED)
-ALLOWED["server"] = {"ops", "visualize", "onnx", "tasks", "predictor"}
 ALLOWED["cli"] = set(ALLOWED)
 FACE = "__init__"  # the public face, `foveate` itself
 FILES = sorted(ROOT.rglob("*.py"))

@@ -12,7 +12,9 @@ from foveate.errors import ConfigError, FoveateError, unknown
 # On a loaded machine OpenMP threads that spin make torch many times slower; this must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HELPERS = {"__init__", "__main__", "early", "flags", "hub", "inputs", "labelling", "results", "videos"}
+HELPERS = {
+    "__init__", "__main__", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results", "videos",
+}  # fmt: skip
 
 
 def verbs() -> dict[str, str]:

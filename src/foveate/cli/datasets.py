@@ -33,17 +33,18 @@ _OWN = {
 
 
 def run(argv: list[str]) -> int:
-    """`foveate datasets`, or `foveate datasets inspect | convert | audit PATH ...`."""
+    """`foveate datasets`, or `foveate datasets inspect | masks | convert | audit PATH ...`."""
     parser = Parser("datasets", __doc__ or "")
     parser.usage = (
-        "%(prog)s [inspect PATH | convert PATH OUT --to FORMAT | audit PATH --run RUN] [--as NAME] [--FIELD VALUE ...]"
+        "%(prog)s [inspect PATH | masks PATH | convert PATH OUT --to FORMAT | audit PATH --run RUN] [--as NAME] "
+        "[--FIELD VALUE ...]"
     )
     parser.add_argument(
         "action",
         nargs="?",
-        choices=("inspect", "convert", "audit"),
-        help="look into a folder; write it in another format; or look for wrong labels with a trained model. Without "
-        "it, list the formats",
+        choices=("inspect", "masks", "convert", "audit"),
+        help="look into a folder; derive index masks from its LabelMe files; write it in another format; or look for "
+        "wrong labels with a trained model. Without it, list the formats",
     )
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="the folder, or the name of a data set that needs none, as pasture"
@@ -88,6 +89,9 @@ def run(argv: list[str]) -> int:
         check_run(args.run)
     elif args.run or args.split or args.folder:
         raise ConfigError("--run, --split and --out are for foveate datasets audit; leave them out")
+    if args.action == "masks":
+        require_known(fields, (), _OWN)
+        return _masks(Path(args.path))
     if args.max_pixels is not None:
         from foveate import pictures
 
@@ -106,6 +110,17 @@ def run(argv: list[str]) -> int:
     if args.action == "convert":
         return _convert(source, args.out, args.to, args.lossy)
     return _inspect(source, args.task, args.json, args.sheet)
+
+
+def _masks(root: Path) -> int:
+    from foveate.datasets.labelme.index_masks import write_index_masks
+    from foveate.errors import counted
+
+    written, there, problems = write_index_masks(root)
+    print(f"{counted(written, 'index mask')} written to {root / 'labels'}, {there} were there already")
+    for problem in problems:
+        print(f"problem: {problem}")
+    return 1 if problems else 0
 
 
 def _require_target(args: Any) -> None:

@@ -24,6 +24,7 @@ from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
+from foveate.engine.precision import PLUGINS, remark, resolve_precision, with_earlier_precision
 from foveate.engine.prepare import (
     Prepared,
     build_model,
@@ -72,8 +73,9 @@ def train_recipe(
     started = time.monotonic()
     run = choose_folder(recipe, out, resume)
     if resume:
-        recipe = with_earlier_options(recipe, run)
+        recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
         require_same_recipe(recipe, run)
+    recipe = resolve_precision(recipe)
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
@@ -143,12 +145,12 @@ def _fit(
     batches = make_batches(recipe, model, task, train_set, val_set, trainer.global_rank, world)
     loader = batches.loader
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    remarks = [task.remark(batches.training)]
+    remarks = [task.remark(batches.training), remark(recipe, trainer.strategy.root_device)]
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
     if is_first():
-        for remark in filter(None, remarks):
-            print(f"note: {remark}", flush=True)
+        for sentence in filter(None, remarks):
+            print(f"note: {sentence}", flush=True)
         for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
                                len(val_set), len(loader)):  # fmt: skip
             print(line, flush=True)
@@ -195,7 +197,7 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
         devices=recipe.devices or ("auto" if torch.cuda.is_available() else 1),
         num_nodes=recipe.nodes,
         strategy="ddp" if recipe.devices > 1 or recipe.nodes > 1 else "auto",
-        precision=_precision(recipe.precision),
+        precision=PLUGINS[recipe.precision],
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.optim.clip or None,
@@ -217,12 +219,6 @@ class _Unmeasured(PassThroughProfiler):
     def profile(self, action_name: str) -> Any:
         """A context that does nothing, always the same one."""
         return _NOTHING
-
-
-def _precision(wanted: str) -> Any:
-    if wanted == "auto":
-        return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,16 +27,17 @@ from foveate.records import (
 )
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect, entropy
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Allowance, Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
 from foveate.tasks.classification.figures import draw_prediction
 from foveate.tasks.classification.inspection import ClassificationFindings
+from foveate.tasks.classification.reply import ClassificationReplies
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
-from foveate.tasks.views import seen_pixels, view_of
+from foveate.tasks.views import corners, seen_pixels, view_of
 from foveate.visualize.clips import poses, write_clip
 from foveate.visualize.report import ReportPart
 
@@ -57,7 +57,11 @@ class ClassificationOptions(Options):
 
     flip: bool = option(False, "average with the mirrored image")
     clip: Literal["none", "turn", "move"] = option(
-        "none", "also a GIF of each image in motion, with all predictions: turn or move", "KIND", (PREDICT,)
+        "none",
+        "also a GIF of each image in motion, with all predictions: turn or move",
+        "KIND",
+        (PREDICT,),
+        served=False,
     )
 
     def describe(self) -> str:
@@ -66,17 +70,20 @@ class ClassificationOptions(Options):
 
 
 @task("classification")
-class ClassificationTask(Task):
+class ClassificationTask(ClassificationReplies, Task):
     """One class for an image."""
 
     name = "classification"
     title = "image classification"
     monitor = "top1"
+    own_score = "probability"
     headline = ("top1", "error_percent", "calibration_error")
     Options = ClassificationOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 64
     endings = ("_overlay.jpg", "_clip.gif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(1.0, relative=True)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
@@ -245,11 +252,6 @@ class ClassificationTask(Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face; it has no transforms to show."""
         return open_runner(self, file)
-
-
-def corners(grid: np.ndarray) -> list[list[float]]:
-    """The corners of a sampling grid (h, w, 2), clockwise from its upper left, each x, y in -1..1."""
-    return [[round(float(v), 4) for v in grid[row, column]] for row, column in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
 
 
 def _same_size(samples: Sequence[Any]) -> Iterable[list[Any]]:

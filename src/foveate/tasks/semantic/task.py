@@ -18,7 +18,7 @@ from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect
-from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Allowance, Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
@@ -28,6 +28,7 @@ from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.objects import objects_in
+from foveate.tasks.semantic.reply import SemanticReplies
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
 from foveate.visualize.geotiff import index_geotiff
@@ -44,7 +45,7 @@ LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
 
 @task("semantic")
-class SemanticTask(Task):
+class SemanticTask(SemanticReplies, Task):
     """A class for every pixel."""
 
     name = "semantic"
@@ -55,6 +56,8 @@ class SemanticTask(Task):
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
     endings = (*ENDINGS, "_mask.png", "_mask.tif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(0.5)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)
