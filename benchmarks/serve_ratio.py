@@ -36,6 +36,7 @@ import torch
 from PIL import Image
 
 from foveate.datasets.pasture import Pasture
+from foveate.records import Preprocessing
 
 PICTURES, CLIENTS = 8, 4
 BARE, OURS, LITSERVE, GRADIO = "bare loop, no HTTP", "foveate serve", "LitServe", "Gradio"
@@ -49,7 +50,7 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
-MEAN, STD = (np.array(v, np.float32).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+MEAN, STD = (np.array(v, np.float32).reshape(3, 1, 1) for v in (MEANS, STDS))
 
 
 class Loop:
@@ -110,9 +111,10 @@ def write_pictures() -> list[bytes]:
     return files
 
 
-def bare(folder: Path, file: Path, threads: int) -> Ask:
-    """The loop in this process."""
-    (folder / "loop.py").write_text(LOOP)
+def bare(folder: Path, file: Path, threads: int, preprocessing: Preprocessing) -> Ask:
+    """The loop in this process. preprocessing: the model's."""
+    code = LOOP.replace("MEANS", str(preprocessing.mean)).replace("STDS", str(preprocessing.std))
+    (folder / "loop.py").write_text(code)
     spec = importlib.util.spec_from_file_location("loop", folder / "loop.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -221,7 +223,7 @@ def main() -> None:
         network = Answer(fcn(8), lambda output: output.logits)
         settle(network, (HEIGHT, WIDTH))
         file = export_shipped(network, folder)
-        loop = bare(folder, file, args.threads)
+        loop = bare(folder, file, args.threads, network.network.preprocessing)
         makers: dict[str, Callable[[], Ask]] = {}
         words = ["-m", "foveate", "serve", str(file), "--port", "0", "--threads", str(args.threads)]
         process = stack.enter_context(running(words, folder))

@@ -185,6 +185,12 @@ def test_counts_know_no_cap() -> None:
     assert metrics.compute().counts.tolist() == [[1, CAP + 7]]
 
 
+def test_confused_objects_in_another_order() -> None:
+    truth = bars((0, 6), (8, 14), (16, 22), labels=[0, 1, 1])
+    found = bars((16, 22), (0, 6), (8, 14), labels=[0, 0, 1], scores=[0.9, 0.8, 0.7])
+    assert confused(truth, found, 2).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
 def test_a_crowd_excuses_extra_objects_in_the_confusion() -> None:
     truth = bars((0, 10), (15, 30), labels=[0, 1])
     truth.crowd[1] = True

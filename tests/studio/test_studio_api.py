@@ -359,23 +359,7 @@ def test_an_unexpected_error_says_nothing_of_the_inside(page, monkeypatch):
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["code"] == "internal"
 
 
-STRANGE = [
-    None,
-    True,
-    -1,
-    1e300,
-    "",
-    "x" * 5000,
-    [],
-    {},
-    [[]],
-    [None],
-    [{}],
-    {"a": []},
-    [1, 2, 3, 4],
-    [[1, 2]],
-    "\ud800",
-]
+STRANGE = [None, True, -1, 1e300, "x" * 5000, [], {}, [[]], [{}], "\ud800"]
 FIELDS = {
     "PUT /pictures/ID/labels": ("objects", "tiles", "outlines", "state", "seconds", "strokes", "origin"),
     "PUT /pictures/ID/texts": ("captions", "questions"),
@@ -410,16 +394,16 @@ def test_no_value_is_answered_by_a_fault_of_the_server(page, place):
     }  # fmt: skip
     bodies = [whole | {name: value} for name in FIELDS[place] for value in STRANGE]
     for name in set(FIELDS[place]) & set(WITHIN):
-        for key in WITHIN[name]:
-            bodies += [whole | {name: [*whole[name][:1], {**whole[name][-1], key: value}][-1:]} for value in STRANGE]
-            bodies += [whole | {name: [{**whole[name][0], key: value}, *whole[name][1:]]} for value in STRANGE]
+        first, *others = whole[name]
+        bodies += [whole | {name: [first | {key: value}, *others]} for key in WITHIN[name] for value in STRANGE]
+    etag = page.get(path).headers["etag"] if method == "PUT" and path != "/runs/current" else '"none"'
     for given in bodies:
-        etag = page.get(path).headers["etag"] if method == "PUT" and path != "/runs/current" else '"none"'
-        content = json.dumps(given).encode()
         headers = {"If-Match": etag, "Content-Type": "application/json"}
+        content = json.dumps(given).encode()
         answer = page.client.request(method, f"/api/1{path}", content=content, headers=headers)
         assert answer.status_code < 500, (given, answer.text)
-        assert answer.status_code == 200 or answer.json()["detail"], given
+        assert answer.status_code < 300 or answer.json()["detail"], given
+        etag = answer.headers.get("etag", etag)
     assert page.get("/project").status_code == 200
 
 

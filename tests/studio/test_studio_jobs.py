@@ -43,11 +43,11 @@ def stand_in(tmp_path, monkeypatch):
     return Jobs(tmp_path / "jobs")
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=120.0, pause=0.02):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def started(found, what, kind="prelabel"):
@@ -172,7 +172,7 @@ def test_a_partly_labelled_folder_trains_from_the_page(tmp_path):
     key = answer.json()["id"]
     again = page.post("/jobs", given)
     assert again.status_code == 409 and again.json()["reason"] == "job-running"
-    wait_for(lambda: page.get(f"/jobs/{key}").json()["state"] != "running", 600)
+    wait_for(lambda: page.get(f"/jobs/{key}").json()["state"] != "running", 900, 0.5)
     job = page.get(f"/jobs/{key}").json()
     assert job["state"] == "done", (page.studio.folder.own / "jobs" / f"{key}.log").read_text()
     assert job["progress"]["epoch"] == 1 and job["run"] == "photos-1"

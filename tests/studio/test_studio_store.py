@@ -11,7 +11,7 @@ import pytest
 from labelling import CLASSES, HEIGHT, WIDTH, write_pictures
 from PIL import Image
 
-from foveate import disk
+from foveate import cli, disk
 from foveate.datasets import recognise
 from foveate.datasets.classes import read_classes
 from foveate.errors import ConfigError, DataError, OutputError
@@ -179,6 +179,14 @@ def test_images_that_are_links_out_of_the_folder_are_not_shown(photos, tmp_path)
     ]
 
 
+def test_a_folder_of_images_that_is_a_link_is_refused(tmp_path):
+    write_pictures(tmp_path / "elsewhere", 1)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="images: a link; expected a folder"):
+        Folder(tmp_path / "data")
+
+
 @pytest.mark.parametrize("name", ["labels", ".foveate"])
 def test_folders_that_are_links_are_refused(photos, tmp_path, name):
     (tmp_path / "out").mkdir()
@@ -210,6 +218,21 @@ def test_folders_that_cannot_be_labelled_say_why(tmp_path, make, text):
     make(tmp_path / "data")
     with pytest.raises(DataError, match=text):
         Folder(tmp_path / "data")
+
+
+def test_labels_of_another_form_are_not_shadowed(tmp_path):
+    """A folder is read in one form: the first LabelMe file would hide the masks of all other pictures."""
+    data = tmp_path / "data"
+    write_pictures(data / "images", 3)
+    (data / "labels").mkdir()
+    for number in range(3):
+        Image.new("L", (WIDTH, HEIGHT), number).save(data / "labels" / f"IMG_{number}.png")
+    with pytest.raises(
+        DataError, match=r"is labelled already, in another form \(.*\); the studio writes LabelMe files"
+    ):
+        Folder(data)
+    (data / "labels").rename(tmp_path / "labels")
+    assert len(Folder(data)) == 3
 
 
 def test_read_only_writes_nothing(photos):
@@ -340,6 +363,18 @@ def test_the_reader_takes_what_is_done_and_says_what_is_left_out(store, photos):
     assert "3 without a label left out" in source.describe()
     assert "left out are pictures whose labels are not done: 1 draft and 1 skipped" in source.notes()
     assert "3 classes" in source.describe() and "pixels without a shape are ignored" in source.describe()
+
+
+def test_datasets_inspect_reads_what_the_page_wrote(store, photos, capsys):
+    for number, state in enumerate(["done", "done", "done", "draft"]):
+        outline = {"key": "a", "label": "car", "points": [[30, 30], [90, 40], [50, 99.5]]}
+        store.save(first(store, f"IMG_{number}.png"), NO_FILE, change(number + 1, state=state, outlines=[outline]))
+    assert cli.main(["datasets", "inspect", str(photos)]) == 0
+    out = capsys.readouterr().out
+    assert "3 without a label left out" in out and "3 classes (from classes.txt" in out
+    assert "note: left out are pictures whose labels are not done: 1 draft" in out
+    assert cli.main(["datasets", "inspect", str(photos), "--task", "instances"]) == 0
+    assert "car" in capsys.readouterr().out
 
 
 def test_a_folder_of_drafts_says_so(store, photos):

@@ -78,7 +78,7 @@ def write_index_mask(
     note = PngInfo()
     note.add_text(SOURCE, digest)
     note.add_text(NAMES, json.dumps(labels.classes.names))
-    with atomic_write(mask, flush=False) as temporary:
+    with atomic_write(mask) as temporary:  # flushed, or a power cut could leave a file that is none of ours
         _image(values, labels).save(temporary, "PNG", pnginfo=note)
     return True
 
