@@ -13,7 +13,7 @@ import foveate
 from foveate.registry import entries
 
 ROOT = Path(foveate.__file__).parent
-BASE = {"errors", "records", "registry", "store", "pictures", "sounds", "disk", "text", "values", "version"}
+BASE = {"errors", "records", "registry", "store", "pictures", "sounds", "disk", "remote", "text", "values", "version"}
 # Each folder (or root file) and what it may import besides BASE and itself; see docs/design.md.
 ALLOWED = {
     "ops": set(),
@@ -28,6 +28,7 @@ ALLOWED = {
     "engine": {"ops", "metrics", "transforms", "visualize", "onnx", "tasks"},
     "predictor": {"ops", "onnx", "tasks"},
     "export": {"onnx", "tasks", "predictor"},
+    "cluster": set(),
     "recipes": {"models", "datasets", "transforms", "tasks", "engine"},
 }
 ALLOWED["claims"] = set(ALLOWED)

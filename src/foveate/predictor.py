@@ -10,7 +10,6 @@ prediction.text            # of a captioning model: the best caption
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Task
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.values import parse_json
 
 
 @dataclass
@@ -236,7 +236,7 @@ def peek_family(path: Path) -> type[Task]:
         return type(family_of(OnnxFile.open(path, "cpu")))
     file = find_model_folder(path) / "config.json"
     try:
-        name = json.loads(file.read_text(encoding="utf-8"))["task"]
+        name = parse_json(file.read_text(encoding="utf-8"))["task"]
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -285,7 +285,7 @@ def family_of(file: OnnxFile) -> Task:
     cls = _find_family(file.task, file.path)
     try:
         preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         raise file.unreadable("preprocessing", error) from error
     task = cls(file.tables, preprocessing)
     task.options = file.options(cls)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
-from foveate.cli.results import choose_out, results_in
+from foveate.cli.results import Place, choose_out, placed, results_in
+from foveate.cluster import LOCAL
 from foveate.errors import ConfigError, DataError, OutputError, listed
 
 if TYPE_CHECKING:
@@ -42,9 +43,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    parser.add_argument(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="predict on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
+    )  # fmt: skip
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
+    from foveate.cli import by_ray
     from foveate.predictor import Predictor
     from foveate.tasks.options import PREDICT, make_options
 
@@ -55,19 +61,24 @@ def run(argv: list[str]) -> int:
     if args.inputs == [STDIN] and args.out is None:
         require_texts(family)
         return _answer_lines(args.run, args.device, given)
-    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
-    require_writable_folder(out)
-    predictor = Predictor.open(args.run, device=args.device)
-    options = make_options(predictor.family, given, PREDICT)
-    predictor.family.require(options)
+    with placed(args.out) as place:
+        out, jobs = choose_out(place.given, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
+        require_writable_folder(out)
+        predictor = Predictor.open(args.run, device="cpu" if args.ray else args.device)
+        options = make_options(predictor.family, given, PREDICT)
+        predictor.family.require(options)
 
-    writer = _Results(predictor)
-    start = time.perf_counter()
-    with progress_bar(len(jobs), "predicting") as advance:
-        _predict_all(jobs, predictor, options, writer, advance)
-    seconds = time.perf_counter() - start
-    writer.finish(out)
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+        start = time.perf_counter()
+        with progress_bar(len(jobs), "predicting") as advance:
+            if args.ray:
+                by_ray.predict(jobs, predictor, args, given, place, advance)
+            else:
+                writer = Results(predictor, place, predictor.family.gallery(predictor.name))
+                predict_all(jobs, predictor, options, writer, advance)
+                writer.finish(out)
+        seconds = time.perf_counter() - start
+        write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+        place.finish(out)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -80,7 +91,7 @@ def run(argv: list[str]) -> int:
     for line in predictor.family.lines([(job.title, job.record) for job in done]):
         print(line)
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {place.url or out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
@@ -124,7 +135,7 @@ def _plan(inputs: list[str], count: int | None, shared: dict[str, str], out: Pat
         raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
     if not inputs:
         raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
-    return plan(inputs, shared, out, family, results_in(out))
+    return plan(inputs, shared, out, family, results_in(out, family.endings))
 
 
 def require_writable_folder(out: Path) -> None:
@@ -136,12 +147,14 @@ def require_writable_folder(out: Path) -> None:
     require_writable(out / SUMMARY)
 
 
-class _Results:
-    """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
+class Results:
+    """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order.
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.family = predictor, predictor.family
-        self.gallery = self.family.gallery(predictor.name)
+    place: where the results go. gallery: the page of all predictions, None for none.
+    """
+
+    def __init__(self, predictor: Predictor, place: Place, gallery: Any = None) -> None:
+        self.predictor, self.family, self.place, self.gallery = predictor, predictor.family, place, gallery
 
     def write(self, job: Job, sample: Any, prediction: Any) -> None:
         """Write the files of one prediction, and note them in its record."""
@@ -153,12 +166,14 @@ class _Results:
             with atomic_write(path) as temporary:
                 write(temporary)
             names[key] = job.relative(path)
+            self.place.push(job.out, path)
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
         if note := self.predictor.note(sample):
             names["note"] = note
         for one in self.family.inputs:
             one.close(sample[one.name])
+        job.release()
         job.record |= names | self.family.record(prediction)
 
     def finish(self, out: Path) -> None:
@@ -167,11 +182,11 @@ class _Results:
             self.gallery.write(out)
 
 
-def _predict_all(
+def predict_all(
     jobs: list[Job],
     predictor: Predictor,
     options: Any,
-    results: _Results,
+    results: Results,
     advance: Callable[[float, str], None],
 ) -> None:
     """Open ahead, predict, write behind. An input that fails is reported and noted; the others go on.
@@ -182,16 +197,16 @@ def _predict_all(
         reading: deque[Future[Any]] = deque()
         writing: deque[Future[None]] = deque()
         together: list[tuple[int, Job, Any]] = []  # inputs that are answered in one batch
-        upcoming = iter(enumerate(jobs))
+        upcoming = iter(jobs)
         try:
             for number, job in enumerate(jobs):
                 while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
-                    reading.append(readers.submit(_open_small, predictor, *coming))
+                    reading.append(readers.submit(_open_small, predictor, coming))
                 small, large = None, False
                 try:
                     small = reading.popleft().result()
                     large = small is None
-                    sample = _open_large(predictor, number, job, writing) if large else small
+                    sample = _open_large(predictor, job, writing) if large else small
                     together.append((number, job, sample))
                     del sample
                 except DataError as error:
@@ -246,26 +261,30 @@ def _answer(
 
 
 def _fail(job: Job, error: DataError, done: int, advance: Callable[[float, str], None]) -> None:
-    job.error = " ".join(str(error).split())
+    job.error = job.complaint(error)
+    job.release()
     advance(done, f"\n{job.error}")
 
 
-def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
-    given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
-    return predictor.sample(given, job.title) | {"index": number}
+def _sample(predictor: Predictor, job: Job) -> dict[str, Any]:
+    given = job.local()
+    return predictor.sample(given if len(given) > 1 else next(iter(given.values()), None), job.title) | {
+        "index": job.number
+    }
 
 
-def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:
+def _open_small(predictor: Predictor, job: Job) -> dict[str, Any] | None:
     """Open an input, or leave it for later if it is large. Raises DataError."""
-    small = all(one.is_small(job.given[one.name]) for one in predictor.family.inputs)
-    return _sample(predictor, number, job) if small else None
+    given = job.local()
+    small = all(one.is_small(given[one.name]) for one in predictor.family.inputs)
+    return _sample(predictor, job) if small else None
 
 
-def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Future[None]]) -> dict[str, Any]:
+def _open_large(predictor: Predictor, job: Job, writing: deque[Future[None]]) -> dict[str, Any]:
     """Open a large input once everything before it has been written and released."""
     while writing:
         writing.popleft().result()
-    return _sample(predictor, number, job)
+    return _sample(predictor, job)
 
 
 def write_summary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import statistics
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.disk import write_atomically
+from foveate.engine.processes import from_first, is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
@@ -79,13 +81,16 @@ def train_seeds(
     scores = {}
     for seed in range(recipe.seed, recipe.seed + count):
         own, run = dataclasses.replace(recipe, seed=seed), RunFolder(folder / f"seed{seed}")
-        print(f"seed {seed}: {run.path}", flush=True)
-        train_recipe(own, out=run.path, resume=run.checkpoint.is_file(), init=init, seconds=seconds)
+        if is_first():
+            print(f"seed {seed}: {run.path}", flush=True)
+        started = from_first(run.checkpoint.is_file)
+        train_recipe(own, out=run.path, resume=started, init=init, seconds=seconds)
         if each is not None:
             each(run.path)
-        scores[seed] = _kept_score(run)
+        scores[seed] = from_first(functools.partial(_kept_score, run))
     found = SeedScores(folder, find_task(recipe.task).monitor, scores)
-    write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
+    if is_first():
+        write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
     return found
 
 

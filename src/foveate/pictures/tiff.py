@@ -83,6 +83,8 @@ class TiffPicture:
         self.height, self.width = (self._width, self._height) if transposed else (self._height, self._width)
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._cached = 0  # bytes
+        if min(self._height, self._width, self._samples) < 1:
+            raise ValueError(f"{self._width}x{self._height} pixels of {self._samples} values; expected at least one")
         self._check_complete()
 
     def __enter__(self) -> TiffPicture:
