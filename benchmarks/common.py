@@ -268,7 +268,9 @@ def _recall_table(raw: Mapping[str, Any]) -> str:
     body = [
         [row["name"], *(v if isinstance(v := row[name], str) else f"{v:.3f}" for name in head)] for row in raw["rows"]
     ]
-    about = f"{raw['pictures']} pictures, {raw['objects']} objects, {raw['proposals']:.0f} proposals a picture"
+    about = raw.get("about") or (
+        f"{raw['pictures']} pictures, {raw['objects']} objects, {raw['proposals']:.0f} proposals a picture"
+    )
     return _rows(f"{raw['title']}: {about}", ["", *head], ["---", *["---:"] * len(head)], body)
 
 

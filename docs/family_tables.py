@@ -60,6 +60,15 @@ CAPTIONS = {
     "attention_chance": "by chance",
 }
 
+CLIPS = {
+    "bleu4": "BLEU-4",
+    "cider_d": "CIDEr-D",
+    "event_accuracy": "events",
+    "order_accuracy": "order",
+    "attention_mass": "attention on the event",
+    "attention_chance": "by chance",
+}
+
 TRANSLATIONS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "length_ratio": "length"}
 
 
@@ -180,7 +189,17 @@ def caption_table(results: Mapping[str, Result]) -> str:
         "on the object it names, of nouns whose object covers less than 15 % of the picture; by chance, a place at "
         "random."
     )
-    return _section("Captioning", words, {n: r for n, r in results.items() if "cider_d" in r["scores"]}, CAPTIONS)
+    found = {n: r for n, r in results.items() if "cider_d" in r["scores"] and "event_accuracy" not in r["scores"]}
+    return _section("Captioning", words, found, CAPTIONS)
+
+
+def video_table(results: Mapping[str, Result]) -> str:
+    """Results of video captioning."""
+    words = (
+        "Events and order are explained in [video](video.md#scores); attention is the share of that of an event's "
+        "words on the frames of its true interval, by chance of attention that is spread evenly."
+    )
+    return _section("Video", words, {n: r for n, r in results.items() if "event_accuracy" in r["scores"]}, CLIPS)
 
 
 def drawing_table(results: Mapping[str, Result]) -> str:
@@ -256,8 +275,8 @@ def translation_table(results: Mapping[str, Result]) -> str:
 
 
 FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
-    class_table, mnist_table, find_table, caption_table, object_table, translation_table, speech_table, question_table,
-    drawing_table, handwriting_table,
+    class_table, mnist_table, find_table, caption_table, video_table, object_table, translation_table, speech_table,
+    question_table, drawing_table, handwriting_table,
 )  # fmt: skip
 
 

@@ -65,6 +65,19 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Non
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def sync_folder(folder: str | Path) -> None:
+    """Wait until the names in a folder are on the disk: after `atomic_write`, a power cut cannot undo the rename.
+
+    Does nothing where folders cannot be opened, as on Windows.
+    """
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
 def require_writable(path: str | Path) -> None:
     """Raise OutputError if no file can be written at `path`; call it before long work. Leaves nothing behind."""
     path = Path(path).parent.resolve() / Path(path).name

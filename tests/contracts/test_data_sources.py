@@ -182,6 +182,18 @@ def kaldi(root: Path) -> None:
     (root / "text").write_text("".join(f"{name} A COW\n" for name in NAMES))
 
 
+def video_table(root: Path) -> None:
+    for i, name in enumerate(NAMES):
+        image(root / name / "frame1.png", 40 * i)
+        image(root / name / "frame2.png", 40 * i + 20)
+    (root / "captions.csv").write_text("video,caption\n" + "".join(f"{name},a cow\n" for name in NAMES))
+
+
+def video_features(root: Path) -> None:
+    np.savez(root / "features.npz", features=np.zeros((6, 3, 2), np.float16), label=np.repeat([0, 1], 3))
+    (root / "classes.txt").write_text("a\nb\n")
+
+
 STROKE = [[0, 0, 0], [2, 1, 0], [4, 0, 1], [5, 5, 1]]
 
 
@@ -224,7 +236,7 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
     "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
-    "iam_ondb": iam_ondb, "stroke_letters": None,
+    "iam_ondb": iam_ondb, "stroke_letters": None, "video_table": video_table, "video_features": video_features,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {
@@ -239,8 +251,9 @@ KEYS = {
     "captioning": {"captions"}, "colocalisation": {"boxes", "labels"},
     "questions": {"question", "answers", "question_kind"}, "drawing": set(), "speech": {"transcript"},
     "handwriting": {"strokes", "transcript"}, "translation": {"sentence", "reference"},
+    "video": {"video", "captions"},
 }  # fmt: skip
-WITHOUT_IMAGE = {"handwriting", "speech", "translation"}
+WITHOUT_IMAGE = {"handwriting", "speech", "translation", "video"}
 
 
 def equal(one: Any, other: Any) -> bool:

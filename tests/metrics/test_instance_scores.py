@@ -16,7 +16,7 @@ from torchmetrics.detection import PanopticQuality
 from foveate.errors import ConfigError, DataError
 from foveate.metrics.instances import CAP, InstanceMetrics
 from foveate.metrics.instances.coco import coco_precision
-from foveate.metrics.instances.counted import match, panoptic_quality, ratio_at, touching
+from foveate.metrics.instances.counted import confused, match, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
 from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
@@ -135,6 +135,38 @@ def test_all_scores_of_a_small_set_by_hand() -> None:
     assert scores.ap_r_vol == pytest.approx((6 * 1 + 3 * 0.5) / 9)
     assert scores.ap50 == pytest.approx(1.0)
     assert scores.ap75 == pytest.approx(51 / 101)  # recall 0, 0.01, ..., 0.5
+
+
+def test_count_errors_by_hand() -> None:
+    """4 found as 3, 2 as 3, none as 1: the share is over the images with objects."""
+    metrics = InstanceMetrics(1, threshold=0.5)
+    for true, found in ((4, 3), (2, 3), (0, 1)):
+        spans = [(5 * k, 5 * k + 4) for k in range(5)]
+        metrics.update(bars(*spans[:true]), bars(*spans[:found], scores=[0.9] * found))
+    scores = metrics.compute()
+    assert scores.count_mape == pytest.approx((1 / 4 + 1 / 2) / 2) and scores.without == 1
+    assert (scores.count_bias, scores.count_mae) == (pytest.approx(1 / 3), 1.0)
+    assert scores.counts.tolist() == [[4, 3], [2, 3], [0, 1]]
+
+
+def test_true_objects_one_by_one_and_the_numbers_at_each_threshold() -> None:
+    metrics = InstanceMetrics(2, threshold=0.5)
+    truth = bars((0, 6), (6, 10), (14, 20), labels=[0, 1, 1])
+    found = bars((0, 6), (6, 10), (14, 20), (24, 28), labels=[0, 0, 1, 0], scores=[0.9, 0.8, 0.45, 0.6])
+    metrics.update(truth, found)
+    scores = metrics.compute()
+    # Class, area, touching, found: the second has another class, the third a score below the threshold.
+    assert scores.truths.tolist() == [[0, 60, 1, 1], [1, 40, 1, 0], [1, 60, 0, 0]]
+    assert scores.confusion.tolist() == [[1, 0, 0], [1, 0, 1], [1, 0, 0]]
+    # Right, wrong, missing at 0.1, ..., 0.9.
+    assert scores.at_levels.tolist() == [[2, 2, 1]] * 4 + [[1, 2, 2]] * 2 + [[1, 1, 2]] * 2 + [[1, 0, 2]]
+
+
+def test_a_crowd_excuses_extra_objects_in_the_confusion() -> None:
+    truth = bars((0, 10), (15, 30), labels=[0, 1])
+    truth.crowd[1] = True
+    found = bars((0, 10), (16, 20), (22, 26), labels=[1, 0, 1], scores=[0.9] * 3)
+    assert confused(truth, found, 2).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_counts_and_touching_apart() -> None:

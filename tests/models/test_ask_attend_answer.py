@@ -199,6 +199,16 @@ def test_the_paper_has_one_bias_a_place_and_these_sizes():
     assert all(0.07 < weight.abs().max().item() <= 0.08 for weight in new)
 
 
+def test_a_small_configuration_hears_the_question_from_the_start():
+    """Q is a bag of words, and the scores of evidence of deviation 1 are of about 1, not of 10 to 50."""
+    torch.manual_seed(0)
+    config = Config(**SIZES, position_init=0.3, evidence_init=0.01)
+    model = AskAttendAnswer(config)
+    assert torch.equal(model.W_Q, torch.full((6,), 0.3))
+    assert all(0 < embedding.W.abs().max().item() <= 0.01 for embedding in (model.A, model.E, model.E2))
+    assert 0.01 < model.W_P.weight.abs().max().item() <= 0.08
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -207,7 +217,8 @@ def test_the_paper_has_one_bias_a_place_and_these_sizes():
         ("hops", 3, "hops"),
         ("pad", "none", "pad"),
         ("dropout", 1.0, "dropout is 1.0"),
-        ("word_init", 0.0, "word_init 0.0; expected 0..1, 0 or more, and more than 0"),
+        ("word_init", 0.0, "word_init 0.0 and evidence_init 0.08; expected 0..1, 0 or more, more than 0"),
+        ("evidence_init", -0.1, "evidence_init -0.1; expected"),
     ],
 )
 def test_sizes_that_make_no_network_are_refused(field, value, words):

@@ -13,7 +13,7 @@ from torchvision.ops import box_iou, nms
 
 from foveate.errors import ConfigError
 from foveate.models.instances.detector import sample_boxes
-from foveate.models.instances.mnc import MNC, Config, Stage, mask_overlap
+from foveate.models.instances.mnc import MNC, Config, Stage, bounded, mask_overlap
 from foveate.models.instances.proposals import ProposalConfig, RegionProposals, label_anchors, sample, smooth_l1
 from foveate.ops.boxes import decode, tight_boxes
 
@@ -182,6 +182,30 @@ def test_gradients_flow_back_through_boxes_and_masks(net: MNC, end_to_end: bool)
     through_masks = weight is not None and bool(weight.abs().max() > 0)
     net.config = SMALL
     assert through_boxes == through_masks == end_to_end
+
+
+def test_gradients_of_later_stages_are_clipped_where_they_reach_deltas() -> None:
+    deltas = torch.tensor([[0.5, -2.0], [0.0, 3.0]], requires_grad=True)
+    limited = bounded(deltas, 0.25)
+    assert torch.equal(limited, deltas)
+    ((limited * torch.tensor([[0.125, 7.0], [-7.0, -0.0625]])).sum() + deltas[0, 0]).backward()
+    # The gradient that comes another way is not clipped.
+    assert deltas.grad is not None and deltas.grad.tolist() == [[1.125, 0.25], [-0.25, -0.0625]]
+
+
+def test_deltas_of_stages_1_and_3_are_limited_by_the_share_of_an_image(
+    net: MNC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[int, float]] = []
+
+    def watched(deltas: Tensor, limit: float) -> Tensor:
+        limits.append((deltas.dim(), limit))
+        return bounded(deltas, limit)
+
+    monkeypatch.setattr("foveate.models.instances.mnc.bounded", watched)
+    net.loss(batch_of([squares((4, 4), (30, 40)), squares((20, 20))], [[0, 2], [1]]))
+    # The deltas of anchors have two dimensions, those of stage 3 one more for the classes.
+    assert limits == [(2, 1 / 1024), (3, 1 / 1024)] * 2
 
 
 def test_later_stages_change_earlier_boxes(net: MNC) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from foveate.backbones.caffenet import CaffeNet
 from foveate.errors import ConfigError, ModelError
-from foveate.models.instances.sds import SDS, Config, fitting, survivors
+from foveate.models.instances.sds import SDS, Config, fitting
 from foveate.models.instances.sds.crops import crop_image, crop_masks, crop_regions, mirrored, places, turned, widened
 from foveate.models.instances.sds.fitting import (
     GRID,
@@ -31,6 +31,7 @@ from foveate.ops.boxes import tight_boxes
 from foveate.ops.linear import linear_svm
 from foveate.ops.proposals import propose
 from foveate.ops.regions import RegionSet, regions_of
+from foveate.ops.suppress import survivors
 
 SMALL = Config(
     num_classes=3, backbone="test_efficientnet", side=32, context=4, hidden=16, proposals=60, foreground=4, background=6
@@ -244,13 +245,13 @@ def stripes(*members: tuple[int, ...], count: int = 6) -> RegionSet:
 def test_one_shared_pixel_suppresses_and_none_does_not() -> None:
     regions = stripes((0, 1), (1, 2, 3, 4), (2, 3), (4, 5))
     scores = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.7, 0.3, 0.0], [0.6, 0.4, 0.0]])
-    index, labels, best = survivors(regions, scores, 400)
+    index, labels, best = survivors(regions.members, scores, 400)
     first = index[labels == 0]
     assert first.tolist() == [0, 2, 3]  # the second one shares a column with the best, the others none
     assert index[labels == 1].tolist() == [3, 2, 0]
     assert (best.diff() <= 0).all() and torch.equal(best, scores[index, labels])
     boxes_overlap = stripes((0, 5), (2, 3))  # boxes inside each other, without a common pixel
-    assert len(survivors(boxes_overlap, torch.tensor([[0.9], [0.8]]), 400)[0]) == 2
+    assert len(survivors(boxes_overlap.members, torch.tensor([[0.9], [0.8]]), 400)[0]) == 2
 
 
 def test_the_order_of_proposals_changes_nothing(net: SDS) -> None:
@@ -258,10 +259,10 @@ def test_the_order_of_proposals_changes_nothing(net: SDS) -> None:
     regions = net.regions(net.preprocessing(image))
     scores = torch.rand(len(regions), 3, generator=torch.Generator().manual_seed(1))
     order = torch.randperm(len(regions), generator=torch.Generator().manual_seed(2))
-    index, labels, best = survivors(regions, scores, 400)
-    other, other_labels, other_best = survivors(regions.select(order), scores[order], 400)
+    index, labels, best = survivors(regions.members, scores, 400)
+    other, other_labels, other_best = survivors(regions.select(order).members, scores[order], 400)
     assert torch.equal(order[other], index) and torch.equal(other_labels, labels) and torch.equal(other_best, best)
-    limited = survivors(regions, scores, 2)
+    limited = survivors(regions.members, scores, 2)
     assert torch.equal(limited[0], index[:2])
 
 

@@ -27,7 +27,7 @@ from foveate.records.instances import encode_mask, instances_of
 from foveate.registry import create_model
 from foveate.store import save_model
 from foveate.tasks import find_task
-from foveate.tasks.instances.detect import counted_truth, find_objects, tiles, truth_of
+from foveate.tasks.instances.detect import Detection, counted_truth, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, true_box_ious
 from foveate.tasks.instances.outputs import Tables, measure, polygons, write_labelme, write_numbers
 from foveate.tasks.instances.task import InstanceOptions
@@ -73,7 +73,7 @@ def scene(height: int, width: int, *discs: tuple[int, int, int]) -> np.ndarray:
 
 def find(image: np.ndarray, **options: Any) -> Any:
     tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
-    return find_objects(Bright(), tensor, PLAIN, **options)
+    return find_objects(Bright(), tensor, PLAIN, **options)[0]
 
 
 # Tiles
@@ -114,10 +114,61 @@ def test_neighbours_at_a_seam_stay_two() -> None:
     assert len(find(image, tile=128, overlap=32)) == 2
 
 
+def detection(left: int, top: int, right: int, bottom: int, score: float = 0.9, label: int = 0) -> Detection:
+    return Detection((left, top, right, bottom), np.ones((bottom - top, right - left), bool), label, score)
+
+
+PLACES = [(0, 0, 100, 100), (60, 0, 160, 100)]  # two tiles that share 40 columns
+
+
+def windows(*found: list[Detection]) -> list[tuple[int, int, int, int]]:
+    return sorted(one.window for one in join(found, PLACES))
+
+
+def test_an_object_that_one_tile_sees_whole_is_as_that_tile_sees_it() -> None:
+    """Its part in the other tile, however poor, is the same object; another tile's extra pixels are not taken."""
+    whole, sliver, poor = detection(50, 20, 70, 40), detection(60, 20, 71, 41, 0.95), detection(60, 24, 63, 36, 0.95)
+    assert windows([whole], [sliver]) == [whole.window]
+    assert windows([whole], [poor]) == [whole.window]  # an IoU of 0.18 in the common part, but all of it inside
+    (one,) = join([[whole], [sliver]], PLACES)
+    assert one.score == 0.9
+
+
+def test_an_object_that_every_tile_cuts_is_united() -> None:
+    """An object from column 20 to 140 is seen by neither tile as a whole."""
+    (one,) = join([[detection(20, 20, 99, 50, 0.6)], [detection(61, 20, 140, 50, 0.8)]], PLACES)
+    assert one.window == (20, 20, 140, 50) and one.mask.all() and one.score == 0.8
+
+
+def test_what_differs_stays_apart() -> None:
+    first, beside = detection(50, 20, 70, 40), detection(70, 20, 90, 40)
+    assert windows([first], [beside]) == [first.window, beside.window]
+    assert len(windows([first], [detection(60, 20, 70, 40, label=1)])) == 2  # of another class
+    assert len(windows([first, detection(52, 22, 72, 42)], [])) == 2  # of one tile: the network's own affair
+    small, large = detection(64, 20, 70, 26), detection(62, 18, 90, 60)  # neither is cut, and they are not alike
+    assert len(windows([small], [large])) == 2
+
+
+def test_tiles_with_as_many_detections_as_the_network_gives_are_said() -> None:
+    """Only where even the worst of them counts as found, so that more may be there."""
+    image = scene(128, 240, (30, 60, 10), (80, 60, 10), (200, 60, 10))
+    network = Bright()
+    network.most = 3
+    tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+    _, note = find_objects(network, tensor, PLAIN, tile=0, score=0.6)
+    assert note == (
+        "the picture reached the 3 detections that the model gives at most, so objects may be missing; see it in "
+        "smaller tiles: --tile 120"
+    )
+    assert find_objects(network, tensor, PLAIN, tile=0, score=0.7)[1] == ""
+    network.most = 2
+    assert "1 of 2 tiles reached the 2 detections" in find_objects(network, tensor, PLAIN, tile=128, overlap=16)[1]
+
+
 def test_windows_are_read_tile_by_tile() -> None:
     image = scene(200, 300, (150, 100, 20), (40, 40, 8))
-    windows = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
-    objects = find_objects(Bright(), windows, PLAIN, tile=128, overlap=32)
+    pieces = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
+    objects, _ = find_objects(Bright(), pieces, PLAIN, tile=128, overlap=32)
     assert len(objects) == 2 and objects.size == (200, 300)
 
 

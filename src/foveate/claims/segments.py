@@ -19,8 +19,9 @@ from torch import Tensor
 from foveate.claims import GAIN, Claim, cached
 from foveate.datasets.pasture import Pasture
 from foveate.metrics.instances import InstanceMetrics, InstanceScores
-from foveate.models.instances.sds import SDS, Config, survivors
+from foveate.models.instances.sds import SDS, Config
 from foveate.models.instances.sds.fitting import Example, fit_machines
+from foveate.ops.suppress import survivors
 from foveate.records import Instances, RegionOutput
 from foveate.records.instances import encode_mask, instances_of
 from foveate.registry import claim
@@ -146,7 +147,7 @@ def part(features: Tensor, crops: Crops) -> Tensor:
 def detected(image: Example, fitted: tuple[Tensor, Tensor], crops: Crops) -> Instances:
     """Return the regions of an image that survive, ranked by machines: weights (K, D) and biases (K,)."""
     scores = (part(image.features, crops) @ fitted[0].T + fitted[1]).sigmoid()
-    index, labels, best = survivors(image.regions, scores, CONFIG.detections)
+    index, labels, best = survivors(image.regions.members, scores, CONFIG.detections)
     regions = image.regions.select(index)
     found = detections(RegionOutput(regions.boxes, labels, best, regions.members, regions.atoms), regions.size)
     masks = [encode_mask(one.mask, regions.size, one.window[0], one.window[1]) for one in found]

@@ -305,9 +305,11 @@ def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile
     path = Path(text).expanduser()
     if path.is_file():
         return [(path, Path(path.name))]
+    if path.is_dir() and kind.is_whole(path):
+        return [(path, Path(path.resolve().name))]
     if path.is_dir():
         ours = out.resolve()
-        files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in kind.suffixes and p.is_file()]
+        files = [p for p in sorted(path.rglob("*")) if _is_input(p, kind)]
         visible = [p for p in files if not any(is_hidden(part) for part in p.relative_to(path).parts)]
         # Results are no inputs: neither of this call nor, in a folder inside, of an earlier one.
         earlier = {p.parent for p in path.rglob(SUMMARY) if p.parent != path}
@@ -318,7 +320,7 @@ def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile
         return [(p, p.relative_to(path)) for p in found]
     if glob.has_magic(text):
         matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
-        found = [p for p in matches if p.suffix.lower() in kind.suffixes and p.is_file()]
+        found = [p for p in matches if _is_input(p, kind)]
         if not found:
             others = (
                 f"; {counted(len(matches), 'other file or folder', 'other files or folders')} found"
@@ -332,6 +334,11 @@ def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile
     near = difflib.get_close_matches(path.name, names, n=1)
     hint = f"the nearest is {path.parent / near[0]}" if near else f"give a {kind.noun}, a folder or a glob"
     raise DataError(f"{path} does not exist; {hint}")
+
+
+def _is_input(path: Path, kind: Input) -> bool:
+    """True for a file of this kind, or a folder that is one input."""
+    return (path.suffix.lower() in kind.suffixes and path.is_file()) or (path.is_dir() and kind.is_whole(path))
 
 
 def _free_name(relative: Path, is_taken: Callable[[Path], bool]) -> Path:

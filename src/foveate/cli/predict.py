@@ -169,12 +169,13 @@ class Results:
             self.place.push(job.out, path)
         if self.gallery is not None:
             self.gallery.add(job.short_name, prediction, sample)
-        if note := self.predictor.note(sample):
-            names["note"] = note
+        record, note = self.family.record(prediction), self.predictor.note(sample)
+        if notes := [one for one in (note, record.get("note", "")) if one]:
+            names["note"] = "; ".join(notes)
         for one in self.family.inputs:
             one.close(sample[one.name])
         job.release()
-        job.record |= names | self.family.record(prediction)
+        job.record |= record | names
 
     def finish(self, out: Path) -> None:
         """Write the page of all predictions, for a family that has one."""

@@ -18,8 +18,8 @@ from foveate.registry import Entry, entries
 # tool writes, tables of captions, transcripts and questions, formats of other packages in alphabetical order, then a
 # folder a sample, masks beside their images, a folder a class, and last a folder of images beside a folder of masks.
 ORDER = (
-    "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "karpathy", "flickr", "coco_captions", "caption_table",
-    "kaldi", "speech_table", "speech_files", "vqa", "question_table",
+    "cityscapes", "camvid", "voc", "coco", "labelme", "idx", "video_table", "video_features", "karpathy", "flickr",
+    "coco_captions", "caption_table", "kaldi", "speech_table", "speech_files", "vqa", "question_table",
 )  # fmt: skip
 BY_CLASS = "class_folders"
 TAIL = ("sample_folders", "masks_beside", BY_CLASS, "folders")

@@ -22,7 +22,7 @@ from faster_coco_eval.core import mask as mask_api
 from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
-from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
 from foveate.datasets.splits import ordered, unknown_split
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
@@ -70,11 +70,13 @@ class COCO(ObjectSource):
         scan = self.scan
         labels: COCOLabels = scan.read_label  # type: ignore[assignment]
         left_out = f"; {counted(labels.unlisted, 'picture')} in no file and left out" if labels.unlisted else ""
+        start = f"COCO instances ({', '.join(labels.files)}): {scan.counts()}{left_out}, "
+        if task == "instances":
+            classes = counted(len(without_background(scan.classes)), "class")
+            return f"{start}{classes} (the categories by id; objects that overlap keep all of their pixels)"
         return (
-            f"COCO instances ({', '.join(labels.files)}): {scan.counts()}{left_out}, "
-            f"{counted(len(scan.classes), 'class')} (0 is "
-            f"background, then the categories by id; smaller objects over larger), "
-            f"ignore {scan.classes.ignore_index} (crowds)"
+            f"{start}{counted(len(scan.classes), 'class')} (0 is background, then the categories by id; smaller "
+            f"objects over larger), ignore {scan.classes.ignore_index} (crowds)"
         )
 
     def read(self) -> Scan:
@@ -109,6 +111,7 @@ class COCO(ObjectSource):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
         notes += _empty_note(splits)
+        notes += _box_note(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
 
@@ -144,6 +147,16 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
         return []
     shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
     return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({shown})"]
+
+
+def _box_note(contents: Sequence[_Content]) -> list[str]:
+    """A note on boxes that lie elsewhere than their outlines."""
+    stray = [f"annotation {one} of {content.file.name}" for content in contents for one in content.stray_boxes]
+    if not stray:
+        return []
+    shown = ", ".join(stray[:3]) + (", ..." if len(stray) > 3 else "")
+    verb = "does" if len(stray) == 1 else "do"
+    return [f"{counted(len(stray), 'box')} {verb} not meet the outline beside it ({shown}); the outlines are used"]
 
 
 # Labels
@@ -218,6 +231,9 @@ def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np
     # The rasteriser walks along every edge, so a stray coordinate of 1e12 would take all memory.
     if any(abs(p - (width / 2, height / 2)).max() > 2 * max(height, width) for p in parts):
         raise DataError(f"{where}: a polygon runs far outside the picture of {width}x{height}")
+    corners = np.concatenate(parts)
+    if (corners.max(0) <= 0).any() or (corners.min(0) >= (width, height)).any():
+        raise DataError(f"{where}: no part of it lies inside the picture of {width}x{height}; correct it, or remove it")
     polygons = [p.ravel().tolist() for p in parts]
     return mask_api.decode(mask_api.merge(mask_api.frPyObjects(polygons, height, width))).astype(bool)
 
@@ -240,6 +256,7 @@ class _Content:
 
     def __init__(self, file: Path, problems: list[Problem]) -> None:
         self.file, data = file, read_json(file)
+        self.stray_boxes: list[Any] = []  # ids of annotations whose box lies elsewhere than their outline
         for key in ("images", "annotations", "categories"):
             if not isinstance(data, dict) or not isinstance(data.get(key), list):
                 raise DataError(f"{file}: no list '{key}'; expected COCO's images, annotations and categories")
@@ -276,6 +293,8 @@ class _Content:
                 problems.append(Problem(self.file, f"annotation {entry.get('id', 'without id')}: {complaint}"))
             else:
                 by_image[entry["image_id"]].append(annotation)
+                if _is_stray(entry.get("bbox"), annotation.parts):
+                    self.stray_boxes.append(annotation.id)
         for image in self.images:
             name, size = str(image["file_name"]), (image.get("height"), image.get("width"))
             listed = Listed(self.file, size if None not in size else None, tuple(by_image[image["id"]]))
@@ -310,6 +329,17 @@ def _annotation(
         return "ill-formed segmentation; expected lists [x1, y1, x2, y2, x3, y3, ...] or {size, counts}", None
     crowd = bool(entry.get("iscrowd", 0))
     return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], crowd, parts)
+
+
+def _is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
+    """True if a box [x, y, width, height] is stated that has no point in common with the polygons, or no inside."""
+    if isinstance(parts, dict) or not isinstance(box, list) or len(box) != 4:
+        return False
+    if not all(type(n) in (int, float) and abs(n) < 1e300 for n in box):
+        return True
+    start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
+    corners = np.concatenate(parts)
+    return bool(min(box[2:]) < 0 or (end < corners.min(0)).any() or (start > corners.max(0)).any())
 
 
 def _is_id(value: Any) -> bool:

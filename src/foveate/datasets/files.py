@@ -38,7 +38,7 @@ from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import shown_names, stem_of, unmarked
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
-from foveate.values import parse_json
+from foveate.values import parse_json as json_value
 
 
 class Pair(NamedTuple):
@@ -383,8 +383,13 @@ def decode_text(content: bytes, errors: str = "strict") -> str:
 
 def read_json(path: Path) -> Any:
     """A JSON file. Raises DataError with the place of the mistake."""
+    return parse_json(path, read_text(path))
+
+
+def parse_json(path: Path, text: str) -> Any:
+    """The content of a JSON file. Raises DataError with the place of the mistake."""
     try:
-        return parse_json(read_text(path))
+        return json_value(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno} ({error.msg}); repair or remove it"

@@ -15,6 +15,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.checks import label_digest
+from foveate.datasets.classes import CLASSES_FILE
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import (
     FileDataset,
@@ -231,7 +232,8 @@ class MaskSource(FileSource):
             kind = getattr(scan.read_label, "remark", "masks")
             raise DataError(
                 f"{self.path}: the masks hold classes ({kind}), and which pixels are one object is not told; number "
-                "the objects of each image from 1 in its mask (16 bits), or label them in LabelMe or COCO"
+                f"the objects of each image from 1 in its mask and write {CLASSES_FILE} with their one name, or label "
+                "them in LabelMe or COCO"
             )
         pairs, reader = scan.pairs[split], scan.read_label
         return FileInstances(NumberedDataset(pairs, scan.classes, reader, scan.read_picture, all_pairs(scan)))

@@ -42,6 +42,8 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
             f"{type(model).__name__} has no features that can be kept, which takes a method "
             "encode and a fixed input size; train it with --features false"
         )
+    if reason := getattr(model, "unkept", ""):
+        raise ConfigError(f"features of this model cannot be kept: {reason}; train it with --features false")
     # Training samples are not scored, and what belongs to single pixels would take the most memory.
     sets = [FeatureDataset(train_set, model, scored=False), FeatureDataset(val_set, model)]
     for name, dataset in zip(("train", "validation"), sets, strict=True):
@@ -50,7 +52,8 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
 
 
 class FeatureDataset(WrappedDataset):
-    """A set of images, its samples with 'features' (D, h, w) float16 instead of 'image'.
+    """A set of images, its samples with 'features' (D, h, w) float16 instead of 'image'; or of clips, with features
+    (K, D) float16 in place of their frames.
 
     A method of the set that is named as a value of its samples gives that value without decoding; here it comes from
     memory once the features are known, since a drawn set would draw the image again.
@@ -85,7 +88,8 @@ class FeatureDataset(WrappedDataset):
             file.unlink(missing_ok=True)
             file, rest = self._compute([index])[0]
             features = self._features(file)
-        return rest | {"features": features}
+        clip = _clip_of(rest)
+        return rest | ({clip: rest[clip].with_frames(features)} if clip else {"features": features})
 
     def _features(self, file: Path) -> Tensor:
         found = self._shared.get(file)
@@ -115,24 +119,47 @@ class FeatureDataset(WrappedDataset):
     @torch.inference_mode()
     def _compute(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
         samples = [self.dataset[i] for i in indices]
-        inputs = [fit(s["image"].as_subclass(Tensor), self.model.preprocessing) for s in samples]
+        inputs = [self._input(sample) for sample in samples]
         files = [self.folder / f"{_digest(image)}.safetensors" for image in inputs]
         missing = [i for i, file in enumerate(files) if not file.is_file()]
         if missing:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             backbone = self.model.backbone.to(device)
             training = backbone.training
-            batch = self.model.preprocessing(torch.stack([inputs[i] for i in missing])).to(device)
-            features = backbone.eval()(batch.contiguous(memory_format=torch.channels_last)).half().cpu()
+            backbone.eval()
+            features = self._features_of([inputs[i] for i in missing], device)
             backbone.train(training)
             for i, one in zip(missing, features, strict=True):
-                write_atomically(files[i], save({"features": one.contiguous()}))
+                write_atomically(files[i], save({"features": one.half().cpu().contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
-            self._known[index] = (file, {key: value for key, value in sample.items() if self._keeps(key, value)})
+            kept = {key: value for key, value in sample.items() if self._keeps(key, value)}
+            if clip := _clip_of(kept):
+                kept[clip] = kept[clip].with_frames(kept[clip].frames[:0])
+            self._known[index] = (file, kept)
         return [known for index in indices if (known := self._known[index]) is not None]
+
+    def _input(self, sample: Any) -> Tensor:
+        """What the network reads of a sample: (C, H, W), or (K, C, H, W) of a clip."""
+        if clip := _clip_of(sample):
+            frames: Tensor = sample[clip].frames
+            return frames
+        return fit(sample["image"].as_subclass(Tensor), self.model.preprocessing)
+
+    def _features_of(self, inputs: list[Tensor], device: str) -> list[Tensor]:
+        """Those of each input; clips are encoded one at a time, since their lengths differ."""
+        prepared = self.model.preprocessing
+        if inputs[0].ndim == 4:
+            return [self.model.encode(prepared(one)[None].to(device))[0] for one in inputs]
+        batch = prepared(torch.stack(inputs)).to(device)
+        return list(self.model.backbone(batch.contiguous(memory_format=torch.channels_last)))
 
     def _keeps(self, key: str, value: Any) -> bool:
         return key != "image" and (self.scored or not isinstance(value, tv_tensors.TVTensor))
+
+
+def _clip_of(sample: dict[str, Any]) -> str:
+    """The key of a sample's clip, whose frames can be replaced; '' for a sample without one."""
+    return next((key for key, value in sample.items() if hasattr(value, "with_frames")), "")
 
 
 def _read(file: Path) -> Tensor:
@@ -144,6 +171,7 @@ def fingerprint(model: Any) -> str:
     """A name for the features that a model's backbone makes: its layers, weights and preprocessing."""
     digest = hashlib.blake2b(digest_size=12)
     digest.update(repr(model.backbone).encode() + json.dumps(model.preprocessing.to_json(), sort_keys=True).encode())
+    digest.update(str(getattr(model, "feature_kind", "")).encode())
     for name, tensor in model.backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -15,7 +15,7 @@ from foveate.visualize.report import Report, write_report
 
 
 def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
-    """Write evaluation.json and report.html of a run, and return the report's path.
+    """Write evaluation.json, samples.json (a row a sample) and report.html of a run, and return the report's path.
 
     evaluation: of the run's best model; made here if None.
     """
@@ -23,6 +23,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     evaluation = evaluation or evaluate_run(path)
     scores = evaluation.to_json()
     run.write_json("evaluation.json", scores)
+    run.write_json("samples.json", evaluation.rows())
     recipe, history, data = run.recipe(), run.history(), run.read_json("data.json")
     environment = run.read_json("environment.json")
     settings = fields.to_json(dataclasses.replace(recipe, data=None))

@@ -57,6 +57,13 @@ _ENTRIES = """
   journal = {arXiv preprint arXiv:1512.04412},
   year = {2015}
 }
+@inproceedings{yao2015describing,
+  author = {Yao, Li and Torabi, Atousa and Cho, Kyunghyun and Ballas, Nicolas and Pal, Christopher and Larochelle, Hugo
+    and Courville, Aaron},
+  title = {Describing Videos by Exploiting Temporal Structure},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  year = {2015}
+}
 @inproceedings{vinyals2015showandtell,
   author = {Vinyals, Oriol and Toshev, Alexander and Bengio, Samy and Erhan, Dumitru},
   title = {Show and Tell: A Neural Image Caption Generator},
@@ -132,6 +139,7 @@ PAPERS = {
     "show_and_tell": "vinyals2015showandtell",
     "show_attend_tell": "xu2015showattendtell",
     "spatial_transformer": "jaderberg2015spatial",
+    "video_attention": "yao2015describing",
 }
 
 

@@ -50,6 +50,22 @@ def region_nms(iou: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return torch.tensor(kept, dtype=torch.int64)
 
 
+def survivors(members: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return regions, classes and scores of at most `limit` detections, best first: those that no better one touches.
+
+    members: (R, N) bool, the atoms of each region, which none cuts. scores: (R, K). A region that shares a pixel with a
+    better one of its class goes (SDS, section 3.3).
+    """
+    inside = members.float()
+    shared = (inside @ inside.T).clamp(max=1)  # 1 where two regions have an atom in common
+    kept = [region_nms(shared, scores[:, label], 0.5) for label in range(scores.shape[1])]
+    index = torch.cat(kept)
+    labels = torch.cat([torch.full_like(one, label) for label, one in enumerate(kept)])
+    order = scores[index, labels].argsort(descending=True, stable=True)[:limit]
+    index, labels = index[order], labels[order]
+    return index, labels, scores[index, labels]
+
+
 def vote_masks(
     boxes: Tensor, masks: Tensor, scores: Tensor, kept: Tensor, size: tuple[int, int], iou: float, threshold: float
 ) -> list[Patch | None]:

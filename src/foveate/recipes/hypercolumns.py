@@ -6,7 +6,7 @@ from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
 from foveate.models.instances.detector import DetectorConfig
 from foveate.models.instances.hypercolumns import Config
-from foveate.models.instances.proposals import ProposalConfig
+from foveate.models.instances.proposals import dense_proposals
 from foveate.registry import recipe
 from foveate.transforms.instances import InstanceAugment
 
@@ -19,10 +19,7 @@ def _config(scales: tuple[float, ...], ratios: tuple[float, ...]) -> Config:
         end_to_end=True,
         detector=DetectorConfig(
             width=64, stride=4, hidden=256, dropout=0.0, detections=400,
-            proposals=ProposalConfig(
-                scales=scales, ratios=ratios, cell=4, channels=64, before=(2000, 2000), after=(500, 1000), min_side=3,
-                crossing=True,
-            ),
+            proposals=dense_proposals(scales, ratios),
         ),
     )  # fmt: skip
 

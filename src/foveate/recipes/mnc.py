@@ -5,7 +5,7 @@ from __future__ import annotations
 from foveate.datasets.pasture import Pasture
 from foveate.engine import Optim, Recipe
 from foveate.models.instances.mnc import Config
-from foveate.models.instances.proposals import ProposalConfig
+from foveate.models.instances.proposals import dense_proposals
 from foveate.registry import recipe
 from foveate.transforms.instances import InstanceAugment
 
@@ -15,10 +15,7 @@ BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights install as a package,
 def _config(scales: tuple[float, ...], ratios: tuple[float, ...]) -> Config:
     return Config(
         backbone=BACKBONE, pretrained=True, width=64, stride=4, mask_size=21, hidden=256, detections=400,
-        proposals=ProposalConfig(
-            scales=scales, ratios=ratios, cell=4, channels=64, before=(2000, 2000), after=(500, 1000), min_side=3,
-            crossing=True,
-        ),
+        proposals=dense_proposals(scales, ratios, before=(4000, 6000)),
     )  # fmt: skip
 
 
@@ -51,7 +48,7 @@ def mnc_nuclei() -> Recipe:
         optim=Optim(lr=4e-4, weight_decay=1e-4, clip=5.0),
         epochs=12,
         batch_size=2,
-        validate_every=4,
+        validate_every=6,
     )
 
 

@@ -14,6 +14,7 @@ from foveate.tasks.questions.tables import QuestionTables
 
 LITE = "tf_efficientnet_lite0"
 WORD_INIT = 1.7  # word vectors of about unit variance
+POSITION_INIT, EVIDENCE_INIT = 0.3, 0.01  # a question of a few words and the evidence of 1,280 features weigh alike
 
 
 @recipe("ask_attend_answer")
@@ -26,12 +27,12 @@ def ask_attend_answer() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone=LITE, pretrained=True, image_size=(224, 224), hidden=256, max_words=30, pad="masked",
-            word_init=WORD_INIT,
+            word_init=WORD_INIT, position_init=POSITION_INIT, evidence_init=EVIDENCE_INIT,
         ),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),
-        optim=Optim(lr=1e-3, weight_decay=0.05, clip=5.0),
+        optim=Optim(lr=1e-3, weight_decay=0.1, clip=5.0),
         epochs=20,
         batch_size=64,
         ema=0.99,
@@ -94,7 +95,7 @@ def ask_attend_answer_daquar() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone=LITE, pretrained=True, image_size=(224, 224), hidden=256, max_words=30, pad="masked",
-            word_init=WORD_INIT, dropout=0.5,
+            word_init=WORD_INIT, position_init=POSITION_INIT, evidence_init=EVIDENCE_INIT, dropout=0.5,
         ),
         text=QuestionTables(least=2),
         features=True,

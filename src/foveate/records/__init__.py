@@ -89,6 +89,18 @@ from foveate.records.translation import (
     TranslationPreprocessing,
     TranslationSample,
 )
+from foveate.records.video import (
+    Clip,
+    ClipFormat,
+    Event,
+    Video,
+    VideoBatch,
+    VideoDataset,
+    VideoOutput,
+    VideoPrediction,
+    VideoSample,
+    spaced,
+)
 
 __all__ = [
     "IGNORE",
@@ -106,6 +118,8 @@ __all__ = [
     "ClassificationOutput",
     "ClassificationPrediction",
     "ClassificationSample",
+    "Clip",
+    "ClipFormat",
     "ColocalisationBatch",
     "ColocalisationOutput",
     "ColocalisationPrediction",
@@ -116,6 +130,7 @@ __all__ = [
     "DrawingPrediction",
     "DrawingPreprocessing",
     "DrawingSample",
+    "Event",
     "HandwritingBatch",
     "HandwritingOutput",
     "HandwritingPrediction",
@@ -164,5 +179,12 @@ __all__ = [
     "TranslationPreprocessing",
     "TranslationSample",
     "UnusableFilesError",
+    "Video",
+    "VideoBatch",
+    "VideoDataset",
+    "VideoOutput",
+    "VideoPrediction",
+    "VideoSample",
+    "spaced",
     "summarise",
 ]

@@ -55,11 +55,12 @@ class CaptionOutput(NamedTuple):
 
 @dataclass
 class Sentence:
-    """One generated caption.
+    """One generated caption, of an image or a clip.
 
     score: the mean log-probability of its tokens, <end> included, as the search ranked it.
     words: as `text` is divided for the eye; probabilities: (T,) of each.
-    attention: (T, h, w) float32, which sums to 1 for each word; None of a model without.
+    attention: (T, h, w) float32, which sums to 1 for each word; (T, K) over the frames of a clip; None of a model
+        without.
     """
 
     text: str

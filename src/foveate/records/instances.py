@@ -118,6 +118,14 @@ class Instances:
         """The pixels of one object, (H, W) bool."""
         return np.asarray(mask_api.decode(self.masks[index]), bool)
 
+    def part(self, index: int) -> tuple[tuple[int, int, int, int], np.ndarray]:
+        """The smallest window around one object (left, top, right, bottom), and its pixels there, (h, w) bool.
+
+        Costs as much as the columns of the window, in an image of any size.
+        """
+        left, top, right, bottom = window_of(self.masks[index])
+        return (left, top, right, bottom), _columns(self.masks[index], left, right)[top:bottom]
+
     def select(self, which: np.ndarray) -> Instances:
         """Some of the objects: indices, or (N,) bool."""
         chosen = np.arange(len(self))[which]
@@ -143,8 +151,7 @@ class Instances:
         """
         image = np.zeros(self.size, np.int32)
         for index in np.argsort(-self.scores, kind="stable")[::-1].tolist():
-            left, top, right, bottom = window_of(self.masks[index])
-            part = self.mask(index)[top:bottom, left:right]
+            (left, top, right, bottom), part = self.part(index)
             image[top:bottom, left:right][part] = index + 1
         return image
 
@@ -154,7 +161,7 @@ class InstancePrediction(Prediction):
     """The objects found in one image.
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.
-    pixel_size: side of a pixel in physical units, for tables.
+    pixel_size: side of a pixel in physical units, for tables. note: a remark on how objects were found; '' for none.
     """
 
     objects: Instances
@@ -162,6 +169,7 @@ class InstancePrediction(Prediction):
     threshold: float = 0.0
     name: str = ""
     pixel_size: float = 1.0
+    note: str = ""
 
     @property
     def found(self) -> Instances:
@@ -175,20 +183,49 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int
     Runs go down the columns: background first, then object, in turn. Only the mask itself is read, so that a small
     object costs the same in an image of any size.
     """
-    columns, rows = np.nonzero(mask.T)
-    places = (columns.astype(np.int64) + left) * size[0] + rows + top  # in the image, column by column
-    if not len(places):
-        counts = [size[0] * size[1]]
-    else:
-        breaks = np.flatnonzero(np.diff(places) > 1)
-        starts = places[np.concatenate([[0], breaks + 1])]
-        ends = places[np.concatenate([breaks, [len(places) - 1]])] + 1
-        edges = np.concatenate([[0], np.stack([starts, ends], 1).ravel(), [size[0] * size[1]]])
-        counts = np.diff(edges).tolist()
-        if counts[-1] == 0:
-            counts.pop()
+    tall, height = size[0], mask.shape[0]
+    padded = np.zeros((mask.shape[1], height + 2), bool)
+    padded[:, 1:-1] = mask.T
+    # Beginnings and ends of runs in turn, column by column, as places in the image.
+    columns, rows = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), height + 1)
+    edges = (columns + left) * tall + rows + top
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])  # a run that goes on at the top of the next column
+    edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    counts = np.diff(np.concatenate([[0], edges, [tall * size[1]]])).tolist()
+    if len(edges) and counts[-1] == 0:
+        counts.pop()
     encoded: dict[str, Any] = mask_api.frPyObjects({"size": list(size), "counts": counts}, *size)
     return encoded
+
+
+def _columns(mask: dict[str, Any], left: int, right: int) -> np.ndarray:
+    """Columns left..right of an encoded mask, (H, right - left) bool; all of its pixels must lie there."""
+    height = int(mask["size"][0])
+    canvas = np.zeros((right - left) * height, bool)
+    if right > left:
+        runs = run_lengths(mask["counts"])
+        runs[0] -= left * height
+        pixels = np.repeat(np.arange(len(runs)) % 2 > 0, runs)[: len(canvas)]
+        canvas[: len(pixels)] = pixels
+    return canvas.reshape(right - left, height).T
+
+
+def run_lengths(counts: bytes) -> np.ndarray:
+    """Decode COCO's text of run lengths, (n,) int64: background first, then object, in turn, down the columns.
+
+    Every run from the fourth on is written as the difference to the last but one, in base 32, least digits first: a
+    character less 48 has 5 bits of the number, and a sixth if more follow; the fifth bit of the last one is the sign.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero(digits & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    lengths = last - first + 1
+    place = np.arange(len(digits)) - np.repeat(first, lengths)
+    runs: np.ndarray = np.add.reduceat((digits & 31) << (5 * place), first)
+    runs -= (digits[last] & 16 > 0) << (5 * lengths)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
 
 
 def window_of(mask: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from foveate.records.base import ClassTable
+from foveate.records.instances import InstancePrediction
 from foveate.records.prediction import Prediction
 
 
@@ -43,11 +44,12 @@ class SemanticOutput(NamedTuple):
 
 @dataclass
 class SemanticPrediction(Prediction):
-    """A predicted label map."""
+    """A predicted label map; with the option `objects`, its objects, too."""
 
     mask: np.ndarray  # (H, W) uint8 (uint16 above 256 classes): class indices, at the image's own size
     classes: ClassTable
     name: str = ""
+    objects: InstancePrediction | None = None
     _shares: dict[str, float] | None = field(default=None, repr=False, compare=False)
     _probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
 

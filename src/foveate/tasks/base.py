@@ -307,6 +307,10 @@ class Task(Drawings, ABC):
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 yield index, self.count(metrics, index, sample, prediction)
 
+    def score_notes(self, scores: Any) -> Sequence[str]:
+        """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
+        return ()
+
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores as plain JSON values, by name."""
         return dict(scores.to_json())

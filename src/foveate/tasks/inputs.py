@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torchvision import tv_tensors
@@ -55,6 +56,10 @@ class Input(ABC):
     def is_small(self, given: Any) -> bool:
         """True if the input may be opened ahead of time, while others are in memory."""
         return True
+
+    def is_whole(self, folder: Path) -> bool:
+        """True for a folder that is one input as a whole, as a folder with the frames of a clip; by default none is."""
+        return False
 
     def close(self, opened: Any) -> None:  # noqa: B027 - optional
         """Release the file behind an opened input."""

@@ -23,12 +23,13 @@ class Series:
     """One line of a chart.
 
     points: (x, y), sorted by x; a missing or non-finite y leaves a gap.
-    dashed: draw a dashed line.
+    dashed: draw a dashed line. joined: draw a line at all; False draws the points alone, at any x.
     """
 
     name: str
     points: Sequence[tuple[float, float | None]]
     dashed: bool = False
+    joined: bool = True
 
     def finite(self) -> list[tuple[float, float]]:
         """Return the points with a finite y."""
@@ -160,14 +161,14 @@ def _line(number: int, series: Series, points: list[tuple[float, float]], x: Sca
             continue
         path.append(f"{'L' if drawing else 'M'}{x(px):.1f} {y(py):.1f}")
         drawing = True
-    dotted = len(points) <= MARKER_LIMIT
+    dotted = len(points) <= MARKER_LIMIT or not series.joined
     dots = [
         tag("circle", tag("title", f"{series.name}, {px:g}: {py:.4g}"), cx=x(px), cy=y(py), r=3 if dotted else 5,
             class_=f"dot s{number}" if dotted else "hover")
-        for px, py in (points if len(points) <= HOVER_LIMIT else [])
+        for px, py in (points if len(points) <= HOVER_LIMIT or not series.joined else [])
     ]  # fmt: skip
     style = f"line s{number}" + (" dashed" if series.dashed else "")
-    return join(tag("path", d=" ".join(path), class_=style), dots)
+    return join(tag("path", d=" ".join(path), class_=style) if series.joined else None, dots)
 
 
 def _legend(drawn: list[Drawn]) -> Markup:
@@ -175,7 +176,10 @@ def _legend(drawn: list[Drawn]) -> Markup:
     parts, left = [], float(LEFT)
     for number, series, _ in drawn:
         style = f"line s{number}" + (" dashed" if series.dashed else "")
-        parts.append(tag("path", d=f"M{left:.1f} 14h18", class_=style))
+        if series.joined:
+            parts.append(tag("path", d=f"M{left:.1f} 14h18", class_=style))
+        else:
+            parts.append(tag("circle", cx=left + 14, cy=14, r=3, class_=f"dot s{number}"))
         parts.append(tag("text", series.name, x=left + 24, y=18, class_="legend"))
         left += 24 + 6.6 * len(series.name) + 18
     return join(parts)

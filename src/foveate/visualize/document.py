@@ -18,9 +18,14 @@ MAX_JPEG_BYTES = 40_000  # so that a report of twelve examples with four images 
 NOTICE = "Written by Foveate. This page loads nothing and sends nothing."
 
 
+def tokens() -> str:
+    """Read the colours and typefaces that reports and the pages of the studio share."""
+    return files("foveate.visualize").joinpath("tokens.css").read_text(encoding="utf-8")
+
+
 def stylesheet(folder: str) -> str:
-    """Read the style sheet of a subfolder of `visualize`."""
-    return files(f"foveate.visualize.{folder}").joinpath("style.css").read_text(encoding="utf-8")
+    """Read the tokens and the style sheet of a subfolder of `visualize`."""
+    return tokens() + files(f"foveate.visualize.{folder}").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def document(title: str, style: str, *body: object, sound: bool = False) -> str:

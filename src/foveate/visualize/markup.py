@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-_VOID_ELEMENTS = frozenset({"meta", "img", "br", "hr", "rect", "line", "link", "circle", "path", "polyline", "col"})
+_VOID_ELEMENTS = frozenset({
+    "meta", "img", "br", "hr", "rect", "line", "link", "circle", "path", "polyline", "col", "input", "image",
+})  # fmt: skip
 
 
 class Markup(str):

@@ -37,6 +37,7 @@ from foveate.datasets.splits import (
 )
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
+from foveate.videos import VIDEO_SUFFIXES
 
 MISSING_SHARE = 0.01
 NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}
@@ -57,7 +58,7 @@ class CaptionScan:
     pairs: split -> its images, each with its captions. problems: files that cannot be used; `open` raises them.
     left_out: images that captions name and that are missing. without_captions: image files without a caption.
     unlisted: number of captioned images that no list of a split names. drawn: how images were divided, if the files
-    did not say. notes: as of `Scan`.
+    did not say. notes: as of `Scan`. noun: of an image, in messages.
     """
 
     pairs: dict[str, list[Pair]]
@@ -67,6 +68,7 @@ class CaptionScan:
     unlisted: int
     drawn: Drawn
     notes: list[str] = field(default_factory=list)
+    noun: str = "picture"
 
     def counts(self) -> str:
         """'6000 train, 1000 val pictures, 35000 captions', and the number of unused files."""
@@ -74,12 +76,14 @@ class CaptionScan:
         captions = sum(len(pair.label) for pairs in self.pairs.values() for pair in pairs)
         remarks = [str(self.drawn)] if self.drawn else []
         if self.without_captions:
-            remarks.append(f"{counted(len(self.without_captions), 'picture')} without captions left out")
+            remarks.append(f"{counted(len(self.without_captions), self.noun)} without captions left out")
         if self.unlisted:
-            remarks.append(f"{counted(self.unlisted, 'picture')} in no list and left out")
+            remarks.append(f"{counted(self.unlisted, self.noun)} in no list and left out")
         if self.left_out:
-            remarks.append(f"captions of {counted(len(self.left_out), 'picture')} left out that are not there")
-        return f"{listing} pictures, {counted(captions, 'caption')}" + (f" ({'; '.join(remarks)})" if remarks else "")
+            remarks.append(f"captions of {counted(len(self.left_out), self.noun)} left out that are not there")
+        return f"{listing} {self.noun}s, {counted(captions, 'caption')}" + (
+            f" ({'; '.join(remarks)})" if remarks else ""
+        )
 
 
 class CaptionFiles(FileHeaders):
@@ -140,11 +144,11 @@ class CaptionSource(ScannedSource[CaptionScan]):
 class Collector:
     """Collects captions by image, in the files' order, and the problems with them.
 
-    sources: the files that are read.
+    sources: the files that are read. noun: of what they are about, in messages.
     """
 
-    def __init__(self, sources: Sequence[Path]) -> None:
-        self.sources = sources
+    def __init__(self, sources: Sequence[Path], noun: str = "picture") -> None:
+        self.sources, self.noun = sources, noun
         self.texts: dict[str, list[str]] = {}
         self.splits: dict[str, str] = {}
         self.problems: list[Problem] = []
@@ -185,30 +189,32 @@ class Collector:
         seed: int,
         lists: Mapping[str, Path] | None = None,
         folders: Mapping[str, str] | None = None,
+        album: Album | None = None,
     ) -> CaptionScan:
         """Find the images below `root`, and divide them.
 
         lists: split -> a file of image names. folders: image's name -> the folder that should hold it, if several
-        hold a file of this name. Raises DataError: no captions, or none of their images.
+        hold a file of this name. album: the files that captions may be about; None for all images below `root`.
+        Raises DataError: no captions, or none of their images.
         """
         where = ", ".join(sorted(file.name for file in self.sources))
         if not self.texts:
             raise_problems(self.problems)
-            raise DataError(f"{root}: {where} holds no caption; expected at least one picture with a caption")
+            raise DataError(f"{root}: {where} holds no caption; expected at least one {self.noun} with a caption")
         named = _read_lists(lists or {})
-        album = Album(root)
+        album = Album(root) if album is None else album
         pairs, missing, ambiguous = self._pairs(album, folders or {}, [n for names in named.values() for n in names])
         if not pairs:
             raise_problems(self.problems)
             raise DataError(
-                f"{root}: none of {counted(len(self.texts), 'picture')} ({next(iter(self.texts))}, ...) that {where} "
+                f"{root}: none of {counted(len(self.texts), self.noun)} ({next(iter(self.texts))}, ...) that {where} "
                 "names is in this folder or below it; put them there"
             )
         if len(missing) > MISSING_SHARE * len(self.texts):
             self.problems += [
                 Problem(
                     self.files[name],
-                    f"captions of '{name}', but there is no picture of that name; add it, or remove them",
+                    f"captions of '{name}', but there is no {self.noun} of that name; add it, or remove them",
                 )
                 for name in missing
             ]
@@ -216,13 +222,14 @@ class Collector:
         used = {pair.picture for pair in pairs.values()} | ambiguous
         splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
         alone = [p for p in album if p not in used]
-        return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, self._split_notes(splits))
+        notes = self._split_notes(splits)
+        return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, notes, self.noun)
 
     def _split_notes(self, splits: Mapping[str, Sequence[Pair]]) -> list[str]:
         """A note on each split of another name than those that are trained on; one that is misspelt is a problem."""
         notes = []
         for split in [s for s in splits if s not in (*SPLIT_ORDER, COMBINED)]:
-            says = f"{counted(len(splits[split]), 'picture')} of split '{split}'"
+            says = f"{counted(len(splits[split]), self.noun)} of split '{split}'"
             if near := nearest_split(split):
                 file = next(self.files[name] for name, own in self.splits.items() if own == split)
                 self.problems.append(Problem(file, f"{says}; the nearest is '{near}': write that if it is meant"))
@@ -302,7 +309,7 @@ class Collector:
                 names = _in_folders(album, entry, by_stem.get(_stem(entry), []), pairs)
                 shown = _without_suffix(entry)
                 if not names:
-                    what = f"names '{shown}', but there is no captioned picture of that name"
+                    what = f"names '{shown}', but there is no captioned {self.noun} of that name"
                     self.problems.append(Problem(lists[split], what))
                 elif len(names) > 1:
                     what = f"names '{shown}', which may be {names[0]} and {names[1]}; name the folder"
@@ -382,4 +389,4 @@ def _stem(name: str) -> str:
 
 def _without_suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
-    return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES else name
+    return stem if stem and f".{suffix.lower()}" in pictures.PICTURE_SUFFIXES | VIDEO_SUFFIXES else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from foveate.disk import is_hidden
@@ -12,14 +12,17 @@ from foveate.pictures import PICTURE_SUFFIXES
 
 
 class Album:
-    """The images in a folder and below it, by name. Hidden files and folders are skipped, such as macOS's __MACOSX."""
+    """The images in a folder and below it, by name. Hidden files and folders are skipped, such as macOS's __MACOSX.
 
-    def __init__(self, root: Path) -> None:
+    files: those of another kind in place of images.
+    """
+
+    def __init__(self, root: Path, files: Iterable[Path] | None = None) -> None:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         self.folders: set[str] = set()  # names of the folders that hold images, in lower case
-        for path in _walk(root):
+        for path in _walk(root) if files is None else files:
             self._by_name.setdefault(plain(path.name), []).append(path)
             self._by_stem.setdefault(plain(path.stem), []).append(path)
             self.folders.add(plain(path.parent.name))

@@ -34,6 +34,7 @@ _CAPTION = [
     re.compile(rf"{name}s?_?\d*") for name in ("caption", "comment", "text", "sentence", "description", "prompt")
 ]
 _CAPTION.append(re.compile(r"\w+_captions?|captions?_\w+"))
+VIDEO = ("video", "video_name", "video_id", "video_path", "clip", "clip_name", "clip_id", *_PICTURE)
 _SPLIT = ("split", "subset", "partition")
 _SEPARATORS = ",|;\t"
 _LONGEST = 64  # lines of one caption in quotes
@@ -74,15 +75,18 @@ def head_of(file: Path) -> list[str]:
     return text.split("\n")
 
 
-def form_of(file: Path) -> Form | None:
-    """The form of a table whose columns name an image and a caption; None for any other file."""
+def form_of(file: Path, pictures: Sequence[str] = _PICTURE) -> Form | None:
+    """The form of a table whose columns name an image and a caption; None for any other file.
+
+    pictures: names of the column of images, the likeliest first.
+    """
     lines = head_of(file)
     if file.suffix.lower() in JSON_LINES:
-        return next((form for line in lines[:20] if (form := _json_form(line)) is not None), None)
-    return _head_form(lines)
+        return next((form for line in lines[:20] if (form := _json_form(line, pictures)) is not None), None)
+    return _head_form(lines, pictures)
 
 
-def _head_form(lines: Sequence[str]) -> Form | None:
+def _head_form(lines: Sequence[str], pictures: Sequence[str]) -> Form | None:
     number = next((i for i, line in enumerate(lines) if line.strip() and not _is_separator_line(line)), None)
     if number is None:
         return None
@@ -92,9 +96,9 @@ def _head_form(lines: Sequence[str]) -> Form | None:
         except csv.Error:
             continue
         names = _distinct(names)
-        columns = _columns(names)
+        columns = _columns(names, pictures)
         if columns is not None:
-            return Form(separator, quote, number, *columns, tuple(names), _others(names))
+            return Form(separator, quote, number, *columns, tuple(names), _others(names, pictures))
     return None
 
 
@@ -118,18 +122,18 @@ def _is_separator_line(line: str) -> bool:
     return re.fullmatch(r"\ufeff?\"?sep=.\"?", line.strip(), re.I) is not None
 
 
-def _json_form(line: str) -> Form | None:
+def _json_form(line: str, pictures: Sequence[str]) -> Form | None:
     entry = _object(line)
     if entry is None:
         return None
-    columns = _columns(list(entry))
-    return None if columns is None else Form("", "", -1, *columns, (), _others(list(entry)))
+    columns = _columns(list(entry), pictures)
+    return None if columns is None else Form("", "", -1, *columns, (), _others(list(entry), pictures))
 
 
-def _columns(names: Sequence[str]) -> tuple[str, tuple[str, ...], str] | None:
+def _columns(names: Sequence[str], pictures: Sequence[str]) -> tuple[str, tuple[str, ...], str] | None:
     """(column of the image, columns of captions, column of the split or '') among the names; None if one is missing."""
     plain = {_plain(name): name for name in reversed(names)}  # of equal names the first
-    picture = next((plain[name] for name in _PICTURE if name in plain), None)
+    picture = next((plain[name] for name in pictures if name in plain), None)
     kinds = ([name for name in names if kind.fullmatch(_plain(name))] for kind in _CAPTION)
     captions = next((tuple(found) for found in kinds if found), None)
     if picture is None or captions is None:
@@ -137,9 +141,9 @@ def _columns(names: Sequence[str]) -> tuple[str, tuple[str, ...], str] | None:
     return picture, captions, next((plain[name] for name in _SPLIT if name in plain), "")
 
 
-def _others(names: Sequence[str]) -> tuple[str, ...]:
+def _others(names: Sequence[str], pictures: Sequence[str]) -> tuple[str, ...]:
     """Columns that may hold captions, too, and are not read."""
-    columns = _columns(names)
+    columns = _columns(names, pictures)
     read = columns[1] if columns else ()
     maybe = (name for name in names if any(kind.fullmatch(_plain(name)) for kind in _CAPTION))
     return tuple(name for name in maybe if name not in read)

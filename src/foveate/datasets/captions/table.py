@@ -114,7 +114,7 @@ class CaptionTable(CaptionSource):
                 continue
             for line, place in rows(table.file, table.form, lambda name: bool(album.find(name)), collector.problems):
                 split = line.split or table.split
-                collector.add(CaptionLine(_below(root, table.file, line.picture), line.text, split), table.file, place)
+                collector.add(CaptionLine(below(root, table.file, line.picture), line.text, split), table.file, place)
         return collector.scan(root, self.seed, split_lists(root))
 
     def remarks(self, task: str = "") -> dict[str, Any]:
@@ -138,7 +138,7 @@ def tables(root: Path) -> list[TableFile]:
         below = [table for table in found if table.file.parent != root]
         chosen = [table for table in below if _for_captions(table) and _speaks_of_any(root, table)]
         chosen = chosen or [table for table in below if not labelled and _speaks_of_many(root, table)]
-    splits = [_split_of(root, table.file) for table in chosen] if len(chosen) > 1 else []
+    splits = [split_of(root, table.file) for table in chosen] if len(chosen) > 1 else []
     if any(splits):
         chosen = [TableFile(t.file, t.form, split) for t, split in zip(chosen, splits, strict=True)]
     return chosen
@@ -176,24 +176,24 @@ def _names(table: TableFile) -> set[str]:
 
 def _speaks_of_any(root: Path, table: TableFile) -> bool:
     album = Album(root)
-    return any(album.find(_below(root, table.file, name)) for name in _names(table))
+    return any(album.find(below(root, table.file, name)) for name in _names(table))
 
 
 def _speaks_of_many(root: Path, table: TableFile) -> bool:
     """True if a table names at least half of the images below the folder."""
     album = Album(root)
-    named = {path for name in _names(table) for path in album.find(_below(root, table.file, name))}
+    named = {path for name in _names(table) for path in album.find(below(root, table.file, name))}
     return bool(named) and len(named) >= MANY * sum(1 for _ in album)
 
 
-def _below(root: Path, file: Path, name: str) -> str:
+def below(root: Path, file: Path, name: str) -> str:
     """An image's name as seen from the root: names are relative to their table, if there is such a file."""
     if file.parent == root or not is_file(file.parent / name) or ".." in Path(name).parts:
         return name
     return (file.parent / name).relative_to(root).as_posix()
 
 
-def _split_of(root: Path, file: Path) -> str:
+def split_of(root: Path, file: Path) -> str:
     """The split that a table's name says, or else its folder; '' for none."""
     words = [*re.findall("[a-z]+", file.stem.lower()), *reversed(file.relative_to(root).parent.parts)]
     splits = (NAMES_OF_SPLITS.get(word.lower(), word.lower()) for word in words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import (
     BACKGROUND,
     BACKGROUND_LABELS,
+    DONE,
     IGNORE_LABEL,
     Annotation,
     LabelMeLabels,
@@ -87,6 +89,8 @@ class LabelMe(ObjectSource):
         splits = {s: [Pair(a.picture, a) for a in found] for s, found in annotations.items()}
         if not any(splits.values()):
             raise_problems(problems)
+            if notes:
+                raise DataError(f"{root}: no labelled picture ({'; '.join(notes)}); finish the labels of some")
             raise DataError(f"{root}: no LabelMe files; expected *.json, or Annotations/*.xml beside Images")
         drawn = Drawn()
         undivided = splits.pop("", []) or (splits["train"] if splits.get("train") and not splits.get("val") else [])
@@ -141,6 +145,7 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
             folders |= {p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name) and "" in files}
     annotations: dict[str, list[Annotation]] = {split: [] for split in files}
     named: set[Path] = set()
+    unfinished = Counter[str]()  # state -> files
     unread: set[str] = set()  # stems of images whose file cannot be read, or embeds them
     for split, found in files.items():
         for file in found:
@@ -150,8 +155,11 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
                 problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
                 unread.add(normal(file.stem))
                 continue
-            named.add(annotation.picture)
             folders.add(annotation.picture.parent)
+            if annotation.state != DONE:
+                unfinished[annotation.state] += 1
+                continue
+            named.add(annotation.picture)
             if annotation.embedded:
                 unread.add(normal(file.stem))
             if annotation.embedded or is_file(annotation.picture):
@@ -159,6 +167,7 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
             else:
                 problems.append(Problem(file, f"its picture {annotation.picture} does not exist"))
     notes += _elsewhere_note(finder)
+    notes += _unfinished_note(unfinished)
     pictures = [p for folder in sorted(folders) if folder.is_dir() for p in list_pictures(folder)]
     return annotations, [p for p in pictures if p not in named and stem_of(p.name) not in unread]
 
@@ -171,6 +180,15 @@ def _elsewhere_note(finder: json_files.PictureFinder) -> list[str]:
     more = ", ..." if len(finder.elsewhere) > 3 else ""
     count = len(finder.elsewhere)
     return [f"{counted(count, 'file')} with the name of another picture than the one that is read: {shown}{more}"]
+
+
+def _unfinished_note(unfinished: Counter[str]) -> list[str]:
+    """A note on images whose labels are not done."""
+    if not unfinished:
+        return []
+    shown = " and ".join(counted(count, state, state if state == "skipped" else "") for state, count in
+                         sorted(unfinished.items()))  # fmt: skip
+    return [f"left out are pictures whose labels are not done: {shown}"]
 
 
 def _drift_note(annotations: list[Annotation]) -> list[str]:
@@ -212,15 +230,18 @@ def _class_file(root: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def class_list(root: Path) -> ClassList | None:
+    """The list that a folder's labels are read by; None where every label found is a class. Raises DataError."""
+    file = _class_file(root)
+    return None if file is None else (_read_labels(file) if file.name == LABELS_FILE else read_classes(file))
+
+
 def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) -> LabelMeLabels:
     """The class table and where the background is in it; a label that is no class is a problem. Raises DataError."""
     file = _class_file(root)
     special = (*BACKGROUND_LABELS, IGNORE_LABEL)
     found = {shape.label for a in annotations for shape in a.shapes}
-    if file is None:
-        listed = ClassList(tuple(sorted(found - set(special))))
-    else:
-        listed = _read_labels(file) if file.name == LABELS_FILE else read_classes(file)
+    listed = class_list(root) or ClassList(tuple(sorted(found - set(special))))
     names = tuple(BACKGROUND if name in BACKGROUND_LABELS else name for name in listed.names)
     listed = replace(listed, names=names)
     undecided = not all(map(is_covered, annotations))

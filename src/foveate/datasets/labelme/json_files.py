@@ -14,7 +14,7 @@ import numpy as np
 from foveate import pictures
 from foveate.datasets.files import Pair, read_json
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
-from foveate.datasets.labelme.shapes import Annotation, Shape
+from foveate.datasets.labelme.shapes import DONE, Annotation, Shape
 from foveate.datasets.names import Files, NameIndex, normal, stem_of
 from foveate.datasets.splits import SPLITS_FILE
 from foveate.disk import is_hidden
@@ -64,17 +64,36 @@ def annotation_folders(root: Path, most: int | None = None) -> list[Path]:
 def read_annotation(file: Path, finder: PictureFinder) -> Annotation:
     """Read one file; its image must lie in the finder's root. Raises DataError naming file and shape."""
     data = read_json(file)
+    name = require_labelme(file, data)
+    embedded = data.get("imageData") is not None
+    # The file of an embedded image is not opened, so its path is only a name.
+    picture = file.parent / PureWindowsPath(name).name if embedded else finder.find(file, name)
+    state = state_of(data)
+    shapes = tuple(read_shapes(file, data["shapes"])) if state == DONE else ()
+    return Annotation(file, picture, shapes, stated_size(data), embedded, state)
+
+
+def require_labelme(file: Path, data: Any) -> str:
+    """The image's path in the content of a file. Raises DataError for what is no LabelMe file."""
     if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
         raise DataError(f"{file}: no list 'shapes', so not a LabelMe file; repair it or move it elsewhere")
     name = data.get("imagePath")
     if not isinstance(name, str) or not name:
         raise DataError(f"{file}: no 'imagePath'; expected the picture's file name")
-    embedded = data.get("imageData") is not None
-    # The file of an embedded image is not opened, so its path is only a name.
-    picture = file.parent / PureWindowsPath(name).name if embedded else finder.find(file, name)
+    return name
+
+
+def state_of(data: dict[str, Any]) -> str:
+    """The state that a labelling page keeps in a file: draft, done or skipped; done for files without one."""
+    own = data.get("foveate")
+    state = own.get("state") if isinstance(own, dict) else None
+    return state if isinstance(state, str) else DONE
+
+
+def stated_size(data: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) as a file states them; None for a file that does not."""
     height, width = data.get("imageHeight"), data.get("imageWidth")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    return Annotation(file, picture, tuple(_shapes(file, data["shapes"])), size, embedded)
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 class PictureFinder:
@@ -150,7 +169,8 @@ def resolve_inside(file: Path, name: str, root: Path) -> Path:
     return target if Path(stated.as_posix()).is_absolute() else Path(os.path.normpath(file.parent / stated.as_posix()))
 
 
-def _shapes(file: Path, entries: list[Any]) -> Iterator[Shape]:
+def read_shapes(file: Path, entries: list[Any]) -> Iterator[Shape]:
+    """The shapes of a file, as its list has them. Raises DataError naming file and shape."""
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
             raise DataError(f"{file}: shape {number} has no label; expected an object with label, points, shape_type")

@@ -21,6 +21,7 @@ from foveate.records import ClassTable
 
 BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL = "background", ("background", "_background_"), "__ignore__"
 LINE_WIDTH, POINT_RADIUS = 10, 5
+DONE = "done"  # state of labels that are complete; others, draft and skipped, are a labelling page's
 
 # Shape type -> (fewest points, most points).
 POINT_COUNTS = {
@@ -68,6 +69,7 @@ class Annotation:
     """Content of one annotation file, about one image.
 
     picture: path of the image file; of an embedded image, the path that it would have. size: (height, width), or None.
+    state: DONE, or another, with which no shapes are read.
     """
 
     file: Path
@@ -75,6 +77,7 @@ class Annotation:
     shapes: tuple[Shape, ...]
     size: tuple[int, int] | None = None
     embedded: bool = False
+    state: str = DONE
 
 
 @dataclass(frozen=True)
@@ -154,14 +157,24 @@ def is_covered(annotation: Annotation) -> bool:
     return bool(covered.all())
 
 
-def rasterise(shape: Shape, height: int, width: int, where: str) -> np.ndarray:
-    """(height, width) bool. `where` opens the message. Raises DataError."""
-    # Pillow walks along every edge, so a stray coordinate of 1e12 would take all time.
+def require_near(shape: Shape, height: int, width: int, where: str) -> None:
+    """Raise DataError for a shape that runs far outside of its image.
+
+    Pillow walks along every edge, so a stray coordinate of 1e12 would take all time.
+    """
     far = 2 * max(height, width)
     if any(abs(x - width / 2) > far or abs(y - height / 2) > far for x, y in shape.points):
         raise DataError(f"{where}: runs far outside the picture of {width}x{height}")
+
+
+def rasterise(shape: Shape, height: int, width: int, where: str) -> np.ndarray:
+    """(height, width) bool. `where` opens the message. Raises DataError."""
+    require_near(shape, height, width, where)
     if shape.kind == "mask":
         return _place_mask(shape, height, width, where)
+    x, y = np.array(shape.points).T
+    if shape.kind != "circle" and (max(x) < 0 or max(y) < 0 or min(x) >= width or min(y) >= height):
+        raise DataError(f"{where}: no part of it lies inside the picture of {width}x{height}; correct it, or remove it")
     image = Image.new("L", (width, height))
     draw, points = ImageDraw.Draw(image), list(shape.points)
     if shape.kind == "circle":

@@ -42,6 +42,7 @@ from typing import Any, ClassVar, Literal, get_args
 from foveate.datasets.objects import InstanceDataset
 from foveate.datasets.pasture.captions import PastureCaptionsDataset
 from foveate.datasets.pasture.classes import ANSWERS, PastureClassesDataset
+from foveate.datasets.pasture.clips import PastureClipsDataset
 from foveate.datasets.pasture.cows import PastureCowsDataset
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.questions import PastureQuestionsDataset
@@ -63,7 +64,8 @@ _MAX_CAPTIONS = 100
 class Pasture(DataSource):
     """Synthetic scenes of sky, grass, road, water, trees, cows, people, birds and frisbees.
 
-    All families show the same scenes; co-localisation shows only those with a cow in them.
+    All families show the same scenes; co-localisation shows only those with a cow in them, and video other things in
+    them, which move.
 
     height: of every image, in pixels; 32 or more, usually 128.
     width: of every image, in pixels; 32 or more, usually 128.
@@ -71,7 +73,7 @@ class Pasture(DataSource):
     val: number of validation scenes, usually 200 to 400; 0: no such split.
     test: number of test scenes, usually 200 to 400; 0: no such split.
     seed: of all scenes, 0 to 2**32 - 1; another seed gives other scenes in every split.
-    captions: number of captions of each scene, 1 to 100; for captioning alone.
+    captions: number of captions of each scene or clip, 1 to 100; for captioning and video alone.
     question: for classification alone. 'animal': none, cow, bird or both; 'cows': no, one or two cows (no scene has
         more). A cow counts with at least 1/512 of the image's pixels visible, a bird with 1/2048.
     """
@@ -86,6 +88,7 @@ class Pasture(DataSource):
     question: Question = "animal"
     tasks: ClassVar[tuple[str, ...]] = (
         "semantic", "instances", "captioning", "classification", "colocalisation", "questions",
+        "video",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -113,6 +116,8 @@ class Pasture(DataSource):
         task = self.serve(task)
         if split not in self.splits():
             raise ConfigError(unknown("split of the pasture", split, self.splits()))
+        if task == "video":
+            return PastureClipsDataset(self, split)
         scenes = PastureDataset(self, split)
         if task == "instances":
             return InstanceDataset(scenes)
@@ -134,5 +139,6 @@ class Pasture(DataSource):
             "classification": ", ".join(ANSWERS[self.question]),
             "colocalisation": "those with a cow",
             "questions": "pairs of a question with two answers",
+            "video": f"clips of what happens there, {self.captions} caption{'s' if self.captions != 1 else ''} each",
         }.get(self.serve(task))
         return f"{scenes}; {content}" if content else scenes

@@ -53,7 +53,11 @@ def compose(seed: tuple[int, int, int], aspect: float) -> Scene:
 
 
 def _light(dice: Dice) -> Light:
-    name = palette.HOURS[dice.weighted(palette.HOUR_WEIGHTS)]
+    return light_at(dice, palette.HOURS[dice.weighted(palette.HOUR_WEIGHTS)])
+
+
+def light_at(dice: Dice, name: str) -> Light:
+    """The light of an hour or weather, one of `palette.HOURS`."""
     hour = palette.SKIES[name]
     tint = [dice.between(0.92, 1.08) for _ in range(3)]
     gain = dice.between(0.85, 1.12)

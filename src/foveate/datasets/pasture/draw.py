@@ -6,6 +6,8 @@ the land (sky, grass, road, water, distant wood) or `FIRST_THING + k` for the k-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from foveate.datasets.pasture import shapes
@@ -27,18 +29,23 @@ def render(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarra
     """Draw a scene: (3, H, W) uint8 image, (H, W) int32 label map."""
     frame = Frame.of(scene.land, height, width, scene.aspect)
     canvas, ids = backdrop(scene, frame, layers(scene.land, frame))
+    lay_things(canvas, ids, scene.things, scene.light, frame)
+    return finish(canvas, scene.light, frame), ids
+
+
+def lay_things(canvas: np.ndarray, ids: np.ndarray, things: Sequence[Thing], light: Light, frame: Frame) -> None:
+    """Lay things, far ones first, and their shadows onto a canvas (3, H, W) float32 and a label map (H, W)."""
     tables: list[np.ndarray] = []
     owners: list[int] = []
-    for number, thing in enumerate(scene.things):
-        cast = _shadow(thing, scene.light)
+    for number, thing in enumerate(things):
+        cast = _shadow(thing, light)
         if cast is not None:
             tables.append(cast)
             owners.append(_SHADOW)
-        tables.append(_lit(figure(thing), thing, scene.light))
+        tables.append(_lit(figure(thing), thing, light))
         owners += [FIRST_THING + number] * len(tables[-1])
     if tables:
-        _lay(canvas, ids, np.concatenate(tables), owners, frame, scene.light)
-    return finish(canvas, scene.light, frame), ids
+        _lay(canvas, ids, np.concatenate(tables), owners, frame, light)
 
 
 def classes_of(scene: Scene, ids: np.ndarray) -> np.ndarray:

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.instances.coco import coco_precision, mean_precision
-from foveate.metrics.instances.counted import Matches, match, mean_ratio, panoptic_quality, ratio_at, touching
+from foveate.metrics.instances.counted import Matches, confused, match, mean_ratio, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
 from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
+LEVELS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # score thresholds of `at_levels`
 CAP = 400  # detections of an image that count; COCO's 100 cuts crowded images
 REGION_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of AP^r_vol
 
@@ -47,6 +48,9 @@ class InstanceScores:
         that a model of region proposals can reach without refinement; nan for a model without them.
     precision: (10, 101, K), COCO's precision by IoU threshold, recall and class; -1 for a class without true objects.
     counts: (images, 2) true and found objects of each image, in the order in which they were added.
+    truths: (objects, 4) int64, of each true object: class, area in pixels, 1 if it touches another, 1 if it was found.
+    confusion: (K + 1, K + 1), number of objects by true and found class (`counted.confused`).
+    at_levels: (9, 3) int64, the right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
     """
 
@@ -79,6 +83,9 @@ class InstanceScores:
     proposals_recall70: float
     precision: np.ndarray
     counts: np.ndarray
+    truths: np.ndarray
+    confusion: np.ndarray
+    at_levels: np.ndarray
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
@@ -88,7 +95,7 @@ class InstanceScores:
                 f"{len(classes)}; pass the table "
                 "that the images were scored with"
             )
-        own = {"ap_per_class", "precision", "counts"}
+        own = {"ap_per_class", "precision", "counts", "truths", "confusion", "at_levels"}
         # Scores that only some models have.
         special = ("mask_iou_true_boxes", "proposals_recall50", "proposals_recall70")
         own |= {name for name in special if np.isnan(getattr(self, name))}
@@ -193,7 +200,8 @@ class InstanceMetrics:
             return InstanceScores(**(values | dict.fromkeys(left_out, float("nan"))))
         boxes = coco_precision(self._truth, self._found, self.num_classes, CAP, "bbox")
         regions = {t: self._region_precision(ranked, t) for t in REGION_THRESHOLDS}
-        values |= self._counted(threshold) | {
+        values |= self._counted(threshold, close) | {
+            "at_levels": np.sum([r.at_levels() for r in ranked], 0),
             "box_ap": mean_precision(boxes),
             "ap_r50": regions[0.5],
             "ap_r70": regions[0.7],
@@ -218,8 +226,8 @@ class InstanceMetrics:
         each = [r.average_precision(threshold) for r in ranked if r.objects]
         return float(np.mean(each)) if each else float("nan")
 
-    def _counted(self, threshold: float) -> dict[str, Any]:
-        """The scores of objects that count as found."""
+    def _counted(self, threshold: float, close: list[np.ndarray]) -> dict[str, Any]:
+        """The scores of objects that count as found. close: `touching` of each image."""
         found = [f.select(f.scores >= threshold) for f in self._found]
         matches: list[Matches] = [match(t, f) for t, f in zip(self._truth, found, strict=True)]
         pq, sq, rq = panoptic_quality(self._truth, found, matches, self.num_classes)
@@ -227,7 +235,15 @@ class InstanceMetrics:
         true = np.array([int((~t.crowd).sum()) for t in self._truth])
         error = np.array([len(f) for f in found]) - true
         share = np.abs(error[true > 0]) / true[true > 0]
+        truths = []
+        for t, m, near in zip(self._truth, matches, close, strict=True):
+            seen = np.zeros(len(t), bool)
+            seen[m.truth] = True
+            truths.append(np.stack([t.labels, t.areas, near, seen], 1)[~t.crowd])
+        confusion = sum(confused(t, f, self.num_classes) for t, f in zip(self._truth, found, strict=True))
         return {
+            "truths": np.concatenate(truths).astype(np.int64),
+            "confusion": confusion,
             "tp_ratio50": ratio_at(matches, 0.5),
             "tp_ratio": mean_ratio(matches),
             "recall50_found": pairs / (pairs + missed) if pairs + missed else float("nan"),
@@ -255,6 +271,16 @@ class _Ranked:
         """SDS's average precision at one IoU threshold."""
         scores, right = self._judged(threshold)
         return average_precision(scores, right, self.objects)
+
+    def at_levels(self) -> np.ndarray:
+        """The right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS, (9, 3) int64."""
+        scores, right = self._judged(0.5)
+        rows = []
+        for level in LEVELS:
+            found = scores >= level
+            true = int((right & found).sum())
+            rows.append((true, int(found.sum()) - true, self.objects - true))
+        return np.array(rows, np.int64)
 
     def _judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         scores, right = [], []

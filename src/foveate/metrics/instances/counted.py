@@ -5,6 +5,7 @@ Shapes: an image of H x W pixels, N true objects, D found ones; object numbers (
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,20 @@ def match(truth: Instances, found: Instances) -> Matches:
         excused = (found.select(extra).overlaps(crowds) * (found.labels[extra][:, None] == crowds.labels)).max(1) > 0.5
         extra = extra[~excused]
     return Matches(real[first], second, iou[first, second], extra, np.delete(real, first))
+
+
+def confused(truth: Instances, found: Instances, num_classes: int) -> np.ndarray:
+    """Return the number of objects of each pair of classes, (K + 1, K + 1) int64, true by row and found by column.
+
+    Objects are paired as in `match`, but whatever their classes are; the last column counts true objects without a
+    partner, the last row found ones, crowds left out.
+    """
+    pairs = match(*(dataclasses.replace(one, labels=np.zeros_like(one.labels)) for one in (truth, found)))
+    counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
+    np.add.at(counts, (truth.labels[pairs.truth], found.labels[pairs.found]), 1)
+    np.add.at(counts, (truth.labels[pairs.missed], num_classes), 1)
+    np.add.at(counts, (num_classes, found.labels[pairs.extra]), 1)
+    return counts
 
 
 def joint_areas(first: np.ndarray, second: np.ndarray, count: int, others: int) -> np.ndarray:

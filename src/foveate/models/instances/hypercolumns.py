@@ -135,6 +135,7 @@ class Hypercolumns(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.most: int = config.detector.detections  # of an image
         self.backbone: nn.Module
         if config.backbone == "vgg16":
             self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)
@@ -240,6 +241,10 @@ class Hypercolumns(nn.Module):
             raise ConfigError(f"box {box} has no part of the image of {size[1]} x {size[0]} pixels; leave it out")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.config.num_classes:
             raise ConfigError(f"labels up to {int(labels.max())}; expected 0 to {self.config.num_classes - 1}")
+        return self.draw(image, boxes, labels)
+
+    def draw(self, image: Tensor, boxes: Tensor, labels: Tensor) -> Outlines:
+        """Do the same without a check of boxes and labels."""
         maps = self.maps(image)
         layers = [layer[0] for layer in self.layers(maps)]
         parts = self.scores(layers, self.detector.features(maps)[0], boxes, labels)

@@ -22,8 +22,9 @@ Departures from the released code:
 - The warp follows the paper's equation; the release rounds a box's scaled corners to whole cells first.
 - The box of stages 4 and 5 is regressed by the best class other than background, at test as in training; the release
   takes the best of all at test, so that background boxes move by deltas that were never trained.
-- The gradients of boxes are those of the equations, without clipping; the release passes them as if corners were
-  centres and sides, and clips them at 1 / 512.
+- The gradients of boxes are those of the equations; the release passes them as if corners were centres and sides.
+  Both clip them at 1 / 512 where they reach deltas: the targets of later stages do not move with the boxes, and without
+  the limit their losses move boxes away from the objects.
 - Deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too.
 - Sampled boxes do not overwrite the labels of the anchors that they came from.
 - With `pretrained`, the convolutions alone start from ImageNet; in the release both layers of the two paths do, too.
@@ -66,6 +67,7 @@ from foveate.registry import model
 from foveate.values import require_choices
 
 MASK_THRESHOLD = 0.4  # of predicted and of true masks, as released
+BOX_GRADIENT = 1 / 512  # largest gradient of a delta that comes from the stages behind it, as released
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class MNC(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.most: int = config.detections  # of an image
         self.backbone: nn.Module
         if config.backbone == "vgg16":
             self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)
@@ -232,14 +235,17 @@ class MNC(nn.Module):
         found = self.proposals(features)
         score, shift = self.proposals.loss(found, batch["boxes"], batch["image_sizes"], batch["crowds"])
         totals: dict[str, Tensor] = {"rpn_class": score, "rpn_box": shift}
+        limit = BOX_GRADIENT / len(batch["boxes"])
         for index, truth in enumerate(batch["boxes"]):
             size = batch["image_sizes"][index]
-            proposed = self.proposals.propose(found.scores[index], found.deltas[index], found.anchors, size)
+            deltas = bounded(found.deltas[index], limit)
+            proposed = self.proposals.propose(found.scores[index], deltas, found.anchors, size)
             chosen = sample_boxes(torch.cat([proposed, truth]), truth, batch["crowds"][index], self.config.rois)
             stage = self.stage(features[index], chosen)
             losses = self._stage_loss(stage, batch, index)
             if self.config.stages == 5:
-                again = torch.cat([self.refine(stage, size), truth])
+                shifted = stage._replace(deltas=bounded(stage.deltas, limit))
+                again = torch.cat([self.refine(shifted, size), truth])
                 second = self._stage_loss(self.stage(features[index], again), batch, index)
                 losses = {name: value + second[name] for name, value in losses.items()}
             for name, value in losses.items():
@@ -282,6 +288,15 @@ class MNC(nn.Module):
             "box": box_loss,
             "mask_class": F.cross_entropy(stage.mask_classes, mask_target),
         }
+
+
+def bounded(deltas: Tensor, limit: float) -> Tensor:
+    """Return the deltas unchanged; their gradient is clipped to -limit .. limit, element by element."""
+    if not deltas.requires_grad:
+        return deltas
+    deltas = deltas.view_as(deltas)
+    deltas.register_hook(lambda gradient: gradient.clamp(-limit, limit))
+    return deltas
 
 
 def mask_overlap(found: Tensor, truth: Tensor) -> Tensor:

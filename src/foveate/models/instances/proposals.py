@@ -69,6 +69,18 @@ class ProposalConfig:
             )
 
 
+def dense_proposals(
+    scales: tuple[float, ...], ratios: tuple[float, ...], before: tuple[int, int] = (2000, 2000)
+) -> ProposalConfig:
+    """Return proposals for small networks on crowded images: many boxes, anchors in cells of 4 pixels, on borders, too.
+
+    scales, ratios, before: as in `ProposalConfig`.
+    """
+    return ProposalConfig(
+        scales=scales, ratios=ratios, cell=4, channels=64, before=before, after=(500, 1000), min_side=3, crossing=True
+    )
+
+
 class ProposalOutput(NamedTuple):
     """Scores and deltas of all anchors of a batch; anchors are ordered as `place_anchors` has them."""
 

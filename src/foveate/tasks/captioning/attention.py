@@ -91,13 +91,13 @@ def attention_strip(image: np.ndarray, sentence: Sentence, hard: bool = False) -
     """
     maps = _maps(sentence)
     resized = sized(image, PANEL)
-    panels = [_panel(resized, "", 1.0)]
+    panels = [panel(resized, "", 1.0)]
     for word, attention, probability in zip(sentence.words, maps, sentence.probabilities.tolist(), strict=True):
-        panels.append(_panel(attention_overlay(resized, attention, hard), word, probability))
+        panels.append(panel(attention_overlay(resized, attention, hard), word, probability))
     return grid(panels, COLUMNS, PANEL)
 
 
-def _panel(pixels: np.ndarray, word: str, probability: float) -> Image.Image:
+def panel(pixels: np.ndarray, word: str, probability: float) -> Image.Image:
     """Draw an image with a word below; words of lower probability are paler."""
     height, width = pixels.shape[:2]
     line = PANEL // 7

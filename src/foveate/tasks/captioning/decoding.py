@@ -35,6 +35,16 @@ def generate_captions(
     on_device = {key: value.to(device_of(model)) for key, value in inputs.items()}
     features = on_device["features"] if "features" in on_device else captioner.encode(on_device["image"])
     memory, state = captioner.begin(features)
+    return search_captions(captioner, memory, state, table, options, tuple(features.shape[-2:]))
+
+
+def search_captions(
+    captioner: Any, memory: Any, state: Any, table: TextTable, options: CaptioningOptions, places: tuple[int, ...]
+) -> list[tuple[Sentence, ...]]:
+    """Captions of B inputs by their memory and state, as `step` takes them: up to `n_best` of each, best first.
+
+    places: shape of the attention of a word, (h, w) or (K,). Raises ModelError for a table that is not the model's.
+    """
 
     def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor | None]:
         logits, state, attention = captioner.step(memory, state, tokens)
@@ -46,8 +56,7 @@ def generate_captions(
         return logits, state, attention
 
     hypotheses = beam_search(step, memory, state, **options.search(table))
-    grid = tuple(features.shape[-2:])
-    return [tuple(_sentence(hypothesis, table, grid) for hypothesis in own) for own in hypotheses]
+    return [tuple(_sentence(hypothesis, table, places) for hypothesis in own) for own in hypotheses]
 
 
 def _sentence(hypothesis: Hypothesis, table: TextTable, grid: tuple[int, ...]) -> Sentence:

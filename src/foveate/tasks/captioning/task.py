@@ -225,7 +225,10 @@ class CaptionPairs:
     left.
     """
 
-    def __init__(self, dataset: CaptionDataset, table: TextTable, longest: int = 0) -> None:
+    noun: ClassVar[str] = "image"  # of the input, in messages
+    kept: ClassVar[tuple[str, ...]] = ("image", "features", "name")  # of a sample
+
+    def __init__(self, dataset: Any, table: TextTable, longest: int = 0) -> None:
         self.dataset = dataset
         longest = longest or table.max_tokens
         self.pairs: list[tuple[int, Tensor]] = []
@@ -240,7 +243,7 @@ class CaptionPairs:
                 self.pairs.append((index, torch.tensor([*ids, END][:longest])))
         if not self.pairs:
             raise DataError(
-                f"none of the captions of {counted(len(dataset), 'image')} has a word of the vocabulary; set "
+                f"none of the captions of {counted(len(dataset), self.noun)} has a word of the vocabulary; set "
                 f"text.least lower, "
                 "or train on the captions that the vocabulary was made of"
             )
@@ -256,7 +259,7 @@ class CaptionPairs:
     def __getitem__(self, pair: int) -> dict[str, Any]:
         index, ids = self.pairs[pair]
         sample: Any = self.dataset[index]
-        kept = {key: sample[key] for key in ("image", "features", "name") if key in sample}
+        kept = {key: sample[key] for key in self.kept if key in sample}
         return kept | {"tokens": ids}
 
 

@@ -22,6 +22,7 @@ from foveate.records.instances import encode_mask, instances_of
 VOTERS = 0.5  # IoU of boxes from which a detection votes on another one's mask
 MASK_THRESHOLD = 0.4  # share of the vote from which a pixel belongs to the object
 SAME_OBJECT = 0.5  # IoU of two parts, where two tiles overlap, from which they are one object
+NEAR_BORDER = 0.05  # of an object's side: one that ends so near to the border of its tile may go on beyond
 AUTO_TILE_PIXELS = 1_500_000  # larger images are seen in tiles
 DEFAULT_TILE, DEFAULT_OVERLAP = 1024, 128
 
@@ -45,15 +46,16 @@ def find_objects(
     *,
     tile: int | None = None,
     overlap: int | None = None,
+    score: float = 0.0,
     device: torch.device | str = "cpu",
     progress: Callable[[float], None] | None = None,
-) -> Instances:
-    """Return the objects of an image, the best first.
+) -> tuple[Instances, str]:
+    """Return the objects of an image, the best first, and a remark on tiles that hold more than the network gives.
 
     image: (C, H, W) uint8 or float in 0..1, or windows that are read piece by piece.
     tile: side of the square tiles in pixels; 0 sees the image whole; None takes tiles of 1024 above 1.5 megapixels.
-    overlap: pixels that neighbours share; objects that tiles cut are joined where they agree in it. Raises ConfigError
-    for tiles that do not fit.
+    overlap: pixels that neighbours share; objects that tiles cut are joined where they agree in it.
+    score: from which objects count, for the remark. Raises ConfigError for tiles that do not fit.
     """
     if isinstance(image, Tensor):
         height, width = image.shape[-2:]
@@ -61,6 +63,7 @@ def find_objects(
         height, width = image.height, image.width
     places = tiles(height, width, tile, overlap)
     found: list[list[Detection]] = []
+    full = 0  # tiles with as many detections as the network gives at most
     for number, place in enumerate(places):
         left, top, right, bottom = place
         if isinstance(image, Tensor):
@@ -68,13 +71,33 @@ def find_objects(
         else:
             piece = to_tensor(image.read(top, left, bottom - top, right - left))
         output = network(preprocessing(piece.to(device))[None])
+        full += _is_cut_off(output, getattr(network, "most", 0), score)
         found.append(detections(output, (bottom - top, right - left), (left, top)))
         if progress is not None:
             progress((number + 1) / len(places))
     joined = join(found, places) if len(places) > 1 else found[0]
     joined.sort(key=lambda one: -one.score)
     masks = [encode_mask(one.mask, (height, width), one.window[0], one.window[1]) for one in joined]
-    return instances_of((height, width), masks, [one.label for one in joined], [one.score for one in joined])
+    objects = instances_of((height, width), masks, [one.label for one in joined], [one.score for one in joined])
+    return objects, _remark(full, len(places), places[0], getattr(network, "most", 0))
+
+
+def _is_cut_off(output: InstanceOutput | RegionOutput, most: int, score: float) -> bool:
+    """True if a network gave as many detections as it can, 0 for any number, and even the last one counts as found."""
+    scores = output.scores[output.kept] if isinstance(output, InstanceOutput) else output.scores
+    return 0 < most <= len(scores) and float(scores.min()) >= score
+
+
+def _remark(full: int, count: int, tile: tuple[int, int, int, int], most: int) -> str:
+    """A remark on tiles whose detections were cut off; '' for none."""
+    if not full:
+        return ""
+    side = max(64, max(tile[2] - tile[0], tile[3] - tile[1]) // 2)
+    where = f"{full} of {count} tiles reached" if count > 1 else "the picture reached"
+    return (
+        f"{where} the {most} detections that the model gives at most, so objects may be missing; see it in smaller "
+        f"tiles: --tile {side}"
+    )
 
 
 def has_regions(network: Any) -> bool:
@@ -162,9 +185,13 @@ def join(found: Sequence[list[Detection]], places: Sequence[tuple[int, int, int,
     """Join the parts of objects that lie in several tiles.
 
     Two detections of a class from two tiles are one object if, inside the area that both tiles see, their IoU is above
-    0.5. The joined object has the union of the masks and the better score.
+    0.5; or if a tile's border cuts one of them off, and more than half of what it has there lies in the other. Of those
+    that are one object, the best that no border cuts off stands for all; where each is cut off, they are united, with
+    the best score.
     """
+    whole = (0, 0, max(place[2] for place in places), max(place[3] for place in places))
     everything = [(tile, one) for tile, many in enumerate(found) for one in many]
+    cut = [_is_cut(one, places[tile], whole) for tile, one in everything]
     owner = list(range(len(everything)))
 
     def root(index: int) -> int:
@@ -186,18 +213,35 @@ def join(found: Sequence[list[Detection]], places: Sequence[tuple[int, int, int,
             for i in near[0]:
                 for j in near[1]:
                     one, other = everything[i][1], everything[j][1]
-                    if one.label == other.label and _agreement(one, other, zone) > SAME_OBJECT:
+                    if one.label == other.label and _agreement(one, other, zone, (cut[i], cut[j])) > SAME_OBJECT:
                         owner[root(j)] = root(i)
-    groups: dict[int, list[Detection]] = {}
-    for index, (_, one) in enumerate(everything):
-        groups.setdefault(root(index), []).append(one)
-    return [_union(group) for group in groups.values()]
+    groups: dict[int, list[int]] = {}
+    for index in range(len(everything)):
+        groups.setdefault(root(index), []).append(index)
+    joined = []
+    for group in groups.values():
+        complete = [everything[k][1] for k in group if not cut[k]]
+        best = max(complete, key=lambda one: one.score) if complete else _union([everything[k][1] for k in group])
+        joined.append(best)
+    return joined
 
 
-def _agreement(one: Detection, other: Detection, zone: tuple[int, int, int, int]) -> float:
-    """IoU of two detections inside a zone; 0 if neither reaches into it."""
-    if _intersection(one.window, other.window) is None:
+def _is_cut(one: Detection, place: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """True if a detection ends at a border of its tile that is none of the image, within NEAR_BORDER of its side."""
+    left, top, right, bottom = one.window
+    near = (max(1.0, NEAR_BORDER * (right - left)), max(1.0, NEAR_BORDER * (bottom - top)))
+    return any(
+        place[side] != whole[side] and abs(one.window[side] - place[side]) <= near[side % 2] for side in range(4)
+    )
+
+
+def _agreement(one: Detection, other: Detection, zone: tuple[int, int, int, int], cut: tuple[bool, bool]) -> float:
+    """IoU of two detections inside a zone, or the share there of a cut one in the other; 0 if neither reaches it."""
+    shared_window = _intersection(one.window, other.window)
+    if shared_window is None or _intersection(shared_window, zone) is None:
         return 0.0
+    both = tuple(pick(one.window[k], other.window[k]) for k, pick in enumerate((min, min, max, max)))
+    zone = _intersection(zone, both) or zone
     left, top, right, bottom = zone
     parts = []
     for detection in (one, other):
@@ -210,8 +254,9 @@ def _agreement(one: Detection, other: Detection, zone: tuple[int, int, int, int]
                 y - y0 : y_end - y0, x - x0 : x_end - x0
             ]
         parts.append(canvas)
-    either = int((parts[0] | parts[1]).sum())
-    return int((parts[0] & parts[1]).sum()) / either if either else 0.0
+    shared = int((parts[0] & parts[1]).sum())
+    compared = [parts[0] | parts[1], *(part for part, is_cut in zip(parts, cut, strict=True) if is_cut)]
+    return max(shared / max(1, int(part.sum())) for part in compared)
 
 
 def _union(group: Sequence[Detection]) -> Detection:

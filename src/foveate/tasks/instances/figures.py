@@ -24,7 +24,7 @@ def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable) -> 
     numbers = numbers[factor // 2 :: factor, factor // 2 :: factor][: drawn.shape[0], : drawn.shape[1]]
     thickness = max(1, round(max(drawn.shape[:2]) / 800))
     edge = _inner_edges(numbers, thickness)
-    drawn[edge] = _colors(objects, classes)[numbers[edge]]
+    drawn[edge] = colors_of(objects, classes)[numbers[edge]]
     return drawn
 
 
@@ -35,8 +35,8 @@ def _inner_edges(numbers: np.ndarray, thickness: int) -> np.ndarray:
     return edge & (numbers > 0)
 
 
-def _colors(objects: Instances, classes: ClassTable) -> np.ndarray:
-    """Colours (N + 1, 3) uint8 by object number."""
+def colors_of(objects: Instances, classes: ClassTable) -> np.ndarray:
+    """Return colours (N + 1, 3) uint8 by object number: its class's, or its own where there is one class."""
     if len(classes) > 1:
         chosen = [classes.colors[int(label)] for label in objects.labels]
     else:

@@ -29,6 +29,7 @@ class InstanceFindings(ImageFindings):
     areas: dict[int, list[int]] = field(default_factory=dict)
     present: dict[int, int] = field(default_factory=dict)
     close: int = 0
+    shared: int = 0
 
     def begin(self, split: str, dataset: Any) -> None:
         """Start counting a split."""
@@ -41,6 +42,8 @@ class InstanceFindings(ImageFindings):
         objects = counted_truth(sample)
         self.per_image.append(len(objects))
         self.close += int(touching(objects).sum())
+        if len(sample["layers"]) > 1:  # objects without a common pixel lie in one layer
+            self.shared += int(((objects.overlaps(objects) > 0).sum(1) > 1).sum())
         for label, area in zip(objects.labels.tolist(), objects.areas.tolist(), strict=True):
             self.areas.setdefault(label, []).append(area)
         for label in set(objects.labels.tolist()):
@@ -66,6 +69,7 @@ class InstanceFindings(ImageFindings):
             "most_objects": max(self.per_image, default=0),
             "pictures_without": self.per_image.count(0),
             "touching": self.close,
+            "overlapping": self.shared,
         }
 
     def details(self) -> list[str]:
@@ -79,6 +83,12 @@ class InstanceFindings(ImageFindings):
             f"objects: {objects}, up to {max(self.per_image, default=0)} in a picture, {self.per_image.count(0)} "
             f"pictures without; {share:.0%} touch another"
         )
+        if self.shared:
+            verb = "shares" if self.shared == 1 else "share"
+            lines.append(
+                f"overlap: {counted(self.shared, 'object', 'objects')} {verb} pixels with another; each keeps them "
+                "in training and in AP; in maps of numbers (panoptic quality, TP ratio) they are the first one's"
+            )
         wide = max(len(name) for name in (*classes.names, "class"))
         lines.append(f"{'class':>8}  {'name':<{wide}}  objects  median area  in pictures")
         for i, name in enumerate(classes.names):

@@ -18,13 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, ModelError
+from foveate.onnx import OnnxFile
 from foveate.ops.suppress import vote_masks
 from foveate.pictures import Windows, to_tensor
 from foveate.records import Instances, Preprocessing
 from foveate.records.instances import encode_mask, instances_of
 from foveate.store import LoadedModel, load_model
 from foveate.tasks.instances.detect import MASK_THRESHOLD, tiles
+from foveate.tasks.instances.export import open_runner
 
 MARGIN = 64  # pixels around an object that fits into no tile
 
@@ -106,20 +108,43 @@ def _places(
 def true_box_ious(network: Any, image: Tensor | Windows, preprocessing: Preprocessing, truth: Instances) -> np.ndarray:
     """Return the IoU (N,) of each true object with the mask that the network draws in its box; crowds are left out."""
     real = truth.select(~truth.crowd)
-    device = next(network.parameters()).device
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     drawn = outline_objects(network, image, preprocessing, real, device=device)
     return np.array([drawn.select(k).overlaps(real.select(k))[0, 0] for k in np.arange(len(real))[:, None]])
 
 
-def detector_of(path: str, device: torch.device) -> LoadedModel:
-    """Load the run or model folder whose objects are to be outlined. Raises ModelError, ConfigError."""
-    folder = Path(path)
-    folder = folder / "model" if (folder / "model").is_dir() else folder
+def detector_of(path: str, device: torch.device) -> tuple[Any, dict[str, Any], Preprocessing]:
+    """Load what finds the objects that are to be outlined: a run, a model folder, or an exported file.
+
+    Returns the model, or the file under its face, its tables and its preprocessing. Raises ModelError, ConfigError.
+    """
+    file = Path(path)
+    if file.suffix.lower() == ".onnx":
+        if not file.is_file():
+            raise ModelError(f"--boxes {path} does not exist; give a run folder, or a file that foveate export wrote")
+        exported = _opened(file, file.stat().st_mtime_ns)
+        _require_objects(path, exported.task)
+        try:
+            preprocessing = Preprocessing.from_json(exported.preprocessing or {})
+        except (KeyError, TypeError, ValueError) as error:
+            raise exported.unreadable("preprocessing", error) from error
+        return open_runner(exported), exported.tables, preprocessing
+    folder = file / "model" if (file / "model").is_dir() else file
     weights = folder / "model.safetensors"
     loaded = _loaded(folder, device, weights.stat().st_mtime_ns if weights.is_file() else 0)
-    if loaded.task != "instances":
-        raise ConfigError(f"--boxes {path}: a model for {loaded.task} finds no boxes; give a run that finds objects")
-    return loaded
+    _require_objects(path, loaded.task)
+    return loaded.model, loaded.tables, loaded.preprocessing
+
+
+def _require_objects(path: str, family: str) -> None:
+    if family != "instances":
+        raise ConfigError(f"--boxes {path}: a model for {family} finds no boxes; give a run that finds objects")
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(file: Path, written: int) -> OnnxFile:
+    """An exported file, kept for the next images until it is written again."""
+    return OnnxFile.open(file, "cpu")
 
 
 @functools.lru_cache(maxsize=1)

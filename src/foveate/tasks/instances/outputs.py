@@ -1,4 +1,4 @@
-"""Files of predicted objects: numbers, LabelMe polygons, COCO JSON, and tables for people who count.
+"""Files of predicted objects: numbers, LabelMe polygons, GeoJSON, COCO JSON, and tables for people who count.
 
 Shapes: an image of H x W pixels, N objects.
 """
@@ -11,29 +11,75 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 from skimage.measure import find_contours, regionprops_table
 
 from foveate.disk import atomic_write
-from foveate.errors import DataError
 from foveate.pictures import Windows
+from foveate.pictures.fitting import shrink
+from foveate.pictures.ground import placement
 from foveate.records import InstancePrediction, Instances
-from foveate.records.instances import window_of
-from foveate.tasks.base import Sample
+from foveate.tasks.base import Sample, Writer
+from foveate.tasks.instances.figures import LONGEST, draw_objects
+from foveate.tasks.instances.geojson import write_geojson
 
 OBJECT_COLUMNS = (
     "image", "object", "class", "score", "area", "left", "top", "right", "bottom", "centroid_x", "centroid_y",
     "perimeter", "eccentricity", "mean_intensity",
 )  # fmt: skip
 NEARLY_ONE = 0.999  # the level whose contour runs through the middles of the outermost pixels
+MOST_IN_PNG = 65535  # the largest number of 16 bits
+ENDINGS = (".png", "_objects.tif", ".json", "_overlay.jpg", ".geojson")  # of `object_files`
 IMAGE_COLUMNS = ("image", "objects", "area_share")
 
 
+def objects_record(prediction: InstancePrediction) -> dict[str, Any]:
+    """The found objects' part of an entry in predictions.json: their number, and class, score, box and area of each."""
+    found = prediction.found
+    objects = [
+        {
+            "class": prediction.classes.names[label],
+            "score": round(float(score), 4),
+            "box": [round(float(v), 2) for v in box],
+            "area": int(area),
+        }
+        for label, score, box, area in zip(found.labels, found.scores, found.boxes, found.areas, strict=True)
+    ]
+    return {"count": len(found), "objects": objects} | ({"note": prediction.note} if prediction.note else {})
+
+
+def object_files(prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
+    """The files of one image's objects: key -> (end of the name, what writes it); see `Task.files`.
+
+    Numbers as a PNG, or above 65535 objects as a TIFF; LabelMe polygons; contours over the image; and GeoJSON for an
+    image with a place on the ground.
+    """
+
+    def write_overlay(path: Path) -> None:
+        drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, prediction.classes)
+        Image.fromarray(drawn).save(path, format="JPEG", quality=92)
+
+    numbers = ".png" if len(prediction.found) <= MOST_IN_PNG else "_objects.tif"
+    files: dict[str, tuple[str, Writer]] = {
+        "objects_png" if numbers == ".png" else "objects_tiff": (
+            numbers, lambda path: write_numbers(prediction.found, path)
+        ),
+        "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
+        "overlay": ("_overlay.jpg", write_overlay),
+    }  # fmt: skip
+    ground = getattr(sample["image"], "ground", None)
+    if ground is not None and (place := placement(ground)) is not None:
+        files["geojson"] = (".geojson", lambda path: write_geojson(prediction, place, path))
+    return files
+
+
 def write_numbers(objects: Instances, path: Path) -> None:
-    """Write the object numbers as a 16-bit PNG: 0 background, k object k. Raises DataError above 65535 objects."""
-    if len(objects) > 65535:
-        raise DataError(f"{len(objects)} objects do not fit into {path}; a PNG holds 65535 numbers")
-    Image.fromarray(objects.numbers().astype(np.uint16)).save(path, format="PNG")
+    """Write the object numbers, 0 background, k object k: a 16-bit PNG, or above 65535 objects a 32-bit TIFF."""
+    if len(objects) > MOST_IN_PNG:
+        tifffile.imwrite(path, objects.numbers().astype(np.uint32), photometric="minisblack", compression="zlib")
+    else:
+        Image.fromarray(objects.numbers().astype(np.uint16)).save(path, format="PNG")
 
 
 def write_labelme(prediction: InstancePrediction, image: str, path: Path) -> None:
@@ -66,8 +112,8 @@ def polygons(objects: Instances, index: int) -> list[list[list[float]]]:
 
     They run through the middles of the outermost pixels, whose coordinates are whole numbers, as LabelMe draws them.
     """
-    left, top, right, bottom = window_of(objects.masks[index])
-    part = np.pad(objects.mask(index)[top:bottom, left:right], 1)
+    (left, top, _, _), part = objects.part(index)
+    part = np.pad(part, 1)
     found = []
     for line in find_contours(part.astype(float), NEARLY_ONE):
         y, x = np.round(line[:, 0] - 1 + top), np.round(line[:, 1] - 1 + left)  # without the padding
@@ -102,7 +148,7 @@ class Tables:
         """Take in the objects of one image."""
         found = prediction.found
         height, width = found.size
-        number = len(self.images) + 1
+        number, areas = len(self.images) + 1, found.areas
         rows = measure(found, sample["image"], prediction.pixel_size)
         for k, row in enumerate(rows):
             label = int(found.labels[k])
@@ -119,7 +165,7 @@ class Tables:
             mask = found.masks[k]
             self.annotations.append({
                 "id": len(self.annotations) + 1, "image_id": number, "category_id": label + 1,
-                "bbox": [left, top, right - left, bottom - top], "area": int(found.areas[k]), "iscrowd": 0,
+                "bbox": [left, top, right - left, bottom - top], "area": int(areas[k]), "iscrowd": 0,
                 "segmentation": {"size": [height, width], "counts": mask["counts"].decode()},
                 "score": round(float(found.scores[k]), 4),
             })  # fmt: skip
@@ -128,7 +174,9 @@ class Tables:
         self.sizes.append((height, width))
 
     def write(self, folder: Path) -> None:
-        """Write the tables."""
+        """Write the tables; nothing without an image."""
+        if not self.images:
+            return
         for file, columns, rows in (
             ("objects.csv", OBJECT_COLUMNS, self.objects),
             ("images.csv", IMAGE_COLUMNS, self.images),
@@ -156,8 +204,7 @@ def measure(objects: Instances, image: Windows, pixel_size: float = 1.0) -> list
     """
     rows = []
     for k in range(len(objects)):
-        left, top, right, bottom = window_of(objects.masks[k])
-        part = objects.mask(k)[top:bottom, left:right]
+        (left, top, right, bottom), part = objects.part(k)
         pixels = image.read(top, left, bottom - top, right - left).reshape(bottom - top, right - left, -1).mean(2)
         names = ("area", "centroid", "perimeter", "eccentricity", "mean_intensity")
         table = regionprops_table(part.astype(np.uint8), pixels, properties=names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +11,17 @@ import numpy as np
 
 from foveate.metrics.instances import CAP, InstanceScores
 from foveate.metrics.instances.coco import THRESHOLDS
-from foveate.records import InstancePrediction, Instances
+from foveate.records import ClassTable, InstancePrediction, Instances
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import counted_truth
 from foveate.tasks.instances.figures import draw_objects
+from foveate.tasks.instances.slider import chosen_images, slider_section, style
 from foveate.tasks.reporting import image_pixels, scoring_note
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report import ReportPart, ReportText, Section, section
+from foveate.visualize.report.classes import confusion_section
 from foveate.visualize.report.parts import best_and_worst, card, chart_figure, counted
 from foveate.visualize.sheets import fitted
 
@@ -46,6 +50,8 @@ TEXT = ReportText(
     unit="object",
     curves=(("ap", "mask AP"), ("ap50", "AP at IoU 0.5"), ("recall50", "recall at IoU 0.5")),
 )
+NOTHING = "nothing"  # the name, in the confusion matrix, of what is not there or was not found
+MOST_SIZES = 8  # ranges of size
 PANEL = 480  # pixels: the widest embedded image
 
 
@@ -61,7 +67,7 @@ class Example:
 
 
 def report(evaluation: Evaluation) -> ReportPart:
-    """Precision and recall, counts, classes, and the best and worst images."""
+    """Precision and recall, counts, sizes, classes, a slider of the threshold, and the best and worst images."""
     scores: InstanceScores = evaluation.scores
     classes: Any = evaluation.task.tables["classes"]
     examples = [
@@ -71,7 +77,13 @@ def report(evaluation: Evaluation) -> ReportPart:
     sections = [
         ranking_section(scores),
         count_section(scores),
+        size_section(scores),
         class_section(scores, classes.names),
+        mistake_section(scores, classes),
+        slider_section(
+            [(e.name, e.image, e.truth, e.prediction) for e in (examples[k] for k in chosen_images(len(examples)))],
+            scores,
+        ),
         example_section(examples),
     ]
     notes = [
@@ -84,11 +96,22 @@ def report(evaluation: Evaluation) -> ReportPart:
             f"In the true boxes, the outlines have a mean IoU of {scores.mask_iou_true_boxes:.3f} with the true ones: "
             "what they would be if every object were found exactly."
         )
+    notes += score_notes(scores)
+    return ReportPart(TEXT, [one for one in sections if one], notes=notes, style=style())
+
+
+def score_notes(scores: InstanceScores) -> list[str]:
+    """Sentences on images without objects, and on those with more than are ranked."""
+    notes = []
     if scores.without:
+        images = counted(scores.without, "picture", "pictures")
+        notes.append(f"{images} without objects: every detection there is wrong, and the count error leaves them out.")
+    if crowded := int((scores.counts[:, 0] > CAP).sum()):
         notes.append(
-            f"{counted(scores.without, 'picture', 'pictures')} without objects: every detection there is wrong."
+            f"{counted(crowded, 'picture holds', 'pictures hold')} more than {CAP} objects, of which at most {CAP} "
+            "detections are ranked: AP and recall are lower there than the model deserves."
         )
-    return ReportPart(TEXT, [one for one in sections if one], notes=notes)
+    return notes
 
 
 def ranking_section(scores: InstanceScores) -> Section | None:
@@ -114,25 +137,89 @@ def ranking_section(scores: InstanceScores) -> Section | None:
 
 
 def count_section(scores: InstanceScores) -> Section | None:
-    """True and found numbers of objects of each image, as a table of ranges."""
+    """Found numbers of objects over the true ones, a point an image."""
     counts = scores.counts
     if not len(counts):
         return None
-    order = np.argsort(counts[:, 0], kind="stable")
-    points = [(float(k), counts[i]) for k, i in enumerate(order)]
+    most = float(max(1, counts.max()))
+    points = sorted((float(true), float(found)) for true, found in counts)
     chart = line_chart(
-        "Objects in each picture",
+        "Objects found over objects there",
         [
-            Series("true", [(x, float(pair[0])) for x, pair in points]),
-            Series("found", [(x, float(pair[1])) for x, pair in points], dashed=True),
+            Series("a picture", [(x, y) for x, y in points], joined=False),
+            Series("as many as there are", [(0.0, 0.0), (most, most)], dashed=True),
         ],
-        x_name="pictures, from few objects to many",
+        x_name="true objects in a picture",
     )
     total_true, total_found = (int(v) for v in counts.sum(0))
     total = counted(total_true, "true object", "true objects")
     words = f"{total}, {total_found} found from a score of {scores.score_threshold:.2f}."
+    if np.isfinite(scores.count_mae):
+        words += f" A picture's number is off by {scores.count_mae:.1f} on average"
+        bias = abs(scores.count_bias)
+        words += f", too {'high' if scores.count_bias > 0 else 'low'} by {bias:.1f}." if bias >= 0.05 else "."
     lead = "Number of objects in each picture: those that are there, and those that were found."
-    return section("counts", "Counts", "Counts", lead, chart_figure("Objects in each picture", chart, words))
+    return section("counts", "Counts", "Counts", lead, chart_figure("Found over true", chart, words))
+
+
+def size_section(scores: InstanceScores) -> Section | None:
+    """Found and missed objects by size, and those that touch another one apart; None without true objects."""
+    truths = scores.truths
+    if not len(truths):
+        return None
+    areas, near, seen = truths[:, 1], truths[:, 2] > 0, truths[:, 3] > 0
+    edges = size_edges(areas)
+    bins = np.searchsorted(edges, areas, side="right") - 1
+    ranges = [
+        (f"{low:,} px" if low == high - 1 else f"{low:,} to {high - 1:,} px", bins == k)
+        for k, (low, high) in enumerate(itertools.pairwise(edges))
+    ]
+    sizes = _found_table("area", ranges, seen)
+    touching = _found_table("", [("touching another", near), ("alone", ~near)], seen)
+    lead = (
+        f"True objects by their area, and how many of them were found from a score of {scores.score_threshold:.2f}, "
+        "with an IoU above 0.5 and the right class. Objects touch when they lie within one pixel."
+    )
+    parts = (card(tag("h3", "By size"), sizes), card(tag("h3", "Touching objects"), touching))
+    return section("sizes", "Sizes", "Found and missed", lead, tag("div", parts, class_="charts"))
+
+
+def size_edges(areas: np.ndarray) -> list[int]:
+    """Bounds of at most MOST_SIZES ranges of area in pixels, each a power of two times as wide as the one before."""
+    low, high = max(1, int(areas.min())), int(areas.max()) + 1
+    first = int(np.log2(low))
+    last = max(first + 1, int(np.ceil(np.log2(high))))
+    step = -(-(last - first) // MOST_SIZES)
+    return [2**k for k in range(first, last + step, step)]
+
+
+def _found_table(title: str, rows: list[tuple[str, np.ndarray]], seen: np.ndarray) -> Markup:
+    """Numbers of true objects of several kinds, found and missed ones. rows: name, and which objects (N,) bool."""
+    head = tag("tr", [tag("th", name, scope="col") for name in (title, "objects", "found", "missed", "share found")])
+    lines = []
+    for name, which in rows:
+        count, found = int(which.sum()), int(seen[which].sum())
+        if count:
+            cells = [tag("td", value, class_="number") for value in (count, found, count - found)]
+            lines.append(
+                tag("tr", tag("th", name, scope="row"), cells, tag("td", f"{found / count:.0%}", class_="number"))
+            )
+    return tag("table", tag("thead", head), tag("tbody", lines), class_="bars")
+
+
+def mistake_section(scores: InstanceScores, classes: ClassTable) -> Section | None:
+    """True by found classes, missed objects and found ones that are not there; None for a single class."""
+    if len(classes) < 2:
+        return None
+    table = ClassTable((*classes.names, NOTHING), (*classes.colors, (128, 128, 128)), max(255, len(classes) + 1))
+    text = dataclasses.replace(
+        TEXT,
+        confusion=(
+            "True objects by row, found ones by column, in per cent of the row, paired where they overlap by an IoU "
+            f"above 0.5. Column '{NOTHING}': missed. Row '{NOTHING}': found where nothing is."
+        ),
+    )
+    return confusion_section({}, table, scores.confusion, text)
 
 
 def class_section(scores: InstanceScores, names: tuple[str, ...]) -> Section | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -21,19 +20,17 @@ from foveate.errors import ConfigError, counted
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
-from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
-from foveate.tasks.instances.export import DetectionRunner, graphs
-from foveate.tasks.instances.figures import LONGEST, draw_objects
+from foveate.tasks.instances.export import graphs, open_runner
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
-from foveate.tasks.instances.outputs import Tables, write_labelme, write_numbers
-from foveate.tasks.instances.report import report
+from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
+from foveate.tasks.instances.report import report, score_notes
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.visualize.report import ReportPart
 
@@ -52,20 +49,21 @@ class InstanceOptions(Options):
     tile: side of the square tiles in pixels; 0 never tiles; None tiles images above 1.5 megapixels.
     overlap: pixels that neighbouring tiles share; None takes 128, or a quarter of a small tile.
     pixel_size: side of a pixel in physical units, for lengths and areas in the tables.
-    boxes: a run whose objects are found first, and then outlined by this model; None finds them with this model.
+    boxes: a run or an exported file whose objects are found first, and then outlined by this model; None finds them
+        with this model.
     """
 
     score: float | None = option(None, "lowest score that counts as found (default: chosen by validation)", "S")
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
     pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
-    boxes: str | None = option(None, "outline the objects that another run finds (models of hypercolumns)", "RUN")
+    boxes: str | None = option(None, "outline the objects that another run or file finds (hypercolumns)", "RUN")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.score is not None and not 0 <= self.score <= 1:
             raise ConfigError(f"score is {self.score:g}; give a number from 0 to 1")
-        if not self.pixel_size > 0:
+        if not 0 < self.pixel_size < float("inf"):
             raise ConfigError(f"pixel_size is {self.pixel_size:g}; give a length above 0")
 
 
@@ -80,7 +78,7 @@ class InstanceTask(Task):
     Options = InstanceOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
-    endings = (".png", ".json", "_overlay.jpg")
+    endings = ENDINGS
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
@@ -161,11 +159,13 @@ class InstanceTask(Task):
             image = sample["image"]
             image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
             with torch.inference_mode():
-                objects = find_objects(
+                objects, note = find_objects(
                     runner, image, self.preprocessing,
-                    tile=options.tile, overlap=options.overlap, device=device, progress=progress,
+                    tile=options.tile, overlap=options.overlap, score=threshold, device=device, progress=progress,
                 )  # fmt: skip
-            predictions.append(InstancePrediction(objects, self.classes, threshold, sample["name"], options.pixel_size))
+            predictions.append(
+                InstancePrediction(objects, self.classes, threshold, sample["name"], options.pixel_size, note)
+            )
         return predictions
 
     def _answer_in_boxes(
@@ -175,11 +175,11 @@ class InstanceTask(Task):
         if not can_outline(runner):
             raise ConfigError(
                 f"--boxes {path}: this model does not outline boxes that it is given; leave --boxes out, or "
-                "take a run of hypercolumns (not its exported file)"
+                "take a run of hypercolumns, or its exported files"
             )
         device = device_of(runner)
-        found = detector_of(path, device)
-        other = type(self)(found.tables, found.preprocessing)
+        finder, tables, preprocessing = detector_of(path, device)
+        other = type(self)(tables, preprocessing)
         if other.classes.names != self.classes.names:
             raise ConfigError(
                 f"--boxes {path}: its model finds {', '.join(other.classes.names)}; this one outlines "
@@ -192,7 +192,7 @@ class InstanceTask(Task):
                 "images of as many"
             )
         where = {"tile": options.tile, "overlap": options.overlap, "device": device}
-        predictions = other.answer(found.model, samples, dataclasses.replace(options, boxes=None))
+        predictions = other.answer(finder, samples, dataclasses.replace(options, boxes=None))
         for sample, prediction in zip(samples, predictions, strict=True):
             image = sample["image"]
             image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
@@ -223,39 +223,28 @@ class InstanceTask(Task):
             metrics.threshold = prediction.threshold
         return metrics.update(self.prepare(sample)["truth"], prediction.objects)
 
+    def score_notes(self, scores: Any) -> list[str]:
+        """Remarks on images without objects, and on those with more than are ranked."""
+        return score_notes(scores)
+
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
         return dict(scores.to_json(self.classes))
+
+    def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
+        """The true and the found number of objects of each image."""
+        return [{"objects": int(true), "found": int(found)} for true, found in scores.counts]
 
     # Keeping and showing
 
     def record(self, prediction: InstancePrediction) -> dict[str, Any]:
         """Size of the image, and each object's class, score, box and area."""
         height, width = prediction.objects.size
-        found = prediction.found
-        objects = [
-            {
-                "class": self.classes.names[label],
-                "score": round(float(score), 4),
-                "box": [round(float(v), 2) for v in box],
-                "area": int(area),
-            }
-            for label, score, box, area in zip(found.labels, found.scores, found.boxes, found.areas, strict=True)
-        ]
-        return {"height": height, "width": width, "count": len(found), "objects": objects}
+        return {"height": height, "width": width, **objects_record(prediction)}
 
     def files(self, prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
-        """Object numbers as a PNG, LabelMe polygons, and the contours over the image."""
-
-        def write_overlay(path: Any) -> None:
-            drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, self.classes)
-            PIL.Image.fromarray(drawn).save(path, format="JPEG", quality=92)
-
-        return {
-            "objects_png": (".png", lambda path: write_numbers(prediction.found, path)),
-            "labelme": (".json", lambda path: write_labelme(prediction, prediction.name, path)),
-            "overlay": ("_overlay.jpg", write_overlay),
-        }
+        """Object numbers, LabelMe polygons, the contours over the image, and GeoJSON of an image on the ground."""
+        return object_files(prediction, sample)
 
     def gallery(self, model: str) -> Gallery:
         """Tables of all objects of the call: objects.csv, images.csv and, in COCO's form, objects.json."""
@@ -273,12 +262,12 @@ class InstanceTask(Task):
     # Exporting
 
     def graphs(self, model: Any) -> Graphs:
-        """One graph: an image of any size -> detections."""
+        """An image of any size -> detections; and boxes -> outlines, of a model that can."""
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face."""
-        return DetectionRunner(file)
+        return open_runner(file)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> InstanceFindings:

@@ -25,7 +25,7 @@ from foveate.ops.superpixels import majority, purity_cover, segment_tree, superp
 from foveate.pictures import Windows
 from foveate.pictures.given import as_windows, read_all
 from foveate.records import Preprocessing
-from foveate.tasks.options import Options, option
+from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.proposals import Network, on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import (
     Tiling,
@@ -57,6 +57,9 @@ class SemanticOptions(Options):
         cover of a segmentation tree (Farabet et al. 2013).
     tile: side of the square tiles in pixels, a multiple of 32; 0 never tiles; None tiles images above 1.5 megapixels.
     overlap: pixels that neighbouring tiles share, a multiple of 32; None takes 128, or a quarter of a small tile.
+    objects: find objects, too: the connected parts of each class, split where they narrow (`tasks.semantic.objects`).
+    least_area: pixels of the smallest object. pixel_size: side of a pixel in physical units, for lengths and areas of
+        objects in the tables.
     """
 
     flip: bool = option(False, "average with the mirrored image")
@@ -67,6 +70,9 @@ class SemanticOptions(Options):
     superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")  # noqa: RUF009
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
+    objects: bool = option(False, "find objects, too: connected parts, split where they narrow", "", (PREDICT,))
+    least_area: int = option(1, "pixels of the smallest object", "N", (PREDICT,))
+    pixel_size: float = option(1.0, "side of a pixel, for the tables of objects in physical units", "SIZE", (PREDICT,))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +86,12 @@ class SemanticOptions(Options):
             raise ConfigError("proposals are views of their own; give either proposals, or scales and flip")
         if self.whole and self.tile:
             raise ConfigError(f"{self.describe()} needs the whole image, not tiles of {self.tile}; leave out --tile")
+        if self.least_area < 1:
+            raise ConfigError(f"least_area is {self.least_area}; give a number of pixels, 1 or more")
+        if not (0 < self.pixel_size < float("inf")):
+            raise ConfigError(f"pixel_size is {self.pixel_size:g}; give a length above 0")
+        if not self.objects and (self.least_area, self.pixel_size) != (1, 1.0):
+            raise ConfigError("least_area and pixel_size are for objects of a label map; give --objects as well")
         choose_tiling(2**16, 2**16, self.scales, self.tile, self.overlap)  # sizes that do not fit
 
     @property

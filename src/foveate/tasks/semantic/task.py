@@ -5,24 +5,26 @@ Shapes: B images of C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
 from foveate.tasks.semantic.drawing import draw_labels
 from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.inspection import SemanticFindings
+from foveate.tasks.semantic.objects import objects_in
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
 from foveate.visualize.geotiff import index_geotiff
@@ -49,7 +51,7 @@ class SemanticTask(Task):
     Options = SemanticOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
-    endings = (".png", "_overlay.jpg", "_mask.tif")
+    endings = (*ENDINGS, "_mask.png", "_mask.tif")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)
@@ -108,7 +110,7 @@ class SemanticTask(Task):
     ) -> list[SemanticPrediction]:
         """The label map of each image, at the image's own size."""
         network, device = network_of(runner), device_of(runner)
-        return [
+        predictions = [
             SemanticPrediction(
                 predict_labels(network, s["image"], self.preprocessing, options, device, progress),
                 self.classes,
@@ -116,6 +118,10 @@ class SemanticTask(Task):
             )
             for s in samples
         ]
+        if options.objects:
+            for prediction in predictions:
+                prediction.objects = objects_in(prediction, options.least_area, options.pixel_size)
+        return predictions
 
     def probabilities(self, runner: Runner, sample: Any, options: SemanticOptions) -> np.ndarray:
         """Class probabilities (K, H, W) of one image; see `predict_probabilities`."""
@@ -165,12 +171,16 @@ class SemanticTask(Task):
     # Keeping and showing
 
     def record(self, prediction: SemanticPrediction) -> dict[str, Any]:
-        """Size of the image, and the share of each class."""
+        """Size of the image, the share of each class, and the objects, where they were asked for."""
         height, width = prediction.mask.shape
-        return {"height": height, "width": width, "shares": prediction.shares()}
+        found = {"height": height, "width": width, "shares": prediction.shares()}
+        return found if prediction.objects is None else found | objects_record(prediction.objects)
 
     def files(self, prediction: SemanticPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
-        """The mask as an index PNG, and its overlay on the image with a legend; for a GeoTIFF the mask as one, too."""
+        """The mask as an index PNG, and its overlay on the image with a legend; for a GeoTIFF the mask as one, too.
+
+        With objects, their files instead of the overlay (`object_files`), and the mask beside the object numbers.
+        """
 
         def write_overlay(path: Any) -> None:
             self.draw(prediction, sample).save(path, format="JPEG", quality=90)
@@ -179,9 +189,21 @@ class SemanticTask(Task):
             "mask": (".png", lambda path: index_png(prediction.mask, self.classes, path)),
             "overlay": ("_overlay.jpg", write_overlay),
         }
+        if prediction.objects is not None:
+            found = {"mask": ("_mask.png", found["mask"][1]), **object_files(prediction.objects, sample)}
         if (ground := getattr(sample["image"], "ground", None)) is not None:
             found["geotiff"] = ("_mask.tif", lambda path: index_geotiff(prediction.mask, self.classes, ground, path))
         return found
+
+    def gallery(self, model: str) -> Gallery:
+        """Tables of the objects of the call, as of instance segmentation; nothing without objects."""
+        return ObjectTables()
+
+    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+        """The number of objects of each image, where they were asked for."""
+        for source, record in records:
+            if "count" in record:
+                yield f"{source}: {counted(record['count'], 'object')}"
 
     def draw(self, prediction: SemanticPrediction, sample: Sample, **options: Any) -> PIL.Image.Image:
         """The label map over its image, with a legend; options: those of `semantic.drawing.Look`."""
@@ -205,6 +227,24 @@ class SemanticTask(Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face."""
         return open_runner(self, file)
+
+
+class ObjectTables:
+    """Tables of the objects of label maps; nothing without any."""
+
+    def __init__(self) -> None:
+        self.tables: Tables | None = None
+
+    def add(self, name: str, prediction: SemanticPrediction, sample: Sample) -> None:
+        """Take in one prediction."""
+        if prediction.objects is not None:
+            self.tables = self.tables or Tables(prediction.objects.classes)
+            self.tables.add(name, prediction.objects, sample)
+
+    def write(self, folder: Any) -> None:
+        """Write objects.csv, images.csv and objects.json."""
+        if self.tables is not None:
+            self.tables.write(folder)
 
 
 def class_shares(samples: Iterable[SemanticSample], num_classes: int) -> Tensor:

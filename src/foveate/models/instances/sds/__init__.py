@@ -70,7 +70,7 @@ from foveate.models.instances.sds.fitting import (
 )
 from foveate.ops.boxes import covered_share
 from foveate.ops.regions import RegionSet, propose_regions
-from foveate.ops.suppress import region_nms
+from foveate.ops.suppress import survivors
 from foveate.records import Preprocessing
 from foveate.records.instances import InstanceBatch, RegionOutput
 from foveate.registry import model
@@ -181,6 +181,7 @@ class SDS(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.most: int = config.detections  # of an image
         names = ("box", "region") if config.crops == "both" else (config.crops,)
         networks = {
             name: CaffeNet(config.in_channels) if config.backbone == CAFFENET else Pooled(config) for name in names
@@ -263,7 +264,7 @@ class SDS(nn.Module):
         regions = self.regions(image[0])
         features = self.features_of(image[0], regions)
         scores = self.scores(features)
-        index, labels, best = survivors(regions, scores.cpu(), self.config.detections)
+        index, labels, best = survivors(regions.members, scores.cpu(), self.config.detections)
         members = regions.members[index]
         if self.config.refine and bool(self.fitted):
             members = self.refined(regions, index, labels, features.cpu())
@@ -359,7 +360,7 @@ class SDS(nn.Module):
         best = []
         for example in examples:
             scores = self.scores(example.features.to(self.machines.device)).cpu()
-            best.append(survivors(example.regions, scores, BEST_REGIONS)[2])
+            best.append(survivors(example.regions.members, scores, BEST_REGIONS)[2])
         self.semantic_threshold.fill_(threshold_for(torch.cat(best), MEAN_REGIONS * len(examples)))
 
     @torch.no_grad()
@@ -390,18 +391,3 @@ class SDS(nn.Module):
             at = self.places(boxes[rows])
             parts.append(self.features(self.crops(image, at, crop_masks(masks, rows, at))))
         return torch.cat(parts)
-
-
-def survivors(regions: RegionSet, scores: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return regions, classes and scores of at most `limit` detections, best first: those that no better one touches.
-
-    scores: (R, K). A region that shares a pixel with a better one of its class goes (section 3.3).
-    """
-    inside = regions.members.float()
-    shared = (inside @ inside.T).clamp(max=1)  # 1 where two regions have an atom in common
-    kept = [region_nms(shared, scores[:, label], 0.5) for label in range(scores.shape[1])]
-    index = torch.cat(kept)
-    labels = torch.cat([torch.full_like(one, label) for label, one in enumerate(kept)])
-    order = scores[index, labels].argsort(descending=True, stable=True)[:limit]
-    index, labels = index[order], labels[order]
-    return index, labels, scores[index, labels]

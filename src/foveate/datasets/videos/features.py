@@ -1,0 +1,200 @@
+"""Clips as features of their frames, with a class each: features.npz and classes.txt."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from foveate.datasets.checks import label_digest
+from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.splits import SPLIT_ORDER
+from foveate.errors import ConfigError, DataError, counted, unknown
+from foveate.records import Caption, Clip, ClipFormat, DataSource, Event, VideoSample
+from foveate.registry import dataset
+
+FEATURES, CLASSES = "features.npz", "classes.txt"
+VAL_SHARE = 0.2
+LEAST_PART = 0.4  # of a clip's frames that a part of a joined clip has at least
+
+
+@dataclass(frozen=True)
+class FeatureVideo:
+    """Frames of features in memory: a `records.Video`. frames: (N, D) float32."""
+
+    frames: np.ndarray
+
+    def sampled(self, form: ClipFormat) -> Clip:
+        """The frames that a model of this format reads."""
+        whole = Clip(torch.from_numpy(self.frames), tuple(range(len(self.frames))), len(self.frames))
+        return whole.sampled(form)
+
+
+@dataset("video_features")
+@dataclass(frozen=True)
+class VideoFeatures(DataSource):
+    """Clips as features: features.npz with `features` (clips, frames, D), `label` and `ids`, and classes.txt.
+
+    The caption of a clip is its class, 'band marching' for BandMarching. With `join` 2 a clip is the beginning of one
+    and the beginning of another of a different class, one after the other, and its caption 'archery then biking': which
+    frames are of which is known, so that the place of attention and the order can be scored.
+
+    The last fifth of the clips of each class, in the file's order, are val: neighbours may come from one recording.
+
+    path: the folder; "" until `made_from` says it.
+    join: clips that are joined, 1 or 2.
+    seed: of the joined parts.
+    whole: all clips are the split test; it is set for `--split test` (`undivided`).
+    """
+
+    path: str = ""
+    join: int = 1
+    seed: int = 0
+    whole: bool = False
+    tasks: ClassVar[tuple[str, ...]] = ("video",)
+
+    def __post_init__(self) -> None:
+        if self.join not in (1, 2):
+            raise ConfigError(f"join is {self.join}; expected 1 or 2 clips")
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """True if both files are there, and the features have labels."""
+        if not (path / FEATURES).is_file() or not (path / CLASSES).is_file():
+            return False
+        try:
+            with np.load(path / FEATURES) as content:
+                return {"features", "label"} <= set(content.files)
+        except (OSError, ValueError):
+            return False
+
+    def made_from(self, path: Path) -> Self | None:
+        """The same on another folder."""
+        return replace(self, path=str(path))
+
+    def undivided(self) -> Self | None:
+        """All clips as the split test."""
+        return replace(self, whole=True)
+
+    @cached_property
+    def content(self) -> tuple[np.ndarray, np.ndarray, list[str], tuple[str, ...]]:
+        """Features (N, K, D), labels (N,), names of the clips, and of the classes. Raises DataError."""
+        if not self.path:
+            raise ConfigError(f"this recipe reads {FEATURES} and {CLASSES}: say where they are with --data PATH")
+        root = require_folder(self.path)
+        file = root / FEATURES
+        try:
+            with np.load(file) as content:
+                features, labels = content["features"], content["label"].astype(np.int64)
+                ids = [str(name) for name in content["ids"]] if "ids" in content.files else None
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{file}: not features with labels ({error}); write it with numpy.savez") from error
+        names = tuple(_spoken(line) for line in read_text(root / CLASSES).splitlines() if line.strip())
+        if features.ndim != 3 or 0 in features.shape or labels.shape != features.shape[:1]:
+            raise DataError(
+                f"{file}: features {features.shape} and labels {labels.shape}; expected (clips, frames, values) and "
+                "(clips,)"
+            )
+        if not np.isfinite(features).all():
+            raise DataError(f"{file}: features that are not numbers; compute them again")
+        if labels.min() < 0 or labels.max() >= len(names):
+            raise DataError(
+                f"{file}: labels {labels.min()}..{labels.max()}, but {CLASSES} names {counted(len(names), 'class')}"
+            )
+        if len(set(names)) != len(names):
+            raise DataError(f"{root / CLASSES}: two classes of one name; name each once")
+        return features, labels, ids or [f"clip_{i:06d}" for i in range(len(features))], names
+
+    def _members(self, split: str) -> list[int]:
+        labels = self.content[1]
+        if self.whole:
+            return list(range(len(labels)))
+        found = []
+        for label in np.unique(labels):
+            own = np.flatnonzero(labels == label).tolist()
+            cut = len(own) - max(1, round(VAL_SHARE * len(own))) if len(own) > 1 else 1
+            found += own[:cut] if split == "train" else own[cut:]
+        return sorted(found)
+
+    def splits(self) -> tuple[str, ...]:
+        """train and val; or test alone."""
+        return ("test",) if self.whole else ("train", "val")
+
+    def open(self, split: str, task: str = "") -> FeatureClips:
+        """One split. Raises DataError, ConfigError."""
+        self.serve(task)
+        if split not in self.splits():
+            raise ConfigError(f"{unknown('split', split, self.splits())} (in {self.path})")
+        return FeatureClips(self, self._members(split), SPLIT_ORDER.index(split))
+
+    def describe(self, task: str = "") -> str:
+        """The recognised format, and its counts, in one line."""
+        features, _, _, names = self.content
+        counts = ", ".join(f"{len(self._members(split))} {split}" for split in self.splits())
+        joined = "; two joined, one after the other" if self.join == 2 else ""
+        return (
+            f"features of clips: {counts}, {counted(features.shape[1], 'frame')} of {features.shape[2]} values, "
+            f"{counted(len(names), 'class')}{joined}"
+        )
+
+
+class FeatureClips:
+    """Clips as features, a class each, or two joined: a VideoDataset."""
+
+    channels = 3
+
+    def __init__(self, source: VideoFeatures, members: list[int], split: int) -> None:
+        self.source, self.members, self.split = source, members, split
+        self.frames, self.labels, self.ids, names = source.content
+        self.features = int(self.frames.shape[2])
+        self.classes = names
+        self.phrases = {name: (name,) for name in names}
+        if source.join == 2 and len(set(self.labels[members].tolist())) < 2:
+            raise DataError(f"{source.path}: one class; two are needed to join clips of different classes")
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index: int) -> VideoSample:
+        parts = self._parts(index)
+        frames = np.concatenate([self.frames[clip][:length] for clip, length in parts]).astype(np.float32)
+        events, start = [], 0
+        for clip, length in parts:
+            events.append(Event(self.classes[self.labels[clip]], start, start + length))
+            start += length
+        video = FeatureVideo(frames)
+        return VideoSample(video=video, captions=self.captions(index), events=tuple(events), name=self.name(index))
+
+    def _parts(self, index: int) -> list[tuple[int, int]]:
+        """(clip, frames of it) of a sample: the clip itself; of joined ones another before or after it."""
+        own, length = self.members[index], self.frames.shape[1]
+        if self.source.join == 1:
+            return [(own, length)]
+        dice = np.random.default_rng((self.source.seed, self.split, index))
+        others = [clip for clip in self.members if self.labels[clip] != self.labels[own]]
+        least = max(1, round(LEAST_PART * length))
+        other, *lengths = others[int(dice.integers(len(others)))], *dice.integers(least, length + 1, 2).tolist()
+        pair = [own, other] if dice.random() < 0.5 else [other, own]
+        return list(zip(pair, lengths, strict=True))
+
+    def name(self, index: int) -> str:
+        """The clip's name; of joined ones 'first+second'."""
+        return "+".join(self.ids[clip] for clip, _ in self._parts(index))
+
+    def captions(self, index: int) -> tuple[Caption, ...]:
+        """The class; of joined clips both, in their order."""
+        return (Caption(" then ".join(self.classes[self.labels[clip]] for clip, _ in self._parts(index))),)
+
+    def digest(self, index: int) -> str:
+        """A digest of the caption."""
+        return label_digest(self.captions(index)[0].text)
+
+
+def _spoken(name: str) -> str:
+    """The words of a class name: 'BandMarching' and 'band_marching' are 'band marching'."""
+    return " ".join(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", name.strip()).lower().split())

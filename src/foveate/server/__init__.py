@@ -1,0 +1,1 @@
+"""Inference over HTTP: `foveate serve`; guard and problems are shared with the studio."""

@@ -1,0 +1,122 @@
+// From image to image: done and skipped, what an earlier visit left, and versions of other tabs and programs.
+
+import { get, inWords } from "../base/api.js";
+import { ask, say } from "../base/dialog.js";
+import { clock as timeOfDay } from "../base/format.js";
+import { LabelDocument } from "../labels/document.js";
+import { chooseVersion, fetchLabels, fromJournal, sameLabels } from "./conflict.js";
+import { keyOf } from "./journal.js";
+
+/** @typedef {import("./page.js").LabelPage} LabelPage */
+
+/** Set the state, save, and go to the next image that is not done. @param {LabelPage} page @param {"done" | "skipped"} state */
+export async function finish(page, state) {
+  const { labels, saver, tool, desk } = page.parts;
+  if (desk.readOnly) return;
+  if (tool.name === "polygon") tool.finish?.();
+  const empty = !labels.outlines.length && ![...labels.areas.values()].some(Boolean);
+  if (state === "done" && empty) {
+    const answer = await ask("Nothing is labelled here", ["An image without labels is a label, too: it says that none of the classes is in it."], [
+      { value: "yes", text: "Done, it is empty", kind: "main" },
+      { value: "no", text: "Not yet" },
+    ]);
+    if (answer === "no") return;
+  }
+  page.info.state = state;
+  page.drawState();
+  await saver.changed();
+  if (saver.state !== "saved") return; // the mark says why
+  const next = await nextOpen(page);
+  if (next) go(next);
+  else window.location.assign(`/${window.location.search}`);
+}
+
+const PAGE = 1000;
+
+/** The next image in the order of the gallery that is neither done nor skipped, else the first; null: none is left. @param {LabelPage} page @returns {Promise<string | null>} */
+export async function nextOpen(page) {
+  const order = new URLSearchParams(window.location.search).get("order") ?? "name";
+  let first = null;
+  let passed = false;
+  for (let offset = 0, total = 1; offset < total; offset += PAGE) {
+    const answer = await get(`pictures?order=${encodeURIComponent(order)}&limit=${PAGE}&offset=${offset}`);
+    total = answer.total;
+    for (const { id, state } of answer.pictures) {
+      if (id === page.picture.id) passed = true;
+      else if (state === "untouched" || state === "draft") {
+        if (passed) return id;
+        first ??= id;
+      }
+    }
+  }
+  return first;
+}
+
+/** Go to another image after what is pending was sent. @param {LabelPage} page @param {string | null} id */
+export async function leave(page, id) {
+  if (id === null) return;
+  const { saver, tool } = page.parts;
+  if (tool.name === "polygon") tool.finish?.();
+  if (saver.pending) await saver.flush();
+  go(id);
+}
+
+/** @param {LabelPage} page */
+export async function toGallery(page) {
+  if (page.parts.saver.pending) await page.parts.saver.flush();
+  window.location.assign(`/${window.location.search}`);
+}
+
+/** @param {string} id */
+function go(id) {
+  window.location.assign(`/label/${id}${window.location.search}`);
+}
+
+/** Another tab or program has saved this image: ask whose version stays. @param {LabelPage} page */
+export async function resolve(page) {
+  const { labels, saver, look } = page.parts;
+  try {
+    const { stored: answer, etag } = await fetchLabels(page.picture.id);
+    const theirs = new LabelDocument(answer);
+    const text = "Another tab or program has saved this image since you opened it. The version that does not stay is kept in the folder .foveate.";
+    const choice = await chooseVersion("Two versions", text, labels, theirs, look, page.picture.id);
+    if (choice === "mine") await saver.rebase(etag, Object.keys(answer.tiles));
+    else {
+      await page.journal?.forget(saver.key);
+      window.location.reload();
+    }
+  } catch (error) {
+    say(inWords(error), "bad");
+  }
+}
+
+/** Offer what an earlier visit could not save. @param {LabelPage} page */
+export async function recover(page) {
+  const { labels, look } = page.parts;
+  const key = keyOf(page.project.folder, page.picture.id);
+  const kept = await page.journal?.read(key);
+  if (!kept || page.project.read_only) return;
+  const mine = new LabelDocument(fromJournal({ ...labels, objects: [], tiles: {}, outlines: [] }, kept.entry, kept.tiles));
+  let take;
+  if (sameLabels(mine, labels)) take = false;
+  else if (kept.entry.etag === page.etag) {
+    const answer = await ask("Strokes that are not on the disk", [`At ${timeOfDay(new Date(kept.entry.at))} the page closed before everything was saved. This browser has kept it.`], [
+      { value: "yes", text: "Put them back", kind: "main" },
+      { value: "no", text: "Discard them" },
+    ]);
+    take = answer === "yes";
+  } else {
+    const text = `This browser has kept strokes of ${timeOfDay(new Date(kept.entry.at))} that were never saved, and the file has changed since.`;
+    take = (await chooseVersion("Two versions", text, mine, labels, look, page.picture.id)) === "mine";
+  }
+  if (!take) {
+    await page.journal?.forget(key);
+    return;
+  }
+  const theirs = labels.paintedTiles().map((index) => labels.paint.keyOf(index));
+  page.info.strokes = kept.entry.strokes;
+  page.info.state = kept.entry.state;
+  page.clock.before = Math.max(page.clock.before, 1000 * kept.entry.seconds);
+  page.open(mine);
+  void page.parts.saver.rebase(page.etag, theirs);
+}

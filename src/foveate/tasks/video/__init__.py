@@ -1,0 +1,1 @@
+"""Video: a sentence for a clip."""

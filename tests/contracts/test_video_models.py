@@ -1,0 +1,283 @@
+"""Promises of every video model. A new model adds a line to SMALL."""
+
+import math
+
+import pytest
+import torch
+
+import foveate
+from foveate.errors import ConfigError
+from foveate.models.captioning.video_attention import differences, time_code
+from foveate.ops.search import beam_search
+from foveate.records import VideoOutput
+from foveate.registry import entries
+from foveate.store import load_model, save_model
+from foveate.text import END, PAD, SPECIALS, START, Vocabulary
+
+TABLE = Vocabulary((*SPECIALS, "a", "cow", "walks", "left", "then"))
+TINY = {
+    "vocabulary": len(TABLE), "backbone": "plain", "stride": 8, "image_size": (24, 24), "frames": 8, "embed": 6,
+    "hidden": 8, "attend": 5, "motion_size": 4, "init": 0.0, "gate_dropout": 0.0, "dropout": 0.0,
+}  # fmt: skip
+# what tells a model from others -> a config that runs in a fraction of a second
+SMALL = {
+    "frames": {},
+    "difference": {"motion": "difference", "order": "time", "encoder": 7, "normalize": True, "pool": "max"},
+    "convolution": {"motion": "convolution", "order": "lstm", "encoder": 4, "coverage": "share", "average": "words"},
+    "features": {"features": 6, "motion": "difference", "order": "time", "normalize": True, "start_token": True},
+    "mean": {"features": 6, "attention": "mean", "selector": False},
+}
+FRAMES = 6
+
+
+def build(kind, **more):
+    torch.manual_seed(0)
+    return foveate.create("video_attention", **(TINY | SMALL[kind] | more))
+
+
+def batch(model, count=3, length=5):
+    generator = torch.Generator().manual_seed(1)
+    features = model.config.features
+    shape = (features,) if features else (3, 24, 24)
+    clips = torch.randn(count, FRAMES, *shape, generator=generator)
+    lengths = torch.tensor([FRAMES - 2 * i for i in range(count)]).clamp(min=1)
+    tokens = torch.randint(len(SPECIALS), len(TABLE), (count, length), generator=generator)
+    for i, own in enumerate(lengths.tolist()):
+        clips[i, own:] = 0
+        end = max(length - 1 - i, 0)
+        tokens[i, end], tokens[i, end + 1 :] = END, PAD
+    key = "features" if features else "clips"
+    return {key: clips, "clip_lengths": lengths, "tokens": tokens, "names": ["x"] * count}
+
+
+def clips_of(data):
+    return data["features"] if "features" in data else data["clips"]
+
+
+def test_every_model_is_here():
+    assert [n for n, e in entries("model").items() if e.load().task == "video"] == ["video_attention"]
+
+
+@pytest.mark.parametrize("kind", SMALL)
+class TestContract:
+    def test_scores_for_every_word_and_attention_that_sums_to_one_over_the_clip(self, kind):
+        model = build(kind).eval()
+        data = batch(model)
+        with torch.no_grad():
+            out = model(clips_of(data), data["tokens"], data["clip_lengths"])
+        assert isinstance(out, VideoOutput)
+        assert out.logits.shape == (3, 5, len(TABLE)) and out.logits.isfinite().all()
+        torch.testing.assert_close(out.attention.sum(2), torch.ones(3, 5))
+        for row, length in zip(out.attention, data["clip_lengths"].tolist(), strict=True):
+            assert not row[:, length:].any() and row[:, :length].all()
+
+    def test_step_by_step_it_writes_as_at_once(self, kind):
+        model = build(kind).double().eval()
+        data = batch(model)
+        clips, lengths = clips_of(data).double(), data["clip_lengths"]
+        with torch.no_grad():
+            out = model(clips, data["tokens"], lengths)
+            memory, state = model.begin(clips if model.config.features else model.encode(clips, lengths), lengths)
+            last = torch.full((3,), START)
+            for t in range(5):
+                logits, state, attention = model.step(memory, state, last)
+                torch.testing.assert_close(logits, out.logits[:, t], rtol=0, atol=1e-10)
+                torch.testing.assert_close(attention, out.attention[:, t], rtol=0, atol=1e-6)
+                last = data["tokens"][:, t]
+
+    def test_padding_changes_nothing(self, kind):
+        model = build(kind).double().eval()
+        data = batch(model)
+        clips, lengths = clips_of(data).double(), data["clip_lengths"]
+        loud = clips.clone()
+        for i, own in enumerate(lengths.tolist()):
+            loud[i, own:] = 3.0
+        with torch.no_grad():
+            together, noisy = (model(x, data["tokens"], lengths) for x in (clips, loud))
+            for i, own in enumerate(lengths.tolist()):
+                alone = model(clips[i : i + 1, :own], data["tokens"][i : i + 1])
+                torch.testing.assert_close(alone.logits[0], together.logits[i], rtol=0, atol=1e-9)
+                torch.testing.assert_close(alone.attention[0], together.attention[i, :, :own], rtol=0, atol=1e-6)
+        torch.testing.assert_close(noisy.logits, together.logits, rtol=0, atol=1e-9)
+
+    def test_padding_changes_no_loss_in_training_either(self, kind):
+        model = build(kind).double()
+        data = batch(model)
+        key = "features" if model.config.features else "clips"
+        data[key] = data[key].double()
+        longer = data | {key: torch.cat([data[key], torch.full_like(data[key][:, :2], 5.0)], 1)}
+        losses = [float(build(kind).double().train().loss(one)["loss"].detach()) for one in (data, longer)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+    def test_every_parameter_learns(self, kind):
+        model = build(kind)
+        model.loss(batch(model))["loss"].backward()
+        unused = {"score.W.weight", "score.U.weight", "score.U.bias", "score.v.weight"} if kind == "mean" else set()
+        dead = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+        # A softmax ignores a constant; batch norm the bias before it.
+        assert dead <= unused | {"score.U.bias"}, dead
+
+    def test_four_clips_are_learned_by_heart(self, kind):
+        if kind == "mean":
+            pytest.skip("learned with attention")
+        model = build(kind, hidden=24, embed=8, attend=16, doubly_stochastic=0.1)
+        data = batch(model, count=4)
+        first = float(model.loss(data)["words"])
+        optimizer = torch.optim.Adam(model.parameters(), 0.02)
+        for _ in range(60):
+            optimizer.zero_grad()
+            losses = model.loss(data)
+            losses["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        assert float(losses["words"]) < 0.1 * first
+
+    def test_it_is_saved_and_loaded_as_it_is(self, kind, tmp_path):
+        model = build(kind).eval()
+        save_model(tmp_path, model, "video_attention", {"text": TABLE}, "video")
+        loaded = load_model(tmp_path)
+        assert loaded.preprocessing == model.preprocessing
+        data = batch(model)
+        with torch.no_grad():
+            a, b = (
+                m(clips_of(data), data["tokens"], data["clip_lengths"]).logits for m in (model, loaded.model.eval())
+            )
+        assert torch.equal(a, b)
+
+
+class TestLaws:
+    def forward(self, model, clips, tokens, lengths=None):
+        with torch.no_grad():
+            return model(clips, tokens, lengths)
+
+    @pytest.mark.parametrize(("order", "changes"), [("none", False), ("time", True), ("lstm", True)])
+    def test_the_order_of_frames_counts_only_if_it_is_told(self, order, changes):
+        model = build("frames", order=order, encoder=6).double().eval()
+        data = batch(model, count=2)
+        clips = data["clips"].double()
+        clips[1] = clips[0]
+        shuffled = clips.clone()
+        shuffled[:, :FRAMES] = clips[:, torch.tensor([3, 0, 5, 1, 4, 2])]
+        a, b = (self.forward(model, x, data["tokens"]).logits for x in (clips, shuffled))
+        assert (float((a - b).abs().max()) > 1e-4) is changes
+
+    def test_doubling_every_frame_halves_each_weight_and_changes_no_word(self):
+        model = build("frames").double().eval()
+        data = batch(model, count=1)
+        clips = data["clips"].double()
+        one, two = (self.forward(model, x, data["tokens"]) for x in (clips, clips.repeat_interleave(2, 1)))
+        torch.testing.assert_close(one.logits, two.logits, rtol=0, atol=1e-10)
+        torch.testing.assert_close(one.attention / 2, two.attention[:, :, ::2], rtol=0, atol=1e-7)
+
+    def test_mean_attention_is_even_and_reads_the_mean(self):
+        model = build("mean").eval()
+        data = batch(model)
+        out = self.forward(model, data["features"], data["tokens"], data["clip_lengths"])
+        assert out.attention[0].allclose(torch.tensor(1 / 6)) and out.attention[2, :, :2].allclose(torch.tensor(0.5))
+        mean = torch.stack([x[:n].mean(0) for x, n in zip(data["features"], data["clip_lengths"], strict=True)])
+        still = self.forward(model, mean[:, None], data["tokens"])
+        torch.testing.assert_close(out.logits, still.logits)
+
+    def test_it_is_show_attend_and_tell_on_frames_in_place_of_locations(self):
+        """The decoder of 2015's captioner with the same weights, its grid of one row holding the frames."""
+        video = build("features", features=32, motion="none", order="none", normalize=False, start_token=False,
+                      doubly_stochastic=0.7 * FRAMES).double().eval()  # fmt: skip
+        image = foveate.create(
+            "show_attend_tell", vocabulary=len(TABLE), backbone="plain", strides=(4,), embed=6, hidden=8, attend=5,
+            normalize=False, start_token=False, dropout=0.0, doubly_stochastic=0.7, average="sentences",
+        ).double().eval()  # fmt: skip
+        own = video.state_dict()
+        for name, tensor in image.state_dict().items():
+            name = name.replace("L_o.", "output.")
+            if name in own and own[name].shape == tensor.shape:
+                own[name].copy_(tensor)
+        assert video.start.weight.equal(image.start.weight)
+        shared = {n.replace("L_o.", "output.") for n in image.state_dict() if not n.startswith("backbone.")}
+        assert set(own) == shared - {"mean_log_prob", "batches"}
+        data = batch(video)
+        frames = data["features"].double()
+        captions = {"features": frames.mT[:, :, None], "tokens": data["tokens"], "names": data["names"]}
+        # the code's penalty is over K, that of the other a sum
+        ours = video.loss({**data, "features": frames, "clip_lengths": torch.full((3,), FRAMES)})
+        theirs = image.loss(captions)
+        for name in ("loss", "words", "penalty"):
+            assert float(ours[name].detach()) == pytest.approx(float(theirs[name].detach()), rel=1e-9)
+
+    def test_dropout_in_the_gates_spares_the_candidate(self):
+        model = build("features", gate_dropout=1.0).double().train()
+        state = model.begin(torch.randn(1, 3, 6).double())[1]
+        x = torch.randn(1, model.lstm.input_size).double()
+        after = model._lstm(x, state)
+        cell = model.lstm
+        pre = x @ cell.weight_ih.T + cell.bias_ih + state.h @ cell.weight_hh.T + cell.bias_hh
+        c = 0.5 * state.c + 0.5 * torch.tanh(pre[:, 16:24])  # all other gates are sigmoid(0)
+        torch.testing.assert_close(after.c, c)
+        torch.testing.assert_close(after.h, 0.5 * torch.tanh(c))
+        plain = build("features").double().train()
+        plain.load_state_dict(model.state_dict())
+        model.eval()
+        torch.testing.assert_close(model._lstm(x, state).h, plain._lstm(x, state).h)
+
+    def test_the_penalty_by_hand(self):
+        model = build("mean", doubly_stochastic=2.0, average="sentences").eval()
+        tokens = torch.tensor([[5, 6, END], [5, END, PAD]])
+        data = {"features": torch.randn(2, 4, 6), "clip_lengths": torch.tensor([4, 2]), "tokens": tokens, "names": []}
+        with torch.no_grad():
+            penalty = float(model.loss(data)["penalty"])
+        # 3 words at 1/4 each: (1 - 3/4)^2 at each of 4 frames; 2 words at 1/2: (1 - 1)^2
+        assert penalty == pytest.approx(2.0 * ((1 / 4) ** 2 + 0.0) / 2)
+        share = build("mean", doubly_stochastic=2.0, coverage="share").eval()
+        with torch.no_grad():
+            assert float(share.loss(data)["penalty"]) == pytest.approx(0.0, abs=1e-12)
+
+    def test_time_code_and_differences_by_hand(self):
+        mask = torch.tensor([[True, True, False]])
+        code = time_code(mask, torch.float64)
+        assert code.shape == (1, 3, 8)
+        expected = [math.sin(math.pi * 0.25), math.sin(math.pi * 0.75)]
+        assert code[0, :2, 0].tolist() == pytest.approx(expected) and float(code[0, 0, 5]) == pytest.approx(
+            math.cos(2 * math.pi * 0.25), abs=1e-6
+        )
+        assert differences(torch.tensor([[[1.0], [4.0], [9.0]]])).flatten().tolist() == [0.0, 3.0, 5.0]
+
+    def test_the_motion_network_sees_three_frames_on_either_side(self):
+        motion = build("convolution").motion.double()
+        clips = torch.randn(1, 9, 3, 24, 24).double()
+        mask = torch.ones(1, 9, dtype=torch.bool)
+        other = clips.clone()
+        other[:, 0] += 1
+        with torch.no_grad():
+            changed = (motion(clips, mask) - motion(other, mask)).abs().sum((0, 2)) > 1e-12
+        assert changed.tolist() == [True] * 4 + [False] * 5
+
+    def test_beam_search_ends(self):
+        model = build("difference").eval()
+        data = batch(model)
+        with torch.no_grad():
+            memory, state = model.begin(model.encode(data["clips"], data["clip_lengths"]), data["clip_lengths"])
+            found = beam_search(model.step, memory, state, start=START, end=END, beams=3, max_length=6)
+        assert len(found) == 3 and all(len(own[0].tokens) <= 6 for own in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hidden": 0}, "hidden is 0; expected 1 or more"),
+        ({"dropout": 1.5}, "dropout is 1.5; expected 0..1"),
+        ({"vocabulary": 4}, "vocabulary 4 must be at least 5"),
+        ({"order": "lstm"}, "order is 'lstm', whose number of units is encoder, which is 0"),
+        ({"features": 4, "motion": "convolution"}, "motion is 'convolution', which reads frames"),
+        ({"attention": "hard"}, "attention"),
+    ],
+)
+def test_errors(given, message):
+    with pytest.raises(ConfigError, match=message):
+        foveate.create("video_attention", **(TINY | given))
+
+
+def test_the_paper_is_the_default():
+    from foveate.models.captioning.video_attention import Config
+
+    paper = Config()
+    assert (paper.frames, paper.backbone, paper.embed, paper.hidden) == (28, "googlenet", 468, 3518)
+    assert (paper.selector, paper.order, paper.motion, paper.doubly_stochastic / 64) == (True, "none", "none", 0.70602)
