@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from foveate.errors import ConfigError, FoveateError
@@ -46,7 +46,7 @@ def spread(
         cores = int(ray.cluster_resources().get("CPU", 0))
         if not cores:
             raise ConfigError(f"the cluster at {address} has no free core; add a machine, or give another address")
-        rows = [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in enumerate(cut(cores))]
+        rows = [{"number": number, "chunk": _Sealed(chunk)} for number, chunk in enumerate(cut(cores))]
         if not rows:
             return
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -60,8 +60,8 @@ def spread(
         seen = set()
         try:
             for row in done.iter_rows():
-                failed, result = pickle.loads(row["result"])
-                if failed:
+                result = row["result"].content
+                if isinstance(result, FoveateError):
                     raise result
                 seen.add(row["number"])
                 yield row["number"], result
@@ -70,6 +70,13 @@ def spread(
             raise FoveateError(f"the cluster at {address} gave up: {reason}") from error
         for number in sorted(set(range(len(rows))) - seen):
             yield number, None
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A value that Ray Data passes on as it is, and does not take apart into columns."""
+
+    content: Any
 
 
 class _Process:
@@ -89,16 +96,17 @@ class _Process:
         try:
             if self.error is not None:
                 raise self.error
-            result = False, self.worker(pickle.loads(row["chunk"]))
+            result = self.worker(row["chunk"].content)
         except FoveateError as error:
-            result = True, type(error)(str(error))
-        return {"number": row["number"], "result": pickle.dumps(result)}
+            result = type(error)(str(error))
+        return {"number": row["number"], "result": _Sealed(result)}
 
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Connect to a cluster, or start one; the module `ray`. One that was started here is shut down at the end."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of a coming default
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
     try:
         import ray
         import ray.data
@@ -118,7 +126,7 @@ def _connected(address: str) -> Iterator[Any]:
         settings["address"] = address
     try:
         ray.init(**settings)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises a bare one where its processes do not start in time
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"no Ray cluster at {address} ({reason}); start one with `ray start --head`, give its address, or --ray "

@@ -26,7 +26,7 @@ from foveate.cli.inputs import Job
 from foveate.cli.results import CLAIMS, PARTS, Place
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.engine import evaluate_run
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, FoveateError
 from foveate.store import save_model
 
 OLD_RUNS = Path(__file__).parents[1] / "data" / "version_0_1_0"
@@ -68,6 +68,7 @@ def address() -> Iterator[str]:
     pytest.importorskip("ray.data")
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes.add_node(num_cpus=1)
     yield str(nodes.address)
@@ -249,12 +250,10 @@ def test_errors_of_a_worker_are_raised_and_not_tried_again() -> None:
         def __call__(self, chunk: object) -> object:
             raise DataError(f"{chunk}: damaged")
 
-    import pickle
-
     for worker, text in ((Failing, "no such device"), (Refusing, "5: damaged")):
-        row = cluster._Process(worker, ())({"number": 3, "chunk": pickle.dumps(5)})
-        failed, error = pickle.loads(row["result"])
-        assert row["number"] == 3 and failed and str(error) == text
+        row = cluster._Process(worker, ())({"number": 3, "chunk": cluster._Sealed(5)})
+        error = row["result"].content
+        assert row["number"] == 3 and isinstance(error, FoveateError) and str(error) == text
     assert torch.get_num_threads() == cluster.THREADS
 
 

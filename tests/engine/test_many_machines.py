@@ -25,7 +25,7 @@ WORDS = shlex.split(
     "train patch_cnn_pasture --config.widths 4,6 --config.kernels 3,3 --config.fc_kernel 3 --config.hidden 8 "
     "--config.dropout 0 --data.height 40 --data.width 40 --data.train 8 --data.val 3 --data.test 2 "
     "--augment.crop 32,32 --augment.rotate 60 --freeze_norm true --batch_size 4 --epochs 30 --ema 0.5 "
-    "--validate_every 1 --no-report"
+    "--optim.name sgd --optim.lr 0.02 --optim.clip 0.5 --no-report"
 )
 LAUNCHED = ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", *processes.RANKS)
 

@@ -567,6 +567,60 @@ def read_sounds(root: Path, rng: random.Random) -> None:
             attempt(cuts_at_silence, found, 0.1)
 
 
+def videos(root: Path, rng: random.Random) -> None:
+    """Clips: an animation, a video file, or a folder of frames."""
+    frames = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (16, 16, 3), np.uint8)) for i in range(4)]
+    kind = rng.choice(("gif", "webp", "mp4", "avi", "mkv", "frames"))
+    if kind in ("gif", "webp"):
+        frames[0].save(root / f"x.{kind}", save_all=True, append_images=frames[1:], duration=[100, 50, 0, 200])
+    elif kind == "frames":
+        for i, frame in enumerate(frames):
+            (root / "x").mkdir(exist_ok=True)
+            frame.save(root / "x" / f"frame{i}.png")
+    else:
+        import av
+
+        with av.open(str(root / f"x.{kind}"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            container.mux(stream.encode())
+
+
+def read_videos(root: Path, rng: random.Random) -> None:
+    from foveate.records import ClipFormat, Preprocessing
+    from foveate.videos import count_frames, is_clip_folder, read_clip
+
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() in (".gif", ".webp", ".mp4", ".avi", ".mkv") or is_clip_folder(path):
+            attempt(count_frames, path)
+            attempt(read_clip, path, ClipFormat(3, image=Preprocessing(size=(8, 8))))
+
+
+def video_table(root: Path, rng: random.Random) -> None:
+    for name in NAMES:
+        frames = [Image.new("RGB", (8, 8), (40 * i, 0, 0)) for i in range(3)]
+        frames[0].save(root / f"{name}.gif", save_all=True, append_images=frames[1:])
+    match rng.randrange(3):
+        case 0:
+            rows = "".join(f"{name}.gif,A cow.,{'val' if name == 'e' else 'train'}\n" for name in NAMES)
+            (root / "captions.csv").write_text("video,caption,split\n" + rows)
+        case 1:
+            write_json(root / "captions.json", {f"{name}.gif": ["A cow.", "Two hens."] for name in NAMES})
+        case 2:
+            listed = [{"video_id": name, "split": "val" if name == "e" else "train", "id": 1} for name in NAMES]
+            said = [{"video_id": name, "caption": "A cow.", "sen_id": i} for i, name in enumerate(NAMES)]
+            write_json(root / "videodatainfo.json", {"videos": listed, "sentences": said})
+
+
+def video_features(root: Path, rng: random.Random) -> None:
+    values = np.random.default_rng(0).normal(size=(12, 5, 3)).astype(np.float32)
+    names = np.array([f"clip{i}" for i in range(12)])
+    np.savez(root / "features.npz", features=values, label=np.arange(12) % 3, ids=names)
+    (root / "classes.txt").write_text("BandMarching\nArchery\nBiking\n")
+
+
 # Texts
 
 
@@ -730,6 +784,9 @@ READERS: dict[str, Reader] = {
     "inkml": data(inkml, "handwriting"),
     "iam_ondb": data(iam_ondb, "handwriting"),
     "parallel_text": data(parallel_text, "translation"),
+    "videos": Reader(videos, read_videos),
+    "video_table": data(video_table, "video"),
+    "video_features": data(video_features, "video"),
     "input_tables": Reader(input_tables, read_input_tables),
     "runs": Reader(runs, read_runs),
     "models": Reader(runs, read_models),

@@ -50,6 +50,7 @@ class TooLongError(BaseException):
 def prepare() -> None:
     """Import what readers import, so that processes forked afterwards need not. Limits the size of images."""
     os.environ["FOVEATE_MAX_PIXELS"] = MAX_PIXELS
+    import av  # noqa: F401
     import faster_coco_eval.core.mask  # noqa: F401
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401

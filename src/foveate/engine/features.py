@@ -139,7 +139,7 @@ class FeatureDataset(WrappedDataset):
         return [known for index in indices if (known := self._known[index]) is not None]
 
     def _input(self, sample: Any) -> Tensor:
-        """What the network reads of a sample: (C, H, W), or (K, C, H, W) of a clip."""
+        """The part of a sample that the network reads: (C, H, W), or (K, C, H, W) of a clip."""
         if clip := _clip_of(sample):
             frames: Tensor = sample[clip].frames
             return frames

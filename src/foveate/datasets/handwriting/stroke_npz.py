@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from foveate.datasets.files import read_arrays
+from foveate.datasets.arrays import holds_arrays, read_arrays
 from foveate.datasets.handwriting.ink import Ink, InkSource, Pen, PenBits, ink_of, lifted
 from foveate.errors import DataError, counted
 from foveate.records import Problem
@@ -92,8 +91,4 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _looks_right(file: Path) -> bool:
-    try:
-        with zipfile.ZipFile(file) as content:
-            return {f"{name}.npy" for name in NAMES} <= set(content.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return holds_arrays(file, NAMES)

@@ -19,9 +19,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
+from foveate.datasets.arrays import read_arrays
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import ScannedSource, raise_problems, read_arrays
+from foveate.datasets.files import ScannedSource, raise_problems
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
