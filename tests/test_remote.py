@@ -117,6 +117,11 @@ def test_other_results_at_a_url_are_left_as_they_are(
     assert main(["predict", str(run), "memory://in/a.png", "--out", "memory://results", "--device", "cpu"]) == 0
     assert memory.cat_file("/results/a.png") == b"mine"
     assert json.loads(memory.cat_file("/results/predictions.json"))["pictures"][0]["mask"] == "a_png.png"
+    summary = json.loads(memory.cat_file("/results/predictions.json"))
+    memory.pipe_file("/results/predictions.json", json.dumps(summary | {"seconds": 1e9}).encode())
+    assert main(["predict", str(run), "memory://in/a.png", "--out", "memory://results", "--device", "cpu"]) == 0
+    again = json.loads(memory.cat_file("/results/predictions.json"))
+    assert again["seconds"] < 1e9 and again["pictures"][0]["mask"] == "a_png.png"  # the same names once more
     capsys.readouterr()
     put("b.png")
     assert main(["predict", str(run), "memory://in/b.png", "--out", "memory://results", "--device", "cpu"]) == 1

@@ -28,7 +28,6 @@ class Place:
 
     def __init__(self, given: str | None, url: str = "") -> None:
         self.given, self.url = given, url
-        self.there: set[Path] = set()  # empty files in the temporary folder that stand for those at the URL
         if url:
             self.remote = RemoteFolder(url)
 
@@ -37,13 +36,12 @@ class Place:
         if self.url:
             self.remote.put(file, file.relative_to(out).as_posix())
             file.write_bytes(b"")
-            self.there.add(file)
 
     def finish(self, out: Path) -> None:
         """Move all that is left to the URL, the record of all last, and remove what an unfinished call left."""
         if self.url:
-            left = [p for p in sorted(out.rglob("*")) if p.is_file() and p not in self.there]
-            for file in sorted(left, key=lambda p: p.name == SUMMARY):
+            left = [p for p in out.rglob("*") if p.is_file() and p.stat().st_size and PARTS not in p.parts]
+            for file in sorted(left, key=lambda p: (p == out / SUMMARY, p)):
                 self.push(out, file)
             self.remote.remove(PARTS)
         elif (out / PARTS).is_dir():
@@ -76,11 +74,10 @@ def placed(given: str | None) -> Iterator[Place]:
         return
     with tempfile.TemporaryDirectory(prefix="foveate-") as folder:
         place = Place(folder, given.rstrip("/"))
-        for name in place.remote.names():  # so that results are named and guarded as in a folder
+        for name in place.remote.names():  # as empty files, so that results are named and guarded as in a folder
             file = Path(folder) / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes((place.remote.read(name) or b"") if name in (SUMMARY, CLAIMS) else b"")
-            place.there.add(file)
         place.remote.write("", f"{PARTS}/probe")  # complains before any work
         place.remote.remove(f"{PARTS}/probe")
         try:
