@@ -22,10 +22,11 @@ from foveate.errors import ConfigError
 
 # Turned images have ignored corners, so that processes hold different numbers of valid pixels.
 WORDS = shlex.split(
-    "train patch_cnn_pasture --config.widths 4,6 --config.kernels 3,3 --config.fc_kernel 3 --config.hidden 8 "
-    "--config.dropout 0 --data.height 40 --data.width 40 --data.train 8 --data.val 3 --data.test 2 "
-    "--augment.crop 32,32 --augment.rotate 60 --freeze_norm true --batch_size 4 --epochs 30 --ema 0.5 "
-    "--optim.name sgd --optim.lr 0.02 --optim.clip 0.5 --no-report"
+    "train fcn8s_pasture --config.pretrained false --config.backbone test_efficientnet --config.head_channels 8 "
+    "--config.skip_channels 4 --config.head_kernel 1 --config.dropout 0 --config.lovasz 0 --freeze_norm true "
+    "--data.height 40 --data.width 40 --data.train 8 --data.val 3 --data.test 2 --augment.crop 32,32 "
+    "--augment.rotate 60 --augment.color 0.2 --batch_size 4 --epochs 12 --ema 0.5 --validate_every 1 "
+    "--freeze backbone.net.conv_stem --optim.name sgd --optim.lr 0.02 --optim.clip 0.5 --no-report"
 )
 LAUNCHED = ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", *processes.RANKS)
 
@@ -101,7 +102,7 @@ def test_a_machine_killed_and_the_job_started_again_give_the_weights_of_one_proc
     started = by_torchrun(machines, *flags)
     try:
         lines = {process.stderr: "" for process in started}
-        while not any("epoch 1/30 " in text for text in lines.values()):
+        while not any("epoch 1/12 " in text for text in lines.values()):
             ready = started[0] if (machines[0] / "run").exists() or not (machines[1] / "run").exists() else started[1]
             assert ready.stderr is not None
             lines[ready.stderr] += (line := ready.stderr.readline())
@@ -123,7 +124,7 @@ def test_a_machine_killed_and_the_job_started_again_give_the_weights_of_one_proc
     again = by_slurm(order, *flags)
     told = [process.communicate(timeout=900) for process in again]
     assert [process.returncode for process in again] == [0, 0], told
-    assert "epoch 1/30 " not in told[0][1] and "epoch 30/30 " in told[0][1]
+    assert "epoch 1/12 " not in told[0][1] and "epoch 12/12 " in told[0][1]
     assert told[1] == ("", "")  # one process speaks
     assert not (order[1] / "run").exists()
 
