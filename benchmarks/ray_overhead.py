@@ -83,7 +83,9 @@ class OnCluster:
         began, own = time.perf_counter(), time.process_time()
         ray.init(num_cpus=self.count, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
         jobs = plan([str(self.pictures)], {}, self.out, find_task("semantic"))
-        args = SimpleNamespace(run=str(self.model), device="cpu", max_pixels=None, ray="local")
+        args = SimpleNamespace(
+            run=str(self.model), device="cpu", max_pixels=None, ray="local", runtime=None, precision="float32"
+        )
         times: list[float] = []
         predictor = Predictor.open(self.model, "cpu")
         with contextlib.redirect_stderr(io.StringIO()):

@@ -222,7 +222,7 @@ def test_parts_count_only_for_the_same_model_options_and_inputs(tmp_path: Path) 
     photo.write_bytes(b"xy")
     assert len(by_ray._left([job()], place, out, "m")) == 1
 
-    args = SimpleNamespace(device="auto", max_pixels=None)
+    args = SimpleNamespace(device="auto", max_pixels=None, runtime=None, precision="float32")
     marks = [by_ray._fingerprint({"a": b"1"}, {}, args), by_ray._fingerprint({"a": b"2"}, {}, args),
              by_ray._fingerprint({"a": b"1"}, {"flip": "true"}, args)]  # fmt: skip
     assert len(set(marks)) == 3

@@ -1,6 +1,7 @@
 """Videos in files: what is read of each kind, and what is refused."""
 
 import json
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -102,6 +103,19 @@ class TestRead:
         assert turned(frame, 90)[:, :, 0].tolist() == [[2, 5], [1, 4], [0, 3]]  # anticlockwise
         assert turned(frame, -90)[:, :, 0].tolist() == [[3, 0], [4, 1], [5, 2]]
         assert turned(frame, 180)[0, 0, 0] == 5
+
+    def test_a_film_of_a_phone_held_upright(self, tmp_path):
+        image = Image.new("RGB", (64, 48))
+        image.paste((255, 255, 255), (0, 0, 32, 48))  # the left half is white
+        path = encode(tmp_path / "a.mp4", [image] * 4)
+        content = bytearray(path.read_bytes())
+        at = content.index(b"tkhd") + 4 + 40
+        one = 1 << 16
+        content[at : at + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)  # 90 degrees clockwise
+        path.write_bytes(content)
+        clip = read_clip(path, FORM)
+        assert clip.shape == (64, 48)
+        assert float(clip.frames[0, :, :7].float().mean()) > 200 > 50 > float(clip.frames[0, :, 9:].float().mean())
 
     def test_memory_does_not_grow_with_the_length(self, tmp_path):
         held, most = 0, 0

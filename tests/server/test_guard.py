@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 import zlib
 
 import pytest
@@ -238,6 +239,13 @@ def test_a_client_that_asks_first_is_told_before_it_sends():
     headers = [(b"expect", b"100-continue"), (b"content-length", b"2000")]
     status, _, answer, read = ask(chunks(20), headers, Policy(max_bytes=1000))
     assert (status, read, answer[b"connection"]) == (413, 0, b"close")
+
+
+def test_a_refused_client_that_sends_nothing_is_not_waited_for():
+    headers = [(b"content-length", b"2000")]
+    begin = time.monotonic()
+    status, _, answer, _ = ask([], headers, Policy(max_bytes=1000))
+    assert (status, answer[b"connection"]) == (413, b"close") and time.monotonic() - begin < 4  # of 5 s of grace
 
 
 def test_a_slow_body_is_left():

@@ -13,7 +13,10 @@ from foveate.errors import ConfigError, FoveateError, unknown
 # On a loaded machine OpenMP threads that spin make torch many times slower; this must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HELPERS = {"__init__", "__main__", "by_ray", "early", "flags", "inputs", "results"}
+HELPERS = {
+    "__init__", "__main__", "by_ray", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results",
+    "videos",
+}  # fmt: skip
 
 
 def verbs() -> dict[str, str]:

@@ -70,7 +70,8 @@ def predict(
         print(f"note: {done} of {len(jobs)} were done before, and are kept", file=sys.stderr)
     by_number = {job.number: job for job in jobs}
     where = place.url or str(out.absolute())
-    arguments = (content, str(predictor.path), dict(given), where, mark, args.device, args.max_pixels)
+    opened = (args.device, args.runtime, args.precision)
+    arguments = (content, str(predictor.path), dict(given), where, mark, opened, args.max_pixels)
     lost: list[Job] = []
     for most in (CHUNK, 1):  # those of a chunk that killed each process are tried again one by one
         left, lost = lost or left, []
@@ -97,8 +98,12 @@ def predict(
             break
 
 
-def score(path: str, address: str) -> Callable[[Scoring, Any], list[tuple[int, float]]]:
-    """Return what scores the samples of `evaluate_run` on a cluster. path: of the run. address: as of `spread`.
+def score(
+    path: str, address: str, runtime: str | None = None, precision: str = "float32"
+) -> Callable[[Scoring, Any], list[tuple[int, float]]]:
+    """Return what scores the samples of `evaluate_run` on a cluster.
+
+    path: of the model. address: as of `spread`. runtime, precision: of an exported file.
 
     It takes the scoring and the counter, which it fills; returns (index, own score) of each sample. Raises what
     `spread` raises, and what reading a sample raises.
@@ -111,7 +116,7 @@ def score(path: str, address: str) -> Callable[[Scoring, Any], list[tuple[int, f
             batches = max(1, -(-count // size) // (PER_PROCESS * processes))
             return [range(i, min(i + batches * size, count)) for i in range(0, count, batches * size)]
 
-        arguments = (str(Path(path).absolute()), scoring.source, scoring.split, scoring.options)
+        arguments = (str(Path(path).absolute()), scoring.source, scoring.split, scoring.options, runtime, precision)
         waiting: dict[int, Any] = {}
         samples: list[tuple[int, float]] = []
         following = 0
@@ -135,10 +140,12 @@ def score(path: str, address: str) -> Callable[[Scoring, Any], list[tuple[int, f
 class Scores:
     """One process of `score`: opens model and data once, and scores ranges of samples, whole batches each."""
 
-    def __init__(self, path: str, source: Any, split: str, options: Any) -> None:
+    def __init__(self, path: str, source: Any, split: str, options: Any, runtime: str | None, precision: str) -> None:
         from foveate.engine.evaluate import open_scoring
 
-        self.scoring = open_scoring(path, source=source, split=split, options=options)
+        self.scoring = open_scoring(
+            path, source=source, split=split, options=options, runtime=runtime, precision=precision
+        )
         self.empty = self.scoring.task.metrics(self.scoring.dataset, whole=True)
         self.nothing = self.empty.state().clone()
 
@@ -209,7 +216,7 @@ class Predictions:
     """One process of `predict`: opens the model once, and predicts chunks of jobs.
 
     content: the model's files by name. path: where they came from. given: the options as text. where: the folder or URL
-    of the results. mark: what parts have to agree in.
+    of the results. mark: what parts have to agree in. opened: device, runtime and precision.
     """
 
     def __init__(
@@ -219,7 +226,7 @@ class Predictions:
         given: Mapping[str, str],
         where: str,
         mark: str,
-        device: str,
+        opened: tuple[str, Any, str],
         max_pixels: int | None,
     ) -> None:
         from foveate import pictures
@@ -232,14 +239,14 @@ class Predictions:
             for name, data in content.items():
                 (Path(folder) / name).write_bytes(data)
             exported = Path(path).suffix.lower() == ".onnx"
-            self.predictor = Predictor.open(Path(folder) / Path(path).name if exported else folder, device=device)
+            self.predictor = Predictor.open(Path(folder) / Path(path).name if exported else folder, *opened)
         self.predictor.path = Path(path)
         self.options = make_options(self.predictor.family, given, PREDICT)
         self.where, self.mark = where, mark
 
     def __call__(self, jobs: list[Job]) -> list[tuple[int, dict[str, Any], str]]:
         """Write the results of some jobs, then a part with their records; (number, record, error) of each."""
-        from foveate.cli.predict import Results, predict_all
+        from foveate.cli.pipeline import Pipeline, Results
         from foveate.remote import is_url
 
         with tempfile.TemporaryDirectory(prefix="foveate-") as folder:
@@ -249,7 +256,8 @@ class Predictions:
             states = {job.number: _state(job) for job in jobs}
             for job in jobs:
                 job.out = out
-            predict_all(jobs, self.predictor, self.options, Results(self.predictor, place), lambda done, name: None)
+            results = Results(self.predictor, place=place, page=False)
+            Pipeline(self.predictor, self.options, results, lambda done, name: None).run(jobs)
             done = [
                 {"inputs": _key(job), "state": states[job.number], "name": job.name.as_posix(), "record": job.record}
                 for job in jobs
@@ -273,7 +281,8 @@ def _pack(path: Path) -> dict[str, bytes]:
 
 def _fingerprint(content: Mapping[str, bytes], given: Mapping[str, str], args: Any) -> str:
     """A digest of all that results depend on besides their inputs."""
-    digest = hashlib.sha256(json.dumps([__version__, dict(given), args.device, args.max_pixels]).encode())
+    opened = (args.device, args.runtime, args.precision)
+    digest = hashlib.sha256(json.dumps([__version__, dict(given), *opened, args.max_pixels]).encode())
     for name in sorted(content):
         digest.update(name.encode() + hashlib.sha256(content[name]).digest())
     return digest.hexdigest()

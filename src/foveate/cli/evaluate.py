@@ -8,19 +8,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser, parse_with_options
+from foveate.cli.flags import Parser, add_runtime, parse_with_options
 from foveate.cluster import LOCAL
 
 if TYPE_CHECKING:
     from foveate.records import DataSource
 
-PARTS = ("per_class", "per_kind")  # scores of parts of the data, by name
+PARTS = ("per_class", "per_kind", "ap_per_class", "recall50_visible")  # scores of parts of the data, by name
 
 
 def run(argv: list[str]) -> int:
     """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE] [options of the family]`."""
     parser = Parser("evaluate", __doc__ or "")
-    parser.add_argument("run", metavar="RUN", help="a run folder or model folder")
+    parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
     parser.add_argument("--data", metavar="PATH", help="data with labels or captions (default: the run's own)")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
@@ -30,6 +30,7 @@ def run(argv: list[str]) -> int:
         "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
         help="score on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
     )  # fmt: skip
+    add_runtime(parser)
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
@@ -45,8 +46,11 @@ def run(argv: list[str]) -> int:
         require_writable(file)
     make_options(family, given, EVALUATE)  # complains before any work
     source = data_source(args.data, args.run, family.name) if args.data else None
-    score = by_ray.score(args.run, args.ray) if args.ray else None
-    evaluation = evaluate_run(args.run, source=source, split=args.split, options=given, score=score)
+    score = by_ray.score(args.run, args.ray, args.runtime, args.precision) if args.ray else None
+    evaluation = evaluate_run(
+        args.run, source=source, split=args.split, options=given, runtime=args.runtime, precision=args.precision,
+        score=score,
+    )  # fmt: skip
     scores = evaluation.to_json()
     samples = f"{len(evaluation.samples)} {family.noun(len(evaluation.samples))}"
     print(f"{evaluation.source}, split {evaluation.split}: {samples} in {scores['seconds']:.1f} s")

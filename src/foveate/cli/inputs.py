@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import difflib
+import functools
 import glob
 import os
 import sys
@@ -40,8 +42,8 @@ class Job:
     title: what messages call it: the first input.
     out, name: the folder of the whole call, and below it the name, without its ending, that only this job's results
         have.
-    record: its entry in predictions.json. error: why it could not be predicted. number: its place in the call.
-    copies: the temporary folder of inputs that were copied from URLs.
+    record: its entry in predictions.json. error: why it could not be predicted.
+    number: its place in the call, -1 where it has none. copies: the temporary folder of inputs at URLs.
     """
 
     given: dict[str, Given]
@@ -50,7 +52,7 @@ class Job:
     name: Path
     record: dict[str, Any] = field(default_factory=dict)
     error: str = ""
-    number: int = 0
+    number: int = -1
     copies: Any = None
 
     def result(self, ending: str) -> Path:
@@ -133,6 +135,8 @@ def plan(
     Raises DataError for an input that does not exist or has no such file, or a table that cannot be read, ConfigError
     for an input that is missing or given twice, and where a result would replace an input.
     """
+    from foveate.pictures.urls import download
+
     first, *others = family.inputs
     from_tables = [bool(others or not first.suffixes) and _is_table(word, first) for word in words]
     if all(from_tables) and shared:
@@ -155,9 +159,11 @@ def plan(
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
         return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
 
-    def add(given: dict[str, Given], relative: Path) -> None:
-        title = str(given[first.name])
+    def add(given: dict[str, Given], relative: Path, shown: str = "") -> None:
+        title = shown or str(given[first.name])
         record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
+        if shown:
+            record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
         jobs.append(Job(given, title, out, _free_name(relative, is_taken), record, number=len(jobs)))
         taken.add(str(jobs[-1].name).casefold())
@@ -170,6 +176,10 @@ def plan(
         elif not first.suffixes:
             for text in _texts(word, first):
                 add({first.name: text, **beside}, _below(text, first, len(jobs)))
+        elif word.lower().startswith(("http:", "https:")):
+            if word not in _fetched:
+                _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
+            add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)
         else:
             for source, relative in _find(word, out, first):
                 known = source.resolve() if isinstance(source, Path) else source
@@ -180,6 +190,17 @@ def plan(
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
             raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
+
+
+_fetched: dict[str, Path] = {}  # address -> its file, for this process
+
+
+@functools.cache
+def _cache() -> Path:
+    """A new folder for files from the web, which is removed when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="foveate-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def require_texts(family: type[Task]) -> None:

@@ -155,8 +155,8 @@ def _box_note(contents: Sequence[_Content]) -> list[str]:
     if not stray:
         return []
     shown = ", ".join(stray[:3]) + (", ..." if len(stray) > 3 else "")
-    verb = "does" if len(stray) == 1 else "do"
-    return [f"{counted(len(stray), 'box')} {verb} not meet the outline beside it ({shown}); the outlines are used"]
+    words = "does not meet its outline" if len(stray) == 1 else "do not meet their outlines"
+    return [f"{counted(len(stray), 'box')} {words} ({shown}); outlines are used, and no boxes"]
 
 
 # Labels

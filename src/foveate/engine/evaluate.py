@@ -17,11 +17,13 @@ from foveate.engine.loading import SuitedDataset
 from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
+from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.exported import is_exported, load_exported
 
 
 @dataclass
@@ -42,12 +44,23 @@ class Scoring:
     own: bool
 
 
-def open_scoring(path: str | Path, *, source: Any = None, split: str | None = None, options: Any = None) -> Scoring:
-    """Open a run's best model (or a model folder) and the data to score it on; see `evaluate_run`."""
-    if Path(path).suffix.lower() == ".onnx":
-        raise ConfigError(f"{path} is an exported model, which is not evaluated; give the run that it was made from")
+def open_scoring(
+    path: str | Path,
+    *,
+    source: Any = None,
+    split: str | None = None,
+    options: Any = None,
+    runtime: str | None = None,
+    precision: str = "float32",
+) -> Scoring:
+    """Open a model and the data to score it on; see `evaluate_run`."""
     run = RunFolder(path)
     own = source is None
+    exported = is_exported(Path(path))
+    if exported and source is None:
+        raise ConfigError(f"{path} is an exported file, which does not say its data; name some with --data PATH")
+    if not exported and (runtime is not None or precision != "float32"):
+        raise ConfigError(f"{path} is no exported file; --runtime and --precision are for those")
     if source is None:
         source = RunFolder.existing(path).recipe().data
         if source is None:
@@ -57,8 +70,12 @@ def open_scoring(path: str | Path, *, source: Any = None, split: str | None = No
         source = source.undivided() or source
     if split not in source.splits():
         raise ConfigError(unknown("split", split, source.splits()))
-    loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
-    task = create_task(loaded.task, loaded.tables, loaded.preprocessing, loaded.options)
+    if exported:
+        file = OnnxFile.open(path, "auto", runtime=runtime, precision=precision)
+        task, loaded = load_exported(file)
+    else:
+        loaded = load_model(run.best if run.recipe_file.is_file() else run.path)
+        task = create_task(loaded.task, loaded.tables, loaded.preprocessing, loaded.options)
     options = task.make_options(options)
     task.require(options)
     dataset = source.open(split, loaded.task)
@@ -77,16 +94,19 @@ def evaluate_run(
     split: str | None = None,
     whole: bool = True,
     options: Any = None,
+    runtime: str | None = None,
+    precision: str = "float32",
     score: Callable[[Scoring, Any], list[tuple[int, float]]] | None = None,
 ) -> Evaluation:
-    """Score a run's best model (or a model folder) on one split of its own data, or of another source.
+    """Score a run's best model (a model folder, an exported file) on one split of its own data, or of another source.
 
     split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
     how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
-    options: an instance of the family's `Options`, or a dict of them. score: fills a counter elsewhere, and returns
-    (index, own score) of each sample, in order; by default this process does. Raises a FoveateError.
+    options: an instance of the family's `Options`, or a dict of them. runtime, precision: of an exported file
+    (`onnx.runtimes`). score: fills a counter elsewhere, and returns (index, own score) of each sample, in order; by
+    default this process does. Raises a FoveateError.
     """
-    scoring = open_scoring(path, source=source, split=split, options=options)
+    scoring = open_scoring(path, source=source, split=split, options=options, runtime=runtime, precision=precision)
     loaded, task, options, suited = scoring.loaded, scoring.task, scoring.options, scoring.dataset
     source, split = scoring.source, scoring.split
 

@@ -131,7 +131,10 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser. Its learning rate is a function of the step, so there is no scheduler to restore."""
-        optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision == "32-true")
+        optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision != "16-mixed")
+        if self.trainer.precision == "bf16-mixed":
+            # Gradients in bf16 are not scaled, so a fused step unscales none, and Lightning may clip them.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

@@ -28,6 +28,7 @@ from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.fields import to_json
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
+from foveate.engine.precision import PLUGINS, remark, resolve_precision, with_earlier_precision
 from foveate.engine.prepare import (
     Prepared,
     build_model,
@@ -89,8 +90,11 @@ def train_recipe(
     join()
     run = from_first(lambda: choose_folder(recipe, out, resume))
     if resume:
-        recipe = dataclasses.replace(recipe, options=from_first(lambda: _started_options(recipe, run)))
+        options, precision = from_first(lambda: _as_started(recipe, run))
+        recipe = dataclasses.replace(recipe, options=options, precision=precision)
     devices_of(recipe.devices, recipe.nodes)
+    # Other machines may have another processor: the first one's choice holds for all.
+    recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
@@ -140,11 +144,11 @@ def train_recipe(
     return run.path
 
 
-def _started_options(recipe: Recipe, run: RunFolder) -> Any:
-    """The options of a resumed run. Raises ConfigError where the recipe is not the one that was started."""
-    recipe = with_earlier_options(recipe, run)
+def _as_started(recipe: Recipe, run: RunFolder) -> tuple[Any, Any]:
+    """Options and precision of a resumed run. Raises ConfigError where the recipe is not the one that was started."""
+    recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
     require_same_recipe(recipe, run)
-    return recipe.options
+    return recipe.options, recipe.precision
 
 
 def _require_equal(recipe: Recipe, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
@@ -191,7 +195,7 @@ def _fit(
     batches = make_batches(recipe, model, task, train_set, val_set, trainer.global_rank, world)
     loader = batches.loader
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
-    remarks = [task.remark(batches.training)]
+    remarks = [task.remark(batches.training), remark(recipe, trainer.strategy.root_device)]
     if world > 1 and learner.normalises:
         remarks.append(
             f"batch normalisation sees the {recipe.batch_size // world} samples of a process, not a whole batch of "
@@ -200,8 +204,8 @@ def _fit(
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
     if is_first():
-        for remark in filter(None, remarks):
-            print(f"note: {remark}", flush=True)
+        for sentence in filter(None, remarks):
+            print(f"note: {sentence}", flush=True)
         for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
                                len(val_set), len(loader)):  # fmt: skip
             print(line, flush=True)
@@ -250,7 +254,7 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
         devices=devices_of(recipe.devices, recipe.nodes) or ("auto" if torch.cuda.is_available() else 1),
         num_nodes=recipe.nodes,
         strategy="ddp" if recipe.devices > 1 or recipe.nodes > 1 or launched() > 1 else "auto",
-        precision=_precision(recipe.precision),
+        precision=PLUGINS[recipe.precision],
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.optim.clip or None,
@@ -278,12 +282,6 @@ class _Unmeasured(PassThroughProfiler):
     def profile(self, action_name: str) -> Any:
         """A context that does nothing, always the same one."""
         return _NOTHING
-
-
-def _precision(wanted: str) -> Any:
-    if wanted == "auto":
-        return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
 
 
 @contextlib.contextmanager

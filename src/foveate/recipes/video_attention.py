@@ -11,7 +11,7 @@ from foveate.engine import Optim, Recipe
 from foveate.models.captioning.video_attention import Config
 from foveate.registry import recipe
 from foveate.tasks.captioning.options import CaptioningOptions
-from foveate.text import Words
+from foveate.text import Tokens
 
 LITE = "tf_efficientnet_lite0"
 
@@ -29,7 +29,7 @@ def video_attention() -> Recipe:
             normalize=True, embed=256, hidden=512, attend=256, start_token=True, gate_dropout=0.0,
             doubly_stochastic=0.0, average="words", init=0.0,
         ),
-        text=Words(least=2),
+        text=Tokens(),
         options=CaptioningOptions(),
         features=True,
         freeze=("backbone",),
@@ -56,7 +56,7 @@ def video_attention_pasture() -> Recipe:
             gate_dropout=0.0, doubly_stochastic=0.0, average="words", init=0.0,
         ),
         data=Pasture(height=96, width=96, train=2000, val=200, captions=3),
-        text=Words(least=1),
+        text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
         epochs=10,
@@ -82,7 +82,7 @@ def video_attention_ucf14() -> Recipe:
             dropout=0.3, gate_dropout=0.0, doubly_stochastic=0.0, average="words", init=0.0,
         ),
         data=VideoFeatures(join=2),
-        text=Words(least=1),
+        text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
         epochs=30,
@@ -103,7 +103,7 @@ def video_attention_paper() -> Recipe:
     return Recipe(
         model="video_attention",
         config=Config(pretrained=True),
-        text=Words(least=1, size=20000),
+        text=Tokens(tokens="words", least=1, size=20000),
         options=CaptioningOptions(max_length=30),
         features=True,
         freeze=("backbone",),

@@ -89,6 +89,51 @@ def read_clip(path: Path, form: ClipFormat) -> Clip:
     return dataclasses.replace(clip, duration=duration) if clip.seconds else clip
 
 
+def suffix_of(data: bytes, name: str) -> str:
+    """The ending that the bytes of a video file should have, by their beginning.
+
+    Only what is known here is opened: FFmpeg also reads lists that name other files and addresses. Raises DataError.
+    """
+    if data[4:8] == b"ftyp":
+        return ".mp4"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return ".mkv"
+    if data[:4] == b"RIFF" and data[8:12] in (b"AVI ", b"WEBP"):
+        return ".avi" if data[8:12] == b"AVI " else ".webp"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return ".gif"
+    raise DataError(f"{name}: not a video in a known format; give MP4, MOV, WebM, MKV, AVI, GIF or WebP")
+
+
+def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
+    """(frames, height, width) of a video file, without decoding frames of a container.
+
+    Frames of an animation are counted one by one: until there are more than `most`, or `most_pixels` in all. Raises
+    DataError.
+    """
+    _require_file(path)
+    if path.suffix.lower() in ANIMATIONS:
+        with _animation(path) as image:
+            count, most = 1, min(most, most_pixels // max(1, image.height * image.width))
+            try:
+                while count <= most:
+                    image.seek(count)
+                    count += 1
+            except EOFError:
+                pass
+            except Exception as error:  # as above
+                raise _damaged(path, count, "", error) from None
+            return count, image.height, image.width
+    av = _av(path)
+    try:
+        with av.open(str(path)) as container:
+            stream = _stream(container, path)
+            height, width = int(stream.height or 0), int(stream.width or 0)
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: not a video that can be read ({_reason(error)})") from None
+    return _packets(av, path)[0], height, width
+
+
 def count_frames(path: Path) -> int:
     """The number of frames of a video or a folder of frames, from its index alone. Raises DataError as `read_clip`."""
     if path.is_dir():
@@ -268,10 +313,13 @@ def _packets(av: Any, path: Path) -> tuple[int, float]:
             written = stream.frames  # as the header says, 0 if it does not
             count, found, end, start = 0, 0, 0.0, None
             for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    found += 1
-                    count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
-                    time = float(packet.pts * packet.time_base)
+                if not packet.size:  # the flush at the end
+                    continue
+                found += 1
+                count += not getattr(packet, "is_discard", False)  # what an edit list leaves out
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and packet.time_base is not None:
+                    time = float(stamp * packet.time_base)
                     start = time if start is None else min(start, time)
                     end = max(end, time + float((packet.duration or 0) * packet.time_base))
     except av.FFmpegError as error:

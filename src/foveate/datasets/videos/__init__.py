@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,11 +41,11 @@ def library(root: Path) -> Album:
     return Album(root, clips_below(root))
 
 
+@dataclass(frozen=True)
 class VideoFile:
     """A video that is read when its frames are asked for: a `records.Video`. path: a file, or a folder of frames."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def sampled(self, form: ClipFormat) -> Clip:
         """The frames that a model of this format reads. Raises DataError."""

@@ -24,11 +24,16 @@ VAL_SHARE = 0.2
 LEAST_PART = 0.4  # of a clip's frames that a part of a joined clip has at least
 
 
-@dataclass(frozen=True)
 class FeatureVideo:
     """Frames of features in memory: a `records.Video`. frames: (N, D) float32."""
 
-    frames: np.ndarray
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FeatureVideo) and np.array_equal(self.frames, other.frames)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def sampled(self, form: ClipFormat) -> Clip:
         """The frames that a model of this format reads."""
@@ -179,7 +184,8 @@ class FeatureClips:
         dice = np.random.default_rng((self.source.seed, self.split, index))
         others = [clip for clip in self.members if self.labels[clip] != self.labels[own]]
         least = max(1, round(LEAST_PART * length))
-        other, *lengths = others[int(dice.integers(len(others)))], *dice.integers(least, length + 1, 2).tolist()
+        other = others[int(dice.integers(len(others)))]
+        lengths = [int(n) for n in dice.integers(least, length + 1, 2)]
         pair = [own, other] if dice.random() < 0.5 else [other, own]
         return list(zip(pair, lengths, strict=True))
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,14 +42,16 @@ if TYPE_CHECKING:
 RATE = 8.0  # frames a second
 
 
+@dataclass(frozen=True)
 class Film:
     """A clip that is drawn when its frames are asked for: a `records.Video`.
 
     height, width: of its frames.
     """
 
-    def __init__(self, plot: Plot, height: int, width: int) -> None:
-        self.plot, self.height, self.width = plot, height, width
+    plot: Plot
+    height: int
+    width: int
 
     def frames(self, numbers: Sequence[int]) -> np.ndarray:
         """(K, 3, H, W) uint8: the frames of these numbers."""
@@ -86,7 +89,7 @@ class Film:
 
     @staticmethod
     def _ground(scene: Scene, frame: Frame) -> np.ndarray:
-        """What never moves: (3, H, W) float32, sky, land and trees."""
+        """Sky, land and trees, which never move: (3, H, W) float32."""
         canvas, ids = backdrop(scene, frame, layers(scene.land, frame))
         lay_things(canvas, ids, scene.things, scene.light, frame)
         return canvas

@@ -42,7 +42,7 @@ def things_at(plot: Plot, frame: int) -> tuple[Thing, ...]:
 
 
 def light_share(plot: Plot, frame: int) -> float:
-    """How far dusk has fallen, 0..1; 0 where it does not."""
+    """The share of dusk that has fallen, 0..1; 0 in clips without it."""
     return next((share(act, frame) for act in plot.acts if act.event.kind == DUSK), 0.0)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from foveate.datasets.pasture import palette
 from foveate.datasets.pasture.compose import compose, light_at
 from foveate.datasets.pasture.dice import Dice
-from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, PERSON, TREE, WATER, Light, Scene, Thing
+from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, PERSON, RGB, TREE, WATER, Light, Scene, Thing
 from foveate.records import Event
 
 Order = Literal["alone", "sequence", "together"]
@@ -161,7 +161,7 @@ def _foot(dice: Dice, horizon: float, aspect: float) -> float:
 
 
 def _thing(
-    dice: Dice, category: int, kind: str, color: str, colors: tuple[palette.RGB, ...], x: float, y: float, size: float
+    dice: Dice, category: int, kind: str, color: str, colors: tuple[RGB, ...], x: float, y: float, size: float
 ) -> Thing:
     facing = 1 if dice.chance(0.5) else -1
     return Thing(category, kind, "standing", color, colors, x, y, size, 1.0, facing, dice.units(POSE))

@@ -333,7 +333,8 @@ export class LabelPage {
   }
 
   drawHint() {
-    const text = this.tool ? `${this.tool.title}. ${this.tool.hint()}.` : "";
+    const hint = this.tool?.hint() ?? "";
+    const text = this.tool ? `${this.tool.title}. ${hint}${hint.endsWith("…") ? "" : "."}` : "";
     const line = byId("hint");
     if (line.textContent !== text) line.textContent = text;
   }
