@@ -97,7 +97,9 @@ class VideoFeatures(DataSource):
         if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iu":
             raise DataError(f"{file}: features {features.dtype}, labels {labels.dtype}; expected numbers and classes")
         if ids is not None and (ids.shape != features.shape[:1] or ids.dtype.kind not in "Uiu"):
-            raise DataError(f"{file}: ids {ids.dtype} {ids.shape}; expected a name for each of {len(features)} clips")
+            raise DataError(
+                f"{file}: ids {ids.dtype} {ids.shape}; expected a name for each of {counted(len(features), 'clip')}"
+            )
         labels = labels.astype(np.int64)
         names = tuple(_spoken(line) for line in read_text(root / CLASSES).splitlines() if line.strip())
         if features.ndim != 3 or 0 in features.shape or labels.shape != features.shape[:1]:
