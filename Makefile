@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # The theme's banner about another project's plans.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: demo test test-browser check docs generated bench clean
+.PHONY: demo test test-browser check check-js docs generated bench clean
 
 # Two steps, so that the demo does not wait for the developers' tools.
 $(VENV)/installed: pyproject.toml
@@ -26,13 +26,21 @@ demo: $(VENV)/installed
 test: $(VENV)/developed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-test-browser: $(VENV)/developed
+test-browser: $(VENV)/developed .ci/js/node_modules/installed
 	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/developed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# TypeScript's checker reads the types in the comments of the studio's pages; axe-core is for the browser tests.
+.ci/js/node_modules/installed: .ci/js/package-lock.json
+	cd .ci/js && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+check-js: .ci/js/node_modules/installed
+	.ci/js/node_modules/.bin/tsc --project .ci/js
 
 generated: $(VENV)/developed
 	$(BIN)/python docs/generate.py
@@ -43,9 +51,9 @@ docs: $(VENV)/developed
 
 bench: $(VENV)/developed
 	$(BIN)/pip install --quiet --editable ".[bench]"
-	for name in fcn_latency semantic_latency training_overhead predict_throughput pasture_speed sampler_speed transformer_cost distorted_mnist_speed beam_search feature_cache crf_speed; do \
+	for name in fcn_latency semantic_latency training_overhead training_steps predict_throughput ray_overhead pasture_speed sampler_speed transformer_cost distorted_mnist_speed beam_search feature_cache crf_speed; do \
 		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
 	$(BIN)/python benchmarks/common.py --tables
 
 clean:
-	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ci/js/node_modules site .pytest_cache .mypy_cache .ruff_cache

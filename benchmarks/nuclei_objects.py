@@ -31,7 +31,6 @@ from common import SEED, machine
 import numpy as np  # isort: skip
 import torch
 import torchvision
-from scipy import ndimage
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -52,7 +51,7 @@ from foveate.records import Instances, SemanticPrediction
 from foveate.records.base import ClassTable
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks.instances.detect import truth_of
-from foveate.tasks.semantic.objects import NEIGHBOURS, objects_in
+from foveate.tasks.semantic.objects import objects_in
 
 COLUMNS = ("AP", "AP50", "AP75", "recall50", "touching", "TP ratio", "PQ", "count error")
 KEYS = ("ap", "ap50", "ap75", "recall50", "recall50_touching", "tp_ratio50", "pq", "count_mape")
@@ -65,22 +64,17 @@ Finder = Callable[[Any], Instances]
 
 def parts(sample: Any) -> Instances:
     """The connected parts of the true foreground."""
-    mask = foreground(sample)
-    numbers, count = ndimage.label(mask, NEIGHBOURS)
-    masks = [
-        encode_mask(numbers[rows, columns] == k, mask.shape, columns.start, rows.start)
-        for k, (rows, columns) in enumerate(ndimage.find_objects(numbers, count), 1)
-    ]
-    return instances_of(mask.shape, masks, [0] * count)
+    return objects_in(label_map(sample), divide=False).objects
 
 
 def split_parts(sample: Any) -> Instances:
     """The same, split as `--objects` does it."""
-    return objects_in(SemanticPrediction(foreground(sample).astype(np.uint8), FOREGROUND)).objects
+    return objects_in(label_map(sample)).objects
 
 
-def foreground(sample: Any) -> np.ndarray:
-    return np.asarray((sample["layers"].as_subclass(Tensor) > 0).any(0))
+def label_map(sample: Any) -> SemanticPrediction:
+    """The true foreground."""
+    return SemanticPrediction((sample["layers"].as_subclass(Tensor) > 0).any(0).numpy().astype(np.uint8), FOREGROUND)
 
 
 class Pyramid(nn.Module):
@@ -182,7 +176,8 @@ def row(name: str, scores: Any, ranked: bool, seconds: float) -> dict[str, Any]:
     values = [getattr(scores, key) for key in KEYS]
     cells = ["-" if not ranked and column.startswith("AP") else v for column, v in zip(COLUMNS, values, strict=True)]
     print(name, *(f"{c} {v if isinstance(v, str) else f'{v:.3f}'}" for c, v in zip(COLUMNS, cells, strict=True)))
-    return {"name": name, **dict(zip(COLUMNS, cells, strict=True)), "minutes": f"{seconds / 60:.1f}"}
+    cells = [v if isinstance(v, str) else round(v, 4) for v in cells]
+    return {"name": name, **dict(zip(COLUMNS, cells, strict=True)), "minutes": f"{seconds / 60:.1f}" if ranked else "-"}
 
 
 def main() -> None:

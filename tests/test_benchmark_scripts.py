@@ -285,3 +285,36 @@ def test_a_stopped_run_is_resumed(script: Any, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     assert module.commands("cnn_mnist_p", 0, None, tmp_path)[0][-1] == "--resume"
+
+
+# Nuclei as objects
+
+
+def discs(root: Path) -> Path:
+    """Pictures with three nuclei in a row that touch, and one alone."""
+    y, x = np.mgrid[:72, :96]
+    for split, count in (("train", 3), ("val", 2)):
+        for i in range(count):
+            numbers = np.zeros((72, 96), np.uint16)
+            for k, (a, b) in enumerate(((18 + i, 30), (37 + i, 30), (56 + i, 30), (82, 56)), 1):
+                numbers[((x - a) ** 2 + (y - b) ** 2 <= 100) & (numbers == 0)] = k
+            for kind, pixels in (("images", np.stack([(numbers > 0) * 200] * 3, 2)), ("masks", numbers)):
+                (root / split / kind).mkdir(parents=True, exist_ok=True)
+                array = pixels.astype(np.uint8 if kind == "images" else np.uint16)
+                Image.fromarray(array).save(root / split / kind / f"{i}.png")
+    (root / "classes.txt").write_text("nucleus\n")
+    return root
+
+
+def test_nuclei_are_scored_beside_mask_rcnn(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connected parts of the true foreground miss the row, the watershed divides it; one step of training is scored."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    words = ["--mask-rcnn", "--steps", "1", "--chosen", "2", "--backbone", "test_efficientnet", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["nuclei_objects.py", str(discs(tmp_path)), *words, "--json", str(tmp_path / "f")])
+    script("nuclei_objects").main()
+    (table,) = json.loads((tmp_path / "f").read_text())["tables"]
+    assert table["about"] == "2 pictures, 8 objects, 6 of them touch another"
+    parts, split, network = table["rows"]
+    assert (parts["recall50"], parts["touching"], parts["AP"]) == (0.25, 0.0, "-")
+    assert (split["recall50"], split["touching"], split["count error"]) == (1.0, 1.0, 0.0)
+    assert "Mask R-CNN, 1 steps" in network["name"] and 0 <= network["AP"] <= 1

@@ -21,7 +21,7 @@ FAMILIES = set(entries("task")) | {
     "semantic", "classification", "captioning", "colocalisation", "instances", "translation", "speech", "video",
     "questions", "handwriting", "drawing",
 }  # fmt: skip
-CONTRACT = ("engine", "predictor.py", "export.py", "cli")
+CONTRACT = ("engine", "predictor.py", "export", "cli")
 WITHOUT_FAMILY = (*CONTRACT, "visualize", "store.py")
 
 

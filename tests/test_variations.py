@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError
 from foveate.records import ClassTable, Preprocessing, SemanticSample
 from foveate.transforms import SemanticAugment
-from foveate.transforms.variations import blurred, elastic, rescaled
+from foveate.transforms.variations import blurred, elastic, place_rare, rescaled, toned
 
 TABLES = {"classes": ClassTable(("a", "b"))}
 
@@ -94,7 +94,59 @@ def test_nothing_is_drawn_unless_it_is_asked_for() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize(("field", "value"), [("elastic", 33.0), ("blur", -1.0), ("brightness", 1.5)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("elastic", 33.0), ("blur", -1.0), ("brightness", 1.5), ("gamma", 2.5), ("rare", -0.1)]
+)
 def test_values_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"augment.{field} is {value}; expected 0 to "):
         SemanticAugment(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_tone_is_one_power_of_all_values() -> None:
+    image = torch.tensor([[[0, 16, 64], [128, 200, 255]]], dtype=torch.uint8)
+    exponents = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        found = toned(image.float() / 255, 0.5)
+        exponent = float(torch.log(found[0, 1, 0]) / torch.log(torch.tensor(128 / 255)))
+        assert torch.allclose(found, (image.float() / 255) ** exponent, atol=1e-5)
+        torch.manual_seed(seed)
+        rounded = toned(image, 0.5)
+        assert rounded.dtype == torch.uint8
+        assert (rounded.float() - found * 255).abs().max() <= 0.5001
+        assert (int(rounded[0, 0, 0]), int(rounded[0, 1, 2])) == (0, 255)
+        exponents.append(exponent)
+    assert 1 / 1.5 <= min(exponents) < 0.8
+    assert 1.25 < max(exponents) <= 1.5
+
+
+def test_a_rare_class_is_seen_as_often_as_the_others() -> None:
+    """One pixel of class 2 in a corner of 60x80, which a window of 20x20 holds by chance about once in 2,500 times."""
+    mask = torch.zeros(60, 80, dtype=torch.uint8)
+    mask[:, 40:], mask[0, 79], mask[30] = 1, 2, 255
+    seen = 0
+    for seed in range(90):
+        torch.manual_seed(seed)
+        top, left = place_rare(mask, (20, 20), 255)
+        assert 0 <= top <= 40
+        assert 0 <= left <= 60
+        seen += (top, left) == (0, 60) or bool((mask[top : top + 20, left : left + 20] == 2).any())
+    assert 20 <= seen <= 42  # a third, and those of class 1 that lie there
+    assert place_rare(torch.full((30, 30), 255), (30, 30), 255) == (0, 0)
+    assert place_rare(mask, (60, 80), 255) == (0, 0)
+
+
+def test_rare_crops_hold_their_class_and_without_them_nothing_changes() -> None:
+    mask = torch.zeros(64, 96, dtype=torch.uint8)
+    mask[5, 90] = 1
+    sample = {"image": torch.zeros(3, 64, 96, dtype=torch.uint8), "mask": mask, "name": ""}
+    counts = {}
+    for rare in (0.0, 1.0):
+        augment = SemanticAugment(scale=(1.0, 1.0), crop=(32, 32), flip=False, color=0.0, rare=rare)
+        apply_it = augment.build({"classes": ClassTable(("a", "b"))}, None)  # type: ignore[arg-type]
+        counts[rare] = 0
+        for seed in range(40):
+            torch.manual_seed(seed)
+            counts[rare] += bool((apply_it(sample)["mask"] == 1).any())  # type: ignore[arg-type]
+    assert counts[0.0] <= 6
+    assert 12 <= counts[1.0] <= 30  # half of them, and those that meet it by chance

@@ -34,11 +34,14 @@ def create(name: str, **config: Any) -> Any:
     return create_model(name, **config)
 
 
-def load(path: str | Path, device: str = "auto") -> Predictor:
-    """A Predictor from a run folder, a model folder or an exported ONNX file."""
+def load(path: str | Path, device: str = "auto", runtime: str | None = None, precision: str = "float32") -> Predictor:
+    """A Predictor from a run folder, a model folder or an exported ONNX file.
+
+    runtime, precision: of an exported file, see `Predictor.open`.
+    """
     from foveate.predictor import Predictor
 
-    return Predictor.open(path, device=device)
+    return Predictor.open(path, device, runtime, precision)
 
 
 def train(

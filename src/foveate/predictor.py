@@ -10,9 +10,8 @@ prediction.text            # of a captioning model: the best caption
 from __future__ import annotations
 
 import functools
-import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +20,15 @@ import torch
 from torch import nn
 
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
-from foveate.onnx import OnnxFile
+from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
 from foveate.records import Prediction
 from foveate.store import PICKLES, load_model
-from foveate.tasks import create_task, find_task
+from foveate.tasks import create_task
 from foveate.tasks.base import Task
+from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.values import parse_json
 
 
 @dataclass
@@ -35,7 +36,8 @@ class Predictor:
     """A model that is ready to predict.
 
     family: its task, which knows its tables and its preprocessing. runner: the module, or an exported file under the
-    module's face. name: the model's name in the registry. path: the folder or file that it came from.
+    module's face. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
+    exported file's computations.
     """
 
     family: Task
@@ -43,25 +45,46 @@ class Predictor:
     name: str
     path: Path
     device: torch.device
-    runtime: Literal["torch", "onnxruntime"]
+    runtime: Literal["torch", "onnxruntime", "openvino"]
+    precision: str = "float32"
 
     @staticmethod
-    def open(path: str | Path, device: str = "auto") -> Predictor:
+    def open(
+        path: str | Path,
+        device: str = "auto",
+        runtime: str | None = None,
+        precision: str = "float32",
+        workers: int = 1,
+    ) -> Predictor:
         """Load a run folder (its `model/`), a model folder, or an exported `.onnx` file.
 
         device: "auto" takes CUDA or Apple's MPS where there is one, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
-        Raises ModelError for a path that is not a model, is damaged or would need unpickling, ConfigError for a device
-        that is not available.
+        runtime: of an exported file, "onnxruntime" (the default) or "openvino". precision: of an exported file in
+        OpenVINO, "float32" or "bf16". workers: threads that will predict at a time, among which an exported file's
+        runtime divides the cores; those of PyTorch divide them by `torch.set_num_threads` in each.
+        Raises ModelError for a path that is not a model, is damaged or would need unpickling, and for a runtime that is
+        not installed; ConfigError for a device, runtime or precision that is not available.
         """
         path = Path(path)
-        if path.suffix.lower() == ".onnx" and path.is_file():
-            return _open_onnx(path, device)
+        if is_exported(path):
+            return _open_onnx(path, device, runtime, precision, workers)
+        if runtime is not None or precision != "float32":
+            raise ConfigError(
+                f"{path} is no exported file, and PyTorch runs it; --runtime and --precision are for the file that "
+                f"foveate export {path} --out FILE.onnx writes"
+            )
         return _open_folder(path, device)
 
     @property
     def task(self) -> str:
         """The family's name."""
         return self.family.name
+
+    @property
+    def computed_in(self) -> str:
+        """The runtime of the model in words: "PyTorch", "ONNX Runtime", "OpenVINO (bf16)"."""
+        precision = "" if self.precision == "float32" else f" ({self.precision})"
+        return f"{TITLES.get(self.runtime, 'PyTorch')}{precision}"
 
     @property
     def classes(self) -> Any:
@@ -89,9 +112,9 @@ class Predictor:
     def sample(self, given: Any, name: str | None = None, max_pixels: int | None = None) -> dict[str, Any]:
         """An input as `answer` takes it.
 
-        given: a path, or the input in memory (see the family's `inputs`); a mapping with one of each for a family of
-        several inputs; None for a family without. name: what to call it in messages and in the prediction; by default
-        a file's name. max_pixels: refuse larger image files before decoding them.
+        given: a path, the bytes of a file, or the input in memory (see the family's `inputs`); a mapping with one of
+        each for a family of several inputs; None for a family without. name: what to call it in messages and in the
+        prediction; by default a file's name. max_pixels: refuse larger image files before decoding them.
         Raises DataError for an input that cannot be read or does not fit the model.
         """
         inputs = self.family.inputs
@@ -101,14 +124,20 @@ class Predictor:
         if not isinstance(by_name, dict) or set(by_name) != {one.name for one in inputs}:
             keys = " and ".join(one.name for one in inputs)
             raise DataError(f"{self.name} takes {keys}; give a dict with these keys")
-        opened = {
-            one.name: one.open(by_name[one.name], self.preprocessing, self.name, name or "", max_pixels)
-            for one in inputs
-        }
+        opened = {}
+        for one in inputs:
+            value = by_name[one.name]
+            open_it = one.decode if isinstance(value, bytes) and not one.is_text else one.open
+            opened[one.name] = open_it(value, self.preprocessing, self.name, name or "", max_pixels)
         if name is None:
             first = by_name[inputs[0].name] if inputs else None
             name = str(first) if isinstance(first, (str, Path)) else ""
         return opened | {"name": Path(name).name}
+
+    def sample_of(self, inputs: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
+        """A sample of one of many inputs. inputs: each by its name. index: its number, of which noise is a function."""
+        given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()), None)
+        return self.sample(given, name) | {"index": index}
 
     def note(self, sample: Any) -> str:
         """A sentence on how the inputs of a sample were taken, once it was answered; '' for none."""
@@ -158,10 +187,10 @@ class Predictor:
     ) -> Any:
         """The prediction for one input.
 
-        given: a path, or the input in memory: an image is a PIL image, an array (H, W) or (H, W, C) uint8, uint16 or
-        float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`, `width`, `channels` and
-        `read` (pictures.Windows). name, max_pixels: see `sample`. progress: called with the share that is done, where
-        one input takes long. options: the family's, e.g. flip=True; see its `Options`.
+        given: a path, the bytes of a file, or the input in memory: an image is a PIL image, an array (H, W) or
+        (H, W, C) uint8, uint16 or float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`,
+        `width`, `channels` and `read` (pictures.Windows). name, max_pixels: see `sample`. progress: called with the
+        share that is done, where one input takes long. options: the family's, e.g. flip=True; see its `Options`.
         Raises DataError for an input that cannot be read or does not fit the model, ConfigError for an option that the
         family does not have, or that does not fit.
         """
@@ -232,17 +261,17 @@ def find_model_folder(path: Path) -> Path:
 
 def peek_family(path: Path) -> type[Task]:
     """The class of a model's task, without loading the model. Raises ModelError for what is not a model."""
-    if path.suffix.lower() == ".onnx" and path.is_file():
+    if is_exported(path):
         return type(family_of(OnnxFile.open(path, "cpu")))
     file = find_model_folder(path) / "config.json"
     try:
-        name = json.loads(file.read_text(encoding="utf-8"))["task"]
+        name = parse_json(file.read_text(encoding="utf-8"))["task"]
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"{file} is damaged ({reason}); restore it, or take the run's last/") from error
-    return _find_family(name, path)
+    return family_class(name, path)
 
 
 def choose_device(device: str) -> torch.device:
@@ -273,27 +302,9 @@ def _open_folder(path: Path, device: str) -> Predictor:
     return Predictor(family, model, loaded.name, path, chosen, "torch")
 
 
-def _open_onnx(path: Path, device: str) -> Predictor:
-    file = OnnxFile.open(path, device)
-    family = family_of(file)
+def _open_onnx(path: Path, device: str, runtime: str | None, precision: str, workers: int) -> Predictor:
+    file = OnnxFile.open(path, device, None, runtime, precision, workers)
+    family, loaded = load_exported(file)
     # Inputs are prepared on the CPU, and answers arrive there.
-    return Predictor(family, family.open(file), file.model, path, torch.device("cpu"), "onnxruntime")
-
-
-def family_of(file: OnnxFile) -> Task:
-    """The task of an exported file. Raises ModelError if its family is unknown."""
-    cls = _find_family(file.task, file.path)
-    try:
-        preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
-    except (KeyError, TypeError, ValueError) as error:
-        raise file.unreadable("preprocessing", error) from error
-    task = cls(file.tables, preprocessing)
-    task.options = file.options(cls)
-    return task
-
-
-def _find_family(name: str, path: Path) -> type[Task]:
-    try:
-        return find_task(name)
-    except ConfigError as error:
-        raise ModelError(f"{path}: {error}") from error
+    cpu = torch.device("cpu")
+    return Predictor(family, loaded.model, file.model, path, cpu, file.runtime, file.precision)  # type: ignore[arg-type]

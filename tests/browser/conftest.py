@@ -105,6 +105,27 @@ def contrast() -> str:
     return CONTRAST
 
 
+@pytest.fixture(scope="session")
+def axe() -> Callable[[object], list[str]]:
+    """axe(browser): the violations of axe-core's rules on the page, those that are serious or worse."""
+    script = Path(__file__).parents[2] / ".ci" / "js" / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        pytest.fail(f"no axe-core at {script}; install it with: npm ci --prefix .ci/js")
+    source = script.read_text(encoding="utf-8")
+
+    def violations(browser) -> list[str]:
+        browser.execute_script(source)
+        return browser.execute_async_script(AXE)
+
+    return violations
+
+
+AXE = """
+    const done = arguments[0];
+    axe.run({resultTypes: ['violations']}).then(({violations}) => done(violations
+        .filter(one => one.impact === 'serious' || one.impact === 'critical')
+        .map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(' | ')}`)));
+"""
 CONTRAST = """
     const channels = color => {
         const parts = color.match(/[\\d.]+/g).map(Number);

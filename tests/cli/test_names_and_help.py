@@ -97,9 +97,12 @@ def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.C
     assert own < text.index("  fcn8s ") < public < text.index("  fcn8s_camvid ") < generated
     assert generated < text.index("  fcn8s_pasture ")
     for name, entry in entries("recipe").items():
-        assert text.count(f"  {name} ") == 1
+        assert text.count(f"  {name} ") == ("_mnist_" not in name or not entry.preset)
         assert (resolve(name).data is None) or group_of(entry) > 0, name  # one's own data is never in the recipe
         assert (resolve(name).data is not None) or group_of(entry) < 2, name
+    (folded,) = [line for line in text.splitlines() if "{model}_mnist_{kind}" in line]
+    assert "64 recipes; model: cnn, mlp, st_cnn_affine" in folded and folded.endswith("rts, rts_hard.")
+    assert public < text.index("  draw_cifar ") < generated  # one that is called after a set is for that set
     sentences = [entry.summary for entry in entries("recipe").values()]
     assert len(set(sentences)) == len(sentences)
 

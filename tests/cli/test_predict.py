@@ -351,3 +351,32 @@ def test_a_damaged_summary_is_left_alone(run: Path, tmp_path: Path, capsys: pyte
     assert main(["predict", str(run), str(photo(tmp_path / "a.png")), "--out", str(out)]) == 1
     assert "holds a predictions.json that cannot be read" in capsys.readouterr().err
     assert names(out) == {"predictions.json": b"{"}
+
+
+def test_predictions_become_labels_that_can_be_corrected(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foveate.datasets import recognise
+
+    for k in range(2):
+        photo(tmp_path / "in" / f"{k}.png", k)
+    out = tmp_path / "out"
+    words = ["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--device", "cpu", "--format"]
+    assert main([*words, "labelme"]) == 0
+    source = recognise(out / "labelme", "semantic")
+    found = {}
+    for split in source.splits():
+        data = source.open(split, "semantic")
+        for k in range(len(data)):
+            found[data.name(k)] = [data.classes.names[v] for v in data[k]["mask"].flatten().tolist()]
+    for k in range(2):
+        mask = np.asarray(Image.open(out / f"{k}.png"))
+        assert found[f"{k}.png"] == [CLASSES.names[v] for v in mask.flatten()]
+        assert (out / "labelme" / f"{k}.png").read_bytes() == (tmp_path / "in" / f"{k}.png").read_bytes()
+    assert main([*words, "labelme"]) == 0  # its own folder is written again
+    (out / "coco").mkdir()
+    capsys.readouterr()
+    assert main([*words, "coco"]) == 1
+    assert "coco exists already; move it away, or choose another --out" in capsys.readouterr().err
+    assert main([*words, "cocoo"]) == 1
+    assert "unknown format 'cocoo'; the nearest is 'coco'" in capsys.readouterr().err

@@ -150,6 +150,22 @@ def sample_folders(root: Path) -> None:
         mask(root / name / "masks" / "1.png", 255)
 
 
+def yolo(root: Path) -> None:
+    for name in NAMES:
+        image(root / "images" / f"{name}.png")
+        (root / "labels").mkdir(exist_ok=True)
+        (root / "labels" / f"{name}.txt").write_text("0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.6\n")
+
+
+def cvat(root: Path) -> None:
+    nodes = ""
+    for k, name in enumerate(NAMES):
+        image(root / "images" / f"{name}.png")
+        shape = '<polygon label="cow" points="5,5;15,5;15,15;5,15" z_order="0"/>'
+        nodes += f'<image id="{k}" name="{name}.png" width="{SIDE}" height="{SIDE}">{shape}</image>'
+    (root / "annotations.xml").write_text(f"<annotations><version>1.1</version>{nodes}</annotations>")
+
+
 def picture_folder(root: Path) -> None:
     for name in NAMES:
         image(root / f"{name}.png")
@@ -237,6 +253,7 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
     "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
     "iam_ondb": iam_ondb, "stroke_letters": None, "video_table": video_table, "video_features": video_features,
+    "yolo": yolo, "cvat": cvat, "folds": voc,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {
@@ -244,6 +261,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "spatial_questions": {"train": 6, "val": 2, "test": 0},
     "word_strings": {"train": 6, "val": 2},
     "stroke_letters": {"train": 4, "val": 2, "test": 0},
+    "folds": {"folds": 2, "family": "semantic"},
 }
 # The tensors and values that a sample of a family holds besides 'image' and 'name'.
 KEYS = {
@@ -316,7 +334,9 @@ def test_without_a_family_it_is_the_first(source: DataSource) -> None:
             assert one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("source", ["voc", "coco", "labelme", "sample_folders", "pasture"], indirect=True)
+@pytest.mark.parametrize(
+    "source", ["voc", "coco", "labelme", "cvat", "yolo", "sample_folders", "pasture"], indirect=True
+)
 def test_instances_are_those_of_the_semantic_data_set(source: DataSource) -> None:
     objects, labels = source.open("train", "instances"), source.open("train", "semantic")
     assert (len(objects), objects.channels) == (len(labels), labels.channels)
@@ -339,7 +359,7 @@ def test_what_is_not_there_is_refused_in_words(source: DataSource) -> None:
         source.open("trian")
 
 
-@pytest.mark.parametrize("name", [n for n, write in FILES.items() if write])
+@pytest.mark.parametrize("name", [n for n, write in FILES.items() if write and n != "folds"])
 def test_files_are_recognised_or_made_from(name: str, tmp_path: Path) -> None:
     """A reader is found by its files; generated data is never found, but takes the path of the files behind it."""
     write, cls = FILES[name], find("dataset", name).load()

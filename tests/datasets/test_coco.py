@@ -306,6 +306,8 @@ def test_annotations_that_point_nowhere_or_are_ill_formed(root: Path, fields: di
         ({"size": [HEIGHT, WIDTH], "counts": "\u20ac"}, "ill-formed run lengths"),
         ({"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}, "run lengths of size [80, 60], expected [60, 80]"),
         ([[0, 0, 1e12, 0, 5, 5]], "a polygon runs far outside the picture of 80x60"),
+        ([[80, 10, 90, 10, 90, 20]], "no part of it lies inside the picture of 80x60; correct it, or remove it"),
+        ([[10, -9, 20, -9, 20, 0], [10, -20, 20, -20, 20, -10]], "no part of it lies inside the picture of 80x60"),
     ],
 )
 def test_segmentations_that_do_not_fit_the_picture(root: Path, segmentation: Any, message: str) -> None:
@@ -315,6 +317,35 @@ def test_segmentations_that_do_not_fit_the_picture(root: Path, segmentation: Any
         with pytest.raises(DataError) as caught:
             read(index)
         assert str(caught.value).startswith(f"{file}: annotation 101: {message}")
+
+
+def test_outlines_that_reach_beyond_the_picture_are_cut_off(root: Path) -> None:
+    changed(root, 101, segmentation=[[70, 50, 90, 50, 90, 70, 70, 70]])
+    dataset, index = samples(root)[1]
+    objects = dataset.instances(index)
+    mask = np.asarray(objects["masks"][0])
+    assert mask.sum() == 100 and mask[50:, 70:].all() and objects["boxes"][0].tolist() == [70, 50, 80, 60]
+
+
+def test_boxes_elsewhere_than_their_outlines_are_said(root: Path) -> None:
+    """The outlines decide. A box that meets its outline is not remarked, however loosely it fits."""
+    square = [[10, 10, 30, 10, 30, 30, 10, 30]]
+    changed(root, 101, segmentation=square, bbox=[31, 31, 5, 5])
+    changed(root, 103, segmentation=square, bbox=[0, 0, 60, 60])
+    changed(root, 201, segmentation=square, bbox=[30, 30, -20, 20])
+    changed(root, 203, segmentation=square, bbox=[10, 10, None, 20])
+    (note,) = [note for note in COCO(str(root)).scan.notes if "box" in note]
+    assert note == (
+        "3 boxes do not meet their outlines (annotation 101 of instances_train2017.json, annotation 201 of "
+        "instances_train2017.json, annotation 203 of instances_train2017.json); outlines are used, and no boxes"
+    )
+    dataset, index = samples(root)[1]
+    assert np.asarray(dataset.instances(index)["masks"][0]).sum() == 400
+
+
+def test_instances_are_described_as_objects(root: Path) -> None:
+    told = COCO(str(root)).describe("instances")
+    assert told.endswith("3 classes (the categories by id; objects that overlap keep all of their pixels)")
 
 
 def test_malformed_json(root: Path) -> None:

@@ -241,6 +241,14 @@ def test_shapes_that_do_not_fit_their_picture(folder: Path) -> None:
     dataset, index = samples(folder)["few"]
     with pytest.raises(DataError, match=r"few\.json: shape 1 \('sky'\): runs far outside the picture of 96x72"):
         dataset[index]
+    for points in ([[96, 0], [99, 0], [97, 5]], [[5, -9], [9, -9], [7, -1]]):
+        edit_shape(folder / "few.json", 1, points=points)
+        dataset, index = samples(folder)["few"]
+        outside = (
+            r"few\.json: shape 1 \('sky'\): no part of it lies inside the picture of 96x72; correct it, or remove it"
+        )
+        with pytest.raises(DataError, match=outside):
+            dataset[index]
     edit_shape(folder / "every_kind.json", 11, points=[[70, 2], [85, 13]])
     dataset, index = samples(folder)["every_kind"]
     with pytest.raises(DataError, match=r"every_kind\.json: shape 11 \('sky'\): a mask of 15x12 in the box from"):

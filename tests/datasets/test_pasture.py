@@ -359,3 +359,22 @@ def test_drawing_calls_no_function_a_pixel(calls: Callable[[Callable[[], object]
     for index in range(5):
         few, many = (calls(lambda d=dataset, i=index: d[i]) for dataset in (small, large))  # type: ignore[misc]
         assert 100 < few <= 4000 and many < 1.2 * few
+
+
+def test_visible_shares_are_those_of_the_things_drawn_alone() -> None:
+    """Every thing is seen less or as much as alone, the nearest one wholly; shares go with the objects of a sample."""
+    scenes = Pasture(height=64, width=64, train=12, val=0, test=0).open("train", "instances")
+    hidden = 0
+    for index in range(len(scenes)):
+        sample, shares = scenes[index], scenes.visible_shares(index)
+        assert shares.shape == (len(sample["labels"]),) and ((shares > 0) & (shares <= 1)).all()
+        if len(shares):
+            assert shares[-1] == 1
+        hidden += int((shares < 0.75).sum())
+        scene = scenes.objects.scene(index)
+        _, ids = render(scene, 64, 64)
+        for number, share in zip(np.unique(ids[ids >= FIRST_THING]) - FIRST_THING, shares, strict=True):
+            alone = render(dataclasses.replace(scene, things=(scene.things[number],)), 64, 64)[1] == FIRST_THING
+            seen = ids == number + FIRST_THING
+            assert (seen <= alone).all() and share == seen.sum() / alone.sum()
+    assert hidden > 3

@@ -136,12 +136,12 @@ def pictures(folder: Path, *names: str) -> None:
             "Annotations/a.xml is Pascal VOC's XML of boxes, which hold no outlines; export masks",
         ),
         (
-            {"annotations.xml": '<?xml?><annotations><version>1.1</version><image id="0"></image></annotations>'},
-            "annotations.xml is CVAT's XML; export it there as 'Segmentation mask 1.1' or COCO",
+            {"annotations.xml": '<annotations><version>1.1</version><track id="0"></track></annotations>'},
+            "annotations.xml is CVAT's XML of tracks; export it there as 'CVAT for images 1.1' or COCO",
         ),
         (
             {"words/a.txt": "0 0.5 0.5 0.25 0.25\n", "words/b.txt": "1 0.1 0.2 0.3 0.4 0.5 0.6\n"},
-            "2 text files in the form of YOLO (words/a.txt, ...), which is not read; export masks (PNG), COCO or",
+            "2 text files in the form of YOLO (words/a.txt, ...), which is read where polygons lie in labels/ beside",
         ),
         ({"maps/a.npy": "x"}, "1 array (a.npy, ...), which are not read; save masks as PNG or TIFF"),
     ],

@@ -132,8 +132,3 @@ def test_a_run_without_data_of_its_own_asks_for_some(run: Path, tiny: Callable[.
     other.write_json("recipe.json", fields.to_json(dataclasses.replace(tiny(), data=None)))
     with pytest.raises(ConfigError, match="does not say which data it was trained on; name some with --data PATH"):
         evaluate_run(other.path)
-
-
-def test_an_exported_model_is_not_evaluated() -> None:
-    with pytest.raises(ConfigError, match=r"m\.onnx is an exported model, which is not evaluated; give the run"):
-        evaluate_run("m.onnx")

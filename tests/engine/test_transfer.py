@@ -140,3 +140,47 @@ def test_what_does_not_fit_says_so(tmp_path: Path) -> None:
         ModelError, match=r"nothing in .*other \(fcn8s\) fits this model; start from a run with the same"
     ):
         start(type(model)(own), tmp_path / "other", LETTERS)
+
+
+def counted_model(classes: int, seed: int) -> nn.Module:
+    """Layers as those of detectors: classes after a background, four numbers a class, a grid of numbers a class."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Sizes:
+        num_classes: int
+
+    class Counted(nn.Module):
+        def __init__(self, config: Sizes) -> None:
+            super().__init__()
+            self.config = config
+            k = config.num_classes
+            self.body = nn.Linear(3, 5)
+            self.classify, self.regress = nn.Linear(5, k + 1), nn.Linear(5, 4 * (k + 1))
+            self.grid = nn.Parameter(torch.zeros(9 * k, 5))
+
+    torch.manual_seed(seed)
+    model = Counted(Sizes(classes))
+    nn.init.normal_(model.grid)
+    return model
+
+
+def test_a_background_and_several_rows_of_a_class_are_carried_with_their_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foveate.engine import transfer
+    from foveate.store import LoadedModel
+
+    theirs, mine = counted_model(3, 1), counted_model(2, 2)
+    fresh = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
+    loaded = LoadedModel(theirs, "counted", "instances", {"classes": ClassTable(("a", "b", "c"))}, None, {})
+    monkeypatch.setattr(transfer, "load_model", lambda folder: loaded)
+    start_from(mine, tmp_path, {"classes": ClassTable(("new", "c"))}, {"num_classes": "classes"})
+    new, old = mine.state_dict(), theirs.state_dict()
+    for layer in ("classify.weight", "classify.bias"):  # rows: background, new, c
+        assert torch.equal(new[layer][[0, 2]], old[layer][[0, 3]]) and torch.equal(new[layer][1], fresh[layer][1])
+    for layer in ("regress.weight", "regress.bias"):
+        rows, before, kept = (state[layer].unflatten(0, (-1, 4)) for state in (new, old, fresh))
+        assert torch.equal(rows[[0, 2]], before[[0, 3]]) and torch.equal(rows[1], kept[1])
+    rows, before, kept = (state["grid"].unflatten(0, (-1, 9)) for state in (new, old, fresh))
+    assert torch.equal(rows[1], before[2]) and torch.equal(rows[0], kept[0])
+    assert torch.equal(new["body.weight"], old["body.weight"])

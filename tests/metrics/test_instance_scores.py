@@ -155,11 +155,40 @@ def test_true_objects_one_by_one_and_the_numbers_at_each_threshold() -> None:
     found = bars((0, 6), (6, 10), (14, 20), (24, 28), labels=[0, 0, 1, 0], scores=[0.9, 0.8, 0.45, 0.6])
     metrics.update(truth, found)
     scores = metrics.compute()
-    # Class, area, touching, found: the second has another class, the third a score below the threshold.
-    assert scores.truths.tolist() == [[0, 60, 1, 1], [1, 40, 1, 0], [1, 60, 0, 0]]
+    # Class, area, touching, found, covered: the second has another class, the third a score below the threshold.
+    assert scores.truths.tolist() == [[0, 60, 1, 1, 1], [1, 40, 1, 0, 0], [1, 60, 0, 0, 1]]
     assert scores.confusion.tolist() == [[1, 0, 0], [1, 0, 1], [1, 0, 0]]
     # Right, wrong, missing at 0.1, ..., 0.9.
     assert scores.at_levels.tolist() == [[2, 2, 1]] * 4 + [[1, 2, 2]] * 2 + [[1, 1, 2]] * 2 + [[1, 0, 2]]
+
+
+def test_recall_by_visible_share() -> None:
+    """Whatever the score of the detection; a share of 1 belongs to the last range; unknown shares to none."""
+    metrics, again = InstanceMetrics(1, threshold=0.5), InstanceMetrics(1, threshold=0.5)
+    truth = bars((0, 6), (7, 12), (14, 20), (22, 26))
+    metrics.update(truth, bars((0, 6), (14, 20), scores=[0.9, 0.1]), np.array([0.2, 0.1, 1.0, 0.5]))
+    metrics.update(truth, bars())
+    again.merge(metrics.state())
+    for scores in (metrics.compute(), again.compute()):
+        assert scores.recall50_visible == {"0.00 to 0.25": 0.5, "0.50 to 0.75": 0.0, "0.75 to 1.00": 1.0}
+        assert scores.to_json(ClassTable(("a",)))["recall50_visible"] == scores.recall50_visible
+        np.testing.assert_array_equal(scores.visible, [0.2, 0.1, 1.0, 0.5] + [np.nan] * 4)
+    metrics = InstanceMetrics(1)
+    metrics.update(truth, bars())
+    assert "recall50_visible" not in metrics.compute().to_json(ClassTable(("a",)))
+
+
+def test_counts_know_no_cap() -> None:
+    """At most CAP detections are ranked, but every one that reaches the threshold is counted."""
+    metrics = InstanceMetrics(1, threshold=0.5)
+    metrics.update(bars((0, 10)), bars(*[(20, 25)] * (CAP + 7), scores=[0.9] * (CAP + 7)))
+    assert metrics.compute().counts.tolist() == [[1, CAP + 7]]
+
+
+def test_confused_objects_in_another_order() -> None:
+    truth = bars((0, 6), (8, 14), (16, 22), labels=[0, 1, 1])
+    found = bars((16, 22), (0, 6), (8, 14), labels=[0, 0, 1], scores=[0.9, 0.8, 0.7])
+    assert confused(truth, found, 2).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
 
 
 def test_a_crowd_excuses_extra_objects_in_the_confusion() -> None:

@@ -128,6 +128,27 @@ def test_gradients_of_scores(name: str) -> None:
     assert torch.autograd.gradcheck(lambda q, k, *_: score(q, score.project(k)), inputs)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("numbers", [1, 100, 2**18])
+def test_the_score_of_a_search_is_that_of_training(
+    dtype: torch.dtype, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without gradients it is computed a few rows at a time, and in float32 by another function of the same value."""
+    monkeypatch.setattr("foveate.ops.attend.IN_CACHE", numbers)
+    torch.manual_seed(0)
+    score = Additive(5, 4, 6).to(dtype)
+    for query in (torch.randn(7, 5, dtype=dtype) * 3, torch.randn(7, 3, 5, dtype=dtype) * 3):
+        keys = score.project(torch.randn(7, 9, 4, dtype=dtype) * 20).detach()  # some far where tanh is 1
+        expected = score(query, keys).detach()
+        with torch.no_grad():
+            found = score(query, keys)
+        assert found.shape == expected.shape
+        error = float((found - expected).abs().max()) / float(score.v.weight.detach().abs().sum())
+        assert error <= {torch.float32: 5e-7, torch.float64: 1e-15, torch.bfloat16: 0.0}[dtype]
+    with torch.no_grad():
+        assert score(torch.randn(0, 5, dtype=dtype), torch.randn(0, 9, 6, dtype=dtype)).shape == (0, 9)
+
+
 def test_the_scale_keeps_the_variance() -> None:
     query, keys = random(1, 400, 256), random(1, 400, 256, seed=1)
     assert Dot()(query, keys).std().item() == pytest.approx(16, rel=0.05)

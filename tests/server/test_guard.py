@@ -240,6 +240,13 @@ def test_a_client_that_asks_first_is_told_before_it_sends():
     assert (status, read, answer[b"connection"]) == (413, 0, b"close")
 
 
+def test_a_refused_client_that_sends_nothing_is_not_waited_for():
+    """`ask` fails where the rest is waited for until the grace of a slow body is over."""
+    headers = [(b"content-length", b"2000")]
+    status, _, answer, _ = ask([], headers, Policy(max_bytes=1000, grace=1000))
+    assert (status, answer[b"connection"]) == (413, b"close")
+
+
 def test_a_slow_body_is_left():
     policy = Policy(grace=0.05, bytes_per_second=10_000)
     assert ask(chunks(10), policy=policy)[0] == 200

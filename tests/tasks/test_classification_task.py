@@ -9,8 +9,9 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError, DataError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
-from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask, corners
+from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
 from foveate.tasks.options import make_options
+from foveate.tasks.views import corners
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))

@@ -128,6 +128,13 @@ def test_sizes_found_and_missed_and_touching_objects_apart() -> None:
     assert ["touching another", "2", "1", "1", "50%"] in rows and ["alone", "1", "1", "0", "100%"] in rows
 
 
+def test_an_area_on_a_bound_belongs_to_the_range_above() -> None:
+    metrics = InstanceMetrics(1, threshold=0.5)
+    metrics.update(objects((0, 0, 4, 4), (10, 0, 14, 8)), objects((0, 0, 4, 4), scores=[0.9]))
+    rows = cells(size_section(metrics.compute()))
+    assert ["16 to 31 px", "1", "1", "0", "100%"] in rows and ["32 to 63 px", "1", "0", "1", "0%"] in rows
+
+
 def test_size_ranges_hold_every_object() -> None:
     for areas in ([1], [7, 7], [1, 4_000_000], list(range(1, 300))):
         edges = size_edges(np.array(areas))
@@ -176,12 +183,13 @@ def test_the_slider_hides_what_scores_less() -> None:
 
 def test_a_large_image_is_drawn_smaller_with_outlines_to_match() -> None:
     size = (1300, 700)
-    mask = encode_mask(np.ones((30, 60), bool), size, 90, 300)
+    mask = encode_mask(np.ones((30, 60), bool), size, 91, 301)
     found = instances_of(size, [mask], [0], [0.9])
     image = np.zeros((*size, 3), np.uint8)
     section = slider_section([("a", image, found, InstancePrediction(found, CELL))], scores())
     assert section is not None and 'viewBox="0 0 234 434"' in section.content  # a third
-    assert 'd="M30 100L50 100L50 110L30 110Z" class="b9"' in section.content
+    # Of rows 301 to 330 and columns 91 to 150 every third is drawn: 303 to 330, 93 to 150.
+    assert 'd="M31 101L51 101L51 111L31 111Z" class="b9"' in section.content
 
 
 def test_the_best_and_the_worst_images_are_on_the_slider() -> None:

@@ -51,6 +51,7 @@ def test_discs_that_touch_come_apart_and_pixels_are_kept() -> None:
     areas = [area for _, area in found(pair)]
     assert len(areas) == 2 and sum(areas) == pair.sum() and min(areas) > 0.48 * pair.sum()
     numbers = objects_in(SemanticPrediction(pair.astype(np.uint8), CELLS)).found.numbers()
+    assert ((numbers > 0) == pair).all()
     assert numbers[30, 20] != numbers[30, 49] and numbers[30, 34] in (numbers[30, 20], numbers[30, 49])
 
 
@@ -58,13 +59,14 @@ def test_a_round_disc_and_a_bar_stay_one() -> None:
     bar = np.zeros((60, 90), bool)
     bar[20:30, 10:80] = True
     assert len(found(discs((40, 30, 20)))) == 1
+    assert len(found(discs((36, 30, 12), (42, 30, 12)))) == 1  # a waist of less than a pixel
     assert found(bar) == [("cell", 700)]
 
 
 def test_parts_that_meet_at_a_corner_are_connected() -> None:
     labels = np.zeros((12, 12))
     labels[2:4, 2:4] = labels[4:6, 4:6] = 1
-    assert sum(area for _, area in found(labels)) == 8
+    assert found(labels) == [("cell", 8)]
     labels[4:6, 4:6] = 2  # of another class
     assert found(labels) == [("cell", 4), ("debris", 4)]
 

@@ -277,3 +277,13 @@ def test_small_texts() -> None:
 )
 def test_names_inside_a_sentence(name: str, inside: str) -> None:
     assert in_sentence(name) == inside
+
+
+def test_every_sample_is_listed_the_lowest_first(tmp_path) -> None:
+    samples = [("b.png", 0.9), ("<a>.png", 0.25), ("none.png", float("nan")), ("c.png", 0.5)]
+    page = write_report(report(samples=samples, nouns=("picture", "pictures")), tmp_path / "r.html").read_text()
+    table = page[page.index('id="each"') : page.index('id="again"')]
+    rows = re.findall(r"<td>(\d+)</td><th[^>]*>([^<]*)</th><td>([\d.]+)</td>", table)
+    assert rows == [("1", "&lt;a&gt;.png", "0.250"), ("2", "c.png", "0.500"), ("3", "b.png", "0.900")]
+    assert "1 without a score of their own are left out" in table and 'href="#each"' in page
+    assert 'id="each"' not in write_report(report(), tmp_path / "r.html").read_text()

@@ -58,16 +58,13 @@ def gains(before: SegmentationScores, after: SegmentationScores) -> tuple[float,
 
 
 @cached
-def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
-    """Train a recipe on a small version of the Pasture data set; cached for the process.
+def train_on_pasture(recipe: str, seed: int, epochs: int, **fields: Any) -> Predictor:
+    """Train a recipe on a small version of the Pasture data set (`small_pasture`); cached for the process.
 
-    The run folder is temporary, and the training's output is discarded.
-
-    fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
+    The run folder is temporary, and the training's output is discarded. fields: as for `trained`.
     """
-    data_fields: dict[str, Any] = {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     dotted = {name.replace("__", "."): value for name, value in fields.items()}
-    dotted |= {f"data.{name}": value for name, value in data_fields.items()}
+    dotted |= {f"data.{name}": value for name, value in small_pasture(seed).items()}
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -76,7 +73,21 @@ def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
     ):
         settings = dotted | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
         run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
-        predictor = Predictor.open(run, device="cpu")
-    test = Pasture(**data_fields).open("test")
+        return Predictor.open(run, device="cpu")
+
+
+def small_pasture(seed: int, test: int = TEST) -> dict[str, Any]:
+    """The fields of the small Pasture data set of a seed. test: number of test scenes, on which no training depends."""
+    return {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": test, "seed": seed}
+
+
+@cached
+def trained(recipe: str, seed: int, epochs: int, **fields: Any) -> Trained:
+    """Train a semantic recipe on a small version of the Pasture data set, and draw its test scenes; cached.
+
+    fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
+    """
+    predictor = train_on_pasture(recipe, seed, epochs, **fields)
+    test = Pasture(**small_pasture(seed)).open("test")
     assert isinstance(predictor.family, SemanticTask)
     return Trained(predictor.runner, predictor.family, tuple(test[i] for i in range(len(test))))

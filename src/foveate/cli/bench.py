@@ -1,26 +1,32 @@
-"""Measure what a model costs: parameters, multiply-adds, time in PyTorch and ONNX Runtime, memory."""
+"""Measure what a model costs: parameters, multiply-adds, memory, and time in PyTorch, ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.early import check_run
-from foveate.cli.flags import Parser, add_format
-from foveate.errors import FoveateError
+from foveate.cli.evaluate import data_source
+from foveate.cli.flags import Parser, add_format, add_runtime
+from foveate.errors import ConfigError, FoveateError
 
 if TYPE_CHECKING:
     from foveate.engine.bench import Cost
 
 
 def run(argv: list[str]) -> int:
-    """`foveate bench RUN [--device NAME] [--format json]`."""
+    """`foveate bench RUN [--runtime NAME] [--precision NAME] [--device NAME] [--format json]`."""
     parser = Parser("bench", __doc__ or "")
-    parser.add_argument("run", metavar="RUN", help="a run folder; its first validation sample is the input")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, whose first validation sample is the input, or an exported .onnx file"
+    )
+    parser.add_argument("--data", metavar="PATH", help="data whose first validation sample is the input")
     parser.add_argument("--device", metavar="NAME", default="cpu", help="of PyTorch (default cpu)")
+    add_runtime(parser)
     add_format(parser)
     args = parser.parse_args(argv)
     check_run(args.run)
@@ -29,50 +35,79 @@ def run(argv: list[str]) -> int:
 
     from foveate.engine.bench import REPEATS, measure, sample_of
     from foveate.engine.run import RunFolder
+    from foveate.onnx import TITLES, require_runtime
     from foveate.predictor import Predictor
+    from foveate.tasks.exported import is_exported
 
-    folder = RunFolder.existing(args.run)
-    predictor = Predictor.open(folder.path, args.device)
-    sample = sample_of(folder, predictor.family, predictor.name)
-    cost = measure(predictor.family, predictor.runner, sample)
-    exported, reason = _exported(folder.path, sample)
+    if args.runtime is not None or args.precision != "float32":
+        require_runtime(args.runtime or "openvino", args.precision)
+    exported = is_exported(Path(args.run))
+    if exported and args.data is None:
+        raise ConfigError(f"{args.run} is an exported file, which does not say its data; name some with --data PATH")
+    path = Path(args.run) if exported else RunFolder.existing(args.run).path
+    if exported:
+        predictor = Predictor.open(path, args.device, args.runtime, args.precision)
+    else:
+        predictor = Predictor.open(path, args.device)
+    task = predictor.family
+    data = data_source(args.data, args.run, task.name) if args.data else RunFolder(path).recipe().data
+    sample = sample_of(data, task, predictor.name)
+    cost = measure(task, predictor.runner, sample)
+    found: dict[str, Cost | str] = {} if exported else _exported(path, sample, args.runtime, args.precision)
     shape = "x".join(str(side) for side in sample["image"].shape) if "image" in sample else ""
     if args.format == "json":
-        found: dict[str, Any] = {
-            "pytorch": dataclasses.asdict(cost),
-            "input": shape,
-            "threads": torch.get_num_threads(),
-        }
         times = ("milliseconds", "fastest", "slowest")
-        found["onnxruntime"] = None if exported is None else {name: getattr(exported, name) for name in times}
-        print(json.dumps(found, indent=2))
+        first = predictor.runtime if exported else "pytorch"
+        report: dict[str, Any] = {first: dataclasses.asdict(cost), "input": shape, "threads": torch.get_num_threads()}
+        for name, one in found.items():
+            report[name] = None if isinstance(one, str) else {key: getattr(one, key) for key in times}
+        print(json.dumps(report | {"precision": args.precision}, indent=2))
         return 0
     memory = "not known" if cost.memory_mib is None else f"{cost.memory_mib} MiB, of the whole process"
     print(
-        f"{predictor.name} on one {predictor.family.noun()}{f' of {shape}' if shape else ''}, {predictor.device}, "
-        f"{torch.get_num_threads()} threads\n"
-        f"  parameters     {cost.parameters:,}\n"
-        f"  multiply-adds  {cost.multiply_adds:,} (as torch counts them: convolutions and matrix products)\n"
-        f"  PyTorch        {_times(cost)} (median, fastest and slowest of {REPEATS})\n"
-        f"  ONNX Runtime   {_times(exported) if exported is not None else reason}\n"
-        f"  memory         {memory}"
+        f"{predictor.name} on one {task.noun()}{f' of {shape}' if shape else ''}, {predictor.device}, "
+        f"{torch.get_num_threads()} threads"
     )
+    if not exported:
+        print(
+            f"  parameters     {cost.parameters:,}\n"
+            f"  multiply-adds  {cost.multiply_adds:,} (as torch counts them: convolutions and matrix products)"
+        )
+    print(f"  {predictor.computed_in:<15}{_times(cost)} (median, fastest and slowest of {REPEATS})")
+    for name, one in found.items():
+        title = f"{TITLES[name]}{'' if args.precision == 'float32' else f' ({args.precision})'}"
+        print(f"  {title:<15}{one if isinstance(one, str) else _times(one)}")
+    print(f"  memory         {memory}")
     return 0
 
 
-def _exported(run: Path, sample: Any) -> tuple[Cost | None, str]:
-    """The cost of the exported model, or the reason why there is none."""
+def _exported(run: Path, sample: Any, runtime: str | None, precision: str) -> dict[str, Cost | str]:
+    """The cost of the exported model in each runtime, or the reason why there is none.
+
+    runtime: None for ONNX Runtime, and OpenVINO where it is installed; in bf16 OpenVINO alone.
+    """
     from foveate.engine.bench import measure
     from foveate.export import export_onnx
     from foveate.predictor import Predictor
 
+    runtimes = [runtime] if runtime else ["openvino"] if precision != "float32" else ["onnxruntime"]
+    if not runtime and precision == "float32" and importlib.util.find_spec("openvino"):
+        runtimes.append("openvino")
+    found: dict[str, Cost | str] = {}
     with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
         try:
-            export_onnx(run, Path(folder) / "model.onnx")
+            export_onnx(run, file)
         except FoveateError as error:
-            return None, f"none: {error}"
-        exported = Predictor.open(Path(folder) / "model.onnx")
-        return measure(exported.family, exported.runner, sample), ""
+            return dict.fromkeys(runtimes, f"none: {error}")
+        for name in runtimes:
+            try:
+                exported = Predictor.open(file, "cpu", name, precision)
+            except FoveateError as error:
+                found[name] = f"none: {error}"
+            else:
+                found[name] = measure(exported.family, exported.runner, sample)
+    return found
 
 
 def _times(cost: Cost) -> str:

@@ -27,7 +27,13 @@ FISH = """complete -c foveate -a '(foveate completion --words (commandline -opc)
 """
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 # Verb -> the kind of name that its first word is.
-NAMES: dict[str, Kind] = {"train": "recipe", "recipes": "recipe", "models": "model", "claims": "claim"}
+NAMES: dict[str, Kind] = {
+    "train": "recipe",
+    "sweep": "recipe",
+    "recipes": "recipe",
+    "models": "model",
+    "claims": "claim",
+}
 
 
 def run(argv: list[str]) -> int:
@@ -58,12 +64,16 @@ def candidates(words: Sequence[str]) -> list[str]:
         found = []
     elif before[-1] == "--model":
         found = list(entries("model"))
+    elif (before[0], before[-1]) in (("datasets", "--to"), ("predict", "--format")):
+        from foveate.cli.datasets import FORMATS
+
+        found = list(FORMATS)
     elif typed.startswith("-"):
         source = (Path(__file__).parent / f"{before[0]}.py").read_text(encoding="utf-8")
         found = sorted(set(re.findall(r'"(--[a-z][\w-]*)"', source)) | {"--help"})
-        found += [f"--{field}" for field in recipe_fields()] if before[0] == "train" else []
+        found += [f"--{field}" for field in recipe_fields()] if before[0] in ("train", "sweep") else []
     elif before[0] == "datasets" and len(before) == 1:
-        found = ["inspect"]
+        found = ["inspect", "convert", "audit"]
     elif before[0] in NAMES and len(before) == 1:
         found = list(entries(NAMES[before[0]]))
     else:

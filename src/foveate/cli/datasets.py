@@ -1,4 +1,4 @@
-"""List the data formats, or inspect a data set."""
+"""List the data formats; inspect a data set, convert it to another format, or audit its labels."""
 
 from __future__ import annotations
 
@@ -6,22 +6,53 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from foveate.cli.early import check_run
 from foveate.cli.flags import Parser, add_format, print_entries, require_known, split_fields
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, unknown
 from foveate.registry import current_name, entries, find
 
-_OWN = {"--as", "--task", "--format", "--json", "--sheet", "--max-pixels", "--help"}
+# Formats that can be written: the names of `foveate.labels.WRITERS`, which is not imported before a name is known.
+FORMATS = (
+    "folders", "colors", "masks_beside", "camvid", "voc", "coco", "labelme", "cvat", "yolo", "numbers",
+    "sample_folders",
+)  # fmt: skip
+_OWN = {
+    "--as",
+    "--task",
+    "--format",
+    "--json",
+    "--sheet",
+    "--max-pixels",
+    "--to",
+    "--lossy",
+    "--run",
+    "--split",
+    "--out",
+    "--help",
+}
 
 
 def run(argv: list[str]) -> int:
-    """`foveate datasets [--format json]`, or `foveate datasets inspect PATH [--FIELD VALUE] [options]`."""
+    """`foveate datasets`, or `foveate datasets inspect | masks | convert | audit PATH ...`."""
     parser = Parser("datasets", __doc__ or "")
-    parser.usage = "%(prog)s [inspect] [PATH] [--as NAME] [--task NAME] [--FIELD VALUE ...] [options]"
+    parser.usage = (
+        "%(prog)s [inspect PATH | masks PATH | convert PATH OUT --to FORMAT | audit PATH --run RUN] [--as NAME] "
+        "[--FIELD VALUE ...]"
+    )
     parser.add_argument(
-        "action", nargs="?", choices=("inspect",), help="look into a folder; without it, list the formats"
+        "action",
+        nargs="?",
+        choices=("inspect", "masks", "convert", "audit"),
+        help="look into a folder; derive index masks from its LabelMe files; write it in another format; or look for "
+        "wrong labels with a trained model. Without it, list the formats",
     )
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="the folder, or the name of a data set that needs none, as pasture"
+    )
+    parser.add_argument("out", metavar="OUT", nargs="?", help="convert: the new folder")
+    parser.add_argument("--to", metavar="FORMAT", help=f"convert: one of {', '.join(FORMATS)}")
+    parser.add_argument(
+        "--lossy", action="store_true", help="convert: write as background what the format has no place for"
     )
     parser.add_argument(
         "--as", dest="reader", metavar="NAME", help="the data set that reads the folder, as distorted_mnist"
@@ -32,6 +63,9 @@ def run(argv: list[str]) -> int:
         default="",
         help="the family that the data is read for, if it serves several",
     )
+    parser.add_argument("--run", metavar="RUN", help="audit: the run or model folder that doubts the labels")
+    parser.add_argument("--split", metavar="NAME", help="audit: one split (default all)")
+    parser.add_argument("--out", dest="folder", metavar="DIR", help="audit: where audit.html and audit.json go (audit)")
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
     parser.add_argument("--sheet", metavar="FILE", help="also draw a contact sheet to FILE (JPEG)")
@@ -44,7 +78,20 @@ def run(argv: list[str]) -> int:
         return print_entries("dataset", args.format)
     if args.path is None:
         require_known(fields, (), _OWN)
-        raise ConfigError("inspect what? name the folder: foveate datasets inspect PATH")
+        raise ConfigError(f"{args.action} what? name the folder: foveate datasets {args.action} PATH")
+    if args.action == "convert":
+        _require_target(args)
+    elif args.out is not None or args.to or args.lossy:
+        raise ConfigError("OUT, --to and --lossy are for foveate datasets convert; leave them out")
+    if args.action == "audit":
+        if args.run is None:
+            raise ConfigError("audit needs a trained model: foveate datasets audit PATH --run RUN")
+        check_run(args.run)
+    elif args.run or args.split or args.folder:
+        raise ConfigError("--run, --split and --out are for foveate datasets audit; leave them out")
+    if args.action == "masks":
+        require_known(fields, (), _OWN)
+        return _masks(Path(args.path))
     if args.max_pixels is not None:
         from foveate import pictures
 
@@ -53,8 +100,61 @@ def run(argv: list[str]) -> int:
         from foveate.tasks import find_task
 
         find_task(args.task)  # a name that is no family is no matter of the data
+    if args.action == "audit":
+        from foveate.predictor import peek_family
+
+        args.task = peek_family(Path(args.run)).name
     source = _source(args.path, args.reader, args.task, fields)
+    if args.action == "audit":
+        return _audit(source, args.run, args.split, args.folder or "audit")
+    if args.action == "convert":
+        return _convert(source, args.out, args.to, args.lossy)
     return _inspect(source, args.task, args.json, args.sheet)
+
+
+def _masks(root: Path) -> int:
+    from foveate.datasets.labelme.index_masks import write_index_masks
+    from foveate.errors import counted
+
+    written, there, problems = write_index_masks(root)
+    print(f"{counted(written, 'index mask')} written to {root / 'labels'}, {there} were there already")
+    for problem in problems:
+        print(f"problem: {problem}")
+    return 1 if problems else 0
+
+
+def _require_target(args: Any) -> None:
+    """Raise ConfigError for a conversion without a folder or a known format, before torch is imported."""
+    if args.out is None or args.to is None:
+        raise ConfigError(f"convert needs a new folder and --to, one of {', '.join(FORMATS)}")
+    if args.to not in FORMATS:
+        raise ConfigError(unknown("format", args.to, FORMATS))
+    if args.json or args.sheet:
+        raise ConfigError("--json and --sheet are for foveate datasets inspect; leave them out")
+
+
+def _convert(source: Any, out: str, form: str, lossy: bool) -> int:
+    from foveate.cli.predict import progress_bar
+    from foveate.datasets.convert import convert
+
+    print(source.describe())
+    with progress_bar(1, f"to {form}") as advance:
+        found = convert(source, out, form, lossy, lambda done, total: advance(done / total, f"to {form}"))
+    print(*found.lines(), sep="\n")
+    return 0
+
+
+def _audit(source: Any, run: str, split: str | None, folder: str) -> int:
+    from foveate.cli.predict import progress_bar
+    from foveate.disk import require_writable
+    from foveate.engine.audit import audit, write_audit
+
+    require_writable(Path(folder) / "audit.json")
+    with progress_bar(1, "auditing") as advance:
+        found = audit(source, run, split, lambda done, total: advance(done / total, "auditing"))
+    page, values = write_audit(found, folder)
+    print(*found.lines(), f"page: {page}\nvalues: {values}", sep="\n")
+    return 0
 
 
 def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | None) -> int:

@@ -214,3 +214,11 @@ def print_entries(kind: Kind, style: str) -> int:
     for entry in found.values():
         print(f"  {entry.name:<{width}}  {entry.summary}")
     return 0
+
+
+def add_runtime(parser: Parser) -> None:
+    """The flags of the verbs that run exported files."""
+    parser.add_argument("--runtime", metavar="NAME", help="of an exported file: onnxruntime (default) or openvino")
+    parser.add_argument(
+        "--precision", metavar="NAME", default="float32", help="of OpenVINO's computations: float32 (default) or bf16"
+    )

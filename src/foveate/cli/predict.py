@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
+import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.flags import Parser, given_inputs, parse_with_options
+from foveate.cli.fastest import exported_if_equal
+from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_options
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
-from foveate.cli.results import choose_out, results_in
-from foveate.errors import ConfigError, DataError, OutputError, listed
+from foveate.cli.labelling import PredictedLabels, require_labels
+from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
+from foveate.cli.results import choose_out, placed, results_in
+from foveate.cli.videos import predict_video, split_videos, video_jobs
+from foveate.cluster import LOCAL
+from foveate.errors import ConfigError, DataError, OutputError, counted, listed
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
     from foveate.tasks.base import Task
-
-AHEAD = 2  # inputs that are opened ahead, and predictions that wait to be written
 
 
 def run(argv: list[str]) -> int:
@@ -33,18 +36,31 @@ def run(argv: list[str]) -> int:
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="files, folders, or globs such as 'a/*.jpg'; for models that take them texts, text files of one a line, - "
-        "for standard input, or tables of inputs",
+        help="files, folders, globs such as 'a/*.jpg', or addresses (https); videos, for models that take images; for "
+        "models that take them texts, text files of one a line, - for standard input, or tables of inputs",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
     )
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="also write DIR/NAME, a data set of the inputs whose labels are the predictions: coco, labelme, cvat, "
+        "voc, yolo or another that `foveate datasets convert` writes",
+    )
+    parser.add_argument("--every", type=int, metavar="N", help="of videos, predict every N-th frame (1)")
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    parser.add_argument(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="predict on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
+    )  # fmt: skip
+    add_runtime(parser)
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
+    from foveate.cli import by_ray
     from foveate.predictor import Predictor
     from foveate.tasks.options import PREDICT, make_options
 
@@ -52,22 +68,54 @@ def run(argv: list[str]) -> int:
         pictures.set_max_pixels(args.max_pixels)
     make_options(family, given, PREDICT)  # complains before any work
     shared = given_inputs(args, family)
+    if args.format:
+        require_labels(args.format, family)
     if args.inputs == [STDIN] and args.out is None:
         require_texts(family)
-        return _answer_lines(args.run, args.device, given)
-    out, jobs = choose_out(args.out, args.run, lambda out: _plan(args.inputs, args.count, shared, out, family))
-    require_writable_folder(out)
-    predictor = Predictor.open(args.run, device=args.device)
-    options = make_options(predictor.family, given, PREDICT)
-    predictor.family.require(options)
+        return _answer_lines(Predictor.open(args.run, args.device, args.runtime, args.precision), given)
+    videos, words = split_videos(args.inputs, family, args.every)
+    if args.ray and (videos or args.format):
+        raise ConfigError(f"{'videos are' if videos else '--format is'} for one process alone; leave out --ray")
+    endings = family.endings
 
-    writer = _Results(predictor)
-    start = time.perf_counter()
-    with progress_bar(len(jobs), "predicting") as advance:
-        _predict_all(jobs, predictor, options, writer, advance)
-    seconds = time.perf_counter() - start
-    writer.finish(out)
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2))
+    def planned(out: Path) -> list[Job]:
+        clips = video_jobs(videos, out, results_in(out, endings))
+        return clips if clips and not words else [*_plan(words, args.count, shared, out, family), *clips]
+
+    with placed(args.out) as place:
+        out, jobs = choose_out(place.given, args.run, planned)
+        others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
+        require_writable_folder(out)
+        workers = 1 if args.ray else workers_for(len(others), family.predict_size)
+        device = "cpu" if args.ray else args.device
+        open_model = functools.partial(Predictor.open, args.run, device, args.runtime, args.precision)
+        predictor = open_model(workers=workers)
+        options = make_options(predictor.family, given, PREDICT)
+        predictor.family.require(options)
+
+        annotated = PredictedLabels(args.format, out, predictor.family) if args.format else None
+        start = time.perf_counter()
+        if args.ray:
+            with progress_bar(len(jobs), "predicting") as advance:
+                by_ray.predict(jobs, predictor, args, given, place, advance)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                if file := exported_if_equal(predictor, others, options, Path(folder)):
+                    open_model = functools.partial(Predictor.open, file, args.device)
+                    predictor = dataclasses.replace(open_model(workers=workers), path=predictor.path)
+                results = Results(predictor, annotated, place)
+                # Of an exported file the number of threads is fixed when it is opened.
+                shares = predictor.runtime != "torch" and workers > 1
+                whole: Callable[[], Predictor] = functools.cache(open_model) if shares else lambda: predictor
+                with progress_bar(len(jobs), "predicting") as advance:
+                    Pipeline(predictor, options, results, advance, workers, whole).run(others)
+                    for number, job in enumerate(clips, start=len(others) + 1):
+                        _predict_video(job, whole(), options, args.every or 1, number, advance)
+            results.finish(out)
+        seconds = time.perf_counter() - start
+        more = {"label_format": args.format} if args.format else {}
+        write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
+        place.finish(out)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -77,21 +125,25 @@ def run(argv: list[str]) -> int:
             notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
         print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
-    for line in predictor.family.lines([(job.title, job.record) for job in done]):
+    for line in predictor.family.lines([(job.title, job.record) for job in done if job not in clips]):
         print(line)
+    for job in clips:
+        if not job.error:
+            print(
+                f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
+            )
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}) -> {out}")
+    runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {place.url or out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _answer_lines(run: str, device: str, given: dict[str, str]) -> int:
+def _answer_lines(predictor: Predictor, given: dict[str, str]) -> int:
     """Answer standard input line by line, each as soon as it is read, on standard output; nothing else is written."""
-    from foveate.predictor import Predictor
     from foveate.tasks.options import PREDICT, make_options
 
-    predictor = Predictor.open(run, device=device)
     options = make_options(predictor.family, given, PREDICT)
     predictor.family.require(options)
     failed = 0
@@ -124,7 +176,7 @@ def _plan(inputs: list[str], count: int | None, shared: dict[str, str], out: Pat
         raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
     if not inputs:
         raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
-    return plan(inputs, shared, out, family, results_in(out))
+    return plan(inputs, shared, out, family, results_in(out, family.endings))
 
 
 def require_writable_folder(out: Path) -> None:
@@ -136,137 +188,17 @@ def require_writable_folder(out: Path) -> None:
     require_writable(out / SUMMARY)
 
 
-class _Results:
-    """Writes the results of a call. `write` is called in a thread of its own, one prediction at a time, in order."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.family = predictor, predictor.family
-        self.gallery = self.family.gallery(predictor.name)
-
-    def write(self, job: Job, sample: Any, prediction: Any) -> None:
-        """Write the files of one prediction, and note them in its record."""
-        from foveate.disk import atomic_write
-
-        names: dict[str, str] = {}
-        for key, (ending, write) in self.family.files(prediction, sample).items():
-            path = job.result(ending)
-            with atomic_write(path) as temporary:
-                write(temporary)
-            names[key] = job.relative(path)
-        if self.gallery is not None:
-            self.gallery.add(job.short_name, prediction, sample)
-        record, note = self.family.record(prediction), self.predictor.note(sample)
-        if notes := [one for one in (note, record.get("note", "")) if one]:
-            names["note"] = "; ".join(notes)
-        for one in self.family.inputs:
-            one.close(sample[one.name])
-        job.record |= record | names
-
-    def finish(self, out: Path) -> None:
-        """Write the page of all predictions, for a family that has one."""
-        if self.gallery is not None:
-            self.gallery.write(out)
-
-
-def _predict_all(
-    jobs: list[Job],
-    predictor: Predictor,
-    options: Any,
-    results: _Results,
-    advance: Callable[[float, str], None],
+def _predict_video(
+    job: Job, predictor: Predictor, options: Any, every: int, done: int, advance: Callable[[float, str], None]
 ) -> None:
-    """Open ahead, predict, write behind. An input that fails is reported and noted; the others go on.
-
-    advance: called with the number of finished inputs, fractions of one included, and the input's name.
-    """
-    with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(1) as writers:
-        reading: deque[Future[Any]] = deque()
-        writing: deque[Future[None]] = deque()
-        together: list[tuple[int, Job, Any]] = []  # inputs that are answered in one batch
-        upcoming = iter(enumerate(jobs))
-        try:
-            for number, job in enumerate(jobs):
-                while len(reading) <= AHEAD and (coming := next(upcoming, None)) is not None:
-                    reading.append(readers.submit(_open_small, predictor, *coming))
-                small, large = None, False
-                try:
-                    small = reading.popleft().result()
-                    large = small is None
-                    sample = _open_large(predictor, number, job, writing) if large else small
-                    together.append((number, job, sample))
-                    del sample
-                except DataError as error:
-                    _fail(job, error, number + 1, advance)
-                    large = False
-                del small  # a large input must be gone before the next is decoded
-                if not large and len(together) < predictor.family.predict_size and number + 1 < len(jobs):
-                    continue
-                for done, one, sample, prediction in _answer(predictor, together, options, advance):
-                    if large:  # on this thread, where the memory that the tiles gave back can be used again
-                        results.write(one, sample, prediction)
-                    else:
-                        writing.append(writers.submit(results.write, one, sample, prediction))
-                    del sample, prediction
-                    while len(writing) > AHEAD:
-                        writing.popleft().result()
-                    advance(done + 1, one.title)
-            while writing:
-                writing.popleft().result()
-        except BaseException:
-            readers.shutdown(cancel_futures=True)
-            writers.shutdown(cancel_futures=True)
-            raise
-
-
-def _answer(
-    predictor: Predictor, together: list[tuple[int, Job, Any]], options: Any, advance: Callable[[float, str], None]
-) -> Iterator[tuple[int, Job, Any, Any]]:
-    """(number, job, sample, prediction) of a batch, which is emptied; one that fails is reported, the others go on."""
-    batch = together[:]
-    together.clear()
-    if not batch:
-        return
+    """Predict one video, or note why it could not be. done: inputs that are finished with it."""
     begin = time.perf_counter()
-    last, title = batch[-1][0], batch[-1][1].title
     try:
-        samples = [sample for _, _, sample in batch]
-        predictions = predictor.answer(samples, options, lambda part: advance(last + part, title))
-        del samples
+        found = predict_video(predictor, Path(job.title), job.out, options, every, lambda name: advance(done - 1, name))
     except DataError as error:
-        if len(batch) == 1:
-            _fail(batch[0][1], error, last + 1, advance)
-            return
-        for one in batch:
-            yield from _answer(predictor, [one], options, advance)
+        fail(job, error, done, advance)
         return
-    seconds = (time.perf_counter() - begin) / len(batch)
-    while batch:
-        number, job, sample = batch.pop(0)
-        job.record["seconds"] = round(seconds, 4)
-        yield number, job, sample, predictions.pop(0)
-
-
-def _fail(job: Job, error: DataError, done: int, advance: Callable[[float, str], None]) -> None:
-    job.error = " ".join(str(error).split())
-    advance(done, f"\n{job.error}")
-
-
-def _sample(predictor: Predictor, number: int, job: Job) -> dict[str, Any]:
-    given = dict(job.given) if len(job.given) > 1 else next(iter(job.given.values()), None)
-    return predictor.sample(given, job.title) | {"index": number}
-
-
-def _open_small(predictor: Predictor, number: int, job: Job) -> dict[str, Any] | None:
-    """Open an input, or leave it for later if it is large. Raises DataError."""
-    small = all(one.is_small(job.given[one.name]) for one in predictor.family.inputs)
-    return _sample(predictor, number, job) if small else None
-
-
-def _open_large(predictor: Predictor, number: int, job: Job, writing: deque[Future[None]]) -> dict[str, Any]:
-    """Open a large input once everything before it has been written and released."""
-    while writing:
-        writing.popleft().result()
-    return _sample(predictor, number, job)
+    job.record |= found | {"seconds": round(time.perf_counter() - begin, 4)}
 
 
 def write_summary(
@@ -287,6 +219,7 @@ def write_summary(
             "name": predictor.name,
             "task": predictor.family.name,
             "runtime": predictor.runtime,
+            **({} if predictor.precision == "float32" else {"precision": predictor.precision}),
             "device": str(predictor.device),
             **predictor.family.about(),
         },

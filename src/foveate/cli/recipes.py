@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from foveate.cli.flags import Parser, add_format, print_entries
@@ -12,6 +12,7 @@ from foveate.registry import Entry, entries, find
 
 GROUPS = ("on your own data", "on a public data set that you have", "on generated data, which needs no file")
 WIDTH = 118  # columns of a page of fields
+MANY = 8  # recipes of one function that are listed as one line
 
 
 def run(argv: list[str]) -> int:
@@ -40,12 +41,12 @@ def run(argv: list[str]) -> int:
 def _list() -> int:
     """Print all recipes, those for the user's own data first."""
     found = entries("recipe").values()
-    width = max(len(entry.name) for entry in found)
+    width = max(len(name) for name, _ in folded(list(found)))
     for number, title in enumerate(GROUPS):
         rows = [entry for entry in found if group_of(entry) == number]
         if rows:
             print(f"{title}:")
-            print("\n".join(f"  {entry.name:<{width}}  {entry.summary}" for entry in rows), end="\n\n")
+            print("\n".join(f"  {name:<{width}}  {summary}" for name, summary in folded(rows)), end="\n\n")
     print("foveate recipes NAME explains the fields of one")
     return 0
 
@@ -56,6 +57,26 @@ def group_of(entry: Entry) -> int:
     if data is None:
         return 2
     return 0 if data[1] == "PATH" else 1
+
+
+def folded(found: Sequence[Entry]) -> list[tuple[str, str]]:
+    """(name, summary) of recipes; MANY or more of one function are one line with their template and its choices."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in found:
+        groups.setdefault((entry.module, entry.attribute), []).append(entry)
+    lines = []
+    for group in groups.values():
+        if len(group) < MANY:
+            lines += [(entry.name, entry.summary) for entry in group]
+            continue
+        name, summary, choices = group[0].name, group[0].summary, []
+        for key, value in group[0].preset:
+            values = list(dict.fromkeys(str(dict(other.preset)[key]) for other in group))
+            whole = rf"(?<![a-z0-9]){re.escape(str(value))}(?![a-z0-9])"
+            name, summary = (re.sub(whole, f"{{{key}}}", text) for text in (name, summary))
+            choices.append(f"{key}: {', '.join(values)}")
+        lines.append((name, f"{summary} {len(group)} recipes; {'; '.join(choices)}."))
+    return sorted(lines)
 
 
 def field_lines(recipe: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ def run(argv: list[str]) -> int:
     parser = Parser("studio", __doc__ or "")
     parser.add_argument("data", metavar="DATA", nargs="?", default=".", help="the folder of pictures (default: here)")
     parser.add_argument("--run", metavar="RUN", help="a run or model folder whose predictions are offered as labels")
-    parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
+    parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", metavar="PORT", type=int, default=8400, help="the port (default 8400; 0: a free one)")
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a further name that the page is opened under"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OWN = {
     "--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels", "--config", "--time", "--lr-find",
-    "--preview", "--no-report", "--seeds",
+    "--preview", "--no-report", "--seeds", "--folds",
 }  # fmt: skip
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -40,6 +40,9 @@ def run(argv: list[str]) -> int:
         "--preview", metavar="FILE", help="draw augmented training images with their labels to FILE, and train nothing"
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="train under N seeds, and report the mean and the range")
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="cross-validate: train K times, and validate on each sample once"
+    )
     parser.add_argument("--no-report", action="store_true", help="do not evaluate the best epoch into report.html")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
@@ -55,10 +58,12 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.engine.fields import fields_of, override
+    from foveate.engine.processes import join
     from foveate.registry import current_field
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
+    join()
     recipe = _recipe(args)
     known = fields_of(recipe)
     fields = {current_field(name, known): value for name, value in fields.items()}
@@ -66,12 +71,14 @@ def run(argv: list[str]) -> int:
     recipe = override(recipe, fields)
     if args.lr_find or args.preview:
         return _try_out(recipe, args)
-    return _train(recipe, args, seconds) if args.seeds is None else _train_seeds(recipe, args, seconds)
+    if args.seeds is None and args.folds is None:
+        return _train(recipe, args, seconds)
+    return _train_several(recipe, args, seconds)
 
 
 def _recipe(args: Any) -> Recipe:
     """The recipe of a line, before its fields."""
-    from foveate.engine.processes import is_first
+    from foveate.engine.processes import from_first, is_first
     from foveate.engine.resume import newest_unfinished, resumed_recipe
     from foveate.recipes import resolve
     from foveate.recipes.config import from_file
@@ -80,10 +87,10 @@ def _recipe(args: Any) -> Recipe:
         if args.config:
             raise ConfigError("--resume goes on with the fields of the run itself; leave --config out")
         if args.recipe is None and args.out is None:
-            args.out = str(newest_unfinished().path)
+            args.out = from_first(lambda: str(newest_unfinished().path))
             if is_first():
                 print(f"resuming {args.out}", flush=True)
-        found = resumed_recipe(args.recipe, args.out, _given(args))
+        found = from_first(lambda: resumed_recipe(args.recipe, args.out, _given(args)))
         if found is not None:
             return found
     if args.config:
@@ -116,14 +123,18 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     return 0
 
 
-def _train_seeds(recipe: Recipe, args: Any, seconds: float | None) -> int:
+def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
+    from foveate.engine.folds import train_folds
     from foveate.engine.processes import is_first
     from foveate.engine.report import report_run
     from foveate.engine.seeds import train_seeds
 
+    flag = "--seeds" if args.folds is None else "--folds"
+    if args.seeds is not None and args.folds is not None:
+        raise ConfigError("--seeds and --folds are two questions; give one of them")
     if args.resume or recipe.overfit:
         raise ConfigError(
-            "--seeds goes on with stopped runs by itself, and is for whole trainings; leave the others out"
+            f"{flag} goes on with stopped runs by itself, and is for whole trainings; leave the others out"
         )
     if recipe.data is not None and is_first():
         print(recipe.data.describe(recipe.task), flush=True)
@@ -132,6 +143,11 @@ def _train_seeds(recipe: Recipe, args: Any, seconds: float | None) -> int:
         if is_first() and not args.no_report and not _is_reported(folder):
             report_run(folder)
 
+    if args.folds is not None:
+        folds = train_folds(recipe, args.folds, args.out, args.init, seconds, report)
+        if is_first():
+            print(*folds.lines(), f"page: {folds.folder / 'folds.html'}", sep="\n")
+        return 0
     found = train_seeds(recipe, args.seeds, args.out, args.init, seconds, report)
     if is_first():
         print(*found.lines(), sep="\n")

@@ -21,7 +21,8 @@ _TOOLS = (
     (r'"classTitle"', "Supervisely's JSON; export it there as masks (PNG) or COCO"),
     (r'"asset"\s*:\s*\{', "VoTT's JSON; export it there as Pascal VOC masks or COCO"),
     (r"<bndbox>", "Pascal VOC's XML of boxes, which hold no outlines; export masks (SegmentationClass) or COCO"),
-    (r"<annotations>[\s\S]*<(meta|image)\b", "CVAT's XML; export it there as 'Segmentation mask 1.1' or COCO"),
+    (r"<annotations>[\s\S]*<track\b", "CVAT's XML of tracks; export it there as 'CVAT for images 1.1' or COCO"),
+    (r"<annotations>[\s\S]*<(meta|image)\b", "CVAT's XML; give the folder that it lies in, with its pictures in it"),
     (r'"annotations"\s*:\s*\[[\s\S]*"coordinates"', "CreateML's JSON of boxes; export masks (PNG) or COCO"),
     (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO"),
 )
@@ -68,7 +69,7 @@ def nearest(path: Path) -> str:
     if yolo:
         return (
             f"{counted(len(yolo), 'text file')} in the form of YOLO ({yolo[0].relative_to(path).as_posix()}, ...), "
-            "which is not read; export masks (PNG), COCO or LabelMe from the tool that drew them"
+            "which is read where polygons lie in labels/ beside images/; boxes have no outlines"
         )
     arrays = [file for file in files if file.suffix.lower() in _ARRAYS]
     if arrays and pictures:

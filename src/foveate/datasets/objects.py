@@ -5,7 +5,7 @@ N objects in an image of H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -174,6 +174,11 @@ class InstanceDataset:
     def name(self, index: int) -> str:
         """Name of an image, without decoding it."""
         return self.objects.name(index)
+
+    @property
+    def visible_shares(self) -> Callable[[int], np.ndarray] | None:
+        """The visible share (N,) of each object of an image, of data that knows it; else None."""
+        return getattr(self.objects, "visible_shares", None)
 
 
 class FileInstances(InstanceDataset):

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.engine.loading import SuitedDataset
 from foveate.engine.prepare import validation_split
-from foveate.engine.run import RunFolder, peak_memory
+from foveate.engine.run import peak_memory
 from foveate.tasks.base import Task
 
 REPEATS = 10  # timed answers, after one that is not timed
@@ -34,9 +34,8 @@ class Cost:
     memory_mib: int | None
 
 
-def sample_of(run: RunFolder, task: Task, model: str) -> Any:
-    """The first sample of the split that ranks a run's epochs, as the model takes it."""
-    source = run.recipe().data
+def sample_of(source: Any, task: Task, model: str) -> Any:
+    """The first sample of the split of a data source that ranks epochs, as the model takes it."""
     return SuitedDataset(source.open(validation_split(source), task.name), task, model)[0]
 
 

@@ -69,8 +69,9 @@ def _scores(runs: Sequence[Compared]) -> Markup:
     ]  # fmt: skip
     head = tag("tr", [tag("th", name.replace("_", " "), scope="col") for name in names])
     table = tag("table", tag("thead", head), tag("tbody", body), class_="compared")
+    own = (task.own_score or task.monitor).replace("_", " ")
     lead = (
-        f"The difference is the mean over samples of {task.monitor.replace('_', ' ')} minus that of {runs[0].name}, "
+        f"The difference is the mean over samples of {own} minus that of {runs[0].name}, "
         "with its 95 % interval by paired bootstrap: one that contains 0 may be chance. It says nothing of other seeds."
     )
     return section("scores", "Scores", "Scores", lead, scroll_box("Scores", table, "card scroll")).content

@@ -41,6 +41,12 @@ class Learner(lightning.LightningModule):
         """The model that is evaluated and kept: the averaged weights where there are any."""
         return self.model if self.averaged is None else self.averaged
 
+    @property
+    def normalises(self) -> bool:
+        """True if the model learns batch normalisation, whose statistics are those of a process's part of a batch."""
+        modules = self.model.modules()
+        return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in modules)
+
     def train(self, mode: bool = True) -> Learner:
         """Training mode for all but the frozen parts and the averaged copy."""
         super().train(mode)
@@ -125,7 +131,10 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser. Its learning rate is a function of the step, so there is no scheduler to restore."""
-        optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision == "32-true")
+        optimizer = make_optimizer(self.model, self.recipe.optim, fused=self.trainer.precision != "16-mixed")
+        if self.trainer.precision == "bf16-mixed":
+            # Gradients in bf16 are not scaled, so a fused step unscales none, and Lightning may clip them.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

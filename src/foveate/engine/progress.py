@@ -49,13 +49,14 @@ def plan_lines(
     parameters = list(learner.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    precision = "" if recipe.precision in ("auto", "float32") else f" in {recipe.precision}"
     total = recipe.epochs * steps
     batch = min(recipe.batch_size, train)
     samples = f"{train} {task.noun(train)} to train on"
     ranked = f"the same {task.noun(2)} rank the epochs" if recipe.overfit else f"{val} to rank epochs by"
     return [
-        f"device: {device}{threads}; {recipe.model}: {count_text(sum(p.numel() for p in parameters))} parameters, "
-        f"{count_text(trained)} of them trained",
+        f"device: {device}{threads}{precision}; {recipe.model}: "
+        f"{count_text(sum(p.numel() for p in parameters))} parameters, {count_text(trained)} of them trained",
         f"{samples}, {ranked}; epochs: {recipe.epochs} of {steps} steps, {total} in all, with {batch} "
         f"{task.noun(batch)} each",
     ]

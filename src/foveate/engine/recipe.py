@@ -83,7 +83,8 @@ class Recipe:
         model can learn them at all, e.g. 8 (0: off).
     cache: keep decoded images in memory, as many as fit in a quarter of it.
     workers: loading processes; -1 chooses by device and cores.
-    precision: auto (bf16 where the device has it, else 32 bit), 32, bf16 or 16.
+    precision: float32, bf16 or float16 (older: 32 and 16); auto is bf16 on GPUs that have it and on CPUs where it was
+        measured as faster and equal in score, else float32, and is stored as what it meant.
     devices, nodes: processes to train on; 0 devices takes every GPU, or one CPU process.
     """
 
@@ -110,7 +111,7 @@ class Recipe:
     overfit: int = 0
     cache: bool = True
     workers: int = -1
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Literal["auto", "float32", "bf16", "float16", "32", "16"] = "auto"
     devices: int = 0
     nodes: int = 1
 
@@ -130,6 +131,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        object.__setattr__(self, "precision", {"32": "float32", "16": "float16"}.get(self.precision, self.precision))
         parse_window(self.window)
         for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0), ("overfit", 0)):
             if getattr(self, name) < least:

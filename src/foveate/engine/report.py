@@ -10,8 +10,11 @@ from foveate.engine import fields
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
+from foveate.errors import counted
 from foveate.tasks.evaluation import Evaluation
 from foveate.visualize.report import Report, write_report
+
+FEW = 10  # samples, below which one more or less decides
 
 
 def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
@@ -45,11 +48,13 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         environment=_flat(environment) | {"seed": recipe.seed},
         minutes=sum(row["seconds"] for row in history) / 60 if history else None,
         notes=[
+            *_size_note(len(evaluation.samples), evaluation.task.noun(1), evaluation.task.noun(2)),
             _split_note(evaluation.split, chosen, evaluation.task.noun(2)),
             *_interval_note(scores, evaluation.task.monitor, evaluation.task.noun(2)),
             *_average_note(recipe.ema),
         ],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
+        samples=[(evaluation.dataset.name(index), score) for index, score in evaluation.samples],
         greater_is_better=evaluation.task.greater_is_better,
         nouns=(evaluation.task.noun(), evaluation.task.noun(2)),
     )
@@ -70,6 +75,16 @@ def _split_note(scored: str, chosen: str, samples: str) -> str:
             "it does on new ones."
         )
     return f"The model was chosen on the {chosen} {samples}; nothing was chosen by the {scored} {samples}."
+
+
+def _size_note(count: int, noun: str, nouns: str) -> list[str]:
+    """A sentence on a score of few samples; [] for enough."""
+    if count >= FEW:
+        return []
+    return [
+        f"This is the score of {counted(count, noun, nouns)}, and one more or less would change it much: measure on "
+        "more of them, or cross-validate (foveate train --folds)."
+    ]
 
 
 def _interval_note(scores: dict[str, Any], monitor: str, samples: str) -> list[str]:

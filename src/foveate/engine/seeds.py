@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.disk import write_atomically
+from foveate.engine.processes import is_first
 from foveate.engine.recipe import Recipe
-from foveate.engine.run import RunFolder
-from foveate.engine.train import train_recipe
+from foveate.engine.several import Each, monitor_of, spread_line, train_each
 from foveate.errors import ConfigError
-from foveate.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,7 @@ class SeedScores:
         """A line a seed, and the mean with the range."""
         for seed, score in self.scores.items():
             yield f"  seed {seed:<6}{self.monitor} {score:.4f}"
-        low, high = min(self.scores.values()), max(self.scores.values())
-        yield (
-            f"{self.monitor} over {len(self.scores)} seeds: mean {self.mean:.4f}, from {low:.4f} to {high:.4f}, "
-            f"standard deviation {self.deviation:.4f}"
-        )
+        yield spread_line(self.monitor, self.scores.values(), "seeds")
 
     def to_json(self) -> dict[str, object]:
         """Plain values for seeds.json."""
@@ -64,7 +59,7 @@ def train_seeds(
     out: str | Path | None = None,
     init: str | Path | None = None,
     seconds: float | None = None,
-    each: Callable[[Path], None] | None = None,
+    each: Each | None = None,
 ) -> SeedScores:
     """Train a recipe under `count` seeds from its own on, each into its folder below `out`, and write seeds.json there.
 
@@ -74,22 +69,10 @@ def train_seeds(
     if count < 2:
         raise ConfigError(f"--seeds is {count}; give 2 or more: one says nothing of their spread")
     folder = Path(out) if out is not None else Path("runs") / f"{recipe.name}-seeds"
-    if (folder / "recipe.json").exists():
-        raise ConfigError(f"{folder} is a run; choose another folder for several with --out")
-    scores = {}
-    for seed in range(recipe.seed, recipe.seed + count):
-        own, run = dataclasses.replace(recipe, seed=seed), RunFolder(folder / f"seed{seed}")
-        print(f"seed {seed}: {run.path}", flush=True)
-        train_recipe(own, out=run.path, resume=run.checkpoint.is_file(), init=init, seconds=seconds)
-        if each is not None:
-            each(run.path)
-        scores[seed] = _kept_score(run)
-    found = SeedScores(folder, find_task(recipe.task).monitor, scores)
-    write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
+    seeds = range(recipe.seed, recipe.seed + count)
+    recipes = {f"seed{seed}": dataclasses.replace(recipe, seed=seed) for seed in seeds}
+    trained = train_each(recipes, folder, "seed", init, seconds, each)
+    found = SeedScores(folder, monitor_of(recipe)[0], {one.seed: one.score for one in trained})
+    if is_first():
+        write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
     return found
-
-
-def _kept_score(run: RunFolder) -> float:
-    """The monitored score of the epoch that was kept."""
-    best = run.read_json("progress.json")["best"]
-    return float("nan") if best is None or best["value"] is None else float(best["value"])

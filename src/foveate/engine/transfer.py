@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,19 @@ from foveate.errors import ModelError, counted
 from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
-# (axis of a tensor, name of the table whose entries it counts)
-Axis = tuple[int, str]
+
+class Axis(NamedTuple):
+    """An axis of a tensor that counts a table's entries: `extra` places, as of the background, then `step` an entry."""
+
+    number: int
+    table: str
+    step: int
+    extra: int
+
+    def places(self, entries: Sequence[int]) -> list[int]:
+        """The places of the extra ones and of some entries."""
+        begin = (self.extra + entry * self.step for entry in entries)
+        return [*range(self.extra), *(place for start in begin for place in range(start, start + self.step))]
 
 
 @torch.no_grad()
@@ -97,7 +108,9 @@ def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
         with torch.device("meta"):  # shapes alone
             grown = type(model)(dataclasses.replace(model.config, **changes)).state_dict()
         for name, tensor in model.state_dict().items():
-            axes = [(axis, table) for axis, size in enumerate(tensor.shape) if size != grown[name].shape[axis]]
+            steps = [(axis, grown[name].shape[axis] - size, size) for axis, size in enumerate(tensor.shape)]
+            count = getattr(model.config, field)
+            axes = [Axis(axis, table, step, size - step * count) for axis, step, size in steps if step]
             if axes:
                 found.setdefault(name, []).extend(axes)
     return found
@@ -105,14 +118,17 @@ def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
 
 def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]) -> None:
     """Copy the entries that both tables have along every axis that counts entries, if the other axes agree."""
-    counted = {axis for axis, _ in axes}
+    counted = {axis.number for axis in axes}
     others = [axis for axis in range(mine.ndim) if axis not in counted]
     if mine.ndim != theirs.ndim or any(mine.shape[a] != theirs.shape[a] for a in others):
         return
-    (axis, table), *rest = axes
-    if not shared[table]:
+    first, *rest = axes
+    if not shared[first.table]:
         return
-    own_rows, their_rows = (torch.tensor(rows) for rows in zip(*shared[table], strict=True))
+    axis = first.number
+    own_rows, their_rows = (torch.tensor(first.places(rows)) for rows in zip(*shared[first.table], strict=True))
+    if first.extra < 0 or int(their_rows.max()) >= theirs.shape[axis]:  # not counted as this model counts
+        return
     part, source = mine.index_select(axis, own_rows), theirs.index_select(axis, their_rows)
     if rest:
         _carry(part, source, rest, shared)

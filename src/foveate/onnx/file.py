@@ -1,4 +1,4 @@
-"""ONNX files in ONNX Runtime, with the metadata that `foveate export` wrote into them.
+"""ONNX files in a runtime, with the metadata that `foveate export` wrote into them.
 
 Every value is JSON:
 
@@ -13,7 +13,6 @@ A family may add values (`Graph.metadata`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,8 +25,10 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, ModelError
 from foveate.onnx.graphs import sibling_path
+from foveate.onnx.runtimes import default_runtime, open_session
 from foveate.records import Table
 from foveate.store import read_tables
+from foveate.values import parse_json
 from foveate.version import __version__
 
 PREFIX = "foveate."
@@ -39,7 +40,8 @@ REQUIRED = (*NAMES, "preprocessing")
 class OnnxFile:
     """An open file that `foveate export` wrote.
 
-    device: as it was asked for. session: an onnxruntime.InferenceSession.
+    device, runtime, precision, workers: as they were asked for.
+    session: an onnxruntime.InferenceSession, or what offers its methods (`runtimes.OpenVinoSession`).
     about: the metadata, parsed; its keys are without the prefix "foveate.".
     siblings: suffix -> path of the files of one export that are not at their usual place beside this one.
     """
@@ -49,17 +51,29 @@ class OnnxFile:
     session: Any
     about: dict[str, Any]
     siblings: Mapping[str, Path] = field(default_factory=dict)
+    runtime: str = "onnxruntime"
+    precision: str = "float32"
+    workers: int = 1
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "auto", siblings: Mapping[str, Path] | None = None) -> OnnxFile:
-        """Open a file and read its metadata.
+    def open(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        siblings: Mapping[str, Path] | None = None,
+        runtime: str | None = None,
+        precision: str = "float32",
+        workers: int = 1,
+    ) -> OnnxFile:
+        """Open a file and read its metadata; see `runtimes.open_session`. runtime: None for the usual one.
 
-        device: auto, cpu, cuda or cuda:N. Raises ModelError for a file that is damaged or not made by `foveate export`,
-        or where ONNX Runtime is not installed, ConfigError for a device that is not available.
+        Raises ModelError for a file that is damaged or not made by `foveate export`, or whose runtime is not installed,
+        ConfigError for a device or precision that is not available.
         """
         path = Path(path)
-        session = open_session(path, device)
-        return cls(path, device, session, _read_metadata(path, session), siblings or {})
+        runtime = runtime or default_runtime()
+        session = open_session(path, device, runtime, precision, workers)
+        return cls(path, device, session, _read_metadata(path, session), siblings or {}, runtime, precision, workers)
 
     @property
     def task(self) -> str:
@@ -81,7 +95,7 @@ class OnnxFile:
         """Class tables and vocabularies by name. Raises ModelError."""
         try:
             return read_tables(self.about)
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
             raise self.unreadable("tables" if "tables" in self.about else "classes", error) from error
 
     @property
@@ -97,7 +111,7 @@ class OnnxFile:
         """
         try:
             return family.Options.from_json(self.about.get("options"))
-        except (TypeError, AttributeError, ConfigError) as error:
+        except (TypeError, AttributeError, ValueError, ConfigError) as error:
             raise self.unreadable("options", error) from error
 
     def value(self, key: str) -> Any:
@@ -114,16 +128,17 @@ class OnnxFile:
         )
 
     def sibling(self, suffix: str) -> OnnxFile:
-        """Open another file of the same export, on the same device; ".step" is captions.step.onnx for captions.onnx.
+        """Open another file of the same export, on the same device and in the same runtime.
 
-        Raises ModelError if it is missing, damaged or not made by `foveate export`.
+        suffix: ".step" is captions.step.onnx for captions.onnx. Raises ModelError if it is missing, damaged or not made
+        by `foveate export`.
         """
         path = self.siblings.get(suffix, sibling_path(self.path, suffix))
         if not path.is_file():
             raise ModelError(
                 f"{self.path} needs {path.name}, which is not beside it; copy both files that `foveate export` wrote"
             )
-        return OnnxFile.open(path, self.device)
+        return OnnxFile.open(path, self.device, None, self.runtime, self.precision, self.workers)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Run the graph: named tensors, on any device -> the named outputs, on the CPU."""
@@ -154,37 +169,6 @@ def metadata_of(
     return about
 
 
-def open_session(path: Path, device: str) -> Any:
-    """An ONNX file as an onnxruntime.InferenceSession.
-
-    device: auto, cpu, cuda or cuda:N. Raises ModelError for a file that is damaged or where ONNX Runtime is not
-    installed, ConfigError for a device that is not available.
-    """
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise ModelError(f"{path} needs ONNX Runtime, which is not installed: pip install 'foveate[export]'") from None
-    on_gpu = "CUDAExecutionProvider" in ort.get_available_providers()
-    if device == "auto":
-        device = "cuda" if on_gpu else "cpu"
-    if device.partition(":")[0] != ("cuda" if on_gpu else "cpu") and device != "cpu":
-        raise ConfigError(f"device '{device}' is not available to ONNX Runtime here; use auto or cpu")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that spin while they wait take the cores from decoding and from everything else on the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Plans are kept for every input size seen; images come in many.
-    options.enable_mem_pattern = False
-    provider = ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})
-    providers = [provider, "CPUExecutionProvider"] if device.startswith("cuda") else ["CPUExecutionProvider"]
-    try:
-        return ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
-        first = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {first}; export the model again") from None
-
-
 def _read_metadata(path: Path, session: Any) -> dict[str, Any]:
     """The metadata of a session, parsed and checked; keys are without the prefix. Raises ModelError."""
     raw: dict[str, str] = session.get_modelmeta().custom_metadata_map
@@ -193,7 +177,7 @@ def _read_metadata(path: Path, session: Any) -> dict[str, Any]:
         if key not in stored:
             raise _missing(path, key)
     try:
-        about = {key: json.loads(text) for key, text in stored.items()}
+        about = {key: parse_json(text) for key, text in stored.items()}
     except ValueError as error:
         raise ModelError(f"{path} has metadata that is not JSON ({error}); export it again") from None
     expected = [(key, str, "a text") for key in NAMES] + [("preprocessing", dict | None, "an object or null")]

@@ -29,6 +29,8 @@ from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 
+IN_CACHE = 2**18  # numbers of a tensor that is computed and read again at once: 1 MiB
+
 
 class Score(nn.Module):
     """Base class of attention scores: (N, Q, F) and projected keys -> (N, Q, L), before any softmax.
@@ -117,7 +119,28 @@ class Additive(Score):
 
     def _score(self, query: Tensor, keys: Tensor) -> Tensor:
         # a = v^T tanh(W q + U k + b), in place: the sum is the largest tensor here, and not needed again
-        return self.v((self.W(query)[:, :, None] + keys[:, None]).tanh_()).squeeze(-1)
+        projected = self.W(query)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or keys.device.type != "cpu":
+            return self.v((projected[:, :, None] + keys[:, None]).tanh_()).squeeze(-1)
+        return self._search_score(projected, keys)
+
+    def _search_score(self, projected: Tensor, keys: Tensor) -> Tensor:
+        """Return the same on a CPU without gradients, where a search spends most of its time.
+
+        A few rows at a time, whose sum stays in the processor's cache; and tanh x = 2 sigmoid(2 x) - 1, since torch's
+        sigmoid takes a quarter of the time of its tanh. In half precision it would round more, and is not used.
+        """
+        quick = keys.dtype in (torch.float32, torch.float64)
+        rows = max(1, IN_CACHE // max(1, math.prod(keys.shape[1:]) * projected.shape[1]))
+        found = []
+        for q, k in zip(projected.split(rows), keys.split(rows), strict=True):
+            if quick:
+                # v^T tanh x = 2 v^T sigmoid(2 x) - sum_i v_i
+                half = self.v(torch.add(2 * q[:, :, None], k[:, None], alpha=2).sigmoid_())
+                found.append((2 * half - self.v.weight.sum()).squeeze(-1))
+            else:
+                found.append(self.v((q[:, :, None] + k[:, None]).tanh_()).squeeze(-1))
+        return torch.cat(found)
 
 
 class Dot(Score):

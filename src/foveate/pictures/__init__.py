@@ -148,11 +148,14 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
         return RawPicture(orient(values, turn), palette, image.format in ("JPEG", "MPO"), upright_alpha)
 
 
-def picture_info(path: str | Path) -> PictureInfo:
-    """Read size, channels and bits from the header alone. Raises DataError."""
-    path = Path(path)
-    with _open(path) as file, _decoding(str(path)):
-        head = _head(file, str(path))
+def picture_info(source: str | Path | bytes, name: str = "") -> PictureInfo:
+    """Read size, channels and bits from the header alone. Raises DataError.
+
+    source: a path, or the bytes of a file, for which `name` stands in messages.
+    """
+    name = name or _called(source)
+    with _open(source) as file, _decoding(name):
+        head = _head(file, name)
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file) as tiff:
                 return PictureInfo(tiff.height, tiff.width, tiff.channels, tiff.bits)
@@ -251,25 +254,27 @@ def stored_tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(chw if chw.flags.writeable else chw.copy())
 
 
-def open_windows(path: str | Path, max_pixels: int | None = None, channels: int | None = None) -> Windows:
+def open_windows(
+    source: str | Path | bytes, max_pixels: int | None = None, channels: int | None = None, name: str = ""
+) -> Windows:
     """Open an image to read it a window at a time.
 
     Of a tiled or striped TIFF only the tiles that a window touches are decoded; any other file is decoded once and
     sliced. `max_pixels` bounds the pixels decoded at once, so it does not bound a tiled TIFF. channels: the number that
-    the reader needs, if it is known; see `read_picture`. Raises DataError.
+    the reader needs, if it is known; see `read_picture`. source, name: see `picture_info`. Raises DataError.
     """
-    path = Path(path)
-    file = _open(path)
+    name = name or _called(source)
+    file = _open(source)
     ground = None
     try:
-        with _decoding(str(path)):
-            if _head(file, str(path)).startswith(_TIFF_MAGIC):
+        with _decoding(name):
+            if _head(file, name).startswith(_TIFF_MAGIC):
                 tiff = TiffPicture(file, channels)
                 if tiff.by_windows and tiff.segment_pixels <= limit_of(max_pixels):
-                    return _TiffWindows(tiff, file, str(path))
-                check_size(str(path), tiff.height, tiff.width, max_pixels)
+                    return _TiffWindows(tiff, file, name)
+                check_size(name, tiff.height, tiff.width, max_pixels)
                 ground = _ground(tiff, whole=True)
-        array = _read(file, str(path), None, max_pixels, channels)
+        array = _read(file, name, None, max_pixels, channels)
     except BaseException:
         file.close()
         raise
@@ -290,7 +295,14 @@ def _ground(tiff: TiffPicture, whole: bool = False) -> Ground | None:
 # Decoding
 
 
-def _open(path: Path) -> BinaryIO:
+def _called(source: str | Path | bytes) -> str:
+    return "the picture" if isinstance(source, bytes) else str(source)
+
+
+def _open(source: str | Path | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = Path(source)
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -304,8 +316,12 @@ def _decoding(name: str) -> Iterator[None]:
     """Turn any exception of a decoder into one DataError; damaged bytes make decoders raise nearly every type."""
     try:
         yield
-    except (DataError, MemoryError):
+    except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{name}: takes more memory than there is, by its header; make it smaller, or replace or remove it"
+        ) from error
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a picture in a known format; replace or remove the file") from None
     except ValueError as error:
@@ -351,9 +367,12 @@ def _pillow(file: BinaryIO) -> Image.Image:
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file)
+            image = Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    if 0 in image.size:
+        raise ValueError(f"{image.width}x{image.height} pixels; expected at least one")
+    return image
 
 
 def _pillow_pixels(image: Image.Image) -> np.ndarray:

@@ -14,14 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from foveate.errors import DataError, counted
-from foveate.pictures import open_windows, to_tensor
+from foveate.pictures import decode_picture, open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
 from foveate.pictures.pixels import orient, require_visible, three_channels
+from foveate.pictures.urls import fetch, is_url
 from foveate.pictures.windows import ArrayWindows, Windows
 from foveate.records import Preprocessing
 
-Picture = str | Path | np.ndarray | Tensor | Image.Image | Windows
+Picture = str | Path | bytes | np.ndarray | Tensor | Image.Image | Windows
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, after ITU-R BT.601
 
 
@@ -116,7 +117,7 @@ def open_for(
     messages. `note_of` the result, once it was read, says what a user should know of how its values were taken.
     Raises DataError for an image that cannot be read, or has other channels or values.
     """
-    windows = open_picture(picture, len(preprocessing.mean), max_pixels, bool(preprocessing.window))
+    windows = open_picture(picture, len(preprocessing.mean), max_pixels, bool(preprocessing.window), name)
     layout = ""
     if isinstance(picture, np.ndarray):
         layout = f" (an array is (H, W, C); this one is {picture.shape})"
@@ -200,14 +201,21 @@ def as_windows(image: Tensor | Windows) -> Windows:
     return ArrayWindows(image.permute(1, 2, 0).cpu().numpy()) if isinstance(image, Tensor) else image
 
 
-def open_picture(picture: Picture, channels: int = 3, max_pixels: int | None = None, stored: bool = False) -> Windows:
+def open_picture(
+    picture: Picture, channels: int = 3, max_pixels: int | None = None, stored: bool = False, name: str = ""
+) -> Windows:
     """Anything `Predictor.predict` takes as an image, read window by window. Raises DataError.
 
     channels: of the model; a grey array becomes that many equal channels. stored: an array holds the values of a file,
-    of any type, rather than uint8, uint16 or float in 0..1.
+    of any type, rather than uint8, uint16 or float in 0..1. name: of the bytes of a file, in messages.
     """
+    if is_url(picture):
+        content, _ = fetch(str(picture))
+        return ArrayWindows(decode_picture(content, str(picture), max_pixels=max_pixels))
     if isinstance(picture, (str, Path)):
         return open_windows(Path(picture), max_pixels=max_pixels, channels=channels)
+    if isinstance(picture, bytes):
+        return open_windows(picture, max_pixels, channels, name)
     if isinstance(picture, np.ndarray):
         return ArrayWindows(_checked(picture, channels, stored))
     if isinstance(picture, Tensor):

@@ -77,7 +77,7 @@ def draw_mnist_paper() -> Recipe:
 def draw_svhn() -> Recipe:
     """DRAW on pictures as of Street View House Numbers at the paper's size: 54x54 out of 64x64, 12x12 windows.
 
-    foveate train draw_svhn --data PATH
+    foveate train draw_svhn --data SVHN
 
     It is meant for a GPU. Intensities are taken as probabilities, as in the paper.
     """
@@ -89,7 +89,7 @@ def draw_svhn() -> Recipe:
 def draw_cifar() -> Recipe:
     """DRAW on pictures as of CIFAR at the paper's size: 32x32, 64 steps of 200 latent numbers, 5x5 windows.
 
-    foveate train draw_cifar --data PATH
+    foveate train draw_cifar --data CIFAR
 
     It is meant for a GPU. Intensities are taken as probabilities, as in the paper.
     """
@@ -101,7 +101,7 @@ def draw_cifar() -> Recipe:
 def draw_omniglot() -> Recipe:
     """DRAW on drawn characters in folders by class, as of Omniglot, resized to 28x28; the classes are left aside.
 
-    foveate train draw_omniglot --data PATH
+    foveate train draw_omniglot --data OMNIGLOT
     """
     return dataclasses.replace(draw_mnist(), epochs=150, validate_every=10)
 

@@ -36,7 +36,7 @@ def handwriting() -> Recipe:
 def handwriting_words() -> Recipe:
     """Handwriting of words, of whose points every third is kept.
 
-    foveate train handwriting_words --data PATH
+    foveate train handwriting_words --data WORDS
     """
     return Recipe(
         model="handwriting",
@@ -53,7 +53,7 @@ def handwriting_words() -> Recipe:
 def handwriting_prediction_words() -> Recipe:
     """Handwriting without texts, on the same words: the prediction network.
 
-    foveate train handwriting_prediction_words --data PATH
+    foveate train handwriting_prediction_words --data WORDS
     """
     return dataclasses.replace(handwriting_words(), config=dataclasses.replace(SMALL, keep=3, text=False))
 

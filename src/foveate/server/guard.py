@@ -50,6 +50,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 CONTENT_TYPES = re.compile(r"application/(json|octet-stream)|(image|audio|video)/[\w.+-]+")
 BYTES_PER_SECOND = 50_000  # the least rate of a body
 GRACE = 5.0  # seconds that a body may take beside it
+PATIENCE = 0.5  # seconds without a byte, after which the rest of a refused body is not waited for
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::(\d{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -293,8 +294,8 @@ class _Body:
             return False
         try:
             while not self.complete and self.size <= 2 * self.policy.max_bytes:
-                await self._next()
-        except Problem:
+                await asyncio.wait_for(self._next(), PATIENCE)
+        except (Problem, TimeoutError):
             return False
         return self.complete
 

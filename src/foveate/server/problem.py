@@ -90,6 +90,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem("option", one_line(error))
     if isinstance(error, FoveateError):
         return Problem("input", one_line(error))
+    if isinstance(error, MemoryError):
+        return Problem("input", "the input takes more memory than there is; send a smaller one")
     if isinstance(error, HTTPException):
         return _of_router(error)
     return Problem("internal", "this is a fault of the server; its log has the traceback under the request's id")
@@ -123,5 +125,6 @@ HANDLERS: dict[Any, ExceptionHandler] = {
     Problem: answer_error,
     FoveateError: answer_error,
     HTTPException: answer_error,
+    MemoryError: answer_error,
     Exception: answer_error,
 }

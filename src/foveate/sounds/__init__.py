@@ -9,12 +9,13 @@ Nothing is changed without a note: channels that are mixed, samples that are cli
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -39,24 +40,57 @@ class SoundHeader(NamedTuple):
     bits: int  # of a sample; 0 where the coding has none
 
 
-def sound_header(path: Path) -> SoundHeader:
-    """Read the header of a file. Raises DataError for a file that is missing, empty or no sound."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: an empty file; record it again, or remove it and its transcript")
-    if path.suffix.lower() == ".wav" and (header := _wave_header(path)) is not None:
+class _Source(NamedTuple):
+    """A file on the disk, or its bytes; and its name in messages."""
+
+    content: Path | bytes
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def of(cls, given: Path | bytes, name: str) -> _Source:
+        return cls(given, name or ("the recording" if isinstance(given, bytes) else str(given)))
+
+    @property
+    def suffix(self) -> str:
+        """The end of the file's name, in lower case; of bytes '.wav' or ''."""
+        if isinstance(self.content, bytes):
+            return ".wav" if self.content[:4] == b"RIFF" and self.content[8:12] == b"WAVE" else ""
+        return self.content.suffix.lower()
+
+    def open(self) -> BinaryIO | str:
+        """The file as `wave` and soundfile take it."""
+        return io.BytesIO(self.content) if isinstance(self.content, bytes) else str(self.content)
+
+    def require(self) -> None:
+        """Raise DataError for a file that is missing or empty."""
+        if isinstance(self.content, Path) and not self.content.is_file():
+            raise DataError(f"{self}: no such file")
+        if not (len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size):
+            raise DataError(f"{self}: an empty file; record it again, or remove it and its transcript")
+
+
+def sound_header(given: Path | bytes, name: str = "") -> SoundHeader:
+    """Read the header of a file. Raises DataError for a file that is missing, empty or no sound.
+
+    given: a path, or the bytes of a file, for which `name` stands in messages.
+    """
+    path = _Source.of(given, name)
+    path.require()
+    if path.suffix == ".wav" and (header := _wave_header(path)) is not None:
         return _checked(path, header)
     soundfile = _soundfile(path)
     try:
-        about = soundfile.info(str(path))
+        about = soundfile.info(path.open())
     except Exception as error:  # soundfile's own class, or one of the C library's
         raise DataError(f"{path}: not a sound file that can be read ({_reason(error)})") from None
     bits = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(about.subtype, 0)
     return _checked(path, SoundHeader(about.samplerate, about.frames, about.channels, bits))
 
 
-def _checked(path: Path, header: SoundHeader) -> SoundHeader:
+def _checked(path: _Source, header: SoundHeader) -> SoundHeader:
     if not LOWEST_RATE <= header.rate <= HIGHEST_RATE:
         raise DataError(
             f"{path}: a sampling rate of {header.rate} Hz in its header; expected {LOWEST_RATE}..{HIGHEST_RATE}: write "
@@ -71,18 +105,19 @@ def _checked(path: Path, header: SoundHeader) -> SoundHeader:
     return header
 
 
-def read_sound(path: Path) -> Sound:
-    """Read a file as one channel of float32 in -1..1, at its own rate.
+def read_sound(given: Path | bytes, name: str = "") -> Sound:
+    """Read a file as one channel of float32 in -1..1, at its own rate; given, name: see `sound_header`.
 
     Raises DataError for a file that is missing, empty, damaged, silent, or of a kind that needs soundfile where that is
     not installed.
     """
-    header = sound_header(path)
-    if path.suffix.lower() == ".wav" and _wave_header(path) is not None:
+    header = sound_header(given, name)
+    path = _Source.of(given, name)
+    if path.suffix == ".wav" and _wave_header(path) is not None:
         samples = _wave_samples(path)
     else:
         try:
-            samples, _ = _soundfile(path).read(str(path), dtype="float32", always_2d=True)
+            samples, _ = _soundfile(path).read(path.open(), dtype="float32", always_2d=True)
         except DataError:
             raise
         except Exception as error:
@@ -142,24 +177,29 @@ def resampled(sound: Sound, rate: float) -> Sound:
     return dataclasses.replace(sound, values=torch.from_numpy(values), rate=rate, notes=notes)
 
 
-def _wave_header(path: Path) -> SoundHeader | None:
+def _wave_header(path: _Source) -> SoundHeader | None:
     """The header of a plain PCM file; None for other kinds of WAV, which soundfile may read. Raises DataError."""
     try:
-        with wave.open(str(path), "rb") as file:
+        with wave.open(path.open(), "rb") as file:
             return SoundHeader(file.getframerate(), file.getnframes(), file.getnchannels(), 8 * file.getsampwidth())
     except wave.Error as error:
         if "unknown format" in str(error):
             return None
         raise DataError(f"{path}: not a WAV file that can be read ({error}); write it again") from None
-    except (EOFError, struct.error, ZeroDivisionError):
+    except (EOFError, struct.error, ZeroDivisionError, RuntimeError):  # RuntimeError: a chunk reaches beyond the file
         raise DataError(f"{path}: a WAV file that ends too early; restore it from a copy") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _wave_samples(path: Path) -> np.ndarray:
+def _wave_samples(path: _Source) -> np.ndarray:
     """(T, channels) float32 of a plain PCM file. Raises DataError."""
-    with wave.open(str(path), "rb") as file:
-        width, channels, count = file.getsampwidth(), file.getnchannels(), file.getnframes()
-        raw = file.readframes(count)
+    try:
+        with wave.open(path.open(), "rb") as file:
+            width, channels, count = file.getsampwidth(), file.getnchannels(), file.getnframes()
+            raw = file.readframes(count)
+    except (EOFError, OSError, RuntimeError, MemoryError, wave.Error) as error:
+        raise DataError(f"{path}: damaged ({_reason(error)}); restore it from a copy") from None
     whole = len(raw) // (width * channels)
     if whole < count:
         raise DataError(f"{path}: {whole} of the {count} samples that its header names; restore it from a copy")
@@ -176,12 +216,12 @@ def _wave_samples(path: Path) -> np.ndarray:
     return samples.reshape(-1, channels)
 
 
-def _soundfile(path: Path) -> Any:
+def _soundfile(path: _Source) -> Any:
     try:
         import soundfile
     except ImportError:
         raise DataError(
-            f"{path}: reading {path.suffix.lower() or 'such files'} needs soundfile, which is not installed: "
+            f"{path}: reading {path.suffix or 'such files'} needs soundfile, which is not installed: "
             "pip install 'foveate[audio]', or write WAV files of 16 bits"
         ) from None
     return soundfile

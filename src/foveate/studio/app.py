@@ -76,7 +76,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a route gives: JSON or bytes. etag: the revision. cached: seconds for which a browser may keep it."""
+    """The answer of a route: JSON or bytes. etag: the revision. cached: seconds for which a browser may keep it."""
 
     data: Any = None
     content: bytes | None = None
@@ -201,8 +201,13 @@ def application(studio: Any, launch: Launch, hosts: frozenset[str] = frozenset()
         routes.append(Route(path, endpoint(_page(name), False), methods=["GET"]))
     routes.append(Route("/runs/{name}/report", endpoint(studio.report, False), methods=["GET"]))
     routes.append(Route("/static/{path:path}", endpoint(static_file, False), methods=["GET"]))
+    routes.append(Route("/{path:path}", endpoint(_nothing, False), methods=["GET"]))
     policy = Policy(hosts=hosts, launch=launch, open_paths=("/healthz",), max_bytes=MAX_BYTES)
     return Guard(Starlette(routes=routes, exception_handlers=HANDLERS), policy)
+
+
+def _nothing(ask: Ask) -> Answer:
+    raise refused("not-found", "page", f"there is no page '/{ask.path['path'][:100]}'; go to / for the pictures")
 
 
 def _page(name: str) -> Handler:

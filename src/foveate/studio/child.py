@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     if hasattr(os, "nice"):
         from foveate.studio.jobs import NICE
 
-        os.nice(NICE)
+        os.nice(max(0, NICE - os.nice(0)))
     end: dict[str, Any] = {"state": "done"}
     try:
         end["result"] = _run(kind, rest, Path(job))
@@ -42,17 +42,20 @@ def main(words: list[str]) -> int:
         end["state"] = "stopped" if code == STOPPED else "failed" if code else "done"
     except Exception as error:
         end |= {"state": "failed", "message": f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the end from being written
     write_atomically(f"{job}.end.json", json.dumps({**end, "ended": time.time()}))
     return 0 if end["state"] == "done" else 1
 
 
 def _run(kind: str, words: list[str], job: Path) -> dict[str, Any] | None:
     if kind == "export":
-        return export(*words)
+        run, file = words
+        return export(run, file)
     if kind == "prelabel":
         from foveate.studio.prelabels import make_all
 
-        return make_all(*words, progress=Path(f"{job}.progress.json"))
+        data, run, name = words
+        return make_all(data, run, name, Path(f"{job}.progress.json"))
     sys.argv = ["foveate", *words]
     runpy.run_module("foveate", run_name="__main__", alter_sys=True)
     return None

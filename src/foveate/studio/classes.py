@@ -50,7 +50,7 @@ def to_json(listed: ClassList) -> list[dict[str, str]]:
 
 
 def from_json(given: Mapping[str, Any], before: ClassList) -> tuple[ClassList, dict[str, str]]:
-    """What the page sent -> (the list, old name -> new name of those that were renamed). Raises RefusedError."""
+    """Read what the page sent -> (the list, old name -> new name of those that were renamed). Raises RefusedError."""
     unlabelled, entries = given.get("unlabelled"), given.get("classes")
     if unlabelled not in UNLABELLED:
         raise RefusedError("class", f"unlabelled is {unlabelled!r:.40}; expected {' or '.join(UNLABELLED)}")

@@ -117,7 +117,7 @@ def parse(file: Path, content: bytes, height: int, width: int) -> Document:
 
 def fresh(stated: str, height: int, width: int) -> Document:
     """The document of an image without a file."""
-    data = {
+    data: dict[str, Any] = {
         "version": LABELME_VERSION,
         "flags": {},
         "shapes": [],
@@ -204,7 +204,7 @@ def _outlines(given: Any, layers: Layers, allowed: set[str]) -> dict[str, dict[s
     for one in given:
         key = one.get("key") if isinstance(one, dict) else None
         if not is_key(key) or key in found:
-            wrong = "which another one has" if key in found else "expected a text of 1 to 40 characters"
+            wrong = "which another one has" if is_key(key) else "expected a text of 1 to 40 characters"
             raise RefusedError("outline", f"an outline has the key {key!r:.60}; {wrong}")
         shape = shape_of(key, one)
         try:
@@ -238,7 +238,7 @@ def _described(entry: dict[str, Any], one: Mapping[str, Any], where: str, allowe
         raise RefusedError(
             "label", f"{where}: {unknown('class', str(label)[:60], sorted(allowed))}; add it to the classes"
         )
-    if group is not None and (isinstance(group, bool) or not isinstance(group, (int, str))):
+    if group is not None and type(group) is not int and group != entry.get("group_id"):  # labelme takes no other
         raise RefusedError("labels", f"{where}: group is {group!r:.40}; expected a whole number or null")
     flags, description = one.get("flags", {}), one.get("description", "")
     if not isinstance(flags, dict) or not all(isinstance(v, bool) for v in flags.values()):

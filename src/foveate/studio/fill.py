@@ -83,8 +83,11 @@ def _seeds(scribbles: Sequence[Scribble], box: Box, size: tuple[int, int]) -> Ma
         width = max(1, round(one.width * (down + across) / 2))
         draw.line(points, fill=one.number, width=width)
         for x, y in points:  # round ends and corners; a single point is a disc
-            radius = (width - 1) / 2
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=one.number, outline=one.number)
+            if width < 3:
+                draw.point((round(x), round(y)), fill=one.number)
+            else:
+                radius = (width - 1) / 2
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=one.number, outline=one.number)
     drawn = np.asarray(canvas)
     return {n: mask for n in dict.fromkeys(one.number for one in scribbles) if (mask := drawn == n).any()}
 

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from foveate.datasets import recognise
 from foveate.datasets.folders import IMAGE_FOLDERS
+from foveate.datasets.labelme import LabelMe
 from foveate.datasets.names import distinct_names, normal, stem_of
 from foveate.datasets.splits import SPLITS_FILE, VAL_SHARE, draw_share, draw_split, read_splits, split_called
 from foveate.errors import DataError, counted
@@ -58,6 +60,7 @@ class Folder:
         if not self.root.is_dir():
             wrong = "a file" if self.root.exists() else "no such folder"
             raise DataError(f"{root}: {wrong}; expected the folder that holds the pictures")
+        _require_own_labels(self.root)
         self.own = self.root / OWN_FOLDER
         self.problems: list[str] = []
         self.pictures: dict[str, Picture] = {}
@@ -70,15 +73,16 @@ class Folder:
         files = [path for path in list_pictures(images) if self._is_inside(path)]
         annotations = self.root / ANNOTATION_FOLDER if below else self.root
         prefix = f"../{below.name}/" if below else ""
-        self._require_plain(annotations, self.root / MASK_FOLDER, self.own)
+        self._require_plain(*([below] if below else []), annotations, self.root / MASK_FOLDER, self.own)
         _require_distinct(files)
-        self.pictures = {}
+        found = {}  # other threads read `pictures` meanwhile
         for name, path in zip(distinct_names(files, self.root), files, strict=True):
             relative = path.relative_to(self.root).as_posix()
             key = hashlib.sha256(normal(relative).encode()).hexdigest()[:12]
             stem = path.name.removesuffix(path.suffix)
             labels, mask = annotations / f"{stem}.json", self.root / MASK_FOLDER / f"{stem}.png"
-            self.pictures[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+            found[key] = Picture(key, name, path, labels, mask, prefix + path.name)
+        self.pictures = found
 
     def _image_folder(self) -> Path | None:
         """`images/` in the folder, or None where the images lie in the folder itself."""
@@ -104,7 +108,7 @@ class Folder:
 
     def _is_inside(self, path: Path) -> bool:
         """True for a file below the folder; a link that leads out is refused, with a sentence in `problems`."""
-        if path.resolve().is_relative_to(self.root.resolve()):
+        if not path.is_symlink() or path.resolve().is_relative_to(self.root.resolve()):
             return True
         sentence = f"{path.name} is a link that leads out of the folder and is not shown; copy the file instead"
         if sentence not in self.problems:
@@ -141,9 +145,13 @@ class Folder:
         later = [name for name in names if name not in known and draw_share(name, 0) < VAL_SHARE]
         return {names[name] for name in [*val, *later] if name in names}
 
+    @property
+    def is_divided(self) -> bool:
+        """True if a splits.json says which images are of the validation fifth."""
+        return (self.root / SPLITS_FILE).is_file()
+
     def _written(self) -> dict[str, list[str]] | None:
-        file = self.root / SPLITS_FILE
-        return read_splits(file) if file.is_file() else None
+        return read_splits(self.root / SPLITS_FILE) if self.is_divided else None
 
     def settle(self) -> None:
         """Write the division of all images to splits.json, unless there is one.
@@ -157,6 +165,23 @@ class Folder:
             splits = draw_split([p.name for p in self.pictures.values()], 0, self.root)
             if not write_splits(self.root / SPLITS_FILE, splits, 0):
                 raise DataError(f"{self.root / SPLITS_FILE}: cannot be written; the division must stand first")
+
+
+def _require_own_labels(root: Path) -> None:
+    """Raise DataError for a folder that is labelled in another form than LabelMe's.
+
+    Its labels would no longer be read once there is a LabelMe file, since one form is read of a folder.
+    """
+    try:
+        source = recognise(root)
+    except DataError:  # without labels
+        return
+    if not isinstance(source, LabelMe) and {"semantic", "instances"} & set(source.tasks):
+        form = (type(source).__doc__ or "").partition(":")[0]
+        raise DataError(
+            f"{root} is labelled already, in another form ({form}); the studio writes LabelMe files, and training "
+            "would read these alone: label copies of the pictures in a folder of their own"
+        )
 
 
 def _require_distinct(files: Sequence[Path]) -> None:

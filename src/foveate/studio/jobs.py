@@ -77,11 +77,10 @@ class Jobs:
         """A job, as the page gets it. Raises DataError for an unknown one."""
         if key not in self.ids():
             raise DataError(unknown("job", key, self.ids()))
-        record, end = self._read(key, ".json"), self._read(key, ".end.json")
+        record = self._read(key, ".json")
         alive = self._is_alive(key, record)
-        if not alive and not end:  # it may have written its end in between
-            end = self._read(key, ".end.json")
-        state = "running" if alive else end.get("state", "lost")
+        end = self._read(key, ".end.json")  # after that, as its process may just have ended
+        state = end.get("state") or ("running" if alive else "lost")
         message = end.get("message") or (None if state in ("running", "done") else self._last_line(key))
         if state == "lost":
             message = "its process was killed, or the machine was stopped; a training can be resumed"
@@ -124,6 +123,8 @@ class Jobs:
         found = self._read(record["id"], ".progress.json")
         done, total = found.get("done"), found.get("total")
         text = f"{done} of {total} pictures" if total else "starting"
+        if record.get("kind") == "export":
+            text = "writes the file and checks it against PyTorch"
         return {"share": done / total if total and done is not None else None, "text": text, "seconds_left": None}
 
     def _last_line(self, key: str) -> str | None:

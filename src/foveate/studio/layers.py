@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -117,7 +117,7 @@ def _kept(entries: Sequence[Any], name: str, wanted: Sequence[bool]) -> list[Any
     return found
 
 
-def is_key(value: Any) -> bool:
+def is_key(value: Any) -> TypeGuard[str]:
     """True for what may name an outline."""
     return isinstance(value, str) and 0 < len(value) <= 40
 
@@ -209,9 +209,9 @@ def flatten(shapes: Mapping[str, Shape], touch: set[str], height: int, width: in
     """
     above = np.zeros((height, width), bool)
     found: dict[str, np.ndarray] = {}
-    for key, shape in reversed(shapes.items()):
+    for key, shape in reversed(list(shapes.items())):
         mask = rasterise(shape, height, width, f"outline '{key}'")
         if key in touch or (above & mask).any():
             above |= mask
             found[key] = mask
-    return dict(reversed(found.items()))
+    return dict(reversed(list(found.items())))

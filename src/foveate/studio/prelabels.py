@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from foveate import pictures
+from foveate.datasets.labelme.shapes import BACKGROUND
 from foveate.disk import atomic_write, write_atomically
 from foveate.errors import DataError, FoveateError, ModelError, counted
 from foveate.predictor import Predictor
@@ -53,11 +54,12 @@ def make_all(data: str, run: str, name: str, progress: Path) -> dict[str, Any]:
     """Pre-label every image that is neither done nor of the validation fifth. -> their number, and of failures."""
     folder = Folder(data)
     store = Store(folder, read_only=True)
-    predictor = Predictor.open(run, device="cpu")
+    predictor = Predictor.open(run)
     if predictor.task not in FAMILIES:
         raise ModelError(f"{name} is a model of {predictor.family.title}, which gives no labels of pixels or captions")
     digest = model_digest(Path(run))
     classes = store.classes().names
+    left_out = _classes_left_out(predictor, classes)
     blind = folder.validation()
     wanted = [p for p in folder.pictures.values() if p.id not in blind and store.summary(p).state != "done"]
     found: dict[str, float] = {}
@@ -80,7 +82,20 @@ def make_all(data: str, run: str, name: str, progress: Path) -> dict[str, Any]:
     write_atomically(progress, json.dumps({"done": len(wanted), "total": len(wanted)}))
     if wanted and len(failed) == len(wanted):
         raise DataError(f"none of {counted(len(wanted), 'picture')} could be pre-labelled; the log says why")
-    return {"pictures": len(found), "failed": len(failed)}
+    return {"pictures": len(found), "failed": len(failed), "left_out": left_out}
+
+
+def _classes_left_out(predictor: Predictor, classes: Sequence[str]) -> list[str]:
+    """The model's classes that the folder does not have. Raises ModelError if it has none of them."""
+    table = predictor.family.tables.get("classes")
+    names = [] if table is None else list(table.names)
+    missing = [name for name in names if name not in classes and name != BACKGROUND]
+    if names and not set(names) & set(classes):
+        raise ModelError(
+            f"the model's classes ({', '.join(names[:8])}) are none of the folder's ({', '.join(classes[:8])}); add "
+            "those that its labels may have, or train a run on this folder"
+        )
+    return missing
 
 
 def _write_index(folder: Folder, name: str, found: dict[str, float]) -> None:
@@ -101,6 +116,7 @@ def model_digest(run: Path) -> str:
 def make(predictor: Predictor, picture: Picture, classes: Sequence[str]) -> dict[str, Any]:
     """The pre-label of an image: objects, runs by tile, confidence and doubt."""
     prediction = predictor.predict(str(picture.path))
+    objects: list[dict[str, Any]]
     if isinstance(prediction, CaptionPrediction):
         confidence = float(np.exp(prediction.sentences[0].score))
         objects, paint, captions = [], np.zeros((1, 1), np.uint16), [one.text for one in prediction.sentences]
@@ -129,7 +145,7 @@ def _regions(prediction: SemanticPrediction, classes: Sequence[str]) -> tuple[li
     """An object a class that is found and that the folder has; other pixels stay undecided."""
     table: ClassTable = prediction.classes
     number_of = np.zeros(max(len(table), int(prediction.mask.max()) + 1), np.uint16)
-    objects = []
+    objects: list[dict[str, Any]] = []
     for label in np.unique(prediction.mask).tolist():
         if label < len(table) and table.names[label] in classes:
             number_of[label] = len(objects) + 1

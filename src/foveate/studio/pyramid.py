@@ -9,17 +9,20 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from foveate import pictures
+from foveate.pictures.pixels import orient
 from foveate.studio.folder import Picture
 from foveate.studio.tiles import TILE
 
 _KEPT_BYTES = 500_000_000  # of decoded images
 _SAMPLED = 1_000_000  # pixels that percentiles are taken of
 JPEG_QUALITY = 90
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 class Level:
@@ -99,11 +102,26 @@ class Pyramid:
         """A JPEG whose longer side is at most `size`. Raises DataError."""
         with self._lock:
             known = next((key for key in self._kept if key[0] == picture.id and key[2] == 0), None)
-        # A preview of every image of a folder would drive out the ones that are looked at.
-        whole = self.pixels(picture) if known else shown(pictures.read_picture(picture.path))
-        image = Image.fromarray(whole)
+        image = None if known else _quickly(picture.path, size)
+        if image is None:  # a preview of every image of a folder would drive out those that are looked at
+            image = Image.fromarray(self.pixels(picture) if known else shown(pictures.read_picture(picture.path)))
         image.thumbnail((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
         return jpeg(image)
+
+
+def _quickly(path: Path, size: int) -> Image.Image | None:
+    """A photograph that was decoded at a reduced size, which JPEG offers, upright; None for other files."""
+    if path.suffix.lower() not in JPEG_SUFFIXES:
+        return None
+    try:
+        turn = pictures.picture_tags(path).orientation
+        with Image.open(path) as image:
+            if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+                return None
+            image.draft(None, (2 * size, 2 * size))
+            return Image.fromarray(orient(np.asarray(image.convert("RGB")), turn))
+    except Exception:  # the whole decoder says what is wrong
+        return None
 
 
 def jpeg(image: Image.Image) -> bytes:

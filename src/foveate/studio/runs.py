@@ -139,7 +139,7 @@ def trainable() -> dict[str, dict[str, Any]]:
     found = {}
     for name, entry in entries("recipe").items():
         recipe = create_recipe(name)
-        if recipe.data is None and recipe.task in FAMILIES:
+        if recipe.data is None and recipe.task in FAMILIES and "your own" in entry.summary:
             facts = {"name": name, "task": recipe.task, "summary": entry.summary, "epochs": recipe.epochs}
             found[name] = facts
     return found

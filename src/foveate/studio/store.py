@@ -237,12 +237,13 @@ class Store:
         picture = self.folder.pictures.get(key)
         if picture is None or picture.mask.is_symlink():
             return
-        content, listed = _content(picture.labels), self.classes()
-        if content is None or not listed.names:
+        listed = self.classes()
+        if picture.labels.is_symlink() or not picture.labels.is_file() or not listed.names:
             return
-        shapes = json.loads(content)["shapes"]
+        data = read_json(picture.labels)
+        require_labelme(picture.labels, data)
         size = pictures.picture_size(picture.path)
-        write_index_mask(picture.mask, picture.labels, shapes, size, index_labels(listed))
+        write_index_mask(picture.mask, picture.labels, data["shapes"], size, index_labels(listed))
 
 
 def _content(file: Path) -> bytes | None:

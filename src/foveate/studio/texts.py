@@ -130,9 +130,8 @@ class Texts:
             _, current = self.read(picture)
             if revision != current:
                 raise StaleError("the texts were changed elsewhere since they were read here; look again", current)
-            for name, table, texts in zip(
-                (CAPTIONS_FILE, QUESTIONS_FILE), self._tables(), (captions, questions), strict=True
-            ):
+            given_texts: tuple[Sequence[tuple[str, ...]], ...] = (captions, questions)
+            for name, table, texts in zip((CAPTIONS_FILE, QUESTIONS_FILE), self._tables(), given_texts, strict=True):
                 after = table.replaced(picture, texts)
                 if after != table:
                     file = self.root / name

@@ -27,9 +27,8 @@ def encode_runs(tile: np.ndarray) -> bytes:
     lengths = np.diff(np.append(starts, flat.size))
     numbers = np.stack([flat[starts].astype(np.int64), lengths], 1).reshape(-1)
     digits = (numbers[:, None] >> (7 * np.arange(_LONGEST))) & 127  # (N, 5), low digits first
-    count = 1 + sum((numbers >= 1 << (7 * place)).astype(np.int64) for place in range(1, _LONGEST))
-    used = np.arange(_LONGEST) < count[:, None]
-    follows = np.arange(_LONGEST) < count[:, None] - 1
+    count = 1 + (numbers[:, None] >= 1 << 7 * np.arange(1, _LONGEST)).sum(1)[:, None]
+    used, follows = np.arange(_LONGEST) < count, np.arange(_LONGEST) < count - 1
     return (digits | (follows << 7))[used].astype(np.uint8).tobytes()
 
 

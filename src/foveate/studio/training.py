@@ -15,6 +15,7 @@ from foveate.studio.runs import FAMILIES, RECOMMENDED, Runs, trainable
 from foveate.studio.store import Store
 from foveate.studio.texts import Texts
 
+OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "preview")  # flags that are no fields
 FEWEST = 4  # pictures that are done before a training makes sense
 
 
@@ -82,9 +83,9 @@ class Training:
         """Start a job."""
         given = ask.object()
         kinds = {"train": self._train, "export": self._export, "prelabel": self._prelabel}
-        kind = given.get("kind")
+        kind = str(given.get("kind"))
         if kind not in kinds:
-            raise refused("option", "query", unknown("kind of job", str(kind)[:40], kinds))
+            raise refused("option", "query", unknown("kind of job", kind[:40], kinds))
         with self._starting:
             if busy := self.jobs.running(kind):
                 raise refused("conflict", "job-running", f"{busy} is running; stop it, or wait for its end")
@@ -95,14 +96,11 @@ class Training:
             path = self._known_run(resumed)
             words = ["train", "--resume", "--out", str(path)]
             return self.jobs.start("train", path.name, ["cli", *words], typed(words), {"folder": str(path)})
-        recipe, fields = given.get("recipe"), given.get("fields") or {}
+        recipe, fields = str(given.get("recipe")), given.get("fields") or {}
         if recipe not in trainable():
-            raise refused("option", "recipe", unknown("recipe", str(recipe)[:60], trainable()))
-        done = sum(self.store.summary(p).state == "done" for p in self.folder.pictures.values())
-        if trainable()[recipe]["task"] in ("semantic", "instances") and done < FEWEST:
-            raise refused(
-                "option", "too-few", f"{counted(done, 'picture')} done; a training needs {FEWEST}: finish some more"
-            )
+            raise refused("option", "recipe", unknown("recipe", recipe[:60], trainable()))
+        if trainable()[recipe]["task"] in ("semantic", "instances"):
+            self._require_labels()
         words = ["train", recipe, "--data", self.data, "--out", str(self.runs.place / self.runs.new_name())]
         words += _field_words(given.get("epochs"), fields)
         if given.get("init") is not None:
@@ -110,11 +108,30 @@ class Training:
         out = Path(words[5])
         return self.jobs.start("train", out.name, ["cli", *words], typed(words), {"folder": str(out)})
 
+    def _require_labels(self) -> None:
+        """Raise Problem where too few images are done, or none to validate on."""
+        done = {p.id for p in self.folder.pictures.values() if self.store.summary(p).state == "done"}
+        if len(done) < FEWEST:
+            raise refused(
+                "option",
+                "too-few",
+                f"{counted(len(done), 'picture')} done; a training needs {FEWEST}: finish some more",
+            )
+        blind = self.folder.validation()
+        if self.folder.is_divided and not done & blind:
+            names = sorted(self.folder[key].path.name for key in blind)
+            raise refused(
+                "option",
+                "too-few",
+                f"no picture of the validation fifth is done, so nothing would measure the model: finish one of "
+                f"{', '.join(names[:5])}",
+            )
+
     def _known_run(self, name: Any) -> Path:
         paths = self.runs.paths()
-        if name not in paths:
+        if str(name) not in paths:
             raise refused("not-found", "run", unknown("run", str(name)[:100], paths))
-        return paths[name]
+        return paths[str(name)]
 
     def _export(self, given: Mapping[str, Any]) -> str:
         path = self._known_run(given.get("run"))
@@ -160,7 +177,7 @@ def _field_words(epochs: Any, fields: Any) -> list[str]:
         raise refused("option", "field", f"fields is {fields!r:.40}; expected names with values")
     for name, value in fields.items():
         fits = all(part.isidentifier() for part in name.split(".")) and isinstance(value, (str, int, float))
-        if not fits or name.split(".")[0] in ("data", "out", "config", "init", "resume", "model"):
+        if not fits or name in OWN or name.startswith("data."):
             raise refused("option", "field", f"'{name[:60]}' is no field that can be set here")
         words.append(f"--{name}={value}")
     return words

@@ -23,16 +23,22 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
+from foveate.labels import Labels
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
+from foveate.tasks.allowance import Allowance as Allowance
+from foveate.tasks.auditing import Audited, Suspect
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.replies import Replies
 from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from foveate.onnx import Graphs, OnnxFile
 
 # A model: the module itself, or an exported file under the module's face (`Task.open`).
@@ -93,13 +99,14 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, ABC):
+class Task(Drawings, Replies, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
 
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
+    own_score: name of a sample's own score (`count`), where it is another one than the monitor.
     headline: scores that are logged at every validation; the first two are printed.
     inputs: what goes into a model; () generates from nothing. `predict` takes the first from the words of its line, and
         the others from flags of their names, or all from a table.
@@ -109,6 +116,8 @@ class Task(Drawings, ABC):
     Preprocessing: class of what a model's `preprocessing` is, with `to_json` and `from_json`.
     batch_size: samples that are scored together. loss_batch_size: samples of one batch of the validation loss; 0: as
         many as in training. predict_size: inputs that `foveate predict` answers together; more than 1 suits small ones.
+    runtimes: of exported files (`onnx.runtimes`), in which answers were found to be those of PyTorch.
+    int8: what the monitored score may lose in an INT8 file, for a family whose one graph takes an image; None: no INT8.
     endings: the ends of every file that `files` may write, for planning: "_overlay.jpg" for 0001_overlay.jpg.
 
     `name`, `title`, `monitor`, `headline` and the abstract methods have to be given; everything else has a default.
@@ -119,6 +128,7 @@ class Task(Drawings, ABC):
     title: ClassVar[str]
     monitor: ClassVar[str]
     greater_is_better: ClassVar[bool] = True
+    own_score: ClassVar[str] = ""
     headline: ClassVar[tuple[str, ...]]
     inputs: ClassVar[tuple[Input, ...]] = (IMAGE,)
     Options: ClassVar[type[Options]] = Options
@@ -127,6 +137,8 @@ class Task(Drawings, ABC):
     batch_size: ClassVar[int] = 32
     predict_size: ClassVar[int] = 1
     loss_batch_size: ClassVar[int] = 0
+    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    int8: ClassVar[Allowance | None] = None
     endings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
@@ -307,6 +319,20 @@ class Task(Drawings, ABC):
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 yield index, self.count(metrics, index, sample, prediction)
 
+    def audit(self, runner: Runner, sample: Any, options: Any) -> Audited:
+        """Doubts about the label of one sample, for `foveate datasets audit`.
+
+        Raises ConfigError for a family whose labels cannot be doubted so, and for options without probabilities.
+        """
+        raise ConfigError(
+            f"labels of {self.title} cannot be audited: a label is doubted where the model is sure of another class "
+            "of a pixel or of an image; audits are for semantic segmentation and image classification"
+        )
+
+    def draw_suspect(self, runner: Runner, sample: Any, suspect: Suspect | None, options: Any) -> Image:
+        """A drawing of a doubted label with what the model answers; of the whole sample for None."""
+        raise ConfigError(f"labels of {self.title} cannot be audited")
+
     def score_notes(self, scores: Any) -> Sequence[str]:
         """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
         return ()
@@ -324,6 +350,10 @@ class Task(Drawings, ABC):
     def files(self, prediction: Any, sample: Sample) -> dict[str, tuple[str, Writer]]:
         """The files of one prediction: key in predictions.json -> (end of its name, what writes it)."""
         return {}
+
+    def annotation(self, prediction: Any) -> Labels | None:
+        """A prediction as labels that an annotation tool can read; None for a family of other answers."""
+        return None
 
     def about(self) -> dict[str, Any]:
         """The model's tables for predictions.json, as plain JSON values."""

@@ -50,6 +50,7 @@ def _problems(family: str, cls: type[Task]) -> Iterator[str]:
     yield from _wrong_scores(cls)
     yield from _wrong_inputs(cls)
     yield from _wrong_options(cls)
+    yield from _wrong_parts(cls)
     if not isinstance(cls.sizes, Mapping) or not all(isinstance(v, (str, Count)) for v in cls.sizes.values()):
         yield f"whose sizes are {cls.sizes!r}; map fields of a Config to the name of a table or to a Count"
     if not _is_tuple_of(str, cls.endings):
@@ -122,6 +123,14 @@ def _wrong_options(cls: type[Task]) -> Iterator[str]:
             )
         if field.default is True:
             yield f"whose {options.__name__}.{field.name} is True by default, so that no flag turns it off; invert it"
+
+
+def _wrong_parts(cls: type[Task]) -> Iterator[str]:
+    if not (isinstance(cls.Parts, type) and issubclass(cls.Parts, Options)):
+        yield f"whose Parts are {cls.Parts!r}; derive a dataclass from foveate.tasks.options.Options"
+    options, parts = ({field.name for field in dataclasses.fields(one)} for one in (cls.Options, cls.Parts))
+    if twice := sorted(options & parts | {"name", "count", "seed"} & parts):
+        yield f"whose {cls.Parts.__name__}.{twice[0]} has the name of another parameter of a request; rename it"
 
 
 def _is_tuple_of(kind: type, values: Any) -> bool:

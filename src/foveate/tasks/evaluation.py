@@ -61,6 +61,8 @@ class Evaluation:
 
     def _intervals(self, scores: dict[str, Any]) -> dict[str, list[float]]:
         """The 95 % interval of the monitored score, where it is the mean of the samples' own scores; {} elsewhere."""
+        if self.task.own_score:
+            return {}
         own = [value for _, value in self.samples if math.isfinite(value)]
         score = scores.get(self.task.monitor)
         if not own or not isinstance(score, float) or not math.isclose(sum(own) / len(own), score, abs_tol=1e-6):
@@ -72,7 +74,10 @@ class Evaluation:
         """A row a sample, in the data set's order: its name, its own score, and what the family adds."""
         more = self.task.sample_rows(self.scores)
         named = [
-            {"name": self.dataset.name(index), self.task.monitor: own if math.isfinite(own) else None}
+            {
+                "name": self.dataset.name(index),
+                self.task.own_score or self.task.monitor: own if math.isfinite(own) else None,
+            }
             for index, own in self.samples
         ]
         return [row | (more[i] if i < len(more) else {}) for i, row in enumerate(named)]

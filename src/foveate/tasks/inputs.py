@@ -5,19 +5,25 @@ A sample holds an opened input under the input's name: `{"image": ..., "name": "
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from torchvision import tv_tensors
 
-from foveate.errors import DataError
-from foveate.pictures import PICTURE_SUFFIXES, picture_size
+from foveate.errors import DataError, counted
+from foveate.pictures import PICTURE_SUFFIXES, picture_info, picture_size
 from foveate.pictures.given import note_of, open_for, suit
+from foveate.pictures.limits import check_size
 
 # Images up to this size are decoded while others are predicted; larger ones come one at a time, to bound memory.
 PIPELINED_PIXELS = 4_000_000
+SERVED_CHARACTERS = 5000  # of a text that is taken over HTTP
 
 
 class Input(ABC):
@@ -64,10 +70,65 @@ class Input(ABC):
     def close(self, opened: Any) -> None:  # noqa: B027 - optional
         """Release the file behind an opened input."""
 
+    # Over HTTP, where an input comes as the bytes of a file, or as a text
+
+    @property
+    def is_text(self) -> bool:
+        """True for an input that is a text rather than a file."""
+        return not self.suffixes
+
+    # The key under which a request may give its parts, each the bytes of a file, as the frames of a clip; '' for none.
+    parts_key: ClassVar[str] = ""
+
+    @property
+    def key(self) -> str:
+        """Its key in a request; by default the name."""
+        return self.name
+
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Bytes that the input takes once it is opened, as its header tells; by default those that came.
+
+        given: the bytes of a file, a list of those of its parts, or a text. Raises DataError for more than a server
+        takes, before anything is decoded, and for bytes without such a header.
+        """
+        return len(given)
+
+    def decode(self, data: bytes, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """The bytes of a file, as `open` gives the file itself; by default by way of a temporary file."""
+        suffix = Path(name).suffix.lower()
+        suffix = suffix if suffix in self.suffixes else min(self.suffixes)
+        with stored(data, suffix) as path, called(path, name or f"the {self.noun}"):
+            return self.open(path, preprocessing, model, name, max_pixels)
+
+    def example(self, preprocessing: Any) -> Any:
+        """A small input in memory, with which a server tries a model; None where there is none.
+
+        preprocessing: the model's.
+        """
+        return None
+
+
+@contextlib.contextmanager
+def stored(data: bytes, suffix: str) -> Iterator[Path]:
+    """A temporary file with these bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"input{suffix}"
+        path.write_bytes(data)
+        yield path
+
+
+@contextlib.contextmanager
+def called(path: Path, name: str) -> Iterator[None]:
+    """Let errors about a temporary file speak of the input by its name."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), name)) from error
+
 
 @dataclass(frozen=True)
 class ImageInput(Input):
-    """Images: files, PIL images, arrays (H, W[, C]), tensors (C, H, W), or `pictures.Windows`; opened as `Windows`."""
+    """Images, opened as `pictures.Windows`: files, their bytes, PIL images, arrays (H, W[, C]), tensors (C, H, W)."""
 
     name: ClassVar[str] = "image"
     noun: ClassVar[str] = "picture"
@@ -99,6 +160,24 @@ class ImageInput(Input):
         """Release the file."""
         opened.close()
 
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Bytes of its pixels. Raises DataError above `max_pixels`, also of a file that is read by windows."""
+        height, width, channels, bits = picture_info(given, name)
+        check_size(name or "the picture", height, width, max_pixels)
+        return height * width * channels * bits // 8
+
+    def decode(self, data: bytes, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """See `Input.decode`; without a file."""
+        return self.open(data, preprocessing, model, name, max_pixels)
+
+    def example(self, preprocessing: Any) -> Any:
+        """64 x 64 pixels of noise, of the type that the model was trained on."""
+        values = np.dtype(preprocessing.values or "uint8")
+        full = (0, 1 if values.kind == "f" else np.iinfo(values).max)
+        low, high = np.array(preprocessing.window or [full] * len(preprocessing.mean)).T
+        noise = np.random.default_rng(0).random((64, 64, len(preprocessing.mean)))
+        return (low + noise * (high - low)).astype(values)
+
 
 @dataclass(frozen=True)
 class TextInput(Input):
@@ -106,6 +185,11 @@ class TextInput(Input):
 
     name: its key in a sample. noun, nouns: one and several of it in messages.
     """
+
+    @property
+    def key(self) -> str:
+        """'text', whatever the family calls it."""
+        return "text"
 
     name: str = "text"  # type: ignore[misc]
     noun: str = "sentence"  # type: ignore[misc]
@@ -119,6 +203,24 @@ class TextInput(Input):
         if "\0" in given:
             raise DataError(f"{name[:40] or 'the text'}: holds a zero byte; give text, such as a file in UTF-8")
         return given
+
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Its characters. Raises DataError above SERVED_CHARACTERS."""
+        return weigh_text(given, self.noun)
+
+    def example(self, preprocessing: Any) -> str:
+        """A word."""
+        return "a"
+
+
+def weigh_text(given: str, noun: str) -> int:
+    """The characters of a text that came over HTTP. Raises DataError above SERVED_CHARACTERS."""
+    if len(given) > SERVED_CHARACTERS:
+        raise DataError(
+            f"the {noun} has {counted(len(given), 'character')}; at most {SERVED_CHARACTERS:,} are taken here: divide "
+            "it, or use foveate predict"
+        )
+    return len(given)
 
 
 IMAGE = ImageInput()

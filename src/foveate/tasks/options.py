@@ -17,17 +17,26 @@ PREDICT, EVALUATE, GENERATE = "predict", "evaluate", "generate"
 VERBS = (PREDICT, EVALUATE, GENERATE)
 # Names with another meaning: flags and arguments of these verbs, and parameters of `Predictor`'s methods.
 RESERVED = frozenset({
-    "run", "inputs", "out", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed", "help", "debug",
-    "self", "given", "name", "progress", "batch_size",
+    "run", "inputs", "out", "format", "every", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed",
+    "help", "debug", "self", "given", "name", "progress", "batch_size", "runtime", "precision",
 })  # fmt: skip
 
 
-def option(default: Any, help: str, metavar: str = "", verbs: tuple[str, ...] = (PREDICT, EVALUATE)) -> Any:
+def option(
+    default: Any,
+    help: str,
+    metavar: str = "",
+    verbs: tuple[str, ...] = (PREDICT, EVALUATE),
+    served: bool | float = True,
+) -> Any:
     """A field of an `Options` class.
 
     help: its line in `--help`. metavar: the name of its value there. verbs: the verbs that have it.
+    served: False for an option that `foveate serve` does not take, since it is about files of the machine; or the
+        largest number that it takes, of an option that costs time.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "metavar": metavar, "verbs": verbs})
+    about = {"help": help, "metavar": metavar, "verbs": verbs, "served": served}
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -67,13 +76,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Flag:
-    """One option, as the command line sees it. kind: its type."""
+    """One option, as the command line sees it. kind: its type. served: see `option`."""
 
     name: str
     kind: Any
     default: Any
     help: str
     metavar: str
+    served: bool | float = True
 
     @property
     def text(self) -> str:
@@ -95,7 +105,14 @@ def flags(options: type[Options], verb: str) -> list[Flag]:
     """The options that a verb has, in the order of the fields."""
     hints = get_type_hints(options)
     return [
-        Flag(f.name, hints[f.name], f.default, f.metadata.get("help", ""), f.metadata.get("metavar", ""))
+        Flag(
+            f.name,
+            hints[f.name],
+            f.default,
+            f.metadata.get("help", ""),
+            f.metadata.get("metavar", ""),
+            f.metadata.get("served", True),
+        )
         for f in dataclasses.fields(options)
         if verb in f.metadata.get("verbs", (PREDICT, EVALUATE))
     ]

@@ -11,6 +11,10 @@ from torch import Tensor
 from foveate.pictures.intensities import window_text
 from foveate.records import Preprocessing
 from foveate.tasks.evaluation import Evaluation
+from foveate.visualize.curves import Series, line_chart
+from foveate.visualize.markup import tag
+from foveate.visualize.report import Section, section
+from foveate.visualize.report.parts import chart_figure
 
 
 def scoring_note(evaluation: Evaluation, plain: str = "in one pass") -> str:
@@ -38,3 +42,26 @@ def image_pixels(sample: Any) -> np.ndarray:
     image = sample["image"].as_subclass(Tensor)
     pixels: Tensor = (image * 255).byte() if image.is_floating_point() else image
     return pixels.permute(1, 2, 0).cpu().numpy()
+
+
+def reliability_section(bins: np.ndarray, nouns: str, measured: str = "") -> Section | None:
+    """Accuracy by confidence; None if nothing was counted.
+
+    bins: (bins of confidence, 3), the number of `nouns`, the sum of their confidences, and the number of right ones.
+    measured: a sentence on what was measured.
+    """
+    filled = bins[bins[:, 0] > 0]
+    if not len(filled):
+        return None
+    points = [(float(confidence / count), float(right / count)) for count, confidence, right in filled]
+    values = ", ".join(f"{x:.2f} sure: {y:.2f} right" for x, y in points)
+    chart = line_chart(
+        f"Accuracy by confidence. {values}",
+        [Series("measured", points), Series("ideal", [(0.0, 0.0), (1.0, 1.0)], dashed=True)],
+        x_name="probability of the most likely class",
+        x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
+    )
+    words = f"Accuracy among the {nouns} of each level of confidence. Below the dashed line the model is overconfident."
+    lead = " ".join(filter(None, ("Probabilities are useful if they come true as often as they say.", measured)))
+    figure = chart_figure("Accuracy by confidence", chart, words)
+    return section("calibration", "Confidence", "Calibration", lead, tag("div", figure, class_="charts two"))

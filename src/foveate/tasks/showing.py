@@ -18,6 +18,10 @@ IMAGES = (".jpg", ".jpeg", ".png", ".gif")
 class Drawings:
     """Defaults of a family's drawings, for `Task`."""
 
+    def draw_frame(self, prediction: Any, sample: Any) -> Image.Image | None:
+        """A prediction over one frame of a video, of the frame's own size; by default as `draw`."""
+        return self.draw(prediction, sample)
+
     def draw(self, prediction: Any, sample: Any, **options: Any) -> Image.Image | None:
         """A prediction over its input, a PIL image; by default the file 'overlay', else the first that is an image.
 

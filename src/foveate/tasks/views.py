@@ -133,3 +133,8 @@ def _bars(top: Sequence[tuple[str, float]]) -> Image.Image:
         if p > 0:
             draw.rectangle((0, upper + 28, max(0, round(p * width) - 1), upper + 38), fill=BAR_COLOR)
     return panel
+
+
+def corners(grid: np.ndarray) -> list[list[float]]:
+    """The corners of a sampling grid (h, w, 2), clockwise from its upper left, each x, y in -1..1."""
+    return [[round(float(v), 4) for v in grid[row, column]] for row, column in ((0, 0), (0, -1), (-1, -1), (-1, 0))]

@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as F
 from foveate.errors import ConfigError
 from foveate.records import ClassificationSample, Preprocessing, SemanticSample
 from foveate.text import split_words
-from foveate.transforms.variations import blurred, elastic, quarter_turn, rescaled, upside_down
+from foveate.transforms.variations import blurred, elastic, place_rare, quarter_turn, rescaled, toned, upside_down
 
 MARGIN = 1.2  # side of an object crop relative to the object's box, the paper's value
 MIN_CROP = 16  # pixels: the shortest side of an object crop
@@ -76,6 +76,10 @@ class SemanticAugment:
     elastic: largest displacement of a smooth deformation, in pixels, 0 (none) to 32; 2 to 8 for cells and tissue.
     blur: largest sigma of a Gaussian blur, in pixels, 0 (none) to 10; usually 0 to 2; the mask stays.
     brightness: strength of one factor on all values, 0 (none) to 1; usually 0.2; for any number of channels.
+    gamma: strength of a power of all values, 0 (none) to 2; usually 0.5: from 1 / 1.5 to 1.5; for light that the
+        training images do not show.
+    rare: share of crops that hold a pixel of a class drawn uniformly from those of the image, 0 (none) to 1; usually
+        0.5, for small or rare classes; used only with `crop`.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -88,9 +92,11 @@ class SemanticAugment:
     elastic: float = 0.0
     blur: float = 0.0
     brightness: float = 0.0
+    gamma: float = 0.0
+    rare: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, most in (("elastic", 32.0), ("blur", 10.0), ("brightness", 1.0)):
+        for name, most in (("elastic", 32.0), ("blur", 10.0), ("brightness", 1.0), ("gamma", 2.0), ("rare", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; expected 0 to {most:g}")
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -131,6 +137,8 @@ class SemanticAugment:
             image = blurred(image, self.blur)
         if self.brightness:
             image = rescaled(image, self.brightness)
+        if self.gamma:
+            image = toned(image, self.gamma)
         image, mask = _flip_and_color(image, mask, self.flip, self.color)
         return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask), "name": sample["name"]}
 
@@ -149,8 +157,11 @@ class SemanticAugment:
             out_w if src_w <= width else min(out_w, max(1, round(width * factor))),
         ]
         src_h, src_w = min(src_h, height), min(src_w, width)
-        top = int(torch.randint(height - src_h + 1, ()))
-        left = int(torch.randint(width - src_w + 1, ()))
+        if self.rare and torch.rand(()) < self.rare:
+            top, left = place_rare(mask, (src_h, src_w), ignore)
+        else:
+            top = int(torch.randint(height - src_h + 1, ()))
+            left = int(torch.randint(width - src_w + 1, ()))
         image = F.resized_crop(image, top, left, src_h, src_w, size, v2.InterpolationMode.BILINEAR, antialias=True)
         # As a plain tensor: for a Mask torchvision picks another nearest pixel than the one bilinear is centred on.
         plane = mask.as_subclass(torch.Tensor)[None]

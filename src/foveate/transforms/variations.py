@@ -59,3 +59,32 @@ def rescaled(image: Tensor, strength: float) -> Tensor:
     if plain.is_floating_point():
         return (plain * factor).clamp(0, 1)
     return (plain.float() * factor).round().clamp(0, 255).to(plain.dtype)
+
+
+def toned(image: Tensor, strength: float) -> Tensor:
+    """Raise all values, in 0..1, to one power drawn log-uniformly from 1 / (1 + strength) to 1 + strength.
+
+    Darkens or lightens the middle tones as another exposure or hour of the day does; black and white stay.
+    """
+    exponent = (1 + strength) ** float(torch.empty(()).uniform_(-1, 1))
+    plain = image.as_subclass(Tensor)
+    if plain.is_floating_point():
+        return plain.clamp(0, 1) ** exponent
+    return ((plain.float() / 255) ** exponent * 255).round().to(plain.dtype)
+
+
+def place_rare(mask: Tensor, size: tuple[int, int], ignore: int) -> tuple[int, int]:
+    """Place a window over a pixel of a class that is drawn uniformly from those of a mask (H, W): its top and left.
+
+    Rare classes are seen as often as common ones. Anywhere if no pixel is labelled.
+    """
+    plain = mask.as_subclass(Tensor)
+    classes = [int(label) for label in plain.unique() if label != ignore]
+    spare = [side - window for side, window in zip(plain.shape, size, strict=True)]
+    if not classes:
+        return int(torch.randint(spare[0] + 1, ())), int(torch.randint(spare[1] + 1, ()))
+    pixels = (plain == classes[int(torch.randint(len(classes), ()))]).nonzero()
+    pixel = pixels[int(torch.randint(len(pixels), ()))].tolist()
+    corner = [at - int(torch.randint(window, ())) for at, window in zip(pixel, size, strict=True)]
+    top, left = (min(max(0, at), room) for at, room in zip(corner, spare, strict=True))
+    return top, left

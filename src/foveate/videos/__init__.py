@@ -55,7 +55,7 @@ def is_clip_folder(folder: Path) -> bool:
 def frame_files(folder: Path) -> list[Path]:
     """The images of a folder in the order of the numbers in their names: frame2 before frame10."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and not is_hidden(p.name)]
-    return sorted(files, key=lambda p: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", p.name)])
+    return sorted(files, key=lambda p: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", p.name)])
 
 
 def read_clip(path: Path, form: ClipFormat) -> Clip:
@@ -87,6 +87,51 @@ def read_clip(path: Path, form: ClipFormat) -> Clip:
     except MemoryError:
         raise DataError(f"{path}: frames too large to be decoded; make a smaller copy") from None
     return dataclasses.replace(clip, duration=duration) if clip.seconds else clip
+
+
+def suffix_of(data: bytes, name: str) -> str:
+    """The ending that the bytes of a video file should have, by their beginning.
+
+    Only what is known here is opened: FFmpeg also reads lists that name other files and addresses. Raises DataError.
+    """
+    if data[4:8] == b"ftyp":
+        return ".mp4"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return ".mkv"
+    if data[:4] == b"RIFF" and data[8:12] in (b"AVI ", b"WEBP"):
+        return ".avi" if data[8:12] == b"AVI " else ".webp"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return ".gif"
+    raise DataError(f"{name}: not a video in a known format; give MP4, MOV, WebM, MKV, AVI, GIF or WebP")
+
+
+def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
+    """(frames, height, width) of a video file, without decoding frames of a container.
+
+    Frames of an animation are counted one by one: until there are more than `most`, or `most_pixels` in all. Raises
+    DataError.
+    """
+    _require_file(path)
+    if path.suffix.lower() in ANIMATIONS:
+        with _animation(path) as image:
+            count, most = 1, min(most, most_pixels // max(1, image.height * image.width))
+            try:
+                while count <= most:
+                    image.seek(count)
+                    count += 1
+            except EOFError:
+                pass
+            except Exception as error:  # as above
+                raise _damaged(path, count, "", error) from None
+            return count, image.height, image.width
+    av = _av(path)
+    try:
+        with av.open(str(path)) as container:
+            stream = _stream(container, path)
+            height, width = int(stream.height or 0), int(stream.width or 0)
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: not a video that can be read ({_reason(error)})") from None
+    return _packets(av, path)[0], height, width
 
 
 def count_frames(path: Path) -> int:

@@ -148,11 +148,10 @@ def _faded(pixels: np.ndarray) -> np.ndarray:
     return np.broadcast_to((140.0 + grey * (99.0 / 255.0)).astype(np.uint8), pixels.shape)
 
 
-def index_png(mask: np.ndarray, classes: ClassTable, path: str | Path) -> None:
-    """Write a label map as a PNG whose pixel values are the labels.
+def index_image(mask: np.ndarray, classes: ClassTable, path: str | Path = "a PNG") -> Image.Image:
+    """An image whose pixel values are the labels: up to 255 with a palette in the class colours, else 16-bit grey.
 
-    Labels up to 255 give a palette PNG in the class colours, higher ones a 16-bit grey PNG.
-    Raises DataError for labels outside 0..65535, OutputError if the file cannot be written.
+    path: where it will be written, for messages. Raises DataError for labels outside 0..65535.
     """
     if mask.ndim != 2 or mask.size == 0:
         raise DataError(f"a mask of shape {mask.shape} cannot be written to {path}; give (height, width)")
@@ -162,8 +161,16 @@ def index_png(mask: np.ndarray, classes: ClassTable, path: str | Path) -> None:
     if max(highest, len(classes) - 1) < 256:
         image = Image.fromarray(mask.astype(np.uint8, copy=False))
         image.putpalette(_png_palette(classes))
-    else:
-        image = Image.fromarray(mask.astype(np.uint16, copy=False))
+        return image
+    return Image.fromarray(mask.astype(np.uint16, copy=False))
+
+
+def index_png(mask: np.ndarray, classes: ClassTable, path: str | Path) -> None:
+    """Write a label map as a PNG whose pixel values are the labels; see `index_image`.
+
+    Raises DataError for labels that do not fit, OutputError if the file cannot be written.
+    """
+    image = index_image(mask, classes, path)
     with atomic_write(path) as temporary:
         image.save(temporary, format="PNG")
 

@@ -18,11 +18,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from foveate.datasets.classes import ClassList
-from foveate.datasets.files import Pair
-from foveate.datasets.labelme.json_files import read_shapes
+from foveate.datasets.files import Pair, read_json, require_folder
+from foveate.datasets.labelme import class_list
+from foveate.datasets.labelme.json_files import list_json, read_shapes, require_labelme, stated_size
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, Annotation, LabelMeLabels
 from foveate.disk import atomic_write
 from foveate.errors import DataError
+from foveate.records import Problem
 
 SOURCE, NAMES = "foveate-source", "foveate-classes"  # text chunks
 
@@ -76,7 +78,7 @@ def write_index_mask(
     note = PngInfo()
     note.add_text(SOURCE, digest)
     note.add_text(NAMES, json.dumps(labels.classes.names))
-    with atomic_write(mask, flush=False) as temporary:
+    with atomic_write(mask) as temporary:  # flushed, or a power cut could leave a file that is none of ours
         _image(values, labels).save(temporary, "PNG", pnginfo=note)
     return True
 
@@ -89,3 +91,30 @@ def _image(values: np.ndarray, labels: LabelMeLabels) -> Image.Image:
     palette[: len(labels.classes)] = labels.classes.colors
     image.putpalette(palette.reshape(-1).tolist())
     return image
+
+
+def write_index_masks(root: Path) -> tuple[int, int, list[Problem]]:
+    """Write the masks of all JSON files of a folder to its `labels`. -> (written, true already, those that could not).
+
+    The files lie in the folder or in its `annotations`. Raises DataError for a folder without such files or without a
+    class list.
+    """
+    require_folder(root)
+    files = list_json(root) or list_json(root / "annotations")
+    listed = class_list(root)
+    if not files or listed is None:
+        missing = "LabelMe files (*.json, or annotations/*.json)" if not files else "class list"
+        raise DataError(f"{root}: no {missing}; index masks need both, so that a class has one number in all of them")
+    labels = index_labels(listed)
+    written, problems = 0, []
+    for file in files:
+        try:
+            data = read_json(file)
+            require_labelme(file, data)
+            size = stated_size(data)
+            if size is None:
+                raise DataError(f"{file}: no imageHeight and imageWidth; add them")
+            written += write_index_mask(root / "labels" / f"{file.stem}.png", file, data["shapes"], size, labels)
+        except DataError as error:
+            problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
+    return written, len(files) - written - len(problems), problems

@@ -106,7 +106,8 @@ def object_numbers(greys: GreyValues) -> MaskReader | None:
         return _said(greys, numbers) if likely and numbers.whole >= _WHOLE else None
     if len(known.names) <= 2:
         many = numbers.run_from_one or numbers.different > _MANY
-        return _by_list(greys, numbers) if numbers.highest > 2 and many and numbers.whole >= _WHOLE else None
+        least = len(known.names) + 1  # a value that none of the names is for
+        return _by_list(greys, numbers) if numbers.highest >= least and many and numbers.whole >= _WHOLE else None
     likely = numbers.run_from_one and numbers.vary and numbers.highest > len(known.names)
     if likely and numbers.whole >= _WHOLE:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +90,21 @@ class PastureDataset:
             crowd=torch.zeros(len(labels), dtype=torch.bool),
             name=self.name(index),
         )
+
+    def visible_shares(self, index: int) -> np.ndarray:
+        """The visible share of each object of `layered`, in its order, (N,) in 0..1.
+
+        Pixels that are seen over those that the thing would have in the image if nothing else stood there.
+        """
+        scene = self.scene(index)
+        height, width = self.source.height, self.source.width
+        seen = np.bincount(render(scene, height, width)[1].ravel(), minlength=FIRST_THING + len(scene.things))
+        shares = []
+        for number in np.flatnonzero(seen[FIRST_THING:]).tolist():
+            alone = dataclasses.replace(scene, things=(scene.things[number],))
+            whole = np.count_nonzero(render(alone, height, width)[1] == FIRST_THING)
+            shares.append(seen[FIRST_THING + number] / whole)
+        return np.array(shares, np.float64)
 
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):

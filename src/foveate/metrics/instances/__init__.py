@@ -7,7 +7,9 @@ the ratio at IoU 0.5 largest on this set.
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
+VISIBLE = (0.0, 0.25, 0.5, 0.75, 1.0)  # bounds of the visible shares of `recall50_visible`
 LEVELS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # score thresholds of `at_levels`
 CAP = 400  # detections of an image that count; COCO's 100 cuts crowded images
 REGION_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of AP^r_vol
@@ -48,7 +51,10 @@ class InstanceScores:
         that a model of region proposals can reach without refinement; nan for a model without them.
     precision: (10, 101, K), COCO's precision by IoU threshold, recall and class; -1 for a class without true objects.
     counts: (images, 2) true and found objects of each image, in the order in which they were added.
-    truths: (objects, 4) int64, of each true object: class, area in pixels, 1 if it touches another, 1 if it was found.
+    truths: (objects, 5) int64, of each true object: class, area in pixels, 1 if it touches another, 1 if it was found,
+        1 if a detection of any score covers it with IoU 0.5.
+    visible: (objects,) the share of each true object that nothing hides; nan where the data does not tell.
+    recall50_visible: `recall50` of objects by their visible share, name -> value; {} where the data does not tell.
     confusion: (K + 1, K + 1), number of objects by true and found class (`counted.confused`).
     at_levels: (9, 3) int64, the right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
@@ -86,6 +92,8 @@ class InstanceScores:
     truths: np.ndarray
     confusion: np.ndarray
     at_levels: np.ndarray
+    visible: np.ndarray
+    recall50_visible: dict[str, float]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
@@ -95,12 +103,14 @@ class InstanceScores:
                 f"{len(classes)}; pass the table "
                 "that the images were scored with"
             )
-        own = {"ap_per_class", "precision", "counts", "truths", "confusion", "at_levels"}
+        own = {"ap_per_class", "precision", "counts", "truths", "confusion", "at_levels", "visible"}
         # Scores that only some models have.
         special = ("mask_iou_true_boxes", "proposals_recall50", "proposals_recall70")
         own |= {name for name in special if np.isnan(getattr(self, name))}
         values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
         per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
+        if not isinstance(self.recall50_visible, dict) or not self.recall50_visible:  # nan in quick scores
+            values.pop("recall50_visible")
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
 
 
@@ -110,8 +120,12 @@ class InstanceMetrics:
     num_classes: K. threshold: score from which objects count as found; None chooses it on this set.
     whole: compute the scores that take long, too (AP^r, boxes, panoptic quality, counts); nan otherwise.
 
+    visible_shares: what gives the visible share of each true object of an image by its index, where that is known.
+
     Raises ConfigError for less than one class, or a threshold outside 0..1.
     """
+
+    visible_shares: Callable[[int], np.ndarray] | None = None
 
     def __init__(self, num_classes: int, threshold: float | None = None, whole: bool = True) -> None:
         if num_classes < 1:
@@ -123,12 +137,15 @@ class InstanceMetrics:
         self._found: list[Instances] = []
         self._outlined: list[float] = []  # IoU in true boxes
         self._proposed: list[float] = []  # IoU of the best proposals
+        self._visible: list[list[float]] = []  # share of each true object of an image; [] where it is not known
 
-    def update(self, truth: Instances, found: Instances) -> float:
+    def update(self, truth: Instances, found: Instances, visible: np.ndarray | None = None) -> float:
         """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
 
         nan for an image without true and found objects. Pixels that are not scored, a crowd of `truth` with the label
-        UNSCORED, are taken out of both (`without_unscored`). Raises DataError for labels out of range, or other sizes.
+        UNSCORED, are taken out of both (`without_unscored`).
+        visible: the share of each true object, crowds left out, that nothing hides, if it is known.
+        Raises DataError for labels out of range, or other sizes.
         """
         if truth.size != found.size:
             raise DataError(f"objects found in an image of {found.size} against true ones of {truth.size}")
@@ -136,9 +153,10 @@ class InstanceMetrics:
         for objects in (truth, found):
             if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < self.num_classes:
                 raise DataError(f"labels up to {objects.labels.max()}; expected 0 to {self.num_classes - 1}")
-        best_first = np.argsort(-found.scores, kind="stable")[:CAP]
+        best_first = np.argsort(-found.scores, kind="stable")
         self._truth.append(truth)
         self._found.append(found.select(best_first))
+        self._visible.append([] if visible is None else visible.tolist())
         certain = self._found[-1]
         threshold = 0.5 if self.threshold is None else self.threshold
         return ratio_at([match(truth, certain.select(certain.scores >= threshold))], 0.5)
@@ -154,12 +172,13 @@ class InstanceMetrics:
     def state(self) -> Tensor:
         """All objects as bytes, (n,) uint8."""
         objects = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
-        content = [objects, self._outlined, self._proposed]
+        content = [objects, self._outlined, self._proposed, self._visible]
         return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
         """Add the images of another process, whose `state` this is."""
-        objects, outlined, proposed = json.loads(state.cpu().numpy().tobytes().decode())
+        objects, outlined, proposed, visible = json.loads(state.cpu().numpy().tobytes().decode())
+        self._visible += visible
         self._outlined += outlined
         self._proposed += proposed
         for true, found in objects:
@@ -170,9 +189,10 @@ class InstanceMetrics:
         """Compute the scores. Raises DataError if no image was added."""
         if not self._truth:
             raise DataError("no image was scored; the data set is empty")
-        precision = coco_precision(self._truth, self._found, self.num_classes, CAP, "segm")
+        best = [found.select(np.arange(min(len(found), CAP))) for found in self._found]
+        precision = coco_precision(self._truth, best, self.num_classes, CAP, "segm")
         close = [touching(true) for true in self._truth]
-        ranked = [self._ranked(label, close) for label in range(self.num_classes)]
+        ranked = [self._ranked(label, best, close) for label in range(self.num_classes)]
         threshold = best_threshold(ranked) if self.threshold is None else self.threshold
         objects = sum(r.objects for r in ranked)
         touched = np.concatenate([r.touching for r in ranked])
@@ -198,21 +218,28 @@ class InstanceMetrics:
         if not self.whole:
             left_out = [name for name in InstanceScores.__annotations__ if name not in values]
             return InstanceScores(**(values | dict.fromkeys(left_out, float("nan"))))
-        boxes = coco_precision(self._truth, self._found, self.num_classes, CAP, "bbox")
+        boxes = coco_precision(self._truth, best, self.num_classes, CAP, "bbox")
         regions = {t: self._region_precision(ranked, t) for t in REGION_THRESHOLDS}
-        values |= self._counted(threshold, close) | {
-            "at_levels": np.sum([r.at_levels() for r in ranked], 0),
-            "box_ap": mean_precision(boxes),
-            "ap_r50": regions[0.5],
-            "ap_r70": regions[0.7],
-            "ap_r_vol": float(np.mean(list(regions.values()))),
-        }
+        values |= (
+            self._counted(threshold)
+            | self._by_object(ranked, close, threshold)
+            | {
+                "at_levels": np.sum([r.at_levels() for r in ranked], 0),
+                "box_ap": mean_precision(boxes),
+                "ap_r50": regions[0.5],
+                "ap_r70": regions[0.7],
+                "ap_r_vol": float(np.mean(list(regions.values()))),
+            }
+        )
         return InstanceScores(**values)
 
-    def _ranked(self, label: int, close: list[np.ndarray]) -> _Ranked:
-        """Detections and true objects of one class, over all images; close: `touching` of each image."""
+    def _ranked(self, label: int, best: list[Instances], close: list[np.ndarray]) -> _Ranked:
+        """Detections and true objects of one class, over all images; close: `touching` of each image.
+
+        best: the detections of each image that are ranked.
+        """
         rows = []
-        for true, found, near in zip(self._truth, self._found, close, strict=True):
+        for true, found, near in zip(self._truth, best, close, strict=True):
             real = true.select((true.labels == label) & ~true.crowd)
             mine = found.select(found.labels == label)
             overlaps = mine.overlaps(real)
@@ -226,8 +253,27 @@ class InstanceMetrics:
         each = [r.average_precision(threshold) for r in ranked if r.objects]
         return float(np.mean(each)) if each else float("nan")
 
-    def _counted(self, threshold: float, close: list[np.ndarray]) -> dict[str, Any]:
-        """The scores of objects that count as found. close: `touching` of each image."""
+    def _by_object(self, ranked: list[_Ranked], close: list[np.ndarray], threshold: float) -> dict[str, Any]:
+        """The true objects one by one, and their recall by visible share. close: `touching` of each image."""
+        rows, shares = [], []
+        for number, (true, near) in enumerate(zip(self._truth, close, strict=True)):
+            found, covered = np.zeros((2, len(true)), bool)
+            found[match(true, self._found[number].select(self._found[number].scores >= threshold)).truth] = True
+            for label, one in enumerate(ranked):
+                covered[(true.labels == label) & ~true.crowd] = _covered(one.rows[number][1])
+            rows.append(np.stack([true.labels, true.areas, near, found, covered], 1)[~true.crowd])
+            shares.append(self._visible[number] or [np.nan] * len(rows[-1]))
+        truths, visible = np.concatenate(rows).astype(np.int64), np.concatenate(shares)
+        names = [f"{low:.2f} to {high:.2f}" for low, high in itertools.pairwise(VISIBLE)]
+        recalls = {}
+        for name, low, high in zip(names, VISIBLE, VISIBLE[1:], strict=False):
+            chosen = (visible >= low) & ((visible < high) | (high == 1))
+            if chosen.any():
+                recalls[name] = float(truths[chosen, 4].mean())
+        return {"truths": truths, "visible": visible, "recall50_visible": recalls}
+
+    def _counted(self, threshold: float) -> dict[str, Any]:
+        """The scores of objects that count as found."""
         found = [f.select(f.scores >= threshold) for f in self._found]
         matches: list[Matches] = [match(t, f) for t, f in zip(self._truth, found, strict=True)]
         pq, sq, rq = panoptic_quality(self._truth, found, matches, self.num_classes)
@@ -235,14 +281,8 @@ class InstanceMetrics:
         true = np.array([int((~t.crowd).sum()) for t in self._truth])
         error = np.array([len(f) for f in found]) - true
         share = np.abs(error[true > 0]) / true[true > 0]
-        truths = []
-        for t, m, near in zip(self._truth, matches, close, strict=True):
-            seen = np.zeros(len(t), bool)
-            seen[m.truth] = True
-            truths.append(np.stack([t.labels, t.areas, near, seen], 1)[~t.crowd])
         confusion = sum(confused(t, f, self.num_classes) for t, f in zip(self._truth, found, strict=True))
         return {
-            "truths": np.concatenate(truths).astype(np.int64),
             "confusion": confusion,
             "tp_ratio50": ratio_at(matches, 0.5),
             "tp_ratio": mean_ratio(matches),

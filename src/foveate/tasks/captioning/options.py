@@ -36,10 +36,12 @@ class CaptioningOptions(Options):
     stored: ClassVar[bool] = True
     earlier: ClassVar[Mapping[str, Any]] = {"repeat_words": True, "max_length": 40}
 
-    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
+    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N", served=100)
     n_best: int = option(0, "captions of each image, at most as many as beams (0: as many)", "N", (PREDICT,))
-    length_penalty: float = option(1.0, "exponent of the length in a caption's score (1, or as trained)", "X")
-    max_length: int = option(0, "longest caption in tokens (0: what the tokens need)", "N")
+    length_penalty: float = option(
+        1.0, "exponent of the length in a caption's score (1, or as trained)", "X", served=10
+    )
+    max_length: int = option(0, "longest caption in tokens (0: what the tokens need)", "N", served=1000)
     repeat_words: bool = option(False, "let a word follow itself")
     no_repeat_ngram: int = option(0, "let no N tokens in a row occur twice (0: no such rule)", "N")
 

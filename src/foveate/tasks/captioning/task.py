@@ -31,6 +31,7 @@ from foveate.tasks.captioning.export import graphs, open_runner
 from foveate.tasks.captioning.inspection import CaptioningFindings
 from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.page import CaptionPage
+from foveate.tasks.captioning.reply import CaptionReplies
 from foveate.tasks.captioning.report import report
 from foveate.tasks.captioning.sheet import caption_sheet
 from foveate.tasks.evaluation import Evaluation
@@ -47,7 +48,7 @@ DIGITS = 5  # of a map's numbers in predictions.json
 
 
 @task("captioning")
-class CaptioningTask(Task):
+class CaptioningTask(CaptionReplies, Task):
     """A sentence for an image."""
 
     name = "captioning"
@@ -57,6 +58,7 @@ class CaptioningTask(Task):
     Options = CaptioningOptions
     sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels")}
     batch_size = 32
+    runtimes = ("onnxruntime", "openvino")
     endings = ("_attention.png", "_attention.gif")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:

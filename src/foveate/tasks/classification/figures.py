@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from foveate.records import ClassificationPrediction
+from foveate.tasks.reporting import reliability_section
 from foveate.tasks.views import draw_views
-from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.report import Section, section
-from foveate.visualize.report.parts import best_and_worst, chart_figure, example_figure
+from foveate.visualize.report.parts import best_and_worst, example_figure
 
 MEAN_HEIGHT = 96  # pixels of a class's mean image
 
@@ -74,22 +74,7 @@ def calibration_section(scores: Mapping[str, Any]) -> Section | None:
     scores: 'calibration' holds the number of images, the sum of their confidences, and the number of right ones, for
     each bin of confidence.
     """
-    bins = np.asarray(scores.get("calibration") or np.zeros((0, 3)), float)
-    filled = bins[bins[:, 0] > 0]
-    if not len(filled):
-        return None
-    points = [(float(confidence / count), float(right / count)) for count, confidence, right in filled]
-    values = ", ".join(f"{x:.2f} sure: {y:.2f} right" for x, y in points)
-    chart = line_chart(
-        f"Accuracy by confidence. {values}",
-        [Series("measured", points), Series("ideal", [(0.0, 0.0), (1.0, 1.0)], dashed=True)],
-        x_name="probability of the most likely class",
-        x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
-    )
-    words = "Accuracy among the pictures of each level of confidence. Below the dashed line the model is overconfident."
-    lead = "Probabilities are useful if they come true as often as they say."
-    figure = chart_figure("Accuracy by confidence", chart, words)
-    return section("calibration", "Confidence", "Calibration", lead, tag("div", figure, class_="charts two"))
+    return reliability_section(np.asarray(scores.get("calibration") or np.zeros((0, 3)), float), "pictures")
 
 
 def class_mean_section(means: Sequence[ClassMean]) -> Section | None:

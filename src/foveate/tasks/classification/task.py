@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,20 +26,24 @@ from foveate.records import (
     TransformerOutput,
 )
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.auditing import Audited, Suspect, entropy
+from foveate.tasks.base import Allowance, Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.classification.export import graphs, open_runner
 from foveate.tasks.classification.figures import draw_prediction
 from foveate.tasks.classification.inspection import ClassificationFindings
+from foveate.tasks.classification.reply import ClassificationReplies
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
-from foveate.tasks.views import seen_pixels, view_of
+from foveate.tasks.views import corners, seen_pixels, view_of
 from foveate.visualize.clips import poses, write_clip
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from foveate.onnx import Graphs, OnnxFile
 
 
@@ -54,7 +57,11 @@ class ClassificationOptions(Options):
 
     flip: bool = option(False, "average with the mirrored image")
     clip: Literal["none", "turn", "move"] = option(
-        "none", "also a GIF of each image in motion, with all predictions: turn or move", "KIND", (PREDICT,)
+        "none",
+        "also a GIF of each image in motion, with all predictions: turn or move",
+        "KIND",
+        (PREDICT,),
+        served=False,
     )
 
     def describe(self) -> str:
@@ -63,17 +70,20 @@ class ClassificationOptions(Options):
 
 
 @task("classification")
-class ClassificationTask(Task):
+class ClassificationTask(ClassificationReplies, Task):
     """One class for an image."""
 
     name = "classification"
     title = "image classification"
     monitor = "top1"
+    own_score = "probability"
     headline = ("top1", "error_percent", "calibration_error")
     Options = ClassificationOptions
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 64
     endings = ("_overlay.jpg", "_clip.gif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(1.0, relative=True)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
         super().__init__(tables, preprocessing)
@@ -181,6 +191,21 @@ class ClassificationTask(Task):
             metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
         return float(probabilities[sample["label"]])
 
+    def audit(self, runner: Runner, sample: Any, options: ClassificationOptions) -> Audited:
+        """The label, if the model finds another class likelier."""
+        (prediction,) = self.answer(runner, [sample], options)
+        probabilities, label = prediction.probabilities, int(sample["label"])
+        names, own, best = self.classes.names, float(probabilities[label]), int(probabilities.argmax())
+        suspects = [Suspect(names[label], names[best], float(probabilities[best]), own)] if best != label else []
+        return Audited(float(entropy(probabilities)), suspects, {names[label]: (own, 1)})
+
+    def draw_suspect(
+        self, runner: Runner, sample: Any, suspect: Suspect | None, options: ClassificationOptions
+    ) -> PIL.Image.Image:
+        """The image as the network is given it, and its answer."""
+        (prediction,) = self.answer(runner, [sample], options)
+        return draw_prediction(prediction)
+
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
         return dict(scores.to_json(self.classes))
@@ -227,11 +252,6 @@ class ClassificationTask(Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face; it has no transforms to show."""
         return open_runner(self, file)
-
-
-def corners(grid: np.ndarray) -> list[list[float]]:
-    """The corners of a sampling grid (h, w, 2), clockwise from its upper left, each x, y in -1..1."""
-    return [[round(float(v), 4) for v in grid[row, column]] for row, column in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
 
 
 def _same_size(samples: Sequence[Any]) -> Iterable[list[Any]]:

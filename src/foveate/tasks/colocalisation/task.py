@@ -30,6 +30,7 @@ from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.colocalisation.inspection import ColocalisationFindings
+from foveate.tasks.colocalisation.reply import ColocalisationReplies
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import Options
@@ -48,12 +49,13 @@ class ComparedMetrics(LocalisationMetrics):
 
 
 @task("colocalisation")
-class ColocalisationTask(Task):
+class ColocalisationTask(ColocalisationReplies, Task):
     """The place of an object that all images of a set share."""
 
     name = "colocalisation"
     title = "co-localisation"
     monitor = "contrast"  # a score that needs no box
+    own_score = "iou"
     headline = ("contrast", "corloc", "mean_iou", "pointing")
     sizes: ClassVar = {"in_channels": Count("channels")}
     batch_size = 64  # also the set in which the contents of windows are compared

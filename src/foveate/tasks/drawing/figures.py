@@ -28,7 +28,7 @@ BETWEEN = 9  # images of an interpolation, its ends included
 
 def save_image(image: np.ndarray, path: Path) -> None:
     """Write an image as PNG, grey for one channel."""
-    Image.fromarray(_bytes(image)).save(path, format="PNG")
+    Image.fromarray(bytes_of(image)).save(path, format="PNG")
 
 
 def draw_grid(images: Sequence[np.ndarray], columns: int = 0) -> Image.Image:
@@ -112,6 +112,7 @@ def _arranged(cells: Sequence[Image.Image], columns: int) -> Image.Image:
     return sheet
 
 
-def _bytes(image: np.ndarray) -> np.ndarray:
+def bytes_of(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C) of floats in 0..1 as uint8, (H, W) for one channel."""
     pixels: np.ndarray = rgb8(image)
     return pixels[..., 0] if image.shape[2] == 1 else pixels

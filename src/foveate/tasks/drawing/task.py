@@ -30,6 +30,7 @@ from foveate.tasks.drawing.export import graphs, open_runner
 from foveate.tasks.drawing.figures import draw_grid, interpolations, save_image, write_drawing
 from foveate.tasks.drawing.inputs import FIXED_SEED, STATIC_SEED, binarised, fitted, latent_noise
 from foveate.tasks.drawing.inspection import DrawingFindings
+from foveate.tasks.drawing.reply import DrawingReplies
 from foveate.tasks.drawing.report import report
 from foveate.tasks.evaluation import Evaluation
 from foveate.visualize.report import ReportPart
@@ -45,7 +46,7 @@ BATCH = 50  # images that are generated together
 
 
 @task("drawing")
-class DrawingTask(Task):
+class DrawingTask(DrawingReplies, Task):
     """Images that are generated from nothing, step by step."""
 
     name = "drawing"
@@ -55,6 +56,7 @@ class DrawingTask(Task):
     headline = ("bound", "kl", "reconstruction")
     inputs = ()
     Preprocessing = DrawingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"in_channels": Count("channels")}
     batch_size = 100
     endings = (".png",)

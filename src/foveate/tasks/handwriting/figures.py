@@ -44,7 +44,12 @@ def write_json(prediction: HandwritingPrediction, path: Path) -> None:
 
 
 def write_svg(prediction: HandwritingPrediction, path: Path) -> None:
-    """Write a piece as an SVG, a polyline a stroke, in the units of the training files."""
+    """Write a piece as an SVG; see `svg_of`."""
+    path.write_text(svg_of(prediction), encoding="utf-8")
+
+
+def svg_of(prediction: HandwritingPrediction) -> str:
+    """A piece as the text of an SVG, a polyline a stroke, in the units of the training files."""
     places = absolute(prediction.strokes)
     width, height = np.maximum(places[:, :2].max(0), 1)
     pen = _pen(places)
@@ -55,10 +60,9 @@ def write_svg(prediction: HandwritingPrediction, path: Path) -> None:
             line = np.concatenate([line, line + 1e-3])
         drawn.append(f'<polyline points="{" ".join(f"{x:.{PLACES}f},{y:.{PLACES}f}" for x, y in line)}"/>')
     box = f"{-edge:.2f} {-edge:.2f} {width + 2 * edge:.2f} {height + 2 * edge:.2f}"
-    path.write_text(
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" fill="none" stroke="#1c1f23" '
-        f'stroke-width="{pen:.3f}" stroke-linecap="round" stroke-linejoin="round">' + "".join(drawn) + "</svg>\n",
-        "utf-8",
+        f'stroke-width="{pen:.3f}" stroke-linecap="round" stroke-linejoin="round">' + "".join(drawn) + "</svg>\n"
     )
 
 

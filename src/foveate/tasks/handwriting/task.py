@@ -30,6 +30,7 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.handwriting.export import graphs, open_runner
 from foveate.tasks.handwriting.figures import draw, write_animation, write_json, write_svg
 from foveate.tasks.handwriting.inspection import HandwritingFindings
+from foveate.tasks.handwriting.reply import HandwritingReplies
 from foveate.tasks.handwriting.report import report
 from foveate.tasks.handwriting.strokes import learn, normalise, seed_of, thin
 from foveate.tasks.handwriting.style import read_style
@@ -56,10 +57,10 @@ class HandwritingOptions(Options):
     """
 
     text: str = option("", "the text to write", "TEXT", (GENERATE,))
-    bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,))
-    style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,))
-    width: int = option(40, "characters of a line", "N", (GENERATE,))
-    points: int = option(400, "points to write, of a model without text", "N", (GENERATE,))
+    bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,), served=100)
+    style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,), served=False)
+    width: int = option(40, "characters of a line", "N", (GENERATE,), served=1000)
+    points: int = option(400, "points to write, of a model without text", "N", (GENERATE,), served=5000)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +78,7 @@ class HandwritingOptions(Options):
 
 
 @task("handwriting")
-class HandwritingTask(Task):
+class HandwritingTask(HandwritingReplies, Task):
     """Texts that are written with a pen."""
 
     name = "handwriting"
@@ -88,6 +89,7 @@ class HandwritingTask(Task):
     inputs = ()
     Options = HandwritingOptions
     Preprocessing = HandwritingPreprocessing
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"vocabulary": "characters", "sequences": Count("count")}
     batch_size = 50
     endings = (".svg", ".png", ".json", ".gif")

@@ -12,11 +12,11 @@ from foveate.visualize.pixels import contours, rgb8
 LONGEST = 2048  # pixels of a drawn image's longest side
 
 
-def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable) -> np.ndarray:
+def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable, by_class: bool = False) -> np.ndarray:
     """Draw the contour of each object over an image, (H, W, 3) uint8; nothing else is painted.
 
     image: (H, W[, C]), of the objects' size or a whole factor smaller. The colour is the class's; with one class, each
-    object's own, so that neighbours differ.
+    object's own, so that neighbours differ, unless by_class.
     """
     drawn = np.array(rgb8(image))
     numbers = objects.numbers()
@@ -24,7 +24,7 @@ def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable) -> 
     numbers = numbers[factor // 2 :: factor, factor // 2 :: factor][: drawn.shape[0], : drawn.shape[1]]
     thickness = max(1, round(max(drawn.shape[:2]) / 800))
     edge = _inner_edges(numbers, thickness)
-    drawn[edge] = colors_of(objects, classes)[numbers[edge]]
+    drawn[edge] = colors_of(objects, classes, by_class)[numbers[edge]]
     return drawn
 
 
@@ -35,9 +35,12 @@ def _inner_edges(numbers: np.ndarray, thickness: int) -> np.ndarray:
     return edge & (numbers > 0)
 
 
-def colors_of(objects: Instances, classes: ClassTable) -> np.ndarray:
-    """Return colours (N + 1, 3) uint8 by object number: its class's, or its own where there is one class."""
-    if len(classes) > 1:
+def colors_of(objects: Instances, classes: ClassTable, by_class: bool = False) -> np.ndarray:
+    """Return colours (N + 1, 3) uint8 by object number: its class's, or its own where there is one class.
+
+    by_class: the class's in any case.
+    """
+    if len(classes) > 1 or by_class:
         chosen = [classes.colors[int(label)] for label in objects.labels]
     else:
         hues = [(k * 0.618034) % 1.0 for k in range(len(objects))]

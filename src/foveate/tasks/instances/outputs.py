@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import tifffile
 from PIL import Image
-from skimage.measure import find_contours, regionprops_table
+from skimage.measure import regionprops_table
 
 from foveate.disk import atomic_write
+from foveate.labels.labelme import annotation, shapes_of
 from foveate.pictures import Windows
 from foveate.pictures.fitting import shrink
 from foveate.pictures.ground import placement
@@ -28,7 +29,6 @@ OBJECT_COLUMNS = (
     "image", "object", "class", "score", "area", "left", "top", "right", "bottom", "centroid_x", "centroid_y",
     "perimeter", "eccentricity", "mean_intensity",
 )  # fmt: skip
-NEARLY_ONE = 0.999  # the level whose contour runs through the middles of the outermost pixels
 MOST_IN_PNG = 65535  # the largest number of 16 bits
 ENDINGS = (".png", "_objects.tif", ".json", "_overlay.jpg", ".geojson")  # of `object_files`
 IMAGE_COLUMNS = ("image", "objects", "area_share")
@@ -83,52 +83,18 @@ def write_numbers(objects: Instances, path: Path) -> None:
 
 
 def write_labelme(prediction: InstancePrediction, image: str, path: Path) -> None:
-    """Write the objects as LabelMe polygons: a shape for each part of an object, its number as group_id.
+    """Write the objects as LabelMe's shapes, one for each part of an object, its number as group_id.
 
-    Holes are not written, since LabelMe's polygons have none. image: the image's file name.
+    A part is a polygon, or a mask where it has a hole. image: the image's file name.
     """
     objects = prediction.found
-    height, width = objects.size
     shapes = [
-        {
-            "label": prediction.classes.names[int(objects.labels[k])],
-            "points": points,
-            "group_id": k + 1,
-            "shape_type": "polygon",
-            "flags": {},
-        }
+        shape | {"group_id": k + 1}
         for k in range(len(objects))
-        for points in polygons(objects, k)
+        for shape in shapes_of(objects, k, prediction.classes.names[int(objects.labels[k])])
     ]
-    content: dict[str, Any] = {
-        "version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None,
-        "imageHeight": height, "imageWidth": width,
-    }  # fmt: skip
+    content = annotation(image, objects.size, shapes)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def polygons(objects: Instances, index: int) -> list[list[list[float]]]:
-    """Return the outlines of an object's parts, each a list of x, y, without holes.
-
-    They run through the middles of the outermost pixels, whose coordinates are whole numbers, as LabelMe draws them.
-    """
-    (left, top, _, _), part = objects.part(index)
-    part = np.pad(part, 1)
-    found = []
-    for line in find_contours(part.astype(float), NEARLY_ONE):
-        y, x = np.round(line[:, 0] - 1 + top), np.round(line[:, 1] - 1 + left)  # without the padding
-        if _signed_area(line[:, 1], line[:, 0]) <= 0:  # holes run the other way
-            continue
-        corners = [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
-        distinct = [one for one, before in zip(corners[1:], corners, strict=False) if one != before]
-        while len(distinct) < 3:  # LabelMe wants three corners of a single pixel, too
-            distinct.append(corners[0])
-        found.append(distinct)
-    return found
-
-
-def _signed_area(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2
 
 
 class Tables:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foveate.metrics.instances import CAP, InstanceScores
+from foveate.metrics.instances import CAP, VISIBLE, InstanceScores
 from foveate.metrics.instances.coco import THRESHOLDS
 from foveate.records import ClassTable, InstancePrediction, Instances
 from foveate.tasks.evaluation import Evaluation
@@ -176,12 +176,20 @@ def size_section(scores: InstanceScores) -> Section | None:
     ]
     sizes = _found_table("area", ranges, seen)
     touching = _found_table("", [("touching another", near), ("alone", ~near)], seen)
+    visible = scores.visible
+    hidden = None
+    if np.isfinite(visible).any():
+        shares = [
+            (f"{low:.0%} to {high:.0%}", (visible >= low) & ((visible < high) | (high == 1)))
+            for low, high in itertools.pairwise(VISIBLE)
+        ]
+        hidden = card(tag("h3", "By visible share"), _found_table("visible", shares, seen))
     lead = (
         f"True objects by their area, and how many of them were found from a score of {scores.score_threshold:.2f}, "
         "with an IoU above 0.5 and the right class. Objects touch when they lie within one pixel."
     )
     parts = (card(tag("h3", "By size"), sizes), card(tag("h3", "Touching objects"), touching))
-    return section("sizes", "Sizes", "Found and missed", lead, tag("div", parts, class_="charts"))
+    return section("sizes", "Sizes", "Found and missed", lead, tag("div", parts, hidden, class_="charts"))
 
 
 def size_edges(areas: np.ndarray) -> list[int]:

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, counted
+from foveate.errors import ConfigError, counted, unknown
+from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import areas, unpack
+from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
@@ -27,11 +30,14 @@ from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
 from foveate.tasks.instances.export import graphs, open_runner
+from foveate.tasks.instances.figures import LONGEST, draw_objects
 from foveate.tasks.instances.inspection import InstanceFindings
 from foveate.tasks.instances.outlines import can_outline, detector_of, outlined, true_box_ious
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
+from foveate.tasks.instances.reply import InstanceReplies
 from foveate.tasks.instances.report import report, score_notes
 from foveate.tasks.options import PREDICT, Options, option
+from foveate.tasks.semantic.drawing import recolored
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -56,8 +62,12 @@ class InstanceOptions(Options):
     score: float | None = option(None, "lowest score that counts as found (default: chosen by validation)", "S")
     tile: int | None = option(None, "side of the tiles; 0: never (default: above 1.5 megapixels)", "N")
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
-    pixel_size: float = option(1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,))
-    boxes: str | None = option(None, "outline the objects that another run or file finds (hypercolumns)", "RUN")
+    pixel_size: float = option(
+        1.0, "side of a pixel, for lengths and areas in physical units", "SIZE", (PREDICT,), served=False
+    )
+    boxes: str | None = option(
+        None, "outline the objects that another run or file finds (hypercolumns)", "RUN", served=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,14 +78,16 @@ class InstanceOptions(Options):
 
 
 @task("instances")
-class InstanceTask(Task):
+class InstanceTask(InstanceReplies, Task):
     """Every object of an image, with its class, score and outline."""
 
     name = "instances"
     title = "instance segmentation"
     monitor = "ap"
+    own_score = "tp_ratio50"
     headline = ("ap", "ap50", "ap75", "recall50")
     Options = InstanceOptions
+    runtimes = ("onnxruntime", "openvino")
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = 1
     endings = ENDINGS
@@ -215,13 +227,16 @@ class InstanceTask(Task):
 
     def metrics(self, dataset: Any, whole: bool = True) -> InstanceMetrics:
         """An empty counter. whole: the scores at one threshold, of boxes and of regions, too."""
-        return InstanceMetrics(len(self.classes), None, whole)
+        metrics = InstanceMetrics(len(self.classes), None, whole)
+        metrics.visible_shares = getattr(dataset, "visible_shares", None) if whole else None
+        return metrics
 
     def count(self, metrics: InstanceMetrics, index: int, sample: Any, prediction: InstancePrediction) -> float:
         """Count the objects of one image; returns TP / (TP + FP + FN) at IoU 0.5, nan without objects."""
         if metrics.whole:  # an evaluation counts from the threshold that is in force
             metrics.threshold = prediction.threshold
-        return metrics.update(self.prepare(sample)["truth"], prediction.objects)
+        visible = metrics.visible_shares(index) if metrics.visible_shares is not None else None
+        return metrics.update(self.prepare(sample)["truth"], prediction.objects, visible)
 
     def score_notes(self, scores: Any) -> list[str]:
         """Remarks on images without objects, and on those with more than are ranked."""
@@ -245,6 +260,22 @@ class InstanceTask(Task):
     def files(self, prediction: InstancePrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:
         """Object numbers, LabelMe polygons, the contours over the image, and GeoJSON of an image on the ground."""
         return object_files(prediction, sample)
+
+    def draw(self, prediction: InstancePrediction, sample: Sample, **options: Any) -> PIL.Image.Image:
+        """The contours over the image. options: colors, class name -> '#rrggbb' or three whole numbers in 0..255.
+
+        Raises ConfigError for others, and for a class or a colour that there is not.
+        """
+        if unknown_options := set(options) - {"colors"}:
+            raise ConfigError(unknown("option of an overlay", min(unknown_options), ["colors"]))
+        given = options.get("colors") or {}
+        table = recolored(self.classes, given)
+        drawn = draw_objects(shrink(sample["image"], LONGEST), prediction.found, table, by_class=bool(given))
+        return PIL.Image.fromarray(drawn)
+
+    def annotation(self, prediction: InstancePrediction) -> Labels:
+        """The objects that count as found."""
+        return labels_of_objects(prediction.found, self.classes)
 
     def gallery(self, model: str) -> Gallery:
         """Tables of all objects of the call: objects.csv, images.csv and, in COCO's form, objects.json."""

@@ -32,12 +32,13 @@ from foveate.records import (
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.inputs import IMAGE, Input
+from foveate.tasks.inputs import IMAGE, Input, weigh_text
 from foveate.tasks.options import Options, option
 from foveate.tasks.questions.export import graphs, open_runner
 from foveate.tasks.questions.figures import LONGEST_SIDE, attention_panels
 from foveate.tasks.questions.inspection import QuestionFindings
 from foveate.tasks.questions.page import QuestionPage
+from foveate.tasks.questions.reply import QuestionReplies
 from foveate.tasks.questions.report import report
 from foveate.text import PAD, UNKNOWN, split_words
 from foveate.text.answers import normal, vqa_normal
@@ -67,6 +68,14 @@ class QuestionInput(Input):
             raise DataError(f"{name or 'the input'}: '{given.strip()}' is a question without a word; ask something")
         return given
 
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Its characters. Raises DataError for a long text."""
+        return weigh_text(given, self.noun)
+
+    def example(self, preprocessing: Any) -> str:
+        """A question that any vocabulary reads in part."""
+        return "what is this"
+
 
 @dataclass(frozen=True)
 class QuestionOptions(Options):
@@ -80,13 +89,15 @@ class QuestionOptions(Options):
 
 
 @task("questions")
-class QuestionsTask(Task):
+class QuestionsTask(QuestionReplies, Task):
     """An answer to a question about an image."""
 
     name = "questions"
     title = "questions about pictures"
     monitor = "accuracy"
+    own_score = "signed_probability"
     headline = ("accuracy", "usual_answer", "attention_mass")
+    runtimes = ("onnxruntime", "openvino")
     inputs = (IMAGE, QuestionInput())
     Options = QuestionOptions
     Preprocessing = QuestionPreprocessing

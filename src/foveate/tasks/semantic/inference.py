@@ -63,8 +63,8 @@ class SemanticOptions(Options):
     """
 
     flip: bool = option(False, "average with the mirrored image")
-    scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST")
-    proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N")
+    scales: tuple[float, ...] = option((1.0,), "average over sizes: 0.75,1,1.25", "LIST", served=2)
+    proposals: int = option(0, "also predict N object proposals (DeconvNet's inference)", "N", served=500)
     proposal_rules: Rules = option("ours", "rules of proposals: ours, or those of DeconvNet's release", "KIND")  # noqa: RUF009
     crf: bool = option(False, "refine with a dense CRF")
     superpixels: Segments = option("none", "refine on superpixels: felzenszwalb, slic, or a tree of them", "KIND")  # noqa: RUF009
@@ -72,7 +72,9 @@ class SemanticOptions(Options):
     overlap: int | None = option(None, "pixels that neighbouring tiles share (default 128)", "N")
     objects: bool = option(False, "find objects, too: connected parts, split where they narrow", "", (PREDICT,))
     least_area: int = option(1, "pixels of the smallest object", "N", (PREDICT,))
-    pixel_size: float = option(1.0, "side of a pixel, for the tables of objects in physical units", "SIZE", (PREDICT,))
+    pixel_size: float = option(
+        1.0, "side of a pixel, for the tables of objects in physical units", "SIZE", (PREDICT,), served=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

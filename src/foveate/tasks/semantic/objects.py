@@ -26,11 +26,14 @@ DEPTH = 0.75  # pixels, h; of 0.5 to 1.25 the best on training masks of nuclei
 MOST_PIXELS = 2**22  # of the window around a part that is split; memory grows with it
 
 
-def objects_in(prediction: SemanticPrediction, least_area: int = 1, pixel_size: float = 1.0) -> InstancePrediction:
+def objects_in(
+    prediction: SemanticPrediction, least_area: int = 1, pixel_size: float = 1.0, divide: bool = True
+) -> InstancePrediction:
     """Return the objects of a label map, each with a score of 1, since a semantic model gives none.
 
     Pixels of the class table's background (`ClassTable.background`), and of no class, are no objects. least_area:
-    smaller parts are left out, in pixels. pixel_size: as in `InstancePrediction`.
+    smaller parts are left out, in pixels. pixel_size: as in `InstancePrediction`. divide: split connected parts where
+    they narrow.
     """
     labels, classes = prediction.mask, prediction.classes
     first = 0 if classes.background is None or len(classes) == 1 else 1
@@ -44,8 +47,8 @@ def objects_in(prediction: SemanticPrediction, least_area: int = 1, pixel_size: 
             part = parts[rows, columns] == number
             if np.count_nonzero(part) < least_area:
                 continue
-            unsplit += part.size > MOST_PIXELS
-            for top, left, mask in split(part):
+            unsplit += divide and part.size > MOST_PIXELS
+            for top, left, mask in split(part) if divide else [(0, 0, part)]:
                 if np.count_nonzero(mask) >= least_area:
                     masks.append(encode_mask(mask, size, columns.start + left, rows.start + top))
                     found.append(label - first)

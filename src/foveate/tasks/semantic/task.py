@@ -13,18 +13,22 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError, counted
+from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
-from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.auditing import Audited, Suspect
+from foveate.tasks.base import Allowance, Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
+from foveate.tasks.semantic.audit import audit_labels, draw_suspect
 from foveate.tasks.semantic.drawing import draw_labels
 from foveate.tasks.semantic.export import graphs, open_runner
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.objects import objects_in
+from foveate.tasks.semantic.reply import SemanticReplies
 from foveate.tasks.semantic.report import report
 from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
 from foveate.visualize.geotiff import index_geotiff
@@ -41,7 +45,7 @@ LOSS_SIDE = int(AUTO_TILE_PIXELS**0.5) // STRIDE * STRIDE
 
 
 @task("semantic")
-class SemanticTask(Task):
+class SemanticTask(SemanticReplies, Task):
     """A class for every pixel."""
 
     name = "semantic"
@@ -52,6 +56,8 @@ class SemanticTask(Task):
     sizes: ClassVar = {"num_classes": "classes", "in_channels": Count("channels")}
     batch_size = loss_batch_size = 1  # images come in many sizes, each is predicted at its own
     endings = (*ENDINGS, "_mask.png", "_mask.tif")
+    runtimes = ("onnxruntime", "openvino")
+    int8 = Allowance(0.5)
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: Any) -> None:
         super().__init__(tables, preprocessing)
@@ -153,6 +159,19 @@ class SemanticTask(Task):
         mask[mask == self.classes.ignore_index] = IGNORE
         return mask
 
+    def audit(self, runner: Runner, sample: Any, options: SemanticOptions) -> Audited:
+        """Regions of one class that the model is sure to be of another; see `audit_labels`."""
+        return audit_labels(self.probabilities(runner, sample, options), self.truth(sample), self.classes)
+
+    def draw_suspect(
+        self, runner: Runner, sample: Any, suspect: Suspect | None, options: SemanticOptions
+    ) -> PIL.Image.Image:
+        """Image, labels and prediction of a region."""
+        (prediction,) = self.answer(runner, [sample], options)
+        image = sample["image"].as_subclass(Tensor).permute(1, 2, 0).numpy()
+        box = suspect.box if suspect is not None else ()
+        return draw_suspect(image, sample["mask"].numpy(), prediction.mask, self.classes, box)
+
     def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
         """The area scores of each image, and the IoU of each class that it holds or was given."""
         rows = []
@@ -195,6 +214,12 @@ class SemanticTask(Task):
             found["geotiff"] = ("_mask.tif", lambda path: index_geotiff(prediction.mask, self.classes, ground, path))
         return found
 
+    def annotation(self, prediction: SemanticPrediction) -> Labels:
+        """The label map, or the objects where they were asked for."""
+        if prediction.objects is not None:
+            return labels_of_objects(prediction.objects.found, prediction.objects.classes)
+        return Labels(prediction.mask, self.classes)
+
     def gallery(self, model: str) -> Gallery:
         """Tables of the objects of the call, as of instance segmentation; nothing without objects."""
         return ObjectTables()
@@ -208,6 +233,10 @@ class SemanticTask(Task):
     def draw(self, prediction: SemanticPrediction, sample: Sample, **options: Any) -> PIL.Image.Image:
         """The label map over its image, with a legend; options: those of `semantic.drawing.Look`."""
         return draw_labels(sample["image"], prediction.mask, self.classes, prediction.shares(), options)
+
+    def draw_frame(self, prediction: SemanticPrediction, sample: Sample) -> PIL.Image.Image:
+        """The label map over a frame, without the legend, whose height differs with the classes."""
+        return self.draw(prediction, sample, legend=False)
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores by class, mistakes, boundaries and example images."""

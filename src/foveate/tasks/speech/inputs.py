@@ -15,11 +15,12 @@ from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_from, so
 from foveate.tasks.inputs import Input
 
 PIPELINED_SECONDS = 120  # of recordings that are opened while others are read
+SERVED_SECONDS = 900  # of a recording that is taken over HTTP
 
 
 @dataclass(frozen=True)
 class AudioInput(Input):
-    """Recordings: files, a `Sound`, or samples (T,) in -1..1 at the model's rate as an array or tensor.
+    """Recordings: files, their bytes, a `Sound`, or samples (T,) in -1..1 at the model's rate as an array or tensor.
 
     A model of features takes these, (T, D), and no files.
     """
@@ -32,13 +33,13 @@ class AudioInput(Input):
     def open(self, given: Any, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Sound:
         """See `Input.open`."""
         where = name or (str(given) if isinstance(given, (str, Path)) else "the recording")
-        if isinstance(given, (str, Path)):
+        if isinstance(given, (str, Path, bytes)):
             if preprocessing.features:
                 raise DataError(
                     f"{where}: sound, but {model} was trained on frames of {preprocessing.features} features; give an "
                     f"array (T, {preprocessing.features}), computed as those were"
                 )
-            given = read_sound(Path(given))
+            given = read_sound(given if isinstance(given, bytes) else Path(given), where)
         elif not isinstance(given, Sound):
             given = self._from_array(given, preprocessing, where)
         return self._fitted(given, preprocessing, model, where)
@@ -91,6 +92,26 @@ class AudioInput(Input):
         """True up to two minutes. Raises DataError for a file that is no sound."""
         header = sound_header(Path(given))
         return header.samples <= PIPELINED_SECONDS * header.rate
+
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Bytes of its samples as floats. Raises DataError above SERVED_SECONDS, and for bytes that are no sound."""
+        header = sound_header(given, name)
+        if header.samples > SERVED_SECONDS * header.rate:
+            raise DataError(
+                f"{name or 'the recording'}: {header.samples / header.rate / 60:.0f} minutes; at most "
+                f"{SERVED_SECONDS // 60} are taken here: cut it, or use foveate predict"
+            )
+        return 4 * header.samples * header.channels
+
+    def decode(self, data: bytes, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """See `Input.decode`; without a file."""
+        return self.open(data, preprocessing, model, name)
+
+    def example(self, preprocessing: Any) -> Any:
+        """A second of noise, or of features."""
+        count = max(int(preprocessing.rate), preprocessing.shortest)
+        shape = (count, preprocessing.features) if preprocessing.features else (count,)
+        return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
 
 
 AUDIO = AudioInput()

@@ -32,12 +32,18 @@ class SpeechOptions(Options):
 
     stored: ClassVar[bool] = True
 
-    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
+    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N", served=100)
     n_best: int = option(0, "transcripts of each recording, at most as many as beams (0: as many)", "N", (PREDICT,))
-    length_penalty: float = option(1.0, "exponent of the length in a transcript's score (1, or as trained)", "X")
-    language: str = option("", "text file, a sentence a line, that a language model is counted from", "FILE")
-    language_weight: float = option(0.2, "weight of the language model's log-probabilities (0.2)", "X")
-    cut: float = option(20.0, "longest part in seconds that is read at once (20, or as trained; 0: no limit)", "S")
+    length_penalty: float = option(
+        1.0, "exponent of the length in a transcript's score (1, or as trained)", "X", served=10
+    )
+    language: str = option(
+        "", "text file, a sentence a line, that a language model is counted from", "FILE", served=False
+    )
+    language_weight: float = option(0.2, "weight of the language model's log-probabilities (0.2)", "X", served=10)
+    cut: float = option(
+        20.0, "longest part in seconds that is read at once (20, or as trained; 0: no limit)", "S", served=900
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,6 +33,7 @@ from foveate.tasks.speech.inspection import SpeechFindings
 from foveate.tasks.speech.language import read_language_model
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
+from foveate.tasks.speech.reply import SpeechReplies
 from foveate.tasks.speech.report import report
 from foveate.tasks.speech.subtitles import ctm, srt
 from foveate.text import END, PAD, SPECIALS, UNKNOWN
@@ -45,7 +46,7 @@ DIGITS = 5  # of attention in predictions.json
 
 
 @task("speech")
-class SpeechTask(Task):
+class SpeechTask(SpeechReplies, Task):
     """A transcript for a recording."""
 
     name = "speech"
@@ -58,6 +59,7 @@ class SpeechTask(Task):
     Preprocessing = SoundFormat
     sizes: ClassVar = {"vocabulary": "text", "rate": Count("rate"), "features": Count("features")}
     batch_size = 32
+    runtimes = ("onnxruntime", "openvino")
     endings = ("_attention.png", "_attention.json", ".srt", ".ctm")
 
     def __init__(self, tables: Mapping[str, Table], preprocessing: SoundFormat) -> None:

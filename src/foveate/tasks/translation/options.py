@@ -35,14 +35,18 @@ class TranslationOptions(Options):
 
     stored: ClassVar[bool] = True
 
-    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N")
+    beams: int = option(BEAMS, f"hypotheses kept at every step of the search ({BEAMS}, or as trained)", "N", served=100)
     n_best: int = option(1, "translations of each sentence, at most as many as beams (1)", "N", (PREDICT,))
-    length_penalty: float = option(1.0, "exponent of the length in a translation's score (1, or as trained)", "X")
-    coverage_penalty: float = option(0.0, "weight of the penalty for source tokens without attention (0)", "X")
+    length_penalty: float = option(
+        1.0, "exponent of the length in a translation's score (1, or as trained)", "X", served=10
+    )
+    coverage_penalty: float = option(
+        0.0, "weight of the penalty for source tokens without attention (0)", "X", served=10
+    )
     max_length: int = option(0, "longest training sentence in tokens (0: what the tokens need)", "N", ())
     no_repeat_ngram: int = option(0, "let no N tokens in a row occur twice (0: no such rule)", "N")
     copy_unknown: bool = option(False, "write unknown words as the source words that they attend to")
-    alignments: bool = option(False, "draw each alignment matrix as a PNG file", verbs=(PREDICT,))
+    alignments: bool = option(False, "draw each alignment matrix as a PNG file", verbs=(PREDICT,), served=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

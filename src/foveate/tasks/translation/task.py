@@ -37,6 +37,7 @@ from foveate.tasks.translation.export import graphs, open_runner
 from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
 from foveate.tasks.translation.page import TranslationPage
+from foveate.tasks.translation.reply import TranslationReplies
 from foveate.tasks.translation.report import report
 from foveate.text import END, PAD, UNKNOWN, TextTable, mostly_unspaced, split_words
 from foveate.visualize.report import ReportPart
@@ -49,12 +50,13 @@ UNFAMILIAR = 0.5  # share of a sentence's letters that the source's table must n
 
 
 @task("translation")
-class TranslationTask(Task):
+class TranslationTask(TranslationReplies, Task):
     """A sentence in one language for a sentence in another."""
 
     name = "translation"
     title = "translation"
     monitor = "bleu"  # of translations that the model wrote alone
+    own_score = "chrf"
     headline = ("bleu", "chrf")
     inputs = (TextInput("sentence"),)
     Options = TranslationOptions

@@ -11,15 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
+from foveate.pictures import decode_picture, picture_info
+from foveate.pictures.limits import check_size
 from foveate.records import Clip, ClipFormat
-from foveate.tasks.inputs import Input
-from foveate.videos import VIDEO_SUFFIXES, clip_from, is_clip_folder, read_clip
+from foveate.tasks.inputs import Input, called, stored
+from foveate.videos import VIDEO_SUFFIXES, clip_from, is_clip_folder, measure, read_clip, suffix_of
+
+SERVED_FRAMES, SERVED_PIXELS = 3000, 2_000_000_000  # of a clip that is taken over HTTP; pixels of all frames
 
 
 @dataclass(frozen=True)
 class VideoInput(Input):
-    """Videos: files, folders of frames, arrays (N, H, W, 3), tensors (N, 3, H, W), lists of images, or a `Clip`.
+    """Videos: files, folders of frames, arrays (N, H, W, 3), tensors (N, 3, H, W), lists of images (or of the bytes
+    of their files), or a `Clip`.
 
     A model of features takes these, (N, D), and no files.
     """
@@ -50,6 +55,8 @@ class VideoInput(Input):
                 f"{where}: {type(given).__name__}; give a video, a folder of frames, an array of frames (N, H, W, 3), "
                 "or a list of images"
             )
+        if isinstance(given, Sequence) and given and all(isinstance(one, bytes) for one in given):
+            given = [decode_picture(one, f"{where}, frame {i}", channels=3) for i, one in enumerate(given)]
         if not form.features:
             return clip_from(given, form, where)
         values = torch.as_tensor(np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given))
@@ -84,6 +91,47 @@ class VideoInput(Input):
     def is_whole(self, folder: Path) -> bool:
         """True for a folder of frames."""
         return is_clip_folder(folder)
+
+    # Over HTTP
+
+    parts_key: ClassVar[str] = "frames"
+
+    def weigh(self, given: Any, name: str = "", max_pixels: int | None = None) -> int:
+        """Bytes of one frame, as frames are shrunk one by one; of a list of images, of all.
+
+        Raises DataError for a kind of file that is not taken, and above SERVED_FRAMES and SERVED_PIXELS.
+        """
+        where = name or "the clip"
+        if isinstance(given, bytes):
+            with stored(given, suffix_of(given, where)) as path, called(path, where):
+                count, height, width = measure(path, SERVED_FRAMES, SERVED_PIXELS)
+            sizes = [(height, width)]
+        else:
+            if len(given) > SERVED_FRAMES:
+                raise DataError(f"{where}: {counted(len(given), 'frame')}; at most {SERVED_FRAMES:,} are taken here")
+            sizes = [picture_info(one, f"{where}, frame {i}")[:2] for i, one in enumerate(given)]
+            count = 1
+        for height, width in sizes:
+            check_size(where, height, width, max_pixels)
+        if count > SERVED_FRAMES or count * sum(h * w for h, w in sizes) > SERVED_PIXELS:
+            raise DataError(
+                f"{where}: {count:,} frames of {sizes[0][1]}x{sizes[0][0]} pixels; at most {SERVED_FRAMES:,} frames "
+                f"and {SERVED_PIXELS:,} pixels in all are taken here: cut it, make it smaller, or use foveate predict"
+            )
+        return 3 * sum(h * w for h, w in sizes)
+
+    def decode(self, data: bytes, preprocessing: Any, model: str, name: str = "", max_pixels: int | None = None) -> Any:
+        """See `Input.decode`."""
+        where = name or "the clip"
+        with stored(data, suffix_of(data, where)) as path, called(path, where):
+            return self.open(path, preprocessing, model, str(path), max_pixels)
+
+    def example(self, preprocessing: Any) -> Any:
+        """Four frames of noise, or of features."""
+        draw = np.random.default_rng(0)
+        if preprocessing.features:
+            return draw.normal(0, 1, (4, preprocessing.features)).astype(np.float32)
+        return draw.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
 
 
 VIDEO = VideoInput()

@@ -33,6 +33,7 @@ from foveate.tasks.video.export import graphs, open_runner
 from foveate.tasks.video.inputs import VIDEO
 from foveate.tasks.video.inspection import VideoFindings, clip_sheet
 from foveate.tasks.video.page import VideoPage
+from foveate.tasks.video.reply import VideoReplies
 from foveate.tasks.video.report import report
 from foveate.tasks.video.strip import attention_matrix, film_strip
 from foveate.text import END, PAD
@@ -45,7 +46,7 @@ DIGITS = 5  # of attention in predictions.json
 
 
 @task("video")
-class VideoTask(Task):
+class VideoTask(VideoReplies, Task):
     """A sentence for a clip."""
 
     name = "video"

@@ -25,6 +25,7 @@ def render(report: Report) -> str:
         sections.training(report),
         *([curves] if curves else []),
         *report.part.sections,
+        *sections.each(report),
         sections.again(report),
     ]
     body = (sections.opening(report, parts), sections.notes(report), [part.content for part in parts])

@@ -12,7 +12,9 @@ from foveate.errors import DataError
 from foveate.visualize.markup import Markup
 
 NOTHING = Markup("")
-OWN_SECTIONS = frozenset({"notes", "training", "learning", "again"})  # ids of the sections that every report has
+OWN_SECTIONS = frozenset(
+    {"notes", "training", "learning", "each", "again"}
+)  # ids of the sections that every report has
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Report:
         first may be missing.
     settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: training time.
     notes: sentences that a reader has to know before quoting the score; those of the part follow them.
-    files: what it is -> its path.
+    files: what it is -> its path. samples: (name, own score) of each, nan for none.
     greater_is_better: the direction of the score that ranks epochs. nouns: names of one sample and of several.
     Raises DataError if two sections have the same name.
     """
@@ -115,6 +117,7 @@ class Report:
     minutes: float | None = None
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    samples: Sequence[tuple[str, float]] = ()
     greater_is_better: bool = True
     nouns: tuple[str, str] = ("sample", "samples")
 

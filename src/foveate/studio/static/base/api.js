@@ -12,7 +12,7 @@ export class Problem extends Error {
 
   /** True if trying the same again later may help. */
   get passing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return this.status === 0 || this.status === 401 || this.status === 429 || this.status >= 500;
   }
 }
 

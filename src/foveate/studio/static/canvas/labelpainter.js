@@ -182,7 +182,7 @@ export class LabelPainter {
         const guess = proposed ? proposed[column] : 0;
         if (guess && palette.proposed.has(guess)) {
           color = palette.proposed.get(guess);
-          alpha = ((u - v) & 7) < 4 ? 215 : 90;
+          alpha = ((u - v) & 7) < 4 ? 190 : 60;
         } else if (key) {
           const border =
             keys[at - reach] !== key || keys[at + reach] !== key || keys[at - reach * wide] !== key || keys[at + reach * wide] !== key;

@@ -41,17 +41,23 @@ export function outlineSpans(outline, width, height, emit) {
   };
   if (outline.kind === "polygon" || outline.kind === "oriented_rectangle") {
     polygonSpans(points, width, height, emit);
-  } else if (outline.kind === "rectangle") {
+    return;
+  }
+  if (outline.kind === "rectangle") {
     const [a, b] = points;
     const [x0, x1] = [Math.trunc(Math.min(a.x, b.x)), Math.trunc(Math.max(a.x, b.x))];
     for (let y = Math.trunc(Math.min(a.y, b.y)); y <= Math.trunc(Math.max(a.y, b.y)); y += 1) clipped(y, x0, x1);
-  } else if (outline.kind === "circle") {
+    return;
+  }
+  // labelme's coordinates are those of pixels: 3 is the middle of the fourth one.
+  const middles = points.map(({ x, y }) => ({ x: x + 0.5, y: y + 0.5 }));
+  if (outline.kind === "circle") {
     const radius = Math.hypot(points[1].x - points[0].x, points[1].y - points[0].y);
-    strokeSpans(points[0], points[0], 2 * radius + 1, clipped);
+    strokeSpans(middles[0], middles[0], 2 * radius + 1, clipped);
   } else if (outline.kind === "point") {
-    strokeSpans(points[0], points[0], 2 * POINT_RADIUS + 1, clipped);
+    strokeSpans(middles[0], middles[0], 2 * POINT_RADIUS + 1, clipped);
   } else {
-    for (let i = 1; i < points.length; i += 1) strokeSpans(points[i - 1], points[i], LINE_WIDTH, clipped);
+    for (let i = 1; i < middles.length; i += 1) strokeSpans(middles[i - 1], middles[i], LINE_WIDTH, clipped);
   }
 }
 

@@ -35,7 +35,9 @@ export class BoxCut {
 
   hint() {
     if (!this.box) return "Drag a box around the object";
-    return this.tiles ? "Click adds, Alt or right click takes away; N takes the region, Esc drops it" : "Cutting …";
+    if (!this.tiles) return "Cutting …";
+    if (!Object.keys(this.tiles).length) return "Nothing was found: click on the object, or drop the box with Esc";
+    return "Click adds, Alt or right click takes away; N takes the region, Esc drops it";
   }
 
   drags() {
@@ -97,12 +99,11 @@ export class BoxCut {
     desk.onchange();
     desk.redrawTools();
     post(`pictures/${desk.id}/cut`, { box, add: pairs(add), remove: pairs(remove) }).then(
-      ({ tiles, area }) => {
+      ({ tiles }) => {
         if (asked !== this.asked) return;
         this.tiles = tiles;
         propose(desk, tiles, new Map([[1, desk.settings.label ?? ""]]));
         desk.onchange();
-        if (!area) say("No object was found in the box; click on it to help.");
       },
       (error) => {
         if (asked !== this.asked) return;

@@ -52,7 +52,7 @@ export class ScribbleFill {
   down(press) {
     const label = this.desk.needLabel();
     if (label === null) return;
-    const width = Math.max(1, Math.round(this.desk.settings.diameter / 2));
+    const width = Math.max(3, Math.round(this.desk.settings.diameter / 5));
     this.current = { label: press.alt ? "" : label, points: [press.at], width };
   }
 

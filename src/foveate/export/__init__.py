@@ -1,7 +1,7 @@
 """A trained model as ONNX files that carry all they need: weights, class tables or vocabularies, preprocessing.
 
 The task of the model gives the graphs (`Task.graphs`); the metadata is described in `foveate.onnx.file`.
-`Predictor.open` runs the files in ONNX Runtime; so can any other reader of ONNX, without Foveate.
+`Predictor.open` runs the files in ONNX Runtime or OpenVINO; so can any other reader of ONNX, without Foveate.
 """
 
 from __future__ import annotations
@@ -48,12 +48,9 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     cannot be exported or the file differs from PyTorch, OutputError when it cannot be written.
     """
     require_extra()
-    path = Path(path)
-    if path.suffix.lower() != ".onnx":
-        raise ConfigError(f"{path} is not a name for an ONNX file; give one that ends in .onnx")
+    path = require_onnx_name(path)
     predictor = Predictor.open(source, device="cpu") if isinstance(source, (str, Path)) else source
-    if predictor.runtime == "onnxruntime":
-        raise ModelError(f"{predictor.path} is an exported file already; give the run or model folder it came from")
+    require_module(predictor)
     start = time.perf_counter()
     task, model, name = predictor.family, predictor.runner, predictor.name
     graphs = task.graphs(model)
@@ -79,3 +76,17 @@ def export_onnx(source: str | Path | Predictor, path: str | Path) -> ExportRepor
     size = sum(target.stat().st_size for target in targets.values())
     beside = tuple(target for suffix, target in targets.items() if suffix)
     return ExportReport(path, OPSET, size, graphs.sizes, difference, seconds, beside)
+
+
+def require_module(predictor: Predictor) -> None:
+    """Raise ModelError for a predictor that runs an exported file."""
+    if predictor.runtime != "torch":
+        raise ModelError(f"{predictor.path} is an exported file already; give the run or model folder it came from")
+
+
+def require_onnx_name(path: str | Path) -> Path:
+    """The path of a file to write. Raises ConfigError if it does not end in .onnx."""
+    path = Path(path)
+    if path.suffix.lower() != ".onnx":
+        raise ConfigError(f"{path} is not a name for an ONNX file; give one that ends in .onnx")
+    return path

@@ -1,0 +1,251 @@
+"""YOLO's segments (Ultralytics): a text file an image, a line an object: `class x1 y1 x2 y2 x3 y3 ...`.
+
+x and y are shares of the image's width and height. A corner belongs to the pixel that it lies in, and the drawn line
+belongs to the object, as where Ultralytics fills its polygons. Class 0 is "background", every pixel without an object;
+YOLO's classes follow. Where objects overlap, the smaller lies on top. An image without a text file, or with an empty
+one, is all background.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from foveate.datasets.class_files import find_classes
+from foveate.datasets.classes import Color
+from foveate.datasets.drawn import Drawn
+from foveate.datasets.files import Pair, Scan, raise_problems, read_text, require_folder
+from foveate.datasets.folders import find_parts, holds_pictures
+from foveate.datasets.names import stem_of
+from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.splits import ordered, split_parts
+from foveate.errors import DataError, counted
+from foveate.labels.outlines import fill_centres
+from foveate.pictures import list_pictures
+from foveate.records import ClassTable, Problem
+from foveate.records.base import unused_label
+from foveate.registry import dataset
+
+BACKGROUND = "background"
+_LOOKED_AT = 50  # text files of a folder that are looked into
+_BOX = 5  # numbers in a line of a box
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The polygons of one image, in shares of its width and height. labels: YOLO's classes, from 0."""
+
+    file: Path
+    labels: tuple[int, ...] = ()
+    polygons: tuple[np.ndarray, ...] = ()  # each (P, 2) float64
+
+
+@dataclass(frozen=True)
+class YOLOLabels:
+    """Paints polygons, by class or by object."""
+
+    classes: ClassTable
+
+    def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
+        """(height, width) class indices; the smaller object lies on top."""
+        found = self.objects(pair, height, width)
+        label = np.zeros((height, width), np.uint8 if self.classes.ignore_index <= 255 else np.int32)
+        for k in np.argsort([-int(mask.sum()) for mask in found.masks], kind="stable"):
+            label[found.masks[k]] = found.labels[k]
+        return label
+
+    def objects(self, pair: Pair, height: int, width: int) -> Objects:
+        """Each object with all of its pixels, also where another covers it."""
+        segments: Segments = pair.label
+        masks = []
+        for polygon in segments.polygons:
+            inside = np.floor(polygon * (width, height)).clip(0, (width - 1, height - 1))
+            masks.append(fill_centres([[(x, y) for x, y in inside.tolist()]], height, width))
+        return Objects(
+            np.stack(masks) if masks else np.zeros((0, height, width), bool),
+            [label + 1 for label in segments.labels],
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The folders of images and of text files of one split."""
+
+    images: Path
+    labels: Path
+
+
+@dataset("yolo")
+@dataclass(frozen=True)
+class YOLO(ObjectSource):
+    """YOLO segments: DATA/images/SPLIT beside DATA/labels/SPLIT, or DATA/SPLIT/{images,labels} (Roboflow).
+
+    Each text file has a line an object, `class x1 y1 x2 y2 x3 y3 ...` in shares of width and height. Names come from
+    `names` of data.yaml, else from a `classes.txt` or another tool's list. Boxes, lines of five numbers, are refused.
+    Without split folders a split is drawn.
+
+    path: the folder DATA.
+    seed: of the drawn split; any integer, used only if a split is missing.
+    """
+
+    path: str
+    seed: int = 0
+
+    @staticmethod
+    def recognise(path: Path) -> bool:
+        """True if text files of polygons lie where masks would, and no masks are there."""
+        if any(holds_pictures(part.labels) for part in find_parts(path).values()):
+            return False
+        return any(_line_length(part.labels) > _BOX for part in _parts(path).values())
+
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """YOLO's boxes."""
+        parts = _parts(path)
+        if any(_line_length(part.labels) == _BOX for part in parts.values()):
+            return "holds YOLO's boxes (five numbers a line), which have no outlines; draw polygons and export segments"
+        return ""
+
+    def describe(self, task: str = "") -> str:
+        """The recognised format, its counts and its classes, in one line."""
+        scan = self.scan
+        return (
+            f"YOLO segments: {scan.counts()}, {counted(len(scan.classes), 'class')} (0 is background; smaller objects "
+            f"over larger), ignore {scan.classes.ignore_index}"
+        )
+
+    def read(self) -> Scan:
+        """Read every text file. Raises DataError."""
+        root = require_folder(self.path)
+        problems: list[Problem] = []
+        notes: list[str] = []
+        parts = _parts(root, problems)
+        splits = {split: _pairs(part, problems) for split, part in parts.items()}
+        if not any(splits.values()):
+            raise_problems(problems)
+            raise DataError(f"{root}: no pictures in folders images beside labels; expected YOLO's layout")
+        used = {label for pairs in splits.values() for pair in pairs for label in pair.label.labels}
+        classes = _classes(root, used)
+        empty = [pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.labels]
+        if empty:
+            shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+            notes.append(f"{counted(len(empty), 'picture')} without a line of text, and so all background ({shown})")
+        drawn = Drawn()
+        undivided = splits.pop("", []) or (splits.get("train", []) if not splits.get("val") else [])
+        if undivided:
+            divided, drawn = divide(root, undivided, problems, self.seed)
+            splits |= divided
+        return Scan(ordered(splits), classes, YOLOLabels(classes), problems, drawn=drawn, notes=notes)
+
+
+def _parts(root: Path, problems: list[Problem] | None = None) -> dict[str, _Part]:
+    """Split ('' for undivided) -> its folders; {} if there are none."""
+    if not root.is_dir():
+        return {}
+    images, labels = root / "images", root / "labels"
+    inside = split_parts(images, lambda path: path.is_dir() and bool(list_pictures(path)), problems)
+    found = {split: _Part(path, labels / path.name) for split, path in inside.items() if (labels / path.name).is_dir()}
+    if not found:
+        beside = split_parts(root, lambda path: (path / "images").is_dir() and (path / "labels").is_dir(), problems)
+        found = {split: _Part(path / "images", path / "labels") for split, path in beside.items()}
+    if not found and images.is_dir() and labels.is_dir():
+        found = {"": _Part(images, labels)}
+    return found
+
+
+def _line_length(folder: Path) -> int:
+    """Numbers in the longest first line of some text files of a folder, if all are YOLO's; 0 otherwise."""
+    longest = 0
+    for file in sorted(folder.glob("*.txt"))[:_LOOKED_AT]:
+        try:
+            line = next((line for line in read_text(file).splitlines() if line.strip()), "")
+            values = [float(word) for word in line.split()]
+        except (DataError, ValueError):
+            return 0
+        if values and (len(values) < _BOX or values[0] != int(values[0])):
+            return 0
+        longest = max(longest, len(values))
+    return longest
+
+
+def _pairs(part: _Part, problems: list[Problem]) -> list[Pair]:
+    """The images of a split with their polygons; lines that cannot be read become problems."""
+    files = {stem_of(file.with_suffix(".png").name): file for file in sorted(part.labels.glob("*.txt"))}
+    pairs = []
+    for picture in list_pictures(part.images):
+        file = files.pop(stem_of(picture.name), part.labels / f"{picture.stem}.txt")
+        try:
+            pairs.append(Pair(picture, read_segments(file) if file.is_file() else Segments(file)))
+        except DataError as error:
+            problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
+    for file in files.values():
+        if file.name not in ("classes.txt", "labels.txt"):
+            problems.append(Problem(file, "a label without a picture"))
+    return pairs
+
+
+def read_segments(file: Path) -> Segments:
+    """Read one text file. Raises DataError with the line."""
+    labels: list[int] = []
+    polygons: list[np.ndarray] = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{file}: line {number}"
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            raise DataError(f"{where}: '{line:.40}'; expected a class and shares of width and height") from None
+        if len(values) == _BOX:
+            raise DataError(f"{where}: a box (five numbers), which has no outline; draw a polygon, or remove the line")
+        if len(values) < 7 or len(values) % 2 == 0 or values[0] != int(values[0]) or values[0] < 0:
+            raise DataError(f"{where}: {counted(len(values), 'number')}; expected a class and three or more x and y")
+        points = np.array(values[1:]).reshape(-1, 2)
+        if not all(map(math.isfinite, values)) or points.min() < -0.01 or points.max() > 1.01:
+            raise DataError(f"{where}: coordinates {points.min():g} to {points.max():g}; expected shares from 0 to 1")
+        labels.append(int(values[0]))
+        polygons.append(points)
+    return Segments(file, tuple(labels), tuple(polygons))
+
+
+def _classes(root: Path, used: set[int]) -> ClassTable:
+    """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
+    names = _yaml_names(root)
+    colors: tuple[Color, ...] = ()
+    if not names and (listed := find_classes(root)) is not None:
+        names, colors = list(listed.names), listed.colors
+    if not names:
+        names = [f"class_{k}" for k in range(max(used, default=0) + 1)]
+    if used and max(used) >= len(names):
+        raise DataError(f"{root}: class {max(used)} in the text files, but {counted(len(names), 'name')}; name it, too")
+    if BACKGROUND in names:
+        raise DataError(f"{root}: a class is called {BACKGROUND}, which YOLO has none of; rename it")
+    table = (BACKGROUND, *names)
+    black = next(c for c in ((0, 0, 0), (2, 2, 2)) if c not in colors)
+    return ClassTable(table, (black, *colors) if colors else (), unused_label(len(table)))
+
+
+def _yaml_names(root: Path) -> list[str]:
+    """`names` of the first YAML file that has them, in the folder; [] for none. Raises DataError."""
+    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
+        try:
+            content: Any = yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            raise DataError(f"{file}: not YAML ({' '.join(str(error).split())}); repair or remove it") from error
+        names = content.get("names") if isinstance(content, dict) else None
+        if names is None:
+            continue
+        if isinstance(names, dict):
+            if sorted(names) != list(range(len(names))):
+                raise DataError(f"{file}: names has the keys {sorted(names)[:5]}; expected 0, 1, 2, ...")
+            names = [names[k] for k in range(len(names))]
+        if not isinstance(names, list) or not names:
+            raise DataError(f"{file}: names is {names!r:.40}; expected a list of class names")
+        return [str(name) for name in names]
+    return []

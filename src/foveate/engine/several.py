@@ -1,0 +1,118 @@
+"""Several trainings one after the other, each into a folder of its own: of several seeds, folds, or fields."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.engine.processes import from_first, is_first
+from foveate.engine.recipe import Recipe
+from foveate.engine.run import RunFolder, environment
+from foveate.engine.train import train_recipe
+from foveate.errors import ConfigError, TrainingError
+from foveate.tasks import find_task
+
+Each = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One of the trainings. score: of its kept epoch, nan for one that cannot be ranked. error: the reason why it has
+    none. seed, commit: those of the run, '' where the commit is not known."""
+
+    name: str
+    path: Path
+    score: float = float("nan")
+    seed: int = 0
+    commit: str = ""
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        values = {"run": str(self.path), "seed": self.seed, "commit": self.commit or None}
+        return values | ({"error": self.error} if self.error else {"score": self.score})
+
+
+def train_each(
+    recipes: Mapping[str, Recipe],
+    folder: Path,
+    what: str,
+    init: str | Path | None = None,
+    seconds: float | None = None,
+    each: Each | None = None,
+    go_on: bool = False,
+) -> list[Trained]:
+    """Train recipes, each into the folder of its name below `folder`; returns them in their order.
+
+    A run that is there already is not trained again, and one that was stopped goes on. what: the word for one of them,
+    as in 'seed 3: runs/...'. seconds: of each. each: called with every finished run folder. go_on: a training that
+    fails by itself (TrainingError) is noted, and the others go on. Raises a FoveateError.
+    """
+    if (folder / "recipe.json").exists():
+        raise ConfigError(f"{folder} is a run; choose another folder for several with --out")
+    found = []
+    for name, recipe in recipes.items():
+        run = RunFolder(folder / name)
+        if is_first():
+            print(f"{what} {name.removeprefix(what)}: {run.path}", flush=True)
+        try:
+            started = from_first(run.checkpoint.is_file)
+            train_recipe(recipe, out=run.path, resume=started, init=init, seconds=seconds)
+        except TrainingError as error:
+            if not go_on:
+                raise
+            found.append(Trained(name, run.path, seed=recipe.seed, error=" ".join(str(error).split())))
+            print(f"note: {name}: {found[-1].error}", flush=True)
+            continue
+        if each is not None:
+            each(run.path)
+        score, commit = from_first(functools.partial(_outcome, run))
+        found.append(Trained(name, run.path, score, recipe.seed, commit))
+    if stale := stale_note(found):
+        print(f"note: {stale}", flush=True)
+    return found
+
+
+def _outcome(run: RunFolder) -> tuple[float, str]:
+    return kept_score(run), commit_of(run)
+
+
+def kept_score(run: RunFolder) -> float:
+    """The monitored score of the epoch that was kept."""
+    best = run.read_json("progress.json")["best"]
+    return float("nan") if best is None or best["value"] is None else float(best["value"])
+
+
+def commit_of(run: RunFolder) -> str:
+    """The commit that a run was trained at; '' where it is not known."""
+    return str(run.read_json("environment.json").get("commit") or "")
+
+
+def stale_note(trained: Sequence[Trained]) -> str:
+    """A sentence on runs of other commits than today's; '' for none: their scores are not of one program."""
+    commits = {one.commit for one in trained if not one.error}
+    now = environment()["commit"] or ""
+    if len(commits | {now}) < 2 or not commits:
+        return ""
+    names = ", ".join(one.name for one in trained if one.commit != now and not one.error)
+    return f"{names} of another commit than this one ({now[:7] or 'unknown'}); remove these folders to train them again"
+
+
+def spread_line(monitor: str, scores: Iterable[float], what: str) -> str:
+    """Mean, range and standard deviation (n - 1) in one line; what: 'seeds', 'folds'."""
+    values = list(scores)
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return (
+        f"{monitor} over {len(values)} {what}: mean {statistics.fmean(values):.4f}, from {min(values):.4f} to "
+        f"{max(values):.4f}, standard deviation {deviation:.4f}"
+    )
+
+
+def monitor_of(recipe: Recipe) -> tuple[str, bool]:
+    """The score that ranks epochs, and True if larger is better."""
+    family = find_task(recipe.task)
+    return family.monitor, family.greater_is_better

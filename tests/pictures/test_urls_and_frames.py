@@ -1,0 +1,208 @@
+"""Images from the web, and frames of videos."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import foveate
+from foveate.cli import main
+from foveate.errors import DataError
+from foveate.pictures import urls
+from foveate.pictures.given import open_picture
+from foveate.pictures.urls import download, fetch, is_url
+from foveate.records import ClassTable
+from foveate.store import save_model
+from foveate.videos.frames import VideoWriter, frame_rate, read_frames
+
+av = pytest.importorskip("av")
+CLASSES = ClassTable(("sky", "grass", "cow"))
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)).save(file, format="PNG")
+    return file.getvalue()
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """/a.png, /plain: an image; /big: without a length; /text: text; /away: leads to an address of ftp."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "ftp://example.org/a.png")
+            self.end_headers()
+            return
+        kinds = {"/a.png": "image/png", "/plain": "image/png", "/text": "text/plain", "/big": "image/png"}
+        if path not in kinds:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", kinds[path])
+        self.end_headers()
+        content = b"x" * 40_000 if path == "/big" else b"words" if path == "/text" else png()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server of this machine; http is allowed for the test alone."""
+    monkeypatch.setattr(urls, "SCHEMES", frozenset({"https", "http"}))
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+def test_content_is_fetched_and_bounded(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetch(f"{server}/a.png") == (png(), ".png")
+    endings = frozenset({".png", ".jpg"})
+    assert download(f"{server}/a.png?x=1", tmp_path, endings) == tmp_path / "a.png"
+    assert download(f"{server}/plain", tmp_path, endings) == tmp_path / "plain.png"  # by its type
+    assert (tmp_path / "plain.png").read_bytes() == png()
+    with pytest.raises(DataError, match=r"/text: holds \.txt; expected one of \.jpg, \.png"):
+        download(f"{server}/text", tmp_path, endings)
+    with pytest.raises(DataError, match=r"/gone: the server answers 404 .*; check the address"):
+        fetch(f"{server}/gone")
+    with pytest.raises(DataError, match=r"/away leads to ftp://example.org/a.png, and ftp:// is not read"):
+        fetch(f"{server}/away")
+    monkeypatch.setattr(urls, "MAX_BYTES", 30_000)
+    with pytest.raises(DataError, match="/big: more than 0 MB; download it and give the file"):
+        fetch(f"{server}/big")
+
+
+def test_other_schemes_are_refused_before_anything_is_asked() -> None:
+    for address in ("http://example.org/a.png", "file:///etc/passwd", "ftp://example.org/a.png"):
+        with pytest.raises(DataError, match=r":// is not read; give an address of https, or a file"):
+            fetch(address)
+    assert not is_url("C:/photos/a.png") and not is_url("photos/a.png") and is_url("https://example.org/a")
+    with pytest.raises(DataError, match=r"http:// is not read"):
+        open_picture("http://example.org/a.png")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = foveate.create("fcn32s", num_classes=3, backbone="test_efficientnet", head_channels=8, head_kernel=1)
+    torch.nn.init.normal_(model.score.weight)
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    save_model(folder / "model", model, "fcn32s", {"classes": CLASSES}, "semantic")
+    return folder
+
+
+def test_an_address_is_predicted_as_its_file_is(
+    server: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+
+    def predict(out: str, *inputs: str) -> int:
+        return main(["predict", str(run), *inputs, "--device", "cpu", "--out", str(tmp_path / out)])
+
+    assert predict("web", f"{server}/a.png", f"{server}/plain") == 0
+    assert predict("disk", str(tmp_path / "a.png")) == 0
+    found = json.loads((tmp_path / "web" / "predictions.json").read_text())["pictures"]
+    assert [one["file"] for one in found] == [f"{server}/a.png", f"{server}/plain"]
+    for one in found:
+        assert (tmp_path / "web" / one["mask"]).read_bytes() == (tmp_path / "disk" / "a.png").read_bytes()
+    assert predict("no", "http://localhost.invalid/a.png") == 1
+    assert "cannot be had" in capsys.readouterr().err
+
+
+# Videos
+
+
+def shade(number: int) -> np.ndarray:
+    return np.full((32, 48, 3), 20 * number + 10, np.uint8)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Ten grey frames that grow lighter, ten a second."""
+    writer = VideoWriter(tmp_path / "clip.mp4", Fraction(10))
+    for number in range(10):
+        writer.add(shade(number))
+    writer.close()
+    return tmp_path / "clip.mp4"
+
+
+def test_frames_come_in_order_with_their_times(clip: Path) -> None:
+    assert frame_rate(clip) == 10
+    frames = list(read_frames(clip))
+    assert [f.number for f in frames] == list(range(10))
+    assert [f.seconds for f in frames] == pytest.approx([n / 10 for n in range(10)])
+    for frame in frames:
+        assert frame.pixels.shape == (32, 48, 3)
+        assert frame.pixels.mean() == pytest.approx(shade(frame.number).mean(), abs=4)
+    assert [f.number for f in read_frames(clip, 4)] == [0, 4, 8]
+
+
+def test_files_that_are_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(DataError, match=r"a\.mp4: not a video that can be read"):
+        list(read_frames(tmp_path / "a.mp4"))
+
+
+def test_frames_of_other_sizes_are_cut_or_padded(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", Fraction(5))
+    for size in ((21, 33), (11, 50), (40, 20)):
+        writer.add(np.full((*size, 3), 200, np.uint8))
+    writer.close()
+    first, second, third = (f.pixels for f in read_frames(tmp_path / "a.mp4"))
+    assert first.shape == (20, 32, 3)
+    assert second[:9].mean() > 180 and second[13:].mean() < 20
+    assert third[:, :18].mean() > 180 and third[:, 22:].mean() < 20
+
+
+def test_a_video_becomes_a_video_and_a_line_a_frame(
+    run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["predict", str(run), str(clip), "--device", "cpu", "--out", str(out)]
+    assert main([*words, "--every", "3"]) == 0
+    assert f"{clip}: 4 frames -> clip_overlay.mp4" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (out / "clip_frames.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 3, 6, 9]
+    predictor = foveate.load(run, device="cpu")
+    for line, frame in zip(lines, read_frames(clip, 3), strict=True):
+        assert line["shares"] == predictor.predict(frame.pixels).shares()
+    assert frame_rate(out / "clip_overlay.mp4") == pytest.approx(10 / 3, rel=0.01)
+    assert sum(1 for _ in read_frames(out / "clip_overlay.mp4")) == 4
+    (record,) = json.loads((out / "predictions.json").read_text())["pictures"]
+    assert record["overlay"] == "clip_overlay.mp4" and record["frames"] == 4 and record["every"] == 3
+    assert not list(out.glob(".*"))
+    assert main(words) == 0  # its own results are written again
+    assert sum(1 for _ in read_frames(out / "clip_overlay.mp4")) == 10
+    (tmp_path / "broken.mp4").write_bytes(clip.read_bytes()[:600])
+    assert main([*words[:2], str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "b")]) == 1
+    assert "broken.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.png", "--every", "2"], "--every chooses frames of videos, and none is given; leave it out"),
+        (["gone.mp4"], "gone.mp4 does not exist; give a video file"),
+        (["gone.mp4", "--every", "0"], "--every is 0; give 1 or more"),
+    ],
+)
+def test_lines_that_cannot_be_predicted(
+    run: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run), *words]) == 1
+    assert message in capsys.readouterr().err

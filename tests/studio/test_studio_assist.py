@@ -1,0 +1,201 @@
+"""Box-cut, scribble-fill and the image pyramid."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+
+from foveate.errors import DataError
+from foveate.studio import cut as box_cut
+from foveate.studio.cut import cut
+from foveate.studio.fill import FLAT, Scribble, contrast, fill
+from foveate.studio.folder import Folder
+from foveate.studio.pyramid import Pyramid, levels, shown
+
+
+def scene(height=60, width=80, seed=0, noise=12.0):
+    """A disc of one colour with texture, on a ground of another."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.ogrid[:height, :width]
+    disc = (rows - 30) ** 2 + (columns - 40) ** 2 <= 15**2
+    image = np.where(disc[..., None], (200, 60, 40), (40, 90, 160)) + rng.normal(0, noise, (height, width, 3))
+    return np.clip(image, 0, 255).astype(np.uint8), disc
+
+
+# Box-cut
+
+
+def test_the_object_in_a_box_is_found():
+    image, disc = scene()
+    found = cut(image, (10, 18, 52, 64))
+    assert (found & disc).sum() / (found | disc).sum() > 0.97
+    assert not found[:10].any() and not found[:, 64:].any()
+    assert np.array_equal(cut(image, (10, 18, 52, 64)), found), "no random number is drawn"
+
+
+def test_a_large_picture_is_cut_at_a_reduced_size():
+    image, disc = scene()
+    large, true = np.kron(image, np.ones((8, 8, 1), np.uint8)), np.kron(disc, np.ones((8, 8), bool))
+    found = cut(large, (80, 144, 416, 512))
+    assert found.shape == true.shape and (found & true).sum() / (found | true).sum() > 0.95
+
+
+def test_clicks_add_and_take_away():
+    image, _ = scene()
+    image[25:35, 35:45] = (40, 90, 160)  # a hole in the colour of the ground
+    box = (10, 18, 52, 64)
+    assert cut(image, box)[30, 40]
+    without = cut(image, box, remove=[(40, 30)])
+    assert not without[27:33, 37:43].any() and without[30, 30] and without[20, 40]
+    image[44:50, 20:28] = (200, 60, 40)  # a part of the object's colour that lies apart
+    assert cut(image, box, add=[(23, 46)])[46, 23]
+
+
+def test_a_minimum_cut_has_the_least_energy_of_all_labels():
+    """Against all 512 labels of 9 pixels."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        colors = rng.integers(0, 255, (3, 3, 3)).astype(float)
+        begins, ends, weights = links = box_cut._links(colors)
+        background, foreground = rng.normal(0, 20, (2, 9))
+        fixed = np.full(9, -1, np.int8)
+        fixed[0], fixed[8] = 0, 1
+
+        def energy(labels, background=background, foreground=foreground, begins=begins, ends=ends, weights=weights):
+            return np.where(labels, foreground, background).sum() + weights[labels[begins] != labels[ends]].sum()
+
+        every = [np.array(bits, bool) for bits in itertools.product((False, True), repeat=9)]
+        best = min(energy(one) for one in every if not one[0] and one[8])
+        found = box_cut._minimum_cut(background, foreground, links, fixed)
+        assert not found[0] and found[8]
+        assert energy(found) == pytest.approx(best, abs=0.2)  # capacities are whole numbers of 1/256
+
+
+def test_links_are_the_eight_neighbours_with_the_weights_of_the_paper():
+    colors = np.zeros((3, 4, 3))
+    colors[:, 2:] = 100
+    begins, ends, weights = box_cut._links(colors)
+    assert len(begins) == 3 * 3 + 2 * 4 + 2 * 2 * 3
+    squares = np.array(
+        [((colors.reshape(-1, 3)[a] - colors.reshape(-1, 3)[b]) ** 2).sum() for a, b in zip(begins, ends, strict=True)]
+    )
+    by_pair = dict(zip(zip(begins.tolist(), ends.tolist(), strict=True), weights, strict=True))
+    assert by_pair[0, 1] == pytest.approx(50.0) and by_pair[0, 5] == pytest.approx(50 / 2**0.5)
+    assert by_pair[1, 2] == pytest.approx(50 * np.exp(-30_000 / (2 * squares.mean())))
+
+
+def test_pixels_that_a_click_fixed_keep_their_side():
+    image, _ = scene()
+    found = cut(image, (10, 18, 52, 64), add=[(20, 12)], remove=[(40, 30)])
+    assert found[12, 20] and not found[30, 40]
+
+
+# Scribble-fill
+
+
+def test_each_pixel_takes_the_nearest_scribble():
+    """Against Dijkstra's distances on the graph of 8 neighbours, where a step costs its length times the mean cost."""
+    rng = np.random.default_rng(0)
+    image = (rng.random((12, 15, 3)) * 255).astype(np.uint8)
+    scribbles = [Scribble(3, [(1, 1)], 1), Scribble(8, [(13, 2), (13, 9)], 1), Scribble(5, [(2, 10)], 1)]
+    found = fill(image, scribbles, (0, 0, 12, 15))
+    costs = contrast(image / 255.0) + FLAT
+    places = np.arange(180).reshape(12, 15)
+    rows, columns, steps = [], [], []
+    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for y, x in itertools.product(range(12), range(15)):
+            if y + down < 12 and 0 <= x + across < 15:
+                rows.append(places[y, x])
+                columns.append(places[y + down, x + across])
+                steps.append((costs[y, x] + costs[y + down, x + across]) / 2 * np.hypot(down, across))
+    graph = coo_array((steps, (rows, columns)), shape=(180, 180)).tocsr()
+    seeds = {3: [places[1, 1]], 8: places[2:10, 13].tolist(), 5: [places[10, 2]]}
+    distances = np.stack([dijkstra(graph, directed=False, indices=one).min(0) for one in seeds.values()])
+    expected = np.array(list(seeds))[distances.argmin(0)].reshape(12, 15)
+    assert np.array_equal(found, expected)
+
+
+def test_fill_follows_the_borders_of_the_image():
+    image, disc = scene(noise=1.0)
+    found = fill(
+        image, [Scribble(2, [(35, 30), (45, 30)], 3), Scribble(1, [(5, 5), (75, 5), (75, 55)], 3)], (0, 0, 60, 80)
+    )
+    assert ((found == 2) == disc).mean() > 0.98
+
+
+def test_scribbles_keep_their_own_pixels_at_any_size():
+    image = np.zeros((700, 900, 3), np.uint8)
+    image[:, 450:] = 255
+    found = fill(image, [Scribble(1, [(100, 100), (800, 600)], 9), Scribble(2, [(800, 50)], 1)], (0, 0, 700, 900))
+    assert found[600, 800] == 1 and found[100, 100] == 1 and found[50, 800] == 2
+    assert (found[:300, 480:550] == 2).all() or (found[:100, 700:] == 2).all()
+
+
+def test_only_the_box_is_filled():
+    image, _ = scene()
+    found = fill(image, [Scribble(1, [(22, 12)], 1), Scribble(2, [(60, 50)], 1)], (10, 20, 55, 70))
+    assert found.shape == (45, 50) and set(np.unique(found)) == {1, 2}
+    with pytest.raises(DataError, match="1 of the scribbles' numbers lies in the box; draw at least two there"):
+        fill(image, [Scribble(1, [(22, 12)], 1), Scribble(2, [(79, 59)], 1)], (10, 20, 55, 70))
+
+
+# Tiles of images
+
+
+def test_tiles_put_together_are_the_image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 520, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    picture = next(iter(Folder(tmp_path).pictures.values()))
+    pyramid, rows = Pyramid(), []
+    (full, half, quarter) = levels(300, 520)
+    assert (full.rows, full.columns, half.height, half.width, quarter.level) == (2, 3, 150, 260, 2)
+    for y in range(2):
+        tiles = [np.asarray(Image.open(io.BytesIO(pyramid.tile(picture, 0, x, y)[0]))) for x in range(3)]
+        rows.append(np.concatenate(tiles, 1))
+    assert np.array_equal(np.concatenate(rows), pixels)
+    content, media_type = pyramid.tile(picture, 1, 0, 0)
+    small = np.asarray(Image.open(io.BytesIO(content)), int)
+    mean = pixels[:300, :512].reshape(150, 2, 256, 2, 3).mean((1, 3))
+    assert media_type == "image/jpeg" and np.abs(small - mean).mean() < 12
+    with pytest.raises(IndexError):
+        pyramid.tile(picture, 0, 3, 0)
+    preview = Image.open(io.BytesIO(pyramid.preview(picture, 100)))
+    assert preview.size == (100, 58)
+
+
+def test_a_preview_of_a_turned_photograph_is_upright(tmp_path):
+    pixels = np.zeros((400, 800, 3), np.uint8)
+    pixels[:, :200] = 255  # on the left as stored, above once it is upright
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    picture = next(iter(Folder(tmp_path).pictures.values()))
+    quick = np.asarray(Image.open(io.BytesIO(Pyramid().preview(picture, 100))))
+    whole = Pyramid()
+    whole.pixels(picture)
+    slow = np.asarray(Image.open(io.BytesIO(whole.preview(picture, 100))))
+    assert quick.shape == slow.shape == (100, 50, 3)
+    assert quick[10, 25].min() > 240 and quick[90, 25].max() < 15
+    assert np.abs(quick.astype(int) - slow).mean() < 3
+
+
+def test_an_image_that_changed_is_decoded_again(tmp_path):
+    Image.new("RGB", (10, 10), "red").save(tmp_path / "a.png")
+    picture = next(iter(Folder(tmp_path).pictures.values()))
+    pyramid = Pyramid()
+    assert pyramid.pixels(picture)[0, 0].tolist() == [255, 0, 0]
+    Image.new("RGB", (12, 10), "blue").save(tmp_path / "a.png")
+    assert pyramid.pixels(picture)[0, 0].tolist() == [0, 0, 255]
+
+
+def test_values_of_other_types_are_shown_between_their_percentiles():
+    grey = np.arange(10_000, dtype=np.uint16).reshape(100, 100, 1)
+    found = shown(grey)
+    assert found.shape == (100, 100, 3) and found[0, 0].tolist() == [0, 0, 0] and found[-1, -1].tolist() == [255] * 3
+    assert int(found[50, 0, 0]) == pytest.approx(127, abs=2)
+    floats = np.full((4, 4, 5), np.nan, np.float32)
+    assert shown(floats).shape == (4, 4, 3)
