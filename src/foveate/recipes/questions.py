@@ -101,7 +101,7 @@ def ask_attend_answer_daquar() -> Recipe:
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=1e-3, weight_decay=0.1, clip=5.0),
-        epochs=12,
+        epochs=24,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip

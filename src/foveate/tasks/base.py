@@ -26,6 +26,8 @@ from foveate.errors import ConfigError, ModelError
 from foveate.labels import Labels
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
+from foveate.tasks.allowance import Allowance as Allowance
+from foveate.tasks.auditing import Audits
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
@@ -84,27 +86,6 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """The loss of a family's monitored score that an INT8 file may cost.
-
-    drop: the usual one. relative: in percent of the score in float32; else in points, hundredths of a score in 0..1.
-    """
-
-    drop: float
-    relative: bool = False
-
-    @property
-    def unit(self) -> str:
-        """The unit of `drop`, in words."""
-        return "percent" if self.relative else "points"
-
-    def lost(self, float32: float, int8: float, greater_is_better: bool = True) -> float:
-        """The loss between two scores, in `unit`; below 0 where INT8 is the better one."""
-        lost = 100 * (float32 - int8 if greater_is_better else int8 - float32)
-        return lost / max(abs(float32), 1e-12) if self.relative else lost
-
-
-@dataclass(frozen=True)
 class Generated:
     """The outcome of `Task.generate`.
 
@@ -116,7 +97,7 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, Replies, ABC):
+class Task(Drawings, Replies, Audits, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
