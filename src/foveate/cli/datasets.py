@@ -16,6 +16,8 @@ FORMATS = (
     "folders", "colors", "masks_beside", "camvid", "voc", "coco", "labelme", "cvat", "yolo", "numbers",
     "sample_folders",
 )  # fmt: skip
+ACTIONS = ["inspect", "masks", "convert", "audit"]
+INSPECT, INDEX_MASKS, CONVERT, AUDIT = ACTIONS
 _OWN = {
     "--as",
     "--task",
@@ -42,7 +44,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=("inspect", "masks", "convert", "audit"),
+        choices=ACTIONS,
         help="look into a folder; derive index masks from its LabelMe files; write it in another format; or look for "
         "wrong labels with a trained model. Without it, list the formats",
     )
@@ -79,17 +81,17 @@ def run(argv: list[str]) -> int:
     if args.path is None:
         require_known(fields, (), _OWN)
         raise ConfigError(f"{args.action} what? name the folder: foveate datasets {args.action} PATH")
-    if args.action == "convert":
+    if args.action == CONVERT:
         _require_target(args)
     elif args.out is not None or args.to or args.lossy:
         raise ConfigError("OUT, --to and --lossy are for foveate datasets convert; leave them out")
-    if args.action == "audit":
+    if args.action == AUDIT:
         if args.run is None:
             raise ConfigError("audit needs a trained model: foveate datasets audit PATH --run RUN")
         check_run(args.run)
     elif args.run or args.split or args.folder:
         raise ConfigError("--run, --split and --out are for foveate datasets audit; leave them out")
-    if args.action == "masks":
+    if args.action == INDEX_MASKS:
         require_known(fields, (), _OWN)
         return _masks(Path(args.path))
     if args.max_pixels is not None:
@@ -100,14 +102,14 @@ def run(argv: list[str]) -> int:
         from foveate.tasks import find_task
 
         find_task(args.task)  # a name that is no family is no matter of the data
-    if args.action == "audit":
+    if args.action == AUDIT:
         from foveate.predictor import peek_family
 
         args.task = peek_family(Path(args.run)).name
     source = _source(args.path, args.reader, args.task, fields)
-    if args.action == "audit":
+    if args.action == AUDIT:
         return _audit(source, args.run, args.split, args.folder or "audit")
-    if args.action == "convert":
+    if args.action == CONVERT:
         return _convert(source, args.out, args.to, args.lossy)
     return _inspect(source, args.task, args.json, args.sheet)
 
@@ -117,7 +119,7 @@ def _masks(root: Path) -> int:
     from foveate.errors import counted
 
     written, there, problems = write_index_masks(root)
-    print(f"{counted(written, 'index mask')} written to {root / 'labels'}, {there} were there already")
+    print(f"{counted(written, 'index mask')} written to {root}/labels, {there} were there already")
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0

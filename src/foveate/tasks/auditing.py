@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
+from PIL.Image import Image
+from torch import nn
+
+from foveate.errors import ConfigError
 
 CERTAIN = 0.99  # a probability that is enough, where the labels of a class have an even larger one on average
 
@@ -65,3 +70,23 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy of probabilities (K, ...) over that of K equal ones, 0..1."""
     logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return np.asarray(-(probabilities * logs).sum(axis=0) / np.log(max(len(probabilities), 2)))
+
+
+class Audits:
+    """The part of a family's contract that audits labels; see `tasks.base.Task`."""
+
+    title: ClassVar[str]
+
+    def audit(self, runner: nn.Module, sample: Any, options: Any) -> Audited:
+        """Doubts about the label of one sample, for `foveate datasets audit`.
+
+        Raises ConfigError for a family whose labels cannot be doubted so, and for options without probabilities.
+        """
+        raise ConfigError(
+            f"labels of {self.title} cannot be audited: a label is doubted where the model is sure of another class "
+            "of a pixel or of an image; audits are for semantic segmentation and image classification"
+        )
+
+    def draw_suspect(self, runner: nn.Module, sample: Any, suspect: Suspect | None, options: Any) -> Image:
+        """A drawing of a doubted label with what the model answers; of the whole sample for None."""
+        raise ConfigError(f"labels of {self.title} cannot be audited")

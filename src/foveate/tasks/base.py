@@ -27,7 +27,7 @@ from foveate.labels import Labels
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.allowance import Allowance as Allowance
-from foveate.tasks.auditing import Audited, Suspect
+from foveate.tasks.auditing import Audits
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
@@ -37,8 +37,6 @@ from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from foveate.onnx import Graphs, OnnxFile
 
 # A model: the module itself, or an exported file under the module's face (`Task.open`).
@@ -99,7 +97,7 @@ class Generated:
     files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
-class Task(Drawings, Replies, ABC):
+class Task(Drawings, Replies, Audits, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
     options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
@@ -318,20 +316,6 @@ class Task(Drawings, Replies, ABC):
             self.observe(runner, metrics, samples)
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 yield index, self.count(metrics, index, sample, prediction)
-
-    def audit(self, runner: Runner, sample: Any, options: Any) -> Audited:
-        """Doubts about the label of one sample, for `foveate datasets audit`.
-
-        Raises ConfigError for a family whose labels cannot be doubted so, and for options without probabilities.
-        """
-        raise ConfigError(
-            f"labels of {self.title} cannot be audited: a label is doubted where the model is sure of another class "
-            "of a pixel or of an image; audits are for semantic segmentation and image classification"
-        )
-
-    def draw_suspect(self, runner: Runner, sample: Any, suspect: Suspect | None, options: Any) -> Image:
-        """A drawing of a doubted label with what the model answers; of the whole sample for None."""
-        raise ConfigError(f"labels of {self.title} cannot be audited")
 
     def score_notes(self, scores: Any) -> Sequence[str]:
         """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
