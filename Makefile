@@ -51,7 +51,7 @@ docs: $(VENV)/developed
 
 bench: $(VENV)/developed
 	$(BIN)/pip install --quiet --editable ".[bench]"
-	for name in fcn_latency semantic_latency training_overhead training_steps predict_throughput pasture_speed sampler_speed transformer_cost distorted_mnist_speed beam_search feature_cache crf_speed; do \
+	for name in fcn_latency semantic_latency training_overhead training_steps predict_throughput ray_overhead pasture_speed sampler_speed transformer_cost distorted_mnist_speed beam_search feature_cache crf_speed; do \
 		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
 	$(BIN)/python benchmarks/common.py --tables
 

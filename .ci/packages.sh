@@ -20,7 +20,6 @@ diff <(cd "$work/from_tree" && unzip -l ./*.whl | awk '{print $1, $4}' | sort) \
 site=$("$python" -c 'import site; print(site.getsitepackages()[0])')
 "$work/clean/bin/pip" install --quiet --no-deps "$work"/from_sdist/*.whl
 clean=$("$work/clean/bin/python" -c 'import site; print(site.getsitepackages()[0])')
-grep -v foveate <(ls "$site") >/dev/null
 echo "$site" > "$clean/dependencies.pth"  # after the wheel's own folder on the path
 cd "$work"
 "$work/clean/bin/python" - "$clean" <<'PY'

@@ -18,6 +18,14 @@ def is_hidden(name: str) -> bool:
     return name[:1] == "." or name in ("__MACOSX", "@eaDir")
 
 
+def is_file(path: Path) -> bool:
+    """True if there is a file; False also for a name that no file can have, as one of a text is (too long, \\0)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def cache_folder() -> Path:
     """The folder of everything that can be computed again: FOVEATE_CACHE, by default ~/.cache/foveate."""
     return Path(os.environ.get("FOVEATE_CACHE") or Path.home() / ".cache" / "foveate")

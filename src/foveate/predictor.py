@@ -10,7 +10,6 @@ prediction.text            # of a captioning model: the best caption
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.values import parse_json
 
 
 @dataclass
@@ -265,7 +265,7 @@ def peek_family(path: Path) -> type[Task]:
         return type(family_of(OnnxFile.open(path, "cpu")))
     file = find_model_folder(path) / "config.json"
     try:
-        name = json.loads(file.read_text(encoding="utf-8"))["task"]
+        name = parse_json(file.read_text(encoding="utf-8"))["task"]
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -25,6 +25,7 @@ from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError, counted
 from foveate.records import ClassTable, Table
 from foveate.registry import create_model, entries, find
+from foveate.values import parse_json
 
 FORMAT = 2
 READABLE = (1, 2)  # 1, of version 0.1.0, has one table under "classes"
@@ -95,7 +96,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         if not file.is_file():
             raise ModelError(f"{folder} is not a model folder: {file.name} is missing")
     try:
-        about = json.loads(about_file.read_text(encoding="utf-8"))
+        about = parse_json(about_file.read_text(encoding="utf-8"))
         if about["format"] not in READABLE:
             raise ModelError(f"{about_file} has format {about['format']}; this version reads {FORMAT}: update foveate")
         tables = read_tables(about)
@@ -106,7 +107,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         if preprocessing is not None:
             preprocessing = family.Preprocessing.from_json(preprocessing)
         options = family.Options.from_json(about.get("options"))
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
         raise ModelError(
             f"{about_file} is damaged ({type(error).__name__}: {error}); restore it, or take the run's last/"
         ) from error
@@ -119,8 +120,9 @@ def load_model(folder: str | Path) -> LoadedModel:
             )
     try:
         model = create_model(name, **config)
-    except (ConfigError, TypeError) as error:
-        raise ModelError(f"{about_file} does not describe a model that can be built: {error}") from error
+    except Exception as error:  # a network of senseless sizes fails in whichever layer comes first
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{about_file} does not describe a model that can be built: {reason}") from error
     try:
         model.load_state_dict(_load_weights(weights_file), strict=True)
     except (SafetensorError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import re
 import types
@@ -11,6 +12,28 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from foveate.errors import ConfigError, counted
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON text holds. Raises ValueError, with the reason, for all that cannot be read or kept as text.
+
+    json.loads raises RecursionError for deep nesting, and lets half of a surrogate pair through, which no file can
+    hold.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _SURROGATE.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            shown = ascii(error.object[error.start : error.end])
+            raise ValueError(f"holds {shown}, half of a surrogate pair, which is no character") from None
+    return content
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:

@@ -222,9 +222,10 @@ def test_ticks_are_round_and_hold_the_range(laws):
 
 
 def test_the_journal_keeps_what_is_not_acknowledged(laws):
-    first, other, mine, others, closed, none, again, gone = laws("journal")
-    assert first == [2, "a", [["0,0", 1, 4], ["1,0", 3, 4]]]
-    assert other is None and mine == ["00ff"] and others == []
-    assert closed is None and none == []
-    assert again == [3, "b", [["0,0", 0, 4], ["1,0", 3, 4]]], "tiles of before are its ground"
-    assert gone is None
+    first, elsewhere, images, none, both, again, gone, rest = laws("journal")
+    assert first == [[2, "a", ["0,0", 1, 4], ["1,0", 3, 4]]], "of the page that is gone alone"
+    assert elsewhere == [] and images == ["00ff"] and none == []
+    mended = [3, "b", ["0,0", 0, 4], ["1,0", 3, 4]]
+    assert both == [[4, "a", ["0,0", 7, 4]], mended], "tiles of two pages are not mixed, and acknowledged ones are kept"
+    assert again == [mended] and gone == []
+    assert rest == [True], "what this page wrote is its own"

@@ -45,6 +45,7 @@ def write_images(folder: Path, count: int = 4) -> Path:
 def serve_until_killed(data: Path, port: int, pipe: Any) -> None:
     from foveate.studio.serve import serve
 
+    os.chdir(data.parent)  # where runs are
     serve(data, threading.Event(), port=port, say=pipe.send)
 
 
@@ -502,6 +503,125 @@ def test_strokes_of_a_closed_page_are_offered_again(tab, running, photos):
     assert own(photos)["strokes"] == 2
 
 
+def write_run(photos: Path) -> None:
+    """A run that has pre-labels of grass and a ball, for all images but those of validation."""
+    from foveate.studio import prelabels
+    from foveate.studio.folder import Folder
+    from foveate.studio.tiles import tiles_to_json
+
+    run = photos.parent / "runs" / "photos-1"
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "config.json").write_text("{}")
+    recipe = {"name": "fcn8s", "task": "semantic", "model": "fcn", "epochs": 3, "data": {"path": str(photos)}}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    rows = ["epoch,train_loss,mean_iou", "1,1.5,0.31", "2,0.9,0.52", "3,0.7,0.48"]
+    (run / "metrics.csv").write_text("\n".join(rows) + "\n")
+    paint = np.zeros((HEIGHT, WIDTH), np.uint16)
+    paint[120:] = 1
+    paint[10:30, 10:30] = 1
+    paint[140:180, 200:250] = 2
+    entry = {"group": None, "flags": {}, "description": "", "source": "mask", "score": None}
+    objects = [{"number": 1, "label": "grass", **entry}, {"number": 2, "label": "ball", **entry}]
+    prelabel = {
+        "run": "photos-1", "model_sha256": "0" * 64, "objects": objects, "tiles": tiles_to_json(paint), "outlines": [],
+        "confidence": 0.9, "doubt": 0.1, "captions": [],
+    }  # fmt: skip
+    folder = Folder(photos)
+    place = prelabels.place_of(folder, "photos-1")
+    place.mkdir(parents=True)
+    seen = [one for one in folder.pictures.values() if one.id not in folder.validation()]
+    for image in seen:
+        (place / f"{image.id}.json").write_text(json.dumps({"version": image.version(), "prelabel": prelabel}))
+    (place / "index.json").write_text(json.dumps({"doubts": {image.id: 0.1 for image in seen}}))
+
+
+def blind_and_seen(photos: Path) -> tuple[int, int]:
+    """The numbers of an image of the validation fifth, and of one that is not."""
+    from foveate.studio.folder import Folder
+
+    folder = Folder(photos)
+    names = {one.path.name: one.id in folder.validation() for one in folder.pictures.values()}
+    numbers = {blind: int(name[4:-4]) for name, blind in names.items()}
+    return numbers[True], numbers[False]
+
+
+def test_pre_labels_are_taken_by_region_class_or_all(tab, running, photos):
+    from selenium.webdriver.common.keys import Keys
+
+    write_run(photos)
+    blind, number = blind_and_seen(photos)
+    server = running(photos)
+    enter(tab, server)
+    open_image(tab, server, blind)
+    assert not tab.script("return document.getElementById('blind').hidden")
+    open_image(tab, server, number)
+    tab.until(lambda: not tab.script("return document.getElementById('suggestions').hidden"), "the pre-labels")
+    assert (tab.seen() == "").all(), "nothing is taken by itself"
+    tab.keys("b", "1")
+    tab.drag((220, 150), (230, 150))
+    tab.saved()
+    mine = tab.seen() == "sky"
+    assert own(photos, number)["origin"] is None, "what is drawn by hand has no other origin"
+    tab.keys("v")
+    tab.click((20, 20))
+    tab.keys("r")
+    tab.saved()
+    seen = tab.seen()
+    assert (seen[10:30, 10:30] == "grass").all() and (seen[120:] == "grass").sum() == 0, "one region"
+    tab.keys("3", "Y")
+    tab.until(lambda: (tab.seen() == "ball").any(), "the class")
+    assert not (tab.seen()[120:] == "grass").any()
+    tab.keys("y")
+    tab.until(lambda: (tab.seen()[120:] == "grass").any(), "all")
+    tab.saved()
+    seen = tab.seen()
+    assert (seen[mine] == "sky").all(), "what was painted by hand stays"
+    assert (seen[120:] != "").all() and not (seen[:120][~mine[:120]] == "sky").any()
+    np.testing.assert_array_equal(on_disk(photos, number), seen)
+    tab.chord(Keys.CONTROL, key=Keys.ENTER)
+    tab.until(lambda: own(photos, number)["state"] == "done", "done")
+    open_image(tab, server, number)
+    assert tab.text("#skip") == "Reopen"
+    decided = HEIGHT * WIDTH // 2 + 400
+    kept = round((decided - int(mine[120:].sum())) / decided, 3)
+    assert own(photos, number)["origin"] == {"run": "photos-1", "model_sha256": "0" * 64, "kept": kept}
+
+
+def test_a_run_shows_its_curve_and_the_way_back(tab, running, photos):
+    write_run(photos)
+    (photos.parent / "runs" / "photos-1" / "samples.json").write_text(
+        json.dumps([{"name": "IMG_2.png", "mean_iou": 0.2}, {"name": "IMG_1.png", "mean_iou": 0.4}])
+    )
+    server = running(photos)
+    enter(tab, server)
+    tab.open(f"{server.url}/train")
+    assert "photos-1" in tab.until(lambda: tab.text("#runs-section table"), "the runs")
+    assert tab.text("#command").startswith("foveate train ") and not tab.find("#start").is_enabled()
+    tab.open(f"{server.url}/runs/photos-1")
+    assert tab.script("return document.querySelector('.chart').getAttribute('aria-label')") == (
+        "mean iou of 3 epochs; best 0.520 in epoch 2"
+    )
+    worst = tab.browser.find_elements("css selector", ".images a")
+    assert [one.find_element("css selector", ".name").text for one in worst] == ["IMG_2.png", "IMG_1.png"]
+    worst[0].click()
+    tab.until(lambda: tab.text("#name") == "IMG_2.png", "the worst image")
+    assert complaints(tab.browser) == []
+
+
+def test_a_file_that_cannot_be_read_blocks_its_image(tab, running, photos):
+    (photos / "IMG_0.json").write_text('{"shapes": [{"label": "sky"')
+    server = running(photos)
+    enter(tab, server)
+    found = tab.browser.execute_async_script(
+        "fetch('/api/1/pictures').then(a => a.json()).then(({pictures}) => arguments[0](pictures[0]))"
+    )
+    assert found["state"] == "blocked"
+    tab.browser.get(f"{server.url}/label/{found['id']}")
+    tab.until(lambda: tab.script("return document.body.dataset.ready") == "failed", "the message")
+    assert "IMG_0.json" in tab.text("#stage")
+    assert (photos / "IMG_0.json").read_text() == '{"shapes": [{"label": "sky"'
+
+
 def test_captions_and_questions_are_rows_of_tables(tab, running, photos):
     from selenium.webdriver.common.keys import Keys
 
@@ -525,7 +645,8 @@ def test_captions_and_questions_are_rows_of_tables(tab, running, photos):
     assert not (photos / "IMG_0.json").exists(), "texts are no labels"
 
 
-LOOKS = [(size, scheme) for size in ((375, 812), (1280, 800)) for scheme in ("light", "dark")]
+SIZES = {"phone": (375, 812), "desk": (1280, 800)}
+LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 
 
 def look(tab: Tab, size: tuple[int, int], scheme: str) -> None:
@@ -547,12 +668,13 @@ TARGETS = """
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_every_page_is_read_by_everybody(tab, running, photos, size, scheme, contrast, axe):
     """Contrast, targets, widths, and the rules of axe-core, on all pages; nothing is refused by their policy."""
+    write_run(photos)
     server = running(photos)
     enter(tab, server)
     label = open_image(tab, server)
-    pages = [*PAGES, f"/label/{label}"]
+    pages = [*PAGES, "/runs/photos-1", f"/label/{label}"]
     for page in pages:
-        look(tab, size, scheme)
+        look(tab, SIZES[size], scheme)
         tab.open(server.url + page)
         if page.startswith("/label"):
             tab.keys("p", "1")

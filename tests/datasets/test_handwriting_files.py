@@ -110,7 +110,12 @@ def test_npz_is_read(tmp_path):
     [
         ({"offsets": np.arange(5)}, r"offsets \(5,\) and text \(12,\); expected \(N, 3\), \(P \+ 1,\) and \(P,\)"),
         ({"offsets": np.array([*range(0, 60, 5), 900])}, "offsets from 0 to 900 for 60 points; they must rise"),
-        ({"text": np.array([None] * 12)}, "not strokes"),
+        ({"offsets": np.array(5)}, r"offsets \(\) and text \(12,\)"),
+        ({"offsets": np.arange(13)[::-1].astype(np.uint64) * 5}, "offsets from 60 to 0 for 60 points; they must rise"),
+        ({"offsets": np.arange(13) * 5.0}, "offsets float64 and text <U3; expected numbers, whole numbers and text"),
+        ({"text": np.arange(12)}, "text int64; expected numbers, whole numbers and text"),
+        ({"text": np.array([None] * 12)}, r"not an .npz that can be read \(Object arrays cannot be loaded"),
+        ({"text": np.frombuffer(b"\xff" * 48, "<U1")}, "the array text holds what is no text; write it again"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, changed, message):

@@ -193,3 +193,16 @@ def test_a_drawn_set_is_drawn_by_epoch_a_batch_at_once(tiny: Callable[..., Recip
     changed = SeededTransform(drawn, lambda s: s | {"dice": int(torch.randint(2**40, ()))}, seed=0)  # type: ignore[arg-type]
     assert changed[(2, 5)]["key"] == (2, 5)
     assert changed[(2, 5)]["dice"] == changed[(2, 5)]["dice"] != changed[(3, 5)]["dice"]
+
+
+def test_spawned_processes_load_what_this_one_loads(tiny: Callable[..., Recipe]) -> None:
+    """As on Windows and macOS, where a loading process inherits nothing."""
+    task = create_task("semantic", {"classes": SCENES.classes}, Preprocessing())
+    here = train_loader(tiny(workers=0), CachedDataset(SCENES, 1e9), AUGMENT, task.collate, 0, 1)
+    there = torch.utils.data.DataLoader(
+        here.dataset, batch_sampler=here.batch_sampler, collate_fn=here.collate_fn, num_workers=1,
+        multiprocessing_context="spawn",
+    )  # fmt: skip
+    for epoch in (0, 3):  # as after a resume
+        here.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        assert same(by_name(list(here)), by_name(list(there)))

@@ -65,7 +65,7 @@ def _classification() -> tuple[Any, ...]:
 
 def _captioning() -> tuple[Any, ...]:
     model = foveate.create(
-        "show_attend_tell", backbone="resnet18", image_size=(64, 64), embed=8, hidden=8, vocabulary=len(WORDS)
+        "show_attend_tell", backbone="plain", image_size=(64, 64), embed=8, hidden=8, vocabulary=len(WORDS)
     )
     return model, "show_attend_tell", {"text": WORDS}, "captioning"
 

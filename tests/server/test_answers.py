@@ -19,6 +19,7 @@ from served_models import CLASSES, noise, png
 
 import foveate
 from foveate import cli
+from foveate.errors import DataError
 from foveate.server.openapi import answer_schema
 from foveate.tasks import all_tasks
 
@@ -199,6 +200,19 @@ def test_runs_and_exported_files_are_served(serve):
     assert [one["label"] for one in answer["top"]] == [name for name, _ in ranked]
     runtimes = {one["name"]: one["runtime"] for one in server.client.get("/v1/models").json()["models"]}
     assert runtimes == {"run": "torch", "file": "onnxruntime", "captions": "onnxruntime", "classes": "onnxruntime"}
+
+
+def test_the_bytes_of_a_file_are_an_input_in_python_too(folder, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "a.wav").write_bytes(recording())
+    for family, file in (("semantic", "a.png"), ("speech", "a.wav")):
+        predictor = foveate.load(folder(family), device="cpu")
+        data = (tmp_path / file).read_bytes()
+        record = predictor.family.record
+        assert record(predictor.predict(data)) == record(predictor.predict(tmp_path / file))
+        assert predictor.predict(data, name="x/b.bin").name == "b.bin"
+    with pytest.raises(DataError, match=r"^b\.png: not a picture in a known format"):
+        foveate.load(folder("semantic"), device="cpu").predict(b"text", name="b.png")
 
 
 # The other families

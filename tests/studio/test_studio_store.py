@@ -292,6 +292,20 @@ def test_labels_are_of_the_upright_image(tmp_path):
     store.close()
 
 
+def test_objects_are_read_as_objects(store, photos):
+    """Each number is an object; shapes of one label and group are one, be they painted or drawn."""
+    paint = np.zeros((HEIGHT, WIDTH), np.uint16)
+    paint[:20, :20], paint[40:60, :20], paint[80:90, :10], paint[100:110, :10] = 1, 2, 3, 4
+    objects = [{"number": n, "label": "car", "group": group} for n, group in ((1, None), (2, None), (3, 7), (4, 7))]
+    outline = {"key": "a", "kind": "rectangle", "label": "car", "group": 7, "points": [[200, 100], [209, 109]]}
+    for picture in store.folder.pictures.values():
+        edited = {"objects": objects, "outlines": [outline], "tiles": tiles_to_json(paint), "state": "done"}
+        store.save(picture, NO_FILE, edited)
+    sample = recognise(photos, "instances").open("train", "instances")[0]
+    areas = sorted(int((sample["layers"] == number).sum()) for number in range(1, 1 + len(sample["labels"])))
+    assert sample["labels"].tolist() == [2, 2, 2] and areas == [300, 400, 400]
+
+
 # Index masks
 
 

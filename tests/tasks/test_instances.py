@@ -556,7 +556,7 @@ def test_evaluation_says_that_a_picture_holds_more_objects_than_are_ranked(
     assert "note: one picture holds more than 400 objects, of which at most 400 detections are ranked: AP and" in told
     with (tmp_path / "rows.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["name"], row["objects"]) for row in rows] == [("0.png", "441"), ("1.png", "0")]
+    assert {(row["name"], row["objects"]) for row in rows} == {("0.png", "441"), ("1.png", "0")}
     assert set(rows[0]) == {"name", "tp_ratio50", "objects", "found"}  # no AP of a single picture
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from foveate.errors import ConfigError, FoveateError, unknown
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HELPERS = {
-    "__init__", "__main__", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results", "videos",
+    "__init__", "__main__", "by_ray", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results",
+    "videos",
 }  # fmt: skip
 
 
@@ -34,6 +36,8 @@ def help_text() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb. Exit code 0 only on success; errors are one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be text, and stderr shows such already so
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]

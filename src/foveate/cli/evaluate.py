@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_runtime, parse_with_options
+from foveate.cluster import LOCAL
 
 if TYPE_CHECKING:
     from foveate.records import DataSource
@@ -25,10 +26,15 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
     parser.add_argument("--csv", metavar="FILE", help="also write the scores of every sample to FILE, a row each")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    parser.add_argument(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="score on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
+    )  # fmt: skip
     add_runtime(parser)
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
+    from foveate.cli import by_ray
     from foveate.disk import require_writable, write_atomically
     from foveate.engine import evaluate_run
     from foveate.engine.report import report_run
@@ -40,9 +46,11 @@ def run(argv: list[str]) -> int:
         require_writable(file)
     make_options(family, given, EVALUATE)  # complains before any work
     source = data_source(args.data, args.run, family.name) if args.data else None
+    score = by_ray.score(args.run, args.ray, args.runtime, args.precision) if args.ray else None
     evaluation = evaluate_run(
-        args.run, source=source, split=args.split, options=given, runtime=args.runtime, precision=args.precision
-    )
+        args.run, source=source, split=args.split, options=given, runtime=args.runtime, precision=args.precision,
+        score=score,
+    )  # fmt: skip
     scores = evaluation.to_json()
     samples = f"{len(evaluation.samples)} {family.noun(len(evaluation.samples))}"
     print(f"{evaluation.source}, split {evaluation.split}: {samples} in {scores['seconds']:.1f} s")

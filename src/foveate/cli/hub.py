@@ -96,6 +96,8 @@ def _hub(repo: str) -> Iterator[Any]:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="foveate", library_version=__version__)
+    network: tuple[type[Exception], ...] = (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)
+    network += _transport_errors()
     try:
         yield api
     except HfHubHTTPError as error:
@@ -106,7 +108,7 @@ def _hub(repo: str) -> Iterator[Any]:
             404: "check the name, and log in if the repository is private",
         }.get(status, "try again later")
         raise OutputError(f"{repo}: the hub answers {status or 'with an error'}; {remedy}") from error
-    except (*_transport_errors(), LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
+    except network as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise OutputError(
             f"{repo}: {api.endpoint} cannot be reached ({reason}); check the network, or copy the model folder yourself"
@@ -114,7 +116,7 @@ def _hub(repo: str) -> Iterator[Any]:
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the client raises where the network fails: the errors of the library that it speaks HTTP with."""
+    """Errors that the client lets through where the network fails: those of its HTTP library."""
     found: list[type[Exception]] = []
     for name in ("httpx2", "httpx"):
         with contextlib.suppress(ImportError):

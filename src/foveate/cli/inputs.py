@@ -7,7 +7,6 @@ import csv
 import difflib
 import functools
 import glob
-import json
 import os
 import sys
 import tempfile
@@ -16,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.disk import is_hidden
+from foveate.disk import is_file, is_hidden
 from foveate.errors import ConfigError, DataError, counted
+from foveate.remote import RemoteFile, as_path, find_files, is_url
 from foveate.tasks.options import PREDICT, input_flags
+from foveate.values import parse_json
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -30,23 +31,29 @@ STDIN = "-"  # the word for standard input
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # ending of a table of inputs -> what separates its columns
 
 
+Given = Path | RemoteFile | str  # one input: a file here, a file at a URL, or a text
+
+
 @dataclass
 class Job:
     """One prediction: its inputs, the place of its results, and the outcome.
 
-    given: name of an input -> its file (a Path) or its text; {} for a family without input.
+    given: name of an input -> its file or its text; {} for a family without input.
     title: what messages call it: the first input.
     out, name: the folder of the whole call, and below it the name, without its ending, that only this job's results
         have.
-    record: its entry in predictions.json. error: the reason why it could not be predicted.
+    record: its entry in predictions.json. error: why it could not be predicted.
+    number: its place in the call, -1 where it has none. copies: the temporary folder of inputs at URLs.
     """
 
-    given: dict[str, Path | str]
+    given: dict[str, Given]
     title: str
     out: Path
     name: Path
     record: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    number: int = -1
+    copies: Any = None
 
     def result(self, ending: str) -> Path:
         """The path of a result, e.g. of "_overlay.jpg"."""
@@ -60,7 +67,41 @@ class Job:
     def short_name(self) -> str:
         """The title without folders, below those folders that the results keep."""
         first = next(iter(self.given.values()), "")
-        return (self.name.parent / (first.name if isinstance(first, Path) else self.name.name)).as_posix()
+        return (self.name.parent / (self.name.name if isinstance(first, str) else first.name)).as_posix()
+
+    def local(self) -> dict[str, Path | str]:
+        """The inputs, those at URLs copied into a temporary folder, which `release` removes. Raises DataError."""
+        if self.copies is None and any(isinstance(one, RemoteFile) for one in self.given.values()):
+            self.copies = tempfile.TemporaryDirectory(prefix="foveate-")
+        found: dict[str, Path | str] = {}
+        for name, one in self.given.items():
+            if isinstance(one, RemoteFile):
+                assert self.copies is not None
+                there = Path(self.copies.name) / name / one.name
+                if not there.exists():
+                    there.parent.mkdir(exist_ok=True)
+                    one.fetch(there.parent)
+                found[name] = there
+            else:
+                found[name] = one
+        return found
+
+    def release(self) -> None:
+        """Remove the copies of the inputs."""
+        if self.copies is not None:
+            self.copies.cleanup()
+            self.copies = None
+
+    def complaint(self, error: Exception) -> str:
+        """The text of an error in one line, with the inputs as they were named."""
+        text = " ".join(str(error).split())
+        first = next(iter(self.given.values()), None)
+        if isinstance(first, Path):  # made absolute for another process
+            text = text.replace(str(first), self.title)
+        for name, one in self.given.items():
+            if self.copies is not None and isinstance(one, RemoteFile):
+                text = text.replace(str(Path(self.copies.name) / name / one.name), one.url)
+        return text
 
 
 def predict_line(model: str | Path, family: type[Task]) -> str:
@@ -77,7 +118,7 @@ def predict_line(model: str | Path, family: type[Task]) -> str:
 def generated(count: int, out: Path) -> list[Job]:
     """The jobs of a family without input."""
     names = [f"sample_{number:04d}" for number in range(count)]
-    return [Job({}, name, out, Path(name), {"file": name}) for name in names]
+    return [Job({}, name, out, Path(name), {"file": name}, number=i) for i, name in enumerate(names)]
 
 
 def plan(
@@ -94,7 +135,7 @@ def plan(
     Raises DataError for an input that does not exist or has no such file, or a table that cannot be read, ConfigError
     for an input that is missing or given twice, and where a result would replace an input.
     """
-    from foveate.pictures.urls import download, is_url
+    from foveate.pictures.urls import download
 
     first, *others = family.inputs
     from_tables = [bool(others or not first.suffixes) and _is_table(word, first) for word in words]
@@ -109,7 +150,7 @@ def plan(
     beside = {one.name: _value(one, shared[one.name], Path()) for one in others if one.name in shared}
     jobs: list[Job] = []
     sources: set[Path] = set()  # every file that goes in
-    seen: set[Path] = set()  # files that words mean
+    seen: set[Path | RemoteFile] = set()  # files that words mean
     taken: set[str] = set()
 
     def is_taken(name: Path) -> bool:
@@ -118,13 +159,13 @@ def plan(
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
         return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
 
-    def add(given: dict[str, Path | str], relative: Path, shown: str = "") -> None:
+    def add(given: dict[str, Given], relative: Path, shown: str = "") -> None:
         title = shown or str(given[first.name])
         record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
         if shown:
             record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
-        jobs.append(Job(given, title, out, _free_name(relative, is_taken), record))
+        jobs.append(Job(given, title, out, _free_name(relative, is_taken), record, number=len(jobs)))
         taken.add(str(jobs[-1].name).casefold())
 
     for word, table in zip(words, from_tables, strict=True):
@@ -135,14 +176,15 @@ def plan(
         elif not first.suffixes:
             for text in _texts(word, first):
                 add({first.name: text, **beside}, _below(text, first, len(jobs)))
-        elif is_url(word):
+        elif word.lower().startswith(("http:", "https:")):
             if word not in _fetched:
                 _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
             add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)
         else:
             for source, relative in _find(word, out, first):
-                if source.resolve() not in seen:
-                    seen.add(source.resolve())
+                known = source.resolve() if isinstance(source, Path) else source
+                if known not in seen:
+                    seen.add(known)
                     add({first.name: source, **beside}, relative)
     for job in jobs:
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
@@ -207,12 +249,14 @@ def _is_table(word: str, first: Input) -> bool:
     path = Path(word)
     if path.suffix.lower() not in TABLES or path.suffix.lower() in first.suffixes:
         return False
+    if is_url(word):
+        raise DataError(f"{word}: a table is read from a file here, which may name inputs at URLs; copy it first")
     if not path.is_file():
         raise DataError(f"{word} does not exist; give a table of inputs, or a {first.noun}")
     return True
 
 
-def _rows(table: Path, inputs: Sequence[Input]) -> Iterator[dict[str, Path | str]]:
+def _rows(table: Path, inputs: Sequence[Input]) -> Iterator[dict[str, Given]]:
     """The inputs of each row; files are named relative to the table's folder. Further columns are ignored."""
     names = [one.name for one in inputs]
     count = 0
@@ -244,7 +288,7 @@ def _read_table(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 return
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    row = json.loads(line)
+                    row = parse_json(line)
                     yield number, row if isinstance(row, dict) else {}
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
@@ -252,27 +296,33 @@ def _read_table(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         ) from error
 
 
-def _value(kind: Input, text: str, folder: Path) -> Path | str:
+def _value(kind: Input, text: str, folder: Path) -> Given:
     """The value of one input: a file, or the text itself for an input without files. Raises DataError.
 
     A file may also lie in the table's folder of that kind, as `images`.
     """
     if not kind.suffixes:
         return text
+    if is_url(text):
+        return RemoteFile(text)
+    text = as_path(text)
     path = folder / Path(text).expanduser()
     inside = folder / f"{kind.name}s" / Path(text).expanduser()
-    if not path.is_file() and not inside.is_file():
+    if not is_file(path) and not is_file(inside):
         raise DataError(f"{path} does not exist; give a {kind.noun}")
-    return path if path.is_file() else inside
+    return path if is_file(path) else inside
 
 
-def _below(value: Path | str, kind: Input, number: int) -> Path:
+def _below(value: Given, kind: Input, number: int) -> Path:
     """The place of a result below the folder of the call: the file's own name, or image_0001 for a text."""
-    return Path(value.name) if isinstance(value, Path) else Path(f"{kind.name}_{number:04d}.txt")
+    return Path(f"{kind.name}_{number:04d}.txt") if isinstance(value, str) else Path(value.name)
 
 
-def _find(text: str, out: Path, kind: Input) -> list[tuple[Path, Path]]:
+def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile, Path]]:
     """(file, its path relative to the input) of every file that an input means."""
+    if is_url(text):
+        return find_files(text, kind.suffixes, kind.nouns)
+    text = as_path(text)
     path = Path(text).expanduser()
     if path.is_file():
         return [(path, Path(path.name))]

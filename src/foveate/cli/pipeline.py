@@ -21,6 +21,7 @@ from foveate.errors import DataError
 
 if TYPE_CHECKING:
     from foveate.cli.labelling import PredictedLabels
+    from foveate.cli.results import Place
     from foveate.predictor import Predictor
 
 AHEAD = 2  # units that are opened ahead, and answers that wait to be noted
@@ -40,16 +41,27 @@ def workers_for(inputs: int, together: int) -> int:
 
 def fail(job: Job, error: DataError, done: int, advance: Advance) -> None:
     """Report and note an input that could not be predicted. done: inputs that are finished with it."""
-    job.error = " ".join(str(error).split())
+    job.error = job.complaint(error)
+    job.release()
     advance(done, f"\n{job.error}")
 
 
 class Results:
-    """Writes the results of a call. annotated: also takes them into a data set of labels; None for none."""
+    """Writes the results of a call.
 
-    def __init__(self, predictor: Predictor, annotated: PredictedLabels | None = None) -> None:
-        self.predictor, self.family, self.annotated = predictor, predictor.family, annotated
-        self.gallery = self.family.gallery(predictor.name)
+    annotated: also takes them into a data set of labels; None for none. place: moves them to a URL; None for none.
+    page: a page of all predictions is written, for a family that has one.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        annotated: PredictedLabels | None = None,
+        place: Place | None = None,
+        page: bool = True,
+    ) -> None:
+        self.predictor, self.family, self.annotated, self.place = predictor, predictor.family, annotated, place
+        self.gallery = self.family.gallery(predictor.name) if page else None
 
     def write(self, job: Job, sample: Any, prediction: Any) -> dict[str, str]:
         """Write the files of one prediction; returns their names by key. Any thread may call it."""
@@ -61,6 +73,8 @@ class Results:
             with atomic_write(path) as temporary:
                 write(temporary)
             names[key] = job.relative(path)
+            if self.place is not None:
+                self.place.push(job.out, path)
         return names
 
     def note(self, job: Job, sample: Any, prediction: Any, names: dict[str, str]) -> None:
@@ -73,6 +87,7 @@ class Results:
         notes = [one for one in (note, record.get("note", "")) if one]
         for one in self.family.inputs:
             one.close(sample[one.name])
+        job.release()
         job.record |= record | names | ({"note": "; ".join(notes)} if notes else {})
 
     def finish(self, out: Any) -> None:
@@ -142,11 +157,12 @@ class Pipeline:
                 torch.set_num_threads(threads)  # those of the workers are torch's own from then on
 
     def _open(self, number: int, job: Job) -> dict[str, Any]:
-        return self.predictor.sample_of(job.given, job.title, number)
+        return self.predictor.sample_of(job.local(), job.title, number if job.number < 0 else job.number)
 
     def _open_small(self, number: int, job: Job) -> dict[str, Any] | None:
         """Open an input, or leave it for later if it is large. Raises DataError."""
-        small = all(one.is_small(job.given[one.name]) for one in self.predictor.family.inputs)
+        given = job.local()
+        small = all(one.is_small(given[one.name]) for one in self.predictor.family.inputs)
         return self._open(number, job) if small else None
 
     def _answer_unit(self, unit: Unit, opened: list[Future[dict[str, Any] | None]]) -> list[_Answered]:

@@ -18,8 +18,9 @@ from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_opti
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
-from foveate.cli.results import choose_out, results_in
+from foveate.cli.results import choose_out, placed, results_in
 from foveate.cli.videos import predict_video, split_videos, video_jobs
+from foveate.cluster import LOCAL
 from foveate.errors import ConfigError, DataError, OutputError, counted, listed
 
 if TYPE_CHECKING:
@@ -51,10 +52,15 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    parser.add_argument(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="predict on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
+    )  # fmt: skip
     add_runtime(parser)
     args, family, given = parse_with_options(parser, argv)
 
     from foveate import pictures
+    from foveate.cli import by_ray
     from foveate.predictor import Predictor
     from foveate.tasks.options import PREDICT, make_options
 
@@ -68,38 +74,48 @@ def run(argv: list[str]) -> int:
         require_texts(family)
         return _answer_lines(Predictor.open(args.run, args.device, args.runtime, args.precision), given)
     videos, words = split_videos(args.inputs, family, args.every)
+    if args.ray and (videos or args.format):
+        raise ConfigError(f"{'videos are' if videos else '--format is'} for one process alone; leave out --ray")
+    endings = family.endings
 
     def planned(out: Path) -> list[Job]:
-        clips = video_jobs(videos, out, results_in(out))
+        clips = video_jobs(videos, out, results_in(out, endings))
         return clips if clips and not words else [*_plan(words, args.count, shared, out, family), *clips]
 
-    out, jobs = choose_out(args.out, args.run, planned)
-    others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
-    require_writable_folder(out)
-    workers = workers_for(len(others), family.predict_size)
-    open_model = functools.partial(Predictor.open, args.run, args.device, args.runtime, args.precision)
-    predictor = open_model(workers=workers)
-    options = make_options(predictor.family, given, PREDICT)
-    predictor.family.require(options)
+    with placed(args.out) as place:
+        out, jobs = choose_out(place.given, args.run, planned)
+        others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
+        require_writable_folder(out)
+        workers = 1 if args.ray else workers_for(len(others), family.predict_size)
+        device = "cpu" if args.ray else args.device
+        open_model = functools.partial(Predictor.open, args.run, device, args.runtime, args.precision)
+        predictor = open_model(workers=workers)
+        options = make_options(predictor.family, given, PREDICT)
+        predictor.family.require(options)
 
-    annotated = PredictedLabels(args.format, out, predictor.family) if args.format else None
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        if file := exported_if_equal(predictor, others, options, Path(folder)):
-            open_model = functools.partial(Predictor.open, file, args.device)
-            predictor = dataclasses.replace(open_model(workers=workers), path=predictor.path)
-        results = Results(predictor, annotated)
-        # Of an exported file the number of threads is fixed when it is opened.
-        shares = predictor.runtime != "torch" and workers > 1
-        whole: Callable[[], Predictor] = functools.cache(open_model) if shares else lambda: predictor
-        with progress_bar(len(jobs), "predicting") as advance:
-            Pipeline(predictor, options, results, advance, workers, whole).run(others)
-            for number, job in enumerate(clips, start=len(others) + 1):
-                _predict_video(job, whole(), options, args.every or 1, number, advance)
-    seconds = time.perf_counter() - start
-    results.finish(out)
-    more = {"label_format": args.format} if args.format else {}
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
+        annotated = PredictedLabels(args.format, out, predictor.family) if args.format else None
+        start = time.perf_counter()
+        if args.ray:
+            with progress_bar(len(jobs), "predicting") as advance:
+                by_ray.predict(jobs, predictor, args, given, place, advance)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                if file := exported_if_equal(predictor, others, options, Path(folder)):
+                    open_model = functools.partial(Predictor.open, file, args.device)
+                    predictor = dataclasses.replace(open_model(workers=workers), path=predictor.path)
+                results = Results(predictor, annotated, place)
+                # Of an exported file the number of threads is fixed when it is opened.
+                shares = predictor.runtime != "torch" and workers > 1
+                whole: Callable[[], Predictor] = functools.cache(open_model) if shares else lambda: predictor
+                with progress_bar(len(jobs), "predicting") as advance:
+                    Pipeline(predictor, options, results, advance, workers, whole).run(others)
+                    for number, job in enumerate(clips, start=len(others) + 1):
+                        _predict_video(job, whole(), options, args.every or 1, number, advance)
+            results.finish(out)
+        seconds = time.perf_counter() - start
+        more = {"label_format": args.format} if args.format else {}
+        write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
+        place.finish(out)
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -118,7 +134,7 @@ def run(argv: list[str]) -> int:
             )
     nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {out}")
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {place.url or out}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
@@ -160,7 +176,7 @@ def _plan(inputs: list[str], count: int | None, shared: dict[str, str], out: Pat
         raise ConfigError(f"--count is for models without an input; models for {family.title} predict each input once")
     if not inputs:
         raise ConfigError("the following arguments are required: INPUT; see foveate predict --help")
-    return plan(inputs, shared, out, family, results_in(out))
+    return plan(inputs, shared, out, family, results_in(out, family.endings))
 
 
 def require_writable_folder(out: Path) -> None:

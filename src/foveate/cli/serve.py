@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foveate.cli.early import check_run
-from foveate.cli.flags import Parser
+from foveate.cli.flags import Parser, add_runtime
 from foveate.errors import ConfigError
 
 SIZES = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -32,6 +32,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--deadline", default="30", metavar="S", help="seconds to the answer, waiting included (30)")
     parser.add_argument("--threads", metavar="N", help="threads of a model (as many as cores)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add_runtime(parser)
     args = parser.parse_args(argv)
     for word in args.models:
         name, separator, path = word.partition("=")
@@ -55,7 +56,8 @@ def run(argv: list[str]) -> int:
         torch.set_num_threads(size("--threads", args.threads))
     hosts = host_names(args.host, args.allow_host)
     port = size("--port", args.port, least=0)
-    return serve(Settings(named(args.models), args.host, port, token, hosts, limits, args.device))
+    paths = named(args.models)
+    return serve(Settings(paths, args.host, port, token, hosts, limits, args.device, args.runtime, args.precision))
 
 
 def require_extra() -> None:

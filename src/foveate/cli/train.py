@@ -58,10 +58,12 @@ def run(argv: list[str]) -> int:
 
     from foveate import pictures
     from foveate.engine.fields import fields_of, override
+    from foveate.engine.processes import join
     from foveate.registry import current_field
 
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
+    join()
     recipe = _recipe(args)
     known = fields_of(recipe)
     fields = {current_field(name, known): value for name, value in fields.items()}
@@ -76,7 +78,7 @@ def run(argv: list[str]) -> int:
 
 def _recipe(args: Any) -> Recipe:
     """The recipe of a line, before its fields."""
-    from foveate.engine.processes import is_first
+    from foveate.engine.processes import from_first, is_first
     from foveate.engine.resume import newest_unfinished, resumed_recipe
     from foveate.recipes import resolve
     from foveate.recipes.config import from_file
@@ -85,10 +87,10 @@ def _recipe(args: Any) -> Recipe:
         if args.config:
             raise ConfigError("--resume goes on with the fields of the run itself; leave --config out")
         if args.recipe is None and args.out is None:
-            args.out = str(newest_unfinished().path)
+            args.out = from_first(lambda: str(newest_unfinished().path))
             if is_first():
                 print(f"resuming {args.out}", flush=True)
-        found = resumed_recipe(args.recipe, args.out, _given(args))
+        found = from_first(lambda: resumed_recipe(args.recipe, args.out, _given(args)))
         if found is not None:
             return found
     if args.config:

@@ -213,7 +213,7 @@ def _read_colors(path: Path) -> dict[str, Color]:
         words = line.split()
         if not words:
             continue
-        if len(words) != 4 or not all(w.isdecimal() and int(w) < 256 for w in words[:3]):
+        if len(words) != 4 or not all(re.fullmatch(r"\d{1,3}", w) and int(w) < 256 for w in words[:3]):
             raise DataError(f"{path}, line {number}: '{line}'; expected 'r g b name'")
         if words[3] not in COLORS:
             raise DataError(f"{path}, line {number}: '{words[3]}' is none of CamVid's 32 classes; correct its spelling")

@@ -22,7 +22,7 @@ from foveate.pictures import PICTURE_SUFFIXES
 CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE = "labelmap.txt", "class_names.txt", "labels.txt", "_classes.csv"
 FILES = (CLASSES_FILE, CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE)
 IGNORE_LABEL = "__ignore__"
-_CVAT_LINE = re.compile(r"(?P<name>[^#:][^:]*):(?:(?P<color>\d+,\d+,\d+))?:[^:]*:[^:]*")
+_CVAT_LINE = re.compile(r"(?P<name>[^#:][^:]*):(?:(?P<color>\d{1,9},\d{1,9},\d{1,9}))?:[^:]*:[^:]*")
 _CVAT_UNSCORED = "ignored"  # Datumaro's name of Pascal VOC's void
 
 
@@ -131,7 +131,7 @@ def read_roboflow(path: Path) -> ClassList | None:
         return None
     values: dict[int, str] = {}
     for row in rows[1:]:
-        if len(row) != 2 or not row[0].isdecimal() or not row[1] or int(row[0]) in values:
+        if len(row) != 2 or not re.fullmatch(r"\d{1,9}", row[0]) or not row[1] or int(row[0]) in values:
             raise DataError(f"{path}: row '{', '.join(row)}'; expected a pixel value, once, and the name of its class")
         values[int(row[0])] = row[1]
     numbers = tuple(sorted(values))

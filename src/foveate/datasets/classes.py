@@ -31,7 +31,7 @@ BACKGROUNDS = ("background", "_background_")
 UNLABELLED = ("ignore", "background")
 Color = tuple[int, int, int]
 _HEX = re.compile(r"#([0-9a-fA-F]{6})$")
-_TRIPLE = re.compile(r"(?:^|\s)(\d+)[\s,]+(\d+)[\s,]+(\d+)$")
+_TRIPLE = re.compile(r"(?:^|\s)(\d{1,9})[\s,]+(\d{1,9})[\s,]+(\d{1,9})$")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def read_classes(path: Path) -> ClassList:
             rest, color = _split_color(value, where)
             if color is not None:
                 ignore_colors.append(color)
-            elif re.fullmatch(r"-?\d+", rest):
+            elif re.fullmatch(r"-?\d{1,9}", rest):
                 ignored.append(int(rest))
             else:
                 raise DataError(f"{where}: '{line}'; expected one label value or colour, as in 'ignore: 255'")

@@ -11,7 +11,6 @@ ignore value, beneath all objects.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,7 +226,7 @@ def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np
         try:
             runs = mask_api.frPyObjects(parts, height, width) if isinstance(parts["counts"], list) else parts
             return mask_api.decode(runs).astype(bool)
-        except (ValueError, RuntimeError, TypeError) as error:
+        except (ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise DataError(f"{where}: ill-formed run lengths ({error}); expected {height * width} pixels") from error
     # The rasteriser walks along every edge, so a stray coordinate of 1e12 would take all memory.
     if any(abs(p - (width / 2, height / 2)).max() > 2 * max(height, width) for p in parts):
@@ -336,7 +335,7 @@ def _is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
     """True if a box [x, y, width, height] is stated that has no point in common with the polygons, or no inside."""
     if isinstance(parts, dict) or not isinstance(box, list) or len(box) != 4:
         return False
-    if not all(type(n) in (int, float) and math.isfinite(n) for n in box):
+    if not all(type(n) in (int, float) and abs(n) < 1e300 for n in box):
         return True
     start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
     corners = np.concatenate(parts)
@@ -350,7 +349,8 @@ def _is_id(value: Any) -> bool:
 def _is_polygon(numbers: Any) -> bool:
     if not isinstance(numbers, list) or len(numbers) < 6 or len(numbers) % 2:
         return False
-    return all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    # Of a size that a float can hold: an integer of JSON may be longer.
+    return all(type(n) in (int, float) and abs(n) < 1e300 for n in numbers)  # false for NaN, too
 
 
 def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
@@ -359,7 +359,7 @@ def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
     for content in contents:
         own: dict[int, str] = {}
         for category in content.categories:
-            if not isinstance(category, dict) or type(category.get("id")) is not int or not category.get("name"):
+            if not isinstance(category, dict) or type(category.get("id")) is not int or not _is_name(category):
                 raise DataError(f"{content.file}: category {category}; expected an integer id and a name")
             if category["id"] in own or category["name"] in own.values():
                 where = f"{content.file}: category {category['id']} '{category['name']}'"
@@ -376,6 +376,12 @@ def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
     # A file may have a category for the background; it is class 0 as well.
     table = (BACKGROUND, *(names[i] for i in sorted(names) if names[i] != BACKGROUND))
     return ClassTable(table, ignore_index=unused_label(len(table)))
+
+
+def _is_name(category: dict[str, Any]) -> bool:
+    """True if a category has a name, and a supercategory that is one, if any."""
+    name, above = category.get("name"), category.get("supercategory")
+    return isinstance(name, str) and bool(name) and (above is None or isinstance(above, str))
 
 
 def _groups(contents: Sequence[_Content]) -> list[str]:

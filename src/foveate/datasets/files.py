@@ -38,6 +38,7 @@ from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import shown_names, stem_of, unmarked
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
+from foveate.values import parse_json as json_value
 
 
 class Pair(NamedTuple):
@@ -388,10 +389,10 @@ def read_json(path: Path) -> Any:
 def parse_json(path: Path, text: str) -> Any:
     """The content of a JSON file. Raises DataError with the place of the mistake."""
     try:
-        return json.loads(text)
+        return json_value(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno} ({error.msg}); repair or remove it"
         ) from error
-    except RecursionError:
-        raise DataError(f"{path}: malformed JSON (nested too deeply); repair or remove it") from None
+    except ValueError as error:
+        raise DataError(f"{path}: malformed JSON ({error}); repair or remove it") from None

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from foveate.disk import is_file
 from foveate.pictures import PICTURE_SUFFIXES
 
 _QUOTED = re.compile(r"""(["'])(.+?)\1""")
@@ -147,7 +148,7 @@ class Files:
 
     def find(self, path: Path) -> Path | None:
         """The file at a path, or the one in its folder whose name is equal but for its Unicode form; else None."""
-        if path.is_file():
+        if is_file(path):
             return path
         if path.name.isascii():
             return None

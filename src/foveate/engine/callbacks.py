@@ -15,10 +15,11 @@ from lightning.pytorch.callbacks import Callback
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
+from foveate.engine.processes import is_first
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
-from foveate.errors import ConfigError, DataError, OutputError
+from foveate.errors import ConfigError, DataError, OutputError, counted
 from foveate.ops.losses import single_process
 from foveate.store import save_model
 from foveate.tasks.base import Task
@@ -31,7 +32,8 @@ class EpochEnd(Callback):
     val_set: of the family, scored as it is. loss_set: the same as pairs of input and target, for the validation loss;
     None where it has none. training_set: without augmentation, for what gradients do not train. batches:
     the sampler of the training batches. deadline: on the monotonic clock; the training
-    ends before an epoch that would go past it; None for none.
+    ends before an epoch that would go past it; None for none. processes: that train together. normalises: the model
+    learns batch normalisation.
     """
 
     def __init__(
@@ -44,19 +46,35 @@ class EpochEnd(Callback):
         training_set: Any,
         batches: Any,
         deadline: float | None = None,
+        processes: int = 1,
+        normalises: bool = False,
     ) -> None:
         self.run, self.recipe, self.task, self.batches = run, recipe, task, batches
         self.val_set, self.loss_set, self.training_set, self.deadline = val_set, loss_set, training_set, deadline
         self.ranking = Ranking(task.monitor, task.greater_is_better)
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
+        self.processes, self.normalises = processes, normalises
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists only: checkpoints are read as tensors and primitives."""
-        return {"history": self.history, "best_epoch": self.best_epoch}
+        return {"history": self.history, "best_epoch": self.best_epoch, "processes": self.processes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`. Raises ConfigError where another number of processes would change the training.
+
+        Gradients are those of the whole batch on any number of processes; statistics of batch normalisation are those
+        of a process's part.
+        """
+        before = state.get("processes", self.processes)  # a run of an earlier version has none
+        if before != self.processes and self.normalises:
+            if not is_first():
+                raise SystemExit(1)
+            raise ConfigError(
+                f"{self.run.path} was started on {counted(before, 'process', 'processes')} and is resumed on "
+                f"{self.processes}, and its model learns batch normalisation from the part of a batch that a process "
+                f"has, which would be another; resume it on {before}, or start another run with --init"
+            )
         self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
         # Lightning says which epoch it is only after loading processes have begun to fetch.
         self.batches.set_epoch(len(self.history))

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from foveate.disk import write_atomically
+from foveate.engine.processes import from_first
 from foveate.store import read_checkpoint
 
 
@@ -24,5 +25,5 @@ class Checkpoints(TorchCheckpointIO):
         write_atomically(Path(path), content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
-        """All that `save_checkpoint` wrote. Raises ModelError if the file is damaged."""
-        return read_checkpoint(Path(path))
+        """All that `save_checkpoint` wrote, which the first process reads for all. Raises ModelError if damaged."""
+        return from_first(lambda: read_checkpoint(Path(path)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,41 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.store import load_model
+from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
+from foveate.tasks.base import Task
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.exported import is_exported, load_exported
 
 
-def evaluate_run(
+@dataclass
+class Scoring:
+    """A model and the samples that it is scored on.
+
+    model: in evaluation mode, on its device. dataset: the split `split` of `source`, its inputs as the model takes
+    them. options: those that it answers with. own: True for the run's own data.
+    """
+
+    loaded: LoadedModel
+    model: Any
+    task: Task
+    options: Any
+    source: Any
+    split: str
+    dataset: SuitedDataset
+    own: bool
+
+
+def open_scoring(
     path: str | Path,
     *,
     source: Any = None,
     split: str | None = None,
-    whole: bool = True,
     options: Any = None,
     runtime: str | None = None,
     precision: str = "float32",
-) -> Evaluation:
-    """Score a run's best model (a model folder, an exported file) on one split of its own data, or of another source.
-
-    split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
-    how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
-    options: an instance of the family's `Options`, or a dict of them. runtime, precision: of an exported file
-    (`onnx.runtimes`). Raises a FoveateError.
-    """
+) -> Scoring:
+    """Open a model and the data to score it on; see `evaluate_run`."""
     run = RunFolder(path)
     own = source is None
     exported = is_exported(Path(path))
@@ -69,20 +82,47 @@ def evaluate_run(
     if len(dataset) == 0:
         raise DataError(f"{source.describe(loaded.task)}: the {split} split is empty; nothing to evaluate")
     task.require_data(dataset, str(path))
-    suited = SuitedDataset(dataset, task, loaded.name)
-
-    started = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = channels_last(loaded.model.to(device)).eval()
+    return Scoring(loaded, model, task, options, source, split, SuitedDataset(dataset, task, loaded.name), own)
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    source: Any = None,
+    split: str | None = None,
+    whole: bool = True,
+    options: Any = None,
+    runtime: str | None = None,
+    precision: str = "float32",
+    score: Callable[[Scoring, Any], list[tuple[int, float]]] | None = None,
+) -> Evaluation:
+    """Score a run's best model (a model folder, an exported file) on one split of its own data, or of another source.
+
+    split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
+    how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
+    options: an instance of the family's `Options`, or a dict of them. runtime, precision: of an exported file
+    (`onnx.runtimes`). score: fills a counter elsewhere, and returns (index, own score) of each sample, in order; by
+    default this process does. Raises a FoveateError.
+    """
+    scoring = open_scoring(path, source=source, split=split, options=options, runtime=runtime, precision=precision)
+    loaded, task, options, suited = scoring.loaded, scoring.task, scoring.options, scoring.dataset
+    source, split = scoring.source, scoring.split
+
+    started = time.perf_counter()
     total = task.metrics(suited, whole)
-    with torch.inference_mode():
-        samples = list(task.score(model, suited, _progress(range(len(suited))), total, options))
+    if score is not None:
+        samples = score(scoring, total)
+    else:
+        with torch.inference_mode():
+            samples = list(task.score(scoring.model, suited, _progress(range(len(suited))), total, options))
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
         print(f"note: {listed(names, task.noun())}: {note}", file=sys.stderr)
     training_set = None
-    if own and "train" in source.splits():
+    if scoring.own and "train" in source.splits():
         training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731
     return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set)
 

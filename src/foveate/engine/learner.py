@@ -41,6 +41,12 @@ class Learner(lightning.LightningModule):
         """The model that is evaluated and kept: the averaged weights where there are any."""
         return self.model if self.averaged is None else self.averaged
 
+    @property
+    def normalises(self) -> bool:
+        """True if the model learns batch normalisation, whose statistics are those of a process's part of a batch."""
+        modules = self.model.modules()
+        return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in modules)
+
     def train(self, mode: bool = True) -> Learner:
         """Training mode for all but the frozen parts and the averaged copy."""
         super().train(mode)

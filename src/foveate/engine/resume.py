@@ -80,8 +80,9 @@ def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
     return RunFolder(taken if resume and taken else path)
 
 
-# Fields that change no result, and of which another machine may need other values.
-MAY_DIFFER = ("workers",)
+# Fields that change no result, and of which other machines may need other values. Another number of processes is
+# refused where it would change the training (`EpochEnd.load_state_dict`).
+MAY_DIFFER = ("workers", "devices", "nodes")
 
 
 def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:

@@ -22,6 +22,7 @@ from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, ModelError, OutputError
 from foveate.records import Table
 from foveate.registry import create_recipe
+from foveate.values import parse_json
 
 PACKAGE = Path(__file__).parents[1]
 PACKAGES = ("foveate", "torch", "torchvision", "timm", "lightning", "numpy", "pillow")
@@ -72,8 +73,13 @@ class RunFolder:
         Version 0.1.0 wrote one table, of classes or of a text, as classes.json.
         """
         if (self.path / "tables.json").is_file():
-            return dict(self.read_json("tables.json"))
+            tables = self.read_json("tables.json")
+            if not isinstance(tables, dict):
+                raise ModelError(f"{self.path / 'tables.json'} is damaged; restore it or train again")
+            return tables
         table = self.read_json("classes.json")
+        if not isinstance(table, dict):
+            raise ModelError(f"{self.path / 'classes.json'} is damaged; restore it or train again")
         return {"text" if "kind" in table else "classes": table}
 
     def preprocessing(self, family: Any) -> Any:
@@ -90,7 +96,7 @@ class RunFolder:
         try:
             data = fields.upgraded(data)
             recipe: Recipe = fields.restore(create_recipe(data["name"]), data)
-        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
             raise ModelError(f"{self.recipe_file} is damaged ({error}); restore it or train again") from error
         return recipe
 
@@ -98,8 +104,8 @@ class RunFolder:
         """One JSON file of the folder. Raises ModelError."""
         file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            return parse_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ModelError(f"{file} cannot be read ({error}); restore it or train again") from error
 
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
@@ -112,12 +118,15 @@ class RunFolder:
         write_atomically(self.path / "metrics.csv", text.getvalue())
 
     def history(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv; a score that an epoch did not measure is left out of its row."""
+        """The rows of metrics.csv; a score that an epoch did not measure is left out. Raises ModelError if damaged."""
         file = self.path / "metrics.csv"
         if not file.is_file():
             return []
-        with file.open(newline="") as stream:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+        try:
+            with file.open(newline="", encoding="utf-8") as stream:
+                return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise ModelError(f"{file} is damaged ({error}); restore it or train again") from error
 
 
 def environment() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.disk import write_atomically
+from foveate.engine.processes import is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.several import Each, monitor_of, spread_line, train_each
 from foveate.errors import ConfigError
@@ -72,5 +73,6 @@ def train_seeds(
     recipes = {f"seed{seed}": dataclasses.replace(recipe, seed=seed) for seed in seeds}
     trained = train_each(recipes, folder, "seed", init, seconds, each)
     found = SeedScores(folder, monitor_of(recipe)[0], {one.seed: one.score for one in trained})
-    write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
+    if is_first():
+        write_atomically(folder / "seeds.json", json.dumps(found.to_json(), indent=2) + "\n")
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foveate.engine.processes import from_first, is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, environment
 from foveate.engine.train import train_recipe
@@ -55,9 +57,11 @@ def train_each(
     found = []
     for name, recipe in recipes.items():
         run = RunFolder(folder / name)
-        print(f"{what} {name.removeprefix(what)}: {run.path}", flush=True)
+        if is_first():
+            print(f"{what} {name.removeprefix(what)}: {run.path}", flush=True)
         try:
-            train_recipe(recipe, out=run.path, resume=run.checkpoint.is_file(), init=init, seconds=seconds)
+            started = from_first(run.checkpoint.is_file)
+            train_recipe(recipe, out=run.path, resume=started, init=init, seconds=seconds)
         except TrainingError as error:
             if not go_on:
                 raise
@@ -66,10 +70,15 @@ def train_each(
             continue
         if each is not None:
             each(run.path)
-        found.append(Trained(name, run.path, kept_score(run), recipe.seed, commit_of(run)))
+        score, commit = from_first(functools.partial(_outcome, run))
+        found.append(Trained(name, run.path, score, recipe.seed, commit))
     if stale := stale_note(found):
         print(f"note: {stale}", flush=True)
     return found
+
+
+def _outcome(run: RunFolder) -> tuple[float, str]:
+    return kept_score(run), commit_of(run)
 
 
 def kept_score(run: RunFolder) -> float:

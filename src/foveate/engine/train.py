@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
@@ -22,6 +25,7 @@ from torch import nn
 from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
+from foveate.engine.fields import to_json
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
 from foveate.engine.precision import PLUGINS, remark, resolve_precision, with_earlier_precision
@@ -34,10 +38,20 @@ from foveate.engine.prepare import (
     require_suitable_augmentation,
     suited_for,
 )
-from foveate.engine.processes import is_first, share_folder
+from foveate.engine.processes import (
+    devices_of,
+    from_first,
+    is_first,
+    join,
+    launched,
+    lost_connections,
+    require_equal,
+    share_folder,
+)
 from foveate.engine.progress import Progress, plan_lines
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
+    MAY_DIFFER,
     choose_folder,
     listing,
     require_same_data,
@@ -49,8 +63,10 @@ from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.engine.trial import fit_epochs
 from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
+from foveate.records import Table
 from foveate.tasks import find_task
 from foveate.tasks.base import Task
+from foveate.version import __version__
 
 _NOTHING = contextlib.nullcontext()
 
@@ -71,11 +87,14 @@ def train_recipe(
     Raises a FoveateError; whatever epoch was finished stays.
     """
     started = time.monotonic()
-    run = choose_folder(recipe, out, resume)
+    join()
+    run = from_first(lambda: choose_folder(recipe, out, resume))
     if resume:
-        recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
-        require_same_recipe(recipe, run)
-    recipe = resolve_precision(recipe)
+        options, precision = from_first(lambda: _as_started(recipe, run))
+        recipe = dataclasses.replace(recipe, options=options, precision=precision)
+    devices_of(recipe.devices, recipe.nodes)
+    # Other machines may have another processor: the first one's choice holds for all.
+    recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
@@ -95,17 +114,18 @@ def train_recipe(
     tables = family.learn_tables(train_set, recipe)
     model = build_model(recipe, tables, train_set)
     about = {"source": described, **listing(train_set, val_set)}
-    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    _require_equal(recipe, tables, about)
+    checkpoint = from_first(lambda: run.checkpoint if resume and run.checkpoint.is_file() else None)
     if is_first():
         sweep(run.path)
     if checkpoint is not None:
-        require_same_data(run, tables, about)
-        if (preprocessing := run.preprocessing(family)) is not None:
+        from_first(lambda: require_same_data(run, tables, about))
+        if (preprocessing := from_first(lambda: run.preprocessing(family))) is not None:
             model.preprocessing = preprocessing
     else:
-        init = init or (started_from(run) if resume else None)
+        init = from_first(lambda: init or (started_from(run) if resume else None))
         notes = learn_from(recipe, model, train_set, val_set)
-        taken = start_from(model, init, tables, family.sizes) if init is not None else ""
+        taken = _start_from(model, init, tables, family) if init is not None else ""
         if seconds is not None:
             recipe = fit_epochs(Prepared(recipe, model, *suited_for(recipe, model, tables, train_set, val_set)),
                                 seconds - (time.monotonic() - started))  # fmt: skip
@@ -122,6 +142,36 @@ def train_recipe(
         deadline = None if seconds is None else started + seconds
         _fit(recipe, run, model, (task, train_set, val_set), checkpoint, deadline)
     return run.path
+
+
+def _as_started(recipe: Recipe, run: RunFolder) -> tuple[Any, Any]:
+    """Options and precision of a resumed run. Raises ConfigError where the recipe is not the one that was started."""
+    recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
+    require_same_recipe(recipe, run)
+    return recipe.options, recipe.precision
+
+
+def _require_equal(recipe: Recipe, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
+    """Raise DataError unless all processes that a launcher started have the same recipe, samples and tables."""
+    fields = {name: value for name, value in to_json(recipe).items() if name not in MAY_DIFFER}
+    samples = {key: about[key] for key in ("train", "val", "digests")}
+    written = {name: table.to_json() for name, table in tables.items()}
+    require_equal({"a version": __version__, "fields": fields, "tables": written, "samples": samples})
+
+
+def _start_from(model: nn.Module, init: str | Path, tables: Mapping[str, Table], family: Any) -> str:
+    """`start_from`, which the first process does for all; the others take its weights and preprocessing."""
+
+    def taken() -> tuple[str, dict[str, Any], Any]:
+        words = start_from(model, init, tables, family.sizes)
+        return words, model.state_dict(), getattr(model, "preprocessing", None)
+
+    words, state, preprocessing = from_first(taken)
+    if not is_first():
+        model.load_state_dict(state)
+        if preprocessing is not None:
+            model.preprocessing = preprocessing
+    return words
 
 
 def _fit(
@@ -146,6 +196,11 @@ def _fit(
     loader = batches.loader
     learner = Learner(model, recipe, total_steps=recipe.epochs * math.ceil(len(loader) / recipe.accumulate))
     remarks = [task.remark(batches.training), remark(recipe, trainer.strategy.root_device)]
+    if world > 1 and learner.normalises:
+        remarks.append(
+            f"batch normalisation sees the {recipe.batch_size // world} samples of a process, not a whole batch of "
+            f"{recipe.batch_size}; with --freeze_norm true the result does not depend on the number of processes"
+        )
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
     if is_first():
@@ -155,11 +210,13 @@ def _fit(
                                len(val_set), len(loader)):  # fmt: skip
             print(line, flush=True)
     epoch_end = EpochEnd(
-        run, recipe, task, batches.val_set, batches.loss_set, batches.training, loader.batch_sampler, deadline
-    )
+        run, recipe, task, batches.val_set, batches.loss_set, batches.training, loader.batch_sampler, deadline,
+        world, learner.normalises,
+    )  # fmt: skip
     trainer.callbacks += [epoch_end, Progress(run, recipe, epoch_end, len(loader))]  # type: ignore[attr-defined]
     try:
-        trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
+        with lost_connections():
+            trainer.fit(learner, loader, ckpt_path=checkpoint, weights_only=True)
     except FoveateError as error:
         raise _as_raised(error) from error
     except SystemExit:  # what Lightning makes of Ctrl-C
@@ -194,16 +251,16 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
     return lightning.Trainer(
         default_root_dir=run.path,
         accelerator="auto",
-        devices=recipe.devices or ("auto" if torch.cuda.is_available() else 1),
+        devices=devices_of(recipe.devices, recipe.nodes) or ("auto" if torch.cuda.is_available() else 1),
         num_nodes=recipe.nodes,
-        strategy="ddp" if recipe.devices > 1 or recipe.nodes > 1 else "auto",
+        strategy="ddp" if recipe.devices > 1 or recipe.nodes > 1 or launched() > 1 else "auto",
         precision=PLUGINS[recipe.precision],
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.optim.clip or None,
         use_distributed_sampler=False,  # EpochBatches deals each process its share
         logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
-        plugins=[Checkpoints()],
+        plugins=[Checkpoints(), *_environment()],
         profiler=_Unmeasured(),
         enable_checkpointing=False,  # EpochEnd asks for them
         enable_progress_bar=False,
@@ -211,6 +268,12 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
         num_sanity_val_steps=0,
         limit_val_batches=0,
     )
+
+
+def _environment() -> list[SLURMEnvironment]:
+    """SLURM's environment without Lightning's own checkpoints, which only the machine that wrote them would find."""
+    is_slurm = launched() > 1 and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if is_slurm else []
 
 
 class _Unmeasured(PassThroughProfiler):

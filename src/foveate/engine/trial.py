@@ -18,6 +18,7 @@ from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
 from foveate.engine.optim import make_optimizer
 from foveate.engine.prepare import Batches, Prepared
+from foveate.engine.processes import launched
 from foveate.engine.progress import duration_text
 from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, DataError, TrainingError
@@ -76,7 +77,8 @@ def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
     ConfigError where not even one epoch fits, and for a training on several devices.
     """
     recipe = prepared.recipe
-    if recipe.devices > 1 or recipe.nodes > 1 or (recipe.devices == 0 and torch.cuda.device_count() > 1):
+    several = recipe.devices > 1 or recipe.nodes > 1 or launched() > 1
+    if several or (recipe.devices == 0 and torch.cuda.device_count() > 1):
         raise ConfigError("--time measures one device; give --devices 1, or --epochs instead")
     started = time.monotonic()
     with _seeded(recipe.seed):

@@ -13,7 +13,6 @@ A family may add values (`Graph.metadata`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +28,7 @@ from foveate.onnx.graphs import sibling_path
 from foveate.onnx.runtimes import default_runtime, open_session
 from foveate.records import Table
 from foveate.store import read_tables
+from foveate.values import parse_json
 from foveate.version import __version__
 
 PREFIX = "foveate."
@@ -95,7 +95,7 @@ class OnnxFile:
         """Class tables and vocabularies by name. Raises ModelError."""
         try:
             return read_tables(self.about)
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
             raise self.unreadable("tables" if "tables" in self.about else "classes", error) from error
 
     @property
@@ -111,7 +111,7 @@ class OnnxFile:
         """
         try:
             return family.Options.from_json(self.about.get("options"))
-        except (TypeError, AttributeError, ConfigError) as error:
+        except (TypeError, AttributeError, ValueError, ConfigError) as error:
             raise self.unreadable("options", error) from error
 
     def value(self, key: str) -> Any:
@@ -177,7 +177,7 @@ def _read_metadata(path: Path, session: Any) -> dict[str, Any]:
         if key not in stored:
             raise _missing(path, key)
     try:
-        about = {key: json.loads(text) for key, text in stored.items()}
+        about = {key: parse_json(text) for key, text in stored.items()}
     except ValueError as error:
         raise ModelError(f"{path} has metadata that is not JSON ({error}); export it again") from None
     expected = [(key, str, "a text") for key in NAMES] + [("preprocessing", dict | None, "an object or null")]

@@ -316,8 +316,12 @@ def _decoding(name: str) -> Iterator[None]:
     """Turn any exception of a decoder into one DataError; damaged bytes make decoders raise nearly every type."""
     try:
         yield
-    except (DataError, MemoryError):
+    except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{name}: takes more memory than there is, by its header; make it smaller, or replace or remove it"
+        ) from error
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a picture in a known format; replace or remove the file") from None
     except ValueError as error:
@@ -363,9 +367,12 @@ def _pillow(file: BinaryIO) -> Image.Image:
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file)
+            image = Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    if 0 in image.size:
+        raise ValueError(f"{image.width}x{image.height} pixels; expected at least one")
+    return image
 
 
 def _pillow_pixels(image: Image.Image) -> np.ndarray:

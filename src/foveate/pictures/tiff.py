@@ -83,6 +83,8 @@ class TiffPicture:
         self.height, self.width = (self._width, self._height) if transposed else (self._height, self._width)
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._cached = 0  # bytes
+        if min(self._height, self._width, self._samples) < 1:
+            raise ValueError(f"{self._width}x{self._height} pixels of {self._samples} values; expected at least one")
         self._check_complete()
 
     def __enter__(self) -> TiffPicture:
@@ -174,9 +176,9 @@ class TiffPicture:
     # Values -> colours
 
     def _alpha(self) -> int:
-        """Return the kind of the alpha channel: 1 premultiplied, 2 straight, 0 for none."""
+        """Return the kind of the alpha channel: 1 premultiplied, 2 straight; 0 for none, and where it is alone."""
         extra = tuple(int(e) for e in self._page.extrasamples)
-        return extra[-1] if len(extra) == 1 and extra[0] in _ALPHA else 0
+        return extra[-1] if len(extra) == 1 and extra[0] in _ALPHA and self._samples > 1 else 0
 
     @property
     def transparent(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from foveate.engine import Recipe
 from foveate.engine.fields import dotted, fields_of, open_source, override, upgraded
 from foveate.errors import ConfigError, unknown
 from foveate.recipes import on_data, resolve
+from foveate.values import parse_json
 
 NAMES = {"name", "recipe", "task"}  # keys beside the recipe's fields; "task" is read from the model
 WHOLE = {"model", "config", "data", "epochs", "seed", "optim"}  # every recipe.json has them
@@ -35,15 +35,19 @@ def from_file(
     if not (name or named):
         raise ConfigError(f"{path} does not name a recipe; add a line such as 'recipe: fcn8s'")
     source = content.get("data")
-    if isinstance(source, Mapping) and "dataset" in source:
-        content = dict(upgraded(content))
-        source = content["data"]
-    recipe = resolve(name or named, model=model or content.get("model"))
+    try:
+        if isinstance(source, Mapping) and "dataset" in source:
+            content = dict(upgraded(content))
+            source = content["data"]
+            opened = open_source(source)
+        recipe = resolve(name or named, model=model or content.get("model"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: its data or its model cannot be read ({error}); repair it") from error
     if content.keys() >= WHOLE and "options" not in content and recipe.options is not None:
         # Written before options were stored: the run had those of its time.
         recipe = dataclasses.replace(recipe, options=type(recipe.options).from_json(None))
     if isinstance(source, Mapping) and "dataset" in source:
-        recipe = dataclasses.replace(recipe, data=open_source(source))
+        recipe = dataclasses.replace(recipe, data=opened)
     elif isinstance(source, Mapping) and recipe.data is None:
         raise ConfigError(f"{path}: recipe '{recipe.name}' has no data of its own to change; give data: PATH")
     elif isinstance(source, str):
@@ -87,8 +91,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} cannot be read ({error}); give a recipe.json or a YAML file") from error
     try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        content = parse_json(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except Exception as error:  # besides its own errors, PyYAML lets those of its constructors through
         reason = " ".join(str(error).split())
         raise ConfigError(f"--config {path} is not {path.suffix.lstrip('.') or 'YAML'}: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -154,11 +156,20 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`. Raises ConfigError for numbers that normalise no image."""
         size, crop = tuple(data.get("size", ())), data.get("crop", 1.0)
         window = tuple((float(low), float(high)) for low, high in data.get("window", ()))
         stretch, values = data.get("stretch", False), data.get("values", "")
-        return cls(tuple(data["mean"]), tuple(data["std"]), size, crop, stretch, window, values)
+        mean, std = (tuple(map(float, data[name])) for name in ("mean", "std"))
+        fits = len(mean) == len(std) > 0 and len(size) in (0, 2) and len(window) in (0, len(mean))
+        known = all(map(math.isfinite, (*mean, *std, *itertools.chain(*window)))) and min(std, default=0.0) > 0
+        sides = all(type(side) is int and 0 < side < 1 << 16 for side in size)
+        if not (fits and known and sides and type(crop) in (int, float) and 0 < crop <= 1 and isinstance(values, str)):
+            raise ConfigError(
+                f"preprocessing has mean {mean}, std {std}, size {size}, crop {crop}, window {window} and values "
+                f"{values!r}; expected as many finite means, positive deviations and windows, and a size of two sides"
+            )
+        return cls(mean, std, size, crop, stretch, window, values)
 
     def __call__(self, image: Tensor) -> Tensor:
         """(..., C, H, W) uint8, or float in 0..1 to which the window was applied -> float32, normalised."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.server.problem import Problem
 from foveate.tasks.base import Task
 from foveate.tasks.inputs import Input
@@ -140,7 +140,7 @@ def _from_object(content: dict[str, Any], family: Task) -> Asked:
     if plural and plural in content:
         rows = content[plural]
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_INPUTS:
-            came = f"{len(rows)} entries" if isinstance(rows, list) else _kind(rows)
+            came = counted(len(rows), "entry") if isinstance(rows, list) else _kind(rows)
             raise Problem("bad-json", f"'{plural}' holds {came}; give a list of 1 to {MOST_INPUTS}")
         shared = {key: content[key] for key in own - {plural, "name"} if key in content}
         return Asked([_row(row, shared, inputs, plural) for row in rows], True, options)
@@ -286,10 +286,12 @@ def _require_served(flag: Flag, value: Any) -> None:
     """Raise ConfigError for a value that costs more than a server gives."""
     numbers: Sequence[Any] = value if isinstance(value, tuple) else (value,)
     if len(numbers) > MOST_VALUES:
-        raise ConfigError(f"{flag.text} has {len(numbers)} values; at most {MOST_VALUES} are taken here")
+        raise ConfigError(f"{flag.text} has {counted(len(numbers), 'value')}; at most {MOST_VALUES} are taken here")
     for number in numbers:
         if isinstance(number, int) and abs(number) > LARGEST:
-            raise ConfigError(f"{flag.text} has {len(str(number))} digits; give a number of at most {LARGEST:,}")
+            raise ConfigError(
+                f"{flag.text} has {counted(len(str(number)), 'digit')}; give a number of at most {LARGEST:,}"
+            )
         if flag.served is not True and number is not None and number > flag.served:
             raise ConfigError(f"{flag.text} is {number:g}; at most {flag.served:g} is taken here")
 

@@ -16,9 +16,10 @@ from foveate.predictor import Predictor, find_model_folder
 from foveate.records import ClassTable
 from foveate.server.bodies import MOST_INPUTS, all_flags, describe_flag
 from foveate.server.problem import Problem
+from foveate.tasks.exported import is_exported
 from foveate.version import __version__
 
-PACKAGES = ("torch", "onnxruntime")
+PACKAGES = ("torch", "onnxruntime", "openvino")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -52,6 +53,7 @@ class Served:
             "title": family.title,
             "model": predictor.name,
             "runtime": predictor.runtime,
+            "precision": predictor.precision,
             "device": str(predictor.device),
             "inputs": inputs,
             "options": [one for one in options if one.get("largest") is not False],
@@ -109,9 +111,17 @@ def named(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def load(name: str, path: Path, device: str, limits: Mapping[str, Any]) -> Served:
-    """Open a model. Raises ModelError, ConfigError."""
-    predictor = Predictor.open(path, device=device)
+def load(
+    name: str,
+    path: Path,
+    device: str,
+    limits: Mapping[str, Any],
+    runtime: str | None = None,
+    precision: str = "float32",
+) -> Served:
+    """Open a model. runtime, precision: of an exported file alone. Raises ModelError, ConfigError."""
+    of_file = {"runtime": runtime, "precision": precision} if is_exported(path) else {}
+    predictor = Predictor.open(path, device=device, **of_file)  # type: ignore[arg-type]
     weights = path if path.is_file() else find_model_folder(path) / "model.safetensors"
     return Served(name, predictor, _sha256(weights), _score(path, predictor), limits)
 

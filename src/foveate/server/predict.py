@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from foveate.errors import DataError, FoveateError
+from foveate.errors import DataError, FoveateError, counted
 from foveate.predictor import Predictor
 from foveate.server.bodies import Asked, Chosen, choose, read_request
 from foveate.server.metrics import Metrics
@@ -237,7 +237,9 @@ class PredictJob(Job):
             return None
         found = [one for one in media if one.kind == kind]
         if len(found) > 1:
-            raise Problem("not-acceptable", f"{len(found)} files of {kind} make up this answer; accept {JSON}")
+            raise Problem(
+                "not-acceptable", f"{counted(len(found), 'file')} of {kind} make up this answer; accept {JSON}"
+            )
         return found[0]
 
     def finish(self) -> Answer:

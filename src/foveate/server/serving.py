@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.server import listen
 from foveate.server.app import OPEN, Service
 from foveate.server.guard import Policy
@@ -19,6 +19,7 @@ from foveate.server.metrics import Metrics
 from foveate.server.models import Models, Served, load
 from foveate.server.predict import warm_up
 from foveate.server.work import AbandonedError, Work
+from foveate.tasks.exported import is_exported
 
 DRAIN_SECONDS = 10.0
 SPARE_CONNECTIONS = 256  # beyond the queue: for health, metrics, and clients that are being refused
@@ -50,8 +51,8 @@ def read_token(path: Path) -> str:
         ) from error
     if len(token) < LEAST_TOKEN or not token.isprintable() or " " in token:
         raise ConfigError(
-            f"--token {path}: its first line has {len(token)} characters; give {LEAST_TOKEN} or more without blanks, "
-            "as of: python -c 'import secrets; print(secrets.token_urlsafe())'"
+            f"--token {path}: its first line has {counted(len(token), 'character')}; give {LEAST_TOKEN} or more "
+            "without blanks, as of: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token
 
@@ -72,7 +73,10 @@ def host_names(host: str, allowed: list[str]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `foveate serve` is told. hosts: names beside those of loopback."""
+    """All that `foveate serve` is told.
+
+    hosts: names beside those of loopback. runtime, precision: of exported files (`Predictor.open`).
+    """
 
     paths: Mapping[str, Path]
     host: str = "127.0.0.1"
@@ -81,6 +85,16 @@ class Settings:
     hosts: frozenset[str] = frozenset()
     limits: Limits = Limits()
     device: str = "auto"
+    runtime: str | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        chosen = self.runtime is not None or self.precision != "float32"
+        if chosen and not any(is_exported(path) for path in self.paths.values()):
+            raise ConfigError(
+                "--runtime and --precision are for exported files, and none is served; leave them out, or give a file "
+                "that foveate export writes"
+            )
 
 
 def serve(settings: Settings) -> int:
@@ -96,7 +110,8 @@ def serve(settings: Settings) -> int:
     failure: list[BaseException] = []
 
     def load_one(name: str, path: Path) -> Served:
-        served = load(name, path, settings.device, dataclasses.asdict(limits))
+        limited = dataclasses.asdict(limits)
+        served = load(name, path, settings.device, limited, settings.runtime, settings.precision)
         warm_up(served.predictor, lambda: server.should_exit)
         title = served.predictor.family.title
         print(f"{name}: {served.predictor.name}, {title} ({served.predictor.runtime})", file=sys.stderr, flush=True)

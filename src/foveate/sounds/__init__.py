@@ -186,15 +186,20 @@ def _wave_header(path: _Source) -> SoundHeader | None:
         if "unknown format" in str(error):
             return None
         raise DataError(f"{path}: not a WAV file that can be read ({error}); write it again") from None
-    except (EOFError, struct.error, ZeroDivisionError):
+    except (EOFError, struct.error, ZeroDivisionError, RuntimeError):  # RuntimeError: a chunk reaches beyond the file
         raise DataError(f"{path}: a WAV file that ends too early; restore it from a copy") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _wave_samples(path: _Source) -> np.ndarray:
     """(T, channels) float32 of a plain PCM file. Raises DataError."""
-    with wave.open(path.open(), "rb") as file:
-        width, channels, count = file.getsampwidth(), file.getnchannels(), file.getnframes()
-        raw = file.readframes(count)
+    try:
+        with wave.open(path.open(), "rb") as file:
+            width, channels, count = file.getsampwidth(), file.getnchannels(), file.getnframes()
+            raw = file.readframes(count)
+    except (EOFError, OSError, RuntimeError, MemoryError, wave.Error) as error:
+        raise DataError(f"{path}: damaged ({_reason(error)}); restore it from a copy") from None
     whole = len(raw) // (width * channels)
     if whole < count:
         raise DataError(f"{path}: {whole} of the {count} samples that its header names; restore it from a copy")

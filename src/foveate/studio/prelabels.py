@@ -54,7 +54,7 @@ def make_all(data: str, run: str, name: str, progress: Path) -> dict[str, Any]:
     """Pre-label every image that is neither done nor of the validation fifth. -> their number, and of failures."""
     folder = Folder(data)
     store = Store(folder, read_only=True)
-    predictor = Predictor.open(run, device="cpu")
+    predictor = Predictor.open(run)
     if predictor.task not in FAMILIES:
         raise ModelError(f"{name} is a model of {predictor.family.title}, which gives no labels of pixels or captions")
     digest = model_digest(Path(run))

@@ -29,7 +29,7 @@ def family_of(file: OnnxFile) -> Task:
     cls = family_class(file.task, file.path)
     try:
         preprocessing = None if file.preprocessing is None else cls.Preprocessing.from_json(file.preprocessing)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         raise file.unreadable("preprocessing", error) from error
     task = cls(file.tables, preprocessing)
     task.options = file.options(cls)

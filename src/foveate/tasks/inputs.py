@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torchvision import tv_tensors
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES, picture_info, picture_size
 from foveate.pictures.given import note_of, open_for, suit
 from foveate.pictures.limits import check_size
@@ -217,8 +217,8 @@ def weigh_text(given: str, noun: str) -> int:
     """The characters of a text that came over HTTP. Raises DataError above SERVED_CHARACTERS."""
     if len(given) > SERVED_CHARACTERS:
         raise DataError(
-            f"the {noun} has {len(given):,} characters; at most {SERVED_CHARACTERS:,} are taken here: divide it, or "
-            "use foveate predict"
+            f"the {noun} has {counted(len(given), 'character')}; at most {SERVED_CHARACTERS:,} are taken here: divide "
+            "it, or use foveate predict"
         )
     return len(given)
 

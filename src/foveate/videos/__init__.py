@@ -55,7 +55,7 @@ def is_clip_folder(folder: Path) -> bool:
 def frame_files(folder: Path) -> list[Path]:
     """The images of a folder in the order of the numbers in their names: frame2 before frame10."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and not is_hidden(p.name)]
-    return sorted(files, key=lambda p: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", p.name)])
+    return sorted(files, key=lambda p: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", p.name)])
 
 
 def read_clip(path: Path, form: ClipFormat) -> Clip:

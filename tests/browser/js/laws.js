@@ -287,24 +287,26 @@ export function shapes(cases) {
 
 export const ticks = (ranges) => ranges.map(([low, high]) => niceTicks(low, high));
 
-/** The journal over a stroke, an acknowledgement, another stroke and a visit. */
+/** The journal over a stroke, an acknowledgement, another stroke and a visit; pages that are gone and one that is open. */
 export async function journal() {
   const kept = await Journal.open();
-  const entry = (strokes, open = true) => ({ etag: "a", objects: [], outlines: [], state: "draft", seconds: 1, strokes, origin: null, at: 0, open });
-  const [key, other] = [keyOf("/photos", "00ff"), keyOf("/other", "00ff")];
+  const entry = (strokes, open = true) => ({ etag: "a", objects: [], outlines: [], state: "draft", seconds: 1, strokes, origin: null, at: strokes, open });
+  const [key, own, later] = [keyOf("/photos", "00ff", "gone"), keyOf("/photos", "00ff"), keyOf("/photos", "00ff", "later")];
   const found = [];
-  await kept.put(key, entry(1), new Map([["0,0", Uint8Array.of(1, 4)], ["1,0", Uint8Array.of(2, 4)]]), true);
+  const one = new Map([["0,0", Uint8Array.of(1, 4)], ["1,0", Uint8Array.of(2, 4)]]);
+  const look = async (folder) => (await kept.left(folder, "00ff")).map((left) => [left.entry.strokes, left.entry.etag, ...[...left.tiles].map(([tile, bytes]) => [tile, ...bytes])]);
+  await kept.put(key, entry(1), one, true);
   await kept.put(key, entry(2), new Map([["1,0", Uint8Array.of(3, 4)]]));
-  const look = async (one) => {
-    const read = await kept.read(one);
-    return read && [read.entry.strokes, read.entry.etag, [...read.tiles].map(([tile, bytes]) => [tile, ...bytes])];
-  };
-  found.push(await look(key), await look(other), await kept.unfinished("/photos"), await kept.unfinished("/other"));
+  await kept.put(own, entry(9), one, true); // of this page, which is open: not left behind
+  found.push(await look("/photos"), await look("/other"), await kept.unfinished("/photos"), await kept.unfinished("/other"));
   await kept.close(key, "b");
-  found.push(await look(key), await kept.unfinished("/photos"));
   await kept.put(key, { ...entry(3), etag: "b" }, new Map([["0,0", Uint8Array.of(0, 4)]]));
-  found.push(await look(key));
+  await kept.put(later, entry(4), new Map([["0,0", Uint8Array.of(7, 4)]]), true);
+  found.push(await look("/photos"));
+  await kept.close(later, "c");
+  found.push(await look("/photos"));
   await kept.forget(key);
-  found.push(await look(key));
+  found.push(await look("/photos"), (await kept.entries()).map((left) => left.key === own));
+  await kept.forget(own);
   return found;
 }

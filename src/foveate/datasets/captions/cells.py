@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import tokenize
 from typing import Any
+
+from foveate.values import parse_json
 
 # A bracket and then a quote, another bracket or nothing; NumPy's array(...) and the like.
 _LIST = re.compile(r"""[\[({]\s*[ubr]?['"“”‘’„\[{(]|\[\s*\]$|(array|list|tuple|set|dict|Series)\(\s*[\[({]""")
@@ -22,7 +23,7 @@ def listed(text: str) -> list[str] | None:
     if _LIST.match(text) is None:
         return None
     try:
-        value, separate = json.loads(text), True
+        value, separate = parse_json(text), True
     except ValueError:
         value = _python(text)
         separate = isinstance(value, str) or _strings(text) == len(value)

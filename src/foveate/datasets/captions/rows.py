@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from foveate.datasets.files import decode_text, read_text
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
+from foveate.values import parse_json
 
 JSON_LINES = (".jsonl", ".ndjson")
 HEAD = 1 << 16  # bytes that the form of a file is known from
@@ -201,8 +201,8 @@ def _json_rows(
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line)
+    except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
 

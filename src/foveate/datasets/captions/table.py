@@ -21,6 +21,7 @@ from foveate.datasets.class_layout import is_by_class
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import find_folders, paired_folders
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.disk import is_file
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -187,7 +188,7 @@ def _speaks_of_many(root: Path, table: TableFile) -> bool:
 
 def below(root: Path, file: Path, name: str) -> str:
     """An image's name as seen from the root: names are relative to their table, if there is such a file."""
-    if file.parent == root or not (file.parent / name).is_file() or ".." in Path(name).parts:
+    if file.parent == root or not is_file(file.parent / name) or ".." in Path(name).parts:
         return name
     return (file.parent / name).relative_to(root).as_posix()
 

@@ -64,7 +64,7 @@ def parse_xml(file: Path) -> ElementTree.Element:
         if b"<!ENTITY" in content:
             raise DataError(f"{file}: defines entities, which are not read; remove them")
         return ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: of its encoding
         raise DataError(f"{file}: not readable as XML ({error})") from error
 
 
@@ -93,7 +93,8 @@ def _read(file: Path) -> Ink:
 
 def _trace(text: str, file: Path) -> np.ndarray:
     """'10 0, 9 14' -> (2, 2). Raises DataError."""
+    points = [point.split()[:2] for point in text.strip().split(",") if point.strip()]
     try:
-        return np.array([[float(v) for v in point.split()[:2]] for point in text.strip().split(",") if point.strip()])
+        return np.array(points, np.float64).reshape(len(points), 2)
     except ValueError:
         raise DataError(f"{file}: a trace of {text.strip()[:40]!r}; expected 'x y, x y, ...' in whole values") from None

@@ -79,7 +79,7 @@ def entry_of(entry: Any, name: str) -> tuple[str, np.ndarray]:
         raise DataError(f"{name}: the text is {str(text)[:40]}; expected a string")
     try:
         points = np.array(entry["points"], np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         points = np.zeros(())
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{name}: the points are {str(entry['points'])[:40]}; expected [[x, y, up], ...]")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from foveate.datasets.arrays import holds_arrays, read_arrays
 from foveate.datasets.handwriting.ink import Ink, InkSource, Pen, PenBits, ink_of, lifted
 from foveate.errors import DataError, counted
 from foveate.records import Problem
@@ -67,17 +67,23 @@ class StrokeNpz(InkSource):
 
 def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The arrays of a file. Raises DataError for one that does not fit the others."""
-    try:
-        with np.load(file) as content:
-            data, offsets, texts = (content[name] for name in NAMES)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: not strokes ({error}); expected the arrays {', '.join(NAMES)}") from error
-    if data.ndim != 2 or data.shape[1] != 3 or offsets.ndim != 1 or len(offsets) != len(texts) + 1:
+    found = read_arrays(file, ", ".join(NAMES))
+    if missing := [name for name in NAMES if name not in found]:
+        raise DataError(f"{file}: no array {missing[0]}; expected {', '.join(NAMES)}")
+    data, offsets, texts = (found[name] for name in NAMES)
+    kinds = data.dtype.kind in "iuf", offsets.dtype.kind in "iu", texts.dtype.kind == "U"
+    if not all(kinds):
+        raise DataError(
+            f"{file}: data of type {data.dtype}, offsets {offsets.dtype} and text {texts.dtype}; expected numbers, "
+            "whole numbers and text"
+        )
+    fits = data.shape[1:] == (3,) and offsets.ndim == texts.ndim == 1 and len(offsets) == len(texts) + 1
+    if not fits:
         raise DataError(
             f"{file}: data {data.shape}, offsets {offsets.shape} and text {texts.shape}; expected (N, 3), (P + 1,) and "
             "(P,)"
         )
-    if len(texts) and ((np.diff(offsets) < 0).any() or offsets[0] < 0 or offsets[-1] > len(data)):
+    if (offsets[1:] < offsets[:-1]).any() or offsets[0] < 0 or offsets[-1] > len(data):
         raise DataError(
             f"{file}: offsets from {offsets[0]} to {offsets[-1]} for {counted(len(data), 'point')}; they must rise"
         )
@@ -85,8 +91,4 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _looks_right(file: Path) -> bool:
-    try:
-        with zipfile.ZipFile(file) as content:
-            return {f"{name}.npy" for name in NAMES} <= set(content.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return holds_arrays(file, NAMES)

@@ -25,7 +25,7 @@ from foveate.datasets.labelme.shapes import (
 from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts, stray_folders
-from foveate.disk import is_hidden
+from foveate.disk import is_file, is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import Problem
@@ -162,7 +162,7 @@ def _read_all(root: Path, problems: list[Problem], notes: list[str]) -> tuple[di
             named.add(annotation.picture)
             if annotation.embedded:
                 unread.add(normal(file.stem))
-            if annotation.embedded or annotation.picture.is_file():
+            if annotation.embedded or is_file(annotation.picture):
                 annotations[split].append(annotation)
             else:
                 problems.append(Problem(file, f"its picture {annotation.picture} does not exist"))

@@ -59,7 +59,7 @@ class Shape:
         if len(self.points) < fewest or (most is not None and len(self.points) > most):
             expected = f"{fewest}" if most == fewest else f"{fewest} or more"
             return f"a {self.kind} of {counted(len(self.points), 'point')}; expected {expected}"
-        if not all(math.isfinite(v) for point in self.points for v in point):
+        if not all(abs(v) < 1e300 for point in self.points for v in point):  # an integer of JSON may be longer
             return "a coordinate is not a finite number; expected x and y in pixels"
         return "" if (self.mask is not None) == (self.kind == "mask") else "a shape of type mask needs 'mask', no other"
 
@@ -147,7 +147,7 @@ def is_covered(annotation: Annotation) -> bool:
     try:
         size = annotation.size or pictures.picture_info(annotation.picture)[:2]
         height, width = size
-        if height * width > pictures.get_max_pixels():
+        if min(size) < 1 or height * width > pictures.get_max_pixels():
             return True
         covered = np.zeros((height, width), bool)
         for shape in annotation.shapes:

@@ -6,6 +6,7 @@ over; an object is a polygon or, where the web tool's brush made it, a mask in `
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_annotation(file: Path, root: Path) -> Annotation:
     picture = root / IMAGES / folder / _plain(file, name)
     shapes = tuple(_shapes(file, tree, root / MASKS / folder))
     rows, columns = _text(tree, "imagesize/nrows"), _text(tree, "imagesize/ncols")
-    size = (int(rows), int(columns)) if rows.isdecimal() and columns.isdecimal() else None
+    size = (int(rows), int(columns)) if all(re.fullmatch(r"\d{1,9}", side) for side in (rows, columns)) else None
     return Annotation(file, picture, shapes, size)
 
 

@@ -198,7 +198,8 @@ class ParallelText(DataSource):
         for given in (self.source, self.target):
             if given and given not in found:
                 raise ConfigError(f"{self.path}: {unknown('language', given, found)}")
-        others = [language for language in (usual or found) if language not in (self.source, self.target)]
+        likely = usual if len(usual) > 1 else found  # of a language that one split lacks, the lack is a problem
+        others = [language for language in likely if language not in (self.source, self.target)]
         if not (self.source and self.target) and len(found) > 2:
             raise ConfigError(
                 f"{self.path} holds {', '.join(found)}; say which one is translated into which, such as --data.source "

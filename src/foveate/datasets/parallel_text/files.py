@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -110,7 +111,7 @@ def lines_of(path: Path, problems: list[Problem], beginning: bool = False) -> li
     try:
         with gzip.open(path, "rb") if path.suffix.lower() == GZIP else path.open("rb") as file:
             content = file.read(1 << 14) if beginning else file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         problems.append(Problem(path, f"cannot be read ({error}); write it again"))
         return None
     if beginning and len(content) == 1 << 14:

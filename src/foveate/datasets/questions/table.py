@@ -14,6 +14,7 @@ from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.disk import is_file
 from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
@@ -168,7 +169,8 @@ def _first_row(file: Path) -> list[str]:
 def _cells(line: str, separator: str) -> list[str]:
     """The cells of one line. Quotes that do not pair are part of the text."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, strict=True), [""])]
+        cells = next(csv.reader([line], delimiter=separator, strict=True), [])
+        return [cell.strip() for cell in cells] or [""]
     except csv.Error:
         return [cell.strip() for cell in line.split(separator)]
 
@@ -211,7 +213,7 @@ def _plain(name: str) -> str:
 def _below(root: Path, file: Path, name: str) -> str:
     """An image's name as seen from the root: names are relative to their table, or to its folder `images`."""
     for folder in (file.parent, file.parent / "images"):
-        if name and ".." not in Path(name).parts and not Path(name).is_absolute() and (folder / name).is_file():
+        if name and ".." not in Path(name).parts and not Path(name).is_absolute() and is_file(folder / name):
             return (folder / name).relative_to(root).as_posix()
     return name
 

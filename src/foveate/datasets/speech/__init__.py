@@ -7,6 +7,7 @@ say, else by speaker where there are enough, so that voices of val are not in tr
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
+from foveate.datasets.arrays import read_arrays
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
@@ -30,6 +32,7 @@ from foveate.sounds import SOUND_SUFFIXES, read_sound, resampled, sound_header
 MOST_RATE = 16000  # Hz; speech has little above half of it
 VAL_SHARE = 0.2
 FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
+FEATURE_ARRAYS = "data (frames, values), offsets (recordings + 1) and ids (recordings)"
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
 LONG_ENOUGH = 8  # characters of a transcript whose speed tells something
 LONGEST = 30  # seconds of a recording to learn from
@@ -360,35 +363,40 @@ def _features(file: Path) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _frames(file: Path, changed: int) -> np.ndarray:
-    with np.load(file) as content:
-        data: np.ndarray = content["data"]
-    return data
+    return read_arrays(file, FEATURE_ARRAYS)["data"]
 
 
 def utterances_of(file: Path) -> dict[str, Utterance]:
     """Name -> utterance without its text, of a .npz of features. Raises DataError."""
-    try:
-        with np.load(file) as content:
-            keys = set(content.files)
-            if not {"data", "offsets", "ids"} <= keys:
-                raise DataError(
-                    f"{file}: arrays {', '.join(sorted(keys))}; expected data (frames, values), offsets (recordings + "
-                    "1) and ids (recordings)"
-                )
-            offsets, ids = content["offsets"].astype(int), [str(name) for name in content["ids"]]
-            rate = float(content["rate"]) if "rate" in keys else FEATURE_RATE
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not a .npz of features ({error}); write it with numpy.savez") from error
-    data = _features(file)
-    if data.ndim != 2 or len(offsets) != len(ids) + 1 or offsets[0] != 0 or offsets[-1] != len(data):
+    found = read_arrays(file, FEATURE_ARRAYS)
+    if not {"data", "offsets", "ids"} <= set(found):
+        raise DataError(f"{file}: arrays {', '.join(sorted(found))}; expected {FEATURE_ARRAYS}")
+    data, offsets, ids = found["data"], found["offsets"], found["ids"]
+    rate = found.get("rate", np.array(FEATURE_RATE))
+    kinds = data.dtype.kind in "iuf", offsets.dtype.kind in "iu", ids.dtype.kind in "Uiu", rate.dtype.kind in "iuf"
+    if not all(kinds) or (offsets.ndim, ids.ndim, rate.size) != (1, 1, 1):
+        raise DataError(
+            f"{file}: data {data.dtype}, offsets {offsets.dtype} {offsets.shape}, ids {ids.dtype} {ids.shape} and rate "
+            f"{rate.dtype} {rate.shape}; expected numbers, whole numbers (recordings + 1,), text (recordings,) and one "
+            "number"
+        )
+    if not 0 < float(rate.item()) < float("inf"):
+        raise DataError(f"{file}: a rate of {rate.item()}; expected frames a second")
+    if (
+        not len(offsets)
+        or data.ndim != 2
+        or len(offsets) != len(ids) + 1
+        or offsets[0] != 0
+        or offsets[-1] != len(data)
+    ):
         raise DataError(
             f"{file}: data {data.shape}, {counted(len(offsets), 'offset')} up to "
             f"{offsets[-1] if len(offsets) else 0}, {len(ids)} "
             "ids; expected data (frames, values), and offsets from 0 to the number of frames, one more than ids"
         )
-    if (np.diff(offsets) < 0).any() or not np.isfinite(data).all():
+    if (offsets[1:] < offsets[:-1]).any() or not np.isfinite(data).all():
         raise DataError(f"{file}: offsets that fall, or features that are not numbers; compute it again")
     return {
-        name: Utterance(name, file, "", "", int(end - start), rate, (int(start), int(end)))
-        for name, start, end in zip(ids, offsets[:-1], offsets[1:], strict=True)
+        name: Utterance(name, file, "", "", end - start, float(rate.item()), (start, end))
+        for name, (start, end) in zip(map(str, ids.tolist()), itertools.pairwise(offsets.tolist()), strict=True)
     }

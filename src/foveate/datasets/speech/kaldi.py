@@ -9,6 +9,7 @@ from pathlib import Path
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.speech import Line, SpeechSource, Utterance
 from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER
+from foveate.disk import is_file
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -89,7 +90,7 @@ class Kaldi(SpeechSource):
         if name is None:
             return None
         above = [table.parent, *table.parent.parents[:_ABOVE]]
-        return next((folder / name for folder in above if (folder / name).is_file()), None)
+        return next((folder / name for folder in above if is_file(folder / name)), None)
 
 
 def _folders(root: Path) -> list[tuple[str, Path]]:

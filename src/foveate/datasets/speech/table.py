@@ -10,7 +10,7 @@ from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.names import normal
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
-from foveate.disk import is_hidden
+from foveate.disk import is_file, is_hidden
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -124,7 +124,7 @@ class SpeechTable(SpeechSource):
 def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | None:
     """The file that a table in `folder` means; names: see `SpeechTable._sounds`. None if none or several are meant."""
     for direct in (folder / name, folder / "audio" / name):
-        if direct.is_file() and direct.suffix.lower() in SOUND_SUFFIXES:
+        if is_file(direct) and direct.suffix.lower() in SOUND_SUFFIXES:
             return direct
     last = normal(Path(name).name)
     found = names.get(last, [])
@@ -196,7 +196,7 @@ def _exists(name: str, folder: Path) -> bool:
     if not name:
         return False
     direct = [folder / name, folder / "audio" / name]
-    if any(p.is_file() and p.suffix.lower() in SOUND_SUFFIXES for p in direct):
+    if any(is_file(p) and p.suffix.lower() in SOUND_SUFFIXES for p in direct):
         return True
     last = Path(name).name
     near = {p.name for sub in (folder, folder / "audio") if sub.is_dir() for p in sub.iterdir()}

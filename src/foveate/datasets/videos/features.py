@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
+from foveate.datasets.arrays import holds_arrays, read_arrays
 from foveate.datasets.checks import label_digest
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.splits import SPLIT_ORDER
@@ -72,11 +73,7 @@ class VideoFeatures(DataSource):
         """True if both files are there, and the features have labels."""
         if not (path / FEATURES).is_file() or not (path / CLASSES).is_file():
             return False
-        try:
-            with np.load(path / FEATURES) as content:
-                return {"features", "label"} <= set(content.files)
-        except (OSError, ValueError):
-            return False
+        return holds_arrays(path / FEATURES, ("features", "label"))
 
     def made_from(self, path: Path) -> Self | None:
         """The same on another folder."""
@@ -93,12 +90,15 @@ class VideoFeatures(DataSource):
             raise ConfigError(f"this recipe reads {FEATURES} and {CLASSES}: say where they are with --data PATH")
         root = require_folder(self.path)
         file = root / FEATURES
-        try:
-            with np.load(file) as content:
-                features, labels = content["features"], content["label"].astype(np.int64)
-                ids = [str(name) for name in content["ids"]] if "ids" in content.files else None
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{file}: not features with labels ({error}); write it with numpy.savez") from error
+        found = read_arrays(file, "features (clips, frames, values) and label (clips,)")
+        if missing := [name for name in ("features", "label") if name not in found]:
+            raise DataError(f"{file}: no array {missing[0]}; expected features and label: write it with numpy.savez")
+        features, labels, ids = found["features"], found["label"], found.get("ids")
+        if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iu":
+            raise DataError(f"{file}: features {features.dtype}, labels {labels.dtype}; expected numbers and classes")
+        if ids is not None and (ids.shape != features.shape[:1] or ids.dtype.kind not in "Uiu"):
+            raise DataError(f"{file}: ids {ids.dtype} {ids.shape}; expected a name for each of {len(features)} clips")
+        labels = labels.astype(np.int64)
         names = tuple(_spoken(line) for line in read_text(root / CLASSES).splitlines() if line.strip())
         if features.ndim != 3 or 0 in features.shape or labels.shape != features.shape[:1]:
             raise DataError(
@@ -113,7 +113,8 @@ class VideoFeatures(DataSource):
             )
         if len(set(names)) != len(names):
             raise DataError(f"{root / CLASSES}: two classes of one name; name each once")
-        return features, labels, ids or [f"clip_{i:06d}" for i in range(len(features))], names
+        numbered = [f"clip_{i:06d}" for i in range(len(features))]
+        return features, labels, numbered if ids is None else [str(name) for name in ids.tolist()], names
 
     def _members(self, split: str) -> list[int]:
         labels = self.content[1]

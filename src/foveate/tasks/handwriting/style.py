@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from foveate.errors import ConfigError, DataError, counted
 from foveate.records import HandwritingPreprocessing
 from foveate.tasks.handwriting.strokes import normalise, thin
 from foveate.tasks.handwriting.writing import Prime, require_writable
+from foveate.values import parse_json
 
 LEAST = 20  # points
 
@@ -24,7 +24,7 @@ def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -
     to show a hand, ConfigError for a text with characters that the model has never seen.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a JSON file of strokes") from error
     except ValueError as error:
@@ -34,7 +34,7 @@ def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -
         raise DataError(f'{path}: expected {{"text": ..., "points": [[x, y, up], ...]}}, or a list of these')
     try:
         points = np.array(entry["points"], np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         points = np.zeros(())
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{path}: the points are {str(entry['points'])[:40]}; expected [[x, y, up], ...]")

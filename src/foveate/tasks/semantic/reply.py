@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.records import SemanticPrediction
 from foveate.tasks.base import Sample
 from foveate.tasks.instances.reply import InstanceEntry, object_counts, object_entries
@@ -67,8 +67,9 @@ class SemanticReplies(Replies):
         if parts.confidence:
             needed = 4 * len(prediction.classes) * prediction.mask.size
             if needed > MOST_CONFIDENCE:
+                classes = counted(len(prediction.classes), "class")
                 raise ConfigError(
-                    f"confidence of {prediction.mask.size:,} pixels and {len(prediction.classes)} classes takes "
+                    f"confidence of {prediction.mask.size:,} pixels and {classes} takes "
                     f"{needed / 1e6:,.0f} MB; at most {MOST_CONFIDENCE / 1e6:,.0f} are taken: leave it out, or send a "
                     "smaller picture"
                 )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import decode_picture, picture_info
 from foveate.pictures.limits import check_size
 from foveate.records import Clip, ClipFormat
@@ -108,7 +108,7 @@ class VideoInput(Input):
             sizes = [(height, width)]
         else:
             if len(given) > SERVED_FRAMES:
-                raise DataError(f"{where}: {len(given):,} frames; at most {SERVED_FRAMES:,} are taken here")
+                raise DataError(f"{where}: {counted(len(given), 'frame')}; at most {SERVED_FRAMES:,} are taken here")
             sizes = [picture_info(one, f"{where}, frame {i}")[:2] for i, one in enumerate(given)]
             count = 1
         for height, width in sizes:

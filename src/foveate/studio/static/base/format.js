@@ -37,4 +37,4 @@ export function clock(date) {
 }
 
 /** A snake_case name in words. @param {string} name */
-export const words = (name) => name.replaceAll("_", " ");
+export const words = (name) => name.replaceAll("_", " ").replace(/\biou\b/, "IoU");

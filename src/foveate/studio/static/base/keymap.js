@@ -41,7 +41,7 @@ export const BINDINGS = [
   { action: "next", group: "Images", text: "Next image", keys: ["D"] },
   { action: "next-open", group: "Images", text: "Next image that is not done", keys: ["Shift+D"] },
   { action: "done", group: "Images", text: "Done, and next", keys: ["Ctrl+Enter"] },
-  { action: "skip", group: "Images", text: "Skip, and next", keys: ["X"] },
+  { action: "skip", group: "Images", text: "Skip, and next; reopen what is done or skipped", keys: ["X"] },
   { action: "gallery", group: "Images", text: "Back to all images", keys: ["Q"] },
   { action: "help", group: "Images", text: "All keys", keys: ["?"] },
 ];

@@ -75,7 +75,7 @@ function actionsOf(page) {
     next: () => void leave(page, page.picture.next),
     "next-open": () => void nextOpen(page).then((id) => leave(page, id)),
     done: () => void finish(page, "done"),
-    skip: () => void finish(page, "skipped"),
+    skip: () => void page.skipOrReopen(),
     gallery: () => void toGallery(page),
     help: () => showKeys(page),
   };

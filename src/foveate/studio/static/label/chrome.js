@@ -82,7 +82,7 @@ export function nextDiameter(diameter, direction) {
 /** @param {import("./saver.js").Saver} saver */
 export function drawSaved(saver) {
   const texts = {
-    clean: "nothing to save",
+    clean: "no changes",
     saving: "saving …",
     saved: `on disk ${saver.savedAt.slice(0, 5)}`,
     waiting: "not on disk; kept in this browser, trying again",

@@ -66,11 +66,11 @@ export async function fetchLabels(id) {
   return { stored: body, etag: etag ?? "" };
 }
 
-/** The journal's version as the server would send it. @param {Stored} stored gives the size @param {Entry} entry @param {import("./journal.js").Tiles} tiles @returns {Stored} */
-export function fromJournal(stored, entry, tiles) {
+/** The journal's version as the server would send it. @param {{width: number, height: number}} size @param {Entry} entry @param {import("./journal.js").Tiles} tiles @returns {Stored} */
+export function fromJournal(size, entry, tiles) {
   return {
-    width: stored.width,
-    height: stored.height,
+    width: size.width,
+    height: size.height,
     objects: entry.objects,
     outlines: [...entry.outlines],
     tiles: Object.fromEntries([...tiles].map(([key, runs]) => [key, toBase64(runs)])),

@@ -1,7 +1,10 @@
-// The journal: what is not yet on the server's disk, kept in the browser's own database, per folder and image.
+// The journal: what is not yet on the server's disk, kept in the browser's own database, per folder, image and page.
 //
 // A record holds the whole of an image's labels: their revision, and every painted tile. It survives a crash of the browser or
-// the server, and is offered again at the next visit. IndexedDB belongs to host and port, and the key holds the folder.
+// the server, and is offered again at the next visit. IndexedDB belongs to host and port, and the key holds the folder;
+// each open page has records of its own, so that two pages of one image never mix theirs.
+
+import { randomKey } from "../base/random.js";
 
 /**
  * @typedef {object} Entry
@@ -18,6 +21,8 @@
 /** @typedef {Map<string, Uint8Array>} Tiles "X,Y" -> runs */
 
 const NAME = "foveate-journal";
+/** This page; a lock of its name is held as long as the page is open. */
+const PAGE = randomKey();
 
 export class Journal {
   /** @param {IDBDatabase} database */
@@ -32,7 +37,9 @@ export class Journal {
       request.result.createObjectStore("entries");
       request.result.createObjectStore("tiles");
     };
-    return new Journal(await settled(request));
+    const journal = new Journal(await settled(request));
+    void navigator.locks?.request(lockOf(PAGE), () => new Promise(() => {}));
+    return journal;
   }
 
   /**
@@ -60,24 +67,37 @@ export class Journal {
     await completed(transaction);
   }
 
-  /** What is not acknowledged, or null. @param {string} key @returns {Promise<{entry: Entry, tiles: Tiles} | null>} */
-  async read(key) {
-    const transaction = this.database.transaction(["entries", "tiles"]);
-    const entry = /** @type {Entry | undefined} */ (await settled(transaction.objectStore("entries").get(key)));
-    if (!entry?.open) return null;
-    const store = transaction.objectStore("tiles");
-    const [keys, values] = await Promise.all([settled(store.getAllKeys(range(key))), settled(store.getAll(range(key)))]);
-    return { entry, tiles: new Map(keys.map((path, i) => [/** @type {string[]} */ (path)[1], values[i]])) };
+  /**
+   * What pages that are gone could not save of an image, the newest first; what they could save is forgotten.
+   * @param {string} folder
+   * @param {string} id
+   * @returns {Promise<{key: string, entry: Entry, tiles: Tiles}[]>}
+   */
+  async left(folder, id) {
+    const open = await livePages();
+    const all = (await this.entries()).filter(({ key }) => key.startsWith(`${folder}\n${id}\n`) && !open.has(pageOf(key)));
+    for (const { key, entry } of all) if (!entry.open) await this.forget(key);
+    const found = [];
+    for (const { key, entry } of all.filter((one) => one.entry.open)) {
+      const store = this.database.transaction("tiles").objectStore("tiles");
+      const [keys, values] = await Promise.all([settled(store.getAllKeys(range(key))), settled(store.getAll(range(key)))]);
+      found.push({ key, entry, tiles: new Map(keys.map((path, i) => [/** @type {string[]} */ (path)[1], values[i]])) });
+    }
+    return found.sort((a, b) => b.entry.at - a.entry.at);
   }
 
-  /** Images of a folder with something that is not acknowledged. @param {string} folder @returns {Promise<string[]>} IDs */
+  /** Images of a folder with something that a page which is gone could not save. @param {string} folder @returns {Promise<string[]>} IDs */
   async unfinished(folder) {
+    const open = await livePages();
+    const left = (await this.entries()).filter(({ key, entry }) => entry.open && key.startsWith(`${folder}\n`) && !open.has(pageOf(key)));
+    return [...new Set(left.map(({ key }) => key.slice(folder.length + 1).split("\n")[0]))];
+  }
+
+  /** @returns {Promise<{key: string, entry: Entry}[]>} */
+  async entries() {
     const store = this.database.transaction("entries").objectStore("entries");
     const [keys, entries] = await Promise.all([settled(store.getAllKeys()), settled(store.getAll())]);
-    return keys
-      .map((key, i) => ({ key: String(key), open: entries[i].open }))
-      .filter(({ key, open }) => open && key.startsWith(`${folder}\n`))
-      .map(({ key }) => key.slice(folder.length + 1));
+    return keys.map((key, i) => ({ key: String(key), entry: entries[i] }));
   }
 
   /** @param {string} key */
@@ -89,8 +109,21 @@ export class Journal {
   }
 }
 
-/** @param {string} folder @param {string} id */
-export const keyOf = (folder, id) => `${folder}\n${id}`;
+/** The key of an image's record of this page. @param {string} folder @param {string} id @param {string} [page] */
+export const keyOf = (folder, id, page = PAGE) => `${folder}\n${id}\n${page}`;
+
+/** @param {string} key */
+const pageOf = (key) => key.slice(key.lastIndexOf("\n") + 1);
+/** @param {string} page */
+const lockOf = (page) => `foveate-page-${page}`;
+
+/** Pages of this browser that are open, this one among them. @returns {Promise<Set<string>>} */
+async function livePages() {
+  const held = (await navigator.locks?.query())?.held ?? [];
+  const prefix = lockOf("");
+  const names = held.flatMap(({ name }) => (name?.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+  return new Set([...names, PAGE]);
+}
 
 /** @param {string} key */
 const range = (key) => IDBKeyRange.bound([key], [key, []]);

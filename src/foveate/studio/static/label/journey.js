@@ -5,7 +5,6 @@ import { ask, say } from "../base/dialog.js";
 import { clock as timeOfDay } from "../base/format.js";
 import { LabelDocument } from "../labels/document.js";
 import { chooseVersion, fetchLabels, fromJournal, sameLabels } from "./conflict.js";
-import { keyOf } from "./journal.js";
 
 /** @typedef {import("./page.js").LabelPage} LabelPage */
 
@@ -32,6 +31,14 @@ export async function finish(page, state) {
 }
 
 const PAGE = 1000;
+
+/** Take back that an image is done or skipped. @param {LabelPage} page */
+export async function reopen(page) {
+  if (page.parts.desk.readOnly) return;
+  page.info.state = "draft";
+  page.drawState();
+  await page.parts.saver.changed();
+}
 
 /** The next image in the order of the gallery that is neither done nor skipped, else the first; null: none is left. @param {LabelPage} page @returns {Promise<string | null>} */
 export async function nextOpen(page) {
@@ -82,6 +89,7 @@ export async function resolve(page) {
     const choice = await chooseVersion("Two versions", text, labels, theirs, look, page.picture.id);
     if (choice === "mine") await saver.rebase(etag, Object.keys(answer.tiles));
     else {
+      await saver.writing;
       await page.journal?.forget(saver.key);
       window.location.reload();
     }
@@ -90,33 +98,37 @@ export async function resolve(page) {
   }
 }
 
-/** Offer what an earlier visit could not save. @param {LabelPage} page */
+/** Offer what earlier visits could not save. @param {LabelPage} page */
 export async function recover(page) {
+  if (!page.journal || page.project.read_only) return;
+  for (const { key, entry, tiles } of await page.journal.left(page.project.folder, page.picture.id)) {
+    const { labels } = page.parts;
+    const mine = new LabelDocument(fromJournal(labels, entry, tiles));
+    if (!sameLabels(mine, labels) && (await wanted(page, mine, entry))) {
+      const theirs = labels.paintedTiles().map((index) => labels.paint.keyOf(index));
+      page.info.strokes = entry.strokes;
+      page.info.state = entry.state;
+      page.clock.before = Math.max(page.clock.before, 1000 * entry.seconds);
+      page.open(mine);
+      await page.parts.saver.rebase(page.etag, theirs);
+      page.etag = page.parts.saver.etag;
+      if (page.parts.saver.pending) return; // the next visit offers the rest
+    }
+    await page.journal.forget(key);
+  }
+}
+
+/** Ask whether strokes of the journal are put back. @param {LabelPage} page @param {LabelDocument} mine @param {import("./journal.js").Entry} entry */
+async function wanted(page, mine, entry) {
   const { labels, look } = page.parts;
-  const key = keyOf(page.project.folder, page.picture.id);
-  const kept = await page.journal?.read(key);
-  if (!kept || page.project.read_only) return;
-  const mine = new LabelDocument(fromJournal({ ...labels, objects: [], tiles: {}, outlines: [] }, kept.entry, kept.tiles));
-  let take;
-  if (sameLabels(mine, labels)) take = false;
-  else if (kept.entry.etag === page.etag) {
-    const answer = await ask("Strokes that are not on the disk", [`At ${timeOfDay(new Date(kept.entry.at))} the page closed before everything was saved. This browser has kept it.`], [
+  const time = timeOfDay(new Date(entry.at));
+  if (entry.etag === page.etag) {
+    const text = `At ${time} the page closed before everything was saved. This browser has kept it.`;
+    return (await ask("Strokes that are not on the disk", [text], [
       { value: "yes", text: "Put them back", kind: "main" },
       { value: "no", text: "Discard them" },
-    ]);
-    take = answer === "yes";
-  } else {
-    const text = `This browser has kept strokes of ${timeOfDay(new Date(kept.entry.at))} that were never saved, and the file has changed since.`;
-    take = (await chooseVersion("Two versions", text, mine, labels, look, page.picture.id)) === "mine";
+    ])) === "yes";
   }
-  if (!take) {
-    await page.journal?.forget(key);
-    return;
-  }
-  const theirs = labels.paintedTiles().map((index) => labels.paint.keyOf(index));
-  page.info.strokes = kept.entry.strokes;
-  page.info.state = kept.entry.state;
-  page.clock.before = Math.max(page.clock.before, 1000 * kept.entry.seconds);
-  page.open(mine);
-  void page.parts.saver.rebase(page.etag, theirs);
+  const text = `This browser has kept strokes of ${time} that were never saved, and the file has changed since.`;
+  return (await chooseVersion("Two versions", text, mine, labels, look, page.picture.id)) === "mine";
 }

@@ -2,7 +2,7 @@
 
 import { colorOf } from "../base/classes.js";
 import { say } from "../base/dialog.js";
-import { byId, fill, h, icon } from "../base/dom.js";
+import { byId, fill, h } from "../base/dom.js";
 import { KeyMap } from "../base/keymap.js";
 import { Stage } from "../canvas/stage.js";
 import { listen } from "../canvas/pointer.js";
@@ -14,11 +14,11 @@ import { Polygon } from "../tools/polygon.js";
 import { ScribbleFill } from "../tools/fill.js";
 import { Select } from "../tools/select.js";
 import { listenToKeys } from "./actions.js";
-import { drawOptions, drawSaved, drawTime, drawTools, iconButton, markTool } from "./chrome.js";
+import { drawBar } from "./bar.js";
+import { drawOptions, drawSaved, drawTime, drawTools, markTool } from "./chrome.js";
 import { WorkClock } from "./clock.js";
-import { showKeys } from "./dialogs.js";
 import { CrossHair } from "./crosshair.js";
-import { finish, leave, resolve } from "./journey.js";
+import { finish, reopen, resolve } from "./journey.js";
 import { Panels } from "./panels.js";
 import { Saver } from "./saver.js";
 import { Suggestions } from "./suggestions.js";
@@ -90,7 +90,7 @@ export class LabelPage {
     this.crosshair = new CrossHair(this.stage, () => this.pointer, {
       drags: (at) => this.tool?.drags(at) ?? false,
       press: (kind, at, alt) => this.press(kind, { at, alt, shift: false, double: false }),
-      moved: (at) => this.drawWhere(at),
+      moved: (at) => this.drawWhere(at, true),
     });
     desk.redrawTools = () => this.stage?.redrawTools();
     desk.redrawLabels = (rect) => this.stage?.redrawLabels(rect);
@@ -113,30 +113,12 @@ export class LabelPage {
 
   start() {
     const { stage, tools, saver, desk, crosshair } = this.parts;
-    const { picture, keys, project } = this;
+    const { picture, keys } = this;
     document.title = `${picture.name} – Foveate`;
     byId("name").textContent = picture.name;
     byId("blind").hidden = !picture.validation;
     byId("stage").setAttribute("aria-label", `${picture.name}, ${picture.width} by ${picture.height} pixels`);
-    fill(byId("back"), icon("eye"), h("span", {}, project.name));
-    byId("back").setAttribute("href", `/${window.location.search}`);
-    const go = (/** @type {string | null} */ id, /** @type {string} */ drawing, /** @type {string} */ text, /** @type {string} */ action) => {
-      const button = iconButton(drawing, text, keys.of(action), () => void leave(this, id));
-      button.disabled = id === null;
-      return button;
-    };
-    fill(byId("pager"), go(picture.previous, "left", "Previous image", "previous"), go(picture.next, "right", "Next image", "next"));
-    fill(byId("steps"), iconButton("undo", "Undo", keys.of("undo"), () => this.undo()), iconButton("redo", "Redo", keys.of("redo"), () => this.redo()), iconButton("keys", "All keys", keys.of("help"), () => showKeys(this)));
-    fill(
-      byId("finish"),
-      h("button", { type: "button", title: `Skip (${keys.of("skip")[0]})`, onclick: () => void finish(this, "skipped") }, "Skip"),
-      h("button", { type: "button", class: "main", id: "done", title: `Done and next (${keys.of("done")[0]})`, onclick: () => void finish(this, "done") }, "Done"),
-    );
-    fill(
-      byId("zoom"),
-      h("button", { type: "button", class: "plain number", id: "scale", title: "Zoom in and out with the wheel, + and -", onclick: () => this.zoom(0) }, ""),
-      iconButton("fit", "Show the whole image", keys.of("fit"), () => this.zoom(0)),
-    );
+    drawBar(this);
     drawTools(tools, keys, (tool) => this.use(tool.name));
     stage.onview = () => this.drawZoom();
     listen(stage, {
@@ -152,6 +134,11 @@ export class LabelPage {
       panning: () => this.space,
     });
     listenToKeys(this);
+    document.addEventListener("click", (event) => {
+      // After a click on what stands around, keys go to the drawing again.
+      const around = /** @type {Element} */ (event.target).closest("#tools, #options, #classes, #regions, #take, #zoom, #steps");
+      if (event.detail && around && !/** @type {Element} */ (event.target).matches("input")) byId("stage").focus({ preventScroll: true });
+    });
     window.addEventListener("beforeunload", (event) => {
       // What the journal holds is offered again, so that only an unkept stroke asks to stay.
       if (saver.pending && !saver.journal) event.preventDefault();
@@ -339,8 +326,9 @@ export class LabelPage {
     if (line.textContent !== text) line.textContent = text;
   }
 
-  /** @param {Point} at */
-  drawWhere(at) {
+  /** @param {Point} at @param {boolean} [spoken] say it to screen readers, too */
+  drawWhere(at, spoken = false) {
+    byId("where").setAttribute("aria-live", spoken ? "polite" : "off");
     const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
     const inside = x >= 0 && y >= 0 && x < this.picture.width && y < this.picture.height;
     const shape = inside ? this.labels?.at(x, y) : undefined;
@@ -358,7 +346,15 @@ export class LabelPage {
     drawTime(this.clock.seconds, this.project, this.suggestions !== null);
   }
 
+  skipOrReopen() {
+    const closed = this.info.state === "done" || this.info.state === "skipped";
+    return closed ? reopen(this) : finish(this, "skipped");
+  }
+
   drawState() {
+    const closed = this.info.state === "done" || this.info.state === "skipped";
+    const skip = document.getElementById("skip");
+    if (skip) skip.textContent = closed ? "Reopen" : "Skip";
     const mark = byId("state");
     mark.textContent = this.info.state;
     mark.dataset.state = this.info.state;
@@ -376,6 +372,7 @@ export class LabelPage {
 
   /** @param {string} text for screen readers and the status line */
   say(text) {
+    byId("where").setAttribute("aria-live", "polite");
     byId("where").textContent = text;
   }
 

@@ -14,8 +14,8 @@ const name = decodeURIComponent(window.location.pathname.split("/").pop() ?? "")
 /** @param {any} run */
 function facts(run) {
   const pairs = [
-    ["Recipe", run.recipe],
-    ["State", `${run.state}, epoch ${run.epoch} of ${run.epochs}`],
+    ["Recipe", run.recipe ?? "–"],
+    ["State", `${run.state}, epoch ${run.epoch}${run.epochs ? ` of ${run.epochs}` : ""}`],
     [run.score ? words(run.score.name) : "Score", run.score ? score(run.score.value) : "–"],
   ];
   return h("dl", { class: "pairs" }, pairs.map(([key, value]) => [h("dt", {}, key), h("dd", { class: "number" }, value)]).flat());
@@ -23,7 +23,7 @@ function facts(run) {
 
 /** @param {any} run */
 function charts(run) {
-  const columns = [run.monitor, "loss"].filter((column, i, all) => column && all.indexOf(column) === i);
+  const columns = [run.monitor, "val_loss", "train_loss"].filter((column, i, all) => all.indexOf(column) === i);
   return columns.flatMap((column) => {
     const marks = run.history
       .filter((/** @type {any} */ row) => typeof row[column] === "number")

@@ -68,7 +68,7 @@ class TrainPage {
     return h("section", { class: "card stack" },
       h("h2", {}, "A new model"),
       missing > 0 ? h("p", {}, `${counted(counts.done, "image")} done; training needs ${train.needs}: ${missing} more.`) : h("p", {}, `${counted(counts.done, "image")} done. Drafts and skipped images are left out.`),
-      h("div", { class: "stack" }, h("div", { class: "group" }, h("label", { for: "recipe" }, "Recipe"), recipe, h("label", { for: "epochs" }, "Epochs"), epochs), summary),
+      h("div", { class: "stack" }, h("div", { class: "fields" }, h("label", {}, "Recipe", recipe), h("label", { class: "narrow" }, "Epochs", epochs)), summary),
       command,
       h("div", {}, start),
     );
@@ -131,9 +131,9 @@ class TrainPage {
     byId("runs-section").hidden = !runs.length;
     const rows = runs.map((run) => h("tr", {},
       h("th", { scope: "row" }, h("a", { href: `/runs/${encodeURIComponent(run.name)}` }, run.name)),
-      h("td", {}, run.recipe),
+      h("td", {}, run.recipe ?? "–"),
       h("td", {}, run.state),
-      h("td", { class: "number" }, `${run.epoch} of ${run.epochs}`),
+      h("td", { class: "number" }, run.epochs ? `${run.epoch} of ${run.epochs}` : String(run.epoch)),
       h("td", { class: "number" }, run.score ? `${words(run.score.name)} ${score(run.score.value)}` : "–"),
       h("td", {}, run.exported.join(", ")),
     ));

@@ -1,5 +1,6 @@
 // Polygon: points by clicks or by tracing; it stays an outline until something is painted over it.
 
+import { randomKey } from "../base/random.js";
 import { polygonSpans } from "../labels/polygon.js";
 import { simplify } from "../labels/simplify.js";
 import { handle, strokeTwice, trace } from "./desk.js";
@@ -84,7 +85,7 @@ export class Polygon {
       return;
     }
     const change = desk.labels.change("Polygon");
-    const key = `n${crypto.randomUUID().slice(0, 13)}`;
+    const key = `n${randomKey()}`;
     const corners = points.map(({ x, y }) => /** @type {[number, number]} */ ([x, y]));
     change.setOutlines([...desk.labels.outlines, { key, kind: "polygon", label, group: null, flags: {}, points: corners }]);
     desk.commit(change);
