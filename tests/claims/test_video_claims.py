@@ -50,7 +50,7 @@ def test_attention_has_to_lie_within_the_event(
 def test_the_better_set_of_frames_counts(
     monkeypatch: pytest.MonkeyPatch, time: int, bag: int, mean: int, verdict: str
 ) -> None:
-    found = {("time", "soft"): scores(time), ("none", "soft"): scores(bag), ("none", "mean"): scores(mean)}
+    found = {(video.ORDERED, "soft"): scores(time), ("none", "soft"): scores(bag), ("none", "mean"): scores(mean)}
     monkeypatch.setattr(video, "described", lambda seed, order, attention: found[order, attention])
     assert examined("order_needs_more_than_a_bag_of_frames") == verdict
     figures = find("claim", "order_needs_more_than_a_bag_of_frames").load()().measure(0)
@@ -68,15 +68,16 @@ def test_the_arms_differ_in_order_and_attention_alone(monkeypatch: pytest.Monkey
         raise StopError
 
     monkeypatch.setattr(video, "train_recipe", train_recipe)
-    for order, attention in (("time", "soft"), ("none", "mean")):
+    for order, attention in ((video.ORDERED, "soft"), ("none", "mean")):
         with pytest.raises(StopError):
             video.described(5, order, attention)
     time, mean = recipes
     assert (time.config.order, time.config.attention, mean.config.order, mean.config.attention) == (
-        "time", "soft", "none", "mean",
+        "lstm", "soft", "none", "mean",
     )  # fmt: skip
     assert time.data == mean.data and (time.data.train, time.data.seed, time.seed) == (video.TRAIN, 5, 5)
     base = create_recipe(video.RECIPE)
     assert (time.model, time.text, time.optim, time.batch_size) == (base.model, base.text, base.optim, base.batch_size)
-    same = {"order": "", "attention": ""}
+    assert mean.config.encoder == 2 * time.config.encoder == 2 * base.config.encoder  # of both directions
+    same = {"order": "", "attention": "", "encoder": 0}
     assert vars(time.config) | same == vars(mean.config) | same == vars(base.config) | same

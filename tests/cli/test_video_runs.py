@@ -16,7 +16,7 @@ from foveate.datasets.pasture import Pasture
 from foveate.datasets.pasture.clips import Film
 
 SMALL = shlex.split(
-    "--config.image_size 24,24 --config.frames 4 --config.stride 8 --config.encoder 8 --config.embed 6 "
+    "--config.image_size 24,24 --config.frames 4 --config.stride 8 --config.encoder 6 --config.embed 6 "
     "--config.hidden 8 --config.attend 4 --batch_size 4 --ema 0 --epochs 1 --validate_every 1 --workers 0"
 )
 DATA = shlex.split("--data.height 32 --data.width 40 --data.train 3 --data.val 2 --data.test 2 --data.captions 2")

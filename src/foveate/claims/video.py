@@ -1,7 +1,7 @@
 """Clips of the Pasture data set: the frames that words attend to, and what it takes to tell the order of two events.
 
-Video attention is trained by its recipe, on fewer clips, as it is, without the frames' place in time, and with the mean
-of all frames in place of attention. Trunk, differences of frames, clips and steps are the same.
+Video attention is trained by its recipe, on fewer clips, as it is, without the LSTM that reads the frames, and with the
+mean of all frames in place of attention. Trunk, differences of frames, clips and steps are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from foveate.recipes import resolve
 from foveate.registry import claim
 
 SECTION = "Attention in Other Domains: video captioning"
-TRAIN, TEST, EPOCHS = 1200, 300, 10
+TRAIN, TEST, EPOCHS = 1200, 300, 12
+ORDERED, WIDTH = "lstm", 192  # how the recipe tells the order of frames, and how wide its features then are
 RECIPE = "video_attention_pasture"
 
 
@@ -44,7 +45,7 @@ def attention_over_frames_finds_the_event() -> Claim:
 
 
 def _attention_over_frames_finds_the_event(seed: int) -> tuple[float, ...]:
-    scores = described(seed, "time", "soft")
+    scores = described(seed, ORDERED, "soft")
     if not scores.attended:
         return 0.0, 0.0, 0.0
     return scores.attention_ratio, 100 * scores.attention_mass, 100 * scores.attention_chance
@@ -52,7 +53,7 @@ def _attention_over_frames_finds_the_event(seed: int) -> tuple[float, ...]:
 
 @claim("order_needs_more_than_a_bag_of_frames")
 def order_needs_more_than_a_bag_of_frames() -> Claim:
-    """Compare the order that sentences tell of two events, with each frame's place in time and of a set of frames.
+    """Compare the order that sentences tell of two events, with an LSTM over the frames, and of a set of frames.
 
     The set is read by attention, or as its mean; the better of the two counts. Orders are balanced, so that a guess is
     right half of the time.
@@ -60,7 +61,7 @@ def order_needs_more_than_a_bag_of_frames() -> Claim:
     return Claim(
         section=SECTION,
         claim="The order of two events needs more than a bag of frames.",
-        effect="{:+.1f} points of order accuracy by each frame's place in time: {:.1f} % instead of {:.1f} % by "
+        effect="{:+.1f} points of order accuracy by an LSTM over the frames: {:.1f} % instead of {:.1f} % by "
         "attention over a set of frames and {:.1f} % by their mean",
         measure=_order_needs_more_than_a_bag_of_frames,
         holds=20.0,
@@ -70,11 +71,11 @@ def order_needs_more_than_a_bag_of_frames() -> Claim:
 
 
 def _order_needs_more_than_a_bag_of_frames(seed: int) -> tuple[float, ...]:
-    time, bag, mean = (
+    ordered, bag, mean = (
         100 * described(seed, order, attention).order_accuracy
-        for order, attention in (("time", "soft"), ("none", "soft"), ("none", "mean"))
+        for order, attention in ((ORDERED, "soft"), ("none", "soft"), ("none", "mean"))
     )
-    return time - max(bag, mean), time, bag, mean
+    return ordered - max(bag, mean), ordered, bag, mean
 
 
 @cached
@@ -86,6 +87,8 @@ def described(seed: int, order: str, attention: str) -> VideoScores:
     data: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     settings = {f"data.{name}": value for name, value in data.items()} | {"seed": seed, "config.order": order}
     settings |= {"config.attention": attention, "epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
+    if order != ORDERED:  # a layer as wide as both directions of the LSTM
+        settings["config.encoder"] = WIDTH
     recipe = resolve(RECIPE, overrides=settings)
     discarded = io.StringIO()
     with (

@@ -46,13 +46,13 @@ def video_attention_pasture() -> Recipe:
 
     foveate train video_attention_pasture
 
-    Differences of frames go into the network beside the frames, and each frame's place in time beside its features.
+    Differences of frames go into the network beside the frames, and a bidirectional LSTM reads the frames' features.
     """
     return Recipe(
         model="video_attention",
         config=Config(
-            frames=16, backbone="plain", stride=16, pool="max", image_size=(64, 64), motion="difference", order="time",
-            encoder=192, normalize=True, embed=96, hidden=192, attend=128, start_token=True, dropout=0.2,
+            frames=16, backbone="plain", stride=16, pool="max", image_size=(64, 64), motion="difference", order="lstm",
+            encoder=96, normalize=True, embed=96, hidden=192, attend=128, start_token=True, dropout=0.2,
             gate_dropout=0.0, doubly_stochastic=0.0, average="words", init=0.0,
         ),
         data=Pasture(height=96, width=96, train=2000, val=200, captions=3),
