@@ -133,7 +133,7 @@ def test_a_server_under_load_hostile_clients_and_sigterm(folder, tmp_path):
         stopped = [float("inf")]
 
         def last(number: int) -> None:
-            with httpx.Client(base_url=url, timeout=60) as one:
+            with httpx.Client(base_url=url, timeout=120) as one:
                 started.wait()
                 for _ in range(200):
                     begin = time.monotonic()
@@ -152,7 +152,7 @@ def test_a_server_under_load_hostile_clients_and_sigterm(folder, tmp_path):
             time.sleep(0.5)
             stopped[0] = time.monotonic()
             server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
+            assert server.wait(300) == 0
             for one in running:
                 one.result()
         assert set(outcomes) <= {200, 503} and outcomes.count(200) > 0, Counter(outcomes)
