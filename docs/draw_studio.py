@@ -124,14 +124,16 @@ def draw(address: str, truths: list[np.ndarray]) -> None:
         browser.get(f"{home}label/{left['id']}")
         ready(browser)
         time.sleep(2)
-        browser.execute_script("window.foveate.takeClass(); window.foveate.use('brush')")
+        browser.execute_script(
+            "window.foveate.choose('grass'); window.foveate.takeClass(); window.foveate.use('brush')"
+        )
         time.sleep(2)
         browser.save_screenshot(str(ASSETS / "studio_label.png"))
     finally:
         browser.quit()
     for name in ("gallery", "label"):
         file = ASSETS / f"studio_{name}.png"
-        Image.open(file).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(file, optimize=True)
+        Image.open(file).convert("RGB").save(file, optimize=True)
         print(f"drew {file.name}")
 
 

@@ -557,6 +557,9 @@ def test_pre_labels_are_taken_by_region_class_or_all(tab, running, photos):
     open_image(tab, server, number)
     tab.until(lambda: not tab.script("return document.getElementById('suggestions').hidden"), "the pre-labels")
     assert (tab.seen() == "").all(), "nothing is taken by itself"
+    tab.keys("1", "Y")  # of a class that the run does not see here
+    tab.until(lambda: tab.text(".said") == "There is nothing to take.", "the word")
+    assert tab.text("#state") == "untouched" and not (photos / f"IMG_{number}.json").exists()
     tab.keys("b", "1")
     tab.drag((220, 150), (230, 150))
     tab.saved()

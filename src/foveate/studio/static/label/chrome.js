@@ -102,7 +102,7 @@ export function drawTime(seconds, project, assisted) {
   const { plain, assisted: helped } = project.seconds;
   const medians = [];
   if (helped.median !== null) medians.push(`${duration(helped.median)} with pre-labels`);
-  if (plain.median !== null) medians.push(`${duration(plain.median)} without`);
+  if (plain.median !== null) medians.push(`${duration(plain.median)} by hand`);
   const text = `${duration(seconds)}${medians.length ? ` · median ${medians.join(", ")}` : ""}`;
   const line = byId("time");
   line.classList.toggle("assisted", assisted);

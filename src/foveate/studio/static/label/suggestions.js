@@ -103,8 +103,8 @@ export class Suggestions {
 
   /** @param {import("../labels/document.js").Change} change */
   commit(change) {
-    this.taken = true;
-    if (!this.desk.commit(change)) say("There is nothing to take: all of it is decided already.");
+    if (this.desk.commit(change)) this.taken = true;
+    else say("There is nothing to take.");
   }
 
   /** Where the labels come from: the run, and the share of its decided pixels that stand as it predicted them. @returns {Origin} */

@@ -269,7 +269,11 @@ export class Change {
     const { document, beginning: before } = this;
     const tiles = this.edit.finish();
     const rect = this.edit.takeRect();
-    if (!tiles.length && this.objects === before.objects && this.outlines === before.outlines) return null;
+    const added = [...before.objects].every(([number, object]) => this.objects.get(number) === object);
+    if (!tiles.length && added && this.outlines === before.outlines) {
+      document.objects = before.objects; // new objects without a pixel are nothing
+      return null;
+    }
     /** @type {Step} */
     const step = {
       name: this.name,
