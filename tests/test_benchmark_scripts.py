@@ -318,3 +318,66 @@ def test_nuclei_are_scored_beside_mask_rcnn(script: Any, tmp_path: Path, monkeyp
     assert (parts["recall50"], parts["touching"], parts["AP"]) == (0.25, 0.0, "-")
     assert (split["recall50"], split["touching"], split["count error"]) == (1.0, 1.0, 0.0)
     assert "Mask R-CNN, 1 steps" in network["name"] and 0 <= network["AP"] <= 1
+
+
+# Drives left out
+
+
+@pytest.fixture
+def drives(tmp_path: Path) -> Path:
+    """Frames of three drives, one of them in both splits, as CamVid's are."""
+    for split, names in (("train", ("a_1", "a_2", "b_1", "c_1")), ("val", ("c_2",))):
+        for kind, ending in (("images", "jpg"), ("labels", "png")):
+            (tmp_path / "data" / split / kind).mkdir(parents=True)
+            for name in names:
+                Image.new("L", (8, 8)).save(tmp_path / "data" / split / kind / f"{name}.{ending}")
+    (tmp_path / "data" / "classes.txt").write_text("road\nsky\n")
+    return tmp_path / "data"
+
+
+def test_a_drive_is_left_out_whole(script: Any, drives: Path, tmp_path: Path) -> None:
+    unseen = script("unseen_drives")
+    folder = unseen.leave_out(drives, "c", tmp_path / "fold")
+    for kind in ("images", "labels"):
+        assert sorted(p.stem for p in (folder / "val" / kind).iterdir()) == ["c_1", "c_2"]  # of both given splits
+        assert sorted(p.stem for p in (folder / "train" / kind).iterdir()) == ["a_1", "a_2", "b_1"]
+    assert recognise(folder, "semantic").splits() == ("train", "val")
+    (drives / "val" / "labels" / "c_2.png").unlink()
+    with pytest.raises(SystemExit, match=r"c_2\.jpg has no label at .*c_2\.png; give the folder of CamVid's"):
+        unseen.frames(drives)
+
+
+def test_gains_are_of_folds_that_both_have(script: Any) -> None:
+    def record(variant: str, drive: str, seed: int, plain: float) -> dict[str, Any]:
+        scores = {"plain": {"mean_iou": plain}, "averaged": {"mean_iou": plain + 0.1}}
+        return {"variant": variant, "drive": drive, "seed": seed, "scores": scores}
+
+    records = [record("plain", "a", 0, 0.5), record("plain", "b", 0, 0.7), record("plain", "a", 1, 0.6)]
+    records += [record("rare", "a", 0, 0.52), record("rare", "c", 0, 0.9)]
+    lines = [line.split() for line in script("unseen_drives").table(records).splitlines()]
+    assert lines[0] == ["variant", "a", "b", "c", "mean", "gain", "averaged", "folds"]
+    assert lines[1] == ["plain", "0.5500", "0.7000", "-", "-", "-", "0.7000", "3"]
+    assert lines[2] == ["rare", "0.5200", "-", "0.9000", "-", "+0.0200", "0.8100", "2"]  # of fold (a, 0) alone
+
+
+def test_what_is_recorded_is_not_trained_again(
+    script: Any, drives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unseen, trained = script("unseen_drives"), []
+
+    def train(fold: Any, data: Path, work: Path, epochs: int) -> dict[str, Any]:
+        trained.append(fold.name)
+        scores = {kind: {"mean_iou": 0.5} for kind in ("plain", "averaged")}
+        return {**fold._asdict(), "epochs": epochs, "scores": scores, "minutes": 1.0}
+
+    monkeypatch.setattr(unseen, "train_and_score", train)
+    words = ["--data", str(drives), "--variants", "rare,plain", "--records", str(tmp_path / "records")]
+    assert unseen.main([*words, "--drives", "b"]) == 0
+    assert trained == ["plain_b_seed0", "rare_b_seed0"]  # what the others are compared with comes first
+    assert unseen.main(words) == 0
+    assert trained[2:] == ["plain_a_seed0", "plain_c_seed0", "rare_a_seed0", "rare_c_seed0"]
+    capsys.readouterr()
+    assert unseen.main([*words, "--list", "--seeds", "2", "--drives", "a"]) == 0
+    assert capsys.readouterr().out.split() == ["plain_a_seed1", "rare_a_seed1"]
+    with pytest.raises(SystemExit, match="unknown variant 'rarer'"):
+        unseen.main(["--data", str(drives), "--variants", "rarer"])

@@ -22,6 +22,8 @@ FAMILIES = set(entries("task")) | {
     "questions", "handwriting", "drawing",
 }  # fmt: skip
 CONTRACT = ("engine", "predictor.py", "export", "cli")
+# Words that are no fields there: `foveate datasets masks`, and the folder that it writes.
+OTHER_MEANINGS = {"cli/datasets.py": {"masks", "labels"}}
 WITHOUT_FAMILY = (*CONTRACT, "visualize", "store.py")
 
 
@@ -106,7 +108,8 @@ def test_a_task_is_asked_for_nothing_outside_of_the_contract(path):
 
 @pytest.mark.parametrize("path", files(CONTRACT), ids=where)
 def test_no_field_of_a_family_is_known_by_name(path):
-    assert not named_fields(ast.parse(path.read_text(encoding="utf-8")), fields_of_samples())
+    own = OTHER_MEANINGS.get(where(path), set())
+    assert not named_fields(ast.parse(path.read_text(encoding="utf-8")), fields_of_samples() - own)
 
 
 def test_drawing_primitives_know_no_record_of_a_family():

@@ -22,7 +22,7 @@ SMALL = {
         "start_token": False, "drop_words": False, "soft_inference": True,
     },
 }  # fmt: skip
-NAMES = [n for n, e in entries("model").items() if e.module.startswith("foveate.models.captioning.")]
+NAMES = [n for n, e in entries("model").items() if e.load().task == "captioning"]
 
 
 def build(kind, **more):

@@ -7,7 +7,7 @@ import torch
 
 import foveate
 from foveate.errors import ConfigError
-from foveate.models.captioning.video_attention import differences, time_code
+from foveate.ops.frames import differences, time_code
 from foveate.ops.search import beam_search
 from foveate.records import VideoOutput
 from foveate.registry import entries
@@ -22,7 +22,13 @@ TINY = {
 # what tells a model from others -> a config that runs in a fraction of a second
 SMALL = {
     "frames": {},
-    "difference": {"motion": "difference", "order": "time", "encoder": 7, "normalize": True, "pool": "max"},
+    "difference": {
+        "motion": "difference",
+        "order": "time",
+        "encoder": 7,
+        "normalize": True,
+        "pool": "max",
+    },
     "convolution": {"motion": "convolution", "order": "lstm", "encoder": 4, "coverage": "share", "average": "words"},
     "features": {"features": 6, "motion": "difference", "order": "time", "normalize": True, "start_token": True},
     "mean": {"features": 6, "attention": "mean", "selector": False},

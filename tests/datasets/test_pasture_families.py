@@ -87,4 +87,5 @@ def test_each_family_says_its_content() -> None:
         f"{scenes}; no cow, one cow, two cows",
         f"{scenes}; those with a cow",
         f"{scenes}; pairs of a question with two answers",
+        f"{scenes}; clips of what happens there, 1 caption each",
     ]

@@ -386,6 +386,14 @@ class TestFeatures:
             own = plain[one]["video"].sampled(ClipFormat(50, features=5)).frames
             assert torch.equal(clip.frames[: first.end], own[: first.end])
         assert orders == {"band marching", "baby crawling"}
+        for epoch in (0, 1):
+            drawn = data.draw([(epoch, i) for i in range(len(data))])
+            same = [
+                a["captions"] == b["captions"] and a["name"] == b["name"] for a, b in zip(drawn, data, strict=False)
+            ]
+            assert all(same) is (epoch == 0)  # later epochs have other pairs
+            assert all(one["captions"][0].text == " then ".join(e.kind for e in one["events"]) for one in drawn)
+        assert not hasattr(VideoFeatures(str(tmp_path), join=2).open("val"), "draw") and not hasattr(plain, "draw")
         assert data[3]["video"].sampled(ClipFormat(50, features=5)) == data[3]["video"].sampled(
             ClipFormat(50, features=5)
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from foveate.cli.flags import Parser, add_format, print_entries
+from foveate.errors import counted
 from foveate.registry import Entry, entries, find
 
 GROUPS = ("on your own data", "on a public data set that you have", "on generated data, which needs no file")
@@ -75,7 +76,7 @@ def folded(found: Sequence[Entry]) -> list[tuple[str, str]]:
             whole = rf"(?<![a-z0-9]){re.escape(str(value))}(?![a-z0-9])"
             name, summary = (re.sub(whole, f"{{{key}}}", text) for text in (name, summary))
             choices.append(f"{key}: {', '.join(values)}")
-        lines.append((name, f"{summary} {len(group)} recipes; {'; '.join(choices)}."))
+        lines.append((name, f"{summary} {counted(len(group), 'recipe')}; {'; '.join(choices)}."))
     return sorted(lines)
 
 

@@ -14,7 +14,7 @@ from foveate.disk import write_atomically
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.several import Each, Trained, monitor_of, spread_line, train_each
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, counted
 from foveate.registry import find
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import document, stylesheet, write_page
@@ -93,7 +93,7 @@ def train_folds(
 def _page(found: FoldScores) -> str:
     """Mean and range, a row a fold with its report, and the learning curves."""
     values, monitor = found.to_json(), found.monitor.replace("_", " ")
-    title = f"{len(found.trained)} folds of {found.recipe.name}"
+    title = f"{counted(len(found.trained), 'fold')} of {found.recipe.name}"
     summary = (
         f"Mean {monitor} {values['mean']:.3f}, from {values['lowest']:.3f} to {values['highest']:.3f}, standard "
         f"deviation {values['standard_deviation']:.3f}. Each sample was validated on once, by a model that had not "

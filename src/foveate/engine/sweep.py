@@ -21,7 +21,7 @@ from foveate.engine.compare import table_text
 from foveate.engine.fields import fields_of, override
 from foveate.engine.recipe import Recipe
 from foveate.engine.several import Each, Trained, monitor_of, train_each
-from foveate.errors import ConfigError, unknown
+from foveate.errors import ConfigError, counted, unknown
 from foveate.registry import current_field
 
 MOST = 256  # runs of one sweep
@@ -166,7 +166,7 @@ def train_sweep(
     """
     if not 1 < len(changes) <= MOST:
         raise ConfigError(
-            f"{len(changes)} runs; a sweep has 2 to {MOST}: give a field several values, or fewer of them"
+            f"{counted(len(changes), 'run')}; a sweep has 2 to {MOST}: give a field several values, or fewer of them"
         )
     folder = Path(out) if out is not None else Path("runs") / f"{recipe.name}-sweep"
     recipes, kept = {}, []

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.disk import atomic_write
-from foveate.errors import ConfigError, DataError, ModelError
+from foveate.errors import ConfigError, DataError, ModelError, counted
 from foveate.export import export_onnx, require_module, require_onnx_name
 from foveate.onnx import OnnxFile, open_session, require_extra
 from foveate.onnx.file import PREFIX
@@ -98,7 +98,7 @@ def export_int8(
         if not reached.lost <= limit:
             raise ModelError(
                 f"in INT8 {predictor.name} reaches {monitor} {reached.score:.4f} on {len(dataset)} {noun} "
-                f"({described}, {split}) with {reached.kept} of {len(search.names)} layers in float32, and "
+                f"({described}, {split}) with {reached.kept} of {counted(len(search.names), 'layer')} in float32, and "
                 f"{search.float32:.4f} with all of them; that is {reached.lost:.2f} {allowance.unit} less, and "
                 f"{limit:g} are allowed: nothing was written; allow more with --max-drop, or export without --int8"
             )
@@ -186,7 +186,7 @@ class _Search:
         def attempt(kept: int) -> _Reached:
             chosen = tuple(name for name in self.names if name not in set(order[:kept]))
             score = self.score(chosen)
-            self.tell(f"INT8, {kept} of {len(self.names)} layers in float32: {score:.4f}")
+            self.tell(f"INT8, {kept} of {counted(len(self.names), 'layer')} in float32: {score:.4f}")
             return _Reached(chosen, kept, score, lost(score))
 
         order: list[str] = []

@@ -59,10 +59,10 @@ def video_attention_pasture() -> Recipe:
         text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
-        epochs=10,
-        batch_size=32,
-        ema=0.99,
-        validate_every=2,
+        epochs=9,
+        batch_size=16,
+        ema=0.995,
+        validate_every=3,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def video_attention_ucf14() -> Recipe:
         text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
-        epochs=30,
+        epochs=20,
         batch_size=32,
         ema=0.99,
         validate_every=5,

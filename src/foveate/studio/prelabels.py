@@ -174,7 +174,7 @@ def _objects(prediction: InstancePrediction, classes: Sequence[str]) -> tuple[li
     names = [prediction.classes.names[int(label)] for label in found.labels]
     numbers = found.numbers()
     if len(found) > HIGHEST:
-        raise ModelError(f"{len(found)} objects were found; at most {HIGHEST} can be shown")
+        raise ModelError(f"{counted(len(found), 'object')} found; at most {HIGHEST} can be shown")
     wanted = [i for i, name in enumerate(names) if name in classes and (numbers == i + 1).any()]
     number_of = np.zeros(len(found) + 1, np.uint16)
     number_of[[i + 1 for i in wanted]] = np.arange(1, len(wanted) + 1)

@@ -97,7 +97,7 @@ class Runs:
             "monitor": monitor,
             "greater_is_better": greater,
             "progress": training_progress(path) if (path / "progress.json").is_file() else None,
-            "worst": self._worst(path, monitor, greater),
+            "worst": self._worst(path, greater),
             "commands": {
                 "evaluate": typed(["evaluate", shown]),
                 "predict": typed(["predict", shown, "PICTURE", "--out", "predictions"]),
@@ -107,11 +107,13 @@ class Runs:
             "export": next((job["result"] for job in exports), None),
         }
 
-    def _worst(self, path: Path, monitor: str, greater: bool) -> list[dict[str, Any]]:
+    def _worst(self, path: Path, greater: bool) -> list[dict[str, Any]]:
         try:
             rows = RunFolder(path).read_json("samples.json")
-            scored = [(str(row["name"]), float(row[monitor])) for row in rows if row.get(monitor) is not None]
-        except (ModelError, KeyError, TypeError, ValueError, AttributeError):
+            # a sample's own score stands second, and may be another one than the monitor
+            own = [(str(row["name"]), list(row.values())[1]) for row in rows]
+            scored = [(name, float(score)) for name, score in own if score is not None]
+        except (ModelError, LookupError, TypeError, ValueError, AttributeError):
             return []
         scored.sort(key=lambda one: one[1], reverse=not greater)
         ids = {p.path.name: p.id for p in self.folder.pictures.values()}

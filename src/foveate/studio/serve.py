@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from foveate.errors import counted
 from foveate.server.guard import LOOPBACK, Launch
 from foveate.server.listen import Server, address_of, bind
 from foveate.studio.app import application
@@ -53,7 +54,8 @@ def serve(
                 said.append(token)
 
             launch = Launch(bound, announce)
-            say(f"{len(studio.folder)} pictures in {studio.folder.root}; Ctrl-C ends the studio, trainings go on")
+            pictures = counted(len(studio.folder), "picture")
+            say(f"{pictures} in {studio.folder.root}; Ctrl-C ends the studio, trainings go on")
             names = hosts | ({host.lower()} - LOOPBACK - set(_ANY))
             try:
                 server = Server(application(studio, launch, names), _nothing, MOST_CONNECTIONS)

@@ -17,7 +17,7 @@ from typing import Any
 from foveate.datasets.files import read_text
 from foveate.datasets.names import normal
 from foveate.disk import sync_folder, write_atomically
-from foveate.errors import DataError, OutputError
+from foveate.errors import DataError, OutputError, counted
 from foveate.studio.document import RefusedError
 from foveate.studio.folder import Picture
 
@@ -76,7 +76,9 @@ def read_table(file: Path, columns: tuple[str, ...]) -> Table:
         )
     for number, row in enumerate(found[1:], 2):
         if len(row) != len(head):
-            raise DataError(f"{file}: row {number} has {len(row)} cells; expected {len(head)}, as the first line has")
+            raise DataError(
+                f"{file}: row {number} has {counted(len(row), 'cell')}; expected {len(head)}, as the first line has"
+            )
     return Table(head, tuple(found[1:]))
 
 

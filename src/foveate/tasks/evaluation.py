@@ -76,7 +76,7 @@ class Evaluation:
         named = [
             {
                 "name": self.dataset.name(index),
-                self.task.own_score or self.task.monitor: own if math.isfinite(own) else None,
+                self.task.own_score or self.task.monitor: float(own) if math.isfinite(own) else None,
             }
             for index, own in self.samples
         ]

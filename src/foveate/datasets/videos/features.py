@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -97,7 +98,9 @@ class VideoFeatures(DataSource):
         if features.dtype.kind not in "iuf" or labels.dtype.kind not in "iu":
             raise DataError(f"{file}: features {features.dtype}, labels {labels.dtype}; expected numbers and classes")
         if ids is not None and (ids.shape != features.shape[:1] or ids.dtype.kind not in "Uiu"):
-            raise DataError(f"{file}: ids {ids.dtype} {ids.shape}; expected a name for each of {len(features)} clips")
+            raise DataError(
+                f"{file}: ids {ids.dtype} {ids.shape}; expected a name for each of {counted(len(features), 'clip')}"
+            )
         labels = labels.astype(np.int64)
         names = tuple(_spoken(line) for line in read_text(root / CLASSES).splitlines() if line.strip())
         if features.ndim != 3 or 0 in features.shape or labels.shape != features.shape[:1]:
@@ -150,7 +153,7 @@ class VideoFeatures(DataSource):
 
 
 class FeatureClips:
-    """Clips as features, a class each, or two joined: a VideoDataset."""
+    """Clips as features, a class each, or two joined: a VideoDataset. Training draws other pairs in every epoch."""
 
     channels = 3
 
@@ -162,26 +165,34 @@ class FeatureClips:
         self.phrases = {name: (name,) for name in names}
         if source.join == 2 and len(set(self.labels[members].tolist())) < 2:
             raise DataError(f"{source.path}: one class; two are needed to join clips of different classes")
+        if source.join == 2 and SPLIT_ORDER[split] == "train":
+            self.draw = self._draw
 
     def __len__(self) -> int:
         return len(self.members)
 
     def __getitem__(self, index: int) -> VideoSample:
-        parts = self._parts(index)
+        return self._sample(self._parts(index))
+
+    def _draw(self, keys: Sequence[tuple[int, int]]) -> list[VideoSample]:
+        """The samples of some (epoch, index)."""
+        return [self._sample(self._parts(index, epoch)) for epoch, index in keys]
+
+    def _sample(self, parts: list[tuple[int, int]]) -> VideoSample:
         frames = np.concatenate([self.frames[clip][:length] for clip, length in parts]).astype(np.float32)
         events, start = [], 0
         for clip, length in parts:
             events.append(Event(self.classes[self.labels[clip]], start, start + length))
             start += length
-        video = FeatureVideo(frames)
-        return VideoSample(video=video, captions=self.captions(index), events=tuple(events), name=self.name(index))
+        captions = (self._caption(parts),)
+        return VideoSample(video=FeatureVideo(frames), captions=captions, events=tuple(events), name=self._name(parts))
 
-    def _parts(self, index: int) -> list[tuple[int, int]]:
+    def _parts(self, index: int, epoch: int = 0) -> list[tuple[int, int]]:
         """(clip, frames of it) of a sample: the clip itself; of joined ones another before or after it."""
         own, length = self.members[index], self.frames.shape[1]
         if self.source.join == 1:
             return [(own, length)]
-        dice = np.random.default_rng((self.source.seed, self.split, index))
+        dice = np.random.default_rng((self.source.seed, self.split, index, epoch))
         others = [clip for clip in self.members if self.labels[clip] != self.labels[own]]
         least = max(1, round(LEAST_PART * length))
         other = others[int(dice.integers(len(others)))]
@@ -191,11 +202,17 @@ class FeatureClips:
 
     def name(self, index: int) -> str:
         """The clip's name; of joined ones 'first+second'."""
-        return "+".join(self.ids[clip] for clip, _ in self._parts(index))
+        return self._name(self._parts(index))
+
+    def _name(self, parts: list[tuple[int, int]]) -> str:
+        return "+".join(self.ids[clip] for clip, _ in parts)
 
     def captions(self, index: int) -> tuple[Caption, ...]:
         """The class; of joined clips both, in their order."""
-        return (Caption(" then ".join(self.classes[self.labels[clip]] for clip, _ in self._parts(index))),)
+        return (self._caption(self._parts(index)),)
+
+    def _caption(self, parts: list[tuple[int, int]]) -> Caption:
+        return Caption(" then ".join(self.classes[self.labels[clip]] for clip, _ in parts))
 
     def digest(self, index: int) -> str:
         """A digest of the caption."""

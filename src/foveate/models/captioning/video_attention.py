@@ -30,6 +30,7 @@ Departures from the paper and its code. In brackets the field that takes each ba
   at each frame in place of 1, which K frames and L words can reach.
 - Dropout scales what it keeps in training; the code scales in prediction.
 - The token `<unk>` is not learned as a word to write; it is in the code.
+- `encoder` and `normalize` are not the paper's; they are 0 and False in `Config()`.
 - The decay of all weights, 1e-4 of their squares, is the optimiser's, and spares biases.
 
 As in the code, and not in the paper: the selector, the mean as initial state, dropout in the gates, a first word that
@@ -39,8 +40,6 @@ is read after zeros.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -51,6 +50,7 @@ from torch.nn import functional as F
 from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
 from foveate.ops.attend import Additive, soft_read
+from foveate.ops.frames import WAVES, MotionCNN, differences, time_code
 from foveate.ops.losses import exact_logits, share_of_weight, token_targets
 from foveate.ops.padding import valid_mask
 from foveate.ops.pyramid_rnn import BidirectionalLSTM
@@ -58,8 +58,6 @@ from foveate.records import IGNORE, ClipFormat, Preprocessing, VideoBatch, Video
 from foveate.registry import model
 from foveate.text import PAD, START, UNKNOWN
 from foveate.values import require_choices
-
-WAVES = (0.5, 1.0, 2.0, 4.0)  # of the time code: periods over the whole clip
 
 
 @dataclass(frozen=True)
@@ -164,42 +162,6 @@ class State(NamedTuple):
 
     h: Tensor  # (B, H)
     c: Tensor  # (B, H)
-
-
-class MotionCNN(nn.Module):
-    """A small 3-D CNN: frames (B, K, C, H, W) and the mask (B, K) -> (B, K, M), of each frame and its neighbours.
-
-    It reads three frames on either side. Frames outside of the mask are zeros to every layer, as is what lies beyond
-    the ends of a clip, so that padding changes nothing.
-    """
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        widths = (channels, 16, 32, size)
-        self.layers = nn.ModuleList(
-            nn.Conv3d(before, after, 3, (1, 2, 2), 1) for before, after in itertools.pairwise(widths)
-        )
-
-    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """See the class."""
-        inside = mask[:, None, :, None, None]
-        x = frames.transpose(1, 2)
-        for layer in self.layers:
-            x = torch.relu(layer(x * inside))
-        return x.mean((3, 4)).transpose(1, 2)
-
-
-def differences(x: Tensor) -> Tensor:
-    """Each frame minus the one before, of (B, K, ...); zeros for the first."""
-    return torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], 1)
-
-
-def time_code(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the place (i + 1/2) / length of each frame in its clip as sines and cosines, (B, K, 2 len(WAVES))."""
-    steps = torch.arange(mask.shape[1], device=mask.device) + 0.5
-    place = steps / mask.sum(1, keepdim=True).clamp(min=1)
-    angle = 2 * math.pi * place[..., None] * torch.tensor(WAVES, device=mask.device)
-    return torch.cat([angle.sin(), angle.cos()], 2).to(dtype)
 
 
 @model("video_attention")
@@ -365,10 +327,10 @@ class VideoAttention(nn.Module):
         clips: (B, K, C, H, W), normalised; or features (B, K, D), of a model of features. tokens: (B, L).
         lengths: as for `encode`.
         """
-        return self._decode(clips if self.config.features else self.encode(clips, lengths), tokens, lengths)
+        features = clips if self.config.features else self.encode(clips, lengths)
+        return self._decode(*self.begin(features, lengths), tokens)
 
-    def _decode(self, features: Tensor, tokens: Tensor, lengths: Tensor | None) -> VideoOutput:
-        memory, state = self.begin(features, lengths)
+    def _decode(self, memory: Memory, state: State, tokens: Tensor) -> VideoOutput:
         last = torch.full_like(tokens[:, 0], START)
         read, maps = [], []
         for t in range(tokens.shape[1]):
@@ -386,14 +348,15 @@ class VideoAttention(nn.Module):
         """
         tokens, lengths = batch["tokens"], batch["clip_lengths"]
         features = batch["features"] if "features" in batch else self.encode(batch["clips"], lengths)
-        output = self._decode(features, tokens, lengths)
+        memory, state = self.begin(features, lengths)
+        output = self._decode(memory, state, tokens)
         target = token_targets(tokens, PAD, UNKNOWN)
         counted = target if self.config.average == "words" else tokens[:, :1]  # a first token for each sentence
         count = share_of_weight(counted).float()
         nll = F.cross_entropy(exact_logits(output.logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="sum")
         words = nll / count
         # lambda / K sum_i (1 - sum_t alpha_ti)^2, over the frames and words that there are
-        said, mask = (tokens != PAD).float(), _mask(features, lengths)
+        said, mask = (tokens != PAD).float(), memory.mask
         frames = mask.sum(1).clamp(min=1)
         goal = (said.sum(1) / frames)[:, None] if self.config.coverage == "share" else 1.0
         missing = ((goal - (output.attention * said[..., None]).sum(1)) ** 2 * mask).sum(1) / frames

@@ -36,7 +36,7 @@ from foveate.tasks.video.page import VideoPage
 from foveate.tasks.video.reply import VideoReplies
 from foveate.tasks.video.report import report
 from foveate.tasks.video.strip import attention_matrix, film_strip
-from foveate.text import PAD
+from foveate.text import END, PAD
 from foveate.visualize.report import ReportPart
 
 if TYPE_CHECKING:
@@ -238,7 +238,24 @@ class VideoTask(VideoReplies, Task):
 
 
 class ClipPairs(CaptionPairs):
-    """A set of clips as pairs of a clip and one of its captions, as `CaptionPairs` makes them of images."""
+    """A set of clips as pairs of a clip and one of its captions, as `CaptionPairs` makes them of images.
+
+    Of a set that is drawn again in every epoch, the first caption of what was drawn.
+    """
 
     noun: ClassVar[str] = "clip"
     kept: ClassVar[tuple[str, ...]] = ("video", "name")
+
+    def __init__(self, dataset: Any, table: Any, longest: int = 0) -> None:
+        super().__init__(dataset, table, longest)
+        self.table, self.longest = table, longest or table.max_tokens
+        if hasattr(dataset, "draw"):
+            self.draw = self._draw
+
+    def _draw(self, keys: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        drawn = self.dataset.draw([(epoch, self.pairs[pair][0]) for epoch, pair in keys])
+        return [
+            {key: sample[key] for key in self.kept}
+            | {"tokens": torch.tensor([*self.table.encode(sample["captions"][0].text), END][: self.longest])}
+            for sample in drawn
+        ]

@@ -9,6 +9,7 @@ import { finish, leave } from "./journey.js";
 export function drawBar(page) {
   const { picture, keys, project } = page;
   fill(byId("back"), icon("eye"), h("span", {}, project.name));
+  byId("back").setAttribute("aria-label", `${project.name}: all images`);
   byId("back").setAttribute("href", `/${window.location.search}`);
   const go = (/** @type {string | null} */ id, /** @type {string} */ drawing, /** @type {string} */ text, /** @type {string} */ action) => {
     const button = iconButton(drawing, text, keys.of(action), () => void leave(page, id));

@@ -38,7 +38,7 @@ export class Journal {
       request.result.createObjectStore("tiles");
     };
     const journal = new Journal(await settled(request));
-    void navigator.locks?.request(lockOf(PAGE), () => new Promise(() => {}));
+    holdLock();
     return journal;
   }
 
@@ -116,6 +116,14 @@ export const keyOf = (folder, id, page = PAGE) => `${folder}\n${id}\n${page}`;
 const pageOf = (key) => key.slice(key.lastIndexOf("\n") + 1);
 /** @param {string} page */
 const lockOf = (page) => `foveate-page-${page}`;
+
+/** Hold this page's lock until it is left: a page that the browser only keeps for the way back does not save any more. */
+function holdLock() {
+  void navigator.locks?.request(lockOf(PAGE), () => new Promise((resolve) => {
+    window.addEventListener("pagehide", () => resolve(null), { once: true });
+  }));
+}
+window.addEventListener("pageshow", (event) => event.persisted && holdLock());
 
 /** Pages of this browser that are open, this one among them. @returns {Promise<Set<string>>} */
 async function livePages() {
