@@ -73,7 +73,9 @@ def candidates(words: Sequence[str]) -> list[str]:
         found = sorted(set(re.findall(r'"(--[a-z][\w-]*)"', source)) | {"--help"})
         found += [f"--{field}" for field in recipe_fields()] if before[0] in ("train", "sweep") else []
     elif before[0] == "datasets" and len(before) == 1:
-        found = ["inspect", "convert", "audit"]
+        from foveate.cli.datasets import ACTIONS
+
+        found = list(ACTIONS)
     elif before[0] in NAMES and len(before) == 1:
         found = list(entries(NAMES[before[0]]))
     else:

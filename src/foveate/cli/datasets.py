@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ FORMATS = (
     "folders", "colors", "masks_beside", "camvid", "voc", "coco", "labelme", "cvat", "yolo", "numbers",
     "sample_folders",
 )  # fmt: skip
-ACTIONS = ["inspect", "masks", "convert", "audit"]
+ACTIONS = re.findall(r"\w+", "inspect | masks | convert | audit")
 INSPECT, INDEX_MASKS, CONVERT, AUDIT = ACTIONS
 _OWN = {
     "--as",
