@@ -452,6 +452,26 @@ def test_a_training_without_a_picture_to_validate_on_is_refused(tmp_path):
     page.studio.close()
 
 
+def test_a_run_lists_its_worst_pictures_with_their_pages(page):
+    run = page.studio.training.runs.place / "a"
+    run.mkdir(parents=True)
+    recipe = {"name": "mnc", "model": "mnc", "task": "instances", "epochs": 1}
+    (run / "recipe.json").write_text(json.dumps(recipe | {"data": {"path": str(page.studio.folder.root)}}))
+    rows = [(0, 0.5), (1, None), (2, 0.1), (9, 0.3)]
+    samples = [{"name": f"IMG_{number}.png", "tp_ratio50": own, "objects": 3} for number, own in rows]
+    (run / "samples.json").write_text(json.dumps(samples))
+    found = page.get("/runs/a").json()
+    ids = [(page.id("IMG_2.png"), 0.1), (None, 0.3), (page.id("IMG_0.png"), 0.5)]
+    assert [(one["id"], one["score"]) for one in found["worst"]] == ids, "of three objects each; one is gone"
+    assert found["state"] == "done" and not found["ready"] and page.get("/project").json()["runs"] == ["a"]
+    (run / "samples.json").write_text("[[1]]")
+    assert page.get("/runs/a").json()["worst"] == []
+    other = run.with_name("b")
+    other.mkdir()
+    (other / "recipe.json").write_text(json.dumps(recipe | {"data": {"path": "/elsewhere"}}))
+    assert page.get("/project").json()["runs"] == ["a"], "runs of other data are not shown"
+
+
 def test_a_page_of_the_package_is_served_with_its_policy(page):
     answer = page.client.get("/static/tokens.css")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/css")
