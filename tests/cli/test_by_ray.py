@@ -89,6 +89,11 @@ def processes() -> list[int]:
     return found
 
 
+def parts_in(out: Path) -> list[Path]:
+    """Finished parts: neither the list of names nor a file that is being written."""
+    return [p for p in (out / PARTS).glob("*.json") if p.name != Path(CLAIMS).name and p.name[0] != "."]
+
+
 def test_a_cluster_predicts_what_one_process_does_though_a_process_is_killed(
     run: Path, photos: Path, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +104,7 @@ def test_a_cluster_predicts_what_one_process_does_though_a_process_is_killed(
 
     def kill_one() -> None:
         """Once the first part is written, keep what is there as a stopped call leaves it, and kill a process."""
-        while not [p for p in (out / PARTS).glob("*.json") if p.name != Path(CLAIMS).name]:
+        while not parts_in(out):
             time.sleep(0.05)
         shutil.copytree(out, stopped, ignore=shutil.ignore_patterns("*.unfinished*"))
         for pid in processes()[:1]:
@@ -121,7 +126,7 @@ def test_a_cluster_predicts_what_one_process_does_though_a_process_is_killed(
         assert name.name == "predictions.json" or path.read_bytes() == (tmp_path / "one" / name).read_bytes(), name
 
     # What the stopped call had done is kept, and the rest is done.
-    parts = [json.loads(p.read_text()) for p in (stopped / PARTS).glob("*.json") if p.name != Path(CLAIMS).name]
+    parts = [json.loads(p.read_text()) for p in parts_in(stopped)]
     kept = [stopped / f"{one['name']}.png" for part in parts for one in part["done"]]
     before = {path: path.stat().st_mtime_ns for path in kept}
     assert 0 < len(kept) < 23

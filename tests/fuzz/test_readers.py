@@ -180,6 +180,18 @@ def test_a_tiff_without_a_value_is_refused(tag: int, name: str, tmp_path: Path) 
         assert str(tmp_path / "x.tif") in complaint(read, tmp_path / "x.tif"), name
 
 
+def test_a_tiff_of_one_value_that_is_tagged_as_alpha_is_that_value(tmp_path: Path) -> None:
+    from foveate import pictures
+    from foveate.datasets.masks.layers import read_layers
+
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric="minisblack", extratags=[(338, "H", 1, 2, True)])
+    assert (pictures.read_raw(tmp_path / "x.tif").values == values).all()
+    assert (pictures.read_picture(tmp_path / "x.tif") == values[:, :, None]).all()
+    layers = read_layers(tmp_path / "x.tif")
+    assert layers.values is not None and (layers.values == values).all()
+
+
 def test_an_image_that_takes_more_memory_than_there_is_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
