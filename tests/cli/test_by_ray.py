@@ -173,7 +173,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_ray, "spread", spread)
 
 
-@pytest.mark.parametrize("family", ["semantic", "classification", "captioning", "colocalisation"])
+@pytest.mark.parametrize("family", ["classification", "captioning"])
 def test_scores_are_added_as_one_process_adds_them(
     family: str, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

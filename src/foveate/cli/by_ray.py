@@ -109,7 +109,13 @@ def score(
     `spread` raises, and what reading a sample raises.
     """
 
+    from foveate.tasks.base import Task
+
     def scored(scoring: Scoring, total: Any) -> list[tuple[int, float]]:
+        if type(scoring.task).observe is not Task.observe:  # what a batch shows as a whole may depend on those before
+            raise ConfigError(
+                f"models for {scoring.task.title} are scored by whole batches in order, by one process; leave out --ray"
+            )
         count, size = len(scoring.dataset), scoring.task.batch_size
 
         def cut(processes: int) -> list[range]:

@@ -32,6 +32,8 @@ def read_arrays(path: Path, expected: str) -> dict[str, np.ndarray]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not an .npz that can be read ({reason}); expected the arrays {expected}") from None
     for name, values in found.items():
+        if not isinstance(values, np.ndarray):  # NumPy gives the bytes of a member that is no array
+            raise DataError(f"{path}: {name} is no array; expected the arrays {expected}")
         codes = np.ascontiguousarray(values).reshape(-1).view(np.uint32) if values.dtype.kind == "U" else np.zeros(0)
         if values.dtype.byteorder == ">":
             codes = codes.byteswap()

@@ -241,7 +241,9 @@ def draw_split(names: Sequence[str], seed: int, where: Path) -> dict[str, list[s
 
 def draw_share(name: str, seed: int) -> float:
     """A number in 0..1 that is the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") / 2**64
+    return (
+        int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
+    )
 
 
 def read_splits(path: Path) -> dict[str, list[str]]:
