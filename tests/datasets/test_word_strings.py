@@ -73,6 +73,9 @@ def test_the_ramp_begins_with_single_words(folder):
     train = source(folder, ramp=4).open("train")
     longest = [max(len(s["transcript"].split()) for s in train.draw([(e, i) for i in range(40)])) for e in range(5)]
     assert longest == [1, 2, 3, 4, 4]
+    # Tables of characters are learned from these texts: a blank is among them.
+    assert {len(train.transcript(i).split()) for i in range(40)} == {1, 2, 3, 4}
+    assert all(train.transcript(i) == train.draw([(4, i)])[0]["transcript"] for i in range(8))
 
 
 def test_a_single_speaker_keeps_a_fifth_of_the_recordings_for_val(tmp_path):

@@ -66,7 +66,6 @@ def test_scores_of_many_matrices_are_those_of_each() -> None:
         truth = generator.integers(-1, 3, (9, 11))
         own.update(np.where(generator.random(truth.shape) < 0.6, truth.clip(0), 1), truth)
         metrics.merge(own.state())
-        metrics.keep(own)
     scores = metrics.compute()
     together = area_scores(scores.confusion[None])
     for name in ("mean_iou", "mean_accuracy", "mean_dice", "mean_precision", "pixel_accuracy"):

@@ -163,13 +163,8 @@ class Scores:
         samples: list[tuple[int, float]] = []
         scoring.dataset.notes.clear()
         with torch.inference_mode():
-            if self.nothing.dtype == torch.int64:  # whole numbers, which can be added in any order
-                counter = _fresh(self.empty)
-                samples += scoring.task.score(scoring.model, scoring.dataset, indices, counter, scoring.options)
-                states.append(_sparse(counter.state()))
-            else:
-                for start in range(0, len(indices), scoring.task.batch_size):
-                    self._batch(indices[start : start + scoring.task.batch_size], samples, states)
+            for start in range(0, len(indices), scoring.task.batch_size):
+                self._batch(indices[start : start + scoring.task.batch_size], samples, states)
         if not torch.equal(self.empty.state(), self.nothing):
             raise ConfigError(f"scores of {scoring.task.title} cannot be counted apart; leave out --ray")
         return samples, states, dict(scoring.dataset.notes)

@@ -197,8 +197,12 @@ class StringDataset:
         return f"{self.source.seed}-{len(self.words)}-{self._checked(index)}"
 
     def transcript(self, index: int) -> str:
-        """The text of a string of the first epoch, without reading recordings."""
-        return " ".join(self._chosen(self._generator(0, index), 0, index)[1])
+        """The text of a string of the first epoch after the ramp, without reading recordings.
+
+        Tables of characters are learned from it; strings within the ramp may have no blank.
+        """
+        epoch = self.source.ramp if self.split == "train" else 0
+        return " ".join(self._chosen(self._generator(epoch, index), epoch, index)[1])
 
     @property
     def seconds(self) -> list[float]:

@@ -161,7 +161,7 @@ class SegmentationMetrics:
         self.boundary_ratio = boundary_ratio
         self.trimap_widths = tuple(trimap_widths) if boundaries else ()
         self._images = 0
-        self.per_image: list[np.ndarray] = []  # confusion matrices (K, K) of the images that `keep` was given
+        self.per_image: list[np.ndarray] = []  # confusion matrices (K, K) of the images that were merged one by one
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
         self._boundary_intersection = np.zeros(num_classes, np.int64)
         self._boundary_union = np.zeros(num_classes, np.int64)
@@ -227,7 +227,11 @@ class SegmentationMetrics:
         return torch.from_numpy(np.concatenate([[self._images], *(part.ravel() for part in self._parts())]))
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of other metrics with the same settings. Raises ConfigError if the state's length differs."""
+        """Add the counts of other metrics with the same settings. Raises ConfigError if the state's length differs.
+
+        With boundaries, as in a whole evaluation, the confusion of a single image is kept apart from the sums as well,
+        for intervals and tables: 8 K K bytes.
+        """
         expected = 1 + sum(part.size for part in self._parts())
         if tuple(state.shape) != (expected,):
             raise ConfigError(
@@ -240,10 +244,8 @@ class SegmentationMetrics:
         for part in self._parts():
             part += counts[start : start + part.size].reshape(part.shape)
             start += part.size
-
-    def keep(self, image: SegmentationMetrics) -> None:
-        """Keep the counts of one image, which was added, apart from the sums: for intervals and tables; 8 K K bytes."""
-        self.per_image.append(image._confusion)
+        if self.boundaries and counts[0] == 1:
+            self.per_image.append(counts[1 : 1 + self._confusion.size].reshape(self._confusion.shape).copy())
 
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
