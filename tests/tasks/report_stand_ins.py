@@ -22,6 +22,7 @@ class StandInTask(SimpleNamespace):
     """A family whose model is a function of a sample and whose scores are plain already."""
 
     monitor = "score"
+    own_score = ""
     greater_is_better = True
     batch_size = 2
 

@@ -76,8 +76,12 @@ def train_on_pasture(recipe: str, seed: int, epochs: int, **fields: Any) -> Pred
         return Predictor.open(run, device="cpu")
 
 
-def small_pasture(seed: int, test: int = TEST) -> dict[str, Any]:
-    """The fields of the small Pasture data set of a seed. test: number of test scenes, on which no training depends."""
+def small_pasture(seed: int, test: int | None = None) -> dict[str, Any]:
+    """The fields of the small Pasture data set of a seed.
+
+    test: number of test scenes, on which no training depends; None for the usual one.
+    """
+    test = TEST if test is None else test
     return {"height": SIDE, "width": SIDE, "train": TRAIN, "val": 10, "test": test, "seed": seed}
 
 
