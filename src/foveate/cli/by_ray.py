@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from foveate.cli.inputs import Job
 from foveate.cli.results import CLAIMS, PARTS, Place
 from foveate.cluster import spread
+from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError
 from foveate.remote import RemoteFile
 from foveate.values import parse_json
@@ -96,6 +97,8 @@ def predict(
                 advance(done, f"\n{error}" if error else job.title)
         if not lost:
             break
+    if not place.url:
+        sweep(out)  # what killed processes were writing
 
 
 def score(
