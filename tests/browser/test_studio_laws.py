@@ -210,7 +210,9 @@ def test_other_shapes_look_as_the_reader_paints_them(laws):
         found = unpacked(text, 160 * 120).reshape(120, 160).astype(bool)
         expected = rasterise(Shape("x", case["kind"], tuple(map(tuple, case["points"]))), 120, 160, "here")
         iou = (found & expected).sum() / (found | expected).sum()
-        assert iou == 1 if "rectangle" in case["kind"] else iou > 0.85, case
+        # A point is a disc of some 90 pixels, of which half a pixel along its rim is a sixth.
+        least = {"rectangle": 1, "oriented_rectangle": 1, "point": 0.75}.get(case["kind"], 0.85)
+        assert iou >= least, case
 
 
 def test_ticks_are_round_and_hold_the_range(laws):

@@ -602,7 +602,7 @@ def test_a_run_shows_its_curve_and_the_way_back(tab, running, photos):
     assert tab.text("#command").startswith("foveate train ") and not tab.find("#start").is_enabled()
     tab.open(f"{server.url}/runs/photos-1")
     assert tab.script("return document.querySelector('.chart').getAttribute('aria-label')") == (
-        "mean iou of 3 epochs; best 0.520 in epoch 2"
+        "mean IoU of 3 epochs; best 0.520 in epoch 2"
     )
     worst = tab.browser.find_elements("css selector", ".images a")
     assert [one.find_element("css selector", ".name").text for one in worst] == ["IMG_2.png", "IMG_1.png"]
