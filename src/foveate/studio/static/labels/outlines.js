@@ -16,6 +16,7 @@ import { TileMap, meet, union } from "./tiles.js";
  */
 /** @typedef {import("./tiles.js").Rect} Rect */
 /** @typedef {import("./polygon.js").Emit} Emit */
+/** @typedef {import("./polygon.js").Point} Point */
 
 const LINE_WIDTH = 10; // labelme's
 const POINT_RADIUS = 5;
@@ -26,8 +27,8 @@ const EXACT = new Set(["polygon", "oriented_rectangle", "rectangle"]);
 export const isExact = (outline) => EXACT.has(outline.kind);
 
 /**
- * Emit the pixels of an outline. Exact for polygons and rectangles; circles, lines and points are drawn as discs and
- * round strokes, which differ at their border from labelme's pixels.
+ * Emit the pixels of an outline. Exact for polygons and rectangles; circles and points are drawn as discs, and lines
+ * between whole pixels, which differ at their border from labelme's pixels.
  * @param {Outline} outline
  * @param {number} width
  * @param {number} height
@@ -57,8 +58,28 @@ export function outlineSpans(outline, width, height, emit) {
   } else if (outline.kind === "point") {
     strokeSpans(middles[0], middles[0], 2 * POINT_RADIUS + 1, clipped);
   } else {
-    for (let i = 1; i < middles.length; i += 1) strokeSpans(middles[i - 1], middles[i], LINE_WIDTH, clipped);
+    for (let i = 1; i < points.length; i += 1) polygonSpans(wideLine(points[i - 1], points[i]), width, height, emit);
   }
+}
+
+/**
+ * The four corners of a line of LINE_WIDTH pixels with flat ends, as Pillow draws it.
+ * @param {Point} from
+ * @param {Point} to
+ * @returns {Point[]}
+ */
+function wideLine(from, to) {
+  const [x0, y0, x1, y1] = [from.x, from.y, to.x, to.y].map(Math.trunc);
+  const length = Math.hypot(x1 - x0, y1 - y0) || 1;
+  const [less, more] = [Math.floor((LINE_WIDTH - 1) / 2) / length, Math.ceil((LINE_WIDTH - 1) / 2) / length];
+  const left = { x: Math.round(less * (y1 - y0)), y: Math.round(more * (x1 - x0)) };
+  const right = { x: Math.round(more * (y1 - y0)), y: Math.round(less * (x1 - x0)) };
+  return [
+    { x: x0 - left.x, y: y0 + left.y },
+    { x: x1 - left.x, y: y1 + left.y },
+    { x: x1 + right.x, y: y1 - right.y },
+    { x: x0 + right.x, y: y0 - right.y },
+  ];
 }
 
 /** The pixels that an outline may touch, with a margin of two. @param {Outline} outline @returns {Rect} */
