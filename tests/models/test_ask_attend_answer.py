@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foveate.errors import ConfigError
-from foveate.models.questions.ask_attend_answer import AskAttendAnswer, Config
+from foveate.models.questions.ask_attend_answer import AskAttendAnswer, Config, Embedding
 from foveate.text import PAD
 
 SIZES = {"vocabulary": 12, "num_answers": 3, "backbone": "plain", "strides": (16,), "image_size": (32, 48),
@@ -199,8 +199,24 @@ def test_the_paper_has_one_bias_a_place_and_these_sizes():
     assert all(0.07 < weight.abs().max().item() <= 0.08 for weight in new)
 
 
+@pytest.mark.parametrize(("init", "low", "high"), [(0.08, 30, 70), (0.01, 0.5, 9)])
+def test_how_far_scores_spread_at_the_start(init, low, high):
+    """Both hops' scores of 1,280 features of deviation 1, words of deviation 1 and N = 256 (`evidence_init`)."""
+    torch.manual_seed(0)
+    S, V = torch.randn(64, 49, 1280), torch.randn(64, 9, 256)
+    A, E = (Embedding(1280, 256, 49, init) for _ in range(2))
+    first = (V @ A(S).mT).max(1).values
+    evidence = E(S)
+    O = (first.softmax(-1)[:, None] @ evidence)[:, 0] + 0.3 * V.sum(1)  # noqa: E741 - the paper's name
+    second = (evidence @ O[..., None])[..., 0]
+    assert all(low < scores.abs().mean() < high for scores in (first, second)), (
+        first.abs().mean(),
+        second.abs().mean(),
+    )
+
+
 def test_a_small_configuration_hears_the_question_from_the_start():
-    """Q is a bag of words, and the scores of evidence of deviation 1 are of about 1, not of 10 to 50."""
+    """Q is a bag of words, and the evidence starts small."""
     torch.manual_seed(0)
     config = Config(**SIZES, position_init=0.3, evidence_init=0.01)
     model = AskAttendAnswer(config)

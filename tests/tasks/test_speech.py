@@ -32,8 +32,8 @@ from foveate.tasks.speech.language import CharacterModel
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.tasks.speech.page import SpeechPage
 from foveate.tasks.speech.subtitles import ctm, srt
-from foveate.tasks.speech.task import attention_in_spans
-from foveate.text import END, SPECIALS, START, CharacterTable
+from foveate.tasks.speech.task import SpeechPairs, attention_in_spans
+from foveate.text import END, SPECIALS, START, Characters, CharacterTable
 
 TABLE = CharacterTable((*SPECIALS, *"abc "))
 RATE = 8000
@@ -411,3 +411,25 @@ class TestLanguageModel:
 
 def test_start_is_the_token_of_the_search():
     assert SpeechOptions().search()["start"] == START
+
+
+class TwoTexts:
+    """Two recordings of single words, which are drawn as strings of both."""
+
+    seconds = (1.0, 1.0)
+
+    def __len__(self):
+        return 2
+
+    def transcript(self, index):
+        return ("one", "two")[index]
+
+    def draw(self, keys):
+        return [{"audio": None, "transcript": "one two", "name": "train/3"} for _ in keys]
+
+
+def test_a_set_that_draws_characters_which_its_transcripts_lack_is_refused():
+    """A table of characters is learned from the transcripts: a blank that is only drawn would never be taught."""
+    pairs = SpeechPairs(TwoTexts(), Characters().learn(["one", "two"]))
+    with pytest.raises(DataError, match=r"train/3: 'one two' was drawn with ' ', which no transcript of the set has"):
+        pairs.draw([(0, 0)])

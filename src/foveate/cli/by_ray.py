@@ -162,7 +162,8 @@ class Scores:
         """(index and own score of each sample, states to merge in this order, notes on samples)."""
         import torch
 
-        scoring, states = self.scoring, []
+        scoring = self.scoring
+        states: list[Any] = []
         samples: list[tuple[int, float]] = []
         scoring.dataset.notes.clear()
         with torch.inference_mode():

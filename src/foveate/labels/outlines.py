@@ -15,9 +15,10 @@ from faster_coco_eval.core import mask as mask_api
 from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
+from foveate.labels.rings import polygons_of
+
 NEARLY_ONE = 0.999  # the level whose contour runs through the middles of the outermost pixels
 Polygon = list[tuple[float, float]]
-_RIGHT_OF = {(1, 0): (0, 1), (0, 1): (-1, 0), (-1, 0): (0, -1), (0, -1): (1, 0)}  # y points down
 
 
 def centre_outlines(mask: np.ndarray) -> list[Polygon]:
@@ -52,27 +53,8 @@ def edge_outlines(mask: np.ndarray) -> tuple[list[Polygon], list[Polygon]]:
 
     Pixels that touch at a corner alone are of two parts.
     """
-    ways = _edges(mask)
-    outlines: list[Polygon] = []
-    holes: list[Polygon] = []
-    while ways:
-        here = next(iter(ways))  # the start of an upper edge, which every outline has
-        step = ways[here][0]
-        corners = []
-        while True:
-            corners.append((float(here[0]), float(here[1])))
-            ways[here].remove(step)
-            if not ways[here]:
-                del ways[here]
-            here = (here[0] + step[0], here[1] + step[1])
-            if here not in ways:
-                break
-            right = _RIGHT_OF[step]  # where two parts touch, it stays at the same pixel
-            step = right if right in ways[here] else ways[here][0]
-        polygon = _without_middles(corners)
-        x, y = np.array([*polygon, polygon[0]]).T
-        (outlines if _signed_area(x, y) > 0 else holes).append(polygon)
-    return outlines, holes
+    parts = [[[(float(x), float(y)) for x, y in ring] for ring in rings] for rings in polygons_of(mask)]
+    return [outline for outline, *_ in parts], [hole for _, *holes in parts for hole in holes]
 
 
 def fill_edges(polygons: Sequence[Polygon], height: int, width: int) -> np.ndarray:
@@ -81,23 +63,6 @@ def fill_edges(polygons: Sequence[Polygon], height: int, width: int) -> np.ndarr
     if not flat:
         return np.zeros((height, width), bool)
     return np.asarray(mask_api.decode(mask_api.merge(mask_api.frPyObjects(flat, height, width))), bool)
-
-
-def _edges(mask: np.ndarray) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Corner (x, y) -> directions of the edges of pixels that leave it, with the mask on their right."""
-    inside = np.pad(mask.astype(bool), 1)
-    ways: dict[tuple[int, int], list[tuple[int, int]]] = {}
-
-    def add(places: np.ndarray, offset: tuple[int, int], step: tuple[int, int]) -> None:
-        for y, x in places.tolist():
-            ways.setdefault((x + offset[0], y + offset[1]), []).append(step)
-
-    core = inside[1:-1, 1:-1]
-    add(np.argwhere(core & ~inside[:-2, 1:-1]), (0, 0), (1, 0))  # its upper edge, to the right
-    add(np.argwhere(core & ~inside[1:-1, 2:]), (1, 0), (0, 1))  # its right edge, down
-    add(np.argwhere(core & ~inside[2:, 1:-1]), (1, 1), (-1, 0))  # its lower edge, to the left
-    add(np.argwhere(core & ~inside[1:-1, :-2]), (0, 1), (0, -1))  # its left edge, up
-    return ways
 
 
 def _without_middles(corners: list[tuple[float, float]]) -> Polygon:

@@ -83,7 +83,7 @@ class Config:
     position_init: weight of every position of W_Q at the start, so that Q starts as a bag of words; 0, as in the
         paper's code, draws them from U(-0.08, 0.08).
     evidence_init: W_A, W_E and W_E2 start from U(-evidence_init, evidence_init); 0.08 in the paper's code. With
-        features of deviation 1, 0.08 makes scores of 10 to 50, and attention that hardly learns; 0.01 of about 1.
+        features of deviation 1, 0.08 makes scores of some 50, and attention that hardly learns; 0.01 of a few.
     dropout: probability of dropping a unit of the features and of the last layer, 0..1; 0.4 in the paper.
     """
 

@@ -11,21 +11,22 @@ A captioning model offers, beside `forward` and `loss`, what a search needs:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, counted
-from foveate.metrics.captioning import CaptioningMetrics, References
+from foveate.errors import DataError, counted
+from foveate.metrics.captioning import CaptioningMetrics
 from foveate.ops.padding import pad
 from foveate.pictures.fitting import fit, shrink
 from foveate.pictures.given import read_all
-from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction, Preprocessing, Table
+from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer
+from foveate.tasks.base import Count, Runner, Sample, Writer
 from foveate.tasks.captioning.attention import attention_frames, attention_strip, most
+from foveate.tasks.captioning.base import CaptionTask
 from foveate.tasks.captioning.decoding import generate_captions
 from foveate.tasks.captioning.export import graphs, open_runner
 from foveate.tasks.captioning.inspection import CaptioningFindings
@@ -48,45 +49,21 @@ DIGITS = 5  # of a map's numbers in predictions.json
 
 
 @task("captioning")
-class CaptioningTask(CaptionReplies, Task):
+class CaptioningTask(CaptionReplies, CaptionTask):
     """A sentence for an image."""
 
     name = "captioning"
     title = "captioning"
-    monitor = "cider_d"  # of captions that the model generated alone
     headline = ("cider_d", "bleu4")
-    Options = CaptioningOptions
     sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels")}
-    batch_size = 32
     runtimes = ("onnxruntime", "openvino")
     endings = ("_attention.png", "_attention.gif")
 
-    def __init__(self, tables: Mapping[str, Table], preprocessing: Preprocessing) -> None:
-        super().__init__(tables, preprocessing)
-        self.text: Any = self.tables["text"]
-        self._references: tuple[Any, References] | None = None  # of the set that was scored last
-
     # Training
-
-    @classmethod
-    def learn_tables(cls, train_set: CaptionDataset, recipe: Any) -> dict[str, Table]:
-        """The vocabulary of all training captions, as the recipe's `text` builds it. Decodes no image."""
-        if recipe.text is None:
-            raise ConfigError(f"recipe '{recipe.name}' does not say how captions become tokens; give its field text")
-        texts = (caption.text for index in range(len(train_set)) for caption in train_set.captions(index))
-        return {"text": recipe.text.learn(texts)}
 
     def training_set(self, dataset: CaptionDataset) -> CaptionPairs:
         """The set as pairs of an image and one of its captions."""
         return CaptionPairs(dataset, self.text, self.options.longest(self.text))
-
-    def lengths(self, training_set: CaptionPairs) -> Sequence[int]:
-        """Tokens a caption."""
-        return training_set.lengths
-
-    def remark(self, training_set: CaptionPairs) -> str:
-        """The captions that are left out or cut."""
-        return training_set.remark
 
     def collate(self, samples: Sequence[Any]) -> CaptionBatch:
         """Samples of `CaptionPairs` -> one batch; shorter captions are filled up with <pad>."""
@@ -98,10 +75,6 @@ class CaptioningTask(CaptionReplies, Task):
         return batch
 
     # Answering
-
-    def require(self, options: CaptioningOptions) -> None:
-        """Raise ConfigError for more beams than the vocabulary has tokens."""
-        options.require(self.text)
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', unless the sample has features already."""
@@ -133,10 +106,7 @@ class CaptioningTask(CaptionReplies, Task):
 
     def metrics(self, dataset: CaptionDataset, whole: bool = True) -> CaptioningMetrics:
         """An empty counter of a set's scores; all are cheap."""
-        if self._references is None or self._references[0] is not dataset:
-            texts = [[caption.text for caption in dataset.captions(index)] for index in range(len(dataset))]
-            self._references = (dataset, References(texts))
-        return CaptioningMetrics(self._references[1])
+        return CaptioningMetrics(self.references(dataset))
 
     def count(self, metrics: CaptioningMetrics, index: int, sample: Any, prediction: CaptionPrediction) -> float:
         """Count the best caption of an image; returns its own CIDEr-D."""
@@ -144,10 +114,6 @@ class CaptioningTask(CaptionReplies, Task):
         return metrics.update(index, best.text, best.words, best.attention, sample.get("masks"), sample.get("named"))
 
     # Keeping and showing
-
-    def about(self) -> dict[str, Any]:
-        """The number of tokens."""
-        return {"vocabulary": len(self.text)}
 
     def record(self, prediction: CaptionPrediction) -> dict[str, Any]:
         """The caption and its score, the alternatives, and each word with its probability and attention."""
@@ -178,16 +144,6 @@ class CaptioningTask(CaptionReplies, Task):
     def gallery(self, model: str) -> CaptionPage:
         """captions.html: every image with its captions; pointing at a word shows the attention of its step."""
         return CaptionPage(model)
-
-    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-        """All captions of a single image; of several images, the best caption of each."""
-        if len(records) > 1:
-            yield from (f"{source}: {record['caption']} ({record['score']:.3f})" for source, record in records)
-            return
-        for source, record in records:
-            yield f"{source}:"
-            for one in (record, *record["alternatives"]):
-                yield f"  {one['score']:7.3f}  {one['caption']}"
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores of the captions and of the attention, and example images."""

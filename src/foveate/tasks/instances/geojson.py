@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from foveate.labels.rings import Ring, polygons_of
 from foveate.pictures.ground import WGS84, Placement
 from foveate.records import InstancePrediction
-from foveate.visualize.rings import Ring, polygons_of
 
 DIGITS = {True: 9, False: 4}  # decimals of degrees, and of metres or feet
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foveate.labels.rings import polygons_of
 from foveate.metrics.instances import LEVELS, InstanceScores
 from foveate.records import InstancePrediction, Instances
 from foveate.tasks.instances.figures import colors_of
@@ -19,7 +20,6 @@ from foveate.visualize.markup import Markup, tag
 from foveate.visualize.pixels import rgb8
 from foveate.visualize.report import Section, section
 from foveate.visualize.report.parts import counted
-from foveate.visualize.rings import polygons_of
 
 LONGEST = 640  # pixels of a drawn image's longest side; outlines are drawn from masks of as many
 MOST_IMAGES = 4

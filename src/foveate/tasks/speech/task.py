@@ -211,7 +211,9 @@ class SpeechPairs:
     def __init__(self, dataset: Any, table: Any) -> None:
         self.dataset, self.table = dataset, table
         self.lengths = [round(100 * seconds) for seconds in dataset.seconds]
-        if all(set(table.encode(dataset.transcript(index))) <= {UNKNOWN} for index in range(len(dataset))):
+        texts = [dataset.transcript(index) for index in range(len(dataset))]
+        self._characters = set("".join(texts))
+        if all(set(table.encode(text)) <= {UNKNOWN} for text in texts):
             raise DataError(
                 f"none of {counted(len(dataset), 'transcript')} has a character that training knows; check "
                 f"the script and the case"
@@ -226,7 +228,15 @@ class SpeechPairs:
         return self._with_tokens(self.dataset[index])
 
     def _draw(self, keys: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
-        return [self._with_tokens(sample) for sample in self.dataset.draw(keys)]
+        """Drawn samples. Raises DataError for a character that no transcript has: it would not be learned."""
+        samples = self.dataset.draw(keys)
+        for sample in samples:
+            if strange := set(sample["transcript"]) - self._characters:
+                raise DataError(
+                    f"{sample['name']}: '{sample['transcript'][:40]}' was drawn with {sorted(strange)[0]!r}, which no "
+                    "transcript of the set has; its transcripts must hold all that it draws"
+                )
+        return [self._with_tokens(sample) for sample in samples]
 
     def _with_tokens(self, sample: Any) -> dict[str, Any]:
         return {**sample, "tokens": torch.tensor([*self.table.encode(sample["transcript"]), END])}

@@ -85,7 +85,7 @@ class VideoInput(Input):
         return clip.sampled(form)
 
     def note(self, opened: Clip) -> str:
-        """That a clip is a still picture."""
+        """The notes of reading a clip, as that it is a still picture."""
         return "; ".join(opened.notes)
 
     def is_whole(self, folder: Path) -> bool:

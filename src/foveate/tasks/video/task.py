@@ -13,18 +13,17 @@ Options, search and vocabularies are those of captioning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from foveate.errors import ConfigError
-from foveate.metrics.captioning import References
 from foveate.metrics.video import VideoMetrics
 from foveate.ops.padding import pad
-from foveate.records import Clip, ClipFormat, Sentence, Table, VideoBatch, VideoDataset, VideoPrediction
+from foveate.records import Clip, ClipFormat, Sentence, VideoBatch, VideoDataset, VideoPrediction
 from foveate.registry import task
-from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
+from foveate.tasks.base import Count, Runner, Sample, Writer, device_of
+from foveate.tasks.captioning.base import CaptionTask
 from foveate.tasks.captioning.decoding import search_captions
 from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.task import CaptionPairs
@@ -46,46 +45,22 @@ DIGITS = 5  # of attention in predictions.json
 
 
 @task("video")
-class VideoTask(VideoReplies, Task):
+class VideoTask(VideoReplies, CaptionTask):
     """A sentence for a clip."""
 
     name = "video"
     title = "video captioning"
-    monitor = "cider_d"  # of captions that the model generated alone
     headline = ("cider_d", "bleu4", "event_accuracy", "order_accuracy")
     inputs = (VIDEO,)
-    Options = CaptioningOptions
     Preprocessing = ClipFormat
     sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels"), "features": Count("features")}
-    batch_size = 32
     endings = ("_film.png", "_attention.png")
 
-    def __init__(self, tables: Mapping[str, Table], preprocessing: ClipFormat) -> None:
-        super().__init__(tables, preprocessing)
-        self.text: Any = self.tables["text"]
-        self._references: tuple[Any, References] | None = None  # of the set that was scored last
-
     # Training
-
-    @classmethod
-    def learn_tables(cls, train_set: VideoDataset, recipe: Any) -> dict[str, Table]:
-        """The vocabulary of all training captions, as the recipe's `text` builds it. Reads no clip."""
-        if recipe.text is None:
-            raise ConfigError(f"recipe '{recipe.name}' does not say how captions become tokens; give its field text")
-        texts = (caption.text for index in range(len(train_set)) for caption in train_set.captions(index))
-        return {"text": recipe.text.learn(texts)}
 
     def training_set(self, dataset: VideoDataset) -> ClipPairs:
         """The set as pairs of a clip and one of its captions."""
         return ClipPairs(dataset, self.text, self.options.longest(self.text))
-
-    def lengths(self, training_set: ClipPairs) -> Sequence[int]:
-        """Tokens a caption."""
-        return training_set.lengths
-
-    def remark(self, training_set: ClipPairs) -> str:
-        """The captions that are left out or cut."""
-        return training_set.remark
 
     def collate(self, samples: Sequence[Any]) -> VideoBatch:
         """Samples of `ClipPairs` -> one batch; shorter clips are filled up with zeros, shorter captions with <pad>."""
@@ -97,10 +72,6 @@ class VideoTask(VideoReplies, Task):
         return batch
 
     # Answering
-
-    def require(self, options: CaptioningOptions) -> None:
-        """Raise ConfigError for more beams than the vocabulary has tokens."""
-        options.require(self.text)
 
     def _inputs(self, samples: Sequence[Any]) -> dict[str, Any]:
         """Clips, or features, and their lengths; padding is zero after normalisation."""
@@ -145,10 +116,7 @@ class VideoTask(VideoReplies, Task):
 
     def metrics(self, dataset: VideoDataset, whole: bool = True) -> VideoMetrics:
         """An empty counter of a set's scores; all are cheap."""
-        if self._references is None or self._references[0] is not dataset:
-            texts = [[caption.text for caption in dataset.captions(index)] for index in range(len(dataset))]
-            self._references = (dataset, References(texts))
-        return VideoMetrics(self._references[1], dataset.phrases)
+        return VideoMetrics(self.references(dataset), dataset.phrases)
 
     def count(self, metrics: VideoMetrics, index: int, sample: Any, prediction: VideoPrediction) -> float:
         """Count the best caption of a clip; returns its own CIDEr-D."""
@@ -157,10 +125,6 @@ class VideoTask(VideoReplies, Task):
         return metrics.update(index, best.text, best.words, attention, numbers, sample.get("events"))
 
     # Keeping and showing
-
-    def about(self) -> dict[str, Any]:
-        """The number of tokens."""
-        return {"vocabulary": len(self.text)}
 
     def record(self, prediction: VideoPrediction) -> dict[str, Any]:
         """The caption and its score, the alternatives, the frames that were read, and each word with its attention."""
@@ -197,16 +161,6 @@ class VideoTask(VideoReplies, Task):
     def gallery(self, model: str) -> VideoPage:
         """captions.html: every clip, playing, with its captions and the frames that each word attended to."""
         return VideoPage(model)
-
-    def lines(self, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-        """All captions of a single clip; of several clips, the best caption of each."""
-        if len(records) > 1:
-            yield from (f"{source}: {record['caption']} ({record['score']:.3f})" for source, record in records)
-            return
-        for source, record in records:
-            yield f"{source}:"
-            for one in (record, *record["alternatives"]):
-                yield f"  {one['score']:7.3f}  {one['caption']}"
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """Scores of the captions, of events and their order, and of the attention; and example clips."""

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from foveate.visualize.rings import Ring, polygons_of, signed_area
+from foveate.labels.rings import Ring, polygons_of, signed_area
 
 
 def test_a_square_with_a_hole_by_hand() -> None:
