@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16
 from foveate.pictures.tiff import TiffPicture
+from foveate.pictures.types import PictureInfo, PictureTags, RawPicture
 from foveate.pictures.windows import ArrayWindows, Ground
 from foveate.pictures.windows import Windows as Windows
 
@@ -42,42 +43,6 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 _LOOKED_AT = 64  # masks of transparency of a set that are decoded, before the others are taken for such, too
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _opening = threading.Lock()
-
-
-class PictureInfo(NamedTuple):
-    """Contents of an image's header: size in pixels as it will be read, channels, and bits a channel (8, 16 or 32)."""
-
-    height: int
-    width: int
-    channels: int
-    bits: int
-
-
-class PictureTags(NamedTuple):
-    """Statements of a header on how the image is read.
-
-    orientation: EXIF's, 1..8; 1 is upright. values: the type of the values, 'uint8', 'uint16', 'float32', ...
-    """
-
-    orientation: int
-    values: str
-
-
-class RawPicture(NamedTuple):
-    """Stored values of an image file, before any conversion to colours.
-
-    values: (H, W) for grey and palette files, (H, W, C) otherwise.
-    palette: (N, 3) uint8, for palette files only.
-    lossy: the compression changes values (JPEG), so they cannot be labels.
-    alpha: (H, W), for files with an alpha channel, which `values` leaves out.
-    nodata: the value that a GeoTIFF declares to be no data.
-    """
-
-    values: np.ndarray
-    palette: np.ndarray | None
-    lossy: bool
-    alpha: np.ndarray | None = None
-    nodata: float | None = None
 
 
 def list_pictures(folder: str | Path) -> list[Path]:

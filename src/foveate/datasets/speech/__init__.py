@@ -23,6 +23,7 @@ from foveate.datasets.arrays import read_arrays
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
+from foveate.datasets.speech.rates import rate_notes
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
@@ -34,7 +35,6 @@ VAL_SHARE = 0.2
 FEW_SPEAKERS = 3  # below which recordings are divided, not speakers
 FEATURE_ARRAYS = "data (frames, values), offsets (recordings + 1) and ids (recordings)"
 FEATURE_RATE = 100.0  # frames a second of features whose file does not say it
-LONG_ENOUGH = 8  # characters of a transcript whose speed tells something
 LONGEST = 30  # seconds of a recording to learn from
 FASTEST = 40  # characters a second, above which a transcript cannot be of its recording
 
@@ -216,7 +216,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
                 f"{listed(long, 'recording')}: longer than {LONGEST} s; attention hardly learns its way through these, "
                 "and they take much memory: cut them into sentences"
             )
-        return notes + _rate_notes(self.scan.utterances)
+        return notes + rate_notes(self.scan.utterances)
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Recordings without a transcript."""
@@ -315,34 +315,6 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
 
     def _share(self, name: str) -> float:
         return draw_share(name, self.seed)
-
-
-def _rate_notes(utterances: Sequence[Utterance]) -> list[str]:
-    """A sentence on recordings whose header seems to name a wrong rate: at that of the others their text would fit."""
-    rates = Counter(one.rate for one in utterances if one.frames is None)
-    if len(rates) < 2:
-        return []
-    usual = max(rates, key=lambda rate: (rates[rate], rate))
-    paces = [len(one.text) / one.seconds for one in utterances if one.rate == usual and len(one.text) >= LONG_ENOUGH]
-    if len(paces) < 2:
-        return []
-    pace = float(np.median(paces))
-    wrong = []
-    for one in utterances:
-        factor = one.rate / usual
-        if one.rate == usual or len(one.text) < LONG_ENOUGH or abs(np.log2(factor)) < 0.8:
-            continue
-        ratio = len(one.text) / one.seconds / pace
-        if abs(np.log2(ratio / factor)) < 0.4 < abs(np.log2(ratio)):
-            wrong.append(one)
-    if not wrong:
-        return []
-    first = wrong[0]
-    return [
-        f"{listed([one.name for one in wrong], 'recording')}: the header says {first.rate:g} Hz, at which the text is "
-        f"said {len(first.text) / first.seconds / pace:.1f} times as fast as in the others; at their {usual:g} Hz it "
-        "would be as fast: if the header is wrong, write the file again with the right rate"
-    ]
 
 
 def files_of_sound(folder: Path) -> list[Path]:
