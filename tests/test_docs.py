@@ -129,11 +129,15 @@ class ParsedError(Exception):
 def only_parse(monkeypatch):
     from foveate.tasks.base import Task
 
-    def parse_args(self, words=None, namespace=None):
-        argparse.ArgumentParser.parse_args(self, words, namespace)
-        raise ParsedError
+    def patched(name):
+        def parse(self, words=None, namespace=None):
+            getattr(argparse.ArgumentParser, name)(self, words, namespace)
+            raise ParsedError
 
-    monkeypatch.setattr(Parser, "parse_args", parse_args)
+        return parse
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(Parser, name, patched(name))
     monkeypatch.setattr("foveate.cli.early.check_run", lambda path: None)
     # The pages' runs do not exist: each option of any family is accepted.
     every = {flag.name: flag for task in all_tasks() for verb in VERBS for flag in flags(task.Options, verb)}

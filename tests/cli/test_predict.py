@@ -193,6 +193,13 @@ def test_flags_reach_the_predictor(run: Path, tmp_path: Path) -> None:
     assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == expected.mask).all()
 
 
+def test_inputs_may_follow_flags(run: Path, tmp_path: Path) -> None:
+    first, second = (photo(tmp_path / name) for name in ("a.png", "b.png"))
+    assert main(["predict", str(run), str(first), "--out", str(tmp_path / "out"), str(second)]) == 0
+    found = json.loads((tmp_path / "out/predictions.json").read_text())["pictures"]
+    assert [Path(one["file"]).name for one in found] == ["a.png", "b.png"]
+
+
 def test_max_pixels(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,7 +125,7 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     for flag in options.values():
         kind: dict[str, Any] = {"action": "store_true"} if flag.kind is bool else {"metavar": flag.metavar or "VALUE"}
         group.add_argument(flag.text, dest=flag.name, default=None, help=flag.help, **kind)
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # inputs may follow flags
     given = {flag.name: value for flag in options.values() if (value := getattr(args, flag.name)) is not None}
     return args, family, given
 
