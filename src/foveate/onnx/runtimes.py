@@ -6,6 +6,7 @@ used here: `get_inputs`, `get_outputs`, `get_modelmeta` and `run`.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import threading
 from collections.abc import Mapping, Sequence
@@ -80,19 +81,28 @@ def _open_onnxruntime(path: Path, device: str, workers: int) -> Any:
         raise _unusable(path, "ONNX Runtime", str(error), "export the model again") from None
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """The process's one OpenVINO core, which is never freed.
+
+    A core gives the calling thread a stack for signal handlers, and unmaps it when it is freed. Where two cores are not
+    freed in the reverse order of their making, the thread is left with an unmapped stack, and the next signal that
+    Python handles (Ctrl-C, or the end of a loader's worker) kills the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoSession:
     """An ONNX file in OpenVINO, under the face of an onnxruntime.InferenceSession; threads may share it."""
 
     def __init__(self, path: Path, device: str, precision: str, workers: int = 1) -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise ModelError(
-                f"{path} needs OpenVINO, which is not installed: pip install 'foveate[openvino]'"
-            ) from None
+        if not importlib.util.find_spec("openvino"):
+            raise ModelError(f"{path} needs OpenVINO, which is not installed: pip install 'foveate[openvino]'")
         if device not in ("auto", "cpu"):
             raise ConfigError(f"device '{device}' is not available to OpenVINO here; use auto or cpu")
-        core = openvino.Core()
+        core = openvino_core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             cpu = core.get_property("CPU", "FULL_DEVICE_NAME")
             raise ConfigError(f"this CPU ({cpu}) does not compute in bf16; leave --precision at float32")
