@@ -15,7 +15,7 @@ BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights install as a package,
 def _config(scales: tuple[float, ...], ratios: tuple[float, ...]) -> Config:
     return Config(
         backbone=BACKBONE, pretrained=True, width=64, stride=4, mask_size=21, hidden=256, detections=400,
-        proposals=dense_proposals(scales, ratios, before=(4000, 6000)),
+        proposals=dense_proposals(scales, ratios),
     )  # fmt: skip
 
 

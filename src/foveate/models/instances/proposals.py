@@ -69,16 +69,15 @@ class ProposalConfig:
             )
 
 
-def dense_proposals(
-    scales: tuple[float, ...], ratios: tuple[float, ...], before: tuple[int, int] = (2000, 2000)
-) -> ProposalConfig:
+def dense_proposals(scales: tuple[float, ...], ratios: tuple[float, ...]) -> ProposalConfig:
     """Return proposals for small networks on crowded images: many boxes, anchors in cells of 4 pixels, on borders, too.
 
-    scales, ratios, before: as in `ProposalConfig`.
+    scales, ratios: as in `ProposalConfig`. Of 2,000 boxes before suppression, a few large objects take all.
     """
     return ProposalConfig(
-        scales=scales, ratios=ratios, cell=4, channels=64, before=before, after=(500, 1000), min_side=3, crossing=True
-    )
+        scales=scales, ratios=ratios, cell=4, channels=64, before=(4000, 6000), after=(500, 1000), min_side=3,
+        crossing=True,
+    )  # fmt: skip
 
 
 class ProposalOutput(NamedTuple):
