@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from foveate.disk import write_atomically
 from foveate.engine.fields import upgraded
 from foveate.engine.run import RunFolder
 from foveate.errors import FoveateError, ModelError
+from foveate.registry import entries
 from foveate.store import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,8 +41,6 @@ KEPT = (
     "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip
 DIGITS = 6
-# What --data names, where a data set is made from another.
-MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST", "word_strings": "FSDD"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
@@ -87,16 +87,23 @@ def record(path: Path) -> dict[str, Any]:
 
 
 def portable_command(command: str, source: str) -> str:
-    """The command that gives the run again anywhere: `--data` names the data set, `--out` and `--resume` go."""
+    """The command that gives the run again anywhere; `--out` and `--resume` go.
+
+    `--data` names the data set as the recipe's own example does, or else the source that has read it.
+    """
     kept: list[str] = []
     words = iter(shlex.split(command))
+    data = source.upper()
     for word in words:
+        if kept[-1:] == ["train"]:
+            example = re.search(r"--data (\S+)", entries("recipe")[word].load().__doc__ or "")
+            data = example[1] if example and example[1] != "PATH" else data
         name, given, _ = word.partition("=")
         if name in ("--data", "--out", "--init"):
             if not given:
                 next(words, None)
             if name != "--out":
-                kept += [name, MADE_FROM.get(source, source.upper()) if name == "--data" else "RUN"]
+                kept += [name, data if name == "--data" else "RUN"]
         elif name not in ("--resume", "--debug"):
             kept.append(word)
     return " ".join(kept)

@@ -21,7 +21,7 @@ SETS = {
     ),
     "pasture": (
         "The pasture",
-        "The embedded world, drawn from a seed: it shows that a recipe works, not how well it does on photographs.",
+        "A synthetic data set, drawn from a seed: it shows that a recipe works, not how well it does on photographs.",
     ),
     "coco": (
         "COCO",

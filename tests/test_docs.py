@@ -484,6 +484,8 @@ def test_recorded_commands_hold_no_place_of_this_machine():
     assert command("foveate train fcn8s --data=/x --out=/y --init /runs/z", "voc") == (
         "foveate train fcn8s --data VOC --init RUN"
     )
+    assert command("foveate train mnc_nuclei --data /x", "folders") == "foveate train mnc_nuclei --data DSB2018"
+    assert command("foveate train st_cnn_affine_mnist_rts --data /x", "distorted_mnist").endswith("--data MNIST")
 
 
 def test_an_unfinished_or_unevaluated_run_is_not_recorded(example_run, extended, tmp_path, capsys):
