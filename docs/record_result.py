@@ -1,8 +1,9 @@
-"""Record what a run cost and reached: results/<recipe>.json, from which the pages are made.
+"""Record what a run cost and reached: results/<recipe>.json, or <recipe>_seed<N>.json, from which the pages are made.
 
-python docs/record_result.py RUN [NAME]     NAME: the file's name, where the recipe's does not say the data: fcn8s_coco
+python docs/record_result.py RUN [NAME] [--replace]
 
-Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the
+NAME is the file's name where the recipe's does not say the data, as in fcn8s_coco. A record of another commit or seed
+stays unless --replace is given. Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the
 command, `--data` names the data set and `--out` is dropped.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 from foveate.disk import write_atomically
 from foveate.engine.fields import upgraded
 from foveate.engine.run import RunFolder
-from foveate.errors import FoveateError, ModelError
+from foveate.errors import FoveateError, ModelError, OutputError
 from foveate.registry import entries
 from foveate.store import load_model
 
@@ -45,18 +46,33 @@ DIGITS = 6
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
     """Write one file into `folder`."""
-    if not 1 <= len(argv) <= 2:
+    names = [word for word in argv if word != "--replace"]
+    if not 1 <= len(names) <= 2:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        result = record(Path(argv[0]))
-        path = folder / f"{argv[1] if len(argv) == 2 else result['recipe']}.json"
+        result = record(Path(names[0]))
+        seed = f"_seed{result['seed']}" if result["seed"] else ""
+        path = folder / f"{names[1] if len(names) == 2 else result['recipe'] + seed}.json"
+        if path.is_file() and "--replace" not in argv:
+            require_same_run(path, result)
         write_atomically(path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     except FoveateError as error:
         print(f"record_result: {error}", file=sys.stderr)
         return 1
     print(f"recorded: {path}\nnext: make generated")
     return 0
+
+
+def require_same_run(path: Path, result: dict[str, Any]) -> None:
+    """Raise OutputError where a file holds the record of another run."""
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("recipe", "command", "seed", "commit"):
+        if before[key] != result[key]:
+            raise OutputError(
+                f"{path} holds another run ({key} {before[key]!r}, now {result[key]!r}); give --replace to overwrite it, "
+                "or a NAME of its own"
+            )
 
 
 def record(path: Path) -> dict[str, Any]:
