@@ -475,10 +475,10 @@ def test_a_recorded_run_holds_what_the_pages_need(example_run, extended, tmp_pat
     assert result["command"] in page and f"{result['scores']['mean_iou']:.3f}" in page
 
 
-def test_a_record_of_another_run_is_not_overwritten(example_run, tmp_path, capsys):
+def test_a_record_of_another_run_is_not_overwritten(example_run, extended, tmp_path, capsys):
     recorder = script("record_result")
     assert recorder.main([str(example_run)], tmp_path) == recorder.main([str(example_run)], tmp_path) == 0
-    (file,) = tmp_path.iterdir()
+    file = tmp_path / "pyramid_sum_pasture.json"
     older = json.loads(file.read_text()) | {"commit": "0123"}
     file.write_text(json.dumps(older))
     assert recorder.main([str(example_run)], tmp_path) == 1
