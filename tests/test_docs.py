@@ -569,6 +569,17 @@ def test_without_results_the_pages_say_so(generate):
     assert generate.readme_results({}) == "Nothing is recorded yet.\n"
 
 
+def test_the_readme_has_the_first_score_of_each_recipe_on_public_data(generate):
+    results = camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5)))
+    one = next(iter(results.values()))
+    results["words"] = one | {"command": "foveate train words --data WMT", "scores": {"bleu": 39.884, "chrf": 60.0}}
+    results["own"] = one | {"command": "foveate train own_pasture"}
+    results["digits"] = one | {"recipe": "cnn_mnist_r", "command": "foveate train cnn_mnist_r --data MNIST"}
+    lines = [line for line in generate.readme_results(results).splitlines() if line.startswith("| `")]
+    assert len(lines) == 4 and lines[3].startswith("| `foveate train words --data WMT` | 39.9 BLEU |")
+    assert all("mean IoU" in line for line in lines[:3])
+
+
 def test_skips_are_judged_in_one_place(generate):
     page = generate.results_page(camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5))))
     assert "boundary IoU goes 0.300, 0.350, 0.400" in page and "](claims.md#learnable-upsampling-skip-" in page
