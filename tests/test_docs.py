@@ -485,7 +485,9 @@ def test_a_record_of_another_run_is_not_overwritten(example_run, extended, tmp_p
     assert "holds another run (commit '0123', now " in capsys.readouterr().err
     assert json.loads(file.read_text()) == older
     assert recorder.main([str(example_run), "--replace"], tmp_path) == 0
-    assert json.loads(file.read_text())["commit"] != "0123"
+    assert json.loads(file.read_text())["commit"] != "0123" and "timing" not in json.loads(file.read_text())
+    assert recorder.main([str(example_run), "--disturbed"], tmp_path) == 0
+    assert json.loads(file.read_text())["timing"] == "minutes measured beside other work"
 
 
 def test_recorded_commands_hold_no_place_of_this_machine():
