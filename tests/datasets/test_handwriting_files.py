@@ -236,7 +236,7 @@ def test_points_at_one_place_are_no_strokes_and_blanks_are_no_text(tmp_path):
     still = entry(at=[[3, 4]] * 5)
     source = StrokeJson(write_json(tmp_path / "a.json", [entry(), still, entry("a\n b"), entry(" \t")]), pen="lifted")
     assert [str(problem).partition(": ")[2] for problem in source.problems()] == [
-        "a.json#1: all 5 points are at one place; expected strokes"
+        "a.json#1: 5 points at one and the same place; expected strokes"
     ]
     assert source.readable("train").texts == ["a b", ""]
     assert source.notes() == ["1 of 3 pieces without a text, a.json#3 among them"]

@@ -18,7 +18,7 @@ from foveate.engine.intensities import header_notes, require_one_depth, window_n
 from foveate.engine.loading import SuitedDataset, WrappedDataset, cached, mixed_seed, train_loader
 from foveate.engine.recipe import Recipe
 from foveate.engine.transfer import start_from
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.ops.layout import channels_last
 from foveate.records import Table, UnusableFilesError
 from foveate.registry import create_model, create_recipe, entries, find, make_config
@@ -196,7 +196,9 @@ def validation_split(source: Any) -> str:
 def require_no_problems(source: Any) -> None:
     """Raise DataError for files that cannot be used, which may be the reason why a split is missing."""
     if problems := source.problems():
-        more = f" ({len(problems)} problems; `foveate datasets inspect` lists all)" if len(problems) > 1 else ""
+        more = (
+            f" ({counted(len(problems), 'problem')}; `foveate datasets inspect` lists all)" if len(problems) > 1 else ""
+        )
         raise UnusableFilesError(f"{problems[0]}{more}", problems)
 
 

@@ -54,7 +54,7 @@ def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
         value = points[~np.isin(points[:, 2], (0, 1)), 2][0]
         raise DataError(f"{name}: a pen bit of {value:g}; expected 0 or 1")
     if (points[:, :2] == points[0, :2]).all():
-        raise DataError(f"{name}: all {len(points)} points are at one place; expected strokes")
+        raise DataError(f"{name}: {counted(len(points), 'point')} at one and the same place; expected strokes")
     points = points.copy()
     points[-1, 2] = 1
     return Ink(points, " ".join(text.split()), name)
