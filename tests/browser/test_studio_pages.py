@@ -446,8 +446,9 @@ def test_two_tabs_ask_which_version_stays(tab, running, photos, choice):
         tab.ready()
     np.testing.assert_array_equal(tab.seen(), expected)
     np.testing.assert_array_equal(on_disk(photos), expected)
-    kept = list((photos / ".foveate").glob("**/*IMG_0*"))
-    assert any(b"shapes" in path.read_bytes() for path in kept if path.is_file()), "the other version is kept, too"
+    loser, labels = ("theirs", {"grass"}) if choice == "mine" else ("mine", {"sky"})
+    kept = [json.loads(path.read_text()) for path in (photos / ".foveate").glob(f"IMG_0.json.{loser}-*")]
+    assert [{shape["label"] for shape in one["shapes"]} for one in kept] == [labels], "the other version is kept, too"
     tab.browser.switch_to.window(second)
     tab.browser.close()
     tab.browser.switch_to.window(first)
@@ -501,6 +502,40 @@ def test_strokes_of_a_closed_page_are_offered_again(tab, running, photos):
     np.testing.assert_array_equal(tab.seen(), seen)
     np.testing.assert_array_equal(on_disk(photos), seen)
     assert own(photos)["strokes"] == 2
+
+
+@pytest.mark.parametrize("choice", ["mine", "theirs"])
+def test_strokes_of_a_closed_page_and_a_file_that_changed_are_both_kept(tab, running, photos, choice):
+    server = running(photos)
+    enter(tab, server)
+    found = open_image(tab, server)
+    tab.keys("b", "1")
+    tab.drag((60, 40), (200, 40))
+    tab.saved()
+    server.kill()
+    tab.drag((60, 90), (200, 90))
+    tab.until(lambda: "kept in this browser" in tab.text("#saved"), "the mark")
+    mine = tab.seen()
+    tab.browser.get("about:blank")
+    theirs = json.loads((photos / "IMG_0.json").read_text())
+    theirs["shapes"][0]["label"] = "grass"
+    (photos / "IMG_0.json").write_text(json.dumps(theirs))
+    server.start()
+    enter(tab, server)
+    tab.browser.get(f"{server.url}/label/{found}")
+    tab.find(f"dialog [data-answer={choice}]").click()
+    tab.ready()
+    other = {"mine": "theirs", "theirs": "mine"}[choice]
+    tab.until(lambda: list((photos / ".foveate").glob(f"IMG_0.json.{other}-*")), "the version that lost")
+    (kept,) = [json.loads(path.read_text()) for path in (photos / ".foveate").glob(f"IMG_0.json.{other}-*")]
+    if choice == "mine":
+        tab.saved()
+        np.testing.assert_array_equal(on_disk(photos), mine)
+        assert kept == theirs
+    else:
+        assert json.loads((photos / "IMG_0.json").read_text()) == theirs
+        (photos / "IMG_3.json").write_text(json.dumps(kept))
+        np.testing.assert_array_equal(on_disk(photos, 3), mine)
 
 
 def write_run(photos: Path) -> None:

@@ -75,6 +75,36 @@ def test_two_tabs(page):
     assert page.put(url, body(2, "road"), problem["etag"]).status_code == 200
 
 
+def test_the_version_that_another_one_replaces_is_kept(page):
+    """What another program wrote is lost neither to a version that was chosen against it, nor without a word."""
+    page.with_classes()
+    url, own = f"/pictures/{page.id()}", page.studio.folder.own
+    page.put(f"{url}/labels", body(), '"none"')
+    theirs = json.loads(page.file().read_text()) | {"other": "of labelme"}
+    page.file().write_text(json.dumps(theirs))
+    problem = page.put(f"{url}/labels", body(2, "road"), '"none"').json()
+    assert problem["whole"] is True
+    assert page.put(f"{url}/labels", body(2, "road", over=True), problem["etag"]).status_code == 200
+    kept = [json.loads(path.read_text()) for path in own.glob("IMG_0.json.theirs-*")]
+    assert kept == [theirs], "to the last key"
+    assert "over" not in json.loads(page.file().read_text())["foveate"]
+    first = page.put(f"/pictures/{page.id('IMG_1.png')}/labels", body(over=True), '"none"')
+    assert first.status_code == 200 and not list(own.glob("IMG_1*")), "there was no other version"
+
+
+def test_labels_that_lost_can_be_kept_whole(page):
+    page.with_classes()
+    url, own = f"/pictures/{page.id()}", page.studio.folder.own
+    page.put(f"{url}/labels", body(), '"none"')
+    partial = page.put(f"{url}/labels", body(2, "road"), '"0123"').json()
+    assert partial["whole"] is False, "the tiles that did not change were never seen here"
+    answer = page.post(f"{url}/versions", body(2, "road"))
+    kept = json.loads((own / answer.json()["kept"]).read_text())
+    assert [shape["label"] for shape in kept["shapes"]] == ["road"] and kept["imagePath"] == "IMG_0.png"
+    unknown = page.post(f"{url}/versions", body(2, "a class that is gone"))
+    assert json.loads((own / unknown.json()["kept"]).read_text())["objects"][0]["label"] == "a class that is gone"
+
+
 def test_a_blocked_picture(page):
     page.file().write_text('{"shapes": 3}')
     key = page.id()

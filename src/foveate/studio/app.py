@@ -95,8 +95,9 @@ def refused(code: str, reason: str, detail: str) -> Problem:
 def problem(error: FoveateError) -> Problem | FoveateError:
     """An error of the package as a problem with its reason, where it has one."""
     if isinstance(error, StaleError):
-        headers = {"ETag": f'"{error.current}"'}
-        return Problem("stale", one_line(error), headers, {"etag": f'"{error.current}"', "kept": error.kept or None})
+        etag = f'"{error.current}"'
+        more = {"etag": etag, "kept": error.kept or None, "whole": error.whole}
+        return Problem("stale", one_line(error), {"ETag": etag}, more)
     if isinstance(error, BlockedError):
         return refused("conflict", "blocked", one_line(error))
     if isinstance(error, RefusedError):
