@@ -660,6 +660,82 @@ def test_a_file_that_cannot_be_read_blocks_its_image(tab, running, photos):
     assert (photos / "IMG_0.json").read_text() == '{"shapes": [{"label": "sky"'
 
 
+@pytest.mark.parametrize("way", ["done", "next", "tool", "gallery", "at once"])
+def test_a_proposal_is_taken_when_it_is_left(tab, running, photos, way):
+    """A fill or a cut that is on the screen is work: going on takes it, and Esc alone drops it."""
+    from selenium.webdriver.common.keys import Keys
+
+    server = running(photos)
+    enter(tab, server)
+    open_image(tab, server)
+    tab.keys("f", "1")
+    tab.drag((20, 15), (120, 15))
+    tab.keys("2")
+    tab.drag((8, 132), (8, 236))
+    if way != "at once":  # else the answer is on its way
+        tab.until(lambda: tab.script("return window.foveate.parts.tool.tiles !== null"), "the fill")
+    if way == "next":
+        tab.keys("d")
+    elif way == "tool":
+        tab.keys("b")
+    elif way == "gallery":
+        tab.find("#back").click()
+    else:
+        tab.chord(Keys.CONTROL, key=Keys.ENTER)
+    tab.until(lambda: (photos / "IMG_0.json").is_file(), "the labels")
+    found = on_disk(photos)
+    assert (found[15, 20:120] == "sky").all() and (found[132:236, 8] == "grass").all() and (found != "").all()
+    if way in ("done", "at once"):
+        tab.until(lambda: tab.text("#name") == "IMG_1.png", "the next image")
+        assert own(photos)["state"] == "done"
+
+
+def test_a_cut_is_taken_when_it_is_left_and_dropped_by_escape(tab, running, photos):
+    from selenium.webdriver.common.keys import Keys
+
+    server = running(photos)
+    enter(tab, server)
+    open_image(tab, server)
+    tab.keys("g", "3")
+    tab.drag((180, 122), (270, 210))
+    tab.until(lambda: tab.script("return window.foveate.parts.tool.tiles !== null"), "the cut")
+    tab.keys(Keys.ESCAPE, "d")
+    tab.until(lambda: tab.text("#name") == "IMG_1.png", "the next image")
+    assert not (photos / "IMG_0.json").exists()
+    tab.ready()
+    tab.keys("g", "3")
+    tab.drag((180, 122), (270, 210))
+    tab.keys("d")
+    tab.until(lambda: tab.text("#name") == "IMG_2.png", "the next image")
+    assert (on_disk(photos, 1) == "ball").any()
+
+
+def test_a_caption_that_is_being_written_is_saved_when_the_image_is_left(tab, running, photos):
+    from selenium.webdriver.common.keys import Keys
+
+    server = running(photos)
+    enter(tab, server)
+    open_image(tab, server)
+    tab.keys("b", "1")
+    tab.drag((60, 40), (200, 40))
+    tab.saved()
+    tab.find("#texts summary").click()
+    tab.find("#add-caption").click()
+    tab.find("#captions input").send_keys("a ball")
+    tab.chord(Keys.CONTROL, key=Keys.ENTER)
+    tab.until(lambda: tab.text("#name") == "IMG_1.png", "the next image")
+    assert "a ball" in (photos / "captions.csv").read_text()
+    tab.ready()
+    tab.until(lambda: tab.script("return window.foveate.texts.etag"), "the texts")
+    (photos / "captions.csv").write_text("image,caption\nIMG_1.png,three balls\n")
+    tab.find("#texts summary").click()
+    tab.find("#add-caption").click()
+    tab.find("#captions input").send_keys("a tree")
+    tab.chord(Keys.CONTROL, key=Keys.ENTER)
+    tab.until(lambda: "could not be saved" in tab.text(".said"), "the word")
+    assert tab.text("#name") == "IMG_1.png" and "Changed elsewhere" in tab.text("#texts-state")
+
+
 def test_captions_and_questions_are_rows_of_tables(tab, running, photos):
     from selenium.webdriver.common.keys import Keys
 

@@ -9,11 +9,24 @@ import { keepBeside } from "./saver.js";
 
 /** @typedef {import("./page.js").LabelPage} LabelPage */
 
+/**
+ * Finish what is begun before the image is left: a polygon, a proposal, a stroke that waits for the server, a text.
+ * @param {LabelPage} page
+ * @returns {Promise<boolean>} false to stay, as a text could not be saved
+ */
+async function settle(page) {
+  const { tool, desk } = page.parts;
+  await tool.finish?.();
+  await desk.work;
+  if (!page.texts || (await page.texts.settle())) return true;
+  say("A caption or question could not be saved; the reason stands beside it.", "bad");
+  return false;
+}
+
 /** Set the state, save, and go to the next image that is not done. @param {LabelPage} page @param {"done" | "skipped"} state */
 export async function finish(page, state) {
-  const { labels, saver, tool, desk } = page.parts;
-  if (desk.readOnly) return;
-  if (tool.name === "polygon") tool.finish?.();
+  const { labels, saver, desk } = page.parts;
+  if (desk.readOnly || !(await settle(page))) return;
   const empty = !labels.outlines.length && ![...labels.areas.values()].some(Boolean);
   if (state === "done" && empty) {
     const answer = await ask("Nothing is labelled here", ["An image without labels is a label, too: it says that none of the classes is in it."], [
@@ -62,15 +75,15 @@ export async function nextOpen(page) {
 
 /** Go to another image after what is pending was sent. @param {LabelPage} page @param {string | null} id */
 export async function leave(page, id) {
-  if (id === null) return;
-  const { saver, tool } = page.parts;
-  if (tool.name === "polygon") tool.finish?.();
+  if (id === null || !(await settle(page))) return;
+  const { saver } = page.parts;
   if (saver.pending) await saver.flush();
   go(id);
 }
 
 /** @param {LabelPage} page */
 export async function toGallery(page) {
+  if (!(await settle(page))) return;
   if (page.parts.saver.pending) await page.parts.saver.flush();
   window.location.assign(`/${window.location.search}`);
 }
