@@ -332,6 +332,50 @@ def test_undo_and_redo_are_saved_too(tab, running, photos):
     np.testing.assert_array_equal(on_disk(photos), painted)
 
 
+def test_undo_reaches_back_to_an_image_that_was_left(tab, running, photos):
+    from selenium.webdriver.common.keys import Keys
+
+    server = running(photos)
+    enter(tab, server)
+    open_image(tab, server)
+    tab.keys("p", "3")
+    tab.click((100, 60), (180, 60), (140, 130))
+    tab.keys("n")
+    outline = tab.seen()
+    tab.keys("b", "1")
+    tab.drag((60, 90), (150, 90))
+    tab.saved()
+    painted = tab.seen()
+    tab.chord(Keys.CONTROL, key=Keys.ENTER)
+    tab.until(lambda: tab.text("#name") == "IMG_1.png", "the next image")
+    tab.ready()
+    tab.keys("a")
+    tab.until(lambda: tab.text("#name") == "IMG_0.png", "the first image")
+    tab.ready()
+    tab.chord(Keys.CONTROL, key="z")
+    tab.saved()
+    np.testing.assert_array_equal(tab.seen(), outline)
+    np.testing.assert_array_equal(on_disk(photos), outline)
+    tab.chord(Keys.CONTROL, key="z")
+    tab.saved()
+    assert (tab.seen() == "").all()
+    for _ in range(2):
+        tab.chord(Keys.CONTROL, Keys.SHIFT, key="z")
+    tab.saved()
+    np.testing.assert_array_equal(on_disk(photos), painted)
+    tab.keys("d")
+    tab.until(lambda: tab.text("#name") == "IMG_1.png", "the next image")
+    data = json.loads((photos / "IMG_0.json").read_text())
+    (photos / "IMG_0.json").write_text(json.dumps(data | {"other": 1}))
+    tab.ready()
+    tab.keys("a")
+    tab.until(lambda: tab.text("#name") == "IMG_0.png", "the first image")
+    tab.ready()
+    tab.chord(Keys.CONTROL, key="z")
+    tab.until(lambda: tab.text(".said") == "Nothing to undo.", "the word")
+    np.testing.assert_array_equal(tab.seen(), painted)
+
+
 def test_keys_alone_draw_a_polygon(tab, running, photos):
     from selenium.webdriver.common.keys import Keys
 

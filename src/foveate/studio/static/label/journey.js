@@ -5,6 +5,7 @@ import { ask, say } from "../base/dialog.js";
 import { clock as timeOfDay } from "../base/format.js";
 import { LabelDocument } from "../labels/document.js";
 import { chooseVersion, fetchLabels, fromJournal, sameLabels } from "./conflict.js";
+import { keepSteps } from "./past.js";
 import { keepBeside } from "./saver.js";
 
 /** @typedef {import("./page.js").LabelPage} LabelPage */
@@ -39,6 +40,7 @@ export async function finish(page, state) {
   page.drawState();
   await saver.changed();
   if (saver.state !== "saved") return; // the mark says why
+  await keepSteps(page);
   const next = await nextOpen(page);
   if (next) go(next);
   else window.location.assign(`/${window.location.search}`);
@@ -78,6 +80,7 @@ export async function leave(page, id) {
   if (id === null || !(await settle(page))) return;
   const { saver } = page.parts;
   if (saver.pending) await saver.flush();
+  await keepSteps(page);
   go(id);
 }
 
@@ -85,6 +88,7 @@ export async function leave(page, id) {
 export async function toGallery(page) {
   if (!(await settle(page))) return;
   if (page.parts.saver.pending) await page.parts.saver.flush();
+  await keepSteps(page);
   window.location.assign(`/${window.location.search}`);
 }
 
