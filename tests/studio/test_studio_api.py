@@ -362,6 +362,20 @@ def test_nothing_is_answered_without_the_cookie(photos):
     page.studio.close()
 
 
+def test_the_icon_needs_no_cookie(page):
+    page.client.cookies.clear()
+    answer = page.client.get("/favicon.ico")
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/svg+xml"
+    assert answer.content.startswith(b"<svg ")
+
+
+def test_a_method_that_is_not_there_names_all_that_are(page):
+    answer = page.post(f"/pictures/{page.id()}/labels", {})
+    assert answer.status_code == 405 and set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "PUT"}
+    assert "PUT" in answer.json()["detail"]
+    assert page.client.head(f"/api/1/pictures/{page.id()}/labels").status_code == 200
+
+
 def test_other_pages_cannot_write(page):
     url, headers = f"/api/1/pictures/{page.id()}/labels", {"If-Match": '"none"', "Origin": "http://evil.example"}
     assert page.client.put(url, json=body(), headers=headers).status_code == 403

@@ -63,7 +63,12 @@ class Document:
         layers, own = self.layers, self.own
         height, width = layers.size
         objects = [
-            {"number": number, **_facts(one.entry), **_others(one.entry), "source": one.entry.get("shape_type") or "polygon"}
+            {
+                "number": number,
+                **_facts(one.entry),
+                **_others(one.entry),
+                "source": one.entry.get("shape_type") or "polygon",
+            }
             for number, one in layers.objects.items()
         ]
         outlines = [
