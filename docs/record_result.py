@@ -1,9 +1,10 @@
 """Record what a run cost and reached: results/<recipe>.json, or <recipe>_seed<N>.json, from which the pages are made.
 
-python docs/record_result.py RUN [NAME] [--replace]
+python docs/record_result.py RUN [NAME] [--replace] [--disturbed]
 
 NAME is the file's name where the recipe's does not say the data, as in fcn8s_coco. A record of another commit or seed
-stays unless --replace is given. Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this
+stays unless --replace is given. --disturbed says that other work ran beside the training, so that its minutes mean
+nothing. Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this
 machine are left out: in the command, `--data` names the data set and `--out` is dropped.
 """
 
@@ -46,12 +47,14 @@ DIGITS = 6
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
     """Write one file into `folder`."""
-    names = [word for word in argv if word != "--replace"]
+    names = [word for word in argv if word not in ("--replace", "--disturbed")]
     if not 1 <= len(names) <= 2:
         print(__doc__, file=sys.stderr)
         return 2
     try:
         result = record(Path(names[0]))
+        if "--disturbed" in argv:
+            result["timing"] = "minutes measured beside other work"
         seed = f"_seed{result['seed']}" if result["seed"] else ""
         path = folder / f"{names[1] if len(names) == 2 else result['recipe'] + seed}.json"
         if path.is_file() and "--replace" not in argv:
