@@ -606,3 +606,9 @@ def test_contours_are_drawn_in_given_colours() -> None:
         family.draw(prediction, {"image": image}, colors={"sell": "#ff0000"})
     with pytest.raises(ConfigError, match="unknown option of an overlay 'alpha'"):
         family.draw(prediction, {"image": image}, alpha=0.5)
+    for wrong in ("red", "#ff00", (0, 0, 256), [1.0, 0.0, 0.0]):
+        words = re.escape(f"{wrong!r} is not a colour; give '#rrggbb' or three whole numbers in 0..255")
+        with pytest.raises(ConfigError, match=words):
+            family.draw(prediction, {"image": image}, colors={"cell": wrong})
+    drawn = np.asarray(family.draw(prediction, {"image": image}, colors={"cell": (1, 2, 3)}))
+    assert tuple(drawn[2, 5]) == (1, 2, 3)
