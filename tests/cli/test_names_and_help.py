@@ -13,6 +13,7 @@ import pytest
 from foveate import cli
 from foveate.cli.completion import SCRIPTS, candidates
 from foveate.cli.early import check_fields, part_fields, recipe_fields
+from foveate.cli.flags import Parser
 from foveate.cli.recipes import group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
@@ -67,6 +68,19 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
 )
 def test_a_name_from_elsewhere_leads_to_the_one_here(words: str, expected: str, complaint: Complaint) -> None:
     assert complaint(*words.split()).startswith(expected)
+
+
+def test_an_empty_value_is_no_value(complaint: Complaint) -> None:
+    """As of a shell's variable that is not set: an empty path would be the current folder, or the run's own data."""
+    asked = "is empty; give a value, or leave it out"
+    assert complaint("train", "mnc", "--data", "") == f"--data {asked}"
+    assert complaint("train", "", "--data", "x") == f"RECIPE {asked}"
+    assert complaint("datasets", "inspect", "") == f"PATH {asked}"
+    assert complaint("evaluate", "").startswith("RUN is empty; give a run folder, a model folder or an exported")
+    parser = Parser("predict", "")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT")
+    with pytest.raises(ConfigError, match=f"INPUT {asked}"):
+        parser.parse_intermixed_args(["a.png", ""])
 
 
 def test_familiar_names_lead_to_recipes_for_own_data() -> None:

@@ -16,6 +16,8 @@ from pycocotools import coco as pycoco
 
 from foveate.datasets.coco import COCO
 from foveate.datasets.objects import ObjectDataset
+from foveate.engine.inspection import inspect
+from foveate.engine.intensities import require_one_depth
 from foveate.errors import ConfigError, DataError
 from foveate.ops.layers import unpack
 from foveate.registry import find
@@ -341,6 +343,23 @@ def test_boxes_elsewhere_than_their_outlines_are_said(root: Path) -> None:
     )
     dataset, index = samples(root)[1]
     assert np.asarray(dataset.instances(index)["masks"][0]).sum() == 400
+
+
+def test_outlines_without_a_pixel_are_said(root: Path) -> None:
+    changed(root, 101, segmentation=[[10, 10, 20, 20, 30, 30]])
+    found = inspect(COCO(str(root)), "instances")
+    assert found.notes == {"an outline covers no pixel, and is left out; draw it again, or remove it": ["000001.jpg"]}
+    assert not inspect(COCO(str(root)), "semantic").notes
+
+
+def test_objects_of_pictures_of_several_depths_are_refused(root: Path) -> None:
+    data = content()
+    data["images"][1]["file_name"] = "deep.png"
+    write(root, data)
+    Image.fromarray(np.full((HEIGHT, WIDTH), 3000, np.uint16)).save(root / "images" / "deep.png")
+    source = COCO(str(root))
+    with pytest.raises(DataError, match=r"several depths: .*1 picture \(deep\.png\) with more than 8 bits"):
+        require_one_depth([source.open(split, "instances") for split in source.splits()], "auto")
 
 
 def test_instances_are_described_as_objects(root: Path) -> None:

@@ -175,9 +175,8 @@ def test_iam_ondb_joins_strokes_and_lines(tmp_path):
     assert isinstance(source, IamOnDB)
     assert source.open("val").texts == ["line 1"] and source.open("train").texts == ["line 2", "line 3"]
     assert strokes_of(source) == EXPECTED
-    for split in ("train", "val"):
-        (tmp_path / f"{split}.txt").write_text("a01-000u\n")
-    assert len(IamOnDB(str(tmp_path)).open("train")) == 3
+    (tmp_path / "test.txt").write_text("a01-000u\n")
+    assert len(IamOnDB(str(tmp_path)).open("test")) == 3
 
 
 def test_missing_lines_of_iam_ondb_are_named(tmp_path):
@@ -201,3 +200,52 @@ def test_generated_letters_are_functions_of_the_seed():
     assert one.open("val").texts != first.texts[:2]
     with pytest.raises(ConfigError, match="hands 0 and words 2 1 or more"):
         StrokeLetters(hands=0)
+
+
+def test_an_empty_line_of_iam_ondb_does_not_move_those_below_it(tmp_path):
+    write_iam(tmp_path, lines=4)
+    text = tmp_path / "ascii/a01/a01-000/a01-000u.txt"
+    text.write_text(text.read_text().replace("line 2\n", "\n"))
+    source = IamOnDB(str(tmp_path))
+    (problem,) = source.problems()
+    assert str(problem).endswith("a01-000u-02.xml: line 02 after CSR in a01-000u.txt is empty; write what the strokes "
+                                 "say there")  # fmt: skip
+    assert source.readable("val").texts == ["line 1"] and source.readable("train").texts == ["line 3"]
+
+
+def test_lists_of_iam_ondb_name_forms_that_are_there_and_each_once(tmp_path):
+    write_iam(tmp_path)
+    (tmp_path / "train.txt").write_text("a01-000u\na01-000u-01\n")
+    (tmp_path / "val.txt").write_text("a01-000u\n")
+    missing, shared = map(str, IamOnDB(str(tmp_path)).problems())
+    assert missing.endswith(
+        "train.txt: names a01-000u-01, of which lineStrokes has no strokes; a name is a form's, a01-000u"
+    )
+    assert shared.endswith("val.txt: names a01-000u, which the list of train names, too; remove them from one")
+
+
+def test_one_meaning_of_the_pen_bit_holds_for_all_splits(tmp_path):
+    write_json(tmp_path / "train.json", [entry()] * 3)
+    write_json(tmp_path / "val.json", [entry(pen=DOWN)] * 3)
+    with pytest.raises(DataError, match=r"in train a pen bit of 1 means that the pen is lifted .*; in val a pen bit"):
+        StrokeJson(str(tmp_path)).open("train")
+    assert not StrokeJson(str(tmp_path), pen="lifted").problems()
+
+
+def test_points_at_one_place_are_no_strokes_and_blanks_are_no_text(tmp_path):
+    still = entry(at=[[3, 4]] * 5)
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(), still, entry("a\n b"), entry(" \t")]), pen="lifted")
+    assert [str(problem).partition(": ")[2] for problem in source.problems()] == [
+        "a.json#1: all 5 points are at one place; expected strokes"
+    ]
+    assert source.readable("train").texts == ["a b", ""]
+    assert source.notes() == ["1 of 3 pieces without a text, a.json#3 among them"]
+
+
+def test_a_point_far_from_all_others_is_noted(tmp_path):
+    far = entry(at=[*AT[:4], [1e6, 5]])
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry()] * 4 + [far]))
+    (note,) = source.notes()
+    assert note.startswith(
+        "1 piece with a step more than 100 times as long as the usual longest (6), such as 999990 in"
+    )

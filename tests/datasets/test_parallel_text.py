@@ -9,6 +9,7 @@ import pytest
 
 from foveate.datasets import recognise
 from foveate.datasets.parallel_text import ParallelText
+from foveate.engine.prepare import validation_split
 from foveate.errors import ConfigError, DataError
 
 EN = ["a dog", "two cats", "a red ball", "the sea"]
@@ -121,6 +122,24 @@ def test_empty_lines_are_left_out_and_said(tmp_path: Path) -> None:
     assert source.open("train").name(1) == "train.de:5"
     assert "train.de: 3 pairs left out, where a side is empty: line 2, 3, 4" in source.notes()
     assert source.describe().endswith("(3 with an empty side left out)")
+
+
+def test_a_tab_is_a_blank_of_files_with_one_side(tmp_path: Path) -> None:
+    source = found(write(tmp_path, train_en=["a", " \t ", "b\tc "], train_de=["x", "y", "z"], val_en=EN, val_de=DE))
+    assert pairs(source, "train") == [("x", "a"), ("z", "b\tc")]
+    assert "train.de: 1 pair left out, where a side is empty: line 2" in source.notes()
+
+
+def test_a_split_without_a_pair_is_a_problem_and_named_where_it_is_missing(tmp_path: Path) -> None:
+    source = found(write(tmp_path, train_en=EN, train_de=DE, val_en=["", ""], val_de=["a", ""]))
+    message = r"val\.de: no pair of sentences in val\.de and val\.en; fill both sides of a line, or remove"
+    for opened in (lambda: source.open("train"), lambda: validation_split(source)):
+        with pytest.raises(DataError, match=message):
+            opened()
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.en").write_text("a\n")
+    with pytest.raises(DataError, match=r"train\.de: has 4 lines, but train\.en has 1.*2 problems"):
+        validation_split(found(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from foveate.datasets import recognise
 from foveate.datasets.videos.features import VideoFeatures
+from foveate.engine.inspection import inspect
 from foveate.errors import ConfigError, DataError
 from foveate.records import Clip, ClipFormat, Preprocessing
 from foveate.tasks.video.inputs import VIDEO
@@ -420,3 +421,16 @@ class TestFeatures:
         with pytest.raises(DataError, match="features that are not numbers"):
             VIDEO.open(np.full((3, 5), np.nan, np.float32), ClipFormat(3, features=5), "m", "x")
         assert isinstance(VIDEO.open(np.zeros((9, 5), np.float32), ClipFormat(3, features=5), "m"), Clip)
+
+
+def test_inspection_goes_on_past_clips_that_cannot_be_decoded(tmp_path):
+    for name, count in (("a", 4), ("b", 4), ("c", 4), ("still", 1)):
+        animate(tmp_path / f"{name}.gif", frames(count))
+    for name in ("d", "e"):
+        (tmp_path / f"{name}.gif").write_bytes(b"GIF89a garbage")
+    rows = "".join(f"{name}.gif,a cow\n" for name in ("a", "b", "c", "d", "e", "still"))
+    (tmp_path / "captions.csv").write_text("video,caption\n" + rows)
+    found = inspect(recognise(tmp_path, "video"), "video")
+    assert sorted(problem.file.name for problem in found.problems) == ["d.gif", "e.gif"]
+    assert found.counts.total() == 4 and found.failed == 2
+    assert list(found.notes.values()) == [["still.gif"]]

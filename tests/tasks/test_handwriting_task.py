@@ -276,6 +276,12 @@ def writing_seed():
         ({"points": [[0, 0, 2]] * 30}, "a pen bit other than 0 and 1"),
         ({"points": [[i, 0, 1] for i in range(30)]}, "is 1 where it is lifted after a point, not where it is down"),
         ({"points": "none"}, "the points are none; expected"),
+        (
+            {"points": [[1000 * i, i % 2, 0] for i in range(30)]},
+            r"its steps are \d+ times as long as those of the train",
+        ),
+        ({"points": [[i / 1000, 0, 0] for i in range(30)]}, r"deviation is 2 and 3; scale the style to the same units"),
+        ({"points": [[4, 4, 0]] * 30}, "its steps are 0 times as long"),
         ({"text": "  "}, "the text of the style is empty"),
         ({"text": "aX"}, "the character 'X' is in none of the training texts"),
         ({"text": 3}, 'expected {"text": ..., "points"'),

@@ -444,6 +444,15 @@ def nuclei(root: Path) -> Path:
     return root
 
 
+def test_pictures_without_an_object_are_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = nuclei(tmp_path / "data")
+    for mask in (data / "train" / "masks").iterdir():
+        Image.fromarray(np.zeros((64, 64), np.uint16)).save(mask)
+    assert main(["train", "mnc_nuclei", "--data", str(data), "--out", str(tmp_path / "run")]) == 1
+    assert "4 training pictures without an object, so there is nothing to learn; label some" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 SHORT = [
     "--config.backbone", "test_efficientnet", "--config.pretrained", "false", "--augment.crop", "64,64",
     "--epochs", "1", "--batch_size", "2", "--validate_every", "1", "--workers", "0",

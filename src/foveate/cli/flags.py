@@ -35,6 +35,19 @@ class Parser(argparse.ArgumentParser):
             raise ConfigError(unknown("flag", stray[1], known))
         raise ConfigError(f"{message}; see {self.prog} --help")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """The arguments, none of them empty, which is what a shell makes of a variable that is not set.
+
+        An empty path would be the current folder, and an empty --data the run's own data. Raises ConfigError.
+        """
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            if "" in (value if isinstance(value, list) else [value]) and value != action.default:
+                name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+                raise ConfigError(f"{name} is empty; give a value, or leave it out")
+        return found, rest
+
 
 def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, str]]:
     """Separate `--field value` and `--field=value` pairs from a verb's own arguments.
@@ -112,6 +125,8 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     if run is None:  # --help, or a line without RUN, of which argparse complains
         parser.epilog = _all_options(verb)
         return parser.parse_args(argv), None, {}
+    if not run:
+        raise ConfigError("RUN is empty; give a run folder, a model folder or an exported .onnx file")
     family = peek_family(Path(run))
     options = {flag.text: flag for flag in flags(family.Options, verb)}
     inputs = input_flags(family, verb)

@@ -187,6 +187,7 @@ class FileInstances(InstanceDataset):
     def __init__(self, objects: ObjectDataset | NumberedDataset) -> None:
         super().__init__(objects)
         self.digest = objects.objects_digest
+        self.values, self.file_notes = objects.values, objects.file_notes
 
 
 class NumberedDataset(FileDataset):

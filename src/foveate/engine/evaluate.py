@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.loading import SuitedDataset
-from foveate.engine.prepare import validation_split
+from foveate.engine.prepare import require_no_problems, validation_split
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.onnx import OnnxFile
@@ -69,6 +69,7 @@ def open_scoring(
     if split == "test" and split not in source.splits() and not (own or _trained_on(run, source)):
         source = source.undivided() or source
     if split not in source.splits():
+        require_no_problems(source)
         raise ConfigError(unknown("split", split, source.splits()))
     if exported:
         file = OnnxFile.open(path, "auto", runtime=runtime, precision=precision)

@@ -54,10 +54,13 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
         found.begin(split, dataset)
         for index, sample in enumerate(_samples(dataset)):
             done += 1
-            if isinstance(sample, DataError):
-                found.fail(_problem(sample))
+            try:
+                if isinstance(sample, DataError):
+                    raise sample
+                found.add(split, sample)  # which may read more of the file, as the frames of a clip
+            except DataError as error:
+                found.fail(_problem(error))
             else:
-                found.add(split, sample)
                 for note in dataset.file_notes(index) if hasattr(dataset, "file_notes") else ():
                     found.note(note, sample["name"])
             if progress is not None:

@@ -20,7 +20,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError
 from foveate.ops.layout import channels_last
-from foveate.records import Table
+from foveate.records import Table, UnusableFilesError
 from foveate.registry import create_model, create_recipe, entries, find, make_config
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
@@ -188,7 +188,16 @@ def validation_split(source: Any) -> str:
     for name in VALIDATION:
         if name in source.splits():
             return name
-    raise DataError(f"{source.describe()}: no split to validate on, only {', '.join(source.splits())}; add a val split")
+    require_no_problems(source)
+    only = f", only {', '.join(source.splits())}" if source.splits() else ""
+    raise DataError(f"{source.describe()}: no split to validate on{only}; add a val split")
+
+
+def require_no_problems(source: Any) -> None:
+    """Raise DataError for files that cannot be used, which may be the reason why a split is missing."""
+    if problems := source.problems():
+        more = f" ({len(problems)} problems; `foveate datasets inspect` lists all)" if len(problems) > 1 else ""
+        raise UnusableFilesError(f"{problems[0]}{more}", problems)
 
 
 def _loss_set(task: Task, val_set: Any) -> Any:

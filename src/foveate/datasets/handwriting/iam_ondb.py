@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from foveate.datasets.files import read_text
-from foveate.datasets.handwriting.ink import Ink, InkSource
+from foveate.datasets.handwriting.ink import Ink, InkScan, InkSource
 from foveate.datasets.handwriting.inkml import from_strokes, parse_xml
 from foveate.errors import DataError, counted
 from foveate.records import Problem
@@ -42,19 +42,31 @@ class IamOnDB(InkSource):
         """True for a list of names."""
         return path.is_file() and path.suffix == ".txt"
 
+    def read(self) -> InkScan:
+        """See `InkSource.read`. A form in the lists of train and of another split is a problem."""
+        scan = super().read()
+        forms = {split: {_form(ink.name) for ink in inks} for split, inks in scan.pairs.items()}
+        for split, own in forms.items():
+            drawn = split == "val" and scan.drawn
+            if split != "train" and not drawn and (shared := sorted(own & forms.get("train", set()))):
+                what = f"names {', '.join(shared[:3])}, which the list of train names, too; remove them from one"
+                scan.problems.append(Problem(Path(self.path) / f"{split}.txt", what))
+        return scan
+
     def load(self, path: Path, problems: list[Problem]) -> tuple[list[Ink], str]:
-        """See `InkSource.load`."""
+        """See `InkSource.load`. Lines are counted as they stand, so that an empty one does not move those below it."""
         root = Path(self.path)
         strokes, texts = _folder(root, STROKES), _folder(root, TEXTS)
         if strokes is None or texts is None:
             raise DataError(f"{root}: expected the folders {STROKES[0]} and {TEXTS[0]}")
         lines = {file.stem: file for file in sorted(texts.rglob("*.txt"))}
         wanted = set(read_text(path).split()) if path.is_file() else None
-        inks, written = [], {}
+        inks, written, met = [], {}, set()
         for file in sorted(strokes.rglob("*.xml")):
             form, _, number = file.stem.rpartition("-")
             if wanted is not None and form not in wanted:
                 continue
+            met.add(form)
             if form not in lines:
                 problems.append(Problem(file, f"no text {form}.txt in {texts.name}; add it, or remove the strokes"))
                 continue
@@ -66,17 +78,31 @@ class IamOnDB(InkSource):
                     Problem(file, f"line {number}, but {lines[form].name} has {counted(len(own), 'line')} after CSR")
                 )
                 continue
+            if not own[int(number) - 1]:
+                what = f"line {number} after CSR in {lines[form].name} is empty; write what the strokes say there"
+                problems.append(Problem(file, what))
+                continue
             try:
                 inks.append(from_strokes(_strokes(file), own[int(number) - 1], file.stem))
             except DataError as error:
                 problems.append(Problem(file, str(error).removeprefix(f"{file}: ")))
+        if missing := sorted((wanted or set()) - met):
+            what = (
+                f"names {', '.join(missing[:3])}, of which {strokes.name} has no strokes; a name is a form's, a01-000u"
+            )
+            problems.append(Problem(path, what))
         return inks, "each Stroke is a stroke"
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines after the mark CSR (corrected), as they were written."""
+    """The lines after the mark CSR (corrected), as they were written: without empty ones before the first."""
     _, found, rest = text.partition("CSR:")
-    return [line.strip() for line in rest.splitlines() if line.strip()] if found else []
+    return [line.strip() for line in rest.strip().splitlines()] if found and rest.strip() else []
+
+
+def _form(name: str) -> str:
+    """The form that a line is of: a01-000u of a01-000u-01."""
+    return name.rpartition("-")[0]
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path | None:

@@ -25,6 +25,7 @@ from foveate.values import require_choices
 Pen = Literal["auto", "lifted", "down"]
 EVERY = 10  # of an undivided set, every tenth piece is val
 LEAST = 2  # points
+FAR = 100  # times the usual longest step of a piece
 
 
 class Ink(NamedTuple):
@@ -38,7 +39,8 @@ class Ink(NamedTuple):
 def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
     """A checked piece of handwriting, whose last point lifts the pen.
 
-    Raises DataError for fewer than two points, numbers that are not finite, or a pen bit that is neither 0 nor 1.
+    Blanks and line ends in the text become one blank each. Raises DataError for fewer than two points, points that are
+    all at one place, numbers that are not finite, or a pen bit that is neither 0 nor 1.
     """
     points = np.asarray(points, np.float32)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -51,9 +53,11 @@ def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
     if not np.isin(points[:, 2], (0, 1)).all():
         value = points[~np.isin(points[:, 2], (0, 1)), 2][0]
         raise DataError(f"{name}: a pen bit of {value:g}; expected 0 or 1")
+    if (points[:, :2] == points[0, :2]).all():
+        raise DataError(f"{name}: all {len(points)} points are at one place; expected strokes")
     points = points.copy()
     points[-1, 2] = 1
-    return Ink(points, text, name)
+    return Ink(points, " ".join(text.split()), name)
 
 
 def lifted(pen: np.ndarray) -> np.ndarray:
@@ -124,7 +128,11 @@ class InkSource(ScannedSource[Any]):
             raise DataError(f"{root}: no such file or folder; check the path")
         parts = split_parts(root, self.holds, problems) if root.is_dir() else {}
         found = {split: self.load(path, problems) for split, path in (parts or {"": root}).items()}
-        pen = next((said for _, said in found.values() if said), "")
+        pens = {split: said for split, (_, said) in found.items() if said}
+        pen = next(iter(pens.values()), "")
+        if len({said.partition(" (")[0] for said in pens.values()}) > 1:
+            said = "; ".join(f"in {split} {words}" for split, words in pens.items())
+            problems.append(Problem(root, f"{said}; say which one holds by --data.pen lifted or --data.pen down"))
         pairs = {split: inks for split, (inks, _) in found.items() if inks}
         drawn = Drawn()
         undivided = pairs.pop("", None) or (pairs.get("train") if "val" not in pairs else None)
@@ -157,14 +165,24 @@ class InkSource(ScannedSource[Any]):
         return f"{self.called}: {counts} pieces of handwriting{drawn}" + (f"; {scan.pen}" if scan.pen else "")
 
     def notes(self, task: str = "") -> list[str]:
-        """A note on pieces without a text."""
+        """Notes on pieces without a text, and on points that lie far from all others."""
         inks = [ink for inks in self.scan.pairs.values() for ink in inks]
         without = [ink.name for ink in inks if not ink.text]
-        return (
+        notes = (
             [f"{len(without)} of {counted(len(inks), 'piece')} without a text, {without[0]} among them"]
             if without
             else []
         )
+        steps = np.array([np.abs(np.diff(ink.points[:, :2].astype(np.float64), axis=0)).max() for ink in inks])
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        if (far := steps > FAR * usual).any():
+            worst = int(steps.argmax())
+            notes.append(
+                f"{counted(int(far.sum()), 'piece')} with a step more than {FAR} times as long as the usual longest "
+                f"({usual:g}), such as {steps[worst]:g} in {inks[worst].name}; a wrong point makes all other strokes "
+                "small beside it"
+            )
+        return notes
 
 
 @dataclass

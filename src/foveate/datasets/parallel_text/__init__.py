@@ -154,7 +154,8 @@ class ParallelText(DataSource):
             if len(source) != len(target):
                 scan.problems.append(Problem(paths[0], parting(paths, source, target)))
                 continue
-            self._add(scan, split, [TextPair(*pair, n) for n, pair in enumerate(zip(source, target, strict=True), 1)])
+            pairs = enumerate(zip(source, target, strict=True), 1)
+            self._add(scan, split, [TextPair(first.strip(), second.strip(), n) for n, (first, second) in pairs])
         scan.undivided = set(sides) == {""}
         return scan
 
@@ -215,6 +216,10 @@ class ParallelText(DataSource):
         full = [pair for pair in pairs if pair.source and pair.target]
         if len(full) < len(pairs):
             scan.empty[split] = [pair.line for pair in pairs if not (pair.source and pair.target)]
+        if not full:
+            files = " and ".join(path.name for path in scan.files[split])
+            what = f"no pair of sentences in {files}; fill both sides of a line, or remove what is empty"
+            scan.problems.append(Problem(scan.files[split][0], what))
         scan.pairs[split] = full
 
     def _draw(self, scan: TextScan) -> None:

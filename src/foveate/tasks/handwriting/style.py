@@ -15,13 +15,15 @@ from foveate.tasks.handwriting.writing import Prime, require_writable
 from foveate.values import parse_json
 
 LEAST = 20  # points
+OTHER_UNITS = 10.0  # times the size of the training strokes, or a part of it, beyond which a model cannot follow
 
 
 def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -> Prime:
     """The first piece of a JSON file of strokes: {"text": ..., "points": [[x, y, up], ...]}, or a list of these.
 
-    up is 1 where the pen is lifted after the point. Raises DataError for a file that is not of this form, or too short
-    to show a hand, ConfigError for a text with characters that the model has never seen.
+    up is 1 where the pen is lifted after the point. Raises DataError for a file that is not of this form, too short to
+    show a hand, or in other units than the training strokes, ConfigError for a text with characters that the model has
+    never seen.
     """
     try:
         content = parse_json(Path(path).read_text(encoding="utf-8"))
@@ -57,5 +59,11 @@ def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -
         raise ConfigError(f"{path}: {error}") from error
     offsets = np.concatenate([np.diff(points[:, :2], axis=0, prepend=points[:1, :2]), points[:, 2:]], 1)
     offsets[-1, 2] = 1
-    thinned = thin(torch.from_numpy(offsets).float(), preprocessing.keep)
-    return Prime(normalise(thinned, preprocessing), table.encode(text))
+    strokes = normalise(thin(torch.from_numpy(offsets).float(), preprocessing.keep), preprocessing)
+    size = float(strokes[1:, :2].square().mean().sqrt())
+    if not 1 / OTHER_UNITS <= size <= OTHER_UNITS:
+        raise DataError(
+            f"{path}: its steps are {size:.3g} times as long as those of the training strokes, whose deviation is "
+            f"{preprocessing.std[0]:.3g} and {preprocessing.std[1]:.3g}; scale the style to the same units"
+        )
+    return Prime(strokes, table.encode(text))

@@ -40,6 +40,8 @@ class InstanceFindings(ImageFindings):
         """Count one sample."""
         super().add(split, sample)
         objects = counted_truth(sample)
+        if len(objects) < int((~sample["crowd"]).sum()):
+            self.note("an outline covers no pixel, and is left out; draw it again, or remove it", sample["name"])
         self.per_image.append(len(objects))
         self.close += int(touching(objects).sum())
         if len(sample["layers"]) > 1:  # objects without a common pixel lie in one layer

@@ -17,7 +17,7 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ConfigError, counted, unknown
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
@@ -100,7 +100,10 @@ class InstanceTask(InstanceReplies, Task):
 
     @classmethod
     def learn_tables(cls, train_set: Any, recipe: Any) -> dict[str, Table]:
-        """The class table of the data: classes of objects, without background."""
+        """The class table of the data: classes of objects, without background. Raises DataError if there is none."""
+        if all(bool(train_set[i]["crowd"].all()) for i in range(len(train_set))):
+            pictures = counted(len(train_set), "training picture")
+            raise DataError(f"{pictures} without an object, so there is nothing to learn; label some, or add others")
         return {"classes": train_set.classes}
 
     def collate(self, samples: Sequence[InstanceSample]) -> InstanceBatch:

@@ -50,6 +50,8 @@ class VideoFindings(Findings):
         if len(self.samples) < len(due):
             self.samples.append((clip, sample["captions"][0].text, sample["name"]))
         super().add(split, sample)
+        for note in clip.notes:
+            self.note(note, sample["name"])
         self.frames[clip.count] += 1
         self.seconds += [clip.duration] if clip.duration else []
         self.shapes[clip.shape or (clip.frames.shape[1],)] += 1
