@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,7 +194,10 @@ def test_it_is_evaluated_and_reported(run, tmp_path, capsys):
     page = (run / "report.html").read_text()
     assert "Report on number series" in page and "mean error" in page
     assert f"{scores['mean_error']:.3f}" in page
-    assert "picture" not in page.partition("<body")[2].lower()
+    assert "picture" not in page.partition("<body")[2].partition("<script")[0].lower()
+    worst = page[page.index('id="each"') :].partition("<tbody>")[2]
+    listed = [float(value) for value in re.findall(r"<td>([\d.]+)</td>", worst.partition("</tbody>")[0])]
+    assert listed == sorted(listed, reverse=True) and len(listed) == 8
 
 
 def test_examples_are_best_first(run):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from report_stand_ins import evaluation, headings, text_of, write
 
+from foveate.errors import ConfigError
 from foveate.tasks.base import Task
 
 
@@ -39,3 +41,8 @@ def test_a_family_without_a_report_shows_its_scores(tmp_path):
     ):
         assert expected in words
     assert headings(page) == ["training", "learning", "again"]
+
+
+def test_a_family_that_paints_no_classes_takes_no_colours():
+    with pytest.raises(ConfigError, match="drawings of image restoration have no option 'colors'"):
+        Restoration({}, None).draw(None, {}, colors={"cow": "#ff0000"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -513,7 +514,11 @@ def test_from_a_folder_to_files(recipe: str, tmp_path: Path, capsys: pytest.Capt
     first, second = (json.loads((folder / "predictions.json").read_text())["pictures"] for folder in (out, same))
     assert [entry["count"] for entry in first] == [entry["count"] for entry in second]
     report = (run / "report.html").read_text()
-    assert 'id="threshold"' in report and 'id="sizes"' in report and "<script" not in report
+    assert 'id="threshold"' in report and 'id="sizes"' in report and report.count("<script") == 1
+    listed = report[report.index('id="each"') : report.index('id="again"')]
+    assert sorted(re.findall(r'<th scope="row">([^<]+)</th>', listed)) == ["0.png", "1.png", "2.png"]
+    assert listed.count('title="Truth"') == listed.count('title="Found"') == 3
+    assert re.findall(r'data-sort="number"[^>]*>([^<]+)<', listed) == ["Matched at IoU 0.5", "True objects", "Found"]
     if recipe == "hypercolumns_nuclei":
         words = [str(data / "val/images"), "--boxes", str(tmp_path / "cells.onnx"), "--score", "0"]
         assert main(["predict", str(run), *words, "--out", str(tmp_path / "own")]) == 0
@@ -610,3 +615,9 @@ def test_contours_are_drawn_in_given_colours() -> None:
         family.draw(prediction, {"image": image}, colors={"sell": "#ff0000"})
     with pytest.raises(ConfigError, match="unknown option of an overlay 'alpha'"):
         family.draw(prediction, {"image": image}, alpha=0.5)
+    for wrong in ("red", "#ff00", (0, 0, 256), [1.0, 0.0, 0.0]):
+        words = re.escape(f"{wrong!r} is not a colour; give '#rrggbb' or three whole numbers in 0..255")
+        with pytest.raises(ConfigError, match=words):
+            family.draw(prediction, {"image": image}, colors={"cell": wrong})
+    drawn = np.asarray(family.draw(prediction, {"image": image}, colors={"cell": (1, 2, 3)}))
+    assert tuple(drawn[2, 5]) == (1, 2, 3)

@@ -12,7 +12,8 @@ from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
 from foveate.errors import counted
 from foveate.tasks.evaluation import Evaluation
-from foveate.visualize.report import Report, write_report
+from foveate.tasks.reporting import input_pictures
+from foveate.visualize.report import Report, ReportText, write_report
 
 FEW = 10  # samples, below which one more or less decides
 
@@ -26,13 +27,16 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     evaluation = evaluation or evaluate_run(path)
     scores = evaluation.to_json()
     run.write_json("evaluation.json", scores)
-    run.write_json("samples.json", evaluation.rows())
+    rows = evaluation.rows()
+    run.write_json("samples.json", rows)
     recipe, history, data = run.recipe(), run.history(), run.read_json("data.json")
     environment = run.read_json("environment.json")
     settings = fields.to_json(dataclasses.replace(recipe, data=None))
     settings.pop("data")
     chosen = "train" if recipe.overfit else validation_split(recipe.data)
     part = evaluation.task.report(evaluation)
+    if not part.pictures:
+        part = dataclasses.replace(part, pictures=input_pictures(evaluation))
     report = Report(
         title=run.path.name,
         recipe=recipe.name,
@@ -55,11 +59,19 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         ],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
         samples=[(evaluation.dataset.name(index), score) for index, score in evaluation.samples],
+        own_score=part.own_score or _score_name(evaluation.task.own_score or evaluation.task.monitor, part.text),
+        values=rows,
         greater_is_better=evaluation.task.greater_is_better,
         nouns=(evaluation.task.noun(), evaluation.task.noun(2)),
     )
     write_report(report, run.report)
     return run.report
+
+
+def _score_name(key: str, text: ReportText) -> str:
+    """The name of a score in a heading: the one that the report gives it, or its key in words."""
+    names = {one[0]: one[1] for one in (text.score, text.beside, text.chosen, *text.facts) if one}
+    return names.get(key, key[:1].upper() + key[1:].replace("_", " "))
 
 
 def _split_note(scored: str, chosen: str, samples: str) -> str:

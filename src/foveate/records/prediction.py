@@ -32,7 +32,8 @@ class Prediction:
         """The prediction drawn over its input, where there is one to draw on.
 
         options: the family's; of semantic segmentation alpha=0.55, colors={"cow": "#ff0000"}, legend=True and
-        background=True, which paints the background, too. Raises ModelError for a family without a drawing.
+        background=True, which paints the background, too; of instances colors. Raises ModelError for a family without
+        a drawing, ConfigError for an option that it does not have.
         """
         family, _, sample, _ = self._made()
         drawn: Image | None = family.draw(self, sample, **options)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from foveate.metrics.bootstrap import mean_interval
+from foveate.visualize.report.listing import pictured
 
 if TYPE_CHECKING:
     from foveate.store import LoadedModel
@@ -42,6 +43,7 @@ class Evaluation:
     split: str
     seconds: float
     training_set: Callable[[], Any] | None = None
+    _answers: dict[int, Any] = field(default_factory=dict, init=False, repr=False)  # of the examples, by index
 
     def to_json(self) -> dict[str, Any]:
         """Scores, and what they were measured on, as plain JSON values."""
@@ -93,6 +95,23 @@ class Evaluation:
         few = len(ranked) <= 2 * NUM_EXAMPLES
         for index, own in ranked if few else ranked[:NUM_EXAMPLES] + ranked[-NUM_EXAMPLES:]:
             sample = self.dataset[index]
-            with torch.inference_mode():
-                (prediction,) = self.task.answer(self.loaded.model, [sample], self.options)
-            yield sample, prediction, own
+            self._answers[index] = self._answer(index, sample)
+            yield sample, self._answers[index], own
+
+    def listed(self) -> Iterator[tuple[int, Any, Any]]:
+        """The samples that a report lists with pictures: (place in `samples`, sample, prediction).
+
+        They are answered again, which takes no longer than the evaluation did.
+        """
+        for place in pictured([own for _, own in self.samples], self.task.greater_is_better):
+            index, _ = self.samples[place]
+            sample = self.dataset[index]
+            yield place, sample, self._answer(index, sample)
+
+    def _answer(self, index: int, sample: Any) -> Any:
+        """The prediction of a sample, which examples keep."""
+        if index in self._answers:
+            return self._answers[index]
+        with torch.inference_mode():
+            (prediction,) = self.task.answer(self.loaded.model, [sample], self.options)
+        return prediction

@@ -11,9 +11,11 @@ from torch import Tensor
 from foveate.pictures.intensities import window_text
 from foveate.records import Preprocessing
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.inputs import IMAGE
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.markup import tag
-from foveate.visualize.report import Section, section
+from foveate.visualize.report import Picture, Section, section
+from foveate.visualize.report.listing import list_picture, pictured
 from foveate.visualize.report.parts import chart_figure
 
 
@@ -42,6 +44,17 @@ def image_pixels(sample: Any) -> np.ndarray:
     image = sample["image"].as_subclass(Tensor)
     pixels: Tensor = (image * 255).byte() if image.is_floating_point() else image
     return pixels.permute(1, 2, 0).cpu().numpy()
+
+
+def input_pictures(evaluation: Evaluation) -> dict[int, Sequence[Picture]]:
+    """The images of the samples that a report lists with pictures, by place; {} for a family of other inputs."""
+    if not any(one is IMAGE for one in evaluation.task.inputs):
+        return {}
+    pictures: dict[int, Sequence[Picture]] = {}
+    for place in pictured([own for _, own in evaluation.samples], evaluation.task.greater_is_better):
+        sample = evaluation.dataset[evaluation.samples[place][0]]
+        pictures[place] = [list_picture("Picture", "the picture", image_pixels(sample))]
+    return pictures
 
 
 def reliability_section(bins: np.ndarray, nouns: str, measured: str = "") -> Section | None:

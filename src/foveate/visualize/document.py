@@ -1,4 +1,4 @@
-"""HTML pages in one file: no scripts, no external resources, all text escaped."""
+"""HTML pages in one file: no external resources, all text escaped, and no script but the one that a page is given."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def stylesheet(folder: str) -> str:
     return tokens() + files(f"foveate.visualize.{folder}").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def document(title: str, style: str, *body: object, sound: bool = False) -> str:
+def document(title: str, style: str, *body: object, sound: bool = False, script: str = "") -> str:
     """Build a complete page as HTML text.
 
     title: title of the browser window.
-    style: the page's only style sheet; the content security policy forbids all others, and all scripts.
+    style: the page's only style sheet; the content security policy forbids all others.
     body: children of the main element.
     sound: the page embeds sound as data URIs.
+    script: JavaScript that runs at the end of the page; the content security policy forbids all other scripts.
     """
     foot = tag("footer", tag("p", NOTICE))
-    page = tag("html", _head(title, style, sound), tag("body", tag("main", body), foot), lang="en")
+    code = join(Markup("<script>"), Markup(script), Markup("</script>")) if script else None
+    page = tag("html", _head(title, style, sound, script), tag("body", tag("main", body), foot, code), lang="en")
     return f"<!doctype html>\n{page}\n"
 
 
@@ -49,11 +51,12 @@ def write_page(page: str, path: str | Path) -> Path:
     return path
 
 
-def _head(title: str, style: str, sound: bool) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _head(title: str, style: str, sound: bool, script: str) -> Markup:
     media = "media-src data:; " if sound else ""
+    code = f"script-src '{_digest(script)}'; " if script else ""
     policy = (
-        f"default-src 'none'; img-src data:; {media}style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; {media}style-src '{_digest(style)}'; {code}"
+        "base-uri 'none'; form-action 'none'"
     )
     return tag(
         "head",
@@ -68,17 +71,22 @@ def _head(title: str, style: str, sound: bool) -> Markup:
     )
 
 
-def data_uri(pixels: np.ndarray) -> str:
-    """Encode an image (H, W, 3) uint8 as a JPEG data URI, at the best quality with at most MAX_JPEG_BYTES.
+def _digest(text: str) -> str:
+    """The hash by which a content security policy allows an embedded style sheet or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
-    The limit is that of the JPEG file, before base64.
+
+def data_uri(pixels: np.ndarray, limit: int = MAX_JPEG_BYTES) -> str:
+    """Encode an image (H, W, 3) uint8 as a JPEG data URI, at the best quality with at most `limit` bytes.
+
+    limit: of the JPEG file, before base64.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     for quality in (85, 74, 62, 50, 38, 25):
         encoded = _jpeg(image, quality)
-        if len(encoded) <= MAX_JPEG_BYTES:
+        if len(encoded) <= limit:
             break
-    while len(encoded) > MAX_JPEG_BYTES:  # noise stays too large at every quality: reduce the resolution
+    while len(encoded) > limit:  # noise stays too large at every quality: reduce the resolution
         image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
         encoded = _jpeg(image, 38)
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()

@@ -51,7 +51,7 @@ def report(evaluation: Evaluation) -> ReportPart:
     shown = detection_section(examples)
     without = evaluation.scores.without
     notes = [f"{without} of these pictures hold no object; no share counts them."] if without else []
-    return ReportPart(TEXT, [shown] if shown else [], notes=[scoring_note(evaluation), *notes])
+    return ReportPart(TEXT, [shown] if shown else [], notes=[scoring_note(evaluation), *notes], own_score="IoU")
 
 
 def draw_prediction(prediction: ColocalisationPrediction) -> Image.Image:

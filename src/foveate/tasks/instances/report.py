@@ -22,6 +22,7 @@ from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report import ReportPart, ReportText, Section, section
 from foveate.visualize.report.classes import confusion_section
+from foveate.visualize.report.listing import list_picture
 from foveate.visualize.report.parts import best_and_worst, card, chart_figure, counted
 from foveate.visualize.sheets import fitted
 
@@ -97,7 +98,21 @@ def report(evaluation: Evaluation) -> ReportPart:
             "what they would be if every object were found exactly."
         )
     notes += score_notes(scores)
-    return ReportPart(TEXT, [one for one in sections if one], notes=notes, style=style())
+    return ReportPart(
+        TEXT,
+        [one for one in sections if one],
+        notes=notes,
+        style=style(),
+        pictures={
+            place: [
+                list_picture(title, words, pixels)
+                for title, words, pixels in _drawn(image_pixels(sample), counted_truth(sample), prediction)
+            ]
+            for place, sample, prediction in evaluation.listed()
+        },
+        own_score="Matched at IoU 0.5",
+        columns=(("objects", "True objects"), ("found", "Found")),
+    )
 
 
 def score_notes(scores: InstanceScores) -> list[str]:
@@ -254,15 +269,20 @@ def example_section(examples: list[Example]) -> Section | None:
     return section("pictures", "Examples", "Examples", lead, best_and_worst(examples, _figure))
 
 
-def _figure(example: Example) -> Markup:
-    classes, found = example.prediction.classes, example.prediction.found
+def _drawn(image: np.ndarray, truth: Instances, prediction: InstancePrediction) -> list[tuple[str, str, np.ndarray]]:
+    """The outlines of the true and of the found objects over the image: title, words and pixels of each."""
+    found = prediction.found
     panels = (
-        ("Truth", example.truth, "the outlines of " + counted(len(example.truth), "true object", "true objects")),
+        ("Truth", truth, "the outlines of " + counted(len(truth), "true object", "true objects")),
         ("Found", found, "the outlines of " + counted(len(found), "found object", "found objects")),
     )
+    return [(title, words, draw_objects(image, objects, prediction.classes)) for title, objects, words in panels]
+
+
+def _figure(example: Example) -> Markup:
     drawn = []
-    for title, objects, words in panels:
-        pixels = _at_page_size(draw_objects(example.image, objects, classes))
+    for title, words, full in _drawn(example.image, example.truth, example.prediction):
+        pixels = _at_page_size(full)
         image = tag(
             "img", src=data_uri(pixels), alt=f"{example.name}: {words}", width=pixels.shape[1], height=pixels.shape[0],
             decoding="async",
@@ -271,7 +291,7 @@ def _figure(example: Example) -> Markup:
     caption = tag(
         "figcaption",
         tag("span", tag("b", example.name), tag("span", f"{example.ratio:.3f}", class_="number"), class_="headline"),
-        tag("span", f"{len(example.truth)} true, {len(found)} found.", class_="faint"),
+        tag("span", f"{len(example.truth)} true, {len(example.prediction.found)} found.", class_="faint"),
     )
     return tag("figure", tag("div", drawn, class_="panels"), caption, class_="example")
 

@@ -12,7 +12,8 @@ from foveate.visualize.bars import score_text, swatch
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.overlay import ERROR_COLORS, UNSCORED, WRONG_FAR, WRONG_NEAR, error_kinds, error_map, overlay
-from foveate.visualize.report import Section, section
+from foveate.visualize.report import Picture, Section, section
+from foveate.visualize.report.listing import LONGEST, list_picture
 from foveate.visualize.report.parts import best_and_worst, key
 from foveate.visualize.sheets import fitted
 
@@ -55,6 +56,17 @@ def example_section(examples: Sequence[SemanticExample], classes: ClassTable) ->
     return section("pictures", "Examples", "Examples", lead, keys, figures)
 
 
+def example_pictures(example: SemanticExample, classes: ClassTable) -> list[Picture]:
+    """Truth, prediction and errors of an example, for the list of all images."""
+    image, truth, prediction = _at_page_size(example, LONGEST, LONGEST)
+    words = _error_words(example, classes)
+    return [
+        list_picture("Truth", "true labels over the picture", overlay(image, truth, classes)),
+        list_picture("Prediction", "predicted labels over the picture", overlay(image, prediction, classes)),
+        list_picture("Errors", words, error_map(prediction, truth, classes, image)),
+    ]
+
+
 def _figure(example: SemanticExample, classes: ClassTable) -> Markup:
     """One example: four images, its name and score, and the classes in it."""
     image, truth, prediction = _at_page_size(example)
@@ -82,12 +94,13 @@ def _panel(title: str, pixels: np.ndarray, alt: str) -> Markup:
     return tag("div", image, tag("span", title), class_="panel")
 
 
-def _at_page_size(example: SemanticExample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, truth and prediction at the size they are embedded at."""
-    width = example.truth.shape[1]
-    box_width = min(MAX_WIDTH, max(width, MIN_WIDTH))
-    image, truth = fitted(example.image, example.truth, box_width, MAX_HEIGHT)
-    return image, truth, fitted(example.image, example.prediction, box_width, MAX_HEIGHT)[1]
+def _at_page_size(
+    example: SemanticExample, width: int = MAX_WIDTH, height: int = MAX_HEIGHT
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, truth and prediction at the size they are embedded at, which is at most width x height."""
+    box = min(width, max(example.truth.shape[1], MIN_WIDTH)), height
+    image, truth = fitted(example.image, example.truth, *box)
+    return image, truth, fitted(example.image, example.prediction, *box)[1]
 
 
 def _error_words(example: SemanticExample, classes: ClassTable) -> str:

@@ -8,11 +8,12 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import absent_note, image_pixels, scoring_note
 from foveate.tasks.semantic.boundaries import boundary_section
 from foveate.tasks.semantic.calibration import calibration_part
-from foveate.tasks.semantic.figures import SemanticExample, example_section
+from foveate.tasks.semantic.figures import SemanticExample, example_pictures, example_section
 from foveate.visualize.report import ReportPart, ReportText
 from foveate.visualize.report.classes import class_row, class_section, class_strip, class_summary, confusion_section
 
 PLAIN = "in one pass (above 1.5 megapixels: in overlapping tiles), without flips, several scales or refinement"
+MOST_CLASSES = 12  # with a column each in the list of all images
 TEXT = ReportText(
     title="Segmentation report",
     score=(
@@ -53,6 +54,12 @@ def report(evaluation: Evaluation) -> ReportPart:
         calibration_part(evaluation),
         example_section(examples, classes),
     )
+    pictures = {
+        place: example_pictures(
+            SemanticExample(sample["name"], image_pixels(sample), sample["mask"].numpy(), prediction.mask), classes
+        )
+        for place, sample, prediction in evaluation.listed()
+    }
     absent = [classes.names[label] for label in evaluation.scores.absent]
     return ReportPart(
         TEXT,
@@ -61,4 +68,9 @@ def report(evaluation: Evaluation) -> ReportPart:
         class_summary(scores, classes, TEXT),
         [class_row(classes)],
         [scoring_note(evaluation, PLAIN), *absent_note(absent)],
+        pictures=pictures,
+        columns=[
+            ("pixel_accuracy", "Pixel accuracy"),
+            *((f"iou {name}", f"IoU {name}") for name in (classes.names if len(classes) <= MOST_CLASSES else ())),
+        ],
     )

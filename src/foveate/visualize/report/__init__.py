@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from foveate.visualize.report.page import write_report
 from foveate.visualize.report.parts import section
-from foveate.visualize.report.record import Report, ReportPart, ReportText, Section
+from foveate.visualize.report.record import Picture, Report, ReportPart, ReportText, Section
 
-__all__ = ["Report", "ReportPart", "ReportText", "Section", "section", "write_report"]
+__all__ = ["Picture", "Report", "ReportPart", "ReportText", "Section", "section", "write_report"]

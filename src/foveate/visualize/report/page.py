@@ -7,6 +7,7 @@ from pathlib import Path
 from foveate.visualize.document import document, stylesheet, write_page
 from foveate.visualize.report import sections
 from foveate.visualize.report.learning import learning
+from foveate.visualize.report.listing import listing, script, viewer
 from foveate.visualize.report.record import Report
 
 
@@ -20,14 +21,10 @@ def write_report(report: Report, path: str | Path) -> Path:
 
 def render(report: Report) -> str:
     """The report as HTML text."""
-    curves = learning(report)
-    parts = [
-        sections.training(report),
-        *([curves] if curves else []),
-        *report.part.sections,
-        *sections.each(report),
-        sections.again(report),
-    ]
-    body = (sections.opening(report, parts), sections.notes(report), [part.content for part in parts])
+    found = (
+        sections.training(report), learning(report), *report.part.sections, listing(report), sections.again(report)
+    )  # fmt: skip
+    parts = [part for part in found if part]
+    body = (sections.opening(report, parts), sections.notes(report), [part.content for part in parts], viewer())
     style = stylesheet("report") + report.part.style
-    return document(f"{report.title} – Foveate report", style, *body, sound=report.part.sound)
+    return document(f"{report.title} – Foveate report", style, *body, sound=report.part.sound, script=script())

@@ -59,6 +59,20 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A small image that the page holds.
+
+    title: one word for what it shows. alt: the image in words. source: a data URI. width, height: in pixels.
+    """
+
+    title: str
+    alt: str
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class ReportPart:
     """The part of a report that belongs to a family.
 
@@ -70,6 +84,9 @@ class ReportPart:
     notes: sentences that a reader has to know before quoting the score.
     style: CSS that the sections need beside that of every report.
     sound: the sections embed sound.
+    pictures: place of a sample in `Report.samples` -> its pictures in the list of all samples.
+    own_score: heading of the samples' own scores in it; '' for the name that `text` gives to this score.
+    columns: key in `Report.values` and heading of each further score in that list.
     """
 
     text: ReportText
@@ -80,6 +97,9 @@ class ReportPart:
     notes: Sequence[str] = ()
     style: str = ""
     sound: bool = False
+    pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
+    own_score: str = ""
+    columns: Sequence[tuple[str, str]] = ()
 
 
 @dataclass
@@ -97,7 +117,8 @@ class Report:
         first may be missing.
     settings: the resolved recipe, nested. environment: versions, hardware, seed. minutes: training time.
     notes: sentences that a reader has to know before quoting the score; those of the part follow them.
-    files: what it is -> its path. samples: (name, own score) of each, nan for none.
+    files: what it is -> its path. samples: (name, own score) of each, nan for none. own_score: the name of these
+        scores. values: more values of each sample, in the same order.
     greater_is_better: the direction of the score that ranks epochs. nouns: names of one sample and of several.
     Raises DataError if two sections have the same name.
     """
@@ -118,6 +139,8 @@ class Report:
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     samples: Sequence[tuple[str, float]] = ()
+    own_score: str = "score"
+    values: Sequence[Mapping[str, Any]] = ()
     greater_is_better: bool = True
     nouns: tuple[str, str] = ("sample", "samples")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,8 +10,6 @@ from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report.parts import counted, fact, pairs, scroll_box, section
 from foveate.visualize.report.record import Report, Section
-
-LISTED = 2000  # samples in the table of all
 
 
 def opening(report: Report, sections: Sequence[Section]) -> Markup:
@@ -29,8 +26,8 @@ def opening(report: Report, sections: Sequence[Section]) -> Markup:
             tag("p", report.text.title, class_="eyebrow"),
             tag("h1", report.title),
             tag("p", _summary(report), class_="summary"),
-            tag("nav", links, class_="contents", aria_label="Contents"),
         ),
+        tag("nav", links, class_="contents scroll", aria_label="Contents"),
         tag("div", _hero(report), tag("dl", facts, class_="facts") if facts else None, class_="top"),
     )
 
@@ -103,25 +100,6 @@ def duration(minutes: float) -> str:
     if minutes < 1:
         return f"{minutes * 60:.0f} seconds"
     return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
-def each(report: Report) -> list[Section]:
-    """A table of all samples by their own scores, the lowest first, that opens when asked; [] without scores."""
-    scored = [(score, name) for name, score in report.samples if math.isfinite(score)]
-    if not scored:
-        return []
-    rows = [
-        tag("tr", tag("td", str(rank)), tag("th", name, scope="row"), tag("td", f"{score:.3f}"))
-        for rank, (score, name) in enumerate(sorted(scored)[:LISTED], 1)
-    ]
-    summary = tag("summary", f"{report.nouns[1]} by score", tag("span", f" {len(rows)}", class_="faint"))
-    table = tag("table", tag("tbody", rows), class_="settings")
-    without = len(report.samples) - len(scored)
-    lead = f"The own score of each {report.nouns[0]}, the lowest first; foveate evaluate --csv writes all of them."
-    if without:
-        lead += f" {without} without a score of their own are left out."
-    listing = tag("details", summary, scroll_box(f"{report.nouns[1]} by score", table))
-    return [section("each", "All", f"All {report.nouns[1]}", lead, listing)]
 
 
 def again(report: Report) -> Section:
