@@ -280,32 +280,29 @@ FAMILIES: tuple[Callable[[Mapping[str, Result]], str], ...] = (
 )  # fmt: skip
 
 
-def readme_families(results: Mapping[str, Result]) -> str:
-    """The README's lines on these families: their first score, or where their table is."""
-    lines = []
-    for scores, what in (
-        (FINDS, "CorLoc"),
-        (CAPTIONS, "CIDEr-D"),
-        (TRANSLATIONS, "BLEU"),
-        (CLASSES, "top-1"),
-        (OBJECTS, "AP"),
-        (DRAWINGS, "nats"),
-        (WRITING, "nats a point"),
-        (ANSWERS, "accuracy"),
-        (TRANSCRIPTS, "WER"),
-    ):
-        key = next(name for name, words in scores.items() if words == what)
-        lines += [
-            (f"`{r['command']}`", f"{what} {number(r['scores'][key])}", r["split"], minutes_of(r))
-            for _, r in sorted(results.items())
-            if key in r["scores"] and not _is_distorted(r)
-        ]
-    words = table(("Command", "Score", "Split", "minutes"), lines) if lines else ""
-    if any(map(_is_distorted, results.values())):
-        words += (
-            "\nDistorted MNIST has [a table of its own](docs/results.md#distorted-mnist), ours beside the paper's.\n"
-        )
-    return words
+# First scores: name, heading, digits.
+HEADLINES = (
+    ("corloc", "CorLoc", 3),
+    ("mean_iou", "mean IoU", 3),
+    ("event_accuracy", "events", 3),
+    ("cider_d", "CIDEr-D", 3),
+    ("bleu", "BLEU", 1),
+    ("top1", "top-1", 3),
+    ("ap", "mask AP", 3),
+    ("nats", "nats", 1),
+    ("nats_per_point", "nats a point", 2),
+    ("accuracy", "accuracy", 3),
+    ("wer", "WER", 3),
+)
+
+
+def readme_headline(result: Result) -> str:
+    """The first score of a result, as '0.719 mean IoU'; '' for one of distorted MNIST."""
+    if _is_distorted(result):
+        return ""
+    scores = result["scores"]
+    key, words, digits = next(one for one in HEADLINES if one[0] in scores)
+    return f"{number(scores[key], digits)} {words}"
 
 
 def _section(title: str, words: str, results: Mapping[str, Result], scores: Mapping[str, str]) -> str:

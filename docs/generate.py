@@ -176,13 +176,11 @@ def _headline(group: Sequence[Result]) -> str:
 
 
 def systems_table(root: Path, rows: Sequence[Row]) -> str:
-    """The README's table: what is here and what is to come, a line a part of the lecture."""
+    """The README's table: what is here, a line a part of the lecture."""
     lines = []
     for part, group in grouped(rows).items():
-        here = [row["system"] for row in group if is_built(root, row)]
-        coming = [row["system"] for row in group if not is_built(root, row)]
-        lines.append((part, " · ".join(here), " · ".join(coming)))
-    return table(("In the lecture", "Here", "To come"), lines)
+        lines.append((part, " · ".join(row["system"] for row in group if is_built(root, row))))
+    return table(("In the lecture", "Here"), lines)
 
 
 # The catalogue

@@ -1,15 +1,18 @@
-"""Record what a run cost and reached: results/<recipe>.json, from which the pages are made.
+"""Record what a run cost and reached: results/<recipe>.json, or <recipe>_seed<N>.json, from which the pages are made.
 
-python docs/record_result.py RUN [NAME]     NAME: the file's name, where the recipe's does not say the data: fcn8s_coco
+python docs/record_result.py RUN [NAME] [--replace] [--disturbed]
 
-Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this machine are left out: in the
-command, `--data` names the data set and `--out` is dropped.
+NAME is the file's name where the recipe's does not say the data, as in fcn8s_coco. A record of another commit or seed
+stays unless --replace is given. --disturbed says that other work ran beside the training, so that its minutes mean
+nothing. Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this
+machine are left out: in the command, `--data` names the data set and `--out` is dropped.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,7 +22,8 @@ from typing import Any
 from foveate.disk import write_atomically
 from foveate.engine.fields import upgraded
 from foveate.engine.run import RunFolder
-from foveate.errors import FoveateError, ModelError
+from foveate.errors import FoveateError, ModelError, OutputError
+from foveate.registry import entries
 from foveate.store import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,24 +43,39 @@ KEPT = (
     "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
 )  # fmt: skip
 DIGITS = 6
-# What --data names, where a data set is made from another.
-MADE_FROM = {"distorted_mnist": "MNIST", "common_digits": "MNIST", "word_strings": "FSDD"}
 
 
 def main(argv: Sequence[str], folder: Path = ROOT / "results") -> int:
     """Write one file into `folder`."""
-    if not 1 <= len(argv) <= 2:
+    names = [word for word in argv if word not in ("--replace", "--disturbed")]
+    if not 1 <= len(names) <= 2:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        result = record(Path(argv[0]))
-        path = folder / f"{argv[1] if len(argv) == 2 else result['recipe']}.json"
+        result = record(Path(names[0]))
+        if "--disturbed" in argv:
+            result["timing"] = "minutes measured beside other work"
+        seed = f"_seed{result['seed']}" if result["seed"] else ""
+        path = folder / f"{names[1] if len(names) == 2 else result['recipe'] + seed}.json"
+        if path.is_file() and "--replace" not in argv:
+            require_same_run(path, result)
         write_atomically(path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     except FoveateError as error:
         print(f"record_result: {error}", file=sys.stderr)
         return 1
     print(f"recorded: {path}\nnext: make generated")
     return 0
+
+
+def require_same_run(path: Path, result: dict[str, Any]) -> None:
+    """Raise OutputError where a file holds the record of another run."""
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("recipe", "command", "seed", "commit"):
+        if before[key] != result[key]:
+            raise OutputError(
+                f"{path} holds another run ({key} {before[key]!r}, now {result[key]!r}); "
+                "give --replace to overwrite it, or a NAME of its own"
+            )
 
 
 def record(path: Path) -> dict[str, Any]:
@@ -87,16 +106,23 @@ def record(path: Path) -> dict[str, Any]:
 
 
 def portable_command(command: str, source: str) -> str:
-    """The command that gives the run again anywhere: `--data` names the data set, `--out` and `--resume` go."""
+    """The command that gives the run again anywhere; `--out` and `--resume` go.
+
+    `--data` names the data set as the recipe's own example does, or else the source that has read it.
+    """
     kept: list[str] = []
     words = iter(shlex.split(command))
+    data = source.upper()
     for word in words:
+        if kept[-1:] == ["train"]:
+            example = re.search(r"--data (\S+)", entries("recipe")[word].load().__doc__ or "")
+            data = example[1] if example and example[1] != "PATH" else data
         name, given, _ = word.partition("=")
         if name in ("--data", "--out", "--init"):
             if not given:
                 next(words, None)
             if name != "--out":
-                kept += [name, MADE_FROM.get(source, source.upper()) if name == "--data" else "RUN"]
+                kept += [name, data if name == "--data" else "RUN"]
         elif name not in ("--resume", "--debug"):
             kept.append(word)
     return " ".join(kept)

@@ -475,6 +475,21 @@ def test_a_recorded_run_holds_what_the_pages_need(example_run, extended, tmp_pat
     assert result["command"] in page and f"{result['scores']['mean_iou']:.3f}" in page
 
 
+def test_a_record_of_another_run_is_not_overwritten(example_run, extended, tmp_path, capsys):
+    recorder = script("record_result")
+    assert recorder.main([str(example_run)], tmp_path) == recorder.main([str(example_run)], tmp_path) == 0
+    file = tmp_path / "pyramid_sum_pasture.json"
+    older = json.loads(file.read_text()) | {"commit": "0123"}
+    file.write_text(json.dumps(older))
+    assert recorder.main([str(example_run)], tmp_path) == 1
+    assert "holds another run (commit '0123', now " in capsys.readouterr().err
+    assert json.loads(file.read_text()) == older
+    assert recorder.main([str(example_run), "--replace"], tmp_path) == 0
+    assert json.loads(file.read_text())["commit"] != "0123" and "timing" not in json.loads(file.read_text())
+    assert recorder.main([str(example_run), "--disturbed"], tmp_path) == 0
+    assert json.loads(file.read_text())["timing"] == "minutes measured beside other work"
+
+
 def test_recorded_commands_hold_no_place_of_this_machine():
     command = script("record_result").portable_command
     assert (
@@ -484,6 +499,8 @@ def test_recorded_commands_hold_no_place_of_this_machine():
     assert command("foveate train fcn8s --data=/x --out=/y --init /runs/z", "voc") == (
         "foveate train fcn8s --data VOC --init RUN"
     )
+    assert command("foveate train mnc_nuclei --data /x", "folders") == "foveate train mnc_nuclei --data DSB2018"
+    assert command("foveate train st_cnn_affine_mnist_rts --data /x", "distorted_mnist").endswith("--data MNIST")
 
 
 def test_an_unfinished_or_unevaluated_run_is_not_recorded(example_run, extended, tmp_path, capsys):
@@ -552,6 +569,17 @@ def test_check_names_the_stale_page_and_changes_nothing(generate, tmp_path, monk
 def test_without_results_the_pages_say_so(generate):
     assert "Nothing is recorded yet." in generate.results_page({})
     assert generate.readme_results({}) == "Nothing is recorded yet.\n"
+
+
+def test_the_readme_has_the_first_score_of_each_recipe_on_public_data(generate):
+    results = camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5)))
+    one = next(iter(results.values()))
+    results["words"] = one | {"command": "foveate train words --data WMT", "scores": {"bleu": 39.884, "chrf": 60.0}}
+    results["own"] = one | {"command": "foveate train own_pasture"}
+    results["digits"] = one | {"recipe": "cnn_mnist_r", "command": "foveate train cnn_mnist_r --data MNIST"}
+    lines = [line for line in generate.readme_results(results).splitlines() if line.startswith("| `")]
+    assert len(lines) == 4 and lines[3].startswith("| `foveate train words --data WMT` | 39.9 BLEU |")
+    assert all("mean IoU" in line for line in lines[:3])
 
 
 def test_skips_are_judged_in_one_place(generate):

@@ -84,10 +84,14 @@ _FIELD = re.compile(r"^(?P<names>[a-z]\w*(?:, [a-z]\w*)*): (?P<words>.*)$")
 
 
 def meanings(cls: type) -> dict[str, str]:
-    """Field -> what the class's docstring says of it, in lines 'name: words', which go on where they are indented."""
+    """Field -> what the docstring of its class, or of a base, says of it.
+
+    Lines are 'name: words', and go on where they are indented.
+    """
     found: dict[str, str] = {}
     names: list[str] = []
-    for line in (inspect.getdoc(cls) or "").splitlines():
+    documented = [base for base in reversed(cls.__mro__) if base is not object]
+    for line in "\n".join(inspect.cleandoc(base.__doc__ or "") + "\n" for base in documented).splitlines():
         if field := _FIELD.match(line):
             names = field["names"].split(", ")
             found |= dict.fromkeys(names, field["words"])

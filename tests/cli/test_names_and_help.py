@@ -120,6 +120,16 @@ def test_fields_are_explained_in_the_terminal(capsys: pytest.CaptureFixture[str]
     assert "      passes over the training set; 10 to 40 for most recipes." in listed
 
 
+def test_a_base_says_what_the_fields_that_it_holds_mean() -> None:
+    class Child(Recipe):
+        """A recipe.
+
+        seed: the child's own words
+        """
+
+    assert meanings(Child) == meanings(Recipe) | {"seed": "the child's own words"}
+
+
 def test_meanings_go_on_over_lines_and_are_shared() -> None:
     found = meanings(Recipe)
     assert found["devices"] == found["nodes"]

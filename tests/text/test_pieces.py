@@ -108,9 +108,9 @@ def test_two_tables_or_one() -> None:
 
 
 def test_errors_say_what_came() -> None:
-    with pytest.raises(DataError, match="no sentences to learn words from; give a training split with sentences"):
+    with pytest.raises(DataError, match="no sentences to learn words and marks from; give a training split"):
         Pieces().learn([" ", ""])
-    with pytest.raises(ConfigError, match=r"no word or mark occurs 3 times; set text\.least lower"):
+    with pytest.raises(ConfigError, match=r"none of the words and marks occurs 3 times in the sentences; set"):
         Pieces(least=3).learn(["a b"])
     with pytest.raises(ConfigError, match=r"text\.least is 0 and text\.size 10000; give a least of 1 or more"):
         Pieces(least=0)

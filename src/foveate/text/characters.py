@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from foveate.errors import ConfigError, DataError, counted
+from foveate.text.counted import CountedTable, CountedTokens
 from foveate.text.splitting import (
-    END,
     SPECIALS,
     UNKNOWN,
-    check_id,
-    check_specials,
     clean,
     is_unspaced,
     last_two,
-    stored_names,
 )
 
 BLANK = " "
@@ -63,27 +59,12 @@ def _words(spelled: Iterable[tuple[str, int]]) -> list[tuple[str, list[int]]]:
 
 
 @dataclass(frozen=True)
-class CharacterTable:
-    """Vocabulary of characters, as `split_characters` returns them.
-
-    names: id -> character, the four special tokens first.
-    lower: the text is written in lower case.
-    Raises ConfigError if the special tokens are not first, or a character is repeated.
-    """
+class CharacterTable(CountedTable):
+    """Vocabulary of characters, as `split_characters` returns them; its arguments are those of `CountedTable`."""
 
     kind: ClassVar[str] = "characters"
+    noun: ClassVar[str] = "characters"
     max_tokens: ClassVar[int] = 200  # of a caption, unless the search is told otherwise
-
-    names: tuple[str, ...] = field(repr=False)
-    lower: bool = False
-    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        check_specials(self.names)
-        object.__setattr__(self, "_ids", {name: i for i, name in enumerate(self.names) if i >= len(SPECIALS)})
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text's characters, UNKNOWN for those not in the table, without START and END."""
@@ -108,7 +89,7 @@ class CharacterTable:
 
         Raises ConfigError for an id that is not in the table.
         """
-        return " ".join("".join(character for character, _ in self._spelled(ids)).split())
+        return " ".join("".join(character for character, _ in self._written(ids)).split())
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Return each word of `decode(ids)`, with its punctuation, and the positions in `ids` that spell it.
@@ -116,18 +97,7 @@ class CharacterTable:
         Words are divided by blanks; a character of a script without blanks is a word of its own. Raises ConfigError
         for an id that is not in the table.
         """
-        return _words(self._spelled(ids))
-
-    def _spelled(self, ids: Sequence[int]) -> list[tuple[str, int]]:
-        """The characters before END, and their positions in `ids`."""
-        spelled = []
-        for position, token in enumerate(ids):
-            check_id(token, self.names)
-            if token == END:
-                break
-            if token >= len(SPECIALS):
-                spelled.append((self.names[token], position))
-        return spelled
+        return _words(self._written(ids))
 
     def repeating(self, ids: Sequence[int]) -> list[int]:
         """Return the tokens that would complete the last whole word a second time after the tokens `ids`.
@@ -138,36 +108,10 @@ class CharacterTable:
         rest = previous.removeprefix(current) if previous.startswith(current) else ""
         return [self._ids[rest]] if rest in self._ids else []
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary as plain lists, for JSON."""
-        return {"kind": self.kind, "names": list(self.names)} | ({"lower": True} if self.lower else {})
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> CharacterTable:
-        """Rebuild a vocabulary from the output of `to_json`. Raises ConfigError for invalid contents."""
-        return cls(stored_names(data, "characters"), bool(data.get("lower", False)))
-
 
 @dataclass(frozen=True)
-class Characters:
-    """Recipe setting for a vocabulary of characters.
-
-    least: smallest number of occurrences in the training sentences for a character to be in the vocabulary, at least 1;
-        usually 2; rarer ones become <unk>.
-    size: largest number of tokens, including the four special tokens, at least 5; the most frequent are kept.
-    lower: true to write the text in lower case first.
-    """
-
-    least: int = 2
-    size: int = 10000
-    lower: bool = False
-
-    def __post_init__(self) -> None:
-        if self.least < 1 or self.size <= len(SPECIALS):
-            raise ConfigError(
-                f"text.least is {self.least} and text.size {self.size}; give a least of 1 or more, and a size of "
-                f"{len(SPECIALS) + 1} or more, since {len(SPECIALS)} tokens are special ones such as <pad>"
-            )
+class Characters(CountedTokens):
+    """Recipe setting for a vocabulary of characters; its arguments are those of `CountedTokens`."""
 
     def learn(self, sentences: Iterable[str]) -> CharacterTable:
         """Learn the vocabulary of the training sentences: most frequent character first, ties in order of code points.
@@ -179,11 +123,4 @@ class Characters:
             for sentence in sentences
             for character in split_characters(sentence.lower() if self.lower else sentence)
         )
-        if not set(counts) - {BLANK}:
-            raise DataError("no sentences to learn characters from; give a training split with sentences")
-        frequent = sorted((c for c, n in counts.items() if n >= self.least), key=lambda c: (-counts[c], c))
-        if not set(frequent) - {BLANK}:
-            raise ConfigError(
-                f"no character occurs {counted(self.least, 'time')} in the sentences; set text.least lower"
-            )
-        return CharacterTable(SPECIALS + tuple(frequent[: self.size - len(SPECIALS)]), self.lower)
+        return CharacterTable(self._choose(counts, CharacterTable.noun), self.lower)

@@ -20,8 +20,7 @@ from torch import Tensor
 from foveate.errors import DataError, counted
 from foveate.metrics.captioning import CaptioningMetrics
 from foveate.ops.padding import pad
-from foveate.pictures.fitting import fit, shrink
-from foveate.pictures.given import read_all
+from foveate.pictures.fitting import shrink
 from foveate.records import CaptionBatch, CaptionDataset, CaptionPrediction
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Writer
@@ -36,6 +35,7 @@ from foveate.tasks.captioning.reply import CaptionReplies
 from foveate.tasks.captioning.report import report
 from foveate.tasks.captioning.sheet import caption_sheet
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import fit_sample, network_inputs
 from foveate.tasks.reporting import image_pixels
 from foveate.text import END, PAD, UNKNOWN, CharacterTable, TextTable
 from foveate.visualize.clips import write_clip
@@ -71,23 +71,17 @@ class CaptioningTask(CaptionReplies, CaptionTask):
             "tokens": pad([s["tokens"] for s in samples], PAD),
             "names": [s["name"] for s in samples],
         }
-        batch.update(self._inputs([self.prepare(s) for s in samples]))  # type: ignore[typeddict-item]
+        batch.update(self._inputs(samples))  # type: ignore[typeddict-item]
         return batch
 
     # Answering
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', unless the sample has features already."""
-        if "fitted" in sample or "features" in sample:
-            return sample
-        rest = {key: value for key, value in sample.items() if key != "image"}
-        return rest | {"fitted": fit(read_all(sample["image"]), self.preprocessing)}
+        return fit_sample(sample, self.preprocessing)
 
-    def _inputs(self, prepared: Sequence[Any]) -> dict[str, Tensor]:
-        if "features" in prepared[0]:
-            return {"features": torch.stack([s["features"] for s in prepared]).float()}
-        images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
-        return {"image": images.contiguous(memory_format=torch.channels_last)}
+    def _inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        return network_inputs([self.prepare(sample) for sample in samples], self.preprocessing)
 
     def answer(
         self,
@@ -97,7 +91,7 @@ class CaptioningTask(CaptionReplies, CaptionTask):
         progress: Callable[[float], None] | None = None,
     ) -> list[CaptionPrediction]:
         """The captions of each image, best first, each word with the attention of its step."""
-        inputs = self._inputs([self.prepare(sample) for sample in samples])
+        inputs = self._inputs(samples)
         found = generate_captions(runner, inputs, self.text, options)
         hard = attention_of(runner) == "hard"
         return [CaptionPrediction(own, sample["name"], hard) for own, sample in zip(found, samples, strict=True)]

@@ -15,7 +15,6 @@ from torch import Tensor
 from foveate.errors import DataError
 from foveate.metrics.classification import ClassificationMetrics
 from foveate.pictures.fitting import fit
-from foveate.pictures.given import read_all
 from foveate.records import (
     ClassificationBatch,
     ClassificationOutput,
@@ -35,6 +34,7 @@ from foveate.tasks.classification.inspection import ClassificationFindings
 from foveate.tasks.classification.reply import ClassificationReplies
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import fit_sample
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
 from foveate.tasks.views import corners, seen_pixels, view_of
@@ -134,11 +134,8 @@ class ClassificationTask(ClassificationReplies, Task):
     # Answering
 
     def prepare(self, sample: Any) -> Any:
-        """The image at the network's size, as 'fitted'; a batch of whole photographs would fill the memory."""
-        if "fitted" in sample:
-            return sample
-        rest = {key: value for key, value in sample.items() if key != "image"}
-        return rest | {"fitted": fit(read_all(sample["image"]), self.preprocessing)}
+        """The image at the network's size, as 'fitted'."""
+        return fit_sample(sample, self.preprocessing)
 
     def answer(
         self,

@@ -33,6 +33,7 @@ from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.reply import ColocalisationReplies
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import stack_images
 from foveate.tasks.options import Options
 from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.report import ReportPart
@@ -77,8 +78,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
         return {"image": self._images([self.prepare(s) for s in samples]), "names": [s["name"] for s in samples]}
 
     def _images(self, prepared: Sequence[Any]) -> Tensor:
-        images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
-        return images.contiguous(memory_format=torch.channels_last)
+        return stack_images(prepared, self.preprocessing)
 
     def require_data(self, dataset: Any, model: str) -> None:
         """Raise ConfigError for data with other classes than the model's."""

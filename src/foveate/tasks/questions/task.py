@@ -18,8 +18,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted, listed
 from foveate.metrics.questions import QuestionAlone, QuestionMetrics, usual_answer
-from foveate.pictures.fitting import fit, shrink
-from foveate.pictures.given import read_all
+from foveate.pictures.fitting import shrink
 from foveate.records import (
     IGNORE,
     QuestionBatch,
@@ -32,6 +31,7 @@ from foveate.records import (
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import fit_sample, network_inputs
 from foveate.tasks.inputs import IMAGE, Input, weigh_text
 from foveate.tasks.options import Options, option
 from foveate.tasks.questions.export import graphs, open_runner
@@ -156,7 +156,7 @@ class QuestionsTask(QuestionReplies, Task):
             "label": labels.where(labels >= 0, IGNORE),
             "names": [s["name"] for s in samples],
         }
-        batch.update(self._inputs([self.prepare(s) for s in samples]))  # type: ignore[typeddict-item]
+        batch.update(self._inputs(samples))  # type: ignore[typeddict-item]
         return batch
 
     def _tokens(self, samples: Sequence[Any]) -> Tensor:
@@ -171,16 +171,10 @@ class QuestionsTask(QuestionReplies, Task):
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', unless the sample has features already."""
-        if "fitted" in sample or "features" in sample:
-            return sample
-        rest = {key: value for key, value in sample.items() if key != "image"}
-        return rest | {"fitted": fit(read_all(sample["image"]), self.preprocessing)}
+        return fit_sample(sample, self.preprocessing)
 
-    def _inputs(self, prepared: Sequence[Any]) -> dict[str, Tensor]:
-        if "features" in prepared[0]:
-            return {"features": torch.stack([s["features"] for s in prepared]).float()}
-        images = self.preprocessing(torch.stack([s["fitted"] for s in prepared]))
-        return {"image": images.contiguous(memory_format=torch.channels_last)}
+    def _inputs(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        return network_inputs([self.prepare(sample) for sample in samples], self.preprocessing)
 
     def answer(
         self,
@@ -190,7 +184,7 @@ class QuestionsTask(QuestionReplies, Task):
         progress: Callable[[float], None] | None = None,
     ) -> list[QuestionPrediction]:
         """The answer to each question, with the maps of the model's hops and the word that decided each place."""
-        inputs = self._inputs([self.prepare(sample) for sample in samples])
+        inputs = self._inputs(samples)
         output = _answers(runner, inputs, self._tokens(samples))
         probabilities = output.logits.softmax(1).numpy()
         found = []

@@ -1,0 +1,36 @@
+"""One image a sample, at the network's size: what the families share that give a network whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foveate.pictures.fitting import fit
+from foveate.pictures.given import read_all
+
+
+def fit_sample(sample: Any, preprocessing: Any) -> Any:
+    """A sample with its image at the network's size, as 'fitted', unless it has that or features already.
+
+    Images are fitted one by one, since a batch of whole photographs would fill the memory.
+    """
+    if "fitted" in sample or "features" in sample:
+        return sample
+    rest = {key: value for key, value in sample.items() if key != "image"}
+    return rest | {"fitted": fit(read_all(sample["image"]), preprocessing)}
+
+
+def stack_images(fitted: Sequence[Any], preprocessing: Any) -> Tensor:
+    """Fitted samples -> their images (B, C, H, W), normalised, in channels_last."""
+    images: Tensor = preprocessing(torch.stack([sample["fitted"] for sample in fitted]))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def network_inputs(fitted: Sequence[Any], preprocessing: Any) -> dict[str, Tensor]:
+    """Fitted samples -> 'features' (B, N, D), where they were computed before, or else 'image' (B, C, H, W)."""
+    if "features" in fitted[0]:
+        return {"features": torch.stack([sample["features"] for sample in fitted]).float()}
+    return {"image": stack_images(fitted, preprocessing)}
