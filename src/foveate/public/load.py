@@ -60,7 +60,7 @@ def weights_file(path: str | Path) -> Path:
 
 
 def _weights(builder: str) -> Any:
-    return get_model_weights(builder).DEFAULT  # type: ignore[attr-defined]
+    return get_model_weights(builder).DEFAULT
 
 
 def _cached(weights: Any) -> Path:
