@@ -168,6 +168,17 @@ def test_ctrl_c_leaves_with_its_own_code(monkeypatch: pytest.MonkeyPatch, capsys
     ]
 
 
+def test_ctrl_c_during_the_imports_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PyTorch cannot be imported a second time after its first import was broken off."""
+    monkeypatch.setitem(sys.modules, "foveate.engine.processes", None)
+    for error, code in ((KeyboardInterrupt(), 130), (RuntimeError("broken"), 1)):
+        stub(monkeypatch, error)
+        assert cli.main(["models"]) == code
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_of_several_processes_one_speaks_for_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,13 @@ def test_ready_only_when_every_model_is_loaded_and_not_while_draining(serve):
     assert server.post("/v1/predict", png()).json()["code"] == "draining"
 
 
+def test_the_icon_of_the_page_needs_no_token(serve):
+    server = serve("semantic", token="0123456789abcdef")
+    response = server.client.get("/favicon.ico", headers={"Authorization": ""})
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/svg+xml")
+    assert response.content.startswith(b"<svg ") and b'href="/favicon.ico"' in (STATIC / "index.html").read_bytes()
+
+
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\\\n]*",?)+\})? [0-9.e+-]+')
 
 
@@ -278,7 +285,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_writes_text_alone(serve):
     assert response.headers["content-type"].startswith("text/html")
     assert response.headers["content-security-policy"] == SECURITY_HEADERS["content-security-policy"]
     files = {path.name for path in STATIC.iterdir()}
-    assert files == {"index.html", *served_app.STATIC}
+    assert files == {"index.html", "icon.svg", *served_app.STATIC}
     linked = set(re.findall(r'(?:src|href)="/static/([^"]+)"', response.text)) | {"show.js"}
     assert linked == set(served_app.STATIC)
     for name, kind in served_app.STATIC.items():
@@ -288,5 +295,5 @@ def test_the_page_loads_nothing_from_elsewhere_and_writes_text_alone(serve):
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) < 400
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
-        assert not re.search(r"https?://", text), path.name
+        assert not re.search(r"https?://", text.replace("http://www.w3.org/2000/svg", "")), path.name
         assert not re.search(r"\son\w+=|<style|style=", text), path.name

@@ -75,6 +75,36 @@ def test_two_tabs(page):
     assert page.put(url, body(2, "road"), problem["etag"]).status_code == 200
 
 
+def test_the_version_that_another_one_replaces_is_kept(page):
+    """What another program wrote is lost neither to a version that was chosen against it, nor without a word."""
+    page.with_classes()
+    url, own = f"/pictures/{page.id()}", page.studio.folder.own
+    page.put(f"{url}/labels", body(), '"none"')
+    theirs = json.loads(page.file().read_text()) | {"other": "of labelme"}
+    page.file().write_text(json.dumps(theirs))
+    problem = page.put(f"{url}/labels", body(2, "road"), '"none"').json()
+    assert problem["whole"] is True
+    assert page.put(f"{url}/labels", body(2, "road", over=True), problem["etag"]).status_code == 200
+    kept = [json.loads(path.read_text()) for path in own.glob("IMG_0.json.theirs-*")]
+    assert kept == [theirs], "to the last key"
+    assert "over" not in json.loads(page.file().read_text())["foveate"]
+    first = page.put(f"/pictures/{page.id('IMG_1.png')}/labels", body(over=True), '"none"')
+    assert first.status_code == 200 and not list(own.glob("IMG_1*")), "there was no other version"
+
+
+def test_labels_that_lost_can_be_kept_whole(page):
+    page.with_classes()
+    url, own = f"/pictures/{page.id()}", page.studio.folder.own
+    page.put(f"{url}/labels", body(), '"none"')
+    partial = page.put(f"{url}/labels", body(2, "road"), '"0123"').json()
+    assert partial["whole"] is False, "the tiles that did not change were never seen here"
+    answer = page.post(f"{url}/versions", body(2, "road"))
+    kept = json.loads((own / answer.json()["kept"]).read_text())
+    assert [shape["label"] for shape in kept["shapes"]] == ["road"] and kept["imagePath"] == "IMG_0.png"
+    unknown = page.post(f"{url}/versions", body(2, "a class that is gone"))
+    assert json.loads((own / unknown.json()["kept"]).read_text())["objects"][0]["label"] == "a class that is gone"
+
+
 def test_a_blocked_picture(page):
     page.file().write_text('{"shapes": 3}')
     key = page.id()
@@ -330,6 +360,20 @@ def test_nothing_is_answered_without_the_cookie(photos):
     assert page.client.get(f"/?t={page.launch.token}").status_code in (200, 404)
     assert page.get("/project").status_code == 200
     page.studio.close()
+
+
+def test_the_icon_needs_no_cookie(page):
+    page.client.cookies.clear()
+    answer = page.client.get("/favicon.ico")
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/svg+xml"
+    assert answer.content.startswith(b"<svg ")
+
+
+def test_a_method_that_is_not_there_names_all_that_are(page):
+    answer = page.post(f"/pictures/{page.id()}/labels", {})
+    assert answer.status_code == 405 and set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "PUT"}
+    assert "PUT" in answer.json()["detail"]
+    assert page.client.head(f"/api/1/pictures/{page.id()}/labels").status_code == 200
 
 
 def test_other_pages_cannot_write(page):

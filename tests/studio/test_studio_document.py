@@ -235,6 +235,26 @@ def test_flattening_changes_no_pixel(seed):
     assert np.array_equal(painted(json.loads(after.text())["shapes"]), before)
 
 
+def test_keys_of_other_tools_outlast_painting_and_undo():
+    """The page makes an outline a painted object under a new number, and an outline again when that is undone."""
+    document = document_of([{"label": "sky", "points": [[1, 2], [30, 4], [5, 40]], "probability": 0.25}])
+    (outline,) = document.to_json()["outlines"]
+    assert outline["others"] == {"probability": 0.25}
+    paint = np.zeros((HEIGHT, WIDTH), np.uint16)
+    paint[:9] = 1
+    tiles = tiles_to_json(paint)
+    one = {"number": 1, "label": "sky", "others": outline["others"]}
+    painted_over = edit(document, {"objects": [one], "tiles": tiles, "outlines": []}, NAMES)
+    (mask,) = json.loads(painted_over.text())["shapes"]
+    assert mask["shape_type"] == "mask" and mask["probability"] == 0.25
+    assert painted_over.to_json()["objects"][0]["others"] == {"probability": 0.25}
+    undone = edit(
+        painted_over, {"objects": [], "tiles": tiles_to_json(paint * 0, [(0, 0), (1, 0)]), "outlines": [outline]}, NAMES
+    )
+    (polygon,) = json.loads(undone.text())["shapes"]
+    assert polygon["shape_type"] == "polygon" and polygon["probability"] == 0.25
+
+
 def test_outlines_keep_their_keys_and_their_values():
     document = document_of([{"label": "sky", "points": [[1, 2], [30, 4], [5, 40]], "probability": 0.25}])
     change = sent(document)
@@ -255,6 +275,7 @@ def test_outlines_keep_their_keys_and_their_values():
         ({"objects": None}, "labels", "objects is None; expected the list of all objects"),
         ({"objects": [{"number": 0, "label": "sky"}]}, "labels", "the number 0; expected 1 to 65535"),
         ({"objects": [{"number": True, "label": "sky"}]}, "labels", "the number True"),
+        ({"objects": [{"number": 1, "label": "sky", "others": {"points": 3}}]}, "labels", "others is {'points': 3}"),
         ({"objects": [{"number": 1, "label": "sky"}] * 2}, "labels", "two objects have the number 1"),
         ({"objects": [{"number": 1, "label": "skye"}]}, "label", "unknown class 'skye'; the nearest is 'sky'"),
         ({"objects": [{"number": 1, "label": "sky", "group": 1.5}]}, "labels", "group is 1.5; expected a whole number"),

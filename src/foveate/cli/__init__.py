@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _prints() -> bool:
     """True in the one of several training processes that prints what happened to all of them."""
-    from foveate.engine.processes import is_first
-
+    try:
+        from foveate.engine.processes import is_first
+    except (Exception, KeyboardInterrupt):  # Ctrl-C came while PyTorch was imported, which cannot be done twice
+        return True
     return is_first()

@@ -24,7 +24,7 @@ from foveate.server.work import Ticket, Work
 CLIENT_GONE = 499  # the status that is counted for a request whose client has gone; nobody receives it
 STATIC = {"page.js": "text/javascript", "show.js": "text/javascript", "style.css": "text/css"}
 # Addresses that need no token: the page holds no data, and asks for the token itself.
-OPEN = ("/", "/static/", "/healthz", "/readyz")
+OPEN = ("/", "/favicon.ico", "/static/", "/healthz", "/readyz")
 
 
 class Endpoint(NamedTuple):
@@ -39,6 +39,7 @@ class Endpoint(NamedTuple):
 
 ENDPOINTS = (
     Endpoint("GET", "/", "page", "A page on which to try the models in a browser"),
+    Endpoint("GET", "/favicon.ico", "icon", "The icon of the page"),
     Endpoint("GET", "/static/{file}", "static", "Files of the page"),
     Endpoint("GET", "/healthz", "healthz", "200 while the process lives"),
     Endpoint("GET", "/readyz", "readyz", "200 when every model has answered once; 503 before, and while stopping"),
@@ -59,6 +60,7 @@ class Service:
         self.models, self.work, self.metrics, self.max_pixels = models, work, counters, max_pixels
         folder = resources.files("foveate.server") / "static"
         self._page = (folder / "index.html").read_bytes()
+        self._icon = (folder / "icon.svg").read_bytes()
         self._static = {name: (folder / name).read_bytes() for name in STATIC}
 
     def app(self, policy: Policy) -> ASGIApp:
@@ -84,6 +86,10 @@ class Service:
     async def page(self, request: Request) -> Response:
         """The page, which asks for everything else."""
         return Response(self._page, media_type="text/html")
+
+    async def icon(self, request: Request) -> Response:
+        """The icon of the page."""
+        return Response(self._icon, media_type="image/svg+xml")
 
     async def static(self, request: Request) -> Response:
         """A file of the page."""

@@ -77,7 +77,7 @@ def _operation_id(one: Address, path: str) -> str:
 
 
 def _responses(one: Address, served: Served | None) -> dict[str, Any]:
-    kinds = {"page": "text/html", "static": "text/css", "metrics_text": "text/plain"}
+    kinds = {"page": "text/html", "icon": "image/svg+xml", "static": "text/css", "metrics_text": "text/plain"}
     schema: dict[str, Any] = {"type": "object"}
     content: dict[str, Any] = {kinds.get(one.handler, "application/json"): {"schema": schema}}
     if one.handler in kinds:

@@ -25,6 +25,7 @@ from foveate.studio.store import BlockedError, StaleError
 
 STATIC = Path(__file__).with_name("static")
 TOKENS = Path(__file__).parents[1] / "visualize" / "tokens.css"
+ICON = Path(__file__).parents[1] / "server" / "static" / "icon.svg"
 MEDIA_TYPES = {
     ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json",
     ".png": "image/png", ".svg": "image/svg+xml", ".woff2": "font/woff2",
@@ -95,8 +96,9 @@ def refused(code: str, reason: str, detail: str) -> Problem:
 def problem(error: FoveateError) -> Problem | FoveateError:
     """An error of the package as a problem with its reason, where it has one."""
     if isinstance(error, StaleError):
-        headers = {"ETag": f'"{error.current}"'}
-        return Problem("stale", one_line(error), headers, {"etag": f'"{error.current}"', "kept": error.kept or None})
+        etag = f'"{error.current}"'
+        more = {"etag": etag, "kept": error.kept or None, "whole": error.whole}
+        return Problem("stale", one_line(error), {"ETag": etag}, more)
     if isinstance(error, BlockedError):
         return refused("conflict", "blocked", one_line(error))
     if isinstance(error, RefusedError):
@@ -108,8 +110,8 @@ def problem(error: FoveateError) -> Problem | FoveateError:
 Handler = Callable[[Ask], Answer]
 
 
-def endpoint(handler: Handler, read_only: bool) -> Callable[[Request], Any]:
-    """A route's function around a handler, which runs in a thread."""
+def endpoint(handlers: Mapping[str, Handler], read_only: bool) -> Callable[[Request], Any]:
+    """A route's function around the handlers of its methods, which run in a thread."""
 
     async def answer(request: Request) -> Response:
         if read_only and request.method not in ("GET", "HEAD"):
@@ -117,7 +119,7 @@ def endpoint(handler: Handler, read_only: bool) -> Callable[[Request], Any]:
         body = await _json(request) if request.method in ("PUT", "POST") else None
         ask = Ask(request.path_params, dict(request.query_params), body, _revision(request))
         try:
-            found = await run_in_threadpool(handler, ask)
+            found = await run_in_threadpool(handlers["GET" if request.method == "HEAD" else request.method], ask)
         except FoveateError as error:
             raise problem(error) from error
         return _response(request, found)
@@ -194,15 +196,18 @@ def file_answer(file: Path, cached: int = 1) -> Answer:
 
 def application(studio: Any, launch: Launch, hosts: frozenset[str] = frozenset()) -> Guard:
     """The whole application. studio: a `foveate.studio.studio.Studio`."""
-    routes = []
+    paths: dict[str, dict[str, Handler]] = {}
     for (method, path), handler in studio.routes().items():
-        routes.append(Route(f"/api/1{path}", endpoint(handler, studio.read_only), methods=[method]))
-    for path, name in PAGES.items():
-        routes.append(Route(path, endpoint(_page(name), False), methods=["GET"]))
-    routes.append(Route("/runs/{name}/report", endpoint(studio.report, False), methods=["GET"]))
-    routes.append(Route("/static/{path:path}", endpoint(static_file, False), methods=["GET"]))
-    routes.append(Route("/{path:path}", endpoint(_nothing, False), methods=["GET"]))
-    policy = Policy(hosts=hosts, launch=launch, open_paths=("/healthz",), max_bytes=MAX_BYTES)
+        paths.setdefault(f"/api/1{path}", {})[method] = handler
+    paths |= {path: {"GET": _page(name)} for path, name in PAGES.items()}
+    paths["/runs/{name}/report"] = {"GET": studio.report}
+    paths["/favicon.ico"] = {"GET": lambda ask: file_answer(ICON)}
+    paths["/static/{path:path}"] = {"GET": static_file}
+    paths["/{path:path}"] = {"GET": _nothing}
+    routes = [
+        Route(path, endpoint(handlers, studio.read_only), methods=list(handlers)) for path, handlers in paths.items()
+    ]
+    policy = Policy(hosts=hosts, launch=launch, open_paths=("/favicon.ico",), max_bytes=MAX_BYTES)
     return Guard(Starlette(routes=routes, exception_handlers=HANDLERS), policy)
 
 

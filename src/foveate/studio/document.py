@@ -25,6 +25,7 @@ LABELME_VERSION = "5.5.0"  # the version of labelme whose form the files have
 STATES = ("draft", "done", "skipped")
 UNTOUCHED = "untouched"
 SPECIAL = (IGNORE_LABEL, *BACKGROUND_LABELS)  # labels that need not be in the class list
+SHAPE_KEYS = ("label", "points", "group_id", "description", "shape_type", "flags", "mask", OWN)
 _OUTLINES = tuple(kind for kind in POINT_COUNTS if kind != "mask")
 
 
@@ -62,11 +63,22 @@ class Document:
         layers, own = self.layers, self.own
         height, width = layers.size
         objects = [
-            {"number": number, **_facts(one.entry), "source": one.entry.get("shape_type") or "polygon"}
+            {
+                "number": number,
+                **_facts(one.entry),
+                **_others(one.entry),
+                "source": one.entry.get("shape_type") or "polygon",
+            }
             for number, one in layers.objects.items()
         ]
         outlines = [
-            {"key": key, "kind": entry.get("shape_type") or "polygon", **_facts(entry), "points": entry["points"]}
+            {
+                "key": key,
+                "kind": entry.get("shape_type") or "polygon",
+                **_facts(entry),
+                **_others(entry),
+                "points": entry["points"],
+            }
             for key, entry in layers.outlines.items()
         ]
         return {
@@ -96,6 +108,12 @@ def _facts(entry: dict[str, Any]) -> dict[str, Any]:
         "flags": flags if isinstance(flags, dict) else {},
         "description": description if isinstance(description, str) else "",
     }
+
+
+def _others(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of other tools as `others`, which the page sends back with a shape that it made of this one."""
+    others = {key: value for key, value in entry.items() if key not in SHAPE_KEYS}
+    return {"others": others} if others else {}
 
 
 def parse(file: Path, content: bytes, height: int, width: int) -> Document:
@@ -245,8 +263,11 @@ def _described(entry: dict[str, Any], one: Mapping[str, Any], where: str, allowe
         raise RefusedError("labels", f"{where}: flags is {flags!r:.40}; expected names with true or false")
     if not isinstance(description, str):
         raise RefusedError("labels", f"{where}: description is {description!r:.40}; expected a text")
+    others = one.get("others", {})
+    if not isinstance(others, dict) or set(others) & set(SHAPE_KEYS):
+        raise RefusedError("labels", f"{where}: others is {others!r:.40}; expected the keys that other tools wrote")
     base = entry or {"label": label, "points": [], "group_id": None, "description": "", "shape_type": "polygon",
-                     "flags": {}}  # fmt: skip
+                     "flags": {}, **others}  # fmt: skip
     facts = _facts(base)
     changed = {"label": label, "group": group, "flags": flags, "description": description}
     names = {"label": "label", "group": "group_id", "flags": "flags", "description": "description"}

@@ -35,11 +35,15 @@ _KEPT_BYTES = 400_000_000  # of label maps in memory
 
 
 class StaleError(DataError):
-    """A change of labels that are no longer so. current: their revision. kept: name of the file that holds it now."""
+    """A change of labels that are no longer so.
 
-    def __init__(self, text: str, current: str, kept: str = "") -> None:
+    current: their revision. kept: name of the file that holds the change now. whole: that file holds all labels, not
+    only those that were sent.
+    """
+
+    def __init__(self, text: str, current: str, kept: str = "", whole: bool = True) -> None:
         super().__init__(text)
-        self.current, self.kept = current, kept
+        self.current, self.kept, self.whole = current, kept, whole
 
 
 class BlockedError(DataError):
@@ -142,6 +146,8 @@ class Store:
     def save(self, picture: Picture, revision: str, change: Mapping[str, Any]) -> tuple[Document, str]:
         """Make a change to the labels of a revision; it is on the disk on return. -> (the document, new revision).
 
+        Where the change has `over`, it was made from another revision and chosen against this one, whose file is kept
+        in `.foveate`.
         Raises StaleError if the labels have another revision by now, with the change kept in `.foveate`; BlockedError;
         RefusedError for a change that cannot be made; OutputError if it cannot be written: nothing has changed then.
         """
@@ -156,6 +162,8 @@ class Store:
                 raise self._lost(picture, revision, current, change, size)
             edited = edit(base, change, self.classes().names)
             text = edited.text().encode("utf-8", "surrogatepass")
+            if change.get("over") is True:
+                self._keep_theirs(picture, current)
             _write(picture.labels, text, current)
             new = hashlib.sha256(text).hexdigest()
             self._keep((picture.id, new), edited)
@@ -167,22 +175,41 @@ class Store:
     ) -> StaleError:
         """The error for a change to an earlier revision, after the change was kept as a file of its own."""
         base = fresh(picture.stated, *size) if revision == NO_FILE else self._documents.get((picture.id, revision))
-        content = json.dumps(change, ensure_ascii=False)  # the revision was read by a process that is gone
-        if base is not None:
-            with contextlib.suppress(RefusedError):
-                content = edit(base, change, self.classes().names).text()
-        kept = self._keep_version(picture, content)
+        kept, whole = self._keep_change(picture, base, change)
         return StaleError(
             f"the labels of {picture.path.name} were changed elsewhere since they were read here (another tab, or "
             f"another program); your version is kept as {self.folder.own.name}/{kept}: keep yours or take the other",
             current,
             kept,
+            whole,
         )
 
-    def _keep_version(self, picture: Picture, content: str) -> str:
+    def keep(self, picture: Picture, change: Mapping[str, Any]) -> str:
+        """Keep labels that were not chosen; the name of their file in `.foveate`. change: with every tile."""
+        kept, _ = self._keep_change(picture, fresh(picture.stated, *pictures.picture_size(picture.path)), change)
+        return kept
+
+    def _keep_change(self, picture: Picture, base: Document | None, change: Mapping[str, Any]) -> tuple[str, bool]:
+        """Keep a change as a labels file made from `base`, else as it was sent. -> (name in `.foveate`, all labels)."""
+        if base is not None:
+            with contextlib.suppress(RefusedError):
+                return self._keep_version(picture, edit(base, change, self.classes().names).text()), True
+        return self._keep_version(picture, json.dumps(change, ensure_ascii=False)), False
+
+    def _keep_theirs(self, picture: Picture, current: str) -> None:
+        """Keep the labels file of a revision, which another version replaces. Raises StaleError."""
+        content = _content(picture.labels)
+        found = NO_FILE if content is None else hashlib.sha256(content).hexdigest()
+        if found != current:
+            raise StaleError(f"{picture.labels.name} was changed by another program at this moment; look again", found)
+        if content is not None:
+            self._keep_version(picture, content, "theirs")
+
+    def _keep_version(self, picture: Picture, content: str | bytes, whose: str = "mine") -> str:
         """Write a version that found no place in the labels file; its name in `.foveate`."""
-        kept = f"{picture.labels.name}.mine-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        write_atomically(self.folder.own / kept, content.encode("utf-8", "surrogatepass"))
+        kept = f"{picture.labels.name}.{whose}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        write_atomically(self.folder.own / kept, data)
         sync_folder(self.folder.own)
         return kept
 

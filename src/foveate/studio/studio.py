@@ -60,6 +60,7 @@ class Studio:
             ("GET", f"{one}/pixels"): self.pixels,
             ("GET", f"{one}/labels"): self.labels,
             ("PUT", f"{one}/labels"): self.put_labels,
+            ("POST", f"{one}/versions"): self.keep_version,
             ("POST", f"{one}/flatten"): lambda ask: flatten_answer(ask, self.size(ask)),
             ("POST", f"{one}/cut"): lambda ask: cut_answer(ask, self.pyramid.pixels(self.named(ask))),
             ("POST", f"{one}/fill"): lambda ask: fill_answer(ask, self.pyramid.pixels(self.named(ask))),
@@ -261,6 +262,10 @@ class Studio:
         layers = document.layers
         saved = {"saved": time.strftime("%H:%M:%S"), "objects": len(layers.objects), "outlines": len(layers.outlines)}
         return Answer(saved, etag=new)
+
+    def keep_version(self, ask: Ask) -> Answer:
+        """Keep labels in `.foveate` that lost to another version."""
+        return Answer({"kept": self.store.keep(self.named(ask), ask.object())})
 
     def prelabel(self, ask: Ask) -> Answer:
         """A run's proposal for an image."""

@@ -16,8 +16,7 @@ function actionsOf(page) {
   /** @type {Record<string, (event: KeyboardEvent) => void>} */
   const actions = {
     finish: () => {
-      page.parts.tool.finish?.();
-      page.drawHint();
+      void Promise.resolve(page.parts.tool.finish?.()).then(() => page.drawHint());
     },
     back: () => {
       if (!page.parts.tool.back()) page.parts.select.back();

@@ -3,7 +3,7 @@
 import { byId, fill, h, icon } from "../base/dom.js";
 import { iconButton } from "./chrome.js";
 import { showKeys } from "./dialogs.js";
-import { finish, leave } from "./journey.js";
+import { finish, leave, toGallery } from "./journey.js";
 
 /** @param {import("./page.js").LabelPage} page */
 export function drawBar(page) {
@@ -11,6 +11,11 @@ export function drawBar(page) {
   fill(byId("back"), icon("eye"), h("span", {}, project.name));
   byId("back").setAttribute("aria-label", `${project.name}: all images`);
   byId("back").setAttribute("href", `/${window.location.search}`);
+  byId("back").addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a tab or window of its own
+    event.preventDefault();
+    void toGallery(page);
+  });
   const go = (/** @type {string | null} */ id, /** @type {string} */ drawing, /** @type {string} */ text, /** @type {string} */ action) => {
     const button = iconButton(drawing, text, keys.of(action), () => void leave(page, id));
     button.disabled = id === null;

@@ -137,7 +137,7 @@ async function livePages() {
 const range = (key) => IDBKeyRange.bound([key], [key, []]);
 
 /** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
-function settled(request) {
+export function settled(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
@@ -145,7 +145,7 @@ function settled(request) {
 }
 
 /** @param {IDBTransaction} transaction @returns {Promise<void>} */
-function completed(transaction) {
+export function completed(transaction) {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
     transaction.onerror = transaction.onabort = () => reject(transaction.error);

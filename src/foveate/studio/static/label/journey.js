@@ -5,14 +5,29 @@ import { ask, say } from "../base/dialog.js";
 import { clock as timeOfDay } from "../base/format.js";
 import { LabelDocument } from "../labels/document.js";
 import { chooseVersion, fetchLabels, fromJournal, sameLabels } from "./conflict.js";
+import { keepSteps } from "./past.js";
+import { keepBeside } from "./saver.js";
 
 /** @typedef {import("./page.js").LabelPage} LabelPage */
 
+/**
+ * Finish what is begun before the image is left: a polygon, a proposal, a stroke that waits for the server, a text.
+ * @param {LabelPage} page
+ * @returns {Promise<boolean>} false to stay, as a text could not be saved
+ */
+async function settle(page) {
+  const { tool, desk } = page.parts;
+  await tool.finish?.();
+  await desk.work;
+  if (!page.texts || (await page.texts.settle())) return true;
+  say("A caption or question could not be saved; the reason stands beside it.", "bad");
+  return false;
+}
+
 /** Set the state, save, and go to the next image that is not done. @param {LabelPage} page @param {"done" | "skipped"} state */
 export async function finish(page, state) {
-  const { labels, saver, tool, desk } = page.parts;
-  if (desk.readOnly) return;
-  if (tool.name === "polygon") tool.finish?.();
+  const { labels, saver, desk } = page.parts;
+  if (desk.readOnly || !(await settle(page))) return;
   const empty = !labels.outlines.length && ![...labels.areas.values()].some(Boolean);
   if (state === "done" && empty) {
     const answer = await ask("Nothing is labelled here", ["An image without labels is a label, too: it says that none of the classes is in it."], [
@@ -25,6 +40,7 @@ export async function finish(page, state) {
   page.drawState();
   await saver.changed();
   if (saver.state !== "saved") return; // the mark says why
+  await keepSteps(page);
   const next = await nextOpen(page);
   if (next) go(next);
   else window.location.assign(`/${window.location.search}`);
@@ -61,16 +77,18 @@ export async function nextOpen(page) {
 
 /** Go to another image after what is pending was sent. @param {LabelPage} page @param {string | null} id */
 export async function leave(page, id) {
-  if (id === null) return;
-  const { saver, tool } = page.parts;
-  if (tool.name === "polygon") tool.finish?.();
+  if (id === null || !(await settle(page))) return;
+  const { saver } = page.parts;
   if (saver.pending) await saver.flush();
+  await keepSteps(page);
   go(id);
 }
 
 /** @param {LabelPage} page */
 export async function toGallery(page) {
+  if (!(await settle(page))) return;
   if (page.parts.saver.pending) await page.parts.saver.flush();
+  await keepSteps(page);
   window.location.assign(`/${window.location.search}`);
 }
 
@@ -87,9 +105,10 @@ export async function resolve(page) {
     const theirs = new LabelDocument(answer);
     const text = "Another tab or program has saved this image since you opened it. The version that does not stay is kept in the folder .foveate.";
     const choice = await chooseVersion("Two versions", text, labels, theirs, look, page.picture.id);
-    if (choice === "mine") await saver.rebase(etag, Object.keys(answer.tiles));
+    if (choice === "mine") await saver.rebase(etag, Object.keys(answer.tiles), true);
     else {
       await saver.writing;
+      if (saver.partial) await saver.keepBeside();
       await page.journal?.forget(saver.key);
       window.location.reload();
     }
@@ -104,13 +123,22 @@ export async function recover(page) {
   for (const { key, entry, tiles } of await page.journal.left(page.project.folder, page.picture.id)) {
     const { labels } = page.parts;
     const mine = new LabelDocument(fromJournal(labels, entry, tiles));
-    if (!sameLabels(mine, labels) && (await wanted(page, mine, entry))) {
+    if (!sameLabels(mine, labels)) {
+      const answer = await wanted(page, mine, entry);
+      if (answer === "theirs") {
+        const { state, seconds, strokes } = entry;
+        await keepBeside(page.picture.id, mine, { state, seconds, strokes });
+      }
+      if (answer !== "mine") {
+        await page.journal.forget(key);
+        continue;
+      }
       const theirs = labels.paintedTiles().map((index) => labels.paint.keyOf(index));
       page.info.strokes = entry.strokes;
       page.info.state = entry.state;
       page.clock.before = Math.max(page.clock.before, 1000 * entry.seconds);
       page.open(mine);
-      await page.parts.saver.rebase(page.etag, theirs);
+      await page.parts.saver.rebase(page.etag, theirs, entry.etag !== page.etag);
       page.etag = page.parts.saver.etag;
       if (page.parts.saver.pending) return; // the next visit offers the rest
     }
@@ -118,7 +146,7 @@ export async function recover(page) {
   }
 }
 
-/** Ask whether strokes of the journal are put back. @param {LabelPage} page @param {LabelDocument} mine @param {import("./journal.js").Entry} entry */
+/** Ask whether strokes of the journal are put back. @param {LabelPage} page @param {LabelDocument} mine @param {import("./journal.js").Entry} entry @returns {Promise<"mine" | "theirs" | "discard">} */
 async function wanted(page, mine, entry) {
   const { labels, look } = page.parts;
   const time = timeOfDay(new Date(entry.at));
@@ -127,8 +155,8 @@ async function wanted(page, mine, entry) {
     return (await ask("Strokes that are not on the disk", [text], [
       { value: "yes", text: "Put them back", kind: "main" },
       { value: "no", text: "Discard them" },
-    ])) === "yes";
+    ])) === "yes" ? "mine" : "discard";
   }
   const text = `This browser has kept strokes of ${time} that were never saved, and the file has changed since.`;
-  return (await chooseVersion("Two versions", text, mine, labels, look, page.picture.id)) === "mine";
+  return chooseVersion("Two versions", text, mine, labels, look, page.picture.id);
 }

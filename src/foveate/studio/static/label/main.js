@@ -5,6 +5,7 @@ import { byId, fill, h } from "../base/dom.js";
 import { Journal } from "./journal.js";
 import { recover } from "./journey.js";
 import { LabelPage } from "./page.js";
+import { recallSteps } from "./past.js";
 
 async function main() {
   const id = window.location.pathname.split("/").pop() ?? "";
@@ -17,6 +18,7 @@ async function main() {
     ]);
     const page = new LabelPage(project, picture, { stored: answer.body, etag: answer.etag ?? "" }, journal);
     await recover(page);
+    await recallSteps(page);
     page.start();
     document.body.dataset.ready = "true";
     Object.assign(window, { foveate: page }); // for tests, and for those who look behind the page

@@ -55,6 +55,8 @@ export class LabelPage {
     this.journal = journal;
     /** @type {Suggestions | null} */
     this.suggestions = null;
+    /** @type {Texts | null} */
+    this.texts = null;
     /** @type {Point | null} */
     this.pointer = null;
     this.space = false;
@@ -152,7 +154,8 @@ export class LabelPage {
     this.drawZoom();
     crosshair.hide();
     byId("stage").focus({ preventScroll: true });
-    void new Texts(picture.id, desk.readOnly, () => this.suggestions?.captions ?? []).load();
+    this.texts = new Texts(picture.id, desk.readOnly, () => this.suggestions?.captions ?? []);
+    void this.texts.load();
     void this.suggest();
   }
 
@@ -217,8 +220,8 @@ export class LabelPage {
     const { tools, tool, crosshair } = this.parts;
     const next = tools.find((one) => one.name === name) ?? tool;
     if (next !== tool) {
-      if (tool.name === "polygon") tool.finish?.();
-      tool.drop();
+      if (tool.takes) void Promise.resolve(tool.finish?.()).then(() => tool.drop());
+      else tool.drop();
     }
     crosshair.pressed = false;
     this.tool = next;

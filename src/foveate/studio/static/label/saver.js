@@ -1,6 +1,6 @@
 // Autosave: each stroke goes to the browser's journal, then to the server, which answers when it is on the disk.
 
-import { Problem, inWords, request } from "../base/api.js";
+import { Problem, inWords, post, request } from "../base/api.js";
 import { keyOf } from "./journal.js";
 
 /** @typedef {import("../labels/document.js").LabelDocument} LabelDocument */
@@ -40,6 +40,10 @@ export class Saver {
     this.running = null;
     this.failures = 0;
     this.timer = 0;
+    /** True while the next save replaces a version that others wrote, which the server then keeps. */
+    this.over = false;
+    /** True if the server could keep only the changed tiles of a version that lost. */
+    this.partial = false;
     /** Called when the state changes. */
     this.onstate = () => {};
     /** Called when another program or tab has changed the file. */
@@ -98,6 +102,7 @@ export class Saver {
         tiles: labels.wireTiles(labels.changed.keys()),
         outlines: labels.outlines,
         ...this.info(),
+        ...(this.over ? { over: true } : {}),
       };
       this.set("saving");
       try {
@@ -106,6 +111,7 @@ export class Saver {
         this.savedAt = String(answer.body.saved);
         this.acknowledged = wanted;
         this.failures = 0;
+        this.over = false;
         for (const [index, changed] of labels.changed) if (changed <= version) labels.changed.delete(index);
       } catch (error) {
         this.failed(error);
@@ -125,6 +131,7 @@ export class Saver {
   failed(error) {
     const problem = error instanceof Problem ? error : new Problem(0, { detail: inWords(error) });
     if (problem.status === 412) {
+      this.partial = problem.body.whole === false;
       this.set("stale", problem.message);
       this.onstale();
     } else if (problem.passing) {
@@ -135,10 +142,16 @@ export class Saver {
     } else this.set("refused", problem.message);
   }
 
-  /** Go on from another revision, on which everything of these labels is put. @param {string} etag @param {Iterable<string>} theirs keys of the tiles that are there */
-  rebase(etag, theirs) {
+  /** Let the server keep all of these labels beside the file, where another version stays. */
+  async keepBeside() {
+    await keepBeside(this.id, this.labels, this.info());
+  }
+
+  /** Go on from another revision, on which everything of these labels is put. @param {string} etag @param {Iterable<string>} theirs keys of the tiles that are there @param {boolean} over others have written that revision */
+  rebase(etag, theirs, over) {
     const { labels } = this;
     this.etag = etag;
+    this.over ||= over;
     labels.version += 1;
     for (const index of labels.paintedTiles()) labels.changed.set(index, labels.version);
     for (const key of theirs) labels.changed.set(labels.paint.indexOf(key), labels.version);
@@ -152,4 +165,10 @@ export class Saver {
     this.message = message;
     this.onstate();
   }
+}
+
+/** Let the server keep a version of an image's labels that did not stay. @param {string} id @param {LabelDocument} labels @param {Record<string, unknown>} info */
+export async function keepBeside(id, labels, info) {
+  const { objects, outlines } = labels;
+  await post(`pictures/${id}/versions`, { objects: [...objects.values()], tiles: labels.wireTiles(labels.paintedTiles()), outlines, ...info });
 }

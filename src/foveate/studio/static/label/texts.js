@@ -15,6 +15,15 @@ export class Texts {
     this.texts = { captions: [], questions: [] };
     this.etag = "";
     this.saving = Promise.resolve();
+    this.failed = false;
+  }
+
+  /** Save the field that is being written; false if something could not be saved. */
+  async settle() {
+    const field = document.activeElement;
+    if (field instanceof HTMLElement && field.closest("#texts")) field.blur();
+    await this.saving;
+    return !this.failed;
   }
 
   async load() {
@@ -76,8 +85,10 @@ export class Texts {
         this.say("saving …");
         const { etag } = await request("PUT", `pictures/${this.id}/texts`, { captions, questions }, { etag: this.etag });
         this.etag = etag ?? this.etag;
+        this.failed = false;
         this.say(questions.length < this.texts.questions.length ? "a question needs its answer" : "on disk");
       } catch (error) {
+        this.failed = true;
         const stale = error instanceof Problem && error.status === 412;
         this.say(stale ? "Changed elsewhere meanwhile: copy what you wrote, and load the page again." : inWords(error));
       }

@@ -18,6 +18,7 @@ import { TileMap, meet, union } from "./tiles.js";
  * @property {Record<string, unknown>} flags
  * @property {string} [source] the shape's type in the file
  * @property {string} [description]
+ * @property {Record<string, unknown>} [others] keys of other tools
  */
 /** @typedef {ReadonlyMap<number, LabelObject>} Objects */
 /**
@@ -235,8 +236,8 @@ export class Change {
   flatten(outlines, pixels = {}) {
     const gone = new Set(outlines);
     for (const outline of outlines) {
-      const { label, group, flags, description } = outline;
-      const number = this.newObject(label, { group, flags, ...(description ? { description } : {}) });
+      const { label, group, flags, description, others } = outline;
+      const number = this.newObject(label, { group, flags, ...(description ? { description } : {}), ...(others ? { others } : {}) });
       if (pixels[outline.key]) this.stamp(pixels[outline.key], () => number);
       else if (isExact(outline)) {
         const { width, height } = this.document;

@@ -13,6 +13,7 @@ import { TileMap, meet, union } from "./tiles.js";
  * @property {Record<string, unknown>} flags
  * @property {[number, number][]} points
  * @property {string} [description]
+ * @property {Record<string, unknown>} [others] keys of other tools
  */
 /** @typedef {import("./tiles.js").Rect} Rect */
 /** @typedef {import("./polygon.js").Emit} Emit */

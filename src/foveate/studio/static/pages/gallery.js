@@ -78,7 +78,7 @@ class Gallery {
     });
     fill(
       byId("main"),
-      h("header", {}, h("h1", {}, project.name), this.invitation()),
+      h("header", {}, h("h1", {}, project.name), h("div", { id: "invitation" }, this.invitation())),
       h("section", { class: "overview", "aria-label": "Progress" }, meter, pace.length ? h("dl", { class: "pace" }, pace) : null),
       h("div", { id: "class-strip", class: "class-strip", role: "group", "aria-label": "Classes" }),
       h("div", { id: "filters", class: "filters" }),
@@ -114,6 +114,7 @@ class Gallery {
       if (event.key !== "Enter" || !input.value.trim()) return;
       try {
         this.project.classes = await addClass(input.value.trim());
+        byId("invitation").replaceChildren(this.invitation() ?? "");
         this.drawClasses();
         byId("new-class").focus();
       } catch (error) {

@@ -75,6 +75,14 @@ class ShipPage {
     const run = await get(`runs/${encodeURIComponent(this.chosen)}`);
     /** @type {Exported | null} */
     const exported = run.export;
+    const found = run.exported.filter((/** @type {string} */ name) => name.endsWith(".onnx"));
+    if (!exported && found.length) {
+      fill(this.result, h("section", { class: "card stack" },
+        h("h2", {}, "Exported in the terminal"),
+        h("p", {}, `The run's folder has ${found.join(", ")}, which this page did not make and has not compared. Export writes model.onnx anew.`),
+      ));
+      return;
+    }
     fill(this.result, h("section", { class: "card stack" },
       h("h2", {}, exported ? "Ready" : "Not exported yet"),
       exported ? h("div", { class: "stack", id: "exported" },

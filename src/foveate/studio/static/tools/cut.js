@@ -31,6 +31,9 @@ export class BoxCut {
     /** @type {import("../labels/document.js").WireTiles | null} */
     this.tiles = null;
     this.asked = 0;
+    /** The request that is on its way. @type {Promise<void> | null} */
+    this.waiting = null;
+    this.takes = true;
   }
 
   hint() {
@@ -98,7 +101,7 @@ export class BoxCut {
     const pairs = (/** @type {Point[]} */ points) => points.map(({ x, y }) => [x, y]);
     desk.onchange();
     desk.redrawTools();
-    post(`pictures/${desk.id}/cut`, { box, add: pairs(add), remove: pairs(remove) }).then(
+    this.waiting = post(`pictures/${desk.id}/cut`, { box, add: pairs(add), remove: pairs(remove) }).then(
       ({ tiles }) => {
         if (asked !== this.asked) return;
         this.tiles = tiles;
@@ -110,16 +113,26 @@ export class BoxCut {
         say(inWords(error), "bad");
         this.clear();
       },
-    );
+    ).finally(() => {
+      if (asked === this.asked) this.waiting = null;
+    });
   }
 
-  finish() {
+  /** Take the region, after the answer that is on its way. */
+  async finish() {
+    const { waiting } = this;
+    if (waiting) await this.desk.exclusively(() => waiting);
+    await this.take();
+  }
+
+  async take() {
     const { desk, tiles } = this;
+    if (!tiles) return;
     const label = desk.needLabel();
-    if (!tiles || label === null) return;
+    if (label === null) return;
     this.clear();
     const where = desk.settings.keep ? desk.undecided : null;
-    void desk.paintOver(
+    await desk.paintOver(
       "Box-cut",
       (emit) => eachRun(desk.labels.paint, tiles, (_, y, x0, x1) => emit(y, x0, x1)),
       (change) => desk.numberFor(change, label, true),
@@ -129,7 +142,7 @@ export class BoxCut {
 
   clear() {
     this.asked += 1;
-    this.start = this.end = this.box = this.tiles = null;
+    this.start = this.end = this.box = this.tiles = this.waiting = null;
     this.add = [];
     this.remove = [];
     this.order = [];

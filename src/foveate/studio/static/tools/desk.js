@@ -25,7 +25,8 @@ import { isExact } from "../labels/outlines.js";
  * @property {(press: import("../canvas/pointer.js").Press) => void} [move]
  * @property {(press: import("../canvas/pointer.js").Press) => void} [up]
  * @property {(at: Point) => boolean} drags whether Enter at this place begins a drag, rather than a click
- * @property {() => void} [finish]
+ * @property {() => void | Promise<void>} [finish] take what is complete
+ * @property {boolean} [takes] whether it has to be finished before the tool is left
  * @property {() => boolean} back false if there was nothing to take back
  * @property {() => boolean} drop false if there was nothing to drop
  * @property {(context: CanvasRenderingContext2D, pointer: Point | null) => void} draw in CSS pixels
@@ -48,6 +49,8 @@ export class Desk {
     /** "n" + number, "o" + key @type {Set<string>} */
     this.selected = new Set();
     this.busy = false;
+    /** What waits for the server. */
+    this.work = Promise.resolve();
     this.readOnly = false;
     /** Called after each stroke. @type {(step: import("../labels/document.js").Step) => void} */
     this.onstep = () => {};
@@ -128,8 +131,14 @@ export class Desk {
     });
   }
 
-  /** Run something that waits for the server; tools rest meanwhile. @param {() => Promise<void>} work */
-  async exclusively(work) {
+  /** Run something that waits for the server; tools rest meanwhile. @param {() => Promise<void>} work @returns {Promise<void>} */
+  exclusively(work) {
+    this.work = this.rest(work);
+    return this.work;
+  }
+
+  /** @param {() => Promise<void>} work */
+  async rest(work) {
     this.busy = true;
     try {
       await work();

@@ -23,6 +23,9 @@ export class ScribbleFill {
     /** @type {import("../labels/document.js").WireTiles | null} */
     this.tiles = null;
     this.asked = 0;
+    /** The request that is on its way. @type {Promise<void> | null} */
+    this.waiting = null;
+    this.takes = true;
   }
 
   hint() {
@@ -79,14 +82,14 @@ export class ScribbleFill {
     desk.redrawTools();
     desk.onchange();
     if (this.numbers().length < 2) {
-      this.tiles = null;
+      this.tiles = this.waiting = null;
       propose(desk, null, new Map());
       return;
     }
     const { width, height } = desk.labels;
     const pixel = (/** @type {Point} */ { x, y }) => [Math.max(0, Math.min(width - 1, Math.floor(x))), Math.max(0, Math.min(height - 1, Math.floor(y)))];
     const scribbles = this.scribbles.map((one, i) => ({ number: this.numberOf(one, i), points: one.points.map(pixel), width: one.width }));
-    post(`pictures/${desk.id}/fill`, { scribbles, box: this.box() }).then(
+    this.waiting = post(`pictures/${desk.id}/fill`, { scribbles, box: this.box() }).then(
       ({ tiles }) => {
         if (asked !== this.asked) return;
         this.tiles = tiles;
@@ -94,8 +97,12 @@ export class ScribbleFill {
         propose(desk, tiles, new Map(names.flatMap((label, i) => (label ? [[i + 1, label]] : []))));
         desk.onchange();
       },
-      (error) => asked === this.asked && say(inWords(error), error instanceof Problem && error.status === 422 ? "info" : "bad"),
-    );
+      (error) => {
+        if (asked === this.asked) say(inWords(error), error instanceof Problem && error.status === 422 ? "info" : "bad");
+      },
+    ).finally(() => {
+      if (asked === this.asked) this.waiting = null;
+    });
   }
 
   /** What is in sight if the view is zoomed in, grown to hold all scribbles; null for the whole image. */
@@ -114,7 +121,14 @@ export class ScribbleFill {
     ];
   }
 
-  finish() {
+  /** Take the fill, after the answer that is on its way. */
+  async finish() {
+    const { waiting } = this;
+    if (waiting) await this.desk.exclusively(() => waiting);
+    this.take();
+  }
+
+  take() {
     const { desk, tiles } = this;
     if (!tiles) return;
     const change = desk.labels.change("Scribble-fill");
@@ -133,7 +147,7 @@ export class ScribbleFill {
     this.asked += 1;
     this.scribbles = [];
     this.current = null;
-    this.tiles = null;
+    this.tiles = this.waiting = null;
     propose(this.desk, null, new Map());
     this.desk.redrawTools();
   }

@@ -22,6 +22,7 @@ export class Polygon {
     this.points = [];
     /** Where a traced piece begins; -1 while none is traced. */
     this.traced = -1;
+    this.takes = true;
   }
 
   hint() {
