@@ -35,8 +35,9 @@ def create(name: str, **config: Any) -> Any:
 
 
 def load(path: str | Path, device: str = "auto", runtime: str | None = None, precision: str = "float32") -> Predictor:
-    """A Predictor from a run folder, a model folder or an exported ONNX file.
+    """A Predictor from a run folder, a model folder, an exported ONNX file, or the name of a public network.
 
+    A name such as torchvision/fcn_resnet50 takes the published weights, which are downloaded once.
     runtime, precision: of an exported file, see `Predictor.open`.
     """
     from foveate.predictor import Predictor

@@ -22,6 +22,7 @@ from torch import nn
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
+from foveate.public import FAMILIES, builder_of, refuse
 from foveate.records import Prediction
 from foveate.store import PICKLES, load_model
 from foveate.tasks import create_task
@@ -56,7 +57,7 @@ class Predictor:
         precision: str = "float32",
         workers: int = 1,
     ) -> Predictor:
-        """Load a run folder (its `model/`), a model folder, or an exported `.onnx` file.
+        """Load a run folder (its `model/`), a model folder, an exported `.onnx` file, or torchvision/NAME.
 
         device: "auto" takes CUDA or Apple's MPS where there is one, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
         runtime: of an exported file, "onnxruntime" (the default) or "openvino". precision: of an exported file in
@@ -241,6 +242,7 @@ def find_model_folder(path: Path) -> Path:
 
     Raises ModelError that says what is there instead.
     """
+    refuse(path, "this")
     if not path.exists():
         near = nearest_path(path)
         hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
@@ -263,6 +265,8 @@ def peek_family(path: Path) -> type[Task]:
     """The class of a model's task, without loading the model. Raises ModelError for what is not a model."""
     if is_exported(path):
         return type(family_of(OnnxFile.open(path, "cpu")))
+    if builder := builder_of(path):
+        return family_class(FAMILIES[builder], path)
     file = find_model_folder(path) / "config.json"
     try:
         name = parse_json(file.read_text(encoding="utf-8"))["task"]
@@ -295,7 +299,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def _open_folder(path: Path, device: str) -> Predictor:
-    folder, chosen = find_model_folder(path), choose_device(device)
+    folder, chosen = path if builder_of(path) else find_model_folder(path), choose_device(device)
     loaded = load_model(folder)
     model = channels_last(loaded.model.eval().requires_grad_(False).to(chosen))
     family = create_task(loaded.task, loaded.tables, loaded.preprocessing, loaded.options)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError, counted
+from foveate.public import builder_of
 from foveate.records import ClassTable, Table
 from foveate.registry import create_model, entries, find
 from foveate.values import parse_json
@@ -79,7 +80,14 @@ def save_model(
 
 
 def load_model(folder: str | Path) -> LoadedModel:
-    """Read a model folder, strictly: every tensor must be there, and no other. Raises ModelError."""
+    """Read a model folder, strictly: every tensor must be there, and no other. Raises ModelError.
+
+    folder: or the name of a network of torchvision (`foveate.public`).
+    """
+    if builder_of(folder):
+        from foveate.public.load import open_network
+
+        return open_network(folder)
     folder = Path(folder)
     about_file, weights_file = folder / "config.json", folder / "model.safetensors"
     pickles = sorted(p.name for p in folder.glob("*") if p.suffix.lower() in PICKLES) if folder.is_dir() else []

@@ -112,7 +112,10 @@ def score(
     `spread` raises, and what reading a sample raises.
     """
 
+    from foveate.public import refuse
     from foveate.tasks.base import Task
+
+    refuse(path, "--ray")
 
     def scored(scoring: Scoring, total: Any) -> list[tuple[int, float]]:
         if type(scoring.task).observe is not Task.observe:  # what a batch shows as a whole may depend on those before

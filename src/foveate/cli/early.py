@@ -13,6 +13,7 @@ from pathlib import Path
 
 from foveate.cli.flags import unknown_flag
 from foveate.errors import ConfigError, ModelError, nearest_path
+from foveate.public import builder_of
 from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find
 
 RECIPE = ROOT / "engine" / "recipe.py"
@@ -59,7 +60,7 @@ def _others_add_names() -> bool:
 
 def check_run(path: str) -> None:
     """Raise ModelError for a run, model folder or file that does not exist, naming the nearest."""
-    if not Path(path).exists():
+    if not Path(path).exists() and not builder_of(path):
         near = nearest_path(Path(path))
         hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
         raise ModelError(f"{path} does not exist; {hint}")

@@ -20,7 +20,9 @@ PARTS = ("per_class", "per_kind", "ap_per_class", "recall50_visible")  # scores 
 def run(argv: list[str]) -> int:
     """`foveate evaluate RUN [--data PATH] [--split NAME] [--json FILE] [options of the family]`."""
     parser = Parser("evaluate", __doc__ or "")
-    parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, a model folder, an exported .onnx file, or torchvision/NAME"
+    )
     parser.add_argument("--data", metavar="PATH", help="data with labels or captions (default: the run's own)")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def run(argv: list[str]) -> int:
     """`foveate predict RUN INPUT... [--out DIR] [further inputs and options of the family]`."""
     parser = Parser("predict", __doc__ or "")
-    parser.add_argument("run", metavar="RUN", help="a run folder, a model folder or an exported .onnx file")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, a model folder, an exported .onnx file, or torchvision/NAME"
+    )
     parser.add_argument(
         "inputs",
         metavar="INPUT",

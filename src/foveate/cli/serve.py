@@ -18,7 +18,7 @@ def run(argv: list[str]) -> int:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="a run folder, a model folder or an exported .onnx file; NAME=MODEL gives it another name",
+        help="a run folder, a model folder, an exported .onnx file, or torchvision/NAME; NAME=MODEL gives another name",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone)")
     parser.add_argument("--port", default="8000", metavar="N", help="port; 0 takes a free one (8000)")

@@ -52,7 +52,9 @@ def _require_extra() -> None:
 
 def _run_folder(path: str) -> Path:
     from foveate.predictor import peek_family
+    from foveate.public import refuse
 
+    refuse(path, "the studio")
     peek_family(Path(path))  # raises for what is no model
     return Path(path)
 

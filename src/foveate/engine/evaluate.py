@@ -19,6 +19,7 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
+from foveate.public import builder_of
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
@@ -61,6 +62,8 @@ def open_scoring(
         raise ConfigError(f"{path} is an exported file, which does not say its data; name some with --data PATH")
     if not exported and (runtime is not None or precision != "float32"):
         raise ConfigError(f"{path} is no exported file; --runtime and --precision are for those")
+    if source is None and builder_of(path):
+        raise ConfigError(f"{path} is a network of torchvision; name the data to score it on with --data PATH")
     if source is None:
         source = RunFolder.existing(path).recipe().data
         if source is None:

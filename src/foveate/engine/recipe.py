@@ -85,6 +85,7 @@ class Recipe:
     workers: loading processes; -1 chooses by device and cores.
     precision: float32, bf16 or float16 (older: 32 and 16); auto is bf16 on GPUs that have it and on CPUs where it was
         measured as faster and equal in score, else float32, and is stored as what it meant.
+    logger: what gets the numbers of metrics.csv as well: tensorboard (in the run folder), mlflow, wandb, or none.
     devices, nodes: processes to train on; 0 devices takes every GPU, or one CPU process.
     """
 
@@ -112,6 +113,7 @@ class Recipe:
     cache: bool = True
     workers: int = -1
     precision: Literal["auto", "float32", "bf16", "float16", "32", "16"] = "auto"
+    logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
     devices: int = 0
     nodes: int = 1
 

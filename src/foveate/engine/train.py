@@ -18,7 +18,7 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
 
@@ -28,6 +28,7 @@ from foveate.engine.checkpoints import Checkpoints
 from foveate.engine.fields import to_json
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
+from foveate.engine.loggers import open_logger, require_logger
 from foveate.engine.precision import PLUGINS, remark, resolve_precision, with_earlier_precision
 from foveate.engine.prepare import (
     Prepared,
@@ -99,6 +100,7 @@ def train_recipe(
     if where and run.path.resolve() == Path(where).resolve():
         raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
     require_workers(recipe)
+    require_logger(recipe.logger)
     require_suitable_augmentation(recipe)
     _quiet()
     if not torch.cuda.is_available():
@@ -184,7 +186,7 @@ def _fit(
 ) -> None:
     """Train. suited: the family, and the sets as its model takes them. deadline: on the monotonic clock, or None."""
     task, train_set, val_set = suited
-    trainer = _trainer(recipe, run)
+    trainer = _trainer(recipe, run, open_logger(recipe, run, resumed=checkpoint is not None))
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
@@ -247,7 +249,7 @@ def _as_raised(error: FoveateError) -> FoveateError:
     return type(error)(text.rpartition(f"{type(error).__name__}: ")[2].strip())
 
 
-def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
+def _trainer(recipe: Recipe, run: RunFolder, logger: Logger | bool) -> lightning.Trainer:
     return lightning.Trainer(
         default_root_dir=run.path,
         accelerator="auto",
@@ -259,7 +261,7 @@ def _trainer(recipe: Recipe, run: RunFolder) -> lightning.Trainer:
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.optim.clip or None,
         use_distributed_sampler=False,  # EpochBatches deals each process its share
-        logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
+        logger=logger,
         plugins=[Checkpoints(), *_environment()],
         profiler=_Unmeasured(),
         enable_checkpointing=False,  # EpochEnd asks for them

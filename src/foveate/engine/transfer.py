@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
 from foveate.errors import ModelError, counted
+from foveate.public import refuse
 from foveate.records import Table
 from foveate.store import load_model, read_tensors
 
@@ -40,6 +41,7 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     of a training's course. Raises ModelError if nothing fits.
     """
     path = Path(source)
+    refuse(path, "--init")
     if path.is_file():
         loader = getattr(model, "load_foreign", None)
         if loader is None:

@@ -10,6 +10,7 @@ from foveate.onnx.file import OnnxFile as OnnxFile
 from foveate.onnx.file import metadata_of as metadata_of
 from foveate.onnx.graphs import Graph as Graph
 from foveate.onnx.graphs import Graphs as Graphs
+from foveate.onnx.graphs import require_exportable as require_exportable
 from foveate.onnx.graphs import require_same_shape as require_same_shape
 from foveate.onnx.graphs import sibling_path as sibling_path
 from foveate.onnx.graphs import worst as worst

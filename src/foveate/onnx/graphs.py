@@ -55,6 +55,12 @@ def sibling_path(path: Path, suffix: str) -> Path:
     return path.with_suffix(f"{suffix}{path.suffix}")
 
 
+def require_exportable(model: Any) -> None:
+    """Raise ModelError for a model that has no ONNX graph, with the reason that it gives as `unexported`."""
+    if reason := getattr(model, "unexported", ""):
+        raise ModelError(f"this model has no ONNX export: {reason}; run it in PyTorch")
+
+
 def require_same_shape(exported: Tensor | None, expected: Tensor | None) -> None:
     """Raise ModelError if an output of the exported file has another shape than PyTorch's; None is a missing one."""
     shapes = [None if x is None else tuple(x.shape) for x in (exported, expected)]

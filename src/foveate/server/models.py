@@ -13,6 +13,8 @@ from typing import Any
 
 from foveate.errors import ConfigError, unknown
 from foveate.predictor import Predictor, find_model_folder
+from foveate.public import builder_of
+from foveate.public.load import weights_file
 from foveate.records import ClassTable
 from foveate.server.bodies import MOST_INPUTS, all_flags, describe_flag
 from foveate.server.problem import Problem
@@ -122,8 +124,13 @@ def load(
     """Open a model. runtime, precision: of an exported file alone. Raises ModelError, ConfigError."""
     of_file = {"runtime": runtime, "precision": precision} if is_exported(path) else {}
     predictor = Predictor.open(path, device=device, **of_file)  # type: ignore[arg-type]
-    weights = path if path.is_file() else find_model_folder(path) / "model.safetensors"
-    return Served(name, predictor, _sha256(weights), _score(path, predictor), limits)
+    return Served(name, predictor, _sha256(_weights(path)), _score(path, predictor), limits)
+
+
+def _weights(path: Path) -> Path:
+    if builder_of(path):
+        return weights_file(path)
+    return path if path.is_file() else find_model_folder(path) / "model.safetensors"
 
 
 def _sha256(path: Path) -> str:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import ModelError
-from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_same_shape, worst
+from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_exportable, require_same_shape, worst
 from foveate.records import InstanceOutput
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ def open_runner(file: OnnxFile) -> DetectionRunner:
 
 def graphs(task: Task, model: Any) -> Graphs:
     """The model as one graph, at any height and width. Raises ModelError for a model that says why it has none."""
-    if reason := getattr(model, "unexported", ""):
-        raise ModelError(f"this model has no ONNX export: {reason}; use the run folder or the model folder")
+    require_exportable(model)
     channels = len(task.preprocessing.mean)
     outlines = hasattr(model, "draw")
     ready, image = prepared(model), torch.zeros(1, channels, *EXAMPLE_SIZE)

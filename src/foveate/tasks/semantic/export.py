@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from foveate.onnx import Graphs, LogitsRunner, OnnxFile, logits_graphs
+from foveate.onnx import Graphs, LogitsRunner, OnnxFile, logits_graphs, require_exportable
 from foveate.records import SemanticOutput
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def graphs(task: Task, model: nn.Module) -> Graphs:
-    """The model as one graph."""
+    """The model as one graph. Raises ModelError for a model that says why it has none."""
+    require_exportable(model)
     return logits_graphs(model, task.preprocessing)
 
 

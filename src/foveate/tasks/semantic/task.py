@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import DataError, counted
+from foveate.errors import ConfigError, DataError, counted
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.segmentation import SegmentationMetrics, area_scores
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
@@ -115,6 +115,10 @@ class SemanticTask(SemanticReplies, Task):
         progress: Callable[[float], None] | None = None,
     ) -> list[SemanticPrediction]:
         """The label map of each image, at the image's own size."""
+        if options.scales != (1.0,) and getattr(runner, "resizes", False):
+            raise ConfigError(
+                "this model resizes every image to one size, so that scales change nothing; leave them out"
+            )
         network, device = network_of(runner), device_of(runner)
         predictions = [
             SemanticPrediction(
