@@ -69,14 +69,15 @@ def ask_attend_answer_pasture() -> Recipe:
         model="ask_attend_answer",
         config=Config(
             backbone=LITE, pretrained=True, strides=(16, 32), image_size=(160, 160), hidden=128, max_words=16,
-            pad="masked", neck=2, word_init=WORD_INIT, position_init=POSITION_INIT, evidence_init=0.03, dropout=0.2,
+            pad="masked", neck=1, word_init=WORD_INIT, position_init=POSITION_INIT, dropout=0.2,
         ),
         data=Pasture(height=160, width=160, train=3000, val=300),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),
-        optim=Optim(lr=2e-3, weight_decay=0.02, clip=5.0),
-        epochs=9,
+        optim=Optim(lr=5e-3, weight_decay=0.02, clip=5.0),
+        epochs=24,
+        validate_every=4,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip

@@ -59,10 +59,10 @@ def video_attention_pasture() -> Recipe:
         text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
-        epochs=9,
+        epochs=20,
         batch_size=16,
         ema=0.995,
-        validate_every=3,
+        validate_every=5,
     )  # fmt: skip
 
 

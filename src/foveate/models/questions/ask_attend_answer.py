@@ -30,7 +30,7 @@ Departures from the paper and its code. In brackets the field that takes each ba
 - The trunk is torchvision's GoogLeNet, which has batch norm and 3x3 convolutions in place of 5x5 ones.
 - Images are stretched to the network's size, so that the maps cover all of them; the authors crop 224 of 256 pixels.
 - Unknown words of a question have a vector, which is learned where training has such words.
-- Small configurations add 3x3 convolutions on the features of a frozen trunk (`neck`), where the paper trains the trunk
+- Small configurations add convolutions on the features of a frozen trunk (`neck`), where the paper trains the trunk
   itself.
 - Features are batch-normalised, since trunks differ in scale (`normalize` False).
 - Small configurations start word vectors from a wider distribution (`word_init` 0.08), all positions of W_Q from one
@@ -77,7 +77,7 @@ class Config:
     pad: 'zero' lets padding take part in the maximum, as in the paper; 'masked' leaves it out.
     place_biases: False has one bias for all places in place of one each; questions on positions then get harder.
     normalize: batch-normalise the features; False, as in the paper, takes them as they are.
-    neck: number of 3x3 convolutions of `hidden` channels on the features, usually 0 to 2.
+    neck: number of 3x3 convolutions on the features, after a 1x1 convolution to `hidden` channels; usually 0 to 2.
     word_init: word vectors start from U(-word_init, word_init); 0.08 in the paper's code, which trains for 300,000
         steps. Larger ones, about 1, make words differ from the start and learn much faster.
     position_init: weight of every position of W_Q at the start, so that Q starts as a bag of words; 0, as in the
@@ -165,8 +165,9 @@ class AskAttendAnswer(nn.Module):
             return
         self.norm = nn.BatchNorm2d(channels, affine=False) if config.normalize else nn.Identity()
         neck: list[nn.Module] = []
-        for _ in range(config.neck):
-            neck += [nn.Conv2d(channels, size, 3, padding=1, bias=False), nn.BatchNorm2d(size), nn.ReLU()]
+        for kernel in (1, *[3] * config.neck) if config.neck else ():
+            neck += [nn.Conv2d(channels, size, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(size)]
+            neck.append(nn.ReLU())
             channels = size
         self.neck = nn.Sequential(*neck)
         height, width = self._grid(config.image_size)
