@@ -330,10 +330,10 @@ def minutes_of(result: Result) -> str:
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    """'200 pictures', or the number of questions, sentences, pieces or recordings."""
+    """'200 pictures', or the number of questions, sentences, pieces, recordings or clips."""
     if "pieces" in scores:
         return f"{scores['pieces']} pieces of handwriting"
-    nouns = [noun for noun in ("questions", "sentences", "recordings") if noun in scores]
+    nouns = [noun for noun in ("questions", "sentences", "recordings", "clips") if noun in scores]
     return f"{scores[nouns[0]]} {nouns[0]}" if nouns else f"{scores['images']} pictures"
 
 

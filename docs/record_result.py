@@ -41,6 +41,7 @@ KEPT = (
     "bleu", "chrf", "ter", "length_ratio", "exact", "sentences", "by_length", "signatures",
     "question_alone_per_kind", "attention_times_chance_per_kind", "questions_per_kind", "questions",
     "wer", "cer", "sentence_errors", "attention_in_span", "monotone", "recordings",
+    "event_accuracy", "order_accuracy", "events", "orders", "clips",
 )  # fmt: skip
 DIGITS = 6
 

@@ -475,6 +475,19 @@ def test_a_recorded_run_holds_what_the_pages_need(example_run, extended, tmp_pat
     assert result["command"] in page and f"{result['scores']['mean_iou']:.3f}" in page
 
 
+def test_the_score_that_ranks_a_family_is_recorded():
+    kept = script("record_result").KEPT
+    families = [entry.load() for entry in entries("task").values()]
+    assert [family.name for family in families if family.monitor not in kept] == []
+
+
+def test_a_record_of_clips_counts_them(generate):
+    scores = {"bleu4": 0.5, "cider_d": 1.0, "event_accuracy": 0.7, "order_accuracy": 0.9, "clips": 200}
+    result = next(iter(camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5))).values()))
+    page = generate.results_page({"clips": result | {"scores": scores}})
+    assert "## Video" in page and "scored on 200 clips" in page and "## Captioning" not in page
+
+
 def test_a_record_of_another_run_is_not_overwritten(example_run, extended, tmp_path, capsys):
     recorder = script("record_result")
     assert recorder.main([str(example_run)], tmp_path) == recorder.main([str(example_run)], tmp_path) == 0
