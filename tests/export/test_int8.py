@@ -83,6 +83,9 @@ class Source:
     def splits(self) -> tuple[str, ...]:
         return self.names
 
+    def problems(self) -> list[Any]:
+        return []
+
     def open(self, split: str, task: str) -> Any:
         return self
 
