@@ -287,7 +287,7 @@ HEADLINES = (
     ("event_accuracy", "events", 3),
     ("cider_d", "CIDEr-D", 3),
     ("bleu", "BLEU", 1),
-    ("top1", "top-1", 3),
+    ("error_percent", "% error", 2),
     ("ap", "mask AP", 3),
     ("nats", "nats", 1),
     ("nats_per_point", "nats a point", 2),
@@ -296,12 +296,20 @@ HEADLINES = (
 )
 
 
+def headline_of(scores: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Name, heading and digits of the first score of a result. Raises ValueError where it has none that is known."""
+    for one in HEADLINES:
+        if one[0] in scores:
+            return one
+    raise ValueError(f"no first score is known among {', '.join(scores)}; add it to HEADLINES")
+
+
 def readme_headline(result: Result) -> str:
     """The first score of a result, as '0.719 mean IoU'; '' for one of distorted MNIST."""
     if _is_distorted(result):
         return ""
     scores = result["scores"]
-    key, words, digits = next(one for one in HEADLINES if one[0] in scores)
+    key, words, digits = headline_of(scores)
     return f"{number(scores[key], digits)} {words}"
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from claims_page import claims_page
 from departures import MARK, filled, model_files
+from family_tables import headline_of
 from markdown_tables import between, grouped, number, table
 from result_tables import NOTICE, Result, readme_results, results_page
 
@@ -157,16 +158,8 @@ def same_but_seed(results: Mapping[str, Result], recipe: str) -> list[list[Resul
 
 def _headline(group: Sequence[Result]) -> str:
     """The first score of results that differ in the seed: the mean, and where there are several, their range."""
-    names = (
-        ("error_percent", "% error", 2),
-        ("corloc", "CorLoc", 3),
-        ("cider_d", "CIDEr-D", 3),
-        ("nats", "nats", 2),
-        ("nats_per_point", "nats a point", 3),
-        ("accuracy", "accuracy", 3),
-    )
     scores = [result["scores"] for result in group]
-    key, words, digits = next((one for one in names if one[0] in scores[0]), ("mean_iou", "mean IoU", 3))
+    key, words, digits = headline_of(scores[0])
     values = [one[key] for one in scores if one.get(key) is not None]
     if not values:
         return f"– {words} on {group[0]['split']}"

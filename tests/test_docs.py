@@ -595,6 +595,15 @@ def test_the_readme_has_the_first_score_of_each_recipe_on_public_data(generate):
     assert all("mean IoU" in line for line in lines[:3])
 
 
+def test_every_record_on_the_lecture_page_shows_a_score_of_its_family(generate):
+    page = (DOCS / "lecture.md").read_text()
+    assert "– mean IoU" not in page
+    result = {"scores": {"bleu": 39.884, "chrf": 63.5}, "split": "val"}
+    assert generate._headline([result]) == "39.9 BLEU on val"
+    with pytest.raises(ValueError, match="no first score is known among other"):
+        generate._headline([{"scores": {"other": 1.0}, "split": "val"}])
+
+
 def test_skips_are_judged_in_one_place(generate):
     page = generate.results_page(camvid((0.3, (0.2, 0.4)), (0.35, (0.3, 0.5)), (0.4, (0.35, 0.5))))
     assert "boundary IoU goes 0.300, 0.350, 0.400" in page and "](claims.md#learnable-upsampling-skip-" in page
