@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from chromium import open_browser
 from PIL import Image
 
 from foveate.cli import main as foveate
@@ -29,7 +30,6 @@ TRAINING = {
 SEGMENTED, CAPTIONED = 54, 15  # scenes of the test split, which no recipe trains on
 SIZE = (1040, 800)  # of every picture, in pixels
 QUALITY = 86  # of WebP, which keeps a file below 100 kB
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
 WORD = "tree"  # whose attention is shown; another caption shows its first word's
 
 
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         draw_overlay(runs / "fcn8s_pasture", work)
         report = report_run(runs / "fcn8s_pasture")
         captions = caption_page(runs / "show_attend_tell_pasture", work)
-        browser = open_browser()
+        browser = open_browser(*SIZE)
         try:
             browser.get(report.as_uri())
             photograph(browser, "readme_report")
@@ -89,22 +89,6 @@ def caption_page(run: Path, work: Path) -> Path:
     image = scene(CAPTIONED, 128, 128, work / "captioned" / "pasture.png")
     call("predict", str(run), str(image), "--out", str(work / "captions"))
     return work / "captions" / "captions.html"
-
-
-def open_browser() -> Any:
-    """Chromium in the light scheme, of SIZE."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options)
-    metrics = {"width": SIZE[0], "height": SIZE[1], "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    media = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
-    return browser
 
 
 def show_word(browser: Any) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chromium import open_browser
 from PIL import Image
 
 from foveate.datasets.classes import write_classes
@@ -30,7 +31,6 @@ from foveate.studio.tiles import tiles_to_json
 ASSETS = Path(__file__).resolve().parent / "assets"
 HEIGHT, WIDTH, COUNT = 288, 416, 12
 SIZE = (1280, 800)
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run")
 
 
 def main() -> int:
@@ -99,16 +99,7 @@ def described(label: str) -> dict[str, Any]:
 
 def draw(address: str, truths: list[np.ndarray]) -> None:
     """Label three scenes through the API, and photograph the gallery and the label page."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options)
-    metrics = {"width": SIZE[0], "height": SIZE[1], "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    media = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser = open_browser(*SIZE)
     try:
         browser.get(address)
         ready(browser)
