@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from studio_tab import Server, Tab, write_images
 
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -156,3 +157,39 @@ CONTRAST = """
     }
     return result;
 """
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Four images, and three classes."""
+    folder = write_images(tmp_path / "photos")
+    (folder / "classes.txt").write_text("sky #5f9fe8\ngrass #2f8f3f\nball #d8452f\nunlabelled: ignore\n")
+    return folder
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., Server]]:
+    """running(folder): a server, ended after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(data: Path) -> Server:
+            server = Server(data)
+            stack.callback(lambda: server.process.is_alive() and server.kill())
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def tab(browser) -> Iterator[Tab]:
+    metrics = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    first = browser.current_window_handle
+    browser.get_log("browser")
+    yield Tab(browser)
+    for handle in browser.window_handles:
+        if handle != first:
+            browser.switch_to.window(handle)
+            browser.close()
+    browser.switch_to.window(first)
+    browser.get("about:blank")
