@@ -115,9 +115,9 @@ def draw_cluttered() -> Recipe:
     return Recipe(
         model="draw_reader",
         config=ReaderConfig(window_rate=0.3),
-        data=ClutteredDigits(grow=12),
+        data=ClutteredDigits(grow=20),
         optim=Optim(lr=1e-3, weight_decay=0.0, clip=1.0),
-        epochs=16,
+        epochs=40,
         batch_size=100,
-        validate_every=2,
+        validate_every=4,
     )
