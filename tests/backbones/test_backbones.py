@@ -79,6 +79,24 @@ def test_a_trunk_ends_at_the_last_stride_that_is_needed(name: str) -> None:
         create_backbone("plain", pretrained=True)
 
 
+def test_finer_features_are_folded_into_a_coarser_grid() -> None:
+    torch.manual_seed(0)
+    grid = FeatureGrid("plain", strides=(4, 8, 16), grid=8).eval()
+    with torch.inference_mode():
+        fine, own, coarse = grid.net(torch.randn(1, 3, 64, 96))
+        grid.net.forward = lambda image: [fine, own, coarse]  # type: ignore[method-assign]
+        features = grid(fine)
+    first, second = 4 * fine.shape[1], own.shape[1]
+    assert features.shape == (1, first + second + coarse.shape[1], 8, 12) and features.shape[1] == grid.channels
+    assert torch.equal(features[0, :first, 3, 5].view(-1, 2, 2), fine[0, :, 6:8, 10:12])
+    assert torch.equal(features[:, first : first + second], own)
+    # Half-way between the centres of coarse cells: a quarter of the neighbour above, three of the own cell.
+    column = 0.75 * coarse[0, :, 1, 0] + 0.25 * coarse[0, :, 0, 0]
+    torch.testing.assert_close(features[0, first + second :, 2, 0], column)
+    with pytest.raises(ConfigError, match=r"the grid's stride is 32; expected one of the strides \(4, 8\)"):
+        FeatureGrid("plain", strides=(4, 8), grid=32)
+
+
 def test_other_numbers_of_channels() -> None:
     for name in ("test_efficientnet", "vgg16"):
         backbone = create_backbone(name, in_channels=5).eval()

@@ -109,6 +109,25 @@ class TestContract:
             }
             torch.testing.assert_close(model.loss(data)["loss"], model.loss(kept)["loss"])
 
+    def test_questions_about_one_image_share_its_features(self, kind):
+        """The loss and its gradients are those of features that are repeated for every question."""
+        model = build(kind).double().eval()
+        data = batch()
+        image_of = torch.tensor([1, 0, 1])
+        features = model.encode(data["image"][:2].double()).detach()
+        words = {key: value for key, value in data.items() if key != "image"}
+        losses, gradients = [], []
+        for given in ({"features": features, "image_of": image_of}, {"features": features[image_of]}):
+            model.zero_grad()
+            losses.append(model.loss(words | given)["loss"])
+            losses[-1].backward()
+            gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+        torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=1e-12)
+        torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-12)
+        assert len(gradients[0]) > 3
+        other = model.loss(words | {"features": features, "image_of": 1 - image_of})["loss"]
+        assert model.config.blind or not torch.isclose(other, losses[0])
+
     def test_four_samples_are_learned_by_heart(self, kind):
         if kind[1] in ("mean", "blind"):
             return  # arms for comparison

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     left out (its samples come in another epoch) unless it is the only one.
     lengths: of the samples, where batches of like ones save padding: each stretch of BUCKET batches is sorted by
         length before it is divided, and the batches are shuffled.
+    groups: of the samples, by a key each, where those of one group share work: whole groups are permuted, so that a
+        group is in one batch, or in two that follow each other.
     """
 
     def __init__(
@@ -181,10 +183,11 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world: int = 1,
         lengths: Sequence[int] | None = None,
+        groups: Sequence[Hashable] | None = None,
     ) -> None:
         self.length, self.seed, self.rank, self.world = length, seed, rank, world
         self.batch_size = min(batch_size, length)
-        self.lengths = lengths
+        self.lengths, self.groups = lengths, groups
         self.epoch = 0
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's `sampler`
 
@@ -198,6 +201,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         order = torch.randperm(self.length, generator=generator).tolist()
+        if self.groups is not None:
+            order = self._grouped(order, generator)
         steps: Sequence[int] = range(len(self))
         if self.lengths is not None:
             order = self._sorted_in_stretches(order)
@@ -205,6 +210,15 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         for step in steps:
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+
+    def _grouped(self, order: list[int], generator: torch.Generator) -> list[int]:
+        """The order with the samples of each group together; every order of the groups is as likely."""
+        assert self.groups is not None
+        members: dict[Hashable, list[int]] = {key: [] for key in self.groups}
+        for index in order:
+            members[self.groups[index]].append(index)
+        groups = list(members.values())
+        return [index for i in torch.randperm(len(groups), generator=generator).tolist() for index in groups[i]]
 
     def _sorted_in_stretches(self, order: list[int]) -> list[int]:
         assert self.lengths is not None
@@ -222,12 +236,13 @@ def train_loader(
     rank: int,
     world: int,
     lengths: Sequence[int] | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> DataLoader[Any]:
-    """The training batches of a recipe: those of process `rank` of `world`. lengths: see EpochBatches."""
+    """The training batches of a recipe: those of process `rank` of `world`. lengths, groups: see EpochBatches."""
     workers = loading_processes(recipe, world)
     return DataLoader(
         SeededTransform(dataset, transform, recipe.seed),
-        batch_sampler=EpochBatches(len(dataset), recipe.batch_size, recipe.seed, rank, world, lengths),
+        batch_sampler=EpochBatches(len(dataset), recipe.batch_size, recipe.seed, rank, world, lengths, groups),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -53,7 +53,8 @@ class QuestionBatch(TypedDict):
     """Input of a model's `loss`."""
 
     image: NotRequired[Tensor]  # (B, C, H, W) float32, normalised ...
-    features: NotRequired[Tensor]  # ... or what `model.encode` makes of it, (B, D, h, w)
+    features: NotRequired[Tensor]  # ... or what `model.encode` makes of I different images, (I, D, h, w)
+    image_of: NotRequired[Tensor]  # and the one of them that each question is about, (B,) int64
     tokens: Tensor  # (B, T) int64, <pad> after the last word of shorter questions
     label: Tensor  # (B,) int64, an index of the answers
     names: list[str]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -199,6 +199,10 @@ class Task(Drawings, Replies, Audits, ABC):
 
     def lengths(self, training_set: Any) -> Sequence[int] | None:
         """The length of every sample, where batches of similar lengths save padding; None otherwise."""
+        return None
+
+    def groups(self, training_set: Any) -> Sequence[Hashable] | None:
+        """A key of every sample, where samples of one key share features, so that a batch has few keys; else None."""
         return None
 
     def remark(self, training_set: Any) -> str:

@@ -67,8 +67,10 @@ class Config:
     in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     backbone: name of the trunk, as for `create_backbone`; 'plain' for drawn images.
     pretrained: start the trunk from ImageNet weights.
-    strides: strides of the trunk's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to the
-        finest one's resolution and concatenated.
+    strides: strides of the trunk's features that are used, of 4, 8, 16 and 32, finest first. Several are brought to one
+        grid and concatenated.
+    grid: stride of that grid, one of `strides`: coarser features are interpolated, finer ones folded into channels; 0:
+        the finest.
     image_size: (height, width) in pixels to which images are stretched. The number of places follows from it.
     hidden: N, the size of a word vector and of the evidence; 128 to 1000.
     max_words: T, words of a question that are read, and positions that W_Q has weights for; 25 in the paper.
@@ -93,6 +95,7 @@ class Config:
     backbone: str = "googlenet"
     pretrained: bool = False
     strides: tuple[int, ...] = (32,)
+    grid: int = 0
     image_size: tuple[int, int] = (224, 224)
     hidden: int = 1000
     max_words: int = 25
@@ -144,7 +147,7 @@ class AskAttendAnswer(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.backbone = FeatureGrid(config.backbone, config.in_channels, config.pretrained, config.strides)
+        self.backbone = FeatureGrid(config.backbone, config.in_channels, config.pretrained, config.strides, config.grid)
         own = self.backbone.preprocessing
         image = dataclasses.replace(own, size=config.image_size, crop=1.0, stretch=True)
         self.preprocessing = QuestionPreprocessing.of(image, config.max_words)
@@ -197,8 +200,11 @@ class AskAttendAnswer(nn.Module):
         """Answer questions (B, T) about images (B, C, H, W), normalised. Of a question, `max_words` are read."""
         return self.answer(image if self.config.blind else self.encode(image), tokens)
 
-    def answer(self, features: Tensor, tokens: Tensor) -> QuestionOutput:
-        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them; `blind` reads none."""
+    def answer(self, features: Tensor, tokens: Tensor, image_of: Tensor | None = None) -> QuestionOutput:
+        """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them; `blind` reads none.
+
+        image_of: (B,) the row of features (I, D, h, w) of I images that each question is about; None: its own.
+        """
         tokens = tokens[:, : self.config.max_words]
         V = self.embed(tokens)  # (B, T, N)
         Q = (self.W_Q[: tokens.shape[1], None] * V).sum(1) + self.b_Q  # (B, N)
@@ -206,10 +212,16 @@ class AskAttendAnswer(nn.Module):
             return QuestionOutput(self._logits(Q))
         grid = features.shape[-2:]
         S = self.neck(self.dropout(self.norm(features))).flatten(2).mT  # (B, L, M)
-        evidence = self.E(S)  # S W_E + b_E, (B, L, N)
+
+        def embedded(layer: nn.Module) -> Tensor:
+            """S W + b of each question's image, (B, L, N)."""
+            found: Tensor = layer(S)
+            return found if image_of is None else found[image_of]
+
+        evidence = embedded(self.E)
         if not self.config.hops:
             return QuestionOutput(self._logits(evidence.mean(1) + Q))
-        C = V @ self.A(S).mT  # (B, T, L)
+        C = V @ embedded(self.A).mT  # (B, T, L)
         scores, winner = self._best_word(C, tokens)
         a = scores.softmax(-1)  # (B, L)
         maps = [a]
@@ -217,7 +229,7 @@ class AskAttendAnswer(nn.Module):
         if self.config.hops == 2:
             a2 = (evidence @ O[..., None])[..., 0].softmax(-1)
             maps.append(a2)
-            O = O + (a2[:, None] @ self.E2(S))[:, 0]  # noqa: E741
+            O = O + (a2[:, None] @ embedded(self.E2))[:, 0]  # noqa: E741
         attention = torch.stack(maps, 1).unflatten(-1, grid)
         return QuestionOutput(self._logits(O), attention, C.unflatten(-1, grid), winner.unflatten(-1, grid))
 
@@ -238,5 +250,8 @@ class AskAttendAnswer(nn.Module):
     def loss(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Return the cross-entropy of the answers; 'loss' is what is minimised."""
         tokens = batch["tokens"]
-        output = self.answer(batch["features"], tokens) if "features" in batch else self(batch["image"], tokens)
+        if "features" in batch:
+            output = self.answer(batch["features"], tokens, batch.get("image_of"))
+        else:
+            output = self(batch["image"], tokens)
         return {"loss": F.cross_entropy(output.logits, batch["label"])}

@@ -135,6 +135,10 @@ class QuestionsTask(QuestionReplies, Task):
         """The questions whose answer is one of the model's."""
         return KnownQuestions(dataset, self)
 
+    def groups(self, training_set: KnownQuestions) -> Sequence[str]:
+        """The image of each question."""
+        return [training_set.dataset.name(index) for index in training_set.members]
+
     def remark(self, training_set: KnownQuestions) -> str:
         """The questions that are left out or cut."""
         return training_set.remark
@@ -149,13 +153,18 @@ class QuestionsTask(QuestionReplies, Task):
         return ids[: self.preprocessing.max_words]
 
     def collate(self, samples: Sequence[Any]) -> QuestionBatch:
-        """Samples -> one batch; shorter questions are filled up with <pad>."""
+        """Samples -> one batch; shorter questions are filled up with <pad>, and features are those of each image once."""
         labels = torch.tensor([self.label(s["answers"]) for s in samples])
         batch: QuestionBatch = {
             "tokens": self._tokens(samples),
             "label": labels.where(labels >= 0, IGNORE),
             "names": [s["name"] for s in samples],
         }
+        if "features" in samples[0]:
+            owners = {id(s["features"]): s for s in samples}  # questions about one image share its features
+            rows = {key: row for row, key in enumerate(owners)}
+            batch["image_of"] = torch.tensor([rows[id(s["features"])] for s in samples])
+            samples = list(owners.values())
         batch.update(self._inputs(samples))  # type: ignore[typeddict-item]
         return batch
 
