@@ -115,6 +115,24 @@ class TestContract:
         losses = [float(build(kind).double().train().loss(one)["loss"].detach()) for one in (data, longer)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
+    def test_captions_of_one_clip_share_it(self, kind):
+        """The loss and its gradients are those of a clip that is repeated for every caption."""
+        model = build(kind).double().eval()
+        data = batch(model)
+        clip_of = torch.tensor([1, 0, 1])
+        name = "features" if "features" in data else "clips"
+        few = data | {name: data[name][:2].double(), "clip_lengths": data["clip_lengths"][:2]}
+        repeated = few | {key: few[key][clip_of] for key in (name, "clip_lengths")}
+        losses, gradients = [], []
+        for given in (few | {"clip_of": clip_of}, repeated):
+            model.zero_grad()
+            losses.append(model.loss(given)["loss"])
+            losses[-1].backward()
+            gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+        torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=1e-10)
+        torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-9)
+        assert not torch.isclose(model.loss(few | {"clip_of": 1 - clip_of})["loss"], losses[0], rtol=1e-9)
+
     def test_every_parameter_learns(self, kind):
         model = build(kind)
         model.loss(batch(model))["loss"].backward()

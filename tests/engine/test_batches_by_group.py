@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 
@@ -25,7 +26,7 @@ def test_every_sample_comes_once_but_for_the_last_batch() -> None:
 
 def test_a_group_is_in_one_batch_or_in_two_that_follow_each_other() -> None:
     order = [GROUPS[index] for batch in batches() for index in batch]
-    changes = sum(a != b for a, b in zip(order, order[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(order))
     assert changes == len(set(order)) - 1
     images = [len({GROUPS[index] for index in batch}) for batch in batches()]
     alone = [len({GROUPS[index] for _, index in batch}) for batch in EpochBatches(300, 16, seed=0)]

@@ -104,7 +104,7 @@ def make_batches(
     transform = recipe.augment.build(task.tables, task.preprocessing) if augmented else None
     training = task.training_set(cached_train)
     lengths = task.lengths(training)
-    groups = task.groups(training) if recipe.features else None
+    groups = task.groups(training, recipe.features)
     loader = train_loader(recipe, training, transform, task.collate, rank, world, lengths, groups)
     return Batches(loader, training, transform, cached_val, _loss_set(task, cached_val))
 

@@ -68,10 +68,10 @@ def ask_attend_answer_pasture() -> Recipe:
     return Recipe(
         model="ask_attend_answer",
         config=Config(
-            backbone=LITE, pretrained=True, strides=(16, 32), image_size=(160, 160), hidden=128, max_words=16,
-            pad="masked", neck=1, word_init=WORD_INIT, position_init=POSITION_INIT, dropout=0.2,
+            backbone=LITE, pretrained=True, strides=(4, 8, 16, 32), grid=16, image_size=(160, 160), hidden=128,
+            max_words=16, pad="masked", neck=1, word_init=WORD_INIT, position_init=POSITION_INIT, dropout=0.2,
         ),
-        data=Pasture(height=160, width=160, train=3000, val=300),
+        data=Pasture(height=160, width=160, train=6000, val=300),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),

@@ -55,14 +55,14 @@ def video_attention_pasture() -> Recipe:
             encoder=96, normalize=True, embed=96, hidden=192, attend=128, start_token=True, dropout=0.2,
             gate_dropout=0.0, doubly_stochastic=0.0, average="words", init=0.0,
         ),
-        data=Pasture(height=96, width=96, train=5000, val=200, captions=3),
+        data=Pasture(height=96, width=96, train=4000, val=200, captions=3),
         text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
-        epochs=11,
-        batch_size=16,
+        epochs=24,
+        batch_size=48,
         ema=0.995,
-        validate_every=5,
+        validate_every=6,
     )  # fmt: skip
 
 

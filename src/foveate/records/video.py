@@ -151,9 +151,10 @@ class VideoSample(TypedDict):
 class VideoBatch(TypedDict):
     """Input of a video model's `loss`. L tokens in the longest caption of the batch, <end> among them."""
 
-    clips: NotRequired[Tensor]  # (B, K, C, H, W) float32, normalised; zeros after the end of shorter ones; or ...
-    features: NotRequired[Tensor]  # ... (B, K, D), given or what `model.encode` makes of the frames
-    clip_lengths: Tensor  # (B,) int64, frames of each clip
+    clips: NotRequired[Tensor]  # (N, K, C, H, W) float32, normalised; zeros after the end of shorter ones; or ...
+    features: NotRequired[Tensor]  # ... (N, K, D), given or what `model.encode` makes of the frames
+    clip_lengths: Tensor  # (N,) int64, frames of each clip
+    clip_of: NotRequired[Tensor]  # (B,) int64, the clip of each caption; without: N = B, its own
     tokens: Tensor  # (B, L) int64, <pad> after the <end> of shorter ones
     names: list[str]
 

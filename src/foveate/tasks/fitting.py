@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,13 @@ def stack_images(fitted: Sequence[Any], preprocessing: Any) -> Tensor:
     """Fitted samples -> their images (B, C, H, W), normalised, in channels_last."""
     images: Tensor = preprocessing(torch.stack([sample["fitted"] for sample in fitted]))
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def distinct(samples: Sequence[Any], value: Callable[[Any], Any]) -> tuple[list[Any], Tensor]:
+    """Samples of which no two share one value, the same object, and the row among them of each sample given, (B,)."""
+    owners = {id(value(sample)): sample for sample in samples}
+    rows = {key: row for row, key in enumerate(owners)}
+    return list(owners.values()), torch.tensor([rows[id(value(sample))] for sample in samples])
 
 
 def network_inputs(fitted: Sequence[Any], preprocessing: Any) -> dict[str, Tensor]:

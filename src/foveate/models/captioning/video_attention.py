@@ -349,6 +349,9 @@ class VideoAttention(nn.Module):
         tokens, lengths = batch["tokens"], batch["clip_lengths"]
         features = batch["features"] if "features" in batch else self.encode(batch["clips"], lengths)
         memory, state = self.begin(features, lengths)
+        if "clip_of" in batch:
+            clip_of = batch["clip_of"]
+            memory, state = Memory(*(x[clip_of] for x in memory)), State(*(x[clip_of] for x in state))
         output = self._decode(memory, state, tokens)
         target = token_targets(tokens, PAD, UNKNOWN)
         counted = target if self.config.average == "words" else tokens[:, :1]  # a first token for each sentence

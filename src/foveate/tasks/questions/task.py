@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,7 +32,7 @@ from foveate.records import (
 from foveate.registry import task
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import fit_sample, network_inputs
+from foveate.tasks.fitting import distinct, fit_sample, network_inputs
 from foveate.tasks.inputs import IMAGE, Input, weigh_text
 from foveate.tasks.options import Options, option
 from foveate.tasks.questions.export import graphs, open_runner
@@ -135,8 +136,10 @@ class QuestionsTask(QuestionReplies, Task):
         """The questions whose answer is one of the model's."""
         return KnownQuestions(dataset, self)
 
-    def groups(self, training_set: KnownQuestions) -> Sequence[str]:
-        """The image of each question."""
+    def groups(self, training_set: KnownQuestions, kept: bool) -> Sequence[str] | None:
+        """The image of each question, if features are kept."""
+        if not kept:
+            return None
         return [training_set.dataset.name(index) for index in training_set.members]
 
     def remark(self, training_set: KnownQuestions) -> str:
@@ -153,7 +156,7 @@ class QuestionsTask(QuestionReplies, Task):
         return ids[: self.preprocessing.max_words]
 
     def collate(self, samples: Sequence[Any]) -> QuestionBatch:
-        """Samples -> one batch; shorter questions are filled up with <pad>, and features are those of each image once."""
+        """Samples -> one batch with the features of each image once; shorter questions are filled up with <pad>."""
         labels = torch.tensor([self.label(s["answers"]) for s in samples])
         batch: QuestionBatch = {
             "tokens": self._tokens(samples),
@@ -161,10 +164,7 @@ class QuestionsTask(QuestionReplies, Task):
             "names": [s["name"] for s in samples],
         }
         if "features" in samples[0]:
-            owners = {id(s["features"]): s for s in samples}  # questions about one image share its features
-            rows = {key: row for row, key in enumerate(owners)}
-            batch["image_of"] = torch.tensor([rows[id(s["features"])] for s in samples])
-            samples = list(owners.values())
+            samples, batch["image_of"] = distinct(samples, itemgetter("features"))
         batch.update(self._inputs(samples))  # type: ignore[typeddict-item]
         return batch
 

@@ -28,6 +28,7 @@ from foveate.tasks.captioning.decoding import search_captions
 from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.task import CaptionPairs
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import distinct
 from foveate.tasks.video.export import graphs, open_runner
 from foveate.tasks.video.inputs import VIDEO
 from foveate.tasks.video.inspection import VideoFindings, clip_sheet
@@ -62,10 +63,22 @@ class VideoTask(VideoReplies, CaptionTask):
         """The set as pairs of a clip and one of its captions."""
         return ClipPairs(dataset, self.text, self.options.longest(self.text))
 
+    def lengths(self, training_set: ClipPairs) -> None:
+        """None: batches are of captions of few clips, see `groups`."""
+
+    def groups(self, training_set: ClipPairs, kept: bool) -> Sequence[int] | None:
+        """The clip of each caption, unless clips are drawn again."""
+        return None if hasattr(training_set, "draw") else [clip for clip, _ in training_set.pairs]
+
     def collate(self, samples: Sequence[Any]) -> VideoBatch:
-        """Samples of `ClipPairs` -> one batch; shorter clips are filled up with zeros, shorter captions with <pad>."""
+        """Samples of `ClipPairs` -> one batch; shorter clips are filled up with zeros, shorter captions with <pad>.
+
+        A clip that is in memory is in the batch once, with all of its captions.
+        """
+        clips, clip_of = distinct(samples, lambda sample: sample["video"].frames)
         batch: VideoBatch = {
-            **self._inputs(samples),  # type: ignore[typeddict-item]
+            **self._inputs(clips),  # type: ignore[typeddict-item]
+            "clip_of": clip_of,
             "tokens": pad([s["tokens"] for s in samples], PAD),
             "names": [s["name"] for s in samples],
         }
