@@ -24,7 +24,7 @@ from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
 from foveate.public import FAMILIES, builder_of, refuse
 from foveate.records import Prediction
-from foveate.store import PICKLES, load_model
+from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
@@ -267,15 +267,30 @@ def peek_family(path: Path) -> type[Task]:
         return type(family_of(OnnxFile.open(path, "cpu")))
     if builder := builder_of(path):
         return family_class(FAMILIES[builder], path)
+    return family_class(_about(path)["task"], path)
+
+
+def example_options(path: Path) -> Mapping[str, str]:
+    """The options that a first call of `foveate generate` with a model folder needs; see `Task.example_options`.
+
+    Raises ModelError.
+    """
+    family, about = peek_family(path), _about(path)
+    return family.example_options(about.get("config") or {}, read_tables(about))
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """The config.json of a model folder or of a run. Raises ModelError."""
     file = find_model_folder(path) / "config.json"
     try:
-        name = parse_json(file.read_text(encoding="utf-8"))["task"]
+        about: dict[str, Any] = parse_json(file.read_text(encoding="utf-8"))
+        about["task"]
+        return about
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"{file} is damaged ({reason}); restore it, or take the run's last/") from error
-    return family_class(name, path)
 
 
 def choose_device(device: str) -> torch.device:

@@ -1,6 +1,7 @@
 """Handwriting from the command line: generated letters -> a run -> scores, a report, written texts, an ONNX file."""
 
 import json
+import re
 import shlex
 import shutil
 
@@ -11,6 +12,8 @@ import torch
 import foveate
 from foveate import cli
 from foveate.datasets.handwriting.stroke_letters import StrokeLetters
+from foveate.tasks.handwriting.task import HandwritingTask
+from foveate.text.characters import Characters
 
 SMALL = shlex.split(
     "--config.units 12 --config.layers 2 --config.components 2 --config.gaussians 2 --epochs 1 --batch_size 8"
@@ -66,9 +69,20 @@ def test_it_writes_a_text(run, tmp_path, capsys):
     assert cli.main(["generate", str(run), "--text", word, *style]) == 0
 
 
-def test_the_exported_file_writes_the_same(run, tmp_path):
-    file = tmp_path / "hand.onnx"
+def next_command(printed, verb):
+    """The words of a command that was printed as the next one."""
+    return shlex.split(re.search(rf"^next: .*(foveate {verb} .*)$", printed, re.MULTILINE)[1])[1:]
+
+
+def test_the_exported_file_writes_the_same(run, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "a hand.onnx"
     assert cli.main(["export", str(run), "--out", str(file)]) == 0
+    command = next_command(capsys.readouterr().out, "generate")
+    assert command[:2] == ["generate", str(file)] and command[2] == "--text"
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0
+    (written,) = json.loads((tmp_path / "DIR/predictions.json").read_text())["samples"]
+    assert written["text"] == command[3]
     names = json.loads((run / "model/config.json").read_text())["tables"]["characters"]["names"]
     text = "".join(name for name in names[4:] if name.isalpha())[:4]
     one, other = (foveate.load(path).generate(2, 1, {"text": text}).predictions for path in (run, file))
@@ -87,6 +101,10 @@ def test_the_exported_file_writes_the_same(run, tmp_path):
         (["--text", "a" * 6000], "the text has 6,000 characters; give 5,000 or fewer"),
         (["--text", "a", "--style", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--text", "a", "--count", "0"], "--count is 0; give a whole number from 1 to 10000"),
+        (
+            ["--text", "a", "--points", "400"],
+            "this model writes a given text, whose length decides the number of points; leave --points out",
+        ),
     ],
 )
 def test_bad_requests_are_one_line_and_write_nothing(run, words, message, complaint, tmp_path):
@@ -94,7 +112,15 @@ def test_bad_requests_are_one_line_and_write_nothing(run, words, message, compla
     assert not list(tmp_path.glob("x/*"))
 
 
-def test_pieces_without_text_train_the_prediction_network_alone(tmp_path, complaint):
+def test_the_printed_text_is_one_that_the_model_knows():
+    tables = {"characters": Characters(least=1).learn(["any words"])}
+    assert HandwritingTask.example_options({"text": True}, tables) == {"text": "any words"}
+    tables = {"characters": Characters(least=1).learn(["31 '42"])}
+    assert set(HandwritingTask.example_options({}, tables)["text"]) == set("31'42")
+    assert HandwritingTask.example_options({"text": False}, tables) == {}
+
+
+def test_pieces_without_text_train_the_prediction_network_alone(tmp_path, complaint, capsys, monkeypatch):
     points = [[0, 0, 0], [3, 1, 0], [5, -2, 0], [9, 4, 1]] * 5
     (tmp_path / "a.json").write_text(
         json.dumps([{"points": [[x + i, y * i, up] for x, y, up in points]} for i in range(1, 30)])
@@ -103,5 +129,15 @@ def test_pieces_without_text_train_the_prediction_network_alone(tmp_path, compla
     assert "no text, which is what the model learns to write; add it, or train the prediction" in complaint(*words)
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     assert cli.main([*words, "--config.text", "false"]) == 0
+    command = next_command(capsys.readouterr().out, "generate")
+    assert command == ["generate", str(tmp_path / "run"), "--out", "DIR"]
+    (tmp_path / "style.json").write_text("[]")
+    for flag, value in (("--text", "a"), ("--style", str(tmp_path / "style.json")), ("--width", "40")):
+        told = complaint("generate", str(tmp_path / "run"), flag, value, "--out", str(tmp_path / "x"))
+        assert f"this model writes strokes without a text; leave {flag} out" in told
+    assert not list(tmp_path.glob("x/*"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0
+    assert json.loads((tmp_path / "DIR/predictions.json").read_text())["samples"][0]["points"] == 401
     assert cli.main(["generate", str(tmp_path / "run"), "--points", "40", "--out", str(tmp_path / "free")]) == 0
     assert json.loads((tmp_path / "free/predictions.json").read_text())["samples"][0]["points"] == 41

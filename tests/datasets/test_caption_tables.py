@@ -127,7 +127,7 @@ def test_excels_line_above_the_head(tmp_path: Path) -> None:
     [
         ("image,caption\na.jpg,Ein schöner Hund\n".encode("latin-1"), r"not UTF-8 text \(byte 27\); save it as UTF-8"),
         (b"\xff\xfe" + "image,caption\na.jpg,A".encode("utf-16-le")[:-1], r"not UTF-16-LE text .*; save it as UTF-8"),
-        (b"image,caption\na.jpg,A\0dog\n", r"not UTF-8 text \(byte 21\); save it as UTF-8"),
+        (b"image,caption\na.jpg,A\0dog\n", r"line 2: a zero byte; repair the line, or save the file as"),
     ],
 )
 def test_text_that_cannot_be_decoded_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -155,6 +155,10 @@ def test_a_split_without_a_pair_is_a_problem_and_named_where_it_is_missing(tmp_p
         ),
         ({"train_en": b"a\nb\0c\n", "train_de": ["x", "y"]}, r"train\.en: line 2: a zero byte; repair the line"),
         (
+            {"train_en": "a\nb\nc\0d\n".encode("utf-16"), "train_de": ["x", "y", "z"]},
+            r"train\.en: line 3: a zero byte; repair the line",
+        ),
+        (
             {"train_en": b"a\n\xff\xfe\xfa\n", "train_de": ["x", "y"]},
             r"train\.en: line 2: bytes that are not UTF-8; repair the line",
         ),

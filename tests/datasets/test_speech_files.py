@@ -184,6 +184,19 @@ class TestTable:
         np.savez(tmp_path / "features.npz", data=data, offsets=np.array([0, 20, 45]), ids=ids)
         with pytest.raises(DataError, match=r"3 offsets up to 45, 3 ids; expected data .frames, values., and offsets"):
             recognise(tmp_path, "speech").open("train")
+        offsets, ids = np.array([0, 20, 45, 60]), np.array(["u1", "u2", "u1"])
+        np.savez(tmp_path / "features.npz", data=data, offsets=offsets, ids=ids)
+        with pytest.raises(DataError, match=r"features\.npz: two recordings have the id 'u1'; give each its own"):
+            recognise(tmp_path, "speech").open("train")
+
+    @pytest.mark.parametrize("task", ["", "speech"])
+    def test_a_damaged_table_is_still_one_of_speech(self, tmp_path, task):
+        """And no parallel text, which a table of two columns would be, too."""
+        text = "".join(f"{i}.wav\tword{chr(0) * (i == 3)}\n" for i in range(6))
+        source = recognise(write_table(tmp_path, text), task)
+        assert isinstance(source, SpeechTable)
+        with pytest.raises(DataError, match=r"transcripts\.tsv: line 4: a zero byte; repair the line, or save"):
+            source.open("train")
 
 
 class TestProblems:

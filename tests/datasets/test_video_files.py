@@ -326,6 +326,13 @@ class TestTables:
         assert sorted(names) == ["c0", "c1", "c2"]
         assert source.open("train")[0]["video"].sampled(FORM).count == 4
 
+    def test_a_damaged_table_is_still_one_of_clips(self, tmp_path):
+        text = "video\tcaption\n" + "".join(f"c{i}.gif\ttext{chr(0) * (i == 1)}\n" for i in range(4))
+        source = recognise(self.make(tmp_path, text))
+        assert type(source).__name__ == "VideoTable"
+        with pytest.raises(DataError, match=r"captions\.tsv: line 3: a zero byte; repair the line, or save the file"):
+            source.open("train")
+
     def test_problems_are_named(self, tmp_path):
         text = "video\tcaption\n" + "".join(f"c{i}.gif\ttext {i}\n" for i in range(4)) + "c9.gif\tno clip\nc1.gif\t \n"
         root = self.make(tmp_path, text)

@@ -527,3 +527,74 @@ def test_classes_change_only_from_their_revision(page):
     page.with_classes()
     answer = page.put("/classes", CLASSES, '"none"')
     assert answer.status_code == 412 and "the classes were changed elsewhere" in answer.json()["detail"]
+
+
+def renamed(page, *names, **was):
+    """Change the classes as another tab does: names in their order; new name -> old name of those that are renamed."""
+    listed = [{"name": name, "was": was.get(name)} for name in names]
+    revision = page.get("/classes").headers["etag"]
+    answer = page.put("/classes", {"classes": listed, "unlabelled": "ignore"}, revision)
+    assert answer.status_code == 200, answer.text
+
+
+def names_of(page):
+    return [one["name"] for one in page.get("/classes").json()["classes"]]
+
+
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        (lambda names: ({"cloud": names[0]}, ["cloud", *names[1:]]), "class 1 was '{0}' and is 'cloud' now"),
+        # Names that are still there, and mean another class.
+        (lambda names: ({names[1]: names[0], names[0]: names[1]}, [names[1], names[0], *names[2:]]),
+         "class 1 was '{0}' and is '{1}' now"),
+        (lambda names: ({"cloud": names[0]}, ["cloud", *names[1:], names[0]]), "class 1 was '{0}' and is 'cloud' now"),
+        (lambda names: ({}, names[:-1]), "class {count} was '{last}' and is gone now"),
+    ],
+)  # fmt: skip
+def test_a_tab_that_does_not_know_the_classes_saves_nothing(page, others, text):
+    """The picture has no labels yet, so that its own revision tells nothing."""
+    page.with_classes()
+    known = names_of(page)
+    url = f"/pictures/{page.id()}/labels"
+    was, names = others(known)
+    renamed(page, *names, **was)
+    answer = page.put(url, body(label=known[0], classes=known), '"none"')
+    expected = text.format(*known, count=len(known), last=known[-1])
+    assert answer.status_code == 409 and answer.json()["reason"] == "classes-changed"
+    assert answer.json()["detail"] == (
+        f"the classes were changed elsewhere since this page was opened: {expected}; reload the page"
+    )
+    assert not page.file().exists()
+    again = page.put(url, body(label=names[0], classes=names_of(page)), '"none"')
+    assert again.status_code == 200 and json.loads(page.file().read_text())["shapes"][0]["label"] == names[0]
+
+
+def test_a_tab_saves_on_while_classes_are_added_or_their_colours_change(page):
+    page.with_classes()
+    known = names_of(page)
+    renamed(page, *known, "cloud")
+    answer = page.put(f"/pictures/{page.id()}/labels", body(label=known[0], classes=known), '"none"')
+    assert answer.status_code == 200
+    wrong = page.put(f"/pictures/{page.id()}/labels", body(classes="sky"), answer.headers["etag"])
+    assert wrong.status_code == 422 and "classes is 'sky'; expected the list of the names" in wrong.json()["detail"]
+
+
+def test_classes_that_were_changed_by_hand_are_seen_by_tabs_and_masks(page):
+    page.with_classes()
+    known = names_of(page)
+    file = page.studio.folder.root / "classes.txt"
+    for name in ("IMG_0.png", "IMG_1.png"):
+        url = f"/pictures/{page.id(name)}/labels"
+        saved = page.put(url, body(label=known[0], classes=known), '"none"')
+    assert page.studio.store.masks.wait()
+    mask = page.studio.folder[page.id("IMG_0.png")].mask
+    before = np.asarray(Image.open(mask))[0, 0]
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[1], lines[0], *lines[2:], ""]))
+    answer = page.put(url, body(label=known[0], classes=known), saved.headers["etag"])
+    assert answer.status_code == 409 and f"class 1 was '{known[0]}' and is '{known[1]}' now" in answer.json()["detail"]
+    answer = page.put(url, body(label=known[0], classes=names_of(page)), saved.headers["etag"])
+    assert answer.status_code == 200
+    assert page.studio.store.masks.wait()
+    assert np.asarray(Image.open(mask))[0, 0] == before + 1, "the mask of the other picture follows, too"

@@ -257,6 +257,15 @@ def test_every_picture_is_counted_once_with_its_own_score():
     assert scores.attention_chance == pytest.approx(1 / 24)
 
 
+def test_a_single_picture_leaves_cider_d_undefined():
+    task = CaptioningTask({"text": TABLE}, PLAIN)
+    for texts, lacking in (([["a cow"]], (("only one picture", "CIDEr-D"),)), ([["a cow"], ["a dog"]], ())):
+        data = Said(*texts)
+        metrics = task.metrics(data)
+        list(task.score(Script(), data, iter(range(len(texts))), metrics))
+        assert task.undefined(metrics.compute()) == lacking
+
+
 def test_references_are_split_once_for_all_epochs():
     data, task = Said(["a cow"], ["a dog"]), CaptioningTask({"text": TABLE}, PLAIN)
     assert task.metrics(data).references is task.metrics(data).references

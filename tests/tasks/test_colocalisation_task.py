@@ -72,6 +72,19 @@ def test_scores_and_answers_agree_and_repeat(monkeypatch: pytest.MonkeyPatch) ->
             assert again == pytest.approx(own, nan_ok=True, abs=1e-4)
 
 
+def test_scores_without_an_object_or_of_one_picture_say_what_is_undefined() -> None:
+    task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
+    metrics = task.metrics(None)
+    window, none = torch.tensor([[2.0, 2, 10, 10]]), torch.zeros(0)
+    metrics.update(window, torch.zeros(0, 4), none, (20, 20))
+    expected = [("no objects", "CorLoc, IoU and pointing"), ("only one picture", "the contrast")]
+    assert list(task.undefined(metrics.compute())) == expected
+    metrics.update(window, window, torch.tensor([0]), (20, 20))
+    features = torch.nn.functional.normalize(torch.ones(2, 3), dim=1)
+    metrics.compare(features, features)
+    assert list(task.undefined(metrics.compute())) == []
+
+
 def test_other_ways_of_looking_are_refused() -> None:
     task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
     with pytest.raises(ConfigError, match=r"co-localisation have no option --flip; they have none: leave it out"):

@@ -156,20 +156,24 @@ def test_tiles_with_as_many_detections_as_the_network_gives_are_said() -> None:
     network = Bright()
     network.most = 3
     tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
-    _, note = find_objects(network, tensor, PLAIN, tile=0, score=0.6)
-    assert note == (
+    found = find_objects(network, tensor, PLAIN, tile=0, score=0.6)
+    assert found.note == (
         "the picture reached the 3 detections that the model gives at most, so objects may be missing; see it in "
         "smaller tiles: --tile 120"
     )
-    assert find_objects(network, tensor, PLAIN, tile=0, score=0.7)[1] == ""
+    assert found.cap == 3
+    found = find_objects(network, tensor, PLAIN, tile=0, score=0.7)
+    assert found.note == "" and found.cap == 3  # AP ranks all of them, also those that do not count as found
     network.most = 2
-    assert "1 of 2 tiles reached the 2 detections" in find_objects(network, tensor, PLAIN, tile=128, overlap=16)[1]
+    assert "1 of 2 tiles reached the 2 detections" in find_objects(network, tensor, PLAIN, tile=128, overlap=16).note
+    network.most = 4
+    assert find_objects(network, tensor, PLAIN, tile=0).cap == 0
 
 
 def test_windows_are_read_tile_by_tile() -> None:
     image = scene(200, 300, (150, 100, 20), (40, 40, 8))
     pieces = as_windows(torch.from_numpy(image.transpose(2, 0, 1).copy()))
-    objects, _ = find_objects(Bright(), pieces, PLAIN, tile=128, overlap=32)
+    objects = find_objects(Bright(), pieces, PLAIN, tile=128, overlap=32).objects
     assert len(objects) == 2 and objects.size == (200, 300)
 
 
@@ -572,6 +576,40 @@ def test_evaluation_says_that_a_picture_holds_more_objects_than_are_ranked(
         rows = list(csv.DictReader(stream))
     assert {(row["name"], row["objects"]) for row in rows} == {("0.png", "441"), ("1.png", "0")}
     assert set(rows[0]) == {"name", "tp_ratio50", "objects", "found"}  # no AP of a single picture
+
+
+@pytest.mark.parametrize(("most", "told"), [(3, True), (400, False), (100_000, False)])
+def test_evaluation_says_that_pictures_reached_the_models_own_cap(
+    most: int, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only where the model gave as many as it can, and fewer than are ranked."""
+    saved_cascade(tmp_path / "model", detections=most)
+    few = np.zeros((64, 64), int)
+    few[3:12, 3:12], few[20:33, 20:33] = 1, 2
+    data = folder_of_numbers(tmp_path / "data", few, few, few)
+    words = ["evaluate", str(tmp_path / "model"), "--data", str(data), "--split", "test"]
+    assert main([*words, "--json", str(tmp_path / "scores.json")]) == 0
+    note = (
+        "note: 3 pictures reached the 3 detections that the model gives at most, fewer than the 400 that are ranked: "
+        "AP and recall may be lower for it; see smaller tiles (--tile), or train with more detections in the model's "
+        "config.\n"
+    )
+    assert (note in capsys.readouterr().out) == told
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (scores["model_cap"], scores["at_model_cap"]) == ((3, 3) if told else (0, 0))
+
+
+def test_evaluation_without_any_object_says_why_nothing_is_defined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_cascade(tmp_path / "model", ClassTable(("foreground",)))
+    data = nuclei(tmp_path / "data")
+    for mask in (data / "val" / "masks").iterdir():
+        Image.fromarray(np.zeros((64, 64), np.uint16)).save(mask)
+    assert main(["evaluate", str(tmp_path / "model"), "--data", str(data), "--split", "val"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^  ap +not defined$", told, re.MULTILINE)
+    assert "note: no objects in split val, which leaves AP and recall undefined.\n" in told
 
 
 def test_inspection_counts_objects_that_share_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,24 @@ def test_notes_on_sentences_that_a_model_cannot_know() -> None:
         answer(task, model, "the dog", coverage_penalty=0.2)
 
 
+def test_translations_of_endless_sentences_are_bounded_and_said() -> None:
+    """5,000 words would otherwise be decoded for 15,013 steps."""
+    options = TranslationOptions()
+    assert options.search([2, 330, 331, 5001])["max_length"] == [16, 1000, 1000, 1000]
+    assert TranslationOptions(max_length=2000).search([2000, 5001])["max_length"] == [6010, 6010]
+    assert options.search_to_json()["max_length"] == {"times": 3, "plus": 10, "most": 1000}
+    task, endless = make_task(), " ".join(["the dog"] * 2500)
+    model = Scripted([4], None)  # which never ends
+    found, short = answer(task, model, endless, "the dog", beams=1)
+    assert set(found.translations[0].words) == {"der"} and 999 <= len(found.translations[0].words) <= 1000
+    said = "more than 330 tokens, whose translation ends after 1,000 at the latest; divide the text into sentences"
+    assert found.note == said and short.note == ""
+    sample = {"sentence": endless, "reference": "der", "name": "a"}
+    assert task.suit(sample) == (sample, said)  # evaluation prints it
+    for text in (" ".join(["the"] * 329), "x" * 5000):  # many letters, few tokens
+        assert task.suit(sample | {"sentence": text})[1] == ""
+
+
 class Pair(list[tuple[str, str]]):
     languages = ("en", "de")
 

@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
             print(f"  {name:<24}{_number(value, 'not defined')}{_interval(scores['intervals'].get(name))}")
     for name, value in (pair for key in PARTS for pair in scores.get(key, {}).items()):
         print(f"    {name:<22}{_number(value, 'absent')}")
-    for note in evaluation.task.score_notes(evaluation.scores):
+    for note in (*evaluation.notes(), *evaluation.task.score_notes(evaluation.scores)):
         print(f"note: {note}")
     if args.json:
         write_atomically(args.json, json.dumps(scores, indent=2) + "\n")

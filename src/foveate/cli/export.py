@@ -35,18 +35,18 @@ def run(argv: list[str]) -> int:
 
     from foveate.cli.inputs import predict_line
     from foveate.export import export_onnx
-    from foveate.predictor import peek_family
+    from foveate.predictor import example_options, peek_family
 
     if args.int8:
         return _int8(args)
-    report = export_onnx(args.run, args.out)
+    report, run = export_onnx(args.run, args.out), Path(args.run)
     sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
     files = " and ".join(str(file) for file in (report.path, *report.beside))
     print(
         f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
         f"checked against PyTorch{f' at {sizes}' if sizes else ''}: largest difference {report.difference:.1e} of the "
         "largest logit\n"
-        f"next: {predict_line(report.path, peek_family(Path(args.run)))}"
+        f"next: {predict_line(report.path, peek_family(run), example_options(run))}"
     )
     return 0
 

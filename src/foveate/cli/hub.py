@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from foveate.cli.inputs import predict_line
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, ModelError, OutputError
 from foveate.models.citations import bibtex
-from foveate.predictor import find_model_folder, peek_family
+from foveate.predictor import example_options, find_model_folder, peek_family
 from foveate.store import load_model
 from foveate.version import __version__
 
@@ -154,7 +155,8 @@ def model_card(path: Path, repo: str) -> str:
     tables = {k: t["names"] for k, t in (config.get("tables") or {}).items() if "names" in t}
     if classes := tables.get("classes"):
         lines += ["", "## Classes", "", ", ".join(classes)]
-    use = f"pip install foveate\nfoveate pull {repo}\nfoveate predict {repo.partition('/')[2]} INPUT --out predictions"
+    predict = predict_line(repo.partition("/")[2], family, example_options(path), "predictions")
+    use = f"pip install foveate\nfoveate pull {repo}\n{predict}"
     lines += ["", "## Use", "", f"```sh\n{use}\n```"]
     if entry := bibtex(name):
         lines += ["", "## Paper", "", f"```bibtex\n{entry}\n```"]

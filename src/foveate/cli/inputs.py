@@ -8,6 +8,7 @@ import difflib
 import functools
 import glob
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -104,15 +105,29 @@ class Job:
         return text
 
 
-def predict_line(model: str | Path, family: type[Task]) -> str:
-    """The line that predicts with a model: foveate predict runs/first PICTURE --out DIR."""
-    from foveate.tasks.base import Task
+def predict_line(
+    model: str | Path, family: type[Task], options: Mapping[str, str] | None = None, out: str = "DIR"
+) -> str:
+    """The line that predicts with a model: foveate predict runs/first PICTURE --out DIR.
 
+    options: of `generate` (`Task.example_options`), by name.
+    """
+    from foveate.tasks.base import Task
+    from foveate.tasks.options import flag_text
+
+    model = shlex.quote(str(model))
     if family.generate is not Task.generate:
-        return f"foveate generate {model} --out DIR"
+        given = "".join(f" {flag_text(name)} {_quoted(value)}" for name, value in (options or {}).items())
+        return f"foveate generate {model}{given} --out {out}"
     flags = "".join(f" {flag} VALUE" for flag in input_flags(family, PREDICT))
     given = family.inputs[0].noun.upper().replace(" ", "_") + flags if family.inputs else "--count 1"
-    return f"foveate predict {model} {given} --out DIR"
+    return f"foveate predict {model} {given} --out {out}"
+
+
+def _quoted(text: str) -> str:
+    """A value of a flag as a shell takes it, in double quotes where these do."""
+    plain = shlex.quote(text)
+    return plain if plain == text or set(text) & set('"$`\\!') else f'"{text}"'
 
 
 def generated(count: int, out: Path) -> list[Job]:

@@ -16,9 +16,11 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     from foveate.cli.hub import pull, require_name
+    from foveate.cli.inputs import predict_line
+    from foveate.predictor import example_options, peek_family
 
     require_name(args.repo)
     folder = Path(args.out or args.repo.partition("/")[2])
     about = pull(args.repo, folder, args.revision)
-    print(f"pulled: {folder} ({about})\nnext: foveate predict {folder} INPUT --out DIR")
+    print(f"pulled: {folder} ({about})\nnext: {predict_line(folder, peek_family(folder), example_options(folder))}")
     return 0

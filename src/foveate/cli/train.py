@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,7 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     from foveate.engine import train_recipe
     from foveate.engine.processes import is_first
     from foveate.engine.report import report_run
+    from foveate.predictor import example_options
     from foveate.tasks import find_task
 
     if recipe.data is not None and is_first():
@@ -118,8 +120,8 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
             print(f"report: {report_run(folder)}")
         except FoveateError as error:  # the training is whole
             print(f"note: no report: {error}")
-    predict = predict_line(folder, find_task(recipe.task))
-    print(f"trained: {folder}\nnext: foveate evaluate {folder}, {predict}")
+    predict = predict_line(folder, find_task(recipe.task), example_options(folder))
+    print(f"trained: {folder}\nnext: foveate evaluate {shlex.quote(str(folder))}, {predict}")
     return 0
 
 
@@ -151,7 +153,7 @@ def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
     found = train_seeds(recipe, args.seeds, args.out, args.init, seconds, report)
     if is_first():
         print(*found.lines(), sep="\n")
-        runs = " ".join(str(found.folder / f"seed{seed}") for seed in found.scores)
+        runs = " ".join(shlex.quote(str(found.folder / f"seed{seed}")) for seed in found.scores)
         print(f"next: foveate compare {runs}")
     return 0
 

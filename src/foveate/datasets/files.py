@@ -351,12 +351,16 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except UnicodeDecodeError as error:
+        if error.reason == ZERO_BYTE:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise DataError(f"{path}: line {line}: {ZERO_BYTE}; repair the line, or save the file as UTF-8") from error
         kind = error.encoding.upper().removesuffix("-SIG")
         raise DataError(f"{path}: not {kind} text (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+ZERO_BYTE = "a zero byte"
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),  # first: they begin as UTF-16's do
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -377,7 +381,8 @@ def decode_text(content: bytes, errors: str = "strict") -> str:
         content = content[: len(content) // 4 * 4]
     text = content.decode(encoding or "utf-8-sig", errors).removeprefix("\ufeff")
     if "\0" in text and errors == "strict":
-        raise UnicodeDecodeError("utf-8", content, content.index(b"\0"), content.index(b"\0") + 1, "a zero byte")
+        plain = text.encode("utf-8")
+        raise UnicodeDecodeError("utf-8", plain, plain.index(b"\0"), plain.index(b"\0") + 1, ZERO_BYTE)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

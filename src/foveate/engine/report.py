@@ -56,6 +56,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
             _split_note(evaluation.split, chosen, evaluation.task.noun(2)),
             *_interval_note(scores, evaluation.task.monitor, evaluation.task.noun(2)),
             *_average_note(recipe.ema),
+            *(f"{note[0].upper()}{note[1:]}" for note in evaluation.notes()),
         ],
         files={"best model": str(run.best), "last model": str(run.last), "scores": str(run.evaluation)},
         samples=[(evaluation.dataset.name(index), score) for index, score in evaluation.samples],

@@ -162,6 +162,7 @@ class InstancePrediction(Prediction):
 
     objects: all detections, the best first. threshold: the lowest score that counts as found.
     pixel_size: side of a pixel in physical units, for tables. note: a remark on how objects were found; '' for none.
+    cap: the most detections that the model gives, if it gave as many for the image or a tile of it; else 0.
     """
 
     objects: Instances
@@ -170,6 +171,7 @@ class InstancePrediction(Prediction):
     name: str = ""
     pixel_size: float = 1.0
     note: str = ""
+    cap: int = 0
 
     @property
     def found(self) -> Instances:

@@ -102,7 +102,7 @@ def problem(error: FoveateError) -> Problem | FoveateError:
     if isinstance(error, BlockedError):
         return refused("conflict", "blocked", one_line(error))
     if isinstance(error, RefusedError):
-        code = {"class-used": "conflict", "blind": "conflict"}.get(error.reason, "input")
+        code = {"class-used": "conflict", "classes-changed": "conflict", "blind": "conflict"}.get(error.reason, "input")
         return refused(code, error.reason, one_line(error))
     return error
 

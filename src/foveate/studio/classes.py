@@ -41,6 +41,29 @@ def revision(root: Path) -> str:
         raise DataError(f"{file}: cannot be read ({error.strerror}); make it readable") from error
 
 
+def require_known(root: Path, known: Any) -> None:
+    """Raise RefusedError for a page that does not know the class list as it is, whose labels may mean another class.
+
+    known: the names that the page chose from, in their order; None where it does not say. Classes that were added
+    after them are no matter, nor is a folder without a list, whose classes are the labels that are found.
+    """
+    if known is None:
+        return
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise RefusedError("labels", f"classes is {known!r:.40}; expected the list of the names that were chosen from")
+    listed = class_list(root)
+    if listed is None or list(listed.names[: len(known)]) == known:
+        return
+    names = listed.names
+    place = next(i for i, name in enumerate(known) if i >= len(names) or names[i] != name)
+    now = f"is '{names[place]}'" if place < len(names) else "is gone"
+    change = f"class {place + 1} was '{known[place]}' and {now} now"
+    raise RefusedError(
+        "classes-changed",
+        f"the classes were changed elsewhere since this page was opened: {change}; reload the page",
+    )
+
+
 def to_json(listed: ClassList) -> list[dict[str, str]]:
     """Names and colours."""
     if not listed.names:

@@ -72,6 +72,7 @@ class Store:
         self._summaries: dict[str, tuple[Any, Summary]] = {}
         self._classes_lock = threading.RLock()
         self.masks = MaskWriter(self._derive)
+        self._derived_with = classes.revision(folder.root)
         if not read_only:
             for place in {p.labels.parent for p in folder.pictures.values()} | {folder.own}:
                 _sweep(place)
@@ -147,11 +148,12 @@ class Store:
         """Make a change to the labels of a revision; it is on the disk on return. -> (the document, new revision).
 
         Where the change has `over`, it was made from another revision and chosen against this one, whose file is kept
-        in `.foveate`.
+        in `.foveate`. Where it has `classes`, these are the names that its labels were chosen from (`require_known`).
         Raises StaleError if the labels have another revision by now, with the change kept in `.foveate`; BlockedError;
         RefusedError for a change that cannot be made; OutputError if it cannot be written: nothing has changed then.
         """
-        with self._locked(picture):
+        with self._classes_lock, self._locked(picture):  # no class is renamed meanwhile
+            classes.require_known(self.folder.root, change.get("classes"))
             try:
                 document, current, size = self.read(picture)
             except BlockedError as error:
@@ -168,7 +170,15 @@ class Store:
             new = hashlib.sha256(text).hexdigest()
             self._keep((picture.id, new), edited)
         self.masks.ask(picture.id)
+        self._follow_classes()
         return edited, new
+
+    def _follow_classes(self) -> None:
+        """Derive all index masks anew if another program has changed the class list, and with it their numbers."""
+        current = classes.revision(self.folder.root)
+        if current != self._derived_with:
+            self._derived_with = current
+            self.masks.start([p.id for p in self.folder.pictures.values() if p.labels.is_file()])
 
     def _lost(
         self, picture: Picture, revision: str, current: str, change: Mapping[str, Any], size: tuple[int, int]
@@ -239,7 +249,7 @@ class Store:
                     if set(renamed) & set(self.summary(picture).labels):
                         self._rename(picture, renamed)
             classes.write(self.folder.root, after)
-        self.masks.start([p.id for p in self.folder.pictures.values() if p.labels.is_file()])
+        self._follow_classes()
         return after
 
     def _rename(self, picture: Picture, renamed: Mapping[str, str]) -> None:

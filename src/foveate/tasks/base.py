@@ -298,6 +298,14 @@ class Task(Drawings, Replies, Audits, ABC):
         """
         raise ConfigError(f"models for {self.title} generate nothing; they answer {self.noun(2)}: use foveate predict")
 
+    @classmethod
+    def example_options(cls, config: Mapping[str, Any], tables: Mapping[str, Table]) -> Mapping[str, str]:
+        """Options without which `generate` refuses, by name, for the command that is printed after training.
+
+        config: the model's own, as JSON. By default none.
+        """
+        return {}
+
     # Scoring
 
     @abstractmethod
@@ -326,6 +334,13 @@ class Task(Drawings, Replies, Audits, ABC):
 
     def score_notes(self, scores: Any) -> Sequence[str]:
         """Sentences that a reader of the scores has to know; `foveate evaluate` prints them. By default none."""
+        return ()
+
+    def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
+        """Pairs of what the scored split lacks ('no objects') and the scores that have no value for it, in words.
+
+        By default none.
+        """
         return ()
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Evaluation:
         bounds = mean_interval(own)
         return {} if bounds is None else {self.task.monitor: list(bounds)}
 
+    def notes(self) -> list[str]:
+        """Sentences on what the split lacks, without which a score has no value."""
+        lacking = self.task.undefined(self.scores)
+        return [f"{what} in split {self.split}, which leaves {names} undefined." for what, names in lacking]
+
     def rows(self) -> list[dict[str, Any]]:
         """A row a sample, in the data set's order: its name, its own score, and what the family adds."""
         more = self.task.sample_rows(self.scores)

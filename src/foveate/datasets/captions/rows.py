@@ -157,13 +157,14 @@ def _plain(name: str) -> str:
 
 
 def rows(
-    file: Path, form: Form, is_picture: Callable[[str], bool], problems: list[Problem]
+    file: Path, form: Form, is_picture: Callable[[str], bool], problems: list[Problem], beginning: bool = False
 ) -> Iterator[tuple[CaptionLine, str]]:
     """The captions of a table, each with its place, 'line 3'. Rows that cannot be read become problems.
 
-    is_picture: True for the name of an image file that is there.
+    is_picture: True for the name of an image file that is there. beginning: only the first rows, whatever bytes they
+    hold, so that a damaged table is still known as one.
     """
-    lines = read_text(file).split("\n")
+    lines = head_of(file) if beginning else read_text(file).split("\n")
     found = _json_rows if form.head < 0 else _separated_rows
     for place, row in found(file, form, lines, is_picture, problems):
         picture = row.get(form.picture)

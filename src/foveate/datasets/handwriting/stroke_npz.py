@@ -83,9 +83,16 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{file}: data {data.shape}, offsets {offsets.shape} and text {texts.shape}; expected (N, 3), (P + 1,) and "
             "(P,)"
         )
-    if (offsets[1:] < offsets[:-1]).any() or offsets[0] < 0 or offsets[-1] > len(data):
+    if (falls := np.flatnonzero(offsets[1:] < offsets[:-1])).size:
+        place = int(falls[0])
         raise DataError(
-            f"{file}: offsets from {offsets[0]} to {offsets[-1]} for {counted(len(data), 'point')}; they must rise"
+            f"{file}: offset {place + 1} is {offsets[place + 1]}, after {offsets[place]}; offsets must rise, from 0 to "
+            "the number of points"
+        )
+    if offsets[0] != 0 or offsets[-1] != len(data):
+        raise DataError(
+            f"{file}: offsets from {offsets[0]} to {offsets[-1]} for {counted(len(data), 'point')}; expected from 0 to "
+            f"{len(data)}, so that every point is of a piece"
         )
     return data, offsets, texts
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from foveate.datasets.files import decode_text
+from foveate.datasets.files import ZERO_BYTE, decode_text
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
 from foveate.errors import counted
@@ -119,8 +119,8 @@ def lines_of(path: Path, problems: list[Problem], beginning: bool = False) -> li
     try:
         text = decode_text(content, "replace" if beginning else "strict")
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        what = "a zero byte" if content[error.start : error.start + 1] == b"\0" else "bytes that are not UTF-8"
+        number = error.object.count(b"\n", 0, error.start) + 1
+        what = ZERO_BYTE if error.reason == ZERO_BYTE else "bytes that are not UTF-8"
         problems.append(Problem(path, f"line {number}: {what}; repair the line, or save the file as UTF-8"))
         return None
     lines = text.split("\n")

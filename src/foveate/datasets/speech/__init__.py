@@ -366,9 +366,13 @@ def utterances_of(file: Path) -> dict[str, Utterance]:
             f"{offsets[-1] if len(offsets) else 0}, {len(ids)} "
             "ids; expected data (frames, values), and offsets from 0 to the number of frames, one more than ids"
         )
+    names = [str(name) for name in ids.tolist()]
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise DataError(f"{file}: two recordings have the id '{twice}'; give each its own")
     if (offsets[1:] < offsets[:-1]).any() or not np.isfinite(data).all():
         raise DataError(f"{file}: offsets that fall, or features that are not numbers; compute it again")
     return {
         name: Utterance(name, file, "", "", end - start, float(rate.item()), (start, end))
-        for name, (start, end) in zip(map(str, ids.tolist()), itertools.pairwise(offsets.tolist()), strict=True)
+        for name, (start, end) in zip(names, itertools.pairwise(offsets.tolist()), strict=True)
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.names import normal
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
@@ -149,9 +150,13 @@ def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     return [pair for pair in named if pair[0] in SPLIT_ORDER] or tables
 
 
-def _rows(table: Path) -> list[tuple[Line, list[str]]]:
-    """The rows of a table, each with its cells. Raises DataError for a file that is no text."""
-    rows = [line.split("\t") for line in read_text(table).splitlines() if line.strip()]
+def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
+    """The rows of a table, each with its cells. Raises DataError for a file that is no text.
+
+    beginning: only the first rows, whatever bytes they hold, so that a damaged table is still known as one.
+    """
+    lines = head_of(table) if beginning else read_text(table).splitlines()
+    rows = [line.split("\t") for line in lines if line.strip()]
     if not rows:
         return []
     columns = _columns([cell.strip().lower() for cell in rows[0]])
@@ -182,10 +187,7 @@ def _columns(names: list[str]) -> dict[str, int]:
 
 def _names_recordings(table: Path) -> bool:
     """True if one of the first rows names a file of sound, or there are features beside the table."""
-    try:
-        rows = _rows(table)[:_TRIED]
-    except DataError:
-        return False
+    rows = _rows(table, beginning=True)[:_TRIED]
     rows = [row for row in rows if len(row[1]) >= 2]
     if (table.parent / FEATURES).is_file():
         return bool(rows)

@@ -124,7 +124,7 @@ def _tables(root: Path) -> list[Table]:
 
 def _names_a_clip(root: Path, table: Table, album: Album) -> bool:
     try:
-        for number, (line, _) in enumerate(_lines(table, [], album)):
+        for number, (line, _) in enumerate(_lines(table, [], album, beginning=True)):
             if album.find(below(root, table.file, line.picture)):
                 return True
             if number == _TRIED:
@@ -134,12 +134,15 @@ def _names_a_clip(root: Path, table: Table, album: Album) -> bool:
     return False
 
 
-def _lines(table: Table, problems: list[Problem], album: Album | None = None) -> Iterator[tuple[CaptionLine, str]]:
-    """The captions of a table, each with its place."""
+def _lines(
+    table: Table, problems: list[Problem], album: Album | None = None, beginning: bool = False
+) -> Iterator[tuple[CaptionLine, str]]:
+    """The captions of a table, each with its place. beginning: see `rows`."""
     if table.form is None:
         yield from ((line, f"entry {i}") for i, line in enumerate(_json_captions(table.file), 1))
     else:
-        yield from rows(table.file, table.form, lambda name: album is not None and bool(album.find(name)), problems)
+        is_clip = lambda name: album is not None and bool(album.find(name))  # noqa: E731
+        yield from rows(table.file, table.form, is_clip, problems, beginning)
 
 
 def _json_captions(file: Path) -> list[CaptionLine]:

@@ -58,6 +58,8 @@ class InstanceScores:
     confusion: (K + 1, K + 1), number of objects by true and found class (`counted.confused`).
     at_levels: (9, 3) int64, the right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS.
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
+    model_cap: the most detections that the model gives for an image, or for a tile of it; at_model_cap: images where it
+        gave as many. Both are 0 where no image reached it.
     """
 
     ap: float
@@ -94,6 +96,8 @@ class InstanceScores:
     at_levels: np.ndarray
     visible: np.ndarray
     recall50_visible: dict[str, float]
+    model_cap: int
+    at_model_cap: int
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
@@ -138,6 +142,7 @@ class InstanceMetrics:
         self._outlined: list[float] = []  # IoU in true boxes
         self._proposed: list[float] = []  # IoU of the best proposals
         self._visible: list[list[float]] = []  # share of each true object of an image; [] where it is not known
+        self._caps: list[int] = []  # the model's own cap, of each image that reached it
 
     def update(self, truth: Instances, found: Instances, visible: np.ndarray | None = None) -> float:
         """Add an image; returns the share TP / (TP + FP + FN) at IoU 0.5 of objects above the threshold or 0.5.
@@ -169,16 +174,21 @@ class InstanceMetrics:
         """Add the IoU (N,) of true objects and the best region proposal of each."""
         self._proposed += ious.tolist()
 
+    def reached_cap(self, most: int) -> None:
+        """Add an image for which the model gave as many detections as it gives at most, or for a tile of it."""
+        self._caps.append(most)
+
     def state(self) -> Tensor:
         """All objects as bytes, (n,) uint8."""
         objects = [[_pack(true), _pack(found)] for true, found in zip(self._truth, self._found, strict=True)]
-        content = [objects, self._outlined, self._proposed, self._visible]
+        content = [objects, self._outlined, self._proposed, self._visible, self._caps]
         return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
         """Add the images of another process, whose `state` this is."""
-        objects, outlined, proposed, visible = json.loads(state.cpu().numpy().tobytes().decode())
+        objects, outlined, proposed, visible, caps = json.loads(state.cpu().numpy().tobytes().decode())
         self._visible += visible
+        self._caps += caps
         self._outlined += outlined
         self._proposed += proposed
         for true, found in objects:
@@ -207,6 +217,8 @@ class InstanceMetrics:
             "recall50_touching": float(covered[touched].mean()) if touched.any() else float("nan"),
             "score_threshold": threshold,
             "images": len(self._truth),
+            "model_cap": max(self._caps, default=0),
+            "at_model_cap": len(self._caps),
             "without": sum(bool(true.crowd.all()) for true in self._truth),
             "objects": objects,
             "touching": int(touched.sum()),

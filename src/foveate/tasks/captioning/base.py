@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,10 @@ class CaptionTask(Task):
             texts = [[caption.text for caption in dataset.captions(index)] for index in range(len(dataset))]
             self._references = (dataset, References(texts))
         return self._references[1]
+
+    def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
+        """CIDEr-D, which weighs words by the inputs that they are said of, where there is but one input."""
+        return ((f"only one {self.noun()}", "CIDEr-D"),) if math.isnan(scores.cider_d) else ()
 
     def about(self) -> dict[str, Any]:
         """The number of tokens."""

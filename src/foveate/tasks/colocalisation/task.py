@@ -11,6 +11,7 @@ the encodings of the contents of its windows, and of windows drawn from the gene
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -134,6 +135,11 @@ class ColocalisationTask(ColocalisationReplies, Task):
         _, found, elsewhere = model.compare(images, metrics.generator)
         for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
             metrics.compare(mine, others)
+
+    def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
+        """The scores of boxes, where no image has an object, and the contrast of a single image."""
+        lacking = [("no objects", "CorLoc, IoU and pointing")] if scores.without == scores.images else []
+        return lacking + ([("only one picture", "the contrast")] if math.isnan(scores.contrast) else [])
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single kinds by their name."""

@@ -13,7 +13,7 @@ Its `config.text` says if it writes a given text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,8 +34,8 @@ from foveate.tasks.handwriting.reply import HandwritingReplies
 from foveate.tasks.handwriting.report import report
 from foveate.tasks.handwriting.strokes import learn, normalise, seed_of, thin
 from foveate.tasks.handwriting.style import read_style
-from foveate.tasks.handwriting.writing import lay_out, parts_of, require_writable, unknown_in, write
-from foveate.tasks.options import GENERATE, Options, option
+from foveate.tasks.handwriting.writing import example_text, lay_out, parts_of, require_writable, unknown_in, write
+from foveate.tasks.options import GENERATE, Options, flag_text, option
 from foveate.text.characters import BLANK, Characters
 from foveate.text.splitting import SPECIALS, UNKNOWN
 from foveate.visualize.report import ReportPart
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 WRITTEN = 100  # texts of a set that are written for its scores
 MOST_CHARACTERS = 5_000  # of a text
-MOST_POINTS = 10_000
+POINTS, MOST_POINTS = 400, 10_000
+WIDTH = 40  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,24 @@ class HandwritingOptions(Options):
     """The text to write, and the way.
 
     text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, whose hand is gone on
-    with. width: characters of a line. points: to write without a text.
+    with. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.
     """
 
     text: str = option("", "the text to write", "TEXT", (GENERATE,))
     bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,), served=100)
     style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,), served=False)
-    width: int = option(40, "characters of a line", "N", (GENERATE,), served=1000)
-    points: int = option(400, "points to write, of a model without text", "N", (GENERATE,), served=5000)
+    width: int | None = option(None, f"characters of a line ({WIDTH})", "N", (GENERATE,), served=1000)
+    points: int | None = option(
+        None, f"points to write, of a model without text ({POINTS})", "N", (GENERATE,), served=5000
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.bias >= 0:
             raise ConfigError(f"--bias is {self.bias:g}; give 0 or more: 0 is the model's own variety, 1 is neat")
-        if self.width < 1:
+        if self.width is not None and self.width < 1:
             raise ConfigError(f"--width is {self.width}; give 1 character or more")
-        if not 1 <= self.points <= MOST_POINTS:
+        if self.points is not None and not 1 <= self.points <= MOST_POINTS:
             raise ConfigError(f"--points is {self.points}; give 1 to {MOST_POINTS}")
         if len(self.text) > MOST_CHARACTERS:
             raise ConfigError(
@@ -211,10 +214,10 @@ class HandwritingTask(HandwritingReplies, Task):
             )
         return found
 
-    def require(self, options: HandwritingOptions) -> None:
-        """Raise ConfigError for a text that cannot be written."""
-        if options.text:
-            require_writable(options.text, self.characters)
+    @classmethod
+    def example_options(cls, config: Mapping[str, Any], tables: Mapping[str, Table]) -> Mapping[str, str]:
+        """A text of characters that the model knows, for one that writes a text."""
+        return {"text": example_text(tables["characters"])} if config.get("text", True) else {}
 
     def generate(
         self,
@@ -224,14 +227,18 @@ class HandwritingTask(HandwritingReplies, Task):
         options: HandwritingOptions,
         progress: Callable[[float], None] | None = None,
     ) -> Generated:
-        """The text written `count` times; pieces of it are laid out in lines. Without a text, strokes alone."""
+        """The text written `count` times; pieces of it are laid out in lines. Without a text, strokes alone.
+
+        Raises ConfigError for a text that cannot be written, and for an option that this model makes nothing of.
+        """
         model: Any = runner
         generators = [torch.Generator().manual_seed(_mixed(seed, number)) for number in range(count)]
         if not model.config.text:
-            if options.text or options.style:
-                raise ConfigError("this model has no window over a text; leave --text and --style out")
-            drawn = write(model, None, self.preprocessing, generators, options.bias, options.points, None, progress)
+            _refuse(options, ("text", "style", "width"), "writes strokes without a text")
+            points = POINTS if options.points is None else options.points
+            drawn = write(model, None, self.preprocessing, generators, options.bias, points, None, progress)
             return Generated([HandwritingPrediction(one.strokes, name=f"{i}") for i, one in enumerate(drawn)])
+        _refuse(options, ("points",), "writes a given text, whose length decides the number of points")
         if not options.text.strip():
             raise ConfigError('there is no text to write; give one, as in --text "some words"')
         words = require_writable(options.text, self.characters)
@@ -248,7 +255,7 @@ class HandwritingTask(HandwritingReplies, Task):
         found = []
         for number in range(count):
             own = drawn[number * len(parts) : (number + 1) * len(parts)]
-            strokes = lay_out([one.strokes for one in own], parts, options.width)
+            strokes = lay_out([one.strokes for one in own], parts, WIDTH if options.width is None else options.width)
             window = own[0].window if len(own) == 1 and prime is None else None
             finished = all(one.finished for one in own)
             found.append(HandwritingPrediction(strokes, " ".join(words), window, finished, name=f"{number}"))
@@ -317,6 +324,13 @@ class HandwritingTask(HandwritingReplies, Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file under the model's face; it writes, and scores nothing."""
         return open_runner(self, file)
+
+
+def _refuse(options: HandwritingOptions, names: Sequence[str], reason: str) -> None:
+    """Raise ConfigError for one of the options if it was given, which the model makes nothing of."""
+    given = [flag_text(name) for name in names if getattr(options, name) not in ("", None)]
+    if given:
+        raise ConfigError(f"this model {reason}; leave {' and '.join(given)} out")
 
 
 def _mixed(*numbers: int) -> int:

@@ -22,11 +22,12 @@ from foveate.ops.window import is_written
 from foveate.records import HandwritingPreprocessing, HandwritingState
 from foveate.tasks.handwriting.strokes import restore
 from foveate.text.characters import BLANK, split_characters
-from foveate.text.splitting import UNKNOWN
+from foveate.text.splitting import SPECIALS, UNKNOWN
 
 SLOWEST, SPARE = 3.0, 60  # a text may take so many times the points of a text of its length, and so many more
 ROWS = 64  # pieces that are written together
 LINE_HEIGHT = 1.3  # of the highest piece
+EXAMPLE = "any words"
 
 
 @dataclass
@@ -65,6 +66,12 @@ def unknown_in(text: str, table: Any) -> list[str]:
     """The characters of a text that no training text has, each once; a blank is none of them."""
     found = zip(split_characters(text), table.encode(text), strict=True)
     return list(dict.fromkeys(c for c, token in found if token == UNKNOWN and c != BLANK))
+
+
+def example_text(table: Any) -> str:
+    """A text that a model with these characters can write."""
+    letters = [name for name in table.names[len(SPECIALS) :] if name != BLANK and not name.isspace()]
+    return EXAMPLE if not unknown_in(EXAMPLE, table) else "".join(letters[:5])
 
 
 def parts_of(words: Sequence[str], table: Any, longest: int) -> list[str]:

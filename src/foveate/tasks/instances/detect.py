@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,18 @@ class Detection:
     score: float
 
 
+class FoundObjects(NamedTuple):
+    """The objects of an image, the best first.
+
+    note: a remark on tiles that hold more than the network gives; '' for none. cap: the most detections that it gives,
+    if it gave as many for some tile; else 0.
+    """
+
+    objects: Instances
+    note: str
+    cap: int
+
+
 def find_objects(
     network: Network,
     image: Tensor | Windows,
@@ -49,8 +61,8 @@ def find_objects(
     score: float = 0.0,
     device: torch.device | str = "cpu",
     progress: Callable[[float], None] | None = None,
-) -> tuple[Instances, str]:
-    """Return the objects of an image, the best first, and a remark on tiles that hold more than the network gives.
+) -> FoundObjects:
+    """Find the objects of an image.
 
     image: (C, H, W) uint8 or float in 0..1, or windows that are read piece by piece.
     tile: side of the square tiles in pixels; 0 sees the image whole; None takes tiles of 1024 above 1.5 megapixels.
@@ -63,7 +75,8 @@ def find_objects(
         height, width = image.height, image.width
     places = tiles(height, width, tile, overlap)
     found: list[list[Detection]] = []
-    full = 0  # tiles with as many detections as the network gives at most
+    most = getattr(network, "most", 0)
+    reached = full = 0  # tiles with as many detections as the network gives at most; those where all of them count
     for number, place in enumerate(places):
         left, top, right, bottom = place
         if isinstance(image, Tensor):
@@ -71,7 +84,10 @@ def find_objects(
         else:
             piece = to_tensor(image.read(top, left, bottom - top, right - left))
         output = network(preprocessing(piece.to(device))[None])
-        full += _is_cut_off(output, getattr(network, "most", 0), score)
+        scores = output.scores[output.kept] if isinstance(output, InstanceOutput) else output.scores
+        if 0 < most <= len(scores):
+            reached += 1
+            full += float(scores.min()) >= score
         found.append(detections(output, (bottom - top, right - left), (left, top)))
         if progress is not None:
             progress((number + 1) / len(places))
@@ -79,13 +95,7 @@ def find_objects(
     joined.sort(key=lambda one: -one.score)
     masks = [encode_mask(one.mask, (height, width), one.window[0], one.window[1]) for one in joined]
     objects = instances_of((height, width), masks, [one.label for one in joined], [one.score for one in joined])
-    return objects, _remark(full, len(places), places[0], getattr(network, "most", 0))
-
-
-def _is_cut_off(output: InstanceOutput | RegionOutput, most: int, score: float) -> bool:
-    """True if a network gave as many detections as it can, 0 for any number, and even the last one counts as found."""
-    scores = output.scores[output.kept] if isinstance(output, InstanceOutput) else output.scores
-    return 0 < most <= len(scores) and float(scores.min()) >= score
+    return FoundObjects(objects, _remark(full, len(places), places[0], most), most if reached else 0)
 
 
 def _remark(full: int, count: int, tile: tuple[int, int, int, int], most: int) -> str:

@@ -116,7 +116,7 @@ def report(evaluation: Evaluation) -> ReportPart:
 
 
 def score_notes(scores: InstanceScores) -> list[str]:
-    """Sentences on images without objects, and on those with more than are ranked."""
+    """Sentences on images without objects, those with more than are ranked, and those that reached the model's cap."""
     notes = []
     if scores.without:
         images = counted(scores.without, "picture", "pictures")
@@ -125,6 +125,12 @@ def score_notes(scores: InstanceScores) -> list[str]:
         notes.append(
             f"{counted(crowded, 'picture holds', 'pictures hold')} more than {CAP} objects, of which at most {CAP} "
             "detections are ranked: AP and recall are lower there than the model deserves."
+        )
+    if 0 < scores.model_cap < CAP:
+        notes.append(
+            f"{counted(scores.at_model_cap, 'picture', 'pictures')} reached the {scores.model_cap} detections that the "
+            f"model gives at most, fewer than the {CAP} that are ranked: AP and recall may be lower for it; see "
+            "smaller tiles (--tile), or train with more detections in the model's config."
         )
     return notes
 

@@ -174,12 +174,14 @@ class InstanceTask(InstanceReplies, Task):
             image = sample["image"]
             image = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
             with torch.inference_mode():
-                objects, note = find_objects(
+                found = find_objects(
                     runner, image, self.preprocessing,
                     tile=options.tile, overlap=options.overlap, score=threshold, device=device, progress=progress,
                 )  # fmt: skip
             predictions.append(
-                InstancePrediction(objects, self.classes, threshold, sample["name"], options.pixel_size, note)
+                InstancePrediction(
+                    found.objects, self.classes, threshold, sample["name"], options.pixel_size, found.note, found.cap
+                )
             )
         return predictions
 
@@ -238,12 +240,18 @@ class InstanceTask(InstanceReplies, Task):
         """Count the objects of one image; returns TP / (TP + FP + FN) at IoU 0.5, nan without objects."""
         if metrics.whole:  # an evaluation counts from the threshold that is in force
             metrics.threshold = prediction.threshold
+        if prediction.cap:
+            metrics.reached_cap(prediction.cap)
         visible = metrics.visible_shares(index) if metrics.visible_shares is not None else None
         return metrics.update(self.prepare(sample)["truth"], prediction.objects, visible)
 
     def score_notes(self, scores: Any) -> list[str]:
         """Remarks on images without objects, and on those with more than are ranked."""
         return score_notes(scores)
+
+    def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
+        """AP and recall, where no image has an object."""
+        return () if scores.objects else (("no objects", "AP and recall"),)
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""

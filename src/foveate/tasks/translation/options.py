@@ -14,6 +14,7 @@ from foveate.text import END, PAD, START, UNKNOWN, TextTable
 BEAMS = 5
 MIN_TOKENS = 2  # a token, and the end
 EXPANSION, SLACK = 3, 10  # a translation of S source tokens has at most EXPANSION S + SLACK tokens
+MOST_TOKENS = 1_000  # of a translation, unless the model was trained on longer sentences
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,16 @@ class TranslationOptions(Options):
             )
 
     @property
+    def most(self) -> int:
+        """The most tokens of a translation, however long the sentence is."""
+        return max(MOST_TOKENS, EXPANSION * self.max_length + SLACK)
+
+    @property
+    def longest_whole(self) -> int:
+        """The most tokens of a sentence, its end included, whose translation is not bounded by `most`."""
+        return (self.most - SLACK) // EXPANSION
+
+    @property
     def forbidden(self) -> tuple[int, ...]:
         """Tokens that are never written."""
         return (PAD, START) if self.copy_unknown else (PAD, START, UNKNOWN)
@@ -97,7 +108,7 @@ class TranslationOptions(Options):
             "end": END,
             "beams": self.beams,
             "n_best": self.n_best,
-            "max_length": [EXPANSION * length + SLACK for length in lengths],
+            "max_length": [min(EXPANSION * length + SLACK, self.most) for length in lengths],
             "min_length": MIN_TOKENS,
             "length_penalty": self.length_penalty,
             "coverage_penalty": self.coverage_penalty,
@@ -108,4 +119,5 @@ class TranslationOptions(Options):
     def search_to_json(self) -> dict[str, Any]:
         """All rules of the search, for the metadata of an exported file; tokens are numbers."""
         rules = {k: v for k, v in self.search([]).items() if k not in ("n_best", "max_length")}
-        return rules | {"forbidden": list(self.forbidden), "max_length": {"times": EXPANSION, "plus": SLACK}}
+        longest = {"times": EXPANSION, "plus": SLACK, "most": self.most}
+        return rules | {"forbidden": list(self.forbidden), "max_length": longest}

@@ -119,6 +119,14 @@ class TranslationTask(TranslationReplies, Task):
                 f"in these languages, such as test.{own[0]} and test.{own[1]}"
             )
 
+    def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
+        """The sample as it is; and a note on a sentence that is too long for its translation to be whole."""
+        text = sample["sentence"]
+        # A token has one byte or more, but for a blank ahead and the end.
+        if len(text.encode("utf-8", "replace")) + 2 <= self.options.longest_whole:
+            return sample, ""
+        return sample, self._bound(Source.read(text, self.source), self.options)
+
     # Answering
 
     def require(self, options: TranslationOptions) -> None:
@@ -143,13 +151,23 @@ class TranslationTask(TranslationReplies, Task):
                 sample["sentence"],
                 (*source.words, END_WORD),
                 sample["name"],
-                self._note(sample["sentence"], source),
+                self._note(sample["sentence"], source, options),
                 options.alignments,
             )
             for own, sample, source in zip(found, samples, sources, strict=True)
         ]
 
-    def _note(self, text: str, source: Source) -> str:
+    @staticmethod
+    def _bound(source: Source, options: TranslationOptions) -> str:
+        """A remark on a sentence whose translation is bounded; '' for none."""
+        if len(source.ids) <= options.longest_whole:
+            return ""
+        return (
+            f"more than {options.longest_whole} tokens, whose translation ends after {options.most:,} at the latest; "
+            "divide the text into sentences"
+        )
+
+    def _note(self, text: str, source: Source, options: TranslationOptions) -> str:
         """A remark on a sentence as an input of this model; '' for none."""
         if not source.tokens:
             return "an empty sentence, whose translation is empty"
@@ -157,6 +175,8 @@ class TranslationTask(TranslationReplies, Task):
         longest = self.preprocessing.longest if self.preprocessing is not None else 0
         if 0 < longest < len(text):
             notes.append(f"{counted(len(text), 'character')}, longer than any sentence of the training ({longest})")
+        if bound := self._bound(source, options):
+            notes.append(bound)
         unfamiliar = _unfamiliar(text, source, self.source)
         if unfamiliar > UNFAMILIAR:
             language = f", {self.preprocessing.source}" if self.preprocessing and self.preprocessing.source else ""

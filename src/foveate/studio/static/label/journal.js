@@ -15,6 +15,7 @@ import { randomKey } from "../base/random.js";
  * @property {number} seconds
  * @property {number} strokes
  * @property {unknown} origin
+ * @property {string[]} [classes] names that the labels were chosen from; entries of earlier versions have none
  * @property {number} at milliseconds since 1970
  * @property {boolean} open true while something is not acknowledged
  */

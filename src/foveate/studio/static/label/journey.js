@@ -150,13 +150,15 @@ export async function recover(page) {
 async function wanted(page, mine, entry) {
   const { labels, look } = page.parts;
   const time = timeOfDay(new Date(entry.at));
+  const changed = entry.classes?.some((name, i) => page.classes[i]?.name !== name);
+  const renamed = changed ? ` They were drawn with the classes ${entry.classes?.join(", ")}, which have changed since: check every label.` : "";
   if (entry.etag === page.etag) {
-    const text = `At ${time} the page closed before everything was saved. This browser has kept it.`;
+    const text = `At ${time} the page closed before everything was saved. This browser has kept it.${renamed}`;
     return (await ask("Strokes that are not on the disk", [text], [
       { value: "yes", text: "Put them back", kind: "main" },
       { value: "no", text: "Discard them" },
     ])) === "yes" ? "mine" : "discard";
   }
-  const text = `This browser has kept strokes of ${time} that were never saved, and the file has changed since.`;
+  const text = `This browser has kept strokes of ${time} that were never saved, and the file has changed since.${renamed}`;
   return chooseVersion("Two versions", text, mine, labels, look, page.picture.id);
 }

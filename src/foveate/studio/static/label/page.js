@@ -87,7 +87,7 @@ export class LabelPage {
     /** @type {Tool} */
     this.tool = this.tools.find(({ name }) => name === this.settings.tool) ?? this.tools[0];
     const info = () => ({ ...this.info, state: this.info.state === "untouched" ? "draft" : this.info.state, seconds: this.clock.seconds, origin: this.origin() });
-    this.saver = new Saver({ id: this.picture.id, folder: this.project.folder, etag: this.etag, labels, journal: this.journal, info });
+    this.saver = new Saver({ id: this.picture.id, folder: this.project.folder, etag: this.etag, labels, journal: this.journal, info, classes: () => this.classes.map(({ name }) => name) });
     this.panels = new Panels(desk, this.classes, { choose: (label) => this.choose(label), renew: (classes) => this.renew(classes), suggested: () => this.suggestions });
     this.crosshair = new CrossHair(this.stage, () => this.pointer, {
       drags: (at) => this.tool?.drags(at) ?? false,

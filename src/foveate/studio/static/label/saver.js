@@ -18,15 +18,16 @@ const LONGEST_PAUSE = 30000;
 
 export class Saver {
   /**
-   * @param {{id: string, folder: string, etag: string, labels: LabelDocument, journal: Journal | null, info: () => Info}} session
+   * @param {{id: string, folder: string, etag: string, labels: LabelDocument, journal: Journal | null, info: () => Info, classes: () => string[]}} session classes: names that labels are chosen from, which the server compares with its own
    */
-  constructor({ id, folder, etag, labels, journal, info }) {
+  constructor({ id, folder, etag, labels, journal, info, classes }) {
     this.id = id;
     this.key = keyOf(folder, id);
     this.etag = etag;
     this.labels = labels;
     this.journal = journal;
     this.info = info;
+    this.classes = classes;
     /** @type {SaveState} */
     this.state = "clean";
     this.message = "";
@@ -83,7 +84,7 @@ export class Saver {
       : [...labels.changed].filter(([, version]) => version > this.journaled).map(([index]) => index);
     const { version } = labels;
     const tiles = new Map([...indices].map((index) => [labels.paint.keyOf(index), labels.paint.runs(index)]));
-    const entry = { ...this.info(), etag: this.etag, objects: [...labels.objects.values()], outlines: labels.outlines, at: Date.now(), open: true };
+    const entry = { ...this.info(), classes: this.classes(), etag: this.etag, objects: [...labels.objects.values()], outlines: labels.outlines, at: Date.now(), open: true };
     try {
       await this.journal.put(this.key, entry, tiles, first);
       this.journaled = version;
@@ -102,6 +103,7 @@ export class Saver {
         tiles: labels.wireTiles(labels.changed.keys()),
         outlines: labels.outlines,
         ...this.info(),
+        classes: this.classes(),
         ...(this.over ? { over: true } : {}),
       };
       this.set("saving");
