@@ -114,8 +114,10 @@ class TestContract:
         model = build(kind).double().eval()
         data = batch()
         image_of = torch.tensor([1, 0, 1])
-        features = model.encode(data["image"][:2].double()).detach()
+        image = data["image"][:2].double()
+        features = model.encode(image).detach()
         words = {key: value for key, value in data.items() if key != "image"}
+        whole = model.loss(words | {"image": image, "image_of": image_of})["loss"]
         losses, gradients = [], []
         for given in ({"features": features, "image_of": image_of}, {"features": features[image_of]}):
             model.zero_grad()
@@ -123,6 +125,7 @@ class TestContract:
             losses[-1].backward()
             gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
         torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=1e-12)
+        torch.testing.assert_close(losses[0], whole, rtol=0, atol=1e-12)
         torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-12)
         assert len(gradients[0]) > 3
         other = model.loss(words | {"features": features, "image_of": 1 - image_of})["loss"]

@@ -104,7 +104,8 @@ def make_batches(
     transform = recipe.augment.build(task.tables, task.preprocessing) if augmented else None
     training = task.training_set(cached_train)
     lengths = task.lengths(training)
-    groups = task.groups(training, recipe.features)
+    # Samples of one input are then the same objects, which a batch needs once.
+    groups = task.groups(training) if recipe.features or transform is None else None
     loader = train_loader(recipe, training, transform, task.collate, rank, world, lengths, groups)
     return Batches(loader, training, transform, cached_val, _loss_set(task, cached_val))
 

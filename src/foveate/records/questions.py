@@ -52,9 +52,9 @@ class QuestionSample(TypedDict):
 class QuestionBatch(TypedDict):
     """Input of a model's `loss`."""
 
-    image: NotRequired[Tensor]  # (B, C, H, W) float32, normalised ...
-    features: NotRequired[Tensor]  # ... or what `model.encode` makes of I different images, (I, D, h, w)
-    image_of: NotRequired[Tensor]  # and the one of them that each question is about, (B,) int64
+    image: NotRequired[Tensor]  # (I, C, H, W) float32, normalised ...
+    features: NotRequired[Tensor]  # ... or what `model.encode` makes of them, (I, D, h, w)
+    image_of: NotRequired[Tensor]  # (B,) int64, the image that each question is about; without: I = B, its own
     tokens: Tensor  # (B, T) int64, <pad> after the last word of shorter questions
     label: Tensor  # (B,) int64, an index of the answers
     names: list[str]

@@ -201,10 +201,10 @@ class Task(Drawings, Replies, Audits, ABC):
         """The length of every sample, where batches of similar lengths save padding; None otherwise."""
         return None
 
-    def groups(self, training_set: Any, kept: bool) -> Sequence[Hashable] | None:
+    def groups(self, training_set: Any) -> Sequence[Hashable] | None:
         """A key of every sample, where those of one key share work, so that a batch has few keys; None otherwise.
 
-        kept: features are kept, so that samples have them.
+        Asked only where samples are not augmented.
         """
         return None
 

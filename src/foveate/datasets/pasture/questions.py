@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-import numpy as np
 import torch
 from torchvision import tv_tensors
 
@@ -64,7 +63,9 @@ class Candidate:
 
 
 class PastureQuestionsDataset:
-    """Questions about scenes, in the order of the scenes: a QuestionDataset. The scene drawn last is kept.
+    """Questions about scenes, in the order of the scenes: a QuestionDataset.
+
+    The scene drawn last is kept: questions about it that follow each other have one image, the same object.
 
     All scenes are drawn once when the set is opened, since answers depend on what is visible.
 
@@ -75,7 +76,7 @@ class PastureQuestionsDataset:
 
     def __init__(self, scenes: PastureDataset, first: int = 0) -> None:
         self.scenes = scenes
-        self._last: tuple[int, np.ndarray, View] | None = None
+        self._last: tuple[int, tv_tensors.Image, View] | None = None
         found = paired(self._candidates(range(min(first or len(scenes), len(scenes)))))
         self.asked = sorted(found, key=lambda one: one.scene)
 
@@ -92,7 +93,7 @@ class PastureQuestionsDataset:
         image, view = self._drawn(one.scene)
         mask = view.masks[list(one.masks)].any(0)
         return QuestionSample(
-            image=tv_tensors.Image(torch.from_numpy(image.copy())),
+            image=image,
             question=one.question,
             answers=(one.answer,),
             question_kind=one.kind,
@@ -122,11 +123,11 @@ class PastureQuestionsDataset:
         few = PastureQuestionsDataset(train, _SHOWN).asked if len(train) else []
         return ((one.question, (one.answer,)) for one in few)
 
-    def _drawn(self, index: int) -> tuple[np.ndarray, View]:
+    def _drawn(self, index: int) -> tuple[tv_tensors.Image, View]:
         if self._last is None or self._last[0] != index:
             scene, source = self.scenes.scene(index), self.scenes.source
             image, ids = render(scene, source.height, source.width)
-            self._last = index, image, view_of(scene, ids)
+            self._last = index, tv_tensors.Image(torch.from_numpy(image.copy())), view_of(scene, ids)
         return self._last[1:]
 
 

@@ -196,9 +196,12 @@ class AskAttendAnswer(nn.Module):
         features: Tensor = self.backbone(image)
         return features
 
-    def forward(self, image: Tensor, tokens: Tensor) -> QuestionOutput:
-        """Answer questions (B, T) about images (B, C, H, W), normalised. Of a question, `max_words` are read."""
-        return self.answer(image if self.config.blind else self.encode(image), tokens)
+    def forward(self, image: Tensor, tokens: Tensor, image_of: Tensor | None = None) -> QuestionOutput:
+        """Answer questions (B, T) about images (B, C, H, W), normalised. Of a question, `max_words` are read.
+
+        image_of: as for `answer`.
+        """
+        return self.answer(image if self.config.blind else self.encode(image), tokens, image_of)
 
     def answer(self, features: Tensor, tokens: Tensor, image_of: Tensor | None = None) -> QuestionOutput:
         """Answer questions (B, T) from features (B, D, h, w), as `encode` gives them; `blind` reads none.
@@ -250,8 +253,6 @@ class AskAttendAnswer(nn.Module):
     def loss(self, batch: QuestionBatch) -> dict[str, Tensor]:
         """Return the cross-entropy of the answers; 'loss' is what is minimised."""
         tokens = batch["tokens"]
-        if "features" in batch:
-            output = self.answer(batch["features"], tokens, batch.get("image_of"))
-        else:
-            output = self(batch["image"], tokens)
+        read, given = (self.answer, batch["features"]) if "features" in batch else (self, batch["image"])
+        output = read(given, tokens, batch.get("image_of"))
         return {"loss": F.cross_entropy(output.logits, batch["label"])}

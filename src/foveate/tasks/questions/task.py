@@ -136,9 +136,9 @@ class QuestionsTask(QuestionReplies, Task):
         """The questions whose answer is one of the model's."""
         return KnownQuestions(dataset, self)
 
-    def groups(self, training_set: KnownQuestions, kept: bool) -> Sequence[str] | None:
-        """The image of each question, if features are kept."""
-        if not kept:
+    def groups(self, training_set: KnownQuestions) -> Sequence[str] | None:
+        """The image of each question, unless images are drawn again."""
+        if hasattr(training_set, "draw"):
             return None
         return [training_set.dataset.name(index) for index in training_set.members]
 
@@ -156,15 +156,14 @@ class QuestionsTask(QuestionReplies, Task):
         return ids[: self.preprocessing.max_words]
 
     def collate(self, samples: Sequence[Any]) -> QuestionBatch:
-        """Samples -> one batch with the features of each image once; shorter questions are filled up with <pad>."""
+        """Samples -> one batch; an image in memory is in it once, and shorter questions are filled up with <pad>."""
         labels = torch.tensor([self.label(s["answers"]) for s in samples])
         batch: QuestionBatch = {
             "tokens": self._tokens(samples),
             "label": labels.where(labels >= 0, IGNORE),
             "names": [s["name"] for s in samples],
         }
-        if "features" in samples[0]:
-            samples, batch["image_of"] = distinct(samples, itemgetter("features"))
+        samples, batch["image_of"] = distinct(samples, itemgetter("features" if "features" in samples[0] else "image"))
         batch.update(self._inputs(samples))  # type: ignore[typeddict-item]
         return batch
 

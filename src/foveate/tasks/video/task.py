@@ -66,7 +66,7 @@ class VideoTask(VideoReplies, CaptionTask):
     def lengths(self, training_set: ClipPairs) -> None:
         """None: batches are of captions of few clips, see `groups`."""
 
-    def groups(self, training_set: ClipPairs, kept: bool) -> Sequence[int] | None:
+    def groups(self, training_set: ClipPairs) -> Sequence[int] | None:
         """The clip of each caption, unless clips are drawn again."""
         return None if hasattr(training_set, "draw") else [clip for clip, _ in training_set.pairs]
 
