@@ -41,6 +41,19 @@ def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 60)) -> Path:
     return path
 
 
+def test_the_speed_in_words() -> None:
+    assert predict._rate(32, 10.0, "pictures") == "3.2 pictures/s"
+    assert predict._rate(15, 307.8, "pictures") == "20.5 s each"
+    assert predict._rate(0, 10.0, "pictures") == "0.0 pictures/s"
+
+
+def test_the_last_line_names_the_tables(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo(tmp_path / "in" / "a.png")
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--device", "cpu", "--objects"]) == 0
+    assert capsys.readouterr().out.endswith(f" -> {out} (images.csv, objects.csv)\n")
+
+
 def test_folder_to_masks_overlays_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = photo(tmp_path / "in" / "a.png"), photo(tmp_path / "in" / "deep" / "b.jpg", 1, (33, 47))
     (tmp_path / "in" / "notes.txt").write_text("no picture")

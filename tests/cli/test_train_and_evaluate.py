@@ -84,7 +84,9 @@ def test_evaluation_takes_a_split_and_other_data(
     trained: Path, photos: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["evaluate", str(trained), "--split", "test"]) == 0
-    assert "split test: 2 pictures in " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "split test: 2 pictures in " in told
+    assert "\n  per_class, whose mean is mean_iou\n    sky " in told
     (trained / "report.html").unlink()
     assert cli.main(["evaluate", str(trained), "--data", str(photos)]) == 0
     told = capsys.readouterr().out

@@ -59,3 +59,10 @@ def test_a_class_list_is_needed(data, capsys):
     assert "no class list; index masks need both" in capsys.readouterr().err
     assert cli.main(["datasets", "masks"]) == 1
     assert "masks what? name the folder: foveate datasets masks PATH" in capsys.readouterr().err
+
+
+def test_a_label_outside_of_the_list_is_named(data, capsys):
+    (data / "classes.txt").write_text("sky\ncows\n")
+    assert cli.main(["datasets", "masks", str(data)]) == 1
+    out = capsys.readouterr().out
+    assert "p0.json: unknown label 'cow'; the nearest is 'cows'; correct it there, or add it to the class list" in out

@@ -18,6 +18,7 @@ from PIL import Image
 from foveate.datasets import recognise
 from foveate.datasets.labelme import LabelMe
 from foveate.datasets.objects import ObjectDataset
+from foveate.engine.inspection import inspect
 from foveate.errors import DataError
 from foveate.registry import find
 
@@ -186,6 +187,36 @@ def test_a_label_outside_the_class_list(folder: Path) -> None:
     (folder / "labels.txt").write_text("sky\ngrass\ncows\nfence\n")
     with pytest.raises(DataError, match=r"embedded\.json: shape 2: unknown label .*'cow'; the nearest is 'cows'"):
         LabelMe(str(folder)).open("train")
+
+
+def test_labels_outside_the_class_list_are_listed(tmp_path: Path) -> None:
+    """`inspect` names every one of them, and reads the other files."""
+    for i in range(6):
+        photo(tmp_path / f"p{i}.png", i)
+        labelled(tmp_path, f"p{i}", [("person" if i % 3 else "persn", i, i)])
+    (tmp_path / "labels.txt").write_text("person\nchair\n")
+    for task in ("semantic", "instances"):
+        found = inspect(LabelMe(str(tmp_path)), task)
+        expected = f"shape 1: unknown label (not in {tmp_path / 'labels.txt'}) 'persn'; the nearest is 'person'"
+        assert [(p.file.name, p.what) for p in found.problems] == [("p0.json", expected), ("p3.json", expected)]
+        assert found.counts.total() == 4
+    (tmp_path / "labels.txt").write_text("table\nchair\n")
+    with pytest.raises(DataError, match=r"p0\.json: shape 1: unknown label .*; and 3 more; add what is missing"):
+        LabelMe(str(tmp_path)).open("train")
+
+
+def test_a_label_in_two_spellings_is_noted(tmp_path: Path) -> None:
+    for i in range(12):
+        photo(tmp_path / f"p{i}.png", i)
+        labelled(tmp_path, f"p{i}", [("persn" if i in (3, 7) else "person", 0, 1), ("lane1" if i else "lane2", 3, 4)])
+    notes = recognise(tmp_path).notes()
+    assert (
+        "labels that may be one class, spelt in two ways: 'persn' (2 shapes, in p3.json, p7.json) beside 'person' "
+        "(10); each is a class of its own: correct the files, or list the classes in labels.txt, and other labels are "
+        "refused by name"
+    ) in notes
+    (tmp_path / "labels.txt").write_text("person\npersn\nlane1\nlane2\n")
+    assert not any("spelt" in note for note in recognise(tmp_path).notes())
 
 
 # Bad input
@@ -567,7 +598,9 @@ def test_partly_labelled_folders_train(tmp_path: Path) -> None:
     for i in range(4):
         labelled(tmp_path, f"p{i}", [("rust", i, i)] if i else [])
     source = LabelMe(str(tmp_path))
-    assert "3 train, 1 val pictures (split drawn from seed 0; 4 without a label left out)" in source.describe()
+    assert (
+        "3 train, 1 val pictures (split drawn from seed 0; 4 without a label left out: p4.png, p5.png, p6.png, ...)"
+    ) in source.describe()
     assert len(source.open("train")) == 3 and source.problems() == []
     assert any(note.startswith("1 file without a shape, so that") and "(p0.json)" in note for note in source.notes())
     # A picture that loses its label keeps its place in splits.json, and is no problem.

@@ -261,7 +261,8 @@ def test_samples_undivided_and_named(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("nucleus\n")
     source = recognise(tmp_path)
     assert source.describe().startswith(
-        "a folder a sample: 4 train, 1 val pictures (split drawn from seed 0; 1 without a label left out), 2 classes"
+        "a folder a sample: 4 train, 1 val pictures (split drawn from seed 0; 1 without a label left out: x.png), "
+        "2 classes"
     )
     assert source.open("val").classes.names == ("background", "nucleus")
 

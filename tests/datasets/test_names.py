@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from foveate.datasets import recognise
-from foveate.datasets.names import Files, NameIndex, distinct_names, shown_names, stem_of, unmarked
+from foveate.datasets.names import Files, NameIndex, distinct_names, near_names, shown_names, stem_of, unmarked
 
 FARM = [Path(f"/data/images/farm/{i:03d}.png") for i in range(3)]
 TOWN = [Path(f"/data/images/town/{i:03d}.png") for i in range(2, 5)]
@@ -126,3 +126,23 @@ def test_labels_of_labelme_in_two_unicode_forms_are_one_class(tmp_path: Path) ->
     (tmp_path / "labels.txt").write_text("Kühe\n")
     source = recognise(tmp_path)
     assert source.problems() == [] and source.open("train").classes.names == ("background", "Kühe")
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ({"person": 10, "persn": 2}, [("persn", "person")]),  # one letter too few
+        ({"person": 10, "persoon": 1, "perosn": 1}, [("perosn", "person"), ("persoon", "person")]),
+        ({"person": 10, "pwrson": 1}, [("pwrson", "person")]),
+        ({"person": 9, "persn": 2}, []),  # more than a fifth as many
+        ({"Cow": 3, "cow": 4}, [("Cow", "cow")]),  # capitals count for nothing, however many there are
+        ({"dining table": 3, "dining_table": 3}, [("dining_table", "dining table")]),
+        ({"cow": 50, "cows": 2}, [("cows", "cow")]),
+        ({"car": 50, "cat": 2, "cart": 1, "ca": 1}, []),  # short words are near by chance
+        ({"lane1": 50, "lane2": 2, "lane": 1}, []),  # numbers tell classes apart
+        ({"table": 50, "chair": 1, "bottle": 1}, []),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_names_spelt_in_two_ways(counts: dict[str, int], found: list[tuple[str, str]]) -> None:
+    assert near_names(counts) == found

@@ -118,6 +118,17 @@ def test_an_unknown_split_names_the_nearest(run: Path) -> None:
         evaluate_run(run, split="tset")
 
 
+def test_data_without_a_test_split_says_how_to_get_one(run: Path, tmp_path: Path) -> None:
+    source = recognise(write_folders(tmp_path / "data", list(CLASSES.names)))
+    assert source.splits() == ("val",)
+    with pytest.raises(ConfigError) as caught:
+        evaluate_run(run, source=source, split="test")
+    assert str(caught.value) == (
+        f"no split test in {tmp_path / 'data'}, only val; add one (a folder or list called test), or score other "
+        "labelled data with --data PATH"
+    )
+
+
 def test_a_model_folder_alone_asks_for_data(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model is not a run folder: it holds no recipe.json"):
         evaluate_run(run / "model")

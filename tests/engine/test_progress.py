@@ -135,16 +135,26 @@ def test_overfitting_takes_the_first_samples_without_augmentation(
         tiny(overfit=-1)
 
 
-def test_time_becomes_epochs(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_becomes_epochs(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(trial, "_step_seconds", lambda *_: 2.0)
     monkeypatch.setattr(trial, "_validation_seconds", lambda *_: 6.0)
     now = time.monotonic()
     monkeypatch.setattr(trial.time, "monotonic", lambda: now)
-    prepared = prepare(tiny(validate_every=3, batch_size=2))  # 4 steps and a third of a validation: 10 s an epoch
+    prepared = prepare(tiny(validate_every=3, batch_size=2))  # 8 s an epoch, and 6 s after every third and the last
     assert trial.fit_epochs(prepared, 100.0).epochs == 9  # nine tenths of the time are planned with
     assert trial.fit_epochs(prepared, 99.0).epochs == 8
-    with pytest.raises(ConfigError, match="one epoch takes about 10 s here, and 9 s of the time are left"):
+    assert trial.fit_epochs(prepared, 25.0).epochs == 2  # 2 * 8 + 6 of 22.5 s: the last one is validated, too
+    capsys.readouterr()
+    assert trial.fit_epochs(prepared, 15.6).epochs == 1
+    assert capsys.readouterr().out == "time for 1 epoch of about 14 s\n"
+    with pytest.raises(ConfigError) as caught:
         trial.fit_epochs(prepared, 10.0)
+    assert str(caught.value) == (
+        "one epoch with its validation takes about 14 s here, and 9 s of the time are left after the preparation; "
+        "give about 6 s more, or leave out --time and set --epochs"
+    )
+    with pytest.raises(ConfigError, match="0 s of the time are left"):
+        trial.fit_epochs(prepared, -5.0)
     with pytest.raises(ConfigError, match="--time measures one device"):
         trial.fit_epochs(prepare(tiny(devices=2)), 100.0)
 

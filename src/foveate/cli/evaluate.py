@@ -61,8 +61,12 @@ def run(argv: list[str]) -> int:
     for name, value in scores.items():
         if name != "seconds" and (value is None or isinstance(value, float)):
             print(f"  {name:<24}{_number(value, 'not defined')}{_interval(scores['intervals'].get(name))}")
-    for name, value in (pair for key in PARTS for pair in scores.get(key, {}).items()):
-        print(f"    {name:<22}{_number(value, 'absent')}")
+    for key in PARTS:
+        if part := scores.get(key, {}):
+            averaged = key == "per_class" and family.monitor.startswith("mean_")
+            print(f"  {key}" + (f", whose mean is {family.monitor}" if averaged else ""))
+            for name, value in part.items():
+                print(f"    {name:<22}{_number(value, 'absent')}")
     for note in (*evaluation.notes(), *evaluation.task.score_notes(evaluation.scores)):
         print(f"note: {note}")
     if args.json:

@@ -134,12 +134,24 @@ def run(argv: list[str]) -> int:
             print(
                 f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
             )
-    nouns, rate = family.noun(len(jobs)), f"{len(done) / seconds:.1f} {family.noun(2)}/s"
+    nouns, rate = family.noun(len(jobs)), _rate(len(done), seconds, family.noun(2))
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
-    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {place.url or out}")
+    tables = sorted(file.name for file in out.glob("*.csv"))
+    tables_text = f" ({', '.join(tables)})" if tables else ""
+    print(
+        f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> "
+        f"{place.url or out}{tables_text}"
+    )
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _rate(count: int, seconds: float, nouns: str) -> str:
+    """The speed in words: '3.2 pictures/s', or '20.5 s each' where it takes more than a second each."""
+    if count and seconds > count:
+        return f"{seconds / count:.1f} s each"
+    return f"{count / seconds:.1f} {nouns}/s"
 
 
 def _answer_lines(predictor: Predictor, given: dict[str, str]) -> int:

@@ -108,7 +108,10 @@ class Scan:
     def counts(self) -> str:
         """'367 train, 101 val pictures', how they were divided if the folder did not say, and those left out."""
         listing = ", ".join(f"{len(pairs)} {split}" for split, pairs in self.pairs.items())
-        without = f"{len(self.left_out)} without a label left out" if self.left_out else ""
+        without = ""
+        if self.left_out:
+            names = ", ".join(file.name for file in self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
+            without = f"{len(self.left_out)} without a label left out: {names}"
         remarks = "; ".join(filter(None, (str(self.drawn), without)))
         return f"{listing} pictures" + (f" ({remarks})" if remarks else "")
 

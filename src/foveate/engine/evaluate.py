@@ -73,6 +73,12 @@ def open_scoring(
         source = source.undivided() or source
     if split not in source.splits():
         require_no_problems(source)
+        if split == "test":
+            known = " and ".join(source.splits())
+            raise ConfigError(
+                f"no split test in {getattr(source, 'path', 'the data')}, only {known}; add one (a folder or list "
+                "called test), or score other labelled data with --data PATH"
+            )
         raise ConfigError(unknown("split", split, source.splits()))
     if exported:
         file = OnnxFile.open(path, "auto", runtime=runtime, precision=precision)

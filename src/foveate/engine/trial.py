@@ -21,7 +21,7 @@ from foveate.engine.prepare import Batches, Prepared
 from foveate.engine.processes import launched
 from foveate.engine.progress import duration_text
 from foveate.engine.recipe import Recipe
-from foveate.errors import ConfigError, DataError, TrainingError
+from foveate.errors import ConfigError, DataError, TrainingError, counted
 from foveate.ops.losses import single_process
 
 SHARE = 0.9  # of the given time is planned with; the rest is for what comes slower than it was measured
@@ -86,15 +86,29 @@ def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
         each = _step_seconds(prepared, batches)
         validation = _validation_seconds(prepared, batches)
     left = SHARE * seconds - (time.monotonic() - started)
-    epoch = each * len(batches.loader) + validation / recipe.validate_every
-    epochs = int(left / epoch) if left > 0 else 0
+    training = each * len(batches.loader)
+    epochs = _epochs_within(left, training, validation, recipe.validate_every)
     if epochs < 1:
+        needed = training + validation
+        more = (needed - left) / SHARE
         raise ConfigError(
-            f"one epoch takes about {duration_text(epoch)} here, and {duration_text(max(0.0, left))} of the time are "
-            "left after the preparation; give more time, or fewer samples"
+            f"one epoch with its validation takes about {duration_text(needed)} here, and "
+            f"{duration_text(max(0.0, left))} of the time are left after the preparation; give about "
+            f"{duration_text(more)} more, or leave out --time and set --epochs"
         )
-    print(f"time for {epochs} epochs of about {duration_text(epoch)}", flush=True)
+    epoch = training + validation * math.ceil(epochs / recipe.validate_every) / epochs
+    print(f"time for {counted(epochs, 'epoch')} of about {duration_text(epoch)}", flush=True)
     return dataclasses.replace(recipe, epochs=epochs)
+
+
+def _epochs_within(seconds: float, training: float, validation: float, every: int) -> int:
+    """The number of epochs that fit into a time; every `every`-th is validated, and the last one always."""
+    if seconds <= 0:
+        return 0
+    period = every * training + validation
+    periods = int(seconds / period)
+    rest = int((seconds - periods * period - validation) / training)
+    return periods * every + min(max(rest, 0), every - 1)
 
 
 def _step_seconds(prepared: Prepared, batches: Batches) -> float:

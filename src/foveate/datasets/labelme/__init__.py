@@ -22,7 +22,7 @@ from foveate.datasets.labelme.shapes import (
     LabelMeLabels,
     is_covered,
 )
-from foveate.datasets.names import normal, stem_of
+from foveate.datasets.names import near_names, normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.splits import ordered, split_parts, stray_folders
 from foveate.disk import is_file, is_hidden
@@ -86,7 +86,7 @@ class LabelMe(ObjectSource):
         notes: list[str] = []
         annotations, left_out = _read_all(root, problems, notes)
         labels = _labels(root, [a for found in annotations.values() for a in found], problems)
-        splits = {s: [Pair(a.picture, a) for a in found] for s, found in annotations.items()}
+        splits = {s: [Pair(a.picture, a) for a in found if labels.paints(a)] for s, found in annotations.items()}
         if not any(splits.values()):
             raise_problems(problems)
             if notes:
@@ -103,6 +103,7 @@ class LabelMe(ObjectSource):
         notes += _empty_note(splits)
         if _class_file(root) is None:
             notes += _drift_note(annotations.get("", []))
+            notes += _misspelt_note([a for found in annotations.values() for a in found])
         return Scan(ordered(splits), labels.classes, labels, problems, reader, drawn, left_out, notes)
 
 
@@ -209,6 +210,23 @@ def _drift_note(annotations: list[Annotation]) -> list[str]:
     return [
         f"labels differ between folders: {shown}; if they are one class by several names, rename them, or list the "
         f"classes in {LABELS_FILE}"
+    ]
+
+
+def _misspelt_note(annotations: list[Annotation]) -> list[str]:
+    """A note on rare labels that are spelt almost as a common one."""
+    shapes = Counter(shape.label for a in annotations for shape in a.shapes)
+    found = []
+    for rare, common in near_names(shapes):
+        files = [a.file.name for a in annotations if any(shape.label == rare for shape in a.shapes)]
+        where = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
+        found.append(f"'{rare}' ({counted(shapes[rare], 'shape')}, in {where}) beside '{common}' ({shapes[common]:,})")
+    if not found:
+        return []
+    shown = "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")
+    return [
+        f"labels that may be one class, spelt in two ways: {shown}; each is a class of its own: correct the files, or "
+        f"list the classes in {LABELS_FILE}, and other labels are refused by name"
     ]
 
 

@@ -74,7 +74,7 @@ def write_index_mask(
     try:
         values = labels(Pair(file, annotation), *size)
     except ValueError as error:
-        raise DataError(f"{file}: a label is not in the class list ({error}); add it there") from error
+        raise DataError(f"{file}: {error}; correct it there, or add it to the class list") from error
     note = PngInfo()
     note.add_text(SOURCE, digest)
     note.add_text(NAMES, json.dumps(labels.classes.names))

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from foveate import pictures
 from foveate.datasets.files import Pair
 from foveate.datasets.objects import Objects
-from foveate.errors import DataError, counted
+from foveate.errors import DataError, counted, unknown
 from foveate.records import ClassTable
 
 BACKGROUND, BACKGROUND_LABELS, IGNORE_LABEL = "background", ("background", "_background_"), "__ignore__"
@@ -121,7 +121,15 @@ class LabelMeLabels:
         """A shape's label -> the painted value. Raises ValueError for a label that is no class."""
         if label == IGNORE_LABEL:
             return self.classes.ignore_index
-        return self.classes.names.index(BACKGROUND if label in BACKGROUND_LABELS else label)
+        name = BACKGROUND if label in BACKGROUND_LABELS else label
+        if name not in self.classes.names:
+            raise ValueError(unknown("label", label, self.classes.names))
+        return self.classes.names.index(name)
+
+    def paints(self, annotation: Annotation) -> bool:
+        """True if every shape's label is a class, the background, or not scored."""
+        known = {*self.classes.names, *BACKGROUND_LABELS, IGNORE_LABEL}
+        return all(shape.label in known for shape in annotation.shapes)
 
     def _background_class(self) -> int | None:
         return self.classes.names.index(BACKGROUND) if BACKGROUND in self.classes.names else None
