@@ -17,6 +17,7 @@ from foveate import cli
 from foveate.datasets.pasture import Pasture
 from foveate.engine.bench import measure
 from foveate.engine.compare import table_text
+from foveate.engine.evaluate import evaluate_run
 from foveate.engine.recipe import Recipe
 from foveate.engine.train import train_recipe
 from foveate.errors import ModelError
@@ -67,6 +68,15 @@ def test_runs_become_a_table_and_a_page(
     assert "<script" not in text
 
 
+def test_one_run_is_a_row_of_its_own(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", str(runs[0]), "--format", "csv"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert row["run"] == runs[0].name and "difference" not in row
+    scored = evaluate_run(runs[0]).to_json()
+    assert float(row["mean_iou"]) == scored["mean_iou"]
+    assert [float(row["interval_low"]), float(row["interval_high"])] == scored["intervals"]["mean_iou"]
+
+
 def test_tables_in_markdown_and_latex() -> None:
     rows = [
         {"run": "a_b", "recipe": "r", "mean_iou": 0.51234, "interval": [0.5, 0.6], "difference": None},
@@ -85,7 +95,8 @@ def test_runs_that_cannot_be_compared_are_refused(
     runs: tuple[Path, Path], tmp_path: Path, complaint: Complaint
 ) -> None:
     first, second = map(str, runs)
-    assert complaint("compare", first).startswith("a comparison needs two runs or more")
+    page = str(tmp_path / "page.html")
+    assert complaint("compare", first, "--html", page).startswith("a page compares two runs or more")
     assert complaint("compare", first, first) == "a run is named twice; name each once"
     assert complaint("compare", first, f"{second}x").endswith(f"the nearest is {second}")
 

@@ -1,4 +1,4 @@
-"""Compare runs on the same samples: a table, and a page with curves, classes and images."""
+"""Compare runs on the same samples: a table, also of one run, and a page with curves, classes and images."""
 
 from __future__ import annotations
 

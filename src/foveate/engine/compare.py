@@ -37,13 +37,11 @@ class Compared:
 
 
 def compare_runs(paths: Sequence[str | Path], split: str | None = None) -> list[Compared]:
-    """Score the best models of several runs on one split, and pair their samples with those of the first run.
+    """Score the best models of runs, one or several, on one split, and pair their samples with those of the first run.
 
-    Raises ConfigError, with the reason, for fewer than two runs, and for runs whose scores cannot be compared: of
-    different families, samples, labels or class tables, or predicted with different options.
+    Raises ConfigError, with the reason, for runs whose scores cannot be compared: of different families, samples,
+    labels or class tables, or predicted with different options.
     """
-    if len(paths) < 2:
-        raise ConfigError("a comparison needs two runs or more: foveate compare RUN RUN")
     runs = [RunFolder.existing(path) for path in paths]
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise ConfigError("a run is named twice; name each once")
@@ -102,7 +100,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def table_rows(runs: Sequence[Compared]) -> list[dict[str, Any]]:
-    """A row a run: its scores, its difference from the first run, its training time. Scores stay numbers."""
+    """A row a run: its scores, its difference from the first of several runs, its training time; as numbers."""
     task = runs[0].evaluation.task
     rows = []
     for run in runs:
@@ -110,8 +108,9 @@ def table_rows(runs: Sequence[Compared]) -> list[dict[str, Any]]:
         row |= {name: run.scores.get(name) for name in task.headline}
         bounds = run.scores.get("intervals", {}).get(task.monitor)
         row["interval"] = list(bounds) if bounds else None
-        row["difference"] = run.difference[0] if run.difference else None
-        row["difference_interval"] = list(run.difference[1:]) if run.difference else None
+        if len(runs) > 1:
+            row["difference"] = run.difference[0] if run.difference else None
+            row["difference_interval"] = list(run.difference[1:]) if run.difference else None
         row["minutes"] = run.minutes
         rows.append(row)
     return rows

@@ -34,7 +34,9 @@ STYLE = """
 
 
 def write_comparison(runs: Sequence[Compared], path: str | Path) -> Path:
-    """Write the page and return its path. Raises ConfigError for more than MOST runs, OutputError."""
+    """Write the page and return its path. Raises ConfigError for a single run or more than MOST, OutputError."""
+    if len(runs) < 2:
+        raise ConfigError("a page compares two runs or more: foveate compare RUN RUN --html FILE; RUN has report.html")
     if len(runs) > MOST:
         raise ConfigError(f"a page shows {MOST} runs at most, got {len(runs)}; leave --html out, or compare fewer")
     first = runs[0].evaluation
