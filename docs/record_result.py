@@ -29,7 +29,8 @@ from foveate.store import load_model
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = (
     "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_iou", "trimap_iou", "per_class",
-    "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "images",
+    "per_class_boundary_iou", "top1", "top5", "error_percent", "calibration_error", "window_error_px",
+    "window_near", "images",
     "corloc", "pointing", "random_corloc", "random_pointing", "centre_corloc", "centre_pointing", "contrast",
     "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d", "attention_hit", "attention_chance",
     "ap", "ap50", "ap75", "box_ap", "ap_r50", "ap_r70", "ap_r_vol", "recall50", "recall50_touching", "tp_ratio50",
