@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
+from foveate.engine import features
 from foveate.engine.features import FeatureDataset, cache_folder, fingerprint, with_features
 from foveate.errors import ConfigError
+from foveate.pictures.fitting import fit
 from foveate.records import Caption, Preprocessing
 from foveate.tasks.captioning.task import CaptioningTask
 from foveate.text import SPECIALS, Pairs, Vocabulary
@@ -151,6 +153,25 @@ def test_samples_of_one_picture_share_its_features_while_one_is_kept(cache):
     assert torch.equal(again[1]["features"], one) and again[1]["features"].data_ptr() != one.data_ptr()
     del one, other
     assert len(dataset._shared) == 1  # nothing else keeps them
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_backbone_looks_once_at_an_image_of_many_samples(cache, monkeypatch, same):
+    """Whether the image is one object, which is then fitted once, or several objects with equal pixels."""
+    pictures, fitted = Pictures(12), []
+    image = pictures[0]["image"]
+    monkeypatch.setattr(features, "fit", lambda given, form: fitted.append(1) or fit(given, form))
+
+    class Asked(Pictures):
+        def __getitem__(self, index):
+            return super().__getitem__(index) | ({"image": image if same else image.clone()} if index < 9 else {})
+
+    model = Model()
+    dataset = kept(Asked(12), model)
+    assert sum(model.backbone.looked) == 4 and len(files(cache)) == 4
+    assert len(fitted) == (4 if same else 12)
+    torch.testing.assert_close(dataset[8]["features"], direct(model, image), rtol=0, atol=2e-3)
+    torch.testing.assert_close(dataset[11]["features"], direct(model, pictures.images[11]), rtol=0, atol=2e-3)
 
 
 def test_its_mode_and_statistics_stay(cache):

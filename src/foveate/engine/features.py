@@ -119,18 +119,21 @@ class FeatureDataset(WrappedDataset):
     @torch.inference_mode()
     def _compute(self, indices: list[int]) -> list[tuple[Path, dict[str, Any]]]:
         samples = [self.dataset[i] for i in indices]
-        inputs = [self._input(sample) for sample in samples]
-        files = [self.folder / f"{_digest(image)}.safetensors" for image in inputs]
-        missing = [i for i, file in enumerate(files) if not file.is_file()]
+        given = [_given(sample) for sample in samples]
+        # Samples of one image have the same object, which is fitted and named once.
+        inputs = {id(one): self._input(one) for one in {id(one): one for one in given}.values()}
+        names = {key: self.folder / f"{_digest(image)}.safetensors" for key, image in inputs.items()}
+        files = [names[id(one)] for one in given]
+        missing = {names[key]: image for key, image in inputs.items() if not names[key].is_file()}
         if missing:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             backbone = self.model.backbone.to(device)
             training = backbone.training
             backbone.eval()
-            features = self._features_of([inputs[i] for i in missing], device)
+            features = self._features_of(list(missing.values()), device)
             backbone.train(training)
-            for i, one in zip(missing, features, strict=True):
-                write_atomically(files[i], save({"features": one.half().cpu().contiguous()}))
+            for file, one in zip(missing, features, strict=True):
+                write_atomically(file, save({"features": one.half().cpu().contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
             kept = {key: value for key, value in sample.items() if self._keeps(key, value)}
             if clip := _clip_of(kept):
@@ -138,12 +141,9 @@ class FeatureDataset(WrappedDataset):
             self._known[index] = (file, kept)
         return [known for index in indices if (known := self._known[index]) is not None]
 
-    def _input(self, sample: Any) -> Tensor:
-        """The part of a sample that the network reads: (C, H, W), or (K, C, H, W) of a clip."""
-        if clip := _clip_of(sample):
-            frames: Tensor = sample[clip].frames
-            return frames
-        return fit(sample["image"].as_subclass(Tensor), self.model.preprocessing)
+    def _input(self, given: Tensor) -> Tensor:
+        """What the network reads of an image, (C, H, W), or of a clip, (K, C, H, W)."""
+        return given if given.ndim == 4 else fit(given.as_subclass(Tensor), self.model.preprocessing)
 
     def _features_of(self, inputs: list[Tensor], device: str) -> list[Tensor]:
         """Those of each input; clips are encoded one at a time, since their lengths differ."""
@@ -155,6 +155,13 @@ class FeatureDataset(WrappedDataset):
 
     def _keeps(self, key: str, value: Any) -> bool:
         return key != "image" and (self.scored or not isinstance(value, tv_tensors.TVTensor))
+
+
+def _given(sample: dict[str, Any]) -> Tensor:
+    """The image of a sample, or the frames of its clip."""
+    clip = _clip_of(sample)
+    given: Tensor = sample[clip].frames if clip else sample["image"]
+    return given
 
 
 def _clip_of(sample: dict[str, Any]) -> str:
