@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
+import time
 import unicodedata
 from pathlib import Path
 
@@ -140,9 +142,22 @@ def test_labels_of_labelme_in_two_unicode_forms_are_one_class(tmp_path: Path) ->
         ({"cow": 50, "cows": 2}, [("cows", "cow")]),
         ({"car": 50, "cat": 2, "cart": 1, "ca": 1}, []),  # short words are near by chance
         ({"lane1": 50, "lane2": 2, "lane": 1}, []),  # numbers tell classes apart
+        ({"grade a": 50, "grade b": 2, "lung_l": 50, "lung_r": 2}, []),  # and so do single letters
+        ({"type_I": 50, "type_II": 2}, []),
+        ({"wall": 50, "ball": 2, "mountain": 50, "fountain": 2}, []),  # and first letters
+        ({"grade": 50, "grad e": 2, "gradea": 1}, [("grad e", "grade"), ("gradea", "grade")]),
         ({"table": 50, "chair": 1, "bottle": 1}, []),
         ({}, []),
     ],
 )  # fmt: skip
 def test_names_spelt_in_two_ways(counts: dict[str, int], found: list[tuple[str, str]]) -> None:
     assert near_names(counts) == found
+
+
+def test_thousands_of_names_are_compared_with_their_like_alone() -> None:
+    """All pairs of 10,000 names would take a minute."""
+    syllables = ["bra", "cho", "dum", "fek", "gli", "hox", "jup", "kwe", "lin", "mat"]
+    counts = {"".join(name): 100 for name in itertools.product(syllables, repeat=4)} | {"brabrabrabraa": 1}
+    began = time.perf_counter()
+    assert near_names(counts) == [("brabrabrabraa", "brabrabrabra")]
+    assert time.perf_counter() - began < 10

@@ -137,6 +137,7 @@ def test_the_cache_never_holds_more_than_its_room() -> None:
         assert torch.equal(kept[index]["image"], SCENES[index]["image"])
     assert len(kept.samples) == 3
     off = CachedDataset(SCENES, room=0)
+    assert off[1]["image"] is off[1]["image"] and off[1]["image"] is not SCENES[1]["image"]
     assert torch.equal(off[1]["mask"], SCENES[1]["mask"])
     assert not off.samples
 

@@ -591,7 +591,7 @@ def test_evaluation_says_that_pictures_reached_the_models_own_cap(
     assert main([*words, "--json", str(tmp_path / "scores.json")]) == 0
     note = (
         "note: 3 pictures reached the 3 detections that the model gives at most, fewer than the 400 that are ranked: "
-        "AP and recall may be lower for it; see smaller tiles (--tile), or train with more detections in the model's "
+        "AP and recall may be lower for it; try smaller tiles (--tile), or train with more detections in the model's "
         "config.\n"
     )
     assert (note in capsys.readouterr().out) == told

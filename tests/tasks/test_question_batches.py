@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from foveate.datasets.pasture import Pasture
+from foveate.datasets.questions.table import QuestionTable
 from foveate.engine import Recipe
+from foveate.engine.loading import CachedDataset
 from foveate.engine.prepare import make_batches
 from foveate.models.questions.ask_attend_answer import AskAttendAnswer, Config
 from foveate.tasks import create_task
@@ -43,3 +48,34 @@ def test_a_batch_holds_each_image_once(tmp_path, monkeypatch, kept: bool) -> Non
         with torch.no_grad():
             expected = model.encode(alone)[0] if kept else alone[0]
         torch.testing.assert_close(given[rows[0]], expected, rtol=0, atol=2e-3 if kept else 0)
+
+
+def drawn_questions(tmp_path: Path) -> tuple[object, list[str]]:
+    dataset = DATA.open("train", "questions")
+    return dataset, [dataset.name(i) for i in range(len(dataset))]
+
+
+def questions_of_files(tmp_path: Path) -> tuple[object, list[str]]:
+    rows = ["image\tquestion\tanswer"]
+    for i in range(6):
+        Image.new("RGB", (16, 12), (40 * i, 0, 0)).save(tmp_path / f"{i % 3}.png")
+        rows.append(f"{i % 3}.png\tIs it {i}?\tyes")
+    (tmp_path / "train.tsv").write_text("\n".join(rows) + "\n")
+    dataset = QuestionTable(str(tmp_path)).open("train")
+    return dataset, [dataset.name(i) for i in range(len(dataset))]
+
+
+@pytest.mark.parametrize("made", [drawn_questions, questions_of_files])
+def test_questions_share_an_image_in_whatever_order_they_are_read(tmp_path: Path, made) -> None:
+    """Otherwise a batch would depend on the batches before it, and a resumed training would differ."""
+    dataset, names = made(tmp_path)
+    kept = CachedDataset(pickle.loads(pickle.dumps(dataset)), 1e9)
+    pairs = [(a, b) for a, name in enumerate(names) for b in range(a + 1, len(names)) if names[b] == name]
+    assert pairs
+    for a, b in pairs:
+        first = kept[a]
+        for other, name in enumerate(names):
+            if name != names[a]:
+                kept[other]
+        assert kept[b]["image"] is first["image"]
+    assert kept.used < sum(kept[i]["image"].nbytes for i in range(len(names)))

@@ -88,6 +88,7 @@ def run(argv: list[str]) -> int:
         out, jobs = choose_out(place.given, args.run, planned)
         others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
         require_writable_folder(out)
+        earlier = _tables(out)
         workers = 1 if args.ray else workers_for(len(others), family.predict_size)
         device = "cpu" if args.ray else args.device
         open_model = functools.partial(Predictor.open, args.run, device, args.runtime, args.precision)
@@ -114,6 +115,7 @@ def run(argv: list[str]) -> int:
                     for number, job in enumerate(clips, start=len(others) + 1):
                         _predict_video(job, whole(), options, args.every or 1, number, advance)
             results.finish(out)
+        tables = [name for name, written in _tables(out).items() if earlier.get(name) != written]
         seconds = time.perf_counter() - start
         more = {"label_format": args.format} if args.format else {}
         write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
@@ -136,7 +138,6 @@ def run(argv: list[str]) -> int:
             )
     nouns, rate = family.noun(len(jobs)), _rate(len(done), seconds, family.noun(2))
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
-    tables = sorted(file.name for file in out.glob("*.csv"))
     tables_text = f" ({', '.join(tables)})" if tables else ""
     print(
         f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> "
@@ -145,6 +146,11 @@ def run(argv: list[str]) -> int:
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _tables(out: Path) -> dict[str, int]:
+    """The tables in a folder, by name, and when each was written."""
+    return {file.name: file.stat().st_mtime_ns for file in sorted(out.glob("*.csv"))}
 
 
 def _rate(count: int, seconds: float, nouns: str) -> str:

@@ -74,10 +74,11 @@ def open_scoring(
     if split not in source.splits():
         require_no_problems(source)
         if split == "test":
-            known = " and ".join(source.splits())
+            known = ", ".join(source.splits())
+            add = "add one (a folder or list called test), or " if hasattr(source, "path") else ""
             raise ConfigError(
-                f"no split test in {getattr(source, 'path', 'the data')}, only {known}; add one (a folder or list "
-                "called test), or score other labelled data with --data PATH"
+                f"no split test in {getattr(source, 'path', 'the data')}, only {known}; {add}score other labelled data "
+                "with --data PATH"
             )
         raise ConfigError(unknown("split", split, source.splits()))
     if exported:

@@ -14,7 +14,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from rich.console import Console
@@ -28,6 +27,7 @@ from foveate.disk import cache_folder, write_atomically
 from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
+from foveate.pictures.shared import SharedTensors
 
 BATCH_SIZE = 16  # images that the backbone takes together
 
@@ -67,14 +67,7 @@ class FeatureDataset(WrappedDataset):
         self.folder = cache_folder() / "features" / fingerprint(model)
         self._known: list[tuple[Path, dict[str, Any]] | None] = [None] * len(dataset)
         # Samples of one image, as questions about it, share its features while any of them is kept.
-        self._shared: WeakValueDictionary[Path, Tensor] = WeakValueDictionary()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the shared features, which a loading process reads for itself."""
-        return {key: value for key, value in self.__dict__.items() if key != "_shared"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state | {"_shared": WeakValueDictionary()}
+        self._shared = SharedTensors()
 
     def __len__(self) -> int:
         return len(self.dataset)

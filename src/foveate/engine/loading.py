@@ -70,15 +70,24 @@ class SuitedDataset(WrappedDataset):
 
 
 class CachedDataset(WrappedDataset):
-    """Decoded samples, kept in memory from their first use on, as many as fit.
+    """Decoded samples, kept in memory from their first use on, as many as fit, and the last one that did not.
 
-    room: bytes for this copy of the object; each loading process has its own.
+    A sample that is asked for several times in a row, as a clip with its captions is, has the same tensors each time,
+    kept or not: which samples of a batch share them does not depend on what was loaded before.
+    room: bytes for this copy of the object; each loading process has its own. A tensor that samples share counts once.
     """
 
     def __init__(self, dataset: Any, room: float) -> None:
         super().__init__(dataset)
         self.room = room
         self.samples: dict[int, Any] = {}
+        self.used = 0
+        self._counted: set[int] = set()  # ids of the values of `samples`
+        self._last: tuple[int, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the samples: another process reads for itself."""
+        return self.__dict__ | {"samples": {}, "used": 0, "_counted": set(), "_last": None}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -86,16 +95,18 @@ class CachedDataset(WrappedDataset):
     def __getitem__(self, index: int) -> Any:
         if index in self.samples:
             return dict(self.samples[index])
+        if self._last is not None and self._last[0] == index:
+            return dict(self._last[1])
         sample = self.dataset[index]
-        size = _size(sample)
-        if size <= self.room:
-            self.room -= size
+        new = [value for value in sample.values() if id(value) not in self._counted]
+        size = sum(getattr(value, "nbytes", 0) for value in new)  # of tensors, sound and clips
+        if self.used + size <= self.room:
+            self.used += size
             self.samples[index] = dict(sample)
+            self._counted.update(map(id, new))
+        else:
+            self._last = (index, dict(sample))
         return sample
-
-
-def _size(sample: dict[str, Any]) -> int:
-    return sum(getattr(v, "nbytes", 0) for v in sample.values())  # of tensors, and of sound
 
 
 def memory() -> int:
@@ -172,7 +183,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     lengths: of the samples, where batches of like ones save padding: each stretch of BUCKET batches is sorted by
         length before it is divided, and the batches are shuffled.
     groups: of the samples, by a key each, where those of one group share work: whole groups are permuted, so that a
-        group is in one batch, or in two that follow each other.
+        group is in one batch, or in several that follow each other, and a process takes neighbours of a batch. Given
+        without `lengths`.
     """
 
     def __init__(
@@ -209,7 +221,14 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             steps = torch.randperm(len(self), generator=generator).tolist()
         for step in steps:
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield [(self.epoch, index) for index in batch[self.rank :: self.world]]
+            yield [(self.epoch, index) for index in self._own(batch)]
+
+    def _own(self, batch: list[int]) -> list[int]:
+        """The part of this process; parts differ by one sample at most."""
+        if self.groups is None:
+            return batch[self.rank :: self.world]
+        starts = [len(batch) * rank // self.world for rank in (self.rank, self.rank + 1)]
+        return batch[starts[0] : starts[1]]
 
     def _grouped(self, order: list[int], generator: torch.Generator) -> list[int]:
         """The order with the samples of each group together; every order of the groups is as likely."""

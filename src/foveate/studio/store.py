@@ -174,7 +174,7 @@ class Store:
         return edited, new
 
     def _follow_classes(self) -> None:
-        """Derive all index masks anew if another program has changed the class list, and with it their numbers."""
+        """Derive all index masks again if another program has changed the class list, and with it their numbers."""
         current = classes.revision(self.folder.root)
         if current != self._derived_with:
             self._derived_with = current

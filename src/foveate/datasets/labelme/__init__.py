@@ -216,14 +216,14 @@ def _drift_note(annotations: list[Annotation]) -> list[str]:
 def _misspelt_note(annotations: list[Annotation]) -> list[str]:
     """A note on rare labels that are spelt almost as a common one."""
     shapes = Counter(shape.label for a in annotations for shape in a.shapes)
-    found = []
-    for rare, common in near_names(shapes):
+    near, found = near_names(shapes), []
+    for rare, common in near[:3]:
         files = [a.file.name for a in annotations if any(shape.label == rare for shape in a.shapes)]
         where = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
         found.append(f"'{rare}' ({counted(shapes[rare], 'shape')}, in {where}) beside '{common}' ({shapes[common]:,})")
     if not found:
         return []
-    shown = "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")
+    shown = "; ".join(found) + ("; ..." if len(near) > len(found) else "")
     return [
         f"labels that may be one class, spelt in two ways: {shown}; each is a class of its own: correct the files, or "
         f"list the classes in {LABELS_FILE}, and other labels are refused by name"

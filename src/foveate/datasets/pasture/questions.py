@@ -28,6 +28,7 @@ from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.dice import Dice
 from foveate.datasets.pasture.draw import render
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, PERSON, TREE
+from foveate.pictures.shared import SharedTensors
 from foveate.records import QuestionSample
 
 KINDS = ("exists", "count", "colour", "which", "where", "relation", "attribute")
@@ -65,7 +66,7 @@ class Candidate:
 class PastureQuestionsDataset:
     """Questions about scenes, in the order of the scenes: a QuestionDataset.
 
-    The scene drawn last is kept: questions about it that follow each other have one image, the same object.
+    Questions about one scene have one image, the same object, while any of them is held. The scene drawn last is kept.
 
     All scenes are drawn once when the set is opened, since answers depend on what is visible.
 
@@ -77,6 +78,7 @@ class PastureQuestionsDataset:
     def __init__(self, scenes: PastureDataset, first: int = 0) -> None:
         self.scenes = scenes
         self._last: tuple[int, tv_tensors.Image, View] | None = None
+        self._images = SharedTensors()
         found = paired(self._candidates(range(min(first or len(scenes), len(scenes)))))
         self.asked = sorted(found, key=lambda one: one.scene)
 
@@ -127,7 +129,8 @@ class PastureQuestionsDataset:
         if self._last is None or self._last[0] != index:
             scene, source = self.scenes.scene(index), self.scenes.source
             image, ids = render(scene, source.height, source.width)
-            self._last = index, tv_tensors.Image(torch.from_numpy(image.copy())), view_of(scene, ids)
+            shared = self._images.setdefault(index, tv_tensors.Image(torch.from_numpy(image.copy())))
+            self._last = index, shared, view_of(scene, ids)
         return self._last[1:]
 
 

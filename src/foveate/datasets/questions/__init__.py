@@ -24,6 +24,7 @@ from foveate.datasets.headers import FileHeaders
 from foveate.datasets.names import distinct_names, shown_names
 from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, split_called
 from foveate.errors import DataError, counted, listed
+from foveate.pictures.shared import SharedTensors
 from foveate.records import Problem, QuestionSample
 from foveate.text import split_words
 from foveate.text.answers import normal
@@ -66,6 +67,8 @@ class QuestionScan:
 class QuestionFiles(FileHeaders):
     """Questions about image files: a QuestionDataset. Indexing raises DataError, naming a file that cannot be read.
 
+    Questions about one file have one image, the same object, while any of them is held.
+
     train: the questions of train, for what they tell without images.
     """
 
@@ -75,19 +78,26 @@ class QuestionFiles(FileHeaders):
         self.pairs, self.train = list(pairs), train
         images = list(dict.fromkeys(pair.picture for pair in self.pairs))
         self._names = dict(zip(images, shown_names(images), strict=True))
+        self._images = SharedTensors()
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> QuestionSample:
-        image = pictures.stored_tensor(pictures.read_picture(self.pairs[index].picture, channels=self.channels))
         return QuestionSample(
-            image=tv_tensors.Image(image),
+            image=self._image(self.pairs[index].picture),
             question=self.question(index),
             answers=self.answers(index),
             question_kind=self.question_kind(index),
             name=self.name(index),
         )
+
+    def _image(self, file: Path) -> tv_tensors.Image:
+        image = self._images.get(file)
+        if image is None:
+            stored = pictures.stored_tensor(pictures.read_picture(file, channels=self.channels))
+            image = self._images[file] = tv_tensors.Image(stored)
+        return image
 
     def name(self, index: int) -> str:
         """The image's file name, without decoding it; with its folders where several are called so."""

@@ -129,7 +129,7 @@ def score_notes(scores: InstanceScores) -> list[str]:
     if 0 < scores.model_cap < CAP:
         notes.append(
             f"{counted(scores.at_model_cap, 'picture', 'pictures')} reached the {scores.model_cap} detections that the "
-            f"model gives at most, fewer than the {CAP} that are ranked: AP and recall may be lower for it; see "
+            f"model gives at most, fewer than the {CAP} that are ranked: AP and recall may be lower for it; try "
             "smaller tiles (--tile), or train with more detections in the model's config."
         )
     return notes
