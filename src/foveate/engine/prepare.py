@@ -103,9 +103,9 @@ def make_batches(
     augmented = recipe.augment is not None and not recipe.overfit
     transform = recipe.augment.build(task.tables, task.preprocessing) if augmented else None
     training = task.training_set(cached_train)
-    lengths = task.lengths(training)
     # Samples of one input are then the same objects, which a batch needs once.
     groups = task.groups(training) if recipe.features or transform is None else None
+    lengths = task.lengths(training) if groups is None else None
     loader = train_loader(recipe, training, transform, task.collate, rank, world, lengths, groups)
     return Batches(loader, training, transform, cached_val, _loss_set(task, cached_val))
 

@@ -204,7 +204,7 @@ class Task(Drawings, Replies, Audits, ABC):
     def groups(self, training_set: Any) -> Sequence[Hashable] | None:
         """A key of every sample, where those of one key share work, so that a batch has few keys; None otherwise.
 
-        Asked only where samples are not augmented.
+        Asked only where samples are not augmented; `lengths` is asked where there are no groups.
         """
         return None
 

@@ -141,7 +141,10 @@ def _lines(
     if table.form is None:
         yield from ((line, f"entry {i}") for i, line in enumerate(_json_captions(table.file), 1))
     else:
-        is_clip = lambda name: album is not None and bool(album.find(name))  # noqa: E731
+
+        def is_clip(name: str) -> bool:
+            return album is not None and bool(album.find(name))
+
         yield from rows(table.file, table.form, is_clip, problems, beginning)
 
 

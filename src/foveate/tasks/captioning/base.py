@@ -33,7 +33,7 @@ class CaptionTask(Task):
         texts = (caption.text for index in range(len(train_set)) for caption in train_set.captions(index))
         return {"text": recipe.text.learn(texts)}
 
-    def lengths(self, training_set: Any) -> Sequence[int] | None:
+    def lengths(self, training_set: Any) -> Sequence[int]:
         """Tokens a caption."""
         lengths: Sequence[int] = training_set.lengths
         return lengths

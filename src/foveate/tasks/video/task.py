@@ -63,9 +63,6 @@ class VideoTask(VideoReplies, CaptionTask):
         """The set as pairs of a clip and one of its captions."""
         return ClipPairs(dataset, self.text, self.options.longest(self.text))
 
-    def lengths(self, training_set: ClipPairs) -> None:
-        """None: batches are of captions of few clips, see `groups`."""
-
     def groups(self, training_set: ClipPairs) -> Sequence[int] | None:
         """The clip of each caption, unless clips are drawn again."""
         return None if hasattr(training_set, "draw") else [clip for clip, _ in training_set.pairs]
