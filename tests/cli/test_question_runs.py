@@ -77,7 +77,7 @@ def test_a_folder_without_splits_is_taken_whole_as_test(
     assert scores["samples"] == 12 and scores["per_kind"] == {} and scores["question_alone"] is None
     assert not (other / "splits.json").exists()
     words = complaint("evaluate", str(run), "--data", str(data), "--split", "test")  # it was trained on these
-    assert words.startswith("unknown split 'test'")
+    assert words.startswith(f"no split test in {data}, only train, val; add one")
 
 
 def test_predict_writes_the_answer_its_words_and_the_maps(

@@ -62,7 +62,7 @@ def test_evaluation_on_its_own_and_on_another_folder(run, folder, tmp_path, caps
     assert "30 test, seed 0" in scores["data"] and scores["wer"] >= 0 and scores["cer"] >= 0
     assert sum(part["recordings"] for part in scores["by_length"].values()) == 30
     assert main(["evaluate", str(run), "--data", str(folder), "--split", "test"]) == 1  # it was trained on these
-    assert "unknown split 'test'" in capsys.readouterr().err
+    assert f"no split test in {folder}, only train, val; add one" in capsys.readouterr().err
 
 
 def test_predictions_of_a_folder_with_a_file_that_is_silent(run, tmp_path, capsys):

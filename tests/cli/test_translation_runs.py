@@ -155,7 +155,9 @@ def test_what_cannot_be_translated(run: Path, tmp_path: Path, complaint: Callabl
     assert "an empty file; give sentences, one on each line" in complaint(
         "predict", str(run), str(tmp_path / "empty.txt")
     )
-    assert "not UTF-8 text" in complaint("predict", str(run), str(tmp_path / "zero.txt"))
+    assert "zero.txt: line 1: a zero byte; repair the line" in complaint(
+        "predict", str(run), str(tmp_path / "zero.txt")
+    )
     assert "is a folder; give a text file with sentences" in complaint("predict", str(run), str(tmp_path))
     assert "gone.txt does not exist; give a text file" in complaint("predict", str(run), str(tmp_path / "gone.txt"))
     assert "n_best is 9, but only 5 beams are kept" in complaint("predict", str(run), "a dog", "--n-best", "9")

@@ -258,6 +258,7 @@ def test_the_verb_prints_no_sizes_where_there_are_none(
 
     monkeypatch.setattr(foveate.export.Predictor, "open", lambda source, device: open_translator())
     monkeypatch.setattr("foveate.predictor.peek_family", lambda path: find_task("semantic"))
+    monkeypatch.setattr("foveate.predictor.example_options", lambda path: {})
     assert verb.run(["run", "--out", str(tmp_path / "a.onnx")]) == 0
     printed = capsys.readouterr().out
     assert "checked against PyTorch: largest difference " in printed

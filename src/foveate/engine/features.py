@@ -135,7 +135,7 @@ class FeatureDataset(WrappedDataset):
         return [known for index in indices if (known := self._known[index]) is not None]
 
     def _input(self, given: Tensor) -> Tensor:
-        """What the network reads of an image, (C, H, W), or of a clip, (K, C, H, W)."""
+        """An image as the network reads it, (C, H, W), or the frames of a clip, (K, C, H, W)."""
         return given if given.ndim == 4 else fit(given.as_subclass(Tensor), self.model.preprocessing)
 
     def _features_of(self, inputs: list[Tensor], device: str) -> list[Tensor]:
