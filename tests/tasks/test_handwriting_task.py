@@ -229,7 +229,7 @@ def test_the_prediction_network_writes_without_a_text():
     model, task = made(text=False)
     (one,) = task.generate(model, 1, 0, HandwritingOptions(points=30)).predictions
     assert len(one.strokes) == 31 and one.finished and one.text == ""
-    with pytest.raises(ConfigError, match="^this model writes strokes without a text; leave --text out$"):
+    with pytest.raises(ConfigError, match=r"^this model writes strokes without a text; leave --text out$"):
         task.generate(model, 1, 0, HandwritingOptions(text="ab"))
 
 
