@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from foveate.datasets import recognise
-from foveate.datasets.names import Files, NameIndex, distinct_names, near_names, shown_names, stem_of, unmarked
+from foveate.datasets.names import Files, NameIndex, distinct_names, shown_names, stem_of, unmarked
+from foveate.datasets.spelling import near_names
 
 FARM = [Path(f"/data/images/farm/{i:03d}.png") for i in range(3)]
 TOWN = [Path(f"/data/images/town/{i:03d}.png") for i in range(2, 5)]

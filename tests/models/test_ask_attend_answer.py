@@ -240,3 +240,10 @@ def test_a_small_configuration_hears_the_question_from_the_start():
 def test_sizes_that_make_no_network_are_refused(field, value, words):
     with pytest.raises(ConfigError, match=words):
         Config(**{field: value})
+
+
+def test_a_single_place_that_cannot_be_normalised_is_refused():
+    model = build(normalize=True, image_size=(16, 16)).train()
+    features = torch.randn(1, CHANNELS, 1, 1, dtype=torch.float64)
+    with pytest.raises(ConfigError, match="cannot normalise a batch of one image with one location"):
+        model.answer(features, torch.tensor([[5, 6], [7, 8]]), torch.tensor([0, 0]))

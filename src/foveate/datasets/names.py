@@ -1,4 +1,4 @@
-"""Names of image files, as lists, annotation files and masks give them; and class names that are spelt almost alike.
+"""Names of image files, as lists, annotation files and masks give them.
 
 Two names are equal in any Unicode form (macOS decomposes accents, Windows and Linux do not). An image's suffix may be
 missing or differ, and of several files of one name the folders decide.
@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from foveate.disk import is_file
@@ -162,58 +162,3 @@ class Files:
 def _parts(name: str) -> list[str]:
     """The folders and the last name of a path, with the separators of any system."""
     return [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
-
-
-def near_names(counts: Mapping[str, int]) -> list[tuple[str, str]]:
-    """(rare name, common name) of every two that may be one, spelt in two ways; counts: name -> its occurrences.
-
-    They differ in capitals, blanks, hyphens and underscores alone, or the rare one, with at most a fifth of the
-    occurrences, in one letter: another, one too few or too many, or two exchanged. Of names of three letters only an s
-    at the end counts. Another first letter makes another word ('food', 'hood'), and so does a letter or a Roman number
-    that stands alone ('grade a', 'grade b'; 'type I', 'type II').
-    """
-    ranked = sorted(counts, key=lambda name: (-counts[name], name))
-    plain = {name: re.sub(r"[\s_-]+", "", name).casefold() for name in ranked}
-    places: dict[str, list[int]] = {}  # of names by their letters, all or but one: near names have such in common
-    found = []
-    for place, rare in enumerate(ranked):
-        one = plain[rare]
-        parts = {one, *(one[:i] + one[i + 1 :] for i in range(len(one)))}
-        for other in sorted({near for part in parts for near in places.get(part, ())}):
-            common = ranked[other]
-            few = counts[rare] * 5 <= counts[common]
-            if one == plain[common] or (few and _is_one_letter(one, plain[common]) and not _is_letter(rare, common)):
-                found.append((rare, common))
-                break
-        for part in parts:
-            places.setdefault(part, []).append(place)
-    return found
-
-
-def _is_letter(one: str, other: str) -> bool:
-    """True for names that differ in a word of one letter or in a Roman number, such as those of sides and of grades."""
-    words = [re.split(r"[\s_-]+", name.casefold()) for name in (one, other)]
-    differing = set(words[0]) ^ set(words[1])
-    return len(words[0]) == len(words[1]) > 1 and all(re.fullmatch(r"\w|[ivx]+", word) for word in differing)
-
-
-def _is_one_letter(one: str, other: str) -> bool:
-    """True for words that differ in one letter, though not the first, or in the order of two neighbours."""
-    short, long = sorted((one, other), key=len)
-    if len(long) - len(short) > 1 or len(short) < 3:
-        return False
-    if len(short) == 3:
-        return long == short + "s"
-    start = _shared(short, long)
-    end = _shared(short[start:][::-1], long[start:][::-1])
-    here, there = short[start : len(short) - end], long[start : len(long) - end]
-    if not f"{here}{there}".isalpha():  # numbers tell classes apart
-        return False
-    if len(here) == len(there) == 1:
-        return start > 0
-    return len(there) == 1 or (len(here) == len(there) == 2 and here == there[::-1])
-
-
-def _shared(one: str, other: str) -> int:
-    """Number of first letters that two words share."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

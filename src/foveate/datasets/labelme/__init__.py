@@ -22,8 +22,9 @@ from foveate.datasets.labelme.shapes import (
     LabelMeLabels,
     is_covered,
 )
-from foveate.datasets.names import near_names, normal, stem_of
+from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
+from foveate.datasets.spelling import near_names
 from foveate.datasets.splits import ordered, split_parts, stray_folders
 from foveate.disk import is_file, is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown

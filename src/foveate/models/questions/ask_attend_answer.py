@@ -48,7 +48,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.backbones import FeatureGrid
+from foveate.backbones import FeatureGrid, GridNorm
 from foveate.errors import ConfigError
 from foveate.records import QuestionBatch, QuestionOutput, QuestionPreprocessing
 from foveate.registry import model
@@ -166,7 +166,7 @@ class AskAttendAnswer(nn.Module):
         if config.blind:
             self.backbone.requires_grad_(False)
             return
-        self.norm = nn.BatchNorm2d(channels, affine=False) if config.normalize else nn.Identity()
+        self.norm = GridNorm(channels) if config.normalize else nn.Identity()
         neck: list[nn.Module] = []
         for kernel in (1, *[3] * config.neck) if config.neck else ():
             neck += [nn.Conv2d(channels, size, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(size)]
@@ -214,7 +214,8 @@ class AskAttendAnswer(nn.Module):
         if self.config.blind:
             return QuestionOutput(self._logits(Q))
         grid = features.shape[-2:]
-        S = self.neck(self.dropout(self.norm(features))).flatten(2).mT  # (B, L, M)
+        S = self.norm(features.flatten(2)).unflatten(2, grid)
+        S = self.neck(self.dropout(S)).flatten(2).mT  # (B, L, M)
 
         def embedded(layer: nn.Module) -> Tensor:
             """S W + b of each question's image, (B, L, N)."""
