@@ -43,9 +43,9 @@ def handwriting_words() -> Recipe:
         config=dataclasses.replace(SMALL, keep=3),
         augment=HandwritingAugment(),
         optim=ADAM,
-        epochs=40,
+        epochs=55,
         batch_size=32,
-        validate_every=4,
+        validate_every=5,
     )
 
 
