@@ -18,6 +18,7 @@ from foveate.tasks.handwriting import figures, strokes, writing
 from foveate.tasks.handwriting.style import read_style
 from foveate.tasks.handwriting.task import HandwritingOptions, HandwritingTask
 from foveate.text.characters import Characters
+from foveate.transforms.handwriting import HandwritingAugment
 
 TABLE = Characters(least=1).learn(["ab ba", "cab"])
 WITHOUT_BLANK = Characters(least=1).learn(["ab", "cab"])
@@ -52,6 +53,34 @@ def test_thinning_keeps_every_third_point_and_the_ends_of_strokes():
     kept = [0, 3, 6, 7, 9, 11]  # the pen is lifted after 6 and 11, so a stroke begins at 7
     torch.testing.assert_close(strokes.places(found), strokes.places(whole)[kept])
     assert strokes.thin(whole, 1) is whole
+
+
+def test_training_sees_other_points_of_a_piece_than_those_that_are_scored():
+    _, task = made(preprocessing=HandwritingPreprocessing(keep=3))
+    whole = sample(count=40)
+    suited, _ = task.suit(whole)
+    assert suited["strokes"] is whole["strokes"]  # so that an augmentation may leave out points at the beginning
+    scored = task.prepare(suited)
+    torch.testing.assert_close(scored["strokes"], strokes.thin(whole["strokes"], 3))
+    assert task.prepare(scored) is scored
+    for skip in range(3):
+        later = {**whole, "strokes": whole["strokes"][skip:]}
+        found = task.collate([later])["strokes"][0]
+        torch.testing.assert_close(found, strokes.normalise(strokes.thin(later["strokes"], 3), task.preprocessing))
+
+
+def test_augmentation_leaves_out_points_of_the_first_stroke_only():
+    torch.manual_seed(0)
+    change = HandwritingAugment(shear=0, scale=0, skip=5).build({}, None)
+    whole = sample(count=9)  # the pen is lifted after point 4
+    lengths = {len(change(whole)["strokes"]) for _ in range(100)}
+    assert lengths == {9, 8, 7, 6, 5}
+    found = change(whole)["strokes"]
+    torch.testing.assert_close(found, whole["strokes"][-len(found) :])
+    short = {**whole, "strokes": whole["strokes"][:2]}
+    assert all(len(change(short)["strokes"]) == 2 for _ in range(10))
+    with pytest.raises(ConfigError, match="skip -1 must be 0 or more"):
+        HandwritingAugment(skip=-1)
 
 
 def test_normalising_is_undone_and_the_first_point_is_null():

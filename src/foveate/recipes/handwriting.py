@@ -41,9 +41,9 @@ def handwriting_words() -> Recipe:
     return Recipe(
         model="handwriting",
         config=dataclasses.replace(SMALL, keep=3),
-        augment=HandwritingAugment(),
+        augment=HandwritingAugment(skip=2),
         optim=ADAM,
-        epochs=55,
+        epochs=50,
         batch_size=32,
         validate_every=5,
     )

@@ -130,14 +130,14 @@ class HandwritingTask(HandwritingReplies, Task):
         model.begin_at(self.preprocessing.pace)
 
     def suit(self, sample: Any, model: str = "") -> tuple[Any, str]:
-        """The strokes with as many points as the model reads; a note on characters that it has never seen."""
-        thinned = thin(sample["strokes"], self.preprocessing.keep)
-        if len(thinned) < 2:
-            raise DataError(f"{sample['name']}: {len(thinned)} point; expected 2 or more")
+        """The strokes as they are; a note on characters that the model has never seen."""
+        points = len(self._thinned(sample))
+        if points < 2:
+            raise DataError(f"{sample['name']}: {points} point; expected 2 or more")
         unknown = unknown_in(sample["transcript"], self.characters) if len(self.characters) > len(SPECIALS) else []
         seen = ", ".join(map(repr, unknown))
         note = f"{seen} in the text, which no training text has; read as an unknown character" if unknown else ""
-        return {**sample, "strokes": thinned}, note
+        return sample, note
 
     def remark(self, training_set: Any) -> str:
         """A note on the grid of the recordings."""
@@ -155,7 +155,9 @@ class HandwritingTask(HandwritingReplies, Task):
 
     def collate(self, samples: Sequence[Any]) -> HandwritingBatch:
         """Normalised points and characters, padded."""
-        strokes = [s["scored"] if "scored" in s else normalise(s["strokes"], self.preprocessing) for s in samples]
+        strokes = [
+            s["scored"] if "scored" in s else normalise(self._thinned(s), self.preprocessing) for s in samples
+        ]
         texts = [torch.tensor(self.characters.encode(s["transcript"]) or [UNKNOWN]) for s in samples]
         return {
             "strokes": pad(strokes),
@@ -165,6 +167,10 @@ class HandwritingTask(HandwritingReplies, Task):
             "names": [s["name"] for s in samples],
         }
 
+    def _thinned(self, sample: Any) -> torch.Tensor:
+        """The points that the model reads."""
+        return thin(sample["strokes"], self.preprocessing.keep)
+
     def validation_sample(self, sample: Any) -> Any:
         """The points as they are scored: spread over their grid under a seed of their own."""
         return self.prepare(sample)
@@ -172,14 +178,15 @@ class HandwritingTask(HandwritingReplies, Task):
     # Answering
 
     def prepare(self, sample: Any) -> Any:
-        """With the normalised points that are scored, as 'scored'; a sample without strokes, to be written, stays."""
+        """With the points that the model reads, and normalised as 'scored'; a text to be written stays as it is."""
         if "strokes" not in sample or "scored" in sample:
             return sample
-        scaled = normalise(sample["strokes"], self.preprocessing)
+        thinned = self._thinned(sample)
+        scaled = normalise(thinned, self.preprocessing)
         cells = [step / std for step, std in zip(self.preprocessing.grid, self.preprocessing.std, strict=True)]
-        noise = torch.rand(len(scaled), 2, generator=torch.Generator().manual_seed(seed_of(sample["strokes"]))) - 0.5
+        noise = torch.rand(len(scaled), 2, generator=torch.Generator().manual_seed(seed_of(thinned))) - 0.5
         scored = torch.cat([scaled[:, :2] + noise * torch.tensor(cells), scaled[:, 2:]], 1)
-        return {**sample, "scored": scored}
+        return {**sample, "strokes": thinned, "scored": scored}
 
     def answer(
         self,
