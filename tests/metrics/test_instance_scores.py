@@ -18,6 +18,7 @@ from foveate.metrics.instances import CAP, InstanceMetrics
 from foveate.metrics.instances.coco import coco_precision
 from foveate.metrics.instances.counted import confused, match, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.metrics.instances.threshold import best_threshold
 from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
 from foveate.records.instances import UNSCORED, Instances, encode_mask, instances_of
@@ -248,6 +249,20 @@ def test_the_chosen_threshold_is_the_best_on_the_set() -> None:
         fixed = InstanceMetrics(1, threshold)
         fixed.merge(metrics.state())
         assert fixed.compute().tp_ratio50 == pytest.approx(ratio)
+
+
+def test_of_nearly_equal_thresholds_that_of_the_best_counts_is_chosen() -> None:
+    # 90 of 100 objects are found for certain; of the uncertain ones one is right.
+    scores = np.array([0.9] * 90 + [0.5, 0.45, 0.4, 0.3, 0.2])
+    right = np.array([True] * 90 + [False, True, False, False, False])
+    # TP / (TP + FP + FN) is 91 / 101 from 0.45 on, and 91 / 103, 1.9 % less, from 0.3 on; from 0.2 on it is 2.9 % less.
+    assert best_threshold(scores, right, [scores], np.array([100])) == pytest.approx(0.25)
+    # Counts of images are compared, not their sum: one of the uncertain ones is enough for the image that has them.
+    found, true = [scores[:90], scores[90:]], np.array([99, 1])
+    assert best_threshold(scores, right, found, true) == pytest.approx(0.475)
+    # An image without objects has no share.
+    assert best_threshold(scores, right, [scores, scores[90:]], np.array([100, 0])) == pytest.approx(0.25)
+    assert best_threshold(scores, np.zeros(95, bool), [scores], np.array([100])) == 0.5
 
 
 def test_a_class_must_be_right_too() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from foveate.metrics.instances import LEVELS, InstanceMetrics
+from foveate.metrics.instances import InstanceMetrics
+from foveate.metrics.instances.ranked import LEVELS
 from foveate.pictures import open_windows
 from foveate.pictures.ground import Placement
 from foveate.pictures.windows import ArrayWindows

@@ -1,8 +1,8 @@
 """Scores of found objects against true ones, over a whole set.
 
 Ranked scores (AP, AP^r, recall) look at every detection, at most `CAP` an image. Panoptic quality, the ratio
-TP / (TP + FP + FN) and counts need a score from which an object counts as found: the one given, or the one that makes
-the ratio at IoU 0.5 largest on this set.
+TP / (TP + FP + FN) and counts need a score from which an object counts as found: the one given, or the one that
+`best_threshold` chooses on this set.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.instances.coco import coco_precision, mean_precision
 from foveate.metrics.instances.counted import Matches, confused, match, mean_ratio, panoptic_quality, ratio_at, touching
-from foveate.metrics.instances.ranked import average_precision, hits
+from foveate.metrics.instances.ranked import Ranked, covered_objects
+from foveate.metrics.instances.threshold import best_threshold
 from foveate.metrics.instances.unscored import without_unscored
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
 VISIBLE = (0.0, 0.25, 0.5, 0.75, 1.0)  # bounds of the visible shares of `recall50_visible`
-LEVELS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # score thresholds of `at_levels`
 CAP = 400  # detections of an image that count; COCO's 100 cuts crowded images
 REGION_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of AP^r_vol
 
@@ -56,7 +56,7 @@ class InstanceScores:
     visible: (objects,) the share of each true object that nothing hides; nan where the data does not tell.
     recall50_visible: `recall50` of objects by their visible share, name -> value; {} where the data does not tell.
     confusion: (K + 1, K + 1), number of objects by true and found class (`counted.confused`).
-    at_levels: (9, 3) int64, the right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS.
+    at_levels: (9, 3) int64, the right, the wrong and the missing objects at IoU 0.5 by threshold (`ranked.LEVELS`).
     images: number of images; without: those without objects. objects, touching: true objects; those that touch another.
     model_cap: the most detections that the model gives for an image, or for a tile of it; at_model_cap: images where it
         gave as many. Both are 0 where no image reached it.
@@ -203,7 +203,7 @@ class InstanceMetrics:
         precision = coco_precision(self._truth, best, self.num_classes, CAP, "segm")
         close = [touching(true) for true in self._truth]
         ranked = [self._ranked(label, best, close) for label in range(self.num_classes)]
-        threshold = best_threshold(ranked) if self.threshold is None else self.threshold
+        threshold = self._chosen(ranked) if self.threshold is None else self.threshold
         objects = sum(r.objects for r in ranked)
         touched = np.concatenate([r.touching for r in ranked])
         proposed = np.array(self._proposed)
@@ -245,7 +245,14 @@ class InstanceMetrics:
         )
         return InstanceScores(**values)
 
-    def _ranked(self, label: int, best: list[Instances], close: list[np.ndarray]) -> _Ranked:
+    def _chosen(self, ranked: list[Ranked]) -> float:
+        """The threshold that suits these images."""
+        judged = [r.judged(0.5) for r in ranked]
+        scores, right = (np.concatenate([part[i] for part in judged]) for i in (0, 1))
+        true = np.array([int((~t.crowd).sum()) for t in self._truth])
+        return best_threshold(scores, right, [f.scores for f in self._found], true)
+
+    def _ranked(self, label: int, best: list[Instances], close: list[np.ndarray]) -> Ranked:
         """Detections and true objects of one class, over all images; close: `touching` of each image.
 
         best: the detections of each image that are ranked.
@@ -258,21 +265,21 @@ class InstanceMetrics:
             crowds = true.select((true.labels == label) & true.crowd)
             excused = mine.overlaps(crowds).max(1) > 0.5 if len(crowds) else np.zeros(len(mine), bool)
             rows.append((mine.scores, overlaps, excused, near[(true.labels == label) & ~true.crowd]))
-        return _Ranked(rows)
+        return Ranked(rows)
 
-    def _region_precision(self, ranked: list[_Ranked], threshold: float) -> float:
+    def _region_precision(self, ranked: list[Ranked], threshold: float) -> float:
         """AP^r at one IoU threshold: the mean over classes with true objects."""
         each = [r.average_precision(threshold) for r in ranked if r.objects]
         return float(np.mean(each)) if each else float("nan")
 
-    def _by_object(self, ranked: list[_Ranked], close: list[np.ndarray], threshold: float) -> dict[str, Any]:
+    def _by_object(self, ranked: list[Ranked], close: list[np.ndarray], threshold: float) -> dict[str, Any]:
         """The true objects one by one, and their recall by visible share. close: `touching` of each image."""
         rows, shares = [], []
         for number, (true, near) in enumerate(zip(self._truth, close, strict=True)):
             found, covered = np.zeros((2, len(true)), bool)
             found[match(true, self._found[number].select(self._found[number].scores >= threshold)).truth] = True
             for label, one in enumerate(ranked):
-                covered[(true.labels == label) & ~true.crowd] = _covered(one.rows[number][1])
+                covered[(true.labels == label) & ~true.crowd] = covered_objects(one.rows[number][1])
             rows.append(np.stack([true.labels, true.areas, near, found, covered], 1)[~true.crowd])
             shares.append(self._visible[number] or [np.nan] * len(rows[-1]))
         truths, visible = np.concatenate(rows).astype(np.int64), np.concatenate(shares)
@@ -307,69 +314,6 @@ class InstanceMetrics:
             "count_mape": float(share.mean()) if len(share) else float("nan"),
             "counts": np.stack([true, true + error], 1),
         }
-
-
-class _Ranked:
-    """One class: scores of its detections, their right ones by threshold, and which true objects they cover."""
-
-    def __init__(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> None:
-        self.rows = rows
-        self.objects = sum(overlaps.shape[1] for _, overlaps, _, _ in rows)
-        self.touching = np.concatenate([close for *_, close in rows]) if rows else np.zeros(0, bool)
-        # A true object is covered by the detections of a one-to-one pairing, best first, as COCO pairs them.
-        self.covered = np.concatenate([_covered(overlaps) for _, overlaps, _, _ in rows])
-
-    def average_precision(self, threshold: float) -> float:
-        """SDS's average precision at one IoU threshold."""
-        scores, right = self._judged(threshold)
-        return average_precision(scores, right, self.objects)
-
-    def at_levels(self) -> np.ndarray:
-        """The right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS, (9, 3) int64."""
-        scores, right = self._judged(0.5)
-        rows = []
-        for level in LEVELS:
-            found = scores >= level
-            true = int((right & found).sum())
-            rows.append((true, int(found.sum()) - true, self.objects - true))
-        return np.array(rows, np.int64)
-
-    def _judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        scores, right = [], []
-        for mine, overlaps, excused, _ in self.rows:
-            good = hits(overlaps, threshold)
-            counts = good | ~excused
-            scores.append(mine[counts])
-            right.append(good[counts])
-        return np.concatenate(scores), np.concatenate(right)
-
-
-def best_threshold(ranked: list[_Ranked]) -> float:
-    """The score that makes TP / (TP + FP + FN) at IoU 0.5 largest over all classes; 0.5 without any right detection.
-
-    Half-way between the last score that counts and the next, so that no rounding moves an object across it.
-    """
-    judged = [r._judged(0.5) for r in ranked]
-    scores, right = (np.concatenate([part[i] for part in judged]) for i in (0, 1))
-    if not right.any():
-        return 0.5
-    order = np.argsort(-scores, kind="stable")
-    scores, true = scores[order], np.cumsum(right[order])
-    ratio = true / (sum(r.objects for r in ranked) + np.arange(1, len(true) + 1) - true)
-    last = np.append(scores[1:] < scores[:-1], True)  # of equal scores all count or none
-    best = int(np.where(last, ratio, -1).argmax())
-    following = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
-    return (float(scores[best]) + following) / 2
-
-
-def _covered(overlaps: np.ndarray) -> np.ndarray:
-    """True objects that some detection covers with IoU 0.5 or more, each detection one object, (N,) bool."""
-    taken = np.zeros(overlaps.shape[1], bool)
-    for row in overlaps:
-        free = np.where(taken, -1.0, row)
-        if free.size and free.max() >= 0.5:
-            taken[int(free.argmax())] = True
-    return taken
 
 
 def _plain(value: float) -> float | None:

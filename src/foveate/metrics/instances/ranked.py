@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 Rule = Literal["sds", "hypercolumns", "mnc"]
+LEVELS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # score thresholds of `Ranked.at_levels`
 
 
 def hits(overlaps: np.ndarray, threshold: float, rule: Rule = "sds") -> np.ndarray:
@@ -56,3 +57,49 @@ def average_precision(scores: np.ndarray, right: np.ndarray, objects: int, rule:
     # The best precision at this recall or more, times the steps of recall.
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((best * np.diff(recall, prepend=0.0)).sum())
+
+
+class Ranked:
+    """One class: scores of its detections, their right ones by threshold, and which true objects they cover."""
+
+    def __init__(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        self.rows = rows
+        self.objects = sum(overlaps.shape[1] for _, overlaps, _, _ in rows)
+        self.touching = np.concatenate([close for *_, close in rows]) if rows else np.zeros(0, bool)
+        # A true object is covered by the detections of a one-to-one pairing, best first, as COCO pairs them.
+        self.covered = np.concatenate([covered_objects(overlaps) for _, overlaps, _, _ in rows])
+
+    def average_precision(self, threshold: float) -> float:
+        """SDS's average precision at one IoU threshold."""
+        scores, right = self.judged(threshold)
+        return average_precision(scores, right, self.objects)
+
+    def at_levels(self) -> np.ndarray:
+        """The right, the wrong and the missing objects at IoU 0.5 for each threshold of LEVELS, (9, 3) int64."""
+        scores, right = self.judged(0.5)
+        rows = []
+        for level in LEVELS:
+            found = scores >= level
+            true = int((right & found).sum())
+            rows.append((true, int(found.sum()) - true, self.objects - true))
+        return np.array(rows, np.int64)
+
+    def judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of the detections that count at an IoU threshold, and whether each is right, (n,) and (n,) bool."""
+        scores, right = [], []
+        for mine, overlaps, excused, _ in self.rows:
+            good = hits(overlaps, threshold)
+            counts = good | ~excused
+            scores.append(mine[counts])
+            right.append(good[counts])
+        return np.concatenate(scores), np.concatenate(right)
+
+
+def covered_objects(overlaps: np.ndarray) -> np.ndarray:
+    """True objects that some detection covers with IoU 0.5 or more, each detection one object, (N,) bool."""
+    taken = np.zeros(overlaps.shape[1], bool)
+    for row in overlaps:
+        free = np.where(taken, -1.0, row)
+        if free.size and free.max() >= 0.5:
+            taken[int(free.argmax())] = True
+    return taken

@@ -155,9 +155,7 @@ class HandwritingTask(HandwritingReplies, Task):
 
     def collate(self, samples: Sequence[Any]) -> HandwritingBatch:
         """Normalised points and characters, padded."""
-        strokes = [
-            s["scored"] if "scored" in s else normalise(self._thinned(s), self.preprocessing) for s in samples
-        ]
+        strokes = [s["scored"] if "scored" in s else normalise(self._thinned(s), self.preprocessing) for s in samples]
         texts = [torch.tensor(self.characters.encode(s["transcript"]) or [UNKNOWN]) for s in samples]
         return {
             "strokes": pad(strokes),

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from foveate.labels.rings import polygons_of
-from foveate.metrics.instances import LEVELS, InstanceScores
+from foveate.metrics.instances import InstanceScores
+from foveate.metrics.instances.ranked import LEVELS
 from foveate.records import InstancePrediction, Instances
 from foveate.tasks.instances.figures import colors_of
 from foveate.visualize.bars import rgb_text
