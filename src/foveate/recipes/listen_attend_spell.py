@@ -92,6 +92,7 @@ def listen_attend_spell_digits() -> Recipe:
             low=60.0, hidden=128, pyramid=2, speller=256, speller_layers=1, embed=64, attend=128, init=0.0, dropout=0.2,
             warp=0.1,
         ),
+        augment=SpeechAugment(noise=()),
         data=WordStrings(longest=5, train=3000, val=200, ramp=8),
         text=Characters(),
         options=SpeechOptions(cut=6.0),
