@@ -17,6 +17,7 @@ from PIL import Image
 
 from foveate.datasets import recognise
 from foveate.metrics.captioning import CaptioningMetrics
+from foveate.ops.mixture import expectation, mixture_of, nll
 from foveate.records import CaptionOutput, Preprocessing
 from foveate.registry import entries
 from foveate.tasks.captioning.task import CaptioningTask
@@ -381,3 +382,80 @@ def test_what_is_recorded_is_not_trained_again(
     assert capsys.readouterr().out.split() == ["plain_a_seed1", "rare_a_seed1"]
     with pytest.raises(SystemExit, match="unknown variant 'rarer'"):
         unseen.main(["--data", str(drives), "--variants", "rarer"])
+
+
+# Plain networks
+
+
+@pytest.fixture
+def plain(script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def test_plain_decoders_learn_what_they_decode_whatever_the_padding(plain: Any) -> None:
+    translation, speech = plain("plain.translation"), plain("plain.speech")
+    torch.manual_seed(0)
+    tokens = torch.tensor([[9, 10, 2], [11, 2, 0]])
+    translator = translation.PlainTranslation(translation.Config(20, 24, 8, 8)).eval()
+    speaker = speech.PlainSpeech(speech.Config(24, hidden=8)).eval()
+    source = torch.tensor([[5, 6, 7, 2], [8, 2, 0, 0]])
+    audio, lengths = torch.randn(2, 8000), torch.tensor([8000, 5000])
+    audio[1, 5000:] = 0
+    losses = (
+        translator.loss({"source_tokens": source, "target_tokens": tokens})["loss"],
+        speaker.loss({"audio": audio, "audio_lengths": lengths, "tokens": tokens})["loss"],
+    )
+    for model, loss in zip((translator, speaker), losses, strict=True):
+        total = torch.zeros(())
+        for row in range(2):  # each alone, without padding, a step at a time
+            if model is translator:
+                read = model.encode(source[row : row + 1, : int((source[row] != 0).sum())])
+                state = model.begin(read)
+            else:
+                read, state = model.begin(audio[row : row + 1, : lengths[row]], lengths[row : row + 1])
+            last = torch.tensor([1])
+            for token in tokens[row][tokens[row] != 0]:
+                logits, state, alpha = model.step(read, state, last)
+                assert alpha.sum().item() == pytest.approx(1, abs=1e-5)
+                total -= logits.log_softmax(1)[0, token].detach()
+                last = token[None]
+        assert loss.item() == pytest.approx(total.item() / 5, abs=1e-4)
+
+
+def test_the_plain_pen_has_the_density_of_the_package(plain: Any) -> None:
+    handwriting = plain("plain.handwriting")
+    torch.manual_seed(0)
+    pen = handwriting.PlainHandwriting(handwriting.Config(vocabulary=9, units=8)).eval()
+    strokes = torch.cat([torch.randn(2, 20, 2), torch.bernoulli(torch.full((2, 20, 1), 0.2))], 2)
+    text, lengths = torch.tensor([[4, 5, 2], [6, 2, 0]]), torch.tensor([3, 2])
+    batch = {"strokes": strokes, "stroke_lengths": torch.tensor([20, 12]), "transcript": text}
+    batch["transcript_lengths"] = lengths
+    nats, squared, window = pen.score(batch)
+    parameters, _ = pen._mixture(strokes[:, :-1], text, lengths)
+    parameters = torch.cat([-parameters[..., :1], parameters[..., 1:]], -1)  # the paper's sign of the pen bit
+    mixture = mixture_of(parameters)
+    torch.testing.assert_close(nats, nll(mixture, strokes[:, 1:]), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(squared, (expectation(mixture) - strokes[:, 1:, :2]).square().sum(-1))
+    assert window.shape == (2, 19, 4)
+    scored = torch.cat([nats[0], nats[1, :11]])
+    assert pen.loss(batch)["loss"].item() == pytest.approx(scored.mean().item(), abs=1e-5)
+
+
+def test_a_plain_network_is_trained_and_scored_beside_a_run(
+    plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, count in (("train", 24), ("val", 4)):
+        for language, word in (("en", "dog"), ("de", "hund")):
+            lines = [f"{word} " * (1 + i % 3) + "." for i in range(count)]
+            (tmp_path / f"{split}.{language}").write_text("\n".join(lines) + "\n")
+    out, file = tmp_path / "run", tmp_path / "found.json"
+    words = ["plain_networks.py", "rnnsearch_multi30k", "--data", str(tmp_path), "--epochs", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", [*words, "--json", str(file)])
+    monkeypatch.chdir(tmp_path)
+    plain("plain_networks").main()
+    (row,) = json.loads(file.read_text())["tables"][0]["rows"]
+    assert row["name"] == "plain" and set(row) == {"name", "bleu", "chrf", "ter", "parameters", "minutes"}
+    assert 0 <= float(row["bleu"]) <= 100
+    recipe = json.loads((out / "recipe.json").read_text())
+    assert recipe["model"] == "PlainTranslation" and recipe["optim"]["lr"] == 2e-3
