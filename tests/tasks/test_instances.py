@@ -359,10 +359,33 @@ def test_tables_hold_every_object_and_every_image(tmp_path: Path) -> None:
         ("a.png", "1", "cell", "0.9")
     ]
     with (tmp_path / "images.csv").open() as stream:
-        assert [(row["image"], row["objects"]) for row in csv.DictReader(stream)] == [("a.png", "1"), ("b.png", "0")]
+        rows = list(csv.DictReader(stream))
+    assert [(row["image"], row["objects"]) for row in rows] == [("a.png", "1"), ("b.png", "0")]
+    assert [(row["area_mean"], row["area_median"]) for row in rows] == [
+        (str(float(some_objects().areas[0])),) * 2,
+        ("",) * 2,
+    ]
+    assert list(rows[0]) == ["image", "objects", "area_share", "area_mean", "area_median"]
     content = json.loads((tmp_path / "objects.json").read_text())
     assert [len(content[key]) for key in ("images", "annotations", "categories")] == [2, 1, 1]
     assert content["annotations"][0]["area"] == int(some_objects().areas[0])
+
+
+def test_the_row_of_an_image_has_the_objects_of_each_class_and_their_sizes(tmp_path: Path) -> None:
+    masks = np.zeros((4, 20, 30), bool)
+    for k, side in enumerate((1, 2, 3, 5)):
+        masks[k, :side, 7 * k : 7 * k + side] = True
+    found = instances_of((20, 30), [encode_mask(m, m.shape) for m in masks], [1, 1, 0, 1], np.full(4, 0.9))
+    tables = Tables(ClassTable(("live", "dead")))
+    tables.add("a.png", InstancePrediction(found, tables.classes, 0.5, pixel_size=2.0), {
+        "image": as_windows(torch.zeros(3, 20, 30, dtype=torch.uint8))
+    })  # fmt: skip
+    tables.write(tmp_path)
+    with (tmp_path / "images.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["objects"], row["objects: live"], row["objects: dead"]) == ("4", "1", "3")
+    # Areas of 1, 4, 9 and 25 pixels of 2 x 2 units.
+    assert (row["area_mean"], row["area_median"]) == ("39.0", "26.0")
 
 
 # The family

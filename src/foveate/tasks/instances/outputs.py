@@ -31,7 +31,7 @@ OBJECT_COLUMNS = (
 )  # fmt: skip
 MOST_IN_PNG = 65535  # the largest number of 16 bits
 ENDINGS = (".png", "_objects.tif", ".json", "_overlay.jpg", ".geojson")  # of `object_files`
-IMAGE_COLUMNS = ("image", "objects", "area_share")
+IMAGE_COLUMNS = ("image", "objects", "area_share", "area_mean", "area_median")
 
 
 def objects_record(prediction: InstancePrediction) -> dict[str, Any]:
@@ -101,10 +101,12 @@ class Tables:
     """Tables of all objects of one call: objects.csv, images.csv and objects.json in COCO's form.
 
     Lengths are multiplied by a prediction's `pixel_size`, areas by its square; boxes and centroids stay in pixels.
+    With several classes images.csv has the number of objects of each.
     """
 
     def __init__(self, classes: Any) -> None:
         self.classes = classes
+        self.class_columns = [f"objects: {name}" for name in classes.names] if len(classes) > 1 else []
         self.objects: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
@@ -136,7 +138,13 @@ class Tables:
                 "score": round(float(found.scores[k]), 4),
             })  # fmt: skip
         covered = int(np.count_nonzero(found.numbers()))
-        self.images.append({"image": name, "objects": len(found), "area_share": round(covered / (height * width), 6)})
+        sizes = np.array([row["area"] for row in rows])
+        self.images.append({
+            "image": name, "objects": len(found), "area_share": round(covered / (height * width), 6),
+            "area_mean": round(float(sizes.mean()), 4) if len(sizes) else "",
+            "area_median": round(float(np.median(sizes)), 4) if len(sizes) else "",
+            **{column: int((found.labels == k).sum()) for k, column in enumerate(self.class_columns)},
+        })  # fmt: skip
         self.sizes.append((height, width))
 
     def write(self, folder: Path) -> None:
@@ -145,7 +153,7 @@ class Tables:
             return
         for file, columns, rows in (
             ("objects.csv", OBJECT_COLUMNS, self.objects),
-            ("images.csv", IMAGE_COLUMNS, self.images),
+            ("images.csv", (*IMAGE_COLUMNS, *self.class_columns), self.images),
         ):
             with atomic_write(folder / file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
                 writer = csv.DictWriter(stream, columns, lineterminator="\n")
