@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from foveate.datasets import LAST, ORDER, candidates, recognise
 from foveate.datasets.camvid import CLASSES, CamVid
 from foveate.datasets.cityscapes import Cityscapes
+from foveate.datasets.class_folders import ClassFolders
 from foveate.datasets.folders import Folders
 from foveate.errors import DataError
 from foveate.registry import entries
@@ -186,3 +188,75 @@ def test_data_one_folder_further_down_or_up(tmp_path: Path) -> None:
         recognise(tmp_path / "set")
     with pytest.raises(DataError, match=r"1 picture without labels\); it is a part of the data in .*train: give that"):
         recognise(tmp_path / "set" / "data" / "train" / "images")
+
+
+# Folders of masks are no classes
+
+
+def picture(file: Path, seed: int = 0) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file)
+
+
+def mask(file: Path, value: int = 255) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((16, 16), np.uint8)
+    values[4:8, 4:8] = value
+    Image.fromarray(values).save(file)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"), [("Original", "Ground Truth"), ("photos", "segmentations"), ("train/input", "train/target")]
+)
+def test_folders_of_pictures_and_masks_are_known_by_more_names(images: str, masks: str, tmp_path: Path) -> None:
+    for i in range(10):
+        picture(tmp_path / images / f"{i}.png", i)
+        mask(tmp_path / masks / f"{i}.png")
+    source = recognise(tmp_path)
+    assert isinstance(source, Folders)
+    assert source.open("train", "semantic")[0]["mask"].sum() == 16  # 4 x 4 pixels of class 1
+
+
+def test_a_folder_a_sample_with_its_mask_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / f"a{i}_json" / "img.png", i)
+        mask(tmp_path / f"a{i}_json" / "label.png", 1)
+    told = (
+        r"has the same files in each folder \(img\.png, label\.png\), a sample with its mask; put the pictures into one"
+    )
+    for task in ("", "semantic"):
+        with pytest.raises(DataError, match=told):
+            recognise(tmp_path, task)
+
+
+@pytest.mark.parametrize("ending", ["", "_segmentation"])
+def test_folders_that_may_be_of_masks_are_classes_with_a_note(ending: str, tmp_path: Path) -> None:
+    for i in range(10):
+        picture(tmp_path / "ISIC_Input" / f"{i}.png", i)
+        mask(tmp_path / "ISIC_Truth" / f"{i}{ending}.png")
+    source = recognise(tmp_path)
+    assert isinstance(source, ClassFolders)
+    assert source.scan.notes == [
+        "ISIC_Input/ and ISIC_Truth/ hold pictures of the same names, and those of ISIC_Truth/ have few values, as "
+        "masks do; if they are masks, call the folders images and labels"
+    ]
+
+
+@pytest.mark.parametrize("names", [("mask", "no_mask"), ("original", "forged"), ("target", "background")])
+def test_classes_may_be_called_as_folders_of_masks_are(names: tuple[str, str], tmp_path: Path) -> None:
+    for name in names:
+        for i in range(10):
+            picture(tmp_path / name / f"{i}.png", i)
+    source = recognise(tmp_path)
+    assert isinstance(source, ClassFolders)
+    assert source.scan.classes.names == tuple(sorted(names)) and source.scan.notes == []
+
+
+def test_a_folder_of_images_counts_beside_masks_that_are_called_after_each_other(tmp_path: Path) -> None:
+    for i in range(10):
+        picture(tmp_path / "images" / f"{i}.jpg", i)
+        mask(tmp_path / "masks" / f"{i}.png")
+        mask(tmp_path / "masks" / f"{i}_mask.png")
+    source = recognise(tmp_path)
+    assert isinstance(source, Folders)
+    assert "0_mask.png: a label without a picture" in str(source.problems()[0])

@@ -12,7 +12,14 @@ from torchvision import tv_tensors
 from foveate import pictures
 from foveate.datasets.captions.table import remarks_beside
 from foveate.datasets.checks import label_digest
-from foveate.datasets.class_layout import NO_CLASS, all_class_folders, class_folders, is_by_class, split_folders
+from foveate.datasets.class_layout import (
+    NO_CLASS,
+    all_class_folders,
+    class_folders,
+    is_by_class,
+    masks_among,
+    split_folders,
+)
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
@@ -145,6 +152,8 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         "the labels; if they are captions, call its column caption"
         for file in remarks_beside(root)
     ]
+    for folder in (splits or {"": root}).values():
+        notes += [note] if (note := masks_among(class_folders(folder))) else []
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, find_parts
+import numpy as np
+from PIL import Image
+
+from foveate.datasets.folders import LABEL_FOLDERS, find_parts
 from foveate.datasets.masks_beside import holds_both
-from foveate.datasets.names import normal
+from foveate.datasets.names import normal, stem_of, unmarked
+from foveate.datasets.sample_folders import hold_samples
 from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, split_parts
 from foveate.disk import is_hidden
 from foveate.pictures import list_pictures
@@ -15,22 +19,54 @@ from foveate.records import Problem
 
 # Folders that another layout's files lie in; no class is called so.
 NO_CLASS = re.compile(
-    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES, *IMAGE_FOLDERS, *LABEL_FOLDERS))})\d*|(train|val|test)annot|"
-    r"jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
+    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES))}|images|imgs?|img_dir|labels|annotations|ann_dir|anns?|gt|"
+    r"ground_?truth)\d*|(train|val|test)annot|jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
 )
+_FEW_VALUES = 16  # of a mask; a photograph has more
+_LOOKED_AT = 4  # pictures of a folder that tell whether it holds masks
 # What `foveate` itself may have written beside the data.
 _RESULTS = ("recipe.json", "predictions.json")
 
 
 def is_by_class(path: Path) -> bool:
-    """True if folders hold images, and none has a name that folders of images beside masks have."""
+    """True if folders hold images, and neither is one of masks nor all of them are samples with their masks."""
     if not path.is_dir() or find_parts(path):
         return False
     found = all_class_folders(path)
     names = {normal(folder.name) for folder in found}
     if len(names) < 2 or any(NO_CLASS.fullmatch(name.lower()) for name in names):
         return False
+    if any(folder.name.lower() in LABEL_FOLDERS and _holds_masks(folder) for folder in found) or hold_samples(found):
+        return False
     return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
+
+
+def masks_among(folders: list[Path]) -> str:
+    """A note on a folder that may hold the masks of another's pictures; '' if there is none."""
+    stems = {folder: {stem_of(file.name) for file in list_pictures(folder)} for folder in folders}
+    for folder, own in stems.items():
+        for other in folders:
+            shared = [stem for stem in own if {stem, *unmarked(stem)} & stems[other]]
+            if other != folder and 2 * len(shared) > len(own) and _holds_masks(folder) and not _holds_masks(other):
+                return (
+                    f"{other.name}/ and {folder.name}/ hold pictures of the same names, and those of {folder.name}/ "
+                    "have few values, as masks do; if they are masks, call the folders images and labels"
+                )
+    return ""
+
+
+def _holds_masks(folder: Path) -> bool:
+    """True if pictures of a folder have one band of few values, as masks have."""
+    files = list_pictures(folder)[:_LOOKED_AT]
+    return bool(files) and all(map(_is_like_a_mask, files))
+
+
+def _is_like_a_mask(file: Path) -> bool:
+    try:
+        with Image.open(file) as picture:
+            return picture.mode in ("1", "P", "L", "I", "I;16") and len(np.unique(np.asarray(picture))) <= _FEW_VALUES
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def all_class_folders(path: Path) -> list[Path]:

@@ -33,9 +33,10 @@ from foveate.pictures import list_pictures
 from foveate.records import Problem
 from foveate.registry import dataset
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "photos", "original", "originals", "input", "inputs")
 LABEL_FOLDERS = (
     "labels", "masks", "annotations", "label", "mask", "ann_dir", "anns", "ann", "gt", "groundtruth", "ground_truth",
+    "ground truth", "segmentations", "segmentation", "target", "targets",
 )  # fmt: skip
 # What the folders of a split's labels and of its images add to the split's name: train_masks, trainannot, val-images.
 _LABELS_OF = re.compile(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.files import Pair, Scan, pair_by_stem, require_folder
-from foveate.datasets.folders import describe_masks, scan_masks, split_lists, stray_lists
+from foveate.datasets.folders import describe_masks, find_parts, scan_masks, split_lists, stray_lists
 from foveate.datasets.names import stem_of, unmarked
 from foveate.datasets.objects import MaskSource
 from foveate.datasets.splits import split_by_lists, split_parts, stray_folders
@@ -35,8 +35,12 @@ class MasksBeside(MaskSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """True if a picture lies beside another that is called after it and after masks."""
-        return path.is_dir() and any(holds_both(folder) for folder in _folders(path)[:_MOST_FOLDERS])
+        """True if a picture lies beside another that is called after it and after masks, and no folder is of masks."""
+        return (
+            path.is_dir()
+            and not find_parts(path)
+            and any(holds_both(folder) for folder in _folders(path)[:_MOST_FOLDERS])
+        )
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""

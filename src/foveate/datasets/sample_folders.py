@@ -14,7 +14,8 @@ from foveate import pictures
 from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
-from foveate.datasets.folders import find_folders
+from foveate.datasets.folders import LABEL_FOLDERS, find_folders
+from foveate.datasets.names import stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called, split_parts, stray_folders
 from foveate.errors import DataError, counted
@@ -23,6 +24,7 @@ from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
 
 _MOST_FOLDERS = 64  # folders that are looked into to recognise the format
+_MOST_FILES = 6  # of a sample that has its mask beside it
 _STAGE = "stage1_"  # before the split in the names of the competition's folders
 
 
@@ -45,6 +47,17 @@ class SampleFolders(ObjectSource):
     def recognise(path: Path) -> bool:
         """True if folders hold a folder with one image beside a folder of masks."""
         return path.is_dir() and (_holds_samples(path) or bool(_split_folders(path)))
+
+    @staticmethod
+    def near_miss(path: Path) -> str:
+        """Folders of one sample each that hold its picture and its mask themselves."""
+        if not path.is_dir() or not hold_samples(folders := _folders(path)):
+            return ""
+        names = ", ".join(file.name for file in list_pictures(folders[0]))
+        return (
+            f"has the same files in each folder ({names}), a sample with its mask; put the pictures into one folder "
+            "images and the masks into one folder labels, each called after its sample"
+        )
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
@@ -96,6 +109,15 @@ class ObjectMasks:
 
     def _masks(self, pair: Pair, height: int, width: int) -> list[np.ndarray]:
         return [_read_object(file, pair.picture, height, width) for file in pair.label]
+
+
+def hold_samples(folders: list[Path]) -> bool:
+    """True if the same few picture files lie in all folders, one of them called after masks: img.png and label.png."""
+    stems = {frozenset(stem_of(file.name).lower() for file in list_pictures(folder)) for folder in folders}
+    if len(folders) < 2 or len(stems) != 1:
+        return False
+    (names,) = stems
+    return 2 <= len(names) <= _MOST_FILES and not names.isdisjoint(LABEL_FOLDERS)
 
 
 def _read_object(file: Path, picture: Path, height: int, width: int) -> np.ndarray:
