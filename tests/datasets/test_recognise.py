@@ -260,3 +260,13 @@ def test_a_folder_of_images_counts_beside_masks_that_are_called_after_each_other
     source = recognise(tmp_path)
     assert isinstance(source, Folders)
     assert "0_mask.png: a label without a picture" in str(source.problems()[0])
+
+
+def test_a_class_that_is_called_as_a_split_is_named(tmp_path: Path) -> None:
+    for name in ("test", "control"):
+        picture(tmp_path / name / "a.png")
+    told = r"holds pictures in test/, a split by its name, beside control/; a class needs another name, and a split a"
+    with pytest.raises(DataError, match=told):
+        recognise(tmp_path, "classification")
+    with pytest.raises(DataError, match=told):
+        recognise(tmp_path)

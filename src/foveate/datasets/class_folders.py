@@ -23,9 +23,19 @@ from foveate.datasets.class_layout import (
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
+from foveate.datasets.folders import find_parts
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import normal, stem_of
-from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, stray_folders
+from foveate.datasets.splits import (
+    SPLIT_ORDER,
+    SPLITS_FILE,
+    draw_split,
+    ordered,
+    read_splits,
+    settle,
+    split_called,
+    stray_folders,
+)
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
@@ -108,10 +118,17 @@ class ClassFolders(ScannedSource[ClassScan]):
 
     @staticmethod
     def near_miss(path: Path) -> str:
-        """A folder that holds one class."""
+        """A folder that holds one class, or classes of which one is called as a split."""
         if not path.is_dir():
             return ""
         names = {normal(folder.name) for folder in all_class_folders(path) if list_pictures(folder)}
+        splits = sorted(name for name in names if split_called(name) in SPLIT_ORDER)
+        others = sorted(name for name in names if not NO_CLASS.fullmatch(name.lower()))
+        if splits and others and not find_parts(path):
+            return (
+                f"holds pictures in {splits[0]}/, a split by its name, beside {others[0]}/; a class needs another "
+                "name, and a split a folder for each class"
+            )
         if len(names) != 1 or NO_CLASS.fullmatch(min(names).lower()):
             return ""
         return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
