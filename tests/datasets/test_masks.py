@@ -5,6 +5,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from foveate import pictures
@@ -227,3 +228,22 @@ class TestBadFiles:
         assert recognise_masks([tmp_path / "a.png", good], NAMES).kind == "index"
         with pytest.raises(DataError, match=r"a\.png: not a picture"):
             recognise_masks([tmp_path / "a.png"], NAMES)
+
+
+@pytest.mark.parametrize("inverted", [1, 2])
+def test_tiffs_of_imagejs_inverting_lut_hold_the_labels_as_stored(tmp_path: Path, inverted: int) -> None:
+    values = np.array([[0, 0, 0], [0, 255, 0]], np.uint8)
+    files = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for place, file in enumerate(files):
+        tifffile.imwrite(file, values, photometric="miniswhite" if place < inverted else "minisblack")
+    reader = recognise_masks(files, None)
+    assert [labels(reader, file) for file in files] == [[[0, 0, 0], [0, 1, 0]]] * 2
+    assert len(reader.notes) == 1 and "of 2 (a.tif" in reader.notes[0]
+    assert ("as those of the others are" in reader.notes[0]) == (inverted == 1)
+    shown = pictures.read_picture(files[0])[:, :, 0]
+    assert shown.tolist() == (255 - values).tolist()  # a picture stays as it is displayed
+
+
+def test_tiffs_of_black_as_zero_are_read_without_a_note(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 255]], np.uint8), photometric="minisblack")
+    assert recognise_masks([tmp_path / "a.tif"], None).notes == ()

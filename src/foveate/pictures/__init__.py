@@ -90,7 +90,8 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, any_type=True) as tiff:
                 check_size(str(path), tiff.height, tiff.width, max_pixels)
-                return RawPicture(tiff.raw(), tiff.palette, tiff.lossy, tiff.raw_alpha(), tiff.nodata)
+                stored, alpha = tiff.raw(), tiff.raw_alpha()
+                return RawPicture(stored, tiff.palette, tiff.lossy, alpha, tiff.nodata, tiff.white_is_zero)
         image = _pillow(file)
         check_size(str(path), image.height, image.width, max_pixels)
         palette = None

@@ -144,16 +144,20 @@ class TiffPicture:
         return int(page.tilelength * page.tilewidth) if page.is_tiled else int(page.rowsperstrip * page.imagewidth)
 
     def raw(self) -> np.ndarray:
-        """Return the file's values without alpha, upright: (H, W), or (H, W, C) where C > 1.
+        """Return the file's stored values without alpha, upright: (H, W), or (H, W, C) where C > 1.
 
-        They are the stored ones, but inverted where the file says that white is zero, as other readers give them.
+        Values are the same whether or not the file says that white is zero, which is about display alone: ImageJ
+        writes an object as 255 also under its inverting lookup table.
         """
         values = self._upright()
-        if int(self._page.photometric) == _WHITE_IS_ZERO and values.dtype.kind == "u":
-            values = (1 << int(self._page.bitspersample)) - 1 - values
         if self._alpha():
             values = values[:, :, :-1]
         return values[:, :, 0] if values.shape[2] == 1 else values
+
+    @property
+    def white_is_zero(self) -> bool:
+        """True if the file's values are displayed inverted, 0 as white."""
+        return int(self._page.photometric) == _WHITE_IS_ZERO
 
     def raw_alpha(self) -> np.ndarray | None:
         """Return the alpha channel (H, W), upright; None without one."""
@@ -234,7 +238,7 @@ class TiffPicture:
         if values.dtype == np.uint8 and self._page.bitspersample in (2, 4):  # 0..3 and 0..15
             values = values * np.uint8(255 // (2**self._page.bitspersample - 1))
         values = self._without_nodata(values).astype(self.dtype, copy=False)
-        if photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
+        if self.white_is_zero and values.dtype.kind == "u":
             values = np.iinfo(values.dtype).max - values
         values = self._blend(values)
         if photometric == _SEPARATED and values.shape[2] == 4:

@@ -34,6 +34,7 @@ class RawPicture(NamedTuple):
     lossy: the compression changes values (JPEG), so they cannot be labels.
     alpha: (H, W), for files with an alpha channel, which `values` leaves out.
     nodata: the value that a GeoTIFF declares to be no data.
+    white_is_zero: a TIFF says that its values are displayed inverted, which `values` are not.
     """
 
     values: np.ndarray
@@ -41,3 +42,4 @@ class RawPicture(NamedTuple):
     lossy: bool
     alpha: np.ndarray | None = None
     nodata: float | None = None
+    white_is_zero: bool = False

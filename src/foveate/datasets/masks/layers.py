@@ -30,6 +30,7 @@ class Layers:
     alpha: (H, W); None without an alpha channel.
     nodata: the value that the file declares to be no data. lossy: stored as JPEG.
     channels: 3 for grey values that were stored as colours.
+    white_is_zero: the file is displayed inverted, which the values are not.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Layers:
     nodata: int | None = None
     lossy: bool = False
     channels: int = 1
+    white_is_zero: bool = False
 
     @property
     def form(self) -> str:
@@ -64,7 +66,8 @@ def read_layers(path: Path) -> Layers:
     palette = None if raw.palette is None else pack(raw.palette[:, None])[:, 0]
     if palette is not None and (palette == np.arange(len(palette)) * 0x10101).all():
         palette = None  # its colours are the indices themselves
-    return Layers(path, _integers(path, values), None, palette, raw.alpha, nodata, raw.lossy, channels)
+    whole = _integers(path, values)
+    return Layers(path, whole, None, palette, raw.alpha, nodata, raw.lossy, channels, raw.white_is_zero)
 
 
 def _integers(path: Path, values: np.ndarray) -> np.ndarray:

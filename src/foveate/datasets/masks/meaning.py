@@ -34,7 +34,23 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
         reader = greys.decide(found, known, theirs, "values")
     if known is not None and known.file != CLASSES_FILE:
         reader = replace(reader, remark=f"{reader.remark}, names of {known.file}")
-    return replace(reader, refused=_refused(reader, found if alpha is None else alpha))
+    notes = (*reader.notes, *_inverted_note(found))
+    return replace(reader, refused=_refused(reader, found if alpha is None else alpha), notes=notes)
+
+
+def _inverted_note(found: Tally) -> list[str]:
+    """A note on TIFFs that are displayed inverted, since their labels are the stored values."""
+    inverted = [f for f in found.files if f.white_is_zero]
+    if not inverted:
+        return []
+    shown = inverted[0].path.name + (", ..." if len(inverted) > 1 else "")
+    verb = "says" if len(inverted) == 1 else "say"
+    mixed = "" if len(inverted) == len(found.files) else ", as those of the others are"
+    return [
+        f"{counted(len(inverted), 'mask')} of {len(found.files)} ({shown}) {verb} that white is 0, as ImageJ's "
+        f"inverting lookup table does; the stored values are read{mixed}; if objects are stored as 0 there, save "
+        "these masks with black as 0"
+    ]
 
 
 def _refused(reader: MaskReader, found: Tally) -> str:

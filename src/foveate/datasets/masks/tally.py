@@ -23,7 +23,7 @@ class Summary:
     values: of a grey or palette file. colors: of a colour file, 0xRRGGBB. palette: (index, colour) of each index in
     use that the palette has. alpha: the values of the alpha channel, () without one. clear, solid: the values or
     colours under an alpha of 0, and under any other. wide: stored with more than 8 bits. nodata, lossy, channels,
-    form: as in `Layers`.
+    form, white_is_zero: as in `Layers`.
     """
 
     path: Path
@@ -38,6 +38,7 @@ class Summary:
     lossy: bool
     channels: int
     form: str
+    white_is_zero: bool = False
 
     def every_color(self) -> frozenset[int]:
         """The colours of the file: its own, its palette's, or grey values as three equal channels."""
@@ -73,6 +74,7 @@ def _summarise(path: Path, changed: int, size: int) -> Summary:
     return Summary(
         path, found if grey else frozenset(), frozenset() if grey else found, colors, alpha, clear, solid,
         plane.dtype.itemsize > 1 and grey, layers.nodata, layers.lossy, layers.channels, layers.form,
+        layers.white_is_zero,
     )  # fmt: skip
 
 
