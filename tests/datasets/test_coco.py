@@ -287,6 +287,9 @@ def test_workers_receive_the_dataset(root: Path) -> None:
         ({"segmentation": [1, 2, 3, 4, 5, 6]}, "annotation 101: ill-formed segmentation"),
         ({"segmentation": {"counts": [1, 2]}}, "annotation 101: ill-formed segmentation"),
         ({"segmentation": "everything"}, "annotation 101: ill-formed segmentation"),
+        ({"iscrowd": "no"}, "annotation 101: iscrowd is 'no'; expected 0 or 1"),
+        ({"iscrowd": 2}, "annotation 101: iscrowd is 2; expected 0 or 1"),
+        ({"iscrowd": [1]}, "annotation 101: iscrowd is [1]; expected 0 or 1"),
     ],
 )
 def test_annotations_that_point_nowhere_or_are_ill_formed(root: Path, fields: dict[str, Any], message: str) -> None:
@@ -308,6 +311,7 @@ def test_annotations_that_point_nowhere_or_are_ill_formed(root: Path, fields: di
         ({"size": [HEIGHT, WIDTH], "counts": "\u20ac"}, "ill-formed run lengths"),
         ({"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}, "run lengths of size [80, 60], expected [60, 80]"),
         ([[0, 0, 1e12, 0, 5, 5]], "a polygon runs far outside the picture of 80x60"),
+        ([[0.1, 0.1, 0.5, 0.1, 0.5, 1]], "all coordinates lie in 0..1 and look like shares of the size of the picture"),
         ([[80, 10, 90, 10, 90, 20]], "no part of it lies inside the picture of 80x60; correct it, or remove it"),
         ([[10, -9, 20, -9, 20, 0], [10, -20, 20, -20, 20, -10]], "no part of it lies inside the picture of 80x60"),
     ],
@@ -350,6 +354,33 @@ def test_outlines_without_a_pixel_are_said(root: Path) -> None:
     found = inspect(COCO(str(root)), "instances")
     assert found.notes == {"an outline covers no pixel, and is left out; draw it again, or remove it": ["000001.jpg"]}
     assert not inspect(COCO(str(root)), "semantic").notes
+
+
+def test_outlines_on_a_line_are_said_for_label_maps_too(root: Path) -> None:
+    changed(root, 101, segmentation=[[10, 10, 20, 20, 30, 30]])
+    changed(root, 103, segmentation=[[5, 5, 5, 5, 5, 5], [1, 7, 9, 7, 5, 7]])
+    changed(root, 201, segmentation=[[5, 5, 5, 5, 5, 5], [1, 7, 9, 7, 5, 9]])
+    (note,) = [note for note in COCO(str(root)).scan.notes if "outline" in note]
+    assert note == (
+        "2 outlines lie on a line or point and so have no pixel (annotation 101 of instances_train2017.json, "
+        "annotation 103 of instances_train2017.json); draw again, or remove"
+    )
+
+
+@pytest.mark.parametrize(("crowd", "label"), [("0", 1), ("1", 255), (False, 1), (True, 255), (0.0, 1), (None, 1)])
+def test_crowds_of_any_json_type(tmp_path: Path, crowd: Any, label: int) -> None:
+    data = content(2)
+    data["annotations"] = [annotation(k, k, 1, square(10, 20, 5)) | {"iscrowd": crowd} for k in (0, 1)]
+    source = COCO(str(write(tmp_path, data).parent))
+    mask = source.open("train")[0]["mask"].numpy()
+    assert (mask[20:25, 10:15] == label).all() and np.count_nonzero(mask) == 25
+
+
+def test_the_first_pixels_corners_are_no_shares(tmp_path: Path) -> None:
+    data = content(2)
+    data["annotations"] = [annotation(k, k, 1, square(0, 0, 1)) for k in (0, 1)]
+    mask = COCO(str(write(tmp_path, data).parent)).open("train")[0]["mask"]
+    assert mask[0, 0] == 1 and mask.sum() == 1
 
 
 def test_objects_of_pictures_of_several_depths_are_refused(root: Path) -> None:

@@ -280,6 +280,12 @@ def test_shapes_that_do_not_fit_their_picture(folder: Path) -> None:
         )
         with pytest.raises(DataError, match=outside):
             dataset[index]
+    for kind, points in (("polygon", [[0.1, 0.2], [0.9, 0.2], [1, 1]]), ("rectangle", [[0, 0.2], [1, 1]])):
+        edit_shape(folder / "few.json", 1, points=points, shape_type=kind)
+        dataset, index = samples(folder)["few"]
+        shares = r"shape 1 \('sky'\): all coordinates lie in 0\.\.1 and look like shares of the size of .* 96x72"
+        with pytest.raises(DataError, match=shares):
+            dataset[index]
     edit_shape(folder / "every_kind.json", 11, points=[[70, 2], [85, 13]])
     dataset, index = samples(folder)["every_kind"]
     with pytest.raises(DataError, match=r"every_kind\.json: shape 11 \('sky'\): a mask of 15x12 in the box from"):

@@ -166,6 +166,7 @@ def test_groups_turned_boxes_and_unscored(tmp_path: Path) -> None:
         ('<polygon label="cow" points="0,0;5,5"/>', "has 2 points; expected three or more"),
         ('<polygon label="dog" points="0,0;5,5;0,5"/>', "label 'dog' is not among the file's labels; export it again"),
         ('<mask label="cow" rle="1, 2" left="0" top="0" width="2" height="2"/>', "a mask of 3 pixels in a box of 2x2"),
+        ('<polygon label="cow" points="0,0;0.5,0;0,0.5"/>', "all coordinates lie in 0..1 and look like shares of"),
         ('<polygon label="cow" points="0,0;5,x;0,5"/>', "image '0.png': could not convert string to float"),
     ],
 )

@@ -23,6 +23,7 @@ from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
+from foveate.datasets.outlines import is_flat, is_stray, require_pixels
 from foveate.datasets.splits import ordered, unknown_split
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
@@ -31,6 +32,7 @@ from foveate.records.base import unused_label
 from foveate.registry import dataset
 
 BACKGROUND = "background"
+_CROWD = {0: False, 1: True, "0": False, "1": True, None: False}  # also for false and true
 
 
 @dataset("coco")
@@ -111,7 +113,7 @@ class COCO(ObjectSource):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
         notes += _empty_note(splits)
-        notes += _box_note(list(contents.values()))
+        notes += _outline_notes(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
 
@@ -145,18 +147,26 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
     empty = sorted({pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.annotations})
     if not empty:
         return []
-    shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
-    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({shown})"]
+    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({_first(empty)})"]
 
 
-def _box_note(contents: Sequence[_Content]) -> list[str]:
-    """A note on boxes that lie elsewhere than their outlines."""
+def _outline_notes(contents: Sequence[_Content]) -> list[str]:
+    """Notes on boxes that lie elsewhere than their outlines, and on outlines that enclose nothing."""
     stray = [f"annotation {one} of {content.file.name}" for content in contents for one in content.stray_boxes]
-    if not stray:
-        return []
-    shown = ", ".join(stray[:3]) + (", ..." if len(stray) > 3 else "")
-    words = "does not meet its outline" if len(stray) == 1 else "do not meet their outlines"
-    return [f"{counted(len(stray), 'box')} {words} ({shown}); outlines are used, and no boxes"]
+    flat = [f"annotation {one} of {content.file.name}" for content in contents for one in content.flat]
+    notes = []
+    if stray:
+        words = "does not meet its outline" if len(stray) == 1 else "do not meet their outlines"
+        notes.append(f"{counted(len(stray), 'box')} {words} ({_first(stray)}); outlines are used, and no boxes")
+    if flat:
+        words = "lies on a line or point and so has" if len(flat) == 1 else "lie on a line or point and so have"
+        notes.append(f"{counted(len(flat), 'outline')} {words} no pixel ({_first(flat)}); draw again, or remove")
+    return notes
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first three of some names."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 # Labels
@@ -232,6 +242,7 @@ def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np
     if any(abs(p - (width / 2, height / 2)).max() > 2 * max(height, width) for p in parts):
         raise DataError(f"{where}: a polygon runs far outside the picture of {width}x{height}")
     corners = np.concatenate(parts)
+    require_pixels(corners, height, width, where)
     if (corners.max(0) <= 0).any() or (corners.min(0) >= (width, height)).any():
         raise DataError(f"{where}: no part of it lies inside the picture of {width}x{height}; correct it, or remove it")
     polygons = [p.ravel().tolist() for p in parts]
@@ -257,6 +268,7 @@ class _Content:
     def __init__(self, file: Path, problems: list[Problem]) -> None:
         self.file, data = file, read_json(file)
         self.stray_boxes: list[Any] = []  # ids of annotations whose box lies elsewhere than their outline
+        self.flat: list[Any] = []  # ids of annotations whose outline encloses nothing
         for key in ("images", "annotations", "categories"):
             if not isinstance(data, dict) or not isinstance(data.get(key), list):
                 raise DataError(f"{file}: no list '{key}'; expected COCO's images, annotations and categories")
@@ -293,8 +305,10 @@ class _Content:
                 problems.append(Problem(self.file, f"annotation {entry.get('id', 'without id')}: {complaint}"))
             else:
                 by_image[entry["image_id"]].append(annotation)
-                if _is_stray(entry.get("bbox"), annotation.parts):
+                if is_stray(entry.get("bbox"), annotation.parts):
                     self.stray_boxes.append(annotation.id)
+                if not isinstance(annotation.parts, dict) and all(map(is_flat, annotation.parts)):
+                    self.flat.append(annotation.id)
         for image in self.images:
             name, size = str(image["file_name"]), (image.get("height"), image.get("width"))
             listed = Listed(self.file, size if None not in size else None, tuple(by_image[image["id"]]))
@@ -327,19 +341,10 @@ def _annotation(
         parts = tuple(np.array(p, np.float64).reshape(-1, 2) for p in shape)
     if parts is None:
         return "ill-formed segmentation; expected lists [x1, y1, x2, y2, x3, y3, ...] or {size, counts}", None
-    crowd = bool(entry.get("iscrowd", 0))
-    return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], crowd, parts)
-
-
-def _is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
-    """True if a box [x, y, width, height] is stated that has no point in common with the polygons, or no inside."""
-    if isinstance(parts, dict) or not isinstance(box, list) or len(box) != 4:
-        return False
-    if not all(type(n) in (int, float) and abs(n) < 1e300 for n in box):
-        return True
-    start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
-    corners = np.concatenate(parts)
-    return bool(min(box[2:]) < 0 or (end < corners.min(0)).any() or (start > corners.max(0)).any())
+    crowd = entry.get("iscrowd", 0)
+    if not isinstance(crowd, (int, float, str, type(None))) or crowd not in _CROWD:
+        return f"iscrowd is {crowd!r:.40}; expected 0 or 1", None
+    return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], _CROWD[crowd], parts)
 
 
 def _is_id(value: Any) -> bool:

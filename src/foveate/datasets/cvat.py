@@ -21,6 +21,7 @@ from foveate.datasets.coco_files import Finder
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.outlines import require_pixels
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called
 from foveate.errors import DataError, counted
 from foveate.labels.outlines import fill_edges
@@ -246,6 +247,7 @@ def _annotation(file: Path, node: ElementTree.Element) -> Annotation:
             raise DataError(f"{where} has {counted(len(points), 'point')}; expected three or more")
         if abs(points - np.array(size[::-1]) / 2).max() > 2 * max(size):
             raise DataError(f"{where} runs far outside the picture of {size[1]}x{size[0]}")
+        require_pixels(points, *size, where)
         shapes.append(Shape(label, group, order, points))
     return Annotation(file, size, tuple(sorted(shapes, key=lambda shape: shape.z_order)))  # stable
 

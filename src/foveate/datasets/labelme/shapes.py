@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from foveate import pictures
 from foveate.datasets.files import Pair
 from foveate.datasets.objects import Objects
+from foveate.datasets.outlines import require_pixels
 from foveate.errors import DataError, counted, unknown
 from foveate.records import ClassTable
 
@@ -180,6 +181,7 @@ def rasterise(shape: Shape, height: int, width: int, where: str) -> np.ndarray:
     require_near(shape, height, width, where)
     if shape.kind == "mask":
         return _place_mask(shape, height, width, where)
+    require_pixels(np.array(shape.points), height, width, where)
     x, y = np.array(shape.points).T
     if shape.kind != "circle" and (max(x) < 0 or max(y) < 0 or min(x) >= width or min(y) >= height):
         raise DataError(f"{where}: no part of it lies inside the picture of {width}x{height}; correct it, or remove it")

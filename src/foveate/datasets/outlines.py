@@ -1,0 +1,42 @@
+"""Checks of the outlines that annotation files give in pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from foveate.errors import DataError
+
+_TINY = 1e-9  # of an outline's extent: a distance from a line that is rounding alone
+
+
+def require_pixels(corners: np.ndarray, height: int, width: int, where: str) -> None:
+    """Raise DataError for corners (P, 2) that look like shares of the image's size; `where` opens the message.
+
+    They do if all lie in 0..1 and one is no whole number: whole ones may be the first pixel's corners.
+    """
+    if max(height, width) > 2 and corners.min() >= 0 and corners.max() <= 1 and (corners != np.rint(corners)).any():
+        raise DataError(
+            f"{where}: all coordinates lie in 0..1 and look like shares of the size of the picture of "
+            f"{width}x{height}; expected pixels, so multiply x by its width and y by its height"
+        )
+
+
+def is_flat(polygon: np.ndarray) -> bool:
+    """True if all corners (P, 2) lie on one line or point, so that the polygon encloses nothing."""
+    away = polygon - polygon[0]
+    far = away[np.abs(away).max(axis=1).argmax()]
+    extent = float(np.abs(far).max())
+    return extent == 0 or bool((np.abs(away[:, 0] * far[1] - away[:, 1] * far[0]) <= _TINY * extent**2).all())
+
+
+def is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
+    """True if a box [x, y, width, height] is stated that has no point in common with the polygons, or no inside."""
+    if isinstance(parts, dict) or not isinstance(box, list) or len(box) != 4:
+        return False
+    if not all(type(n) in (int, float) and abs(n) < 1e300 for n in box):
+        return True
+    start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
+    corners = np.concatenate(parts)
+    return bool(min(box[2:]) < 0 or (end < corners.min(0)).any() or (start > corners.max(0)).any())
