@@ -96,6 +96,120 @@ def test_a_class_without_a_name(tmp_path: Path) -> None:
         YOLO(str(tmp_path)).open("train")
 
 
+@pytest.mark.parametrize(
+    "yaml", ["kpt_shape: [4, 2]\nnames: [cow]\n", "names: [cow]\ntrain: images/train\nkpt_shape: [3, 3]"]
+)
+def test_poses_are_refused(tmp_path: Path, yaml: str) -> None:
+    yolo(tmp_path, "0 .5 .5 .4 .4 .4 .4 .6 .4 .5 .6 .45 .5\n")
+    (tmp_path / "data.yaml").write_text(yaml)
+    with pytest.raises(DataError, match=r"data.yaml: kpt_shape \[.*\] says that the labels are poses .* no outlines"):
+        recognise(tmp_path).splits()
+
+
+def flat(root: Path, count: int = 6) -> Path:
+    for k in range(count):
+        picture(root / "images" / f"{k}.png", 10 * k)
+        (root / "labels").mkdir(exist_ok=True)
+        (root / "labels" / f"{k}.txt").write_text("0 .1 .1 .5 .1 .5 .5\n")
+    return root
+
+
+def names(source: YOLO | CVAT) -> dict[str, list[str]]:
+    return {split: [pair.picture.stem for pair in pairs] for split, pairs in source.scan.pairs.items()}
+
+
+@pytest.mark.parametrize("prefix", ["images/", "./images/", "/disk/set/images/"])
+@pytest.mark.parametrize("yaml", [True, False])
+def test_lists_divide_images_of_one_folder(tmp_path: Path, prefix: str, yaml: bool) -> None:
+    first, second = ("first.txt", "second.txt") if yaml else ("train.txt", "Valid.txt")
+    flat(tmp_path)
+    (tmp_path / first).write_text("".join(f"{prefix}{k}.png\n" for k in (0, 2, 4)))
+    (tmp_path / second).write_text("".join(f"{prefix}{k}.png\n" for k in (1, 3)))
+    (tmp_path / "data.yaml").write_text("names: [cow]\n" + f"train: {first}\nval: ./{second}\n" * yaml)
+    source = YOLO(str(tmp_path))
+    assert names(source) == {"train": ["0", "2", "4"], "val": ["1", "3"]}
+    assert source.describe().startswith("YOLO segments: 3 train, 2 val pictures, 2 classes")
+    assert source.scan.notes == ["1 picture in no list and left out (5.png)"] and not source.problems()
+
+
+def test_a_text_that_cannot_be_read_is_a_problem_of_lists_that_name_it(tmp_path: Path) -> None:
+    flat(tmp_path)
+    (tmp_path / "train.txt").write_text("0.png\n2.png\n")
+    (tmp_path / "val.txt").write_text("1.png\n")
+    for name in ("2", "5"):
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 x\n")
+    (problem,) = YOLO(str(tmp_path)).problems()
+    assert problem.file.name == "2.txt" and "line 1: '0 x'" in problem.what
+
+
+def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
+    (flat(tmp_path) / "data.yaml").write_text("names: [cow]\ntrain: lists/train.txt\n")
+    assert "data.yaml names lists/train.txt as train, which is not there" in YOLO(str(tmp_path)).scan.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "split"), [("dev", "val"), ("Validation", "val"), ("valid", "val"), ("testing", "test")]
+)
+@pytest.mark.parametrize("layout", ["{part}/{split}", "{split}/{part}"])
+def test_other_names_of_splits(tmp_path: Path, given: str, split: str, layout: str) -> None:
+    yolo(tmp_path, "0 .1 .1 .5 .1 .5 .5\n", layout)
+    for part in ("images", "labels"):
+        (tmp_path / layout.format(part=part, split="val")).rename(tmp_path / "moved")
+        (tmp_path / layout.format(part=part, split=given)).parent.mkdir(exist_ok=True)
+        (tmp_path / "moved").rename(tmp_path / layout.format(part=part, split=given))
+    picture(tmp_path / layout.format(part="images", split="train") / "b.png")
+    found = names(YOLO(str(tmp_path)))
+    assert (found[split] == ["a"]) and sorted(found["train"] + found["val"] * (split == "test")) == ["a", "b"]
+
+
+def test_splits_without_labels_or_of_no_known_name_are_said(tmp_path: Path) -> None:
+    yolo(tmp_path, "0 .1 .1 .5 .1 .5 .5\n")
+    for name in ("b", "c"):
+        picture(tmp_path / "images" / "train" / f"{name}.png")
+    (tmp_path / "labels" / "val").rename(tmp_path / "labels" / "test")
+    picture(tmp_path / "images" / "holdout" / "a.png")
+    source = YOLO(str(tmp_path))
+    assert sorted(stem for stems in names(source).values() for stem in stems) == ["a", "b", "c"]
+    assert source.scan.notes[:3] == [
+        "images/val/ has no folder labels/val/ and is left out",
+        "labels/test/ has no folder of pictures images/test/ and is left out",
+        "holdout/ lies beside the known splits and is not read; name it train, val or test if it is one",
+    ]
+
+
+def test_folders_that_data_yaml_names(tmp_path: Path) -> None:
+    yolo(tmp_path, "0 .1 .1 .5 .1 .5 .5\n")
+    for part in ("images", "labels"):
+        (tmp_path / part / "val").rename(tmp_path / part / "herd7")
+    settings = tmp_path / "data.yaml"
+    settings.write_text("path: /disk/set\ntrain: ../images/train\nval: /disk/set/images/herd7\nnames: [cow]\n")
+    source = YOLO(str(tmp_path))
+    assert names(source) == {"train": ["a"], "val": ["a"]} and source.scan.notes == []
+    picture(tmp_path / "images" / "train" / "b.png")
+    settings.write_text("train: images/train\nval: images/train\nnames: [cow]\n")
+    assert "data.yaml names images/train/ as val, too, but it is read as train alone" in YOLO(str(tmp_path)).scan.notes
+
+
+def test_folders_inside_a_split_are_read(tmp_path: Path) -> None:
+    yolo(tmp_path, "0 .1 .1 .5 .1 .5 .5\n")
+    picture(tmp_path / "images" / "train" / "day2" / "b.png")
+    (tmp_path / "labels" / "train" / "day2").mkdir()
+    (tmp_path / "labels" / "train" / "day2" / "b.txt").write_text("0 .1 .1 .5 .1 .5 .5\n")
+    source = YOLO(str(tmp_path))
+    assert names(source) == {"train": ["a", "b"], "val": ["a"]} and source.scan.notes == []
+    assert source.open("train")[1]["mask"].sum() == source.open("train")[0]["mask"].sum() > 0
+
+
+def test_a_list_beside_folders_of_splits_that_differs_from_them_is_said(tmp_path: Path) -> None:
+    yolo(tmp_path, "0 .1 .1 .5 .1 .5 .5\n")
+    picture(tmp_path / "images" / "train" / "b.png")
+    (tmp_path / "train.txt").write_text("images/train/a.png\n")
+    said = "train.txt is not read, since folders divide the pictures; name it in data.yaml"
+    assert said in YOLO(str(tmp_path)).scan.notes
+    (tmp_path / "train.txt").write_text("images/train/a.png\nimages/train/b.png\n")
+    assert said not in YOLO(str(tmp_path)).scan.notes
+
+
 # CVAT
 
 META = (

@@ -230,10 +230,10 @@ def stray_lists(root: Path, lists: Mapping[str, Path], pairs: Sequence[Pair]) ->
 
 def holds_pictures(folder: Path) -> bool:
     """True if there are image files in a folder or in its folders."""
-    return any(list_pictures(path) for path in (folder, *_subfolders(folder)))
+    return any(list_pictures(path) for path in (folder, *subfolders(folder)))
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
     """All folders below a folder, but hidden ones."""
     below = (path for path in folder.rglob("*") if path.is_dir())
     return sorted(p for p in below if not any(part[0] in "._" for part in p.relative_to(folder).parts))
@@ -243,7 +243,7 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
     """The images with their masks, in the folders and in those folders inside that both have."""
     pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels))
     problems += alone
-    for images in _subfolders(part.images):
+    for images in subfolders(part.images):
         labels = part.labels / images.relative_to(part.images)
         if labels.is_dir():
             more, alone = pair_by_stem(list_pictures(images), list_pictures(labels))

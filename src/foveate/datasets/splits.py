@@ -25,6 +25,7 @@ SPLIT_NAMES = {
     "eval": "val",
     "evaluate": "val",
     "evaluation": "val",
+    "dev": "val",
     "training": "train",
     "testing": "test",
 }

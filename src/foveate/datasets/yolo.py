@@ -8,22 +8,22 @@ one, is all background.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import Color
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, read_text, require_folder
-from foveate.datasets.folders import find_parts, holds_pictures
-from foveate.datasets.names import stem_of
+from foveate.datasets.folders import find_parts, holds_pictures, split_lists, stray_lists
+from foveate.datasets.names import NameIndex, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
-from foveate.datasets.splits import ordered, split_parts
+from foveate.datasets.splits import list_lines, ordered, split_by_lists
+from foveate.datasets.yolo_layout import Layout, Part, find_layout, layout_parts, read_settings
 from foveate.errors import DataError, counted
 from foveate.labels.outlines import fill_centres
 from foveate.pictures import list_pictures
@@ -72,22 +72,15 @@ class YOLOLabels:
         )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The folders of images and of text files of one split."""
-
-    images: Path
-    labels: Path
-
-
 @dataset("yolo")
 @dataclass(frozen=True)
 class YOLO(ObjectSource):
     """YOLO segments: DATA/images/SPLIT beside DATA/labels/SPLIT, or DATA/SPLIT/{images,labels} (Roboflow).
 
     Each text file has a line an object, `class x1 y1 x2 y2 x3 y3 ...` in shares of width and height. Names come from
-    `names` of data.yaml, else from a `classes.txt` or another tool's list. Boxes, lines of five numbers, are refused.
-    Without split folders a split is drawn.
+    `names` of data.yaml, else from a `classes.txt` or another tool's list. Boxes, lines of five numbers, and poses
+    are refused. Splits are the folders or lists that data.yaml names, folders called after splits, or lists train.txt
+    and val.txt; without these a split is drawn.
 
     path: the folder DATA.
     seed: of the drawn split; any integer, used only if a split is missing.
@@ -101,12 +94,12 @@ class YOLO(ObjectSource):
         """True if text files of polygons lie where masks would, and no masks are there."""
         if any(holds_pictures(part.labels) for part in find_parts(path).values()):
             return False
-        return any(_line_length(part.labels) > _BOX for part in _parts(path).values())
+        return any(_line_length(part.labels) > _BOX for part in layout_parts(path).values())
 
     @staticmethod
     def near_miss(path: Path) -> str:
         """YOLO's boxes."""
-        parts = _parts(path)
+        parts = layout_parts(path)
         if any(_line_length(part.labels) == _BOX for part in parts.values()):
             return "holds YOLO's boxes (five numbers a line), which have no outlines; draw polygons and export segments"
         return ""
@@ -124,13 +117,14 @@ class YOLO(ObjectSource):
         root = require_folder(self.path)
         problems: list[Problem] = []
         notes: list[str] = []
-        parts = _parts(root, problems)
-        splits = {split: _pairs(part, problems) for split, part in parts.items()}
+        settings = read_settings(root)
+        layout = find_layout(root, settings, problems, notes)
+        splits = _divided(root, layout, problems, notes)
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no pictures in folders images beside labels; expected YOLO's layout")
         used = {label for pairs in splits.values() for pair in pairs for label in pair.label.labels}
-        classes = _classes(root, used)
+        classes = _classes(root, settings.names, used)
         empty = [pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.labels]
         if empty:
             shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
@@ -141,21 +135,6 @@ class YOLO(ObjectSource):
             divided, drawn = divide(root, undivided, problems, self.seed)
             splits |= divided
         return Scan(ordered(splits), classes, YOLOLabels(classes), problems, drawn=drawn, notes=notes)
-
-
-def _parts(root: Path, problems: list[Problem] | None = None) -> dict[str, _Part]:
-    """Split ('' for undivided) -> its folders; {} if there are none."""
-    if not root.is_dir():
-        return {}
-    images, labels = root / "images", root / "labels"
-    inside = split_parts(images, lambda path: path.is_dir() and bool(list_pictures(path)), problems)
-    found = {split: _Part(path, labels / path.name) for split, path in inside.items() if (labels / path.name).is_dir()}
-    if not found:
-        beside = split_parts(root, lambda path: (path / "images").is_dir() and (path / "labels").is_dir(), problems)
-        found = {split: _Part(path / "images", path / "labels") for split, path in beside.items()}
-    if not found and images.is_dir() and labels.is_dir():
-        found = {"": _Part(images, labels)}
-    return found
 
 
 def _line_length(folder: Path) -> int:
@@ -173,8 +152,47 @@ def _line_length(folder: Path) -> int:
     return longest
 
 
-def _pairs(part: _Part, problems: list[Problem]) -> list[Pair]:
-    """The images of a split with their polygons; lines that cannot be read become problems."""
+def _divided(root: Path, layout: Layout, problems: list[Problem], notes: list[str]) -> dict[str, list[Pair]]:
+    """Split ('' for undivided) -> its images, by the lists or folders. Texts that cannot be read become problems."""
+    unread: list[Problem] = []
+    pairs = {split: [p for one in part.folders() for p in _pairs(one, unread)] for split, part in layout.parts.items()}
+    every = [pair for found in pairs.values() for pair in found]
+    lists, named = layout.lists, split_lists(root, [] if layout.lists else problems)
+    if not lists and "" in pairs:
+        lists = named
+    notes += _unread_lists(named, lists, pairs)
+    if lists:
+        notes += stray_lists(root, {**named, **lists}, every)
+        # A problem is of the text; the lists name the image.
+        images = {problem.file.with_suffix(".png"): problem for problem in unread}
+        listed = [Problem(image, "") for image in images]
+        chosen = split_by_lists(every, lists, listed)
+        unread = [images.get(problem.file, problem) for problem in listed]
+        pairs = {split: found for split, found in pairs.items() if split and split not in lists} | chosen
+        read = {pair.picture for found in pairs.values() for pair in found}
+        if left_out := [pair.picture.name for pair in every if pair.picture not in read]:
+            shown = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+            notes.append(f"{counted(len(left_out), 'picture')} in no list and left out ({shown})")
+    problems += unread
+    return pairs
+
+
+def _unread_lists(named: dict[str, Path], lists: dict[str, Path], pairs: dict[str, list[Pair]]) -> list[str]:
+    """A note for each list beside folders of splits that has other images than the folder of its split."""
+    index = NameIndex(pair.picture for found in pairs.values() for pair in found)
+    notes = []
+    for split, path in named.items():
+        if path in lists.values():
+            continue
+        with contextlib.suppress(DataError):
+            listed = {picture for line in list_lines(path) for picture in index.find_line(line)[1]}
+            if listed and listed != {pair.picture for pair in pairs.get(split, [])}:
+                notes.append(f"{path.name} is not read, since folders divide the pictures; name it in data.yaml")
+    return notes
+
+
+def _pairs(part: Part, problems: list[Problem]) -> list[Pair]:
+    """The images of a folder with their polygons; lines that cannot be read become problems."""
     files = {stem_of(file.with_suffix(".png").name): file for file in sorted(part.labels.glob("*.txt"))}
     pairs = []
     for picture in list_pictures(part.images):
@@ -214,9 +232,8 @@ def read_segments(file: Path) -> Segments:
     return Segments(file, tuple(labels), tuple(polygons))
 
 
-def _classes(root: Path, used: set[int]) -> ClassTable:
+def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
-    names = _yaml_names(root)
     colors: tuple[Color, ...] = ()
     if not names and (listed := find_classes(root)) is not None:
         names, colors = list(listed.names), listed.colors
@@ -229,23 +246,3 @@ def _classes(root: Path, used: set[int]) -> ClassTable:
     table = (BACKGROUND, *names)
     black = next(c for c in ((0, 0, 0), (2, 2, 2)) if c not in colors)
     return ClassTable(table, (black, *colors) if colors else (), unused_label(len(table)))
-
-
-def _yaml_names(root: Path) -> list[str]:
-    """`names` of the first YAML file that has them, in the folder; [] for none. Raises DataError."""
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
-        try:
-            content: Any = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            raise DataError(f"{file}: not YAML ({' '.join(str(error).split())}); repair or remove it") from error
-        names = content.get("names") if isinstance(content, dict) else None
-        if names is None:
-            continue
-        if isinstance(names, dict):
-            if sorted(names) != list(range(len(names))):
-                raise DataError(f"{file}: names has the keys {sorted(names)[:5]}; expected 0, 1, 2, ...")
-            names = [names[k] for k in range(len(names))]
-        if not isinstance(names, list) or not names:
-            raise DataError(f"{file}: names is {names!r:.40}; expected a list of class names")
-        return [str(name) for name in names]
-    return []
