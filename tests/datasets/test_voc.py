@@ -150,6 +150,46 @@ def test_without_lists_a_split_is_drawn_and_written(tmp_path: Path) -> None:
     assert (tmp_path / "splits.json").exists()
 
 
+def listed(source: VOC) -> dict[str, list[str]]:
+    return {split: sorted(pair.picture.stem for pair in pairs) for split, pairs in source.scan.pairs.items()}
+
+
+@pytest.mark.parametrize("names", [("Train", "Validation"), ("train", "valid"), ("training", "dev"), ("TRAIN", "Val")])
+def test_lists_of_other_names_of_splits(tmp_path: Path, names: tuple[str, str]) -> None:
+    for number in range(5):
+        add(tmp_path, f"p{number}")
+    lists(tmp_path, **{names[0]: ["p0", "p3"], names[1]: ["p1", "p4"], "Test": ["p2"]})
+    source = VOC(str(tmp_path))
+    assert listed(source) == {"train": ["p0", "p3"], "val": ["p1", "p4"], "test": ["p2"]}
+    assert source.scan.notes == [] and not source.problems() and not source.scan.drawn
+
+
+def test_two_lists_of_one_split_are_a_problem(tmp_path: Path) -> None:
+    for number in range(5):
+        add(tmp_path, f"p{number}")
+    lists(tmp_path, train=["p0", "p3"], val=["p1"], validation=["p4"])
+    (problem,) = VOC(str(tmp_path)).problems()
+    assert problem.file.name == "validation.txt" and "another name of the split 'val'" in problem.what
+
+
+@pytest.mark.parametrize("folder", ["Segmentation", "Main", "."])
+def test_lists_that_are_not_read_are_said(tmp_path: Path, folder: str) -> None:
+    for number in range(5):
+        add(tmp_path, f"p{number}")
+    file = tmp_path / "ImageSets" / folder / ("default.txt" if folder == "Segmentation" else "train.txt")
+    file.parent.mkdir(parents=True)
+    file.write_text("p0 1\np3 -1\n")
+    (tmp_path / "ImageSets" / "notes.txt").write_text("drawn in May\n")
+    source = VOC(str(tmp_path))
+    assert sum(map(len, listed(source).values())) == 5 and source.scan.drawn
+    assert source.scan.notes == [
+        f"1 list not read ({file.resolve().relative_to(tmp_path.resolve()).as_posix()}); if they divide the masks, put "
+        "them into ImageSets/Segmentation and call them train.txt, val.txt and test.txt"
+    ]
+    lists(tmp_path, train=["p0", "p3", "p2"], val=["p1", "p4"])
+    assert len(VOC(str(tmp_path)).scan.notes) == (folder == "Segmentation")
+
+
 @pytest.mark.parametrize("kind", ["index", "rgb"])
 def test_masks_without_a_palette(kit: Path, kind: str) -> None:
     for path in (kit / "VOC2012" / "SegmentationClass").iterdir():

@@ -7,6 +7,7 @@ tell). In `SegmentationObject` the indices number the objects of an image, 255 i
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from foveate import pictures
+from foveate.datasets.checks import COMBINED
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import ClassList, Color
 from foveate.datasets.drawn import Drawn
@@ -21,7 +23,7 @@ from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, req
 from foveate.datasets.masks import MaskReader, Published, recognise_masks
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
-from foveate.datasets.splits import list_lines, ordered, split_by_lists
+from foveate.datasets.splits import list_lines, ordered, split_by_lists, split_parts
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
@@ -32,7 +34,7 @@ NAMES = (
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 VOID = 255
-_LISTS = ("train", "val", "trainval", "test")
+LISTS = Path("ImageSets", "Segmentation")
 
 
 def voc_color(label: int) -> Color:
@@ -58,9 +60,10 @@ OWN = Published(
 class VOC(ObjectSource):
     """Pascal VOC segmentation: a VOCdevkit, or one of its year folders (VOC2012).
 
-    The splits are the lists of `ImageSets/Segmentation`; images in no list are left out, and so is a test list
-    whose masks were not published. Without lists a split is drawn. The 21 official classes are those of masks whose
-    values or colours are the kit's; a `classes.txt` in the year folder, or another tool's list, replaces them.
+    The splits are the lists of `ImageSets/Segmentation` that are called after splits; images in no list are left out,
+    and so is a test list whose masks were not published. Without lists a split is drawn. The 21 official classes are
+    those of masks whose values or colours are the kit's; a `classes.txt` in the year folder, or another tool's list,
+    replaces them.
 
     path: the folder that holds `JPEGImages`, or a parent of year folders.
     year: '2007' or another, if there are several; '' is the latest.
@@ -87,12 +90,15 @@ class VOC(ObjectSource):
         """Find pairs and lists. Raises DataError, and ConfigError for a year that is not there."""
         root = self._year_folder()
         pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), list_pictures(root / "SegmentationClass"))
-        lists = {s: p for s in _LISTS if (p := root / "ImageSets" / "Segmentation" / f"{s}.txt").is_file()}
+        twice: list[Problem] = []  # kept apart: the other problems are of files that a list may not name
+        lists = _lists(root / LISTS, twice)
+        notes = _unread_lists(root, lists, pairs)
         drawn, without_test = Drawn(), False
         if lists:
             splits, without_test = _by_lists(pairs, lists, problems)
         else:
             splits = {"train": pairs}
+        problems += twice
         undivided = splits.get("train") or splits.get("trainval") or []
         if not splits.get("val"):
             divided, drawn = divide(root, undivided, problems, self.seed)
@@ -103,7 +109,7 @@ class VOC(ObjectSource):
             raise_problems(problems)
         files = [pair.label for pairs in splits.values() for pair in pairs]
         masks = recognise_masks(list(dict.fromkeys(files)), find_classes(root), OWN)
-        return Scan(ordered(splits), masks.classes, VOCLabels(masks), problems, drawn=drawn)
+        return Scan(ordered(splits), masks.classes, VOCLabels(masks), problems, drawn=drawn, notes=notes)
 
     def _year_folder(self) -> Path:
         years = year_folders(require_folder(self.path))
@@ -171,6 +177,44 @@ def year_folders(path: Path) -> dict[str, Path]:
     candidates = [path, *sorted(path.glob("VOC[0-9]*")), *sorted(path.glob("VOCdevkit/VOC[0-9]*"))]
     found = [p for p in candidates if (p / "JPEGImages").is_dir() and (p / "SegmentationClass").is_dir()]
     return {"".join(re.findall(r"\d{4}", p.name)[:1]): p for p in found}
+
+
+def _lists(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    """Split -> its list, `trainval` among them; two lists of one split are a problem."""
+    found = split_parts(folder, _is_list, problems)
+    combined = next((p for p in _texts(folder) if p.stem.lower() == COMBINED), None)
+    return {**found, COMBINED: combined} if combined is not None else found
+
+
+def _is_list(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".txt"
+
+
+def _texts(folder: Path) -> list[Path]:
+    return sorted(filter(_is_list, folder.iterdir())) if folder.is_dir() else []
+
+
+def _unread_lists(root: Path, lists: dict[str, Path], pairs: list[Pair]) -> list[str]:
+    """A note on lists of labelled images that are not read: of no split's name, or in another folder."""
+    index = NameIndex(pair.picture for pair in pairs)
+
+    def names_images(path: Path) -> bool:
+        with contextlib.suppress(DataError):
+            return any(index.find_line(line)[1] for line in list_lines(path))
+        return False
+
+    others = [path for path in _texts(root / LISTS) if path not in lists.values()]
+    if not lists:
+        folders = (root, root / LISTS.parent, *(p for p in (root / LISTS.parent).glob("*") if p.name != LISTS.name))
+        others += [path for folder in sorted(folders) for path in _texts(folder)]
+    unread = [path.relative_to(root).as_posix() for path in others if names_images(path)]
+    if not unread:
+        return []
+    shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
+    return [
+        f"{counted(len(unread), 'list')} not read ({shown}); if they divide the masks, put them into "
+        f"{LISTS.as_posix()} and call them train.txt, val.txt and test.txt"
+    ]
 
 
 def _by_lists(pairs: list[Pair], lists: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, list[Pair]], bool]:
