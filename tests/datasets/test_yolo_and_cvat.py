@@ -295,3 +295,54 @@ def test_tracks_are_another_format(tmp_path: Path) -> None:
     assert not CVAT.recognise(tmp_path)
     with pytest.raises(DataError, match=r"CVAT's XML of tracks; export it there as 'CVAT for images 1\.1'"):
         recognise(tmp_path)
+
+
+def job(root: Path, file: str, stems: str, shape: str = '<box label="cow" xtl="2" ytl="1" xbr="6" ybr="4"/>') -> None:
+    """A file of CVAT's that lists the images of some stems, of a letter each."""
+    images = ""
+    for stem in stems:
+        picture(root / "images" / f"{stem}.png", ord(stem))
+        images += f'<image id="0" name="{stem}.png" width="{WIDTH}" height="{HEIGHT}">{shape}</image>'
+    (root / file).write_text(f"<?xml version='1.0'?><annotations>{META}{images}</annotations>")
+
+
+def test_all_files_of_a_folder_are_read(tmp_path: Path) -> None:
+    job(tmp_path, "annotations_1.xml", "abc")
+    job(tmp_path, "annotations_2.xml", "de", '<box label="tree" xtl="0" ytl="0" xbr="5" ybr="2"/>')
+    (tmp_path / "clip.xml").write_text('<annotations><meta/><track id="0" label="cow"></track></annotations>')
+    source = recognise(tmp_path)
+    assert isinstance(source, CVAT) and not source.problems()
+    found = {
+        Path(data.name(i)).stem: np.bincount(data[i]["mask"].numpy().ravel(), minlength=3).tolist()
+        for data in map(source.open, source.splits())
+        for i in range(len(data))
+    }
+    assert found == {stem: [188, 12, 0] for stem in "abc"} | {stem: [190, 0, 10] for stem in "de"}
+    assert source.scan.notes == ["clip.xml holds tracks (CVAT for video) and is not read"]
+
+
+def test_files_called_after_splits(tmp_path: Path) -> None:
+    job(tmp_path, "annotations_train.xml", "abc")
+    job(tmp_path, "Validation.xml", "de")
+    assert names(CVAT(str(tmp_path))) == {"train": ["a", "b", "c"], "val": ["d", "e"]}
+
+
+def test_an_image_of_two_files_is_a_problem(tmp_path: Path) -> None:
+    job(tmp_path, "annotations.xml", "abc")
+    job(tmp_path, "annotations_old.xml", "c")
+    (problem,) = CVAT(str(tmp_path)).problems()
+    assert problem == (tmp_path / "annotations_old.xml", "image 'c.png': annotations.xml lists it, too; keep one")
+
+
+def test_images_without_shapes_and_unlisted_ones_are_said(tmp_path: Path) -> None:
+    job(tmp_path, "annotations_1.xml", "abc")
+    job(tmp_path, "annotations_2.xml", "def", "")
+    job(tmp_path, "annotations_3.xml", "gh", '<polygon label="cow" points="1,1;5,5;9,9"/>')
+    picture(tmp_path / "images" / "z.png")
+    source = CVAT(str(tmp_path))
+    assert source.scan.notes == [
+        "3 pictures without a shape, and so all background (d.png, e.png, f.png)",
+        "2 shapes lie on a line or point and so have no pixel (g.png, h.png); draw again, or remove",
+    ]
+    assert "(split drawn from seed 0; 1 without a label left out: z.png), 3 classes" in source.describe()
+    assert sum(map(len, names(source).values())) == 8
