@@ -164,6 +164,10 @@ class TestRaw:
             np.testing.assert_array_equal(raw.values, RGBA[:, :, :3])
 
     def test_jpeg_is_lossy(self, tmp_path: Path) -> None:
+        image = Image.fromarray(RGB)
+        for irreversible in (False, True):
+            image.save(tmp_path / "a.jp2", irreversible=irreversible)
+            assert pictures.read_raw(tmp_path / "a.jp2").lossy == irreversible
         assert pictures.read_raw(save(tmp_path / "a.jpg", Image.fromarray(RGB))).lossy
         assert not pictures.read_raw(save(tmp_path / "a.png", Image.fromarray(RGB))).lossy
 

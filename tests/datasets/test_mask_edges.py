@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mask_scenes import (
     COLORED,
+    COUNT,
     PALETTE,
     SIDE,
     THREE,
@@ -26,6 +27,7 @@ from mask_scenes import (
 )
 from PIL import Image
 
+from foveate import pictures
 from foveate.datasets.classes import ClassList
 from foveate.datasets.masks import recognise_masks
 from foveate.datasets.masks.evidence import blobs, edges
@@ -112,6 +114,40 @@ class TestSmoothedEdges:
             )
             with pytest.raises(DataError, match=r"00\.jpg: a JPEG keeps labels only roughly"):
                 recognise_masks(files, None)
+
+    @pytest.mark.parametrize("quality", [50, 80, 95])
+    def test_lossy_webp_files(self, tmp_path: Path, quality: int) -> None:
+        def webp(folder: str, values: Callable[[int], np.ndarray], **settings: object) -> list[Path]:
+            (tmp_path / folder).mkdir()
+            files = [tmp_path / folder / f"{i:02}.webp" for i in range(COUNT)]
+            for i, file in enumerate(files):
+                Image.fromarray(values(i)).save(file, **{"quality": quality, **settings})
+            return files
+
+        roughly = r"00\.webp: a lossy WebP keeps labels only roughly; save masks as PNG"
+        files = webp("two", lambda i: grey(disc(i) * 255))
+        for known in (None, TWO):
+            if quality == 95:
+                assert_reads(recognise_masks(files, known), files, disc)
+            else:  # the codec's noise inside regions may be a label
+                with pytest.raises(DataError, match=roughly):
+                    recognise_masks(files, known)
+        files = webp(
+            "see-through", lambda i: np.dstack([grey(disc(i) * 255)] * 3 + [np.full((SIDE, SIDE), 200 + i, "u1")])
+        )
+        assert all(pictures.read_raw(file).lossy for file in files)  # in the extended form of the file
+        with pytest.raises(DataError, match=roughly):
+            recognise_masks(webp("index", lambda i: grey(scene(i))), None)
+        flat = webp("colours", lambda i: np.full((SIDE, SIDE, 3), (250, 50, 80 + i), np.uint8))
+        with pytest.raises(DataError, match=roughly):
+            recognise_masks(flat, None)
+        for name, values in (("kept", scene), ("alpha", lambda i: np.dstack([PALETTE[scene(i)], grey(disc(i) + 254)]))):
+            files = webp(name, lambda i, v=values: grey(v(i)), lossless=True, exact=True)
+            assert not any(pictures.read_raw(file).lossy for file in files)
+        files = webp("exact", lambda i: grey(scene(i)), lossless=True)
+        reader = recognise_masks(files, THREE)
+        assert reader.kind == "index"
+        assert_reads(reader, files, scene)
 
     @pytest.mark.parametrize("known", [None, THREE])
     def test_more_classes_are_refused(self, tmp_path: Path, known: ClassList | None) -> None:

@@ -15,6 +15,7 @@ from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import LABEL_FOLDERS, find_folders
+from foveate.datasets.masks.layers import only_roughly
 from foveate.datasets.names import stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called, split_parts, stray_folders
@@ -125,7 +126,7 @@ def _read_object(file: Path, picture: Path, height: int, width: int) -> np.ndarr
     raw = pictures.read_raw(file)
     values = raw.values
     if raw.lossy:
-        raise DataError(f"{file}: a JPEG keeps labels only roughly; save masks as PNG")
+        raise DataError(only_roughly(file))
     if values.ndim == 3 and values.shape[2] in (2, 4) and (values[:, :, -1] == values.flat[values.shape[2] - 1]).all():
         values = values[:, :, :-1]  # an alpha channel that says nothing
     if values.shape[:2] != (height, width):

@@ -28,6 +28,7 @@ from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
 from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
+from foveate.pictures.lossy import is_lossy
 from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16
 from foveate.pictures.tiff import TiffPicture
@@ -111,7 +112,7 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             values = np.array(image.convert("RGB"))
         turn = orientation_of(image, file)
         upright_alpha = None if alpha is None else orient(alpha, turn)
-        return RawPicture(orient(values, turn), palette, image.format in ("JPEG", "MPO"), upright_alpha)
+        return RawPicture(orient(values, turn), palette, is_lossy(image.format, file), upright_alpha)
 
 
 def picture_info(source: str | Path | bytes, name: str = "") -> PictureInfo:

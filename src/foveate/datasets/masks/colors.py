@@ -10,7 +10,7 @@ import numpy as np
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
 from foveate.datasets.masks.evidence import blobs, edges, sample, shades
-from foveate.datasets.masks.layers import pack_color, read_layers, unpack
+from foveate.datasets.masks.layers import only_roughly, pack_color, read_layers, unpack
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader, color_reader, colors_of
 from foveate.datasets.masks.tally import MOST, Tally
@@ -57,6 +57,9 @@ def decide(found: Tally, known: ClassList | None, theirs: Published | None) -> M
         known = theirs.classes
     if known is not None and known.colors:
         return _listed(found, known)
+    rough = next((f for f in found.files if f.lossy), None)
+    if rough is not None and len(_every_color(found)) <= MOST:  # more may be photographs
+        raise DataError(only_roughly(rough.path))
     objects = _objects(found, known)
     if objects is not None:
         return objects

@@ -16,7 +16,9 @@ from foveate.errors import DataError
 
 UNDECIDED = np.iinfo(np.int64).min  # the value of pixels without a number: not a number, or infinite
 _CHUNK = 2**22  # pixels that are counted at once, since counting takes eight bytes a pixel
+_ROUNDED = 4  # at most, between the channels of a grey pixel in a lossy file
 _EXACT = 2.0**53  # floats below are exact whole numbers
+_LOSSY = {".webp": "lossy WebP"} | dict.fromkeys((".jp2", ".j2k", ".jpx"), "lossy JPEG 2000")
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG"}
 
 
@@ -28,7 +30,7 @@ class Layers:
     colors: (H, W) int32; None for grey and palette files.
     palette: (N,) int32, the colours of the indices; None without a palette, or where it is grey in order.
     alpha: (H, W); None without an alpha channel.
-    nodata: the value that the file declares to be no data. lossy: stored as JPEG.
+    nodata: the value that the file declares to be no data. lossy: stored as JPEG or lossy WebP.
     channels: 3 for grey values that were stored as colours.
     white_is_zero: the file is displayed inverted, which the values are not.
     """
@@ -49,11 +51,17 @@ class Layers:
         return _FORMATS.get(self.path.suffix.lower(), self.path.suffix[1:].upper())
 
 
+def only_roughly(path: Path) -> str:
+    """The complaint about labels in a file whose compression changes values."""
+    kind = _LOSSY.get(path.suffix.lower(), "JPEG")
+    return f"{path}: a {kind} keeps labels only roughly; save masks as PNG"
+
+
 def read_layers(path: Path) -> Layers:
     """Decode a mask file. Raises DataError: undecodable, fractions, or a number of channels that masks do not have."""
     raw = pictures.read_raw(path)
     values, channels = raw.values, 1
-    if values.ndim == 3 and (values == values[:, :, :1]).all():
+    if values.ndim == 3 and (_nearly_grey(values) if raw.lossy else (values == values[:, :, :1]).all()):
         values, channels = values[:, :, 0], 3
     if values.ndim == 3:
         if values.shape[2] != 3:
@@ -68,6 +76,12 @@ def read_layers(path: Path) -> Layers:
         palette = None  # its colours are the indices themselves
     whole = _integers(path, values)
     return Layers(path, whole, None, palette, raw.alpha, nodata, raw.lossy, channels, raw.white_is_zero)
+
+
+def _nearly_grey(values: np.ndarray) -> bool:
+    """True for three channels that are equal but for a lossy codec's rounding of colours."""
+    spread = values.max(axis=2).astype(np.int32) - values.min(axis=2)
+    return values.shape[2] == 3 and int(spread.max(initial=0)) <= _ROUNDED
 
 
 def _integers(path: Path, values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from foveate.datasets.masks.evidence import shades
 from foveate.datasets.masks.grey_values import GreyValues
+from foveate.datasets.masks.layers import only_roughly
 from foveate.datasets.masks.reader import MaskReader
 from foveate.errors import DataError
 
@@ -22,13 +23,13 @@ _BETWEEN = 0.5  # of a shade's pixels, at least, lie between their neighbours
 
 
 def lossy(greys: GreyValues) -> MaskReader | None:
-    """JPEG: only two classes far apart can be told. Raises DataError for any other."""
+    """JPEG and lossy WebP: only two classes far apart can be told. Raises DataError for any other."""
     first = next((file for file in greys.found.files if file.lossy), None)
     if first is None:
         return None
     reader = _two_values(greys) if greys.is_plain(2) and len(greys.values) > 1 else None
     if reader is None:
-        raise DataError(f"{first.path}: a JPEG keeps labels only roughly; save masks as PNG")
+        raise DataError(only_roughly(first.path))
     return reader
 
 
