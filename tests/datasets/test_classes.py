@@ -109,3 +109,63 @@ def test_a_colour_that_is_none_is_named(tmp_path):
     file.write_text("sky #aabbcc\ngrass #zz\n")
     with pytest.raises(DataError, match=r"classes\.txt, line 2: '#zz' is not a colour; expected six hexadecimal"):
         read_classes(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 sky\n2 cow\n1 traffic light\n",
+        "1: traffic light\n2: cow\n0: sky\n",
+        "2) cow\n0)sky\n1 ) traffic light\nunlabelled: ignore\n",
+        "# label, name\n1. traffic light\n0, sky\n2 - cow\nignore: 7\n",
+        "0 sky\n255 void\n2 cow\n1 traffic light\n",
+    ],
+)
+def test_numbers_in_front_of_all_names_are_their_labels(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, text)
+    assert found.names == ("sky", "traffic light", "cow") and found.label_values() == (0, 1, 2)
+    assert found.ignored == ((255,) if "void" in text else (7,) if "ignore: 7" in text else ())
+    assert found.unlabelled == ("ignore" if "unlabelled" in text else "")
+
+
+def test_colours_go_with_numbered_names(tmp_path: Path) -> None:
+    found = read(tmp_path, "1 road 128 64 128\n255 void 9 9 9\n0 sky #8080ff\n")
+    assert (found.names, found.colors) == (("sky", "road"), ((128, 128, 255), (128, 64, 128)))
+    assert (found.ignored, found.ignore_colors) == ((255,), ((9, 9, 9),))
+
+
+def test_numbers_from_1(tmp_path: Path) -> None:
+    found = read(tmp_path, "2 car\n1 road\nignore: 0\n")
+    assert found == ClassList(("road", "car"), ignore=0) and found.label_values() == (1, 2)
+    found = read(tmp_path, "2 car\n1 road\n")
+    assert found == ClassList(("road", "car"), values=(1, 2)) and found.table() == ClassTable(("road", "car"))
+    found = read(tmp_path, "0 road\n2 car\nignore: 1\n")
+    assert (found.names, found.label_values(), found.ignored) == (("road", "car"), (0, 2), (1,))
+    assert read(tmp_path, "2 road\n3 car\nignore: 0\nignore: 1\n").label_values() == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 sky\n1 road\n1 car\n", "'car' and 'road' have the number 1; give each name its own"),
+        ("0 sky\n1 road\n4 car\n", "numbered from 0 to 4, but none has the number 2, 3; number them without gaps"),
+        ("2 sky\n3 road\n", "numbered from 2 to 3, but none has the number 0, 1; number them without gaps"),
+        ("0 sky\n255 road\n", "numbered from 0 to 255, but none has the number 1, 2, 3, 4, 5; number"),
+    ],
+)
+def test_numbers_twice_or_with_gaps(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "names", [("sky", "2 cow"), ("2 wheels", "4 wheels"), ("0", "1"), ("7 seas", "400 blows"), ("1.5 m", "2.5 mm")]
+)
+def test_numbers_that_belong_to_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read(tmp_path, "\n".join(names)) == ClassList(names)
+
+
+def test_a_table_of_names_that_begin_with_numbers_is_read_back(tmp_path: Path) -> None:
+    table = ClassTable(("1 sky", "0 cow"))
+    write_classes(tmp_path / "classes.txt", table)
+    assert read_classes(tmp_path / "classes.txt").table() == table

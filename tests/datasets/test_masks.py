@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from foveate import pictures
-from foveate.datasets.classes import ClassList
+from foveate.datasets.classes import ClassList, read_classes
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import MaskReader, recognise_masks
 from foveate.errors import DataError
@@ -247,3 +247,13 @@ def test_tiffs_of_imagejs_inverting_lut_hold_the_labels_as_stored(tmp_path: Path
 def test_tiffs_of_black_as_zero_are_read_without_a_note(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 255]], np.uint8), photometric="minisblack")
     assert recognise_masks([tmp_path / "a.tif"], None).notes == ()
+
+
+def test_numbers_of_a_class_list_are_the_values_of_the_masks(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("2 cow\n1 road\n")
+    listed = read_classes(tmp_path / "classes.txt")
+    path = grey(tmp_path / "a.png", [[1, 2], [2, 255]])
+    reader = recognise_masks([path], listed)
+    assert reader.classes.names == ("road", "cow") and labels(reader, path) == [[0, 1], [1, 255]]
+    zero = recognise_masks([grey(tmp_path / "b.png", [[0, 1, 2]])], listed)
+    assert "label value 0 outside the class table" in zero.refused

@@ -3,7 +3,8 @@
 One name a line. A colour after it is the class's colour in RGB masks and in drawings. A line `ignore:` names what is
 not scored, a label value or (in RGB masks) a colour; several such lines may stand. `ignore: 0` says that 0 is not
 scored and that the names count from 1. `unlabelled:` says what pixels are that nobody decided on (without a shape,
-transparent, no data, 255): `ignore` or `background`. `#` begins a comment line.
+transparent, no data, 255): `ignore` or `background`. Numbers in front of all
+names are their label values. `#` begins a comment line.
 
     sky #8080ff
     road 128 64 128
@@ -15,7 +16,9 @@ transparent, no data, 255): `ignore` or `background`. `#` begins a comment line.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +34,8 @@ BACKGROUNDS = ("background", "_background_")
 UNLABELLED = ("ignore", "background")
 Color = tuple[int, int, int]
 _HEX = re.compile(r"#([0-9a-fA-F]{6})$")
+_NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:;=)]\s*|\s+-\s+|[.,]\s*(?=\D)|\s+)(\S.*)")  # '0 sky', '0: sky', '0. sky'
+_UNSCORED = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "__ignore__")  # names that 255 may have
 _TRIPLE = re.compile(r"(?:^|\s)(\d{1,9})[\s,]+(\d{1,9})[\s,]+(\d{1,9})$")
 
 
@@ -122,11 +127,52 @@ def read_classes(path: Path) -> ClassList:
             raise DataError(f"{where}: '{line}' has no class name; expected 'name' or 'name #rrggbb'")
         names.append(name)
         colors.append(color)
+    values = _take_numbers(path, names, colors, ignored, ignore_colors)
     check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)
     ignore, more = (ignored[0], tuple(dict.fromkeys(ignored[1:]))) if ignored else (None, ())
-    found = ClassList(tuple(names), given, ignore, tuple(ignore_colors), unlabelled, more)
+    found = ClassList(tuple(names), given, ignore, tuple(ignore_colors), unlabelled, more, values)
     return checked(path, found)
+
+
+def _numbers(names: Sequence[str]) -> list[tuple[int, str]]:
+    """(number, name) of each line, if all have a number of 0..255 in front and differ without it; else []."""
+    found = [(int(m[1]), m[2]) for m in map(_NUMBERED.fullmatch, names) if m is not None]
+    is_whole = len(found) == len(names) and len({name for _, name in found}) == len(found)
+    return found if is_whole and all(number <= 255 for number, _ in found) else []
+
+
+def _take_numbers(
+    path: Path, names: list[str], colors: list[Color | None], ignored: list[int], ignore_colors: list[Color]
+) -> tuple[int, ...]:
+    """Take the numbers off the names, and put names and colours into their order. -> the label values.
+
+    They are () where the names count from 0, or from 1 with 0 unscored, as without numbers. A 255 that is called void
+    or the like is added to the unscored values. Raises DataError for a number that stands twice, and for gaps.
+    """
+    numbered = _numbers(names)
+    if not numbered:
+        return ()
+    rows = sorted(zip(numbered, colors, strict=True), key=lambda row: row[0])
+    for (one, _), (other, _) in itertools.pairwise(rows):
+        if one[0] == other[0]:
+            raise DataError(f"{path}: '{one[1]}' and '{other[1]}' have the number {one[0]}; give each name its own")
+    (last, name), color = rows[-1]
+    if last == 255 and name.lower() in _UNSCORED and len(rows) > 1:
+        ignored += [] if last in ignored else [last]
+        ignore_colors += [] if color is None or color in ignore_colors else [color]
+        rows.pop()
+    values = tuple(number for (number, _), _ in rows)
+    missing = sorted({*range(values[-1])} - {*values, *ignored})
+    if missing not in ([], [0]):
+        gaps = ", ".join(map(str, missing[:5]))
+        raise DataError(
+            f"{path}: the names are numbered from {values[0]} to {values[-1]}, but none has the number {gaps}; number "
+            "them without gaps, name values that are not scored as in 'ignore: 3', or write names alone in label order"
+        )
+    names[:], colors[:] = [name for (_, name), _ in rows], [color for _, color in rows]
+    start = int(0 in ignored)
+    return () if values == tuple(range(start, start + len(values))) else values
 
 
 def checked(path: Path, found: ClassList) -> ClassList:
@@ -147,7 +193,8 @@ def checked(path: Path, found: ClassList) -> ClassList:
 
 def write_classes(path: Path, table: ClassTable) -> None:
     """Write a class table so that `read_classes` gives it back. Raises OutputError."""
-    lines = [f"{name} #{r:02x}{g:02x}{b:02x}" for name, (r, g, b) in zip(table.names, table.colors, strict=True)]
+    names = [f"{k} {name}" for k, name in enumerate(table.names)] if _numbers(table.names) else table.names
+    lines = [f"{name} #{r:02x}{g:02x}{b:02x}" for name, (r, g, b) in zip(names, table.colors, strict=True)]
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join([*lines, f"ignore: {table.ignore_index}", ""]), encoding="utf-8")
 

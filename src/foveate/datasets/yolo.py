@@ -236,6 +236,10 @@ def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
     colors: tuple[Color, ...] = ()
     if not names and (listed := find_classes(root)) is not None:
+        if listed.values:
+            raise DataError(
+                f"{root / listed.file}: numbers {listed.values[0]} to {listed.values[-1]}; YOLO's begin at 0"
+            )
         names, colors = list(listed.names), listed.colors
     if not names:
         names = [f"class_{k}" for k in range(max(used, default=0) + 1)]
