@@ -208,6 +208,53 @@ def test_vqa_entries_that_do_not_fit(tmp_path: Path) -> None:
         VQA(str(tmp_path)).open("train")
 
 
+def moved(root: Path, split: str, folder: str, prefix: str = "") -> None:
+    """Rename COCO's pictures of a split to plain numbers in another folder."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for path in sorted((root / f"{split}2014").iterdir()):
+        path.rename(root / folder / f"{prefix}{int(path.stem[-12:])}.jpg")
+
+
+def test_vqa_pictures_with_the_same_numbers_are_those_of_the_split(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        vqa(tmp_path, "v2", split, 1)
+        moved(tmp_path, split, f"images/{split}")
+    source = VQA(str(tmp_path))
+    for split in ("train", "val"):
+        found = [pair.picture.relative_to(tmp_path).as_posix() for pair in source.open(split).pairs]
+        assert found == [f"images/{split}/1.jpg", f"images/{split}/2.jpg"]
+    (tmp_path / "images/val/2.jpg").unlink()  # the picture 2 of train is another
+    assert [p.what for p in VQA(str(tmp_path)).problems()] == [
+        "question 20: a question about 'image 2', but there is no picture of that name; add it, or remove it"
+    ]
+
+
+def test_vqa_pictures_with_a_prefix_are_others(tmp_path: Path) -> None:
+    vqa(tmp_path, "v2", "train", 1)
+    moved(tmp_path, "train", "images")
+    pictures(tmp_path / "blurred", ["b_1.jpg", "b_2.jpg", "b2.jpg"])
+    whole = VQA(str(tmp_path)).undivided().open("test")  # type: ignore[union-attr]
+    assert sorted(pair.picture.relative_to(tmp_path).as_posix() for pair in whole.pairs) == [
+        "images/1.jpg", "images/2.jpg",
+    ]  # fmt: skip
+
+
+def test_vqa_pictures_that_all_have_a_prefix(tmp_path: Path) -> None:
+    vqa(tmp_path, "v2", "train", 1)
+    moved(tmp_path, "train", "images", "room")
+    assert sorted(pair.picture.name for pairs in VQA(str(tmp_path)).scan.pairs.values() for pair in pairs) == [
+        "room1.jpg", "room2.jpg",
+    ]  # fmt: skip
+
+
+def test_vqa_numbers_of_several_pictures_are_refused(tmp_path: Path) -> None:
+    vqa(tmp_path, "v2", "train", 1)
+    moved(tmp_path, "train", "images")
+    pictures(tmp_path / "small", ["1.jpg", "02.jpg"])
+    with pytest.raises(DataError, match=r"2 image numbers \(1, 2\) with several pictures each, images/1\.jpg and"):
+        VQA(str(tmp_path)).open("train")
+
+
 @pytest.mark.parametrize(("answers", "unused"), [(200, 255), (255, 255), (300, 65535)])
 def test_any_number_of_answers_has_a_value_for_none(answers: int, unused: int) -> None:
     table = QuestionTables().learn_answers([(f"answer {i}",) for i in range(answers)])

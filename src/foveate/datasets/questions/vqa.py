@@ -15,12 +15,14 @@ from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.files import read_json, require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
-from foveate.errors import DataError
+from foveate.errors import DataError, listed
 from foveate.records import Problem
 from foveate.registry import dataset
 
 _QUESTIONS = re.compile(r"(?P<head>.*?)(?:OpenEnded_)?(?P<set>[a-z]+_(?P<split>[a-z]+)\d*)_questions\.json", re.I)
-_NUMBER = re.compile(r"(\d+)$")
+# COCO's name of an image, with its split, or a plain number.
+_NUMBERED = re.compile(r"(?:(?:.*_)?(?P<split>[a-z]+)\d*_)?(?P<number>\d+)", re.I)
+_PREFIXED = re.compile(r".*?(?P<number>\d+)")
 
 
 @dataset("vqa")
@@ -28,8 +30,8 @@ _NUMBER = re.compile(r"(\d+)$")
 class VQA(QuestionSource):
     """VQA v1 or v2: `*_OpenEnded_<set>_<split><year>_questions.json` and `*_<set>_<split><year>_annotations.json`.
 
-    Images are found by the number at the end of their name (`COCO_train2014_000000000009.jpg`, `9.png`) anywhere below
-    the folder; where several have the same number, the one whose name holds the split is taken. All ten answers of a
+    Images are found by their number (`COCO_train2014_000000000009.jpg`, `9.png`) anywhere below the folder; of several
+    with the same number, the one is taken whose name or folder says the split (`val/9.png`). All ten answers of a
     question are kept; its kind is the answer_type (yes/no, number, other). Of a single pair a split is drawn by image.
 
     path: the folder.
@@ -70,19 +72,60 @@ class VQA(QuestionSource):
         root = require_folder(self.path)
         files = self._files()
         collector = Collector(root, list(files))
-        by_number: dict[int, list[Path]] = {}
-        for path in Album(root):
-            if digits := _NUMBER.search(path.stem):
-                by_number.setdefault(int(digits[1]), []).append(path)
+        images = NumberedImages(root)
         for questions, answered in files.items():
             part = _split(questions)
             split = part if len(files) > 1 or part == "test" else ""
+            unclear: dict[int, list[Path]] = {}
             for asked, number, place in _asked(questions, answered, collector.problems):
-                paths = by_number.get(number, [])
-                paths = [p for p in paths if part in p.stem.lower()] or paths
+                paths = images.find(number, part)
+                if len(paths) > 1:
+                    unclear[number] = paths
                 name = paths[0].relative_to(root).as_posix() if paths else f"image {number}"
                 collector.add(asked._replace(picture=name, split=split), questions, place)
+            if unclear:
+                numbers = listed([str(number) for number in unclear], "image number")
+                shown = " and ".join(p.relative_to(root).as_posix() for p in next(iter(unclear.values()))[:2])
+                what = f"{numbers} with several pictures each, {shown}; keep one, or put it into a folder {part}"
+                collector.problems.append(Problem(questions, what))
         return collector.scan(self.seed)
+
+
+class NumberedImages:
+    """The images below a folder by their number, and by the split that their name or a folder says.
+
+    Names with another prefix, as `room_9.png`, count only where no image is called as COCO does or by its number alone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        paths = list(Album(root))
+        named = [(path, match) for path in paths if (match := _numbered(path.stem))]
+        named = named or [(path, match) for path in paths if (match := _PREFIXED.fullmatch(path.stem))]
+        self._found: dict[int, dict[str, list[Path]]] = {}
+        for path, match in named:
+            split = _image_split(match.groupdict().get("split") or "", path.relative_to(root).parent)
+            self._found.setdefault(int(match["number"]), {}).setdefault(split, []).append(path)
+        # Numbers that occur in several splits are each split's own.
+        self._own = any(len(set(splits) - {""}) > 1 for splits in self._found.values())
+
+    def find(self, number: int, split: str) -> list[Path]:
+        """The images that a number may mean in a split, several if it is not clear; [] for none."""
+        splits = self._found.get(number, {})
+        others = [] if self._own else [path for name, paths in splits.items() if name for path in paths]
+        found = splits.get(split) or splits.get("") or others
+        return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def _numbered(stem: str) -> re.Match[str] | None:
+    """The match of an image's name as COCO's, or of a plain number; None for another prefix."""
+    match = _NUMBERED.fullmatch(stem)
+    return match if match and (match["split"] is None or split_called(match["split"]) in SPLIT_ORDER) else None
+
+
+def _image_split(named: str, folder: Path) -> str:
+    """The split of an image, by its name or by the nearest of its folders, as val or val2014; '' for none."""
+    words = [named, *(part.rstrip("0123456789") for part in reversed(folder.parts))]
+    return next((split for word in words if (split := split_called(word)) in SPLIT_ORDER), "")
 
 
 def _split(questions: Path) -> str:
