@@ -96,6 +96,26 @@ def test_tables_in_folders_called_after_splits(tmp_path: Path) -> None:
         assert part.pairs[0].picture.parent == tmp_path / split / "images"  # its own, though others are called so
 
 
+@pytest.mark.parametrize("name", ["dev", "Valid", "validation", "val", "eval"])
+def test_every_name_of_val(tmp_path: Path, name: str) -> None:
+    text = "image,question,answer,split\n" + "".join(f"{i}.png,is it,yes,{('train', name)[i % 2]}\n" for i in range(4))
+    source = QuestionTable(str(table(tmp_path, text, "a.csv")))
+    assert {split: [source.open(split).name(i) for i in range(2)] for split in source.splits()} == {
+        "train": ["0.png", "2.png"], "val": ["1.png", "3.png"],
+    }  # fmt: skip
+
+
+def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
+    text = "image,question,answer,split\n0.png,is it,yes,train\n1.png,is it,yes,val\n2.png,is it,yes,extra\n"
+    source = QuestionTable(str(table(tmp_path, text, "a.csv")))
+    assert source.notes()[0] == (
+        "1 question of split 'extra', which is none of train, val and test and read only where it is named"
+    )
+    assert "a.csv: 1 question of split 'vall'; the nearest is 'val': write that if it is meant" in told(
+        table(tmp_path, text.replace("extra", "vall"), "a.csv")
+    )
+
+
 def test_seldom_and_unknown_answers_are_listed(tmp_path: Path) -> None:
     text = "image,question,answer,split\n" + "".join(f"{i}.png,is it,Yes,train\n" for i in range(4))
     text += "5.png,is it,no,train\n6.png,is it,perhaps,val\n7.png,is it,YES,val\n"

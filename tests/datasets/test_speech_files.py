@@ -142,6 +142,35 @@ class TestTable:
         source = recognise(tmp_path / "folders", "speech")
         assert {s: len(source.open(s)) for s in source.splits()} == {"train": 4, "val": 4}
 
+    @pytest.mark.parametrize("name", ["dev", "valid", "Validation", "val", "eval"])
+    def test_every_name_of_val(self, tmp_path, name):
+        """As Common Voice's dev.tsv, whose recordings lie in clips."""
+        root = tmp_path / "tables"
+        for split, numbers in (("train", range(3)), (name, range(3, 5)), ("test", range(5, 6))):
+            for i in numbers:
+                write_wav(root / "clips" / f"{i}.wav", tone(300))
+            rows = "".join(f"c{i}\t{i}.wav\tword {i}\n" for i in numbers)
+            (root / f"{split}.tsv").write_text("client_id\tpath\tsentence\n" + rows)
+        source = recognise(root)
+        assert isinstance(source, SpeechTable) and not source.notes()
+        found = {s: [source.open(s).transcript(i) for i in range(len(source.open(s)))] for s in source.splits()}
+        assert found == {"train": ["word 0", "word 1", "word 2"], "val": ["word 3", "word 4"], "test": ["word 5"]}
+        text = "file\ttext\tsplit\n" + "".join(f"{i}.wav\tw {i}\t{('train', name)[i % 2]}\n" for i in range(6))
+        source = SpeechTable(str(write_table(tmp_path / "column", text)))
+        assert [source.open("val").transcript(i) for i in range(3)] == ["w 1", "w 3", "w 5"]
+
+    def test_tables_beside_those_of_the_splits_are_named(self, tmp_path):
+        root = write_table(tmp_path, "")
+        (root / "transcripts.tsv").unlink()
+        for split, i in (("train", 0), ("val", 1), ("holdout", 2)):
+            (root / f"{split}.tsv").write_text(f"file\ttext\n{i}.wav\tword\n")
+        without, unread = SpeechTable(str(root)).notes()
+        assert without.startswith("4 recordings (2.wav, 3.wav, 4.wav, ...): no transcript")
+        assert unread == (
+            "holdout.tsv is not read, beside train.tsv; name it train, val or test if it is a split, or put its rows "
+            "into that table"
+        )
+
     def test_a_split_is_drawn_by_speaker_and_kept(self, tmp_path):
         root = write_words(tmp_path, speakers=("a", "b", "c", "d", "e"))
         source = SpeechTable(str(root))

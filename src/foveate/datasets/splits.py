@@ -19,6 +19,7 @@ VAL_SHARE = 0.2
 SPLITS_FILE = "splits.json"
 SPLIT_ORDER = ("train", "val", "test")
 SPLIT_NAMES = {
+    "dev": "val",
     "valid": "val",
     "validate": "val",
     "validation": "val",
@@ -71,6 +72,17 @@ def nearest_split(name: str) -> str:
     """The split that a misspelt name is likely to mean, 'train' for 'traim'; '' for a name that is near to none."""
     near = difflib.get_close_matches(name.lower(), (*SPLIT_ORDER, *SPLIT_NAMES), n=1, cutoff=0.7)
     return split_called(near[0]) if near else ""
+
+
+def other_split(split: str, holds: str) -> tuple[str, bool]:
+    """The line on a split in a table that is none of train, val and test, and True if it is one misspelt.
+
+    holds: what it holds, as '3 pictures'.
+    """
+    says = f"{holds} of split '{split}'"
+    if near := nearest_split(split):
+        return f"{says}; the nearest is '{near}': write that if it is meant", True
+    return f"{says}, which is none of train, val and test and read only where it is named", False
 
 
 def unknown_split(what: str) -> str:

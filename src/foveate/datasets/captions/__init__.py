@@ -30,8 +30,8 @@ from foveate.datasets.splits import (
     SPLITS_FILE,
     absent_from,
     draw_split,
-    nearest_split,
     ordered,
+    other_split,
     read_splits,
     settle,
 )
@@ -40,7 +40,7 @@ from foveate.records import Caption, CaptionSample, Problem
 from foveate.videos import VIDEO_SUFFIXES
 
 MISSING_SHARE = 0.01
-NAMES_OF_SPLITS = SPLIT_NAMES | {"dev": "val", "restval": "train"}
+NAMES_OF_SPLITS = SPLIT_NAMES | {"restval": "train"}
 
 
 class CaptionLine(NamedTuple):
@@ -229,12 +229,12 @@ class Collector:
         """A note on each split of another name than those that are trained on; one that is misspelt is a problem."""
         notes = []
         for split in [s for s in splits if s not in (*SPLIT_ORDER, COMBINED)]:
-            says = f"{counted(len(splits[split]), self.noun)} of split '{split}'"
-            if near := nearest_split(split):
+            what, misspelt = other_split(split, counted(len(splits[split]), self.noun))
+            if misspelt:
                 file = next(self.files[name] for name, own in self.splits.items() if own == split)
-                self.problems.append(Problem(file, f"{says}; the nearest is '{near}': write that if it is meant"))
+                self.problems.append(Problem(file, what))
             else:
-                notes.append(f"{says}, which is none of train, val and test and read only where it is named")
+                notes.append(what)
         return notes
 
     def _pairs(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from foveate.datasets.captions import NAMES_OF_SPLITS
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.splits import SPLIT_ORDER
+from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER
 
-_NAME = re.compile(r"(?:flickr\w*[._-])?(train|training|dev|val|valid|validation|test|testing)_?(?:images)?\.txt", re.I)
+_SPLITS = "|".join((*SPLIT_ORDER, *SPLIT_NAMES))
+_NAME = re.compile(rf"(?:flickr\w*[._-])?({_SPLITS})_?(?:images)?\.txt", re.I)
 
 
 def split_lists(root: Path) -> dict[str, Path]:

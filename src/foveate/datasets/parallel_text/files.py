@@ -51,7 +51,7 @@ def text_files(root: Path) -> Iterator[TextFile]:
 
 def _split_of(stem: str) -> str:
     """The split that a file's name says, as train or newstest2013-dev; '' for none."""
-    words = [split_called("val" if word in ("dev", "tune") else word) for word in re.split(r"[^a-z]+", stem.lower())]
+    words = [split_called("val" if word == "tune" else word) for word in re.split(r"[^a-z]+", stem.lower())]
     return next((word for word in words if word in SPLIT_ORDER), "")
 
 

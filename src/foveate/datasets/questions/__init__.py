@@ -8,7 +8,7 @@ by image, so that no image of validation is seen in training. Answers that are r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -22,7 +22,16 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems
 from foveate.datasets.headers import FileHeaders
 from foveate.datasets.names import distinct_names, shown_names
-from foveate.datasets.splits import SPLITS_FILE, draw_split, ordered, read_splits, settle, split_called
+from foveate.datasets.splits import (
+    SPLIT_ORDER,
+    SPLITS_FILE,
+    draw_split,
+    ordered,
+    other_split,
+    read_splits,
+    settle,
+    split_called,
+)
 from foveate.errors import DataError, counted, listed
 from foveate.pictures.shared import SharedTensors
 from foveate.records import Problem, QuestionSample
@@ -191,7 +200,19 @@ class Collector:
                 parts, drawn = self._drawn(divided.pop("train"), seed)
                 divided |= parts
             divided = ordered(divided)
-        return QuestionScan(divided, self.problems, drawn, list(_notes(divided)))
+        return QuestionScan(divided, self.problems, drawn, self._split_notes(divided) + _notes(divided))
+
+    def _split_notes(self, divided: Mapping[str, Sequence[Pair]]) -> list[str]:
+        """A note on each split of another name than those that are trained on; one that is misspelt is a problem."""
+        notes = []
+        for split in [name for name in divided if name not in SPLIT_ORDER]:
+            what, misspelt = other_split(split, counted(len(divided[split]), "question"))
+            if misspelt:
+                file = next(file for asked, file, _ in self.asked if asked.split == split)
+                self.problems.append(Problem(file, what))
+            else:
+                notes.append(what)
+        return notes
 
     def _pairs(self, album: Album, where: str) -> list[Pair]:
         found: dict[str, Path] = {}

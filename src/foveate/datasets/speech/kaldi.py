@@ -8,14 +8,13 @@ from pathlib import Path
 
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.speech import Line, SpeechSource, Utterance
-from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER
+from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_file
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
 
 _RECORDINGS, _TEXT, _SPEAKERS, _SEGMENTS = "wav.scp", "text", "utt2spk", "segments"
-_SPLITS = SPLIT_NAMES | {"dev": "val"}
 _ABOVE = 4  # folders above the list that file names may be relative to
 
 
@@ -99,7 +98,7 @@ def _folders(root: Path) -> list[tuple[str, Path]]:
         return []
     if _is_kaldi(root):
         return [("", root)]
-    named = [(_SPLITS.get(p.name.lower(), p.name.lower()), p) for p in sorted(root.iterdir()) if p.is_dir()]
+    named = [(split_called(p.name), p) for p in sorted(root.iterdir()) if p.is_dir()]
     return [(split, p) for split, p in named if split in SPLIT_ORDER and _is_kaldi(p)]
 
 

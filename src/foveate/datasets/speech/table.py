@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,7 +120,23 @@ class SpeechTable(SpeechSource):
 
     def unnamed(self, used: set[Path]) -> list[Path]:
         """Files of sound beside the tables that no row names."""
-        return [p for _, table in self.tables for p in files_of_sound(table.parent) if p not in used]
+        folders = dict.fromkeys(table.parent for _, table in self.tables)
+        files = dict.fromkeys(p for folder in folders for p in files_of_sound(folder))
+        return [p for p in files if p not in used]
+
+    def notes(self, task: str = "") -> list[str]:
+        """Tables that are not read, and the notes of every source."""
+        read = [table for _, table in self.tables]
+        found = list(super().notes(task))
+        for folder in dict.fromkeys(table.parent for table in read):
+            first = next(table.name for table in read if table.parent == folder)
+            for other in sorted(p for p in folder.glob("*.tsv") if p not in read and not is_hidden(p.name)):
+                if _names_recordings(other):
+                    found.append(
+                        f"{other.name} is not read, beside {first}; name it train, val or test if it is a split, or "
+                        "put its rows into that table"
+                    )
+        return found
 
 
 def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | None:
@@ -191,15 +208,17 @@ def _names_recordings(table: Path) -> bool:
     rows = [row for row in rows if len(row[1]) >= 2]
     if (table.parent / FEATURES).is_file():
         return bool(rows)
-    return any(_exists(line.name, table.parent) for line, _ in rows)
+    inside = (p for p in sorted(table.parent.iterdir()) if p.is_dir() and not is_hidden(p.name))
+    folders = [table.parent, *inside]
+    return any(_exists(line.name, table.parent, folders) for line, _ in rows)
 
 
-def _exists(name: str, folder: Path) -> bool:
+def _exists(name: str, folder: Path, folders: Sequence[Path]) -> bool:
+    """True if a name in a table means a file of sound: from the table's folder, or in one of the folders."""
     if not name:
         return False
-    direct = [folder / name, folder / "audio" / name]
-    if any(is_file(p) and p.suffix.lower() in SOUND_SUFFIXES for p in direct):
+    if Path(name).suffix.lower() in SOUND_SUFFIXES and any(is_file(p / name) for p in (folder, folder / "audio")):
         return True
     last = Path(name).name
-    near = {p.name for sub in (folder, folder / "audio") if sub.is_dir() for p in sub.iterdir()}
-    return any(last + suffix in near for suffix in SOUND_SUFFIXES)
+    names = [last, *(last + suffix for suffix in SOUND_SUFFIXES)]
+    return any(is_file(p / one) for p in folders for one in names if Path(one).suffix.lower() in SOUND_SUFFIXES)
