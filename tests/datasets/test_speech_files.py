@@ -130,6 +130,57 @@ class TestTable:
             found = {one.text: one.speaker for one in source.scan.utterances}
             assert found == {f"word {i}": f"s{i}" if speakers else "" for i in range(6)}
 
+    @pytest.mark.parametrize(
+        ("row", "speaker"),
+        [
+            ("{i}.wav\thello there {i}\t1.5", ""), ("{i}.wav\thello there {i}\t", ""),
+            ("{i}.wav\thello there {i}\t15\t", ""), ("{i}.wav\t1.5\thello there {i}", ""),
+            ("{i}.wav\t0.1\t1.5\thello there {i}", ""), ("{i}.wav\ts{i}\thello there {i}\t1.5", "s{i}"),
+            ("{i}.wav\thello there {i}\t1.5\ttest", ""), ('{i}.wav\t"hello there {i}"', ""),
+        ],
+    )  # fmt: skip
+    def test_numbers_and_empty_cells_beside_the_text_of_a_table_without_a_header(self, tmp_path, row, speaker):
+        root = write_table(tmp_path, "".join(row.format(i=i) + "\n" for i in range(6)))
+        source = recognise(root, "speech")
+        found = sorted((one.text, one.speaker) for one in source.scan.utterances)
+        assert found == [(f"hello there {i}", speaker.format(i=i)) for i in range(6)]
+        assert (source.splits() == ("test",)) == row.endswith("test") and not source.problems()
+
+    def test_numbers_alone_are_a_text(self, tmp_path):
+        source = SpeechTable(str(write_table(tmp_path, "".join(f"{i}.wav\ts{i}\t{i}\n" for i in range(6)))))
+        assert {one.text: one.speaker for one in source.scan.utterances} == {str(i): f"s{i}" for i in range(6)}
+        rows = "".join(f"{i}.wav\t{1089 + i}\thello there {i}\n" for i in range(6))
+        source = SpeechTable(str(write_table(tmp_path / "numbered", rows)))
+        assert {one.text: one.speaker for one in source.scan.utterances} == {
+            f"hello there {i}": str(1089 + i) for i in range(6)
+        }
+
+    @pytest.mark.parametrize("row", ["{i}.wav\thello there\tspk{i}\n", "{i}.wav\ta b\tc d\te f\n"])
+    def test_columns_that_cannot_be_told_apart_are_refused(self, tmp_path, row):
+        root = write_table(tmp_path, "".join(row.format(i=i) for i in range(6)))
+        message = r"transcripts\.tsv: \d columns without a line of names, .* write the names of the columns above them"
+        with pytest.raises(DataError, match=message):
+            recognise(root, "speech").open("train")
+
+    def test_the_text_is_a_column_of_words(self, tmp_path):
+        rows = "".join(f"{i}.wav\tword {i}\t{i}\n" for i in range(6))
+        source = SpeechTable(str(write_table(tmp_path / "a", "file\tsentence\ttext\n" + rows)))
+        assert sorted(one.text for one in source.scan.utterances) == [f"word {i}" for i in range(6)]
+        assert not source.notes()
+        rows = "".join(f"{i}.wav\tword {i}\tWord {i}!\n" for i in range(6))
+        source = SpeechTable(str(write_table(tmp_path / "b", "file\tsentence\ttext\n" + rows)))
+        assert sorted(one.text for one in source.scan.utterances) == [f"Word {i}!" for i in range(6)]
+        assert source.notes() == ["transcripts.tsv: the text is that of column text; sentence not read"]
+
+    def test_quotes_are_those_of_csv_or_of_the_text(self, tmp_path):
+        """A cell in quotes that double none is the text's own, as long as not every cell is quoted."""
+        rows = '0.wav\t"he said ""hello"""\n' + "".join(f"{i}.wav\tword\n" for i in range(1, 6))
+        source = SpeechTable(str(write_table(tmp_path, "file\ttext\n" + rows)))
+        assert [one.text for one in source.scan.utterances if one.name == "0.wav"] == ['he said "hello"']
+        rows = '0.wav\t"hello"\n' + "".join(f"{i}.wav\tword\n" for i in range(1, 6))
+        source = SpeechTable(str(write_table(tmp_path, "file\ttext\n" + rows)))
+        assert [one.text for one in source.scan.utterances if one.name == "0.wav"] == ['"hello"']
+
     def test_splits_by_a_column_by_folders_and_by_names(self, tmp_path):
         head = "file\ttext\tsplit\n" + "".join(
             f"{i}.wav\tw {i}\t{('train', 'valid', 'test')[i % 3]}\n" for i in range(6)

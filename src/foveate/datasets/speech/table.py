@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.names import normal
+from foveate.datasets.quotes import are_numbers, unquoted
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
 from foveate.disk import is_file, is_hidden
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import Problem
 from foveate.registry import dataset
 from foveate.sounds import SOUND_SUFFIXES
@@ -31,10 +33,10 @@ _TRIED = 20  # rows that a table is known by
 class SpeechTable(SpeechSource):
     """A table of transcripts: *.tsv with the columns file, text; or file, speaker, text; a header is optional.
 
-    With a header, columns are found by name, among them split (train, val or test). Files are named relative to the
-    table, without or with the folder audio, and with or without their ending. Folders train, val and test with a table
-    each are the splits. In place of sound, features.npz holds `data` (frames, values), `offsets` and `ids`, and `rate`,
-    frames a second, if it is not 100.
+    Without a header, columns of numbers beside the text and one of splits may follow. With one, columns are found by
+    name, among them split (train, val or test). Files are named relative to the table, without or with their folder,
+    and with or without their ending. Folders train, val and test with a table each are the splits. In place of sound,
+    features.npz holds `data` (frames, values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
 
     path: the folder.
     rate: samples a second that recordings are resampled to; 0 for the rate of most of them, 16000 at most.
@@ -125,7 +127,7 @@ class SpeechTable(SpeechSource):
         return [p for p in files if p not in used]
 
     def notes(self, task: str = "") -> list[str]:
-        """Tables that are not read, and the notes of every source."""
+        """The notes of every source, and tables and columns of texts that are not read."""
         read = [table for _, table in self.tables]
         found = list(super().notes(task))
         for folder in dict.fromkeys(table.parent for table in read):
@@ -136,6 +138,10 @@ class SpeechTable(SpeechSource):
                         f"{other.name} is not read, beside {first}; name it train, val or test if it is a split, or "
                         "put its rows into that table"
                     )
+        for table in read:
+            if (rows := _cells(table)) and (layout := _layout(rows)).unread:
+                name = rows[0][layout.columns["text"]].strip()
+                found.append(f"{table.name}: the text is that of column {name}; {', '.join(layout.unread)} not read")
         return found
 
 
@@ -167,39 +173,96 @@ def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     return [pair for pair in named if pair[0] in SPLIT_ORDER] or tables
 
 
+class _Layout(NamedTuple):
+    """Columns of a table by what they hold: file, text, and where there are such, speaker and split.
+
+    head: True if the first line names them. unread: names of further columns that may hold the text.
+    """
+
+    columns: dict[str, int]
+    head: bool = False
+    unread: tuple[str, ...] = ()
+
+
 def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
-    """The rows of a table, each with its cells. Raises DataError for a file that is no text.
+    """The rows of a table, each with its cells. Raises DataError for a file that is no text, or of unclear columns.
 
     beginning: only the first rows, whatever bytes they hold, so that a damaged table is still known as one.
     """
-    lines = head_of(table) if beginning else read_text(table).splitlines()
-    rows = [line.split("\t") for line in lines if line.strip()]
+    rows = _cells(table, beginning)
     if not rows:
         return []
-    columns = _columns([cell.strip().lower() for cell in rows[0]])
-    if columns:
-        rows = rows[1:]
+    try:
+        layout = _layout(rows)
+    except DataError as error:
+        if not beginning:
+            raise DataError(f"{table}: {error}") from None
+        layout = _Layout({"file": 0, "text": 1})
 
-    def cell(cells: list[str], key: str, place: int) -> str:
-        index = columns.get(key, -1) if columns else place
+    def cell(cells: list[str], key: str) -> str:
+        index = layout.columns.get(key, -1)
         return cells[index].strip() if 0 <= index < len(cells) else ""
 
-    found = []
-    for cells in rows:
-        three = len(cells) >= 3
-        places = {"file": 0, "text": 2 if three else 1, "speaker": 1 if three else -1, "split": -1}
-        values = {key: cell(cells, key, place) for key, place in places.items()}
-        found.append((Line(values["file"], values["text"], values["speaker"], values["split"].lower()), cells))
-    return found
+    return [
+        (Line(cell(cells, "file"), cell(cells, "text"), cell(cells, "speaker"), cell(cells, "split").lower()), cells)
+        for cells in rows[layout.head :]
+    ]
 
 
-def _columns(names: list[str]) -> dict[str, int]:
-    """Key -> column of a header; {} if the row is none."""
+def _cells(table: Path, beginning: bool = False) -> list[list[str]]:
+    lines = head_of(table) if beginning else read_text(table).splitlines()
+    return unquoted([line.split("\t") for line in lines if line.strip()])
+
+
+def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
+    """The columns of a table, by its header or by what they hold. Raises DataError where that is not clear."""
+    columns, texts = _columns([cell.strip().lower() for cell in rows[0]])
+    if columns:
+        worded = [name for name, place in texts.items() if not are_numbers(_column(rows[1:], place))] or list(texts)
+        return _Layout(columns | {"text": texts[worded[0]]}, True, tuple(worded[1:]))
+    count = max(map(len, rows))
+    while count > 2 and not any(_column(rows, count - 1)):
+        count -= 1
+    if count < 3:
+        return _Layout({"file": 0, "text": 1})
+    held = {place: cells for place in range(1, count) if (cells := _column(rows, place))}
+    splits = [p for p, cells in held.items() if all(split_called(cell) in SPLIT_ORDER for cell in cells)]
+    numbers = [p for p, cells in held.items() if are_numbers(cells)]
+    last = max((p for p in held if p not in (*numbers, *splits)), default=0)
+    # Lengths and the like, which are no speakers and not the text.
+    is_long = last > 0 and _words(held[last]) > 1
+    beside = [p for p in numbers if (is_long and p > last) or any("." in cell for cell in held[p])]
+    left = [p for p in held if p not in (*beside, *splits[:1])]
+    split = {"split": splits[0]} if splits else {}
+    if len(left) == 1:
+        return _Layout({"file": 0, "text": left[0]} | split)
+    if len(left) != 2 or _words(held[left[0]]) > max(1.0, _words(held[left[1]])):
+        second, third = ([*rows[0], "", ""][place].strip()[:20] for place in (1, 2))
+        raise DataError(
+            f"{counted(count, 'column')} without a line of names, '{second}' in the second and '{third}' in the third; "
+            "expected file, speaker, text: write the names of the columns above them, such as file, text, speaker"
+        )
+    return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split)
+
+
+def _column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
+    """The cells of a column that are not empty."""
+    return [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+
+
+def _words(cells: Sequence[str]) -> float:
+    """Words a cell."""
+    return sum(len(cell.split()) for cell in cells) / max(1, len(cells))
+
+
+def _columns(names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """(what it holds -> column, name -> column of every text) of a header; ({}, {}) if the row is none."""
     found: dict[str, int] = {}
     for key, known in (("file", _FILE), ("text", _TEXT), ("speaker", _SPEAKER), ("split", _SPLIT)):
         if name := next((name for name in known if name in names), ""):
             found[key] = names.index(name)
-    return found if {"file", "text"} <= set(found) else {}
+    texts = {name: names.index(name) for name in _TEXT if name in names}
+    return (found, texts) if {"file", "text"} <= set(found) else ({}, {})
 
 
 def _names_recordings(table: Path) -> bool:
