@@ -157,7 +157,8 @@ def test_every_small_text_file_may_be_in_utf_16(tmp_path: Path) -> None:
         ("image,caption_1,caption_2", ("A dog", "A cat")),
         ("image,caption1,caption2", ("A dog", "A cat")),
         ("image,caption,caption", ("A dog", "A cat")),
-        ("image,caption_en,caption_de", ("A dog", "A cat")),
+        ("image,caption_en_1,caption_en_2", ("A dog", "A cat")),
+        ("image,caption_short,caption_long", ("A dog", "A cat")),
     ],
 )
 def test_names_of_columns(tmp_path: Path, head: str, expected: tuple[str, ...]) -> None:
@@ -165,6 +166,46 @@ def test_names_of_columns(tmp_path: Path, head: str, expected: tuple[str, ...]) 
     extra = ",A cat" if head.count(",") == 2 else ""
     (tmp_path / "c.csv").write_text(f"{head}\na.jpg,A dog{extra}\nb.jpg,A bird{extra}\n")
     assert captions(tmp_path)["a.jpg"] == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("image,caption_id,caption_text", "{name},17,A dog"), ("image,caption_id,caption_text", "{name},c17,A dog"),
+        ("image,caption_number,caption_text", "{name},0,A dog"),
+        ("image,blip_caption,caption_score", "{name},A dog,0.13"),
+        ("image,caption_text,caption_words", "{name},A dog,2"), ("image,caption1,caption2", "{name},A dog,2"),
+        ("image,caption,text", "{name},3,A dog"),
+    ],
+)  # fmt: skip
+def test_columns_about_captions_are_none(tmp_path: Path, head: str, row: str) -> None:
+    put(tmp_path, *NAMES)
+    (tmp_path / "c.csv").write_text("\n".join([head, *(row.format(name=name) for name in NAMES)]) + "\n")
+    assert captions(tmp_path) == dict.fromkeys(NAMES, ("A dog",))
+    (other,) = [h for h, cell in zip(head.split(","), row.split(","), strict=True) if cell not in ("{name}", "A dog")]
+    assert f"(c.csv; column {other} not read)" in CaptionTable(str(tmp_path)).describe()
+
+
+def test_columns_about_captions_in_json_lines(tmp_path: Path) -> None:
+    put(tmp_path, *NAMES)
+    rows = [{"image": name, "caption_no": i, "caption_text": f"Dog {i}"} for i, name in enumerate(NAMES)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert captions(tmp_path) == {name: (f"Dog {i}",) for i, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize(
+    "columns", ["caption_en,caption_de", "english_caption,german_caption", "caption_en_1,caption-fr_1"]
+)
+def test_captions_in_two_languages_are_refused(tmp_path: Path, columns: str) -> None:
+    put(tmp_path, *NAMES)
+    (tmp_path / "c.csv").write_text(f"image,{columns}\n" + "".join(f"{name},A dog,Ein Hund\n" for name in NAMES))
+    first = columns.split(",")[0]
+    assert problems(tmp_path) == [
+        f"c.csv: the columns {columns.replace(',', ', ')} hold captions in several languages; keep one, or call it "
+        f"caption instead of {first}"
+    ]
+    (tmp_path / "c.csv").write_text((tmp_path / "c.csv").read_text().replace(first, "caption"))
+    assert captions(tmp_path) == dict.fromkeys(NAMES, ("A dog",))
 
 
 def test_columns_that_are_not_read_are_said(tmp_path: Path) -> None:

@@ -317,6 +317,17 @@ class TestTables:
         assert source.open("train")[0]["captions"][0].text.startswith("a cow")
         assert source.open("val").name(0) == "c1.gif"
 
+    def test_columns_about_captions_are_none_and_two_languages_are_refused(self, tmp_path):
+        rows = "".join(f"c{i}.gif,{i}7,a cow\n" for i in range(4))
+        source = recognise(self.make(tmp_path, "video,caption_id,caption_text\n" + rows, "captions.csv"), "video")
+        assert [caption.text for caption in source.open("train")[0]["captions"]] == ["a cow"]
+        rows = "".join(f"c{i}.gif,a cow,une vache\n" for i in range(4))
+        source = recognise(self.make(tmp_path, "video,caption_en,caption_fr\n" + rows, "captions.csv"), "video")
+        with pytest.raises(
+            DataError, match=r"captions\.csv: the columns caption_en, caption_fr hold captions in several"
+        ):
+            source.open("train")
+
     def test_a_dictionary_of_captions_and_folders_of_frames(self, tmp_path):
         for i in range(3):
             folder(tmp_path / "frames" / f"c{i}", frames(4))

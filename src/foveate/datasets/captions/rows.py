@@ -11,12 +11,14 @@ import csv
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foveate.datasets.captions import CaptionLine
 from foveate.datasets.files import decode_text, read_text
+from foveate.datasets.languages import CODES, NAMES
+from foveate.datasets.quotes import are_numbers
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
@@ -34,6 +36,12 @@ _CAPTION = [
     re.compile(rf"{name}s?_?\d*") for name in ("caption", "comment", "text", "sentence", "description", "prompt")
 ]
 _CAPTION.append(re.compile(r"\w+_captions?|captions?_\w+"))
+# Words in the name of a column that tells something about a caption, as caption_id, and is none itself.
+_ABOUT = frozenset({
+    "id", "ids", "uid", "number", "num", "no", "nr", "index", "idx", "count", "length", "len", "score", "source",
+    "lang", "language", "type", "author", "annotator", "worker", "url", "date", "time", "start", "end", "split",
+})  # fmt: skip
+_TRIED = 50  # rows that columns of numbers are known by
 VIDEO = ("video", "video_name", "video_id", "video_path", "clip", "clip_name", "clip_id", *_PICTURE)
 _SPLIT = ("split", "subset", "partition")
 _SEPARATORS = ",|;\t"
@@ -82,8 +90,36 @@ def form_of(file: Path, pictures: Sequence[str] = _PICTURE) -> Form | None:
     """
     lines = head_of(file)
     if file.suffix.lower() in JSON_LINES:
-        return next((form for line in lines[:20] if (form := _json_form(line, pictures)) is not None), None)
-    return _head_form(lines, pictures)
+        form = next((form for line in lines[:20] if (form := _json_form(line, pictures)) is not None), None)
+    else:
+        form = _head_form(lines, pictures)
+    return None if form is None else _of_words(file, form, lines)
+
+
+def _of_words(file: Path, form: Form, lines: Sequence[str]) -> Form:
+    """The form without columns that only tell something about captions: their numbers, scores and the like."""
+    maybe = (*form.captions, *form.unread)
+    if len(maybe) == 1:
+        return form
+    read = _json_rows if form.head < 0 else _separated_rows
+    tried = [row for _, row in itertools.islice(read(file, form, lines, lambda name: False, []), _TRIED)]
+    numbers = {name for name in maybe if are_numbers(str(t) for row in tried for t in _texts(row.get(name)))}
+    worded = [name for name in maybe if name not in numbers and not _ABOUT & set(_plain(name).split("_"))]
+    captions = _first_kind(worded) or form.captions
+    return replace(form, captions=captions, unread=tuple(name for name in maybe if name not in captions))
+
+
+def language_problems(file: Path, form: Form) -> list[Problem]:
+    """A problem where the columns of captions are in several languages, by their names, as caption_en, caption_de."""
+    columns: dict[str, str] = {}
+    for name in form.captions:
+        for language in [word for word in _plain(name).split("_") if word in CODES | NAMES]:
+            columns.setdefault(language, name)
+    if len(columns) < 2:
+        return []
+    first = next(iter(columns.values()))
+    what = f"the columns {', '.join(form.captions)} hold captions in several languages; keep one, or call it caption"
+    return [Problem(file, f"{what} instead of {first}")]
 
 
 def _head_form(lines: Sequence[str], pictures: Sequence[str]) -> Form | None:
@@ -134,11 +170,16 @@ def _columns(names: Sequence[str], pictures: Sequence[str]) -> tuple[str, tuple[
     """(column of the image, columns of captions, column of the split or '') among the names; None if one is missing."""
     plain = {_plain(name): name for name in reversed(names)}  # of equal names the first
     picture = next((plain[name] for name in pictures if name in plain), None)
-    kinds = ([name for name in names if kind.fullmatch(_plain(name))] for kind in _CAPTION)
-    captions = next((tuple(found) for found in kinds if found), None)
-    if picture is None or captions is None:
+    captions = _first_kind(names)
+    if picture is None or not captions:
         return None
     return picture, captions, next((plain[name] for name in _SPLIT if name in plain), "")
+
+
+def _first_kind(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of captions of the first kind that there is, see `_CAPTION`."""
+    kinds = ([name for name in names if kind.fullmatch(_plain(name))] for kind in _CAPTION)
+    return next((tuple(found) for found in kinds if found), ())
 
 
 def _others(names: Sequence[str], pictures: Sequence[str]) -> tuple[str, ...]:

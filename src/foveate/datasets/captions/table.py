@@ -16,7 +16,7 @@ from typing import Any
 from foveate.datasets.captions import NAMES_OF_SPLITS, CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, rows
+from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, language_problems, rows
 from foveate.datasets.class_layout import is_by_class
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import find_folders, paired_folders
@@ -112,6 +112,7 @@ class CaptionTable(CaptionSource):
                 what = f"a second table of the name of {twins[0]}; keep one of them"
                 collector.problems.append(Problem(table.file, what))
                 continue
+            collector.problems += language_problems(table.file, table.form)
             for line, place in rows(table.file, table.form, lambda name: bool(album.find(name)), collector.problems):
                 split = line.split or table.split
                 collector.add(CaptionLine(below(root, table.file, line.picture), line.text, split), table.file, place)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from foveate.datasets.captions import CaptionLine, CaptionScan, Collector
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.captions.rows import VIDEO, Form, form_of, head_of, rows
+from foveate.datasets.captions.rows import VIDEO, Form, form_of, head_of, language_problems, rows
 from foveate.datasets.captions.table import PATTERNS, below, split_of
 from foveate.datasets.files import read_json, require_folder
 from foveate.datasets.videos import VideoSource, library
@@ -100,6 +100,8 @@ class VideoTable(VideoSource):
         collector = Collector([table.file for table in self.tables], "clip")
         album = library(root)
         for table in self.tables:
+            if table.form is not None:
+                collector.problems += language_problems(table.file, table.form)
             for line, place in _lines(table, collector.problems, album):
                 named = below(root, table.file, line.picture)
                 collector.add(CaptionLine(named, line.text, line.split or table.split), table.file, place)
