@@ -201,3 +201,93 @@ def test_languages(tmp_path: Path) -> None:
 def test_pairs_in_two_splits_are_said(tmp_path: Path) -> None:
     source = found(write(tmp_path, train_en=EN, train_de=DE, val_en=EN[:2], val_de=DE[:2]))
     assert "of 2 pairs of val, 2 are in train, too, and test nothing" in source.notes()
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ("{id}\t{en}\t{other}\t{de}", "train.tsv: of 4 columns, 2 and 4 are read as source and target"),
+        ("{id}\t{en}\t{de}", "train.tsv: of 3 columns, 2 and 3 are read as source and target"),
+        ("tat_{id}\t{en}\t{de}", "train.tsv: of 3 columns, 2 and 3 are read as source and target"),
+        ("{en}\t{de}\tCC-BY", "train.tsv: of 3 columns, 1 and 2 are read as source and target"),
+    ],
+)
+def test_columns_of_numbers_are_passed_over_and_said(tmp_path: Path, row: str, note: str) -> None:
+    rows = [row.format(id=1276 + i, other=5350 + i, en=EN[i], de=DE[i]) for i in range(4)]
+    source = found(write(tmp_path, train_tsv=rows, val_tsv=[f"{EN[0]}\t{DE[0]}"]))
+    assert pairs(source, "train") == list(zip(EN, DE, strict=True))
+    assert source.notes()[0] == note
+
+
+@pytest.mark.parametrize("head", ["id\ten\tde", "id\tEnglish\tGerman", "nr\tsource\ttarget", "id\tEN\tDE"])
+def test_a_line_of_names_beside_numbers(tmp_path: Path, head: str) -> None:
+    rows = [f"{i}\t{EN[i]}\t{DE[i]}" for i in range(4)]
+    source = found(write(tmp_path, train_tsv=[head, *rows], val_tsv=[head, *rows]))
+    assert pairs(source, "train") == list(zip(EN, DE, strict=True))
+    assert source.open("train").name(0) == "train.tsv:2"
+
+
+def test_names_of_languages_are_a_line_of_names(tmp_path: Path) -> None:
+    rows = [f"{e}\t{d}" for e, d in zip(EN, DE, strict=True)]
+    folder = write(tmp_path, train_tsv=["English\tGerman", *rows], val_tsv=rows)
+    assert pairs(found(folder), "train") == list(zip(EN, DE, strict=True))
+    assert "parallel text, English to German" in found(folder).describe()
+
+
+@pytest.mark.parametrize("first", ["hi\thei", "English\tenglanti"])
+def test_a_first_pair_that_is_no_line_of_names(tmp_path: Path, first: str) -> None:
+    words = [first, "cow\tlehmä", "dog\tkoira"]
+    source = found(write(tmp_path, train_tsv=words, val_tsv=words))
+    assert pairs(source, "train") == [tuple(line.split("\t")) for line in words]
+
+
+def test_codes_that_are_not_known_above_sentences(tmp_path: Path) -> None:
+    rows = [f"een lütt {e}\t{d} op de Straat" for e, d in zip(EN, DE, strict=True)]
+    source = found(write(tmp_path, train_tsv=["nds\tfrr", *rows], val_tsv=["nds\tfrr", *rows]))
+    assert len(source.open("train")) == 4 and "nds to frr" in source.describe()
+
+
+def test_quotes_around_cells(tmp_path: Path) -> None:
+    rows = ['"say ""hello"""\tsag hallo', 'two cats\t"zwei ""Katzen"""']
+    assert pairs(found(write(tmp_path / "a", train_tsv=rows, val_tsv=rows)), "train") == [
+        ('say "hello"', "sag hallo"), ("two cats", 'zwei "Katzen"'),
+    ]  # fmt: skip
+    rows = ['"Hello."\t"Hallo."', "two cats\tzwei Katzen", '"One. Two.\t"Eins. Zwei.']  # the text's own
+    assert pairs(found(write(tmp_path / "b", train_tsv=rows, val_tsv=rows)), "train") == [
+        tuple(row.split("\t")) for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        (
+            {"europarl__train_en": EN, "europarl__train_de": DE, "news__train_en": EN, "news__train_de": DE},
+            "news.train.de: is of the split 'train', too, as europarl.train.de; join the two, or keep one of them here",
+        ),
+        (
+            {"train1_tsv": ["a b\tc d"], "train2_tsv": ["e f\tg h"]},
+            "train2.tsv: is of the split 'train', too, as train1.tsv; join the two, or keep one of them here",
+        ),
+    ],
+)
+def test_two_files_of_one_split_are_a_problem(tmp_path: Path, files: dict[str, list[str]], what: str) -> None:
+    for name, lines in files.items():
+        (tmp_path / name.replace("__", ".").replace("_", ".")).write_text("".join(f"{line}\n" for line in lines))
+    assert [f"{p.file.name}: {p.what}" for p in found(tmp_path).problems()] == [what]
+
+
+def test_pairs_are_files_of_one_name(tmp_path: Path) -> None:
+    for name, lines in (("a.train.de", DE), ("a.train.en", EN), ("b.train.en", EN[::-1]), ("b.train.fr", DE[::-1])):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    source = ParallelText(str(tmp_path), "en", "fr")
+    read = [pair for split in source.splits() for pair in pairs(source, split)]
+    assert sorted(read) == sorted(zip(EN, DE, strict=True)) and source.scan.files["train"][0].name == "b.train.en"
+    assert [p.file.name for p in ParallelText(str(tmp_path)).problems()] == ["b.train.en"]
+
+
+def test_files_that_name_no_split_beside_those_that_do_are_said(tmp_path: Path) -> None:
+    source = found(write(tmp_path, train_en=EN, train_de=DE, val_en=EN, val_de=DE, more_en=EN, more_de=DE))
+    assert source.notes()[0] == (
+        "2 files (more.de, more.en) without train, val or test in the name not read; rename, or join"
+    )

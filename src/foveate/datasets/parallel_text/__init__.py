@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from foveate.datasets.checks import FEW
-from foveate.datasets.parallel_text.files import HEADS, is_head, lines_of, parting, sides_of, tables_of, text_files
+from foveate.datasets.parallel_text.columns import columns_of
+from foveate.datasets.parallel_text.files import lines_of, parting, sides_of, tables_of, text_files
+from foveate.datasets.quotes import unquoted
 from foveate.datasets.splits import SPLIT_ORDER
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
@@ -35,7 +37,7 @@ class TextScan:
     pairs: split -> its pairs, those with an empty side left out. files: split -> the files of its source and target, or
     its table. languages: of the source and of the target, '' for unknown. problems: files that cannot be used. empty:
     split -> lines of pairs that were left out since a side is empty. drawn: how a val split was drawn; '' for no draw.
-    undivided: True if the files name no split at all.
+    undivided: True if the files name no split at all. notes: sentences on files and columns that are not read.
     """
 
     pairs: dict[str, list[TextPair]]
@@ -45,6 +47,7 @@ class TextScan:
     empty: dict[str, list[int]] = field(default_factory=dict)
     drawn: str = ""
     undivided: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 class ParallelDataset:
@@ -71,7 +74,8 @@ class ParallelText(DataSource):
     """Parallel text: DATA/train.en with DATA/train.de, likewise val and test, or tables of two columns (*.tsv).
 
     Line by line, the two files of a split hold a sentence and its translation; any of them may be compressed (.gz). A
-    table holds a sentence, a tab and its translation, below an optional line of names. A missing val split is drawn.
+    table holds a sentence, a tab and its translation, below an optional line of names; columns of numbers are passed
+    over. A missing val split is drawn.
 
     path: the folder DATA, or one table.
     source, target: languages by the files' endings or the table's names; '' takes the first two in alphabetical order,
@@ -118,8 +122,16 @@ class ParallelText(DataSource):
         if not self.path:
             raise ConfigError("this recipe is for parallel text: say where it is with --data PATH")
         root = Path(self.path)
-        sides = sides_of(root)
-        scan = self._read_sides(root, sides) if sides else self._read_tables(root, tables_of(root))
+        problems: list[Problem] = []
+        notes: list[str] = []
+        if sides := sides_of(root, [name for name in (self.source, self.target) if name], problems, notes):
+            scan = self._read_sides(root, sides)
+        else:
+            problems.clear()
+            notes.clear()
+            scan = self._read_tables(root, tables_of(root, problems, notes))
+        scan.problems += problems
+        scan.notes += notes
         if scan.undivided or ("train" in scan.pairs and "val" not in scan.pairs and "test" not in scan.pairs):
             self._draw(scan)
         return scan
@@ -166,30 +178,36 @@ class ParallelText(DataSource):
             lines = lines_of(path, scan.problems)
             if lines is None:
                 continue
-            head = [name.strip() for name in lines[0].split("\t")] if lines else []
-            columns, skip = (0, 1), 0
-            if is_head(head):
-                skip = 1
-                names = ["source", "target"] if tuple(name.lower() for name in head[:2]) in HEADS else head
-                chosen = self._languages(names, names) if names is head else ("", "")
-                columns = (head.index(chosen[0]), head.index(chosen[1])) if names is head else (0, 1)
-                scan.languages = chosen if names is head else scan.languages
-            elif self.source or self.target:
+            rows = unquoted([line.split("\t") for line in lines])
+            given = [name for name in (self.source, self.target) if name]
+            sides, names, count = columns_of(rows, given)
+            if names == ("source", "target"):
+                places = sides
+            elif names:
+                scan.languages = self._languages(names, names)
+                places = tuple(sides[names.index(name)] for name in scan.languages)
+            elif given:
                 raise ConfigError(
                     f"{path}: source is '{self.source}' and target '{self.target}', but the table has no line of "
                     f"names; write '{self.source or 'en'}<TAB>{self.target or 'de'}' above it, or leave them out"
                 )
+            else:
+                places = sides
+                if count > 2:
+                    read = " and ".join(str(place + 1) for place in places[:2])
+                    scan.notes.append(f"{path.name}: of {count} columns, {read} are read as source and target")
+            first, second = (*places, 0, 1)[:2]
             pairs = []
-            for number, line in enumerate(lines[skip:], 1 + skip):
-                cells = line.split("\t")
-                if len(cells) <= max(columns):
-                    if line.strip():
-                        what = f"line {number}: {counted(len(cells), 'column')}; give two, with a tab between"
-                        scan.problems.append(Problem(path, what))
+            skip = 1 if names else 0
+            for number, cells in enumerate(rows[skip:], 1 + skip):
+                if len(cells) <= max(first, second):
+                    if any(cell.strip() for cell in cells):
+                        what = f"line {number}: {counted(len(cells), 'column')}; give {'two' if count < 3 else count}"
+                        scan.problems.append(Problem(path, f"{what}, with a tab between"))
                     else:
                         pairs.append(TextPair("", "", number))
                     continue
-                pairs.append(TextPair(cells[columns[0]].strip(), cells[columns[1]].strip(), number))
+                pairs.append(TextPair(cells[first].strip(), cells[second].strip(), number))
             self._add(scan, split, pairs)
         scan.undivided = set(tables) == {""}
         return scan
@@ -285,10 +303,10 @@ class ParallelText(DataSource):
         return self.scan.problems
 
     def notes(self, task: str = "") -> list[str]:
-        """The direction where it was not given, pairs left out, few validation pairs, and pairs in two splits."""
+        """What may be other than was meant: files and columns that are not read, the direction, and pairs."""
         scan = self.scan
         source, target = scan.languages
-        notes = []
+        notes = list(scan.notes)
         if source and target and not (self.source and self.target):
             notes.append(
                 f"translating from {source} to {target}; --data.source {target} --data.target {source} reverses it"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from foveate.datasets.files import ZERO_BYTE, decode_text
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
-from foveate.errors import counted
+from foveate.errors import counted, listed
 from foveate.records import Problem
 
 TABLE = ".tsv"
@@ -25,7 +25,6 @@ _NO_LANGUAGES = frozenset({
     "idx", "ini", "jpg", "js", "log", "lst", "md", "mov", "npy", "npz", "odt", "ogg", "out", "pdf", "png", "pt", "pth",
     "py", "rst", "sh", "sql", "tar", "tex", "tif", "tmp", "ts", "tsv", "txt", "wav", "xls", "xml", "xz", "yml", "zip",
 })  # fmt: skip
-HEADS = (("source", "target"), ("src", "tgt"), ("src", "trg"))
 
 
 class TextFile(NamedTuple):
@@ -55,37 +54,90 @@ def _split_of(stem: str) -> str:
     return next((word for word in words if word in SPLIT_ORDER), "")
 
 
-def sides_of(root: Path) -> dict[str, dict[str, Path]]:
+def sides_of(
+    root: Path, given: Sequence[str] = (), problems: list[Problem] | None = None, notes: list[str] | None = None
+) -> dict[str, dict[str, Path]]:
     """Split -> language -> file, for the splits that have two languages or more; {} if there are none.
 
-    Files that name no split count only where no file names one, and there is one pair of them.
+    Files of one name are a pair. Files that name no split count only where no file names one, and there is one pair of
+    them. given: languages that were asked for, which decide between pairs. problems, notes: take in those that are not
+    read.
     """
-    found: dict[str, dict[str, Path]] = {}
-    stems: dict[str, set[str]] = {}
+    by_stem: dict[str, dict[str, dict[str, Path]]] = {}
     for file in text_files(root):
-        if file.language and (file.language not in found.setdefault(file.split, {})):
-            found[file.split][file.language] = file.path
-            stems.setdefault(file.split, set()).add(file.path.name.removesuffix(GZIP).rpartition(".")[0])
+        if file.language:
+            stem = file.path.name.removesuffix(GZIP).rpartition(".")[0]
+            by_stem.setdefault(file.split, {}).setdefault(stem, {}).setdefault(file.language, file.path)
+    found: dict[str, dict[str, Path]] = {}
+    beside: list[Path] = []
+    for split, stems in by_stem.items():
+        found[split], others = _pair_of(split, stems, given)
+        if split and problems is not None:
+            problems += [_twin(path, split, next(iter(found[split].values()))) for path in others]
+        elif len(found[split]) > 1:
+            beside += found[split].values()
     if not any(len(files) > 1 for files in found.values()):
         return {}
-    named = {split: files for split, files in found.items() if split}
-    if named:
+    if named := {split: files for split, files in found.items() if split}:
+        if notes is not None:
+            notes += _unnamed(beside)
         return named
-    return found if len(stems[""]) == 1 else {}
+    return found if len(by_stem[""]) == 1 else {}
 
 
-def tables_of(root: Path) -> dict[str, Path]:
-    """Split -> table of two columns or more; {} if there is none."""
+def _pair_of(split: str, stems: dict[str, dict[str, Path]], given: Sequence[str]) -> tuple[dict[str, Path], list[Path]]:
+    """(language -> file of the pair of a split, a file of each other pair); stems: name -> language -> file."""
+    paired = {stem: files for stem, files in stems.items() if len(files) > 1}
+    paired = {stem: files for stem, files in paired.items() if set(given) <= set(files)} or paired
+    if paired:
+        stem = min(paired, key=lambda name: name.lower() != split)
+        return paired[stem], [next(iter(files.values())) for name, files in paired.items() if name != stem]
+    merged: dict[str, Path] = {}  # such as english.train.en with german.train.de
+    others = []
+    for files in stems.values():
+        for language, path in files.items():
+            if merged.setdefault(language, path) != path:
+                others.append(path)
+    return merged, others
+
+
+def _twin(path: Path, split: str, first: Path) -> Problem:
+    return Problem(path, f"is of the split '{split}', too, as {first.name}; join the two, or keep one of them here")
+
+
+def _unnamed(paths: Sequence[Path]) -> list[str]:
+    """A note on files that name no split, beside those that do."""
+    if not paths:
+        return []
+    names = listed([path.name for path in paths], "file")
+    return [f"{names} without train, val or test in the name not read; rename, or join"]
+
+
+def tables_of(root: Path, problems: list[Problem] | None = None, notes: list[str] | None = None) -> dict[str, Path]:
+    """Split -> table of two columns or more; {} if there is none. problems, notes: take in those that are not read."""
     if root.is_file():
         files = [TextFile(root, "", "")] if root.name.removesuffix(GZIP).lower().endswith(TABLE) else []
     else:
         files = [file for file in text_files(root) if not file.language]
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for file in files:
-        if file.split not in found and _has_two_columns(file.path):
-            found[file.split] = file.path
-    named = {split: path for split, path in found.items() if split}
-    return named or (found if len(files) == 1 else {})
+        if _has_two_columns(file.path):
+            found.setdefault(file.split, []).append(file.path)
+    named = {split: paths for split, paths in found.items() if split}
+    if not named:
+        return {split: paths[0] for split, paths in found.items()} if len(files) == 1 else {}
+    chosen = {split: min(paths, key=lambda p: _stem(p) != split) for split, paths in named.items()}
+    for split, first in chosen.items():
+        others = [path for path in named[split] if _stem(path) != _stem(first)]
+        if problems is not None:
+            problems += [_twin(path, split, first) for path in others]
+    if notes is not None:
+        notes += _unnamed(found.get("", []))
+    return chosen
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(GZIP).rpartition(".")[0].lower()
 
 
 def _has_two_columns(path: Path) -> bool:
@@ -93,13 +145,6 @@ def _has_two_columns(path: Path) -> bool:
     lines = lines_of(path, problems, beginning=True) or []
     filled = [line for line in lines if line.strip()][:HEAD]
     return bool(filled) and all("\t" in line for line in filled)
-
-
-def is_head(cells: Sequence[str]) -> bool:
-    """True for names of columns: source and target, or codes of languages."""
-    names = [cell.lower() for cell in cells]
-    codes = [bool(_LANGUAGE.fullmatch(cell)) for cell in cells]
-    return len(cells) > 1 and (tuple(names[:2]) in HEADS or (all(codes) and len(set(names)) == len(names)))
 
 
 def lines_of(path: Path, problems: list[Problem], beginning: bool = False) -> list[str] | None:

@@ -1,0 +1,62 @@
+"""Columns of a table of parallel text: a line of names, the two that hold sentences, and those of numbers or ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from foveate.datasets.languages import CODES, NAMES
+
+HEADS = (("source", "target"), ("src", "tgt"), ("src", "trg"))
+_CODE = re.compile(r"[a-z]{2,3}(?:[-_](?:[A-Z][a-z]{3}|[A-Za-z]{2}|\d{3}))?|[A-Z]{2,3}")
+_ID = re.compile(r"\S*\d\S*")
+_SHORT = 12  # letters of a cell, up to which a table is a list of words
+_TRIED = 20  # rows that a list of words is known by
+
+
+class Columns(NamedTuple):
+    """What the columns of a table hold.
+
+    sides: places of those that may be a side, from 0, without numbers and ids. names: theirs, as the first line has
+    them; () without such a line. count: of all columns.
+    """
+
+    sides: tuple[int, ...]
+    names: tuple[str, ...]
+    count: int
+
+
+def columns_of(rows: Sequence[Sequence[str]], given: Sequence[str] = ()) -> Columns:
+    """The columns of a table by its rows. given: languages that were asked for, and are names where a line has them."""
+    count = max((p + 1 for row in rows for p, cell in enumerate(row) if cell.strip()), default=0)
+    sides = tuple(p for p in range(count) if not _are_ids([row[p] for row in rows[1:] if p < len(row)]))
+    if count < 3 or len(sides) < 2:
+        sides = tuple(range(count))
+    first = [cell.strip() for cell in rows[0]] if rows else []
+    names = tuple(first[p] if p < len(first) else "" for p in sides)
+    lower = [name.lower() for name in names]
+    for pair in HEADS:
+        if set(pair) <= set(lower):
+            return Columns(tuple(sides[lower.index(name)] for name in pair), ("source", "target"), count)
+    return Columns(sides, names if _are_languages(names, rows[1:], given) else (), count)
+
+
+def _are_ids(cells: Sequence[str]) -> bool:
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    return bool(filled) and all(_ID.fullmatch(cell) for cell in filled)
+
+
+def _are_languages(names: Sequence[str], rows: Sequence[Sequence[str]], given: Sequence[str]) -> bool:
+    """True for names of languages: words that are none known count above sentences, not above a list of words."""
+    if len(names) < 2 or len(set(names)) < len(names):
+        return False
+    if all(re.split("[-_]", name.lower())[0] in CODES and _CODE.fullmatch(name) for name in names):
+        return True
+    if all(name.lower() in NAMES for name in names):
+        return True
+    if not all(_CODE.fullmatch(name) and name[0].islower() for name in names):
+        return False
+    cells = [cell.strip() for row in rows[:_TRIED] for cell in row if cell.strip()]
+    is_long = sum(map(len, cells)) > _SHORT * len(cells)
+    return is_long or (bool(given) and all(language in names for language in given))
