@@ -208,6 +208,7 @@ def test_pairs_in_two_splits_are_said(tmp_path: Path) -> None:
     [
         ("{id}\t{en}\t{other}\t{de}", "train.tsv: of 4 columns, 2 and 4 are read as source and target"),
         ("{id}\t{en}\t{de}", "train.tsv: of 3 columns, 2 and 3 are read as source and target"),
+        ("{id}\t{en}\t{de}\t", "train.tsv: of 3 columns, 2 and 3 are read as source and target"),
         ("tat_{id}\t{en}\t{de}", "train.tsv: of 3 columns, 2 and 3 are read as source and target"),
         ("{en}\t{de}\tCC-BY", "train.tsv: of 3 columns, 1 and 2 are read as source and target"),
     ],

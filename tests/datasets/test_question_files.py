@@ -134,6 +134,50 @@ def test_a_question_with_two_answers_is_listed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "separator", "cell"),
+    [
+        ("a.csv", ",", "\"['yes', 'yes', 'no']\""), ("a.csv", ",", '"[""yes"", ""yes"", ""no""]"'),
+        ("a.tsv", "\t", '["yes", "yes", "no"]'), ("a.tsv", "\t", "('yes', 'yes', 'no')"),
+    ],
+)  # fmt: skip
+def test_a_list_in_a_cell_is_several_answers(tmp_path: Path, name: str, separator: str, cell: str) -> None:
+    rows = "".join(separator.join((f"{i}.png", "is it", cell)) + "\n" for i in range(4))
+    source = QuestionTable(str(table(tmp_path, separator.join(("image", "question", "answers")) + "\n" + rows, name)))
+    for split in source.splits():
+        assert source.open(split).answers(0) == ("yes", "yes", "no")
+
+
+def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    text = "image\tquestion\tanswer\n0.png\tis it\t['yes' 'no']\n1.png\tis it\tyes\n2.png\tis it\tno\n"
+    (problem,) = QuestionTable(str(table(tmp_path, text))).problems()
+    assert problem.what == (
+        "line 2: the answer \"['yes' 'no']\" is a list without commas between its texts, as NumPy prints it; write one "
+        "answer, or a list of texts"
+    )
+
+
+def test_marks_that_may_separate_answers_are_said(tmp_path: Path) -> None:
+    text = "image\tquestion\tanswer\n" + "".join(f"{i}.png\tis it\tyes|no|yes\n" for i in range(4))
+    source = QuestionTable(str(table(tmp_path, text + "5.png\tis it\tno\n")))
+    assert source.scan.notes[-1] == (
+        "'|' is in 4 of 5 answers, such as 'yes|no|yes', and part of it; write a list, as [\"yes\", \"no\"], if it "
+        "separates several"
+    )
+    assert {answer for pairs in source.scan.pairs.values() for pair in pairs for answer in pair.label.answers} == {
+        "yes|no|yes", "no",
+    }  # fmt: skip
+
+
+def test_answers_in_two_spellings_are_said(tmp_path: Path) -> None:
+    answers = ["yes", "Yes", "YES.", "yes", "t-shirt", "t shirt", "5", "-5", "35", "3.5"]
+    text = "".join(f"{i}.png\tis it {i}\t{answer}\n" for i, answer in enumerate(answers))
+    assert QuestionTable(str(table(tmp_path, text))).notes()[0] == (
+        "answers that may be one, written in two ways: 'yes' (3 times) and 'yes.' (1 time), 't shirt' (1 time) and "
+        "'t-shirt' (1 time); each is an answer of its own: correct the files, if they are one"
+    )
+
+
 def test_bad_rows_are_named_with_their_line(tmp_path: Path) -> None:
     text = "image\tquestion\tanswer\n0.png\tis it\tyes\n1.png\t?\tyes\n2.png\tis it\t\n\tis it\tyes\n"
     text += "3.png\tis it\n99.png\tis it\tno\n"

@@ -7,6 +7,7 @@ by image, so that no image of validation is seen in training. Answers that are r
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ from foveate.text import split_words
 from foveate.text.answers import normal
 
 SELDOM = 3  # answers of fewer questions are listed
+SHOWN = 3  # answers in two spellings that are named
+_MARKS = " .,;:!?'\"()[]"  # around an answer
+_BETWEEN = re.compile(r"(?<=[^\W\d])[\s_-]+(?=[^\W\d])")  # between its words
 
 
 class Asked(NamedTuple):
@@ -257,6 +261,25 @@ class Collector:
         return {split: [pair for group in found for pair in group.label] for split, found in groups.items()}, drawn
 
 
+def _spellings(divided: dict[str, list[Pair]]) -> list[str]:
+    """A note on answers that differ in marks around them, blanks and hyphens alone; each is an answer of its own."""
+    counts = Counter(
+        answer for pairs in divided.values() for pair in pairs for answer in set(map(normal, pair.label.answers))
+    )
+    spelt: dict[str, list[str]] = {}
+    for answer in sorted(counts, key=lambda one: (-counts[one], one)):
+        spelt.setdefault(_BETWEEN.sub("", answer.strip(_MARKS)) or answer, []).append(answer)
+    several = [own for own in spelt.values() if len(own) > 1]
+    if not several:
+        return []
+    shown = [" and ".join(f"'{answer}' ({counted(counts[answer], 'time')})" for answer in own[:2]) for own in several]
+    more = f", and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
+    return [
+        f"answers that may be one, written in two ways: {', '.join(shown[:SHOWN])}{more}; each is an answer of its "
+        "own: correct the files, if they are one"
+    ]
+
+
 def _notes(divided: dict[str, list[Pair]]) -> list[str]:
     """Sentences on questions with several answers, on answers that are seldom, and on those that train lacks."""
     notes = []
@@ -269,6 +292,7 @@ def _notes(divided: dict[str, list[Pair]]) -> list[str]:
             "asked several times about one picture, with different answers, of which one can be right: "
             f"{listed(differing, 'question')}"
         )
+    notes += _spellings(divided)
     train = Counter(answer for pair in divided.get("train", ()) for answer in set(map(normal, pair.label.answers)))
     if seldom := sorted(answer for answer, n in train.items() if n < SELDOM):
         notes.append(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from foveate.datasets.captions.album import nearby
+from foveate.datasets.captions.cells import listed
 from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import read_text, require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
@@ -65,6 +66,7 @@ class TableFile:
 class QuestionTable(QuestionSource):
     """A table of questions: *.csv or *.tsv with the columns image, question, answer, and images.
 
+    A list in a cell of answers, as Python or JSON writes it, is several answers.
     Columns are found by the names in the first line; without such a line they are image, question, answer in this
     order. A column kind groups the questions for scoring; a column split holds train, val or test. Without it the
     tables' names or folders say so, or a split is drawn by image. Images are found by name anywhere below DATA.
@@ -121,7 +123,22 @@ class QuestionTable(QuestionSource):
             for asked, place in _rows(table, collector.problems):
                 name = _below(root, table.file, asked.picture)
                 collector.add(asked._replace(picture=name, split=asked.split or table.split), table.file, place)
-        return collector.scan(self.seed)
+        scan = collector.scan(self.seed)
+        scan.notes += _separated([answer for asked, *_ in collector.asked for answer in asked.answers])
+        return scan
+
+
+def _separated(answers: Sequence[str]) -> list[str]:
+    """A note where most answers hold a mark that may separate several."""
+    notes = []
+    for mark in "|;":
+        holding = [answer for answer in answers if mark in answer]
+        if 2 * len(holding) > len(answers):
+            notes.append(
+                f"'{mark}' is in {len(holding)} of {counted(len(answers), 'answer')}, such as '{holding[0][:40]}', and "
+                'part of it; write a list, as ["yes", "no"], if it separates several'
+            )
+    return notes
 
 
 def tables(root: Path) -> list[TableFile]:
@@ -190,11 +207,18 @@ def _rows(table: TableFile, problems: list[Problem]) -> Iterator[tuple[Asked, st
             what = f"{place}: '{line.strip()[:40]}' has {counted(len(cells), 'cell')}; expected {columns.count}{quotes}"
             problems.append(Problem(table.file, what))
             continue
+        answer = cells[columns.answer]
+        try:
+            answers = listed(answer) or [answer]
+        except ValueError as error:
+            what = f"{place}: the answer {answer[:40]!r} {error}; write one answer, or a list of texts"
+            problems.append(Problem(table.file, what))
+            continue
         yield (
             Asked(
                 cells[columns.image],
                 cells[columns.question],
-                (cells[columns.answer],),
+                tuple(answers),
                 _optional(cells, columns.kind),
                 _optional(cells, columns.split),
             ),
