@@ -56,6 +56,43 @@ def test_both_meanings_of_the_pen_bit_give_the_same_strokes(tmp_path):
         StrokeJson(str(tmp_path / "a.json"), pen="up").describe()
 
 
+FROM = [1, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("form", ["json", "npz"])
+def test_a_pen_bit_of_the_line_from_a_point(tmp_path, form):
+    """As sketch-rnn's: pieces begin with a line and end without."""
+    if form == "json":
+        source = StrokeJson(write_json(tmp_path / "a.json", [entry(pen=FROM)] * 3))
+    else:
+        source = StrokeNpz(write_npz(tmp_path / "a.npz", FROM))
+    assert strokes_of(source) == EXPECTED
+    assert source.describe().endswith(
+        "a pen bit of 1 means that the line from the point is drawn (60% of the points have it)"
+    )
+    assert strokes_of(type(source)(source.path, pen="from")) == EXPECTED
+    told = type(source)(source.path, pen="down")
+    assert [point[2] for point in strokes_of(told)] == [0, 1, 0, 1, 1]
+
+
+def test_strokes_of_two_points_that_lines_lead_from(tmp_path):
+    at = [[0, 0], [2, 1], [6, 0], [10, 3]]
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(pen=[1, 0, 1, 0], at=at)] * 3))
+    assert [point[2] for point in strokes_of(source)] == [0, 1, 0, 1]
+
+
+def test_a_meaning_of_the_pen_bit_that_is_assumed_is_said(tmp_path):
+    mixed = [entry(pen=DOWN)] * 2 + [entry(pen=[1, 1, 1, 1, 0])] * 2
+    source = StrokeJson(write_json(tmp_path / "a.json", mixed))
+    assert (
+        "the line to the point is drawn (80% of the points have it; assumed, since first and last" in source.describe()
+    )
+    assert source.describe().endswith("do not tell: --data.pen from if the line from the point is drawn)")
+    dots = [entry(pen=[0, 1, 1, 0, 1])] * 3
+    source = StrokeJson(write_json(tmp_path / "a.json", dots))
+    assert source.describe().endswith("; assumed: --data.pen lifted if the pen is lifted after the point)")
+
+
 def test_strokes_that_never_lift_the_pen_end_at_their_last_point(tmp_path):
     source = StrokeJson(write_json(tmp_path / "a.json", [entry(pen=[0] * 5)] * 3))
     assert [point[2] for point in strokes_of(source)] == [0, 0, 0, 0, 1]

@@ -22,9 +22,16 @@ from foveate.errors import DataError, counted
 from foveate.records import HandwritingSample, Problem
 from foveate.values import require_choices
 
-Pen = Literal["auto", "lifted", "down"]
+Pen = Literal["auto", "lifted", "down", "from"]
 EVERY = 10  # of an undivided set, every tenth piece is val
 LEAST = 2  # points
+UNSURE = 0.7  # share of points up to which bits of 1 at most of them may be lifts after dots
+FEWEST = 0.4  # share of points from which bits of 1 may be lines from them
+MEANING = {
+    "lifted": "the pen is lifted after the point",
+    "down": "the line to the point is drawn",
+    "from": "the line from the point is drawn",
+}
 FAR = 100  # times the usual longest step of a piece
 
 
@@ -60,9 +67,11 @@ def ink_of(points: np.ndarray, text: str, name: str) -> Ink:
     return Ink(points, " ".join(text.split()), name)
 
 
-def lifted(pen: np.ndarray) -> np.ndarray:
-    """Pen bits that say 'drawn up to this point' -> bits that say 'lifted after this point'."""
-    return np.append(1 - pen[1:], 1).astype(pen.dtype)
+def lifted(pen: np.ndarray, meaning: str) -> np.ndarray:
+    """The pen bits of a piece, by their meaning (see `MEANING`) -> bits that say 'lifted after this point'."""
+    if meaning == "lifted" or not len(pen):
+        return pen
+    return (1 - pen if meaning == "from" else np.append(1 - pen[1:], 1)).astype(pen.dtype)
 
 
 @dataclass
@@ -132,7 +141,7 @@ class InkSource(ScannedSource[Any]):
         pen = next(iter(pens.values()), "")
         if len({said.partition(" (")[0] for said in pens.values()}) > 1:
             said = "; ".join(f"in {split} {words}" for split, words in pens.items())
-            problems.append(Problem(root, f"{said}; say which one holds by --data.pen lifted or --data.pen down"))
+            problems.append(Problem(root, f"{said}; say which one holds by --data.pen lifted, down or from"))
         pairs = {split: inks for split, (inks, _) in found.items() if inks}
         drawn = Drawn()
         undivided = pairs.pop("", None) or (pairs.get("train") if "val" not in pairs else None)
@@ -189,15 +198,30 @@ class InkSource(ScannedSource[Any]):
 class PenBits:
     """The meaning of a file's pen bits, as asked for or as they show it.
 
-    asked: 'lifted', 'down' or 'auto'. Bits of 1 at most points can only mean that the pen is down.
+    asked: a key of `MEANING`, or 'auto'. Bits of 1 at most points can only mean that a line is drawn: to the point, if
+    pieces end with a line (1), or from the point, if they begin with one and end without (0).
     """
 
     asked: Pen
 
     def resolve(self, pieces: Sequence[np.ndarray]) -> tuple[str, str]:
-        """('lifted' or 'down', it in words) of columns of pen bits."""
+        """(meaning, it in words) of columns of pen bits, one a piece."""
         share = float(np.mean(np.concatenate(pieces))) if pieces else 0.0
-        found = self.asked if self.asked != "auto" else ("down" if share > 0.5 else "lifted")
-        words = {"down": "the line to the point is drawn", "lifted": "the pen is lifted after the point"}[found]
-        seen = f" ({share:.0%} of the points have it)" if self.asked == "auto" else ""
-        return found, f"a pen bit of 1 means that {words}{seen}"
+        found, doubt = (self.asked, "") if self.asked != "auto" else _meaning(pieces, share)
+        seen = f" ({share:.0%} of the points have it{doubt})" if self.asked == "auto" else ""
+        return found, f"a pen bit of 1 means that {MEANING[found]}{seen}"
+
+
+def _meaning(pieces: Sequence[np.ndarray], share: float) -> tuple[str, str]:
+    """(the meaning that most pieces fit, a clause where they do not tell it); share: of bits of 1."""
+    ends_drawn = sum(bool(pen[-1] == 1) for pen in pieces)
+    begins_drawn = sum(bool(pen[0] == 1 and pen[-1] == 0) for pen in pieces)
+    if share <= 0.5:
+        return ("from" if share >= FEWEST and 2 * begins_drawn > len(pieces) else "lifted"), ""
+    found, fitting = max((("down", ends_drawn), ("from", begins_drawn)), key=lambda one: one[1])
+    if 3 * fitting < 2 * len(pieces):
+        other = "from" if found == "down" else "down"
+        return found, f"; assumed, since first and last points do not tell: --data.pen {other} if {MEANING[other]}"
+    if found == "down" and share <= UNSURE:
+        return found, f"; assumed: --data.pen lifted if {MEANING['lifted']}"
+    return found, ""

@@ -24,8 +24,8 @@ class StrokeJson(InkSource):
     tenth piece to val.
 
     path: the file or folder DATA.
-    pen: the meaning of the third number: lifted after the point, down (the line to the point is drawn), or auto, which
-        takes the one that most values fit.
+    pen: the meaning of the third number: lifted after the point, down (the line to the point is drawn), from (the line
+        from the point is drawn), or auto, which takes the one that most values fit.
     """
 
     path: str
@@ -56,8 +56,8 @@ class StrokeJson(InkSource):
         meaning, words = PenBits(self.pen).resolve([points[:, 2] for _, _, points in found if points.size])
         inks = []
         for name, text, points in found:
-            if meaning == "down" and points.size:
-                points = np.concatenate([points[:, :2], lifted(points[:, 2])[:, None]], 1)
+            if points.size:
+                points = np.concatenate([points[:, :2], lifted(points[:, 2], meaning)[:, None]], 1)
             try:
                 inks.append(ink_of(points, text, name))
             except DataError as error:

@@ -27,8 +27,8 @@ class StrokeNpz(InkSource):
     Arrays of Python objects are not read. An undivided file gives every tenth piece to val.
 
     path: the file or folder DATA.
-    pen: the meaning of the pen bit: lifted after the point, down (the line to the point is drawn), or auto, which takes
-        the one that most values fit.
+    pen: the meaning of the pen bit: lifted after the point, down (the line to the point is drawn), from (the line from
+        the point is drawn), or auto, which takes the one that most values fit.
     """
 
     path: str
@@ -53,11 +53,10 @@ class StrokeNpz(InkSource):
         words = ""
         for file in files:
             data, offsets, texts = _arrays(file)
-            meaning, words = PenBits(self.pen).resolve([data[:, 2]])
+            meaning, words = PenBits(self.pen).resolve(_pieces(data[:, 2], offsets))
             for number, (first, end) in enumerate(itertools.pairwise(offsets)):
                 points, name = data[first:end].astype(np.float64), f"{file.name}#{number}"
-                if meaning == "down" and len(points):
-                    points[:, 2] = lifted(points[:, 2])
+                points[:, 2] = lifted(points[:, 2], meaning)
                 try:
                     inks.append(ink_of(points, str(texts[number]), name))
                 except DataError as error:
@@ -95,6 +94,11 @@ def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{len(data)}, so that every point is of a piece"
         )
     return data, offsets, texts
+
+
+def _pieces(pen: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
+    """The pen bits of every piece that has points."""
+    return [pen[first:end] for first, end in itertools.pairwise(offsets) if end > first]
 
 
 def _looks_right(file: Path) -> bool:
