@@ -19,12 +19,12 @@ class Columns(NamedTuple):
     """What the columns of a table hold.
 
     sides: places of those that may be a side, from 0, without numbers and ids. names: theirs, as the first line has
-    them; () without such a line. count: of all columns.
+    them; () without such a line. total: number of all columns.
     """
 
     sides: tuple[int, ...]
     names: tuple[str, ...]
-    count: int
+    total: int
 
 
 def columns_of(rows: Sequence[Sequence[str]], given: Sequence[str] = ()) -> Columns:
