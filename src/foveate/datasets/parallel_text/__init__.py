@@ -303,7 +303,7 @@ class ParallelText(DataSource):
         return self.scan.problems
 
     def notes(self, task: str = "") -> list[str]:
-        """What may be other than was meant: files and columns that are not read, the direction, and pairs."""
+        """Notes on files and columns that are not read, on the direction, and on pairs that may be other than meant."""
         scan = self.scan
         source, target = scan.languages
         notes = list(scan.notes)

@@ -16,7 +16,7 @@ _TRIED = 20  # rows that a list of words is known by
 
 
 class Columns(NamedTuple):
-    """What the columns of a table hold.
+    """Contents of the columns of a table.
 
     sides: places of those that may be a side, from 0, without numbers and ids. names: theirs, as the first line has
     them; () without such a line. total: number of all columns.
