@@ -19,7 +19,6 @@ VAL_SHARE = 0.2
 SPLITS_FILE = "splits.json"
 SPLIT_ORDER = ("train", "val", "test")
 SPLIT_NAMES = {
-    "dev": "val",
     "valid": "val",
     "validate": "val",
     "validation": "val",
