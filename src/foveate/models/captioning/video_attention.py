@@ -351,7 +351,8 @@ class VideoAttention(nn.Module):
         memory, state = self.begin(features, lengths)
         if "clip_of" in batch:
             clip_of = batch["clip_of"]
-            memory, state = Memory(*(x[clip_of] for x in memory)), State(*(x[clip_of] for x in state))
+            memory = Memory(*(x.index_select(0, clip_of) for x in memory))
+            state = State(*(x.index_select(0, clip_of) for x in state))
         output = self._decode(memory, state, tokens)
         target = token_targets(tokens, PAD, UNKNOWN)
         counted = target if self.config.average == "words" else tokens[:, :1]  # a first token for each sentence

@@ -220,7 +220,7 @@ class AskAttendAnswer(nn.Module):
         def embedded(layer: nn.Module) -> Tensor:
             """S W + b of each question's image, (B, L, N)."""
             found: Tensor = layer(S)
-            return found if image_of is None else found[image_of]
+            return found if image_of is None else found.index_select(0, image_of)
 
         evidence = embedded(self.E)
         if not self.config.hops:
