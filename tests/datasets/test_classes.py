@@ -169,3 +169,14 @@ def test_a_table_of_names_that_begin_with_numbers_is_read_back(tmp_path: Path) -
     table = ClassTable(("1 sky", "0 cow"))
     write_classes(tmp_path / "classes.txt", table)
     assert read_classes(tmp_path / "classes.txt").table() == table
+
+
+@pytest.mark.parametrize("line", ["background,road,tree", "background; road;tree", "background\troad\ttree"])
+def test_names_on_one_line_are_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text(line + "\n")
+    with pytest.raises(
+        DataError, match=r"one line that looks like 3 names \('background', 'road', 'tree'\); write each"
+    ):
+        read_classes(tmp_path / "classes.txt")
+    (tmp_path / "classes.txt").write_text("background\ncars, trucks\n")
+    assert read_classes(tmp_path / "classes.txt").names == ("background", "cars, trucks")

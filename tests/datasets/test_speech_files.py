@@ -146,6 +146,20 @@ class TestTable:
         assert found == [(f"hello there {i}", speaker.format(i=i)) for i in range(6)]
         assert (source.splits() == ("test",)) == row.endswith("test") and not source.problems()
 
+    @pytest.mark.parametrize("task", ["", "speech"])
+    def test_metadata_of_recordings_in_commas(self, tmp_path, task):
+        for split, count in (("train", 3), ("test", 2)):
+            (tmp_path / split).mkdir()
+            lines = ["file_name,transcription"]
+            for i in range(count):
+                write_wav(tmp_path / split / f"u{i}.wav", tone(440))
+                lines.append(f'u{i}.wav,"hello, ""you"" {i}"')
+            (tmp_path / split / "metadata.csv").write_text("\n".join(lines) + "\n")
+        source = recognise(tmp_path, task)
+        assert isinstance(source, SpeechTable)
+        assert source.splits() == ("train", "test")
+        assert source.open("test")[1]["transcript"] == 'hello, "you" 1'
+
     def test_numbers_alone_are_a_text(self, tmp_path):
         source = SpeechTable(str(write_table(tmp_path, "".join(f"{i}.wav\ts{i}\t{i}\n" for i in range(6)))))
         assert {one.text: one.speaker for one in source.scan.utterances} == {str(i): f"s{i}" for i in range(6)}

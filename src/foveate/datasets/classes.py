@@ -127,6 +127,9 @@ def read_classes(path: Path) -> ClassList:
             raise DataError(f"{where}: '{line}' has no class name; expected 'name' or 'name #rrggbb'")
         names.append(name)
         colors.append(color)
+    if len(names) == 1 and (several := re.split(r"[,;|\t]", names[0])) and len(several) > 1:
+        shown = ", ".join(f"'{one.strip()}'" for one in several[:3])
+        raise DataError(f"{path}: one line that looks like {len(several)} names ({shown}); write each on its own line")
     values = _take_numbers(path, names, colors, ignored, ignore_colors)
     check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)

@@ -25,6 +25,7 @@ from foveate.disk import is_file
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
+from foveate.sounds import SOUND_SUFFIXES
 
 PATTERNS = ("captions.txt", "*.csv", "*.tsv", *(f"*{suffix}" for suffix in JSON_LINES))
 METADATA = "metadata"  # Hugging Face's name
@@ -125,8 +126,9 @@ class CaptionTable(CaptionSource):
 
 
 def tables(root: Path) -> list[TableFile]:
-    """The tables of captions of a folder (see the module)."""
+    """The tables of captions of a folder (see the module); those of recordings are none."""
     found = [TableFile(file, form) for file in _candidates(root) if (form := form_of(file)) is not None]
+    found = [table for table in found if not _is_of_sound(table)]
     inside = [table for table in found if table.file.parent == root]
     has_masks = root.is_dir() and (find_folders(root) is not None or bool(paired_folders(root)))
     labelled = has_masks or is_by_class(root)
@@ -165,6 +167,15 @@ def _for_captions(table: TableFile) -> bool:
     """True if the file's name or its columns say that it holds captions."""
     stem = table.file.stem.lower()
     return table.form.named_caption or "caption" in stem or stem == METADATA
+
+
+def _is_of_sound(table: TableFile) -> bool:
+    """True if the first row names a file of sound, as Hugging Face's metadata of recordings does."""
+    try:
+        first = next((line.picture for line, _ in rows(table.file, table.form, lambda name: False, [])), "")
+    except DataError:
+        return False
+    return Path(first).suffix.lower() in SOUND_SUFFIXES
 
 
 def _names(table: TableFile) -> set[str]:

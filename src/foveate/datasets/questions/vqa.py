@@ -5,6 +5,7 @@ Antol et al., "VQA: Visual Question Answering", 2015; Goyal et al., "Making the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ class NumberedImages:
         splits = self._found.get(number, {})
         others = [] if self._own else [path for name, paths in splits.items() if name for path in paths]
         found = splits.get(split) or splits.get("") or others
-        return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+        return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
 
 
 def _numbered(stem: str) -> re.Match[str] | None:

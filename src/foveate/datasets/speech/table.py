@@ -1,7 +1,8 @@
-"""A table of transcripts: a .tsv with a row a recording, beside files of sound or a features.npz."""
+"""A table of transcripts: a .tsv or .csv with a row a recording, beside files of sound or a features.npz."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,9 +35,10 @@ class SpeechTable(SpeechSource):
     """A table of transcripts: *.tsv with the columns file, text; or file, speaker, text; a header is optional.
 
     Without a header, columns of numbers beside the text and one of splits may follow. With one, columns are found by
-    name, among them split (train, val or test). Files are named relative to the table, without or with their folder,
-    and with or without their ending. Folders train, val and test with a table each are the splits. In place of sound,
-    features.npz holds `data` (frames, values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
+    name, among them split (train, val or test). A folder without *.tsv may have *.csv with a header, as Hugging Face's
+    metadata.csv. Files are named relative to the table, without or with their folder, and with or without their ending.
+    Folders train, val and test with a table each are the splits. In place of sound, features.npz holds `data` (frames,
+    values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
 
     path: the folder.
     rate: samples a second that recordings are resampled to; 0 for the rate of most of them, 16000 at most.
@@ -81,7 +83,7 @@ class SpeechTable(SpeechSource):
         root = require_folder(self.path)
         found = [pair for pair in _tables(root) if _names_recordings(pair[1])]
         if not found:
-            raise DataError(f"{root}: no table of transcripts; expected a .tsv with the columns file and text")
+            raise DataError(f"{root}: no table of transcripts; expected a .tsv or .csv with columns file and text")
         return found
 
     @cached_property
@@ -159,12 +161,20 @@ def _tables(root: Path) -> list[tuple[str, Path]]:
     """(split, file) of every .tsv in the folder, or in the folders of its splits."""
     if not root.is_dir():
         return []
-    own = [("", p) for p in sorted(root.glob("*.tsv")) if not is_hidden(p.name)]
+    own = [("", p) for p in _table_files(root)]
     if own:
         transcripts = [pair for pair in own if pair[1].stem.lower() == "transcripts"]
         return transcripts or _split_tables(own)
-    parts = split_parts(root, lambda p: p.is_dir() and any(p.glob("*.tsv")))
+    parts = split_parts(root, lambda p: p.is_dir() and bool(_table_files(p)))
     return [(split, table) for split, part in parts.items() for _, table in _tables(part)]
+
+
+def _table_files(folder: Path) -> list[Path]:
+    """The .tsv of a folder; without one, the .csv whose first line names columns of files and of texts."""
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tsv", ".csv") and is_file(p))
+    found = [p for p in found if not is_hidden(p.name)]
+    tabs = [p for p in found if p.suffix.lower() == ".tsv"]
+    return tabs or [p for p in found if (rows := _cells(p, beginning=True)) and _columns(_lower(rows[0]))[0]]
 
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
@@ -211,12 +221,17 @@ def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
 
 def _cells(table: Path, beginning: bool = False) -> list[list[str]]:
     lines = head_of(table) if beginning else read_text(table).splitlines()
+    if table.suffix.lower() == ".csv":
+        try:
+            return [row for row in csv.reader(f"{line}\n" for line in lines) if any(map(str.strip, row))]
+        except csv.Error as error:
+            raise DataError(f"{table}: no table as CSV writes it: {error}") from None
     return unquoted([line.split("\t") for line in lines if line.strip()])
 
 
 def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
     """The columns of a table, by its header or by what they hold. Raises DataError where that is not clear."""
-    columns, texts = _columns([cell.strip().lower() for cell in rows[0]])
+    columns, texts = _columns(_lower(rows[0]))
     if columns:
         worded = [name for name, place in texts.items() if not are_numbers(_column(rows[1:], place))] or list(texts)
         return _Layout(columns | {"text": texts[worded[0]]}, True, tuple(worded[1:]))
@@ -243,6 +258,10 @@ def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
             "expected file, speaker, text: write the names of the columns above them, such as file, text, speaker"
         )
     return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split)
+
+
+def _lower(row: Sequence[str]) -> list[str]:
+    return [cell.strip().lower() for cell in row]
 
 
 def _column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
