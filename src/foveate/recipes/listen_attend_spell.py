@@ -90,14 +90,14 @@ def listen_attend_spell_digits() -> Recipe:
         model="listen_attend_spell",
         config=las.Config(
             low=60.0, hidden=128, pyramid=2, speller=256, speller_layers=1, embed=64, attend=128, init=0.0, dropout=0.2,
-            warp=0.15,
+            warp=0.1,
         ),
-        data=WordStrings(longest=5, train=3000, val=200, speed=0.15, ramp=8),
+        data=WordStrings(longest=5, train=3000, val=200, ramp=8),
         text=Characters(),
         options=SpeechOptions(cut=6.0),
         optim=Optim(lr=1.5e-3, weight_decay=0.0, clip=1.0),
-        epochs=26,
-        validate_every=13,
+        epochs=20,
+        validate_every=10,
         batch_size=24,
         ema=0.99,
     )  # fmt: skip
