@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -388,9 +388,10 @@ def test_what_is_recorded_is_not_trained_again(
 
 
 @pytest.fixture
-def plain(script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module
+    yield importlib.import_module
+    entries.cache_clear()  # of the plain network's name
 
 
 def test_plain_decoders_learn_what_they_decode_whatever_the_padding(plain: Any) -> None:

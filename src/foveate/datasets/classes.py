@@ -24,7 +24,7 @@ from pathlib import Path
 
 from foveate.datasets.files import read_text
 from foveate.datasets.names import normal
-from foveate.errors import ConfigError, DataError
+from foveate.errors import ConfigError, DataError, counted
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable
 from foveate.records.base import unused_label
@@ -129,7 +129,8 @@ def read_classes(path: Path) -> ClassList:
         colors.append(color)
     if len(names) == 1 and (several := re.split(r"[,;|\t]", names[0])) and len(several) > 1:
         shown = ", ".join(f"'{one.strip()}'" for one in several[:3])
-        raise DataError(f"{path}: one line that looks like {len(several)} names ({shown}); write each on its own line")
+        many = counted(len(several), "name")
+        raise DataError(f"{path}: one line that looks like {many} ({shown}); write each on its own line")
     values = _take_numbers(path, names, colors, ignored, ignore_colors)
     check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)
