@@ -93,6 +93,18 @@ def named_objects(claim: Claim, results: Results) -> str:
     )
 
 
+def asked_objects(claim: Claim, results: Results) -> str:
+    """Attention on what is asked about, over that by chance, of the recorded recipe."""
+    scores = results.get("ask_attend_answer_pasture", {}).get("scores", {})
+    if not scores.get("attention_chance"):
+        return ""
+    ratio = scores["attention_mass"] / scores["attention_chance"]
+    return (
+        f"with the whole recipe, on 12 times the scenes, {ratio:.1f} times as much attention lies there as by chance "
+        f"(one seed, [results](results.md#questions)); {verdict(claim, [ratio])}."
+    )
+
+
 def distorted_digits(claim: Claim, results: Results) -> str:
     """Error on each kind of distorted MNIST without and with an affine transformer."""
     errors: dict[str, list[float]] = {}
@@ -147,6 +159,7 @@ REMARKS: dict[str, Remark] = {
     "skips_improve_boundaries": skips,
     "many_looks_beat_one": many_looks,
     "attention_falls_on_what_is_named": named_objects,
+    "evidence_is_where_the_asked_object_is": asked_objects,
     "transformer_helps_a_classifier": distorted_digits,
     "residual_inception_ends_equal": inception_pairs,
 }
