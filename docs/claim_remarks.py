@@ -100,7 +100,7 @@ def asked_objects(claim: Claim, results: Results) -> str:
         return ""
     ratio = scores["attention_mass"] / scores["attention_chance"]
     return (
-        f"with the whole recipe, on 12 times the scenes, {ratio:.1f} times as much attention lies there as by chance "
+        f"with the whole recipe, on more scenes, {ratio:.1f} times as much attention lies there as by chance "
         f"(one seed, [results](results.md#questions)); {verdict(claim, [ratio])}."
     )
 

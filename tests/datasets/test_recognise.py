@@ -252,6 +252,20 @@ def test_classes_may_be_called_as_folders_of_masks_are(names: tuple[str, str], t
     assert source.scan.classes.names == tuple(sorted(names)) and source.scan.notes == []
 
 
+@pytest.mark.parametrize("form", ["colours", "jpeg"])
+def test_masks_in_colours_and_with_smoothed_edges_are_no_class(form: str, tmp_path: Path) -> None:
+    for i in range(10):
+        picture(tmp_path / "frames" / f"{i}.png", i)
+        values = np.zeros((64, 64, 3), np.uint8)
+        values[16:40, 16:40] = (128, 0, 0) if form == "colours" else 255
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "masks" / (f"{i}.png" if form == "colours" else f"{i}.jpg"), quality=80)
+    with pytest.raises(DataError, match="call the folder of images images, that of masks labels"):
+        recognise(tmp_path, "semantic")
+    with pytest.raises(DataError, match="no known data format"):
+        recognise(tmp_path)
+
+
 def test_a_folder_of_images_counts_beside_masks_that_are_called_after_each_other(tmp_path: Path) -> None:
     for i in range(10):
         picture(tmp_path / "images" / f"{i}.jpg", i)

@@ -19,17 +19,18 @@ from foveate.records import Problem
 
 # Folders that another layout's files lie in; no class is called so.
 NO_CLASS = re.compile(
-    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES))}|images|imgs?|img_dir|labels|annotations|ann_dir|anns?|gt|"
-    r"ground_?truth)\d*|(train|val|test)annot|jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|gtcoarse|701_stillsraw_full|labeledapproved_full"
+    rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES))}|images?|imgs?|img_dir|labels|annotations|ann_dir|anns?|gt|"
+    r"ground_?truth)\d*|(train|val|test)annot|jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|"
+    r"gtcoarse|701_stillsraw_full|labeledapproved_full"
 )
-_FEW_VALUES = 16  # of a mask; a photograph has more
+_FEW_VALUES, _NEARLY_ALL = 16, 0.9  # values or colours of a mask, and the share of its pixels that has them
 _LOOKED_AT = 4  # pictures of a folder that tell whether it holds masks
 # What `foveate` itself may have written beside the data.
 _RESULTS = ("recipe.json", "predictions.json")
 
 
 def is_by_class(path: Path) -> bool:
-    """True if folders hold images, and neither is one of masks nor all of them are samples with their masks."""
+    """True if folders hold images, none of them holds masks, and they are not one sample with its mask each."""
     if not path.is_dir() or find_parts(path):
         return False
     found = all_class_folders(path)
@@ -56,7 +57,7 @@ def masks_among(folders: list[Path]) -> str:
 
 
 def _holds_masks(folder: Path) -> bool:
-    """True if pictures of a folder have one band of few values, as masks have."""
+    """True if nearly all pixels of pictures of a folder have few values or colours, as those of masks have."""
     files = list_pictures(folder)[:_LOOKED_AT]
     return bool(files) and all(map(_is_like_a_mask, files))
 
@@ -64,9 +65,12 @@ def _holds_masks(folder: Path) -> bool:
 def _is_like_a_mask(file: Path) -> bool:
     try:
         with Image.open(file) as picture:
-            return picture.mode in ("1", "P", "L", "I", "I;16") and len(np.unique(np.asarray(picture))) <= _FEW_VALUES
+            values = np.asarray(picture if picture.mode.startswith("I") else picture.convert("RGB")).astype(np.int64)
     except (OSError, ValueError, SyntaxError):
         return False
+    colours = values if values.ndim == 2 else values @ (1 << 16, 1 << 8, 1)
+    counts = np.sort(np.unique(colours, return_counts=True)[1])
+    return int(counts[-_FEW_VALUES:].sum()) >= _NEARLY_ALL * colours.size
 
 
 def all_class_folders(path: Path) -> list[Path]:

@@ -3,8 +3,8 @@
 One name a line. A colour after it is the class's colour in RGB masks and in drawings. A line `ignore:` names what is
 not scored, a label value or (in RGB masks) a colour; several such lines may stand. `ignore: 0` says that 0 is not
 scored and that the names count from 1. `unlabelled:` says what pixels are that nobody decided on (without a shape,
-transparent, no data, 255): `ignore` or `background`. Numbers in front of all
-names are their label values. `#` begins a comment line.
+transparent, no data, 255): `ignore` or `background`. Numbers in front of all names are their label values. `#` begins a
+comment line.
 
     sky #8080ff
     road 128 64 128
