@@ -61,7 +61,11 @@ def nearest_path(path: Path) -> Path | None:
     return path.parent / near[0] if near else None
 
 
+def first_names(names: Sequence[str]) -> str:
+    """The first three of some names, for a message: 'a.png, b.png, c.png, ...'."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 def listed(names: Sequence[str], noun: str = "picture") -> str:
     """A number of things and the first three names, for a message: '12 pictures (a.png, b.png, c.png, ...)'."""
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{counted(len(names), noun)} ({shown})"
+    return f"{counted(len(names), noun)} ({first_names(names)})"

@@ -25,7 +25,7 @@ from foveate.datasets.files import Pair, Scan, raise_problems, read_json, requir
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
 from foveate.datasets.outlines import is_flat, is_stray, require_pixels
 from foveate.datasets.splits import ordered, unknown_split
-from foveate.errors import ConfigError, DataError, counted, unknown
+from foveate.errors import ConfigError, DataError, counted, first_names, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.records.base import unused_label
@@ -147,7 +147,7 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
     empty = sorted({pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.annotations})
     if not empty:
         return []
-    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({_first(empty)})"]
+    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({first_names(empty)})"]
 
 
 def _outline_notes(contents: Sequence[_Content]) -> list[str]:
@@ -157,16 +157,11 @@ def _outline_notes(contents: Sequence[_Content]) -> list[str]:
     notes = []
     if stray:
         words = "does not meet its outline" if len(stray) == 1 else "do not meet their outlines"
-        notes.append(f"{counted(len(stray), 'box')} {words} ({_first(stray)}); outlines are used, and no boxes")
+        notes.append(f"{counted(len(stray), 'box')} {words} ({first_names(stray)}); outlines are used, and no boxes")
     if flat:
         words = "lies on a line or point and so has" if len(flat) == 1 else "lie on a line or point and so have"
-        notes.append(f"{counted(len(flat), 'outline')} {words} no pixel ({_first(flat)}); draw again, or remove")
+        notes.append(f"{counted(len(flat), 'outline')} {words} no pixel ({first_names(flat)}); draw again, or remove")
     return notes
-
-
-def _first(names: Sequence[str]) -> str:
-    """The first three of some names."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 # Labels

@@ -25,7 +25,7 @@ from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.outlines import is_flat, require_pixels
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called
 from foveate.disk import is_hidden
-from foveate.errors import DataError, counted
+from foveate.errors import DataError, counted, first_names
 from foveate.labels.outlines import fill_edges
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
@@ -261,15 +261,11 @@ def _shape_notes(pairs: list[Pair]) -> list[str]:
     ]
     notes = []
     if empty:
-        notes.append(f"{counted(len(empty), 'picture')} without a shape, and so all background ({_first(empty)})")
+        notes.append(f"{counted(len(empty), 'picture')} without a shape, and so all background ({first_names(empty)})")
     if flat:
         words = "lies on a line or point and so has" if len(flat) == 1 else "lie on a line or point and so have"
-        notes.append(f"{counted(len(flat), 'shape')} {words} no pixel ({_first(flat)}); draw again, or remove")
+        notes.append(f"{counted(len(flat), 'shape')} {words} no pixel ({first_names(flat)}); draw again, or remove")
     return notes
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _first_element(file: Path) -> str:

@@ -24,7 +24,7 @@ from foveate.datasets.masks import MaskReader, Published, recognise_masks
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import list_lines, ordered, split_by_lists, split_parts
-from foveate.errors import ConfigError, DataError, counted, unknown
+from foveate.errors import ConfigError, DataError, counted, first_names, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset
@@ -210,7 +210,7 @@ def _unread_lists(root: Path, lists: dict[str, Path], pairs: list[Pair]) -> list
     unread = [path.relative_to(root).as_posix() for path in others if names_images(path)]
     if not unread:
         return []
-    shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
+    shown = first_names(unread)
     return [
         f"{counted(len(unread), 'list')} not read ({shown}); if they divide the masks, put them into "
         f"{LISTS.as_posix()} and call them train.txt, val.txt and test.txt"

@@ -24,7 +24,7 @@ from foveate.datasets.names import NameIndex, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
 from foveate.datasets.yolo_layout import Layout, Part, find_layout, layout_parts, read_settings
-from foveate.errors import DataError, counted
+from foveate.errors import DataError, counted, first_names
 from foveate.labels.outlines import fill_centres
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
@@ -127,7 +127,7 @@ class YOLO(ObjectSource):
         classes = _classes(root, settings.names, used)
         empty = [pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.labels]
         if empty:
-            shown = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+            shown = first_names(empty)
             notes.append(f"{counted(len(empty), 'picture')} without a line of text, and so all background ({shown})")
         drawn = Drawn()
         undivided = splits.pop("", []) or (splits.get("train", []) if not splits.get("val") else [])
@@ -171,7 +171,7 @@ def _divided(root: Path, layout: Layout, problems: list[Problem], notes: list[st
         pairs = {split: found for split, found in pairs.items() if split and split not in lists} | chosen
         read = {pair.picture for found in pairs.values() for pair in found}
         if left_out := [pair.picture.name for pair in every if pair.picture not in read]:
-            shown = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+            shown = first_names(left_out)
             notes.append(f"{counted(len(left_out), 'picture')} in no list and left out ({shown})")
     problems += unread
     return pairs
