@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, check_colors, checked, read_classes
-from foveate.datasets.files import read_text
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
 

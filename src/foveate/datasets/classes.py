@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foveate.datasets.files import read_text
 from foveate.datasets.names import normal
+from foveate.datasets.text_files import read_text
 from foveate.errors import ConfigError, DataError, counted
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable

@@ -21,10 +21,11 @@ from faster_coco_eval.core import mask as mask_api
 
 from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
 from foveate.datasets.outlines import is_flat, is_stray, require_pixels
 from foveate.datasets.splits import ordered, unknown_split
+from foveate.datasets.text_files import read_json
 from foveate.errors import ConfigError, DataError, counted, first_names, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem

@@ -18,11 +18,12 @@ import numpy as np
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import Color
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import find_parts, holds_pictures, split_lists, stray_lists
 from foveate.datasets.names import NameIndex, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
+from foveate.datasets.text_files import read_text
 from foveate.datasets.yolo_layout import Layout, Part, find_layout, layout_parts, read_settings
 from foveate.errors import DataError, counted, first_names
 from foveate.labels.outlines import fill_centres

@@ -21,7 +21,7 @@ from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.checks import COMBINED, label_digest
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
+from foveate.datasets.files import Pair, ScannedSource, raise_problems
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import stem_of
 from foveate.datasets.splits import (
@@ -35,6 +35,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 from foveate.videos import VIDEO_SUFFIXES

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from foveate.datasets.captions import CaptionLine
-from foveate.datasets.files import decode_text, read_text
 from foveate.datasets.languages import CODES, NAMES
 from foveate.datasets.quotes import are_numbers
+from foveate.datasets.text_files import decode_text, read_text
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foveate.datasets.files import read_json
 from foveate.datasets.handwriting.ink import Ink, InkSource, Pen, PenBits, ink_of, lifted
+from foveate.datasets.text_files import read_json
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset

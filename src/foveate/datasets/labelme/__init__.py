@@ -11,7 +11,7 @@ from pathlib import Path
 from foveate.datasets.class_files import levels
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, require_folder
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import (
     BACKGROUND,
@@ -26,6 +26,7 @@ from foveate.datasets.names import normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.spelling import near_names
 from foveate.datasets.splits import ordered, split_parts, stray_folders
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file, is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures

@@ -12,9 +12,10 @@ from pathlib import Path
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.captions.rows import head_of
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file
 from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveate.datasets.captions.rows import head_of
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.names import normal
 from foveate.datasets.quotes import are_numbers, unquoted
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file, is_hidden
 from foveate.errors import DataError, counted
 from foveate.records import Problem

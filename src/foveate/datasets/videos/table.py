@@ -13,7 +13,8 @@ from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
 from foveate.datasets.captions.rows import VIDEO, Form, form_of, head_of, language_problems, rows
 from foveate.datasets.captions.table import PATTERNS, below, split_of
-from foveate.datasets.files import read_json, require_folder
+from foveate.datasets.files import require_folder
+from foveate.datasets.text_files import read_json
 from foveate.datasets.videos import VideoSource, library
 from foveate.errors import DataError
 from foveate.records import Problem
