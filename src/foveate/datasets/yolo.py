@@ -236,7 +236,7 @@ def read_segments(file: Path) -> Segments:
 def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
     colors: tuple[Color, ...] = ()
-    if not names and (listed := find_classes(root)) is not None:
+    if not names and (listed := find_classes(root)) is not None and not listed.by_color:
         if listed.values:
             raise DataError(
                 f"{root / listed.file}: numbers {listed.values[0]} to {listed.values[-1]}; YOLO's begin at 0"
@@ -246,6 +246,8 @@ def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
         names = [f"class_{k}" for k in range(max(used, default=0) + 1)]
     if used and max(used) >= len(names):
         raise DataError(f"{root}: class {max(used)} in the text files, but {counted(len(names), 'name')}; name it, too")
+    if not all(name.strip() for name in names):
+        raise DataError(f"{root}: class {[name.strip() for name in names].index('')} has an empty name; give it one")
     if BACKGROUND in names:
         raise DataError(f"{root}: a class is called {BACKGROUND}, which YOLO has none of; rename it")
     table = (BACKGROUND, *names)
