@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.table import remarks_beside
-from foveate.datasets.checks import label_digest
+from foveate.datasets.checks import class_notes, label_digest
 from foveate.datasets.class_layout import (
     NO_CLASS,
     all_class_folders,
@@ -179,6 +179,10 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
         for split, folders in found.items()
     }
+    every = [pair for own in pairs.values() for pair in own]
+    notes += class_notes(
+        {name: [pair.picture for pair in every if pair.label == i] for i, name in enumerate(classes.names)}
+    )
     drawn = Drawn()
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:

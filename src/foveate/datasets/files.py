@@ -155,6 +155,8 @@ class FileDataset(FileHeaders):
         check_label(pair, label, picture.shape[:2], self.classes)
         if is_clear(pair.picture, picture) and (count := np.unique(label[label != self.classes.ignore_index]).size) > 1:
             raise nothing_to_see(pair.picture, counted(count, "class"))
+        if picture.dtype.kind == "f" and not np.isfinite(picture).any():
+            raise DataError(f"{pair.picture}: no pixel is a number; restore or remove it")
         return SemanticSample(
             image=tv_tensors.Image(pictures.stored_tensor(picture)), mask=mask_tensor(label), name=self.name(index)
         )
@@ -177,8 +179,10 @@ class ScannedSource(DataSource, Generic[S]):
 
     A subclass reads the folder in `read`, and makes the data set of a split in `readable`.
 
-    path: the folder.
+    path: the folder. noun: the name of a sample in notes.
     """
+
+    noun: ClassVar[str] = "picture"
 
     path: str
 
@@ -212,7 +216,7 @@ class ScannedSource(DataSource, Generic[S]):
         """The reader's own, those on the meaning of masks, and those on the splits."""
         scan = self.scan
         reader = getattr(scan, "read_label", None)
-        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs)]
+        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs, self.noun)]
 
     def undivided(self) -> Self | None:
         """This source with all of its files in the split test; None where they say how they are divided."""

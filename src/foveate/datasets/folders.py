@@ -37,7 +37,7 @@ IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "photos", "origina
 LABEL_FOLDERS = (
     "1st_manual", "manual1", "manual",  # before masks: DRIVE and HRF call those of the field of view mask
     "labels", "masks", "annotations", "label", "mask", "ann_dir", "anns", "ann", "gt", "groundtruth", "ground_truth",
-    "ground truth", "segmentations", "segmentation", "target", "targets",
+    "ground truth", "segmentations", "segmentation", "target", "targets", "masks_machine",
 )  # fmt: skip
 # What the folders of a split's labels and of its images add to the split's name: train_masks, trainannot, val-images.
 _LABELS_OF = re.compile(
@@ -282,6 +282,11 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
 def _require_masks(parts: Mapping[str, Parts]) -> None:
     """Raise DataError for folders of labels that hold other files than masks."""
     for part in parts.values():
+        if not holds_pictures(part.images) and contents(part.images) != "nothing":
+            raise DataError(
+                f"{part.images}: holds {contents(part.images)}, but no pictures that are read; convert them to PNG, "
+                "JPEG or TIFF"
+            )
         found = contents(part.labels)
         if not holds_pictures(part.labels) and found != "nothing":
             raise DataError(

@@ -35,6 +35,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
+from foveate.datasets.text_doubts import caption_notes, is_missing
 from foveate.datasets.text_files import read_text
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
@@ -171,7 +172,7 @@ class Collector:
 
     def _add(self, line: CaptionLine, file: Path, place: str) -> None:
         text = line.text
-        if not any(c.isalnum() for c in text):
+        if not any(c.isalnum() for c in text) or is_missing(text):
             shown = f"a caption without a word, '{text}'," if len(text) > 1 else "an empty caption"
             what = f"{place}: {shown} of '{line.picture}'; write one, or remove it"
             self.problems.append(Problem(file, what))
@@ -223,7 +224,7 @@ class Collector:
         used = {pair.picture for pair in pairs.values()} | ambiguous
         splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
         alone = [p for p in album if p not in used]
-        notes = self._split_notes(splits)
+        notes = self._split_notes(splits) + caption_notes([pair.label for pair in pairs.values()], self.noun)
         return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, notes, self.noun)
 
     def _split_notes(self, splits: Mapping[str, Sequence[Pair]]) -> list[str]:

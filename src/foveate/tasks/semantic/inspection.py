@@ -48,6 +48,8 @@ class SemanticFindings(ImageFindings):
             return
         labels, size = sample["mask"].numpy().ravel(), len(self.classes)
         counts = np.bincount(np.where(labels == self.classes.ignore_index, size, labels), minlength=size + 1)
+        if (counts[:-1] > 0).sum() > 1 and bool((sample["image"] == sample["image"].flatten()[0]).all()):
+            self.note("one value in all pixels, but labels of several classes; was it saved rightly?", sample["name"])
         self.splits[split].pixels += counts
         self.splits[split].present += counts[:-1] > 0
 
