@@ -13,8 +13,8 @@ from foveate.datasets.captions.cells import listed
 from foveate.datasets.captions.flickr import Flickr
 from foveate.datasets.captions.table import CaptionTable
 from foveate.datasets.class_folders import ClassFolders
-from foveate.datasets.files import read_text
 from foveate.datasets.folders import Folders
+from foveate.datasets.text_files import read_text
 from foveate.engine.inspection import inspect
 from foveate.errors import DataError
 

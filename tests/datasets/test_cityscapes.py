@@ -45,6 +45,19 @@ def test_label_ids_become_train_ids(root: Path) -> None:
     assert (source.open("val")[0]["mask"] == 18).all()
 
 
+def test_own_labels_in_this_layout(tmp_path: Path) -> None:
+    """A class list wins over Cityscapes' ids; without one, masks that hold none of its classes are refused."""
+    for split, number in (("train", 1), ("train", 2), ("val", 3)):
+        put(tmp_path, split, f"yard_00000{number}_000019", np.array([[0, 1, 2]], np.uint8))
+    with pytest.raises(DataError, match=r"the masks hold 0, 1, 2, none of which is a scored class of Cityscapes"):
+        Cityscapes(str(tmp_path)).describe()
+    (tmp_path / "classes.txt").write_text("steel\nrust\nrivet\n")
+    source = Cityscapes(str(tmp_path))
+    assert "Folders in the layout of Cityscapes: 2 train, 1 val" in source.describe()
+    assert source.open("train").classes.names == ("steel", "rust", "rivet")
+    assert source.open("val")[0]["mask"].tolist() == [[0, 1, 2]]
+
+
 def test_train_ids_are_read_where_they_stand_alone(root: Path) -> None:
     put(root, "val", "ulm_000001_000019", np.array([[0, 18, 255]], np.uint8), "labelTrainIds")
     put(root, "val", "ulm_000000_000019", np.full((2, 3), 5, np.uint8), "labelTrainIds")

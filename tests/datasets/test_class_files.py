@@ -52,6 +52,46 @@ def voc_tree(root: Path, values=label, colors=None, palette=(), stem: str = "fra
     return root
 
 
+def test_colours_of_other_tools(tmp_path: Path) -> None:
+    """CVAT's label_colors.txt and Kaggle's class_dict.csv: names by colour, whatever the order of the lines."""
+    colors = ((9, 9, 9), (0, 0, 200), (200, 0, 0))  # in another order than their numbers
+    lines = {
+        "label_colors.txt": "9 9 9 back ground\n0 0 200 rust\n200 0 0 rivet\n",
+        "class_dict.csv": "name,r,g,b\nback ground,9,9,9\nrust,0,0,200\nrivet,200,0,0\n",
+    }
+    for file, text in lines.items():
+        root = tmp_path / file.partition(".")[0]
+        for i in range(4):
+            picture(root / "images" / f"{i}.png")
+            save(root / "masks" / f"{i}.png", np.array(colors, np.uint8)[label(i)])
+        (root / file).write_text(text)
+        source = recognise(root)
+        assert f"names of {file}" in source.describe()
+        train = source.open("train")
+        assert train.classes.names == ("back ground", "rust", "rivet")
+        number = int(Path(train.name(0)).stem)
+        assert (train[0]["mask"].numpy() == label(number)).all()
+
+
+def test_colours_say_nothing_of_masks_without_colours(tmp_path: Path) -> None:
+    """The order of such a list is no order of labels."""
+    for i in range(4):
+        picture(tmp_path / "images" / f"{i}.png")
+        save(tmp_path / "masks" / f"{i}.png", label(i))
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nzinc,1,1,1\nrust,2,2,2\nsteel,3,3,3\n")
+    source = recognise(tmp_path)
+    assert source.open("train").classes.names == ("class_0", "class_1", "class_2")
+    assert any(note.startswith("class_dict.csv gives the classes of colours") for note in source.notes())
+
+
+def test_numbers_and_capitals(tmp_path: Path) -> None:
+    """Numbers in a labels.txt are label values, as in classes.txt; a Classes.txt is found."""
+    (tmp_path / "labels.txt").write_text("1 rust\n2 rivet\n0 steel\n")
+    assert find_classes(tmp_path) == ClassList(("steel", "rust", "rivet"))
+    (tmp_path / "Classes.TXT").write_text("a\nb\n")
+    assert find_classes(tmp_path) == ClassList(("a", "b"))
+
+
 def split_tree(root: Path, values=label, images: str = "{}/images", labels: str = "{}/labels") -> Path:
     for split, numbers in (("train", range(8)), ("val", range(8, 12))):
         for i in numbers:

@@ -15,6 +15,7 @@ from foveate.errors import ConfigError, DataError
 
 # Two strokes: three points, then two. `LIFTED` marks the last of each; `DOWN` the points that a line leads to.
 AT = [[0, 0], [2, 1], [4, 0], [10, 3], [12, 5]]
+OTHER = [*AT[:4], [12, 6]]
 LIFTED, DOWN = [0, 0, 1, 0, 1], [1, 1, 1, 0, 1]
 
 
@@ -124,7 +125,7 @@ def test_a_bad_entry_is_named(tmp_path, bad, message):
 
 
 def test_pieces_without_text_are_noted(tmp_path):
-    source = StrokeJson(write_json(tmp_path / "a.json", [entry("")] + [entry()] * 3))
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry("", at=OTHER)] + [entry()] * 3))
     assert source.notes() == ["1 of 4 pieces without a text, a.json#0 among them"]
 
 
@@ -274,7 +275,9 @@ def test_one_meaning_of_the_pen_bit_holds_for_all_splits(tmp_path):
 
 def test_points_at_one_place_are_no_strokes_and_blanks_are_no_text(tmp_path):
     still = entry(at=[[3, 4]] * 5)
-    source = StrokeJson(write_json(tmp_path / "a.json", [entry(), still, entry("a\n b"), entry(" \t")]), pen="lifted")
+    source = StrokeJson(
+        write_json(tmp_path / "a.json", [entry(at=OTHER), still, entry("a\n b"), entry(" \t")]), pen="lifted"
+    )
     assert [str(problem).partition(": ")[2] for problem in source.problems()] == [
         "a.json#1: 5 points at one and the same place; expected strokes"
     ]
@@ -284,7 +287,7 @@ def test_points_at_one_place_are_no_strokes_and_blanks_are_no_text(tmp_path):
 
 def test_a_point_far_from_all_others_is_noted(tmp_path):
     far = entry(at=[*AT[:4], [1e6, 5]])
-    source = StrokeJson(write_json(tmp_path / "a.json", [entry()] * 4 + [far]))
+    source = StrokeJson(write_json(tmp_path / "a.json", [entry(at=OTHER)] + [entry()] * 3 + [far]))
     (note,) = source.notes()
     assert note.startswith(
         "1 piece with a step more than 100 times as long as the usual longest (6), such as 999990 in"

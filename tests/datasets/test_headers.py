@@ -28,6 +28,11 @@ def exif(orientation: int) -> Image.Exif:
     return found
 
 
+def grey(shape: tuple[int, int]) -> Image.Image:
+    """A picture (H, W) of several greys, but one row to the other alike."""
+    return Image.linear_gradient("L").resize(shape[::-1]).convert("RGB")
+
+
 def folder(
     root: Path, write: Callable[[Path, int], Any], shape: tuple[int, int] = (12, 12), suffix: str = "png"
 ) -> Path:
@@ -67,7 +72,7 @@ def test_turned_pictures_beside_masks_that_are_not(
     pixels = RANDOM.integers(0, 256, (*stored, 3), dtype=np.uint8)
 
     def write(path: Path, number: int) -> None:  # the last one is upright
-        image = Image.new("RGB", seen[::-1]) if number == 5 else Image.fromarray(pixels)
+        image = grey(seen) if number == 5 else Image.fromarray(pixels)
         image.save(path, exif=exif(1 if number == 5 else orientation))
 
     text = text_of(folder(tmp_path, write, seen, suffix))
@@ -77,7 +82,7 @@ def test_turned_pictures_beside_masks_that_are_not(
 
 
 def test_a_mask_that_is_turned_alike_is_right(tmp_path: Path) -> None:
-    root = folder(tmp_path, lambda path, _: Image.new("RGB", (12, 12)).save(path, exif=exif(3)))
+    root = folder(tmp_path, lambda path, _: grey((12, 12)).save(path, exif=exif(3)))
     assert TURNED in text_of(root)
     for mask in root.glob("*/masks/*.png"):
         Image.open(mask).save(mask, exif=exif(3))
@@ -85,14 +90,14 @@ def test_a_mask_that_is_turned_alike_is_right(tmp_path: Path) -> None:
 
 
 def test_train_says_it_too(tmp_path: Path) -> None:
-    root = folder(tmp_path, lambda path, _: Image.new("RGB", (12, 12)).save(path, exif=exif(3)))
+    root = folder(tmp_path, lambda path, _: grey((12, 12)).save(path, exif=exif(3)))
     source = recognise(root)
     (note,) = header_notes([source.open(split) for split in ("train", "val")])
     assert note.startswith(f"6 pictures (0.png, 1.png, 2.png, ...): {TURNED}")
 
 
 def test_json_has_the_notes(tmp_path: Path) -> None:
-    root = folder(tmp_path, lambda path, _: Image.new("RGB", (12, 12)).save(path, exif=exif(3)))
+    root = folder(tmp_path, lambda path, _: grey((12, 12)).save(path, exif=exif(3)))
     (note,) = inspect(recognise(root)).to_json()["notes"]
     assert note["note"].startswith(TURNED) and note["files"] == [f"{i}.png" for i in range(6)]
 

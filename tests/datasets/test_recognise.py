@@ -246,7 +246,7 @@ def test_folders_that_may_be_of_masks_are_classes_with_a_note(ending: str, tmp_p
 def test_classes_may_be_called_as_folders_of_masks_are(names: tuple[str, str], tmp_path: Path) -> None:
     for name in names:
         for i in range(10):
-            picture(tmp_path / name / f"{i}.png", i)
+            picture(tmp_path / name / f"{i}.png", i + 10 * (name == names[0]))
     source = recognise(tmp_path)
     assert isinstance(source, ClassFolders)
     assert source.scan.classes.names == tuple(sorted(names)) and source.scan.notes == []

@@ -213,7 +213,7 @@ class TestTable:
         root = tmp_path / "tables"
         for split, numbers in (("train", range(3)), (name, range(3, 5)), ("test", range(5, 6))):
             for i in numbers:
-                write_wav(root / "clips" / f"{i}.wav", tone(300))
+                write_wav(root / "clips" / f"{i}.wav", tone(300 + i))
             rows = "".join(f"c{i}\t{i}.wav\tword {i}\n" for i in numbers)
             (root / f"{split}.tsv").write_text("client_id\tpath\tsentence\n" + rows)
         source = recognise(root)

@@ -25,7 +25,7 @@ def noise(path: Path, seed: int) -> Path:
 def pair(folder: Path, stem: str, seed: int) -> None:
     noise(folder / "images" / f"{stem}.png", seed)
     (folder / "labels").mkdir(exist_ok=True)
-    Image.fromarray(np.arange(56, dtype=np.uint8).reshape(7, 8) % 3).save(folder / "labels" / f"{stem}.png")
+    Image.fromarray((np.arange(56, dtype=np.uint8) + seed).reshape(7, 8) % 3).save(folder / "labels" / f"{stem}.png")
 
 
 @pytest.fixture

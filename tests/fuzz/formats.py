@@ -175,7 +175,10 @@ def cityscapes(root: Path, rng: random.Random) -> None:
     for split in ("train", "val"):
         for i, name in enumerate(NAMES[:3]):
             image(root / "leftImg8bit" / split / "ulm" / f"ulm_{name}_leftImg8bit.png", i)
-            mask(root / "gtFine" / split / "ulm" / f"ulm_{name}_gtFine_labelIds.png", "index", i)
+            ids = np.array([7, 8, 11], np.uint8)[labels(i)]  # road, sidewalk, building
+            path = root / "gtFine" / split / "ulm" / f"ulm_{name}_gtFine_labelIds.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(ids).save(path)
 
 
 def voc(root: Path, rng: random.Random) -> None:

@@ -101,7 +101,7 @@ def test_a_name_that_no_file_can_have_is_the_name_of_no_file(name: str, tmp_path
      ('{"a": "\\ud800"}', r"half of a surrogate pair"), ('{"\\udfff": 1}', "half of a surrogate pair")],
 )  # fmt: skip
 def test_json_that_cannot_be_kept_is_refused_everywhere(text: str, reason: str, tmp_path: Path) -> None:
-    from foveate.datasets.files import read_json
+    from foveate.datasets.text_files import read_json
     from foveate.engine.run import RunFolder
     from foveate.recipes.config import from_file
     from foveate.store import load_model

@@ -239,7 +239,7 @@ def stdin_lines() -> Iterator[str]:
 
 def _texts(word: str, kind: Input) -> Iterator[str]:
     """The texts that a word means: the lines of a file or of standard input, or the word itself. Raises DataError."""
-    from foveate.datasets.files import read_text
+    from foveate.datasets.text_files import read_text
 
     path = Path(word)
     if word == STDIN:

@@ -52,7 +52,7 @@ def recognise(path: str | Path, task: str = "") -> DataSource:
     for entry, cls in readers if not task else ():
         if reason := cls.near_miss(path):
             hints.append(f"as {entry.name.replace('_', ' ')} it {reason}")
-    raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers)}")
+    raise DataError(f"{path}: no known data format{_contents(path)}; {_nearest(path, hints, readers, task)}")
 
 
 def _near_miss(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]]) -> str:
@@ -66,11 +66,12 @@ def _instead(path: Path, task: str, readers: list[tuple[Entry, type[DataSource]]
     return next((f"it {reason}" for reason in misses if reason), "") or partners_in(path)
 
 
-def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataSource]]]) -> str:
+def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataSource]]], task: str) -> str:
     """The nearest format and what to do: data in a folder above or below, a near miss, or labels of another tool."""
     if path.is_dir():
         inside = [p for p in sorted(path.iterdir()) if p.is_dir() and p.name[0] != "."][:_FOLDERS]
-        data = [p for p in inside if any(cls.recognise(p) for _, cls in readers)]
+        wanted = [cls for _, cls in readers if not task or task in cls.tasks]
+        data = [p for p in inside if any(cls.recognise(p) for cls in wanted)]
         if data:
             names = " and ".join(f"{p.name}/" for p in data[:2]) + (" and others" if len(data) > 2 else "")
             return f"{names} inside would be read: give {data[0]}, or call parts of one set train, val and test"
@@ -80,8 +81,9 @@ def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataS
     if hints:
         names = ", ".join(entry.summary.partition(":")[0] for entry, _ in readers)
         return f"{'; '.join(hints)}; looked for {names}"
-    reason = nearest(path) if path.is_dir() else ""
-    return reason or f"looked for {_listing([entry for entry, _ in readers])}"
+    reason = nearest(path, task) if path.is_dir() else ""
+    tried = [entry for entry, cls in readers if not task or task in cls.tasks]
+    return reason or f"looked for {_listing(tried)}"
 
 
 def _is_a_part(name: str) -> bool:

@@ -13,10 +13,11 @@ from pathlib import Path
 from foveate import pictures
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, read_classes
-from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, read_text, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
 from foveate.datasets.folders import Folders, describe_masks, paired_folders
 from foveate.datasets.masks import Published, color_reader, recognise_masks
 from foveate.datasets.splits import ordered
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
 from foveate.registry import dataset

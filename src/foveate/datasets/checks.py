@@ -26,28 +26,46 @@ class HasPicture(Protocol):
         ...
 
 
-def split_notes(pairs: Mapping[str, Sequence[HasPicture]]) -> list[str]:
-    """Sentences on splits: few validation images, none at all, and images that are in two of them."""
+def split_notes(pairs: Mapping[str, Sequence[HasPicture]], noun: str = "picture") -> list[str]:
+    """Sentences on splits: few validation images, none at all, and images that are in two of them; noun: of one."""
     notes = []
     if "val" in pairs and len(pairs["val"]) < FEW:
         count = len(pairs["val"])
         notes.append(
-            f"val holds {counted(count, 'picture')}, and scores of fewer than {FEW} say little; "
+            f"val holds {counted(count, noun)}, and scores of fewer than {FEW} say little; "
             "give it more if there are any"
         )
     if "train" in pairs and "val" not in pairs and "test" in pairs:
         notes.append("there is no val split, so epochs are ranked on test, whose score is then no test's; add val")
     names = [split for split in pairs if split != COMBINED]
-    for first, second, files in equal_files({split: [p.picture for p in pairs[split]] for split in names}):
-        shown = ", ".join(f"{a.name} = {b.name}" if a.name != b.name else a.name for a, b in files[:3])
-        more = ", ..." if len(files) > 3 else ""
-        are = "picture is" if len(files) == 1 else "pictures are"
-        notes.append(
-            f"{len(files)} {are} in {first} and in {second} alike, byte for byte "
-            f"({shown}{more}), so that {second} is "
-            f"no test of what was learned; remove one of each"
-        )
-    return notes
+    return notes + equal_notes({split: [p.picture for p in pairs[split]] for split in names}, noun)
+
+
+def equal_notes(splits: Mapping[str, Sequence[Path]], noun: str = "picture") -> list[str]:
+    """Sentences on files that are in two splits; noun: of one."""
+    return [
+        f"{_alike(files, noun)} in {first} and in {second} alike, byte for byte ({_names_of(files)}), so that {second} "
+        "is no test of what was learned; remove one of each"
+        for first, second, files in equal_files(splits)
+    ]
+
+
+def class_notes(classes: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Sentences on images that are in two classes."""
+    return [
+        f"{_alike(files, 'picture')} in class {first} and in class {second} alike, byte for byte ({_names_of(files)}); "
+        "each has one class: remove the wrong one"
+        for first, second, files in equal_files(classes)
+    ]
+
+
+def _alike(files: Sequence[tuple[Path, Path]], noun: str) -> str:
+    return f"{counted(len(files), noun)} {'is' if len(files) == 1 else 'are'}"
+
+
+def _names_of(files: Sequence[tuple[Path, Path]]) -> str:
+    shown = ", ".join(f"{a.name} = {b.name}" if a.name != b.name else a.name for a, b in files[:3])
+    return shown + (", ..." if len(files) > 3 else "")
 
 
 def equal_files(splits: Mapping[str, Sequence[Path]]) -> list[tuple[str, str, list[tuple[Path, Path]]]]:

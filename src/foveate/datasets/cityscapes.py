@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from foveate import pictures
+from foveate.datasets.class_files import find_classes
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
+from foveate.datasets.folders import describe_masks
+from foveate.datasets.masks import recognise_masks
 from foveate.datasets.splits import ordered
 from foveate.disk import is_hidden
 from foveate.errors import DataError
@@ -38,6 +42,7 @@ LABELS: tuple[tuple[int, str, tuple[int, int, int]], ...] = (
     (32, "motorcycle", (0, 0, 230)),
     (33, "bicycle", (119, 11, 32)),
 )
+_LOOKED_AT = 16  # masks that tell whether labels are scored at all
 IDS = 34  # label ids run from 0 to 33; the licence plate's -1 is stored as 255
 CLASSES = ClassTable(tuple(name for _, name, _ in LABELS), tuple(color for _, _, color in LABELS), 255)
 _PICTURE, _IDS, _TRAIN_IDS = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
@@ -48,7 +53,8 @@ _PICTURE, _IDS, _TRAIN_IDS = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFin
 class Cityscapes(FileSource):
     """Cityscapes: leftImg8bit/{split}/{city}/*_leftImg8bit.png and gtFine/{split}/{city}/*_gtFine_labelIds.png.
 
-    The 19 train ids are the classes, 255 is unscored. `*_labelTrainIds.png` is read if there is no
+    The 19 train ids are the classes, 255 is unscored. Other data in this layout needs a class list in the folder, such
+    as `classes.txt`, by which its masks are read. `*_labelTrainIds.png` is read if there is no
     `*_labelIds.png`. The test part has no public labels (its masks hold only unscored ids), so it is left out.
 
     path: the folder that holds leftImg8bit and gtFine.
@@ -63,6 +69,8 @@ class Cityscapes(FileSource):
 
     def describe(self, task: str = "") -> str:
         """The recognised format, its counts and its classes, in one line."""
+        if self.scan.read_label is not read_ids:
+            return describe_masks(self, "Folders in the layout of Cityscapes")
         return f"Cityscapes: {self.scan.counts()}, 19 classes (label ids as train ids), ignore 255"
 
     def read(self) -> Scan:
@@ -75,7 +83,31 @@ class Cityscapes(FileSource):
                 f"{root}: no labelled pictures; expected leftImg8bit/train/CITY/*{_PICTURE} and "
                 f"gtFine/train/CITY/*{_IDS}"
             )
-        return Scan(ordered(pairs), CLASSES, read_ids, problems)
+        pairs = ordered(pairs)
+        own = find_classes(root)
+        if own is not None and own.names != CLASSES.names:
+            reader = recognise_masks([pair.label for part in pairs.values() for pair in part], own)
+            return Scan(pairs, reader.classes, reader, problems)
+        _require_scored(pairs)
+        return Scan(pairs, CLASSES, read_ids, problems)
+
+
+def _require_scored(pairs: dict[str, list[Pair]]) -> None:
+    """Raise DataError if no mask of some has a label of Cityscapes that is scored, as those of other data may not."""
+    files = [pair.label for part in pairs.values() for pair in part]
+    held: set[int] = set()
+    for path in files[:: max(1, len(files) // _LOOKED_AT)]:
+        with contextlib.suppress(DataError):
+            values = {int(value) for value in np.unique(pictures.read_raw(path).values)}
+            ids = range(len(CLASSES)) if path.name.endswith(_TRAIN_IDS) else [label for label, _, _ in LABELS]
+            if values & set(ids) or values - set(range(IDS)) - {255}:
+                return
+            held |= values
+    if held:
+        raise DataError(
+            f"{files[0]}: the masks hold {', '.join(map(str, sorted(held)[:6]))}, none of which is a scored class of "
+            "Cityscapes; if these are labels of other data, write classes.txt beside leftImg8bit, a name for each"
+        )
 
 
 def _pairs(root: Path, split: str, problems: list[Problem]) -> list[Pair]:

@@ -4,6 +4,10 @@ labelmap.txt     CVAT, and Datumaro's Pascal VOC: 'name:r,g,b:parts:actions', in
 class_names.txt  labelme2voc: one name a line, in label order
 labels.txt       LabelMe: the same; '__ignore__' is no class but the unscored value
 _classes.csv     Roboflow's semantic masks: 'Pixel Value, Class', then a row a class
+label_colors.txt CVAT's exports as CamVid, KITTI and Cityscapes: 'r g b name'
+class_dict.csv   CamVid, DeepGlobe and others on Kaggle: 'name,r,g,b' below a line of names
+
+The last two give the colours of classes and not their label values, so only masks of colours are read by them.
 """
 
 from __future__ import annotations
@@ -14,13 +18,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, check_colors, checked, read_classes
-from foveate.datasets.files import read_text
+from foveate.datasets.classes import (
+    CLASSES_FILE,
+    ClassList,
+    Color,
+    check_colors,
+    checked,
+    read_classes,
+    take_numbers,
+)
+from foveate.datasets.names import in_any_case
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
 
 CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE = "labelmap.txt", "class_names.txt", "labels.txt", "_classes.csv"
-FILES = (CLASSES_FILE, CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE)
+COLOR_FILE, COLOR_TABLE = "label_colors.txt", "class_dict.csv"
+FILES = (CLASSES_FILE, CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE, COLOR_FILE, COLOR_TABLE)
 IGNORE_LABEL = "__ignore__"
 _CVAT_LINE = re.compile(r"(?P<name>[^#:][^:]*):(?:(?P<color>\d{1,9},\d{1,9},\d{1,9}))?:[^:]*:[^:]*")
 _CVAT_UNSCORED = "ignored"  # Datumaro's name of Pascal VOC's void
@@ -35,9 +49,9 @@ def find_classes(root: Path) -> ClassList | None:
     for places in levels(root):
         above = places == [root.absolute().parent]
         for name in FILES:
-            if above and name == LABELME_FILE and not is_labelme(places[0] / name):
+            if above and name == LABELME_FILE and not is_labelme(in_any_case(places[0], name)):
                 continue
-            found = [classes for place in places if (classes := _read(place / name)) is not None]
+            found = [classes for place in places if (classes := _read(in_any_case(place, name))) is not None]
             for other in found[1:]:
                 if other != found[0]:
                     raise DataError(
@@ -64,7 +78,9 @@ def _read(path: Path) -> ClassList | None:
         VOC_NAMES_FILE: read_names,
         LABELME_FILE: read_names,
         ROBOFLOW_FILE: read_roboflow,
-    }[path.name](path)
+        COLOR_FILE: read_colors,
+        COLOR_TABLE: read_color_table,
+    }[path.name.lower()](path)
 
 
 def is_labelme(path: Path) -> bool:
@@ -77,14 +93,18 @@ def is_labelme(path: Path) -> bool:
 def read_names(path: Path) -> ClassList | None:
     """LabelMe's lists: one name a line; `__ignore__`, the value 255 of its masks, is no class.
 
-    None for a `labels.txt` that lists other things: files, or the same word twice. Raises DataError.
+    Numbers in front of all names are the label values, as in `classes.txt`. None for a `labels.txt` that lists other
+    things: files, or the same word twice. Raises DataError.
     """
     lines = (line.strip() for line in read_text(path).splitlines())
     names = [name for name in lines if name and name != IGNORE_LABEL]
-    if path.name == LABELME_FILE and (len(set(names)) < max(len(names), 1) or any(map(_names_a_file, names))):
+    if path.name.lower() == LABELME_FILE and (len(set(names)) < max(len(names), 1) or any(map(_names_a_file, names))):
         return None
-    check_colors(path, names, [None] * len(names))
-    return checked(path, ClassList(tuple(names)))
+    colors: list[Color | None] = [None] * len(names)
+    ignored: list[int] = []
+    values = take_numbers(path, names, colors, ignored, [])
+    check_colors(path, names, colors)
+    return checked(path, ClassList(tuple(names), ignore=ignored[0] if ignored else None, values=values))
 
 
 def _names_a_file(line: str) -> bool:
@@ -119,6 +139,35 @@ def read_cvat(path: Path) -> ClassList | None:
 def _color(text: str | None) -> Color | None:
     r, g, b = (int(v) for v in text.split(",")) if text else (256, 0, 0)
     return (r, g, b) if max(r, g, b) <= 255 else None
+
+
+def read_colors(path: Path) -> ClassList | None:
+    """CVAT's colours, 'r g b name' a line; None for a file of another form."""
+    lines = [line.split(None, 3) for line in read_text(path).splitlines() if line.strip() and line.strip()[0] != "#"]
+    if not all(len(words) == 4 for words in lines):
+        return None
+    return _by_color(path, [(words[3].strip(), ",".join(words[:3])) for words in lines])
+
+
+def read_color_table(path: Path) -> ClassList | None:
+    """A table of names and colours, with columns called name, r, g and b; None for a file of another form."""
+    rows = list(_rows(path))
+    names = [cell.lower() for cell in rows[0]] if rows else []
+    places = [names.index(name) for name in ("name", "r", "g", "b") if name in names]
+    if len(places) < 4 or any(len(row) <= max(places) for row in rows):
+        return None
+    return _by_color(path, [(row[places[0]], ",".join(row[place] for place in places[1:])) for row in rows[1:]])
+
+
+def _by_color(path: Path, rows: list[tuple[str, str]]) -> ClassList | None:
+    """The list of names with colours 'r,g,b'; None if one of these is no colour."""
+    colors = [_color(text) if re.fullmatch(r"\d{1,3},\d{1,3},\d{1,3}", text) else None for _, text in rows]
+    if not rows or None in colors or not all(name for name, _ in rows):
+        return None
+    names = [name for name, _ in rows]
+    check_colors(path, names, colors)
+    given = tuple(color for color in colors if color is not None)
+    return checked(path, ClassList(tuple(names), given, by_color=True))
 
 
 def read_roboflow(path: Path) -> ClassList | None:

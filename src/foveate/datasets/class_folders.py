@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.captions.table import remarks_beside
-from foveate.datasets.checks import label_digest
+from foveate.datasets.checks import class_notes, label_digest
 from foveate.datasets.class_layout import (
     NO_CLASS,
     all_class_folders,
@@ -25,7 +25,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
 from foveate.datasets.folders import find_parts
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
-from foveate.datasets.names import normal, stem_of
+from foveate.datasets.names import in_any_case, normal, stem_of
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     SPLITS_FILE,
@@ -179,6 +179,10 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
         for split, folders in found.items()
     }
+    every = [pair for own in pairs.values() for pair in own]
+    notes += class_notes(
+        {name: [pair.picture for pair in every if pair.label == i] for i, name in enumerate(classes.names)}
+    )
     drawn = Drawn()
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:
@@ -222,7 +226,8 @@ def _classes(
 ) -> ClassTable:
     """The class table; classes that are not in it, or that train lacks, are added to the problems. Raises DataError."""
     present = sorted({name for folders in found.values() for name in folders})
-    known = read_classes(root / CLASSES_FILE) if (root / CLASSES_FILE).exists() else ClassList(tuple(present))
+    file = in_any_case(root, CLASSES_FILE)
+    known = read_classes(file) if file.exists() else ClassList(tuple(present))
     for split, folders in found.items():
         where = splits.get(split, root)
         non_empty = [name for name, files in folders.items() if files]  # `_files_by_class` has reported the empty ones

@@ -21,7 +21,7 @@ from foveate.records import Problem
 NO_CLASS = re.compile(
     rf"({'|'.join((*SPLIT_ORDER, *SPLIT_NAMES))}|images?|imgs?|img_dir|labels|annotations|ann_dir|anns?|gt|"
     r"ground_?truth)\d*|(train|val|test)annot|jpegimages|imagesets|segmentation(class|object)\w*|leftimg8bit|gtfine|"
-    r"gtcoarse|701_stillsraw_full|labeledapproved_full"
+    r"gtcoarse|images(tr|ts)|labels(tr|ts)|701_stillsraw_full|labeledapproved_full"
 )
 _FEW_VALUES, _NEARLY_ALL = 16, 0.9  # values or colours of a mask, and the share of its pixels that has them
 _LOOKED_AT = 4  # pictures of a folder that tell whether it holds masks

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foveate.datasets.files import read_text
 from foveate.datasets.names import normal
+from foveate.datasets.text_files import read_text
 from foveate.errors import ConfigError, DataError, counted
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable
@@ -46,7 +46,8 @@ class ClassList:
     colors: one a class, or none at all. ignore: the unscored label value that was stated first; 0 also says that the
     names count from 1. ignore_colors: unscored colours of RGB masks. unlabelled: 'ignore' or 'background', what
     undecided pixels are, or '' where nothing is said. more_ignored: further unscored label values. values: the label
-    value of each name, where the list gives them. file: the list's name in messages.
+    value of each name, where the list gives them. by_color: True where the order of the list says nothing, so that
+    only masks of colours are read by it. file: the list's name in messages.
     """
 
     names: tuple[str, ...]
@@ -56,6 +57,7 @@ class ClassList:
     unlabelled: str = ""
     more_ignored: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
+    by_color: bool = False
     file: str = field(default=CLASSES_FILE, compare=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ def read_classes(path: Path) -> ClassList:
         shown = ", ".join(f"'{one.strip()}'" for one in several[:3])
         many = counted(len(several), "name")
         raise DataError(f"{path}: one line that looks like {many} ({shown}); write each on its own line")
-    values = _take_numbers(path, names, colors, ignored, ignore_colors)
+    values = take_numbers(path, names, colors, ignored, ignore_colors)
     check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)
     ignore, more = (ignored[0], tuple(dict.fromkeys(ignored[1:]))) if ignored else (None, ())
@@ -146,7 +148,7 @@ def _numbers(names: Sequence[str]) -> list[tuple[int, str]]:
     return found if is_whole and all(number <= 255 for number, _ in found) else []
 
 
-def _take_numbers(
+def take_numbers(
     path: Path, names: list[str], colors: list[Color | None], ignored: list[int], ignore_colors: list[Color]
 ) -> tuple[int, ...]:
     """Take the numbers off the names, and put names and colours into their order. -> the label values.

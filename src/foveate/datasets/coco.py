@@ -11,6 +11,7 @@ ignore value, beneath all objects.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,14 @@ import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
 from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
+from foveate.datasets.coco_notes import annotation_notes, empty_note, moved_note
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_json, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
-from foveate.datasets.outlines import is_flat, is_stray, require_pixels
+from foveate.datasets.outlines import is_flat, is_nested, is_stray, require_pixels
 from foveate.datasets.splits import ordered, unknown_split
-from foveate.errors import ConfigError, DataError, counted, first_names, unknown
+from foveate.datasets.text_files import read_json
+from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.records.base import unused_label
@@ -101,7 +104,7 @@ class COCO(ObjectSource):
                     f"{content.file}: none of its {counted(len(names), 'picture')} ({names[0]}, ...) is in {where}"
                 )
             folders |= {pair.picture.parent for pair in splits[split]}
-            notes += _moved_note(finder)
+            notes += moved_note(finder)
         listed = {pair.picture for pairs in splits.values() for pair in pairs}
         unlisted = [p for folder in sorted(folders) for p in list_pictures(folder) if p not in listed]
         drawn = Drawn()
@@ -112,8 +115,8 @@ class COCO(ObjectSource):
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
-        notes += _empty_note(splits)
-        notes += _outline_notes(list(contents.values()))
+        notes += empty_note(splits)
+        notes += annotation_notes(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
 
@@ -131,37 +134,6 @@ class COCO(ObjectSource):
 def _short(root: Path, file: Path) -> str:
     """A file's name, with its folder where that is the one of a split."""
     return file.name if file.parent in (root, root / "annotations") else file.relative_to(root).as_posix()
-
-
-def _moved_note(finder: Finder) -> list[str]:
-    if not finder.moved:
-        return []
-    shown = ", ".join(f"'{name}' is {place.relative_to(finder.root)}" for name, place in finder.moved[:3])
-    more = ", ..." if len(finder.moved) > 3 else ""
-    count, file = len(finder.moved), finder.file.name
-    return [f"{counted(count, 'picture')} not where {file} says, but found by name ({shown}{more})"]
-
-
-def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
-    """A note on listed images without an object."""
-    empty = sorted({pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.annotations})
-    if not empty:
-        return []
-    return [f"{counted(len(empty), 'picture')} listed without an object, and so all background ({first_names(empty)})"]
-
-
-def _outline_notes(contents: Sequence[_Content]) -> list[str]:
-    """Notes on boxes that lie elsewhere than their outlines, and on outlines that enclose nothing."""
-    stray = [f"annotation {one} of {content.file.name}" for content in contents for one in content.stray_boxes]
-    flat = [f"annotation {one} of {content.file.name}" for content in contents for one in content.flat]
-    notes = []
-    if stray:
-        words = "does not meet its outline" if len(stray) == 1 else "do not meet their outlines"
-        notes.append(f"{counted(len(stray), 'box')} {words} ({first_names(stray)}); outlines are used, and no boxes")
-    if flat:
-        words = "lies on a line or point and so has" if len(flat) == 1 else "lie on a line or point and so have"
-        notes.append(f"{counted(len(flat), 'outline')} {words} no pixel ({first_names(flat)}); draw again, or remove")
-    return notes
 
 
 # Labels
@@ -264,6 +236,9 @@ class _Content:
         self.file, data = file, read_json(file)
         self.stray_boxes: list[Any] = []  # ids of annotations whose box lies elsewhere than their outline
         self.flat: list[Any] = []  # ids of annotations whose outline encloses nothing
+        self.nested: list[Any] = []  # ids of annotations of which an outline lies within another
+        self.crowds: Counter[str] = Counter()  # category -> annotations that are crowds
+        self.single: set[str] = set()  # categories of which an annotation is no crowd
         for key in ("images", "annotations", "categories"):
             if not isinstance(data, dict) or not isinstance(data.get(key), list):
                 raise DataError(f"{file}: no list '{key}'; expected COCO's images, annotations and categories")
@@ -304,6 +279,11 @@ class _Content:
                     self.stray_boxes.append(annotation.id)
                 if not isinstance(annotation.parts, dict) and all(map(is_flat, annotation.parts)):
                     self.flat.append(annotation.id)
+                if not isinstance(annotation.parts, dict) and is_nested(annotation.parts):
+                    self.nested.append(annotation.id)
+                name = classes.names[annotation.label]
+                self.crowds[name] += annotation.crowd
+                self.single |= set() if annotation.crowd else {name}
         for image in self.images:
             name, size = str(image["file_name"]), (image.get("height"), image.get("width"))
             listed = Listed(self.file, size if None not in size else None, tuple(by_image[image["id"]]))
@@ -381,7 +361,7 @@ def _classes(contents: Sequence[_Content], notes: list[str]) -> ClassTable:
 def _is_name(category: dict[str, Any]) -> bool:
     """True if a category has a name, and a supercategory that is one, if any."""
     name, above = category.get("name"), category.get("supercategory")
-    return isinstance(name, str) and bool(name) and (above is None or isinstance(above, str))
+    return isinstance(name, str) and bool(name.strip()) and (above is None or isinstance(above, str))
 
 
 def _groups(contents: Sequence[_Content]) -> list[str]:

@@ -24,6 +24,10 @@ _TOOLS = (
     (r"<annotations>[\s\S]*<track\b", "CVAT's XML of tracks; export it there as 'CVAT for images 1.1' or COCO"),
     (r"<annotations>[\s\S]*<(meta|image)\b", "CVAT's XML; give the folder that it lies in, with its pictures in it"),
     (r'"annotations"\s*:\s*\[[\s\S]*"coordinates"', "CreateML's JSON of boxes; export masks (PNG) or COCO"),
+    (r'"FeatureCollection"', "GeoJSON, as of QuPath; export labelled images (masks) there"),
+    (r'"data_row"', "Labelbox's JSON; export masks (PNG) or COCO there"),
+    (r'"item"\s*:[\s\S]*"annotations"', "V7's JSON; export masks (PNG) or COCO there"),
+    (r'"description"\s*:\s*"ISAT"', "ISAT's JSON; export COCO or masks (PNG) there"),
     (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO"),
 )
 _NO_LABELS = (
@@ -55,13 +59,18 @@ def inventory(path: Path) -> str:
     return ", ".join(listed) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
 
 
-def nearest(path: Path) -> str:
-    """The format that a folder comes nearest to, and what is missing, as a clause; '' if it is near to none."""
+def nearest(path: Path, task: str = "") -> str:
+    """The format that a folder comes nearest to, and what is missing, as a clause; '' if it is near to none.
+
+    task: the family that the folder is read for.
+    """
     files = _files(path)
     pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
     archives = [file for file in files if file.suffix.lower() in _ARCHIVES]
     if archives and not pictures:
         return f"{archives[0].name} is packed; unpack it and give the folder that it makes"
+    if task not in ("", "semantic", "instances"):
+        return _nearest_texts(path, files) if task == "captioning" else _nearest_classes(path, pictures, task)
     for file in files:
         if tool := _tool(file):
             return f"{file.relative_to(path).as_posix()} is {tool}"
@@ -74,9 +83,37 @@ def nearest(path: Path) -> str:
     arrays = [file for file in files if file.suffix.lower() in _ARRAYS]
     if arrays and pictures:
         return f"{counted(len(arrays), 'array')} ({arrays[0].name}, ...), which are not read; save masks as PNG or TIFF"
+    if (path / "imagesTr").is_dir() and (path / "labelsTr").is_dir():
+        return (
+            "imagesTr/ and labelsTr/ are nnU-Net's, which are not read; copy them to images and labels, and leave out "
+            "_0000 at the end of the images' names, or join the channels of an image in one TIFF"
+        )
     if partners := partners_in(path):
         return partners
     return _NO_LABELS if pictures else ""
+
+
+def _nearest_texts(path: Path, files: list[Path]) -> str:
+    """The clause on texts beside pictures, which are not read as captions."""
+    named = {file.with_suffix("") for file in files if file.suffix.lower() in PICTURE_SUFFIXES}
+    beside = [file for file in files if file.suffix.lower() in (".txt", ".caption") and file.with_suffix("") in named]
+    if not beside:
+        return ""
+    return (
+        f"a text beside each picture ({beside[0].relative_to(path).as_posix()}, ...) is not read; write captions.csv "
+        "with the columns image and caption, a row a caption"
+    )
+
+
+def _nearest_classes(path: Path, pictures: list[Path], task: str) -> str:
+    """The clause on folders of pictures that lie too deep to be classes."""
+    deep = [file.parent.relative_to(path) for file in pictures if len(file.relative_to(path).parts) > 3]
+    if task != "classification" or not deep:
+        return ""
+    return (
+        f"pictures lie in {deep[0].as_posix()}/ and the like; a class is a folder in {path.name}/, or in train/, val/ "
+        "and test/ there"
+    )
 
 
 def partners_in(path: Path) -> str:
@@ -91,7 +128,7 @@ def partners_in(path: Path) -> str:
             own, other = stems[first], stems[second]
             shared = own & (other | {image for stem in other for image in unmarked(stem)})
             shared |= other & {image for stem in own for image in unmarked(stem)}
-            if 2 * len(shared) > min(len(own), len(other)):
+            if first.name != second.name and 2 * len(shared) > min(len(own), len(other)):
                 names = " and ".join(f"{folder.relative_to(path).as_posix()}/" for folder in (first, second))
                 return (
                     f"the nearest is 'folders': {names} hold pictures of the same names; call the folder of images "
@@ -112,7 +149,7 @@ def _kind(path: Path) -> str:
 
 
 def _tool(file: Path) -> str:
-    if file.suffix.lower() not in (".json", ".xml"):
+    if file.suffix.lower() not in (".json", ".xml", ".geojson", ".ndjson"):
         return ""
     head = _head(file)
     return next((what for mark, what in _TOOLS if re.search(mark, head)), "")

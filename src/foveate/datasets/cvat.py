@@ -300,7 +300,7 @@ def _annotation(file: Path, node: ElementTree.Element) -> Annotation:
             raise DataError(f"{where} is a {child.tag}, which has no area; draw a polygon or a mask, or remove it")
         if child.tag not in _AREAS:
             continue
-        if not label:
+        if not label.strip():
             raise DataError(f"{where} has no label; export the file again")
         group, order = int(child.get("group_id") or 0), int(child.get("z_order") or 0)
         if child.tag == "mask":

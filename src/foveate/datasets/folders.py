@@ -14,7 +14,7 @@ from foveate.datasets.classes import CLASSES_FILE
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
-from foveate.datasets.masks import recognise_masks
+from foveate.datasets.masks import recognise_masks, split_values_note
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
 from foveate.datasets.splits import (
@@ -35,8 +35,9 @@ from foveate.registry import dataset
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "photos", "original", "originals", "input", "inputs")
 LABEL_FOLDERS = (
+    "1st_manual", "manual1", "manual",  # before masks: DRIVE and HRF call those of the field of view mask
     "labels", "masks", "annotations", "label", "mask", "ann_dir", "anns", "ann", "gt", "groundtruth", "ground_truth",
-    "ground truth", "segmentations", "segmentation", "target", "targets",
+    "ground truth", "segmentations", "segmentation", "target", "targets", "masks_machine",
 )  # fmt: skip
 # What the folders of a split's labels and of its images add to the split's name: train_masks, trainannot, val-images.
 _LABELS_OF = re.compile(
@@ -116,7 +117,8 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
     pairs = ordered(pairs)
     masks = [pair.label for split in pairs.values() for pair in split]
     reader = recognise_masks(masks, find_classes(root))
-    return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
+    doubts = split_values_note(reader, {split: [p.label for p in group] for split, group in pairs.items()})
+    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
 
 
 def describe_masks(source: FileSource, what: str) -> str:
@@ -143,7 +145,7 @@ def find_parts(root: Path, problems: list[Problem] | None = None, notes: list[st
     folders = split_parts(root, holds, problems)
     if folders:
         notes += stray_folders(root, folders.values(), holds)
-        return {split: _chosen(folder, notes) for split, folder in folders.items()}
+        return _of_one_name({split: _chosen(folder, notes) for split, folder in folders.items()}, notes)
     return _divided_inside(root, problems, notes) or _named_after_splits(root, notes)
 
 
@@ -167,11 +169,34 @@ def _chosen(folder: Path, notes: list[str]) -> Parts:
     """The folders of images and masks. Of several that masks may be in, the first that holds pictures is taken."""
     images, labels = _inside(folder, IMAGE_FOLDERS), _inside(folder, LABEL_FOLDERS)
     taken = next((path for path in labels if holds_pictures(path)), labels[0])
-    for other in (*images[1:], *labels):
+    for other in (*images[1:], *labels, *_of_as_many(folder, images[0])):
         if other not in (taken, images[0]):
             read = images[0] if other in images else taken
             notes.append(f"{_short(read)}/ is read, {other.name}/ beside it is not ({contents(other)})")
     return Parts(images[0], taken)
+
+
+def _of_as_many(folder: Path, images: Path) -> list[Path]:
+    """The folders of other names that hold as many pictures as the folder of images, and so may be the masks."""
+    count = len(list_pictures(images))
+    others = (p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] not in "._")
+    known = {*IMAGE_FOLDERS, *LABEL_FOLDERS}
+    return [p for p in others if p.name.lower() not in known and count and len(list_pictures(p)) == count]
+
+
+def _of_one_name(parts: dict[str, Parts], notes: list[str]) -> dict[str, Parts]:
+    """Leave out splits whose masks are in another kind of folder than train's, where train has such a folder, too."""
+    if "train" not in parts:
+        return parts
+    images, labels = parts["train"]
+    kept = {}
+    for split, part in parts.items():
+        name = part.labels.name.lower()
+        if name != labels.name.lower() and _inside(images.parent, [name]):
+            notes.append(f"{split} is left out: it has no {labels.name}/, which train's labels are read from")
+        else:
+            kept[split] = part
+    return kept
 
 
 def _divided_inside(root: Path, problems: list[Problem] | None, notes: list[str]) -> dict[str, Parts]:
@@ -257,6 +282,11 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
 def _require_masks(parts: Mapping[str, Parts]) -> None:
     """Raise DataError for folders of labels that hold other files than masks."""
     for part in parts.values():
+        if not holds_pictures(part.images) and contents(part.images) != "nothing":
+            raise DataError(
+                f"{part.images}: holds {contents(part.images)}, but no pictures that are read; convert them to PNG, "
+                "JPEG or TIFF"
+            )
         found = contents(part.labels)
         if not holds_pictures(part.labels) and found != "nothing":
             raise DataError(

@@ -21,6 +21,10 @@ TURNED = (
     "turned by EXIF, but the masks are not: pictures are read upright, masks as stored; where the contact sheet "
     "shows labels beside their objects, save pictures and masks turned alike"
 )
+MASK_TURNED = (
+    "the mask is turned by EXIF, but the picture is not: both are read upright; where the contact sheet shows labels "
+    "beside their objects, save pictures and masks turned alike"
+)
 CLEAR = "wholly transparent, so white throughout; remove them unless they are meant to be empty"
 BLENDED = "transparent pixels, which are blended with white"
 BAND = "a band that is tagged as alpha and holds data, kept as a channel"
@@ -48,20 +52,13 @@ class FileHeaders:
     def turned_alone(self, index: int) -> bool:
         """True if EXIF turns the image, its mask carries no such note, and their sizes do not tell which is meant."""
         pair = self.pairs[index]
-        if not isinstance(pair.label, Path):
-            return False
-        with contextlib.suppress(DataError):
-            orientation = picture_tags(pair.picture).orientation
-            if orientation == 1 or picture_tags(pair.label).orientation != 1:
-                return False
-            height, width = picture_info(pair.picture)[:2]
-            return orientation < 5 or height == width  # a turn by 90 degrees shows in the sizes
-        return False
+        return isinstance(pair.label, Path) and _is_turned_alone(pair.picture, pair.label)
 
     def file_notes(self, index: int, decode: bool = True) -> list[str]:
         """Remarks on one image file. decode: also those that its pixels tell."""
-        path = self.pairs[index].picture
+        path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
+        found += [MASK_TURNED] if isinstance(label, Path) and _is_turned_alone(label, path) else []
         if decode and path.suffix.lower() not in (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg"):
             with contextlib.suppress(DataError):
                 kind = alpha_of(path)
@@ -70,6 +67,17 @@ class FileHeaders:
                 notes = {"mask": BLENDED, "clear": CLEAR, "band": BAND, "constant": CONSTANT}
                 found += [notes[kind]] if kind else []
         return found
+
+
+def _is_turned_alone(file: Path, partner: Path) -> bool:
+    """True if EXIF turns a file and not its partner, and a turn by 90 degrees would not show in the sizes."""
+    with contextlib.suppress(DataError):
+        orientation = picture_tags(file).orientation
+        if orientation == 1 or picture_tags(partner).orientation != 1:
+            return False
+        height, width = picture_info(file)[:2]
+        return orientation < 5 or height == width
+    return False
 
 
 def is_clear(path: Path, image: np.ndarray) -> bool:

@@ -25,6 +25,7 @@ from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, require_folder
+from foveate.datasets.names import in_any_case
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
@@ -217,7 +218,8 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
     pictures, labels = _files(root, "images"), _files(root, "labels")
     if not pictures:
         raise DataError(f"{root}: no IDX files; expected train-images-idx3-ubyte and train-labels-idx1-ubyte, or .gz")
-    known = read_classes(root / CLASSES_FILE).table() if (root / CLASSES_FILE).exists() else None
+    file = in_any_case(root, CLASSES_FILE)
+    known = read_classes(file).table() if file.exists() else None
     alone = {labels[p]: "labels without a file of pictures" for p in labels if p not in pictures}
     alone |= {pictures[p]: "pictures without a file of labels" for p in pictures if p not in labels}
     problems = [Problem(file, f"{what}; add it, or remove this one") for file, what in alone.items()]

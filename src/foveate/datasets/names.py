@@ -31,17 +31,19 @@ def stem_of(name: str) -> str:
     return stem if stem and f".{suffix.lower()}" in PICTURE_SUFFIXES else last
 
 
-# What the name of a mask adds to its image's name. Cellpose's images may end in _img.
+# What the name of a mask adds to its image's name, as QuPath's -labelled and ilastik's _Simple Segmentation do.
+# Cellpose's images may end in _img.
 MASK_MARK = re.compile(
-    r"(?P<image>.+?)(?:[ ._-](?i:(?:cp[_-])?(?:masks?|labels?|seg|segmentation|gt|ground_?truth|annotations?))|_[LP])"
+    r"(?P<image>.+?)(?:[ ._-](?i:(?:cp[_-])?(?:masks?|labels?|labelled|seg|segmentation|"
+    r"simple segmentation|gt|ground_?truth|annotations?|manual\d?))|_[LP])"
 )
-IMAGE_MARKS = ("", "_img", "_image")
+IMAGE_MARKS = ("", "_img", "_image", "_sat", "_training", "_test")  # of DeepGlobe and DRIVE, too
 
 
 def unmarked(stem: str) -> list[str]:
     """Stems that the image of a mask may have, for a mask that is called after what it is; [] for another.
 
-    'cell_mask' -> 'cell', 'cell_img' and 'cell_image'.
+    'cell_mask' -> 'cell', 'cell_img', 'cell_image' and so on.
     """
     match = MASK_MARK.fullmatch(stem)
     return [f"{match['image']}{mark}" for mark in IMAGE_MARKS] if match else []
@@ -138,6 +140,14 @@ def shared_folders(file: Path, folders: Sequence[str]) -> int:
             break
         count += 1
     return count
+
+
+def in_any_case(folder: Path, name: str) -> Path:
+    """The path of a file in a folder, which may be called so in capitals, as Classes.txt for classes.txt."""
+    path = folder / name
+    if path.exists() or not folder.is_dir():
+        return path
+    return next((p for p in sorted(folder.iterdir()) if p.name.lower() == name.lower() and p.is_file()), path)
 
 
 class Files:

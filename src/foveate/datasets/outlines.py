@@ -40,3 +40,19 @@ def is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
     start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
     corners = np.concatenate(parts)
     return bool(min(box[2:]) < 0 or (end < corners.min(0)).any() or (start > corners.max(0)).any())
+
+
+def is_nested(parts: tuple[np.ndarray, ...]) -> bool:
+    """True if one of several polygons (P, 2) lies within another, as a hole would."""
+    return any(_is_within(inner, outer) for inner in parts for outer in parts if inner is not outer)
+
+
+def _is_within(inner: np.ndarray, outer: np.ndarray) -> bool:
+    if (inner.min(0) < outer.min(0)).any() or (inner.max(0) > outer.max(0)).any():
+        return False
+    # A corner is inside if a ray to the right crosses the outer polygon an odd number of times.
+    (x0, y0), (x1, y1) = outer.T, np.roll(outer, -1, axis=0).T
+    x, y = inner[:, :1], inner[:, 1:]
+    spans = (y0 > y) != (y1 > y)
+    rise = np.where(y1 == y0, 1, y1 - y0)
+    return bool(((spans & (x < x0 + (y - y0) * (x1 - x0) / rise)).sum(axis=1) % 2 == 1).all())

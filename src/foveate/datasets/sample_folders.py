@@ -16,7 +16,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import LABEL_FOLDERS, find_folders
 from foveate.datasets.masks.layers import only_roughly
-from foveate.datasets.names import stem_of
+from foveate.datasets.names import in_any_case, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called, split_parts, stray_folders
 from foveate.errors import DataError, counted
@@ -146,7 +146,7 @@ def _read_object(file: Path, picture: Path, height: int, width: int) -> np.ndarr
 
 def _classes(root: Path) -> ClassTable:
     """Background and object, or the two names of `classes.txt`. Raises DataError."""
-    file = root / CLASSES_FILE
+    file = in_any_case(root, CLASSES_FILE)
     if not file.exists():
         return ClassTable(("background", "object"))
     listed = read_classes(file)

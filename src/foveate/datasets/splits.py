@@ -10,8 +10,9 @@ from pathlib import Path
 from foveate.datasets.checks import COMBINED
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import NOT_WRITABLE, Drawn, is_read_only
-from foveate.datasets.files import Pair, raise_problems, read_json, read_text
+from foveate.datasets.files import Pair, raise_problems
 from foveate.datasets.names import NameIndex, distinct_names, normal, stem_of
+from foveate.datasets.text_files import read_json, read_text
 from foveate.errors import DataError, counted
 from foveate.records import Problem
 

@@ -18,11 +18,12 @@ import numpy as np
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import Color
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import find_parts, holds_pictures, split_lists, stray_lists
 from foveate.datasets.names import NameIndex, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
+from foveate.datasets.text_files import read_text
 from foveate.datasets.yolo_layout import Layout, Part, find_layout, layout_parts, read_settings
 from foveate.errors import DataError, counted, first_names
 from foveate.labels.outlines import fill_centres
@@ -235,7 +236,7 @@ def read_segments(file: Path) -> Segments:
 def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
     colors: tuple[Color, ...] = ()
-    if not names and (listed := find_classes(root)) is not None:
+    if not names and (listed := find_classes(root)) is not None and not listed.by_color:
         if listed.values:
             raise DataError(
                 f"{root / listed.file}: numbers {listed.values[0]} to {listed.values[-1]}; YOLO's begin at 0"
@@ -245,6 +246,8 @@ def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
         names = [f"class_{k}" for k in range(max(used, default=0) + 1)]
     if used and max(used) >= len(names):
         raise DataError(f"{root}: class {max(used)} in the text files, but {counted(len(names), 'name')}; name it, too")
+    if not all(name.strip() for name in names):
+        raise DataError(f"{root}: class {[name.strip() for name in names].index('')} has an empty name; give it one")
     if BACKGROUND in names:
         raise DataError(f"{root}: a class is called {BACKGROUND}, which YOLO has none of; rename it")
     table = (BACKGROUND, *names)

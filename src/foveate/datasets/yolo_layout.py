@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from foveate.datasets.files import read_text
 from foveate.datasets.folders import holds_pictures, subfolders
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts, stray_folders
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
 from foveate.pictures import list_pictures
 from foveate.records import Problem

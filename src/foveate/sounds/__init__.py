@@ -98,6 +98,12 @@ def _checked(path: _Source, header: SoundHeader) -> SoundHeader:
         )
     if header.samples == 0:
         raise DataError(f"{path}: no samples; record it again, or remove it and its transcript")
+    held = path.content.stat().st_size if isinstance(path.content, Path) else len(path.content)
+    if header.bits and header.samples * header.channels * header.bits // 8 > 2 * held:
+        raise DataError(
+            f"{path}: a header of more samples than the file holds, as of a stream; write it again, for example by "
+            "ffmpeg -i OLD NEW"
+        )
     if header.samples > MAX_SECONDS * header.rate:
         raise DataError(
             f"{path}: {header.samples / header.rate / 3600:.1f} hours; expected {MAX_SECONDS // 3600} at most: cut it"

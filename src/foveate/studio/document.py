@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foveate.datasets.files import decode_text, parse_json
 from foveate.datasets.labelme.json_files import read_shapes, require_labelme, stated_size
 from foveate.datasets.labelme.shapes import BACKGROUND_LABELS, IGNORE_LABEL, POINT_COUNTS, Shape, require_near
+from foveate.datasets.text_files import decode_text, parse_json
 from foveate.errors import DataError, counted, unknown
 from foveate.studio.layers import OWN, Layers, empty, is_key, layers_of, repaint
 from foveate.studio.tiles import HIGHEST, tiles_from_json, tiles_to_json

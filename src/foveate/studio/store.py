@@ -19,9 +19,9 @@ from typing import Any
 
 from foveate import pictures
 from foveate.datasets.classes import ClassList
-from foveate.datasets.files import read_json
 from foveate.datasets.labelme.index_masks import index_labels, write_index_mask
 from foveate.datasets.labelme.json_files import read_shapes, require_labelme
+from foveate.datasets.text_files import read_json
 from foveate.disk import atomic_write, sweep, sync_folder, write_atomically
 from foveate.errors import DataError
 from foveate.studio import classes

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveate.datasets.files import read_text
 from foveate.datasets.names import normal
+from foveate.datasets.text_files import read_text
 from foveate.disk import sync_folder, write_atomically
 from foveate.errors import DataError, OutputError, counted
 from foveate.studio.document import RefusedError

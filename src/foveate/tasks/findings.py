@@ -13,6 +13,7 @@ H x W pixels, C channels.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ from foveate.pictures.intensities import (
 from foveate.records import Problem, summarise
 
 NUM_EXAMPLES = 12
+FAR = 8  # times larger than the next are the largest values of images of another scale
+DARK = 4  # of 255, up to which an image is black to the eye
 MAX_EXAMPLE_SIDE = 512  # pixels; examples are for looking at, so that a satellite image is not kept whole
 
 T = TypeVar("T", bound=Mapping[str, Any])
@@ -157,6 +160,7 @@ class ImageFindings(Findings):
     window: Window = ()
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)  # kind of values -> images
     _drawn: ValueSample | None = field(default=None, repr=False)  # of the first split
+    _tops: list[tuple[float, str]] = field(default_factory=list, repr=False)  # largest value of each image
     _position: int = 0  # in the split
 
     def begin(self, split: str, dataset: Any) -> None:
@@ -172,18 +176,39 @@ class ImageFindings(Findings):
         self._position += 1
 
     def end(self) -> None:
-        """Choose the window, and complain about several depths."""
+        """Choose the window, complain about several depths, and note values of another scale."""
         if self._drawn is not None and set(self._names) - {"8 bits"}:
             self.window = self._drawn.window()
         if len(self._names) > 1:
             fewest = min(self._names.values(), key=len)
             self.problems.append(Problem(Path(fewest[0]), mixed_depths(self._names)))
+        else:
+            self._note_scales()
+
+    def _note_scales(self) -> None:
+        """Note images whose largest values are far below those of all others, where the window is one for all."""
+        tops = sorted((top, name) for top, name in self._tops if top > 0)
+        steps = [after[0] / before[0] for before, after in itertools.pairwise(tops)]
+        if not steps or max(steps) < FAR or set(self._names) == {"8 bits"}:
+            return
+        place = steps.index(max(steps)) + 1
+        what = f"no value above {tops[place - 1][0]:g}, where others reach {tops[place][0]:g} and more; "
+        for _, name in tops[:place]:
+            self.note(what + "if they are of another scale, save all alike, since one range is black to white", name)
+
+    def _note_values(self, image: np.ndarray, low: float, high: float, name: str) -> None:
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            self.note("pixels that are no number, which are black", name)
+        if image.dtype == np.uint8 and low < high <= DARK:
+            self.note(f"no value above {DARK} of 255, so nearly black; were shares of 0 to 1 saved as 8 bits?", name)
 
     def _add_values(self, split: str, sample: Any) -> None:
         image = sample["image"]
         values = values_of(image)
         self._names.setdefault(kind_of(values), []).append(sample["name"])
         low, high = value_range(image)
+        self._tops.append((high, sample["name"]))
+        self._note_values(image.numpy(), low, high, sample["name"])
         least, largest, count = self.ranges.get(values, (low, high, 0))
         self.ranges[values] = (float(np.fmin(least, low)), float(np.fmax(largest, high)), count + 1)
         if self._drawn is not None and split == next(iter(self.counts)) and kind_of(values) != "8 bits":

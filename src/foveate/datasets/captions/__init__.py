@@ -21,7 +21,7 @@ from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.checks import COMBINED, label_digest
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, ScannedSource, raise_problems, read_text
+from foveate.datasets.files import Pair, ScannedSource, raise_problems
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import stem_of
 from foveate.datasets.splits import (
@@ -35,6 +35,8 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
+from foveate.datasets.text_doubts import caption_notes, is_missing
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 from foveate.videos import VIDEO_SUFFIXES
@@ -170,7 +172,7 @@ class Collector:
 
     def _add(self, line: CaptionLine, file: Path, place: str) -> None:
         text = line.text
-        if not any(c.isalnum() for c in text):
+        if not any(c.isalnum() for c in text) or is_missing(text):
             shown = f"a caption without a word, '{text}'," if len(text) > 1 else "an empty caption"
             what = f"{place}: {shown} of '{line.picture}'; write one, or remove it"
             self.problems.append(Problem(file, what))
@@ -222,7 +224,7 @@ class Collector:
         used = {pair.picture for pair in pairs.values()} | ambiguous
         splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
         alone = [p for p in album if p not in used]
-        notes = self._split_notes(splits)
+        notes = self._split_notes(splits) + caption_notes([pair.label for pair in pairs.values()], self.noun)
         return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, notes, self.noun)
 
     def _split_notes(self, splits: Mapping[str, Sequence[Pair]]) -> list[str]:

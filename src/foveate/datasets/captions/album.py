@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
 from foveate.disk import is_hidden
@@ -86,8 +88,10 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def nearby(root: Path, pattern: str) -> list[Path]:
-    """Files whose names match a glob pattern, in a folder or in its folders, by path; hidden ones are skipped."""
+    """Files whose names match a pattern in any case, in a folder or in its folders, by path, without hidden ones."""
     if not root.is_dir():
         return []
     folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))]
-    return [p for folder in folders for p in sorted(folder.glob(pattern)) if p.is_file() and not is_hidden(p.name)]
+    matches = re.compile(translate(pattern), re.IGNORECASE).match
+    files = (file for folder in folders for file in sorted(p for p in folder.iterdir() if matches(p.name)))
+    return [p for p in files if p.is_file() and not is_hidden(p.name)]

@@ -14,8 +14,9 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import read_json, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.splits import SPLIT_NAMES
+from foveate.datasets.text_files import read_json
 from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import Problem
 from foveate.registry import dataset

@@ -13,7 +13,8 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
-from foveate.datasets.files import read_json, require_folder
+from foveate.datasets.files import require_folder
+from foveate.datasets.text_files import read_json
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from foveate.datasets.captions import CaptionLine
-from foveate.datasets.files import decode_text, read_text
 from foveate.datasets.languages import CODES, NAMES
 from foveate.datasets.quotes import are_numbers
+from foveate.datasets.text_files import decode_text, read_text
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import Problem
@@ -223,6 +223,11 @@ def rows(
                 problems.append(Problem(file, what))
 
 
+def table_rows(file: Path, form: Form) -> Iterator[Mapping[str, str]]:
+    """The rows of a table with a head, name -> cell, without those that cannot be read."""
+    return (row for _, row in _separated_rows(file, form, read_text(file).split("\n"), lambda name: False, []))
+
+
 def _texts(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
@@ -251,7 +256,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 def _separated_rows(
     file: Path, form: Form, lines: Sequence[str], is_picture: Callable[[str], bool], problems: list[Problem]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+) -> Iterator[tuple[str, Mapping[str, str]]]:
     count = len(form.names)
     # A caption with separators but without quotes, in the last column, is joined again.
     joined = form.names[-1] in form.captions

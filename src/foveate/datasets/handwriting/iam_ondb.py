@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from foveate.datasets.files import read_text
 from foveate.datasets.handwriting.ink import Ink, InkScan, InkSource
 from foveate.datasets.handwriting.inkml import from_strokes, parse_xml
+from foveate.datasets.text_files import read_text
 from foveate.errors import DataError, counted
 from foveate.records import Problem
 from foveate.registry import dataset

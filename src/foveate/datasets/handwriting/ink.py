@@ -6,7 +6,7 @@ Shapes: N points of a piece, each x, y and 1 where the pen is lifted after it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -18,7 +18,8 @@ from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource
 from foveate.datasets.splits import SPLIT_ORDER, split_parts
-from foveate.errors import DataError, counted
+from foveate.datasets.text_doubts import text_notes
+from foveate.errors import DataError, counted, first_names
 from foveate.records import HandwritingSample, Problem
 from foveate.values import require_choices
 
@@ -32,6 +33,7 @@ MEANING = {
     "down": "the line to the point is drawn",
     "from": "the line from the point is drawn",
 }
+DRIFT, SPREAD = 0.3, 0.9  # correlation of x with its place in a piece: of offsets at most, of their sums at least
 FAR = 100  # times the usual longest step of a piece
 
 
@@ -182,6 +184,13 @@ class InkSource(ScannedSource[Any]):
             if without
             else []
         )
+        notes += text_notes((ink.text for ink in inks), "text")
+        if are_offsets([ink.points for ink in inks]):
+            notes.append(
+                "points that stay around 0, as offsets from the point before do, and read as positions: their sums run "
+                "along a line of writing; save sums of offsets (x and y) if these are offsets"
+            )
+        notes += _equal_notes(self.scan.pairs)
         steps = np.array([np.abs(np.diff(ink.points[:, :2].astype(np.float64), axis=0)).max() for ink in inks])
         usual = float(np.median(steps)) if len(steps) else 0.0
         if (far := steps > FAR * usual).any():
@@ -192,6 +201,35 @@ class InkSource(ScannedSource[Any]):
                 "small beside it"
             )
         return notes
+
+
+def are_offsets(pieces: Sequence[np.ndarray]) -> bool:
+    """True if points (N, 3) look like offsets: x of both signs goes nowhere, and its sums go along a line."""
+    own, sums = [], []
+    for x in (points[:, 0].astype(np.float64) for points in pieces):
+        if len(x) > 2 and x.min() < 0 < x.max():
+            own.append(_drift(x))
+            sums.append(_drift(np.cumsum(x)))
+    return 2 * len(own) > len(pieces) and bool(np.median(np.abs(own)) < DRIFT and np.median(sums) > SPREAD)
+
+
+def _drift(x: np.ndarray) -> float:
+    """The correlation of values with their places; 0 for equal ones."""
+    return float(np.corrcoef(x, np.arange(len(x)))[0, 1]) if x.std() > 0 else 0.0
+
+
+def _equal_notes(pairs: Mapping[str, Sequence[Ink]]) -> list[str]:
+    """A note on pieces of val and test whose points are also a piece of train."""
+    known = {ink.points.tobytes(): ink.name for ink in pairs.get("train", ())}
+    notes = []
+    for split in [name for name in pairs if name != "train"]:
+        shared = [f"{ink.name} = {known[key]}" for ink in pairs[split] if (key := ink.points.tobytes()) in known]
+        if shared:
+            notes.append(
+                f"{counted(len(shared), 'piece')} of {split} in train, too, point for point ({first_names(shared)}), "
+                f"so that {split} is no test of what was learned; remove one of each"
+            )
+    return notes
 
 
 @dataclass

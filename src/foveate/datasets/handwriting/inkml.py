@@ -27,8 +27,9 @@ TRUTH = (
 class InkML(InkSource):
     """InkML, a file a piece of handwriting: DATA/*.inkml, or DATA/{train,val,test}/*.inkml.
 
-    Each trace is a stroke, whose points begin with x and y, downwards; the text is the annotation of type truth, label,
-    transcription or text. An undivided folder gives every tenth file to val.
+    Each trace is a stroke, but those of type penUp; of the channels that a traceFormat names, X and Y are read, y
+    downwards, else the first two. The text is the annotation of type truth, label, transcription or text. An undivided
+    folder gives every tenth file to val.
 
     path: the file or folder DATA.
     """
@@ -81,20 +82,34 @@ def _read(file: Path) -> Ink:
     root = parse_xml(file)
     strokes: list[np.ndarray] = []
     texts: dict[str, str] = {}
+    places = _places(root, file)
     for element in root.iter():
         tag = element.tag.rpartition("}")[2]
-        if tag == "trace":
-            strokes.append(_trace(element.text or "", file))
+        if tag == "trace" and element.get("type", "penDown") == "penDown":
+            strokes.append(_trace(element.text or "", places, file))
         elif tag == "annotation" and (kind := element.get("type", "").lower()) in TRUTH:
             texts.setdefault(kind, (element.text or "").strip())
     text = next((texts[kind] for kind in TRUTH if kind in texts), "")
     return from_strokes(strokes, text, file.name)
 
 
-def _trace(text: str, file: Path) -> np.ndarray:
+def _places(root: ElementTree.Element, file: Path) -> tuple[int, int]:
+    """The places of x and y among the numbers of a point. Raises DataError if formats of traces disagree on them."""
+    found = set()
+    for form in (element for element in root.iter() if element.tag.rpartition("}")[2] == "traceFormat"):
+        names = [one.get("name", "").upper() for one in form.iter() if one.tag.rpartition("}")[2] == "channel"]
+        if not {"X", "Y"} <= set(names):
+            raise DataError(f"{file}: a traceFormat with the channels {', '.join(names) or 'none'}; expected X and Y")
+        found.add((names.index("X"), names.index("Y")))
+    if len(found) > 1:
+        raise DataError(f"{file}: formats of traces that order x and y differently; write all traces in one")
+    return found.pop() if found else (0, 1)
+
+
+def _trace(text: str, places: tuple[int, int], file: Path) -> np.ndarray:
     """'10 0, 9 14' -> (2, 2). Raises DataError."""
-    points = [point.split()[:2] for point in text.strip().split(",") if point.strip()]
+    points = [point.split() for point in text.strip().split(",") if point.strip()]
     try:
-        return np.array(points, np.float64).reshape(len(points), 2)
-    except ValueError:
+        return np.array([[point[place] for place in places] for point in points], np.float64).reshape(len(points), 2)
+    except (ValueError, IndexError):
         raise DataError(f"{file}: a trace of {text.strip()[:40]!r}; expected 'x y, x y, ...' in whole values") from None

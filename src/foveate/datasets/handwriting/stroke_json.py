@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from foveate.datasets.files import read_json
 from foveate.datasets.handwriting.ink import Ink, InkSource, Pen, PenBits, ink_of, lifted
+from foveate.datasets.text_files import read_json
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
+
+# The first entry with its points, before which nothing but plain values stand, as in no other tool's JSON.
+_ENTRY = re.compile(rb'[\s\xef\xbb\xbf]*\[?\s*\{(?:"(?:[^"\\]|\\.)*"|[^{}\[\]"])*?"points"\s*:')
 
 
 @dataset("stroke_json")
@@ -92,4 +96,4 @@ def _looks_right(file: Path) -> bool:
             head = stream.read(4096)
     except OSError:
         return False
-    return b'"points"' in head and b'"shapes"' not in head  # LabelMe has shapes, each with points
+    return _ENTRY.match(head) is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from foveate.datasets.class_files import levels
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, read_text, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, read_pair_picture, require_folder
 from foveate.datasets.labelme import json_files, xml_files
 from foveate.datasets.labelme.shapes import (
     BACKGROUND,
@@ -22,10 +22,11 @@ from foveate.datasets.labelme.shapes import (
     LabelMeLabels,
     is_covered,
 )
-from foveate.datasets.names import normal, stem_of
+from foveate.datasets.names import in_any_case, normal, stem_of
 from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.spelling import near_names
 from foveate.datasets.splits import ordered, split_parts, stray_folders
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file, is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import list_pictures
@@ -245,14 +246,16 @@ def _empty_note(splits: dict[str, list[Pair]]) -> list[str]:
 
 def _class_file(root: Path) -> Path | None:
     """The list of classes: in the folder, one level down, or one level up, where labelme's own projects have it."""
-    files = (place / name for places in levels(root) for name in (CLASSES_FILE, LABELS_FILE) for place in places)
+    files = (
+        in_any_case(place, name) for places in levels(root) for name in (CLASSES_FILE, LABELS_FILE) for place in places
+    )
     return next((file for file in files if file.is_file()), None)
 
 
 def class_list(root: Path) -> ClassList | None:
     """The list that a folder's labels are read by; None where every label found is a class. Raises DataError."""
     file = _class_file(root)
-    return None if file is None else (_read_labels(file) if file.name == LABELS_FILE else read_classes(file))
+    return None if file is None else (_read_labels(file) if file.name.lower() == LABELS_FILE else read_classes(file))
 
 
 def _labels(root: Path, annotations: list[Annotation], problems: list[Problem]) -> LabelMeLabels:

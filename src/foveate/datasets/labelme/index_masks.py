@@ -18,10 +18,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from foveate.datasets.classes import ClassList
-from foveate.datasets.files import Pair, read_json, require_folder
+from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.labelme import class_list
 from foveate.datasets.labelme.json_files import list_json, read_shapes, require_labelme, stated_size
 from foveate.datasets.labelme.shapes import BACKGROUND, BACKGROUND_LABELS, Annotation, LabelMeLabels
+from foveate.datasets.text_files import read_json
 from foveate.disk import atomic_write
 from foveate.errors import DataError
 from foveate.records import Problem

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from foveate import pictures
-from foveate.datasets.files import Pair, read_json
+from foveate.datasets.files import Pair
 from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from foveate.datasets.labelme.shapes import DONE, Annotation, Shape
 from foveate.datasets.names import Files, NameIndex, normal, stem_of
 from foveate.datasets.splits import SPLITS_FILE
+from foveate.datasets.text_files import read_json
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import list_pictures

@@ -54,6 +54,8 @@ class Shape:
 
     def complaint(self) -> str:
         """The reason why the shape cannot be used; '' if it can."""
+        if not self.label.strip():
+            return "an empty label; expected the name of a class"
         if self.kind not in POINT_COUNTS:
             return f"shape type '{self.kind}' is not supported; expected one of {', '.join(POINT_COUNTS)}"
         fewest, most = POINT_COUNTS[self.kind]

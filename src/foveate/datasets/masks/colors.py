@@ -130,10 +130,24 @@ def _objects(found: Tally, known: ClassList | None) -> MaskReader | None:
     return MaskReader("objects", ClassTable(names), (), remark, "colors", background=background)
 
 
+def _require_shared(found: Tally) -> None:
+    """Raise DataError for many colours of which nearly each is in one file alone, as numbers of segments are."""
+    occurs = Counter(color for f in found.files for color in f.every_color())
+    own = sum(count == 1 for count in occurs.values())
+    if len(found.files) > 2 and _OBJECTS < len(occurs) <= MOST and own >= _OWN * len(occurs):
+        first = next((f.path for f in found.files if f.colors), found.files[0].path)
+        raise DataError(
+            f"{first}: {own} of {len(occurs)} colours are in one mask alone, so they are no classes (numbers of "
+            "segments, as in COCO's panoptic PNG?); save the class of each pixel, or write "
+            f"{CLASSES_FILE} with lines 'name #rrggbb'"
+        )
+
+
 def _guessed(found: Tally) -> MaskReader:
     _require_no_index(found)
     codes = _every_color(found)
     _refuse_shades(found, codes)
+    _require_shared(found)
     if len(codes) > MOST:
         first = next((f.path for f in found.files if f.colors), found.files[0].path)
         raise DataError(

@@ -73,9 +73,10 @@ def _binary(greys: GreyValues) -> MaskReader | None:
     if known is not None and len(known.names) > 2:
         if top in known.ignored:
             return None
+        held = f"only 0 and {top}, so two classes" if 0 in greys.values else f"{top} alone, so one class"
         raise DataError(
-            f"the masks hold only 0 and {top}, so two classes, but {known.file} names {len(known.names)}; "
-            f"name two, or save labels as class indices"
+            f"{greys.found.highest().path}: the masks of the set hold {held}, but {known.file} names "
+            f"{len(known.names)}; name two, or save labels as class indices"
         )
     if known is not None and known.first and len(known.names) == 1:
         return greys.reader("binary", known.table(), {0: known.table().ignore_index, top: 0}, greys.binary_form(0))

@@ -9,6 +9,7 @@ from pathlib import Path
 from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import colors, greys
+from foveate.datasets.masks.doubts import mask_notes
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import MOST, Summary, Tally, tally
@@ -25,6 +26,13 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
     """
     found = tally(files)
     alpha = alpha_masks(found)
+    unread: tuple[str, ...] = ()
+    if known is not None and known.by_color and (alpha is not None or not colors.is_colored(found, known)):
+        unread = (
+            f"{known.file} gives the classes of colours, and the masks hold none; for names, write {CLASSES_FILE} with "
+            "the name of each value",
+        )
+        known = None
     if alpha is not None:
         reader = greys.decide(alpha, known, None, "alpha")
         reader = replace(reader, remark=f"alpha channel, {reader.remark}")
@@ -34,23 +42,9 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
         reader = greys.decide(found, known, theirs, "values")
     if known is not None and known.file != CLASSES_FILE:
         reader = replace(reader, remark=f"{reader.remark}, names of {known.file}")
-    notes = (*reader.notes, *_inverted_note(found))
-    return replace(reader, refused=_refused(reader, found if alpha is None else alpha), notes=notes)
-
-
-def _inverted_note(found: Tally) -> list[str]:
-    """A note on TIFFs that are displayed inverted, since their labels are the stored values."""
-    inverted = [f for f in found.files if f.white_is_zero]
-    if not inverted:
-        return []
-    shown = inverted[0].path.name + (", ..." if len(inverted) > 1 else "")
-    verb = "says" if len(inverted) == 1 else "say"
-    mixed = "" if len(inverted) == len(found.files) else ", as those of the others are"
-    return [
-        f"{counted(len(inverted), 'mask')} of {len(found.files)} ({shown}) {verb} that white is 0, as ImageJ's "
-        f"inverting lookup table does; the stored values are read{mixed}; if objects are stored as 0 there, save "
-        "these masks with black as 0"
-    ]
+    notes = (*reader.notes, *unread, *mask_notes(found))
+    refused = _refused(reader, found if alpha is None else alpha)
+    return replace(reader, refused=refused, notes=notes)
 
 
 def _refused(reader: MaskReader, found: Tally) -> str:

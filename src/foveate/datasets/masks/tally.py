@@ -13,6 +13,7 @@ from foveate.datasets.masks.layers import Layers, distinct, read_layers
 from foveate.errors import DataError
 
 MOST = 256  # classes that are guessed from values or colours alone; more are object numbers or shades, not classes
+GRID = 16  # places a side that masks are compared at
 _KEPT = 4096  # distinct codes of a file that are kept; more than MOST decide alike
 
 
@@ -23,7 +24,7 @@ class Summary:
     values: of a grey or palette file. colors: of a colour file, 0xRRGGBB. palette: (index, colour) of each index in
     use that the palette has. alpha: the values of the alpha channel, () without one. clear, solid: the values or
     colours under an alpha of 0, and under any other. wide: stored with more than 8 bits. nodata, lossy, channels,
-    form, white_is_zero: as in `Layers`.
+    form, white_is_zero: as in `Layers`. grid: the values or colours at GRID x GRID places.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Summary:
     channels: int
     form: str
     white_is_zero: bool = False
+    grid: tuple[int, ...] = ()
 
     def every_color(self) -> frozenset[int]:
         """The colours of the file: its own, its palette's, or grey values as three equal channels."""
@@ -74,8 +76,14 @@ def _summarise(path: Path, changed: int, size: int) -> Summary:
     return Summary(
         path, found if grey else frozenset(), frozenset() if grey else found, colors, alpha, clear, solid,
         plane.dtype.itemsize > 1 and grey, layers.nodata, layers.lossy, layers.channels, layers.form,
-        layers.white_is_zero,
+        layers.white_is_zero, _grid(plane),
     )  # fmt: skip
+
+
+def _grid(plane: np.ndarray) -> tuple[int, ...]:
+    """The codes (H, W) at the middles of GRID x GRID equal parts."""
+    rows, columns = (((np.arange(GRID) + 0.5) * side / GRID).astype(int) for side in plane.shape)
+    return tuple(plane[np.ix_(rows, columns)].ravel().tolist()) if plane.size else ()
 
 
 def _plane(layers: Layers) -> np.ndarray:

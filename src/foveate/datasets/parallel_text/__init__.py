@@ -11,14 +11,17 @@ from typing import Any, ClassVar, NamedTuple
 
 from foveate.datasets.checks import FEW
 from foveate.datasets.parallel_text.columns import columns_of
+from foveate.datasets.parallel_text.doubts import are_exchanged, out_of_step
 from foveate.datasets.parallel_text.files import lines_of, parting, sides_of, tables_of, text_files
 from foveate.datasets.quotes import unquoted
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.datasets.text_doubts import text_notes
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import DataSource, Problem, TranslationSample
 from foveate.registry import dataset
 
+_BOTH = (".tmx", ".xlf", ".xliff", ".csv", ".jsonl", ".sgm")  # files of both languages that are not read
 VAL_SHARE, VAL_MOST = 0.1, 1000  # of the pairs, where there is no val split
 
 
@@ -99,6 +102,12 @@ class ParallelText(DataSource):
     def near_miss(path: Path) -> str:
         """Text files in one language alone, or whose names say no language."""
         if path.is_dir():
+            both = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _BOTH and not is_hidden(p.name))
+            if both:
+                return (
+                    f"holds {both[0]}, which is not read; write its sentences to train.xx and train.yy, a line each, "
+                    "or to a table train.tsv with a sentence, a tab and its translation on each line"
+                )
             one = [file for file in text_files(path) if file.language]
             if one:
                 return (
@@ -132,6 +141,11 @@ class ParallelText(DataSource):
             scan = self._read_tables(root, tables_of(root, problems, notes))
         scan.problems += problems
         scan.notes += notes
+        train = [(pair.source, pair.target) for pair in scan.pairs.get("train", ())]
+        for split, own in scan.pairs.items():
+            if split != "train" and are_exchanged(train, [(pair.source, pair.target) for pair in own]):
+                what = f"the sides of {split} share their words with the other sides of train; exchange the two"
+                scan.problems.append(Problem(scan.files[split][0], what))
         if scan.undivided or ("train" in scan.pairs and "val" not in scan.pairs and "test" not in scan.pairs):
             self._draw(scan)
         return scan
@@ -184,7 +198,12 @@ class ParallelText(DataSource):
             if names == ("source", "target"):
                 places = sides
             elif names:
-                scan.languages = self._languages(names, names)
+                if not all(scan.languages):  # the first table, which is train's, says the direction of all
+                    scan.languages = self._languages(names, names)
+                if lacking := [name for name in scan.languages if name not in names]:
+                    what = f"has columns {', '.join(names)}; expected {lacking[0]} among them, as in other tables"
+                    scan.problems.append(Problem(path, what))
+                    continue
                 places = tuple(sides[names.index(name)] for name in scan.languages)
             elif given:
                 raise ConfigError(
@@ -320,6 +339,14 @@ class ParallelText(DataSource):
             notes.append(
                 f"val holds {counted(len(scan.pairs['val']), 'pair')}, and scores of fewer than {FEW} say little"
             )
+        for split, pairs in scan.pairs.items():
+            texts = [(pair.source, pair.target) for pair in pairs]
+            if (place := out_of_step(texts)) >= 0:
+                notes.append(
+                    f"{self._file(split)}: from line {pairs[place].line} on, long sentences stand beside short ones "
+                    "as often as not; check that a line is the translation of the line beside it"
+                )
+        notes += text_notes((text for own in scan.pairs.values() for p in own for text in p[:2]), "sentence")
         train = {(pair.source, pair.target) for pair in scan.pairs.get("train", [])}
         for split, pairs in scan.pairs.items():
             shared = sum((pair.source, pair.target) in train for pair in pairs) if split != "train" else 0

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from foveate.datasets.files import ZERO_BYTE, decode_text
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import ZERO_BYTE, decode_text
 from foveate.disk import is_hidden
 from foveate.errors import counted, listed
 from foveate.records import Problem

@@ -33,6 +33,7 @@ from foveate.datasets.splits import (
     settle,
     split_called,
 )
+from foveate.datasets.text_doubts import is_missing, text_notes
 from foveate.errors import DataError, counted, listed
 from foveate.pictures.shared import SharedTensors
 from foveate.records import Problem, QuestionSample
@@ -172,7 +173,7 @@ class Collector:
         elif not split_words(question):
             what = f"{place}: an empty question about '{asked.picture}'; write one, or remove the row"
             self.problems.append(Problem(file, what))
-        elif not answers or not all(answers):
+        elif not answers or not all(answers) or all(map(is_missing, answers)):
             what = f"{place}: no answer to '{question[:40]}' about '{asked.picture}'; write one, or remove the row"
             self.problems.append(Problem(file, what))
         else:
@@ -204,7 +205,13 @@ class Collector:
                 parts, drawn = self._drawn(divided.pop("train"), seed)
                 divided |= parts
             divided = ordered(divided)
-        return QuestionScan(divided, self.problems, drawn, self._split_notes(divided) + _notes(divided))
+        return QuestionScan(
+            divided, self.problems, drawn, self._split_notes(divided) + _notes(divided) + self._text_notes()
+        )
+
+    def _text_notes(self) -> list[str]:
+        texts = text_notes((asked.question for asked, *_ in self.asked), "question")
+        return texts + text_notes((answer for asked, *_ in self.asked for answer in asked.answers), "answer")
 
     def _split_notes(self, divided: Mapping[str, Sequence[Pair]]) -> list[str]:
         """A note on each split of another name than those that are trained on; one that is misspelt is a problem."""
@@ -262,13 +269,13 @@ class Collector:
 
 
 def _spellings(divided: dict[str, list[Pair]]) -> list[str]:
-    """A note on answers that differ in marks around them, blanks and hyphens alone; each is an answer of its own."""
+    """A note on answers that differ in marks around them, blanks, hyphens and zeros alone; each is one of its own."""
     counts = Counter(
         answer for pairs in divided.values() for pair in pairs for answer in set(map(normal, pair.label.answers))
     )
     spelt: dict[str, list[str]] = {}
     for answer in sorted(counts, key=lambda one: (-counts[one], one)):
-        spelt.setdefault(_BETWEEN.sub("", answer.strip(_MARKS)) or answer, []).append(answer)
+        spelt.setdefault(_BETWEEN.sub("", _plain_number(answer.strip(_MARKS))) or answer, []).append(answer)
     several = [own for own in spelt.values() if len(own) > 1]
     if not several:
         return []
@@ -278,6 +285,12 @@ def _spellings(divided: dict[str, list[Pair]]) -> list[str]:
         f"answers that may be one, written in two ways: {', '.join(shown[:SHOWN])}{more}; each is an answer of its "
         "own: correct the files, if they are one"
     ]
+
+
+def _plain_number(answer: str) -> str:
+    """A whole number without the zeros of its decimals, '2' for '2.0' and '02'; any other answer itself."""
+    match = re.fullmatch(r"0*(\d+)(?:\.0+)?", answer)
+    return match[1] if match else answer
 
 
 def _notes(divided: dict[str, list[Pair]]) -> list[str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 from foveate.datasets.captions.album import nearby
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.captions.rows import head_of
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file
 from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES
@@ -31,6 +32,7 @@ _ANSWER = ("answer", "answers")
 _KIND = ("kind", "type", "question_type", "question_kind", "answer_type")
 _SPLIT = ("split", "subset", "partition")
 _NAMES = ("qa", "questions", "vqa")  # of a table without a head
+_CHOICE = re.compile(r"[a-h]|(multiple_)?(choices|options)|(choice|option|answer)_?[a-h0-9]")  # of several choices
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,22 @@ class QuestionTable(QuestionSource):
             for asked, place in _rows(table, collector.problems):
                 name = _below(root, table.file, asked.picture)
                 collector.add(asked._replace(picture=name, split=asked.split or table.split), table.file, place)
+            if what := _choices(table, [asked.answers[0] for asked, file, _ in collector.asked if file == table.file]):
+                collector.problems.append(Problem(table.file, what))
         scan = collector.scan(self.seed)
         scan.notes += _separated([answer for asked, *_ in collector.asked for answer in asked.answers])
         return scan
+
+
+def _choices(table: TableFile, answers: Sequence[str]) -> str:
+    """The complaint about answers that are letters or numbers of choices in other columns; '' where they are texts."""
+    columns = [name for name in table.columns.unread if _CHOICE.fullmatch(_plain(name))]
+    if not columns or not answers or not all(re.fullmatch(r"\(?[A-Ha-h0-9]\)?", answer) for answer in answers):
+        return ""
+    return (
+        f"the answers, such as '{answers[0]}', are letters or numbers of the choices in column"
+        f"{'s' * (len(columns) > 1)} {', '.join(columns)}; write the text of the right choice as the answer"
+    )
 
 
 def _separated(answers: Sequence[str]) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from foveate.datasets.captions.album import Album, nearby
-from foveate.datasets.files import read_json, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import read_json
 from foveate.errors import DataError, listed
 from foveate.records import Problem
 from foveate.registry import dataset

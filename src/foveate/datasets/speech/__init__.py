@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from foveate.datasets.arrays import read_arrays
-from foveate.datasets.checks import label_digest
+from foveate.datasets.checks import equal_notes, label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource, raise_problems
 from foveate.datasets.speech.rates import rate_notes
 from foveate.datasets.splits import SPLIT_ORDER, SPLITS_FILE, draw_share, read_splits, split_called
+from foveate.datasets.text_doubts import is_missing, text_notes
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
 from foveate.records import Problem, Sound, SpeechSample
@@ -216,7 +217,9 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
                 f"{listed(long, 'recording')}: longer than {LONGEST} s; attention hardly learns its way through these, "
                 "and they take much memory: cut them into sentences"
             )
-        return notes + rate_notes(self.scan.utterances)
+        notes += text_notes((one.text for one in self.scan.utterances), "transcript")
+        sounds = {split: [one.file for one in own if one.frames is None] for split, own in self.scan.pairs.items()}
+        return notes + rate_notes(self.scan.utterances) + equal_notes(sounds, "recording")
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Recordings without a transcript."""
@@ -236,7 +239,7 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
                 continue
             file = where if isinstance(where, Path) else where.file
             used.add(file)
-            if not any(c.isalnum() for c in line.text):
+            if not any(c.isalnum() for c in line.text) or is_missing(line.text):
                 shown = f"a text without a letter, {line.text!r}," if line.text.strip() else "an empty text"
                 problems.append(Problem(table, f"{shown} of '{line.name}'; write what is said, or remove it"))
                 continue

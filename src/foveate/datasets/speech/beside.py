@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
 from foveate.sounds import SOUND_SUFFIXES
+
+_TIMES = re.compile(r"\s*(\d+(?:\.\d+)?)[\s,;]+(\d+(?:\.\d+)?)[\s,;]+[^\W\d]")
 
 
 @dataset("speech_files")
@@ -63,6 +67,10 @@ class SpeechBeside(SpeechSource):
             folders = (split_called(part) for part in file.relative_to(root).parent.parts)
             split = next((name for name in folders if name in SPLIT_ORDER), "")
             found.append((Line(file.relative_to(root).as_posix(), content, "", split), text))
+        if timed := [pair for pair in found if _has_times(pair[0].text)]:
+            what = "begins with two numbers, as times of a label track do, or holds subtitles; write the text alone"
+            if len(timed) == len(found) or any("-->" in line.text for line, _ in timed):
+                problems += [Problem(text, what) for _, text in timed]
         holding = {file.parent for file in self._files}
         for text in sorted(p for folder in holding for p in folder.glob("*.txt") if p not in texts):
             if not is_hidden(text.name) and text.stem.lower() not in ("readme", "license", "licence"):
@@ -76,6 +84,14 @@ class SpeechBeside(SpeechSource):
     def unnamed(self, used: set[Path]) -> list[Path]:
         """Recordings without a text."""
         return [file for file in self._files if file not in used and not file.with_suffix(".txt").is_file()]
+
+
+def _has_times(text: str) -> bool:
+    """True for subtitles, and for lines that begin with two rising numbers before a word."""
+    if "-->" in text:
+        return True
+    match = _TIMES.match(text)
+    return match is not None and float(match[1]) < float(match[2])
 
 
 def _sounds(root: Path, pattern: str) -> list[Path]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.speech import Line, SpeechSource, Utterance
 from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file
 from foveate.errors import DataError
 from foveate.records import Problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveate.datasets.captions.rows import head_of
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.names import normal
 from foveate.datasets.quotes import are_numbers, unquoted
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
+from foveate.datasets.text_doubts import times_note
+from foveate.datasets.text_files import read_text
 from foveate.disk import is_file, is_hidden
 from foveate.errors import DataError, counted
 from foveate.records import Problem
@@ -141,9 +144,21 @@ class SpeechTable(SpeechSource):
                         "put its rows into that table"
                     )
         for table in read:
-            if (rows := _cells(table)) and (layout := _layout(rows)).unread:
+            if not (rows := _cells(table)):
+                continue
+            layout = _layout(rows)
+            if layout.unread:
                 name = rows[0][layout.columns["text"]].strip()
                 found.append(f"{table.name}: the text is that of column {name}; {', '.join(layout.unread)} not read")
+            if layout.head:
+                found += times_note(table.name, rows[0], rows[1:], "recording")
+            if layout.unsure:
+                speaker, text = (rows[0][layout.columns[key]].strip() for key in ("speaker", "text"))
+                found.append(
+                    f"{table.name} has no line of names, and one word in each column: '{speaker}' is taken for a "
+                    f"speaker and '{text}' for what is said; write file, text, speaker above the columns if it is "
+                    "the reverse"
+                )
         return found
 
 
@@ -186,12 +201,14 @@ def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
 class _Layout(NamedTuple):
     """Columns of a table by what they hold: file, text, and where there are such, speaker and split.
 
-    head: True if the first line names them. unread: names of further columns that may hold the text.
+    head: True if the first line names them. unread: names of further columns that may hold the text. unsure: True
+    where nothing but their order tells speakers from texts.
     """
 
     columns: dict[str, int]
     head: bool = False
     unread: tuple[str, ...] = ()
+    unsure: bool = False
 
 
 def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
@@ -251,13 +268,34 @@ def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
     split = {"split": splits[0]} if splits else {}
     if len(left) == 1:
         return _Layout({"file": 0, "text": left[0]} | split)
-    if len(left) != 2 or _words(held[left[0]]) > max(1.0, _words(held[left[1]])):
+    if len(left) != 2 or _are_reversed(held[left[0]], held[left[1]]):
         second, third = ([*rows[0], "", ""][place].strip()[:20] for place in (1, 2))
         raise DataError(
             f"{counted(count, 'column')} without a line of names, '{second}' in the second and '{third}' in the third; "
             "expected file, speaker, text: write the names of the columns above them, such as file, text, speaker"
         )
-    return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split)
+    speakers, texts, names = held[left[0]], held[left[1]], _column(rows, 0)
+    sure = _words(texts) > 1 or _are_numbered(speakers) or (_are_in(speakers, names) and not _are_in(texts, names))
+    return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split, unsure=not sure)
+
+
+def _are_reversed(speakers: Sequence[str], texts: Sequence[str]) -> bool:
+    """True if the column before looks like the texts, and the last one like speakers."""
+    if _words(speakers) > max(1.0, _words(texts)):
+        return True
+    return _words(texts) <= 1 and _are_numbered(texts) and not _are_numbered(speakers)
+
+
+def _are_numbered(cells: Sequence[str]) -> bool:
+    """True for words of letters and digits, as spk1 and p225."""
+    return all(re.fullmatch(r"[^\W\d]+[_-]?\d+|\d+[_-]?[^\W\d]+", cell) for cell in cells)
+
+
+def _are_in(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """True if each cell is part of the name of its row's file, as a speaker's name often is."""
+    return len(cells) == len(names) and all(
+        cell.lower() in name.lower() for cell, name in zip(cells, names, strict=True)
+    )
 
 
 def _lower(row: Sequence[str]) -> list[str]:

@@ -90,6 +90,7 @@ class VideoSource(ScannedSource[CaptionScan]):
     """A data source of captioned clips; a subclass implements `read` and `describe`."""
 
     tasks: ClassVar[tuple[str, ...]] = ("video",)
+    noun: ClassVar[str] = "clip"
 
     def readable(self, split: str, task: str = "") -> VideoFiles:
         """One split of the clips that can be used."""

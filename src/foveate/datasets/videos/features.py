@@ -14,8 +14,9 @@ import torch
 
 from foveate.datasets.arrays import holds_arrays, read_arrays
 from foveate.datasets.checks import label_digest
-from foveate.datasets.files import read_text, require_folder
+from foveate.datasets.files import require_folder
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.datasets.text_files import read_text
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import Caption, Clip, ClipFormat, DataSource, Event, VideoSample
 from foveate.registry import dataset

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foveate.records import ClassTable, SemanticDataset, SemanticSample
+from foveate.records import ClassTable, Problem, SemanticDataset, SemanticSample
 from foveate.tasks.findings import ImageFindings
 from foveate.visualize.sheets import contact_sheet
 
@@ -47,8 +48,18 @@ class SemanticFindings(ImageFindings):
             return
         labels, size = sample["mask"].numpy().ravel(), len(self.classes)
         counts = np.bincount(np.where(labels == self.classes.ignore_index, size, labels), minlength=size + 1)
+        if (counts[:-1] > 0).sum() > 1 and bool((sample["image"] == sample["image"].flatten()[0]).all()):
+            self.note("one value in all pixels, but labels of several classes; was it saved rightly?", sample["name"])
         self.splits[split].pixels += counts
         self.splits[split].present += counts[:-1] > 0
+
+    def end(self) -> None:
+        """Complain where no pixel of train is scored."""
+        super().end()
+        train = self.splits.get("train")
+        if train is not None and train.pixels.sum() > 0 and not train.pixels[:-1].any():
+            what = "no pixel of train is scored, so there is nothing to learn; the labels may be of other classes"
+            self.problems.append(Problem(Path(self.path), what))
 
     def shares(self) -> dict[str, float]:
         """Class name -> share of the labelled pixels of all splits, 0..1; ignored pixels do not count."""

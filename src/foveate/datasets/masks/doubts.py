@@ -1,0 +1,97 @@
+"""Notes on a whole set of masks: what is read as it stands, but may be other than was meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from foveate.datasets.classes import hex_color
+from foveate.datasets.masks.layers import UNDECIDED, unpack
+from foveate.datasets.masks.reader import MaskReader
+from foveate.datasets.masks.tally import Tally, summarise
+from foveate.errors import DataError, counted
+
+_ALIKE = 0.9  # overlap of all masks with the first, from which they mark one place
+_LEAST = 0.05  # of the places, at least, are marked: small objects may meet by chance
+_FEW = 3  # masks, before their likeness says anything
+
+
+def mask_notes(found: Tally) -> list[str]:
+    """The notes on a set of masks."""
+    return [*_one_value(found), *_one_place(found), *_inverted(found)]
+
+
+def _one_value(found: Tally) -> list[str]:
+    """A note on masks that all hold one and the same value, of which nothing can be learned."""
+    codes = found.values | found.colors
+    if len(codes) != 1 or any(len(f.alpha) > 1 for f in found.files):
+        return []
+    (code,) = codes
+    shown = hex_color(unpack(code)) if found.colors else "no number" if code == UNDECIDED else str(code)
+    return [
+        f"every mask holds {shown} in all of its pixels, so that there is nothing to learn; were they saved rightly?"
+    ]
+
+
+def _one_place(found: Tally) -> list[str]:
+    """A note on masks that mark nearly the same place in every image, as those of a field of view do."""
+    grids = [np.array(f.grid) for f in found.files if f.grid]
+    if len(grids) < _FEW or len({len(grid) for grid in grids}) != 1:
+        return []
+    usual = Counter(grids[0].tolist()).most_common(1)[0][0]
+    first = grids[0] != usual
+    if first.mean() < _LEAST:
+        return []
+    for grid in grids:
+        marked = grid != usual
+        both = (marked & (grid == grids[0])).sum()
+        if both < _ALIKE * (marked | first).sum():
+            return []
+    return [
+        f"all {len(grids)} masks mark nearly the same place, whatever is in the picture, as masks of the field of view "
+        "do; if the labels are elsewhere, call their folder labels"
+    ]
+
+
+def _inverted(found: Tally) -> list[str]:
+    """A note on TIFFs that are displayed inverted, since their labels are the stored values."""
+    inverted = [f for f in found.files if f.white_is_zero]
+    if not inverted:
+        return []
+    shown = inverted[0].path.name + (", ..." if len(inverted) > 1 else "")
+    verb = "says" if len(inverted) == 1 else "say"
+    mixed = "" if len(inverted) == len(found.files) else ", as those of the others are"
+    return [
+        f"{counted(len(inverted), 'mask')} of {len(found.files)} ({shown}) {verb} that white is 0, as ImageJ's "
+        f"inverting lookup table does; the stored values are read{mixed}; if objects are stored as 0 there, save "
+        "these masks with black as 0"
+    ]
+
+
+def split_values_note(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[str]:
+    """A note on train and val of which each has values that the other lacks, whose meaning was guessed."""
+    guessed = all(name.startswith("class_") for name in reader.classes.names)
+    if reader.kind not in ("index", "palette") or not guessed or not {"train", "val"} <= set(masks):
+        return []
+    own = {split: frozenset[int]().union(*(_values(path) for path in masks[split])) for split in ("train", "val")}
+    train, val = own["train"] - own["val"], own["val"] - own["train"]
+    if not train or not val:
+        return []
+    return [
+        f"train's masks hold {_shown(train)}, which val's lack, and val's hold {_shown(val)}, which train's lack; if "
+        "the two number their classes differently, save masks alike"
+    ]
+
+
+def _values(path: Path) -> frozenset[int]:
+    try:
+        return summarise(path).values
+    except DataError:  # reading it says so
+        return frozenset()
+
+
+def _shown(values: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(values)[:4])) + (", ..." if len(values) > 4 else "")
