@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,19 @@ class Studio:
     """A folder that is labelled, with its runs and jobs.
 
     data: the folder. run: a run whose pre-labels are used first. runs: where runs lie. read_only: nothing is written.
+    begin: called before each request that may write.
     """
 
     def __init__(
-        self, data: str | Path, run: Path | None = None, runs: str | Path = "runs", read_only: bool = False
+        self,
+        data: str | Path,
+        run: Path | None = None,
+        runs: str | Path = "runs",
+        read_only: bool = False,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         self.read_only = read_only
+        self.begin = begin or (lambda: None)
         self.folder = Folder(data)
         self.store = Store(self.folder, read_only)
         self.texts, self.pyramid = Texts(self.folder.root), Pyramid()
