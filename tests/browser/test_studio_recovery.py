@@ -109,6 +109,52 @@ def test_strokes_of_a_closed_page_are_offered_again(tab, running, photos):
     assert own(photos)["strokes"] == 2
 
 
+def rename_class(tab: Tab, old: str, new: str) -> None:
+    """Rename a class, as another tab does it."""
+    code = """
+        const [old, name, done] = arguments;
+        const api = async (method, body, etag) => fetch('/api/1/classes', {
+            method, headers: {'Content-Type': 'application/json', 'If-Match': etag}, body,
+        });
+        (async () => {
+            const answer = await fetch('/api/1/classes');
+            const {classes, unlabelled} = await answer.json();
+            const renamed = classes.map((one) => (one.name === old ? {...one, name, was: old} : one));
+            const body = JSON.stringify({classes: renamed, unlabelled});
+            done((await api('PUT', body, answer.headers.get('ETag'))).status);
+        })();
+    """
+    assert tab.browser.execute_async_script(code, old, new) == 200
+
+
+def test_a_class_that_is_renamed_elsewhere_costs_an_open_page_nothing(tab, running, photos):
+    server = running(photos)
+    draw_saved_stroke(tab, server)
+    rename_class(tab, "sky", "cloud")
+    tab.drag((60, 90), (200, 90))
+    tab.saved()
+    seen = tab.seen()
+    assert (seen == "sky").any(), "this page has the earlier name until it is loaded again"
+    np.testing.assert_array_equal(on_disk(photos), np.where(seen == "sky", "cloud", seen))
+    tab.script("window.foveate.parts.saver.send = async () => {}")  # a stroke that stays in the journal
+    tab.drag((60, 130), (200, 130))
+    tab.until(
+        lambda: tab.script("const {saver, labels} = window.foveate.parts; return saver.journaled === labels.version"),
+        "the journal",
+    )
+    kept = tab.seen()
+    rename_class(tab, "cloud", "heaven")
+    image = tab.browser.current_url
+    tab.browser.get("about:blank")
+    tab.browser.get(image)
+    tab.until(lambda: tab.script("return document.querySelector('dialog')"), "the question")
+    assert "which have changed since" not in tab.text("dialog"), "the studio knows the new name"
+    tab.find("dialog [data-answer=mine]").click()
+    tab.ready()
+    tab.saved()
+    np.testing.assert_array_equal(on_disk(photos), np.where(kept == "sky", "heaven", kept))
+
+
 @pytest.mark.parametrize("choice", ["mine", "theirs"])
 def test_strokes_of_a_closed_page_and_a_file_that_changed_are_both_kept(tab, running, photos, choice):
     server = running(photos)

@@ -61,6 +61,7 @@ class Studio:
             ("GET", "/project"): self.project,
             ("GET", "/classes"): self.classes,
             ("PUT", "/classes"): self.put_classes,
+            ("POST", "/classes/renamed"): self.renamed,
             ("GET", "/pictures"): self.gallery,
             ("GET", one): self.picture,
             ("GET", f"{one}/tile/{{level}}/{{x}}/{{y}}"): self.tile,
@@ -148,6 +149,10 @@ class Studio:
         """Write the class list."""
         self.store.save_classes(ask.required(), ask.object())
         return self.classes(ask)
+
+    def renamed(self, ask: Ask) -> Answer:
+        """New names of classes, for labels that were chosen from an earlier list."""
+        return Answer({"renamed": self.store.renames.since(self.folder.root, ask.object().get("classes"))})
 
     # Images
 
