@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # The theme's banner about another project's plans.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: demo test test-browser check check-js docs generated bench clean
+.PHONY: demo test test-browser test-labelme check check-js docs generated bench clean
 
 # Two steps, so that the demo does not wait for the developers' tools.
 $(VENV)/installed: pyproject.toml
@@ -28,6 +28,12 @@ test: $(VENV)/developed
 
 test-browser: $(VENV)/developed .ci/js/node_modules/installed
 	$(BIN)/python -m pytest -m browser
+
+# labelme 6 needs an environment of its own; 7 has other names.
+test-labelme: $(VENV)/developed
+	test -x $(VENV)/labelme/bin/python || $(PYTHON) -m venv $(VENV)/labelme
+	$(VENV)/labelme/bin/pip install --quiet labelme==6.3.1
+	FOVEATE_LABELME=$(VENV)/labelme/bin/python $(BIN)/python -m pytest tests/studio/test_studio_labelme.py
 
 check: $(VENV)/developed
 	$(BIN)/ruff check .

@@ -28,6 +28,8 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    monkeypatch.syspath_prepend(FOLDER)  # for what they share
+
     def load(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
         assert spec is not None and spec.loader is not None
@@ -460,3 +462,42 @@ def test_a_plain_network_is_trained_and_scored_beside_a_run(
     assert 0 <= float(row["bleu"]) <= 100
     recipe = json.loads((out / "recipe.json").read_text())
     assert recipe["model"] == "PlainTranslation" and recipe["optim"]["lr"] == 2e-3
+
+
+# A robot that labels
+
+
+def test_the_robot_draws_along_the_middle_and_counts_its_strokes(script: Any) -> None:
+    module = script("studio_assist")
+    truth = np.zeros((40, 60), np.uint8)
+    truth[10:19, 5:55] = 1
+    line = module.scribble(1, truth == 1)
+    assert line["number"] == 2 and line["width"] == 5
+    xs, ys = np.array(line["points"]).T
+    assert set(ys) <= {12, 13, 14, 15, 16} and xs.max() - xs.min() >= 40, "from end to end"
+    assert module.middle(truth == 1)[1] == 14
+    labels = module.brush(np.zeros_like(truth), truth)
+    assert module.share(labels, truth) > 0.98, "one stroke of the right thickness"
+    assert module.strokes(np.zeros_like(truth), truth)[0.93] == 1 and module.strokes(truth, truth)[0.957] == 0
+    truth[0] = 255
+    assert module.share(np.where(truth == 1, 0, 1), truth) == 0.0 and module.share(truth, truth) == 1.0
+
+
+def test_the_robot_clicks_where_most_is_wrong(script: Any) -> None:
+    module = script("studio_assist")
+    truth = np.zeros((30, 30), bool)
+    truth[5:15, 5:15] = truth[18:26, 18:26] = True
+    asked = []
+
+    class Studio:
+        def tool(self, name: str, tool: str, shape: Any, body: Any) -> Any:
+            asked.append((body["box"], len(body["add"]), len(body["remove"])))
+            found = np.zeros(shape, np.uint16)
+            found[:16, :16] = not body["remove"]
+            found[5:15, 5:15] = 1
+            if body["add"]:
+                found[18:26, 18:26] = 1
+            return found
+
+    assert module.clicks(Studio(), "a", truth) == (2, True)
+    assert asked == [([5, 5, 26, 26], 0, 0), ([5, 5, 26, 26], 0, 1), ([5, 5, 26, 26], 1, 1)]

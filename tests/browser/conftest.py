@@ -9,9 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from studio_tab import Server, Tab, write_images
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -46,20 +50,42 @@ def chromedriver(browser: str) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+def launch(profile: Path) -> WebDriver:
+    """A Chromium whose data lie in a folder, where a later one finds them."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     binary = chromium()
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(service=Service(chromedriver(binary)), options=options)
+    return webdriver.Chrome(service=Service(chromedriver(binary)), options=options)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    driver = launch(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def launching(tmp_path: Path) -> Iterator[Callable[[], Tab]]:
+    """launching(): a further Chromium, of the same profile each time, ended after the test."""
+    drivers: list[WebDriver] = []
+
+    def start() -> Tab:
+        drivers.append(launch(tmp_path / "profile"))
+        metrics = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        drivers[-1].execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        return Tab(drivers[-1])
+
+    yield start
+    for driver in drivers:
+        if driver.service.process.poll() is None:  # else it was killed
+            driver.quit()
 
 
 @pytest.fixture(scope="session")

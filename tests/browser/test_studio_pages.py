@@ -74,6 +74,9 @@ def test_captions_and_questions_are_rows_of_tables(tab, running, photos):
     question, answer = tab.browser.find_elements("css selector", "#questions input")
     question.send_keys("how many balls?", Keys.TAB)
     tab.until(lambda: tab.text("#texts-state") == "a question needs its answer", "the half question")
+    tab.find("#back").click()
+    tab.until(lambda: "A question needs its answer" in tab.text(".said"), "the word")
+    assert "/label/" in tab.browser.current_url, "half a question is not left behind without a word"
     answer.send_keys("one", Keys.TAB)
     tab.until(lambda: tab.text("#texts-state") == "on disk", "the question")
     with (photos / "captions.csv").open(newline="") as file:

@@ -23,6 +23,8 @@ from foveate.errors import DataError
 from foveate.server.openapi import answer_schema
 from foveate.tasks import all_tasks
 
+KEPT = Path(__file__).parents[1] / "data" / "version_0_1_0"
+
 
 def decoded(text: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text, validate=True))))
@@ -84,34 +86,42 @@ def test_no_part_of_a_reply_is_called_as_an_option():
 
 
 def pictures(tmp_path) -> dict[str, bytes]:
-    """Files of five sizes and many kinds."""
-    files = {f"{h}x{w}.png": png(noise(h, w)) for h, w in ((40, 56), (33, 200), (64, 64), (97, 61), (120, 90))}
-    files["grey.png"] = png(noise(channels=1))
-    exif = Image.Exif()
-    exif[274] = 6
-    files["turned.jpg"] = png(noise(40, 60), format="JPEG", quality=90, exif=exif)
-    sixteen = noise().astype(np.uint16) * 257
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, sixteen, photometric="rgb", tile=(16, 16))
-    files["deep.tif"] = buffer.getvalue()
+    """Thirty files: five sizes, six kinds each; turned, of 16 bits, with a palette and with transparency among them."""
     import imagecodecs
 
-    files["deep16.png"] = imagecodecs.png_encode(sixteen)
-    files["palette.gif"] = png(noise(), format="GIF")
-    alpha = np.dstack([noise(), np.full((40, 56), 255, np.uint8)])
-    alpha[:10, :, 3] = 0
-    files["alpha.png"] = png(alpha)
+    files = {}
+    for seed, (h, w) in enumerate(((40, 56), (33, 200), (64, 64), (97, 61), (120, 90))):
+        pixels, exif = noise(h, w, seed=seed), Image.Exif()
+        exif[274] = (6, 3, 8, 5, 7)[seed]
+        deep = io.BytesIO()
+        tifffile.imwrite(deep, pixels.astype(np.uint16) * 257, photometric="rgb", tile=(16, 16))
+        alpha = np.dstack([pixels, np.full((h, w), 255, np.uint8)])
+        alpha[:10, :, 3] = 0
+        kinds = {
+            "whole.png": png(noise(h, w, channels=1, seed=seed) if seed == 0 else pixels),
+            "turned.jpg": png(pixels, format="JPEG", quality=90, exif=exif),
+            "deep.tif": deep.getvalue(),
+            "deep16.png": imagecodecs.png_encode(pixels.astype(np.uint16) * 257),
+            "palette.gif": png(pixels, format="GIF"),
+            "alpha.png": png(alpha),
+        }
+        files |= {f"{h}x{w}_{name}": data for name, data in kinds.items()}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     return files
 
 
-def test_masks_are_those_that_predict_writes(serve, folder, tmp_path):
+@pytest.mark.parametrize("kind", ["folder", "onnx"])
+def test_masks_are_those_that_predict_writes(serve, folder, tmp_path, kind):
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+    model = folder("semantic") if kind == "folder" else KEPT / "semantic" / "labels.onnx"
     (tmp_path / "in").mkdir()
     files = pictures(tmp_path / "in")
     words = [str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    assert cli.main(["predict", str(folder("semantic")), *words]) == 0
-    server = serve("semantic")
+    assert len(files) == 30 and cli.main(["predict", str(model), *words]) == 0
+    server = serve(paths={"model": model})
+    table = foveate.load(model, device="cpu").family.tables["classes"]
     seen = set()
     for name, data in files.items():
         (expected,) = [p for p in (tmp_path / "out").rglob("*.png") if p.stem in (name, name.rpartition(".")[0])]
@@ -119,14 +129,12 @@ def test_masks_are_those_that_predict_writes(serve, folder, tmp_path):
         mask = decoded(answer["mask"])
         np.testing.assert_array_equal(mask, np.asarray(Image.open(expected)), err_msg=name)
         assert (answer["height"], answer["width"]) == mask.shape
-        assert Image.open(io.BytesIO(base64.b64decode(answer["mask"]))).getpalette()[:12] == [
-            v for color in CLASSES.colors for v in color
-        ]
-        shares = {n: (mask == i).mean() for i, n in enumerate(CLASSES.names)}
-        assert answer["shares"] == pytest.approx(shares)
+        palette = Image.open(io.BytesIO(base64.b64decode(answer["mask"]))).getpalette()
+        assert palette[: 3 * len(table)] == [v for color in table.colors for v in color]
+        assert answer["shares"] == pytest.approx({n: (mask == i).mean() for i, n in enumerate(table.names)})
         seen |= set(np.unique(mask).tolist())
     assert len(seen) > 1  # else the masks would be equal by chance
-    assert server.post("/v1/predict", files["turned.jpg"]).json()["height"] == 60  # upright
+    assert server.post("/v1/predict", files["40x56_turned.jpg"]).json()["height"] == 56  # upright
 
 
 def test_the_mask_alone_the_overlay_and_the_confidence(serve, folder):
@@ -175,9 +183,6 @@ def test_how_an_input_was_taken_is_told(serve):
     tifffile.imwrite(buffer, (noise() / 255).astype(np.float32), photometric="rgb")
     assert "note" not in server.post("/v1/predict", png()).json()
     assert server.post("/v1/predict", buffer.getvalue()).status_code == 200
-
-
-KEPT = Path(__file__).parents[1] / "data" / "version_0_1_0"
 
 
 def test_runs_and_exported_files_are_served(serve):

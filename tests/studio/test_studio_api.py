@@ -541,33 +541,61 @@ def names_of(page):
     return [one["name"] for one in page.get("/classes").json()["classes"]]
 
 
-@pytest.mark.parametrize(
-    ("others", "text"),
-    [
-        (lambda names: ({"cloud": names[0]}, ["cloud", *names[1:]]), "class 1 was '{0}' and is 'cloud' now"),
-        # Names that are still there, and mean another class.
-        (lambda names: ({names[1]: names[0], names[0]: names[1]}, [names[1], names[0], *names[2:]]),
-         "class 1 was '{0}' and is '{1}' now"),
-        (lambda names: ({"cloud": names[0]}, ["cloud", *names[1:], names[0]]), "class 1 was '{0}' and is 'cloud' now"),
-        (lambda names: ({}, names[:-1]), "class {count} was '{last}' and is gone now"),
-    ],
-)  # fmt: skip
-def test_a_tab_that_does_not_know_the_classes_saves_nothing(page, others, text):
+RENAMES = {
+    "renamed": (lambda a, b, *more: ({"cloud": a}, ["cloud", b, *more]), {0: "cloud"}),
+    "swapped": (lambda a, b, *more: ({b: a, a: b}, [b, a, *more]), {0: 1, 1: 0}),  # both are there, and mean another
+    "reused": (lambda a, b, *more: ({"cloud": a}, ["cloud", b, *more, a]), {0: "cloud"}),
+}
+
+
+@pytest.mark.parametrize("kind", RENAMES)
+@pytest.mark.parametrize("before", [False, True])
+def test_a_tab_saves_on_while_its_classes_are_renamed(page, kind, before):
+    """Also where the picture has labels, which the renaming writes anew: the tab has their earlier revision."""
+    page.with_classes()
+    known = names_of(page)
+    url, etag = f"/pictures/{page.id()}/labels", '"none"'
+    if before:
+        etag = page.put(url, body(label=known[1], classes=known), etag).headers["etag"]
+    others, expected = RENAMES[kind]
+    was, names = others(*known)
+    renamed(page, *names, **was)
+    now = {known[i]: known[name] if isinstance(name, int) else name for i, name in expected.items()}
+    assert page.post("/classes/renamed", {"classes": known}).json()["renamed"] == now
+    answer = page.put(url, body(label=known[0], classes=known), etag)
+    assert answer.status_code == 200, answer.text
+    assert json.loads(page.file().read_text())["shapes"][0]["label"] == now[known[0]]
+    renamed(page, *[f"{name} 2" for name in names], **{f"{name} 2": name for name in names})
+    again = page.put(url, body(label=known[0], classes=known), answer.headers["etag"])
+    assert again.status_code == 200, again.text
+    assert json.loads(page.file().read_text())["shapes"][0]["label"] == f"{now[known[0]]} 2"
+
+
+@pytest.mark.parametrize("how", ["gone", "in another order", "by another program"])
+def test_a_tab_that_does_not_know_the_classes_saves_nothing(page, how):
     """The picture has no labels yet, so that its own revision tells nothing."""
     page.with_classes()
     known = names_of(page)
     url = f"/pictures/{page.id()}/labels"
-    was, names = others(known)
-    renamed(page, *names, **was)
-    answer = page.put(url, body(label=known[0], classes=known), '"none"')
-    expected = text.format(*known, count=len(known), last=known[-1])
-    assert answer.status_code == 409 and answer.json()["reason"] == "classes-changed"
-    assert answer.json()["detail"] == (
-        f"the classes were changed elsewhere since this page was opened: {expected}; reload the page"
-    )
+    if how == "by another program":
+        file = page.studio.folder.root / "classes.txt"
+        file.write_text(file.read_text().replace(known[0], "cloud"))
+        change = f"class 1 was '{known[0]}' and is 'cloud' now"
+    elif how == "gone":
+        renamed(page, *known[:-1])
+        change = f"class {len(known)} was '{known[-1]}' and is gone now"
+    else:
+        renamed(page, *reversed(known))
+        change = f"class 1 was '{known[0]}' and is '{known[-1]}' now"
+    for answer in (page.put(url, body(label=known[0], classes=known), '"none"'),
+                   page.post("/classes/renamed", {"classes": known})):  # fmt: skip
+        assert answer.status_code == 409 and answer.json()["reason"] == "classes-changed"
+        assert answer.json()["detail"] == (
+            f"the classes were changed elsewhere since this page was opened: {change}; reload the page"
+        )
     assert not page.file().exists()
-    again = page.put(url, body(label=names[0], classes=names_of(page)), '"none"')
-    assert again.status_code == 200 and json.loads(page.file().read_text())["shapes"][0]["label"] == names[0]
+    label = names_of(page)[0]
+    assert page.put(url, body(label=label, classes=names_of(page)), '"none"').status_code == 200
 
 
 def test_a_tab_saves_on_while_classes_are_added_or_their_colours_change(page):

@@ -15,6 +15,7 @@ from foveate import cli, disk
 from foveate.datasets import recognise
 from foveate.datasets.classes import read_classes
 from foveate.errors import ConfigError, DataError, OutputError
+from foveate.studio import lock as lock_module
 from foveate.studio.document import RefusedError
 from foveate.studio.folder import Folder
 from foveate.studio.lock import FolderLock, is_running, process_start
@@ -496,14 +497,36 @@ def test_without_a_list_the_labels_found_are_the_classes(photos):
 
 def test_a_second_studio_on_the_folder_is_refused_and_a_lock_of_a_dead_process_is_not(photos):
     own = photos / ".foveate"
-    lock = FolderLock(own, {"address": "http://127.0.0.1:8400"})
+    lock = FolderLock(photos, own, {"address": "http://127.0.0.1:8400"})
+    lock.begin()
     with pytest.raises(
         ConfigError, match=f"is open in another studio .process {os.getpid()} .*8400.; use that one or stop"
     ):
-        FolderLock(own, {})
+        FolderLock(photos, own, {})
     lock.release()
     (own / "lock").write_text(json.dumps({"pid": 999_999_999, "started": 1.0}))
-    FolderLock(own, {}).release()
+    FolderLock(photos, own, {}).release()
+
+
+def test_a_folder_is_locked_before_anything_is_written_to_it(photos):
+    before = sorted(photos.rglob("*"))
+    lock = FolderLock(photos, photos / ".foveate", {})
+    with pytest.raises(ConfigError, match=r"is open in another studio .it has written nothing there yet"):
+        FolderLock(photos, photos / ".foveate", {})
+    assert sorted(photos.rglob("*")) == before
+    lock.release()
+    FolderLock(photos, photos / ".foveate", {}).release()
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_where_folders_cannot_be_locked_the_file_is(photos, monkeypatch):
+    """Also where another machine began to write while this one only looked."""
+    monkeypatch.setattr(lock_module, "_open_folder", lambda root: None)
+    lock = FolderLock(photos, photos / ".foveate", {"address": "here"})
+    assert json.loads((photos / ".foveate" / "lock").read_text())["address"] == "here"
+    with pytest.raises(ConfigError, match=r"is open in another studio .process .* here"):
+        FolderLock(photos, photos / ".foveate", {})
+    lock.release()
 
 
 def test_a_process_is_told_by_its_start(tmp_path):

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from foveate.errors import FoveateError
+from foveate.errors import ConfigError, FoveateError
 from foveate.server.guard import Guard, Launch, Policy, gunzip
 from foveate.server.problem import HANDLERS, Problem, one_line
 from foveate.studio.document import RefusedError
@@ -110,8 +110,21 @@ def problem(error: FoveateError) -> Problem | FoveateError:
 Handler = Callable[[Ask], Answer]
 
 
-def endpoint(handlers: Mapping[str, Handler], read_only: bool) -> Callable[[Request], Any]:
-    """A route's function around the handlers of its methods, which run in a thread."""
+def endpoint(
+    handlers: Mapping[str, Handler], read_only: bool, begin: Callable[[], None] = lambda: None
+) -> Callable[[Request], Any]:
+    """A route's function around the handlers of its methods, which run in a thread.
+
+    begin: called before a method that may write.
+    """
+
+    def handled(method: str, ask: Ask) -> Answer:
+        if method in ("PUT", "POST"):
+            try:
+                begin()
+            except ConfigError as error:
+                raise refused("conflict", "locked", one_line(error)) from error
+        return handlers[method](ask)
 
     async def answer(request: Request) -> Response:
         if read_only and request.method not in ("GET", "HEAD"):
@@ -119,7 +132,8 @@ def endpoint(handlers: Mapping[str, Handler], read_only: bool) -> Callable[[Requ
         body = await _json(request) if request.method in ("PUT", "POST") else None
         ask = Ask(request.path_params, dict(request.query_params), body, _revision(request))
         try:
-            found = await run_in_threadpool(handlers["GET" if request.method == "HEAD" else request.method], ask)
+            method = "GET" if request.method == "HEAD" else request.method
+            found = await run_in_threadpool(handled, method, ask)
         except FoveateError as error:
             raise problem(error) from error
         return _response(request, found)
@@ -205,7 +219,8 @@ def application(studio: Any, launch: Launch, hosts: frozenset[str] = frozenset()
     paths["/static/{path:path}"] = {"GET": static_file}
     paths["/{path:path}"] = {"GET": _nothing}
     routes = [
-        Route(path, endpoint(handlers, studio.read_only), methods=list(handlers)) for path, handlers in paths.items()
+        Route(path, endpoint(handlers, studio.read_only, studio.begin), methods=list(handlers))
+        for path, handlers in paths.items()
     ]
     policy = Policy(hosts=hosts, launch=launch, open_paths=("/favicon.ico",), max_bytes=MAX_BYTES)
     return Guard(Starlette(routes=routes, exception_handlers=HANDLERS), policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,45 @@ def revision(root: Path) -> str:
         raise DataError(f"{file}: cannot be read ({error.strerror}); make it readable") from error
 
 
-def require_known(root: Path, known: Any) -> None:
-    """Raise RefusedError for a page that does not know the class list as it is, whose labels may mean another class.
+class Renames:
+    """Class names that were changed while the studio runs, for pages that still have the earlier ones."""
 
-    known: the names that the page chose from, in their order; None where it does not say. Classes that were added
-    after them are no matter, nor is a folder without a list, whose classes are the labels that are found.
-    """
-    if known is None:
+    def __init__(self) -> None:
+        self._steps: list[tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str]]] = []
+
+    def add(self, before: Sequence[str], after: Sequence[str], renamed: Mapping[str, str]) -> None:
+        """Keep a change of the list. renamed: old name -> new name."""
+        self._steps.append((tuple(before), tuple(after), dict(renamed)))
+
+    def since(self, root: Path, known: Any) -> dict[str, str]:
+        """Name that a page has -> the class's name now, of those that differ.
+
+        known: the names that the page chose from, in their order; None where it does not say. Classes that were added
+        after them are no matter, nor is a folder without a list, whose classes are the labels that are found. Raises
+        RefusedError for a page whose list is another one for other reasons, since its labels may mean other classes.
+        """
+        if known is None:
+            return {}
+        if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+            wrong = f"classes is {known!r:.40}; expected the list of the names that were chosen from"
+            raise RefusedError("labels", wrong)
+        listed = class_list(root)
+        if listed is None:
+            return {}
+        names = list(known)
+        for before, after, renamed in self._steps:
+            if list(before[: len(names)]) == names:
+                now = [renamed.get(name, name) for name in names]
+                if list(after[: len(now)]) == now:
+                    names = now
+        _require_same(names, listed.names)
+        return {old: new for old, new in zip(known, names, strict=True) if old != new}
+
+
+def _require_same(known: list[str], names: Sequence[str]) -> None:
+    """Raise RefusedError unless the list begins with the names that a page has."""
+    if list(names[: len(known)]) == known:
         return
-    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
-        raise RefusedError("labels", f"classes is {known!r:.40}; expected the list of the names that were chosen from")
-    listed = class_list(root)
-    if listed is None or list(listed.names[: len(known)]) == known:
-        return
-    names = listed.names
     place = next(i for i, name in enumerate(known) if i >= len(names) or names[i] != name)
     now = f"is '{names[place]}'" if place < len(names) else "is gone"
     change = f"class {place + 1} was '{known[place]}' and {now} now"
@@ -62,6 +87,20 @@ def require_known(root: Path, known: Any) -> None:
         "classes-changed",
         f"the classes were changed elsewhere since this page was opened: {change}; reload the page",
     )
+
+
+def relabelled(change: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """A page's change with the new names of classes."""
+    found = dict(change)
+    for name in ("objects", "outlines"):
+        if isinstance(shapes := change.get(name), list):
+            found[name] = [_named(shape, renamed) for shape in shapes]
+    return found
+
+
+def _named(shape: Any, renamed: Mapping[str, str]) -> Any:
+    label = shape.get("label") if isinstance(shape, dict) else None
+    return {**shape, "label": renamed[label]} if isinstance(label, str) and label in renamed else shape
 
 
 def to_json(listed: ClassList) -> list[dict[str, str]]:

@@ -44,9 +44,10 @@ def serve(
     try:
         name, bound = listening.getsockname()[:2]
         address = f"http://{_ANY[name]}:{bound}" if name in _ANY else address_of(listening)
-        lock = None if read_only else FolderLock(Folder(data).own, {"address": address})
+        folder = Folder(data)
+        lock = None if read_only else FolderLock(folder.root, folder.own, {"address": address})
         try:
-            studio = Studio(data, run, read_only=read_only)
+            studio = Studio(data, run, read_only=read_only, begin=lock.begin if lock else None)
             said: list[str] = []
 
             def announce(token: str) -> None:

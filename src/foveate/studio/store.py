@@ -71,6 +71,10 @@ class Store:
         self._documents: OrderedDict[tuple[str, str], Document] = OrderedDict()
         self._summaries: dict[str, tuple[Any, Summary]] = {}
         self._classes_lock = threading.RLock()
+        self.renames = classes.Renames()
+        self._renamed: dict[
+            tuple[str, str], str
+        ] = {}  # (image, revision) -> the revision that a renamed class made of it
         self.masks = MaskWriter(self._derive)
         self._derived_with = classes.revision(folder.root)
         if not read_only:
@@ -148,12 +152,15 @@ class Store:
         """Make a change to the labels of a revision; it is on the disk on return. -> (the document, new revision).
 
         Where the change has `over`, it was made from another revision and chosen against this one, whose file is kept
-        in `.foveate`. Where it has `classes`, these are the names that its labels were chosen from (`require_known`).
+        in `.foveate`. Where it has `classes`, these are the names that its labels were chosen from (`Renames.since`).
         Raises StaleError if the labels have another revision by now, with the change kept in `.foveate`; BlockedError;
         RefusedError for a change that cannot be made; OutputError if it cannot be written: nothing has changed then.
         """
         with self._classes_lock, self._locked(picture):  # no class is renamed meanwhile
-            classes.require_known(self.folder.root, change.get("classes"))
+            if renamed := self.renames.since(self.folder.root, change.get("classes")):
+                change = classes.relabelled(change, renamed)
+                while (picture.id, revision) in self._renamed:
+                    revision = self._renamed[picture.id, revision]
             try:
                 document, current, size = self.read(picture)
             except BlockedError as error:
@@ -249,6 +256,7 @@ class Store:
                     if set(renamed) & set(self.summary(picture).labels):
                         self._rename(picture, renamed)
             classes.write(self.folder.root, after)
+            self.renames.add(before.names, after.names, renamed)
         self._follow_classes()
         return after
 
@@ -259,7 +267,9 @@ class Store:
             for shape in data["shapes"]:
                 shape["label"] = renamed.get(shape["label"], shape["label"])
             text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-            _write(picture.labels, text.encode("utf-8", "surrogatepass"), hashlib.sha256(content).hexdigest())
+            encoded, revision = text.encode("utf-8", "surrogatepass"), hashlib.sha256(content).hexdigest()
+            _write(picture.labels, encoded, revision)
+            self._renamed[picture.id, revision] = hashlib.sha256(encoded).hexdigest()
 
     def used(self) -> dict[str, int]:
         """Label -> number of images with a shape of it."""

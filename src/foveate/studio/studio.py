@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,19 @@ class Studio:
     """A folder that is labelled, with its runs and jobs.
 
     data: the folder. run: a run whose pre-labels are used first. runs: where runs lie. read_only: nothing is written.
+    begin: called before each request that may write.
     """
 
     def __init__(
-        self, data: str | Path, run: Path | None = None, runs: str | Path = "runs", read_only: bool = False
+        self,
+        data: str | Path,
+        run: Path | None = None,
+        runs: str | Path = "runs",
+        read_only: bool = False,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         self.read_only = read_only
+        self.begin = begin or (lambda: None)
         self.folder = Folder(data)
         self.store = Store(self.folder, read_only)
         self.texts, self.pyramid = Texts(self.folder.root), Pyramid()
@@ -54,6 +61,7 @@ class Studio:
             ("GET", "/project"): self.project,
             ("GET", "/classes"): self.classes,
             ("PUT", "/classes"): self.put_classes,
+            ("POST", "/classes/renamed"): self.renamed,
             ("GET", "/pictures"): self.gallery,
             ("GET", one): self.picture,
             ("GET", f"{one}/tile/{{level}}/{{x}}/{{y}}"): self.tile,
@@ -141,6 +149,10 @@ class Studio:
         """Write the class list."""
         self.store.save_classes(ask.required(), ask.object())
         return self.classes(ask)
+
+    def renamed(self, ask: Ask) -> Answer:
+        """New names of classes, for labels that were chosen from an earlier list."""
+        return Answer({"renamed": self.store.renames.since(self.folder.root, ask.object().get("classes"))})
 
     # Images
 

@@ -93,7 +93,8 @@ export function drawSaved(saver) {
   const mark = byId("saved");
   mark.dataset.state = saver.state;
   mark.title = saver.message;
-  const text = saver.state === "refused" ? `${texts.refused}: ${saver.message}` : texts[saver.state];
+  const answered = saver.state === "refused" || (saver.state === "waiting" && saver.answered);
+  const text = answered ? `${texts.refused}: ${saver.message}${saver.state === "waiting" ? "; kept in this browser, trying again" : ""}` : texts[saver.state];
   if (mark.textContent !== text) mark.textContent = text;
 }
 

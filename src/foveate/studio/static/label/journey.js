@@ -1,6 +1,6 @@
 // From image to image: done and skipped, what an earlier visit left, and versions of other tabs and programs.
 
-import { get, inWords } from "../base/api.js";
+import { Problem, get, inWords, post } from "../base/api.js";
 import { ask, say } from "../base/dialog.js";
 import { clock as timeOfDay } from "../base/format.js";
 import { LabelDocument } from "../labels/document.js";
@@ -19,9 +19,9 @@ async function settle(page) {
   const { tool, desk } = page.parts;
   await tool.finish?.();
   await desk.work;
-  if (!page.texts || (await page.texts.settle())) return true;
-  say("A caption or question could not be saved; the reason stands beside it.", "bad");
-  return false;
+  const wrong = await page.texts?.settle();
+  if (wrong) say(wrong, "bad");
+  return !wrong;
 }
 
 /** Set the state, save, and go to the next image that is not done. @param {LabelPage} page @param {"done" | "skipped"} state */
@@ -122,6 +122,7 @@ export async function recover(page) {
   if (!page.journal || page.project.read_only) return;
   for (const { key, entry, tiles } of await page.journal.left(page.project.folder, page.picture.id)) {
     const { labels } = page.parts;
+    await followRenames(page, entry);
     const mine = new LabelDocument(fromJournal(labels, entry, tiles));
     if (!sameLabels(mine, labels)) {
       const answer = await wanted(page, mine, entry);
@@ -143,6 +144,20 @@ export async function recover(page) {
       if (page.parts.saver.pending) return; // the next visit offers the rest
     }
     await page.journal.forget(key);
+  }
+}
+
+/** Give labels of the journal the names that their classes have now, where the studio knows them. @param {LabelPage} page @param {import("./journal.js").Entry} entry */
+async function followRenames(page, entry) {
+  if (!entry.classes?.some((name, i) => page.classes[i]?.name !== name)) return;
+  try {
+    const { renamed } = await post("classes/renamed", { classes: entry.classes });
+    const now = (/** @type {string} */ name) => renamed[name] ?? name;
+    entry.objects = entry.objects.map((one) => ({ ...one, label: now(one.label) }));
+    entry.outlines = entry.outlines.map((one) => ({ ...one, label: now(one.label) }));
+    entry.classes = entry.classes.map(now);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error; // `wanted` tells that the classes have changed
   }
 }
 

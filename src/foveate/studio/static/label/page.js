@@ -143,7 +143,8 @@ export class LabelPage {
     });
     window.addEventListener("beforeunload", (event) => {
       // What the journal holds is offered again, so that only an unkept stroke asks to stay.
-      if (saver.pending && !saver.journal) event.preventDefault();
+      const texts = this.texts !== null && (this.texts.failed || this.texts.half); // no journal keeps these
+      if ((saver.pending && !saver.journal) || texts) event.preventDefault();
     });
     window.setInterval(() => this.drawTime(), 1000);
     this.use(this.parts.tool.name);

@@ -40,6 +40,8 @@ export class Saver {
     /** @type {Promise<void> | null} */
     this.running = null;
     this.failures = 0;
+    /** True if the last save failed with a reason of the server's, as where its disk is full. */
+    this.answered = false;
     this.timer = 0;
     /** True while the next save replaces a version that others wrote, which the server then keeps. */
     this.over = false;
@@ -138,6 +140,7 @@ export class Saver {
       this.onstale();
     } else if (problem.passing) {
       this.failures += 1;
+      this.answered = problem.status === 507;
       this.set("waiting", problem.message);
       const pause = Math.min(LONGEST_PAUSE, 1000 * 2 ** this.failures);
       this.timer = window.setTimeout(() => void this.flush(), pause);

@@ -18,12 +18,18 @@ export class Texts {
     this.failed = false;
   }
 
-  /** Save the field that is being written; false if something could not be saved. */
+  /** Save the field that is being written; the reason if something is not on the disk, or "". */
   async settle() {
     const field = document.activeElement;
     if (field instanceof HTMLElement && field.closest("#texts")) field.blur();
     await this.saving;
-    return !this.failed;
+    if (this.failed) return "A caption or question could not be saved; the reason stands beside it.";
+    return this.half ? "A question needs its answer, and an answer its question: write it, or remove the question." : "";
+  }
+
+  /** True while one half of a question is missing, so that the other is not on the disk. */
+  get half() {
+    return this.texts.questions.some(({ question, answer }) => Boolean(question) !== Boolean(answer));
   }
 
   async load() {
@@ -86,7 +92,7 @@ export class Texts {
         const { etag } = await request("PUT", `pictures/${this.id}/texts`, { captions, questions }, { etag: this.etag });
         this.etag = etag ?? this.etag;
         this.failed = false;
-        this.say(questions.length < this.texts.questions.length ? "a question needs its answer" : "on disk");
+        this.say(this.half ? "a question needs its answer" : "on disk");
       } catch (error) {
         this.failed = true;
         const stale = error instanceof Problem && error.status === 412;

@@ -25,7 +25,8 @@ class TrainPage {
   }
 
   draw() {
-    const left = h("div", { class: "stack" }, this.form(), this.prelabels());
+    this.proposals = this.prelabels();
+    const left = h("div", { class: "stack" }, this.form(), this.proposals);
     fill(
       byId("main"),
       h("header", {}, h("h1", {}, "Train"), h("p", {}, "A training runs on this machine beside your labelling, and goes on when this page or the studio is closed.")),
@@ -121,8 +122,17 @@ class TrainPage {
     if (this.start) this.start.disabled = busy || !this.project.train.ready || this.project.read_only;
     const running = jobs.filter(({ state }) => state === "running").map(({ id }) => id).join();
     if (running !== this.running || !this.runs.childElementCount) await this.drawRuns();
+    if (this.running && running !== this.running) await this.renew();
     this.running = running;
     return running ? 1000 : 4000;
+  }
+
+  /** A job has ended: offer the pre-labels of a run that came with it. */
+  async renew() {
+    this.project = await get("project");
+    const next = this.prelabels();
+    this.proposals?.replaceWith(next);
+    this.proposals = next;
   }
 
   async drawRuns() {
