@@ -298,3 +298,35 @@ def test_sizes_that_do_not_fit_are_refused(fields, message):
 def test_images_of_another_size_are_refused():
     with pytest.raises(ConfigError, match=r"images of shape \(2, 1, 10, 8\) for a model built for \(B, 1, 8, 10\)"):
         made()(torch.zeros(2, 1, 10, 8, dtype=torch.float64))
+
+
+def test_where_everything_starts():
+    """Forget gates open, all other biases of the LSTMs 0; a discretised logistic as wide as a tenth of the range."""
+    model = Draw(Config(**SMALL, pixels="discrete"))
+    for cell in (model.encoder, model.decoder):
+        assert cell.bias_ih.view(4, 12).tolist() == [[0.0] * 12, [1.0] * 12, [0.0] * 12, [0.0] * 12]
+        assert not cell.bias_hh.any()
+    assert model.log_scale.exp().item() == pytest.approx(0.1)
+
+
+def test_windows_are_told_by_place_stride_deviation_and_intensity():
+    model = made()
+    image, noise = batch_of(model)
+    output = model(image, noise)
+    gx, gy, log_variance, log_stride, log_gamma = (
+        model.read_place.weight @ model.decoder_start[0] + model.read_place.bias
+    ).tolist()
+    expected = [
+        11 / 2 * (gx + 1) - 1, 9 / 2 * (gy + 1) - 1, 9 / 2 * math.exp(log_stride), math.exp(log_variance / 2),
+        math.exp(log_gamma),
+    ]  # fmt: skip
+    assert output.read[0, 0].tolist() == pytest.approx(expected) == output.read[0, 1].tolist()
+
+
+def test_the_importance_weighted_bound_is_the_log_of_a_mean():
+    model = made()
+    image, _ = batch_of(model)
+    generator = torch.Generator().manual_seed(4)
+    single = torch.stack([model.importance_bound(image, 1, generator) for _ in range(3)])
+    found = model.importance_bound(image, 3, torch.Generator().manual_seed(4))
+    torch.testing.assert_close(found, -(-single).exp().mean(0).log())

@@ -91,3 +91,16 @@ def test_the_weights_do_not_depend_on_the_size_of_the_image():
 def test_sizes_that_do_not_fit_are_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         Config(**fields)
+
+
+def test_forget_gates_start_open():
+    model = DrawReader(Config(**SMALL))
+    assert model.recurrent.bias_ih.view(4, 6).tolist() == [[0.0] * 6, [1.0] * 6, [0.0] * 6, [0.0] * 6]
+    assert not model.recurrent.bias_hh.any()
+
+
+def test_classes_are_weighted():
+    model, weights = made(every_glimpse=False), torch.tensor([3.0, 1.0, 0.5], dtype=torch.float64)
+    batch = {"image": images(), "label": torch.tensor([0, 2]), "names": ["a", "b"], "class_weights": weights}
+    expected = F.cross_entropy(model(batch["image"]).logits, batch["label"], weights)
+    torch.testing.assert_close(model.loss(batch)["loss"], expected)

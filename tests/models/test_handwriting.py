@@ -132,6 +132,28 @@ def test_derivatives_by_the_output_are_clipped():
     assert biases[1] <= 8 * 1e-4 + 1e-12 < biases[0]  # eight points are scored
 
 
+def test_derivatives_by_gates_and_by_the_window_are_clipped():
+    data = batch()
+    found = []
+    for clip in (0.0, 1e-2):
+        model = made(clip_gates=clip, clip_output=0.0).eval()
+        (1e4 * model.loss(data)["loss"]).backward()
+        found.append([model.layers[2].input.bias.grad.abs().max().item(), model.window.bias.grad.abs().max().item()])
+    for free, clipped in zip(*found, strict=True):
+        assert clipped <= 10 * 1e-2 + 1e-9 < free  # two pieces of five steps
+
+
+def test_scores_of_points_by_hand():
+    model, data = made().eval(), batch()
+    nats, squared, window = model.score(data)
+    mixture, phi = plain(model, data["strokes"][0, :-1], data["transcript"][0])
+    first, second = (1 - mixture[:, 1:3].softmax(-1)[:, 1:], mixture[:, 1:3].softmax(-1)[:, 1:])
+    mean = first * mixture[:, [3, 5]] + second * mixture[:, [4, 6]]
+    torch.testing.assert_close(squared[0], (mean - data["strokes"][0, 1:, :2]).square().sum(-1))
+    torch.testing.assert_close(nats[0], nll(mixture_of(mixture), data["strokes"][0, 1:]))
+    torch.testing.assert_close(window[0], phi)
+
+
 def test_weight_noise_has_the_printed_derivatives():
     """dm = g + k (m - p) / v and ds = g^2 s + k (s / v - 1 / s), with g the derivative by the sampled weight."""
     model, data = made(weight_noise=0.075, sequences=10), batch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -16,7 +17,8 @@ from foveate.errors import ConfigError
 from foveate.models.instances.detector import sample_boxes
 from foveate.models.instances.mnc import MNC, Config, Stage, bounded, mask_overlap
 from foveate.models.instances.proposals import ProposalConfig, RegionProposals, label_anchors, sample, smooth_l1
-from foveate.ops.boxes import decode, tight_boxes
+from foveate.ops.boxes import decode, encode, tight_boxes
+from foveate.ops.roi import crop_masks
 
 SMALL = Config(
     num_classes=3, stages=5, backbone="tf_efficientnet_lite0", width=8, stride=4, rois=16, mask_size=7, mask_hidden=16,
@@ -126,13 +128,13 @@ def test_boxes_on_crowds_are_no_background() -> None:
 def test_cells_on_crowds_have_no_mask_loss(net: MNC) -> None:
     """Whatever is predicted there; and the class of a mask does not depend on them."""
     batch = batch_of([squares((10, 10))], [[1]])
-    batch["crowds"][0][10:26, 10:16] = True  # the left half of the object's box
+    batch["crowds"][0][10:26, 10:17] = True  # four of the seven columns of cells
     boxes = batch["boxes"][0]
-    logits = torch.full((1, 4), 0.0)
+    logits = torch.tensor([[0.3, -1.0, 2.0, 0.0]])
     losses, gradients = [], []
     for value in (-9.0, 9.0):
         masks = torch.full((1, 7, 7), 2.0)
-        masks[:, :, :3] = value
+        masks[:, :, :4] = value
         masks.requires_grad_()
         stage = Stage(boxes, masks, logits, logits, torch.zeros(1, 4, 4))
         loss = net._stage_loss(stage, batch, 0)
@@ -140,7 +142,90 @@ def test_cells_on_crowds_have_no_mask_loss(net: MNC) -> None:
         losses.append((float(loss["mask"].detach()), float(loss["mask_class"])))
         gradients.append(masks.grad)
     assert losses[0] == losses[1] and losses[0][0] == pytest.approx(float(torch.tensor(2.0).neg().exp().log1p()))
-    assert gradients[0] is not None and gradients[0][:, :, :3].abs().max() == 0 < gradients[0][:, :, 4:].abs().min()
+    assert gradients[0] is not None and gradients[0][:, :, :4].abs().max() == 0 < gradients[0][:, :, 4:].abs().min()
+
+
+def test_the_losses_of_a_stage_by_hand(net: MNC) -> None:
+    """The object's box, where a faint mask is right; one with an IoU of 0.6, whose mask is none; and background."""
+    batch = batch_of([squares((10, 10), side=14)], [[1]])
+    boxes = torch.tensor([[10.0, 10, 24, 24], [10.0, 10, 24, 24 + 28 / 3], [40.0, 40, 60, 60]])
+    masks = torch.stack([torch.full((7, 7), -0.2), torch.full((7, 7), -2.0), torch.zeros(7, 7)])
+    classes, mask_classes = torch.tensor([[0.3, -1.0, 2.0, 0.0]] * 3), torch.tensor([[1.0, 0.5, -0.7, 0.2]] * 3)
+    deltas = torch.full((3, 4, 4), 9.0)
+    deltas[:, 2] = torch.tensor([0.5, 0.0, -2.0, 0.0])
+    losses = net._stage_loss(Stage(boxes, masks, classes, mask_classes, deltas), batch, 0)
+    own, background = (-classes[0].log_softmax(0)[k] for k in (2, 0))
+    assert losses["class"].item() == pytest.approx(float((2 * own + background) / 3))
+    own, background = (-mask_classes[0].log_softmax(0)[k] for k in (2, 0))
+    assert losses["mask_class"].item() == pytest.approx(float((own + 2 * background) / 3))
+    # In the second box four of seven rows are the object, and a fifth by a part; 0.4 of a cell make it the object's.
+    rows = int((crop_masks(batch["masks"][0], boxes[1:2], 7)[0, :, 0] > 0.4).sum())
+    softplus = torch.nn.functional.softplus
+    faint, wrong, right = (float(softplus(torch.tensor(x))) for x in (0.2, 2.0, -2.0))
+    assert rows == 4 and losses["mask"].item() == pytest.approx((49 * faint + 28 * wrong + 21 * right) / 98)
+    aims = encode(batch["boxes"][0], boxes[:2]) / torch.tensor([0.1, 0.1, 0.2, 0.2])
+    differences = (deltas[:2, 2] - aims).abs()
+    smooth = torch.where(differences < 1, differences**2 / 2, differences - 0.5)
+    assert losses["box"].item() == pytest.approx(float(smooth.sum()) / 3)
+
+
+def test_a_cell_is_the_objects_from_two_fifths_on(net: MNC) -> None:
+    """Half of every cell is the object's, so all are; and a mask of 0.45 everywhere is right."""
+    batch = batch_of([squares((10, 10), side=28)], [[1]])
+    batch["masks"][0][:, :, 12::4] = batch["masks"][0][:, :, 13::4] = False
+    boxes = torch.tensor([[10.0, 10, 38, 38]])
+    assert (crop_masks(batch["masks"][0], boxes, 7) == 0.5).all()
+    classes = torch.tensor([[0.3, -1.0, 2.0, 0.0]])
+    stage = Stage(boxes, torch.full((1, 7, 7), 0.45).logit(), classes, classes, torch.zeros(1, 4, 4))
+    losses = net._stage_loss(stage, batch, 0)
+    assert losses["mask"].item() == pytest.approx(-math.log(0.45))
+    assert losses["mask_class"].item() == pytest.approx(float(-classes[0].log_softmax(0)[2]))
+
+
+@pytest.mark.parametrize("stages", [3, 5])
+def test_the_loss_is_the_weighted_sum_over_stages_and_the_mean_over_images(
+    stages: Any, net: MNC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes: list[Tensor] = []
+
+    def stage_loss(stage: Stage, *_: Any) -> dict[str, Tensor]:
+        boxes.append(stage.boxes)
+        return {name: torch.tensor(10.0**k) for k, name in enumerate(("mask", "class", "box", "mask_class"))}
+
+    monkeypatch.setattr(net, "config", replace(SMALL, stages=stages, mask_weight=3.0))
+    monkeypatch.setattr(net, "_stage_loss", stage_loss)
+    monkeypatch.setattr(net.proposals, "loss", lambda *_: (torch.tensor(0.25, requires_grad=True), torch.tensor(0.5)))
+    batch = batch_of([squares((4, 4), (30, 40)), squares((20, 20))], [[0, 2], [1]])
+    losses = net.loss(batch)
+    times = 1 if stages == 3 else 2
+    assert losses["loss"].item() == pytest.approx(0.75 + times * (3 + 10 + 100 + 1000))
+    assert {name: value.item() for name, value in losses.items() if name != "loss"} == {
+        "rpn_class": 0.25, "rpn_box": 0.5, "mask": times, "class": 10 * times, "box": 100 * times,
+        "mask_class": 1000 * times,
+    }  # fmt: skip
+    assert [name for name, value in losses.items() if value.requires_grad] == ["loss"]
+    # Every stage also learns from the true boxes, whatever the one before has done to them.
+    assert len(boxes) == 2 * times
+    for image, truth in enumerate(batch["boxes"]):
+        for own in boxes[image * times : (image + 1) * times]:
+            assert all((own == box).all(1).any() for box in truth)
+
+
+@pytest.mark.parametrize(("stages", "repeats"), [(3, 1), (5, 2)])
+def test_answers_come_from_as_many_stages(stages: Any, repeats: int, net: MNC, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "config", replace(SMALL, stages=stages, score_floor=0.0, suppress=1.0, detections=10**6))
+    net.eval()
+    with torch.inference_mode():
+        image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        features = net.features(image)
+        found = net.proposals(features)
+        boxes = net.proposals.propose(found.scores[0], found.deltas[0], found.anchors, (64, 64))
+        expected = [boxes, net.refine(net.stage(features[0], boxes), (64, 64))][:repeats]
+        answer = net(image)
+    net.train()
+    # Each box once a class.
+    places = sorted(tuple(box) for box in torch.cat(expected).tolist() for _ in range(3))
+    assert sorted(tuple(box) for box in answer.boxes.tolist()) == [pytest.approx(box, abs=1e-4) for box in places]
 
 
 def test_smooth_l1_by_hand() -> None:
@@ -252,13 +337,14 @@ def test_a_mask_of_ones_makes_both_paths_equal(net: MNC) -> None:
     for hook in hooks:
         hook.remove()
     torch.testing.assert_close(seen[0], seen[1])
-    assert seen[3].abs().max() < 1e-6
+    torch.testing.assert_close(seen[2], seen[0])  # the box path sees what is outside of the mask, too
+    assert seen[3].abs().max() < 1e-6 < seen[2].abs().max()
 
 
 def test_detections_are_suppressed_class_by_class(net: MNC) -> None:
     boxes = torch.cat([some_boxes(6, seed=5), some_boxes(6, seed=5) + 1])
     logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(6)) * 3
-    stage = Stage(boxes, torch.randn(12, 7, 7), logits, logits, torch.zeros(12, 4, 4))
+    stage = Stage(boxes, torch.randn(12, 7, 7), logits.flip(1), logits, torch.zeros(12, 4, 4))
     found = net._detections([stage], (64, 64))
     assert (found.scores.diff() <= 0).all() and found.scores.min() > SMALL.score_floor
     probabilities = logits.softmax(1)

@@ -530,3 +530,14 @@ def test_it_exports_to_onnx_with_free_sizes() -> None:
 def test_errors(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+def test_two_layers_for_the_keys_by_hand() -> None:
+    """tanh(V (U k + b) + b'), once per input, which then adds to W q under the tanh of the score."""
+    torch.manual_seed(0)
+    score = Additive(3, 4, 5, layers=2).double()
+    query, keys = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 6, 4, dtype=torch.float64)
+    projected = torch.tanh((keys @ score.U.weight.T + score.U.bias) @ score.V.weight.T + score.V.bias)
+    torch.testing.assert_close(score.project(keys), projected)
+    expected = torch.tanh((query @ score.W.weight.T)[:, None] + projected) @ score.v.weight[0]
+    torch.testing.assert_close(score(query, score.project(keys)), expected)

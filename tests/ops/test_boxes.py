@@ -86,12 +86,21 @@ def test_boxes_around_masks() -> None:
 def test_covered_share_is_the_share_of_fine_points() -> None:
     random = np.random.default_rng(0)
     region = torch.from_numpy(random.random((9, 13)) < 0.4)
-    boxes = torch.tensor([[2.0, 3, 7, 8], [0, 0, 13, 9], [1.25, 2.5, 6.75, 8.125], [-4, -2, 5, 3], [10, 7, 20, 15.5]])
+    boxes = torch.tensor(
+        [
+            [2.0, 3, 7, 8],
+            [0, 0, 13, 9],
+            [1.25, 2.5, 6.75, 8.125],
+            [-4, -2, 5, 3],
+            [10, 7, 20, 15.5],
+            [3.25, 4.5, 3.75, 5],
+        ]
+    )
     fine = region.repeat_interleave(8, 0).repeat_interleave(8, 1)
     for box, share in zip(boxes, covered_share(boxes, region), strict=True):
         left, top, right, bottom = (round(float(v) * 8) for v in box)
         inside = fine[max(0, top) : bottom, max(0, left) : right].sum()
         assert float(share) == pytest.approx(float(inside) / ((right - left) * (bottom - top)), abs=1e-6)
-    assert covered_share(boxes, torch.zeros(9, 13, dtype=torch.bool)).tolist() == [0] * 5
+    assert covered_share(boxes, torch.zeros(9, 13, dtype=torch.bool)).tolist() == [0] * 6
     assert covered_share(boxes[:2], torch.ones(9, 13, dtype=torch.bool)).tolist() == [1, 1]
     assert covered_share(boxes[:0], region).shape == (0,)

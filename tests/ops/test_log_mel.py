@@ -131,6 +131,16 @@ class TestAugmentation:
             expected = int(np.abs(edges - 1000 * factor).argmin())
             assert abs(int(warped[0, 0].argmax()) - expected) <= 1
 
+    def test_a_warp_knows_the_lowest_frequency_of_its_bands(self):
+        rate, low = 16000, 2000.0
+        tone = torch.sin(2 * math.pi * 3000 * torch.arange(rate) / rate)[None]
+        x = LogMel(rate, 40, low=low)(tone)[:, :5]
+        edges = hertz_from_mel(np.linspace(mel_from_hertz(low), mel_from_hertz(8000), 42))[1:-1]
+        for seed in range(6):
+            warped = warp_bands(x, 0.2, rate, low, torch.Generator().manual_seed(seed))
+            factor = 1 + 0.2 * (2 * float(torch.rand(1, 1, generator=torch.Generator().manual_seed(seed))) - 1)
+            assert abs(int(warped[0, 0].argmax()) - int(np.abs(edges - 3000 * factor).argmin())) <= 1
+
     def test_no_warp_changes_nothing(self):
         x = torch.randn(3, 7, 40)
         torch.testing.assert_close(warp_bands(x, 0.0, 16000), x, rtol=0, atol=1e-4)

@@ -137,3 +137,18 @@ def test_gradients():
 def test_outputs_and_biases_that_do_not_fit_are_refused(length, bias):
     with pytest.raises(ConfigError, match="expected 6 M \\+ 1 numbers and a bias of 0 or more"):
         mixture_of(torch.zeros(1, length), bias)
+
+
+def test_the_pen_is_drawn_by_a_number_of_its_own():
+    output = output_of(components=2, rows=2)
+    output[:, 0] = 0  # lifted or not, each half of the time
+    uniform = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
+    assert sample(mixture_of(output), uniform, torch.zeros(2, 2, dtype=torch.float64))[:, 2].tolist() == [1, 0]
+
+
+def test_weights_that_add_up_to_less_than_the_number_drawn_choose_the_last():
+    """As rounding may leave them."""
+    mixture = mixture_of(output_of(components=3, rows=1))
+    rounded = mixture._replace(log_weight=torch.full((1, 3), math.log(0.33), dtype=torch.float64))
+    drawn = sample(rounded, torch.tensor([[0.995, 0.5]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64))
+    torch.testing.assert_close(drawn[0, :2], mixture.mean[0, 2])

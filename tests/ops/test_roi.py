@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from foveate.errors import ConfigError
-from foveate.ops.roi import Points, crop_masks, paste_masks, roi_warp
+from foveate.ops.roi import Points, crop_masks, crop_region, paste_masks, roi_warp
 
 # Off the kinks, which lie where a point falls on a cell.
 BOXES = torch.tensor([[9.3, 5.1, 40.7, 33.9], [3.37, 11.9, 21.3, 47.21], [20.1, 20.7, 25.9, 24.3]], dtype=torch.float64)
@@ -105,3 +105,37 @@ def test_a_window_of_a_pasted_mask_is_that_part_of_it() -> None:
     masks = torch.rand(3, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     whole = paste_masks(masks, BOXES, (0, 0, 60, 50))
     assert torch.equal(paste_masks(masks, BOXES, (10, 20, 30, 45)), whole[:, 20:45, 10:30])
+
+
+def test_crops_are_means_of_four_points_a_cell_read_between_the_middles_of_pixels() -> None:
+    mask = torch.rand(12, 14, generator=torch.Generator().manual_seed(3)) > 0.5
+    left, top, right, bottom = box = (2.0, 3.5, 11.0, 9.0)
+
+    def read(x: float, y: float) -> float:
+        """The value between the four nearest pixels, whose middles are at 0.5, 1.5, ..."""
+        column, row = int(x - 0.5), int(y - 0.5)
+        a, b = x - 0.5 - column, y - 0.5 - row
+        (p, q), (r, s) = mask[row : row + 2, column : column + 2].float().tolist()
+        return (1 - b) * ((1 - a) * p + a * q) + b * ((1 - a) * r + a * s)
+
+    size = 3
+    width, height = (right - left) / size, (bottom - top) / size
+    expected = [
+        [
+            sum(read(left + (j + u) * width, top + (i + v) * height) for u in (0.25, 0.75) for v in (0.25, 0.75)) / 4
+            for j in range(size)
+        ]
+        for i in range(size)
+    ]
+    boxes = torch.tensor([box, box])
+    empty = torch.zeros_like(mask)
+    found = crop_masks(torch.stack([mask, empty]), boxes, size)
+    torch.testing.assert_close(found, torch.stack([torch.tensor(expected), torch.zeros(size, size)]))
+    torch.testing.assert_close(crop_region(mask, boxes, size), torch.tensor([expected, expected]))
+
+
+def test_a_mask_of_ones_fills_its_box_up_to_the_border() -> None:
+    pasted = paste_masks(torch.ones(1, 2, 2), torch.tensor([[3.0, 1.0, 11.0, 7.0]]), (0, 0, 15, 9))
+    expected = torch.zeros(1, 9, 15)
+    expected[:, 1:7, 3:11] = 1
+    torch.testing.assert_close(pasted, expected)

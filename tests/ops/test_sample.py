@@ -308,6 +308,13 @@ def test_points_on_the_horizon_are_far_but_finite() -> None:
     torch.testing.assert_close(moved, x / torch.tensor([0.5, HORIZON, HORIZON, -HORIZON, -1]), rtol=1e-3, atol=0)
 
 
+def test_the_horizon_is_narrow() -> None:
+    """Points with a denominator of a hundredth lie where the equation says."""
+    theta = torch.tensor([[1.0, 0, 0, 0, 1, 0, -1, 0]])  # w = 1 - x
+    moved = Projective().move(theta, torch.tensor([[0.99, 0.5]]))[0, 0]
+    torch.testing.assert_close(moved, torch.tensor([99.0, 50.0]), rtol=1e-4, atol=0)
+
+
 # --- gradients
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from foveate.ops.roi import paste_masks
-from foveate.ops.suppress import region_iou, region_nms, vote_masks
+from foveate.ops.suppress import region_iou, region_nms, survivors, vote_masks
 
 SIZE = (40, 50)
 
@@ -73,6 +74,24 @@ def test_no_pixel_no_object() -> None:
     assert vote_masks(boxes, masks * 0, scores, torch.tensor([0]), SIZE, 0.5, 0.4) == [None]
     outside = boxes + 500
     assert vote_masks(outside, masks, scores, torch.tensor([0]), SIZE, 0.5, 0.4) == [None]
+
+
+def test_a_pixel_belongs_to_the_object_above_the_threshold_alone() -> None:
+    box, half, one = torch.tensor([[2.0, 2, 6, 6]]), torch.full((1, 2, 2), 0.5), torch.ones(1)
+    for threshold, count in ((0.5, 0), (0.49, 16)):
+        (patch,) = vote_masks(box, half, one, torch.tensor([0]), SIZE, 0.5, threshold)
+        assert (0 if patch is None else int(patch.mask.sum())) == count
+
+
+def test_regions_that_share_an_atom_do_not_both_survive_and_no_more_than_the_limit_do() -> None:
+    members = torch.tensor([[1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]], dtype=torch.bool)
+    scores = torch.tensor([[0.9, 0.2], [0.8, 0.7], [0.1, 0.3]])
+    # The second region shares an atom with the first, and two with the third.
+    survive = [(0, 0, 0.9), (1, 1, 0.7), (2, 0, 0.1)]  # region, class and score
+    for limit in (9, 2, 1):
+        index, labels, best = survivors(members, scores, limit)
+        found = list(zip(index.tolist(), labels.tolist(), best.tolist(), strict=True))
+        assert found == [pytest.approx(one) for one in survive[:limit]]
 
 
 def test_overlap_of_regions_by_hand() -> None:

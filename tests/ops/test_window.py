@@ -39,9 +39,11 @@ def test_reading_is_the_weighted_sum_of_one_hot_characters_and_padding_adds_noth
 
 
 def test_a_text_is_written_when_the_place_after_it_weighs_most():
-    lengths = torch.tensor([3, 3, 2])
-    phi = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.5, 0.4], [0.1, 0.2, 0.3, 0.1]])
-    assert is_written(phi, lengths).tolist() == [True, False, True]  # beyond the length, padding does not count
+    lengths = torch.tensor([3, 3, 2, 3])
+    phi = torch.tensor([
+        [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.5, 0.4], [0.1, 0.2, 0.3, 0.1], [0.1, 0.2, 0.4, 0.4]
+    ])  # fmt: skip
+    assert is_written(phi, lengths).tolist() == [True, False, True, False]  # beyond the length, padding does not count
 
 
 def test_gradients_of_the_window():
@@ -79,7 +81,8 @@ def test_peepholes_see_the_old_cell_and_the_output_gate_the_new_one():
     torch.testing.assert_close(hidden, torch.sigmoid(go + po * new) * torch.tanh(new))
 
 
-def test_derivatives_of_gates_are_clipped_at_every_step():
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_derivatives_of_gates_are_clipped_at_every_step(sign):
     torch.manual_seed(0)
     x = random(1, 6, 2)
     gradients = []
@@ -87,7 +90,7 @@ def test_derivatives_of_gates_are_clipped_at_every_step():
         layer = PeepholeLSTM(2, 3, clip).double()
         layer.load_state_dict(PeepholeLSTM(2, 3).double().state_dict() | seeded(layer))
         given = x.clone().requires_grad_()
-        (1e3 * layer(given)[0].sum()).backward()
+        (sign * 1e3 * layer(given)[0].sum()).backward()
         gradients.append((given.grad.clone(), layer.input.bias.grad.clone()))
     (free, bias_free), (clipped, bias_clipped) = gradients
     assert bias_clipped.abs().max() <= 6 * 1e-3 + 1e-12 < bias_free.abs().max()  # one clipped derivative a step
@@ -111,3 +114,9 @@ def test_gradients_of_the_lstm():
         return torch.func.functional_call(layer, {"peepholes": peepholes}, (x,))[0]
 
     assert torch.autograd.gradcheck(run, (x, layer.peepholes))
+
+
+def test_weights_of_the_lstm_start_evenly_up_to_a_tenth():
+    layer = PeepholeLSTM(20, 30)
+    for parameter in layer.parameters():
+        assert 0.09 < parameter.abs().max() <= 0.1 and abs(parameter.mean()) < 0.02
