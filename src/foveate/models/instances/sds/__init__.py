@@ -29,6 +29,9 @@ Departures from the paper:
 - Images are normalised by mean and deviation; the release subtracts the mean image of values up to 255.
 - `caffenet` has no ImageNet weights that can be installed; the paper's networks start from them.
 - Boxes are not regressed, and there are no machines for detection with boxes, as in the paper's appendix on them.
+- Networks A and B of the paper, one for both crops and two that are fine-tuned apart, are not built. With `crops` box
+  an example of a class overlaps its object by its region; in the paper's network A by its box.
+- A detection's score is the sigmoid of its margin, which ranks alike.
 
 With another `backbone`, for a CPU: the means of its two coarsest maps, and one layer of `hidden` units. This is ours.
 """
