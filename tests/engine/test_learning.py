@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import EpochBatches
-from foveate.engine.optim import lr_factor, make_optimizer
+from foveate.engine.optim import is_bias, lr_factor, make_optimizer
 from foveate.engine.prepare import build_model
 from foveate.engine.recipe import Optim, Recipe
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, DataError
 from foveate.recipes import resolve
 from foveate.records import IGNORE, ClassTable
+from foveate.registry import create_model
 from foveate.tasks import create_task
 from foveate.tasks.semantic.task import class_shares, class_weights
 
@@ -229,6 +230,17 @@ def test_parameters_are_grouped_by_rate_and_decay(tiny: Tiny) -> None:
     assert named["backbone.net.bn1.weight"] == (0.05, 0)
     assert named["backbone.net.bn1.bias"] == (0.1, 0)
     assert [name for name, group in named.items() if group is None] == ["backbone.net.conv_stem.weight"]
+
+
+def test_biases_are_known_by_every_name_that_they_have() -> None:
+    sizes = {"backbone": "plain", "image_size": (32, 32), "hidden": 6, "vocabulary": 9, "num_answers": 3}
+    model = create_model("ask_attend_answer", **sizes)
+    optimizer = make_optimizer(model, Optim(lr=0.1, backbone_lr=0.5, bias_lr=2.0))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    doubled = {n for n, p in model.named_parameters() if not n.startswith("backbone") and rates[id(p)] == 0.2}
+    assert doubled == {"A.b", "E.b", "E2.b", "b_Q", "W_P.bias"}
+    assert is_bias("encoder.bias_hh_l0_reverse") and is_bias("bias")
+    assert not any(is_bias(name) for name in ("A.W", "norm.weight", "backbone.weight", "deviations.output__bias"))
 
 
 def test_the_recipe_chooses_the_optimiser(tiny: Tiny) -> None:

@@ -15,53 +15,53 @@ def random_texts(count=1000):
     rng = random.Random(0)
     words = ["one", "two", "too", "three", "tree", "a", "oh", "nine", "mine", "b"]
     for _ in range(count):
-        said = [rng.choice(words) for _ in range(rng.randint(1, 9))]
-        written = [word for word in said if rng.random() > 0.15]
+        reference = [rng.choice(words) for _ in range(rng.randint(1, 9))]
+        written = [word for word in reference if rng.random() > 0.15]
         written = [rng.choice(words) if rng.random() < 0.2 else word for word in written]
         for _ in range(rng.randint(0, 2)):
             written.insert(rng.randint(0, len(written)), rng.choice(words))
-        yield " ".join(said), " ".join(written)
+        yield " ".join(reference), " ".join(written)
 
 
 def test_a_thousand_pairs_as_jiwer_counts_them():
     metrics = SpeechMetrics()
-    saids, writtens = [], []
-    for said, written in random_texts():
-        own = count_errors(align(said.split(), written.split()))
-        theirs = jiwer.process_words(said, written)
+    references, writtens = [], []
+    for reference, written in random_texts():
+        own = count_errors(align(reference.split(), written.split()))
+        theirs = jiwer.process_words(reference, written)
         assert own.count == theirs.substitutions + theirs.insertions + theirs.deletions
         assert own.insertions - own.deletions == theirs.insertions - theirs.deletions
         assert own.rate == pytest.approx(theirs.wer)
-        assert metrics.update(said, written) == own.rate
-        saids.append(said)
+        assert metrics.update(reference, written) == own.rate
+        references.append(reference)
         writtens.append(written)
     scores = metrics.compute()
-    assert scores.wer == pytest.approx(jiwer.wer(saids, writtens))
-    assert scores.cer == pytest.approx(jiwer.cer(saids, writtens))
-    wrong = sum(a != b for a, b in zip(saids, writtens, strict=True))
+    assert scores.wer == pytest.approx(jiwer.wer(references, writtens))
+    assert scores.cer == pytest.approx(jiwer.cer(references, writtens))
+    wrong = sum(a != b for a, b in zip(references, writtens, strict=True))
     assert scores.sentence_errors == wrong / 1000
     assert scores.wer == pytest.approx(scores.substitutions + scores.insertions + scores.deletions)
 
 
 def test_an_alignment_by_hand():
     pairs = align(["one", "two", "three", "four"], ["one", "too", "four", "five"])
-    shown = [(pair.said, pair.written) for pair in pairs]
+    shown = [(pair.reference, pair.written) for pair in pairs]
     assert shown[0] == ("one", "one")
     errors = count_errors(pairs)
-    assert (errors.substitutions, errors.insertions, errors.deletions, errors.said) == (3, 0, 0, 4)
+    assert (errors.substitutions, errors.insertions, errors.deletions, errors.reference) == (3, 0, 0, 4)
     pairs = align(["a", "b", "c"], ["x", "a", "b", "c"])
-    assert [(p.said, p.written) for p in pairs] == [(None, "x"), ("a", "a"), ("b", "b"), ("c", "c")]
+    assert [(p.reference, p.written) for p in pairs] == [(None, "x"), ("a", "a"), ("b", "b"), ("c", "c")]
     pairs = align(["a", "b", "c"], ["a", "c"])
-    assert [(p.said, p.written) for p in pairs] == [("a", "a"), ("b", None), ("c", "c")]
+    assert [(p.reference, p.written) for p in pairs] == [("a", "a"), ("b", None), ("c", "c")]
 
 
 def test_laws_of_the_distance():
-    for said, written in list(random_texts(60)):
-        a, b = said.split(), written.split()
+    for reference, written in list(random_texts(60)):
+        a, b = reference.split(), written.split()
         distance = count_errors(align(a, b)).count
         assert distance == count_errors(align(b, a)).count == count_errors(align(a[::-1], b[::-1])).count
         assert abs(len(a) - len(b)) <= distance <= max(len(a), len(b))
-        assert [p.said for p in align(a, b) if p.said is not None] == a
+        assert [p.reference for p in align(a, b) if p.reference is not None] == a
         assert [p.written for p in align(a, b) if p.written is not None] == b
     assert count_errors(align([], ["a"])).rate == math.inf and count_errors(align([], [])).rate == 0
 
@@ -76,9 +76,9 @@ def test_texts_are_compared_in_composed_letters_with_single_blanks():
 def test_parts_of_a_set_add_up_and_lengths_and_confusions_are_kept():
     pairs = list(random_texts(40))
     whole, parts = SpeechMetrics(), [SpeechMetrics(), SpeechMetrics()]
-    for i, (said, written) in enumerate(pairs):
-        whole.update(said, written, (0.5, 1), i % 2 == 0)
-        parts[i % 2].update(said, written, (0.5, 1), i % 2 == 0)
+    for i, (reference, written) in enumerate(pairs):
+        whole.update(reference, written, (0.5, 1), i % 2 == 0)
+        parts[i % 2].update(reference, written, (0.5, 1), i % 2 == 0)
     parts[0].merge(parts[1].state())
     a, b = whole.compute(), parts[0].compute()
     assert a.to_json() == b.to_json()

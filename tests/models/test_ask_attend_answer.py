@@ -32,7 +32,7 @@ def inputs(count=2, words=4):
 
 
 def by_hand(model, features, tokens):
-    """Equations 1 to 9, one place and one word at a time."""
+    """Equations 1 to 10, one place and one word at a time."""
     config = model.config
     size, logits, maps = config.hidden, [], []
 

@@ -120,6 +120,14 @@ def test_the_window_only_moves_forwards_and_starts_at_the_pace():
     kappa = model(data["strokes"], data["transcript"], data["transcript_lengths"]).kappa
     torch.testing.assert_close(kappa[:, 0], torch.full((2, 2), 0.05, dtype=torch.float64))
     assert (made()(data["strokes"], data["transcript"], data["transcript_lengths"]).kappa.diff(dim=1) > 0).all()
+    # In float32 a step may be too small to be seen, but is never backwards.
+    model = made().float()
+    with torch.no_grad():
+        model.window.bias[4:] = -18.0
+    strokes = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(0))
+    state = model.begin(1)._replace(kappa=torch.full((1, 2), 5.0))
+    slow = model(strokes, data["transcript"][:1], data["transcript_lengths"][:1], state).kappa.diff(dim=1)
+    assert (slow >= 0).all() and (slow == 0).any()
 
 
 def test_derivatives_by_the_output_are_clipped():

@@ -256,7 +256,7 @@ def test_proposals_are_ranked_clipped_large_enough_and_apart() -> None:
 
 @pytest.mark.parametrize("end_to_end", [True, False])
 def test_gradients_flow_back_through_boxes_and_masks(net: MNC, end_to_end: bool) -> None:
-    """Equation 8: the class loss changes the box deltas of stage 1 and the mask weights; not so when detached."""
+    """End to end, the class loss changes the box deltas of stage 1 and the mask weights; not so when detached."""
     net.config = replace(SMALL, end_to_end=end_to_end)
     features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(0))
     boxes = some_boxes(5).requires_grad_()
@@ -268,6 +268,38 @@ def test_gradients_flow_back_through_boxes_and_masks(net: MNC, end_to_end: bool)
     through_masks = weight is not None and bool(weight.abs().max() > 0)
     net.config = SMALL
     assert through_boxes == through_masks == end_to_end
+
+
+@pytest.mark.parametrize("end_to_end", [True, False])
+def test_the_loss_of_stage_three_reaches_the_deltas_of_the_proposals(net: MNC, end_to_end: bool) -> None:
+    net.config = replace(SMALL, end_to_end=end_to_end)
+    features = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = net.proposals(features)
+    boxes = net.proposals.propose(found.scores[0], found.deltas[0], found.anchors, (64, 64))
+    net.zero_grad()
+    net.stage(features[0], boxes).classes.square().sum().backward()
+    net.config = SMALL
+    gradient = net.proposals.delta.weight.grad
+    assert (gradient is not None and bool(gradient.abs().max() > 0)) == end_to_end
+    assert net.proposals.score.weight.grad is None  # which boxes are chosen has no derivative
+
+
+def test_moving_map_and_boxes_by_the_stride_moves_proposals_and_leaves_the_stages(net: MNC) -> None:
+    features = torch.zeros(1, 8, 24, 24)
+    features[..., 8:14, 8:14] = torch.randn(1, 8, 6, 6, generator=torch.Generator().manual_seed(7))
+    moved = features.roll((3, 2), (2, 3))  # rows, columns; nothing leaves the map
+    shift = torch.tensor([2.0, 3.0, 2.0, 3.0]) * SMALL.stride
+    with torch.no_grad():
+        one, other = net.proposals(features), net.proposals(moved)
+        anchors = one.anchors.view(24, 24, -1, 4)[8:14, 8:14] + shift
+        torch.testing.assert_close(other.anchors.view(24, 24, -1, 4)[11:17, 10:16], anchors)
+        for a, b in ((one.scores[0], other.scores[0]), (one.deltas[0], other.deltas[0])):
+            a, b = a.view(24, 24, -1)[8:14, 8:14], b.view(24, 24, -1)[11:17, 10:16]
+            torch.testing.assert_close(a, b)
+        boxes = some_boxes(5, 20.0) + 34
+        torch.testing.assert_close(
+            net.stage(features[0], boxes)[1:], net.stage(moved[0], boxes + shift)[1:], atol=1e-4, rtol=1e-4
+        )
 
 
 def test_gradients_of_later_stages_are_clipped_where_they_reach_deltas() -> None:
@@ -320,7 +352,7 @@ def test_boxes_are_regressed_by_the_best_class_that_is_not_background(net: MNC) 
 
 
 def test_a_mask_of_ones_makes_both_paths_equal(net: MNC) -> None:
-    """F_mask = F_roi where the mask is 1 everywhere (equation 7)."""
+    """F_mask = F_roi where the mask is 1 everywhere (equation 3)."""
     features = torch.randn(8, 16, 16, generator=torch.Generator().manual_seed(3))
     seen: list[Tensor] = []
     hooks = [path.register_forward_pre_hook(lambda _, x: seen.append(x[0])) for path in (net.box_path, net.mask_path)]

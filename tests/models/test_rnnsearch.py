@@ -188,6 +188,32 @@ def test_the_paper_starts_with_even_attention() -> None:
     assert not model.source_embed.weight[PAD].any()
 
 
+def test_a_copied_sentence_is_aligned_along_the_diagonal() -> None:
+    """Trained to repeat its source, attention reads the token that is written next."""
+    torch.manual_seed(0)
+    sizes = {"source_vocabulary": 12, "target_vocabulary": 12, "embed": 24, "hidden": 24, "attend": 24, "maxout": 24}
+    model = RNNSearch(Config(**sizes, tie=False, dropout=0.0, smoothing=0.0))  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+
+    def copied(count: int, length: int) -> Any:
+        words = torch.randint(4, 12, (count, length))
+        tokens = torch.cat([words, torch.full((count, 1), END)], 1)
+        return {"source_tokens": tokens, "target_tokens": tokens, "names": [""] * count}
+
+    for step in range(150):
+        optimizer.zero_grad()
+        model.loss(copied(32, 4 + step % 3))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    unseen = copied(40, 6)["source_tokens"]
+    with torch.no_grad():
+        out = model.eval()(unseen, unseen)
+    assert out.attention is not None
+    right = out.attention.argmax(2) == torch.arange(7)
+    assert float(right[:, :6].double().mean()) > 0.9
+    assert float(out.attention.diagonal(dim1=1, dim2=2)[:, :6].mean()) > 0.7
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

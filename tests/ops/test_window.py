@@ -97,6 +97,30 @@ def test_derivatives_of_gates_are_clipped_at_every_step(sign):
     assert clipped.abs().max() < free.abs().max()
 
 
+def test_a_clipped_derivative_goes_through_the_peephole_too():
+    """Two steps by hand: what reaches the first cell by the second step's peepholes has been clipped before."""
+    layer = PeepholeLSTM(1, 1, 0.01).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.peepholes.fill_(3.0)
+    cell = torch.tensor([[0.02]], dtype=torch.float64, requires_grad=True)
+    projected = torch.tensor([[0.3, -0.2, 0.4, 0.1]], dtype=torch.float64)
+    hidden, after = layer.step(projected, torch.zeros(1, 1, dtype=torch.float64), cell)
+    (100 * hidden + 100 * after).sum().backward()
+    # From here, the equations and their derivatives one number at a time.
+    i, f = (1 / (1 + math.exp(-(g + 3 * 0.02))) for g in (0.3, -0.2))
+    g = math.tanh(0.4)
+    c = f * 0.02 + i * g
+    o = 1 / (1 + math.exp(-(0.1 + 3 * c)))
+    clipped = lambda d: max(-0.01, min(0.01, d))  # noqa: E731
+    to_o = clipped(100 * math.tanh(c) * o * (1 - o))
+    to_c = 100 + 100 * o * (1 - math.tanh(c) ** 2) + 3 * to_o
+    to_i, to_f = clipped(to_c * g * i * (1 - i)), clipped(to_c * 0.02 * f * (1 - f))
+    assert abs(to_i) == abs(to_f) == abs(to_o) == 0.01
+    assert cell.grad.item() == pytest.approx(to_c * f + 3 * to_i + 3 * to_f, rel=1e-12)
+
+
 def seeded(layer):
     generator = torch.Generator().manual_seed(5)
     return {

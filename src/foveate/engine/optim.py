@@ -23,7 +23,7 @@ def make_optimizer(model: nn.Module, optim: Optim, fused: bool = True) -> Optimi
         if not parameter.requires_grad:
             continue
         lr = optim.lr * (optim.backbone_lr if name.startswith("backbone.") else 1.0)
-        lr *= optim.bias_lr if name.endswith(".bias") else 1.0
+        lr *= optim.bias_lr if is_bias(name) else 1.0
         decay = optim.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((lr, decay), []).append(parameter)
     settings = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
@@ -34,6 +34,11 @@ def make_optimizer(model: nn.Module, optim: Optim, fused: bool = True) -> Optimi
     if optim.name == "adadelta":
         return torch.optim.Adadelta(settings, lr=optim.lr, rho=0.95, eps=1e-6)
     return torch.optim.AdamW(settings, lr=optim.lr, betas=(optim.momentum, 0.999), fused=fused)
+
+
+def is_bias(name: str) -> bool:
+    """True for the name of a bias: `bias` or `b` as torch and the equations have it, with an index or without."""
+    return name.rpartition(".")[2].partition("_")[0] in ("bias", "b")
 
 
 def lr_factor(optim: Optim, total_steps: int) -> Callable[[int], float]:

@@ -19,7 +19,7 @@ class Optim:
     name: adamw (which is Adam where weight_decay is 0), sgd with momentum, rmsprop as Graves (2013) writes it, or
         adadelta (Zeiler 2012, rho 0.95, eps 1e-6).
     lr: the peak learning rate; 1e-3 to 3e-3 for adamw, 1e-3 to 1e-1 for sgd, 1e-4 for rmsprop, 1 for adadelta.
-    weight_decay: 0.01 to 0.05 for adamw, 1e-4 to 5e-4 for sgd; none on biases and norms.
+    weight_decay: 0.01 to 0.05 for adamw, 1e-4 to 5e-4 for sgd; none on vectors, as biases and norms are.
     momentum: of sgd and rmsprop, and beta1 of adamw: 0.9 as a rule; 0.5 where gradients are mostly noise.
     backbone_lr: factor on lr for parameters under `backbone.`, e.g. 0.1 for a pretrained one.
     bias_lr: factor on lr for biases (2 in the FCN paper).

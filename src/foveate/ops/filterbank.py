@@ -11,7 +11,7 @@ Coordinates are those of pixel centres, counted from 0: the centre of an image o
 counts from 1, so its g_X is `x + 1` here, and the filters are the same.
 
 Source: Gregor, Danihelka, Graves, Rezende and Wierstra, "DRAW: A Recurrent Neural Network For Image Generation"
-(2015), section 3.2, equations 19 to 29.
+(2015), sections 3.2 and 3.3, equations 19 to 29.
 """
 
 from __future__ import annotations

@@ -39,15 +39,12 @@ class PeepholeLSTM(nn.Module):
 
     def step(self, projected: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """One step. projected: W x + b (B, 4 M), as `input` gives it. hidden, cell: (B, M). Returns the next ones."""
-        gates = projected + self.recurrent(hidden)
-        if self.clip and gates.requires_grad:
-            gates.register_hook(self._clipped)
-        to_input, to_forget, to_cell, to_output = gates.chunk(4, -1)
+        to_input, to_forget, to_cell, to_output = (projected + self.recurrent(hidden)).chunk(4, -1)
         peep_input, peep_forget, peep_output = self.peepholes
-        i = (to_input + peep_input * cell).sigmoid()
-        f = (to_forget + peep_forget * cell).sigmoid()
-        cell = f * cell + i * to_cell.tanh()
-        o = (to_output + peep_output * cell).sigmoid()
+        i = self._clipped(to_input + peep_input * cell).sigmoid()
+        f = self._clipped(to_forget + peep_forget * cell).sigmoid()
+        cell = f * cell + i * self._clipped(to_cell).tanh()
+        o = self._clipped(to_output + peep_output * cell).sigmoid()
         return o * cell.tanh(), cell
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -60,5 +57,8 @@ class PeepholeLSTM(nn.Module):
             found.append(hidden)
         return torch.stack(found, 1), (hidden, cell)
 
-    def _clipped(self, gradient: Tensor) -> Tensor:
-        return gradient.clamp(-self.clip, self.clip)
+    def _clipped(self, x: Tensor) -> Tensor:
+        """x itself, a pre-activation, whose derivative is bounded: also on its way to the cell, through a peephole."""
+        if self.clip and x.requires_grad:
+            x.register_hook(lambda gradient: gradient.clamp(-self.clip, self.clip))
+        return x

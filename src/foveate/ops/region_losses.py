@@ -61,9 +61,9 @@ def tversky(logits: Tensor, mask: Tensor, alpha: float = FALSE_POSITIVES, beta: 
     if not labels.numel():
         return full.sum() * 0
     truth = F.one_hot(labels, logits.shape[1]).to(p.dtype)
-    hits, predicted, there = (p * truth).sum(0), p.sum(0), truth.sum(0)
-    index = hits / (hits + alpha * (predicted - hits) + beta * (there - hits)).clamp_min(1e-12)
-    return 1 - index[there > 0].mean()
+    hits, predicted, true = (p * truth).sum(0), p.sum(0), truth.sum(0)
+    index = hits / (hits + alpha * (predicted - hits) + beta * (true - hits)).clamp_min(1e-12)
+    return 1 - index[true > 0].mean()
 
 
 def focal(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None, gamma: float = GAMMA) -> Tensor:

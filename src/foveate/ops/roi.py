@@ -3,8 +3,9 @@
 Shapes: a map (C, H, W) of one image; R boxes, left, top, right and bottom in pixels of the image, right and bottom
 exclusive; masks of m x m cells that divide a box evenly.
 
-Dai, He and Sun, "Instance-aware Semantic Segmentation via Multi-task Network Cascades" (2015), section 3.1 (RoI
-warping). Unlike RoI pooling, and unlike torchvision's `roi_align`, warping has a gradient in the boxes.
+Dai, He and Sun, "Instance-aware Semantic Segmentation via Multi-task Network Cascades" (2015),
+"Differentiable RoI Warping Layers". Unlike RoI pooling, and unlike torchvision's `roi_align`, warping has a gradient in
+the boxes.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def vote_masks(
 
         M(p) = sum_j s_j m_j(p) / sum_j s_j,  the object is where M(p) > threshold
 
-    Dai, He and Sun (2015), section 3.4. The probabilities are averaged, as in the release's GPU code; its CPU code
-    averages masks that it has thresholded first.
+    Dai, He and Sun (2015), "Inference" of the implementation's details. The probabilities are averaged, as in the
+    release's GPU code; its CPU code averages masks that it has thresholded first.
     """
     overlaps = box_iou(boxes[kept], boxes)
     found: list[Patch | None] = []

@@ -74,15 +74,15 @@ def sds_voc() -> Recipe:
 
     foveate train sds_voc --data VOCdevkit
 
-    The release takes up to 100,000 steps of four images, 1e-3, a tenth of it after every 20,000; its networks start
-    from ImageNet weights, these from none. It is meant for a GPU.
+    The release takes up to 100,000 steps of four images, 1e-3, ten times that in the last layer and twice in biases, a
+    tenth of it after every 20,000; its networks start from ImageNet weights, these from none. It is meant for a GPU.
     """
     return Recipe(
         model="sds",
         config=Config(),
         optim=Optim(
-            name="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, bias_lr=2.0, schedule="step", step=0.2, warmup=0.0,
-            clip=0.0,
+            name="sgd", lr=1e-2, momentum=0.9, weight_decay=5e-4, backbone_lr=0.1, bias_lr=2.0, schedule="step",
+            step=0.2, warmup=0.0, clip=0.0,
         ),
         epochs=274,
         batch_size=4,

@@ -15,11 +15,8 @@ import dataclasses
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
@@ -32,69 +29,20 @@ from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.findings import Findings
 from foveate.tasks.inputs import IMAGE, Input
 from foveate.tasks.options import EVALUATE, Options, make_options
+from foveate.tasks.parts import Count as Count
+from foveate.tasks.parts import Gallery as Gallery
+from foveate.tasks.parts import Generated as Generated
+from foveate.tasks.parts import Metrics as Metrics
+from foveate.tasks.parts import Runner as Runner
+from foveate.tasks.parts import Sample as Sample
+from foveate.tasks.parts import Writer as Writer
+from foveate.tasks.parts import device_of as device_of
 from foveate.tasks.replies import Replies
 from foveate.tasks.showing import Drawings
 from foveate.visualize.report import ReportPart, ReportText
 
 if TYPE_CHECKING:
     from foveate.onnx import Graphs, OnnxFile
-
-# A model: the module itself, or an exported file under the module's face (`Task.open`).
-Runner = nn.Module
-# One sample: a dict whose keys are the family's (`foveate.records`), 'name' among them.
-Sample = Mapping[str, Any]
-# Writes one file at the given path.
-Writer = Callable[[Path], object]
-
-
-class Metrics(Protocol):
-    """Sums that scores are computed from; those of several processes can be added."""
-
-    def state(self) -> Tensor:
-        """All that was counted, as one tensor."""
-        ...
-
-    def merge(self, state: Tensor) -> None:
-        """Add what another counter counted."""
-        ...
-
-    def compute(self) -> Any:
-        """The scores: a number, nan for none, in an attribute for each name in the family's `headline`; and `to_json`.
-
-        Raises DataError if nothing was counted.
-        """
-        ...
-
-
-class Gallery(Protocol):
-    """A page of all predictions of one call."""
-
-    def add(self, name: str, prediction: Any, sample: Sample) -> None:
-        """Take in one prediction."""
-        ...
-
-    def write(self, folder: Path) -> None:
-        """Write the page into the folder of the call; nothing if no prediction came."""
-        ...
-
-
-@dataclass(frozen=True)
-class Count:
-    """A number of a data set that fixes a field of a model's Config: `Count("channels")` is the set's `channels`."""
-
-    attribute: str
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The outcome of `Task.generate`.
-
-    predictions: one a sample, as `answer` gives them. files: key in predictions.json -> (name, what writes it) of the
-    files that are about all of them.
-    """
-
-    predictions: Sequence[Any]
-    files: Mapping[str, tuple[str, Writer]] = dataclasses.field(default_factory=dict)
 
 
 class Task(Drawings, Replies, Audits, ABC):
@@ -413,8 +361,3 @@ class _Images(Sequence[Tensor]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.dataset[index][IMAGE.name]
-
-
-def device_of(runner: Runner) -> torch.device:
-    """The device of a model; an exported file has no parameters and takes tensors on the CPU."""
-    return next((parameter.device for parameter in runner.parameters()), torch.device("cpu"))

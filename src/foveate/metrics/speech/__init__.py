@@ -5,7 +5,7 @@
 over all recordings together, so that long ones count for more; it may exceed 1. CER is the same of characters, blanks
 included.
 
-Shapes: P tokens written, R tokens said.
+Shapes: P tokens written, R tokens of the reference.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ BUCKETS = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 0))  # words of a r
 class Pair(NamedTuple):
     """One step of an alignment: what was said and what was written; None on one side is a deletion or an insertion."""
 
-    said: str | None
+    reference: str | None
     written: str | None
 
     @property
     def is_error(self) -> bool:
         """True for all but a match."""
-        return self.said != self.written
+        return self.reference != self.written
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of one alignment. said: R."""
+    """Errors of one alignment. reference: R."""
 
     substitutions: int
     insertions: int
     deletions: int
-    said: int
+    reference: int
 
     @property
     def count(self) -> int:
@@ -54,17 +54,17 @@ class Errors:
     @property
     def rate(self) -> float:
         """Errors for each token that was said; of an empty truth 0 or, with insertions, inf."""
-        if self.said:
-            return self.count / self.said
+        if self.reference:
+            return self.count / self.reference
         return float("inf") if self.count else 0.0
 
 
-def align(said: Sequence[str], written: Sequence[str]) -> list[Pair]:
+def align(reference: Sequence[str], written: Sequence[str]) -> list[Pair]:
     """Return an alignment with the fewest errors (Levenshtein 1966); of several, one with the most substitutions."""
-    rows, columns = len(said), len(written)
-    # cost[i][j]: errors between said[:i] and written[:j]
+    rows, columns = len(reference), len(written)
+    # cost[i][j]: errors between reference[:i] and written[:j]
     cost = [list(range(columns + 1))]
-    for i, one in enumerate(said, start=1):
+    for i, one in enumerate(reference, start=1):
         above, row = cost[-1], [i]
         for j, other in enumerate(written, start=1):
             row.append(min(above[j - 1] + (one != other), above[j] + 1, row[-1] + 1))
@@ -72,11 +72,11 @@ def align(said: Sequence[str], written: Sequence[str]) -> list[Pair]:
     pairs: list[Pair] = []
     i, j = rows, columns
     while i or j:
-        if i and j and cost[i][j] == cost[i - 1][j - 1] + (said[i - 1] != written[j - 1]):
-            pairs.append(Pair(said[i - 1], written[j - 1]))
+        if i and j and cost[i][j] == cost[i - 1][j - 1] + (reference[i - 1] != written[j - 1]):
+            pairs.append(Pair(reference[i - 1], written[j - 1]))
             i, j = i - 1, j - 1
         elif i and cost[i][j] == cost[i - 1][j] + 1:
-            pairs.append(Pair(said[i - 1], None))
+            pairs.append(Pair(reference[i - 1], None))
             i -= 1
         else:
             pairs.append(Pair(None, written[j - 1]))
@@ -86,7 +86,7 @@ def align(said: Sequence[str], written: Sequence[str]) -> list[Pair]:
 
 def count_errors(pairs: Sequence[Pair]) -> Errors:
     """Return the errors of an alignment by kind."""
-    insertions = sum(pair.said is None for pair in pairs)
+    insertions = sum(pair.reference is None for pair in pairs)
     deletions = sum(pair.written is None for pair in pairs)
     errors = sum(pair.is_error for pair in pairs)
     return Errors(errors - insertions - deletions, insertions, deletions, len(pairs) - insertions)
@@ -105,8 +105,8 @@ class SpeechScores:
     recordings: their number. substitutions, insertions, deletions: of words, for each word that was said.
     attention_in_span: share of a correctly written word's attention within its true span; nan where spans are unknown.
     monotone: share of the recordings without an error whose attention never steps back by more than one cell.
-    by_length: words of a recording -> (word error rate, recordings). confusions: (said, written) -> times, of wrong
-    words, None on one side; the most frequent first.
+    by_length: words of a recording -> (word error rate, recordings). confusions: (reference, written) -> times, of
+    wrong words, None on one side; the most frequent first.
     """
 
     wer: float
@@ -144,36 +144,36 @@ class SpeechMetrics:
 
     def state(self) -> Tensor:
         """All counts as the bytes of a JSON list, (n,) uint8; confusions are counted by their words."""
-        content = [self.sums.tolist(), [[said, written, n] for (said, written), n in self.confusions.items()]]
+        content = [self.sums.tolist(), [[reference, written, n] for (reference, written), n in self.confusions.items()]]
         return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
         """Add the counts of another counter, whose `state` this is."""
         sums, confusions = json.loads(state.cpu().numpy().tobytes().decode())
         self.sums += torch.tensor(sums, dtype=torch.float64)
-        self.confusions.update({(said, written): n for said, written, n in confusions})
+        self.confusions.update({(reference, written): n for reference, written, n in confusions})
 
     def update(
-        self, said: str, written: str, in_span: tuple[float, int] = (0.0, 0), monotone: bool | None = None
+        self, reference: str, written: str, in_span: tuple[float, int] = (0.0, 0), monotone: bool | None = None
     ) -> float:
         """Count one recording; returns its own word error rate.
 
         in_span: (sum over words of the share of attention in their span, number of these words). monotone: None where
         it is not counted.
         """
-        said, written = scored_text(said), scored_text(written)
-        pairs = align(said.split(), written.split())
+        reference, written = scored_text(reference), scored_text(written)
+        pairs = align(reference.split(), written.split())
         words = count_errors(pairs)
-        characters = count_errors(align(list(said), list(written)))
-        self.confusions.update((pair.said, pair.written) for pair in pairs if pair.is_error)
+        characters = count_errors(align(list(reference), list(written)))
+        self.confusions.update((pair.reference, pair.written) for pair in pairs if pair.is_error)
         own = torch.zeros_like(self.sums)
-        own[:4] = torch.tensor([words.substitutions, words.insertions, words.deletions, words.said])
-        own[4:8] = torch.tensor([characters.count, characters.said, words.count > 0, 1])
+        own[:4] = torch.tensor([words.substitutions, words.insertions, words.deletions, words.reference])
+        own[4:8] = torch.tensor([characters.count, characters.reference, words.count > 0, 1])
         own[8:10] = torch.tensor(in_span, dtype=torch.float64)
         if monotone is not None:
             own[10:12] = torch.tensor([float(monotone), 1.0])
-        place = next(i for i, (low, high) in enumerate(BUCKETS) if not high or words.said <= high)
-        own[12 + 3 * place : 15 + 3 * place] = torch.tensor([words.count, words.said, 1])
+        place = next(i for i, (low, high) in enumerate(BUCKETS) if not high or words.reference <= high)
+        own[12 + 3 * place : 15 + 3 * place] = torch.tensor([words.count, words.reference, 1])
         self.sums += own
         return words.rate
 
@@ -185,10 +185,10 @@ class SpeechMetrics:
             raise DataError("no recording was scored; give at least one with a transcript")
         lengths = {}
         for i, (low, high) in enumerate(BUCKETS):
-            errors, said, recordings = values[12 + 3 * i : 15 + 3 * i]
+            errors, reference, recordings = values[12 + 3 * i : 15 + 3 * i]
             if recordings:
                 key = f"{low} to {high}" if high else f"{low} or more"
-                lengths[key] = (errors / max(said, 1), int(recordings))
+                lengths[key] = (errors / max(reference, 1), int(recordings))
         ranked = sorted(self.confusions.items(), key=lambda item: (-item[1], str(item[0])))
         return SpeechScores(
             (substitutions + insertions + deletions) / words,
@@ -201,5 +201,5 @@ class SpeechMetrics:
             values[8] / values[9] if values[9] else float("nan"),
             values[10] / values[11] if values[11] else float("nan"),
             lengths,
-            tuple((said, written, n) for (said, written), n in ranked),
+            tuple((reference, written, n) for (reference, written), n in ranked),
         )

@@ -1,4 +1,4 @@
-"""Video attention: an LSTM decoder with soft attention over the frames of a clip, for every word anew.
+"""Video attention: an LSTM decoder with soft attention over the frames of a clip, again for every word.
 
 Yao, Torabi, Cho, Ballas, Pal, Larochelle and Courville, "Describing Videos by Exploiting Temporal Structure" (ICCV
 2015).
@@ -360,10 +360,10 @@ class VideoAttention(nn.Module):
         nll = F.cross_entropy(exact_logits(output.logits).transpose(1, 2), target, ignore_index=IGNORE, reduction="sum")
         words = nll / count
         # lambda / K sum_i (1 - sum_t alpha_ti)^2, over the frames and words that there are
-        said, mask = (tokens != PAD).float(), memory.mask
+        written, mask = (tokens != PAD).float(), memory.mask
         frames = mask.sum(1).clamp(min=1)
-        goal = (said.sum(1) / frames)[:, None] if self.config.coverage == "share" else 1.0
-        missing = ((goal - (output.attention * said[..., None]).sum(1)) ** 2 * mask).sum(1) / frames
+        goal = (written.sum(1) / frames)[:, None] if self.config.coverage == "share" else 1.0
+        missing = ((goal - (output.attention * written[..., None]).sum(1)) ** 2 * mask).sum(1) / frames
         penalty = self.config.doubly_stochastic * missing.sum() / count
         return {"loss": words + penalty, "words": words.detach(), "penalty": penalty.detach()}
 

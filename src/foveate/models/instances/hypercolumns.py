@@ -8,13 +8,13 @@ box.
 
     F_l(place)     layer l of the network, interpolated at a place of the box          the hypercolumn, section 3
     s_k(place)   = sum_l w_(l,k) . F_l(place) + b_k                                    classifier k of the box's class
-    p(place)     = sum_k a_k(place) sigmoid(s_k(place))                                section 3.2
+    p(place)     = sum_k a_k(place) sigmoid(s_k(place))                                the grid, section 3
     a_k(place)     bilinear weight of the place between the nearest middles of the grid's cells; sum_k a_k = 1
 
     L = sum over boxes of min(area / reference^2, 1) mean log loss of p / boxes  +  the losses of the detector
 
 A linear classifier and an interpolation commute, so each layer is classified where it is coarse, and what is
-interpolated is the scores (section 3.4). The last layer, fc7 of the box, has no places: one vector a box.
+interpolated is the scores (section 3). The last layer, fc7 of the box, has no places: one vector a box.
 
 Boxes and classes come from the `Detector` that is trained with the rest, or from any other run (`--boxes`).
 

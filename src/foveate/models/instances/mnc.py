@@ -6,14 +6,14 @@ segmentation challenge of that year. Sampling, weights and sizes that the paper 
 Shapes: B images, C channels, H x W pixels; a map of D features at a stride; R boxes, m x m cells of a mask, K classes.
 
     features = backbone(image)                                             (B, D, h, w)
-    boxes    = proposals(features)                                         stage 1, (R, 4)
-    F_roi    = maxpool2(warp(features, boxes))                             (R, D, 14, 14), section 3.1
+    boxes    = proposals(features)                                         stage 1, (R, 4), section 3.1
+    F_roi    = maxpool2(warp(features, boxes))                             (R, D, 14, 14), "RoI warping layers"
     mask     = sigmoid(fc(relu(fc(F_roi))))                                stage 2, (R, m, m), section 3.2
-    F_mask   = F_roi * mask                                                equation 7
+    F_mask   = F_roi * mask                                                section 3.3, equation 3
     class    = fc(box path(F_roi) ++ mask path(F_mask))                    stage 3, (R, K + 1), section 3.3
-    stages 4 and 5 repeat 2 and 3, same weights, on the boxes that stage 3 regressed (section 3.4)
+    stages 4 and 5 repeat 2 and 3, same weights, on the boxes that stage 3 regressed ("Cascades with more stages")
 
-    L = L_rpn + sum over the stages of (2 L_mask + L_class + L_box + L_mask_class)         equations 1, 4 and 8
+    L = L_rpn + sum over the stages of (2 L_mask + L_class + L_box + L_mask_class)         equations 1, 2, 4 and 5
 
 Gradients flow through boxes and masks into the stages before (`end_to_end`).
 
@@ -27,6 +27,8 @@ Departures from the released code:
   the limit their losses move boxes away from the objects.
 - Deltas are divided by their deviations in stage 3 and multiplied again before its boxes are used, in training too.
 - Sampled boxes do not overwrite the labels of the anchors that they came from.
+- A box is right - left wide; the release counts the pixels of both edges. An anchor that is positive as a true box's
+  best regresses to this box; in the release to the one that it overlaps most.
 - With `pretrained`, the convolutions alone start from ImageNet; in the release both layers of the two paths do, too.
 - Images are normalised by mean and deviation; the release subtracts the mean of values up to 255, and its learning
   rates belong to that scale.

@@ -12,8 +12,9 @@ Departures from the release:
 
 - Boxes are not counted inclusively: a box is right - left wide.
 - The score of an anchor is one logit with a sigmoid instead of two with a softmax, which is the same function.
-- An anchor that is the best of a true box is matched with this box; there with the box that it overlaps most itself.
-- Anchors that cross the image's border are left out of the loss, as there, unless `crossing` is set.
+- An anchor that is positive as a true box's best regresses to this box; there, to the one that it overlaps most.
+
+Anchors that cross the image's border are left out of the loss, as there, unless `crossing` is set.
 """
 
 from __future__ import annotations

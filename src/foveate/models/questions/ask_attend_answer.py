@@ -6,17 +6,17 @@ Xu and Saenko, "Ask, Attend and Answer: Exploring Question-Guided Spatial Attent
 Shapes: B images, a feature map of h x w = L places with M channels; T words of a question; N the size of a word vector;
 K answers.
 
-    S (L, M): the features; V (T, N): the vectors of the words                       (section 3.1)
+    S (L, M): the features; V (T, N): the vectors of the words                       (section 3)
     C = V (S W_A + b_A)^T                          word by place                     (equation 1)
     a = softmax_L(max_T C)                         a place counts by its best word   (equation 2)
     S_att = a (S W_E + b_E)                        the evidence                      (equation 3)
     Q = W_Q V + b_Q, W_Q in R^T                    a weight a position of a word     (equation 4)
-    P = softmax(W_P relu(S_att + Q) + b_P)         one hop                           (equation 5)
+    P = softmax(W_P relu(S_att + Q) + b_P)         one hop, section 3.1              (equation 5)
 
-    O = S_att + Q                                  two hops                          (equation 6)
-    a2 = softmax_L((S W_E + b_E) O)                                                  (equation 7)
-    S_att2 = a2 (S W_E2 + b_E2)                                                      (equation 8)
-    P = softmax(W_P relu(O + S_att2) + b_P)                                          (equation 9)
+    O = S_att + Q                                  two hops, section 3.2             (equation 6)
+    a2 = softmax_L((S W_E + b_E) O)                                                  (equations 7 and 8)
+    S_att2 = a2 (S W_E2 + b_E2)                                                      (equation 9)
+    P = softmax(W_P relu(O + S_att2) + b_P)                                          (equation 10)
 
 The biases b_A, b_E and b_E2 are (L, N): one a place, by which the network can tell places apart. Padding words have the
 vector zero and take part in the maximum, so that a place's score is never below 0 while the question has fewer words
@@ -30,6 +30,7 @@ Departures from the paper and its code. In brackets the field that takes each ba
 - The trunk is torchvision's GoogLeNet, which has batch norm and 3x3 convolutions in place of 5x5 ones.
 - Images are stretched to the network's size, so that the maps cover all of them; the authors crop 224 of 256 pixels.
 - Unknown words of a question have a vector, which is learned where training has such words.
+- Weight decay holds for the biases of places, which are a matrix; the code's spares all biases.
 - Small configurations add convolutions on the features of a frozen trunk (`neck`), where the paper trains the trunk
   itself.
 - Features are batch-normalised, since trunks differ in scale (`normalize` False).

@@ -23,7 +23,8 @@ Departures from the paper:
 - Grey and colour images may have a discretised logistic distribution over their 256 values (`pixels` discrete), whose
   bound is in nats. The paper takes intensities as probabilities (`pixels` intensity), whose cross-entropy is not the
   log-likelihood of any image.
-- The recipes train by AdamW without decay, with a falling learning rate.
+- The recipes train by AdamW without decay, with a falling learning rate and a bound on the norm of the gradient; all
+  but `draw_mnist_paper`, `draw_svhn` and `draw_cifar` are smaller than the paper's networks.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Draw(nn.Module):
         if config.attention:
             self.read_place = nn.Linear(hidden, PARAMETERS)
             self.write_place = nn.Linear(hidden, PARAMETERS)
-        # c_0 and h_0 are learned (section 2.2); an LSTM starts from (h, c).
+        # c_0 and h_0 are learned (section 2.1); an LSTM starts from (h, c).
         self.canvas = nn.Parameter(torch.zeros(channels, *config.image_size))
         self.encoder_start = nn.Parameter(torch.zeros(2, hidden))
         self.decoder_start = nn.Parameter(torch.zeros(2, hidden))

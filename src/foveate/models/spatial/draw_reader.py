@@ -20,6 +20,7 @@ Departures from the paper:
 - The loss is the mean over all glimpses (`every_glimpse`), where the paper classifies after the last.
 - The layer of the window starts at zero, so that the first window spans the image, and learns at a rate of its own
   (`window_rate`); the forget gate's bias starts at 1.
+- The LSTM starts from zeros; DRAW's first states are learned.
 - The recipe trains on canvases and clutter that grow (`datasets.cluttered_digits`).
 """
 

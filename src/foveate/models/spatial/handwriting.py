@@ -17,7 +17,7 @@ LSTM are `ops.mixture`, `ops.window` and `ops.peephole`.
 
 Derivatives are clipped inside of back-propagation, those by y to +-100, those by the pre-activations of gates and of
 the window to +-10; the values are meant for the loss summed over one piece (`loss` sequence). Adaptive weight noise
-(`weight_noise`, section 4.3) gives every weight a mean m and a deviation s, and one sample a batch:
+(`weight_noise`, section 4.2) gives every weight a mean m and a deviation s, and one sample a batch:
 
     dm = g + k (m - p) / v,   ds = g^2 s + k (s / v - 1 / s),   p = mean m,   v = mean(s^2 + (m - p)^2)
 
@@ -29,6 +29,8 @@ Departures from the paper:
   At zero it would move one character a point, and leave the text long before it is written.
 - Offsets recorded on a grid are spread evenly over its cells, since a mixture may narrow around repeated values without
   end; the recordings of the paper are not.
+- A text has the four special tokens of a character table beside its characters.
+- The recipes of words read every third point of a stroke, and its ends (`keep` 1).
 - The recipes take the mean over points as loss, bound the norm of the whole gradient, and train by AdamW without decay;
   `handwriting_paper` has the published way.
 """

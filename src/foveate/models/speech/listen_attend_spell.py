@@ -6,7 +6,7 @@ Shapes: B recordings of T samples, F frames of M bands; U cells of the listener,
 V in the table; S units of a layer of the speller, A the size of a score's vectors.
 
     x = log-mel features, mean 0 and deviation 1 in every band over the recording
-    h^0 = BLSTM(x);  h^j_u = pBLSTM([h^{j-1}_2u, h^{j-1}_2u+1])                       (equations 3 to 5)
+    h^0 = BLSTM(x);  h^j_u = pBLSTM([h^{j-1}_2u, h^{j-1}_2u+1])                       (equations 4 and 5)
     s_i = LSTM(LSTM([E y_{i-1}, c_{i-1}])), c_0 = 0                                    (equation 7)
     e_iu = <phi(s_i), psi(h_u)>, alpha_i = softmax(e_i)                                (equations 9 and 10)
     c_i = sum_u alpha_iu h_u                                                           (equation 11)
@@ -22,14 +22,16 @@ Departures from the paper:
 - Characters are those of the training transcripts, case kept as it is written, in place of a fixed set.
 - psi has no bias in its last layer: it adds the same to all scores of a step, and never has a gradient.
 - The order in which cells are numbered is the paper's; of an odd number of frames or cells the last is not read.
-- Weights of the speller and the listener start from U(-0.1, 0.1) as in the paper; `init` 0 takes PyTorch's.
 - Features are normalised over each recording; the paper does not say how.
+- A language model takes part in the search, character by character, and its weighted log-probability is divided by the
+  number of characters with the model's own. The paper ranks the 32 sentences of a finished search again, by
+  log P(y | x) / |y| + lambda log P_LM(y) (section 3.4).
 - `dropout`, `label_smoothing`, `warp` and `band_masks` are not the paper's; all are 0 in `Config()`. Its 20
   noisy copies of each recording are an augmentation of the data (`foveate.transforms`).
 - Trained by one process with the recipe's optimiser, where the paper has asynchronous stochastic gradient descent.
 - Recordings given as frames of features (`features`) are read in place of log-mel features.
 
-A search ranks by the mean log-probability of a character, plus that of a language model (section 3.2, equation 14).
+A search ranks by the mean log-probability of a character, its end among them (section 3.4).
 """
 
 from __future__ import annotations

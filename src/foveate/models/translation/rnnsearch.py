@@ -31,14 +31,18 @@ Departures from the paper. In brackets the field or option that takes each back:
 - Weights start uniformly, within 1 / sqrt(inputs), embeddings within 0.1; the paper's v of 0 attends evenly for the
   first hundreds of steps (`initial` 'paper').
 - The loss is a mean over words; a sum over words and a mean over sentences in the paper (`average` 'sentences').
-- Embeddings, annotations and t_i are dropped in training, and labels smoothed (`dropout` 0, `smoothing` 0).
+- Embeddings, t_i and the annotations that are scored are dropped in training, and labels smoothed (`dropout` 0,
+  `smoothing` 0).
 - Word vectors of the output are those of the input (`tie` False).
+- A search ranks by the mean log-probability of a token; by the sum in the authors' code (option `length_penalty` 0).
 - The paper lets <unk> be written; the search leaves it out (option `copy_unknown`, which writes the source's word).
 
 These hold with every configuration:
 
 - The authors' code has a linear layer of the size of an embedding between t_i and W_o, to save time; the paper has
   none, and neither has this.
+- A translation of S source tokens has 2 to 3 S + 10 tokens, the ends counted; in the authors' code S / 2 to 3 S, and
+  the search keeps a beam less for each sentence that has ended.
 - With `query` 'current': one layer of gated units, where Luong's have four of LSTM; the decoder starts as above instead
   of from the encoder's last state; the source's end is attended, and biases are there.
 """

@@ -146,13 +146,13 @@ def word_attention(prediction: SpeechPrediction, words: int, cells: int) -> np.n
 class SpeechFigure:
     """A recording with the transcript that a model wrote.
 
-    said: the true text, if there is one; score: the word error rate against it.
+    reference: the true text, if there is one; score: the word error rate against it.
     """
 
     name: str
     sound: Sound
     prediction: SpeechPrediction
-    said: str | None = None
+    reference: str | None = None
     score: float | None = None
 
 
@@ -177,9 +177,11 @@ def speech_figure(example: SpeechFigure, number: int) -> Markup:
         tag("p", _words(example), class_="sentence"),
         tag("p", f"score {best.score:.3f}, {prediction.seconds:.2f} s", class_="faint number"),
     ]
-    if example.said is not None:
+    if example.reference is not None:
         rate = "" if example.score is None else f" (word error rate {example.score:.3f})"
-        parts.append(tag("p", alignment(example.said, best.text), tag("span", rate, class_="faint"), class_="aligned"))
+        parts.append(
+            tag("p", alignment(example.reference, best.text), tag("span", rate, class_="faint"), class_="aligned")
+        )
     if prediction.cuts:
         cuts = ", ".join(f"{cut:.1f} s" for cut in prediction.cuts)
         parts.append(tag("p", f"Cut where it is quietest, and read in parts: {cuts}.", class_="faint"))
@@ -242,14 +244,14 @@ def _words(example: SpeechFigure) -> list[Markup]:
     return found
 
 
-def alignment(said: str, written: str) -> Markup:
+def alignment(reference: str, written: str) -> Markup:
     """The transcript, with errors marked: struck out what was not written, and highlighted what was written instead."""
     parts: list[object] = []
-    for pair in align(scored_text(said).split(), scored_text(written).split()):
+    for pair in align(scored_text(reference).split(), scored_text(written).split()):
         if not pair.is_error:
-            parts += [pair.said, " "]
+            parts += [pair.reference, " "]
             continue
-        parts += [tag("del", pair.said), " "] if pair.said is not None else []
+        parts += [tag("del", pair.reference), " "] if pair.reference is not None else []
         parts += [tag("ins", pair.written), " "] if pair.written is not None else []
     return join("Said: ", parts)
 

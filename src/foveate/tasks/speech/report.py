@@ -87,8 +87,13 @@ def _confusions(scores: SpeechScores) -> Section | None:
         return None
     head = tag("tr", [tag("th", "Said", scope="col"), tag("th", "Written", scope="col"), _number("Times")])
     rows = [
-        tag("tr", tag("td", said or tag("i", "nothing")), tag("td", written or tag("i", "nothing")), _cell(str(times)))
-        for said, written, times in scores.confusions[:MOST_CONFUSIONS]
+        tag(
+            "tr",
+            tag("td", reference or tag("i", "nothing")),
+            tag("td", written or tag("i", "nothing")),
+            _cell(str(times)),
+        )
+        for reference, written, times in scores.confusions[:MOST_CONFUSIONS]
     ]
     lead = "The most frequent errors, as the best alignment of both texts pairs their words."
     return section("confusions", "Confusions", "Confusions", lead, card(_table("Confusions", head, rows)))

@@ -117,10 +117,10 @@ class SpeechTask(SpeechReplies, Task):
 
     def count(self, metrics: SpeechMetrics, index: int, sample: Any, prediction: SpeechPrediction) -> float:
         """Count the best transcript of a recording; returns its own word error rate."""
-        said, written = scored_text(sample["transcript"]), scored_text(prediction.text)
-        steps = _steps(prediction) if said == written else None
-        in_span = attention_in_spans(prediction, said, sample["spans"]) if "spans" in sample else (0.0, 0)
-        return metrics.update(said, written, in_span, steps)
+        reference, written = scored_text(sample["transcript"]), scored_text(prediction.text)
+        steps = _steps(prediction) if reference == written else None
+        in_span = attention_in_spans(prediction, reference, sample["spans"]) if "spans" in sample else (0.0, 0)
+        return metrics.update(reference, written, in_span, steps)
 
     # Keeping and showing
 
@@ -231,9 +231,9 @@ class SpeechPairs:
         """Drawn samples. Raises DataError for a character that no transcript has: it would not be learned."""
         samples = self.dataset.draw(keys)
         for sample in samples:
-            if strange := set(sample["transcript"]) - self._characters:
+            if unknown := set(sample["transcript"]) - self._characters:
                 raise DataError(
-                    f"{sample['name']}: '{sample['transcript'][:40]}' was drawn with {sorted(strange)[0]!r}, which no "
+                    f"{sample['name']}: '{sample['transcript'][:40]}' was drawn with {sorted(unknown)[0]!r}, which no "
                     "transcript of the set has; its transcripts must hold all that it draws"
                 )
         return [self._with_tokens(sample) for sample in samples]
@@ -243,7 +243,7 @@ class SpeechPairs:
 
 
 def attention_in_spans(
-    prediction: SpeechPrediction, said: str, spans: Sequence[tuple[float, float]]
+    prediction: SpeechPrediction, reference: str, spans: Sequence[tuple[float, float]]
 ) -> tuple[float, int]:
     """(sum over correctly written words of the share of their attention within their true span, number of these)."""
     best = prediction.transcripts[0]
@@ -251,7 +251,7 @@ def attention_in_spans(
     places = word_places(best.tokens, best.words)
     if len(places) != len(best.words):
         return 0.0, 0
-    for pair in align(said.split(), list(best.words)):
+    for pair in align(reference.split(), list(best.words)):
         if not pair.is_error:
             start, end = spans[i]
             weights = best.attention[places[j]].sum(0)
@@ -260,7 +260,7 @@ def attention_in_spans(
             inside = (centres >= start) & (centres <= end)
             total += float(weights[inside].sum() / max(float(weights.sum()), 1e-12))
             count += 1
-        i += pair.said is not None
+        i += pair.reference is not None
         j += pair.written is not None
     return total, count
 

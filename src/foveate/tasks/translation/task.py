@@ -270,16 +270,16 @@ def _unfamiliar(text: str, source: Source, table: TextTable) -> float:
 
     A word counts if it has an unknown token; of byte pairs, if it has a letter that no token spells whole.
     """
-    strange = 0
+    unfamiliar = 0
     for word, ids in zip(source.words, source.tokens, strict=True):
         if table.kind == "bpe":
             pieces = "".join(table.names[i] for i in ids)
             letters = sum(not character.isascii() for character in word)
             whole = sum(bool(table.decode([i]).strip()) and "\ufffd" not in table.decode([i]) for i in ids)
-            strange += bool(letters) and bool(pieces) and whole == 0
+            unfamiliar += bool(letters) and bool(pieces) and whole == 0
         else:
-            strange += UNKNOWN in ids
-    return strange / max(len(source.words), 1)
+            unfamiliar += UNKNOWN in ids
+    return unfamiliar / max(len(source.words), 1)
 
 
 def _words(prediction: TranslationPrediction) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,9 @@ Departures from the paper:
 - Images are normalised by mean and deviation; the release subtracts the mean image of values up to 255.
 - `caffenet` has no ImageNet weights that can be installed; the paper's networks start from them.
 - Boxes are not regressed, and there are no machines for detection with boxes, as in the paper's appendix on them.
+- Networks A and B of the paper, one for both crops and two that are fine-tuned apart, are not built. With `crops` box
+  an example of a class overlaps its object by its region; in the paper's network A by its box.
+- A detection's score is the sigmoid of its margin, which ranks alike.
 
 With another `backbone`, for a CPU: the means of its two coarsest maps, and one layer of `hidden` units. This is ours.
 """
@@ -43,7 +46,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.backbones import create_backbone
 from foveate.backbones.caffenet import HIDDEN, SIDE, CaffeNet
 from foveate.backbones.weights import adapt_preprocessing
 from foveate.errors import ConfigError, ModelError
@@ -68,6 +70,7 @@ from foveate.models.instances.sds.fitting import (
     threshold_for,
     unrefined,
 )
+from foveate.models.instances.sds.networks import Pooled
 from foveate.ops.boxes import covered_share
 from foveate.ops.regions import RegionSet, propose_regions
 from foveate.ops.suppress import survivors
@@ -152,23 +155,6 @@ class Config:
             )
 
 
-class Pooled(nn.Module):
-    """A backbone's features of a crop as one vector: (R, C, S, S) -> (R, hidden)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.net = create_backbone(config.backbone, config.in_channels, config.pretrained)
-        self.preprocessing: Preprocessing = self.net.preprocessing
-        self.project = nn.Linear(sum(self.net.channels[-2:]), config.hidden)
-        self.dropout = nn.Dropout()
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Return the features."""
-        pooled = torch.cat([one.mean((2, 3)) for one in self.net(crops)[-2:]], 1)
-        features: Tensor = self.dropout(torch.relu(self.project(pooled)))
-        return features
-
-
 @model("sds")
 class SDS(nn.Module):
     """Simultaneous detection and segmentation: regions classified by a network on the box and one on the region."""
@@ -184,7 +170,10 @@ class SDS(nn.Module):
         self.most: int = config.detections  # of an image
         names = ("box", "region") if config.crops == "both" else (config.crops,)
         networks = {
-            name: CaffeNet(config.in_channels) if config.backbone == CAFFENET else Pooled(config) for name in names
+            name: CaffeNet(config.in_channels)
+            if config.backbone == CAFFENET
+            else Pooled(config.backbone, config.in_channels, config.pretrained, config.hidden)
+            for name in names
         }
         self.preprocessing: Preprocessing = getattr(networks[names[0]], "preprocessing", None) or adapt_preprocessing(
             Preprocessing(), config.in_channels, False

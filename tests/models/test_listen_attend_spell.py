@@ -1,0 +1,131 @@
+"""Listen, Attend and Spell against plain loops in float64 over the paper's equations, and its sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foveate.models.speech.listen_attend_spell import Config, ListenAttendSpell
+from foveate.text import END, PAD, START
+
+SIZES: dict[str, Any] = {
+    "vocabulary": 9, "rate": 100, "features": 3, "hidden": 4, "pyramid": 2, "speller": 5, "embed": 3, "attend": 6,
+    "sampling": 0.0,
+}  # fmt: skip
+LENGTHS = torch.tensor([13, 8])
+TOKENS = torch.tensor([[4, 7, 5, END], [6, END, PAD, PAD]])
+
+
+def build(**fields: Any) -> ListenAttendSpell:
+    torch.manual_seed(0)
+    model = ListenAttendSpell(Config(**(SIZES | fields))).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.6 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def recordings() -> Tensor:
+    return torch.randn(2, 13, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def lstm(weights: tuple[Tensor, ...], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    to_input, to_hidden, input_bias, hidden_bias = weights
+    i, f, g, o = (to_input @ x + input_bias + to_hidden @ h + hidden_bias).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def blstm(layer: Any, steps: list[Tensor]) -> list[Tensor]:
+    found = []
+    for rnn, order in ((layer.onward, steps), (layer.returning, steps[::-1])):
+        weights = (rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0)
+        h = c = torch.zeros(rnn.hidden_size, dtype=torch.float64)
+        states = []
+        for x in order:
+            h, c = lstm(weights, x, h, c)
+            states.append(h)
+        found.append(states)
+    return [torch.cat([a, b]) for a, b in zip(found[0], found[1][::-1], strict=True)]
+
+
+def mlp(layers: Any, x: Tensor) -> Tensor:
+    first, last = (layer for layer in layers if isinstance(layer, nn.Linear))
+    hidden = (first.weight @ x + first.bias).clamp(min=0)
+    return last.weight @ hidden + (0 if last.bias is None else last.bias)
+
+
+def loop(model: ListenAttendSpell, frames: Tensor, tokens: list[int]) -> tuple[Tensor, Tensor]:
+    """Logits and alpha of one recording (F, D), a step at a time."""
+    x = (frames - frames.mean(0)) / (frames.std(0, correction=0) + 1e-2)
+    h = blstm(model.listener, list(x))
+    for layer in model.pyramid:
+        h = blstm(layer.rnn, [torch.cat([h[2 * u], h[2 * u + 1]]) for u in range(len(h) // 2)])  # type: ignore[union-attr]
+    states = [(torch.zeros(5, dtype=torch.float64),) * 2 for _ in model.speller]
+    context = torch.zeros_like(h[0])
+    logits, alphas = [], []
+    for last in [START, *tokens[:-1]]:
+        below = torch.cat([model.embed.weight[last], context])
+        for number, cell in enumerate(model.speller):
+            weights: Any = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+            states[number] = lstm(weights, below, *states[number])
+            below = states[number][0]
+        e = torch.stack([mlp(model.phi, below) @ mlp(model.psi, u) for u in h])
+        alpha = e.exp() / e.exp().sum()
+        context = sum(a * u for a, u in zip(alpha, h, strict=True))  # type: ignore[assignment]
+        logits.append(mlp(model.output, torch.cat([below, context])))
+        alphas.append(alpha)
+    return torch.stack(logits), torch.stack(alphas)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_equations_a_step_at_a_time(layers: int) -> None:
+    model = build(speller_layers=layers)
+    audio = recordings()
+    out = model(audio, TOKENS, LENGTHS)
+    for b, (frames, count) in enumerate(zip(LENGTHS.tolist(), (4, 2), strict=True)):
+        logits, alpha = loop(model, audio[b, :frames], TOKENS[b, :count].tolist())
+        torch.testing.assert_close(out.logits[b, :count], logits, atol=1e-10, rtol=0)
+        torch.testing.assert_close(out.attention[b, :count, : frames // 4], alpha, atol=1e-10, rtol=0)
+        assert alpha.shape[1] == frames // 4 and not out.attention[b, :, frames // 4 :].any()
+
+
+def test_a_share_of_the_characters_is_the_models_own() -> None:
+    """From the first step on, and drawn from its distribution: of a model that always writes 8, they are 8."""
+    model = build(sampling=0.3).train()
+    last: Any = model.output[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(-50.0)[8] = 50.0
+    read: list[Tensor] = []
+    model.embed.register_forward_hook(lambda _, tokens, __: read.append(tokens[0]))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model(recordings()[:1].expand(200, -1, -1), torch.full((200, 12), 5))
+    assert (read[0] == START).all()
+    given = torch.stack(read[1:])
+    assert set(given.unique().tolist()) == {5, 8}
+    share = (given == 8).double()
+    assert abs(float(share.mean()) - 0.3) < 0.03 and float(share[0].mean()) > 0.2  # 2,200 draws: deviation 0.01
+
+
+def test_moving_a_recording_by_a_cell_moves_attention_by_a_cell_without_recurrence() -> None:
+    """With LSTMs that forget at once, a cell is a function of its own frames, and so is its score."""
+    model = build()
+    with torch.no_grad():
+        for layer in (model.listener, *(one.rnn for one in model.pyramid)):  # type: ignore[union-attr]
+            for rnn in (layer.onward, layer.returning):
+                rnn.weight_hh_l0.zero_()
+                rnn.bias_ih_l0[4:8] = -80.0  # the forget gates
+                rnn.bias_hh_l0.zero_()
+    frames = recordings()[0, :8]
+    frames = frames - frames.mean(0)
+    silence = torch.zeros(4, 3, dtype=torch.float64)
+    before, after = torch.cat([silence, frames])[None], torch.cat([frames, silence])[None]
+    with torch.no_grad():
+        late, early = (model(x, TOKENS[:1]) for x in (before, after))
+    torch.testing.assert_close(late.attention.roll(-1, 2), early.attention, atol=1e-10, rtol=0)
+    torch.testing.assert_close(late.logits, early.logits, atol=1e-10, rtol=0)
