@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
-from torchvision import tv_tensors
-
 from foveate import pictures
 from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
@@ -35,6 +33,7 @@ from foveate.datasets.splits import (
     read_splits,
     settle,
 )
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 from foveate.videos import VIDEO_SUFFIXES
