@@ -13,9 +13,8 @@ import foveate
 from foveate.registry import entries
 
 ROOT = Path(foveate.__file__).parent
-BASE = {"errors", "labels", "records", "registry", "store", "pictures", "sounds", "disk", "public", "remote", "text",
-        "values", "version",
-        "videos"}  # fmt: skip
+BASE = {"deferred", "errors", "labels", "records", "registry", "store", "pictures", "sounds", "disk", "public",
+        "remote", "text", "values", "version", "videos"}  # fmt: skip
 # Each folder (or root file) and what it may import besides BASE and itself; see docs/design.md.
 ALLOWED = {
     "ops": set(),

@@ -42,6 +42,23 @@ def test_a_typo_is_answered_without_torch() -> None:
     assert len(done.stderr.splitlines()) == len(lines)
 
 
+def test_fields_and_helps_are_told_without_torchvision_and_timm() -> None:
+    lines = [
+        "recipes fcn8s", "recipes mnc_nuclei", "models hypercolumns", "train show_attend_tell_pasture --help",
+        "predict --help", "evaluate --help", "generate --help", "bench --help", "info",
+    ]  # fmt: skip
+    script = (
+        "import sys\nfrom foveate.cli import main\nfrom foveate.recipes import resolve\n"
+        "from foveate.registry import entries\n"
+        f"for line in {lines!r}:\n"
+        "    try:\n        main(line.split())\n    except SystemExit:\n        pass\n"
+        "for name in entries('recipe'):\n    resolve(name)\n"
+        "assert not {'torchvision', 'timm'} & set(sys.modules), 'imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_field_of_every_recipe_passes_the_early_check() -> None:
     assert set(recipe_fields()) >= {f"optim.{f.name}" for f in dataclasses.fields(Optim)}
     for name in entries("recipe"):

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import GoogLeNet, GoogLeNet_Weights
 
 from foveate.backbones.timm import STRIDES
 from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
+from foveate.deferred import torchvision_models
 from foveate.errors import ModelError
 from foveate.records import Preprocessing
 
@@ -29,7 +29,9 @@ CHANNELS = (192, 480, 832, 1024)  # of the stages
 def imagenet_googlenet() -> Mapping[str, Tensor]:
     """Return torchvision's GoogLeNet state dict, trained on ImageNet. Raises ModelError if it cannot be downloaded."""
     try:
-        state: Mapping[str, Tensor] = GoogLeNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        state: Mapping[str, Tensor] = torchvision_models.GoogLeNet_Weights.IMAGENET1K_V1.get_state_dict(
+            progress=True, check_hash=True
+        )
     except OSError as error:
         raise ModelError(
             f"ImageNet weights of googlenet could not be downloaded ({error}); connect to the internet once, "
@@ -48,7 +50,7 @@ class GoogLeNetPyramid(nn.Module):
 
     def __init__(self, in_channels: int = 3, pretrained: bool = False, coarsest: int = 32) -> None:
         super().__init__()
-        whole = GoogLeNet(aux_logits=False, transform_input=False, init_weights=False)
+        whole = torchvision_models.GoogLeNet(aux_logits=False, transform_input=False, init_weights=False)
         self.names = STAGES[: STRIDES.index(coarsest) + 1]
         self.channels = CHANNELS[: len(self.names)]
         for name in (name for stage in self.names for name in stage):

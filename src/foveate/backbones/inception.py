@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import timm
 import torch
 from torch import Tensor, fx, nn
 
 from foveate.backbones.weights import adapt_input_channels
+from foveate.deferred import timm
 from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from foveate.backbones.weights import PACKAGED, adapt_preprocessing, load_in_order, packaged_weights
+from foveate.deferred import timm
 from foveate.errors import ConfigError, ModelError, unknown
 from foveate.records import Preprocessing
 

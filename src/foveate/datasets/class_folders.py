@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from torchvision import tv_tensors
-
 from foveate import pictures
 from foveate.datasets.captions.table import remarks_beside
 from foveate.datasets.checks import class_notes, label_digest
@@ -36,6 +34,7 @@ from foveate.datasets.splits import (
     split_called,
     stray_folders,
 )
+from foveate.deferred import tv_tensors
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, listed
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures

@@ -22,10 +22,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassificationSample, DataSource, Problem
 from foveate.registry import dataset

@@ -27,13 +27,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.checks import label_digest, split_notes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import shown_names, stem_of, unmarked
+from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
 

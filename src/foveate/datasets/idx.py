@@ -19,7 +19,6 @@ from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.checks import label_digest
 from foveate.datasets.classes import CLASSES_FILE, read_classes
@@ -27,6 +26,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.names import in_any_case
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
+from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.records.base import unused_label

@@ -11,7 +11,6 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate import pictures
 from foveate.datasets.checks import label_digest
@@ -29,6 +28,7 @@ from foveate.datasets.files import (
 )
 from foveate.datasets.headers import is_clear, nothing_to_see
 from foveate.datasets.splits import split_or_draw
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.layers import pack

@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from torchvision import tv_tensors
-
 from foveate import pictures
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
@@ -17,6 +15,7 @@ from foveate.datasets.files import Pair, ScannedSource, raise_problems, require_
 from foveate.datasets.headers import FileHeaders
 from foveate.datasets.names import shown_names
 from foveate.datasets.splits import ordered, split_or_draw, split_parts
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import DrawingSample, Problem

@@ -18,9 +18,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, unknown
 from foveate.records import DataSource, QuestionSample
 from foveate.registry import dataset

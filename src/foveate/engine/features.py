@@ -21,8 +21,8 @@ from rich.progress import track
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.disk import cache_folder, write_atomically
 from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError

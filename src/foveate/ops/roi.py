@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import roi_align
 
+from foveate.deferred import torchvision_ops
 from foveate.errors import ConfigError
 
 Points = Literal["corner", "centre"]
@@ -100,13 +100,19 @@ def crop_masks(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
     """
     index = torch.arange(len(boxes), dtype=boxes.dtype, device=boxes.device)[:, None]
     rois = torch.cat([index, boxes], 1)
-    return roi_align(masks[:, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)[:, 0]
+    return _shares(masks, rois, size)
 
 
 def crop_region(region: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Return the share of each cell of each box (R, 4) that a region (H, W) bool covers, (R, size, size) float32."""
     rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], 1)
-    return roi_align(region[None, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)[:, 0]
+    return _shares(region[None], rois, size)
+
+
+def _shares(masks: Tensor, rois: Tensor, size: int) -> Tensor:
+    """Average masks (N, H, W) over the cells of boxes (R, 5), each the mask's number and its corners."""
+    cells = torchvision_ops.roi_align(masks[:, None].float(), rois.float(), size, 1.0, sampling_ratio=2, aligned=True)
+    return cells[:, 0]
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:

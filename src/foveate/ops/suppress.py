@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
+from foveate.deferred import torchvision_ops
 from foveate.ops.boxes import clip
 from foveate.ops.roi import paste_masks
 
@@ -81,7 +81,7 @@ def vote_masks(
     Dai, He and Sun (2015), "Inference" of the implementation's details. The probabilities are averaged, as in the
     release's GPU code; its CPU code averages masks that it has thresholded first.
     """
-    overlaps = box_iou(boxes[kept], boxes)
+    overlaps = torchvision_ops.box_iou(boxes[kept], boxes)
     found: list[Patch | None] = []
     for row in overlaps:
         voters = (row >= iou).nonzero()[:, 0]

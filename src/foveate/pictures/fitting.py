@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
+from foveate.deferred import functional as F
+from foveate.deferred import v2
 from foveate.pictures import Windows
 from foveate.records import Preprocessing
 
@@ -23,11 +23,11 @@ def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     if [height, width] == size and preprocessing.crop == 1:
         return image
     if preprocessing.stretch:
-        return F.resize(image, size, InterpolationMode.BILINEAR, antialias=True)
+        return F.resize(image, size, v2.InterpolationMode.BILINEAR, antialias=True)
     # The largest window of this shape that the image holds, then `crop` of its sides.
     factor = min(height / size[0], width / size[1]) * preprocessing.crop
     window = [max(1, round(side * factor)) for side in size]
-    return F.resize(F.center_crop(image, window), size, InterpolationMode.BILINEAR, antialias=True)
+    return F.resize(F.center_crop(image, window), size, v2.InterpolationMode.BILINEAR, antialias=True)
 
 
 def shrink_factor(windows: Windows, longest: int) -> int:

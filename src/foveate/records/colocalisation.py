@@ -10,8 +10,8 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from torch import Tensor
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.records.base import TransformerOutput, TransformView
 from foveate.records.prediction import Prediction
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 from torch import Tensor
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.records.base import ClassTable
 from foveate.records.prediction import Prediction
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from torch import Tensor
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.records.base import ClassTable, Preprocessing
 from foveate.records.prediction import Prediction
 

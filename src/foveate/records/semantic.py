@@ -10,8 +10,8 @@ from typing import NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkab
 
 import numpy as np
 from torch import Tensor
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.records.base import ClassTable
 from foveate.records.instances import InstancePrediction
 from foveate.records.prediction import Prediction

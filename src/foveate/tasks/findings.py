@@ -23,8 +23,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.errors import listed
 from foveate.pictures.intensities import (
     ValueSample,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torchvision import tv_tensors
 
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.pictures import PICTURE_SUFFIXES, picture_info, picture_size
 from foveate.pictures.given import note_of, open_for, suit

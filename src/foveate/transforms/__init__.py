@@ -14,10 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from scipy import ndimage
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
+from foveate.deferred import functional as F
+from foveate.deferred import tv_tensors, v2
 from foveate.errors import ConfigError
 from foveate.records import ClassificationSample, Preprocessing, SemanticSample
 from foveate.text import split_words

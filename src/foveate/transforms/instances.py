@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
+from foveate.deferred import functional as F
+from foveate.deferred import tv_tensors, v2
 from foveate.errors import ConfigError
 from foveate.records import InstanceSample
 

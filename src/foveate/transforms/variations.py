@@ -6,9 +6,9 @@ import math
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+
+from foveate.deferred import functional as F
+from foveate.deferred import tv_tensors, v2
 
 CELL = 32  # pixels between the points that an elastic deformation moves
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
-from torchvision import tv_tensors
-
 from foveate import pictures
 from foveate.datasets.captions.album import Album, plain
 from foveate.datasets.captions.cells import listed
@@ -37,6 +35,7 @@ from foveate.datasets.splits import (
 )
 from foveate.datasets.text_doubts import caption_notes, is_missing
 from foveate.datasets.text_files import read_text
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.records import Caption, CaptionSample, Problem
 from foveate.videos import VIDEO_SUFFIXES

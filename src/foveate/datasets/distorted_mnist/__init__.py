@@ -56,7 +56,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-from torchvision import tv_tensors
 
 from foveate.datasets.distorted_mnist.draw import (
     DIGIT,
@@ -73,6 +72,7 @@ from foveate.datasets.distorted_mnist.draw import (
 )
 from foveate.datasets.idx import Idx, IdxDataset
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
 from foveate.registry import dataset

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.scene import COW
+from foveate.deferred import tv_tensors
 from foveate.records import ClassTable, ColocalisationSample
 
 # Visible share of the image's pixels from which a cow has a box; smaller ones are not recognised.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.pasture.compose import compose
 from foveate.datasets.pasture.draw import FIRST_THING, classes_of, render
 from foveate.datasets.pasture.scene import CLASSES, TREE, Scene
 from foveate.datasets.splits import SPLIT_ORDER
+from foveate.deferred import tv_tensors
 from foveate.ops.boxes import tight_boxes
 from foveate.records import ClassTable, InstanceSample, ObjectSample, SemanticSample
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.pasture.captions.lexicon import PLURAL, color_word
 from foveate.datasets.pasture.captions.view import Seen, View, view_of
@@ -28,6 +27,7 @@ from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.dice import Dice
 from foveate.datasets.pasture.draw import render
 from foveate.datasets.pasture.scene import BIRD, COW, FRISBEE, PERSON, TREE
+from foveate.deferred import tv_tensors
 from foveate.pictures.shared import SharedTensors
 from foveate.records import QuestionSample
 

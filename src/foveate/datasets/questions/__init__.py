@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from torchvision import tv_tensors
-
 from foveate import pictures
 from foveate.datasets.captions.album import Album
 from foveate.datasets.checks import label_digest
@@ -34,6 +32,7 @@ from foveate.datasets.splits import (
     split_called,
 )
 from foveate.datasets.text_doubts import is_missing, text_notes
+from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted, listed
 from foveate.pictures.shared import SharedTensors
 from foveate.records import Problem, QuestionSample

@@ -24,9 +24,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou, nms
 
 from foveate.backbones import STRIDES
+from foveate.deferred import torchvision_ops
 from foveate.errors import ConfigError
 from foveate.models.instances.proposals import ProposalConfig, ProposalOutput, RegionProposals, random_part, smooth_l1
 from foveate.ops.boxes import clip, covered_share, decode, encode
@@ -168,7 +168,7 @@ class Detector(nn.Module):
         target = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)  # 0 is background
         shift = zero
         if len(truth):
-            best, owner = box_iou(boxes, truth).max(1)
+            best, owner = torchvision_ops.box_iou(boxes, truth).max(1)
             positive = (best >= 0.5).nonzero()[:, 0]
             owner = owner[positive]
             target[positive] = labels[owner] + 1
@@ -220,7 +220,7 @@ def sample_boxes(boxes: Tensor, truth: Tensor, crowds: Tensor, count: int) -> Te
     out, unless positive.
     """
     plain = boxes.detach()
-    best = box_iou(plain, truth).amax(1) if len(truth) else plain.new_zeros(len(plain))
+    best = torchvision_ops.box_iou(plain, truth).amax(1) if len(truth) else plain.new_zeros(len(plain))
     usable = covered_share(plain, crowds) <= 0.5
     positive = random_part((best >= 0.5).nonzero()[:, 0], round(0.3 * count))
     rest = count - len(positive)
@@ -241,4 +241,4 @@ def ranked(
     order = scores.sort(descending=True).indices  # ONNX has no stable sort
     # Classes are moved apart by more than the image, so that one call suppresses each by itself.
     apart = boxes[order] + (labels[order] * (max(size) + 1))[:, None]
-    return order, nms(apart, scores[order], suppress)[:count]
+    return order, torchvision_ops.nms(apart, scores[order], suppress)[:count]

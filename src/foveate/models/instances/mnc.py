@@ -47,9 +47,9 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou
 
 from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
+from foveate.deferred import torchvision_ops
 from foveate.errors import ConfigError
 from foveate.models.instances.detector import (
     DEVIATIONS,
@@ -267,7 +267,7 @@ class MNC(nn.Module):
         mask_target = target.clone()
         mask_loss = box_loss = stage.masks.sum() * 0
         if len(truth):
-            best, owner = box_iou(boxes.detach(), truth).max(1)
+            best, owner = torchvision_ops.box_iou(boxes.detach(), truth).max(1)
             positive = (best >= 0.5).nonzero()[:, 0]
             owner = owner[positive]
             target[positive] = labels[owner] + 1

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_iou, nms
 
+from foveate.deferred import torchvision_ops
 from foveate.errors import ConfigError
 from foveate.ops.anchors import base_anchors, place_anchors
 from foveate.ops.boxes import clip, covered_share, decode, encode, sides
@@ -130,7 +130,7 @@ class RegionProposals(nn.Module):
         ranked = torch.where(large, scores.detach().sigmoid(), -1.0).sort(descending=True).indices
         ranked = ranked[: config.before[0 if training else 1]]
         ranked = ranked[large[ranked]]
-        kept = nms(boxes.detach()[ranked], scores.detach()[ranked], config.overlap)
+        kept = torchvision_ops.nms(boxes.detach()[ranked], scores.detach()[ranked], config.overlap)
         return boxes[ranked[kept[: config.after[0 if training else 1]]]]
 
     def loss(
@@ -176,7 +176,7 @@ def label_anchors(
     if not len(truth):
         labels[used] = 0
     else:
-        overlaps = box_iou(truth, anchors) * used  # (N, A)
+        overlaps = torchvision_ops.box_iou(truth, anchors) * used  # (N, A)
         best, matched = overlaps.max(0)
         labels[used & (best < 0.3)] = 0
         labels[used & (best >= 0.7)] = 1

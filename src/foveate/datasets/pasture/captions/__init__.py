@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from foveate.datasets.pasture.captions.lexicon import nouns
 from foveate.datasets.pasture.captions.sentences import captions_of
 from foveate.datasets.pasture.captions.view import View, view_of
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.datasets.pasture.draw import render
+from foveate.deferred import tv_tensors
 from foveate.records import Caption, CaptionSample
 
 
