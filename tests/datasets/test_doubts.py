@@ -149,6 +149,15 @@ class TestCoco:
         source = self.write(tmp_path, [{"category_id": 2, "segmentation": square}, crowd])
         assert not any("crowd" in note for note in source.notes())
 
+    def test_nothing_but_crowds_is_refused(self, tmp_path: Path) -> None:
+        """So CVAT's masks are exported by some of its versions."""
+        runs = {"size": [SIDE, SIDE], "counts": [0, SIDE, SIDE * SIDE - SIDE]}
+        source = self.write(tmp_path, [{"category_id": 1, "segmentation": runs, "iscrowd": 1}])
+        with pytest.raises(
+            DataError, match=r"all objects are marked as crowds, which are not scored; set iscrowd to 0"
+        ):
+            source.open("train")
+
     def test_outlines_in_outlines(self, tmp_path: Path) -> None:
         """COCO joins the outlines of an object, so that a hole is filled."""
         outer, hole, beside = [0, 0, 20, 0, 20, 20, 0, 20], [5, 5, 10, 5, 10, 10, 5, 10], [30, 30, 40, 30, 40, 40]
@@ -157,6 +166,18 @@ class TestCoco:
         assert int((source.open("train")[0]["mask"] == 1).sum()) == 400
         source = self.write(tmp_path, [{"category_id": 1, "segmentation": [outer, beside]}])
         assert not any("within another" in note for note in source.notes())
+
+
+def test_objects_stored_as_zero(tmp_path: Path) -> None:
+    """Of several masks of one object each, none covers more than half of the picture."""
+    for i in range(3):
+        picture(tmp_path / f"{i}" / "images" / f"{i}.png", i)
+        for k in (1, 2):
+            save(tmp_path / f"{i}" / "masks" / f"{k}.png", (scene(i) != k) * 255 if i == 1 else (scene(i) == k) * 255)
+    found = inspect(recognise(tmp_path, "instances"), "instances")
+    assert [p.what.partition(",")[0] for p in found.problems] == [
+        "each of the 2 masks of 1.png covers more than half of it"
+    ]
 
 
 def test_empty_labels(tmp_path: Path) -> None:
@@ -249,6 +270,10 @@ class TestHints:
             picture(tmp_path / "testing" / "image_2" / f"{i}.png", i)
             picture(tmp_path / "training" / "image_2" / f"{i}.png", 9 + i)
         assert "hold pictures of the same names" not in self.told(tmp_path, "semantic")
+        for i in range(3):
+            save(tmp_path / "training" / "semantic" / f"{i}.png", scene(i))
+        told = self.told(tmp_path, "semantic")
+        assert "training/image_2/ and training/semantic/ hold pictures of the same names" in told
 
     def test_pictures_of_no_known_kind(self, tmp_path: Path) -> None:
         for i in range(3):
