@@ -149,15 +149,6 @@ class TestCoco:
         source = self.write(tmp_path, [{"category_id": 2, "segmentation": square}, crowd])
         assert not any("crowd" in note for note in source.notes())
 
-    def test_nothing_but_crowds_is_refused(self, tmp_path: Path) -> None:
-        """So CVAT's masks are exported by some of its versions."""
-        runs = {"size": [SIDE, SIDE], "counts": [0, SIDE, SIDE * SIDE - SIDE]}
-        source = self.write(tmp_path, [{"category_id": 1, "segmentation": runs, "iscrowd": 1}])
-        with pytest.raises(
-            DataError, match=r"all objects are marked as crowds, which are not scored; set iscrowd to 0"
-        ):
-            source.open("train")
-
     def test_outlines_in_outlines(self, tmp_path: Path) -> None:
         """COCO joins the outlines of an object, so that a hole is filled."""
         outer, hole, beside = [0, 0, 20, 0, 20, 20, 0, 20], [5, 5, 10, 5, 10, 10, 5, 10], [30, 30, 40, 30, 40, 40]

@@ -116,9 +116,6 @@ class COCO(ObjectSource):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
         notes += empty_note(splits)
-        if not any(content.single for content in contents.values()):
-            what = "all objects are marked as crowds, which are not scored; set iscrowd to 0 if they are single objects"
-            problems += [Problem(content.file, what) for content in contents.values() if content.crowds.total()]
         notes += annotation_notes(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
