@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,18 @@ class TestCoco:
         assert not any("within another" in note for note in source.notes())
 
 
+def test_objects_stored_as_zero(tmp_path: Path) -> None:
+    """Of several masks of one object each, none covers more than half of the picture."""
+    for i in range(3):
+        picture(tmp_path / f"{i}" / "images" / f"{i}.png", i)
+        for k in (1, 2):
+            save(tmp_path / f"{i}" / "masks" / f"{k}.png", (scene(i) != k) * 255 if i == 1 else (scene(i) == k) * 255)
+    found = inspect(recognise(tmp_path, "instances"), "instances")
+    assert [p.what.partition(",")[0] for p in found.problems] == [
+        "each of the 2 masks of 1.png covers more than half of it"
+    ]
+
+
 def test_empty_labels(tmp_path: Path) -> None:
     shape = {"label": " ", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
     for i in range(2):
@@ -168,3 +181,115 @@ def test_empty_labels(tmp_path: Path) -> None:
     assert {problem.what for problem in found.problems} == {
         "shape 1 (' '): an empty label; expected the name of a class"
     }
+
+
+class TestIntensities:
+    """What pictures hold that one range of intensities for all of them does not suit."""
+
+    def notes(self, root: Path, values: Callable[[int], np.ndarray]) -> dict[str, list[str]]:
+        for i in range(6):
+            (root / "images").mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(root / "images" / f"{i}.tif", values(i), photometric="minisblack")
+            save(root / "masks" / f"{i}.png", scene(i))
+        return inspect(recognise(root)).notes
+
+    def noise(self, seed: int, top: float) -> np.ndarray:
+        found = np.random.default_rng(seed).random((SIDE, SIDE)) * top
+        found[0, 0] = top
+        return found
+
+    @pytest.mark.parametrize(("odd", "one"), [(255.0, np.float32), (16.0, np.uint16)])
+    def test_another_scale(self, tmp_path: Path, odd: float, one: type) -> None:
+        """Shares beside 0..255, and 12 bits beside the same values times 16."""
+        unit = 1 if one is np.float32 else 4000
+        found = self.notes(tmp_path, lambda i: self.noise(i, unit * (odd if i == 3 else 1)).astype(one))
+        ((note, names),) = found.items()
+        assert note.startswith(f"no value above {unit:g}, where others reach {unit * odd:g} and more")
+        assert sorted(names) == [f"{i}.tif" for i in (0, 1, 2, 4, 5)]
+        assert self.notes(tmp_path / "even", lambda i: self.noise(i, unit * (1 + i)).astype(one)) == {}
+
+    def test_no_numbers(self, tmp_path: Path) -> None:
+        def values(i: int) -> np.ndarray:
+            found = self.noise(i, 1).astype(np.float32)
+            found[: {2: 5, 4: SIDE}.get(i, 0)] = np.nan
+            return found
+
+        assert self.notes(tmp_path, values) == {"pixels that are no number, which are black": ["2.tif"]}
+        (problem,) = inspect(recognise(tmp_path)).problems
+        assert problem.file.name == "4.tif" and problem.what == "no pixel is a number; restore or remove it"
+
+    def test_shares_saved_as_8_bits(self, tmp_path: Path) -> None:
+        found = self.notes(tmp_path, lambda i: np.rint(self.noise(i, 1 if i == 5 else 255)).astype(np.uint8))
+        ((note, names),) = found.items()
+        assert note.startswith("no value above 4 of 255, so nearly black") and names == ["5.tif"]
+
+    def test_one_value_with_labels(self, tmp_path: Path) -> None:
+        found = self.notes(tmp_path, lambda i: np.full((SIDE, SIDE), 90 * (i == 1), np.uint8) if i < 2 else
+                           np.rint(self.noise(i, 255)).astype(np.uint8))  # fmt: skip
+        assert found == {
+            "one value in all pixels, but labels of several classes; was it saved rightly?": ["0.tif", "1.tif"]
+        }
+
+
+class TestHints:
+    """The answer to a folder that is not read names what was found and what to do."""
+
+    def told(self, root: Path, task: str) -> str:
+        with pytest.raises(DataError) as caught:
+            recognise(root, task)
+        return str(caught.value)
+
+    def test_texts_beside_pictures(self, tmp_path: Path) -> None:
+        for i in range(3):
+            picture(tmp_path / f"{i}.png", i)
+            (tmp_path / f"{i}.txt").write_text("a cat")
+        assert "a text beside each picture (0.txt, ...) is not read; write captions.csv" in self.told(
+            tmp_path, "captioning"
+        )
+
+    def test_classes_too_deep(self, tmp_path: Path) -> None:
+        for name in ("animal/cat", "animal/dog"):
+            for i in range(3):
+                picture(tmp_path / "train" / name / f"{i}.png", i)
+        told = self.told(tmp_path, "classification")
+        assert "pictures lie in train/animal/cat/ and the like; a class is a folder in" in told
+        assert "labels" not in told
+
+    def test_folders_of_one_name_are_no_partners(self, tmp_path: Path) -> None:
+        """KITTI's testing/image_2 and training/image_2 are both pictures; training/semantic holds the masks."""
+        for i in range(3):
+            picture(tmp_path / "testing" / "image_2" / f"{i}.png", i)
+            picture(tmp_path / "training" / "image_2" / f"{i}.png", 9 + i)
+        assert "hold pictures of the same names" not in self.told(tmp_path, "semantic")
+        for i in range(3):
+            save(tmp_path / "training" / "semantic" / f"{i}.png", scene(i))
+        told = self.told(tmp_path, "semantic")
+        assert "training/image_2/ and training/semantic/ hold pictures of the same names" in told
+
+    def test_pictures_of_no_known_kind(self, tmp_path: Path) -> None:
+        for i in range(3):
+            (tmp_path / "images").mkdir(exist_ok=True)
+            (tmp_path / "images" / f"{i}.heic").write_bytes(b"ftypheic")
+            save(tmp_path / "masks" / f"{i}.png", scene(i))
+        with pytest.raises(DataError, match=r"images: holds 3 \.heic files, but no pictures that are read; convert"):
+            recognise(tmp_path).describe()
+
+    @pytest.mark.parametrize(
+        ("name", "content", "tool"),
+        [
+            ("a.geojson", '{"type": "FeatureCollection", "features": []}', "GeoJSON, as of QuPath"),
+            ("export.ndjson", '{"data_row": {"id": "c"}}', "Labelbox's JSON"),
+            ("a.json", '{"info": {"description": "ISAT"}, "objects": []}', "ISAT's JSON"),
+        ],
+    )
+    def test_tools(self, tmp_path: Path, name: str, content: str, tool: str) -> None:
+        picture(tmp_path / "a.png")
+        (tmp_path / name).write_text(content)
+        assert f"{name} is {tool}; export" in self.told(tmp_path, "semantic")
+
+    def test_nnunet(self, tmp_path: Path) -> None:
+        for i in range(3):
+            picture(tmp_path / "imagesTr" / f"case{i}_0000.png", i)
+            save(tmp_path / "labelsTr" / f"case{i}.png", scene(i))
+        assert "imagesTr/ and labelsTr/ are nnU-Net's, which are not read" in self.told(tmp_path, "semantic")
+        assert "no known data format" in self.told(tmp_path, "")  # and no classifier of two classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ from foveate.datasets.names import stem_of, unmarked
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 
+_FOLDERS = 64  # folders that are compared with each other
 _SHOWN = 6  # entries of a folder that are named
 _HEAD = 1 << 16  # bytes of a file that are looked into
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
@@ -122,18 +124,18 @@ def partners_in(path: Path) -> str:
     stems: dict[Path, set[str]] = {}
     for file in pictures:
         stems.setdefault(file.parent, set()).add(stem_of(file.name))
-    folders = sorted(stems)
-    for i, first in enumerate(folders):
-        for second in folders[i + 1 :]:
-            own, other = stems[first], stems[second]
-            shared = own & (other | {image for stem in other for image in unmarked(stem)})
-            shared |= other & {image for stem in own for image in unmarked(stem)}
-            if first.name != second.name and 2 * len(shared) > min(len(own), len(other)):
-                names = " and ".join(f"{folder.relative_to(path).as_posix()}/" for folder in (first, second))
-                return (
-                    f"the nearest is 'folders': {names} hold pictures of the same names; call the folder of images "
-                    f"images, that of masks labels"
-                )
+    folders = sorted(stems)[:_FOLDERS]
+    beside_first = sorted(itertools.combinations(folders, 2), key=lambda two: two[0].parent != two[1].parent)
+    for first, second in beside_first:
+        own, other = stems[first], stems[second]
+        shared = own & (other | {image for stem in other for image in unmarked(stem)})
+        shared |= other & {image for stem in own for image in unmarked(stem)}
+        if first.name != second.name and 2 * len(shared) > min(len(own), len(other)):
+            names = " and ".join(f"{folder.relative_to(path).as_posix()}/" for folder in (first, second))
+            return (
+                f"the nearest is 'folders': {names} hold pictures of the same names; call the folder of images "
+                f"images, that of masks labels"
+            )
     return ""
 
 

@@ -109,7 +109,13 @@ class ObjectMasks:
         return Objects(np.stack(masks) if masks else np.zeros((0, height, width), bool), [1] * len(masks))
 
     def _masks(self, pair: Pair, height: int, width: int) -> list[np.ndarray]:
-        return [_read_object(file, pair.picture, height, width) for file in pair.label]
+        masks = [_read_object(file, pair.picture, height, width) for file in pair.label]
+        if len(masks) > 1 and all(2 * int(mask.sum()) > mask.size for mask in masks):
+            raise DataError(
+                f"{pair.label[0]}: each of the {len(masks)} masks of {pair.picture.name} covers more than half of it, "
+                "so that the objects seem to be stored as 0; save masks with 0 around the object"
+            )
+        return masks
 
 
 def hold_samples(folders: list[Path]) -> bool:

@@ -274,8 +274,8 @@ def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
             f"{counted(count, 'column')} without a line of names, '{second}' in the second and '{third}' in the third; "
             "expected file, speaker, text: write the names of the columns above them, such as file, text, speaker"
         )
-    speakers, texts, names = held[left[0]], held[left[1]], _column(rows, 0)
-    sure = _words(texts) > 1 or _are_numbered(speakers) or (_are_in(speakers, names) and not _are_in(texts, names))
+    speakers, said, names = held[left[0]], held[left[1]], _column(rows, 0)
+    sure = _words(said) > 1 or _are_numbered(speakers) or (_are_in(speakers, names) and not _are_in(said, names))
     return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split, unsure=not sure)
 
 
