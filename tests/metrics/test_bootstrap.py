@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,6 +42,13 @@ def test_pairs_are_drawn_together() -> None:
     mean, low, high = paired_difference(first, (hard + generator.normal(0, 0.2, 40)).tolist()) or (0, 0, 0)
     assert low < 0 < high
     assert low < mean < high
+
+
+def test_pairs_of_which_one_score_is_not_a_number_are_left_out() -> None:
+    first, second = [0.1, 0.2, math.nan, 0.4, 0.5], [0.3, math.nan, 0.9, 0.6, 0.7]
+    mean, low, high = paired_difference(first, second) or (0, 0, 0)
+    assert mean == pytest.approx(0.2) and (low, high) == pytest.approx((0.2, 0.2))
+    assert paired_difference(first[1:3], second[1:3]) is None
 
 
 def test_dice_precision_and_recall_are_those_of_scikit_learn() -> None:

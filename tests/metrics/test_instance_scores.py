@@ -110,6 +110,8 @@ def test_average_precision_by_hand() -> None:
     assert average_precision(scores, right, 4) == pytest.approx(0.25 + 0.25 * 2 / 3)
     # 11 points: 0, 0.1, 0.2 at precision 1; 0.3, 0.4, 0.5 at 2/3.
     assert average_precision(scores, right, 4, "mnc") == pytest.approx((3 + 3 * 2 / 3) / 11)
+    # A wrong one first: the best precision at a recall or more, 2/3, counts from the start.
+    assert average_precision(scores[:3], ~right[:3] | (scores[:3] < 0.75), 2) == pytest.approx(2 / 3)
     shuffled = [2, 0, 3, 1]
     assert average_precision(scores[shuffled], right[shuffled], 4) == pytest.approx(0.25 + 0.25 * 2 / 3)
     assert math.isnan(average_precision(scores, right, 0))
@@ -177,6 +179,51 @@ def test_recall_by_visible_share() -> None:
     metrics = InstanceMetrics(1)
     metrics.update(truth, bars())
     assert "recall50_visible" not in metrics.compute().to_json(ClassTable(("a",)))
+
+
+def test_an_images_own_ratio_is_at_the_threshold_in_force() -> None:
+    truth, found = bars((0, 10)), bars((0, 10), scores=[0.4])
+    assert [InstanceMetrics(1, threshold).update(truth, found) for threshold in (None, 0.3, 0.5)] == [0, 1, 0]
+
+
+def test_ap_at_its_two_thresholds_by_hand() -> None:
+    """An IoU of 0.72."""
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 25)), bars((0, 18), scores=[0.9]))
+    scores = metrics.compute()
+    assert (scores.ap50, scores.ap75, scores.ap) == pytest.approx((1.0, 0.0, 0.5))
+
+
+def test_recall_pairs_each_object_with_one_detection_from_half_of_their_union_on() -> None:
+    metrics = InstanceMetrics(1)
+    # One detection has an IoU of 0.5 with both objects, so one of them is missed.
+    metrics.update(bars((0, 10), (10, 20)), bars((0, 20), scores=[0.9]))
+    assert metrics.compute().recall50 == 0.5
+    # Two detections, both nearest to the first object: the other one has the second.
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 10), (0, 14)), bars((0, 11), (0, 10), scores=[0.9, 0.8]))
+    assert metrics.compute().recall50 == 1.0
+
+
+def test_the_parts_of_a_model_that_are_scored_alone() -> None:
+    """Proposals that overlap an object by more than 0.5 and than 0.7, and outlines in true boxes, of all processes."""
+    one, other = InstanceMetrics(1), InstanceMetrics(1)
+    for metrics in (one, other):
+        metrics.update(bars((0, 5)), bars())
+    one.best_proposals(np.array([0.5, 0.6, 0.72]))
+    scores = one.compute()
+    assert (scores.proposals_recall50, scores.proposals_recall70) == (2 / 3, 1 / 3)
+    assert math.isnan(scores.mask_iou_true_boxes)
+    one.true_box_ious(np.array([0.25]))
+    other.true_box_ious(np.array([0.75, 0.8]))
+    other.best_proposals(np.array([0.9]))
+    one.reached_cap(3)
+    other.reached_cap(5)
+    one.merge(other.state())
+    scores = one.compute()
+    assert scores.mask_iou_true_boxes == pytest.approx(0.6)
+    assert (scores.proposals_recall50, scores.proposals_recall70) == (3 / 4, 2 / 4)
+    assert (scores.model_cap, scores.at_model_cap) == (5, 2)
 
 
 def test_counts_know_no_cap() -> None:
@@ -265,6 +312,19 @@ def test_of_nearly_equal_thresholds_that_of_the_best_counts_is_chosen() -> None:
     assert best_threshold(scores, np.zeros(95, bool), [scores], np.array([100])) == 0.5
 
 
+def test_of_equal_scores_all_count_or_none() -> None:
+    scores, right = np.array([0.9, 0.5, 0.5]), np.array([True, True, False])
+    assert best_threshold(scores, right, [scores], np.array([2])) == pytest.approx(0.25)
+
+
+def test_counts_are_compared_by_their_share_of_each_images_objects() -> None:
+    """Two of ten missing are a fifth; one invented beside a single object is a whole."""
+    found = [np.array([0.9] * 8 + [0.5] * 2), np.array([0.9, 0.5]), np.full(100, 0.9)]
+    right = [np.ones(10, bool), np.array([True, False]), np.ones(100, bool)]
+    threshold = best_threshold(np.concatenate(found), np.concatenate(right), found, np.array([10, 1, 100]))
+    assert threshold == pytest.approx(0.7)
+
+
 def test_a_class_must_be_right_too() -> None:
     matches = match(bars((0, 10)), bars((0, 10), labels=[1], scores=[0.9]))
     assert (len(matches.iou), matches.extra.tolist(), matches.missed.tolist()) == (0, [0], [0])
@@ -279,6 +339,41 @@ def test_a_crowd_excuses_what_lies_in_it() -> None:
     scores = metrics.compute()
     assert scores.tp_ratio50 == pytest.approx(1 / 2)  # the one between object and crowd is wrong
     assert scores.objects == 1 and scores.ap_r50 == 1.0 and scores.ap50 == pytest.approx(1.0)
+
+
+def crowd_of(objects: Instances, *which: bool) -> Instances:
+    return Instances(
+        objects.size, objects.boxes, objects.masks, objects.labels, objects.scores, np.array(which)
+    )  # fmt: skip
+
+
+def test_a_crowd_excuses_its_own_class_by_more_than_half() -> None:
+    """Columns 20 to 30 are a crowd of class 0. Detections lie in it by 60 and by 50 %, and one is of class 1."""
+    truth = crowd_of(bars((0, 10), (20, 30), (11, 14), labels=[0, 0, 1]), False, True, False)
+    for span, label, excused in (((16, 26), 0, True), ((15, 25), 0, False), ((21, 29), 1, False)):
+        metrics = InstanceMetrics(2, 0.5)
+        metrics.update(truth, bars((0, 10), (11, 14), span, labels=[0, 1, label], scores=[0.8, 0.8, 0.9]))
+        scores = metrics.compute()
+        # Alone among the objects, the wrong detection would rank above a right one of its class.
+        assert scores.ap_r50 == pytest.approx(1.0 if excused else 0.75)
+        assert scores.tp_ratio50 == pytest.approx(1.0 if excused else 2 / 3)
+
+
+def test_images_of_crowds_alone_have_no_objects() -> None:
+    metrics = InstanceMetrics(1, 0.5)
+    metrics.update(crowd_of(bars((20, 30)), True), bars())
+    metrics.update(bars((0, 5)), bars())
+    scores = metrics.compute()
+    assert (scores.images, scores.without, scores.objects) == (2, 1, 1)
+
+
+def test_classes_without_objects_are_in_no_mean() -> None:
+    metrics = InstanceMetrics(3, 0.5)
+    metrics.update(bars((0, 10), labels=[1]), bars((0, 8), labels=[1], scores=[0.9]))
+    scores = metrics.compute()
+    assert (scores.ap_r50, scores.ap50) == pytest.approx((1, 1))
+    assert (scores.pq, scores.sq, scores.rq) == pytest.approx((0.8, 0.8, 1))
+    assert scores.ap_per_class[1] == pytest.approx(0.7) and math.isnan(scores.ap_per_class[0])
 
 
 def with_unscored(truth: Instances, *spans: tuple[int, int]) -> Instances:
@@ -320,6 +415,13 @@ def test_what_finds_an_object_stays_wherever_it_lies() -> None:
     for label, kept in ((0, 1), (1, 0)):
         _, rest = without_unscored(truth, bars((11, 18), labels=[label], scores=[0.9]))
         assert len(rest) == kept
+    # Three of five columns are not scored; the others are 2/3 of an object, or 2/5 of one.
+    for end, kept in ((16, 1), (18, 0)):
+        _, rest = without_unscored(with_unscored(bars((13, end)), (9, 13)), bars((10, 15), scores=[0.9]))
+        assert len(rest) == kept
+    # A detection without a pixel is none.
+    _, rest = without_unscored(with_unscored(bars((0, 4)), (9, 13)), bars((0, 4), (6, 6), scores=[0.9, 0.8]))
+    assert rest.scores.tolist() == pytest.approx([0.9])
     plain = bars((0, 10))
     assert without_unscored(plain, plain) == (plain, plain)
 
@@ -373,6 +475,18 @@ def test_the_cap() -> None:
     metrics = InstanceMetrics(1)
     metrics.update(bars((0, 10)), bars(*[(20, 25)] * CAP, (0, 10), scores=[0.9] * CAP + [0.1]))
     assert metrics.compute().recall50 == 0
+
+
+def test_more_detections_than_coco_ranks_are_ranked_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right one comes last in the list; of 121 detections the best are ranked, wherever they stand."""
+    found = bars(*[(20, 25)] * 120, (0, 10), scores=[0.9] * 120 + [0.1])
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 10)), found)
+    assert metrics.compute().ap == pytest.approx(1 / 121)
+    monkeypatch.setattr("foveate.metrics.instances.CAP", 1)
+    metrics = InstanceMetrics(1)
+    metrics.update(bars((0, 10)), bars((20, 25), (0, 10), scores=[0.2, 0.9]))
+    assert metrics.compute().recall50 == 1
 
 
 def test_errors() -> None:

@@ -31,6 +31,7 @@ def test_any_number_of_people(people):
 def test_one_answer_is_right_or_wrong():
     assert answer_accuracy("A  Red Bus", ["a red bus"]) == 1.0
     assert answer_accuracy("red bus", ["a red bus"]) == 0.0  # articles count where people do not differ
+    assert answer_accuracy("red bus", ["a red bus"] * 3) == 0.0
     with pytest.raises(DataError, match="a question without a true answer cannot be scored"):
         answer_accuracy("red", [])
 
@@ -62,6 +63,8 @@ def test_the_question_alone_knows_what_is_usual():
     assert alone.answer("is there a tree") == "no"  # the same two first words
     assert alone.answer("why") == "no"  # the most frequent of all
     assert QuestionAlone([]).answer("why") == ""
+    several = QuestionAlone([*training, *[("is it raining", ["yes"])] * 9])
+    assert several.answer("is there a tree") == "no"  # one word in common is none
 
 
 def test_scores_by_kind_and_without_the_picture():
@@ -82,6 +85,7 @@ def test_scores_by_kind_and_without_the_picture():
     assert scores.unknown_answers == 0.25
     # |accuracy - confidence| of each bin: 0.9 and 1, 0.6 and 0, 0.5 and 0.5, 0.3 and 1
     assert scores.calibration_error == pytest.approx((0.1 + 0.6 + 0.0 + 0.7) / 4)
+    assert scores.bins[8].tolist() == pytest.approx([1, 0.6, 0])  # 0.6 is the end of (8/15, 9/15]
     assert np.isnan(scores.attention_mass)
     plain = scores.to_json()
     assert plain["attention_mass"] is None and plain["per_kind"] == {"exists": 0.5, "colour": 0.5}

@@ -89,6 +89,23 @@ def test_parts_of_a_set_add_up_and_lengths_and_confusions_are_kept():
     assert [n for _, _, n in a.confusions] == sorted((n for _, _, n in a.confusions), reverse=True)
 
 
+def test_every_score_of_three_recordings_by_hand():
+    metrics = SpeechMetrics()
+    metrics.update("one two", "one two", (0.9, 2), True)
+    metrics.update("one two three", "one too three four", (0.5, 1), None)  # a wrong word, and one too many
+    metrics.update("a b c d e f", "a b c d e", (0.0, 0), False)
+    scores = metrics.compute()
+    assert (scores.substitutions, scores.insertions, scores.deletions) == pytest.approx((1 / 11, 1 / 11, 1 / 11))
+    assert scores.by_length == {"1 to 2": (0.0, 1), "3 to 5": (pytest.approx(2 / 3), 1), "6 to 10": (1 / 6, 1)}
+    assert scores.attention_in_span == pytest.approx(1.4 / 3)  # a mean over words
+    assert scores.monotone == 0.5  # of the two recordings that count
+    assert scores.sentence_errors == pytest.approx(2 / 3)
+    metrics.update("g", "g h i", (0.0, 0))
+    scores = metrics.compute()
+    assert (scores.substitutions, scores.insertions, scores.deletions) == pytest.approx((1 / 12, 3 / 12, 1 / 12))
+    assert scores.to_json()["by_length"]["1 to 2"] == {"wer": pytest.approx(2 / 3), "recordings": 2}
+
+
 def test_nothing_counted():
     with pytest.raises(DataError, match="no recording was scored; give at least one with a transcript"):
         SpeechMetrics().compute()

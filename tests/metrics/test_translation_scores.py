@@ -97,6 +97,7 @@ def test_scores_by_length() -> None:
 def test_scripts_without_blanks_are_compared_by_characters() -> None:
     words, characters = (score_translations(["犬が走る。猫"], ["犬が走る。鳥"], characters=c) for c in (False, True))
     assert words.bleu == pytest.approx(0, abs=1e-6) and characters.bleu > 50
+    assert (words.ter, characters.ter) == (1, pytest.approx(1 / 6))  # one of six is replaced
     assert "tok:char" in dict(characters.signatures)["bleu"]
 
 

@@ -70,6 +70,7 @@ class TestOrder:
             ("before a cow walks left a bird lands", "reversed"),
             ("a cow walks left while a bird lands", "together"),
             ("a cow walks left and at the same time a bird lands", "together"),
+            ("while a cow walks left a bird lands", "together"),
             ("a cow walks left and a bird lands", ""),
         ],
     )
@@ -113,6 +114,14 @@ def test_attention_within_the_interval_of_the_event_by_hand():
     assert found.attention_ratio == pytest.approx(4 / 3)
     # Frames that are read may all be outside: then nothing is measured.
     assert score(CAPTION, (WALK,), numbers=[0, 7]).compute().attended == 0
+
+
+def test_the_end_of_an_interval_is_outside_and_of_an_event_named_twice_the_first_counts():
+    words = ["a", "cow", "walks", "left", "and", "a", "cow", "goes", "left"]
+    attention = np.zeros((len(words), 4), np.float32)
+    attention[:5, 1], attention[5:, 2] = 1.0, 1.0
+    found = score(" ".join(words), (WALK,), attention=attention, numbers=[0, 2, 6, 8]).compute()
+    assert (found.attended, found.attention_mass, found.attention_chance) == (1, 1.0, 0.25)  # frame 2 of 2..5
 
 
 def test_without_events_their_scores_are_not_defined():

@@ -142,15 +142,15 @@ def test_scored_points_are_spread_over_the_grid_by_the_piece_alone():
 
 
 def test_counters_of_several_processes_add_up():
-    total = HandwritingMetrics(written=3)
-    for nats, finished in (([1.0, 2.0], 1), ([6.0], 0)):
+    total = HandwritingMetrics(written=5)
+    for nats, finished in (([1.0, 2.0], 1), ([6.0], 2)):
         part = HandwritingMetrics()
         part.add(torch.tensor(nats), torch.tensor(nats) * 2)
-        part.add_written(finished, 1)
+        part.add_written(finished, 2)
         total.merge(part.state())
     scores = total.compute()
     assert (scores.nats_per_point, scores.nats_per_piece, scores.sse) == (3.0, 4.5, 6.0)
-    assert scores.stop_percent == 50.0 and total.left == 1
+    assert scores.stop_percent == 75.0 and total.left == 1
     with pytest.raises(DataError, match="no handwriting was scored"):
         HandwritingMetrics().compute()
 

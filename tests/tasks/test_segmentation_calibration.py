@@ -16,10 +16,10 @@ from foveate.tasks.semantic.calibration import bins_of, calibration_error, calib
 
 
 def test_bins_and_error_by_hand() -> None:
-    # Four pixels: 0.9 sure and right, 0.9 sure and wrong, 0.6 sure and right, and one that is not scored.
-    first = np.array([[0.9, 0.9, 0.6, 0.99]])
+    # 0.9 sure and right, 0.9 sure and wrong, 0.6 sure and right, and three pixels that are not scored.
+    first = np.array([[0.9, 0.9, 0.6, 0.99, 0.99, 0.01]])
     probabilities = np.stack([first, 1 - first])
-    bins = bins_of(probabilities, np.array([[0, 1, 0, -100]]))
+    bins = bins_of(probabilities, np.array([[0, 1, 0, -100, 255, -1]]))
     assert bins.shape == (BINS, 3) and bins.sum(0).tolist() == pytest.approx([3, 2.4, 2])
     # 0.9 is in (13/15, 14/15], 0.6 in (8/15, 9/15].
     assert bins[13].tolist() == pytest.approx([2, 1.8, 1]) and bins[8].tolist() == pytest.approx([1, 0.6, 1])
@@ -47,6 +47,17 @@ def evaluation(images: int, refuses: bool = False) -> Any:
 def test_it_is_measured_on_some_images_and_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     bins, count = measure(evaluation(100))  # type: ignore[misc]
     assert count == calibration.IMAGES and bins.sum(0).tolist() == [4 * count, 3 * count, 3 * count]
+    looked_at = []
+
+    class Watched(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            looked_at.append(index)
+            return super().__getitem__(index)
+
+    some = evaluation(311)
+    some.dataset = Watched(some.dataset)
+    measure(some)
+    assert looked_at == list(range(0, 311, 10))  # from the first to the last
     section = calibration_part(evaluation(100))
     assert section is not None and "On 32 of 100 pictures, the calibration error is 0.000." in section.content
     assert calibration_part(evaluation(3, refuses=True)) is None  # superpixels have no probabilities
