@@ -84,7 +84,7 @@ def test_errors_say_what_came():
         metrics.update(torch.ones(2, 3), torch.tensor([0, 3]))
     with pytest.raises(DataError, match="no picture was scored"):
         metrics.compute()
-    with pytest.raises(ConfigError, match="cannot merge counts"):
+    with pytest.raises(ConfigError, match="cannot merge sums"):
         metrics.merge(torch.zeros(4))
     with pytest.raises(ConfigError, match="scores of 7 classes, but the class table has 2"):
         scored(*random()).compute().to_json(ClassTable(("a", "b")))

@@ -406,5 +406,5 @@ def test_bad_settings() -> None:
         SegmentationMetrics(2, boundary_ratio=2)
     with pytest.raises(ConfigError, match="trimap_widths"):
         SegmentationMetrics(2, trimap_widths=(0, 1))
-    with pytest.raises(ConfigError, match=r"cannot merge counts of shape \(\d+,\) into metrics that hold"):
+    with pytest.raises(ConfigError, match=r"cannot merge sums of shape \(\d+,\) into metrics that hold"):
         SegmentationMetrics(2).merge(SegmentationMetrics(3).state())

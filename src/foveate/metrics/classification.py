@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
 BINS = 15
@@ -135,20 +135,11 @@ class ClassificationMetrics:
 
     def state(self) -> Tensor:
         """Return all counts as one flat float64 tensor; the states of several processes may be summed for `merge`."""
-        return torch.from_numpy(np.concatenate([part.ravel() for part in self._parts()]))
+        return flatten(self._parts())
 
     def merge(self, state: Tensor) -> None:
         """Add the counts of other metrics with the same classes. Raises ConfigError if the state's length differs."""
-        expected = sum(part.size for part in self._parts())
-        if tuple(state.shape) != (expected,):
-            raise ConfigError(
-                f"cannot merge counts of shape {tuple(state.shape)} into metrics that hold ({expected},); "
-                "merge metrics of the same classes"
-            )
-        counts, start = state.cpu().double().numpy(), 0
-        for part in self._parts():
-            part += counts[start : start + part.size].reshape(part.shape)
-            start += part.size
+        add(self._parts(), state, same="classes")
 
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._top5_hits, self._confusion, self._bins, self._windows

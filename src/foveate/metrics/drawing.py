@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
+from foveate.metrics.sums import add, flatten
 from foveate.records import PixelKind
 
 # Sums, each with the number of images that it is over.
@@ -70,12 +71,12 @@ class DrawingMetrics:
         return int(self.sums[SUMS.index(name), 1])
 
     def state(self) -> Tensor:
-        """All sums."""
-        return self.sums
+        """All sums as one flat float64 tensor; those of several processes may be added for `merge`."""
+        return flatten([self.sums.numpy()])
 
     def merge(self, state: Tensor) -> None:
-        """Add the sums of another counter."""
-        self.sums = self.sums + state
+        """Add the sums of another counter. Raises ConfigError if the state's length differs."""
+        add([self.sums.numpy()], state, same="kind")
 
     def compute(self) -> DrawingScores:
         """The scores. Raises DataError if no image was counted."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
+from foveate.metrics.sums import add, flatten
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class HandwritingMetrics:
         return self.written - int(self.sums[5]) if self.whole else 0
 
     def state(self) -> Tensor:
-        """All sums."""
-        return self.sums
+        """All sums as one flat float64 tensor; those of several processes may be added for `merge`."""
+        return flatten([self.sums.numpy()])
 
     def merge(self, state: Tensor) -> None:
-        """Add the sums of another counter."""
-        self.sums = self.sums + state
+        """Add the sums of another counter. Raises ConfigError if the state's length differs."""
+        add([self.sums.numpy()], state, same="kind")
 
     def compute(self) -> HandwritingScores:
         """The scores. Raises DataError if no point was counted."""

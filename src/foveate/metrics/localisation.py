@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
 IOU_THRESHOLD = 0.5  # a hit has a greater IoU
@@ -151,19 +151,11 @@ class LocalisationMetrics:
 
     def state(self) -> Tensor:
         """Return all counts as one flat float64 tensor; the states of several processes may be summed for `merge`."""
-        return torch.from_numpy(np.concatenate([self._sums, self._kinds.ravel()]))
+        return flatten((self._sums, self._kinds))
 
     def merge(self, state: Tensor) -> None:
         """Add the counts of other metrics with the same kinds. Raises ConfigError if the state's length differs."""
-        expected = self._sums.size + self._kinds.size
-        if tuple(state.shape) != (expected,):
-            raise ConfigError(
-                f"cannot merge counts of shape {tuple(state.shape)} into metrics that hold ({expected},); merge "
-                "metrics of the same kinds"
-            )
-        counts = state.cpu().double().numpy()
-        self._sums += counts[: self._sums.size]
-        self._kinds += counts[self._sums.size :].reshape(self._kinds.shape)
+        add((self._sums, self._kinds), state, same="kinds")
 
     def compute(self) -> LocalisationScores:
         """Compute the scores of all images added so far. Raises DataError if there are none."""

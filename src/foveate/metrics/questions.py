@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError
+from foveate.errors import DataError
 from foveate.metrics.captioning.attention import pool
+from foveate.metrics.sums import add, flatten
 from foveate.text import split_words
 from foveate.text.answers import normal, vqa_normal
 
@@ -198,20 +198,11 @@ class QuestionMetrics:
 
     def state(self) -> Tensor:
         """All sums as one flat float64 tensor."""
-        return torch.from_numpy(np.concatenate([part.ravel() for part in self._parts()]))
+        return flatten(self._parts())
 
     def merge(self, state: Tensor) -> None:
         """Add the sums of other metrics of the same set. Raises ConfigError if the state's length differs."""
-        expected = sum(part.size for part in self._parts())
-        if tuple(state.shape) != (expected,):
-            raise ConfigError(
-                f"cannot merge sums of shape {tuple(state.shape)} into metrics that hold ({expected},); merge metrics "
-                "of the same questions"
-            )
-        values, start = state.cpu().double().numpy(), 0
-        for part in self._parts():
-            part += values[start : start + part.size].reshape(part.shape)
-            start += part.size
+        add(self._parts(), state, same="questions")
 
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._sums, self._answered, self._bins

@@ -50,11 +50,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.bootstrap import score_intervals
+from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
 BOUNDARY_RATIO = 0.02  # of the diagonal, the value of Cheng et al.
@@ -160,7 +160,7 @@ class SegmentationMetrics:
         self.boundaries = boundaries
         self.boundary_ratio = boundary_ratio
         self.trimap_widths = tuple(trimap_widths) if boundaries else ()
-        self._images = 0
+        self._images = np.zeros(1, np.int64)
         self.per_image: list[np.ndarray] = []  # confusion matrices (K, K) of the images that were merged one by one
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
         self._boundary_intersection = np.zeros(num_classes, np.int64)
@@ -224,7 +224,7 @@ class SegmentationMetrics:
 
         The states of several processes may be summed (`all_reduce`); `merge` the sum into new metrics to score it.
         """
-        return torch.from_numpy(np.concatenate([[self._images], *(part.ravel() for part in self._parts())]))
+        return flatten(self._parts())
 
     def merge(self, state: Tensor) -> None:
         """Add the counts of other metrics with the same settings. Raises ConfigError if the state's length differs.
@@ -232,32 +232,23 @@ class SegmentationMetrics:
         With boundaries, as in a whole evaluation, the confusion of a single image is kept apart from the sums as well,
         for intervals and tables: 8 K K bytes.
         """
-        expected = 1 + sum(part.size for part in self._parts())
-        if tuple(state.shape) != (expected,):
-            raise ConfigError(
-                f"cannot merge counts of shape {tuple(state.shape)} into metrics that hold ({expected},); "
-                "merge metrics of the same classes and widths"
-            )
-        counts = state.cpu().numpy()
-        self._images += int(counts[0])
-        start = 1
-        for part in self._parts():
-            part += counts[start : start + part.size].reshape(part.shape)
-            start += part.size
-        if self.boundaries and counts[0] == 1:
-            self.per_image.append(counts[1 : 1 + self._confusion.size].reshape(self._confusion.shape).copy())
+        add(self._parts(), state, same="classes and widths")
+        if self.boundaries and state[0] == 1:
+            confusion = state[1 : 1 + self._confusion.size].cpu().numpy()
+            self.per_image.append(confusion.reshape(self._confusion.shape).copy())
 
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
+        return self._images, self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
 
     def compute(self) -> SegmentationScores:
         """Compute the scores of all images added so far. Raises DataError if there is no image or no scored pixel."""
-        if self._images == 0:
+        images = int(self._images[0])
+        if images == 0:
             raise DataError("no picture was scored; give a set with at least one labelled picture")
         total = int(self._confusion.sum())
         if total == 0:
             raise DataError(
-                f"scored {counted(self._images, 'picture')}, but every pixel of the labels is ignored; "
+                f"scored {counted(images, 'picture')}, but every pixel of the labels is ignored; "
                 "check the ignore value of the class table"
             )
         iou = _iou(self._confusion)
@@ -277,7 +268,7 @@ class SegmentationMetrics:
             per_class_accuracy=tuple(accuracy.tolist()),
             per_class_boundary_iou=tuple(boundary.tolist()),
             confusion=self._confusion.copy(),
-            images=self._images,
+            images=images,
             absent=tuple(np.flatnonzero(np.isnan(iou)).tolist()),
             mean_dice=_mean(dice),
             mean_precision=_mean(precision),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.sums import add, flatten
 
 BLEU_SUMS, CHRF_SUMS, TER_SUMS = 10, 18, 2  # numbers that each score is made of
 BOUNDS = (5, 10, 15, 20, 30, 50)  # words of the longest sentence in each group of lengths but the last
@@ -92,12 +93,12 @@ class TranslationMetrics:
         return float(self.chrf._compute_score_from_stats(chrf).score)
 
     def state(self) -> Tensor:
-        """Return the sums."""
-        return self.sums
+        """All sums as one flat float64 tensor; those of several processes may be added for `merge`."""
+        return flatten([self.sums.numpy()])
 
     def merge(self, state: Tensor) -> None:
-        """Add the sums of another counter."""
-        self.sums = self.sums + state.to(self.sums)
+        """Add the sums of another counter. Raises ConfigError if the state's length differs."""
+        add([self.sums.numpy()], state, same="kind")
 
     def _by_length(self) -> Iterator[tuple[str, float, int, float]]:
         """Yield (range, mean number of words, number of sentences, bleu) of each group that has sentences."""

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError
 from foveate.metrics.captioning import CaptioningMetrics, References
+from foveate.metrics.sums import add, flatten
 from foveate.records import Event
 from foveate.text import split_words
 
@@ -185,16 +186,13 @@ class VideoMetrics:
 
     def state(self) -> Tensor:
         """All sums as one flat float64 tensor; those of several processes may be added for `merge`."""
-        own = torch.from_numpy(np.concatenate([part.ravel() for part in self._parts()]))
-        return torch.cat([own, self.captions.state()])
+        return torch.cat([flatten(self._parts()), self.captions.state()])
 
     def merge(self, state: Tensor) -> None:
         """Add the sums of other metrics with the same references and phrases. Raises ConfigError."""
-        start, sums = 0, state.cpu().double().numpy()
-        self.captions.merge(state[sum(part.size for part in self._parts()) :])
-        for part in self._parts():
-            part += sums[start : start + part.size].reshape(part.shape)
-            start += part.size
+        own = sum(part.size for part in self._parts())
+        self.captions.merge(state[own:])
+        add(self._parts(), state[:own], same="phrases")
 
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._exact, self._events, self._attention, self._kinds

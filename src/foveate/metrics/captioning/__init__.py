@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from foveate.metrics.captioning.attention import MAX_OBJECT_SHARE as MAX_OBJECT_
 from foveate.metrics.captioning.attention import check_maps, on_objects, spread
 from foveate.metrics.captioning.sentences import Counted, bleu, bleu_counts, cider_d, rouge_l
 from foveate.metrics.captioning.sentences import References as References
+from foveate.metrics.sums import add, flatten
 from foveate.text import split_words
 
 
@@ -142,23 +142,14 @@ class CaptioningMetrics:
 
         The processes must have added different images of the same set.
         """
-        return torch.from_numpy(np.concatenate(self._parts()))
+        return flatten(self._parts())
 
     def merge(self, state: Tensor) -> None:
         """Add the sums of other metrics with the same references.
 
         Raises ConfigError if the state's length differs, or an image was added in both.
         """
-        expected = sum(part.size for part in self._parts())
-        if tuple(state.shape) != (expected,):
-            raise ConfigError(
-                f"cannot merge sums of shape {tuple(state.shape)} into metrics that hold ({expected},); "
-                "merge metrics of the same references"
-            )
-        sums, start = state.cpu().double().numpy(), 0
-        for part in self._parts():
-            part += sums[start : start + part.size]
-            start += part.size
+        add(self._parts(), state, same="references")
         if self._sentences[0] != np.count_nonzero(self._hashes):
             raise ConfigError(
                 f"{counted(int(self._sentences[0]), 'sentence')} for "

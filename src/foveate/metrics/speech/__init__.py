@@ -10,6 +10,7 @@ Shapes: P tokens written, R tokens said.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -134,7 +135,7 @@ class SpeechScores:
 
 
 class SpeechMetrics:
-    """Counts of errors over recordings; those of several processes can be added, but for the confusions."""
+    """Counts of errors over recordings."""
 
     def __init__(self) -> None:
         # word errors by kind, words, character errors, characters, wrong recordings, recordings; then of each bucket
@@ -142,12 +143,15 @@ class SpeechMetrics:
         self.confusions: Counter[tuple[str | None, str | None]] = Counter()
 
     def state(self) -> Tensor:
-        """The counts."""
-        return self.sums
+        """All counts as the bytes of a JSON list, (n,) uint8; confusions are counted by their words."""
+        content = [self.sums.tolist(), [[said, written, n] for (said, written), n in self.confusions.items()]]
+        return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of another."""
-        self.sums = self.sums + state
+        """Add the counts of another counter, whose `state` this is."""
+        sums, confusions = json.loads(state.cpu().numpy().tobytes().decode())
+        self.sums += torch.tensor(sums, dtype=torch.float64)
+        self.confusions.update({(said, written): n for said, written, n in confusions})
 
     def update(
         self, said: str, written: str, in_span: tuple[float, int] = (0.0, 0), monotone: bool | None = None
@@ -170,7 +174,7 @@ class SpeechMetrics:
             own[10:12] = torch.tensor([float(monotone), 1.0])
         place = next(i for i, (low, high) in enumerate(BUCKETS) if not high or words.said <= high)
         own[12 + 3 * place : 15 + 3 * place] = torch.tensor([words.count, words.said, 1])
-        self.merge(own)
+        self.sums += own
         return words.rate
 
     def compute(self) -> SpeechScores:
