@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from served_models import listening
@@ -15,11 +16,12 @@ CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformanc
 FAMILIES = ("semantic", "classification", "translation", "questions", "handwriting", "drawing")
 
 
-def test_no_request_of_schemathesis_fails_the_server(serve):
+def test_no_request_of_schemathesis_fails_the_server(serve, tmp_path):
     with listening(serve(*FAMILIES)) as url:
         words = ["--checks", CHECKS, "--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "0"]
         words += ["--request-timeout", "120"]
-        done = subprocess.run([COMMAND, "run", f"{url}/openapi.json", *words], capture_output=True, text=True)
+        command = [Path(COMMAND).absolute(), "run", f"{url}/openapi.json", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)  # which it writes to
     assert done.returncode == 0, done.stdout
     cases = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert cases and cases[1] == cases[2] and int(cases[1]) >= 300, done.stdout
