@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # The theme's banner about another project's plans.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: demo test test-browser test-labelme check check-js docs generated bench clean
+.PHONY: demo test test-browser test-labelme test-schemathesis check check-js docs generated bench clean
 
 # Two steps, so that the demo does not wait for the developers' tools.
 $(VENV)/installed: pyproject.toml
@@ -34,6 +34,11 @@ test-labelme: $(VENV)/developed
 	test -x $(VENV)/labelme/bin/python || $(PYTHON) -m venv $(VENV)/labelme
 	$(VENV)/labelme/bin/pip install --quiet labelme==6.3.1
 	FOVEATE_LABELME=$(VENV)/labelme/bin/python $(BIN)/python -m pytest tests/studio/test_studio_labelme.py
+
+test-schemathesis: $(VENV)/developed
+	test -x $(VENV)/schemathesis/bin/python || $(PYTHON) -m venv $(VENV)/schemathesis
+	$(VENV)/schemathesis/bin/pip install --quiet "schemathesis>=4.32,<5"
+	FOVEATE_SCHEMATHESIS=$(VENV)/schemathesis/bin/schemathesis $(BIN)/python -m pytest tests/server/test_schemathesis.py
 
 check: $(VENV)/developed
 	$(BIN)/ruff check .
