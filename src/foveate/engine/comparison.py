@@ -21,10 +21,12 @@ from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report.parts import card, chart_figure, key, scroll_box, section
 
 NUM_IMAGES = 6  # on which the runs differ most
+MOST_KEYS = 40  # classes whose colours are shown without being asked for
 MOST = 8  # runs on a page: as many as lines have colours
 STYLE = """
-.many { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.many { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 .many { margin-top: 0.75rem; }
+.many figure { max-width: 32rem; }
 .many img { display: block; width: 100%; height: auto; border-radius: 8px; }
 .many figcaption { display: flex; justify-content: space-between; gap: 1rem; margin-top: 0.3rem; }
 .compared { min-width: 100%; }
@@ -33,7 +35,8 @@ STYLE = """
 .compared th, .compared td { overflow-wrap: normal; }
 .compared th:first-child, .compared .text { min-width: 7rem; text-align: left; overflow-wrap: anywhere; }
 .compared .text { min-width: 11rem; }
-.keys { margin-bottom: 1rem; }
+.keys, section > details { margin-bottom: 1rem; }
+.keys.inside { padding: 0 1.1rem; }
 .compared tr > :first-child { padding-left: 0; } .compared tr > :last-child { padding-right: 0; }
 .compared td:not(.text) { white-space: nowrap; }
 .compared .best { font-weight: 650; }
@@ -154,8 +157,10 @@ def _legend(run: Compared) -> Markup | None:
     classes = run.evaluation.task.tables.get("classes")
     if not isinstance(classes, ClassTable) or not class_scores(run):
         return None
-    return tag("p", [key(swatch(rgb), name) for name, rgb in zip(classes.names, classes.colors, strict=True)],
-               class_="keys")  # fmt: skip
+    keys = [key(swatch(rgb), name) for name, rgb in zip(classes.names, classes.colors, strict=True)]
+    if len(keys) <= MOST_KEYS:
+        return tag("p", keys, class_="keys")
+    return tag("details", tag("summary", f"Colours of the {len(keys)} classes"), tag("p", keys, class_="keys inside"))
 
 
 def _panel(run: Compared, position: int, score: float) -> Markup | None:
