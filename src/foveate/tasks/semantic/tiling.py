@@ -37,7 +37,7 @@ Network = Callable[[Tensor], Tensor]
 # Tiles start at multiples of this, so that the strided layers of every network here sample the same pixels in a
 # tile as they would in the whole image.
 STRIDE = 32
-# Above this many pixels a image is tiled unless the caller says otherwise.
+# Above this many pixels an image is tiled unless the caller says otherwise.
 AUTO_TILE_PIXELS = 1_500_000
 DEFAULT_TILE = 768
 DEFAULT_OVERLAP = 128
