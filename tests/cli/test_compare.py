@@ -83,7 +83,7 @@ def test_tables_in_markdown_and_latex() -> None:
         {"run": "c", "recipe": "r", "mean_iou": None, "interval": None, "difference": -0.25},
     ]
     assert table_text(rows, "markdown") == (
-        "| run | recipe | mean iou | interval | difference |\n| --- | --- | --- | --- | --- |\n"
+        "| run | recipe | mean IoU | 95 % interval | difference |\n| --- | --- | --- | --- | --- |\n"
         "| a_b | r | 0.512 | 0.500 to 0.600 | – |\n| c | r | – | – | -0.250 |\n"
     )
     latex = table_text(rows, "latex").splitlines()

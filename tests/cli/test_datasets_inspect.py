@@ -105,6 +105,11 @@ def test_a_wrong_command_is_one_line_that_helps(
     assert complaint("datasets", *words.replace("DIGITS", str(digits)).split()).startswith(expected)
 
 
+def test_a_format_to_convert_to_is_named_where_it_belongs(digits: Path, complaint: Callable[..., str]) -> None:
+    told = complaint("datasets", "convert", str(digits), "out", "--format", "labelme")
+    assert told == "--format is text or json, got labelme; a data set is converted by --to labelme"
+
+
 def test_a_family_is_chosen(tmp_path: Path, complaint: Callable[..., str]) -> None:
     fields = ["--train", "6", "--val", "2", "--test", "0", "--height", "32", "--width", "32"]
     for name in ("pasture", "pasture_cows"):  # the second: a name of earlier versions

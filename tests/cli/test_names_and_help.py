@@ -20,7 +20,7 @@ from foveate.engine.fields import fields_of
 from foveate.engine.recipe import Optim, Recipe
 from foveate.errors import ConfigError
 from foveate.recipes import resolve
-from foveate.registry import FAMILIAR, entries, familiar
+from foveate.registry import FAMILIAR, entries, familiar, make_config
 from foveate.values import meanings
 
 Complaint = Callable[..., str]
@@ -57,6 +57,17 @@ def test_fields_and_helps_are_told_without_torchvision_and_timm() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_fields_of_a_recipe_begin_with_its_sentence_its_model_and_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["recipes", "mnc_nuclei"]) == 0
+    first, second, third, empty, fields = capsys.readouterr().out.split("\n", 4)
+    assert first.startswith("mnc_nuclei: The multi-task network cascade on nuclei")
+    assert second == "model mnc (foveate models mnc); any field below is a flag of"
+    assert (third, empty) == ("  foveate train mnc_nuclei --data DSB2018", "")
+    assert fields.startswith("  --config.num_classes")
 
 
 def test_every_field_of_every_recipe_passes_the_early_check() -> None:
@@ -163,7 +174,8 @@ def test_a_base_says_what_the_fields_that_it_holds_mean() -> None:
 
 def test_meanings_go_on_over_lines_and_are_shared() -> None:
     found = meanings(Recipe)
-    assert found["devices"] == found["nodes"]
+    sds = meanings(type(make_config("sds")))
+    assert sds["foreground"] == sds["background"] and sds["background"].startswith("regions of an image")
     assert found["window"].endswith("such as 0,4095 of a 12-bit camera.")
     assert set(found) == {f.name for f in dataclasses.fields(Recipe)}
 

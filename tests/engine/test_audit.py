@@ -108,6 +108,19 @@ def test_a_forgotten_object_and_a_copy_are_found(masks: Path, tmp_path: Path, wi
     assert content["near_duplicates"][0]["samples"] == ["train/0.png", "val/2.jpg"]
 
 
+def test_the_score_of_the_run_is_said_beside_what_it_doubts(masks: Path, tmp_path: Path, with_model: Any) -> None:
+    with_model(Segments(), "semantic")
+    run = tmp_path / "run"
+    run.mkdir()
+    assert audit(recognise(masks, "semantic"), run).notes() == []  # a model folder, without scores
+    (run / "recipe.json").write_text("{}")
+    (run / "evaluation.json").write_text('{"mean_iou": 0.125, "split": "val"}')
+    note = "the model has mean IoU 0.125 on val: the weaker the model, the more of what follows is its own mistake"
+    found = audit(recognise(masks, "semantic"), run)
+    assert found.notes() == [note] and found.to_json()["notes"] == [note]
+    assert f"<li>{note}</li>" in write_audit(found, tmp_path / "out")[0].read_text()
+
+
 def test_confident_learning_spares_labels_of_classes_that_the_model_is_more_sure_of() -> None:
     # As in Northcutt et al., section 3.1: the threshold of a class is the mean probability of its own labels.
     sure = [

@@ -52,7 +52,7 @@ def test_the_plan_the_progress_and_the_outcome(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("device: cpu (1 threads); fcn8s: ")
     assert lines[1] == (
-        "8 pictures to train on, 3 to rank epochs by; epochs: 2 of 4 steps, 8 in all, with 2 pictures each"
+        "8 pictures to train on, 3 to rank epochs by; 2 epochs of 4 steps with 2 pictures each, 8 steps in all"
     )
     assert lines[2].startswith("about ")
     assert lines[-1].startswith("kept: epoch ")

@@ -121,7 +121,7 @@ def test_an_address_is_predicted_as_its_file_is(
     for one in found:
         assert (tmp_path / "web" / one["mask"]).read_bytes() == (tmp_path / "disk" / "a.png").read_bytes()
     assert predict("no", "http://localhost.invalid/a.png") == 1
-    assert "cannot be had" in capsys.readouterr().err
+    assert "cannot be downloaded (" in capsys.readouterr().err
 
 
 # Videos

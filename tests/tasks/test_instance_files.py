@@ -20,6 +20,7 @@ from foveate.pictures.windows import ArrayWindows
 from foveate.records import ClassTable, InstancePrediction
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks.instances import outputs
+from foveate.tasks.instances.figures import draw_objects
 from foveate.tasks.instances.geojson import write_geojson
 from foveate.tasks.instances.outputs import object_files
 from foveate.tasks.instances.report import count_section, mistake_section, size_edges, size_section
@@ -174,12 +175,24 @@ def test_the_slider_hides_what_scores_less() -> None:
     assert 'd="M0 0L5 0L5 5L0 5Z" class="truth"' in section.content
     rules = style()
     for level in range(2, len(LEVELS) + 1):
-        hidden = re.search(rf"^(#cut{level}:checked ~ figure .*) {{ display: none; }}$", rules, re.MULTILINE)
+        hidden = re.search(rf"^(#cut{level}:checked ~ .shown .*) {{ display: none; }}$", rules, re.MULTILINE)
         assert hidden and re.findall(r"\.b(\d)", hidden[1]) == [str(k) for k in range(1, level)]
+    assert section.content.index('class="shown"') > section.content.index('id="cut9"')  # siblings, for the rules
     assert slider_section([], scores()) is None
     # At 0.3 the object where nothing is in the second image counts, at 0.4 no longer.
     assert "From a score of 0.3: 4 objects found of 3. 2 right, 2 wrong, 1 missing" in section.content
     assert "From a score of 0.4: 3 objects found of 3. 2 right, 1 wrong, 1 missing: precision 66.7%" in section.content
+
+
+def test_objects_of_a_nearly_black_image_are_drawn_on_a_bright_one() -> None:
+    """As overlays of label maps are: nuclei in fluorescence microscopy are seen."""
+    image = np.full((*SIZE, 3), 10, np.uint8)
+    image[5:12, 5:12] = 40
+    drawn = draw_objects(image, objects((5, 5, 12, 12)), CELL)
+    assert drawn[8, 8].tolist() == [230] * 3 and drawn[0, 0].tolist() == [round(10 * 230 / 40)] * 3
+    assert image.max() == 40  # a copy is brightened
+    plain = np.full((*SIZE, 3), 100, np.uint8)
+    assert draw_objects(plain, objects((5, 5, 12, 12)), CELL)[8, 8].tolist() == [100] * 3
 
 
 def test_a_large_image_is_drawn_smaller_with_outlines_to_match() -> None:

@@ -76,7 +76,9 @@ def test_missing_values_leave_gaps_and_unknown_series_are_left_out() -> None:
 def test_one_epoch_is_a_dot() -> None:
     chart = line_chart("words", [Series("loss", [(1, 0.7)])], x_name="epoch", mark=(1, "best"))
     circles = list(ElementTree.fromstring(chart).iter("circle"))
-    assert [float(c.get("cx", "")) for c in circles] == [LEFT]
+    assert [float(c.get("cx", "")) for c in circles] == [(LEFT + WIDTH - RIGHT) / 2]
+    texts = ElementTree.fromstring(chart).iter("text")
+    assert [text.text for text in texts if text.get("y") == f"{HEIGHT - BOTTOM + 17}"] == ["1"]
     assert TOP < float(circles[0].get("cy", "")) < HEIGHT - BOTTOM
 
 

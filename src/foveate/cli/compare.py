@@ -7,7 +7,7 @@ from foveate.cli.flags import Parser
 
 
 def run(argv: list[str]) -> int:
-    """`foveate compare RUN RUN ... [--split NAME] [--format NAME] [--html FILE] [--out FILE]`."""
+    """`foveate compare RUN RUN ... [--split NAME] [--classes] [--format NAME] [--html FILE] [--out FILE]`."""
     parser = Parser("compare", __doc__ or "")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders; differences are from the first")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
@@ -16,6 +16,7 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="FILE", help="also write the table to FILE")
     parser.add_argument("--html", metavar="FILE", help="also write a page with curves, classes and images to FILE")
+    parser.add_argument("--classes", action="store_true", help="also a column for each class")
     args = parser.parse_args(argv)
     for path in args.runs:
         check_run(path)
@@ -27,7 +28,7 @@ def run(argv: list[str]) -> int:
     for file in filter(None, (args.out, args.html)):
         require_writable(file)
     found = compare_runs(args.runs, args.split)
-    table = table_text(table_rows(found), args.format)
+    table = table_text(table_rows(found, args.classes), args.format)
     print(table, end="")
     if args.out:
         write_atomically(args.out, table)

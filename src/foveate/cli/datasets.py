@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     parser.epilog = "Any field of the data set can be given as a flag, as in --as distorted_mnist --kind rts."
     own, fields = split_fields(argv, _OWN)
+    for flag, value in itertools.pairwise(own):
+        if flag == "--format" and value in FORMATS:
+            raise ConfigError(f"--format is text or json, got {value}; a data set is converted by --to {value}")
     args = parser.parse_args(own)
     if args.action is None:
         require_known(fields, (), _OWN)

@@ -16,7 +16,7 @@ import yaml
 
 from foveate.cli.inputs import predict_line
 from foveate.engine.run import RunFolder
-from foveate.errors import ConfigError, ModelError, OutputError
+from foveate.errors import ConfigError, ModelError, OutputError, counted
 from foveate.models.citations import bibtex
 from foveate.predictor import example_options, find_model_folder, peek_family
 from foveate.store import load_model
@@ -142,7 +142,7 @@ def model_card(path: Path, repo: str) -> str:
         data, environment = run.read_json("data.json"), run.read_json("environment.json")
         recipe = run.read_json("recipe.json")
         lines += ["", "## Training", "", f"- Data: {_without_paths(data['source'])}"]
-        lines += [f"- Recipe: `{recipe['name']}`, {recipe['epochs']} epochs, seed {recipe['seed']}"]
+        lines += [f"- Recipe: `{recipe['name']}`, {counted(recipe['epochs'], 'epoch')}, seed {recipe['seed']}"]
         lines += [f"- Command: `{_without_paths(environment['command'])}`"]
         if environment.get("commit"):
             lines += [f"- Commit of Foveate: {environment['commit'][:12]}"]

@@ -361,7 +361,7 @@ def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile
             others = (
                 f"; {counted(len(matches), 'other file or folder', 'other files or folders')} found"
                 if matches
-                else ", nor anything else"
+                else ", and no other file does"
             )
             raise DataError(f"no {kind.noun} matches {text}{others}; check the folder and the pattern")
         root = Path(os.path.commonpath([p.parent for p in found]))

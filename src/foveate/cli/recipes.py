@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.recipe is None:
         return print_entries("recipe", args.format) if args.format == "json" else _list()
-    find("recipe", args.recipe)  # complains before torch is imported
+    entry = find("recipe", args.recipe)  # complains before torch is imported
 
     import json
 
@@ -35,8 +35,16 @@ def run(argv: list[str]) -> int:
     if args.format == "json":
         print(json.dumps(to_json(recipe), indent=2))
         return 0
-    print("\n".join(field_lines(recipe)))
+    print("\n".join((*heading(entry, recipe.model), "", *field_lines(recipe))))
     return 0
+
+
+def heading(entry: Entry, model: str) -> Iterator[str]:
+    """The sentence of a recipe, its model, and the command that its docstring gives."""
+    yield f"{entry.name}: {entry.summary}"
+    yield f"model {model} (foveate models {model}); any field below is a flag of"
+    command = next((line.strip() for line in entry.text.splitlines() if line.strip().startswith("foveate train")), "")
+    yield f"  {command or f'foveate train {entry.name}'}"
 
 
 def _list() -> int:

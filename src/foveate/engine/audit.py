@@ -21,6 +21,7 @@ from foveate.disk import write_atomically
 from foveate.engine.loading import SuitedDataset
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, counted, unknown
+from foveate.metrics import score_name
 from foveate.ops.layout import channels_last
 from foveate.pictures.fingerprints import Fingerprint, fingerprint, near_duplicates
 from foveate.pictures.fitting import shrink
@@ -52,7 +53,7 @@ class Audit:
 
     suspects: (split, index, suspect), the likeliest first. doubts: (split, index, doubt), the largest first.
     duplicates: ((split, index), (split, index), correlation) of images in two splits, the likest first.
-    trained_on: samples that the model was trained on, of all that were audited.
+    trained_on: samples that the model was trained on, of all that were audited. score: of the run, in words, or empty.
     """
 
     task: Any
@@ -66,6 +67,7 @@ class Audit:
     doubts: list[tuple[str, int, float]] = field(default_factory=list)
     duplicates: list[tuple[Place, Place, float]] = field(default_factory=list)
     trained_on: int = 0
+    score: str = ""
 
     def name(self, split: str, index: int) -> str:
         """The name of a sample, with its split."""
@@ -73,12 +75,16 @@ class Audit:
 
     def notes(self) -> list[str]:
         """Sentences on what the audit can tell."""
+        notes = (
+            [f"{self.score}: the weaker the model, the more of what follows is its own mistake"] if self.score else []
+        )
         if not self.trained_on:
-            return []
+            return notes
         total = sum(map(len, self.sets.values()))
         return [
+            *notes,
             f"the model was trained on {self.trained_on} of these {total} samples, and has learned their labels, wrong "
-            "ones too; audit with a run of other samples, or each fold with its own run (foveate train --folds)"
+            "ones too; audit with a run of other samples, or each fold with its own run (foveate train --folds)",
         ]
 
     def lines(self) -> list[str]:
@@ -174,6 +180,10 @@ def audit(
     known = ((s, i, of.doubt) for (s, i), of in found.items() if not math.isnan(of.doubt))
     result.doubts = sorted(known, key=lambda entry: -entry[2])
     result.duplicates = _duplicates(prints)
+    if run.recipe_file.is_file() and run.evaluation.is_file():
+        scores = run.read_json(run.evaluation.name)
+        if isinstance(value := scores.get(task.monitor), float):
+            result.score = f"the model has {score_name(task.monitor)} {value:.3f} on {scores['split']}"
     trained = set(run.read_json("data.json")["train"]) if (run.path / "data.json").is_file() else set()
     result.trained_on = sum(d.name(i) in trained for d in sets.values() for i in range(len(d)))
     return result
@@ -211,7 +221,9 @@ def _page(found: Audit) -> str:
         tag("p", f"Labels, {found.task.title}", class_="eyebrow"),
         tag("h1", title),
         tag("p", f"{found.source}. Audited with {found.path}.", class_="summary"),
-        [tag("p", note, class_="summary") for note in found.notes()],
+        tag("aside", tag("ul", [tag("li", note) for note in found.notes()]), class_="callout", aria_label="Notes")
+        if found.notes()
+        else None,
     )
     parts = [_suspects(found), _doubts(found), _pairs(found)]
     return document(f"{title} – Foveate", stylesheet("report") + STYLE, head, parts)

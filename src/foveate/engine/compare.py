@@ -12,6 +12,7 @@ from typing import Any
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError
+from foveate.metrics import score_name
 from foveate.metrics.bootstrap import paired_difference
 from foveate.tasks.evaluation import Evaluation
 
@@ -99,25 +100,40 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def table_rows(runs: Sequence[Compared]) -> list[dict[str, Any]]:
-    """A row a run: its scores, its difference from the first of several runs, its training time; as numbers."""
+def class_scores(run: Compared) -> dict[str, float | None]:
+    """The score of each class by which its family ranks epochs; {} for a family without such scores."""
+    found = (value for key, value in run.scores.items() if key.endswith("per_class") and isinstance(value, dict))
+    return next(found, {})
+
+
+def table_rows(runs: Sequence[Compared], classes: bool = False) -> list[dict[str, Any]]:
+    """A row a run: its scores, its difference from the first of several runs, its training time; as numbers.
+
+    classes: also the score of each class. Raises ConfigError for runs of a family without such scores.
+    """
     task = runs[0].evaluation.task
+    if classes and not class_scores(runs[0]):
+        raise ConfigError(f"{task.title} has no scores by class; leave --classes out")
     rows = []
     for run in runs:
         row: dict[str, Any] = {"run": run.name, "recipe": run.recipe}
-        row |= {name: run.scores.get(name) for name in task.headline}
         bounds = run.scores.get("intervals", {}).get(task.monitor)
-        row["interval"] = list(bounds) if bounds else None
+        for name in task.headline:
+            row[name] = run.scores.get(name)
+            if name == task.monitor:
+                row["interval"] = list(bounds) if bounds else None
         if len(runs) > 1:
             row["difference"] = run.difference[0] if run.difference else None
             row["difference_interval"] = list(run.difference[1:]) if run.difference else None
         row["minutes"] = run.minutes
+        if classes:  # a class may be called as a column is
+            row |= {f"class {name}": score for name, score in class_scores(run).items()}
         rows.append(row)
     return rows
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
-    """The rows as a table in Markdown, CSV or LaTeX (booktabs)."""
+    """The rows as a table in Markdown, CSV or LaTeX (booktabs); CSV alone keeps columns without a value."""
     names = list(rows[0])
     if style == "csv":
         text = io.StringIO()
@@ -130,7 +146,8 @@ def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
                 for value in ((row[name] or [None, None]) if "interval" in name else [row[name]])
             ])  # fmt: skip
         return text.getvalue()
-    heads = [name.replace("_", " ") for name in names]
+    names = [name for name in names if any(row[name] is not None for row in rows)]
+    heads = [column_name(name) for name in names]
     cells = [[_cell(row[name]) for name in names] for row in rows]
     if style == "markdown":
         lines = [heads, ["---"] * len(names), *cells]
@@ -139,6 +156,13 @@ def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
     columns = "ll" + "r" * (len(names) - 2)
     head = " & ".join(map(_latex, heads))
     return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+
+
+def column_name(name: str) -> str:
+    """The heading of a column of `table_rows`."""
+    if name.endswith("interval"):
+        return "95 % interval"
+    return name.removeprefix("class ") if name.startswith("class ") else score_name(name)
 
 
 def _cell(value: Any) -> str:

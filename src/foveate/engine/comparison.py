@@ -10,22 +10,37 @@ from typing import Any
 import numpy as np
 import torch
 
-from foveate.engine.compare import Compared, table_rows
+from foveate.engine.compare import Compared, class_scores, column_name, table_rows
 from foveate.errors import ConfigError, counted
+from foveate.metrics import score_name
+from foveate.records import ClassTable
+from foveate.visualize.bars import swatch
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import data_uri, document, stylesheet, write_page
 from foveate.visualize.markup import Markup, tag
-from foveate.visualize.report.parts import card, chart_figure, scroll_box, section
+from foveate.visualize.report.parts import card, chart_figure, key, scroll_box, section
 
 NUM_IMAGES = 6  # on which the runs differ most
+MOST_KEYS = 40  # classes whose colours are shown without being asked for
 MOST = 8  # runs on a page: as many as lines have colours
 STYLE = """
-.many { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); }
-.many img { width: 100%; height: auto; border-radius: 8px; }
-.compared td, .compared th { padding: 0.4rem 0.8rem; text-align: right; white-space: nowrap; }
-.compared th[scope=row], .compared th:first-child { text-align: left; }
+.many { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.many { margin-top: 0.75rem; }
+.many figure { max-width: 32rem; }
+.many img { display: block; width: 100%; height: auto; border-radius: 8px; }
+.many figcaption { display: flex; justify-content: space-between; gap: 1rem; margin-top: 0.3rem; }
+.compared { min-width: 100%; }
+.compared td, .compared th { padding: 0.45rem 0.7rem; border-top: 1px solid var(--rule); text-align: right; }
+.compared thead th { border-top: 0; color: var(--faint); font-size: 0.8125rem; vertical-align: bottom; }
+.compared th, .compared td { overflow-wrap: normal; }
+.compared th:first-child, .compared .text { min-width: 7rem; text-align: left; overflow-wrap: anywhere; }
+.compared .text { min-width: 11rem; }
+.keys, section > details { margin-bottom: 1rem; }
+.keys.inside { padding: 0 1.1rem; }
+.compared tr > :first-child { padding-left: 0; } .compared tr > :last-child { padding-right: 0; }
+.compared td:not(.text) { white-space: nowrap; }
 .compared .best { font-weight: 650; }
-.card + .card { margin-top: 1rem; }
+section > .card + .card { margin-top: 1rem; }
 .line.s4 { stroke: #8a4fbd; } .line.s5 { stroke: #c23a5a; } .line.s6 { stroke: #11828a; }
 .line.s7 { stroke: #8a6d1c; } .line.s8 { stroke: #6b7686; }
 .dot.s4 { fill: #8a4fbd; } .dot.s5 { fill: #c23a5a; } .dot.s6 { fill: #11828a; }
@@ -56,25 +71,27 @@ def write_comparison(runs: Sequence[Compared], path: str | Path) -> Path:
 def _scores(runs: Sequence[Compared]) -> Markup:
     rows, task = table_rows(runs), runs[0].evaluation.task
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    best = {}
-    for name in task.headline:
-        known = [row[name] for row in rows if isinstance(row[name], float)]
-        if known:
-            best[name] = max(known) if task.greater_is_better else min(known)
+    # Of the other scores it is not known whether more is better.
+    known = [row[task.monitor] for row in rows if isinstance(row[task.monitor], float)]
+    best = {task.monitor: max(known) if task.greater_is_better else min(known)} if known else {}
     body = [
         tag("tr", [
             tag("th", row["run"], scope="row") if name == "run"
+            else tag("td", row[name], class_="text") if name == "recipe"
             else tag("td", _shown(row[name]), class_="best" if name in best and row[name] == best[name] else None)
             for name in names
         ])
         for row in rows
     ]  # fmt: skip
-    head = tag("tr", [tag("th", name.replace("_", " "), scope="col") for name in names])
+    head = tag(
+        "tr", [tag("th", column_name(name), scope="col", class_="text" if name == "recipe" else None) for name in names]
+    )
     table = tag("table", tag("thead", head), tag("tbody", body), class_="compared")
-    own = (task.own_score or task.monitor).replace("_", " ")
+    own, noun = score_name(task.own_score or task.monitor), task.noun(2)
     lead = (
-        f"The difference is the mean over samples of {own} minus that of {runs[0].name}, "
-        "with its 95 % interval by paired bootstrap: one that contains 0 may be chance. It says nothing of other seeds."
+        f"{'Higher' if task.greater_is_better else 'Lower'} {score_name(task.monitor)} is better. The difference is "
+        f"the mean over {noun} of {own} minus that of {runs[0].name}, with its 95 % interval by paired bootstrap: one "
+        "that contains 0 may be chance. It says nothing of other seeds."
     )
     return section("scores", "Scores", "Scores", lead, scroll_box("Scores", table, "card scroll")).content
 
@@ -82,13 +99,13 @@ def _scores(runs: Sequence[Compared]) -> Markup:
 def _curves(runs: Sequence[Compared]) -> Markup | None:
     monitor = runs[0].evaluation.task.monitor
     charts = []
-    for key, title in (
-        (monitor, monitor.replace("_", " ")),
+    for score, title in (
+        (monitor, score_name(monitor)),
         ("val_loss", "validation loss"),
         ("train_loss", "training loss"),
     ):
-        series = [Series(run.name, [(row["epoch"], row.get(key)) for row in run.history]) for run in runs]
-        words = {"train_loss": "Losses of different models need not be comparable."}.get(key, "")
+        series = [Series(run.name, [(row["epoch"], row.get(score)) for row in run.history]) for run in runs]
+        words = {"train_loss": "Losses of different models need not be comparable."}.get(score, "")
         charts.append(chart_figure(title, line_chart(f"{title} by epoch", series, x_name="epoch"), words))
     drawn = [chart for chart in charts if chart]
     if not drawn:
@@ -98,7 +115,7 @@ def _curves(runs: Sequence[Compared]) -> Markup | None:
 
 
 def _classes(runs: Sequence[Compared]) -> Markup | None:
-    per_class = [run.scores.get("per_class") or {} for run in runs]
+    per_class = [class_scores(run) for run in runs]
     if not per_class[0]:
         return None
     head = tag("tr", tag("th", "class", scope="col"), [tag("th", run.name, scope="col") for run in runs])
@@ -129,8 +146,21 @@ def _images(runs: Sequence[Compared]) -> Markup | None:
         figures.append(card(tag("h3", name), tag("div", panels, class_="many")))
     if not figures:
         return None
-    lead = "The samples whose own scores differ most between the runs, largest difference first."
-    return section("images", "Images", "The same samples side by side", lead, figures).content
+    noun = runs[0].evaluation.task.noun(2)
+    lead = f"The {noun} whose own scores differ most between the runs, largest difference first."
+    legend = _legend(runs[0])
+    return section("images", "Images", f"The same {noun} side by side", lead, legend, figures).content
+
+
+def _legend(run: Compared) -> Markup | None:
+    """The colours of the classes, where the family scores each and draws it in its colour."""
+    classes = run.evaluation.task.tables.get("classes")
+    if not isinstance(classes, ClassTable) or not class_scores(run):
+        return None
+    keys = [key(swatch(rgb), name) for name, rgb in zip(classes.names, classes.colors, strict=True)]
+    if len(keys) <= MOST_KEYS:
+        return tag("p", keys, class_="keys")
+    return tag("details", tag("summary", f"Colours of the {len(keys)} classes"), tag("p", keys, class_="keys inside"))
 
 
 def _panel(run: Compared, position: int, score: float) -> Markup | None:
@@ -138,12 +168,12 @@ def _panel(run: Compared, position: int, score: float) -> Markup | None:
     sample = evaluation.dataset[evaluation.samples[position][0]]
     with torch.inference_mode():
         (prediction,) = evaluation.task.answer(evaluation.loaded.model, [sample], evaluation.options)
-    drawn = evaluation.task.draw(prediction, _as_opened(evaluation, sample))
+    drawn = evaluation.task.draw_frame(prediction, _as_opened(evaluation, sample))
     if drawn is None:
         return None
     image = tag("img", src=data_uri(np.asarray(drawn.convert("RGB"))), alt=f"prediction of {run.name}",
                 width=drawn.width, height=drawn.height)  # fmt: skip
-    return tag("figure", image, tag("figcaption", f"{run.name}: {score:.3f}"))
+    return tag("figure", image, tag("figcaption", tag("span", run.name), tag("span", f"{score:.3f}", class_="number")))
 
 
 def _as_opened(evaluation: Any, sample: Any) -> Any:

@@ -15,6 +15,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.several import Each, Trained, monitor_of, spread_line, train_each
 from foveate.errors import ConfigError, counted
+from foveate.metrics import score_name
 from foveate.registry import find
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.document import document, stylesheet, write_page
@@ -92,7 +93,7 @@ def train_folds(
 
 def _page(found: FoldScores) -> str:
     """Mean and range, a row a fold with its report, and the learning curves."""
-    values, monitor = found.to_json(), found.monitor.replace("_", " ")
+    values, monitor = found.to_json(), score_name(found.monitor)
     title = f"{counted(len(found.trained), 'fold')} of {found.recipe.name}"
     summary = (
         f"Mean {monitor} {values['mean']:.3f}, from {values['lowest']:.3f} to {values['highest']:.3f}, standard "

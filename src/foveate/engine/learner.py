@@ -151,7 +151,8 @@ def _frozen_modules(model: nn.Module, recipe: Recipe) -> Sequence[nn.Module]:
     modules = dict(model.named_modules())
     for name in recipe.freeze:
         if name not in modules:
-            raise ConfigError(unknown("module to freeze", name, [m for m in modules if m]))
+            told = unknown("module to freeze", name, [m for m in modules if m])
+            raise ConfigError(f"{told}; an empty text, as --freeze '', freezes none")
     frozen = [modules[name] for name in recipe.freeze]
     if recipe.freeze_norm:
         frozen += [m for m in modules.values() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -31,7 +31,7 @@ from foveate.engine.callbacks import EpochEnd
 from foveate.engine.learner import Learner
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
-from foveate.errors import OutputError
+from foveate.errors import OutputError, counted
 from foveate.tasks.base import Task
 
 REDRAW = 0.2  # seconds between two drawings of the bar
@@ -57,8 +57,8 @@ def plan_lines(
     return [
         f"device: {device}{threads}{precision}; {recipe.model}: "
         f"{count_text(sum(p.numel() for p in parameters))} parameters, {count_text(trained)} of them trained",
-        f"{samples}, {ranked}; epochs: {recipe.epochs} of {steps} steps, {total} in all, with {batch} "
-        f"{task.noun(batch)} each",
+        f"{samples}, {ranked}; {counted(recipe.epochs, 'epoch')} of {counted(steps, 'step')} with {batch} "
+        f"{task.noun(batch)} each, {counted(total, 'step')} in all",
     ]
 
 

@@ -11,6 +11,7 @@ from foveate.engine.evaluate import evaluate_run
 from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
 from foveate.errors import counted
+from foveate.metrics import score_name
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import input_pictures
 from foveate.visualize.report import Report, ReportText, write_report
@@ -72,7 +73,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
 def _score_name(key: str, text: ReportText) -> str:
     """The name of a score in a heading: the one that the report gives it, or its key in words."""
     names = {one[0]: one[1] for one in (text.score, text.beside, text.chosen, *text.facts) if one}
-    return names.get(key, key[:1].upper() + key[1:].replace("_", " "))
+    return names.get(key, score_name(key)[:1].upper() + score_name(key)[1:])
 
 
 def _split_note(scored: str, chosen: str, samples: str) -> str:
@@ -106,7 +107,7 @@ def _interval_note(scores: dict[str, Any], monitor: str, samples: str) -> list[s
     if not bounds:
         return []
     return [
-        f"With other {samples} of the same kind, {monitor.replace('_', ' ')} would be between {bounds[0]:.3f} and "
+        f"With other {samples} of the same kind, {score_name(monitor)} would be between {bounds[0]:.3f} and "
         f"{bounds[1]:.3f} in 95 of 100 cases (bootstrap over the {scores['samples']} {samples})."
     ]
 

@@ -30,7 +30,7 @@ def fetch(url: str) -> tuple[bytes, str]:
     """(content, ending that its type says, '' if none) of a URL.
 
     Raises DataError for another scheme than https, also where a server leads there, for more than MAX_BYTES, and for
-    what cannot be had.
+    what cannot be downloaded.
     """
     _require_scheme(url, url)
     request = urllib.request.Request(url, headers={"User-Agent": f"foveate/{__version__}"})
@@ -51,7 +51,7 @@ def fetch(url: str) -> tuple[bytes, str]:
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
-            f"{url} cannot be had ({reason}); check the network, or download it and give the file"
+            f"{url} cannot be downloaded ({reason}); check the network, or download it and give the file"
         ) from error
     return b"".join(parts), mimetypes.guess_extension(kind) or ""
 

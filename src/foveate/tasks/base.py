@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from foveate.errors import ConfigError, ModelError
 from foveate.labels import Labels
+from foveate.metrics import score_name
 from foveate.pictures.intensities import choose_window, values_of
 from foveate.records import Preprocessing, Table
 from foveate.tasks.allowance import Allowance as Allowance
@@ -323,14 +324,14 @@ class Task(Drawings, Replies, Audits, ABC):
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """The family's part of report.html; by default its scores alone."""
-        name = self.monitor.replace("_", " ")
+        name = score_name(self.monitor)
         return ReportPart(
             ReportText(
                 title=f"Report on {self.title}",
                 score=(self.monitor, name, "The score by which the best epoch was chosen."),
                 found=(self.monitor, f"reached {name} {{score:.3f}} on {{samples}}"),
-                facts=tuple((key, key.replace("_", " "), "") for key in self.headline if key != self.monitor),
-                curves=tuple((key, key.replace("_", " ")) for key in self.headline),
+                facts=tuple((key, score_name(key), "") for key in self.headline if key != self.monitor),
+                curves=tuple((key, score_name(key)) for key in self.headline),
             )
         )
 

@@ -28,6 +28,9 @@ def scoring_note(evaluation: Evaluation, plain: str = "in one pass") -> str:
     return f"Each picture was scored {input_size(preprocessing)}, {way}.{window}"
 
 
+MOST_NAMES = 12  # classes that a sentence lists
+
+
 def input_size(preprocessing: Preprocessing) -> str:
     """The size that the network takes, as a phrase: 'resized to 224x224 pixels'."""
     size = preprocessing.size
@@ -36,7 +39,10 @@ def input_size(preprocessing: Preprocessing) -> str:
 
 def absent_note(names: Sequence[str]) -> list[str]:
     """A sentence on classes that no sample has; [] if there are none."""
-    return [f"Not in these pictures, and left out of every mean: {', '.join(names)}."] if names else []
+    if not names:
+        return []
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return [f"Not in these pictures, and left out of every mean: {', '.join(names[:MOST_NAMES])}{more}."]
 
 
 def image_pixels(sample: Any) -> np.ndarray:

@@ -106,7 +106,9 @@ def line_chart(
     x_marks = list(x_ticks) if x_ticks else ticks(min(xs), max(xs), 6, whole=True)
     y_marks = ticks(min(ys), max(ys))
     first, last = min(min(xs), x_marks[0]) if x_ticks else min(xs), max(xs)
-    x = Scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
+    if last == first:  # a single epoch stands in the middle
+        first, last = first - 0.5, last + 0.5
+    x = Scale(first, last, LEFT, WIDTH - RIGHT)
     y = Scale(y_marks[0], y_marks[-1], HEIGHT - BOTTOM, TOP)
     return tag(
         "svg",

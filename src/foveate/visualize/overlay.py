@@ -51,7 +51,7 @@ def overlay(
     unpainted = [] if background or classes.background is None else [classes.background]
     blended = _blend_table(classes, alpha, unpainted)
     thickness = _line_width(height, width) if outlines else 0
-    brighter = _brightening(image)
+    brighter = brightening(image)
     drawn = np.empty((height, width, 3), np.uint8)
     for rows in strips(height, width):
         with_next = slots(mask[rows.start : rows.stop + thickness], classes)
@@ -66,7 +66,7 @@ def overlay(
     return drawn
 
 
-def _brightening(image: np.ndarray) -> np.ndarray | None:
+def brightening(image: np.ndarray) -> np.ndarray | None:
     """Return the table (256,) uint8 that brightens a dark image, or None: its bright pixels become nearly white.
 
     An image is dark if 99.5 % of a sample of its pixels are below DARK.

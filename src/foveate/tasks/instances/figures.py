@@ -7,18 +7,19 @@ import colorsys
 import numpy as np
 
 from foveate.records import ClassTable, Instances
+from foveate.visualize.overlay import brightening
 from foveate.visualize.pixels import contours, rgb8
 
 LONGEST = 2048  # pixels of a drawn image's longest side
 
 
 def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable, by_class: bool = False) -> np.ndarray:
-    """Draw the contour of each object over an image, (H, W, 3) uint8; nothing else is painted.
+    """Draw the contour of each object over an image, (H, W, 3) uint8; nothing else is painted, a dark image brightened.
 
     image: (H, W[, C]), of the objects' size or a whole factor smaller. The colour is the class's; with one class, each
     object's own, so that neighbours differ, unless by_class.
     """
-    drawn = np.array(rgb8(image))
+    drawn = visible(image)
     numbers = objects.numbers()
     factor = max(1, numbers.shape[0] // drawn.shape[0])
     numbers = numbers[factor // 2 :: factor, factor // 2 :: factor][: drawn.shape[0], : drawn.shape[1]]
@@ -26,6 +27,12 @@ def draw_objects(image: np.ndarray, objects: Instances, classes: ClassTable, by_
     edge = _inner_edges(numbers, thickness)
     drawn[edge] = colors_of(objects, classes, by_class)[numbers[edge]]
     return drawn
+
+
+def visible(image: np.ndarray) -> np.ndarray:
+    """An image (H, W[, C]) as (H, W, 3) uint8 of its own, brightened if it is nearly black, as overlays are."""
+    table = brightening(image)
+    return np.array(rgb8(image)) if table is None else table[rgb8(image)]
 
 
 def _inner_edges(numbers: np.ndarray, thickness: int) -> np.ndarray:

@@ -14,11 +14,10 @@ from foveate.labels.rings import polygons_of
 from foveate.metrics.instances import InstanceScores
 from foveate.metrics.instances.ranked import LEVELS
 from foveate.records import InstancePrediction, Instances
-from foveate.tasks.instances.figures import colors_of
+from foveate.tasks.instances.figures import colors_of, visible
 from foveate.visualize.bars import rgb_text
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
-from foveate.visualize.pixels import rgb8
 from foveate.visualize.report import Section, section
 from foveate.visualize.report.parts import counted
 
@@ -50,7 +49,11 @@ def slider_section(
     )
     figures = [_figure(*image) for image in images]
     return section(
-        "threshold", "Threshold", "Score threshold", lead, tag("div", controls, words, figures, class_="cut")
+        "threshold",
+        "Threshold",
+        "Score threshold",
+        lead,
+        tag("div", controls, words, tag("div", figures, class_="shown"), class_="cut"),
     )
 
 
@@ -69,14 +72,16 @@ def style() -> str:
         ".cut > input:checked + label { background: var(--one); color: var(--paper); border-color: var(--one); }",
         ".cut > input:focus-visible + label { outline: 2px solid var(--one); outline-offset: 2px; }",
         ".cut .at { display: none; margin: 0.8rem 0 1rem; }",
-        ".cut svg { display: block; width: 100%; height: auto; max-width: 56rem; }",
+        ".cut svg { display: block; width: 100%; height: auto; max-height: 75vh; border-radius: 6px; }",
+        ".cut .shown { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); "
+        "gap: 0 1.25rem; align-items: end; }",
         ".cut path { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }",
         ".cut .truth { stroke: #fff; stroke-width: 1.2; stroke-dasharray: 1.5 2.5; }",
     ]
     for k in range(1, len(LEVELS) + 1):
         rules.append(f"#cut{k}:checked ~ .at{k} {{ display: block; }}")
         if k > 1:
-            hidden = ", ".join(f"#cut{k}:checked ~ figure .b{j}" for j in range(1, k))
+            hidden = ", ".join(f"#cut{k}:checked ~ .shown .b{j}" for j in range(1, k))
             rules.append(f"{hidden} {{ display: none; }}")
     return "\n".join(rules)
 
@@ -93,7 +98,7 @@ def _sentence(level: float, right: int, wrong: int, missing: int) -> str:
 
 def _figure(name: str, pixels: np.ndarray, truth: Instances, prediction: InstancePrediction) -> Markup:
     factor = -(-max(pixels.shape[:2]) // LONGEST)
-    small = np.ascontiguousarray(rgb8(pixels)[::factor, ::factor])
+    small = np.ascontiguousarray(visible(pixels)[::factor, ::factor])
     height, width = small.shape[:2]
     found = prediction.objects.select(prediction.objects.scores >= LEVELS[0])
     colors = colors_of(found, prediction.classes)[1:]

@@ -11,6 +11,8 @@ from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report.parts import counted, fact, pairs, scroll_box, section
 from foveate.visualize.report.record import Report, Section
 
+LONGEST = 400  # characters of a value that is shown whole
+
 
 def opening(report: Report, sections: Sequence[Section]) -> Markup:
     """Title, the large score, and a summary in plain words. sections: all of the page, for the line of contents."""
@@ -91,8 +93,15 @@ def training(report: Report) -> Section:
         "Model and data",
         f"A score means little without the {samples} that the model was trained on and those that it was measured on.",
         tag("dl", splits, class_="facts small") if splits else None,
-        pairs(rows),
+        pairs((name, _folded(value)) for name, value in rows),
     )
+
+
+def _folded(value: object) -> object:
+    """A value; of a text beyond LONGEST characters, such as a hundred names, the beginning alone until it is opened."""
+    if isinstance(value, Markup) or not isinstance(value, str) or len(value) <= LONGEST:
+        return value
+    return tag("details", tag("summary", f"{value[:LONGEST].rpartition(' ')[0]} ..."), tag("p", value), class_="folded")
 
 
 def duration(minutes: float) -> str:
