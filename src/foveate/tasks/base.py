@@ -324,16 +324,15 @@ class Task(Drawings, Replies, Audits, ABC):
 
     def report(self, evaluation: Evaluation) -> ReportPart:
         """The family's part of report.html; by default its scores alone."""
-        name = score_name(self.monitor)
-        return ReportPart(
-            ReportText(
-                title=f"Report on {self.title}",
-                score=(self.monitor, name, "The score by which the best epoch was chosen."),
-                found=(self.monitor, f"reached {name} {{score:.3f}} on {{samples}}"),
-                facts=tuple((key, score_name(key), "") for key in self.headline if key != self.monitor),
-                curves=tuple((key, score_name(key)) for key in self.headline),
-            )
+        names = {key: score_name(key) for key in (self.monitor, *self.headline)}
+        text = ReportText(
+            title=f"Report on {self.title}",
+            score=(self.monitor, names[self.monitor], "The score by which the best epoch was chosen."),
+            found=(self.monitor, f"reached {names[self.monitor]} {{score:.3f}} on {{samples}}"),
+            facts=tuple((key, names[key], "") for key in self.headline if key != self.monitor),
+            curves=tuple((key, names[key]) for key in self.headline),
         )
+        return ReportPart(text)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> Findings:
