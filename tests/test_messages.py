@@ -15,6 +15,10 @@ ROOT = Path(foveate.__file__).parent
 # Numbers that cannot be 1 where they stand, or that stand before a noun of another number: 'A matrix of 40 classes'.
 MORE_THAN_ONE = {
     "len(group) like": "of four or more",
+    "len(grids) masks": "two or more",
+    "len(masks) masks": "two or more",
+    "len(occurs) colours": "more than eight",
+    "len(keys) classes": "more than are listed",
     "len(SPECIALS) tokens": "always four",
     "len(SPECIALS) special": "always four",
     "len(objects) objects": "more than 65535",

@@ -14,12 +14,10 @@ __all__ = ["functional", "timm", "torchvision_models", "torchvision_ops", "tv_te
 
 
 class Deferred(ModuleType):
-    """A module that is imported when the first of its names is asked for."""
+    """A stand-in for a module, which is imported when the first of its names is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(import_module(self.__name__), name)
-        setattr(self, name, value)  # the next use does not come here
-        return value
+        return getattr(import_module(self.__name__), name)
 
 
 if TYPE_CHECKING:

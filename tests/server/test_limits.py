@@ -218,10 +218,16 @@ def test_texts_and_recordings_have_a_longest(serve):
     server = serve("translation", "speech")
     status, code, text = problem(server.post("/v1/models/translation/predict", {"text": "s1 " * SERVED_CHARACTERS}))
     assert (status, code) == (422, "input") and text.startswith("the sentence has 15,000 characters; at most 5,000")
-    long = b"RIFF\xff\xff\xff\x7fWAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
-    long += b"data" + struct.pack("<I", 2 * 8000 * 3600) + bytes(64)
+    samples = bytes(16 * 60 * 2000)  # of 8 bits at 2000 Hz: 16 minutes
+    long = (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(samples))
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, 2000, 2000, 1, 8)
+    )
+    long += b"data" + struct.pack("<I", len(samples)) + samples
     status, code, text = problem(server.post("/v1/models/speech/predict", long))
-    assert (status, code) == (422, "input") and "60 minutes; at most 15 are taken here" in text
+    assert (status, code) == (422, "input") and "16 minutes; at most 15 are taken here" in text
     status, code, _ = problem(server.post("/v1/models/speech/predict", b"no sound at all"))
     assert (status, code) == (422, "input")
 
