@@ -122,7 +122,8 @@ def train_and_score(fold: Fold, data: Path, work: Path, epochs: int) -> dict[str
         "variant": fold.variant, "drive": fold.drive, "seed": fold.seed, "epochs": epochs, "recipe": RECIPE,
         "changes": VARIANTS[fold.variant], "scores": scores, "averaging": AVERAGED, "minutes": round(minutes, 2),
         "train_seconds": round(sum(row["train_seconds"] for row in RunFolder(run).history()), 1),
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]).replace(str(data), "CAMVID"),
+        "command": f"python benchmarks/{Path(__file__).name} --data CAMVID --variants {fold.variant} --drives {fold.drive}"
+        f" --seeds {fold.seed + 1} --epochs {epochs}",
         "load_average": round(os.getloadavg()[0], 2),
         **{key: about[key] for key in ("cpu", "instructions", "threads", "commit", "clean", "packages")},
     }  # fmt: skip
