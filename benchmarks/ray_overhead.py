@@ -3,7 +3,8 @@
     python benchmarks/ray_overhead.py [--rounds N] [--pictures N] [--workers 1,2] [--json FILE]
 
 The same JPEG files of 480x360 are labelled by FCN-8s with one thread a process: by 1 and 2 plain processes
-(`foveate predict`, each with its share of the files) and by a cluster of as many (`--ray`). Starting Ray, starting
+(`foveate predict`, each with its share of the files) and by a cluster of as many (`--ray`), both confined to as many
+cores, driver and threads that read and write included. Starting Ray, starting
 processes and opening the model are in nobody's time: a plain process is timed from its first file to its last, and a
 cluster from the end of its first chunk to the end of its last. They are in a note, since they are paid once a call.
 The last note is the number of processes that one driver can feed, by the model of docs/many_machines.md.
@@ -125,12 +126,15 @@ def main() -> None:
         export_shipped(network, folder)  # leaves the model folder beside it
         model, pictures = folder / "model", folder / "pictures"
         clusters = {count: OnCluster(model, pictures, folder / f"ray{count}", count) for count in counts}
+        cores = sorted(os.sched_getaffinity(0))
         for count in counts:
+            os.sched_setaffinity(0, cores[:count])
             figures = interleave(
                 {"plain": plain(model, pictures, folder / f"plain{count}", count), "Ray": clusters[count]},
                 options.rounds,
             )
-            title = f"{count} process{'es' * (count > 1)}, one thread each"
+            os.sched_setaffinity(0, cores)
+            title = f"{count} process{'es' * (count > 1)}, one thread and one core each"
             table = compare(title, "images/s for each process", figures, "plain", higher_is_better=True)
             report.tables.append(table)
             overhead = 1 / table.row("Ray").relative

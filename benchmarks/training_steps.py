@@ -1,12 +1,12 @@
 """Training steps a second: a recipe's step as Foveate takes it, in bf16, and as a plain loop takes it; by layer on demand.
 
-    python benchmarks/training_steps.py [--recipes A,B] [--data FOLDER] [--layers] [--rounds N] [--threads N] [--json FILE]
+    python benchmarks/training_steps.py [--recipes A,B=FOLDER] [--layers] [--rounds N] [--threads N] [--json FILE]
 
 A step is loss, backward pass, clipping and optimiser, on one batch of the recipe's own first epoch. The plain loop has the
 same model and batch in torch's usual memory order, with torch's optimiser as it is called by default. "channels_last" is
 the plain loop in that order, so that it can be told from the optimiser; "as trained" adds the fused optimiser; "bf16" is the
 same under autocast. The losses of the first step must agree: within 1e-3 of it in float32, and within 5 % in bf16, else
-the script stops. Data sets that are not generated need --data.
+the script stops. A recipe whose data set is not generated needs its folder: `draw_mnist=FOLDER`.
 
 --layers prints one more table a recipe: its convolutions by kind, forward and backward pass of each alone, at the sizes
 that the batch gives them, in both memory orders and in bf16.
@@ -40,7 +40,7 @@ AGREE = {LAYOUT: 1e-3, OURS: 1e-3, BF16: 0.05}  # largest difference of the firs
 def opened(name: str, data: Path | None) -> Recipe:
     """A recipe with as little data as one batch needs, where its data is generated."""
     recipe = resolve(name, data=data)
-    few: dict[str, Any] = {"train": recipe.batch_size, "val": 1, "test": 1}
+    few: dict[str, Any] = {"train": recipe.batch_size, "val": 10, "test": 1}
     if recipe.data is not None and all(hasattr(recipe.data, field) for field in few):
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **few))
     return recipe
@@ -160,8 +160,8 @@ def by_layer(loop: Loop) -> list[str]:
     return lines
 
 
-def run_recipe(name: str, data: Path | None, rounds: int, layers: bool, report: Report) -> None:
-    recipe = opened(name, data)
+def run_recipe(name: str, folder: str, rounds: int, layers: bool, report: Report) -> None:
+    recipe = opened(name, Path(folder) if folder else None)
     prepared = prepare(recipe)
     batch = next(iter(prepared.batches().loader))
     kinds = (PLAIN, LAYOUT, OURS, BF16)
@@ -181,14 +181,15 @@ def run_recipe(name: str, data: Path | None, rounds: int, layers: bool, report: 
 
 def main() -> None:
     parser = arguments(__doc__ or "", rounds=12)
-    parser.add_argument("--recipes", default=RECIPES, help=f"recipes, with commas between them (default {RECIPES})")
-    parser.add_argument("--data", type=Path, help="the folder of their data, where it is not generated")
+    help_text = f"recipes, with commas between them, and NAME=FOLDER where data are needed (default {RECIPES})"
+    parser.add_argument("--recipes", default=RECIPES, help=help_text)
     parser.add_argument("--layers", action="store_true", help="also print the convolutions of each by kind")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     report = Report("training_steps", {"rounds": options.rounds})
-    for name in options.recipes.split(","):
-        run_recipe(name, options.data, options.rounds, options.layers, report)
+    for item in options.recipes.split(","):
+        name, _, folder = item.partition("=")
+        run_recipe(name, folder, options.rounds, options.layers, report)
     publish(report, options.json)
 
 

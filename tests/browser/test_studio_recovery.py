@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -253,36 +252,20 @@ def test_a_browser_that_is_killed_costs_the_stroke_that_is_being_drawn_alone(run
     assert own(photos)["strokes"] == 10 and not list(photos.rglob("*unfinished*"))
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of a megabyte with the images on it, where this process may mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = None
-    if shutil.which("mount"):
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
-    if done is None or done.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
 def test_a_full_disk_costs_no_stroke(tab, running, photos, small_disk):
-    folder = small_disk / "photos"
+    folder = small_disk.path / "photos"
     shutil.copytree(photos, folder)
     server = running(folder)
     draw_saved_stroke(tab, server)
     before = on_disk(folder)
-    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-        while filler.write(bytes(4096)):
-            pass
+    small_disk.fill()
     tab.keys("2")
     tab.drag((60, 180), (200, 180))
     tab.until(lambda: "No space left on device" in tab.text("#saved"), "the mark")
     assert "kept in this browser" in tab.text("#saved")
     np.testing.assert_array_equal(on_disk(folder), before)
     assert not list(folder.rglob("*unfinished*"))
-    (small_disk / "filler").unlink()
+    small_disk.free()
     tab.saved()
     np.testing.assert_array_equal(on_disk(folder), tab.seen())
     server.kill()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stand_ins import examined
 
-from foveate.claims import handwriting
+from foveate.claims import handwriting, trained
 from foveate.datasets.handwriting.letters import STROKES
 from foveate.datasets.handwriting.stroke_letters import StrokeLetters
 from foveate.metrics.handwriting import HandwritingScores
@@ -104,7 +104,7 @@ def test_the_two_networks_differ_in_the_text_alone(monkeypatch: pytest.MonkeyPat
         recipes.append(recipe)
         raise StopError
 
-    monkeypatch.setattr(handwriting, "train_recipe", train_recipe)
+    monkeypatch.setattr(trained, "train_recipe", train_recipe)
     for text in (True, False):
         with pytest.raises(StopError):
             handwriting.scored(7, text)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stand_ins import examined
 
-from foveate.claims import questions
+from foveate.claims import questions, trained
 from foveate.metrics.questions import QuestionMetrics, QuestionScores
 from foveate.registry import create_recipe, find
 
@@ -65,7 +65,7 @@ def test_the_arms_differ_in_the_hops_alone(monkeypatch: pytest.MonkeyPatch) -> N
         recipes.append(recipe)
         raise StopError
 
-    monkeypatch.setattr(questions, "train_recipe", train_recipe)
+    monkeypatch.setattr(trained, "train_recipe", train_recipe)
     for hops in (2, 1):
         with pytest.raises(StopError):
             questions.answers(5, hops)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stand_ins import examined
 
-from foveate.claims import video
+from foveate.claims import trained, video
 from foveate.metrics.video import VideoMetrics, VideoScores
 from foveate.records import Event
 from foveate.registry import create_recipe, find
@@ -67,7 +67,7 @@ def test_the_arms_differ_in_order_and_attention_alone(monkeypatch: pytest.Monkey
         recipes.append(recipe)
         raise StopError
 
-    monkeypatch.setattr(video, "train_recipe", train_recipe)
+    monkeypatch.setattr(trained, "train_recipe", train_recipe)
     for order, attention in ((video.ORDERED, "soft"), ("none", "mean")):
         with pytest.raises(StopError):
             video.described(5, order, attention)

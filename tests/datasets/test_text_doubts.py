@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from sound_files import tone, write_wav
 
@@ -21,7 +23,7 @@ from foveate.datasets.speech.beside import SpeechBeside
 from foveate.datasets.speech.table import SpeechTable
 from foveate.datasets.text_doubts import text_notes, times_note
 from foveate.errors import DataError
-from foveate.sounds import sound_header
+from foveate.sounds import read_sound, sound_header
 
 WORDS = ("yes", "no", "stop", "go")
 
@@ -147,6 +149,14 @@ class TestSpeech:
             (tmp_path / split / "t.tsv").write_text("\n".join(rows))
         note = "3 recordings are in train and in val alike, byte for byte (a0.wav, a1.wav, a2.wav)"
         assert any(found.startswith(note) for found in SpeechTable(str(tmp_path)).notes())
+
+    def test_packed_sounds_may_be_longer_than_their_files(self, tmp_path: Path) -> None:
+        content = io.BytesIO()
+        square = np.sign(np.sin(np.arange(16_000) / 10))
+        soundfile.write(content, 0.5 * square, 8000, subtype="PCM_16", format="FLAC")
+        assert len(content.getvalue()) * 2 < 2 * 16_000, "it takes less than half of its samples"
+        assert sound_header(content.getvalue()).samples == 16_000
+        assert read_sound(content.getvalue()).values.shape == (16_000,)
 
     def test_headers_of_streams(self, tmp_path: Path) -> None:
         path = write_wav(tmp_path / "a.wav", tone(400, 0.2))

@@ -7,14 +7,8 @@ weights are the same.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -24,10 +18,9 @@ from torch import nn
 from foveate.claims import Claim, cached
 from foveate.claims.attention import SECTION
 from foveate.claims.cost import weights
+from foveate.claims.trained import train_quietly
 from foveate.datasets.pasture import Pasture
-from foveate.engine import train_recipe
 from foveate.metrics.captioning import CaptioningScores
-from foveate.predictor import Predictor
 from foveate.recipes import resolve
 from foveate.records import CaptionDataset
 from foveate.registry import claim
@@ -132,37 +125,13 @@ def _attention_falls_on_what_is_named(seed: int) -> tuple[float, ...]:
 def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
     """Train a recipe on fewer scenes of the Pasture data set; cached for the process.
 
-    The seed also determines the data set. Run folder and features are temporary, and the training's output is
-    discarded.
+    The seed also determines the data set.
 
     fields: other recipe fields, nested ones with two underscores (`config__dropout=0.0`).
     """
     data_fields: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     dotted = {name.replace("__", "."): value for name, value in fields.items()}
     dotted |= {f"data.{name}": value for name, value in data_fields.items()}
-    discarded = io.StringIO()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        features_in(folder),
-        contextlib.redirect_stdout(discarded),
-        contextlib.redirect_stderr(discarded),
-    ):
-        settings = dotted | {"seed": seed, "epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
-        run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
-        predictor = Predictor.open(run, device="cpu")
+    predictor = train_quietly(resolve(recipe, overrides=dotted | {"seed": seed, "epochs": EPOCHS}))
     assert isinstance(predictor.family, CaptioningTask)
     return Captioner(predictor.runner, predictor.family, Pasture(**data_fields).open("test", "captioning"))
-
-
-@contextlib.contextmanager
-def features_in(folder: str) -> Iterator[None]:
-    """Cache features in a folder that is deleted afterwards."""
-    before = os.environ.get("FOVEATE_CACHE")
-    os.environ["FOVEATE_CACHE"] = str(Path(folder) / "cache")
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["FOVEATE_CACHE"]
-        else:
-            os.environ["FOVEATE_CACHE"] = before

@@ -6,22 +6,17 @@ which letter each point belongs to. Both are scored on test pieces of the same h
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from foveate.claims import Claim, cached
+from foveate.claims.trained import train_quietly
 from foveate.datasets.handwriting.letters import STROKES
-from foveate.engine import train_recipe
 from foveate.engine.loading import SuitedDataset
 from foveate.metrics.handwriting import HandwritingScores
-from foveate.predictor import Predictor
 from foveate.recipes import resolve
 from foveate.records import HandwritingPrediction
 from foveate.registry import claim
@@ -125,18 +120,11 @@ class Scored(NamedTuple):
 def scored(seed: int, text: bool) -> Scored:
     """Train the network with or without a text, and score it; cached for the process.
 
-    The seed also determines the data set. The run folder is temporary, and the training's output is discarded.
+    The seed also determines the data set.
     """
-    settings = {"seed": seed, "data.seed": seed, "config.text": text}
-    settings |= {"epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
+    settings = {"seed": seed, "data.seed": seed, "config.text": text, "epochs": EPOCHS}
     recipe = resolve(RECIPE, overrides=settings)
-    discarded = io.StringIO()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(discarded),
-        contextlib.redirect_stderr(discarded),
-    ):
-        predictor = Predictor.open(train_recipe(recipe, out=Path(folder) / RECIPE), device="cpu")
+    predictor = train_quietly(recipe)
     source: Any = recipe.data
     pieces = source.open("test", "handwriting")
     family: Any = predictor.family

@@ -6,20 +6,14 @@ same.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from foveate.claims import Claim, cached
-from foveate.claims.captions import features_in
+from foveate.claims.trained import train_quietly
 from foveate.datasets.pasture import Pasture
-from foveate.engine import train_recipe
 from foveate.metrics.questions import QuestionScores
-from foveate.predictor import Predictor
 from foveate.recipes import resolve
 from foveate.registry import claim
 
@@ -86,21 +80,11 @@ def of_kind(scores: QuestionScores, kind: str) -> float:
 def answers(seed: int, hops: int) -> QuestionScores:
     """The scores of a network that was trained on fewer scenes, over test scenes; cached for the process.
 
-    The seed also determines the data set. Run folder and features are temporary, and the training's output is
-    discarded.
+    The seed also determines the data set.
     """
     data: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     settings = {f"data.{name}": value for name, value in data.items()} | {"config.hops": hops, "seed": seed}
-    settings |= {"epochs": EPOCHS, "validate_every": EPOCHS, "workers": 0}
-    discarded = io.StringIO()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        features_in(folder),
-        contextlib.redirect_stdout(discarded),
-        contextlib.redirect_stderr(discarded),
-    ):
-        run = train_recipe(resolve(RECIPE, overrides=settings), out=Path(folder) / RECIPE)
-        predictor = Predictor.open(run, device="cpu")
+    predictor = train_quietly(resolve(RECIPE, overrides=settings | {"epochs": EPOCHS}))
     asked = Pasture(**data).open("test", "questions")
     metrics: Any = predictor.family.metrics(asked, whole=False)
     with torch.inference_mode():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from foveate.claims import cached
 from foveate.datasets.pasture import Pasture
 from foveate.engine import train_recipe
+from foveate.engine.recipe import Recipe
 from foveate.metrics.segmentation import SegmentationScores
 from foveate.predictor import Predictor
 from foveate.recipes import resolve
@@ -61,19 +65,41 @@ def gains(before: SegmentationScores, after: SegmentationScores) -> tuple[float,
 def train_on_pasture(recipe: str, seed: int, epochs: int, **fields: Any) -> Predictor:
     """Train a recipe on a small version of the Pasture data set (`small_pasture`); cached for the process.
 
-    The run folder is temporary, and the training's output is discarded. fields: as for `trained`.
+    fields: as for `trained`.
     """
     dotted = {name.replace("__", "."): value for name, value in fields.items()}
     dotted |= {f"data.{name}": value for name, value in small_pasture(seed).items()}
+    return train_quietly(resolve(recipe, overrides=dotted | {"seed": seed, "epochs": epochs}))
+
+
+def train_quietly(recipe: Recipe) -> Predictor:
+    """Train a recipe in this process, validated once, and return its predictor on the CPU.
+
+    Run folder and cached features are temporary, and the training's output is discarded.
+    """
+    recipe = dataclasses.replace(recipe, validate_every=recipe.epochs, workers=0)
     discarded = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,
+        features_in(folder),
         contextlib.redirect_stdout(discarded),
         contextlib.redirect_stderr(discarded),
     ):
-        settings = dotted | {"seed": seed, "epochs": epochs, "validate_every": epochs, "workers": 0}
-        run = train_recipe(resolve(recipe, overrides=settings), out=Path(folder) / recipe)
-        return Predictor.open(run, device="cpu")
+        return Predictor.open(train_recipe(recipe, out=Path(folder) / recipe.name), device="cpu")
+
+
+@contextlib.contextmanager
+def features_in(folder: str) -> Iterator[None]:
+    """Cache features in a folder that is deleted afterwards."""
+    before = os.environ.get("FOVEATE_CACHE")
+    os.environ["FOVEATE_CACHE"] = str(Path(folder) / "cache")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FOVEATE_CACHE"]
+        else:
+            os.environ["FOVEATE_CACHE"] = before
 
 
 def small_pasture(seed: int, test: int | None = None) -> dict[str, Any]:

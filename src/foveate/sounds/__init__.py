@@ -87,10 +87,11 @@ def sound_header(given: Path | bytes, name: str = "") -> SoundHeader:
     except Exception as error:  # soundfile's own class, or one of the C library's
         raise DataError(f"{path}: not a sound file that can be read ({_reason(error)})") from None
     bits = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}.get(about.subtype, 0)
-    return _checked(path, SoundHeader(about.samplerate, about.frames, about.channels, bits))
+    return _checked(path, SoundHeader(about.samplerate, about.frames, about.channels, bits), about.format != "FLAC")
 
 
-def _checked(path: _Source, header: SoundHeader) -> SoundHeader:
+def _checked(path: _Source, header: SoundHeader, stored: bool = True) -> SoundHeader:
+    """The header, if it can be true. stored: samples take their bits in the file, which no coding makes smaller."""
     if not LOWEST_RATE <= header.rate <= HIGHEST_RATE:
         raise DataError(
             f"{path}: a sampling rate of {header.rate} Hz in its header; expected {LOWEST_RATE}..{HIGHEST_RATE}: write "
@@ -99,7 +100,7 @@ def _checked(path: _Source, header: SoundHeader) -> SoundHeader:
     if header.samples == 0:
         raise DataError(f"{path}: no samples; record it again, or remove it and its transcript")
     held = path.content.stat().st_size if isinstance(path.content, Path) else len(path.content)
-    if header.bits and header.samples * header.channels * header.bits // 8 > 2 * held:
+    if stored and header.bits and header.samples * header.channels * header.bits // 8 > 2 * held:
         raise DataError(
             f"{path}: a header of more samples than the file holds, as of a stream; write it again, for example by "
             "ffmpeg -i OLD NEW"
