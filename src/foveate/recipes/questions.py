@@ -77,8 +77,8 @@ def ask_attend_answer_pasture() -> Recipe:
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=3e-3, weight_decay=0.02, clip=5.0),
-        epochs=18,
-        validate_every=3,
+        epochs=28,
+        validate_every=4,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip
