@@ -27,7 +27,7 @@ from foveate.registry import claim
 
 SIDE, START, DISTRACTORS, PIECE = 100, 40, 8, 8
 TURN, SCALES = math.radians(15), (0.8, 1.1)  # of a digit
-TRAIN_BATCH, STEPS = 64, 6000
+TRAIN_BATCH, STEPS = 64, 4500
 TEST_BATCHES, TEST_BATCH = 20, 100
 EQUAL = 0.1  # largest difference of the costs, relative to the reader's
 ACCURATE = 10.0  # percent of errors up to which reading is accurate

@@ -32,7 +32,7 @@ EPOCHS = 20
 BIASES = (0.0, 1.0, 3.0)
 TEXTS, REPEATS = 60, 4  # test texts that are written with each bias, and samples of each
 PLACES = 64  # along a piece, at which samples of a text are compared
-READ_PIECES, READ_STEPS = 4000, 1500  # of the reader's training
+READ_PIECES, READ_STEPS = 4000, 1200  # of the reader's training
 READABLE = 20.0  # percent of character errors on true pieces up to which the reader can judge others
 
 

@@ -1,6 +1,6 @@
 """Speech: what the pyramid of the listener is worth, and the sound that a word's attention falls on.
 
-Strings of one to four words are composed from recordings of a synthetic voice (`datasets.tone_words`), so that the true
+Strings of one to three words are composed from recordings of a synthetic voice (`datasets.tone_words`), so that the true
 span of every word is known. It is no speech: ten words of tones and noise, by speakers of other pitches and resonances.
 Networks are scored on strings of a speaker that training does not have.
 
@@ -31,14 +31,14 @@ from foveate.registry import claim
 from foveate.text import Characters
 
 SECTION = "Attention in Other Domains: speech recognition"
-SPEAKERS, LONGEST, TRAIN, TEST = 10, 4, 1500, 200
-STEPS, BATCH, RAMP = 1500, 24, 8  # of the pyramid; epochs in which strings grow from one word
+SPEAKERS, LONGEST, TRAIN, TEST = 10, 3, 1500, 200
+STEPS, BATCH, RAMP = 1200, 24, 6  # of the pyramid; epochs in which strings grow from one word
 LAYERS, MELS = 2, 40  # of the pyramid, above a first layer that keeps time
 SIZES = {
     "mels": MELS, "low": 60.0, "hidden": 64, "pyramid": LAYERS, "speller": 128, "speller_layers": 1, "embed": 32,
     "attend": 64, "init": 0.0, "sampling": 0.0,
 }  # fmt: skip
-TYPICAL = (150, 18)  # frames and characters of a string on which costs are compared
+TYPICAL = (100, 10)  # frames and characters of a string of two words, on which costs are compared
 READ = 50.0  # percent of word errors from which on attention is not judged
 
 
