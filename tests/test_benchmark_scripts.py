@@ -468,7 +468,7 @@ def test_a_plain_network_is_trained_and_scored_beside_a_run(
 
 
 def test_the_robot_draws_along_the_middle_and_counts_its_strokes(script: Any) -> None:
-    module = script("studio_assist")
+    module = script("studio_robot")
     truth = np.zeros((40, 60), np.uint8)
     truth[10:19, 5:55] = 1
     line = module.scribble(1, truth == 1)
@@ -484,7 +484,7 @@ def test_the_robot_draws_along_the_middle_and_counts_its_strokes(script: Any) ->
 
 
 def test_the_robot_clicks_where_most_is_wrong(script: Any) -> None:
-    module = script("studio_assist")
+    module = script("studio_robot")
     truth = np.zeros((30, 30), bool)
     truth[5:15, 5:15] = truth[18:26, 18:26] = True
     asked = []
