@@ -1,8 +1,8 @@
 """Speech: what the pyramid of the listener is worth, and the sound that a word's attention falls on.
 
-Strings of one to three words are composed from recordings of a synthetic voice (`datasets.tone_words`), so that the true
-span of every word is known. It is no speech: ten words of tones and noise, by speakers of other pitches and resonances.
-Networks are scored on strings of a speaker that training does not have.
+Strings of one to three words are composed from recordings of a synthetic voice (`datasets.tone_words`), so that the
+true span of every word is known. It is no speech: ten words of tones and noise, by speakers of other pitches and
+resonances. Networks are scored on strings of a speaker that training does not have.
 
 The flat listener, to which the pyramid is compared, has as many layers of as many units, and reads one cell at a time
 where the pyramid reads two. It makes fewer steps, as many as cost the same multiply-adds.
