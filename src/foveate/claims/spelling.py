@@ -12,7 +12,7 @@ from torch import Tensor
 from foveate.claims.fitting import fit
 from foveate.metrics.speech import SpeechScores
 from foveate.models.speech.listen_attend_spell import ListenAttendSpell
-from foveate.records import SpeechSample
+from foveate.records import SpeechBatch, SpeechSample
 from foveate.tasks.speech.task import SpeechTask
 from foveate.text import END, CharacterTable
 
@@ -28,10 +28,12 @@ def train_speller(
     *,
     seed: int,
     batch: int,
+    done: Callable[[SpeechTask, int], bool] = lambda task, step: False,
 ) -> SpeechTask:
     """Train a network with so many steps, and return its task, by which it writes.
 
     draw: function from keys (epoch, index) to samples, for indices 0..samples-1; the epoch counts passes of `samples`.
+    done: called after each step with the task and the number of steps made; True ends the training.
     """
     task = SpeechTask({"text": table}, model.preprocessing)
     made = itertools.count()
@@ -39,14 +41,19 @@ def train_speller(
     def loss(rows: Tensor) -> Tensor:
         epoch = next(made) * batch // samples
         drawn = draw([(epoch, row) for row in rows.tolist()])
-        tokens = [torch.tensor([*table.encode(sample["transcript"]), END]) for sample in drawn]
-        return model.loss(task.collate([{**sample, "tokens": own} for sample, own in zip(drawn, tokens, strict=True)]))[
-            "loss"
-        ]
+        return model.loss(batched(task, drawn))["loss"]
 
-    for _ in fit(model, loss, samples, steps, seed=seed, batch=batch, peak=PEAK_LR, clip=CLIP):
-        pass
+    for step in fit(model, loss, samples, steps, seed=seed, batch=batch, peak=PEAK_LR, clip=CLIP):
+        if done(task, step):
+            break
+    model.eval()
     return task
+
+
+def batched(task: SpeechTask, samples: Sequence[SpeechSample]) -> SpeechBatch:
+    """Samples with the tokens of their transcripts as one batch."""
+    tokens = [torch.tensor([*task.text.encode(sample["transcript"]), END]) for sample in samples]
+    return task.collate([{**sample, "tokens": own} for sample, own in zip(samples, tokens, strict=True)])
 
 
 def spelled(model: ListenAttendSpell, task: SpeechTask, samples: Sequence[SpeechSample]) -> SpeechScores:
