@@ -13,7 +13,7 @@ from foveate.ops.search import beam_search
 from foveate.records import VideoOutput
 from foveate.registry import entries
 from foveate.store import load_model, save_model
-from foveate.text import END, PAD, SPECIALS, START, Vocabulary
+from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "walks", "left", "then"))
 TINY = {
@@ -305,6 +305,17 @@ class TestLaws:
                 torch.testing.assert_close(model.encode(clips)[0], expected)
         assert len(build("difference").preprocessing.image.mean) == 3  # of a backbone that reads six channels
         assert build("frames").score.W.out_features == 5 and build("frames", attend=0).score.W.out_features == 64
+
+    def test_an_unknown_word_is_read_but_not_learned(self):
+        model = build("mean", average="words", doubly_stochastic=0.0).eval()
+        tokens = torch.tensor([[5, UNKNOWN, END], [6, END, PAD]])
+        features = torch.randn(2, 3, 6)
+        data = {"features": features, "clip_lengths": torch.tensor([3, 3]), "tokens": tokens, "names": []}
+        with torch.no_grad():
+            log_p = model(features, tokens).logits.log_softmax(2)
+            words = float(model.loss(data)["words"])
+        own = [log_p[0, 0, 5], log_p[0, 2, END], log_p[1, 0, 6], log_p[1, 1, END]]
+        assert words == pytest.approx(-float(sum(own)) / 4, rel=1e-5)
 
     def test_the_penalty_by_hand(self):
         model = build("mean", doubly_stochastic=2.0, average="sentences").eval()
