@@ -13,7 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.claims import cascade, digits, drawing, glimpses, handwriting, questions, regions, segments, trained, video
+from foveate.claims import (
+    cascade,
+    digits,
+    drawing,
+    glimpses,
+    handwriting,
+    inception,
+    questions,
+    regions,
+    segments,
+    trained,
+    video,
+)
 from foveate.datasets.pasture import Pasture
 from foveate.datasets.pasture.dataset import PastureDataset
 from foveate.recipes import resolve
@@ -189,3 +201,20 @@ def test_images_of_glimpses_are_new_in_the_test_and_larger(monkeypatch: pytest.M
     assert len(tested) == glimpses.TEST_BATCHES and glimpses.TEST_SIDE > glimpses.SIDE
     most = max(sum(steps) for steps in glimpses.STEPS.values())
     assert min(call[2] for call in tested) > (max(glimpses.NEW_SEEDS) + 1) * most  # more than any step of training
+
+
+def test_curves_of_errors_are_those_of_test_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first step always the commonest class of the test: wrong for three of five."""
+    labels = {"train": torch.tensor([0, 0, 0, 1]), "test": torch.tensor([0, 1, 2, 2, 3])}
+    asked: list[tuple[int, str]] = []
+
+    def objects(seed: int, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append((seed, split))
+        return torch.zeros(len(labels[split]), 3, 32, 32, dtype=torch.uint8), labels[split]
+
+    monkeypatch.setattr(inception, "objects", objects)
+    monkeypatch.setattr(inception, "STEPS", 0)
+    inception.curve.cache_clear()
+    assert inception.curve("inception_v4", 7) == (pytest.approx(60.0),)
+    inception.curve.cache_clear()
+    assert asked == [(7, "train"), (7, "test")]
