@@ -317,6 +317,21 @@ class TestLaws:
         own = [log_p[0, 0, 5], log_p[0, 2, END], log_p[1, 0, 6], log_p[1, 1, END]]
         assert words == pytest.approx(-float(sum(own)) / 4, rel=1e-5)
 
+    def test_differences_stand_beside_what_they_are_differences_of(self):
+        model = build("features", order="none", normalize=False).eval()
+        features = torch.randn(2, 4, 6)
+        before = torch.cat([features[:, :1], features[:, :-1]], 1)
+        with torch.no_grad():
+            assert torch.equal(model.begin(features)[0].frames, torch.cat([features, features - before], 2))
+        model = build("difference").eval()
+        read = []
+        model.backbone.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        clips = torch.randn(1, 3, 3, 24, 24)
+        with torch.no_grad():
+            model.encode(clips)
+        before = torch.cat([clips[:, :1], clips[:, :-1]], 1)
+        assert torch.equal(read[0], torch.cat([clips, clips - before], 2)[0])
+
     def test_the_penalty_by_hand(self):
         model = build("mean", doubly_stochastic=2.0, average="sentences").eval()
         tokens = torch.tensor([[5, 6, END], [5, END, PAD]])

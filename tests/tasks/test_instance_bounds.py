@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from foveate.records import ClassTable, InstanceOutput, Preprocessing
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks import find_task
-from foveate.tasks.instances.detect import Detection, _is_cut, detections, find_objects, join, tiles
+from foveate.tasks.instances.detect import Detection, _is_cut, detections, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, outlined
 from foveate.tasks.instances.task import InstanceOptions
 
@@ -167,6 +167,19 @@ def test_objects_of_fewer_than_four_pixels_are_no_examples() -> None:
     batch = family.collate([sample()])
     assert batch["labels"][0].tolist() == [1, 2]
     assert batch["boxes"][0].tolist() == [[2, 4, 6, 5], [2, 6, 7, 7]]
+
+
+def test_an_object_without_a_pixel_is_none_and_the_others_keep_their_labels() -> None:
+    """Number 2 of four is covered; 3 is a crowd."""
+    layer = torch.zeros(1, 8, 8, dtype=torch.int32)
+    layer[0, 0, :3], layer[0, 2, :4], layer[0, 4, :5] = 1, 3, 4
+    given = {
+        "layers": tv_tensors.Mask(layer), "labels": torch.tensor([5, 6, 7, 8]),
+        "crowd": torch.tensor([False, False, True, False]),
+    }  # fmt: skip
+    found = truth_of(given)
+    assert found.labels.tolist() == [5, 7, 8] and found.areas.tolist() == [3, 4, 5]
+    assert found.crowd.tolist() == [False, True, False]
 
 
 def test_the_validation_loss_reads_the_middle_of_large_images() -> None:
