@@ -140,6 +140,17 @@ def test_siblings(written: Path, tmp_path: Path) -> None:
         OnnxFile.open(first).sibling(".step")
 
 
+def test_a_sibling_runs_as_its_file_does(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = change(written, tmp_path / "b.onnx")
+    change(written, tmp_path / "b.step.onnx")
+    session, opened = open_session(written, "cpu"), []
+    monkeypatch.setattr("foveate.onnx.file.open_session", lambda *given: (opened.append(given), session)[1])
+    second = OnnxFile.open(first, "cpu", runtime="openvino", precision="bf16", workers=3).sibling(".step")
+    settings = ("cpu", "openvino", "bf16", 3)
+    assert opened == [(first, *settings), (tmp_path / "b.step.onnx", *settings)]
+    assert (second.device, second.runtime, second.precision, second.workers) == settings
+
+
 def test_sessions_that_cannot_be_opened(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"device 'mps' is not available to ONNX Runtime here; use auto or cpu"):
         OnnxFile.open(written, "mps")
