@@ -140,6 +140,15 @@ def test_siblings(written: Path, tmp_path: Path) -> None:
         OnnxFile.open(first).sibling(".step")
 
 
+def test_options_are_written_where_a_family_stores_them() -> None:
+    tables, form = {"classes": CLASSES}, Preprocessing()
+    for family, stored in (("semantic", False), ("captioning", True)):
+        options = find_task(family).Options()
+        about = metadata_of(family, "m", tables, form, options)
+        assert ("options" in about) == options.stored == stored
+        assert about.get("options") == (options.to_json() if stored else None)
+
+
 def test_a_sibling_runs_as_its_file_does(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = change(written, tmp_path / "b.onnx")
     change(written, tmp_path / "b.step.onnx")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_detector import detector, proposing, with_constants
 from test_hypercolumns import SMALL, batch_of, network, squares
 from test_mnc import SMALL as CASCADE
 from torch import Tensor, nn
@@ -26,6 +27,19 @@ def test_the_defaults_are_those_of_the_papers() -> None:
     assert (detector.score_floor, detector.suppress, detector.detections) == (0.001, 0.3, 100)
     assert (proposals.before, proposals.after, proposals.overlap) == ((12000, 6000), (300, 300), 0.7)
     assert (proposals.min_side, proposals.anchors, proposals.sigma, proposals.crossing) == (16, 256, 3, False)
+
+
+def test_a_box_is_its_objects_from_an_overlap_of_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 0.55, 0.5 and 0.45; the true box itself is one more."""
+    logits = torch.tensor([0.5, -1.0, 2.0])
+    for height, owned in ((11.0, 2), (10.0, 2), (9.0, 1)):
+        net = with_constants(detector(), logits.tolist(), [[0.0] * 4] * 3)
+        proposing(monkeypatch, net, torch.tensor([[10.0, 10, 30, 10 + height]]))
+        truth = [torch.tensor([[10.0, 10, 30, 30]])]
+        losses = net.loss(torch.zeros(1, 4, 25, 25), truth, [torch.tensor([1])], [(100, 100)], [NOWHERE])
+        background, own = (-logits.log_softmax(0)[k] for k in (0, 2))
+        expected = float(owned * own + (2 - owned) * background) / 2
+        assert losses["class"].item() == pytest.approx(expected)
 
 
 # Hypercolumns

@@ -19,7 +19,7 @@ from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
 from foveate.tasks.translation.page import MAX_FIGURES, TranslationPage
 from foveate.tasks.translation.report import report
-from foveate.text import END, PAD, SPECIALS, UNKNOWN, Characters, Pairs, PieceTable
+from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, Characters, Pairs, PieceTable
 
 SOURCE = PieceTable((*SPECIALS, " the", " dog", " runs", "."))
 TARGET = PieceTable((*SPECIALS, " der", " Hund", " rennt", "."))
@@ -267,3 +267,21 @@ def test_findings() -> None:
     assert "pairs the same on both sides: 1 (t:2)" in text
     assert "pairs of which one side has more than 3 times the words of the other: 1 (t:3)" in text
     assert "pairs that occur before: 1" in text
+
+
+def test_the_rules_of_the_search_are_those_of_the_options():
+    """A sentence of S tokens has a translation of 3 S + 10 at most, and of 1,000 unless training had longer ones."""
+    options = TranslationOptions(
+        beams=6, n_best=2, length_penalty=0.7, coverage_penalty=0.2, no_repeat_ngram=3, copy_unknown=True
+    )
+    assert options.search([4, 400]) == {
+        "start": START, "end": END, "beams": 6, "n_best": 2, "max_length": [22, 1000], "min_length": 2,
+        "length_penalty": 0.7, "coverage_penalty": 0.2, "no_repeat_ngram": 3, "forbidden": (PAD, START),
+    }  # fmt: skip
+    plain = TranslationOptions()
+    assert plain.search([1])["forbidden"] == (PAD, START, UNKNOWN) and plain.longest_whole == 330
+    long = TranslationOptions(max_length=400)
+    assert (long.most, long.longest_whole, long.search([400])["max_length"]) == (1210, 400, [1210])
+    written = options.search_to_json()
+    assert written["max_length"] == {"times": 3, "plus": 10, "most": 1000}
+    assert (written["length_penalty"], written["coverage_penalty"], written["no_repeat_ngram"]) == (0.7, 0.2, 3)
