@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -160,6 +161,14 @@ def test_a_sibling_runs_as_its_file_does(written: Path, tmp_path: Path, monkeypa
     assert (second.device, second.runtime, second.precision, second.workers) == settings
 
 
+def test_sessions_share_the_threads_of_torch_and_do_not_spin(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    for workers, threads in ((1, 8), (4, 2), (20, 1)):
+        settings = open_session(written, "cpu", workers=workers).get_session_options()
+        assert settings.intra_op_num_threads == threads
+        assert settings.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_sessions_that_cannot_be_opened(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"device 'mps' is not available to ONNX Runtime here; use auto or cpu"):
         OnnxFile.open(written, "mps")
@@ -298,3 +307,20 @@ def test_a_difference_keeps_all_files_out(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"the exported translator differs from PyTorch by .* nothing was written"):
         export_onnx(open_translator(family=Wrong(), runner=model), tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0009, True), (0.0011, False)])
+def test_a_thousandth_of_the_largest_logit_is_allowed(share: float, kept: bool, tmp_path: Path) -> None:
+    from foveate.export import export_onnx
+
+    class Measured(Translation):
+        def graphs(self, model: Any) -> Graphs:
+            return dataclasses.replace(super().graphs(model), difference=lambda *_: share)
+
+    translator = open_translator(family=Measured(), runner=Translator().eval())
+    if kept:
+        assert export_onnx(translator, tmp_path / "a.onnx").difference == share
+    else:
+        with pytest.raises(ModelError, match=r"differs from PyTorch by 0\.0011 of the largest logit, above 0\.001;"):
+            export_onnx(translator, tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").exists() == kept
