@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from foveate.claims import (
+    captions,
     cascade,
     digits,
     drawing,
@@ -32,7 +33,9 @@ from foveate.recipes import resolve
 from foveate.records import Preprocessing
 from foveate.records.instances import instances_of
 from foveate.registry import find
+from foveate.tasks.captioning.task import CaptioningTask
 from foveate.tasks.semantic.task import SemanticTask
+from foveate.text import Words
 
 
 class Family:
@@ -80,6 +83,33 @@ def test_networks_are_scored_on_the_test_split(
     measure()
     getattr(module, name).cache_clear()
     assert len(set(family.scored)) >= 3 and all("/test/" in f"/{one}" for one in family.scored), family.scored[:3]
+
+
+def test_test_scenes_are_drawn_as_those_of_training_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large, above all: a recipe says the size of its scenes."""
+    opened: list[Pasture] = []
+    trained_on: list[Pasture] = []
+    open_ = Pasture.open
+    monkeypatch.setattr(Pasture, "open", lambda self, *given: (opened.append(self), open_(self, *given))[1])
+
+    def train(recipe: Any) -> Any:
+        trained_on.append(recipe.data)
+        family = Family() if recipe.task != "captioning" else CaptioningTask({"text": Words(1).learn(["a"])}, None)
+        return SimpleNamespace(runner=None, family=family)
+
+    for module, measure in (
+        (video, lambda: video.described(5, "none", "mean")),
+        (questions, lambda: questions.answers(5, 1)),
+        (captions, lambda: captions.captioner(captions.WITH_ATTENTION, 5)),
+    ):
+        monkeypatch.setattr(module, "train_quietly", train)
+        for size in ("TRAIN", "TEST"):
+            monkeypatch.setattr(module, size, 3)
+        measure()
+    for kept in (video.described, questions.answers, captions.captioner):
+        kept.cache_clear()
+    assert len(opened) == 3 and opened == trained_on
+    assert [(data.height, data.seed, data.test) for data in opened] == [(96, 5, 3), (160, 5, 3), (128, 5, 3)]
 
 
 def test_scenes_of_claims_are_test_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
