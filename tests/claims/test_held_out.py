@@ -246,9 +246,16 @@ def test_curves_of_errors_are_those_of_test_objects(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(inception, "EVAL_IMAGES", 1)
     monkeypatch.setattr(inception, "STEPS", 2 * inception.EVAL_EVERY)
     monkeypatch.setattr(inception, "fit", lambda *_, **__: iter((inception.EVAL_EVERY, 2 * inception.EVAL_EVERY)))
+    seeds: list[int] = []
+    create = inception.create_model
+    monkeypatch.setattr(
+        inception,
+        "create_model",
+        lambda *given, **fields: (seeds.append(torch.initial_seed()), create(*given, **fields))[1],
+    )
     inception.curve.cache_clear()
     first, middle, last = inception.curve("inception_v4", 7)
     inception.curve.cache_clear()
-    assert asked == [(7, "train"), (7, "test")] and first == pytest.approx(60)
+    assert asked == [(7, "train"), (7, "test")] and first == pytest.approx(60) and seeds == [7]
     # All images are alike, so that they have one answer: of one image, and of all in the end.
     assert round(middle) in (0, 100) and round(last) in (60, 80)

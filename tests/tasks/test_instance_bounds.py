@@ -10,11 +10,13 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from foveate.records import ClassTable, InstanceOutput, Preprocessing
+from foveate.pictures.given import as_windows
+from foveate.records import ClassTable, InstanceOutput, InstancePrediction, Preprocessing
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks import find_task
 from foveate.tasks.instances.detect import Detection, _is_cut, detections, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, outlined
+from foveate.tasks.instances.outputs import Tables
 from foveate.tasks.instances.task import InstanceOptions
 
 PLAIN = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -233,3 +235,23 @@ def test_outlines_begin_at_two_fifths_and_wide_objects_are_seen_with_64_pixels_a
     nothing = outline_objects(Even(), image, PLAIN, objects, tile=128, overlap=32)
     assert nothing.areas.tolist() == [0] and nothing.boxes.tolist() == objects.boxes.tolist()
     assert len(outlined(Even(), image, PLAIN, objects)) == 0  # an object without a pixel is none
+
+
+# Tables
+
+
+def test_objects_in_coco_s_form_by_hand() -> None:
+    """Boxes are left, top, width and height; classes count from 1, as images and objects do."""
+    size = (20, 30)
+    masks = [encode_mask(np.ones((6, 12), bool), size, 3, 2), encode_mask(np.ones((2, 5), bool), size, 20, 10)]
+    found = instances_of(size, masks, [1, 0], [0.9, 0.8])
+    tables = Tables(ClassTable(("a", "b")))
+    image = as_windows(torch.zeros(3, *size, dtype=torch.uint8))
+    for name in ("x.png", "y.png"):
+        tables.add(name, InstancePrediction(found, tables.classes, 0.5), {"image": image})
+    kept = [(one["id"], one["image_id"], one["category_id"], one["bbox"], one["area"]) for one in tables.annotations]
+    assert kept == [
+        (1, 1, 2, [3, 2, 12, 6], 72), (2, 1, 1, [20, 10, 5, 2], 10),
+        (3, 2, 2, [3, 2, 12, 6], 72), (4, 2, 1, [20, 10, 5, 2], 10),
+    ]  # fmt: skip
+    assert [row["area_share"] for row in tables.images] == [round(82 / 600, 6)] * 2
