@@ -324,3 +324,25 @@ def test_a_thousandth_of_the_largest_logit_is_allowed(share: float, kept: bool, 
         with pytest.raises(ModelError, match=r"differs from PyTorch by 0\.0011 of the largest logit, above 0\.001;"):
             export_onnx(translator, tmp_path / "a.onnx")
     assert (tmp_path / "a.onnx").exists() == kept
+
+
+@pytest.mark.parametrize(("allowed", "wrong", "difference"), [(0.05, 5, 0.0), (0.05, 6, 0.5), (0.0, 1, 0.5)])
+def test_the_share_of_logits_that_may_differ_is_left_out_and_no_more(
+    allowed: float, wrong: int, difference: float
+) -> None:
+    """Of 100 logits of 2 some are 3."""
+    from foveate.onnx.logits import _difference
+
+    class Even(nn.Module):
+        may_differ = allowed
+
+        def __init__(self, wrong: int) -> None:
+            super().__init__()
+            self.wrong = wrong
+
+        def forward(self, image: torch.Tensor) -> Any:
+            logits = torch.full((100,), 2.0)
+            logits[: self.wrong] = 3.0
+            return SimpleNamespace(logits=logits.view(1, 1, 10, 10))
+
+    assert _difference(Even(0), Even(wrong), torch.zeros(1, 3, 10, 10)) == difference
