@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from foveate.errors import OutputError
 
 MARK = ".unfinished"  # part of the name of a file that is being written
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 
 def is_hidden(name: str) -> bool:
@@ -40,7 +42,7 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
     Raises OutputError, naming `path`, for any OSError (no space, not writable).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -50,13 +52,20 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
-        raise OutputError(
-            f"cannot write {path}: {reason}; free some space or choose a writable place "
-            "(what was there before is untouched)"
-        ) from error
+        remedy = "free some space or choose a writable place"
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = f"choose a shorter name ({LONGEST_NAME} bytes at most)"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy} (what was there before is untouched)") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name beside `path` that no other has, with as much of its name as one of a file may hold."""
+    mark = f".{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}"
+    room = max(0, LONGEST_NAME - 1 - len(os.fsencode(mark)))
+    return path.with_name(f".{os.fsencode(path.stem)[:room].decode(errors='ignore')}{mark}")
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> None:
