@@ -6,12 +6,14 @@ import contextlib
 import errno
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.errors import OutputError
 
 MARK = ".unfinished"  # part of the name of a file that is being written
+ABOUT = "about.txt"  # in a part of the cache: what it holds, in one line
 LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 
@@ -26,6 +28,11 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def plain_name(name: str | Path) -> str:
+    """A name as file systems see it that do not tell Photo from photo, and one Unicode form from another."""
+    return unicodedata.normalize("NFC", str(name)).casefold()
 
 
 def cache_folder() -> Path:
@@ -62,10 +69,15 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
 
 
 def _beside(path: Path) -> Path:
-    """A hidden name beside `path` that no other has, with as much of its name as one of a file may hold."""
+    """A hidden name beside `path` that no other has, with as much of its name as one of a file may hold.
+
+    One that is itself too long is not cut, so that the error comes at once.
+    """
     mark = f".{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}"
-    room = max(0, LONGEST_NAME - 1 - len(os.fsencode(mark)))
-    return path.with_name(f".{os.fsencode(path.stem)[:room].decode(errors='ignore')}{mark}")
+    stem = path.stem
+    if len(os.fsencode(path.name)) <= LONGEST_NAME:
+        stem = os.fsencode(stem)[: LONGEST_NAME - 1 - len(os.fsencode(mark))].decode(errors="ignore")
+    return path.with_name(f".{stem}{mark}")
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> None:

@@ -130,6 +130,10 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
     jobs = plan([str(tmp_path / folder) for folder in "xyz"], {}, tmp_path / "out", semantic.SemanticTask)
     assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.result("_overlay.jpg").name.casefold() for j in jobs}) == 5
+    for folder, name in (("v", "gr\u00fcn.png"), ("w", "gru\u0308n.png")):  # one name on some disks
+        photo(tmp_path / folder / name)
+    jobs = plan([str(tmp_path / folder) for folder in "vw"], {}, tmp_path / "out", semantic.SemanticTask)
+    assert [j.name.name for j in jobs] == ["gr\u00fcn", "gru\u0308n_png"]
 
 
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
@@ -403,7 +407,7 @@ def test_names_that_leave_no_room_for_those_of_results(run: Path, tmp_path: Path
 
 
 def test_labels_keep_the_names_of_the_pictures(run: Path, tmp_path: Path) -> None:
-    given = ["a.1.png", "a.2.png", "b c (1).png", "it's \u00e4.png", "it's a\u0308.png", "a,b\u20281 2.png"]
+    given = ["a.1.png", "a.2.png", "b c (1).png", "it's \u00e4.png", "u\u0308ber.png", "a,b\u20281 2.png"]
     for k, name in enumerate(given):
         photo(tmp_path / "in" / name, k)
     for form in ("coco", "voc", "yolo"):

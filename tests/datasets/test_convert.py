@@ -18,6 +18,7 @@ from foveate.datasets.convert import ChangedObjects, convert
 from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError, DataError, OutputError
 from foveate.labels import WRITERS
+from foveate.records import ClassTable
 from foveate.records.instances import encode_mask
 
 MAPS = ("folders", "colors", "masks_beside", "camvid")
@@ -237,6 +238,30 @@ def test_equal_names_are_told_apart_and_said(tmp_path: Path, objects: Path) -> N
     found = convert(recognise(objects), tmp_path / "out", "voc")
     assert found.notes == ["1 picture renamed, since names must differ without suffix (same.png is same_2)"]
     assert not found.changed_objects.count
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_awkward_names_stay_as_they_are(tmp_path: Path, form: str) -> None:
+    names = ("img 1", "a, b", "gr\u00fcn", "u\u0308ber", "a.b", "#1", "x;y", 'it\'s "x"', "0001 0", "[1]", "b & c <d>")
+    for split in ("train", "val"):
+        for k, name in enumerate(names):
+            picture(tmp_path / "in" / split / "images" / f"{name} {split[0]}.png", k + 100 * (split == "val"))
+            mask = np.zeros(SIZE, np.uint8)
+            mask[2:6, 2 : 5 + k] = mask[10:14, 4:9] = 1
+            (tmp_path / "in" / split / "labels").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(tmp_path / "in" / split / "labels" / f"{name} {split[0]}.png")
+    (tmp_path / "in" / "classes.txt").write_text("background\ncell\n")
+    found = convert(recognise(tmp_path / "in"), tmp_path / "out", form)
+    assert not found.changed_pixels and not any("renamed" in note for note in found.notes)
+    copied = {file.read_bytes(): file.stem for file in (tmp_path / "out").rglob("*.png")}
+    for file in (tmp_path / "in").rglob("images/*.png"):
+        assert copied[file.read_bytes()] == file.stem
+
+
+def test_names_that_some_disks_do_not_tell_apart_are_renamed(tmp_path: Path) -> None:
+    writer = WRITERS["folders"](tmp_path, ClassTable(("background", "cell")))
+    given = ("gr\u00fcn.png", "gru\u0308n.png", "Photo.jpg", "photo.jpg", "b/photo.jpg")
+    assert [writer.stem(name) for name in given] == ["gr\u00fcn", "gru\u0308n_2", "Photo", "photo_2", "b_photo"]
 
 
 def test_a_full_folder_and_other_families(objects: Path, tmp_path: Path) -> None:

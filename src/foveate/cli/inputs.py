@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.disk import LONGEST_NAME, is_file, is_hidden
+from foveate.disk import LONGEST_NAME, is_file, is_hidden, plain_name
 from foveate.errors import ConfigError, DataError, counted
 from foveate.remote import RemoteFile, as_path, find_files, is_url
 from foveate.tasks.options import PREDICT, input_flags
@@ -178,7 +178,7 @@ def plan(
             )
         results = [out / f"{name}{ending}" for ending in family.endings]
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
-        return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
+        return plain_name(name) in taken or any(strangers)
 
     def add(given: dict[str, Given], relative: Path, shown: str = "") -> None:
         title = shown or str(given[first.name])
@@ -187,7 +187,7 @@ def plan(
             record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
         jobs.append(Job(given, title, out, _free_name(relative, is_taken), record, number=len(jobs)))
-        taken.add(str(jobs[-1].name).casefold())
+        taken.add(plain_name(jobs[-1].name))
 
     for word, table in zip(words, from_tables, strict=True):
         if table:

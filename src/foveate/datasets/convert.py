@@ -21,7 +21,7 @@ from scipy.ndimage import find_objects
 
 from foveate.datasets import recognise
 from foveate.datasets.checks import COMBINED
-from foveate.datasets.names import stem_of
+from foveate.datasets.names import normal, stem_of
 from foveate.errors import ConfigError, DataError, OutputError, counted
 from foveate.labels import NO_OBJECT, Labelled, LabelWriter, background_of, open_writer
 from foveate.records import ClassTable, DataSource
@@ -292,7 +292,7 @@ def _read_back(sets: dict[str, _Split], writer: LabelWriter, form: str, found: C
         now = after.get(split) or next(iter(after.values()))
         place = {stem_of(now.maps.name(k)): k for k in range(len(now))}
         for index in range(len(before)):
-            stem = next(stems)
+            stem = normal(next(stems))
             if stem not in place:
                 raise DataError(f"the new folder has no labelled picture {stem} in {split}; please report this")
             old, new = before[index], now[place[stem]]

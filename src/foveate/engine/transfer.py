@@ -81,7 +81,7 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
 
 
 def _entries(name: str, table: Table, shared: Sequence[Any], carried: int, tensors: int) -> str:
-    """How many entries of a table were carried over, in words: 2 of 3 entries of classes by name."""
+    """The entries of a table that were carried over, in words: 2 of 3 entries of classes by name."""
     count = len(shared) if carried else 0
     partly = f", in {carried} of {tensors} tensors" if 0 < carried < tensors else ""
     return f"{count} of {counted(len(table), 'entry')} of {name} by name{partly}"
