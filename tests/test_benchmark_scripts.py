@@ -468,7 +468,7 @@ def test_a_plain_network_is_trained_and_scored_beside_a_run(
 
 
 def test_the_robot_draws_along_the_middle_and_counts_its_strokes(script: Any) -> None:
-    module = script("studio_assist")
+    module = script("studio_robot")
     truth = np.zeros((40, 60), np.uint8)
     truth[10:19, 5:55] = 1
     line = module.scribble(1, truth == 1)
@@ -484,7 +484,7 @@ def test_the_robot_draws_along_the_middle_and_counts_its_strokes(script: Any) ->
 
 
 def test_the_robot_clicks_where_most_is_wrong(script: Any) -> None:
-    module = script("studio_assist")
+    module = script("studio_robot")
     truth = np.zeros((30, 30), bool)
     truth[5:15, 5:15] = truth[18:26, 18:26] = True
     asked = []
@@ -501,3 +501,17 @@ def test_the_robot_clicks_where_most_is_wrong(script: Any) -> None:
 
     assert module.clicks(Studio(), "a", truth) == (2, True)
     assert asked == [([5, 5, 26, 26], 0, 0), ([5, 5, 26, 26], 0, 1), ([5, 5, 26, 26], 1, 1)]
+
+
+# A large picture
+
+
+def test_a_large_picture_is_filled_row_by_row(script: Any, tmp_path: Path) -> None:
+    for name, value, size in (("a", 10, (5, 2)), ("b", 20, (4, 3))):
+        Image.new("RGB", size, (value,) * 3).save(tmp_path / f"{name}.png")
+    filled = np.asarray(script("tile_memory").tiled(tmp_path, 8))[..., 0]
+    expected = np.zeros((8, 8), int)
+    expected[0:2, 0:5], expected[0:3, 5:8] = 10, 20  # the second is cut off at the edge
+    expected[3:5, 0:5], expected[3:6, 5:8] = 10, 20
+    expected[6:8, 0:5], expected[6:8, 5:8] = 10, 20
+    np.testing.assert_array_equal(filled, expected)

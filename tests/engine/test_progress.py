@@ -50,7 +50,7 @@ def test_the_plan_the_progress_and_the_outcome(
     monkeypatch.setattr(progress.Progress, "_write", spy)
     run = RunFolder(train_recipe(tiny(epochs=2, batch_size=2, config__dropout=0.0), out=tmp_path / "run"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("device: cpu (1 threads); fcn8s: ")
+    assert lines[0].startswith("device: cpu (1 thread); fcn8s: ")
     assert lines[1] == (
         "8 pictures to train on, 3 to rank epochs by; 2 epochs of 4 steps with 2 pictures each, 8 steps in all"
     )

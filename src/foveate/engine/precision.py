@@ -18,8 +18,6 @@ NATIVE = ("avx512_bf16", "amx_bf16")
 # score as equal within the spread of its seeds. In bf16 the backward pass of depthwise convolutions takes longer.
 MEASURED: Mapping[str, tuple[str, ...]] = {
     "ask_attend_answer_pasture": ("avx512_bf16",),
-    "draw_mnist": ("avx512_bf16",),
-    "listen_attend_spell_digits": ("avx512_bf16",),
 }
 PLUGINS: Mapping[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed", "float16": "16-mixed"}  # Lightning's names
 

@@ -48,7 +48,7 @@ def plan_lines(
     """
     parameters = list(learner.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     precision = "" if recipe.precision in ("auto", "float32") else f" in {recipe.precision}"
     total = recipe.epochs * steps
     batch = min(recipe.batch_size, train)

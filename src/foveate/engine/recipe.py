@@ -83,6 +83,8 @@ class Recipe:
         model can learn them at all, e.g. 8 (0: off).
     cache: keep decoded images in memory, as many as fit in a quarter of it.
     workers: loading processes; -1 chooses by device and cores.
+    threads: of a training on the CPU. 0 takes all, or fewer where a few steps before a longer training are faster with
+        them, and is stored as what it meant.
     precision: float32, bf16 or float16 (older: 32 and 16); auto is bf16 on GPUs that have it and on CPUs where it was
         measured as faster and equal in score, else float32, and is stored as what it meant.
     logger: what gets the numbers of metrics.csv as well: tensorboard (in the run folder), mlflow, wandb, or none.
@@ -113,6 +115,7 @@ class Recipe:
     overfit: int = 0
     cache: bool = True
     workers: int = -1
+    threads: int = 0
     precision: Literal["auto", "float32", "bf16", "float16", "32", "16"] = "auto"
     logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
     devices: int = 0
@@ -136,7 +139,7 @@ class Recipe:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
         object.__setattr__(self, "precision", {"32": "float32", "16": "float16"}.get(self.precision, self.precision))
         parse_window(self.window)
-        for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0), ("overfit", 0)):
+        for name, least in (("early_stop", 0), ("workers", -1), ("devices", 0), ("overfit", 0), ("threads", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
         if self.features and "backbone" not in self.freeze:

@@ -82,7 +82,7 @@ def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
 
 # Fields that change no result, and of which other machines may need other values. Another number of processes is
 # refused where it would change the training (`EpochEnd.load_state_dict`).
-MAY_DIFFER = ("workers", "devices", "nodes", "logger")
+MAY_DIFFER = ("workers", "threads", "devices", "nodes", "logger")
 
 
 def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:

@@ -62,7 +62,7 @@ from foveate.engine.resume import (
 )
 from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
-from foveate.engine.trial import fit_epochs
+from foveate.engine.trial import fit_epochs, fit_threads, using_threads
 from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
 from foveate.records import Table
 from foveate.tasks import find_task
@@ -91,8 +91,7 @@ def train_recipe(
     join()
     run = from_first(lambda: choose_folder(recipe, out, resume))
     if resume:
-        options, precision = from_first(lambda: _as_started(recipe, run))
-        recipe = dataclasses.replace(recipe, options=options, precision=precision)
+        recipe = dataclasses.replace(recipe, **from_first(lambda: _as_started(recipe, run)))
     devices_of(recipe.devices, recipe.nodes)
     # Other machines may have another processor: the first one's choice holds for all.
     recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
@@ -128,16 +127,19 @@ def train_recipe(
         init = from_first(lambda: init or (started_from(run) if resume else None))
         notes = learn_from(recipe, model, train_set, val_set)
         taken = _start_from(model, init, tables, family) if init is not None else ""
+        suited = suited_for(recipe, model, tables, train_set, val_set)
+        recipe = fit_threads(Prepared(recipe, model, *suited))
         if seconds is not None:
-            recipe = fit_epochs(Prepared(recipe, model, *suited_for(recipe, model, tables, train_set, val_set)),
-                                seconds - (time.monotonic() - started))  # fmt: skip
+            with using_threads(recipe.threads):
+                recipe = fit_epochs(Prepared(recipe, model, *suited), seconds - (time.monotonic() - started))
         if is_first():
             for note in notes:
                 print(f"note: {note}", flush=True)
             if taken:
                 print(f"from {init}: {taken}", flush=True)
-            run.start(recipe, tables, about | {"init": str(init) if init else None})
-    with share_folder(run.path), _quiet_threads():
+            with using_threads(recipe.threads):
+                run.start(recipe, tables, about | {"init": str(init) if init else None})
+    with share_folder(run.path), _quiet_threads(), using_threads(recipe.threads):
         task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
         if checkpoint is None and init is None:
             task.initialise(model, train_set)
@@ -146,11 +148,12 @@ def train_recipe(
     return run.path
 
 
-def _as_started(recipe: Recipe, run: RunFolder) -> tuple[Any, Any]:
-    """Options and precision of a resumed run. Raises ConfigError where the recipe is not the one that was started."""
+def _as_started(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
+    """The fields of a resumed run that its start decided. Raises ConfigError where its recipe is another one."""
     recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
     require_same_recipe(recipe, run)
-    return recipe.options, recipe.precision
+    threads = recipe.threads or (run.recipe().threads if run.recipe_file.is_file() else 0)
+    return {"options": recipe.options, "precision": recipe.precision, "threads": threads}
 
 
 def _require_equal(recipe: Recipe, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Trials on a copy of a model, before a training: the time of an epoch, the learning rate, a sheet of its images."""
+"""Trials on a copy of a model before a training: threads, time of an epoch, learning rate, a sheet of images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from foveate.ops.losses import single_process
 SHARE = 0.9  # of the given time is planned with; the rest is for what comes slower than it was measured
 STEPS, SECONDS = 12, 20.0  # a measurement takes so many steps after the first, and ends after so many seconds
 SHOWN = 12  # samples of a preview
+LONG = 500  # steps of a training from which a measurement of its threads is worth its time
+THREAD_STEPS, THREAD_SECONDS, GAIN = 3, 3.0, 1.1  # of a measurement; fewer threads are taken if they gain so much
 LR_STEPS, LR_LOW, LR_HIGH = 100, 1e-6, 1.0
 SMOOTHING = 0.9  # of the losses of a search, an exponential average
 
@@ -41,6 +43,8 @@ class _Steps:
         self.optimizer = make_optimizer(self.learner.model, recipe.optim, fused=True)
         self.base = [group["lr"] / recipe.optim.lr for group in self.optimizer.param_groups]
         self.clip, self.batches = recipe.optim.clip, batches
+        half = {"bf16": torch.bfloat16, "float16": torch.float16}.get(recipe.precision)
+        self.precision = torch.autocast(self.device.type, half, enabled=half is not None)
 
     def __iter__(self) -> Iterator[Any]:
         """Batches without end: epoch after epoch."""
@@ -53,7 +57,7 @@ class _Steps:
         for group, factor in zip(self.optimizer.param_groups, self.base, strict=True):
             group["lr"] = lr * factor
         batch = self.learner.transfer_batch_to_device(batch, self.device, 0)
-        with single_process():
+        with single_process(), self.precision:
             loss = self.learner.model.loss(batch)["loss"]  # type: ignore[operator]
         self.optimizer.zero_grad()
         loss.backward()
@@ -70,6 +74,65 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _several(recipe: Recipe) -> bool:
+    """True if a launcher or the recipe asks for several processes."""
+    return recipe.devices > 1 or recipe.nodes > 1 or launched() > 1
+
+
+def fit_threads(prepared: Prepared) -> Recipe:
+    """The recipe with the number of threads that its steps are fastest with: all, else half, a quarter, and so on.
+
+    Steps of many small operations, as of recurrent networks, lose more by waiting for threads than they win. Nothing is
+    measured where the number was given, for a short training, for several processes, and on a GPU.
+    """
+    recipe, count = prepared.recipe, torch.get_num_threads()
+    if recipe.threads or count == 1 or torch.cuda.is_available() or _several(recipe):
+        return recipe
+    if recipe.epochs * (len(prepared.train_set) // recipe.batch_size) < LONG:
+        return recipe
+    with _seeded(recipe.seed):
+        steps = _Steps(prepared, prepared.batches())
+        batch = next(iter(steps))
+
+        def seconds(threads: int) -> float:
+            with using_threads(threads):
+                return _fastest(steps, batch)
+
+        fastest = fastest_threads(count, seconds)
+    if fastest < count:
+        print(f"steps are faster with {fastest} of {counted(count, 'thread')}; --threads {count} takes all", flush=True)
+    return dataclasses.replace(recipe, threads=fastest)
+
+
+def fastest_threads(count: int, seconds: Callable[[int], float]) -> int:
+    """`count`, or half of it, and so on, as long as each half gains a tenth. seconds: of a step, by threads."""
+    taken = seconds(count)
+    while count > 1 and (halved := seconds(count // 2)) * GAIN < taken:
+        count, taken = count // 2, halved
+    return count
+
+
+def _fastest(steps: _Steps, batch: Any) -> float:
+    """Seconds of the fastest of a few steps after the first."""
+    times: list[float] = []
+    while len(times) < 2 or (len(times) <= THREAD_STEPS and sum(times) < THREAD_SECONDS):
+        began = time.monotonic()
+        steps.step(batch, steps.learner.recipe.optim.lr * 1e-3)
+        times.append(time.monotonic() - began)
+    return min(times[1:])
+
+
+@contextlib.contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Compute with a number of threads; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
     """The recipe with as many epochs as fit into a time, by a measurement of a few steps and validations.
 
@@ -77,8 +140,7 @@ def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
     ConfigError where not even one epoch fits, and for a training on several devices.
     """
     recipe = prepared.recipe
-    several = recipe.devices > 1 or recipe.nodes > 1 or launched() > 1
-    if several or (recipe.devices == 0 and torch.cuda.device_count() > 1):
+    if _several(recipe) or (recipe.devices == 0 and torch.cuda.device_count() > 1):
         raise ConfigError("--time measures one device; give --devices 1, or --epochs instead")
     started = time.monotonic()
     with _seeded(recipe.seed):
