@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Threads that spin while they wait make torch many times slower on a busy machine.
+# Threads that spin while they wait make torch many times slower on a busy machine; `foveate` itself sets the same.
 export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 3000
 # The theme's banner about another project's plans.
 export NO_MKDOCS_2_WARNING ?= 1
 

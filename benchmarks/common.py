@@ -26,10 +26,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-# As `foveate` itself does: threads that spin while they wait take the cores from the next contender. Before torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import numpy as np
+
+# How OpenMP's threads wait is as `foveate` itself has it, which must be set before torch loads.
+import foveate.cli  # noqa: F401
 
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results", HERE / "README.md"

@@ -9,7 +9,15 @@ from torchvision import tv_tensors
 from foveate.errors import ConfigError
 from foveate.records import ClassTable, Preprocessing, SemanticSample
 from foveate.transforms import SemanticAugment
-from foveate.transforms.variations import blurred, elastic, place_rare, rescaled, toned
+from foveate.transforms.variations import (
+    blurred,
+    elastic,
+    place_rare,
+    quarter_turn,
+    rescaled,
+    toned,
+    upside_down,
+)
 
 TABLES = {"classes": ClassTable(("a", "b"))}
 
@@ -136,17 +144,94 @@ def test_a_rare_class_is_seen_as_often_as_the_others() -> None:
     assert place_rare(mask, (60, 80), 255) == (0, 0)
 
 
-def test_rare_crops_hold_their_class_and_without_them_nothing_changes() -> None:
-    mask = torch.zeros(64, 96, dtype=torch.uint8)
-    mask[5, 90] = 1
-    sample = {"image": torch.zeros(3, 64, 96, dtype=torch.uint8), "mask": mask, "name": ""}
-    counts = {}
-    for rare in (0.0, 1.0):
-        augment = SemanticAugment(scale=(1.0, 1.0), crop=(32, 32), flip=False, color=0.0, rare=rare)
-        apply_it = augment.build({"classes": ClassTable(("a", "b"))}, None)  # type: ignore[arg-type]
-        counts[rare] = 0
-        for seed in range(40):
+def test_rare_crops_hold_their_class_as_often_as_is_asked_and_without_them_nothing_changes() -> None:
+    """One pixel of a class, of two and of one: the window lies over it in half, or in all of the rare crops."""
+    for common, least, most in ((0, 12, 30), (255, 40, 40)):
+        mask = torch.full((64, 96), common, dtype=torch.uint8)
+        mask[5, 90] = 1
+        sample = {"image": torch.zeros(3, 64, 96, dtype=torch.uint8), "mask": mask, "name": ""}
+        counts = {}
+        for rare in (0.0, 0.5, 1.0):
+            augment = SemanticAugment(scale=(1.0, 1.0), crop=(32, 32), flip=False, color=0.0, rare=rare)
+            apply_it = augment.build({"classes": ClassTable(("a", "b"))}, None)  # type: ignore[arg-type]
+            counts[rare] = 0
+            for seed in range(40):
+                torch.manual_seed(seed)
+                counts[rare] += bool((apply_it(sample)["mask"] == 1).any())  # type: ignore[arg-type]
+        assert counts[0.0] <= 6
+        assert least <= counts[1.0] <= most  # and those that meet it by chance
+    assert 10 < counts[0.5] < 30
+
+
+def test_turns_and_mirrors_are_as_likely_as_they_are_said_to_be() -> None:
+    image, mask = torch.arange(12.0).view(1, 3, 4), torch.arange(12).view(3, 4)
+    torch.manual_seed(0)
+    turned = [quarter_turn(image, mask)[1] for _ in range(200)]
+    counts = [sum(torch.equal(one, mask.rot90(k)) for one in turned) for k in range(4)]
+    assert sum(counts) == 200 and min(counts) > 30
+    mirrored = [upside_down(image, mask)[1] for _ in range(200)]
+    assert 70 < sum(torch.equal(one, mask.flip(0)) for one in mirrored) < 130
+    assert all(torch.equal(one, mask.flip(0)) or torch.equal(one, mask) for one in mirrored)
+
+
+def test_an_elastic_deformation_moves_either_way_and_ignores_what_comes_from_outside() -> None:
+    """A ramp of columns says how far a pixel has moved; on an image that is no square."""
+    image = torch.arange(120.0).expand(1, 64, 120) / 120
+    mask = torch.ones(64, 120, dtype=torch.uint8)
+    means = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        moved, labels = elastic(image, mask, 6.0, 9)
+        assert set(labels.unique().tolist()) <= {1, 9}
+        shift = (moved - image)[0, 20:44, 30:90] * 120
+        assert float(shift.abs().max()) < 9  # bicubic between points overshoots
+        means.append(float(shift.mean()))
+    assert min(means) < -0.5 and max(means) > 0.5 and abs(sum(means) / 40) < 0.8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "uniform_", lambda self, low, high: self.fill_(high))
+        moved, labels = elastic(image, mask, 6.0, 9)
+    torch.testing.assert_close(moved[0, :-6, :-6], image[0, 6:, 6:], rtol=0, atol=1e-4)
+    assert (labels[:-6, :-6] == 1).all() and (labels[-5:] == 9).all() and (labels[:, -5:] == 9).all()
+
+
+def test_the_deviation_of_a_blur_is_drawn_evenly_up_to_the_largest() -> None:
+    """The variance of what a point becomes is sigma^2; a blur wider than the image is none."""
+    point = torch.zeros(1, 41, 41)
+    point[0, 20, 20] = 1
+    square = (torch.arange(41.0) - 20).square()
+    found = []
+    for seed in range(80):
+        torch.manual_seed(seed)
+        found.append(float((blurred(point, 3.0)[0].sum(0) * square).sum().sqrt()))
+    assert 2.7 < max(found) <= 3.0 and 25 < sum(one < 1.5 for one in found) < 55
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "uniform_", lambda self, low, high: self.fill_(high))
+        for side, changed in ((12, False), (13, True)):  # 3 sigma of 4: 12 pixels to either side
+            image = torch.rand(1, side, 40)
+            assert (not torch.equal(blurred(image, 4.0), image)) is changed
+
+
+def test_values_of_bytes_are_rounded_and_stay_in_range() -> None:
+    for change, strength in ((rescaled, 0.5), (toned, 0.8)):
+        whole = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+        for seed in range(12):
             torch.manual_seed(seed)
-            counts[rare] += bool((apply_it(sample)["mask"] == 1).any())  # type: ignore[arg-type]
-    assert counts[0.0] <= 6
-    assert 12 <= counts[1.0] <= 30  # half of them, and those that meet it by chance
+            exact = change(whole.float() / 255, strength)
+            torch.manual_seed(seed)
+            found = change(whole, strength)
+            assert 0 <= exact.min() <= exact.max() <= 1
+            assert float((found.float() - exact * 255).abs().max()) <= 0.5001
+
+
+def test_a_window_over_a_rare_pixel_lies_anywhere_around_it_and_never_for_what_is_ignored() -> None:
+    mask = torch.zeros(100, 100, dtype=torch.uint8)
+    mask[50, 50], mask[:, :5] = 1, 255
+    offsets, classes = set(), 0
+    for seed in range(200):
+        torch.manual_seed(seed)
+        top, left = place_rare(mask, (20, 20), 255)
+        if top <= 50 < top + 20 and left <= 50 < left + 20:
+            offsets.add((50 - top, 50 - left))
+            classes += 1
+    assert 75 < classes < 130  # one of two classes, and a few by chance
+    assert min(min(o) for o in offsets) < 3 and max(max(o) for o in offsets) > 16

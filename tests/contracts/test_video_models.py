@@ -7,12 +7,13 @@ import torch
 
 import foveate
 from foveate.errors import ConfigError
+from foveate.models.captioning.video_attention import State
 from foveate.ops.frames import differences, time_code
 from foveate.ops.search import beam_search
 from foveate.records import VideoOutput
 from foveate.registry import entries
 from foveate.store import load_model, save_model
-from foveate.text import END, PAD, SPECIALS, START, Vocabulary
+from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "walks", "left", "then"))
 TINY = {
@@ -241,6 +242,95 @@ class TestLaws:
         plain.load_state_dict(model.state_dict())
         model.eval()
         torch.testing.assert_close(model._lstm(x, state).h, plain._lstm(x, state).h)
+
+    @pytest.mark.parametrize("order", ["none", "lstm"])
+    def test_dropout_of_frames_of_the_state_and_of_the_last_layer_in_training_alone(self, order):
+        """Of everything dropped, what is left are the biases of what follows."""
+        model = build("features", order=order, encoder=6, dropout=1.0, init=0.3).double()
+        torch.nn.init.normal_(model.output.bias)
+        plain = build("features", order=order, encoder=6).double().eval()
+        plain.load_state_dict(model.state_dict())
+        features, tokens = torch.randn(2, 4, 6).double(), torch.tensor([[5, 6], [7, END]])
+        states = []
+        model.L_h.register_forward_pre_hook(lambda _, given: states.append(given[0]))
+        with torch.no_grad():
+            assert torch.equal(model.eval()(features, tokens).logits, plain(features, tokens).logits)
+            assert states.pop().any()
+            logits = model.train()(features, tokens).logits
+            assert not model.begin(features)[0].frames.any() and not states.pop().any()
+        torch.testing.assert_close(logits, model.output.bias.expand(2, 2, -1))
+        assert build("features", dropout=0.3, gate_dropout=0.7).dropout.p == 0.3
+
+    def test_gates_drop_their_share_and_keep_their_mean(self):
+        """With a half, a gate is sigmoid(0) or sigmoid of twice its pre-activation, whatever the other gates do."""
+        model = build("features", gate_dropout=0.5, dropout=0.1).double().train()
+        count, cell = 4000, model.lstm
+        state = model.begin(torch.randn(1, 3, 6).double())[1]
+        x = torch.randn(1, cell.input_size).double()
+        with torch.no_grad():
+            pre = x @ cell.weight_ih.T + cell.bias_ih + state.h @ cell.weight_hh.T + cell.bias_hh
+            found = model._lstm(x.expand(count, -1), State(*(part.expand(count, -1) for part in state))).c
+        i, f, candidate, _ = pre[0].chunk(4)
+        for unit in range(2):
+            values = [
+                torch.sigmoid(b * f[unit]) * state.c[0, unit] + torch.sigmoid(a * i[unit]) * torch.tanh(candidate[unit])
+                for a in (0, 2) for b in (0, 2)
+            ]  # fmt: skip
+            shares = [float((found[:, unit] - value).abs().lt(1e-9).double().mean()) for value in values]
+            assert shares == pytest.approx([0.25] * 4, abs=0.03)  # deviation 0.007
+
+    def test_the_code_s_initialisation(self):
+        """Orthogonal recurrent weights a gate, normal others, biases of 0, padding of 0; CNNs as they were."""
+        size = {"features": 0, "motion": "convolution", "order": "none", "encoder": 0, "hidden": 40, "embed": 50}
+        drawn, plain = build("convolution", **size, init=0.02), build("convolution", **size)
+        for gate in drawn.lstm.weight_hh.detach().chunk(4):
+            torch.testing.assert_close(gate @ gate.T, torch.eye(40), rtol=0, atol=1e-5)
+        for weight in (drawn.lstm.weight_ih, drawn.start.weight, drawn.score.W.weight, drawn.output.weight):
+            assert float(weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+        assert not drawn.embed.weight[PAD].any() and drawn.embed.weight[5].any()
+        assert not any(p.any() for n, p in drawn.named_parameters() if n.endswith("bias") and n.startswith("L_"))
+        for name in ("backbone", "motion"):
+            one, other = (getattr(model, name).state_dict() for model in (drawn, plain))
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+    def test_frames_are_pooled_stretched_and_read_up_to_their_number(self):
+        for pool in ("mean", "max"):
+            model = build("frames", pool=pool, frames=5, image_size=(24, 40)).eval()
+            image = model.preprocessing.image
+            assert (image.size, image.crop, image.stretch, model.preprocessing.frames) == ((24, 40), 1.0, True, 5)
+            clips = torch.randn(1, 2, 3, 24, 40)
+            with torch.no_grad():
+                maps = model.backbone(clips[0]).flatten(2)
+                expected = maps.mean(2) if pool == "mean" else maps.max(2).values
+                torch.testing.assert_close(model.encode(clips)[0], expected)
+        assert len(build("difference").preprocessing.image.mean) == 3  # of a backbone that reads six channels
+        assert build("frames").score.W.out_features == 5 and build("frames", attend=0).score.W.out_features == 64
+
+    def test_an_unknown_word_is_read_but_not_learned(self):
+        model = build("mean", average="words", doubly_stochastic=0.0).eval()
+        tokens = torch.tensor([[5, UNKNOWN, END], [6, END, PAD]])
+        features = torch.randn(2, 3, 6)
+        data = {"features": features, "clip_lengths": torch.tensor([3, 3]), "tokens": tokens, "names": []}
+        with torch.no_grad():
+            log_p = model(features, tokens).logits.log_softmax(2)
+            words = float(model.loss(data)["words"])
+        own = [log_p[0, 0, 5], log_p[0, 2, END], log_p[1, 0, 6], log_p[1, 1, END]]
+        assert words == pytest.approx(-float(sum(own)) / 4, rel=1e-5)
+
+    def test_differences_stand_beside_what_they_are_differences_of(self):
+        model = build("features", order="none", normalize=False).eval()
+        features = torch.randn(2, 4, 6)
+        before = torch.cat([features[:, :1], features[:, :-1]], 1)
+        with torch.no_grad():
+            assert torch.equal(model.begin(features)[0].frames, torch.cat([features, features - before], 2))
+        model = build("difference").eval()
+        read = []
+        model.backbone.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        clips = torch.randn(1, 3, 3, 24, 24)
+        with torch.no_grad():
+            model.encode(clips)
+        before = torch.cat([clips[:, :1], clips[:, :-1]], 1)
+        assert torch.equal(read[0], torch.cat([clips, clips - before], 2)[0])
 
     def test_the_penalty_by_hand(self):
         model = build("mean", doubly_stochastic=2.0, average="sentences").eval()

@@ -51,14 +51,22 @@ def tiny() -> Callable[..., Recipe]:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """scripted(mean_ious, losses): what each validation finds in turn; losses None leaves the model's own."""
+    """scripted(mean_ious, losses): what each validation finds in turn; losses None leaves the model's own.
+
+    One more than these fails. A StopIteration would not do: Lightning takes it for the end of the training.
+    """
 
     def script(mean_ious: list[float], losses: list[float] | None = None) -> None:
         scores, validations = iter(mean_ious), iter(losses or [])
 
+        def following(values: Iterator[float]) -> float:
+            found = next(values, None)
+            assert found is not None, "a validation more than was expected"
+            return found
+
         class Scripted(SegmentationMetrics):
             def compute(self) -> Any:
-                return dataclasses.replace(super().compute(), mean_iou=next(scores))
+                return dataclasses.replace(super().compute(), mean_iou=following(scores))
 
         original, found = FCN.loss, [0.0]
 
@@ -69,7 +77,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             if self.training:
                 return original(self, batch)
             if batch["names"][0].endswith("/000000"):  # a validation begins
-                found[0] = next(validations)
+                found[0] = following(validations)
             return {"loss": torch.tensor(found[0])}
 
         monkeypatch.setattr(SemanticTask, "metrics", metrics)

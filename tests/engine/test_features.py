@@ -251,7 +251,8 @@ def test_two_trainings_may_fill_it_at_once(cache):
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
     assert len(files(cache)) == 24
-    assert [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".safetensors"] == []  # nothing half-written
+    others = [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".safetensors"]
+    assert [p.name for p in others] == ["about.txt"]  # nothing half-written
     model = Model()
     dataset = kept(Pictures(24), model)
     assert model.backbone.looked == []
@@ -312,3 +313,20 @@ def test_left_and_right_are_words_whatever_they_are_spelled_with():
             torch.manual_seed(seed)
             seen.add(torch.equal(transform(sample)["features"], features))
         assert seen == ({True, False} if free else {True}), text
+
+
+def test_an_image_and_its_features_are_mirrored_together():
+    table = Pairs(size=262).learn(["a bright cow"] * 3)
+    transform = CaptionAugment().build({"text": table}, Preprocessing())
+    image, features = torch.arange(24).view(1, 4, 6), torch.arange(6.0).view(1, 2, 3)
+    sample = {"image": image, "features": features, "tokens": torch.tensor(table.encode("a bright cow"))}
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        found = transform(sample)
+        mirrored = torch.equal(found["image"], image.flip(-1))
+        assert mirrored or torch.equal(found["image"], image)
+        assert torch.equal(found["features"], features.flip(-1) if mirrored else features)
+        seen.add(mirrored)
+        assert CaptionAugment(flip=False).build({"text": table}, Preprocessing())(sample) is sample
+    assert seen == {True, False}

@@ -255,7 +255,7 @@ def test_the_recipe_chooses_the_optimiser(tiny: Tiny) -> None:
 
 def test_frozen_modules_keep_weights_and_statistics_from_the_first_step_on(tiny: Tiny, tmp_path: Path) -> None:
     frozen = ("backbone.net.conv_stem", "backbone.net.bn1", "backbone.net.blocks.0")
-    recipe = tiny(freeze=frozen, epochs=1, optim__lr=0.05)
+    recipe = tiny(freeze=frozen, epochs=2, optim__lr=0.05)  # after a validation, too
     before = fresh(recipe).state_dict()
     after = last_weights(train_recipe(recipe, out=tmp_path / "run"))
     held = {name for name in before if name.startswith(tuple(f"{module}." for module in frozen))}
@@ -267,9 +267,12 @@ def test_frozen_modules_keep_weights_and_statistics_from_the_first_step_on(tiny:
             assert not torch.equal(after[name], tensor), name
 
 
-def test_frozen_norms_keep_everything_and_the_rest_learns(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = tiny(freeze_norm=True, ema=0.5, epochs=2, optim__lr=0.05)
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_frozen_norms_keep_everything_and_the_rest_learns(tiny: Tiny, tmp_path: Path, ema: float) -> None:
+    recipe = tiny(freeze_norm=True, ema=ema, epochs=2, optim__lr=0.05)
     model = fresh(recipe)
+    learners = [Learner(copy.deepcopy(model), one, 1) for one in (recipe, tiny())]
+    assert [learner.normalises for learner in learners] == [False, True]
     norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
     after = last_weights(train_recipe(recipe, out=tmp_path / "run"))
     for name, tensor in model.state_dict().items():

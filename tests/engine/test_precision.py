@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from foveate.engine.recipe import Optim, Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError
+from foveate.models.semantic.fcn import FCN
 
 Tiny = Callable[..., Recipe]
 CPU = torch.device("cpu")
@@ -92,3 +94,20 @@ def test_one_kernel_takes_the_same_steps(name: str) -> None:
             optimizer.step()
     for a, b in zip(*(layer.parameters() for layer in layers), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_the_validation_loss_is_in_the_precision_of_training(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    original = FCN.loss
+
+    def spy(self: FCN, batch: Any) -> dict[str, torch.Tensor]:
+        seen.append((self.training, torch.is_autocast_enabled("cpu")))
+        return original(self, batch)
+
+    monkeypatch.setattr(FCN, "loss", spy)
+    for precision_, expected in (("bf16", True), ("float32", False)):
+        seen.clear()
+        train_recipe(tiny(precision=precision_, epochs=1), out=tmp_path / precision_)
+        assert set(seen) == {(True, expected), (False, expected)}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from foveate.datasets.pasture import Pasture
+from foveate.engine.callbacks import EpochEnd
 from foveate.engine.fields import override
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
@@ -132,3 +136,32 @@ def test_early_stopping_follows_the_ranking(
     scripted(scores, losses)  # a validation more than these would fail
     run = RunFolder(train_recipe(tiny(epochs=9, early_stop=2), out=tmp_path / "run"))
     assert [row["epoch"] for row in run.history()] == list(range(1, last + 1))
+
+
+@pytest.mark.parametrize(("own", "sizes"), [(0, [4, 1]), (1, [1] * 5), (2, [2, 2, 1])])
+def test_the_validation_loss_has_batches_of_the_familys_size_of_samples_that_are_bounded(
+    tmp_path: Path, own: int, sizes: list[int]
+) -> None:
+    """Losses of 0, 0.5, 1, 3 and 4, of which 3 is bounded to 1.5; each batch weighs its samples.
+
+    A family without a size of its own has that of training.
+    """
+    batches: list[int] = []
+
+    class Model:
+        def loss(self, batch: Any) -> Any:
+            batches.append(len(batch["values"]))
+            return {"loss": torch.tensor(sum(batch["values"]) / len(batch["values"]))}
+
+    task: Any = SimpleNamespace(
+        monitor="x", greater_is_better=True, loss_batch_size=own,
+        validation_sample=lambda one: one / 2 if one == 3 else one, collate=lambda samples: {"values": samples},
+    )  # fmt: skip
+    recipe = dataclasses.replace(resolve("fcn8s_pasture"), batch_size=4)
+    end = EpochEnd(RunFolder(tmp_path), recipe, task, [], [0.0, 0.5, 1.0, 3.0, 4.0], [], None)
+    trainer: Any = SimpleNamespace(
+        global_rank=0, world_size=1, precision_plugin=SimpleNamespace(forward_context=contextlib.nullcontext)
+    )
+    learner: Any = SimpleNamespace(device="cpu", transfer_batch_to_device=lambda batch, *_: batch)
+    assert end._validation_loss(trainer, learner, Model()) == {"val_loss": pytest.approx(7 / 5)}
+    assert batches == sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -138,6 +139,34 @@ def test_siblings(written: Path, tmp_path: Path) -> None:
     (tmp_path / "b.c.step.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"b\.c\.step\.onnx cannot be loaded by ONNX Runtime"):
         OnnxFile.open(first).sibling(".step")
+
+
+def test_options_are_written_where_a_family_stores_them() -> None:
+    tables, form = {"classes": CLASSES}, Preprocessing()
+    for family, stored in (("semantic", False), ("captioning", True)):
+        options = find_task(family).Options()
+        about = metadata_of(family, "m", tables, form, options)
+        assert ("options" in about) == options.stored == stored
+        assert about.get("options") == (options.to_json() if stored else None)
+
+
+def test_a_sibling_runs_as_its_file_does(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = change(written, tmp_path / "b.onnx")
+    change(written, tmp_path / "b.step.onnx")
+    session, opened = open_session(written, "cpu"), []
+    monkeypatch.setattr("foveate.onnx.file.open_session", lambda *given: (opened.append(given), session)[1])
+    second = OnnxFile.open(first, "cpu", runtime="openvino", precision="bf16", workers=3).sibling(".step")
+    settings = ("cpu", "openvino", "bf16", 3)
+    assert opened == [(first, *settings), (tmp_path / "b.step.onnx", *settings)]
+    assert (second.device, second.runtime, second.precision, second.workers) == settings
+
+
+def test_sessions_share_the_threads_of_torch_and_do_not_spin(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    for workers, threads in ((1, 8), (4, 2), (20, 1)):
+        settings = open_session(written, "cpu", workers=workers).get_session_options()
+        assert settings.intra_op_num_threads == threads
+        assert settings.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_sessions_that_cannot_be_opened(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,3 +307,42 @@ def test_a_difference_keeps_all_files_out(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"the exported translator differs from PyTorch by .* nothing was written"):
         export_onnx(open_translator(family=Wrong(), runner=model), tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0009, True), (0.0011, False)])
+def test_a_thousandth_of_the_largest_logit_is_allowed(share: float, kept: bool, tmp_path: Path) -> None:
+    from foveate.export import export_onnx
+
+    class Measured(Translation):
+        def graphs(self, model: Any) -> Graphs:
+            return dataclasses.replace(super().graphs(model), difference=lambda *_: share)
+
+    translator = open_translator(family=Measured(), runner=Translator().eval())
+    if kept:
+        assert export_onnx(translator, tmp_path / "a.onnx").difference == share
+    else:
+        with pytest.raises(ModelError, match=r"differs from PyTorch by 0\.0011 of the largest logit, above 0\.001;"):
+            export_onnx(translator, tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").exists() == kept
+
+
+@pytest.mark.parametrize(("allowed", "wrong", "difference"), [(0.05, 5, 0.0), (0.05, 6, 0.5), (0.0, 1, 0.5)])
+def test_the_share_of_logits_that_may_differ_is_left_out_and_no_more(
+    allowed: float, wrong: int, difference: float
+) -> None:
+    """Of 100 logits of 2 some are 3."""
+    from foveate.onnx.logits import _difference
+
+    class Even(nn.Module):
+        may_differ = allowed
+
+        def __init__(self, wrong: int) -> None:
+            super().__init__()
+            self.wrong = wrong
+
+        def forward(self, image: torch.Tensor) -> Any:
+            logits = torch.full((100,), 2.0)
+            logits[: self.wrong] = 3.0
+            return SimpleNamespace(logits=logits.view(1, 1, 10, 10))
+
+    assert _difference(Even(0), Even(wrong), torch.zeros(1, 3, 10, 10)) == difference

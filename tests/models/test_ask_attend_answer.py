@@ -247,3 +247,45 @@ def test_a_single_place_that_cannot_be_normalised_is_refused():
     features = torch.randn(1, CHANNELS, 1, 1, dtype=torch.float64)
     with pytest.raises(ConfigError, match="cannot normalise a batch of one image with one location"):
         model.answer(features, torch.tensor([[5, 6], [7, 8]]), torch.tensor([0, 0]))
+
+
+def test_dropout_of_normalised_features_and_of_the_last_layer():
+    """Half of the values are dropped and the others doubled, in training alone."""
+    model = build(dropout=0.5, normalize=True, position_init=0.3)
+    seen = []
+    model.dropout.register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
+    features, tokens = 5 + 3 * torch.randn(64, CHANNELS, 2, 3, dtype=torch.float64), torch.randint(4, 12, (64, 4))
+    with torch.no_grad():
+        for training in (False, True):
+            seen.clear()
+            logits = model.train(training).answer(features, tokens).logits
+            (S, dropped), (fused, last) = seen
+            assert S.shape == features.shape and fused.shape == (64, 5) and (fused >= 0).all()
+            torch.testing.assert_close(logits, model.W_P(last))
+            if not training:
+                assert torch.equal(S, dropped) and torch.equal(fused, last)
+                continue
+            torch.testing.assert_close(S.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64))
+            assert abs(float((dropped == 0).double().mean()) - 0.5) < 0.01
+            torch.testing.assert_close(dropped[dropped != 0], 2 * S[dropped != 0])
+            torch.testing.assert_close(last[last != 0], 2 * fused[last != 0])
+    assert AskAttendAnswer(Config(**(SIZES | {"dropout": 0.3}))).dropout.p == 0.3
+
+
+def test_images_are_stretched_whole_and_a_neck_is_convolutions_with_relu():
+    model = build(neck=2, image_size=(48, 32))
+    assert (model.preprocessing.size, model.preprocessing.crop, model.preprocessing.stretch) == ((48, 32), 1.0, True)
+    first, norm, _, second, *_, last = model.neck
+    assert [layer.kernel_size for layer in model.neck if isinstance(layer, torch.nn.Conv2d)] == [(1, 1), (3, 3), (3, 3)]
+    x = torch.randn(1, CHANNELS, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(model.neck[:4](x), second(norm(first(x)).clamp(min=0)))
+        assert model.neck(x).min() >= 0 and isinstance(last, torch.nn.ReLU)
+
+
+def test_what_is_not_used_does_not_learn_and_counting_places_leaves_the_backbone_in_training():
+    blind = AskAttendAnswer(Config(**(SIZES | {"blind": True})))
+    assert not any(parameter.requires_grad for parameter in blind.backbone.parameters())
+    seeing = AskAttendAnswer(Config(**SIZES))
+    assert all(parameter.requires_grad for parameter in seeing.backbone.parameters())
+    assert seeing.backbone.training and not seeing.embed.weight[PAD].any()

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foveate.models.instances.detector import Detector, DetectorConfig, join_maps, joining_layers
+from foveate.models.instances.detector import (
+    Detector,
+    DetectorConfig,
+    box_path,
+    join_maps,
+    joining_layers,
+    sample_boxes,
+)
 from foveate.models.instances.proposals import ProposalConfig, ProposalOutput, RegionProposals, label_anchors
 from foveate.ops.boxes import encode
 
@@ -197,6 +204,14 @@ def test_detections_below_the_floor_are_dropped(monkeypatch: pytest.MonkeyPatch)
             assert net.detect(torch.zeros(1, 4, 25, 25), SIZE).labels.tolist() == labels
 
 
+def test_no_more_detections_stay_than_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, stay in ((3, 3), (100, 16)):
+        net = with_constants(detector(detections=count), [0.0, 1.0, 1.0], [[0.0] * 4] * 3)
+        proposing(monkeypatch, net, APART)
+        with torch.no_grad():
+            assert len(net.detect(torch.zeros(1, 4, 25, 25), SIZE).scores) == stay  # of eight boxes and two classes
+
+
 def test_joined_maps_are_rectified_sums_from_coarse_to_fine() -> None:
     torch.manual_seed(0)
     lateral, join = joining_layers(CHANNELS, 8, 6)
@@ -215,3 +230,32 @@ def test_the_last_layers_start_small() -> None:
     assert float(net.classify.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
     assert float(net.regress.weight.detach().std()) == pytest.approx(0.001, rel=0.1)
     assert not net.classify.bias.detach().any() and not net.regress.bias.detach().any()
+
+
+def test_training_boxes_are_chosen_by_their_overlap() -> None:
+    """Of 64 boxes 19 from an IoU of 0.5 on, 38 from 0.1 on and 7 below it."""
+    truth = torch.tensor([[0.0, 0, 10, 10]])
+    kinds = [torch.tensor([[0.0, 0, 10, height]]).repeat(60, 1) for height in (5.0, 1.5, 1.0, 0.9)]
+    torch.manual_seed(0)
+    heights = sample_boxes(torch.cat(kinds), truth, NOWHERE, 64)[:, 3]
+    counts = [int((heights == height).sum()) for height in (5.0, 1.5, 1.0)]
+    assert counts[0] == 19 and counts[1] + counts[2] == 38 and min(counts) > 5 and len(heights) == 64
+
+
+def test_the_number_of_training_boxes_and_the_layers_on_them_are_those_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = detector(rois=6)
+    proposing(monkeypatch, net, torch.cat([APART] * 3))
+    seen: list[int] = []
+    vectors = net.vectors
+    monkeypatch.setattr(net, "vectors", lambda features, boxes: (seen.append(len(boxes)), vectors(features, boxes))[1])
+    net.loss(torch.zeros(1, 4, 25, 25), [APART[:1]], [torch.tensor([1])], [SIZE], [NOWHERE])
+    assert seen == [6]
+    for dropout, shares in ((0.0, []), (0.3, [0.3, 0.3])):
+        path = box_path(8, 300, dropout)
+        assert [layer.p for layer in path if isinstance(layer, torch.nn.Dropout)] == shares
+        assert [layer.p for layer in detector(dropout=dropout).path if isinstance(layer, torch.nn.Dropout)] == shares
+        first, second = (layer for layer in path if isinstance(layer, torch.nn.Linear))
+        for layer, inputs in ((first, 8 * 49), (second, 300)):  # He et al. (2015): deviation sqrt(2 / inputs)
+            assert float(layer.weight.detach().std()) == pytest.approx((2 / inputs) ** 0.5, rel=0.03)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.models.speech.listen_attend_spell import Config, ListenAttendSpell
-from foveate.text import END, PAD, START
+from foveate.ops.log_mel import LogMel
+from foveate.text import END, PAD, START, UNKNOWN
 
 SIZES: dict[str, Any] = {
     "vocabulary": 9, "rate": 100, "features": 3, "hidden": 4, "pyramid": 2, "speller": 5, "embed": 3, "attend": 6,
@@ -129,3 +130,94 @@ def test_moving_a_recording_by_a_cell_moves_attention_by_a_cell_without_recurren
         late, early = (model(x, TOKENS[:1]) for x in (before, after))
     torch.testing.assert_close(late.attention.roll(-1, 2), early.attention, atol=1e-10, rtol=0)
     torch.testing.assert_close(late.logits, early.logits, atol=1e-10, rtol=0)
+
+
+# What acts in training alone
+
+
+def test_dropout_acts_before_every_layer_but_the_first_and_in_training_alone() -> None:
+    """Of everything dropped, what is left are the biases of what follows."""
+    model, plain = build(dropout=1.0, speller_layers=2), build(speller_layers=2)
+    audio, other = recordings(), recordings().roll(1, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(model(audio, TOKENS, LENGTHS), plain(audio, TOKENS, LENGTHS), rtol=0, atol=0)
+        model.train()
+        last: Any = model.output[-1]
+        torch.testing.assert_close(model(audio, TOKENS).logits, last.bias.expand(2, 4, -1))
+        # The first layer of listener and speller reads all of its input, the second none of it.
+        read: list[Tensor] = []
+        model.pyramid[0].register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        torch.testing.assert_close(model.listen(audio)[0], model.listen(other)[0])
+        assert len(read) == 2 and not any(one.any() for one in read)
+        assert not torch.equal(model.listener(audio), model.listener(other))
+        memory, state = model.begin(audio)
+        first, second = (model.step(memory, state, torch.tensor([a, a]))[1] for a in (5, 7))
+        assert not torch.equal(first.h[0], second.h[0]) and torch.equal(first.h[1], second.h[1])
+    shares = [layer.p for layer in build(dropout=0.3).modules() if isinstance(layer, nn.Dropout)]
+    assert shares == [0.3, 0.3]
+
+
+def test_recordings_are_warped_and_masked_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frequencies before the features are normalised, by the bands of the model; masks after it."""
+    module = "foveate.models.speech.listen_attend_spell"
+    steps: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(f"{module}.warp_bands", lambda x, *given: (steps.append(("warp", *given)), x + 1)[1])
+    monkeypatch.setattr(f"{module}.mask_bands", lambda x, *given: (steps.append(("mask", *given)), x * 0)[1])
+    sizes = {"features": 0, "rate": 8000, "mels": 12, "low": 60.0}
+    model = build(**sizes, warp=0.2, band_masks=2, band_width=5)
+    waves = torch.randn(1, 2000, dtype=torch.float64)
+    read: list[Tensor] = []
+    model.listener.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    with torch.no_grad():
+        model.listen(waves)
+        assert not steps and read[0].std() > 0.9
+        model.train().listen(waves)
+    assert steps == [("warp", 0.2, 8000, 60.0), ("mask", 2, 5)] and not read[1].any()
+    steps.clear()
+    build(**sizes).train().listen(waves)
+    build(**sizes, warp=0.2, band_masks=2).eval().listen(waves)
+    assert not steps
+    assert build(**sizes).log_mel.bank[:2].sum() == 0 < LogMel(8000, 12).bank[:2].sum()  # type: ignore[union-attr]
+
+
+def test_own_characters_are_drawn_from_the_models_distribution() -> None:
+    """Of one that writes 7 three times as often as 8, and nothing else."""
+    model = build(sampling=1.0).train()
+    last: Any = model.output[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(-50.0)[7:9] = torch.tensor([3.0, 1.0], dtype=torch.float64).log()
+    read: list[Tensor] = []
+    model.embed.register_forward_hook(lambda _, tokens, __: read.append(tokens[0]))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model(recordings()[:1].expand(200, -1, -1), torch.full((200, 12), 5))
+    drawn = torch.stack(read[1:])
+    assert set(drawn.unique().tolist()) == {7, 8}
+    assert abs(float((drawn == 7).double().mean()) - 0.75) < 0.03  # 2,200 draws: deviation 0.01
+
+
+def test_unknown_characters_are_read_but_not_learned_and_smoothing_is_of_training() -> None:
+    model = build(label_smoothing=0.3)
+    tokens = torch.tensor([[4, UNKNOWN, 5, END], [6, END, PAD, PAD]])
+    batch: Any = {"audio": recordings(), "audio_lengths": LENGTHS, "tokens": tokens, "names": ["a", "b"]}
+    with torch.no_grad():
+        log_p = model(recordings(), tokens, LENGTHS).logits.log_softmax(2)
+        losses = model.loss(batch)
+    own = [log_p[0, 0, 4], log_p[0, 2, 5], log_p[0, 3, END], log_p[1, 0, 6], log_p[1, 1, END]]
+    assert float(losses["loss"]) == float(losses["characters"]) == pytest.approx(-float(sum(own)) / 5, rel=1e-6)
+
+
+def test_weights_start_evenly_within_their_bounds() -> None:
+    for init in (0.1, 0.03):
+        model = ListenAttendSpell(Config(**(SIZES | {"init": init, "hidden": 32, "speller": 32})))
+        for name, parameter in model.named_parameters():
+            assert parameter.detach().abs().max() <= init, name
+        weight = model.speller[0].weight_hh.detach()  # type: ignore[union-attr]
+        assert weight.abs().max() > 0.99 * init and float(weight.std()) == pytest.approx(init / 3**0.5, rel=0.05)
+
+
+def test_cells_of_features_are_timed_by_their_frames_and_the_shortest_recording_fills_one() -> None:
+    model = build()  # frames of a hundredth of a second, two halvings
+    assert model.cell_step == pytest.approx(0.04) and model.cell_first == pytest.approx(0.02)
+    assert [build(pyramid=k).preprocessing.shortest for k in (1, 3, 4)] == [8, 8, 16]

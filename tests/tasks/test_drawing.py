@@ -179,3 +179,57 @@ def test_a_family_that_answers_inputs_generates_nothing():
         ConfigError, match="image classification generate nothing; they answer pictures: use foveate pr"
     ):
         task.generate(None, 1, 0, task.options)
+
+
+def test_the_bounds_of_an_evaluation_have_their_own_pixels_and_samples(monkeypatch):
+    """The weighted bound: 50 samples of each of the first 1,000 images, binarised as they are scored. The static one:
+    reconstruction and all steps' KL of pixels of its own seed."""
+    model, task = made()
+    read, asked = [], []
+
+    def importance_bound(images, count, generator):
+        asked.append((images, count))
+        return torch.ones(len(images))
+
+    def of_images(runner, images, seed):
+        read.append((images, seed))
+        return None, torch.full((len(images),), 5.0), torch.full((3, len(images)), 2.0)
+
+    monkeypatch.setattr(model, "importance_bound", importance_bound)
+    monkeypatch.setattr(task, "_read", of_images)
+    metrics = task.metrics(None)
+    assert metrics.weighted == 1000
+    metrics.weighted = 4
+    task.observe(model, metrics, samples())
+    task.observe(model, metrics, samples())
+    task.observe(model, metrics, samples())
+    images = [one["image"] / 255 for one in samples()]
+    assert [(len(some), count) for some, count in asked] == [(3, 50), (1, 50)]  # four in all
+    assert torch.equal(asked[0][0], torch.stack([binarised(image, FIXED_SEED) for image in images]))
+    assert {seed for _, seed in read} == {STATIC_SEED}
+    assert torch.equal(read[0][0], torch.stack([binarised(image, STATIC_SEED) for image in images]))
+    total, count = metrics.sums[2].tolist()
+    assert (total, count) == (9 * (5 + 3 * 2), 9)
+
+
+def test_an_image_counts_by_the_kl_of_all_its_steps_and_is_validated_as_it_is_scored():
+    _, task = made()
+    metrics = task.metrics(None, whole=False)
+    prediction = DrawingPrediction(np.zeros((2, 8, 10, 1)), None, None, (4, 3), name="a")
+    prediction.reconstruction, prediction.kl = 4.0, np.array([1.0, 2.0, 0.5])
+    task.count(metrics, 0, {}, prediction)
+    assert metrics.sums[0].tolist() == [4.0, 1.0] and metrics.sums[1].tolist() == [3.5, 1.0]
+    sample = samples(1)[0]
+    assert torch.equal(task.validation_sample(sample)["fitted"], binarised(sample["image"] / 255, FIXED_SEED))
+
+
+def test_the_first_canvas_is_the_mean_of_the_training_images_and_samples_differ_by_seed_and_number():
+    model, task = made()
+    seen = []
+    holder = type("Model", (), {"begin_from": lambda self, image: seen.append(image)})()
+    task.initialise(holder, samples(7))
+    torch.testing.assert_close(seen[0], torch.stack([one["image"] / 255 for one in samples(7)]).mean(0))
+    noise = [task._noise(model, seed, number) for seed, number in ((0, 0), (0, 1), (1, 0))]
+    assert not torch.equal(noise[0], noise[1]) and not torch.equal(noise[0], noise[2])
+    drawn = task.answer(model, [{"name": "a", "index": 3}], task.options)[0]
+    assert np.array_equal(drawn.canvases, task.generate(model, 1, 3, task.options).predictions[0].canvases)

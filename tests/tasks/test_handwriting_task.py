@@ -83,6 +83,26 @@ def test_augmentation_leaves_out_points_of_the_first_stroke_only():
         HandwritingAugment(skip=-1)
 
 
+def test_augmentation_slants_and_scales_each_axis_by_its_own_share():
+    """x becomes (x + a y) w and y becomes y h; three draws in -1..1 of the shares. Lifted pens stay."""
+    whole = sample(count=9)
+    x, y, lifted = whole["strokes"].unbind(1)
+    both = torch.stack([x, y], 1).double()
+    found = []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        out = HandwritingAugment(shear=0.2, scale=0.1).build({}, None)(whole)["strokes"]
+        assert torch.equal(out[:, 2], lifted)
+        # (x', y') = (x, y) M with M = [[w, 0], [a w, h]]
+        (w, zero), (shear, h) = torch.linalg.lstsq(both, out[:, :2].double()).solution.tolist()
+        assert zero == pytest.approx(0, abs=1e-5)
+        found.append((shear / w / 0.2, (w - 1) / 0.1, (h - 1) / 0.1))
+    for drawn in torch.tensor(found).unbind(1):
+        assert -1.0001 <= drawn.min() < -0.95 and 0.95 < drawn.max() <= 1.0001
+        assert abs(drawn.mean()) < 0.15  # deviation of the mean: 0.04
+    assert torch.corrcoef(torch.tensor(found).T).triu(1).abs().max() < 0.25  # drawn apart
+
+
 def test_normalising_is_undone_and_the_first_point_is_null():
     preprocessing = HandwritingPreprocessing(mean=(1.0, -2.0), std=(2.0, 3.0))
     whole = piece()

@@ -19,7 +19,7 @@ from foveate.tasks.translation.inspection import TranslationFindings
 from foveate.tasks.translation.options import TranslationOptions
 from foveate.tasks.translation.page import MAX_FIGURES, TranslationPage
 from foveate.tasks.translation.report import report
-from foveate.text import END, PAD, SPECIALS, UNKNOWN, Characters, Pairs, PieceTable
+from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, Characters, Pairs, PieceTable
 
 SOURCE = PieceTable((*SPECIALS, " the", " dog", " runs", "."))
 TARGET = PieceTable((*SPECIALS, " der", " Hund", " rennt", "."))
@@ -267,3 +267,60 @@ def test_findings() -> None:
     assert "pairs the same on both sides: 1 (t:2)" in text
     assert "pairs of which one side has more than 3 times the words of the other: 1 (t:3)" in text
     assert "pairs that occur before: 1" in text
+
+
+def test_the_rules_of_the_search_are_those_of_the_options():
+    """A sentence of S tokens has a translation of 3 S + 10 at most, and of 1,000 unless training had longer ones."""
+    options = TranslationOptions(
+        beams=6, n_best=2, length_penalty=0.7, coverage_penalty=0.2, no_repeat_ngram=3, copy_unknown=True
+    )
+    assert options.search([4, 400]) == {
+        "start": START, "end": END, "beams": 6, "n_best": 2, "max_length": [22, 1000], "min_length": 2,
+        "length_penalty": 0.7, "coverage_penalty": 0.2, "no_repeat_ngram": 3, "forbidden": (PAD, START),
+    }  # fmt: skip
+    plain = TranslationOptions()
+    assert plain.search([1])["forbidden"] == (PAD, START, UNKNOWN) and plain.longest_whole == 330
+    long = TranslationOptions(max_length=400)
+    assert (long.most, long.longest_whole, long.search([400])["max_length"]) == (1210, 400, [1210])
+    written = options.search_to_json()
+    assert written["max_length"] == {"times": 3, "plus": 10, "most": 1000}
+    assert (written["length_penalty"], written["coverage_penalty"], written["no_repeat_ngram"]) == (0.7, 0.2, 3)
+
+
+def test_coverage_is_asked_of_all_source_tokens_and_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "foveate.tasks.translation.decoding.beam_search", lambda *_, **rules: (calls.append(rules), [[], []])[1]
+    )
+    sources = [Source.read(text, SOURCE) for text in ("the dog runs.", "the dog")]
+    translate(Scripted([END], None), sources, TARGET, TranslationOptions(beams=1))
+    assert calls[0]["positions"].tolist() == [[True] * 5, [True] * 3 + [False] * 2]
+
+
+def scored_with(metrics: Any) -> str:
+    """The tokenisation in sacreBLEU's signature."""
+    metrics.bleu.num_refs = 1
+    return next(part for part in str(metrics.bleu.get_signature()).split("|") if part.startswith("tok:"))
+
+
+@pytest.mark.parametrize(("lower", "unspaced"), [(False, False), (True, False), (False, True)])
+def test_scores_compare_as_the_tables_and_the_references_say(lower: bool, unspaced: bool) -> None:
+    """In lower case with a table of lower case; by characters where references have no blanks; by length in words."""
+    table = PieceTable((*SPECIALS, " der"))
+    monkey = type("Table", (), {"lower": lower, "__len__": lambda self: len(table), "names": table.names})()
+    family = create_task("translation", {"source": SOURCE, "target": monkey}, TranslationPreprocessing("en", "de", 40))
+    reference = "犬が走っている大きな犬" if unspaced else "Der Hund rennt weit."
+    data = [{"reference": reference, "sentence": "the dog runs."}]
+    for whole in (True, False):
+        metrics = family.metrics(data, whole)
+        assert metrics.bleu.lowercase == lower and (metrics.ter is not None) == whole
+        tokens = "char" if unspaced else "13a"
+        assert scored_with(metrics) == f"tok:{tokens}"
+    translation = Translation("der hund rennt weit.", 0.0, (), np.zeros(0, np.float32), None)
+    words = ("one", "two", "three", "four", "five", "</s>")
+    prediction = TranslationPrediction((translation,), "the dog runs.", words, "a", "", False)
+    family.count(metrics, 0, data[0], prediction)
+    scores = metrics.compute()
+    assert scores.by_length[0][:3] == ("0 to 5", 5.0, 1)
+    if not unspaced:
+        assert scores.exact == float(lower)

@@ -132,6 +132,8 @@ def captioner(recipe: str, seed: int, **fields: Any) -> Captioner:
     data_fields: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     dotted = {name.replace("__", "."): value for name, value in fields.items()}
     dotted |= {f"data.{name}": value for name, value in data_fields.items()}
-    predictor = train_quietly(resolve(recipe, overrides=dotted | {"seed": seed, "epochs": EPOCHS}))
+    resolved = resolve(recipe, overrides=dotted | {"seed": seed, "epochs": EPOCHS})
+    predictor, source = train_quietly(resolved), resolved.data
     assert isinstance(predictor.family, CaptioningTask)
-    return Captioner(predictor.runner, predictor.family, Pasture(**data_fields).open("test", "captioning"))
+    assert isinstance(source, Pasture)
+    return Captioner(predictor.runner, predictor.family, source.open("test", "captioning"))

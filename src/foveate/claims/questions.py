@@ -84,8 +84,10 @@ def answers(seed: int, hops: int) -> QuestionScores:
     """
     data: dict[str, Any] = {"train": TRAIN, "val": 10, "test": TEST, "seed": seed}
     settings = {f"data.{name}": value for name, value in data.items()} | {"config.hops": hops, "seed": seed}
-    predictor = train_quietly(resolve(RECIPE, overrides=settings | {"epochs": EPOCHS}))
-    asked = Pasture(**data).open("test", "questions")
+    recipe = resolve(RECIPE, overrides=settings | {"epochs": EPOCHS})
+    predictor = train_quietly(recipe)
+    source: Pasture = recipe.data
+    asked = source.open("test", "questions")
     metrics: Any = predictor.family.metrics(asked, whole=False)
     with torch.inference_mode():
         for _ in predictor.family.score(predictor.runner, asked, range(len(asked)), metrics):
