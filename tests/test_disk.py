@@ -55,6 +55,14 @@ def test_a_file_in_the_way_is_an_output_error(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.txt"]
 
 
+def test_the_longest_name_can_be_written_and_a_longer_one_is_said(tmp_path: Path) -> None:
+    name = "\u00fc" * 125 + "x.png"  # 255 bytes; that of the unfinished file is longer unless it is cut
+    write_atomically(tmp_path / name, "x")
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    with pytest.raises(OutputError, match=r"File name too long; choose a shorter name \(255 bytes at most\)"):
+        write_atomically(tmp_path / f"x{name}", "x")
+
+
 def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from foveate.disk import atomic_write\n"
@@ -80,7 +88,7 @@ def test_a_place_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> 
     require_writable(tmp_path / "new" / "deeper" / "a.json")
     require_writable(tmp_path / "b.json")
     require_writable(tmp_path / "q" / "deeper" / ".." / "c.json")  # though q is not there
-    require_writable(tmp_path / f"{'n' * 200}.json")
+    require_writable(tmp_path / f"{'n' * 250}.json")
     with pytest.raises(OutputError, match="File name too long"):
         require_writable(tmp_path / "new" / ("n" * 300))
     assert not list(tmp_path.iterdir())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.errors import OutputError
 
 MARK = ".unfinished"  # part of the name of a file that is being written
+ABOUT = "about.txt"  # in a part of the cache: what it holds, in one line
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 
 def is_hidden(name: str) -> bool:
@@ -24,6 +28,11 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def plain_name(name: str | Path) -> str:
+    """A name as file systems see it that do not tell Photo from photo, and one Unicode form from another."""
+    return unicodedata.normalize("NFC", str(name)).casefold()
 
 
 def cache_folder() -> Path:
@@ -40,7 +49,7 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
     Raises OutputError, naming `path`, for any OSError (no space, not writable).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}")
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -50,13 +59,25 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         reason = f"{path.parent} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
-        raise OutputError(
-            f"cannot write {path}: {reason}; free some space or choose a writable place "
-            "(what was there before is untouched)"
-        ) from error
+        remedy = "free some space or choose a writable place"
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = f"choose a shorter name ({LONGEST_NAME} bytes at most)"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy} (what was there before is untouched)") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name beside `path` that no other has, with as much of its name as one of a file may hold.
+
+    One that is itself too long is not cut, so that the error comes at once.
+    """
+    mark = f".{os.getpid()}-{secrets.token_hex(4)}{MARK}{path.suffix}"
+    stem = path.stem
+    if len(os.fsencode(path.name)) <= LONGEST_NAME:
+        stem = os.fsencode(stem)[: LONGEST_NAME - 1 - len(os.fsencode(mark))].decode(errors="ignore")
+    return path.with_name(f".{stem}{mark}")
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> None:

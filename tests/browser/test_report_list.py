@@ -12,6 +12,7 @@ from foveate.records import ClassTable
 from foveate.tasks.semantic.figures import SemanticExample, example_pictures, example_section
 from foveate.tasks.semantic.report import TEXT
 from foveate.visualize.report import Report, ReportPart, write_report
+from foveate.visualize.report.classes import class_section
 
 pytestmark = pytest.mark.browser
 
@@ -227,3 +228,18 @@ def test_without_scripts_the_list_is_readable(browser, open_page, address: str) 
         and "<dialog" in text
         and " open" not in text[text.index("<dialog") :][:80]
     )
+
+
+def test_the_heading_of_a_long_class_table_stays(serve, browser, open_page, tmp_path_factory) -> None:
+    classes = ClassTable(tuple(f"class {k}" for k in range(60)))
+    scores = {"per_class": {name: k / 60 for k, name in enumerate(classes.names)}}
+    part = ReportPart(TEXT, [class_section(scores, classes, np.eye(60, dtype=int), TEXT)])
+    folder = tmp_path_factory.mktemp("classes")
+    write_report(Report("Run", "fcn8s", "foveate train fcn8s", "photos", scores, part), folder / "report.html")
+    with serve(folder) as root:
+        open_page(f"{root}/report.html", "desk", "light")
+        box, head, row = browser.execute_script("""
+            const box = document.querySelector('[aria-labelledby=classes] .scroll'); box.scrollTop = 900;
+            return [box, box.querySelector('thead th'), box.querySelector('tbody tr')]
+                .map(one => one.getBoundingClientRect().top)""")
+    assert row < box - 500 and abs(head - box) <= 3

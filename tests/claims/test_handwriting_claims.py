@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from stand_ins import examined
 
 from foveate.claims import handwriting, trained
 from foveate.datasets.handwriting.letters import STROKES
 from foveate.datasets.handwriting.stroke_letters import StrokeLetters
 from foveate.metrics.handwriting import HandwritingScores
-from foveate.records import HandwritingPrediction
+from foveate.records import HandwritingPrediction, HandwritingSample
 from foveate.registry import create_recipe, find
 
 PIECES = StrokeLetters(train=0, val=0, test=12).open("test", "handwriting")
@@ -114,3 +117,92 @@ def test_the_two_networks_differ_in_the_text_alone(monkeypatch: pytest.MonkeyPat
     base = create_recipe(handwriting.RECIPE)
     assert vars(reading.config) == vars(base.config) == vars(blind.config) | {"text": True}
     assert reading.optim == blind.optim == base.optim
+
+
+@pytest.mark.parametrize(
+    ("errors", "spreads", "true", "expected"),
+    [
+        ((20.0, 10.0, 5.0), (0.8, 0.6, 0.4), 3.0, 0.5),  # of the errors three quarters, of the spread a half
+        ((20.0, 10.0, 18.0), (0.8, 0.6, 0.2), 3.0, 0.1),
+        ((20.0, 10.0, 5.0), (0.8, 0.8, 0.8), 3.0, 0.0),  # no variety is lost
+        ((5.0, 10.0, 20.0), (0.8, 0.6, 0.4), 3.0, -3.0),  # less legible
+        ((20.0, 10.0, 5.0), (0.8, 0.6, 0.4), 30.0, 0.0),  # the reader cannot read
+        ((0.0, 0.0, 0.0), (0.8, 0.6, 0.4), 3.0, 0.0),  # nothing to gain
+    ],
+)
+def test_bias_has_to_take_from_both(
+    errors: tuple[float, ...], spreads: tuple[float, ...], true: float, expected: float
+) -> None:
+    assert handwriting.taken_away(errors, spreads, true) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("legible", "narrow", "reads", "verdict"),
+    [(True, True, True, "holds"), (False, True, True, "does not hold"), (True, False, True, "does not hold"),
+     (True, True, False, "does not hold")],
+)  # fmt: skip
+def test_legibility_and_variety_are_measured_on_what_is_written(
+    monkeypatch: pytest.MonkeyPatch, legible: bool, narrow: bool, reads: bool, verdict: str
+) -> None:
+    """A writer whose points are noise that bias makes smaller, and a reader that errs by the bias it is told."""
+
+    def written(predictor: object, texts: list[str], bias: float, seed: int) -> list[HandwritingSample]:
+        generator = np.random.default_rng(seed)
+        width = 1 / (1 + bias) if narrow else 1.0
+        name = f"{bias if legible else 0.0:g}"
+        return [
+            HandwritingSample(
+                strokes=torch.from_numpy(
+                    np.concatenate([100 * (1 + width * generator.normal(0, 0.3, (20, 2))), np.zeros((20, 1))], 1)
+                ).float(),
+                transcript=text, name=name,
+            )
+            for text in texts
+        ]  # fmt: skip
+
+    class Reader:
+        def read(self, pieces: list[HandwritingSample]) -> Any:
+            wrong = {"0": 0.2, "1": 0.1, "3": 0.05}.get(pieces[0]["name"], 0.04 if reads else 0.5)
+            return type("Scores", (), {"cer": wrong})
+
+    monkeypatch.setattr(handwriting, "writer", lambda seed, text: None)
+    monkeypatch.setattr(handwriting, "written", written)
+    monkeypatch.setattr(handwriting, "train_reader", lambda pieces, seed, steps: Reader())
+    monkeypatch.setattr(handwriting, "READ_PIECES", 3)
+    assert examined("bias_trades_variety_for_legibility") == verdict
+    figures = find("claim", "bias_trades_variety_for_legibility").load()().measure(0)[1:]
+    assert list(figures[:4]) == pytest.approx([20.0, 10.0, 5.0, 4.0] if legible and reads else [
+        20.0, 10.0 if legible else 20.0, 5.0 if legible else 20.0, 4.0 if reads else 50.0,
+    ])  # fmt: skip
+    if narrow:  # deviations fall with the width of the noise
+        assert figures[5] / figures[4] == pytest.approx(1 / 2, rel=0.2)
+        assert figures[6] / figures[4] == pytest.approx(1 / 4, rel=0.2)
+
+
+def test_spread_is_the_deviation_from_the_mean_way() -> None:
+    """Two lines that part to both sides deviate as far as half of their distance, less that of their middles."""
+    straight = np.array([[0, 0, 0], [100, 0, 0], [100, 0, 1]], np.float32)
+    assert handwriting.spread([straight, straight]) == 0
+    shifted = straight.copy()
+    shifted[0, :2] = 900  # where a piece begins does not count
+    assert handwriting.spread([straight, shifted]) == pytest.approx(0, abs=1e-9)
+    up, down = (np.array([[0, 0, 0], [0, sign * 200, 1]], np.float32) for sign in (1, -1))
+    # Places of +-(t - 1/2) 200 around their mean of 0: the deviation is 200 times that of t, 1 / sqrt(12).
+    places = np.linspace(-0.5, 0.5, handwriting.PLACES)
+    assert handwriting.spread([up, down]) == pytest.approx(2 * np.sqrt((places**2).mean()))
+
+
+def test_biases_share_the_noise_of_each_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def write(runner: object, texts: list[list[int]], preprocessing: object, generators: Any, bias: float) -> list[Any]:
+        seeds.append([generator.initial_seed() for generator in generators])
+        return [type("Written", (), {"strokes": np.full((2, 3), bias, np.float32)}) for _ in texts]
+
+    monkeypatch.setattr(handwriting, "write", write)
+    characters = type("Table", (), {"encode": staticmethod(lambda text: [4] * len(text))})
+    family = type("Family", (), {"characters": characters, "preprocessing": None})
+    predictor: Any = type("Predictor", (), {"family": family, "runner": None})
+    plain, neat = (handwriting.written(predictor, ["on", "on", "off"], bias, 6) for bias in (0.0, 3.0))
+    assert seeds[0] == seeds[1] == [6_000_000, 6_000_001, 6_000_002]
+    assert [one["transcript"] for one in plain] == ["on", "on", "off"] and neat[0]["strokes"].mean() == 3

@@ -26,6 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file = tmp_path / "cache" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(bytes(size))
+    (tmp_path / "cache" / "features" / "aa" / "about.txt").write_text("features of vgg16 for ShowAndTell\n")
     old = time.time() - 10 * 86_400
     os.utime(tmp_path / "cache" / "features" / "bb" / "1.st", (old, old))
     return tmp_path / "cache"
@@ -42,7 +43,15 @@ def test_parts_are_listed_and_cleared(
 ) -> None:
     assert parts(capsys) == {"features/aa": (2, 4000), "features/bb": (1, 5), "regions": (1, 7)}
     assert cli.main(["cache", "list"]) == 0
-    assert f"{cache}: 4 kB" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{cache}: 4 kB"
+    today, before = (time.strftime("%Y-%m-%d", time.localtime(time.time() - days * 86_400)) for days in (0, 10))
+    assert [" ".join(line.split()) for line in lines[1:]] == [
+        f"features/aa 2 files 4 kB {today}, 0 days old", "features of vgg16 for ShowAndTell",
+        f"features/bb 1 file 0 kB {before}, 10 days old", "written by an earlier version, which did not note of what",
+        f"regions 1 file 0 kB {today}, 0 days old",
+        "regions of images that selective search proposes",
+    ]  # fmt: skip
     assert cli.main(["cache", "clear", "--older", "5"]) == 0
     assert capsys.readouterr().out == "cleared: 1 part, 0 kB\n"
     assert set(parts(capsys)) == {"features/aa", "regions"}

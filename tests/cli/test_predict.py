@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 import foveate
 from foveate.cli import main, predict
 from foveate.cli.inputs import plan
+from foveate.cli.pipeline import Results
 from foveate.errors import ConfigError, DataError, OutputError
 from foveate.pictures.given import open_picture
 from foveate.predictor import Predictor
@@ -128,6 +130,10 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
     jobs = plan([str(tmp_path / folder) for folder in "xyz"], {}, tmp_path / "out", semantic.SemanticTask)
     assert [j.result(".png").name for j in jobs] == ["p.png", "p_png.png", "p_jpg.png", "P_jpeg.png", "p_jpg_2.png"]
     assert len({j.result("_overlay.jpg").name.casefold() for j in jobs}) == 5
+    for folder, name in (("v", "gr\u00fcn.png"), ("w", "gru\u0308n.png")):  # one name on some disks
+        photo(tmp_path / folder / name)
+    jobs = plan([str(tmp_path / folder) for folder in "vw"], {}, tmp_path / "out", semantic.SemanticTask)
+    assert [j.name.name for j in jobs] == ["gr\u00fcn", "gru\u0308n_png"]
 
 
 def test_results_of_an_earlier_run_are_no_inputs(tmp_path: Path) -> None:
@@ -362,6 +368,53 @@ def test_a_file_that_is_no_result_is_never_replaced(run: Path, tmp_path: Path) -
     assert main(["predict", str(run), str(source), "--out", str(out)]) == 0
     assert sorted(names(out)) == ["a.png", "a_jpg.png", "a_jpg_overlay.jpg", "predictions.json"]
     assert (out / "a.png").read_text() == "my own mask"
+
+
+def test_a_call_that_was_stopped_is_made_again_under_the_same_names(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(3):
+        photo(tmp_path / "in" / f"{k}.jpg", k)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "2.png").write_text("my own mask")
+    words = ["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--format", "coco"]
+    note = Results.note
+
+    def stop(self: Results, job: Any, *given: Any) -> None:
+        if job.name.name == "1":
+            raise KeyboardInterrupt
+        note(self, job, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Results, "note", stop)
+        assert main(words) == 130
+    assert "0.png" in names(out) and "predictions.json" not in names(out)
+    assert main(words) == 0
+    results = [f"{k}{end}" for k in ("0", "1", "2_jpg") for end in (".png", "_overlay.jpg")]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*results, "2.png", "coco", "predictions.json"])
+    assert (out / "2.png").read_text() == "my own mask"
+
+
+def test_names_that_leave_no_room_for_those_of_results(run: Path, tmp_path: Path) -> None:
+    room = 255 - max(map(len, semantic.SemanticTask.endings))
+    longest = photo(tmp_path / f"{'n' * room}.png")
+    assert main(["predict", str(run), str(longest), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / f"{longest.stem}_overlay.jpg").exists()
+    longer = photo(tmp_path / f"{'n' * 250}.png")
+    with pytest.raises(DataError, match=r"n{250}: names of its results would have 26\d bytes, and a file"):
+        plan([str(longer)], {}, tmp_path / "out", semantic.SemanticTask)
+
+
+def test_labels_keep_the_names_of_the_pictures(run: Path, tmp_path: Path) -> None:
+    given = ["a.1.png", "a.2.png", "b c (1).png", "it's \u00e4.png", "u\u0308ber.png", "a,b\u20281 2.png"]
+    for k, name in enumerate(given):
+        photo(tmp_path / "in" / name, k)
+    for form in ("coco", "voc", "yolo"):
+        out = tmp_path / form
+        assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(out), "--format", form]) == 0
+        copies = {p.name: p.read_bytes() for p in (out / form).rglob("*.png") if "Segmentation" not in p.parent.name}
+        assert copies == {name: (tmp_path / "in" / name).read_bytes() for name in given}
 
 
 def test_a_damaged_summary_is_left_alone(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from PIL import Image
 from foveate import cli
 from foveate.cli.datasets import FORMATS
 from foveate.datasets import recognise
-from foveate.datasets.convert import convert
+from foveate.datasets.convert import ChangedObjects, convert
 from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError, DataError, OutputError
 from foveate.labels import WRITERS
+from foveate.records import ClassTable
+from foveate.records.instances import encode_mask
 
 MAPS = ("folders", "colors", "masks_beside", "camvid")
 OBJECTS = ("voc", "coco", "labelme", "cvat")
@@ -120,7 +123,7 @@ def test_label_maps_survive_every_format_and_the_way_back(maps: Path, tmp_path: 
 @pytest.mark.parametrize("form", OBJECTS)
 def test_objects_survive_every_format_that_holds_them(objects: Path, tmp_path: Path, form: str) -> None:
     found = convert(recognise(objects), tmp_path / "out", form)
-    assert found.objects == 15 and not found.changed_objects and not found.changed_pixels
+    assert found.objects == 15 and not found.changed_objects.count and not found.changed_pixels
     assert list(found.lines())[1:] == ["read back: every label map and every object is the same"]
     assert objects_of(tmp_path / "out") == objects_of(objects)
     convert(recognise(tmp_path / "out", "instances"), tmp_path / "back", "coco")
@@ -136,7 +139,7 @@ def test_images_are_copied_byte_for_byte(maps: Path, tmp_path: Path) -> None:
 
 def test_yolo_changes_holes_and_parts_and_counts_them(objects: Path, tmp_path: Path) -> None:
     found = convert(recognise(objects), tmp_path / "out", "yolo")
-    assert set(found.changed_objects.values()) == {2}  # the one with a hole, and the one of two parts
+    assert set(found.changed_objects.count.values()) == {2}  # the one with a hole, and the one of two parts
     assert 10 <= found.changed_pixels["train0.png"] <= 15  # nine pixels of the hole, and the line between the parts
     lines = list(found.lines())
     assert lines[1].startswith("read back: ") and "have another class, in 5 pictures (" in lines[1]
@@ -161,7 +164,7 @@ def test_classes_without_objects_are_refused_by_formats_of_objects(tmp_path: Pat
     with pytest.raises(DataError, match=r"pixels of sky, grass.* are no object's, and coco holds objects alone"):
         convert(scenes, tmp_path / "out", "coco")
     found = convert(scenes, tmp_path / "out", "voc")
-    assert not found.changed_pixels and not found.changed_objects
+    assert not found.changed_pixels and not found.changed_objects.count
 
 
 def test_formats_without_classes_of_objects(objects: Path, tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_formats_without_classes_of_objects(objects: Path, tmp_path: Path) -> No
         content["annotations"] = [a | {"category_id": 1} for a in content["annotations"]]
         file.write_text(json.dumps(content | {"categories": [{"id": 1, "name": "cell"}]}))
     found = convert(recognise(objects), tmp_path / "sample_folders", "sample_folders")
-    assert found.objects == 15 and not found.changed_objects
+    assert found.objects == 15 and not found.changed_objects.count
     assert objects_of(tmp_path / "sample_folders") == objects_of(objects)
     # An object of two parts may be two classes as well, which the reader of numbers refuses; nothing is left behind.
     with pytest.raises(DataError, match=r"the new folder cannot be read back as numbers: .*/numbers/train/masks/"):
@@ -187,9 +190,33 @@ def test_overlaps_are_counted_where_a_format_hides_them(objects: Path, tmp_path:
     content["annotations"].append({"id": 99, "image_id": 0, "category_id": 2, "segmentation": over, "iscrowd": 0})
     file.write_text(json.dumps(content))
     hidden = convert(recognise(objects), tmp_path / "a", "labelme")
-    assert hidden.changed_objects == {"val0.png": 1} and not hidden.changed_pixels
+    assert hidden.changed_objects.count == {"val0.png": 1} and not hidden.changed_pixels
+    # The first cell has 10 x 11 pixels and a hole of 9, so 101; of the 36 above it 9 are over the hole.
+    # All objects: 5 images of 101 + 60 + 12 pixels, and the new one of 36.
+    assert (hidden.changed_objects.pixels, hidden.object_pixels) == (27, 901)
+    assert list(hidden.lines())[-1] == (
+        "read back: 1 of 16 objects have other pixels, in 1 picture (val0.png: 1): 27 pixels lost or gained, 3.00% of "
+        "all objects' pixels, and at most 26.7% of one object's (val0.png)"
+    )
     kept = convert(recognise(objects), tmp_path / "b", "cvat")
-    assert not kept.changed_objects and not kept.changed_pixels
+    assert not kept.changed_objects.count and not kept.changed_pixels
+
+
+def test_changed_objects_are_compared_with_their_nearest() -> None:
+    def of(name: str, rows: slice) -> tuple[str, bytes]:
+        mask = np.zeros((8, 4), bool)
+        mask[rows] = True
+        return name, encode_mask(mask, (8, 4))["counts"]
+
+    found = ChangedObjects()
+    found.add("same.png", (8, 4), Counter([of("a", slice(0, 3))]), Counter([of("a", slice(0, 3))]))
+    assert not found.count and not found.pixels
+    # Of the two that are left of class a the one with 3 rows in common is the nearest: 1 of its 4 rows is lost. The
+    # object of class b is gone, though its pixels are now one of class a; the other of class a came in addition.
+    before = Counter([of("a", slice(0, 4)), of("b", slice(6, 8))])
+    after = Counter([of("a", slice(1, 4)), of("a", slice(6, 8))])
+    found.add("moved.png", (8, 4), before, after)
+    assert (found.count, found.pixels, found.largest, found.worst) == ({"moved.png": 2}, 4 + 8 + 8, 1.0, "moved.png")
 
 
 def test_crowds_stay_crowds_or_become_unscored(objects: Path, tmp_path: Path) -> None:
@@ -199,7 +226,7 @@ def test_crowds_stay_crowds_or_become_unscored(objects: Path, tmp_path: Path) ->
     file.write_text(json.dumps(content))
     for form, notes in (("coco", 0), ("labelme", 1), ("voc", 1)):
         found = convert(recognise(objects), tmp_path / form, form)
-        assert not found.changed_pixels and not found.changed_objects
+        assert not found.changed_pixels and not found.changed_objects.count
         assert sum("1 region of objects that nobody counted" in note for note in found.notes) == notes
 
 
@@ -210,7 +237,31 @@ def test_equal_names_are_told_apart_and_said(tmp_path: Path, objects: Path) -> N
         (objects / "images" / split / f"{split}0.png").rename(objects / "images" / split / "same.png")
     found = convert(recognise(objects), tmp_path / "out", "voc")
     assert found.notes == ["1 picture renamed, since names must differ without suffix (same.png is same_2)"]
-    assert not found.changed_objects
+    assert not found.changed_objects.count
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_awkward_names_stay_as_they_are(tmp_path: Path, form: str) -> None:
+    names = ("img 1", "a, b", "gr\u00fcn", "u\u0308ber", "a.b", "#1", "x;y", 'it\'s "x"', "0001 0", "[1]", "b & c <d>")
+    for split in ("train", "val"):
+        for k, name in enumerate(names):
+            picture(tmp_path / "in" / split / "images" / f"{name} {split[0]}.png", k + 100 * (split == "val"))
+            mask = np.zeros(SIZE, np.uint8)
+            mask[2:6, 2 : 5 + k] = mask[10:14, 4:9] = 1
+            (tmp_path / "in" / split / "labels").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(tmp_path / "in" / split / "labels" / f"{name} {split[0]}.png")
+    (tmp_path / "in" / "classes.txt").write_text("background\ncell\n")
+    found = convert(recognise(tmp_path / "in"), tmp_path / "out", form)
+    assert not found.changed_pixels and not any("renamed" in note for note in found.notes)
+    copied = {file.read_bytes(): file.stem for file in (tmp_path / "out").rglob("*.png")}
+    for file in (tmp_path / "in").rglob("images/*.png"):
+        assert copied[file.read_bytes()] == file.stem
+
+
+def test_names_that_some_disks_do_not_tell_apart_are_renamed(tmp_path: Path) -> None:
+    writer = WRITERS["folders"](tmp_path, ClassTable(("background", "cell")))
+    given = ("gr\u00fcn.png", "gru\u0308n.png", "Photo.jpg", "photo.jpg", "b/photo.jpg")
+    assert [writer.stem(name) for name in given] == ["gr\u00fcn", "gru\u0308n_2", "Photo", "photo_2", "b_photo"]
 
 
 def test_a_full_folder_and_other_families(objects: Path, tmp_path: Path) -> None:

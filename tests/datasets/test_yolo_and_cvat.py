@@ -61,6 +61,17 @@ def test_images_without_lines_are_background_and_said(tmp_path: Path) -> None:
     assert "1 picture without a line of text, and so all background (b.png)" in source.notes()
 
 
+def test_a_set_without_an_object_is_told_by_its_names(tmp_path: Path) -> None:
+    yolo(tmp_path, "")
+    with pytest.raises(DataError, match=r"holds 2 .txt files, but no masks"):
+        recognise(tmp_path).describe()
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: {0: cow}\n")
+    source = recognise(tmp_path)
+    assert isinstance(source, YOLO) and source.open("train").classes.names == ("background", "cow")
+    assert source.open("train")[0]["mask"].sum() == 0
+    assert "2 pictures without a line of text, and so all background (a.png, a.png)" in source.notes()
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,14 @@ from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
 from foveate.engine.transfer import start_from
 from foveate.errors import ModelError
-from foveate.records import ClassTable, Preprocessing
+from foveate.records import (
+    ClassTable,
+    ClipFormat,
+    DrawingPreprocessing,
+    HandwritingPreprocessing,
+    Preprocessing,
+    QuestionPreprocessing,
+)
 from foveate.registry import create_model
 from foveate.store import load_model, save_model
 from foveate.tasks.semantic.task import SemanticTask
@@ -184,3 +192,79 @@ def test_a_background_and_several_rows_of_a_class_are_carried_with_their_class(
     rows, before, kept = (state["grid"].unflatten(0, (-1, 9)) for state in (new, old, fresh))
     assert torch.equal(rows[1], before[2]) and torch.equal(rows[0], kept[0])
     assert torch.equal(new["body.weight"], old["body.weight"])
+
+
+def started(monkeypatch: pytest.MonkeyPatch, mine: Any, theirs: Any, tables: tuple[Any, Any], field: str) -> str:
+    """Start `mine` from `theirs`; tables: (own, their) names. field: of the config, the size of the table."""
+    from foveate.engine import transfer
+    from foveate.store import LoadedModel
+
+    own, their = (ClassTable(tuple(names)) for names in tables)
+    loaded = LoadedModel(theirs, "theirs", "", {"entries": their}, getattr(theirs, "preprocessing", None), {})
+    monkeypatch.setattr(transfer, "load_model", lambda folder: loaded)
+    return start_from(mine, Path(), {"entries": own}, {field: "entries"})
+
+
+def test_an_alphabet_in_another_order_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def writer(seed: int) -> Any:
+        torch.manual_seed(seed)
+        small = {"vocabulary": 5, "units": 4, "layers": 3, "gaussians": 2, "components": 2, "weight_noise": 0.1}
+        model = create_model("handwriting", **small)
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+        return model.eval()
+
+    theirs, mine = writer(1), writer(2)
+    theirs.preprocessing = HandwritingPreprocessing(keep=2, mean=(9.0, 9.0), pace=3.0, longest=7)
+    mine.preprocessing = HandwritingPreprocessing(keep=1, mean=(1.0, 2.0), pace=5.0, longest=4)
+    told = started(monkeypatch, mine, theirs, ("badce", "abcde"), "vocabulary")
+    assert told.endswith(", and 5 of 5 entries of entries by name")
+    # What their strokes were like is no matter of these.
+    assert mine.preprocessing == HandwritingPreprocessing(keep=1, mean=(1.0, 2.0), pace=5.0, longest=4)
+    strokes, text, length = torch.randn(1, 6, 3), torch.tensor([[0, 3, 4, 2]]), torch.tensor([4])
+    moved = torch.tensor([[1, 2, 4, 3]])  # the same letters: a d e c
+    with torch.no_grad():
+        expected, found = theirs(strokes, text, length), mine(strokes, moved, length)
+    torch.testing.assert_close(found.mixture, expected.mixture)
+    order = torch.tensor([1, 0, 3, 2, 4])
+    for number in range(3):
+        name = f"deviations.layers__{number}__input__weight"
+        wanted = theirs.state_dict()[name]
+        assert torch.equal(mine.state_dict()[name][:, 3:8], wanted[:, 3:8][:, order])
+        assert torch.equal(mine.state_dict()[name][:, 8:], wanted[:, 8:])
+
+
+def test_what_was_not_carried_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, mine = counted_model(3, 1), counted_model(2, 2)
+    for layer in ("classify", "regress"):
+        setattr(theirs, layer, nn.Linear(9, getattr(theirs, layer).out_features))  # as of a run with more hidden units
+    told = started(monkeypatch, mine, theirs, ("bc", "abc"), "num_classes")
+    assert told == "2 of 7 tensors of theirs, and 2 of 2 entries of entries by name, in 3 of 5 tensors"
+    theirs.classify = theirs.regress = nn.Identity()
+    theirs.register_parameter("grid", nn.Parameter(torch.zeros(1)))
+    told = started(monkeypatch, mine, theirs, ("bc", "abc"), "num_classes")
+    assert told == "2 of 7 tensors of theirs, and 0 of 2 entries of entries by name"
+
+
+def test_each_family_keeps_its_own_preprocessing_but_for_the_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trunk(nn.Module):
+        def __init__(self, preprocessing: Any) -> None:
+            super().__init__()
+            self.backbone, self.preprocessing, self.config = nn.Linear(1, 1), preprocessing, None
+
+    theirs = Trunk(Preprocessing((0.1, 0.2, 0.3), (1.0, 2.0, 3.0), size=(8, 8), window=((0.0, 4.0),) * 3))
+    normal = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 3.0)}
+    for mine in (
+        QuestionPreprocessing(size=(5, 5), max_words=9),
+        DrawingPreprocessing(size=(5, 5), pixels="intensity"),
+        ClipFormat(7, 0, Preprocessing(size=(5, 5))),
+    ):
+        model = Trunk(mine)
+        started(monkeypatch, model, theirs, ("ab", "ab"), "num_classes")
+        image = mine.image if isinstance(mine, ClipFormat) else mine
+        changed = dataclasses.replace(image, **normal)
+        assert model.preprocessing == (dataclasses.replace(mine, image=changed) if mine is not image else changed)
+    grey = Preprocessing((0.5,), (0.25,))
+    model = Trunk(grey)
+    started(monkeypatch, model, theirs, ("ab", "ab"), "num_classes")
+    assert model.preprocessing == grey  # three channels say nothing of one

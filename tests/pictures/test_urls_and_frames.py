@@ -188,6 +188,10 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     assert not list(out.glob(".*"))
     assert main(words) == 0  # its own results are written again
     assert sum(1 for _ in read_frames(out / "clip_overlay.mp4")) == 10
+    (tmp_path / "second.mp4").write_bytes(clip.read_bytes())
+    several = [*words[:2], str(tmp_path / "*.mp4"), *words[2:-1], str(tmp_path / "all"), "--every", "5"]
+    assert main(several) == 0  # clip.mp4 is named twice
+    assert sorted(p.name for p in (tmp_path / "all").glob("*.mp4")) == ["clip_overlay.mp4", "second_overlay.mp4"]
     (tmp_path / "broken.mp4").write_bytes(clip.read_bytes()[:600])
     assert main([*words[:2], str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "b")]) == 1
     assert "broken.mp4" in capsys.readouterr().err
@@ -198,6 +202,8 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     [
         (["a.png", "--every", "2"], "--every chooses frames of videos, and none is given; leave it out"),
         (["gone.mp4"], "gone.mp4 does not exist; give a video file"),
+        (["gone/*.mp4"], "gone/*.mp4 matches no video; give a video file"),
+        (["https://example.com/a.mp4"], "https://example.com/a.mp4: videos are read from files; download it first"),
         (["gone.mp4", "--every", "0"], "--every is 0; give 1 or more"),
     ],
 )

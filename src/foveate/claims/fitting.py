@@ -18,7 +18,9 @@ def fit(
     *,
     seed: int,
     batch: int = 64,
+    peak: float = PEAK_LR,
     constant: float = 0.0,
+    clip: float = 0.0,
 ) -> Iterator[int]:
     """Train with AdamW one step at a time; yields the number of steps made.
 
@@ -28,16 +30,19 @@ def fit(
     steps: number of steps.
     seed: determines the batches.
     batch: B.
-    constant: constant learning rate, for curves that are compared along their whole length; with 0 the learning rate
-        rises to PEAK_LR and falls to 0 in one cycle.
+    peak: learning rate to which it rises, and from which it falls to 0, in one cycle.
+    constant: constant learning rate in its place, for curves that are compared along their whole length; 0: the cycle.
+    clip: largest norm of the whole gradient, for recurrent networks; 0: no limit.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=constant or PEAK_LR)
-    schedule = None if constant else torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=PEAK_LR, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=constant or peak)
+    schedule = None if constant else torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=steps)
     order = torch.Generator().manual_seed(seed)
     model.train()
     for step in range(1, steps + 1):
         optimizer.zero_grad()
         loss(torch.randint(images, (batch,), generator=order)).backward()
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         if schedule is not None:
             schedule.step()

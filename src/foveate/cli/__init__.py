@@ -66,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         if _prints():
-            print("foveate: stopped; a training goes on from its last finished epoch with --resume", file=sys.stderr)
+            hint = "; a training goes on from its last finished epoch with --resume" if words[0] == "train" else ""
+            print(f"foveate: stopped{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

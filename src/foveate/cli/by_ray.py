@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.inputs import Job
-from foveate.cli.results import CLAIMS, PARTS, Place
+from foveate.cli.results import PARTS, Place
 from foveate.cluster import spread
 from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError
@@ -64,8 +64,7 @@ def predict(
     content = _pack(predictor.path)
     mark = _fingerprint(content, given, args)
     left = _left(jobs, place, out, mark)
-    claims = {"run": str(Path(args.run).absolute()), "names": [job.name.as_posix() for job in jobs]}
-    place.write(out, CLAIMS, json.dumps(claims))
+    place.claim(out, args.run, jobs)
     done = len(jobs) - len(left)
     if done:
         print(f"note: {done} of {len(jobs)} were done before, and are kept", file=sys.stderr)

@@ -10,21 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.cli.flags import Parser, add_format
-from foveate.disk import cache_folder
+from foveate.disk import ABOUT, cache_folder
 from foveate.errors import ConfigError, OutputError, counted, unknown
 
 DAY = 86_400  # seconds
+KINDS = {"regions": "regions of images that selective search proposes"}
+UNKNOWN = "written by an earlier version, which did not note of what"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One part of the cache. name: its folder below the cache's. used: seconds since its newest file was written."""
+    """One part of the cache.
+
+    name: its folder below the cache's. about: what it holds, in words; '' if that is not known, as of parts that an
+    earlier version wrote. files, size: their number and bytes. written: when the newest was, in seconds since 1970.
+    """
 
     name: str
     path: Path
+    about: str
     files: int
     size: int
-    used: float
+    written: float
+
+    @property
+    def age(self) -> float:
+        """Days since the newest file was written."""
+        return max(0.0, time.time() - self.written) / DAY
 
 
 def run(argv: list[str]) -> int:
@@ -42,12 +54,19 @@ def run(argv: list[str]) -> int:
     if args.action == "clear":
         return _clear(found, args.names, args.older)
     if args.format == "json":
-        rows = [{"name": k.name, "files": k.files, "bytes": k.size, "days": round(k.used / DAY, 2)} for k in found]
+        rows = [
+            {"name": k.name, "about": k.about, "files": k.files, "bytes": k.size, "days": round(k.age, 2)}
+            for k in found
+        ]
         print(json.dumps({"folder": str(cache_folder()), "parts": rows}, indent=2))
         return 0
     print(f"{cache_folder()}: {shown_size(sum(k.size for k in found))}")
     for k in found:
-        print(f"  {k.name:<44} {counted(k.files, 'file'):>14}  {shown_size(k.size):>9}  {k.used / DAY:.0f} days old")
+        date = time.strftime("%Y-%m-%d", time.localtime(k.written))
+        days = f"{date}, {counted(round(k.age), 'day')} old"
+        print(
+            f"  {k.name:<34} {counted(k.files, 'file'):>14}  {shown_size(k.size):>9}  {days}\n    {k.about or UNKNOWN}"
+        )
     return 0
 
 
@@ -57,12 +76,14 @@ def kept_in(folder: Path) -> Iterator[Kept]:
     for kind in kinds:
         inside = sorted(p for p in kind.iterdir() if p.is_dir())
         for path in inside or [kind]:
-            files = [p for p in path.rglob("*") if p.is_file()]
+            about = path / ABOUT
+            files = [p for p in path.rglob("*") if p.is_file() and p != about]
             newest = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
             size = sum(p.stat().st_size for p in files)
             if not files:
                 continue
-            yield Kept(path.relative_to(folder).as_posix(), path, len(files), size, max(0.0, time.time() - newest))
+            words = about.read_text(encoding="utf-8").strip() if about.is_file() else KINDS.get(kind.name, "")
+            yield Kept(path.relative_to(folder).as_posix(), path, words, len(files), size, newest)
 
 
 def _clear(found: list[Kept], names: list[str], older: float | None) -> int:
@@ -70,7 +91,7 @@ def _clear(found: list[Kept], names: list[str], older: float | None) -> int:
     for name in names:
         if name not in known:
             raise ConfigError(unknown("part of the cache", name, known))
-    chosen = [k for k in found if (not names or k.name in names) and (older is None or k.used > older * DAY)]
+    chosen = [k for k in found if (not names or k.name in names) and (older is None or k.age > older)]
     for k in chosen:
         try:
             shutil.rmtree(k.path)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.disk import is_file, is_hidden
+from foveate.disk import LONGEST_NAME, is_file, is_hidden, plain_name
 from foveate.errors import ConfigError, DataError, counted
 from foveate.remote import RemoteFile, as_path, find_files, is_url
 from foveate.tasks.options import PREDICT, input_flags
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from foveate.tasks.base import Task
     from foveate.tasks.inputs import Input
 
-LONGEST_NAME = 255  # characters of a file's name; longer words are texts
 SUMMARY = "predictions.json"  # the record of a call's results, in their folder
 STDIN = "-"  # the word for standard input
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # ending of a table of inputs -> what separates its columns
@@ -147,8 +146,9 @@ def plan(
     first, which go with every word that is not a table. Sub-folders of a folder are kept; equal names are made
     distinct by their suffix or a number, and so are names of files that are in `out` already, but for the
     `replaceable` ones.
-    Raises DataError for an input that does not exist or has no such file, or a table that cannot be read, ConfigError
-    for an input that is missing or given twice, and where a result would replace an input.
+    Raises DataError for an input that does not exist or has no such file, a table that cannot be read, and a name that
+    is too long for those of its results, ConfigError for an input that is missing or given twice, and where a result
+    would replace an input.
     """
     from foveate.pictures.urls import download
 
@@ -169,10 +169,16 @@ def plan(
     taken: set[str] = set()
 
     def is_taken(name: Path) -> bool:
-        """True if another input has the name, or a file that no call of the command wrote."""
+        """True if another input has the name, or a file that no call of the command wrote. Raises DataError."""
+        size = len(os.fsencode(f"{name.name}{max(family.endings, key=len, default='')}"))
+        if size > LONGEST_NAME:
+            raise DataError(
+                f"{name.name}: names of its results would have {size} bytes, and a file's name has {LONGEST_NAME} at "
+                "most; rename it"
+            )
         results = [out / f"{name}{ending}" for ending in family.endings]
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
-        return str(name).casefold() in taken or any(strangers)  # some file systems do not tell Photo from photo
+        return plain_name(name) in taken or any(strangers)
 
     def add(given: dict[str, Given], relative: Path, shown: str = "") -> None:
         title = shown or str(given[first.name])
@@ -181,7 +187,7 @@ def plan(
             record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
         jobs.append(Job(given, title, out, _free_name(relative, is_taken), record, number=len(jobs)))
-        taken.add(str(jobs[-1].name).casefold())
+        taken.add(plain_name(jobs[-1].name))
 
     for word, table in zip(words, from_tables, strict=True):
         if table:

@@ -53,7 +53,8 @@ class PredictedLabels:
         if self.writer is None:
             self.writer = open_writer(self.form, self.unfinished, found.classes)
         file = next((value for value in job.given.values() if isinstance(value, Path)), None)
-        self.writer.add(predicted(str(job.name), file if file is not None else sample["image"], found))
+        name = f"{job.name}{file.suffix if file is not None else '.png'}"
+        self.writer.add(predicted(name, file if file is not None else sample["image"], found))
 
     def finish(self) -> None:
         """Write the files for all inputs, and replace the folder of an earlier call."""

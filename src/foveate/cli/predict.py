@@ -18,9 +18,11 @@ from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_opti
 from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
-from foveate.cli.results import choose_out, placed, results_in
+from foveate.cli.results import choose_out, placed, read_claims, results_in
+from foveate.cli.videos import ENDINGS as VIDEO_ENDINGS
 from foveate.cli.videos import predict_video, split_videos, video_jobs
 from foveate.cluster import LOCAL
+from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError, OutputError, counted, listed
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def run(argv: list[str]) -> int:
     videos, words = split_videos(args.inputs, family, args.every)
     if args.ray and (videos or args.format):
         raise ConfigError(f"{'videos are' if videos else '--format is'} for one process alone; leave out --ray")
-    endings = family.endings
+    endings = (*family.endings, *VIDEO_ENDINGS)
 
     def planned(out: Path) -> list[Job]:
         clips = video_jobs(videos, out, results_in(out, endings))
@@ -96,6 +98,10 @@ def run(argv: list[str]) -> int:
         options = make_options(predictor.family, given, PREDICT)
         predictor.family.require(options)
 
+        if not args.ray:
+            if read_claims(out):
+                sweep(out)  # what a call that was stopped was writing
+            place.claim(out, args.run, jobs)
         annotated = PredictedLabels(args.format, out, predictor.family) if args.format else None
         start = time.perf_counter()
         if args.ray:

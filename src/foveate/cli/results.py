@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from foveate.remote import RemoteFolder, as_path, is_url
 from foveate.values import parse_json
 
 DEFAULT = "predictions"
-PARTS = ".foveate-parts"  # folder, in that of the results, of what an unfinished call on a cluster has done
+PARTS = ".foveate-parts"  # folder, in that of the results, of what an unfinished call has claimed and done
 CLAIMS = f"{PARTS}/names.json"  # the run of such a call, and the names that its results have
 
 
@@ -57,6 +58,11 @@ class Place:
         if self.url:
             return [f"{folder}/{name}" for name in RemoteFolder(f"{self.url}/{folder}").names()]
         return [f"{folder}/{path.name}" for path in sorted((out / folder).glob("*"))]
+
+    def claim(self, out: Path, run: str, jobs: Sequence[Job]) -> None:
+        """Note whose results come into the folder, so that a call that was stopped can be made again."""
+        claims = {"run": str(Path(run).absolute()), "names": [job.name.as_posix() for job in jobs]}
+        self.write(out, CLAIMS, json.dumps(claims))
 
     def write(self, out: Path, name: str, content: str) -> None:
         """Write a text file, whole or not at all. Raises OutputError."""
@@ -129,7 +135,7 @@ def _held_by(out: Path, run: str, sources: Collection[tuple[str, ...]]) -> str:
 
 
 def read_claims(out: Path) -> Mapping[str, Any] | None:
-    """The run and the names of an unfinished call on a cluster in a folder; None if there is none."""
+    """The run and the names of an unfinished call in a folder; None if there is none."""
     try:
         claims = parse_json((out / CLAIMS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from foveate.cli.inputs import Job
 from foveate.errors import ConfigError, DataError, OutputError
+from foveate.remote import as_path, is_url
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor
@@ -20,25 +22,39 @@ ENDINGS = ("_overlay.mp4", "_frames.jsonl")  # of a video's results
 
 
 def split_videos(words: Sequence[str], family: type[Task], every: int | None) -> tuple[list[Path], list[str]]:
-    """(videos, other words) of a line. Raises ConfigError for --every without a video, and for other families."""
+    """(videos, other words) of a line; a glob such as 'clips/*.mp4' is all that match it, each file once.
+
+    Raises ConfigError for --every without a video, and for other families; DataError for what is not there.
+    """
     from foveate.videos.frames import is_video
 
     takes_video = bool(family.inputs) and any(is_video(Path(f"a{s}")) for s in family.inputs[0].suffixes)
-    videos = [Path(word) for word in words if is_video(Path(word)) and not takes_video]
+    named = [word for word in words if is_video(Path(word)) and not takes_video]
     others = [word for word in words if takes_video or not is_video(Path(word))]
     if every is not None and every < 1:
         raise ConfigError(f"--every is {every}; give 1 or more")
-    if every is not None and not videos:
+    if every is not None and not named:
         raise ConfigError("--every chooses frames of videos, and none is given; leave it out")
-    if videos and [one.name for one in family.inputs] != ["image"]:
-        raise ConfigError(f"{videos[0]}: models for {family.title} take no video; give {family.noun(2)}")
-    for video in videos:
-        if not video.is_file():
-            raise DataError(f"{video} does not exist; give a video file")
+    if named and [one.name for one in family.inputs] != ["image"]:
+        raise ConfigError(f"{named[0]}: models for {family.title} take no video; give {family.noun(2)}")
+    videos = list({path.resolve(): path for word in named for path in _matching(word)}.values())
     names = [video.stem for video in videos]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two videos are called {twice}; predict them one after the other")
     return videos, others
+
+
+def _matching(word: str) -> list[Path]:
+    """The videos that a word names. Raises DataError for none, and for an address."""
+    if is_url(word):
+        raise DataError(f"{word}: videos are read from files; download it first")
+    path = Path(as_path(word)).expanduser()
+    if path.is_file():
+        return [path]
+    found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
+    if not found:
+        raise DataError(f"{word} {'matches no video' if glob.has_magic(word) else 'does not exist'}; give a video file")
+    return found
 
 
 def predict_video(

@@ -21,13 +21,52 @@ from scipy.ndimage import find_objects
 
 from foveate.datasets import recognise
 from foveate.datasets.checks import COMBINED
-from foveate.datasets.names import stem_of
+from foveate.datasets.names import normal, stem_of
 from foveate.errors import ConfigError, DataError, OutputError, counted
 from foveate.labels import NO_OBJECT, Labelled, LabelWriter, background_of, open_writer
 from foveate.records import ClassTable, DataSource
-from foveate.records.instances import Instances, encode_mask, instances_of
+from foveate.records.instances import Instances, decode_mask, encode_mask, instances_of
 
 LEFT_IN_WORDS = 3  # images that are named
+Key = tuple[str, bytes]  # an object: the name of its class, and its run lengths
+
+
+@dataclass
+class ChangedObjects:
+    """Objects of the old data that are not in the new one with the same class and the very same pixels.
+
+    count: how many, by image. pixels: how many pixels they lost or gained. largest: the largest share of its own pixels
+    that one of them lost or gained, and worst its image; 1 for an object that is gone.
+    """
+
+    count: dict[str, int] = field(default_factory=dict)
+    pixels: int = 0
+    largest: float = 0.0
+    worst: str = ""
+
+    def add(self, name: str, size: tuple[int, int], before: Counter[Key], after: Counter[Key]) -> None:
+        """Compare the objects of one image (height, width).
+
+        Each object that is not there again is compared with that of its class, of the other side's left ones, with
+        which it shares the most pixels. An object that came in addition counts with all of its pixels.
+        """
+        old, new = list((before - after).elements()), list((after - before).elements())
+        if not old and not new:
+            return
+        self.count[name] = max(len(old), len(new))
+        masks = [decode_mask({"size": list(size), "counts": counts}) for _, counts in new]
+        for label, counts in old:
+            mask = decode_mask({"size": list(size), "counts": counts})
+            shared = [int((mask & one).sum()) if new[k][0] == label else 0 for k, one in enumerate(masks)]
+            nearest = int(np.argmax(shared)) if any(shared) else None
+            partner = np.zeros_like(mask) if nearest is None else masks.pop(nearest)
+            if nearest is not None:
+                new.pop(nearest)
+            changed = int((mask != partner).sum())
+            self.pixels += changed
+            if (share := changed / max(int(mask.sum()), 1)) > self.largest:
+                self.largest, self.worst = share, name
+        self.pixels += sum(int(one.sum()) for one in masks)
 
 
 @dataclass
@@ -36,7 +75,8 @@ class Conversion:
 
     images: split -> number of images. read_as: the line with which the new folder is recognised.
     changed_pixels: names of images -> pixels whose class, or being unscored, is another when the new folder is read.
-    changed_objects: names of images -> objects that are not there with the same class and the very same pixels.
+    objects, object_pixels: the number of objects that were compared, None where none were, and of their pixels.
+    changed_objects: those that are not the same.
     notes: sentences on what the format has no place for.
     """
 
@@ -44,8 +84,9 @@ class Conversion:
     images: dict[str, int] = field(default_factory=dict)
     read_as: str = ""
     objects: int | None = None
+    object_pixels: int = 0
     changed_pixels: dict[str, int] = field(default_factory=dict)
-    changed_objects: dict[str, int] = field(default_factory=dict)
+    changed_objects: ChangedObjects = field(default_factory=ChangedObjects)
     pixels: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -54,7 +95,8 @@ class Conversion:
         yield f"{self.folder}: {self.read_as}"
         yield from (f"note: {note}" for note in self.notes)
         what = "label map" if self.objects is None else "label map and every object"
-        if not self.changed_pixels and not self.changed_objects:
+        changed = self.changed_objects
+        if not self.changed_pixels and not changed.count:
             yield f"read back: every {what} is the same"
         if self.changed_pixels:
             share = sum(self.changed_pixels.values()) / max(self.pixels, 1)
@@ -62,10 +104,12 @@ class Conversion:
                 f"read back: {sum(self.changed_pixels.values()):,} pixels ({share:.2%}) have another class, in "
                 f"{_named(self.changed_pixels)}"
             )
-        if self.changed_objects:
+        if changed.count:
+            share = changed.pixels / max(self.object_pixels, 1)
             yield (
-                f"read back: {sum(self.changed_objects.values()):,} of {self.objects:,} objects have other pixels, in "
-                f"{_named(self.changed_objects)}"
+                f"read back: {sum(changed.count.values()):,} of {self.objects:,} objects have other pixels, in "
+                f"{_named(changed.count)}: {changed.pixels:,} pixels lost or gained, {share:.2%} of all objects' pixels"
+                + (f", and at most {changed.largest:.1%} of one object's ({changed.worst})" if changed.worst else "")
             )
 
 
@@ -248,7 +292,7 @@ def _read_back(sets: dict[str, _Split], writer: LabelWriter, form: str, found: C
         now = after.get(split) or next(iter(after.values()))
         place = {stem_of(now.maps.name(k)): k for k in range(len(now))}
         for index in range(len(before)):
-            stem = next(stems)
+            stem = normal(next(stems))
             if stem not in place:
                 raise DataError(f"the new folder has no labelled picture {stem} in {split}; please report this")
             old, new = before[index], now[place[stem]]
@@ -258,9 +302,9 @@ def _read_back(sets: dict[str, _Split], writer: LabelWriter, form: str, found: C
             if compared and found.objects is not None and old.objects is not None:
                 wanted = _counted(old.objects, before.classes)
                 found.objects += wanted.total()
-                there = Counter[Any]() if new.objects is None else _counted(new.objects, now.classes)
-                if lost := max((wanted - there).total(), (there - wanted).total()):
-                    found.changed_objects[old.name] = lost
+                found.object_pixels += int(old.objects.areas[_real(old.objects)].sum())
+                there = Counter[Key]() if new.objects is None else _counted(new.objects, now.classes)
+                found.changed_objects.add(old.name, old.objects.size, wanted, there)
             done += 1
             progress(done, total)
     if compared and not all(one.objects for one in after.values()):
@@ -280,7 +324,12 @@ def _by_name(one: Labelled, classes: ClassTable) -> np.ndarray:
     return np.asarray(table[one.label])
 
 
-def _counted(objects: Instances, classes: ClassTable) -> Counter[Any]:
+def _real(objects: Instances) -> np.ndarray:
+    """(N,) bool: the objects that count."""
+    return np.asarray(~objects.crowd & (objects.labels != NO_OBJECT))
+
+
+def _counted(objects: Instances, classes: ClassTable) -> Counter[Key]:
     """(class name, pixels) of the objects that count, with their number."""
-    real = objects.select(~objects.crowd & (objects.labels != NO_OBJECT))
+    real = objects.select(_real(objects))
     return Counter((classes.names[k], mask["counts"]) for k, mask in zip(real.labels, real.masks, strict=True))

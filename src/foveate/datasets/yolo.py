@@ -92,10 +92,16 @@ class YOLO(ObjectSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """True if text files of polygons lie where masks would, and no masks are there."""
+        """True if text files of polygons lie where masks would, and no masks are there.
+
+        Of files without a line, as of pictures without an object, a `data.yaml` with names decides.
+        """
         if any(holds_pictures(part.labels) for part in find_parts(path).values()):
             return False
-        return any(_line_length(part.labels) > _BOX for part in layout_parts(path).values())
+        parts = layout_parts(path)
+        if any(_line_length(part.labels) > _BOX for part in parts.values()):
+            return True
+        return any(_are_empty(part.labels) for part in parts.values()) and _has_names(path)
 
     @staticmethod
     def near_miss(path: Path) -> str:
@@ -151,6 +157,19 @@ def _line_length(folder: Path) -> int:
             return 0
         longest = max(longest, len(values))
     return longest
+
+
+def _are_empty(folder: Path) -> bool:
+    """True if there are text files in a folder, and those that are looked at have no content."""
+    files = sorted(folder.glob("*.txt"))[:_LOOKED_AT]
+    return bool(files) and not any(file.stat().st_size for file in files)
+
+
+def _has_names(root: Path) -> bool:
+    try:
+        return bool(read_settings(root).names)
+    except DataError:
+        return False
 
 
 def _divided(root: Path, layout: Layout, problems: list[Problem], notes: list[str]) -> dict[str, list[Pair]]:

@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from foveate.deferred import tv_tensors
-from foveate.disk import cache_folder, write_atomically
+from foveate.disk import ABOUT, cache_folder, write_atomically
 from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
@@ -125,6 +125,8 @@ class FeatureDataset(WrappedDataset):
             backbone.eval()
             features = self._features_of(list(missing.values()), device)
             backbone.train(training)
+            if not (self.folder / ABOUT).is_file():
+                write_atomically(self.folder / ABOUT, _about(self.model) + "\n")
             for file, one in zip(missing, features, strict=True):
                 write_atomically(file, save({"features": one.half().cpu().contiguous()}))
         for index, sample, file in zip(indices, samples, files, strict=True):
@@ -165,6 +167,15 @@ def _clip_of(sample: dict[str, Any]) -> str:
 def _read(file: Path) -> Tensor:
     """(D, h, w). Its own copy: a mapped file may not be cut short under it, and no process may map ten thousands."""
     return load(file.read_bytes())["features"]
+
+
+def _about(model: Any) -> str:
+    """The content of a folder of features in words, for `foveate cache`."""
+    config, size = getattr(model, "config", None), model.preprocessing.size
+    network = getattr(config, "backbone", "") or type(model.backbone).__name__
+    kind = getattr(model, "feature_kind", "")
+    scale = " x ".join(map(str, size))
+    return f"features of {network} for {type(model).__name__}, images of {scale}" + (f", {kind}" if kind else "")
 
 
 def fingerprint(model: Any) -> str:

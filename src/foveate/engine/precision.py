@@ -16,9 +16,7 @@ from foveate.engine.run import RunFolder
 NATIVE = ("avx512_bf16", "amx_bf16")
 # Recipe -> flags of CPUs on which its steps were measured as faster in bf16 (benchmarks/training_steps.py), and its
 # score as equal within the spread of its seeds. In bf16 the backward pass of depthwise convolutions takes longer.
-MEASURED: Mapping[str, tuple[str, ...]] = {
-    "ask_attend_answer_pasture": ("avx512_bf16",),
-}
+MEASURED: Mapping[str, tuple[str, ...]] = {}
 PLUGINS: Mapping[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed", "float16": "16-mixed"}  # Lightning's names
 
 

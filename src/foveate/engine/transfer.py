@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,22 +14,27 @@ from torch import Tensor, nn
 from foveate.engine.run import RunFolder
 from foveate.errors import ModelError, counted
 from foveate.public import refuse
-from foveate.records import Table
+from foveate.records import Preprocessing, Table
 from foveate.store import load_model, read_tensors
 
 
 class Axis(NamedTuple):
-    """An axis of a tensor that counts a table's entries: `extra` places, as of the background, then `step` an entry."""
+    """An axis of a tensor that counts a table's entries, `step` places an entry.
+
+    extra: further places, as of the background. before: those of them that stand before the entries; the others follow.
+    """
 
     number: int
     table: str
     step: int
     extra: int
+    before: int
 
-    def places(self, entries: Sequence[int]) -> list[int]:
-        """The places of the extra ones and of some entries."""
-        begin = (self.extra + entry * self.step for entry in entries)
-        return [*range(self.extra), *(place for start in begin for place in range(start, start + self.step))]
+    def places(self, entries: Sequence[int], size: int) -> list[int]:
+        """The places of the extra ones and of some entries on an axis of a size."""
+        begin = (self.before + entry * self.step for entry in entries)
+        rows = (place for start in begin for place in range(start, start + self.step))
+        return [*range(self.before), *rows, *range(size - self.extra + self.before, size)]
 
 
 @torch.no_grad()
@@ -38,7 +44,8 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     tables: of this model. sizes: of its family (`Task.sizes`): Config field -> the table that fixes it.
     Tensors of the same name and shape are copied. Where a table differs, the rows of entries with the same name are
     carried over; the others keep their initial values, and so do those that the model names in `of_training`, its state
-    of a training's course. Raises ModelError if nothing fits.
+    of a training's course. On an axis that counts entries, `table_begins` of the model says how many other places stand
+    before them, by the tensor's name; of other tensors all do. Raises ModelError if nothing fits.
     """
     path = Path(source)
     refuse(path, "--init")
@@ -54,9 +61,11 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     shared = {name: _shared(table.names, _names(loaded.tables.get(name))) for name, table in changed.items()}
     axes = _table_axes(model, {field: name for field, name in sizes.items() if name in changed})
     whole: set[str] = set()
+    carried: Counter[str] = Counter()  # table -> tensors whose entries were carried over
     for name in (own.keys() & theirs.keys()) - set(getattr(model, "of_training", ())):
         if axes.get(name):
-            _carry(own[name], theirs[name], axes[name], shared)
+            if _carry(own[name], theirs[name], axes[name], shared):
+                carried.update({axis.table for axis in axes[name]})
         elif own[name].shape == theirs[name].shape:
             own[name].copy_(theirs[name])
             whole.add(name)
@@ -64,13 +73,18 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
         raise ModelError(
             f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
-    normalises = hasattr(loaded.preprocessing, "mean")  # that of text holds facts on the training data alone
-    if normalises and all(name in whole for name in own if name.startswith("backbone.")):
-        _take_preprocessing(model, loaded.preprocessing)
-    carried = [
-        f"{len(rows)} of {counted(len(changed[name]), 'entry')} of {name} by name" for name, rows in shared.items()
-    ]
-    return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *(carried if axes else [])])
+    if all(name in whole for name in own if name.startswith("backbone.")):
+        _take_normalisation(model, loaded.preprocessing)
+    counting = Counter(table for found in axes.values() for table in {axis.table for axis in found})
+    by_name = [_entries(name, changed[name], shared[name], carried[name], count) for name, count in counting.items()]
+    return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *by_name])
+
+
+def _entries(name: str, table: Table, shared: Sequence[Any], carried: int, tensors: int) -> str:
+    """The entries of a table that were carried over, in words: 2 of 3 entries of classes by name."""
+    count = len(shared) if carried else 0
+    partly = f", in {carried} of {tensors} tensors" if 0 < carried < tensors else ""
+    return f"{count} of {counted(len(table), 'entry')} of {name} by name{partly}"
 
 
 def _are_named_alike(theirs: Any, own: Any) -> bool:
@@ -88,11 +102,18 @@ def _shared(own: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]]:
     return [(index, places[name]) for index, name in enumerate(own) if name in places]
 
 
-def _take_preprocessing(model: Any, theirs: Any) -> None:
-    """Normalise as the backbone was trained; size and intensities of the input stay this model's own."""
-    own = ("size", "crop", "stretch", "window", "values")
-    kept = {key: getattr(model.preprocessing, key) for key in own if hasattr(theirs, key)}
-    model.preprocessing = dataclasses.replace(theirs, **kept)
+def _take_normalisation(model: Any, theirs: Any) -> None:
+    """Normalise images, or the frames of clips, as the weights were trained; all else stays this model's own.
+
+    That of other inputs, as of strokes, is what this model's training data say, and stays as it is.
+    """
+    mine: Any = getattr(model, "preprocessing", None)
+    image, given = (getattr(one, "image", one) for one in (mine, theirs))
+    if not isinstance(image, Preprocessing) or not isinstance(given, Preprocessing):
+        return
+    if len(image.mean) == len(given.mean):
+        taken = dataclasses.replace(image, mean=given.mean, std=given.std)
+        model.preprocessing = taken if image is mine else dataclasses.replace(mine, image=taken)
 
 
 def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
@@ -112,28 +133,41 @@ def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
         for name, tensor in model.state_dict().items():
             steps = [(axis, grown[name].shape[axis] - size, size) for axis, size in enumerate(tensor.shape)]
             count = getattr(model.config, field)
-            axes = [Axis(axis, table, step, size - step * count) for axis, step, size in steps if step]
+            extra = {axis: size - step * count for axis, step, size in steps}
+            before = getattr(model, "table_begins", {}).get(name)
+            axes = [
+                Axis(axis, table, step, extra[axis], extra[axis] if before is None else before)
+                for axis, step, _ in steps
+                if step
+            ]
             if axes:
                 found.setdefault(name, []).extend(axes)
     return found
 
 
-def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]) -> None:
-    """Copy the entries that both tables have along every axis that counts entries, if the other axes agree."""
+def _carry(mine: Tensor, theirs: Tensor, axes: Sequence[Axis], shared: Mapping[str, Sequence[tuple[int, int]]]) -> bool:
+    """Copy the entries that both tables have along every axis that counts entries, if the other axes agree.
+
+    Returns False, with nothing copied, where they do not, or no entry is in both.
+    """
     counted = {axis.number for axis in axes}
     others = [axis for axis in range(mine.ndim) if axis not in counted]
     if mine.ndim != theirs.ndim or any(mine.shape[a] != theirs.shape[a] for a in others):
-        return
+        return False
     first, *rest = axes
     if not shared[first.table]:
-        return
+        return False
     axis = first.number
-    own_rows, their_rows = (torch.tensor(first.places(rows)) for rows in zip(*shared[first.table], strict=True))
+    own_entries, their_entries = zip(*shared[first.table], strict=True)
+    own_rows = torch.tensor(first.places(own_entries, mine.shape[axis]))
+    their_rows = torch.tensor(first.places(their_entries, theirs.shape[axis]))
     if first.extra < 0 or int(their_rows.max()) >= theirs.shape[axis]:  # not counted as this model counts
-        return
+        return False
     part, source = mine.index_select(axis, own_rows), theirs.index_select(axis, their_rows)
     if rest:
-        _carry(part, source, rest, shared)
+        if not _carry(part, source, rest, shared):
+            return False
     else:
         part = source
     mine.index_copy_(axis, own_rows, part)
+    return True

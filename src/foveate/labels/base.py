@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as regions_of
 
-from foveate.disk import atomic_write
+from foveate.disk import atomic_write, plain_name
 from foveate.errors import ConfigError, DataError, counted
 from foveate.records import ClassTable
 from foveate.records.base import unused_label
@@ -99,14 +99,17 @@ class LabelWriter(ABC):
         """Write what belongs to the whole set: class lists, lists of splits, and files for all images."""
 
     def stem(self, name: str) -> str:
-        """A stem for an image's files that no other image has; where two have one name, with its folders before it."""
+        """A stem for an image's files that no other image has; where two have one name, with its folders before it.
+
+        Names are one also in another case or Unicode form, in which some file systems do not tell them apart.
+        """
         wanted = stem = Path(name).stem
         number = 1
-        while self._stems[stem]:
+        while self._stems[plain_name(stem)]:
             number += 1
             folders = "_".join(Path(name).parent.parts)
             stem = f"{folders}_{wanted}" if folders and number == 2 else f"{wanted}_{number}"
-        self._stems[stem] += 1
+        self._stems[plain_name(stem)] += 1
         self.stems.append(stem)
         return stem
 

@@ -116,7 +116,7 @@ class Instances:
 
     def mask(self, index: int) -> np.ndarray:
         """The pixels of one object, (H, W) bool."""
-        return np.asarray(mask_api.decode(self.masks[index]), bool)
+        return decode_mask(self.masks[index])
 
     def part(self, index: int) -> tuple[tuple[int, int, int, int], np.ndarray]:
         """The smallest window around one object (left, top, right, bottom), and its pixels there, (h, w) bool.
@@ -198,6 +198,11 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], left: int = 0, top: int
         counts.pop()
     encoded: dict[str, Any] = mask_api.frPyObjects({"size": list(size), "counts": counts}, *size)
     return encoded
+
+
+def decode_mask(mask: dict[str, Any]) -> np.ndarray:
+    """The pixels of an encoded mask, (H, W) bool."""
+    return np.asarray(mask_api.decode(mask), bool)
 
 
 def _columns(mask: dict[str, Any], left: int, right: int) -> np.ndarray:

@@ -127,6 +127,12 @@ class Handwriting(nn.Module):
                 _key(name): nn.Parameter(torch.full_like(mean, config.weight_noise)) for name, mean in means.items()
             })  # fmt: skip
 
+    @property
+    def table_begins(self) -> dict[str, int]:
+        """Tensor -> places before the characters among the inputs: a layer reads the point, the window, then below."""
+        names = [f"layers.{number}.input.weight" for number in range(self.config.layers)]
+        return dict.fromkeys([*names, *(f"deviations.{_key(name)}" for name in names)], POINT)
+
     @torch.no_grad()
     def begin_at(self, pace: float) -> None:
         """Let the window move one character in `pace` points at first."""
