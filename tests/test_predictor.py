@@ -170,7 +170,8 @@ def test_other_numbers_of_channels(tmp_path: Path, predictor: Predictor) -> None
         (np.full((4, 4, 3), 255.0), r"holds 255 to 255; expected 0..1"),
         (np.full((4, 4, 3), np.nan), r"expected 0..1"),
         (torch.zeros(1, 3, 4, 4), r"shape \(1, 3, 4, 4\); expected one picture, \(C, H, W\)"),
-        (7, r"a int came as picture; expected a path, PIL image, array or tensor"),
+        (7, r"a int came as picture; expected a path, PIL image, array or tensor$"),
+        (["a.png", "b.png"], r"a list came as picture; .* array or tensor; predict_many takes several$"),
     ],
 )
 def test_what_is_no_picture(predictor: Predictor, picture: object, message: str) -> None:

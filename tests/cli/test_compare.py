@@ -6,7 +6,9 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 
 from foveate import cli
+from foveate.cli.info import EXTRAS
 from foveate.datasets.pasture import Pasture
 from foveate.engine.bench import measure
 from foveate.engine.compare import table_text
@@ -155,6 +158,15 @@ def test_multiply_adds_are_those_of_the_formula() -> None:
     assert cost.multiply_adds == 10 * 12 * 8 * 3 * 9
     assert cost.parameters == 8 * 3 * 9
     assert cost.fastest <= cost.milliseconds <= cost.slowest
+
+
+def test_info_knows_every_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    (whole,) = extras["all"]
+    names = whole.removeprefix("foveate[").removesuffix("]").split(",")
+    needed = {re.split(r"[\[<>=]", one)[0].replace("-", "_") for name in names for one in extras[name]}
+    assert needed <= set(EXTRAS)
 
 
 def test_bench_and_info_say_what_there_is(

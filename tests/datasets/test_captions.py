@@ -246,6 +246,25 @@ def test_objects_and_captions_in_one_folder(coco_root: Path) -> None:
     assert isinstance(recognise(coco_root, task="classification"), ClassFolders | COCO)
 
 
+def test_coco_captions_in_one_file(tmp_path: Path) -> None:
+    put(tmp_path / "images", *(f"{i}.jpg" for i in range(6)))
+    content = coco([(i, f"{i}.jpg") for i in range(6)], [(i, f"number {i}") for i in range(6)])
+    (tmp_path / "captions.json").write_text(content)
+    (tmp_path / "instances.json").write_text(content.replace("caption", "segmentation"))
+    source = recognise(tmp_path, task="captioning")
+    assert isinstance(source, COCOCaptions) and source.problems() == []
+    assert sorted(name for pairs in held(source).values() for name, _ in pairs) == [f"{i}.jpg" for i in range(6)]
+    assert source.describe().startswith("COCO captions (captions.json): 5 train, 1 val")
+    (tmp_path / "captions_val2017.json").write_text(coco([(3, "3.jpg")], [(3, "this one")]))
+    assert COCOCaptions(str(tmp_path)).describe().startswith("COCO captions (captions_val2017.json)")
+
+
+def test_another_captions_json_is_not_cocos(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "captions.json").write_text('[{"image": "1.jpg", "caption": "A"}, {"image": "2.jpg", "caption": "B"}]')
+    assert not COCOCaptions.recognise(tmp_path)
+
+
 def test_karpathys_split(tmp_path: Path) -> None:
     put(tmp_path / "images/val2014", "1.jpg", "2.jpg")
     put(tmp_path / "images/train2014", "1.jpg", "3.jpg")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks import find_task
 from foveate.tasks.instances.detect import Detection, _is_cut, detections, find_objects, join, tiles, truth_of
 from foveate.tasks.instances.outlines import outline_objects, outlined
-from foveate.tasks.instances.outputs import Tables
+from foveate.tasks.instances.outputs import Tables, objects_record, write_labelme
 from foveate.tasks.instances.task import InstanceOptions
 
 PLAIN = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -255,3 +257,20 @@ def test_objects_in_coco_s_form_by_hand() -> None:
         (3, 2, 2, [3, 2, 12, 6], 72), (4, 2, 1, [20, 10, 5, 2], 10),
     ]  # fmt: skip
     assert [row["area_share"] for row in tables.images] == [round(82 / 600, 6)] * 2
+
+
+def test_the_record_and_the_labelme_file_hold_each_object_under_its_number(tmp_path: Path) -> None:
+    size = (20, 30)
+    masks = [encode_mask(np.ones((6, 12), bool), size, 3, 2), encode_mask(np.ones((2, 5), bool), size, 20, 10)]
+    found = instances_of(size, masks, [1, 0], [0.9, 0.8])
+    prediction = InstancePrediction(found, ClassTable(("a", "b")), 0.5)
+    assert objects_record(prediction) == {
+        "count": 2,
+        "objects": [
+            {"class": "b", "score": 0.9, "box": [3, 2, 15, 8], "area": 72},
+            {"class": "a", "score": 0.8, "box": [20, 10, 25, 12], "area": 10},
+        ],
+    }
+    write_labelme(prediction, "a.png", tmp_path / "a.json")
+    shapes = json.loads((tmp_path / "a.json").read_text())["shapes"]
+    assert [(shape["label"], shape["group_id"]) for shape in shapes] == [("b", 1), ("a", 2)]

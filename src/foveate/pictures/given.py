@@ -226,7 +226,8 @@ def open_picture(
         return ArrayWindows(_pil_pixels(picture))
     if hasattr(picture, "read") and hasattr(picture, "channels"):
         return picture
-    raise DataError(f"a {type(picture).__name__} came as picture; expected a path, PIL image, array or tensor")
+    several = "; predict_many takes several" if isinstance(picture, (list, tuple)) else ""
+    raise DataError(f"a {type(picture).__name__} came as picture; expected a path, PIL image, array or tensor{several}")
 
 
 def _pil_pixels(image: Image.Image) -> np.ndarray:

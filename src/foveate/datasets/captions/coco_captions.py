@@ -21,13 +21,14 @@ from foveate.errors import ConfigError, DataError, unknown
 from foveate.records import Problem
 from foveate.registry import dataset
 
-_FILE = re.compile(r"captions_(?P<split>.+?)(?P<year>\d{4})?\.json")
+_FILE = re.compile(r"captions(_(?P<split>.+?)(?P<year>\d{4})?)?\.json")
+_KEYS = (b'"images"', b'"annotations"', b'"image_id"', b'"caption"')  # of a file whose name alone does not tell it
 
 
 @dataset("coco_captions")
 @dataclass(frozen=True)
 class COCOCaptions(CaptionSource):
-    """COCO captions: `captions_<split><year>.json`, in the folder or in `annotations/`, one file a split.
+    """COCO captions: `captions_<split><year>.json`, one file a split, or `captions.json`, here or in `annotations/`.
 
     Images are found by their file_name anywhere below the folder; where several are called so, the one in
     `<split><year>` is taken. Of a single file a split is drawn.
@@ -43,8 +44,8 @@ class COCOCaptions(CaptionSource):
 
     @staticmethod
     def recognise(path: Path) -> bool:
-        """True if there are files called captions_*.json."""
-        return any(_FILE.fullmatch(file.name) for file in nearby(path, "captions_*.json"))
+        """True if there are files called captions_*.json, or a captions.json of COCO's form."""
+        return bool(_caption_files(path))
 
     def describe(self, task: str = "") -> str:
         """The recognised format, and its counts, in one line."""
@@ -66,16 +67,21 @@ class COCOCaptions(CaptionSource):
     def _files(self, root: Path) -> dict[str, Path]:
         """Split -> file, of the wanted year."""
         by_year: dict[str, dict[str, Path]] = {}
-        for file in nearby(root, "captions_*.json"):
-            match = _FILE.fullmatch(file.name)
-            if match is not None:
-                split = match["split"].strip("_-")
-                by_year.setdefault(match["year"] or "", {}).setdefault(SPLIT_NAMES.get(split, split), file)
+        for file, match in _caption_files(root):
+            split = (match["split"] or "").strip("_-")
+            by_year.setdefault(match["year"] or "", {}).setdefault(SPLIT_NAMES.get(split, split), file)
         if not by_year:
             raise DataError(f"{root}: no file captions_*.json in it or in its folders")
         if self.year and self.year not in by_year:
             raise ConfigError(f"{unknown('year', self.year, sorted(by_year))} (in {root})")
         return by_year[self.year or max(by_year)]
+
+
+def _caption_files(root: Path) -> list[tuple[Path, re.Match[str]]]:
+    """The files of captions, each with its name as _FILE matches it; those that name a split alone, where there are."""
+    found = [(file, match) for file in nearby(root, "captions*.json") if (match := _FILE.fullmatch(file.name))]
+    named = [(file, match) for file, match in found if match["split"]]
+    return named or [(file, match) for file, match in found if all(key in file.read_bytes() for key in _KEYS)]
 
 
 def _captions(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple[CaptionLine, str]]:
