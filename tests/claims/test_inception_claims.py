@@ -169,8 +169,7 @@ def test_the_average_follows():
 
 
 @pytest.mark.parametrize("constant", [0.0, 3e-2])
-def test_fitting(constant, monkeypatch):
-    monkeypatch.setattr(fitting, "PEAK_LR", 6e-2)
+def test_fitting(constant):
     torch.manual_seed(0)
     x = torch.randn(50, 3)
     target = x @ torch.tensor([1.0, -2.0, 0.5])
@@ -186,7 +185,8 @@ def test_fitting(constant, monkeypatch):
             losses.append((model(x[batch])[:, 0] - target[batch]).square().mean())
             return losses[-1]
 
-        assert list(fitting.fit(model, loss, 50, 60, seed=seed, batch=16, constant=constant)) == list(range(1, 61))
+        steps = fitting.fit(model, loss, 50, 60, seed=seed, batch=16, peak=6e-2, constant=constant)
+        assert list(steps) == list(range(1, 61))
         assert not model.training
         return losses[0].item(), losses[-1].item(), model.weight
 
