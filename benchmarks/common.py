@@ -196,7 +196,8 @@ def _own_files_are_committed() -> bool:
 
 def _command() -> str:
     """The command line, without places of this machine: an argument that is a path is named by its last part."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    # Also in an argument such as draw_mnist=/data/mnist,fcn8s=/data/photos.
+    words = [re.sub(r"(?<![^=,])/[^,]+", lambda path: Path(path[0]).name, word) for word in sys.argv[1:]]
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 

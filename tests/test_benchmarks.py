@@ -119,6 +119,8 @@ def test_a_tree_is_clean_if_the_packages_and_the_benchmarks_files_are(common, pa
 def test_commands_hold_no_place_of_this_machine(common, monkeypatch):
     monkeypatch.setattr(common.sys, "argv", ["/a/b/speed.py", "--rounds", "3", "--coco", "/data/coco"])
     assert common._command() == "python benchmarks/speed.py --rounds 3 --coco coco"
+    monkeypatch.setattr(common.sys, "argv", ["speed.py", "--recipes", "draw=/data/mnist,fcn8s,sds=/data/dsb2018"])
+    assert common._command() == "python benchmarks/speed.py --recipes draw=mnist,fcn8s,sds=dsb2018"
 
 
 def test_the_readme_is_what_the_results_say(common):
