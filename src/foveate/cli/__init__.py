@@ -11,7 +11,7 @@ from pathlib import Path
 from foveate.errors import ConfigError, FoveateError, unknown
 
 # On a loaded machine OpenMP threads that wait by spinning make torch many times slower, and threads that sleep at once
-# make small steps twice as slow on an idle one: they spin for some ten microseconds. Both are read when torch loads.
+# make small steps slow on an idle one: they spin briefly. Both are read when torch loads.
 if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE").upper() == "PASSIVE":
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
