@@ -91,6 +91,7 @@ def test_threads_spin_for_a_moment_before_they_sleep(given: dict[str, str], expe
 def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "patch_cnn"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(0).startswith("Patch CNN") and "foveate models patch_cnn --bibtex" in lines.pop(0)
     named = [line.split()[0] for line in lines if line.startswith("  --")]
     assert named[:3] == ["--config.num_classes", "--config.in_channels", "--config.widths"]
     (line,) = [line for line in lines if "--config.dense " in line]

@@ -92,6 +92,18 @@ def test_tables_in_markdown_and_latex() -> None:
     latex = table_text(rows, "latex").splitlines()
     assert latex[0] == r"\begin{tabular}{llrrr}"
     assert r"a\_b & r & 0.512 & 0.500 to 0.600 & -- \\" in latex
+    odd = [
+        {"run": "a|b", "batch_size": "8", "mean_iou": 0.5},
+        {"run": "50% {x}^2 ~$1 #2 \\", "batch_size": "4", "mean_iou": 1.0},
+    ]
+    assert table_text(odd, "markdown", ["batch_size"]).splitlines()[::2] == [
+        "| run | batch_size | mean IoU |", r"| a\|b | 8 | 0.500 |"
+    ]  # fmt: skip
+    assert (
+        table_text(odd, "latex", ["batch_size"])
+        .splitlines()[5]
+        .startswith(r"50\% \{x\}\textasciicircum{}2 \textasciitilde{}\$1 \#2 \textbackslash{} & 4")
+    )
 
 
 def test_runs_that_cannot_be_compared_are_refused(
