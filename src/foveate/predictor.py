@@ -162,14 +162,17 @@ class Predictor:
         seed: int = 0,
         options: Any = None,
         progress: Callable[[float], None] | None = None,
+        **given: Any,
     ) -> Any:
         """Samples of a model that generates: a `tasks.base.Generated`, whose `predictions` are one a sample.
 
-        seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
-        dict of them; see its `Options`. progress: called with the share that is done.
+        seed: of the noise; sample i of a seed is the same for every count. given: the family's options, as text="abc";
+        see its `Options`. options: the same as an instance or a dict. progress: called with the share that is done.
         Raises ConfigError for a family that answers inputs, and for options that it does not have or do not fit.
         """
-        chosen = self.family.make_options(options, GENERATE)
+        if given and options is not None and not isinstance(options, dict):
+            raise ConfigError(f"options are given, and {', '.join(given)} beside them; give one of both")
+        chosen = self.family.make_options({**options, **given} if options and given else options or given, GENERATE)
         self.family.require(chosen)
         with torch.inference_mode():
             found = self.family.generate(self.runner, count, seed, chosen, progress)

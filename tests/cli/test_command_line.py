@@ -178,6 +178,26 @@ def test_ctrl_c_leaves_with_its_own_code(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err.splitlines() == ["foveate: stopped"]  # `train` says more, in test_resume.py
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("train fcn8s", "a training goes on from its last finished epoch with --resume"),
+        ("train fcn8s --folds 3", "the same line goes on, and keeps the runs that are there"),
+        ("train fcn8s --seeds=3", "the same line goes on, and keeps the runs that are there"),
+        ("sweep fcn8s --epochs 1,2", "the same line goes on, and keeps the runs that are there"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    line: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(argv: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module(f"foveate.cli.{line.split()[0]}"), "run", stop)
+    assert cli.main(line.split()) == 130
+    assert capsys.readouterr().err == f"foveate: stopped; {told}\n"
+
+
 def test_ctrl_c_during_the_imports_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 import foveate
 from foveate import cli
 from foveate.datasets.handwriting.stroke_letters import StrokeLetters
+from foveate.errors import ConfigError
 from foveate.tasks.handwriting.task import HandwritingTask
 from foveate.text.characters import Characters
 
@@ -67,6 +68,21 @@ def test_it_writes_a_text(run, tmp_path, capsys):
     (tmp_path / "style.json").write_text(json.dumps({"text": ink.text, "points": ink.points.tolist()}))
     style = ["--style", str(tmp_path / "style.json"), "--out", str(tmp_path / "styled")]
     assert cli.main(["generate", str(run), "--text", word, *style]) == 0
+
+
+def test_python_takes_the_options_as_arguments_as_predict_does(run):
+    hand = foveate.load(run)
+    names = json.loads((run / "model/config.json").read_text())["tables"]["characters"]["names"]
+    text = next(name for name in names[4:] if name.isalpha())
+    (one,) = hand.generate(seed=2, text=text, bias=1.0).predictions
+    for options in ({"text": text, "bias": 1.0}, hand.family.Options(text=text, bias=1.0)):
+        (other,) = hand.generate(seed=2, options=options).predictions
+        assert np.array_equal(one.strokes, other.strokes) and one.text == text
+    assert np.array_equal(hand.generate(seed=2, options={"text": text}, bias=1.0).predictions[0].strokes, one.strokes)
+    with pytest.raises(ConfigError, match="options are given, and bias beside them; give one of both"):
+        hand.generate(options=hand.family.Options(text=text), bias=1.0)
+    with pytest.raises(ConfigError, match="models for handwriting have no option --txt; theirs are --text, --bias"):
+        hand.generate(txt=text)
 
 
 def next_command(printed, verb):

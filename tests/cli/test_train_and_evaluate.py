@@ -269,4 +269,7 @@ def test_scores_of_every_image_go_to_a_table(trained: Path, tmp_path: Path, caps
     assert [row["name"] for row in rows] == [f"pasture/val/{i:06d}" for i in range(3)]
     assert [float(row["mean_iou"]) for row in rows] == pytest.approx([own for _, own in evaluation.samples])
     assert "iou sky" in rows[0]
-    assert "would be between" in (trained / "report.html").read_text()
+    page = (trained / "report.html").read_text()
+    low, high = evaluation.scores.intervals["mean_iou"]
+    assert f"interval of mean IoU by bootstrap over the 3 pictures is {low:.3f} to {high:.3f}: how much" in page
+    assert "of so few pictures it is too narrow" in page

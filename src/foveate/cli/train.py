@@ -122,6 +122,10 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
             print(f"report: {report_run(folder)}")
         except FoveateError as error:  # the training is whole
             print(f"note: no report: {error}")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{folder} is trained, and foveate evaluate {shlex.quote(str(folder))} writes its report"
+            ) from None
     predict = predict_line(folder, find_task(recipe.task), example_options(folder))
     print(f"trained: {folder}\nnext: foveate evaluate {shlex.quote(str(folder))}, {predict}")
     return 0
