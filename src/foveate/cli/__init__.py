@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _how_to_go_on(words: list[str], known: str) -> str:
-    """The way in which a line that was stopped goes on; '' where it begins again. known: its verb's own words, or ''."""
+    """The way in which a stopped line goes on; '' where it begins again. known: its verb's own words, or ''."""
     if known:
         return f"; {known}"
     several = words[0] == "sweep" or {word.partition("=")[0] for word in words} & {"--seeds", "--folds"}
