@@ -172,7 +172,9 @@ def test_folds_are_trained_and_can_be_used_later(
     scores = [one["score"] for one in found["folds"]]
     assert found["mean"] == pytest.approx(sum(scores) / 2) and [one["samples"] for one in found["folds"]] == [4, 4]
     page = (out / "folds.html").read_text()
-    assert f"Mean mean IoU {found['mean']:.3f}" in page and "<script" not in page
+    assert (
+        f"Mean IoU is {found['mean']:.3f} on average" in page and 'class="compared"' in page and "<script" not in page
+    )
     last = capsys.readouterr().out.splitlines()
     assert last[-1] == f"page: {out / 'folds.html'}"
     assert last[-2].startswith(f"mean_iou over 2 folds: mean {found['mean']:.4f}")
