@@ -80,6 +80,16 @@ def test_one_run_is_a_row_of_its_own(runs: tuple[Path, Path], capsys: pytest.Cap
     assert [float(row["interval_low"]), float(row["interval_high"])] == scored["intervals"]["mean_iou"]
 
 
+def test_a_run_is_called_after_its_folder_from_within_it(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(runs[0])
+    assert cli.main(["compare", ".", str(runs[1]), "--format", "csv"]) == 0
+    assert [row["run"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == ["first", "second"]
+    assert cli.main(["evaluate", "."]) == 0
+    assert "<h1>first</h1>" in (runs[0] / "report.html").read_text()
+
+
 def test_tables_in_markdown_and_latex() -> None:
     rows = [
         {"run": "a_b", "recipe": "r", "mean_iou": 0.51234, "interval": [0.5, 0.6], "difference": None},

@@ -102,7 +102,7 @@ def _require_comparable(first: RunFolder, other: RunFolder) -> None:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """The folders' names, with those of their parents where two are equal."""
-    names = [path.name for path in paths]
+    names = [path.resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 

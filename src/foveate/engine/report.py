@@ -39,7 +39,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     if not part.pictures:
         part = dataclasses.replace(part, pictures=input_pictures(evaluation))
     report = Report(
-        title=run.path.name,
+        title=run.path.resolve().name,
         recipe=recipe.name,
         command=environment["command"],
         data=data["source"],
