@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from foveate import cli, pictures
 from foveate.datasets import recognise
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.run import RunFolder
+from foveate.errors import OutputError
 from foveate.recipes import resolve
 
 Complaint = Callable[..., str]
@@ -215,6 +217,30 @@ def test_unwritable_output_is_named(smallest: list[str], tmp_path: Path, complai
     told = complaint("train", "fcn8s_pasture", "--out", str(tmp_path / "file" / "run"), *smallest)
     assert told.startswith(f"cannot create {tmp_path}/file/run: Not a directory; choose another folder with --out")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_run_that_cannot_be_written_is_scored_all_the_same(
+    trained: Path, tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, reason: int,
+) -> None:  # fmt: skip
+    before = (trained / "evaluation.json").read_bytes() if (trained / "evaluation.json").is_file() else None
+
+    def refuse(path: Path, content: object) -> None:
+        raise OutputError("cannot write") from OSError(reason, "no")
+
+    monkeypatch.setattr("foveate.engine.run.write_atomically", refuse)
+    words = ["evaluate", str(trained), "--json", str(tmp_path / "scores.json")]
+    if reason == errno.ENOSPC:
+        assert complaint(*words) == "cannot write"  # a full disk is no wish
+    else:
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"note: {trained} cannot be written, so that its evaluation.json and report.html stay as they were"
+        )
+    assert "mean_iou" in json.loads((tmp_path / "scores.json").read_text())
+    after = (trained / "evaluation.json").read_bytes() if (trained / "evaluation.json").is_file() else None
+    assert after == before
 
 
 def test_a_model_folder_with_a_pickle_is_refused(trained: Path, tmp_path: Path, complaint: Complaint) -> None:
