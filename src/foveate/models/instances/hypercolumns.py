@@ -31,6 +31,7 @@ Departures from the paper and the released code:
 - fc7's classifier learns at the rate of the others; a tenth of it in the release.
 - fc6 and fc7 read the box by warping and pooling from 14 x 14 to 7 x 7 cells; the release pools directly.
 - The mask is interpolated between its places in the image, and is not averaged over superpixels.
+- The position of a place in its box is not a feature of the column; the grid of classifiers is what depends on it.
 - With `pretrained`, the convolutions alone start from ImageNet; in the release fc6 and fc7 do, too.
 - Crowds are neither objects nor background in the losses; the release has none.
 
