@@ -22,13 +22,13 @@ from torch import nn
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.public import FAMILIES, builder_of, refuse
 from foveate.records import Prediction
 from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.torchvision_networks import FAMILIES, builder_of, refuse
 from foveate.values import parse_json
 
 
@@ -36,8 +36,8 @@ from foveate.values import parse_json
 class Predictor:
     """A model that is ready to predict.
 
-    family: its task, which knows its tables and its preprocessing. runner: the module, or an exported file under the
-    module's face. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
+    family: its task, with its tables and its preprocessing. runner: the module, or an exported file with the module's
+    interface. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
     exported file's computations.
     """
 

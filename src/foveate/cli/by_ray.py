@@ -111,8 +111,8 @@ def score(
     `spread` raises, and what reading a sample raises.
     """
 
-    from foveate.public import refuse
     from foveate.tasks.base import Task
+    from foveate.torchvision_networks import refuse
 
     refuse(path, "--ray")
 

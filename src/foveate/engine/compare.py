@@ -16,8 +16,6 @@ from foveate.metrics import score_name
 from foveate.metrics.bootstrap import paired_difference
 from foveate.tasks.evaluation import Evaluation
 
-STYLES = ("markdown", "csv", "latex")
-
 
 @dataclass
 class Compared:

@@ -19,12 +19,12 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.public import builder_of
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.exported import is_exported, load_exported
+from foveate.torchvision_networks import builder_of
 
 
 @dataclass

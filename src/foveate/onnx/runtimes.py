@@ -95,7 +95,7 @@ def openvino_core() -> Any:
 
 
 class OpenVinoSession:
-    """An ONNX file in OpenVINO, under the face of an onnxruntime.InferenceSession; threads may share it."""
+    """An ONNX file in OpenVINO, with the interface of an onnxruntime.InferenceSession; threads may share it."""
 
     def __init__(self, path: Path, device: str, precision: str, workers: int = 1) -> None:
         if not importlib.util.find_spec("openvino"):

@@ -227,7 +227,7 @@ class Encoded(NamedTuple):
 
 
 class ExportedDecoder(nn.Module):
-    """The two files under the face of a model that writes sequences: `encode` and `step`.
+    """The two files with the interface of a model that writes sequences: `encode` and `step`.
 
     attention: 'soft', 'hard' or 'none'. attends: False for 'none'.
     """

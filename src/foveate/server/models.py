@@ -13,12 +13,12 @@ from typing import Any
 
 from foveate.errors import ConfigError, unknown
 from foveate.predictor import Predictor, find_model_folder
-from foveate.public import builder_of
-from foveate.public.load import weights_file
 from foveate.records import ClassTable
 from foveate.server.bodies import MOST_INPUTS, all_flags, describe_flag
 from foveate.server.problem import Problem
 from foveate.tasks.exported import is_exported
+from foveate.torchvision_networks import builder_of
+from foveate.torchvision_networks.load import weights_file
 from foveate.version import __version__
 
 PACKAGES = ("torch", "onnxruntime", "openvino")

@@ -346,7 +346,7 @@ class Task(Drawings, Replies, Audits, ABC):
         raise ModelError(f"models for {self.title} have no ONNX export; use the run folder or the model folder")
 
     def open(self, file: OnnxFile) -> Runner:
-        """The exported file of a model under the model's face. Raises ModelError."""
+        """The exported file of a model with the model's interface. Raises ModelError."""
         raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
 
 

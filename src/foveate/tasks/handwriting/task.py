@@ -327,7 +327,7 @@ class HandwritingTask(HandwritingReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face; it writes, and scores nothing."""
+        """An exported file with the model's interface; it writes, and scores nothing."""
         return open_runner(self, file)
 
 

@@ -308,7 +308,7 @@ class InstanceTask(InstanceReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face."""
+        """An exported file with the model's interface."""
         return open_runner(file)
 
     @classmethod

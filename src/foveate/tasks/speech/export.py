@@ -1,4 +1,4 @@
-"""Export of speech models as two ONNX graphs, and the two files under the face of the model that they came from.
+"""Export of speech models as two ONNX graphs, and the two files with the interface of the model.
 
     speech.onnx        audio (1, samples) float32, or (1, frames, D) of a model of features
                        -> cells (1, U, E), keys (1, U, A): log-mel features and the listener are inside
@@ -199,7 +199,7 @@ class ExportedMemory(NamedTuple):
 
 
 class ExportedSpeaker(nn.Module):
-    """The two files under the face of a speech model: `begin` and `step`."""
+    """The two files with the interface of a speech model: `begin` and `step`."""
 
     def __init__(self, encoder: OnnxFile, step: OnnxFile, signature: Signature) -> None:
         super().__init__()
