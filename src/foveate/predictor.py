@@ -71,7 +71,7 @@ class Predictor:
             return _open_onnx(path, device, runtime, precision, workers)
         if runtime is not None or precision != "float32":
             raise ConfigError(
-                f"{path} is no exported file, and PyTorch runs it; --runtime and --precision are for the file that "
+                f"{path} is not an exported file, and PyTorch runs it; --runtime and --precision are for the file that "
                 f"foveate export {path} --out FILE.onnx writes"
             )
         return _open_folder(path, device)

@@ -58,7 +58,7 @@ def compare_runs(paths: Sequence[str | Path], split: str | None = None) -> list[
         if other.evaluation.options.describe() != first.evaluation.options.describe():
             raise ConfigError(
                 f"{first.name} predicts {first.evaluation.options.describe() or 'plainly'}, {other.name} "
-                f"{other.evaluation.options.describe() or 'plainly'}; their scores are not of the models alone"
+                f"{other.evaluation.options.describe() or 'plainly'}; their scores differ by more than the models"
             )
         theirs, own = ([score for _, score in one.evaluation.samples] for one in (first, other))
         other.difference = paired_difference(theirs, own)

@@ -19,7 +19,7 @@ KL is printed as T / 2 in the paper, which holds for one latent number a step; i
 Departures from the paper:
 
 - The forget gates' biases start at 1, and the canvas starts at the logits of the training images' mean, clipped to
-  0.01..0.99; both are learned. The paper only says that they are.
+  0.01..0.99; both are learned. The paper states no initial values.
 - Grey and colour images may have a discretised logistic distribution over their 256 values (`pixels` discrete), whose
   bound is in nats. The paper takes intensities as probabilities (`pixels` intensity), whose cross-entropy is not the
   log-likelihood of any image.

@@ -53,13 +53,13 @@ WIDTH = 40  # characters of a line
 class HandwritingOptions(Options):
     """The text to write, and the way.
 
-    text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, whose hand is gone on
-    with. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.
+    text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, in whose hand the text is
+    written. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.
     """
 
     text: str = option("", "the text to write", "TEXT", (GENERATE,))
     bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,), served=100)
-    style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,), served=False)
+    style: str = option("", "JSON of strokes; the text is written in the same hand", "FILE", (GENERATE,), served=False)
     width: int | None = option(None, f"characters of a line ({WIDTH})", "N", (GENERATE,), served=1000)
     points: int | None = option(
         None, f"points to write, of a model without text ({POINTS})", "N", (GENERATE,), served=5000

@@ -21,7 +21,7 @@ from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
-from foveate.ops.layers import areas, unpack
+from foveate.ops.mask_layers import areas, unpack
 from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
