@@ -146,7 +146,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
         return text.getvalue()
     names = [name for name in names if any(row[name] is not None for row in rows)]
     heads = [column_name(name) for name in names]
-    cells = [[_cell(row[name]) for name in names] for row in rows]
+    cells = [[cell_text(row[name]) for name in names] for row in rows]
     if style == "markdown":
         lines = [heads, ["---"] * len(names), *cells]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -163,7 +163,8 @@ def column_name(name: str) -> str:
     return name.removeprefix("class ") if name.startswith("class ") else score_name(name)
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """Return a value of a table as text: a score with three decimals, an interval, or a dash for none."""
     if value is None:
         return "–"
     if isinstance(value, list):
