@@ -39,7 +39,7 @@ class LoadedModel:
     """The content of a model folder.
 
     task: the family's name. tables: the model's class tables and vocabularies by name. preprocessing: None for a model
-    that has none. options: the family's `Options` that the model answers with unless it is told otherwise.
+    that has none. options: the family's `Options`, the model's defaults.
     """
 
     model: nn.Module

@@ -1,4 +1,4 @@
-"""Runtimes of exported files: ONNX Runtime, and OpenVINO beside it, each in float32 unless it is told otherwise.
+"""Runtimes of exported files: ONNX Runtime, and OpenVINO beside it, each in float32 by default.
 
 Both are opened with as many threads as torch has, and offer the methods of an `onnxruntime.InferenceSession` that are
 used here: `get_inputs`, `get_outputs`, `get_modelmeta` and `run`.

@@ -1,4 +1,4 @@
-"""Models that are served: loading, names, and what a client is told of them."""
+"""Models that are served: loading, names, and their descriptions for clients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Served:
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     def about(self) -> dict[str, Any]:
-        """All that a client is told of it."""
+        """The model's description for clients."""
         family, predictor = self.predictor.family, self.predictor
         options, parts = ([describe_flag(family, flag) for flag in some] for some in all_flags(family))
         inputs = [

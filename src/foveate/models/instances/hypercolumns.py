@@ -78,7 +78,7 @@ class Config:
     kernel: side of the window that the finest map is classified from; 3 in the release, 1 in the equations.
     boxes: boxes of an image that the outlines are trained on; 5 in the release.
     reference: side in pixels of the square from whose area on a box weighs 1 in the loss; smaller ones weigh less in
-        proportion to their area. 224 in the release; 0 weighs all alike.
+        proportion to their area. 224 in the release; 0 gives all boxes the same weight.
     mask_weight: weight of the log loss, a mean over places, beside the detector's losses; 2500 is the release's sum.
     end_to_end: let the outlines train the layers that they read, too; False trains the classifiers alone, as released.
     detector: see `DetectorConfig`.

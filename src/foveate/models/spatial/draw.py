@@ -57,7 +57,7 @@ class Config:
     crop: share of a side that the central crop keeps, above 0 and at most 1; less cuts away a margin.
     pixels: 'binary' draws black or white, as for digits; 'discrete' grey or colour of 256 values; 'intensity' takes
         values as probabilities, as the paper does for colour.
-    binarise: of binary pixels: 'dynamic' samples each image anew in every epoch, which prevents overfitting; 'static'
+    binarise: of binary pixels: 'dynamic' samples each image again in every epoch, which prevents overfitting; 'static'
         samples it once, as the binarised MNIST of published figures was.
     attention: read and write through windows; false reads and writes whole images.
     glimpses: T, steps of reading and writing; 16 to 64. More draw finer, and cost in proportion.
@@ -236,7 +236,7 @@ class Draw(nn.Module):
     def loss(self, batch: DrawingBatch) -> dict[str, Tensor]:
         """Return the variational bound in nats as 'loss', and its parts; means over the batch.
 
-        Binary pixels are sampled from intensities here, anew at each call.
+        Binary pixels are sampled from intensities at each call.
         """
         image = batch["image"]
         if self.config.pixels == "binary":  # 0 and 1 stay as they are

@@ -234,7 +234,7 @@ class HandwritingTask(HandwritingReplies, Task):
     ) -> Generated:
         """The text written `count` times; pieces of it are laid out in lines. Without a text, strokes alone.
 
-        Raises ConfigError for a text that cannot be written, and for an option that this model makes nothing of.
+        Raises ConfigError for a text that cannot be written, and for an option that this model does not use.
         """
         model: Any = runner
         generators = [torch.Generator().manual_seed(_mixed(seed, number)) for number in range(count)]
@@ -332,7 +332,7 @@ class HandwritingTask(HandwritingReplies, Task):
 
 
 def _refuse(options: HandwritingOptions, names: Sequence[str], reason: str) -> None:
-    """Raise ConfigError for one of the options if it was given, which the model makes nothing of."""
+    """Raise ConfigError if one of the options was given, none of which the model uses."""
     given = [flag_text(name) for name in names if getattr(options, name) not in ("", None)]
     if given:
         raise ConfigError(f"this model {reason}; leave {' and '.join(given)} out")
