@@ -29,8 +29,8 @@ Departures from the paper:
 - Images are normalised by mean and deviation; the release subtracts the mean image of values up to 255.
 - `caffenet` has no ImageNet weights that can be installed; the paper's networks start from them.
 - Boxes are not regressed, and there are no machines for detection with boxes, as in the paper's appendix on them.
-- Only network C is built: both networks are fine-tuned together from the start, where the release begins with network B,
-  two networks that were fine-tuned apart. With `crops` box, examples are chosen by the overlap of regions; the paper
+- Only network C is built: both networks are fine-tuned together from the start. The release begins with network B, two
+  networks that were fine-tuned apart. With `crops` box, examples are chosen by the overlap of regions; the paper
   fine-tunes its box network by that of boxes.
 - A detection's score is the sigmoid of its margin, which gives the same ranking.
 
