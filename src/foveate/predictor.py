@@ -163,7 +163,7 @@ class Predictor:
         options: Any = None,
         progress: Callable[[float], None] | None = None,
     ) -> Any:
-        """Samples of a model that generates: a `tasks.base.Generated`, whose `predictions` are one a sample.
+        """Samples of a model that generates: a `tasks.parts.Generated`, whose `predictions` are one a sample.
 
         seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
         dict of them; see its `Options`. progress: called with the share that is done.

@@ -134,9 +134,9 @@ def _parser() -> Parser:
 
 
 def _print_results(
-    predictor: Predictor, jobs: list[Job], clips: list[Job], tables: list[str], seconds: float, folder: str
+    predictor: Predictor, jobs: list[Job], videos: list[Job], tables: list[str], seconds: float, folder: str
 ) -> int:
-    """Print what was predicted, with notes and failures; returns the exit code. clips: the videos among the jobs."""
+    """Print what was predicted, with notes and failures; returns the exit code. videos: the videos among the jobs."""
     family = predictor.family
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
@@ -147,9 +147,9 @@ def _print_results(
             notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
         print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
-    for line in family.lines([(job.title, job.record) for job in done if job not in clips]):
+    for line in family.lines([(job.title, job.record) for job in done if job not in videos]):
         print(line)
-    for job in clips:
+    for job in videos:
         if not job.error:
             print(
                 f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
