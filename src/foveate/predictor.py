@@ -22,13 +22,13 @@ from torch import nn
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.public import FAMILIES, builder_of, refuse
 from foveate.records import Prediction
 from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.torchvision_networks import FAMILIES, builder_of, refuse
 from foveate.values import parse_json
 
 
@@ -36,8 +36,8 @@ from foveate.values import parse_json
 class Predictor:
     """A model that is ready to predict.
 
-    family: its task, which knows its tables and its preprocessing. runner: the module, or an exported file under the
-    module's face. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
+    family: its task, with its tables and its preprocessing. runner: the module, or an exported file with the module's
+    interface. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
     exported file's computations.
     """
 
@@ -71,7 +71,7 @@ class Predictor:
             return _open_onnx(path, device, runtime, precision, workers)
         if runtime is not None or precision != "float32":
             raise ConfigError(
-                f"{path} is no exported file, and PyTorch runs it; --runtime and --precision are for the file that "
+                f"{path} is not an exported file, and PyTorch runs it; --runtime and --precision are for the file that "
                 f"foveate export {path} --out FILE.onnx writes"
             )
         return _open_folder(path, device)
@@ -163,7 +163,7 @@ class Predictor:
         options: Any = None,
         progress: Callable[[float], None] | None = None,
     ) -> Any:
-        """Samples of a model that generates: a `tasks.base.Generated`, whose `predictions` are one a sample.
+        """Samples of a model that generates: a `tasks.parts.Generated`, whose `predictions` are one a sample.
 
         seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
         dict of them; see its `Options`. progress: called with the share that is done.

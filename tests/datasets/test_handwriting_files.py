@@ -156,7 +156,7 @@ def test_npz_is_read(tmp_path):
         ({"offsets": np.arange(13) * 5.0}, "offsets float64 and text <U3; expected numbers, whole numbers and text"),
         ({"text": np.arange(12)}, "text int64; expected numbers, whole numbers and text"),
         ({"text": np.array([None] * 12)}, r"not an .npz that can be read \(Object arrays cannot be loaded"),
-        ({"text": np.frombuffer(b"\xff" * 48, "<U1")}, "the array text holds what is no text; write it again"),
+        ({"text": np.frombuffer(b"\xff" * 48, "<U1")}, "the array text does not hold text; save it as an array"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, changed, message):

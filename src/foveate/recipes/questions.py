@@ -14,7 +14,7 @@ from foveate.tasks.questions.tables import QuestionTables
 
 LITE = "tf_efficientnet_lite0"
 WORD_INIT = 1.7  # word vectors of about unit variance
-POSITION_INIT, EVIDENCE_INIT = 0.3, 0.01  # a question of a few words and the evidence of 1,280 features weigh alike
+POSITION_INIT, EVIDENCE_INIT = 0.3, 0.01  # so that Q and S_att start at the same scale
 
 
 @recipe("ask_attend_answer")

@@ -33,7 +33,7 @@ SCORE = (
 
 
 class CaptionPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of images with their captions; only their HTML is kept.
+    """A gallery (see `foveate.tasks.parts.Gallery`) of images with their captions; only their HTML is kept.
 
     model: its name.
     """

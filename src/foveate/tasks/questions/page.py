@@ -24,7 +24,7 @@ LEAD = (
 
 
 class QuestionPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of questions with their answers; only their HTML is kept.
+    """A gallery (see `foveate.tasks.parts.Gallery`) of questions with their answers; only their HTML is kept.
 
     model: its name.
     """

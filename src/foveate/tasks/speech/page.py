@@ -21,7 +21,7 @@ LEAD = (
 
 
 class SpeechPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of recordings with their transcripts; only their HTML is kept.
+    """A gallery (see `foveate.tasks.parts.Gallery`) of recordings with their transcripts; only their HTML is kept.
 
     model: its name.
     """

@@ -24,7 +24,7 @@ LEAD = (
 
 
 class TranslationPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of sentences; only their HTML is kept.
+    """A gallery (see `foveate.tasks.parts.Gallery`) of sentences; only their HTML is kept.
 
     model: its name.
     """

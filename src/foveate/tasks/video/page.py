@@ -22,7 +22,7 @@ LEAD = (
 
 
 class VideoPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of clips with their captions; only their HTML is kept.
+    """A gallery (see `foveate.tasks.parts.Gallery`) of clips with their captions; only their HTML is kept.
 
     model: its name.
     """
