@@ -162,14 +162,18 @@ class Predictor:
         seed: int = 0,
         options: Any = None,
         progress: Callable[[float], None] | None = None,
+        **named: Any,
     ) -> Any:
         """Samples of a model that generates: a `tasks.parts.Generated`, whose `predictions` are one a sample.
 
-        seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
-        dict of them; see its `Options`. progress: called with the share that is done.
+        seed: of the noise; sample i of a seed is the same for every count. named: the family's options by name, e.g.
+        text="any words"; see its `Options`. options: the same as one instance or dict. progress: called with the share
+        that is done.
         Raises ConfigError for a family that answers inputs, and for options that it does not have or do not fit.
         """
-        chosen = self.family.make_options(options, GENERATE)
+        if named and options is not None:
+            raise ConfigError(f"options are given as one argument, and {', '.join(named)} by name; give all in one way")
+        chosen = self.family.make_options(named or options, GENERATE)
         self.family.require(chosen)
         with torch.inference_mode():
             found = self.family.generate(self.runner, count, seed, chosen, progress)
@@ -186,7 +190,7 @@ class Predictor:
         progress: Callable[[float], None] | None = None,
         **options: Any,
     ) -> Any:
-        """The prediction for one input.
+        """The prediction for one input: the record of the model's family, such as `records.SemanticPrediction`.
 
         given: a path, the bytes of a file, or the input in memory: an image is a PIL image, an array (H, W) or
         (H, W, C) uint8, uint16 or float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`,
