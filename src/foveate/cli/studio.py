@@ -1,4 +1,4 @@
-"""Label, train, look and ship in the browser, on this machine."""
+"""Label, train, review and export in the browser, on this machine."""
 
 from __future__ import annotations
 
