@@ -162,18 +162,19 @@ class Predictor:
         seed: int = 0,
         options: Any = None,
         progress: Callable[[float], None] | None = None,
-        **named: Any,
+        **keywords: Any,
     ) -> Any:
         """Samples of a model that generates: a `tasks.parts.Generated`, whose `predictions` are one a sample.
 
-        seed: of the noise; sample i of a seed is the same for every count. named: the family's options by name, e.g.
+        seed: of the noise; sample i of a seed is the same for every count. keywords: the family's options, e.g.
         text="any words"; see its `Options`. options: the same as one instance or dict. progress: called with the share
         that is done.
         Raises ConfigError for a family that answers inputs, and for options that it does not have or do not fit.
         """
-        if named and options is not None:
-            raise ConfigError(f"options are given as one argument, and {', '.join(named)} by name; give all in one way")
-        chosen = self.family.make_options(named or options, GENERATE)
+        if keywords and options is not None:
+            names = ", ".join(keywords)
+            raise ConfigError(f"options are given as one argument, and {names} by name; give all in one way")
+        chosen = self.family.make_options(keywords or options, GENERATE)
         self.family.require(chosen)
         with torch.inference_mode():
             found = self.family.generate(self.runner, count, seed, chosen, progress)
