@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from foveate.cli.flags import Parser
 from foveate.errors import ConfigError
-from foveate.public import FAMILIES, SOURCE
 from foveate.registry import ROOT, Kind
+from foveate.torchvision_networks import FAMILIES, SOURCE
 
 BASH = """_foveate() {
     local IFS=$'\\n'
