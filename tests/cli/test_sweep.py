@@ -141,6 +141,8 @@ def test_every_sample_is_in_one_fold(photos: Path) -> None:
     for one, part in zip(folds, val, strict=True):
         assert {p.picture.name for p in one.source.scan.pairs["train"]} == set().union(*val) - part
         assert "fold" in one.describe("semantic")
+        small = [note for note in one.source.notes("semantic") if note.startswith("val holds 2 pictures")]
+        assert small and one.notes("semantic") == [n for n in one.source.notes("semantic") if n not in small]
     moved = photos.rename(photos.with_name("elsewhere"))
     assert {p.picture.name for p in Folds(str(moved), 4, 1).source.scan.pairs["val"]} == val[1]
     other = {p.picture.name for p in Folds(str(moved), 4, 1, seed=7).source.scan.pairs["val"]}
