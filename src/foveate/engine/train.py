@@ -25,10 +25,10 @@ from torch import nn
 from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
-from foveate.engine.claim import claimed
 from foveate.engine.fields import to_json
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
+from foveate.engine.locking import locked_run
 from foveate.engine.loggers import open_logger, require_logger
 from foveate.engine.precision import PLUGINS, remark, resolve_precision, with_earlier_precision
 from foveate.engine.prepare import (
@@ -117,7 +117,7 @@ def train_recipe(
     model = build_model(recipe, tables, train_set)
     about = {"source": described, **listing(train_set, val_set)}
     _require_equal(recipe, tables, about)
-    with claimed(recipe, run, out, resume) as run:
+    with locked_run(recipe, run, out, resume) as run:
         checkpoint = from_first(lambda: run.checkpoint if resume and run.checkpoint.is_file() else None)
         if is_first():
             sweep(run.path)

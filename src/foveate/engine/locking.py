@@ -24,7 +24,7 @@ except ImportError:  # on Windows
 
 
 @contextlib.contextmanager
-def claimed(recipe: Recipe, run: RunFolder, out: str | Path | None, resume: bool) -> Iterator[RunFolder]:
+def locked_run(recipe: Recipe, run: RunFolder, out: str | Path | None, resume: bool) -> Iterator[RunFolder]:
     """Lock the folder of a training, which is made if it is not there; yields it, or the next one of its name.
 
     run: as `choose_folder` chose it. Another training may have taken the folder since: where it was named by `out` or

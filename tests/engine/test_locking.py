@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from foveate.engine import claim
+from foveate.engine import locking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, TrainingError
 
 Tiny = Callable[..., Recipe]
-HOLD = "import sys; from pathlib import Path; from foveate.engine.claim import _locked\n"
+HOLD = "import sys; from pathlib import Path; from foveate.engine.locking import _locked\n"
 HOLD += "with _locked(Path(sys.argv[1])) as free: print(free, flush=True); sys.stdin.read()"
 
 
@@ -32,7 +32,7 @@ def other(tiny: Tiny, tmp_path: Path) -> Iterator[Path]:
     process.communicate()
 
 
-@pytest.mark.skipif(claim.fcntl is None, reason="folders cannot be locked here")
+@pytest.mark.skipif(locking.fcntl is None, reason="folders cannot be locked here")
 def test_a_folder_that_is_trained_into_is_refused_and_left_alone(tiny: Tiny, other: Path) -> None:
     for resume in (False, True):
         with pytest.raises(ConfigError, match=" is trained into by another process; wait until that ends, or"):
@@ -40,11 +40,11 @@ def test_a_folder_that_is_trained_into_is_refused_and_left_alone(tiny: Tiny, oth
     assert list(other.iterdir()) == []
 
 
-@pytest.mark.skipif(claim.fcntl is None, reason="folders cannot be locked here")
+@pytest.mark.skipif(locking.fcntl is None, reason="folders cannot be locked here")
 def test_without_a_name_the_next_folder_is_taken(tiny: Tiny, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(other.parent.parent)
     chosen = RunFolder(other)  # as it was chosen before the other process had made it
-    with claim.claimed(tiny(), chosen, None, resume=False) as run:
+    with locking.locked_run(tiny(), chosen, None, resume=False) as run:
         assert run.path == Path("runs") / f"{other.name}-2" and run.path.is_dir()
 
 
@@ -60,7 +60,7 @@ def test_a_folder_is_free_again_after_a_training_and_gone_where_nothing_was_writ
             train_recipe(tiny(epochs=1), out=out)
     assert not out.exists()
     train_recipe(tiny(epochs=1), out=out)
-    with claim._locked(out) as free:
+    with locking._locked(out) as free:
         assert free
     with pytest.raises(ConfigError, match="already holds a run; add --resume"):
         train_recipe(tiny(epochs=1), out=out)
