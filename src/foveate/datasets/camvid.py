@@ -15,7 +15,7 @@ from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, read_classes
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
 from foveate.datasets.folders import Folders, describe_masks, paired_folders
-from foveate.datasets.masks import Published, color_reader, recognise_masks
+from foveate.datasets.masks import Published, color_reader, recognise_masks, split_doubts
 from foveate.datasets.splits import ordered
 from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
@@ -173,7 +173,8 @@ def _read_segnet(root: Path) -> Scan:
         raise DataError(f"{root}: no labelled pictures; expected frames in train/ and masks in trainannot/")
     masks = [pair.label for split in pairs.values() for pair in split]
     reader = recognise_masks(masks, find_classes(root), OWN)
-    return Scan(ordered(pairs), reader.classes, reader, problems)
+    notes = split_doubts(reader, {split: [pair.label for pair in part] for split, part in pairs.items()})
+    return Scan(ordered(pairs), reader.classes, reader, problems, notes=notes)
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:

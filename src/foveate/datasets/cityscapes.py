@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,20 +94,34 @@ class Cityscapes(FileSource):
 
 
 def _require_scored(pairs: dict[str, list[Pair]]) -> None:
-    """Raise DataError if no mask of some has a label of Cityscapes that is scored, as those of other data may not."""
+    """Raise DataError for labels of other data, and for train ids under the name of label ids.
+
+    No mask of some has then a label of Cityscapes that is scored; or, of train ids, most pixels are unscored, 255 is
+    among the values, and none is above the last train id.
+    """
     files = [pair.label for part in pairs.values() for pair in part]
-    held: set[int] = set()
+    held: Counter[int] = Counter()
+    scored = 0
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         with contextlib.suppress(DataError):
-            values = {int(value) for value in np.unique(pictures.read_raw(path).values)}
-            ids = range(len(CLASSES)) if path.name.endswith(_TRAIN_IDS) else [label for label, _, _ in LABELS]
-            if values & set(ids) or values - set(range(IDS)) - {255}:
-                return
-            held |= values
-    if held:
+            values, counts = np.unique(pictures.read_raw(path).values, return_counts=True)
+            found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+            if found.keys() - set(range(IDS)) - {255}:
+                return  # reading it says what is wrong with the values
+            held.update(found)
+            derived = path.name.endswith(_TRAIN_IDS)
+            ids = range(len(CLASSES)) if derived else [label for label, _, _ in LABELS]
+            scored += sum(found.get(label, 0) for label in ids)
+    if held and not scored:
         raise DataError(
             f"{files[0]}: the masks hold {', '.join(map(str, sorted(held)[:6]))}, none of which is a scored class of "
             "Cityscapes; if these are labels of other data, write classes.txt beside leftImg8bit, a name for each"
+        )
+    as_ids = not files[0].name.endswith(_TRAIN_IDS)
+    if as_ids and 255 in held and 2 * scored < held.total() and max(held.keys() - {255}, default=IDS) < len(CLASSES):
+        raise DataError(
+            f"{files[0]}: the masks hold 255 and nothing from {len(CLASSES)} to {IDS - 1}, and most pixels are "
+            f"unscored, so they seem to be train ids; call their files *{_TRAIN_IDS}"
         )
 
 

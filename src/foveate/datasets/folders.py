@@ -14,7 +14,7 @@ from foveate.datasets.classes import CLASSES_FILE
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
-from foveate.datasets.masks import recognise_masks, split_values_note
+from foveate.datasets.masks import recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
 from foveate.datasets.splits import (
@@ -117,7 +117,7 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
     pairs = ordered(pairs)
     masks = [pair.label for split in pairs.values() for pair in split]
     reader = recognise_masks(masks, find_classes(root))
-    doubts = split_values_note(reader, {split: [p.label for p in group] for split, group in pairs.items()})
+    doubts = split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
 
 
