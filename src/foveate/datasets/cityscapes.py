@@ -12,9 +12,8 @@ import numpy as np
 from foveate import pictures
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
-from foveate.datasets.folders import describe_masks
+from foveate.datasets.folders import describe_masks, with_val
 from foveate.datasets.masks import recognise_masks
-from foveate.datasets.splits import ordered
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
@@ -59,9 +58,11 @@ class Cityscapes(FileSource):
     `*_labelIds.png`. The test part has no public labels (its masks hold only unscored ids), so it is left out.
 
     path: the folder that holds leftImg8bit and gtFine.
+    seed: of the drawn split; any integer, used only if there is no val.
     """
 
     path: str
+    seed: int = 0
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -84,13 +85,13 @@ class Cityscapes(FileSource):
                 f"{root}: no labelled pictures; expected leftImg8bit/train/CITY/*{_PICTURE} and "
                 f"gtFine/train/CITY/*{_IDS}"
             )
-        pairs = ordered(pairs)
+        pairs, drawn = with_val(root, pairs, problems, self.seed)
         own = find_classes(root)
         if own is not None and own.names != CLASSES.names:
             reader = recognise_masks([pair.label for part in pairs.values() for pair in part], own)
-            return Scan(pairs, reader.classes, reader, problems)
+            return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
         _require_scored(pairs)
-        return Scan(pairs, CLASSES, read_ids, problems)
+        return Scan(pairs, CLASSES, read_ids, problems, drawn=drawn)
 
 
 def _require_scored(pairs: dict[str, list[Pair]]) -> None:

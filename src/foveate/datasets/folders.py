@@ -13,10 +13,11 @@ from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
+from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.masks import recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
+from foveate.datasets.pairing import pair_by_stem
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     list_lines,
@@ -107,18 +108,28 @@ class Folders(MaskSource):
 def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int) -> Scan:
     """Draw a missing split (pairs of '', or train without val), and find the kind of the masks."""
     if not any(pairs.values()):
-        first = f" (first of {counted(len(problems), 'file')} without a partner: {problems[0]})" if problems else ""
-        raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
+        alone = list({p.what: p for p in reversed(problems)}.values())[::-1]  # the first picture, the first label
+        first = f" ({counted(len(problems), 'file')} without a partner: {'; '.join(map(str, alone[:2]))})"
+        raise DataError(
+            f"{root}: no labelled pictures; expected pictures and masks of the same names{first if problems else ''}"
+        )
+    pairs, drawn = with_val(root, pairs, problems, seed)
+    masks = [pair.label for split in pairs.values() for pair in split]
+    reader = recognise_masks(masks, find_classes(root))
+    doubts = split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
+    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+
+
+def with_val(
+    root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int
+) -> tuple[dict[str, list[Pair]], Drawn]:
+    """The splits, with a val that is drawn from train, or from pairs of '', if there is none; and how it was drawn."""
     drawn = Drawn()
     undivided = pairs.get("") or (pairs.get("train") if not pairs.get("val") and not problems else None)
     if undivided:
         divided, drawn = split_or_draw(root, undivided, seed, problems)
         pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
-    pairs = ordered(pairs)
-    masks = [pair.label for split in pairs.values() for pair in split]
-    reader = recognise_masks(masks, find_classes(root))
-    doubts = split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
-    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+    return ordered(pairs), drawn
 
 
 def describe_masks(source: FileSource, what: str) -> str:
@@ -266,12 +277,12 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]:
     """The images with their masks, in the folders and in those folders inside that both have."""
-    pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels))
+    pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels), notes)
     problems += alone
     for images in subfolders(part.images):
         labels = part.labels / images.relative_to(part.images)
         if labels.is_dir():
-            more, alone = pair_by_stem(list_pictures(images), list_pictures(labels))
+            more, alone = pair_by_stem(list_pictures(images), list_pictures(labels), notes)
             pairs += more
             problems += alone
         elif list_pictures(images):

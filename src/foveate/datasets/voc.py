@@ -19,10 +19,11 @@ from foveate.datasets.checks import COMBINED
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import ClassList, Color
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.masks import MaskReader, Published, recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.pairing import pair_by_stem
 from foveate.datasets.splits import list_lines, ordered, split_by_lists, split_parts
 from foveate.errors import ConfigError, DataError, counted, first_names, unknown
 from foveate.pictures import list_pictures
