@@ -33,6 +33,7 @@ from foveate.datasets.checks import label_digest, split_notes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import shown_names
+from foveate.datasets.unread import media_notes
 from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
@@ -216,7 +217,10 @@ class ScannedSource(DataSource, Generic[S]):
         """The reader's own, those on the meaning of masks, and those on the splits."""
         scan = self.scan
         reader = getattr(scan, "read_label", None)
-        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs, self.noun)]
+        own = [*getattr(scan, "notes", ()), *getattr(reader, "notes", ())]
+        pictures = (pair.picture for pairs in scan.pairs.values() for pair in pairs) if self.noun == "picture" else ()
+        own += media_notes(pictures, {problem.file for problem in scan.problems})
+        return [*own, *split_notes(scan.pairs, self.noun)]
 
     def undivided(self) -> Self | None:
         """This source with all of its files in the split test; None where they say how they are divided."""

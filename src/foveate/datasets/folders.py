@@ -29,6 +29,7 @@ from foveate.datasets.splits import (
     stray_folders,
     unknown_split,
 )
+from foveate.datasets.unread import class_list_notes, split_table_notes
 from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import Problem
@@ -115,8 +116,10 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
         )
     pairs, drawn = with_val(root, pairs, problems, seed)
     masks = [pair.label for split in pairs.values() for pair in split]
-    reader = recognise_masks(masks, find_classes(root))
-    doubts = split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
+    known = find_classes(root)
+    reader = recognise_masks(masks, known)
+    doubts = [*([] if known else class_list_notes(root)), *(split_table_notes(root) if drawn else [])]
+    doubts += split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
 
 
