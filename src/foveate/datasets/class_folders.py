@@ -28,6 +28,7 @@ from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problem
 from foveate.datasets.folders import find_parts, split_lists
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
 from foveate.datasets.names import NameIndex, in_any_case, normal, stem_of
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     SPLITS_FILE,
@@ -211,6 +212,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
+    notes += spelling_note(classes.names)
     label = {name: i for i, name in enumerate(classes.names)}
     pairs = {
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]

@@ -15,17 +15,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
-from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
+from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split, plain_id
 from foveate.datasets.coco_notes import annotation_notes, empty_note, moved_note
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
 from foveate.datasets.outlines import is_flat, is_nested, is_stray, require_pixels
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import ordered, unknown_split
 from foveate.datasets.text_files import read_json
 from foveate.errors import ConfigError, DataError, counted, unknown
@@ -115,7 +116,7 @@ class COCO(ObjectSource):
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
-        notes += empty_note(splits)
+        notes += [*empty_note(splits), *spelling_note(classes.names)]
         notes += annotation_notes(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
@@ -155,6 +156,8 @@ class Annotation:
 @dataclass(frozen=True)
 class Listed:
     """Annotations of one image. size: (height, width), if stated."""
+
+    drawn_upright: ClassVar[bool] = False  # the format does not say it
 
     file: Path
     size: tuple[int, int] | None
@@ -219,9 +222,10 @@ def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np
 def _checked(pair: Pair, height: int, width: int) -> Listed:
     listed: Listed = pair.label
     if listed.size not in (None, (height, width)):
+        turned = " (is it turned by EXIF? save it upright, and export again)" if listed.size == (width, height) else ""
         raise DataError(
             f"{pair.picture}: the picture is {width}x{height}, but {listed.file} says "
-            f"{listed.size[1]}x{listed.size[0]}; they must be of one size"
+            f"{listed.size[1]}x{listed.size[0]}{turned}; they must be of one size"
         )
     return listed
 
@@ -243,6 +247,8 @@ class _Content:
             if not isinstance(data, dict) or not isinstance(data.get(key), list):
                 raise DataError(f"{file}: no list '{key}'; expected COCO's images, annotations and categories")
         self.images, self.annotations, self.categories = data["images"], data["annotations"], data["categories"]
+        for entry in (e for e in (*self.images, *self.annotations, *self.categories) if isinstance(e, dict)):
+            entry.update({key: plain_id(entry[key]) for key in ("id", "image_id", "category_id") if key in entry})
         self.images = [i for i in self.images if self._is_entry(i, "image", {"id", "file_name"}, problems)]
         required = {"image_id", "category_id", "segmentation"}
         self.annotations = [a for a in self.annotations if self._is_entry(a, "annotation", required, problems)]

@@ -18,6 +18,7 @@ from foveate.datasets.masks import recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
 from foveate.datasets.pairing import pair_by_stem
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     list_lines,
@@ -118,7 +119,10 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
     masks = [pair.label for split in pairs.values() for pair in split]
     known = find_classes(root)
     reader = recognise_masks(masks, known)
-    doubts = [*([] if known else class_list_notes(root)), *(split_table_notes(root) if drawn else [])]
+    doubts = [
+        *(spelling_note(reader.classes.names) if known else class_list_notes(root)),
+        *(split_table_notes(root) if drawn else []),
+    ]
     doubts += split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
 

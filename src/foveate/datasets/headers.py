@@ -25,6 +25,10 @@ MASK_TURNED = (
     "the mask is turned by EXIF, but the picture is not: both are read upright; where the contact sheet shows labels "
     "beside their objects, save pictures and masks turned alike"
 )
+OUTLINES_TURNED = (
+    "turned by EXIF, and outlines are taken to be drawn on the upright picture, as browsers show it; where the contact "
+    "sheet shows labels beside their objects, save pictures upright and export again"
+)
 CLEAR = "wholly transparent, so white throughout; remove them unless they are meant to be empty"
 BLENDED = "transparent pixels, which are blended with white"
 BAND = "a band that is tagged as alpha and holds data, kept as a channel"
@@ -59,6 +63,7 @@ class FileHeaders:
         path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
         found += [MASK_TURNED] if isinstance(label, Path) and _is_turned_alone(label, path) else []
+        found += [OUTLINES_TURNED] if getattr(label, "drawn_upright", True) is False and _is_turned(path, label) else []
         if decode and path.suffix.lower() not in (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg"):
             with contextlib.suppress(DataError):
                 kind = alpha_of(path)
@@ -77,6 +82,15 @@ def _is_turned_alone(file: Path, partner: Path) -> bool:
             return False
         height, width = picture_info(file)[:2]
         return orientation < 5 or height == width
+    return False
+
+
+def _is_turned(file: Path, label: Any) -> bool:
+    """True if EXIF turns a file, and no size that its outlines state tells whether they were drawn before or after."""
+    with contextlib.suppress(DataError):
+        orientation = picture_tags(file).orientation
+        height, width = picture_info(file)[:2]
+        return orientation > 1 and (orientation < 5 or height == width or label.size is None)
     return False
 
 
