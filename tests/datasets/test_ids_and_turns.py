@@ -82,6 +82,32 @@ class TestIds:
         assert COCOCaptions(str(tmp_path)).problems() == []
 
 
+def by_rows(entry: dict[str, Any]) -> None:
+    """A box at x 4..20, y 10..14, as run lengths along the rows."""
+    if "segmentation" in entry:
+        mask = np.zeros((SIDE, SIDE), bool)
+        mask[10:14, 4:20] = True
+        places = np.flatnonzero(np.diff(mask.ravel().astype(int))) + 1
+        counts = np.diff(np.concatenate([[0], places, [mask.size]])).tolist()
+        entry |= {"segmentation": {"size": [SIDE, SIDE], "counts": counts}, "bbox": [4, 10, 16, 4]}
+
+
+def by_columns(entry: dict[str, Any]) -> None:
+    by_rows(entry)
+    if "bbox" in entry:
+        entry["bbox"] = [10, 4, 4, 16]
+
+
+def test_run_lengths_along_rows(tmp_path: Path) -> None:
+    """Their object lies elsewhere, which its box shows; without a box of its own, or with the right one, it is read."""
+    problems = coco(tmp_path, by_rows).problems()
+    assert len(problems) == 4
+    assert "annotation 0: the run lengths go along rows, by their box; COCO's go down columns" in str(problems[0])
+    source = coco(tmp_path / "columns", by_columns)
+    assert source.problems() == []
+    assert int((source.open("train")[0]["mask"][4:20, 10:14] > 0).sum()) == 64
+
+
 @pytest.mark.parametrize("names", [("Rust", "rust"), ("rust spot", "rust_spot")])
 def test_names_spelt_in_two_ways(tmp_path: Path, names: tuple[str, str]) -> None:
     (note,) = [note for note in coco(tmp_path, names=names).notes() if "spelt" in note]

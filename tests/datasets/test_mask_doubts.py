@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from mask_scenes import COUNT, SIDE, TWO, assert_reads, disc, draw, grey, read, 
 from PIL import Image, ImageFilter
 
 from foveate.datasets import recognise
-from foveate.datasets.classes import ClassList
+from foveate.datasets.classes import ClassList, read_classes
 from foveate.datasets.masks import recognise_masks
 from foveate.datasets.masks.evidence import surrounding
 from foveate.errors import DataError
@@ -51,6 +52,15 @@ class TestExchanged:
         corner[:6, :6] = 0
         files = draw(tmp_path / "full", lambda i: corner if i in TURNED else grey(disc(i) * 255))
         assert recognise_masks(files, None).notes == ()
+
+    def test_every_mask(self, tmp_path: Path) -> None:
+        """Nothing tells whether the object is stored as 0; a list of names does."""
+        files = draw(tmp_path, lambda i: grey(255 - disc(i) * 255))
+        (note,) = recognise_masks(files, None).notes
+        assert note.startswith(
+            "class 'foreground' lies around 'background' in 12 masks of 12; if objects are stored as 0"
+        )
+        assert recognise_masks(files, TWO).notes == ()
 
     def test_three_classes(self, tmp_path: Path) -> None:
         files = draw(tmp_path, lambda i: 2 - grey(scene(i)) if i in TURNED else grey(scene(i)))
@@ -165,6 +175,64 @@ class TestColorMaps:
         files = draw(tmp_path, lambda i: np.array(self.VIRIDIS[3], np.uint8)[scene(i)])
         # classes without a list come in the order of their colours
         assert_reads(recognise_masks(files, None), files, lambda i: np.array([1, 0, 2])[scene(i)])
+
+
+class TestHands:
+    """Colours of one object by several hands, or as many classes."""
+
+    @staticmethod
+    def image(*colors: tuple[int, int, int]) -> Callable[[int], np.ndarray]:
+        return lambda i: np.array([(0, 0, 0), colors[i % len(colors)]], np.uint8)[disc(i)]
+
+    def test_colours_that_hardly_differ(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, self.image((255, 0, 0), (252, 2, 0)))
+        with pytest.raises(
+            DataError, match=r"00.png: holds #ff0000, and 01.png #fc0200, which hardly differ; if they are"
+        ):
+            recognise_masks(files, None)
+        listed = ClassList(("steel", "rust", "paint"), ((0, 0, 0), (255, 0, 0), (252, 2, 0)))
+        assert_reads(recognise_masks(files, listed), files, lambda i: disc(i) * (1 + i % 2))
+
+    def test_colours_of_one_file_are_classes(self, tmp_path: Path) -> None:
+        files = draw(tmp_path, lambda i: np.array([(0, 0, 0), (250, 0, 0), (253, 0, 0)], np.uint8)[scene(i)])
+        assert_reads(recognise_masks(files, None), files, scene)
+
+    def test_one_colour_a_mask(self, tmp_path: Path) -> None:
+        (note,) = recognise_masks(draw(tmp_path, self.image((255, 0, 0), (0, 255, 0))), None).notes
+        assert note.startswith(
+            "every mask holds one colour beside #000000, and it is #ff0000 in 6 masks, #00ff00 in 6 m"
+        )
+        both = draw(tmp_path / "both", lambda i: np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0)], np.uint8)[scene(i)])
+        assert recognise_masks(both, None).notes == ()
+
+
+class TestNames:
+    def write(self, root: Path, names: str) -> list[str]:
+        for i in range(4):
+            pair(root, "train", str(i), scene(i))
+            pair(root, "val", f"v{i}", scene(i))
+        (root / "classes.txt").write_text(names)
+        return [note for note in recognise(root).notes() if "scored" in note]
+
+    @pytest.mark.parametrize(
+        ("names", "remedy"),
+        [
+            ("steel\nrust\nvoid\n", "write 'ignore: 2' in place of its name in classes.txt"),
+            ("Unlabelled\nrust\nrivet\n", "write 'ignore: 0' in place of its name in classes.txt"),
+            ("steel\nignored\nrivet\n", "save them as 255"),
+            ("steel\nrust\navoided\n", ""),
+        ],
+    )
+    def test_void_as_a_class(self, tmp_path: Path, names: str, remedy: str) -> None:
+        notes = self.write(tmp_path, names)
+        assert [note.partition("not meant to be, ")[2] for note in notes] == ([remedy] if remedy else [])
+
+    @pytest.mark.parametrize("line", ["rust,250,50,83", "rust (250, 50, 83)", "rust; 250; 50; 83", "rust [250 50 83]"])
+    def test_colours_behind_commas(self, tmp_path: Path, line: str) -> None:
+        """Before, these were names with numbers in them."""
+        (tmp_path / "classes.txt").write_text(f"steel 0 0 0\n{line}\n")
+        found = read_classes(tmp_path / "classes.txt")
+        assert (found.names, found.colors) == (("steel", "rust"), ((0, 0, 0), (250, 50, 83)))
 
 
 def test_the_file_with_smoothed_colours_is_named(tmp_path: Path) -> None:

@@ -279,6 +279,12 @@ class _Content:
             complaint, annotation = _annotation(entry, by_image, label_of)
             if annotation is None:
                 problems.append(Problem(self.file, f"annotation {entry.get('id', 'without id')}: {complaint}"))
+            elif _runs_by_rows(entry.get("bbox"), annotation.parts):
+                what = (
+                    "the run lengths go along rows, by their box; COCO's go down columns: encode the transposed mask "
+                    "(np.asfortranarray)"
+                )
+                problems.append(Problem(self.file, f"annotation {annotation.id}: {what}"))
             else:
                 by_image[entry["image_id"]].append(annotation)
                 if is_stray(entry.get("bbox"), annotation.parts):
@@ -326,6 +332,24 @@ def _annotation(
     if not isinstance(crowd, (int, float, str, type(None))) or crowd not in _CROWD:
         return f"iscrowd is {crowd!r:.40}; expected 0 or 1", None
     return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], _CROWD[crowd], parts)
+
+
+def _runs_by_rows(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
+    """True if run lengths of an object have the stated box [x, y, width, height] only when x and y are exchanged.
+
+    Of pictures that are as high as wide, since others would show it in the size.
+    """
+    if not isinstance(parts, dict) or parts["size"][:1] != parts["size"][1:] or not isinstance(parts["counts"], list):
+        return False
+    try:
+        own = np.array(mask_api.toBbox([mask_api.frPyObjects(parts, *parts["size"])])[0], float)
+        stated = np.array(box, float)
+    except (ValueError, RuntimeError, TypeError, OverflowError):  # reading them says so
+        return False
+    if stated.shape != (4,) or not np.isfinite(stated).all():
+        return False
+    apart, exchanged = (np.abs(one - stated).max() for one in (own, own[[1, 0, 3, 2]]))
+    return bool(exchanged <= 2 < apart)
 
 
 def _is_id(value: Any) -> bool:

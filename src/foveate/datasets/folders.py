@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveate.datasets.class_files import find_classes
-from foveate.datasets.classes import CLASSES_FILE
+from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
-from foveate.datasets.masks import recognise_masks, split_doubts
+from foveate.datasets.masks import MaskReader, recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
 from foveate.datasets.pairing import pair_by_stem
-from foveate.datasets.spelling import spelling_note
+from foveate.datasets.spelling import says_unscored, spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     list_lines,
@@ -120,11 +120,30 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
     known = find_classes(root)
     reader = recognise_masks(masks, known)
     doubts = [
-        *(spelling_note(reader.classes.names) if known else class_list_notes(root)),
+        *(names_notes(known, reader) if known else class_list_notes(root)),
         *(split_table_notes(root) if drawn else []),
     ]
     doubts += split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
     return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+
+
+def names_notes(known: ClassList, reader: MaskReader) -> list[str]:
+    """Notes on the names of a class list: two that may be one, and one of pixels that are usually not scored."""
+    notes = spelling_note(reader.classes.names)
+    place = next((i for i, name in enumerate(known.names) if says_unscored(name)), -1)
+    if place < 0 or known.names[place] not in reader.classes.names:
+        return notes
+    value = known.label_values()[place]
+    if reader.plane == "colors" and known.colors:
+        remedy = f"write 'ignore: {hex_color(known.colors[place])}' in place of its line in {known.file}"
+    elif place in (0, len(known.names) - 1) and known.file == CLASSES_FILE:
+        remedy = f"write 'ignore: {value}' in place of its name in {CLASSES_FILE}"
+    else:
+        remedy = "save them as 255"
+    return [
+        *notes,
+        f"class '{known.names[place]}' is scored as every other; if its pixels are not meant to be, {remedy}",
+    ]
 
 
 def with_val(

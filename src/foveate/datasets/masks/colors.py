@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,8 @@ _OBJECTS = 8  # colours, before they are taken for those of objects
 _OWN = 0.8  # of the colours of objects occur in one file each
 _WHOLE = 0.9  # of the objects are one region each
 _MAPS = {"viridis": {0x440154, 0xFDE725}, "jet": {0x000080, 0x800000}}  # first and last colours
+_HANDS = 4  # colours of one object by several hands, at most
+_NEAR = 4  # of 255 in each channel, by which colours hardly differ
 _FEW = 3  # unknown colours are mistakes, more of them may be shades
 
 
@@ -173,10 +177,42 @@ def _guessed(found: Tally) -> MaskReader:
             f"{first}: more than {MOST} colours in the masks, too many to be classes (smoothed "
             f"edges, or photographs?); write {CLASSES_FILE} with lines 'name #rrggbb', and save masks unsmoothed"
         )
+    _require_apart(found, codes)
     table = ClassTable(tuple(f"class_{i}" for i in range(len(codes))), tuple(map(unpack, codes)))
     kind = "RGB colours" if found.colors else "palette PNG, labels by colour since the palettes differ"
     remark = f"{kind}; no {CLASSES_FILE}, so classes are named after the colours found"
-    return color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+    reader = color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+    return replace(reader, notes=tuple(_hands_note(found)))
+
+
+def _hands_note(found: Tally) -> list[str]:
+    """A note on masks of which each has one colour beside one that all have, as those of several hands do."""
+    files = [f.every_color() for f in found.files if len(f.every_color()) > 1]
+    shared = frozenset.intersection(*files) if files else frozenset()
+    if len(shared) != 1 or any(len(colors) != 2 for colors in files):
+        return []
+    counts = Counter(color for colors in files for color in colors - shared)
+    if not 2 <= len(counts) <= _HANDS:
+        return []
+    listing = ", ".join(f"{hex_color(unpack(color))} in {counted(n, 'mask')}" for color, n in counts.most_common())
+    background = hex_color(unpack(min(shared)))
+    return [
+        f"every mask holds one colour beside {background}, and it is {listing}; if these are the same class by several "
+        "hands, save masks alike"
+    ]
+
+
+def _require_apart(found: Tally, codes: list[int]) -> None:
+    """Raise DataError for two colours that hardly differ and are in no file together, as of two programs."""
+    for one, other in itertools.combinations(codes, 2):
+        near = max(abs(a - b) for a, b in zip(unpack(one), unpack(other), strict=True)) <= _NEAR
+        if near and not any({one, other} <= f.every_color() for f in found.files):
+            first, second = (next(f for f in found.files if code in f.every_color()) for code in (one, other))
+            raise DataError(
+                f"{second.path}: holds {hex_color(unpack(other))}, and {first.path.name} {hex_color(unpack(one))}, "
+                f"which hardly differ; if they are one class, save masks alike, else write {CLASSES_FILE} with lines "
+                "'name #rrggbb'"
+            )
 
 
 def _require_no_index(found: Tally) -> None:

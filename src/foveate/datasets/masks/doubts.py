@@ -13,6 +13,7 @@ from foveate.datasets.masks.layers import UNDECIDED, unpack
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import Summary, Tally, summarise
 from foveate.errors import DataError, counted, first_names
+from foveate.records import UNNAMED_PAIR
 
 _ALIKE = 0.9  # overlap of all masks with the first, from which they mark one place
 _LEAST = 0.05  # of the places, at least, are marked: small objects may meet by chance
@@ -81,12 +82,22 @@ def exchanged_note(reader: MaskReader, found: Tally) -> list[str]:
             around[label].append(file)
     rare, usual = sorted((0, 1), key=lambda label: len(around[label]))
     if not around[rare]:
-        return []
+        return _all_exchanged(reader, around[1], found)
     names = first_names([file.path.name for file in around[rare]])
     inner, outer = reader.classes.names[usual], reader.classes.names[rare]
     return [
         f"class '{outer}' lies around '{inner}' in {counted(len(around[rare]), 'mask')} ({names}), and within it in "
         f"{len(around[usual])}; if the two values are exchanged in some, save masks alike"
+    ]
+
+
+def _all_exchanged(reader: MaskReader, around: list[Summary], found: Tally) -> list[str]:
+    """A note on masks without a class list whose object lies around the background in most, and within it in none."""
+    if 2 * len(around) <= len(found.files) or reader.classes.names != UNNAMED_PAIR:
+        return []
+    return [
+        f"class '{UNNAMED_PAIR[1]}' lies around '{UNNAMED_PAIR[0]}' in {counted(len(around), 'mask')} of "
+        f"{len(found.files)}; if objects are stored as 0, write classes.txt, with the name of what 0 is first"
     ]
 
 
