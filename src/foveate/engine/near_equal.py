@@ -16,6 +16,7 @@ import numpy as np
 
 from foveate.errors import counted, first_names
 from foveate.pictures.fingerprints import SIDE, Fingerprint, fingerprint, near_duplicates
+from foveate.pictures.intensities import SENTINELS
 
 ALIKE = 0.995  # the least correlation of small images that are one picture
 APART = 3.0  # grey values of 255, at most, by which these differ on average
@@ -87,7 +88,9 @@ def _grey(image: np.ndarray) -> np.ndarray:
     """(C, H, W) -> (H, W, 3) uint8: three channels of 8 bits as they are, of others their mean in its own range."""
     if image.dtype == np.uint8 and len(image) == 3:
         return image.transpose(1, 2, 0)
-    mean = np.nan_to_num(image.astype(np.float32).mean(axis=0))
+    mean = image.astype(np.float64).mean(axis=0)
+    unknown = ~np.isfinite(mean) | np.isin(mean.astype(np.float32), np.array(SENTINELS, np.float32))
+    mean = np.where(unknown, mean[~unknown].min() if not unknown.all() else 0, mean)
     low, high = float(mean.min()), float(mean.max())
     scaled = (mean - low) * (255 / (high - low)) if high > low else np.zeros_like(mean)
     return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
