@@ -147,7 +147,7 @@ def test_a_table_names_urls(put: Callable[..., Path], tmp_path: Path) -> None:
     assert isinstance(local, Path) and local.read_bytes() == put("a.png").read_bytes()
     job.release()
     assert not local.exists()
-    with pytest.raises(DataError, match=r"memory://t.csv: a table is read from a file here"):
+    with pytest.raises(DataError, match=r"memory://t.csv: a table is read from a local file"):
         plan(["memory://t.csv"], {}, tmp_path / "out", find_task("questions"))
 
 

@@ -1,11 +1,14 @@
-"""Foveate: the classic segmentation and attention systems, alive, faithful and tested.
+"""Foveate: classic segmentation and attention systems in PyTorch, trained and used through one interface.
 
     import foveate
 
-    run = foveate.train("fcn8s", data="photos/", out="runs/first")
+    run = foveate.train("fcn8s", data="photos/", out="runs/first")  # a run folder
     prediction = foveate.load(run).predict("photo.jpg")
+    print(prediction.mask.shape)
 
-Nothing heavy is imported until it is used.
+    model = foveate.create("fcn8s", num_classes=11)  # a torch.nn.Module
+
+`foveate --help` lists the commands of the shell. Importing this package does not import torch; its functions do.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ __all__ = ["FoveateError", "__version__", "create", "list_models", "list_recipes
 
 
 def create(name: str, **config: Any) -> Any:
-    """Build a model by name, untrained unless its config says otherwise.
+    """Build a model, a `torch.nn.Module`, by name.
 
-    name: one of `list_models()`; config: fields of the model's Config, e.g. num_classes=11.
-    Raises ConfigError for an unknown name or field.
+    name: one of `list_models()`.
+    config: fields of the model's `Config`, such as num_classes=11; `foveate models NAME` lists them. Weights are
+        random, but for those of a backbone with pretrained=True.
+    Raises ConfigError for an unknown name or field, or a value that does not fit.
     """
     from foveate.registry import create_model
 
@@ -35,10 +40,14 @@ def create(name: str, **config: Any) -> Any:
 
 
 def load(path: str | Path, device: str = "auto", runtime: str | None = None, precision: str = "float32") -> Predictor:
-    """A Predictor from a run folder, a model folder, an exported ONNX file, or the name of a public network.
+    """Load a trained model as a `Predictor`, whose `predict` takes a path, a PIL image, an array or a tensor.
 
-    A name such as torchvision/fcn_resnet50 takes the published weights, which are downloaded once.
-    runtime, precision: of an exported file, see `Predictor.open`.
+    path: a run folder, a model folder, an exported ONNX file, or a network of torchvision such as
+        torchvision/fcn_resnet50, whose published weights are downloaded once.
+    device: "auto" for CUDA or MPS if there is one, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
+    runtime: of an exported file, "onnxruntime" (the default) or "openvino".
+    precision: of an exported file in OpenVINO, "float32" or "bf16".
+    Raises ModelError for a path that is not a model, ConfigError for a device or runtime that is not available.
     """
     from foveate.predictor import Predictor
 
@@ -57,18 +66,18 @@ def train(
     report: bool = True,
     **fields: Any,
 ) -> Path:
-    """Train a recipe and return its run folder.
+    """Train a recipe and return the path of its run folder, which `load` takes.
 
     recipe: one of `list_recipes()`.
-    data: the user's labelled data, in any recognised format.
+    data: a folder of labelled data in any recognised format; None for recipes that generate their data.
     out: the run folder, by default `runs/<recipe>`.
-    model: a registered model that is trained under the recipe's data, augmentation and schedule.
-    resume: continue a stopped run.
-    init: a run to initialise from.
-    seconds: time of the training, from which the number of epochs follows.
-    report: also score the best epoch, and write the run's report.html.
-    fields: any recipe field, nested ones with two underscores (`optim__lr=1e-3`).
-    Raises a FoveateError.
+    model: the name of another model of the same family, to be trained with the recipe's data and schedule.
+    resume: continue a run that was stopped.
+    init: a run, model folder or weight file whose weights the training starts from.
+    seconds: time limit, from which the number of epochs is chosen.
+    report: evaluate the best epoch at the end, and write `report.html` into the run folder.
+    fields: any field of the recipe, nested ones with two underscores (`optim__lr=1e-3`).
+    Raises FoveateError for data, fields or folders that cannot be used.
     """
     from foveate.engine import train_recipe
     from foveate.engine.processes import is_first
@@ -85,14 +94,14 @@ def train(
 
 
 def list_models() -> list[str]:
-    """Names of models, for `create`."""
+    """Return the names of all models, for `create`."""
     from foveate.registry import entries
 
     return list(entries("model"))
 
 
 def list_recipes() -> list[str]:
-    """Names of recipes, for `train`."""
+    """Return the names of all recipes, for `train`."""
     from foveate.registry import entries
 
     return list(entries("recipe"))

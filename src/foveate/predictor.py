@@ -22,13 +22,13 @@ from torch import nn
 from foveate.errors import ConfigError, DataError, ModelError, nearest_path
 from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.public import FAMILIES, builder_of, refuse
 from foveate.records import Prediction
 from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
+from foveate.torchvision_networks import FAMILIES, builder_of, refuse
 from foveate.values import parse_json
 
 
@@ -36,8 +36,8 @@ from foveate.values import parse_json
 class Predictor:
     """A model that is ready to predict.
 
-    family: its task, which knows its tables and its preprocessing. runner: the module, or an exported file under the
-    module's face. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
+    family: its task, with its tables and its preprocessing. runner: the module, or an exported file with the module's
+    interface. name: the model's name in the registry. path: the folder or file that it came from. precision: of an
     exported file's computations.
     """
 
@@ -71,7 +71,7 @@ class Predictor:
             return _open_onnx(path, device, runtime, precision, workers)
         if runtime is not None or precision != "float32":
             raise ConfigError(
-                f"{path} is no exported file, and PyTorch runs it; --runtime and --precision are for the file that "
+                f"{path} is not an exported file, and PyTorch runs it; --runtime and --precision are for the file that "
                 f"foveate export {path} --out FILE.onnx writes"
             )
         return _open_folder(path, device)
@@ -162,14 +162,19 @@ class Predictor:
         seed: int = 0,
         options: Any = None,
         progress: Callable[[float], None] | None = None,
+        **keywords: Any,
     ) -> Any:
-        """Samples of a model that generates: a `tasks.base.Generated`, whose `predictions` are one a sample.
+        """Samples of a model that generates: a `tasks.parts.Generated`, whose `predictions` are one a sample.
 
-        seed: of the noise; sample i of a seed is the same for every count. options: the family's, an instance or a
-        dict of them; see its `Options`. progress: called with the share that is done.
+        seed: of the noise; sample i of a seed is the same for every count. keywords: the family's options, e.g.
+        text="any words"; see its `Options`. options: the same as one instance or dict. progress: called with the share
+        that is done.
         Raises ConfigError for a family that answers inputs, and for options that it does not have or do not fit.
         """
-        chosen = self.family.make_options(options, GENERATE)
+        if keywords and options is not None:
+            names = ", ".join(keywords)
+            raise ConfigError(f"options are given as one argument, and {names} by name; give all in one way")
+        chosen = self.family.make_options(keywords or options, GENERATE)
         self.family.require(chosen)
         with torch.inference_mode():
             found = self.family.generate(self.runner, count, seed, chosen, progress)
@@ -186,7 +191,7 @@ class Predictor:
         progress: Callable[[float], None] | None = None,
         **options: Any,
     ) -> Any:
-        """The prediction for one input.
+        """The prediction for one input: the record of the model's family, such as `records.SemanticPrediction`.
 
         given: a path, the bytes of a file, or the input in memory: an image is a PIL image, an array (H, W) or
         (H, W, C) uint8, uint16 or float in 0..1, a tensor (C, H, W) uint8 or float in 0..1, or anything with `height`,

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from foveate.disk import write_atomically as write_atomically
 from foveate.errors import ConfigError, ModelError, counted
-from foveate.public import builder_of
 from foveate.records import ClassTable, Table
 from foveate.registry import create_model, entries, find
+from foveate.torchvision_networks import builder_of
 from foveate.values import parse_json
 
 FORMAT = 2
@@ -39,7 +39,7 @@ class LoadedModel:
     """The content of a model folder.
 
     task: the family's name. tables: the model's class tables and vocabularies by name. preprocessing: None for a model
-    that has none. options: the family's `Options` that the model answers with unless it is told otherwise.
+    that has none. options: the family's `Options`, the model's defaults.
     """
 
     model: nn.Module
@@ -82,10 +82,10 @@ def save_model(
 def load_model(folder: str | Path) -> LoadedModel:
     """Read a model folder, strictly: every tensor must be there, and no other. Raises ModelError.
 
-    folder: or the name of a network of torchvision (`foveate.public`).
+    folder: or the name of a network of torchvision (`foveate.torchvision_networks`).
     """
     if builder_of(folder):
-        from foveate.public.load import open_network
+        from foveate.torchvision_networks.load import open_network
 
         return open_network(folder)
     folder = Path(folder)

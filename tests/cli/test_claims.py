@@ -103,11 +103,11 @@ def test_a_wrong_command_is_one_line_that_helps(
         "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass'"
     )
     assert complaint("claims", "skips_improve_boundaries") == (
-        "claim 'skips_improve_boundaries' takes minutes; add --long to run it all the same"
+        "claim 'skips_improve_boundaries' takes minutes; add --long to run it"
     )
     for threads in ("0", "1,1", "two", "1,"):
         assert complaint("claims", "--threads", threads) == (
-            f"--threads got '{threads}'; give whole numbers from 1 on, each once: --threads 1,2"
+            f"--threads is '{threads}'; give different whole numbers of 1 or more, as in --threads 1,2"
         )
     assert complaint("claims", "--lng") == "unknown flag '--lng'; the nearest is '--long'"
     (tmp_path / "file").touch()

@@ -85,8 +85,8 @@ def test_a_sheet_that_cannot_be_drawn_is_not_waited_for(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("inspect distorted_mnist", "'distorted_mnist' reads a folder; name it: foveate datasets inspect PATH"),
-        ("inspect DIGITS --as pasture", "'pasture' reads no folder; look at it with: foveate datasets inspect pasture"),
+        ("inspect distorted_mnist", "'distorted_mnist' needs a folder: foveate datasets inspect PATH"),
+        ("inspect DIGITS --as pasture", "'pasture' generates its data and takes no folder: foveate datasets inspect"),
         ("inspect DIGITS --as mnist", "unknown dataset 'mnist'; the nearest is 'distorted_mnist'"),
         (
             "inspect DIGITS --as distorted_mnist --kind q",

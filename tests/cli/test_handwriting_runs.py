@@ -12,7 +12,8 @@ import torch
 import foveate
 from foveate import cli
 from foveate.datasets.handwriting.stroke_letters import StrokeLetters
-from foveate.tasks.handwriting.task import HandwritingTask
+from foveate.errors import ConfigError
+from foveate.tasks.handwriting.task import HandwritingOptions, HandwritingTask
 from foveate.text.characters import Characters
 
 SMALL = shlex.split(
@@ -72,6 +73,21 @@ def test_it_writes_a_text(run, tmp_path, capsys):
 def next_command(printed, verb):
     """The words of a command that was printed as the next one."""
     return shlex.split(re.search(rf"^next: .*(foveate {verb} .*)$", printed, re.MULTILINE)[1])[1:]
+
+
+def test_options_are_given_by_name_as_a_dict_or_as_an_instance(run):
+    predictor = foveate.load(run)
+    text = next(name for name in predictor.classes.names[4:] if name.isalpha()) * 2
+    options = HandwritingOptions(text=text, bias=1.0)
+    made = [predictor.generate(2, 3, options), predictor.generate(2, 3, {"text": text, "bias": 1.0})]
+    made.append(predictor.generate(2, 3, text=text, bias=1.0))
+    for one in made[1:]:
+        for found, expected in zip(one.predictions, made[0].predictions, strict=True):
+            np.testing.assert_array_equal(found.strokes, expected.strokes)
+    with pytest.raises(ConfigError, match="options are given as one argument, and text by name; give all in one way"):
+        predictor.generate(1, 0, options, text=text)
+    with pytest.raises(ConfigError, match="have no option --txt"):
+        predictor.generate(txt=text)
 
 
 def test_the_exported_file_writes_the_same(run, tmp_path, capsys, monkeypatch):

@@ -215,4 +215,4 @@ def test_every_model_has_the_entry_of_its_paper(capsys: pytest.CaptureFixture[st
         assert entry.count("{") == entry.count("}")
     assert cli.main(["models", "fcn8s", "--bibtex"]) == 0
     assert capsys.readouterr().out.startswith("@inproceedings{long2015fcn,")
-    assert complaint("models", "--bibtex").startswith("--bibtex of which model?")
+    assert complaint("models", "--bibtex").startswith("--bibtex needs the name of a model")

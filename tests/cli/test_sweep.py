@@ -180,5 +180,5 @@ def test_folds_are_trained_and_can_be_used_later(
     assert set(kept[0]["val"]) == set(kept[1]["train"]) and len(kept[0]["val"]) == 4
     assert cli.main(["evaluate", str(out / "fold2"), "--json", str(tmp_path / "s.json")]) == 0
     assert json.loads((tmp_path / "s.json").read_text())["mean_iou"] == pytest.approx(scores[1], abs=1e-6)
-    assert complaint(*words, "--folds", "2", "--seeds", "2").startswith("--seeds and --folds are two questions")
+    assert complaint(*words, "--folds", "2", "--seeds", "2").startswith("--seeds and --folds cannot be combined")
     assert complaint("train", "fcn8s_pasture", "--folds", "3").startswith("--folds divides a labelled folder; give one")

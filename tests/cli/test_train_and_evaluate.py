@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 import foveate
-from foveate import cli, pictures
+from foveate import cli
 from foveate.datasets import recognise
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.run import RunFolder
+from foveate.pictures.limits import LIMIT_VARIABLE
 from foveate.recipes import resolve
 
 Complaint = Callable[..., str]
@@ -202,7 +203,7 @@ def test_an_error_in_a_loading_process_reads_the_same(
 def test_a_bomb_is_refused_and_the_limit_can_be_lifted(
     photos: Path, smallest: list[str], tmp_path: Path, complaint: Complaint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(pictures._LIMIT_VARIABLE, "1000")
+    monkeypatch.setenv(LIMIT_VARIABLE, "1000")
     words = ["train", "fcn8s", "--data", str(photos), *smallest]
     told = complaint(*words, "--out", str(tmp_path / "a"))
     assert "--max-pixels" in told

@@ -17,7 +17,7 @@ from PIL import Image
 from foveate.datasets import recognise
 from foveate.datasets.objects import MaskSource
 from foveate.errors import ConfigError, DataError
-from foveate.ops.layers import unpack
+from foveate.ops.mask_layers import unpack
 from foveate.records import ClassTable, DataSource
 from foveate.registry import entries, find
 

@@ -146,5 +146,5 @@ class TestFolderForm:
 
     def test_none_of_the_three(self, tmp_path: Path) -> None:
         (tmp_path / "x").touch()
-        with pytest.raises(DataError, match=r"not CamVid as known; expected train/ and trainannot/"):
+        with pytest.raises(DataError, match=r"not a known layout of CamVid; expected train/ and trainannot/"):
             CamVid(str(tmp_path)).splits()

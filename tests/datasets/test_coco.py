@@ -19,7 +19,7 @@ from foveate.datasets.objects import ObjectDataset
 from foveate.engine.inspection import inspect
 from foveate.engine.intensities import require_one_depth
 from foveate.errors import ConfigError, DataError
-from foveate.ops.layers import unpack
+from foveate.ops.mask_layers import unpack
 from foveate.registry import find
 
 HEIGHT, WIDTH = 60, 80

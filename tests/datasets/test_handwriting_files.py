@@ -156,7 +156,7 @@ def test_npz_is_read(tmp_path):
         ({"offsets": np.arange(13) * 5.0}, "offsets float64 and text <U3; expected numbers, whole numbers and text"),
         ({"text": np.arange(12)}, "text int64; expected numbers, whole numbers and text"),
         ({"text": np.array([None] * 12)}, r"not an .npz that can be read \(Object arrays cannot be loaded"),
-        ({"text": np.frombuffer(b"\xff" * 48, "<U1")}, "the array text holds what is no text; write it again"),
+        ({"text": np.frombuffer(b"\xff" * 48, "<U1")}, "the array text does not hold text; save it as an array"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, changed, message):
@@ -389,3 +389,13 @@ def test_a_point_far_from_all_others_is_noted(tmp_path):
     assert note.startswith(
         "1 piece with a step more than 100 times as long as the usual longest (6), such as 999990 in"
     )
+
+
+@pytest.mark.parametrize(("bits", "noted"), [([0, 0, 0, 0, 0], True), ([0, 0, 0, 0, 1], True), (LIFTED, False)])
+def test_pens_that_are_never_lifted_are_noted(tmp_path, bits, noted):
+    """A single piece that lifts the pen is enough: others may be written in one line."""
+    still = [entry(f"w{i}", pen=[0, 0, 0, 0, 0]) for i in range(2)]
+    moved = [[x, y + i] for i, (x, y) in enumerate(AT)]
+    source = StrokeJson(write_json(tmp_path / "a.json", [*still, entry("c", pen=bits, at=moved)]), pen="lifted")
+    notes = [note for note in source.notes() if note.startswith("the pen is never lifted before the end of a piece")]
+    assert len(notes) == noted

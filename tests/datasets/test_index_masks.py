@@ -58,7 +58,7 @@ def test_a_class_list_is_needed(data, capsys):
     assert cli.main(["datasets", "masks", str(data)]) == 1
     assert "no class list; index masks need both" in capsys.readouterr().err
     assert cli.main(["datasets", "masks"]) == 1
-    assert "masks what? name the folder: foveate datasets masks PATH" in capsys.readouterr().err
+    assert "masks needs a folder: foveate datasets masks PATH" in capsys.readouterr().err
 
 
 def test_a_label_outside_of_the_list_is_named(data, capsys):

@@ -17,7 +17,7 @@ from foveate.datasets.masks_beside import MasksBeside
 from foveate.datasets.sample_folders import SampleFolders
 from foveate.errors import DataError
 from foveate.ops.boxes import tight_boxes
-from foveate.ops.layers import unpack
+from foveate.ops.mask_layers import unpack
 
 SIZE = (6, 5)
 

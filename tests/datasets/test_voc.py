@@ -10,7 +10,7 @@ from PIL import Image
 
 from foveate.datasets.voc import NAMES, VOC, voc_color
 from foveate.errors import ConfigError, DataError
-from foveate.ops.layers import unpack
+from foveate.ops.mask_layers import unpack
 from foveate.registry import find
 
 HEIGHT, WIDTH = 12, 16

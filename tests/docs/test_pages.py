@@ -192,10 +192,10 @@ def test_the_table_of_imports_is_the_one_that_is_enforced():
     section = text[text.index("## Who may import whom") : text.index("## The contract of a family")]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE)
     above: set[str] = set()
-    for room, allowed in rows:
+    for package, allowed in rows:
         said = above if allowed == "all above" else set(re.findall(r"`(\w+)`", allowed))
-        assert said == architecture.ALLOWED[room], room
-        above = above | {room}
+        assert said == architecture.ALLOWED[package], package
+        above = above | {package}
     assert above == set(architecture.ALLOWED)
     (line,) = re.findall(r"(.*) may be imported from anywhere", section)
     assert set(re.findall(r"`(\w+)`", line)) == architecture.BASE

@@ -141,5 +141,5 @@ def test_a_run_without_data_of_its_own_asks_for_some(run: Path, tiny: Callable[.
 
     other = RunFolder(tmp_path / "run")
     other.write_json("recipe.json", fields.to_json(dataclasses.replace(tiny(), data=None)))
-    with pytest.raises(ConfigError, match="does not say which data it was trained on; name some with --data PATH"):
+    with pytest.raises(ConfigError, match="does not record which data it was trained on; give some with --data PATH"):
         evaluate_run(other.path)

@@ -194,7 +194,7 @@ def test_more_loading_processes_than_cores_bear_is_refused(tiny: Tiny, tmp_path:
 
 
 def test_more_processes_than_fit_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="batches of 3 from 8 samples cannot be dealt evenly to 2 processes"):
+    with pytest.raises(ConfigError, match="batches of 3 from 8 samples cannot be divided evenly among 2 processes"):
         train_recipe(tiny(batch_size=3, devices=2), out=tmp_path / "run")
 
 

@@ -246,7 +246,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     for value in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match=r"max_drop is .*; expected 0 or more, such as 0\.5"):
             export_int8(net, out, Source(net.runner), max_drop=value)
-    with pytest.raises(ConfigError, match=r"m does not say which data it was trained on, and INT8 needs labelled"):
+    with pytest.raises(ConfigError, match=r"m does not record which data it was trained on, and INT8 needs labelled"):
         export_int8(net, out)
     with pytest.raises(DataError, match="no split to validate on, only train"):
         export_int8(net, out, Source(net.runner, ("train",)))

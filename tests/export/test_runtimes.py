@@ -210,9 +210,9 @@ def test_a_family_whose_answers_differ_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_has_no_runtime(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no exported file, and PyTorch runs it; --runtime and --precision are"):
+    with pytest.raises(ConfigError, match=r"is not an exported file, and PyTorch runs it; --runtime and --precision"):
         Predictor.open(folder, runtime="openvino")
-    with pytest.raises(ConfigError, match=r"is no exported file; --runtime and --precision are for those"):
+    with pytest.raises(ConfigError, match=r"is not an exported file; leave out --runtime and --precision"):
         evaluate_run(folder / "model", source=DATA, runtime="openvino")
 
 
@@ -222,7 +222,7 @@ def test_an_exported_file_is_scored_like_its_model(folder: Path) -> None:
         found = evaluate_run(folder / "fcn.onnx", source=DATA, runtime=runtime)
         assert found.scores.mean_iou == pytest.approx(expected.scores.mean_iou, abs=1e-3)
         assert [name for name, _ in found.samples] == [name for name, _ in expected.samples]
-    with pytest.raises(ConfigError, match=r"is an exported file, which does not say its data; name some with --data"):
+    with pytest.raises(ConfigError, match=r"is an exported file, which does not record its data; give some with"):
         evaluate_run(folder / "fcn.onnx")
 
 
@@ -242,7 +242,7 @@ def test_bench_of_an_exported_file(
 ) -> None:
     monkeypatch.setattr("foveate.engine.bench.REPEATS", 1)
     assert cli.main(["bench", str(folder / "fcn.onnx")]) == 1
-    assert "name some with --data PATH" in capsys.readouterr().err
+    assert "give some with --data PATH" in capsys.readouterr().err
     sample = DATA.open("val", "semantic")[0]
     for kind, pixel in (("images", sample["image"].permute(1, 2, 0)), ("labels", sample["mask"])):
         (tmp_path / "val" / kind).mkdir(parents=True)

@@ -321,6 +321,20 @@ def test_without_both_kinds_of_regions_the_loss_is_zero(net: SDS) -> None:
     assert all(p.grad is not None for p in net.parameters())
 
 
+def test_padding_of_a_batch_changes_no_loss_and_nothing_that_is_fitted(net: SDS) -> None:
+    alone = batch_of(net, 0)
+    padded = dict(alone, image=F.pad(alone["image"], (0, 40, 0, 24), value=3.0))
+    losses = []
+    for batch in (alone, padded):
+        torch.manual_seed(0)
+        losses.append(float(net.loss(batch)["loss"].detach()))
+    assert losses[0] == losses[1] > 0
+    examples = [net.example(batch) for batch in (alone, padded)]
+    assert torch.equal(examples[0].features, examples[1].features)
+    assert torch.equal(examples[0].true_features, examples[1].true_features)
+    assert torch.equal(examples[0].regions.atoms, examples[1].regions.atoms)
+
+
 def test_fitted_machines_find_the_objects(net: SDS) -> None:
     batches = [batch_of(net, seed) for seed in (0, 1, 2)]
     with torch.inference_mode():

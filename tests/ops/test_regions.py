@@ -63,9 +63,9 @@ def test_packed_and_unpacked_they_are_the_same(found: RegionSet) -> None:
     again = unpack_regions(pack_regions(found))
     for name in ("boxes", "atoms", "members", "leaves", "origin"):
         assert torch.equal(getattr(found, name), getattr(again, name)), name
-    with pytest.raises(ConfigError, match="these are no regions"):
+    with pytest.raises(ConfigError, match="not stored regions"):
         unpack_regions(b"something else")
-    with pytest.raises(ConfigError, match="these are no regions"):
+    with pytest.raises(ConfigError, match="not stored regions"):
         unpack_regions(pack_regions(found)[:-40])
 
 

@@ -17,7 +17,7 @@ from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
 from foveate.store import save_model
 from foveate.tasks.semantic import proposals
-from foveate.tasks.semantic.inference import SemanticOptions, predict_labels
+from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.proposals import on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import infer
 
@@ -81,6 +81,20 @@ class TestEachStepIsItsOperator:
         expected = majority(CRF()(averaged, image), superpixels(pixels(image), "slic")).argmax(0).numpy()
         how = {"flip": True, "scales": (0.5, 1.0), "crf": True, "superpixels": "slic"}
         assert (labels(image, **how) == expected).all()
+
+    def test_views_of_tiles(self) -> None:
+        # Each tile is averaged over its views, then blended: 0..64 and 32..96 share 32..64 and fade over 40..56.
+        image, views = picture(48, 96), {"flip": True, "scales": (0.5, 1.0)}
+        first, second = probabilities(image[..., :64], **views), probabilities(image[..., 32:], **views)
+        fade = np.cos((np.arange(16) + 0.5) / 16 * np.pi / 2) ** 2
+        weight = torch.from_numpy(np.concatenate([np.ones(40), fade, np.zeros(40)])).float()
+        expected = torch.zeros(4, 48, 96)
+        expected[..., :64] += weight[:64] * first
+        expected[..., 32:] += (1 - weight)[32:] * second
+        options = SemanticOptions(tile=64, overlap=32, **views)
+        found = predict_probabilities(network(), image, PLAIN, options)
+        assert np.allclose(found, expected.numpy(), atol=1e-5)
+        assert (predict_labels(network(), image, PLAIN, options) == found.argmax(0)).all()
 
     def test_a_float_picture_is_the_same_picture(self) -> None:
         image = picture()

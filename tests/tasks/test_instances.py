@@ -660,7 +660,9 @@ def test_masks_of_classes_are_no_objects(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "images" / f"{i}.png")
         Image.fromarray(labels).save(tmp_path / "masks" / f"{i}.png")
     source = recognise(tmp_path, "instances")
-    with pytest.raises(DataError, match=r"the masks hold classes \(.*\), and which pixels are one object is not told"):
+    with pytest.raises(
+        DataError, match=r"the masks hold classes \(.*\), which do not tell the objects of a class apart"
+    ):
         source.open("train", "instances")
 
 

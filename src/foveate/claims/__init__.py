@@ -186,7 +186,7 @@ def choose(names: Sequence[str], long: bool) -> dict[str, Claim]:
     claims: dict[str, Claim] = {name: find("claim", name).load()() for name in names or entries("claim")}
     for name in names:
         if claims[name].long and not long:
-            raise ConfigError(f"claim '{name}' takes minutes; add --long to run it all the same")
+            raise ConfigError(f"claim '{name}' takes minutes; add --long to run it")
     return {name: claim for name, claim in claims.items() if long or not claim.long}
 
 

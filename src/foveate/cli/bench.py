@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
         require_runtime(args.runtime or "openvino", args.precision)
     exported = is_exported(Path(args.run))
     if exported and args.data is None:
-        raise ConfigError(f"{args.run} is an exported file, which does not say its data; name some with --data PATH")
+        raise ConfigError(f"{args.run} is an exported file, which does not record its data; give some with --data PATH")
     path = Path(args.run) if exported else RunFolder.existing(args.run).path
     if exported:
         predictor = Predictor.open(path, args.device, args.runtime, args.precision)

@@ -111,15 +111,15 @@ def score(
     `spread` raises, and what reading a sample raises.
     """
 
-    from foveate.public import refuse
     from foveate.tasks.base import Task
+    from foveate.torchvision_networks import refuse
 
     refuse(path, "--ray")
 
     def scored(scoring: Scoring, total: Any) -> list[tuple[int, float]]:
         if type(scoring.task).observe is not Task.observe:  # what a batch shows as a whole may depend on those before
             raise ConfigError(
-                f"models for {scoring.task.title} are scored by whole batches in order, by one process; leave out --ray"
+                f"models for {scoring.task.title} are scored in whole batches by a single process; leave out --ray"
             )
         count, size = len(scoring.dataset), scoring.task.batch_size
 
@@ -172,7 +172,7 @@ class Scores:
             for start in range(0, len(indices), scoring.task.batch_size):
                 self._batch(indices[start : start + scoring.task.batch_size], samples, states)
         if not torch.equal(self.empty.state(), self.nothing):
-            raise ConfigError(f"scores of {scoring.task.title} cannot be counted apart; leave out --ray")
+            raise ConfigError(f"scores of {scoring.task.title} cannot be computed in parts; leave out --ray")
         return samples, states, dict(scoring.dataset.notes)
 
     def _batch(self, indices: range, samples: list[tuple[int, float]], states: list[Any]) -> None:

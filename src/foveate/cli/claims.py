@@ -1,4 +1,4 @@
-"""Put what the lecture says to the test."""
+"""Measure the claims of the lecture, each with its verdict."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _threads(text: str) -> tuple[int, ...]:
     """Numbers of threads, each once. Raises ConfigError."""
     counts = tuple(int(word) if word.strip().isdigit() else 0 for word in text.split(","))
     if min(counts) < 1 or len(set(counts)) < len(counts):
-        raise ConfigError(f"--threads got '{text}'; give whole numbers from 1 on, each once: --threads 1,2")
+        raise ConfigError(f"--threads is '{text}'; give different whole numbers of 1 or more, as in --threads 1,2")
     return counts
 
 

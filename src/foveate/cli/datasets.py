@@ -85,7 +85,7 @@ def run(argv: list[str]) -> int:
         return print_entries("dataset", args.format)
     if args.path is None:
         require_known(fields, (), _OWN)
-        raise ConfigError(f"{args.action} what? name the folder: foveate datasets {args.action} PATH")
+        raise ConfigError(f"{args.action} needs a folder: foveate datasets {args.action} PATH")
     if args.action == CONVERT:
         _require_target(args)
     elif args.out is not None or args.to or args.lossy:
@@ -200,9 +200,9 @@ def _source(path: str, reader: str | None, task: str, fields: dict[str, str]) ->
     given = dict(entry.preset) | _typed(cls, fields)
     needs_folder = "path" in {f.name for f in dataclasses.fields(cls)}
     if reader is not None and not needs_folder:
-        raise ConfigError(f"'{reader}' reads no folder; look at it with: foveate datasets inspect {reader}")
+        raise ConfigError(f"'{reader}' generates its data and takes no folder: foveate datasets inspect {reader}")
     if reader is None and needs_folder:
-        raise ConfigError(f"'{path}' reads a folder; name it: foveate datasets inspect PATH")
+        raise ConfigError(f"'{path}' needs a folder: foveate datasets inspect PATH")
     return cls(path, **given) if needs_folder else cls(**given)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from foveate.cli.flags import unknown_flag
 from foveate.errors import ConfigError, ModelError, nearest_path
-from foveate.public import builder_of
 from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find
+from foveate.torchvision_networks import builder_of
 
 RECIPE = ROOT / "engine" / "recipe.py"
 # Part of a recipe -> the folders where the classes stand that it may be of.

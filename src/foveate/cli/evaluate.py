@@ -1,4 +1,4 @@
-"""Score a run on labelled data, and renew its report."""
+"""Score a run on labelled data, and rewrite its report."""
 
 from __future__ import annotations
 

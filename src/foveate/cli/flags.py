@@ -165,7 +165,7 @@ def _dest(name: str) -> str:
 
 def _input_help(family: type[Task], name: str) -> str:
     noun = next(one.noun for one in family.inputs if one.name == name)
-    return f"the {noun} that goes with each {family.noun()} (else a table with a column for each input)"
+    return f"the {noun} for each {family.inputs[0].noun} (or give a table with a column for each input)"
 
 
 def _first_positional(parser: Parser, argv: list[str]) -> str | None:

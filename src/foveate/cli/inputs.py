@@ -271,7 +271,7 @@ def _is_table(word: str, first: Input) -> bool:
     if path.suffix.lower() not in TABLES or path.suffix.lower() in first.suffixes:
         return False
     if is_url(word):
-        raise DataError(f"{word}: a table is read from a file here, which may name inputs at URLs; copy it first")
+        raise DataError(f"{word}: a table is read from a local file, though its inputs may be URLs; download it first")
     if not path.is_file():
         raise DataError(f"{word} does not exist; give a table of inputs, or a {first.noun}")
     return True

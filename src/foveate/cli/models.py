@@ -15,7 +15,7 @@ def run(argv: list[str]) -> int:
     add_format(parser)
     args = parser.parse_args(argv)
     if args.bibtex and args.model is None:
-        raise ConfigError("--bibtex of which model? name it: foveate models NAME --bibtex")
+        raise ConfigError("--bibtex needs the name of a model: foveate models NAME --bibtex")
     if args.model is None:
         return print_entries("model", args.format)
     find("model", args.model)  # complains before torch is imported

@@ -32,36 +32,7 @@ if TYPE_CHECKING:
 
 def run(argv: list[str]) -> int:
     """`foveate predict RUN INPUT... [--out DIR] [further inputs and options of the family]`."""
-    parser = Parser("predict", __doc__ or "")
-    parser.add_argument(
-        "run", metavar="RUN", help="a run folder, a model folder, an exported .onnx file, or torchvision/NAME"
-    )
-    parser.add_argument(
-        "inputs",
-        metavar="INPUT",
-        nargs="*",
-        help="files, folders, globs such as 'a/*.jpg', or addresses (https); videos, for models that take images; for "
-        "models that take them texts, text files of one a line, - for standard input, or tables of inputs",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
-    )
-    parser.add_argument(
-        "--format",
-        metavar="NAME",
-        help="also write DIR/NAME, a data set of the inputs whose labels are the predictions: coco, labelme, cvat, "
-        "voc, yolo or another that `foveate datasets convert` writes",
-    )
-    parser.add_argument("--every", type=int, metavar="N", help="of videos, predict every N-th frame (1)")
-    parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
-    parser.add_argument(
-        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
-        help="predict on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
-    )  # fmt: skip
-    add_runtime(parser)
-    args, family, given = parse_with_options(parser, argv)
+    args, family, given = parse_with_options(_parser(), argv)
 
     from foveate import pictures
     from foveate.cli import by_ray
@@ -79,7 +50,7 @@ def run(argv: list[str]) -> int:
         return _answer_lines(Predictor.open(args.run, args.device, args.runtime, args.precision), given)
     videos, words = split_videos(args.inputs, family, args.every)
     if args.ray and (videos or args.format):
-        raise ConfigError(f"{'videos are' if videos else '--format is'} for one process alone; leave out --ray")
+        raise ConfigError(f"{'videos are' if videos else '--format is'} not supported on a cluster; leave out --ray")
     endings = (*family.endings, *VIDEO_ENDINGS)
 
     def planned(out: Path) -> list[Job]:
@@ -128,6 +99,47 @@ def run(argv: list[str]) -> int:
         more = {"label_format": args.format} if args.format else {}
         write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), more)
         place.finish(out)
+    return _print_results(predictor, jobs, clips, tables, seconds, place.url or str(out))
+
+
+def _parser() -> Parser:
+    parser = Parser("predict", __doc__ or "")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, a model folder, an exported .onnx file, or torchvision/NAME"
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="files, folders, globs such as 'a/*.jpg', or https URLs; videos, for models that take images; for models "
+        "that take text: texts, text files with one text a line, - for standard input, or tables of inputs",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="where the results and predictions.json go (predictions, numbered if taken)"
+    )
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="also write DIR/NAME, a data set of the inputs whose labels are the predictions: coco, labelme, cvat, "
+        "voc, yolo or another that `foveate datasets convert` writes",
+    )
+    parser.add_argument("--every", type=int, metavar="N", help="of videos, predict every N-th frame (1)")
+    parser.add_argument("--count", type=int, metavar="N", help="samples to generate, of models without an input (1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+    parser.add_argument(
+        "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
+        help="predict on a Ray cluster: auto or host:port; without an address, one is started on this machine's cores",
+    )  # fmt: skip
+    add_runtime(parser)
+    return parser
+
+
+def _print_results(
+    predictor: Predictor, jobs: list[Job], videos: list[Job], tables: list[str], seconds: float, folder: str
+) -> int:
+    """Print what was predicted, with notes and failures; returns the exit code. videos: the videos among the jobs."""
+    family = predictor.family
     done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
@@ -137,9 +149,9 @@ def run(argv: list[str]) -> int:
             notes.setdefault(note, []).append(job.short_name)
     for note, names in notes.items():
         print(f"note: {listed(names, family.noun())}: {note}", file=sys.stderr)
-    for line in predictor.family.lines([(job.title, job.record) for job in done if job not in clips]):
+    for line in family.lines([(job.title, job.record) for job in done if job not in videos]):
         print(line)
-    for job in clips:
+    for job in videos:
         if not job.error:
             print(
                 f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
@@ -148,8 +160,7 @@ def run(argv: list[str]) -> int:
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
     tables_text = f" ({', '.join(tables)})" if tables else ""
     print(
-        f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> "
-        f"{place.url or out}{tables_text}"
+        f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {folder}{tables_text}"
     )
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)

@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--port", default="8000", metavar="N", help="port; 0 takes a free one (8000)")
     parser.add_argument("--token", metavar="FILE", help="file whose first line every request must give as its token")
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="name under which it may be asked, repeatable"
+        "--allow-host", action="append", default=[], metavar="NAME", help="host name that requests may use; repeatable"
     )
     parser.add_argument("--queue", default="64", metavar="N", help="requests that are taken at a time (64)")
     parser.add_argument("--max-bytes", default="20M", metavar="SIZE", help="largest body, as 500k or 20M (20M)")

@@ -1,4 +1,4 @@
-"""Label, train, look and ship in the browser, on this machine."""
+"""Label, train, review and export in the browser, on this machine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _require_extra() -> None:
 
 def _run_folder(path: str) -> Path:
     from foveate.predictor import peek_family
-    from foveate.public import refuse
+    from foveate.torchvision_networks import refuse
 
     refuse(path, "the studio")
     peek_family(Path(path))  # raises for what is no model

@@ -133,10 +133,10 @@ def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
 
     flag = "--seeds" if args.folds is None else "--folds"
     if args.seeds is not None and args.folds is not None:
-        raise ConfigError("--seeds and --folds are two questions; give one of them")
+        raise ConfigError("--seeds and --folds cannot be combined; give one of them")
     if args.resume or recipe.overfit:
         raise ConfigError(
-            f"{flag} goes on with stopped runs by itself, and is for whole trainings; leave the others out"
+            f"{flag} resumes stopped runs by itself, and trains on all samples; leave out --resume and --overfit"
         )
     if recipe.data is not None and is_first():
         print(recipe.data.describe(recipe.task), flush=True)
@@ -195,7 +195,7 @@ def parse_time(text: str) -> float:
         raise ConfigError(f"--time is '{text}'; expected a duration with its unit, as 25m, 1h30m or 90s")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
     if seconds <= 0:
-        raise ConfigError(f"--time is '{text}'; expected more than nothing")
+        raise ConfigError(f"--time is '{text}'; expected a time above 0")
     return seconds
 
 

@@ -33,10 +33,10 @@ def read_arrays(path: Path, expected: str) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: not an .npz that can be read ({reason}); expected the arrays {expected}") from None
     for name, values in found.items():
         if not isinstance(values, np.ndarray):  # NumPy gives the bytes of a member that is no array
-            raise DataError(f"{path}: {name} is no array; expected the arrays {expected}")
+            raise DataError(f"{path}: {name} is not an array; expected the arrays {expected}")
         codes = np.ascontiguousarray(values).reshape(-1).view(np.uint32) if values.dtype.kind == "U" else np.zeros(0)
         if values.dtype.byteorder == ">":
             codes = codes.byteswap()
         if codes.size and ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-            raise DataError(f"{path}: the array {name} holds what is no text; write it again")
+            raise DataError(f"{path}: the array {name} does not hold text; save it as an array of strings")
     return found

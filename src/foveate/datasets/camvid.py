@@ -125,7 +125,7 @@ class CamVid(FileSource):
         if _is_folders(root):
             return Folders(self.path, self.seed).read()
         raise DataError(
-            f"{root}: not CamVid as known; expected train/ and trainannot/, {_RAW}/ and {_LABELED}/, or "
+            f"{root}: not a known layout of CamVid; expected train/ and trainannot/, {_RAW}/ and {_LABELED}/, or "
             f"train/images, train/labels and a {CLASSES_FILE} of its 11 classes"
         )
 

@@ -1,4 +1,4 @@
-"""Conversion of a data set of label maps or objects into another format, and the check of what came of it.
+"""Conversion of a data set of label maps or objects into another format, and the check of the result.
 
 The new folder is read back by its own reader, and compared with the old one image by image: labels by the names of
 their classes, objects by class and pixels. So a loss is counted, whatever its cause.

@@ -31,7 +31,7 @@ from foveate.datasets.splits import split_or_draw
 from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.ops.boxes import tight_boxes
-from foveate.ops.layers import pack
+from foveate.ops.mask_layers import pack
 from foveate.records import ClassTable, InstanceSample, ObjectSample, Problem
 from foveate.records.instances import UNSCORED
 
@@ -237,7 +237,7 @@ class MaskSource(FileSource):
         if getattr(scan.read_label, "kind", "") != "objects":
             kind = getattr(scan.read_label, "remark", "masks")
             raise DataError(
-                f"{self.path}: the masks hold classes ({kind}), and which pixels are one object is not told; number "
+                f"{self.path}: the masks hold classes ({kind}), which do not tell the objects of a class apart; number "
                 f"the objects of each image from 1 in its mask and write {CLASSES_FILE} with their one name, or label "
                 "them in LabelMe or COCO"
             )

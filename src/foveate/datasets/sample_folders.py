@@ -159,7 +159,8 @@ def _classes(root: Path) -> ClassTable:
     names = listed.names if len(listed.names) != 1 else ("background", *listed.names)
     if len(names) != 2:
         raise DataError(
-            f"{file}: names {counted(len(names), 'class')}, but masks of single objects tell two apart; name two"
+            f"{file}: names {counted(len(names), 'class')}, but masks of single objects have two, background and "
+            "object; give two names"
         )
     return ClassTable(names, listed.colors if len(listed.colors) == 2 else ())
 

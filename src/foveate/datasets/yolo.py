@@ -275,7 +275,7 @@ def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     if not all(name.strip() for name in names):
         raise DataError(f"{root}: class {[name.strip() for name in names].index('')} has an empty name; give it one")
     if BACKGROUND in names:
-        raise DataError(f"{root}: a class is called {BACKGROUND}, which YOLO has none of; rename it")
+        raise DataError(f"{root}: a class is called {BACKGROUND}, which YOLO leaves unlabelled; rename it")
     table = (BACKGROUND, *names)
     black = next(c for c in ((0, 0, 0), (2, 2, 2)) if c not in colors)
     return ClassTable(table, (black, *colors) if colors else (), unused_label(len(table)))

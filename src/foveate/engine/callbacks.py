@@ -72,8 +72,8 @@ class EpochEnd(Callback):
                 raise SystemExit(1)
             raise ConfigError(
                 f"{self.run.path} was started on {counted(before, 'process', 'processes')} and is resumed on "
-                f"{self.processes}, and its model learns batch normalisation from the part of a batch that a process "
-                f"has, which would be another; resume it on {before}, or start another run with --init"
+                f"{self.processes}, and its model learns batch normalisation from each process's part of a batch, "
+                f"which would be of another size; resume it on {before}, or start another run with --init"
             )
         self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
         # Lightning says which epoch it is only after loading processes have begun to fetch.

@@ -16,8 +16,6 @@ from foveate.metrics import score_name
 from foveate.metrics.bootstrap import paired_difference
 from foveate.tasks.evaluation import Evaluation
 
-STYLES = ("markdown", "csv", "latex")
-
 
 @dataclass
 class Compared:
@@ -60,7 +58,7 @@ def compare_runs(paths: Sequence[str | Path], split: str | None = None) -> list[
         if other.evaluation.options.describe() != first.evaluation.options.describe():
             raise ConfigError(
                 f"{first.name} predicts {first.evaluation.options.describe() or 'plainly'}, {other.name} "
-                f"{other.evaluation.options.describe() or 'plainly'}; their scores are not of the models alone"
+                f"{other.evaluation.options.describe() or 'plainly'}; their scores differ by more than the models"
             )
         theirs, own = ([score for _, score in one.evaluation.samples] for one in (first, other))
         other.difference = paired_difference(theirs, own)
@@ -148,7 +146,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
         return text.getvalue()
     names = [name for name in names if any(row[name] is not None for row in rows)]
     heads = [column_name(name) for name in names]
-    cells = [[_cell(row[name]) for name in names] for row in rows]
+    cells = [[cell_text(row[name]) for name in names] for row in rows]
     if style == "markdown":
         lines = [heads, ["---"] * len(names), *cells]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -165,7 +163,8 @@ def column_name(name: str) -> str:
     return name.removeprefix("class ") if name.startswith("class ") else score_name(name)
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """Return a value of a table as text: a score with three decimals, an interval, or a dash for none."""
     if value is None:
         return "–"
     if isinstance(value, list):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from foveate.engine.compare import Compared, class_scores, column_name, table_rows
+from foveate.engine.compare import Compared, cell_text, class_scores, column_name, table_rows
 from foveate.errors import ConfigError, counted
 from foveate.metrics import score_name
 from foveate.records import ClassTable
@@ -78,7 +78,7 @@ def _scores(runs: Sequence[Compared]) -> Markup:
         tag("tr", [
             tag("th", row["run"], scope="row") if name == "run"
             else tag("td", row[name], class_="text") if name == "recipe"
-            else tag("td", _shown(row[name]), class_="best" if name in best and row[name] == best[name] else None)
+            else tag("td", cell_text(row[name]), class_="best" if name in best and row[name] == best[name] else None)
             for name in names
         ])
         for row in rows
@@ -124,7 +124,7 @@ def _classes(runs: Sequence[Compared]) -> Markup | None:
         values = [scores.get(name) for scores in per_class]
         known = {v for v in values if v is not None}
         top = max(known) if len(known) > 1 else None  # equal scores have no best
-        cells = [tag("td", _shown(v), class_="best" if v is not None and v == top else None) for v in values]
+        cells = [tag("td", cell_text(v), class_="best" if v is not None and v == top else None) for v in values]
         rows.append(tag("tr", tag("th", name, scope="row"), cells))
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="compared")
     return section("classes", "Classes", "Scores by class", "The best of each class is bold.",
@@ -185,11 +185,3 @@ def _as_opened(evaluation: Any, sample: Any) -> Any:
         if one.name in sample
     }
     return {**sample, **opened}
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, list):
-        return f"{value[0]:.3f} to {value[1]:.3f}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -19,12 +19,12 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, DataError, listed, unknown
 from foveate.onnx import OnnxFile
 from foveate.ops.layout import channels_last
-from foveate.public import builder_of
 from foveate.store import LoadedModel, load_model
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.exported import is_exported, load_exported
+from foveate.torchvision_networks import builder_of
 
 
 @dataclass
@@ -59,15 +59,15 @@ def open_scoring(
     own = source is None
     exported = is_exported(Path(path))
     if exported and source is None:
-        raise ConfigError(f"{path} is an exported file, which does not say its data; name some with --data PATH")
+        raise ConfigError(f"{path} is an exported file, which does not record its data; give some with --data PATH")
     if not exported and (runtime is not None or precision != "float32"):
-        raise ConfigError(f"{path} is no exported file; --runtime and --precision are for those")
+        raise ConfigError(f"{path} is not an exported file; leave out --runtime and --precision, which are for those")
     if source is None and builder_of(path):
         raise ConfigError(f"{path} is a network of torchvision; name the data to score it on with --data PATH")
     if source is None:
         source = RunFolder.existing(path).recipe().data
         if source is None:
-            raise ConfigError(f"{path} does not say which data it was trained on; name some with --data PATH")
+            raise ConfigError(f"{path} does not record which data it was trained on; give some with --data PATH")
     split = split or validation_split(source)
     if split == "test" and split not in source.splits() and not (own or _trained_on(run, source)):
         source = source.undivided() or source

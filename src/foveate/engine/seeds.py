@@ -67,7 +67,7 @@ def train_seeds(
     runs/<recipe>-seeds. seconds: of each run. each: called with every finished run folder. Raises a FoveateError.
     """
     if count < 2:
-        raise ConfigError(f"--seeds is {count}; give 2 or more: one says nothing of their spread")
+        raise ConfigError(f"--seeds is {count}; give 2 or more, since one seed shows no spread")
     folder = Path(out) if out is not None else Path("runs") / f"{recipe.name}-seeds"
     seeds = range(recipe.seed, recipe.seed + count)
     recipes = {f"seed{seed}": dataclasses.replace(recipe, seed=seed) for seed in seeds}

@@ -193,9 +193,8 @@ def _fit(
     world = trainer.world_size
     if recipe.batch_size % world or len(train_set) < world:
         raise ConfigError(
-            f"batches of {recipe.batch_size} from {counted(len(train_set), 'sample')} cannot be dealt evenly "
-            f"to {world} "
-            "processes; choose a batch_size that is a multiple, and no more processes than samples"
+            f"batches of {recipe.batch_size} from {counted(len(train_set), 'sample')} cannot be divided evenly among "
+            f"{world} processes; choose a batch_size that is a multiple, and no more processes than samples"
         )
     batches = make_batches(recipe, model, task, train_set, val_set, trainer.global_rank, world)
     loader = batches.loader

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
 from foveate.errors import ModelError, counted
-from foveate.public import refuse
 from foveate.records import Preprocessing, Table
 from foveate.store import load_model, read_tensors
+from foveate.torchvision_networks import refuse
 
 
 class Axis(NamedTuple):

@@ -135,7 +135,7 @@ def _validation_set(predictor: Predictor, source: Any) -> tuple[Any, str, str]:
         source = run.recipe().data if run.recipe_file.is_file() else None
         if source is None:
             raise ConfigError(
-                f"{predictor.path} does not say which data it was trained on, and INT8 needs labelled images; name "
+                f"{predictor.path} does not record which data it was trained on, and INT8 needs labelled images; give "
                 "some with --data PATH"
             )
     split = validation_split(source)

@@ -1,6 +1,6 @@
 """Confidence intervals by bootstrap over samples: how much a score depends on the images that happened to be scored.
 
-The samples of a set are drawn again with replacement, as many as there are, and the score is computed anew; the
+The samples of a set are drawn again with replacement, as many as there are, and the score is computed again; the
 interval holds the middle 95 % of these scores. Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993),
 chapter 13 (the percentile interval).
 """

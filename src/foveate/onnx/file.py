@@ -105,7 +105,7 @@ class OnnxFile:
         return value
 
     def options(self, family: Any) -> Any:
-        """The options that the model answers with unless it is told otherwise. Raises ModelError.
+        """The default options of the model. Raises ModelError.
 
         family: the class of its task.
         """

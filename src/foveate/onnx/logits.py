@@ -37,7 +37,7 @@ class _Logits(nn.Module):
 
 
 class LogitsRunner(nn.Module):
-    """An exported file under the face of its model: an image (B, C, H, W) -> an output record with `logits` alone.
+    """An exported file with the interface of its model: an image (B, C, H, W) -> an output record with `logits` alone.
 
     output: the class of the record.
     """

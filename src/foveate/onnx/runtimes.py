@@ -1,4 +1,4 @@
-"""Runtimes of exported files: ONNX Runtime, and OpenVINO beside it, each in float32 unless it is told otherwise.
+"""Runtimes of exported files: ONNX Runtime, and OpenVINO beside it, each in float32 by default.
 
 Both are opened with as many threads as torch has, and offer the methods of an `onnxruntime.InferenceSession` that are
 used here: `get_inputs`, `get_outputs`, `get_modelmeta` and `run`.
@@ -95,7 +95,7 @@ def openvino_core() -> Any:
 
 
 class OpenVinoSession:
-    """An ONNX file in OpenVINO, under the face of an onnxruntime.InferenceSession; threads may share it."""
+    """An ONNX file in OpenVINO, with the interface of an onnxruntime.InferenceSession; threads may share it."""
 
     def __init__(self, path: Path, device: str, precision: str, workers: int = 1) -> None:
         if not importlib.util.find_spec("openvino"):

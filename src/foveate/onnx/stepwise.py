@@ -35,6 +35,8 @@ NEXT = "next_"  # prefix of a state's name after the step
 Tensors = tuple[Tensor, ...]
 # The model and its inputs -> memory and state, as the model's `step` takes them.
 Start = Callable[..., tuple[Any, Any]]
+# Logits of a step, and attention of a model with it.
+StepResult = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def stepwise_graphs(
     memory_names, state_names = (
         tuple((name, x.ndim) for name, x in named(tree)) for tree in (("memory", memory), ("state", state))
     )
-    signature = Signature(ENCODER, _digest(model), attention, memory_names, state_names)
+    signature = Signature(ENCODER, digest_of(model), attention, memory_names, state_names)
     names = tuple(name for name, _ in memory_names + state_names)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
 
@@ -172,8 +174,8 @@ def named(place: tuple[str, Any]) -> Iterator[tuple[str, Tensor]]:
             yield from named((f"{name}_{key}", part))
 
 
-def _digest(model: nn.Module) -> str:
-    """A name for these weights."""
+def digest_of(model: nn.Module) -> str:
+    """Return a digest of a model's weights, by which the two files of one export are known to belong together."""
     digest = hashlib.blake2b(digest_size=12)
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
@@ -196,6 +198,14 @@ def stepwise_difference(
     with torch.inference_mode():
         expected = list(_run(model, start[0], [x.to(device) for x in inputs], tokens.to(device)))
         exported = list(_run(runner, start[1], inputs, tokens))
+    return step_differences(expected, exported) or [worst([])]
+
+
+def step_differences(expected: Sequence[StepResult], exported: Sequence[StepResult]) -> list[float]:
+    """Return the differences of each step's logits, as shares of the largest one, and of its attention as it is.
+
+    expected: logits and attention of each step by PyTorch. exported: the same by the exported files.
+    """
     largest = max(max(float(logits.abs().max()) for logits, _ in expected), 1e-6)
     differences = []
     for ours, theirs in zip(expected, exported, strict=True):
@@ -203,12 +213,10 @@ def stepwise_difference(
             require_same_shape(other, mine)
             if mine is not None and other is not None:
                 differences.append(float((mine - other).abs().max()) / scale)
-    return differences or [worst([])]
+    return differences
 
 
-def _run(
-    model: Any, start: Start, inputs: Sequence[Tensor], sentences: Tensor
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _run(model: Any, start: Start, inputs: Sequence[Tensor], sentences: Tensor) -> Iterator[StepResult]:
     """The logits and the attention of each step, for sentences (steps, B), on the CPU."""
     memory, state = start(model, *inputs)
     for tokens in sentences:
@@ -227,7 +235,7 @@ class Encoded(NamedTuple):
 
 
 class ExportedDecoder(nn.Module):
-    """The two files under the face of a model that writes sequences: `encode` and `step`.
+    """The two files with the interface of a model that writes sequences: `encode` and `step`.
 
     attention: 'soft', 'hard' or 'none'. attends: False for 'none'.
     """
@@ -256,6 +264,25 @@ class ExportedDecoder(nn.Module):
         return logits, tuple(rest), attention
 
 
+def step_beside(file: OnnxFile, signature: Any, noun: str) -> OnnxFile:
+    """Return the step's file beside an encoder's file.
+
+    signature: the encoder's, a frozen dataclass with `graph` and a class method `read`. noun: a model of its kind, for
+    messages. Raises ModelError for the file of a step, and for a step that is missing or of another export.
+    """
+    if signature.graph != ENCODER:
+        raise ModelError(
+            f"{file.path} is the {signature.graph} of an exported {noun}; give the file of its encoder, which was "
+            "written beside it"
+        )
+    step = file.sibling(STEP_SUFFIX)
+    if type(signature).read(step) != dataclasses.replace(signature, graph=STEP):
+        raise ModelError(
+            f"{step.path} is not the step of {file.path.name}, but of another export; export the model again"
+        )
+    return step
+
+
 def open_stepwise(file: OnnxFile, noun: str, attention_rank: int) -> tuple[OnnxFile, Signature]:
     """The step beside an encoder's file, and the signature of both.
 
@@ -263,16 +290,7 @@ def open_stepwise(file: OnnxFile, noun: str, attention_rank: int) -> tuple[OnnxF
     Raises ModelError for a step that is missing, damaged or of another export.
     """
     signature = Signature.read(file)
-    if signature.graph != ENCODER:
-        raise ModelError(
-            f"{file.path} is the {signature.graph} of an exported {noun}; give the file of its encoder, which was "
-            "written beside it"
-        )
-    step = file.sibling(STEP_SUFFIX)
-    if Signature.read(step) != dataclasses.replace(signature, graph=STEP):
-        raise ModelError(
-            f"{step.path} is not the step of {file.path.name}, but of another export; export the model again"
-        )
+    step = step_beside(file, signature, noun)
     tensors = {*signature.memory, *signature.state}
     outputs = {("logits", 2), *((NEXT + name, rank) for name, rank in signature.state)}
     if signature.attention != "none":

@@ -136,7 +136,7 @@ def _gated_encoder(self: GatedEncoder, x: Tensor, lengths: Tensor) -> Tensor:
 def _lstm(self: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One layer in one direction: x (B, L, D), state (1, B, H) each -> outputs (B, L, H), the last state."""
     if self.num_layers > 1 or self.bidirectional or not (self.batch_first and self.bias) or self.proj_size:
-        raise ModelError("of LSTMs those of one layer and one direction, with biases and the batch first, are exported")
+        raise ModelError("only LSTMs of one layer and one direction, with biases and batch_first, can be exported")
     hidden = self.hidden_size
 
     def in_order(weight: Any) -> Tensor:

@@ -47,8 +47,9 @@ class Filterbank(NamedTuple):
 def place_window(parameters: Tensor, size: tuple[int, int], count: int, tied: bool = False) -> Window:
     """Turn the five numbers of a linear layer (B, 5) into windows on images of H x W pixels (equations 21 to 24).
 
-    g_X = (W + 1) / 2 (g~_X + 1),  g_Y alike,  delta = (max(W, H) - 1) / (N - 1) delta~, and delta~, sigma^2 and gamma
-    are exponentials. Zeros are a window over the whole image.
+    g_X = (W + 1) / 2 (g~_X + 1),  g_Y = (H + 1) / 2 (g~_Y + 1),  delta = (max(W, H) - 1) / (N - 1) delta~
+
+    delta~, sigma^2 and gamma are exponentials. Zeros are a window over the whole image.
 
     size: (H, W). count: N; a single filter has no stride, and its delta is that of N = 2.
     tied: multiply sigma by delta / 2, so that filters touch each other at any stride; the paper's do not, and at a

@@ -178,6 +178,6 @@ def unpack_regions(content: bytes) -> RegionSet:
             members = np.unpackbits(arrays["members"], axis=1, count=leaves.shape[1]).astype(bool)
             parts = (arrays["boxes"], arrays["atoms"].astype(np.int64), members, leaves, arrays["origin"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"these are no regions ({type(error).__name__}: {error}); compute them again") from error
+        raise ConfigError(f"not stored regions ({type(error).__name__}: {error}); compute them again") from error
     tensors = [torch.from_numpy(np.asarray(part)) for part in parts]
     return RegionSet(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4].long())

@@ -23,7 +23,6 @@ from foveate.disk import atomic_write as atomic_write  # exported here too, as m
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted
 from foveate.pictures.exif import orientation_of
-from foveate.pictures.limits import _LIMIT_VARIABLE as _LIMIT_VARIABLE
 from foveate.pictures.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
 from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels

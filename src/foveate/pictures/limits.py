@@ -7,7 +7,7 @@ import os
 from foveate.errors import ConfigError, DataError
 
 DEFAULT_MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image as a decompression bomb
-_LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
+LIMIT_VARIABLE = "FOVEATE_MAX_PIXELS"
 
 
 def set_max_pixels(limit: int) -> None:
@@ -18,12 +18,12 @@ def set_max_pixels(limit: int) -> None:
     if limit < 1:
         raise ConfigError(f"--max-pixels must be 1 or more; got {limit}")
     # An environment variable, since data-loading workers may be new processes that share nothing else.
-    os.environ[_LIMIT_VARIABLE] = str(limit)
+    os.environ[LIMIT_VARIABLE] = str(limit)
 
 
 def get_max_pixels() -> int:
     """Return the process's limit: the last value given to `set_max_pixels`, else DEFAULT_MAX_PIXELS."""
-    return int(os.environ.get(_LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
+    return int(os.environ.get(LIMIT_VARIABLE, DEFAULT_MAX_PIXELS))
 
 
 def limit_of(max_pixels: int | None) -> int:

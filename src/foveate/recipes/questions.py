@@ -14,7 +14,7 @@ from foveate.tasks.questions.tables import QuestionTables
 
 LITE = "tf_efficientnet_lite0"
 WORD_INIT = 1.7  # word vectors of about unit variance
-POSITION_INIT, EVIDENCE_INIT = 0.3, 0.01  # a question of a few words and the evidence of 1,280 features weigh alike
+POSITION_INIT, EVIDENCE_INIT = 0.3, 0.01  # so that Q and S_att start at the same scale
 
 
 @recipe("ask_attend_answer")
@@ -72,13 +72,13 @@ def ask_attend_answer_pasture() -> Recipe:
             max_words=16, pad="masked", neck=1, word_init=WORD_INIT, position_init=POSITION_INIT, evidence_init=0.02,
             dropout=0.0,
         ),
-        data=Pasture(height=160, width=160, train=12000, val=300),
+        data=Pasture(height=160, width=160, train=20000, val=300),
         text=QuestionTables(),
         features=True,
         freeze=("backbone",),
         optim=Optim(lr=3e-3, weight_decay=0.02, clip=5.0),
-        epochs=18,
-        validate_every=3,
+        epochs=16,
+        validate_every=4,
         batch_size=64,
         ema=0.99,
     )  # fmt: skip

@@ -65,7 +65,7 @@ class DrawingPreprocessing(Preprocessing):
     """Transformation of an image into a drawing model's input: 0..1, of the model's size and channels.
 
     pixels: 'binary' samples each pixel from its intensity; others keep intensities.
-    binarise: of binary pixels in training: 'dynamic' samples anew in every epoch, 'static' once for an image.
+    binarise: of binary pixels in training: 'dynamic' samples again in every epoch, 'static' once for an image.
     """
 
     pixels: PixelKind = "binary"

@@ -35,7 +35,7 @@ class InstanceSample(TypedDict):
     """One image with its objects, N of them, as a dataset gives it and transforms change it.
 
     A layer holds object numbers: 0 where there is none, k + 1 for object k. Objects that overlap lie in different
-    layers (`ops.layers`), so that hundreds of objects cost as much as a few.
+    layers (`ops.mask_layers`), so that hundreds of objects cost as much as a few.
     The labels count classes of objects alone, without background.
     """
 

@@ -1,4 +1,4 @@
-"""Models that are served: loading, names, and what a client is told of them."""
+"""Models that are served: loading, names, and their descriptions for clients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 from foveate.errors import ConfigError, unknown
 from foveate.predictor import Predictor, find_model_folder
-from foveate.public import builder_of
-from foveate.public.load import weights_file
 from foveate.records import ClassTable
 from foveate.server.bodies import MOST_INPUTS, all_flags, describe_flag
 from foveate.server.problem import Problem
 from foveate.tasks.exported import is_exported
+from foveate.torchvision_networks import builder_of
+from foveate.torchvision_networks.load import weights_file
 from foveate.version import __version__
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
@@ -36,7 +36,7 @@ class Served:
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     def about(self) -> dict[str, Any]:
-        """All that a client is told of it."""
+        """The model's description for clients."""
         family, predictor = self.predictor.family, self.predictor
         options, parts = ([describe_flag(family, flag) for flag in some] for some in all_flags(family))
         inputs = [

@@ -73,7 +73,7 @@ def host_names(host: str, allowed: list[str]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `foveate serve` is told.
+    """The settings of `foveate serve`.
 
     hosts: names beside those of loopback. runtime, precision: of exported files (`Predictor.open`).
     """

@@ -1,4 +1,4 @@
-"""The server of the labelling page: it binds, prints its address, and ends when it is told to."""
+"""The server of the labelling page: it binds, prints its address, and stops on request."""
 
 from __future__ import annotations
 

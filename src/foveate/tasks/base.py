@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class Task(Drawings, Replies, Audits, ABC):
     """A family, made for one model: its tables and its preprocessing.
 
-    options: what the model answers with unless it is told otherwise; `create_task` sets those that are stored with it.
+    options: the model's default options; `create_task` sets those that are stored with it.
 
     name: the family's, as the registry knows it. title: the same in words, for messages and pages.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
@@ -346,7 +346,7 @@ class Task(Drawings, Replies, Audits, ABC):
         raise ModelError(f"models for {self.title} have no ONNX export; use the run folder or the model folder")
 
     def open(self, file: OnnxFile) -> Runner:
-        """The exported file of a model under the model's face. Raises ModelError."""
+        """The exported file of a model with the model's interface. Raises ModelError."""
         raise ModelError(f"{file.path}: models for {self.title} have no ONNX export; give the run that it came from")
 
 

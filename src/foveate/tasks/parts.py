@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-# A model: the module itself, or an exported file under the module's face (`Task.open`).
+# A model: the module itself, or an exported file with the module's interface (`Task.open`).
 Runner = nn.Module
 # One sample: a dict whose keys are the family's (`foveate.records`), 'name' among them.
 Sample = Mapping[str, Any]

@@ -44,7 +44,7 @@ class BytePairs:
     """
 
     kind: ClassVar[str] = "bpe"
-    max_tokens: ClassVar[int] = 80  # of a caption, unless the search is told otherwise
+    max_tokens: ClassVar[int] = 80  # of a caption, by default
 
     names: tuple[str, ...] = field(repr=False)
     merges: tuple[tuple[str, str], ...] = field(repr=False)

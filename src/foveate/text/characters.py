@@ -64,7 +64,7 @@ class CharacterTable(CountedTable):
 
     kind: ClassVar[str] = "characters"
     noun: ClassVar[str] = "characters"
-    max_tokens: ClassVar[int] = 200  # of a caption, unless the search is told otherwise
+    max_tokens: ClassVar[int] = 200  # of a caption, by default
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text's characters, UNKNOWN for those not in the table, without START and END."""

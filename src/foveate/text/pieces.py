@@ -54,7 +54,7 @@ class PieceTable(CountedTable):
 
     kind: ClassVar[str] = "words_and_marks"
     noun: ClassVar[str] = "words and marks"
-    max_tokens: ClassVar[int] = 60  # of a sentence, unless the search is told otherwise
+    max_tokens: ClassVar[int] = 60  # of a sentence, by default
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text's pieces, UNKNOWN for those not in the table, without START and END.

@@ -20,7 +20,7 @@ class Vocabulary:
     """
 
     kind: ClassVar[str] = "words"
-    max_tokens: ClassVar[int] = 40  # of a sentence, unless the search is told otherwise
+    max_tokens: ClassVar[int] = 40  # of a sentence, by default
     lower: ClassVar[bool] = True  # `split_words` writes in lower case
 
     names: tuple[str, ...] = field(repr=False)

@@ -76,7 +76,7 @@ def read_clip(path: Path, form: ClipFormat) -> Clip:
             count, ended = _count(path, image), [0.0]
             clip = _clip(_animation_frames(path, image, form, count, ended), count, form, path)
         return dataclasses.replace(clip, duration=ended[0], notes=(*clip.notes, *_cut_off(path)))
-    av = _av(path)
+    av = import_av(path)
     count, duration = _packets(av, path)
     try:
         decoded: list[int] = []
@@ -124,10 +124,10 @@ def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
             except Exception as error:  # as above
                 raise _damaged(path, count, "", error) from None
             return count, image.height, image.width
-    av = _av(path)
+    av = import_av(path)
     try:
         with av.open(str(path)) as container:
-            stream = _stream(container, path)
+            stream = video_stream(container, path)
             height, width = int(stream.height or 0), int(stream.width or 0)
     except av.FFmpegError as error:
         raise DataError(f"{path}: not a video that can be read ({_reason(error)})") from None
@@ -142,7 +142,7 @@ def count_frames(path: Path) -> int:
     if path.suffix.lower() in ANIMATIONS:
         with _animation(path) as image:
             return _count(path, image)
-    return _packets(_av(path), path)[0]
+    return _packets(import_av(path), path)[0]
 
 
 def clip_from(frames: Any, form: ClipFormat, name: str) -> Clip:
@@ -294,7 +294,8 @@ def _cut_off(path: Path) -> list[str]:
 # Containers
 
 
-def _av(path: Path) -> Any:
+def import_av(path: Path) -> Any:
+    """Return the module `av`. Raises DataError, naming the file that needs it, if PyAV is not installed."""
     try:
         import av
     except ImportError:
@@ -309,7 +310,7 @@ def _packets(av: Any, path: Path) -> tuple[int, float]:
     """(frames, seconds) by the packets of the stream, which are counted without decoding any."""
     try:
         with av.open(str(path)) as container:
-            stream = _stream(container, path)
+            stream = video_stream(container, path)
             written = stream.frames  # as the header says, 0 if it does not
             count, found, end, start = 0, 0, 0.0, None
             for packet in container.demux(stream):
@@ -334,7 +335,8 @@ def _packets(av: Any, path: Path) -> tuple[int, float]:
     return count, end - (start or 0.0)
 
 
-def _stream(container: Any, path: Path) -> Any:
+def video_stream(container: Any, path: Path) -> Any:
+    """Return the first video stream of an open file. Raises DataError if it has none."""
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise DataError(f"{path}: no video, only {kinds}; give a file with pictures")
@@ -350,7 +352,7 @@ def _container_frames(av: Any, path: Path, form: ClipFormat, count: int, decoded
     decoded[:] = [0]
     try:
         with av.open(str(path)) as container:
-            for frame in container.decode(_stream(container, path)):
+            for frame in container.decode(video_stream(container, path)):
                 number, size = decoded[0], (frame.height, frame.width)
                 time = float(frame.pts * frame.time_base) if frame.pts is not None else None
                 start = time if start is None else start

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foveate.errors import ConfigError, DataError
-from foveate.videos import CONTAINERS, _av, _stream, turned
+from foveate.videos import CONTAINERS, import_av, turned, video_stream
 
 CODECS = ("libx264", "mpeg4")  # of the files that are written: the first that there is
 
@@ -35,7 +35,7 @@ def is_video(path: Path) -> bool:
 def frame_rate(path: Path) -> Fraction:
     """Frames a second, as the file says; 25 where it does not. Raises DataError."""
     with _opened(path) as container:
-        rate = _stream(container, path).average_rate
+        rate = video_stream(container, path).average_rate
         return Fraction(rate) if rate else Fraction(25)
 
 
@@ -45,7 +45,7 @@ def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
         raise ConfigError(f"--every is {every}; give 1 or more")
     number = -1
     with _opened(path) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         stream.thread_type = "AUTO"
         try:
             for frame in container.decode(stream):
@@ -55,7 +55,7 @@ def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
                 seconds = float(frame.pts * frame.time_base) if frame.pts is not None else None
                 upright = turned(frame.to_ndarray(format="rgb24"), getattr(frame, "rotation", 0))
                 yield Frame(number, seconds, np.ascontiguousarray(upright))
-        except _av(path).FFmpegError as error:
+        except import_av(path).FFmpegError as error:
             raise DataError(f"{path}: damaged after frame {number} ({error}); convert it again") from error
     if number < 0:
         raise DataError(f"{path}: no frames; record it again, or remove it")
@@ -65,7 +65,7 @@ class VideoWriter:
     """Writes frames (H, W, 3) uint8 as an MP4 file; all are brought to the size of the first, which becomes even."""
 
     def __init__(self, path: Path, rate: Fraction) -> None:
-        self._av = _av(path)
+        self._av = import_av(path)
         self._container = self._av.open(str(path), "w", format="mp4")
         self._rate = rate.limit_denominator(1001)
         self._stream: Any = None
@@ -95,7 +95,7 @@ class VideoWriter:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    av = _av(path)
+    av = import_av(path)
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:

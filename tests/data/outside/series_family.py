@@ -94,7 +94,7 @@ class Errors:
 
 
 class ExportedSeries(nn.Module):
-    """An exported file under the face of its model."""
+    """An exported file with the interface of its model."""
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Series(Task):
         return Graphs((graph,), (), self._difference)
 
     def open(self, file: OnnxFile) -> nn.Module:
-        """The exported file under the face of its model."""
+        """The exported file with the interface of its model."""
         return ExportedSeries(file)
 
     @staticmethod

@@ -176,7 +176,7 @@ class InkSource(ScannedSource[Any]):
         return f"{self.called}: {counts} pieces of handwriting{drawn}" + (f"; {scan.pen}" if scan.pen else "")
 
     def notes(self, task: str = "") -> list[str]:
-        """Notes on pieces without a text, and on points that lie far from all others."""
+        """Notes on pieces without a text, pens that are never lifted, and points that lie far from all others."""
         inks = [ink for inks in self.scan.pairs.values() for ink in inks]
         without = [ink.name for ink in inks if not ink.text]
         notes = (
@@ -189,6 +189,11 @@ class InkSource(ScannedSource[Any]):
             notes.append(
                 "points that stay around 0, as offsets from the point before do, and read as positions: their sums run "
                 "along a line of writing; save sums of offsets (x and y) if these are offsets"
+            )
+        if len(inks) > 1 and not any(ink.points[:-1, 2].any() for ink in inks):
+            notes.append(
+                "the pen is never lifted before the end of a piece, so that each is drawn in one line; if this is not "
+                "how they were written, put 1 where the pen is lifted"
             )
         notes += _equal_notes(self.scan.pairs)
         steps = np.array([np.abs(np.diff(ink.points[:, :2].astype(np.float64), axis=0)).max() for ink in inks])

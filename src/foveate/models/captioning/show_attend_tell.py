@@ -6,7 +6,7 @@ Shapes: B images, a feature map of h x w = P locations with D channels; L tokens
 the size of an embedding.
 
     a_i, i = 1..P: the features, from an earlier convolutional layer                (section 3.1.1)
-    h_0 = tanh(W_h mean_i a_i + b), c_0 alike                                       (section 3.1.2)
+    h_0 = tanh(W_h mean_i a_i + b), c_0 likewise                                    (section 3.1.2)
     e_ti = f_att(a_i, h_{t-1}), alpha_t = softmax(e_t)                              (equations 4 and 5)
     z_t = sum_i alpha_ti a_i                      soft: the expectation            (section 4.2)
         = a_s, s drawn from alpha_t                hard: one location               (section 4.1)

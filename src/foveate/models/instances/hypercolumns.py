@@ -31,6 +31,7 @@ Departures from the paper and the released code:
 - fc7's classifier learns at the rate of the others; a tenth of it in the release.
 - fc6 and fc7 read the box by warping and pooling from 14 x 14 to 7 x 7 cells; the release pools directly.
 - The mask is interpolated between its places in the image, and is not averaged over superpixels.
+- The position of a place in its box is not a feature of the column; the grid of classifiers is what depends on it.
 - With `pretrained`, the convolutions alone start from ImageNet; in the release fc6 and fc7 do, too.
 - Crowds are neither objects nor background in the losses; the release has none.
 
@@ -77,7 +78,7 @@ class Config:
     kernel: side of the window that the finest map is classified from; 3 in the release, 1 in the equations.
     boxes: boxes of an image that the outlines are trained on; 5 in the release.
     reference: side in pixels of the square from whose area on a box weighs 1 in the loss; smaller ones weigh less in
-        proportion to their area. 224 in the release; 0 weighs all alike.
+        proportion to their area. 224 in the release; 0 gives all boxes the same weight.
     mask_weight: weight of the log loss, a mean over places, beside the detector's losses; 2500 is the release's sum.
     end_to_end: let the outlines train the layers that they read, too; False trains the classifiers alone, as released.
     detector: see `DetectorConfig`.

@@ -33,6 +33,9 @@ Departures from the released code:
 - Images are normalised by mean and deviation; the release subtracts the mean of values up to 255, and its learning
   rates belong to that scale.
 - Crowds are neither objects nor background in the losses; the release has none.
+- Gradients reach the masks of all boxes through F_mask; in the release those of boxes with an object alone.
+- An anchor has one logit with a sigmoid, where the release has two with a softmax, which is the same function.
+- Boxes that score below `score_floor` for a class do not vote on its masks; in the release all of them do.
 - Votes are averaged as probabilities (its GPU code; its CPU code averages thresholded masks).
 
 With `width` above 0, for a CPU: the backbone's maps at strides 4 to 32 are joined into one of `width` features at

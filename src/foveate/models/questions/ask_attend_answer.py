@@ -30,7 +30,7 @@ Departures from the paper and its code. In brackets the field that takes each ba
 - The trunk is torchvision's GoogLeNet, which has batch norm and 3x3 convolutions in place of 5x5 ones.
 - Images are stretched to the network's size, so that the maps cover all of them; the authors crop 224 of 256 pixels.
 - Unknown words of a question have a vector, which is learned where training has such words.
-- Weight decay holds for the biases of places, which are a matrix; the code's spares all biases.
+- Weight decay applies to the biases of places, which form a matrix; in the code no bias decays.
 - Small configurations add convolutions on the features of a frozen trunk (`neck`), where the paper trains the trunk
   itself.
 - Features are batch-normalised, since trunks differ in scale (`normalize` False).

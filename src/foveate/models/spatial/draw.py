@@ -19,7 +19,7 @@ KL is printed as T / 2 in the paper, which holds for one latent number a step; i
 Departures from the paper:
 
 - The forget gates' biases start at 1, and the canvas starts at the logits of the training images' mean, clipped to
-  0.01..0.99; both are learned. The paper only says that they are.
+  0.01..0.99; both are learned. The paper states no initial values.
 - Grey and colour images may have a discretised logistic distribution over their 256 values (`pixels` discrete), whose
   bound is in nats. The paper takes intensities as probabilities (`pixels` intensity), whose cross-entropy is not the
   log-likelihood of any image.
@@ -57,7 +57,7 @@ class Config:
     crop: share of a side that the central crop keeps, above 0 and at most 1; less cuts away a margin.
     pixels: 'binary' draws black or white, as for digits; 'discrete' grey or colour of 256 values; 'intensity' takes
         values as probabilities, as the paper does for colour.
-    binarise: of binary pixels: 'dynamic' samples each image anew in every epoch, which prevents overfitting; 'static'
+    binarise: of binary pixels: 'dynamic' samples each image again in every epoch, which prevents overfitting; 'static'
         samples it once, as the binarised MNIST of published figures was.
     attention: read and write through windows; false reads and writes whole images.
     glimpses: T, steps of reading and writing; 16 to 64. More draw finer, and cost in proportion.
@@ -236,7 +236,7 @@ class Draw(nn.Module):
     def loss(self, batch: DrawingBatch) -> dict[str, Tensor]:
         """Return the variational bound in nats as 'loss', and its parts; means over the batch.
 
-        Binary pixels are sampled from intensities here, anew at each call.
+        Binary pixels are sampled from intensities at each call.
         """
         image = batch["image"]
         if self.config.pixels == "binary":  # 0 and 1 stay as they are

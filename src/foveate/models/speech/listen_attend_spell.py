@@ -15,13 +15,13 @@ V in the table; S units of a layer of the speller, A the size of a score's vecto
 phi, psi and the output have one hidden layer. At a share `sampling` of the characters, the one that is read next is
 drawn from the model's own distribution in training (section 3.3), from the first step on.
 
-`Config()` has the sizes of the paper.
+`Config()` has the sizes of the paper where it states them; `embed` and `attend` are ours.
 
 Departures from the paper:
 
 - Characters are those of the training transcripts, case kept as it is written, in place of a fixed set.
 - psi has no bias in its last layer: it adds the same to all scores of a step, and never has a gradient.
-- The order in which cells are numbered is the paper's; of an odd number of frames or cells the last is not read.
+- Of an odd number of frames or cells the last one is dropped; the paper does not say what happens to it.
 - Features are normalised over each recording; the paper does not say how.
 - A language model takes part in the search, character by character, and its weighted log-probability is divided by the
   number of characters with the model's own. The paper ranks the 32 sentences of a finished search again, by

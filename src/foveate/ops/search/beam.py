@@ -98,17 +98,9 @@ def beam_search(
     )
     rules = Rules(end, longest, shortest, no_repeat_ngram, tuple(forbidden), banned_after)
     rules.check()
-    if beams < 1:
-        raise ConfigError(f"cannot search with {beams} beams; give 1 or more")
-    if not 1 <= n_best <= beams:
-        raise ConfigError(f"cannot return {n_best} sentences of {beams} beams; give n_best in 1..{beams}")
-    if not (length_penalty >= 0 and math.isfinite(length_penalty)):
-        raise ConfigError(f"cannot divide by length^{length_penalty}; give a length_penalty of 0 or more")
-    if not (coverage_penalty >= 0 and math.isfinite(coverage_penalty)):
-        raise ConfigError(f"coverage_penalty is {coverage_penalty}; give 0 or more")
+    _check_settings(beams, n_best, length_penalty, coverage_penalty)
     second = None if fusion is None else fusion.repeated(inputs, beams)
     memory, state = repeat(memory, beams), repeat(state, beams)
-    pools: list[list[Found]] = [[] for _ in range(inputs)]
     attentions: list[Tensor] = []
     first = torch.arange(inputs, device=device)[:, None] * beams  # (B, 1): an input's first row
     tokens = torch.full((inputs, beams), start, device=device)
@@ -117,7 +109,7 @@ def beam_search(
     log_probs = torch.zeros(inputs, beams, 0, device=device)
     # (B, K): the sum of a live sentence, else -inf. All start equal, so all but one start dead.
     sums = torch.full((inputs, beams), -math.inf, device=device).index_fill(1, first.new_zeros(1), 0.0)
-    worst = sums.new_full((inputs,), -math.inf)  # (B,): the score to exceed for a full pool
+    pools = _Pools(inputs, n_best, device)
     limits = torch.tensor(longest, device=device)
     coverage = _Coverage(coverage_penalty, positions, inputs, beams)
 
@@ -127,15 +119,7 @@ def beam_search(
 
     def keep(mask: Tensor, ended: bool) -> None:
         """Move the decoded sentences of the mask (B, K) to their inputs' pools."""
-        scores = rank()[mask]
-        parts = (x[mask].cpu() for x in (decoded, log_probs, rows))
-        owners = mask.nonzero()[:, 0].tolist()
-        for b, score, *found in zip(owners, scores.tolist(), *parts, strict=True):
-            pools[b].append(Found(ended, score, *found))
-        for b in set(owners):
-            pools[b] = sorted(pools[b], key=lambda f: (f.ended, f.score), reverse=True)[:n_best]
-            if ended and len(pools[b]) == n_best:
-                worst[b] = pools[b][-1].score
+        pools.add(mask, ended, rank(), decoded, log_probs, rows)
 
     for length in range(1, max(longest) + 1):
         logits, state, attention = step(memory, state, tokens.flatten())
@@ -151,7 +135,7 @@ def beam_search(
                 )
         alive = sums > -math.inf
         log_p = log_probabilities(logits, alive.flatten(), length)
-        worst = worst.to(log_p.dtype)
+        pools.worst = pools.worst.to(log_p.dtype)
         ranked = log_p
         if second is not None:
             assert fusion is not None
@@ -176,11 +160,11 @@ def beam_search(
         sums = top
         coverage.follow(row.flatten(), attention)
         ended = (token == end) & (top > -math.inf)
-        accepted = ended & (rank() > worst[:, None])
+        accepted = ended & (rank() > pools.worst[:, None])
         if bool(accepted.any()):
             keep(accepted, ended=True)
         sums = sums.masked_fill(ended, -math.inf)
-        done = sums.amax(1) / limits**length_penalty <= worst
+        done = sums.amax(1) / limits**length_penalty <= pools.worst
         sums = sums.masked_fill(done[:, None], -math.inf)
         over = limits <= length
         if bool(over.any()):
@@ -192,7 +176,7 @@ def beam_search(
         state = select(state, row.flatten())
         if second is not None:
             second = second.selected(row.flatten())
-    return finish(pools, attentions)
+    return finish(pools.found, attentions)
 
 
 def greedy(
@@ -226,6 +210,40 @@ def greedy(
         banned_after=banned_after,
     )
     return [best for (best,) in hypotheses]
+
+
+def _check_settings(beams: int, n_best: int, length_penalty: float, coverage_penalty: float) -> None:
+    if beams < 1:
+        raise ConfigError(f"cannot search with {beams} beams; give 1 or more")
+    if not 1 <= n_best <= beams:
+        raise ConfigError(f"cannot return {n_best} sentences of {beams} beams; give n_best in 1..{beams}")
+    if not (length_penalty >= 0 and math.isfinite(length_penalty)):
+        raise ConfigError(f"cannot divide by length^{length_penalty}; give a length_penalty of 0 or more")
+    if not (coverage_penalty >= 0 and math.isfinite(coverage_penalty)):
+        raise ConfigError(f"coverage_penalty is {coverage_penalty}; give 0 or more")
+
+
+class _Pools:
+    """The best `n_best` sentences of each input that are no longer continued; those that ended come first.
+
+    worst: (B,), the score that a further sentence has to exceed; -inf while a pool has room.
+    """
+
+    def __init__(self, inputs: int, n_best: int, device: torch.device) -> None:
+        self.n_best = n_best
+        self.found: list[list[Found]] = [[] for _ in range(inputs)]
+        self.worst = torch.full((inputs,), -math.inf, device=device)
+
+    def add(self, mask: Tensor, ended: bool, scores: Tensor, decoded: Tensor, log_probs: Tensor, rows: Tensor) -> None:
+        """Add the sentences of a mask (B, K). decoded, log_probs, rows: (B, K, t), of all sentences."""
+        parts = (x[mask].cpu() for x in (decoded, log_probs, rows))
+        owners = mask.nonzero()[:, 0].tolist()
+        for b, score, *found in zip(owners, scores[mask].tolist(), *parts, strict=True):
+            self.found[b].append(Found(ended, score, *found))
+        for b in set(owners):
+            self.found[b] = sorted(self.found[b], key=lambda f: (f.ended, f.score), reverse=True)[: self.n_best]
+            if ended and len(self.found[b]) == self.n_best:
+                self.worst[b] = self.found[b][-1].score
 
 
 class _Coverage:

@@ -1,4 +1,4 @@
-"""Export of captioning models as two ONNX graphs, and the two files under the face of the model that they came from.
+"""Export of captioning models as two ONNX graphs, and the two files with the interface of the model.
 
     captions.onnx       image (batch, C, H, W) float32, normalised
                         -> memory_*, state_*: the tensors that `begin` gives, each (batch, ...)
@@ -75,7 +75,7 @@ class EncodedImages(NamedTuple):
 
 
 class ExportedCaptioner(ExportedDecoder):
-    """The two files under the face of a captioning model: `encode`, `begin` and `step`."""
+    """The two files with the interface of a captioning model: `encode`, `begin` and `step`."""
 
     def __init__(self, encoder: OnnxFile, decoder: OnnxFile, signature: Signature) -> None:
         super().__init__(encoder, decoder, signature)

@@ -69,7 +69,7 @@ def caption_figure(example: CaptionFigure, number: int, *beneath: object) -> Mar
             tag("p", _words(best), class_="sentence", lang="en"),
             tag("p", f"score {best.score:.3f}", class_="faint number"),
             beneath,
-            _others(others) if others else None,
+            other_sentences(others) if others else None,
         ),
         _strip(best, pixels, f"p{number}") if best.attention is not None else None,
         class_="captioned",
@@ -150,7 +150,8 @@ def peak_position(attention: np.ndarray) -> str:
     return f"at the {words}" if words else "in the middle"
 
 
-def _others(others: Sequence[Sentence]) -> Markup:
+def other_sentences(others: Sequence[Sentence]) -> Markup:
+    """Return the list of sentences after the best one, with their scores."""
     items = [tag("li", s.text, " ", tag("span", f"{s.score:.3f}", class_="faint number")) for s in others]
     return tag("div", tag("p", "Other sentences", class_="faint"), tag("ol", items), class_="others")
 

@@ -28,17 +28,20 @@ def caption_section(examples: Sequence[CaptionFigure]) -> Section | None:
         " Point at a word, tap it or go to it with the Tab key, to see its attention map." if maps else ""
     )
     numbers = {id(example): i for i, example in enumerate(examples, start=1)}
-    figures = best_and_worst(
-        examples, lambda example: caption_figure(example, numbers[id(example)], _references(example))
-    )
+
+    def figure(example: CaptionFigure) -> Markup:
+        own = own_score_and_references(example.score, example.references)
+        return caption_figure(example, numbers[id(example)], own)
+
+    figures = best_and_worst(examples, figure)
     return section("pictures", "Examples", "Examples", lead, figures)
 
 
-def _references(example: CaptionFigure) -> Markup:
-    """The example's own score, and the sentences that people wrote for its image."""
-    score = tag("p", "CIDEr-D ", score_text(example.score), class_="strong") if example.score is not None else None
-    listed = tag("ul", [tag("li", text) for text in example.references], class_="people")
-    return tag("div", score, tag("p", "People said", class_="faint"), listed)
+def own_score_and_references(score: float | None, references: Sequence[str]) -> Markup:
+    """Return an example's own score, and the sentences that people wrote for it."""
+    own = tag("p", "CIDEr-D ", score_text(score), class_="strong") if score is not None else None
+    listed = tag("ul", [tag("li", text) for text in references], class_="people")
+    return tag("div", own, tag("p", "People said", class_="faint"), listed)
 
 
 def attention_section(scores: Mapping[str, Any]) -> Section | None:

@@ -247,7 +247,7 @@ class ClassificationTask(ClassificationReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face; it has no transforms to show."""
+        """An exported file with the model's interface; it has no transforms to show."""
         return open_runner(self, file)
 
 

@@ -39,7 +39,7 @@ class _Step(nn.Module):
 
 
 class ExportedDrawing(nn.Module):
-    """An exported file under the face of its model: `generate` and `expected`."""
+    """An exported file with the interface of its model: `generate` and `expected`."""
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()

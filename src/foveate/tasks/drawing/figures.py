@@ -1,4 +1,4 @@
-"""Drawings of drawings: grids of images, canvases with the window that writes on them, images between two samples.
+"""Figures of drawing models: grids of images, canvases with the window that writes on them, images between two samples.
 
 Shapes: images (H, W, C) float in 0..1; T steps; windows (T, 5) as of `records.DrawingOutput`.
 """

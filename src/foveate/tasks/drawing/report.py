@@ -139,7 +139,7 @@ def _nearest_section(task: Task, evaluation: Evaluation, samples: list[DrawingPr
     lead = (
         f"Generated pictures, and below each the nearest of {counted(len(chosen), 'training picture')} by the "
         f"sum of squared "
-        "differences. Pictures that were learned by heart would be equal to theirs."
+        "differences. Memorised pictures would be equal to theirs."
     )
     drawn = draw_grid([*(sample.canvases[-1] for sample in samples), *nearest], len(samples))
     return section("nearest", "Nearest", "Nearest training pictures", lead, _picture(drawn, "Generated; nearest."))

@@ -261,7 +261,7 @@ class DrawingTask(DrawingReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face; it generates, and reads no image."""
+        """An exported file with the model's interface; it generates, and reads no image."""
         return open_runner(self, file)
 
 

@@ -55,7 +55,7 @@ class _FreeStep(nn.Module):
 
 
 class ExportedHandwriting(nn.Module):
-    """An exported file under the face of its model: `begin` and `step`."""
+    """An exported file with the interface of its model: `begin` and `step`."""
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()

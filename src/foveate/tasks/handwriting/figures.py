@@ -17,9 +17,8 @@ from foveate.visualize.lettering import letters
 from foveate.visualize.sheets import INK, MUTED, PAPER
 
 WIDTH, HEIGHT_LIMIT = 1200, 4000  # pixels of a drawing, at most
-FINE = 2  # drawings are made so many times as large, and reduced
+FINE = 2  # drawings are made at this multiple of their size, and reduced
 MARGIN = 16
-PEN = 0.012  # width of a line, as a share of the height of a line of text
 FRAMES, FRAME_MS, LAST_MS = 40, 70, 1500
 PLACES = 2  # decimals of points
 

@@ -53,13 +53,13 @@ WIDTH = 40  # characters of a line
 class HandwritingOptions(Options):
     """The text to write, and the way.
 
-    text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, whose hand is gone on
-    with. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.
+    text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, in whose hand the text is
+    written. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.
     """
 
     text: str = option("", "the text to write", "TEXT", (GENERATE,))
     bias: float = option(0.0, "0 is the model's own variety, 1 neat", "B", (GENERATE,), served=100)
-    style: str = option("", "JSON of strokes whose hand is gone on with", "FILE", (GENERATE,), served=False)
+    style: str = option("", "JSON of strokes; the text is written in the same hand", "FILE", (GENERATE,), served=False)
     width: int | None = option(None, f"characters of a line ({WIDTH})", "N", (GENERATE,), served=1000)
     points: int | None = option(
         None, f"points to write, of a model without text ({POINTS})", "N", (GENERATE,), served=5000
@@ -234,7 +234,7 @@ class HandwritingTask(HandwritingReplies, Task):
     ) -> Generated:
         """The text written `count` times; pieces of it are laid out in lines. Without a text, strokes alone.
 
-        Raises ConfigError for a text that cannot be written, and for an option that this model makes nothing of.
+        Raises ConfigError for a text that cannot be written, and for an option that this model does not use.
         """
         model: Any = runner
         generators = [torch.Generator().manual_seed(_mixed(seed, number)) for number in range(count)]
@@ -327,12 +327,12 @@ class HandwritingTask(HandwritingReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face; it writes, and scores nothing."""
+        """An exported file with the model's interface; it writes, and scores nothing."""
         return open_runner(self, file)
 
 
 def _refuse(options: HandwritingOptions, names: Sequence[str], reason: str) -> None:
-    """Raise ConfigError for one of the options if it was given, which the model makes nothing of."""
+    """Raise ConfigError if one of the options was given, none of which the model uses."""
     given = [flag_text(name) for name in names if getattr(options, name) not in ("", None)]
     if given:
         raise ConfigError(f"this model {reason}; leave {' and '.join(given)} out")

@@ -24,7 +24,7 @@ from foveate.tasks.handwriting.strokes import restore
 from foveate.text.characters import BLANK, split_characters
 from foveate.text.splitting import SPECIALS, UNKNOWN
 
-SLOWEST, SPARE = 3.0, 60  # a text may take so many times the points of a text of its length, and so many more
+SLOWEST, SPARE = 3.0, 60  # a text may take SLOWEST times the usual points of its length, and SPARE more
 ROWS = 64  # pieces that are written together
 LINE_HEIGHT = 1.3  # of the highest piece
 EXAMPLE = "any words"

@@ -63,7 +63,7 @@ class ExportedOutlines(NamedTuple):
 
 
 class DetectionRunner(nn.Module):
-    """An exported file under the face of its model: an image (1, C, H, W) -> `InstanceOutput` on the CPU."""
+    """An exported file with the interface of its model: an image (1, C, H, W) -> `InstanceOutput` on the CPU."""
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class OutliningRunner(DetectionRunner):
 
 
 def open_runner(file: OnnxFile) -> DetectionRunner:
-    """Open an exported file under its model's face. Raises ModelError."""
+    """Open an exported file with its model's interface. Raises ModelError."""
     return OutliningRunner(file) if file.about.get("outlines") else DetectionRunner(file)
 
 

@@ -116,7 +116,7 @@ def true_box_ious(network: Any, image: Tensor | Windows, preprocessing: Preproce
 def detector_of(path: str, device: torch.device) -> tuple[Any, dict[str, Any], Preprocessing]:
     """Load what finds the objects that are to be outlined: a run, a model folder, or an exported file.
 
-    Returns the model, or the file under its face, its tables and its preprocessing. Raises ModelError, ConfigError.
+    Returns the model, or the file with its interface, its tables and its preprocessing. Raises ModelError, ConfigError.
     """
     file = Path(path)
     if file.suffix.lower() == ".onnx":

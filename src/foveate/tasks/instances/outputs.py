@@ -1,4 +1,4 @@
-"""Files of predicted objects: numbers, LabelMe polygons, GeoJSON, COCO JSON, and tables for people who count.
+"""Files of predicted objects: numbers, LabelMe polygons, GeoJSON, COCO JSON, and tables of measurements.
 
 Shapes: an image of H x W pixels, N objects.
 """

@@ -21,7 +21,7 @@ from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.instances import InstanceMetrics
 from foveate.ops.boxes import tight_boxes
-from foveate.ops.layers import areas, unpack
+from foveate.ops.mask_layers import areas, unpack
 from foveate.pictures.fitting import shrink
 from foveate.records import InstanceBatch, InstancePrediction, InstanceSample, Preprocessing, Table
 from foveate.registry import task
@@ -308,7 +308,7 @@ class InstanceTask(InstanceReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face."""
+        """An exported file with the model's interface."""
         return open_runner(file)
 
     @classmethod

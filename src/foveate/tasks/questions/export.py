@@ -40,7 +40,7 @@ class _Tensors(nn.Module):
 
 
 class ExportedAnswers(nn.Module):
-    """An exported file under the face of its model."""
+    """An exported file with the interface of its model."""
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()

@@ -95,7 +95,7 @@ def kind_section(scores: Mapping[str, Any]) -> Section | None:
         )
         for kind, accuracy in scores["per_kind"].items()
     ]
-    lead = "What the question alone tells is no skill: read the accuracy beside it."
+    lead = "What the question alone gives away is no skill of the model: compare the accuracy with it."
     table = tag("table", tag("thead", head), tag("tbody", body), class_="bars")
     return section("kinds", "Kinds", "By kind of question", lead, card(scroll_box("Accuracy by kind", table)))
 

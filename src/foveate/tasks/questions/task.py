@@ -19,6 +19,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted, listed
 from foveate.metrics.questions import QuestionAlone, QuestionMetrics, usual_answer
+from foveate.ops.padding import pad
 from foveate.pictures.fitting import shrink
 from foveate.records import (
     IGNORE,
@@ -168,12 +169,8 @@ class QuestionsTask(QuestionReplies, Task):
         return batch
 
     def _tokens(self, samples: Sequence[Any]) -> Tensor:
-        """(B, T) of the longest question."""
-        ids = [self.encode(sample["question"]) for sample in samples]
-        tokens = torch.full((len(ids), max(map(len, ids))), PAD)
-        for row, own in zip(tokens, ids, strict=True):
-            row[: len(own)] = torch.tensor(own)
-        return tokens
+        """Tokens (B, T) of the questions, T of the longest one, PAD after the end of shorter ones."""
+        return pad([torch.tensor(self.encode(sample["question"])) for sample in samples], PAD)
 
     # Answering
 
@@ -314,7 +311,7 @@ class QuestionsTask(QuestionReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face."""
+        """An exported file with the model's interface."""
         return open_runner(self, file)
 
 

@@ -256,7 +256,7 @@ class SemanticTask(SemanticReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """An exported file under the model's face."""
+        """An exported file with the model's interface."""
         return open_runner(self, file)
 
 

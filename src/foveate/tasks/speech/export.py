@@ -1,4 +1,4 @@
-"""Export of speech models as two ONNX graphs, and the two files under the face of the model that they came from.
+"""Export of speech models as two ONNX graphs, and the two files with the interface of the model.
 
     speech.onnx        audio (1, samples) float32, or (1, frames, D) of a model of features
                        -> cells (1, U, E), keys (1, U, A): log-mel features and the listener are inside
@@ -16,7 +16,6 @@ Shapes: B recordings, N rows, U cells, V tokens.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,16 +24,25 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ModelError
-from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_same_shape, worst
+from foveate.onnx import Graph, Graphs, OnnxFile, prepared, worst
+from foveate.onnx.stepwise import (
+    ENCODER,
+    GRAPH,
+    NEXT,
+    SEARCH,
+    STEP,
+    STEP_SUFFIX,
+    digest_of,
+    leaves,
+    step_beside,
+    step_differences,
+)
 from foveate.ops.padding import pad, valid_mask
 from foveate.ops.search.shared import each
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
 
-GRAPH, SEARCH = "graph", "search"  # keys of the signature and of the rules of the search in the metadata
-ENCODER, STEP = "encoder", "step"
-STEP_SUFFIX = f".{STEP}"
 CHECKED_STEPS = 6  # tokens that the check feeds
 CHECKED_LENGTHS = (1.0, 2.3, 4.1)  # of the shortest recording, which the check encodes; the export has seen 3
 
@@ -82,10 +90,10 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
     audio = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         memory, state = ready.begin(audio)
-    leaves = _leaves(state)
-    names = tuple(f"state_{i}" for i in range(len(leaves)))
-    sizes = tuple((name, int(x.shape[1])) for name, x in zip(names, leaves, strict=True))
-    signature = Signature(ENCODER, _digest(model), sizes, form.shortest, ready.cell_step, ready.cell_first)
+    states = leaves(state)
+    names = tuple(f"state_{i}" for i in range(len(states)))
+    sizes = tuple((name, int(x.shape[1])) for name, x in zip(names, states, strict=True))
+    signature = Signature(ENCODER, digest_of(model), sizes, form.shortest, ready.cell_step, ready.cell_first)
     options: Any = task.options
     search = {SEARCH: options.search_to_json()}
     samples = torch.export.Dim("samples", min=form.shortest)
@@ -94,13 +102,13 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
         metadata={GRAPH: signature.to_json()} | search,
     )  # fmt: skip
     rows, cells = torch.export.Dim("rows"), torch.export.Dim("cells")
-    wide = [x.repeat(2, *(1 for _ in x.shape[1:])) for x in (memory.cells, memory.keys, memory.mask, *leaves)]
+    wide = [x.repeat(2, *(1 for _ in x.shape[1:])) for x in (memory.cells, memory.keys, memory.mask, *states)]
     step = Graph(
         _Step(ready, state),
         (wide[0], wide[1], wide[2], wide[3:], torch.zeros(2, dtype=torch.int64)),
-        ({0: rows, 1: cells}, {0: rows, 1: cells}, {0: rows, 1: cells}, [{0: rows}] * len(leaves), {0: rows}),
+        ({0: rows, 1: cells}, {0: rows, 1: cells}, {0: rows, 1: cells}, [{0: rows}] * len(states), {0: rows}),
         ("cells", "keys", "mask", *names, "tokens"),
-        ("logits", *(f"next_{name}" for name in names), "attention"),
+        ("logits", *(NEXT + name for name in names), "attention"),
         suffix=STEP_SUFFIX,
         metadata={GRAPH: dataclasses.replace(signature, graph=STEP).to_json()} | search,
     )
@@ -136,23 +144,7 @@ class _Step(nn.Module):
         upcoming = iter(state)
         tree = each(self.tree, lambda _: next(upcoming))
         logits, after, attention = self.model.step(ExportedMemory(cells, keys, mask), tree, tokens)
-        return [logits, *_leaves(after), attention]
-
-
-def _leaves(tree: Any) -> list[Tensor]:
-    """The tensors of a tree, in the order of `each`."""
-    tensors: list[Tensor] = []
-    each(tree, lambda x: tensors.append(x) or x)  # type: ignore[func-returns-value]
-    return tensors
-
-
-def _digest(model: nn.Module) -> str:
-    """A name for these weights."""
-    digest = hashlib.blake2b(digest_size=12)
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        return [logits, *leaves(after), attention]
 
 
 def _difference(model: Any, runner: nn.Module, vocabulary: int) -> float:
@@ -170,13 +162,7 @@ def _difference(model: Any, runner: nn.Module, vocabulary: int) -> float:
     with torch.inference_mode():
         expected = list(_run(model, pad(recordings).to(device), lengths.to(device), tokens.to(device)))
         exported = list(_run(runner, pad(recordings), lengths, tokens))
-    largest = max(max(float(logits.abs().max()) for logits, _ in expected), 1e-6)
-    differences = []
-    for ours, theirs in zip(expected, exported, strict=True):
-        for mine, other, scale in zip(ours, theirs, (largest, 1.0), strict=True):
-            require_same_shape(other, mine)
-            differences.append(float((mine - other).abs().max()) / scale)
-    return worst(differences)
+    return worst(step_differences(expected, exported))
 
 
 def _run(model: Any, audio: Tensor, lengths: Tensor, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -199,7 +185,7 @@ class ExportedMemory(NamedTuple):
 
 
 class ExportedSpeaker(nn.Module):
-    """The two files under the face of a speech model: `begin` and `step`."""
+    """The two files with the interface of a speech model: `begin` and `step`."""
 
     def __init__(self, encoder: OnnxFile, step: OnnxFile, signature: Signature) -> None:
         super().__init__()
@@ -223,7 +209,7 @@ class ExportedSpeaker(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """The last tokens (N,) -> logits of the next (N, V), the state, and attention (N, U)."""
         inputs = memory._asdict() | dict(zip(self.names, state, strict=True)) | {"tokens": tokens}
-        outputs = ["logits", *(f"next_{name}" for name in self.names), "attention"]
+        outputs = ["logits", *(NEXT + name for name in self.names), "attention"]
         logits, *after, attention = self.stepper.run(outputs, inputs)
         return logits, tuple(after), attention
 
@@ -234,18 +220,9 @@ def open_runner(task: Task, file: OnnxFile) -> ExportedSpeaker:
     Raises ModelError for a step that is missing, damaged or of another export.
     """
     signature = Signature.read(file)
-    if signature.graph != ENCODER:
-        raise ModelError(
-            f"{file.path} is the {signature.graph} of an exported speech model; give the file of its encoder, written "
-            "beside it"
-        )
-    step = file.sibling(STEP_SUFFIX)
-    if Signature.read(step) != dataclasses.replace(signature, graph=STEP):
-        raise ModelError(
-            f"{step.path} is not the step of {file.path.name}, but of another export; export the model again"
-        )
+    step = step_beside(file, signature, "speech model")
     inputs = {"cells", "keys", "mask", "tokens", *(name for name, _ in signature.state)}
-    outputs = {"logits", "attention", *(f"next_{name}" for name, _ in signature.state)}
+    outputs = {"logits", "attention", *(NEXT + name for name, _ in signature.state)}
     for path, existing, expected in (
         (file.path, file.session.get_outputs(), {"cells", "keys"}),
         (step.path, step.session.get_inputs(), inputs),

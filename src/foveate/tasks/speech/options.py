@@ -23,11 +23,11 @@ class SpeechOptions(Options):
     n_best: transcripts that are returned, at most `beams`; 0 for as many. Of a recording that is cut, one.
     length_penalty: exponent of the length by which a transcript's log-probability is divided, 0 or more; 1, as in the
         paper, ranks by the mean of a character.
-    language: a text file, a sentence a line, whose characters a language model is counted from; "" for none. It need
-        not be from the training data: names and terms that recordings will hold help most.
+    language: a text file, one sentence a line, from which a language model of characters is estimated; "" for none. It
+        need not be from the training data: names and terms that occur in the recordings help most.
     language_weight: lambda, by which the language model's log-probabilities are multiplied; usually 0.05 to 0.5.
     cut: seconds of a part that is read at once, 0 for no limit; longer recordings are cut where they are quietest.
-        Attention is at home in lengths that training had.
+        Attention works best at the lengths seen in training.
     """
 
     stored: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class SpeechOptions(Options):
         1.0, "exponent of the length in a transcript's score (1, or as trained)", "X", served=10
     )
     language: str = option(
-        "", "text file, a sentence a line, that a language model is counted from", "FILE", served=False
+        "", "text file, one sentence a line, from which a language model is estimated", "FILE", served=False
     )
     language_weight: float = option(0.2, "weight of the language model's log-probabilities (0.2)", "X", served=10)
     cut: float = option(

@@ -184,7 +184,7 @@ class SpeechTask(SpeechReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """The encoder's file and its step beside it, under the model's face."""
+        """The encoder's file and its step beside it, with the model's interface."""
         return open_runner(self, file)
 
     def about(self) -> dict[str, Any]:

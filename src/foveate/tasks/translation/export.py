@@ -1,4 +1,4 @@
-"""Export of translation models as two ONNX graphs, and the two files under the face of the model that they came from.
+"""Export of translation models as two ONNX graphs, and the two files with the interface of the model.
 
     translate.onnx       source (batch, length) int64: tokens, <end> last and <pad> after it
                          -> memory_*, state_*: the tensors that the decoder begins with, each (batch, ...)
@@ -78,7 +78,7 @@ def _difference(model: nn.Module, runner: nn.Module, sizes: list[int]) -> float:
 
 
 class ExportedTranslator(ExportedDecoder):
-    """The two files under the face of a translation model: `encode`, `begin` and `step`."""
+    """The two files with the interface of a translation model: `encode`, `begin` and `step`."""
 
     def encode(self, source: Tensor) -> Encoded:
         """Sentences (B, S), <end> last and <pad> after it."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from foveate.errors import counted
 from foveate.records import TranslationPrediction
+from foveate.tasks.pages import Page
 from foveate.tasks.translation.alignment import STYLE, translation_figure
-from foveate.visualize.document import document, stylesheet, write_page
 from foveate.visualize.markup import Markup, tag
 
-FILE_NAME = "translations.html"
-TITLE = "Translations"
 MAX_FIGURES = 100  # sentences with their alignment; predictions.json has those of all
 MAX_ROWS = 5000  # further sentences, as text alone
 LEAD = (
@@ -23,46 +20,43 @@ LEAD = (
 )
 
 
-class TranslationPage:
-    """A gallery (see `foveate.tasks.base.Gallery`) of sentences; only their HTML is kept.
+class TranslationPage(Page):
+    """Sentences with their translations and alignments. model: its name."""
 
-    model: its name.
-    """
+    file_name = "translations.html"
+    title = "Translations"
+    noun = "sentence"
 
     def __init__(self, model: str = "") -> None:
-        self.model = model
-        self.count = 0
-        self.figures: list[Markup] = []
+        super().__init__(model)
         self.rows: list[Markup] = []
+        self.left_out = 0
+
+    @property
+    def count(self) -> int:
+        """Sentences that were translated."""
+        return len(self.figures) + len(self.rows) + self.left_out
 
     def add(self, name: str, prediction: TranslationPrediction, sample: Mapping[str, Any]) -> None:
         """Add one sentence."""
-        self.count += 1
         if len(self.figures) < MAX_FIGURES:
             self.figures.append(translation_figure(prediction))
         elif len(self.rows) < MAX_ROWS:
             self.rows.append(tag("tr", tag("td", prediction.sentence), tag("td", prediction.text)))
+        else:
+            self.left_out += 1
 
-    def render(self) -> str:
-        """The page as HTML text."""
-        count = counted(self.count, "sentence")
-        left_out = self.count - len(self.figures) - len(self.rows)
-        more = f"{counted(left_out, 'further sentence')} in predictions.json alone." if left_out else ""
-        header = tag(
-            "header",
-            tag("p", f"{self.model} on {count}" if self.model else count, class_="eyebrow"),
-            tag("h1", TITLE),
-            tag("p", LEAD, class_="summary"),
-        )
+    def lead(self) -> str:
+        """The text above the figures."""
+        return LEAD
+
+    def style(self) -> str:
+        """The CSS of the figures."""
+        return STYLE
+
+    def body(self) -> Markup:
+        """The figures, a table of further sentences, and the number of those that are not on the page."""
+        more = f"{counted(self.left_out, 'further sentence')} in predictions.json alone." if self.left_out else ""
         head = tag("tr", tag("th", "Sentence", scope="col"), tag("th", "Translation", scope="col"))
         table = tag("table", tag("thead", head), tag("tbody", self.rows)) if self.rows else None
-        body = tag("section", self.figures, table, tag("p", more, class_="faint") if more else None)
-        return document(f"{TITLE} – Foveate", stylesheet("report") + STYLE, header, body)
-
-    def write(self, folder: Path) -> None:
-        """Write translations.html into a folder, one self-contained file; nothing if no sentence was added.
-
-        Raises OutputError if the file cannot be written; an older one then stays as it was.
-        """
-        if self.count:
-            write_page(self.render(), Path(folder) / FILE_NAME)
+        return tag("section", self.figures, table, tag("p", more, class_="faint") if more else None)

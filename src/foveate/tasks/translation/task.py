@@ -261,7 +261,7 @@ class TranslationTask(TranslationReplies, Task):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """The encoder's file and its step beside it, under the model's face."""
+        """The encoder's file and its step beside it, with the model's interface."""
         return open_runner(self, file)
 
 

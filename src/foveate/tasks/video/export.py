@@ -1,4 +1,4 @@
-"""Export of video models as two ONNX graphs, and the two files under the face of the model that they came from.
+"""Export of video models as two ONNX graphs, and the two files with the interface of the model.
 
     video.onnx       clips (batch, K, C, H, W) float32, normalised; or (batch, K, D), of a model of features
                      -> memory_frames (batch, K, D), memory_keys (batch, K, A), memory_mask (batch, K) bool, state_*
@@ -85,7 +85,7 @@ class EncodedClips(NamedTuple):
 
 
 class ExportedVideo(ExportedDecoder):
-    """The two files under the face of a video model: `encode`, `begin` and `step`."""
+    """The two files with the interface of a video model: `encode`, `begin` and `step`."""
 
     def encode(self, clips: Tensor, lengths: Tensor | None = None) -> EncodedClips:
         """(B, K, C, H, W) or (B, K, D) float32, and the frames of each, as the model takes them."""

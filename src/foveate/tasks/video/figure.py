@@ -17,6 +17,7 @@ from importlib.resources import files
 from PIL import Image
 
 from foveate.records import Clip, Sentence, VideoPrediction
+from foveate.tasks.captioning.figure import other_sentences
 from foveate.tasks.video.strip import frame_images
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, join, tag
@@ -70,7 +71,7 @@ def video_figure(example: VideoFigure, *beneath: object) -> Markup:
             tag("p", _words(best, example), class_="sentence", lang="en"),
             tag("p", f"score {best.score:.3f}", class_="faint number"),
             beneath,
-            _others(others) if others else None,
+            other_sentences(others) if others else None,
         ),
         _film(example, best),
         class_="captioned clip",
@@ -97,11 +98,6 @@ def _words(best: Sentence, example: VideoFigure) -> Iterable[Markup]:
     for i, (word, probability) in enumerate(zip(best.words, best.probabilities.tolist(), strict=True), start=1):
         hint = f"probability {probability:.2f}; attended most at {example.clip.time(int(rows[i - 1].argmax()))}"
         yield join(tag("button", word, type="button", class_=f"word w{i}", title=hint, aria_description=hint), blank)
-
-
-def _others(others: Sequence[Sentence]) -> Markup:
-    items = [tag("li", s.text, " ", tag("span", f"{s.score:.3f}", class_="faint number")) for s in others]
-    return tag("div", tag("p", "Other sentences", class_="faint"), tag("ol", items), class_="others")
 
 
 def _film(example: VideoFigure, best: Sentence) -> Markup:

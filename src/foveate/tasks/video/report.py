@@ -7,6 +7,7 @@ import dataclasses
 from foveate.errors import counted
 from foveate.metrics.video import VideoScores
 from foveate.tasks.captioning.options import BEAMS
+from foveate.tasks.captioning.sections import own_score_and_references
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.video.figure import VideoFigure, video_figure, video_style
 from foveate.visualize.bars import score_text
@@ -122,11 +123,7 @@ def _examples(examples: list[VideoFigure]) -> Section | None:
         "The model's sentence, and the sentences of people. CIDEr-D is that of the one clip. Point at a word, tap it "
         "or go to it with the Tab key, to see its row."
     )
-    figures = best_and_worst(examples, lambda example: video_figure(example, _references(example)))
+    figures = best_and_worst(
+        examples, lambda example: video_figure(example, own_score_and_references(example.score, example.references))
+    )
     return section("clips", "Examples", "Examples", lead, figures)
-
-
-def _references(example: VideoFigure) -> Markup:
-    score = tag("p", "CIDEr-D ", score_text(example.score), class_="strong") if example.score is not None else None
-    listed = tag("ul", [tag("li", text) for text in example.references], class_="people")
-    return tag("div", score, tag("p", "People said", class_="faint"), listed)

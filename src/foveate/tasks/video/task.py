@@ -197,7 +197,7 @@ class VideoTask(VideoReplies, CaptionTask):
         return graphs(self, model)
 
     def open(self, file: OnnxFile) -> Runner:
-        """The encoder's file and its step beside it, under the model's face."""
+        """The encoder's file and its step beside it, with the model's interface."""
         return open_runner(self, file)
 
 

@@ -29,9 +29,13 @@ Departures from the paper:
 - Images are normalised by mean and deviation; the release subtracts the mean image of values up to 255.
 - `caffenet` has no ImageNet weights that can be installed; the paper's networks start from them.
 - Boxes are not regressed, and there are no machines for detection with boxes, as in the paper's appendix on them.
-- Networks A and B of the paper, one for both crops and two that are fine-tuned apart, are not built. With `crops` box
-  an example of a class overlaps its object by its region; in the paper's network A by its box.
-- A detection's score is the sigmoid of its margin, which ranks alike.
+- Only network C is built: both networks are fine-tuned together from the start. The release begins with network B, two
+  networks that were fine-tuned apart. With `crops` box, examples are chosen by the overlap of regions; the paper
+  fine-tunes its box network by that of boxes.
+- A detection's score is the sigmoid of its margin, which gives the same ranking.
+
+The two networks share no layer, as in the paper and its release. Their inputs differ from the first pixel on, so shared
+first layers would save weights but no time: each would still run twice a region. Speed comes from batches of regions.
 
 With another `backbone`, for a CPU: the means of its two coarsest maps, and one layer of `hidden` units. This is ours.
 """
@@ -157,7 +161,10 @@ class Config:
 
 @model("sds")
 class SDS(nn.Module):
-    """Simultaneous detection and segmentation: regions classified by a network on the box and one on the region."""
+    """Simultaneous detection and segmentation: regions classified by a network on the box and one on the region.
+
+    The two networks share no layer, as in the paper (network C): see the module's docstring.
+    """
 
     task: ClassVar[str] = "instances"
     # Proposals are computed once an image, and crops of them are mirrored and turned.

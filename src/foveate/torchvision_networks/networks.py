@@ -1,4 +1,4 @@
-"""Networks of torchvision under the face of a family's model.
+"""Networks of torchvision with the interface of a family's model.
 
 Shapes: B images of 3 channels, H x W pixels, K classes; R objects, N atoms of their masks.
 """

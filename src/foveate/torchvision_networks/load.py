@@ -17,11 +17,11 @@ import torch
 from torchvision.models import get_model_builder, get_model_weights
 
 from foveate.errors import ModelError
-from foveate.public import FAMILIES, SOURCE, builder_of
-from foveate.public.networks import TorchvisionMaskRCNN, TorchvisionSegmentation
 from foveate.records import ClassTable, Preprocessing
 from foveate.registry import find
 from foveate.store import LoadedModel, read_tensors
+from foveate.torchvision_networks import FAMILIES, SOURCE, builder_of
+from foveate.torchvision_networks.networks import TorchvisionMaskRCNN, TorchvisionSegmentation
 
 BACKGROUND, UNUSED = "__background__", "N/A"  # in torchvision's lists of categories
 

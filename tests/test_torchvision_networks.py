@@ -26,10 +26,10 @@ from foveate.errors import ConfigError, ModelError
 from foveate.export import export_onnx
 from foveate.ops.layout import channels_last
 from foveate.predictor import Predictor, find_model_folder
-from foveate.public import FAMILIES, builder_of
-from foveate.public.load import weights_file
-from foveate.public.networks import split_atoms
 from foveate.server.models import load
+from foveate.torchvision_networks import FAMILIES, builder_of
+from foveate.torchvision_networks.load import weights_file
+from foveate.torchvision_networks.networks import split_atoms
 
 SMALL = "torchvision/lraspp_mobilenet_v3_large"
 

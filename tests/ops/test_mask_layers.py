@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from foveate.errors import ConfigError
-from foveate.ops.layers import areas, pack, unpack
+from foveate.ops.mask_layers import areas, pack, unpack
 
 
 def test_masks_survive_the_round_trip() -> None:
