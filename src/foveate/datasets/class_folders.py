@@ -108,6 +108,10 @@ class ClassDataset(FileHeaders):
         """'cow/001.jpg': the class's folder and the file."""
         return _name(self.pairs[index].picture)
 
+    def class_of(self, index: int) -> str:
+        """The name of the class, without decoding the image."""
+        return self.classes.names[self.pairs[index].label]
+
     def digest(self, index: int) -> str:
         """A digest of the label, without decoding the image."""
         return label_digest(self.pairs[index].label)

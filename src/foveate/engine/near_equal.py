@@ -25,7 +25,7 @@ APART = 3.0  # grey values of 255, at most, by which these differ on average
 class _Seen(NamedTuple):
     file: Path
     split: str
-    label: str
+    group: str
     print: Fingerprint
 
 
@@ -44,9 +44,8 @@ class NearEqual:
             return
         file: Path = pairs[index].picture
         if file not in self._seen and (found := fingerprint(_grey(image.numpy()))) is not None:
-            classes = getattr(getattr(dataset, "classes", None), "names", ())
-            label = pairs[index].label
-            name = classes[label] if isinstance(label, int) and label < len(classes) else ""
+            class_of = getattr(dataset, "class_of", None)
+            name = class_of(index) if class_of is not None else ""
             self._seen[file] = _Seen(file, split, name, found)
 
     def notes(self, noun: str = "picture") -> list[str]:
@@ -58,7 +57,7 @@ class NearEqual:
                 f"resized again, or frames of one film, so that {second} is no test of what was learned; remove one of "
                 "each"
             )
-        for (first, second), twins in self._twins("label").items():
+        for (first, second), twins in self._twins("group").items():
             found.append(
                 f"{_said(twins, noun)} in class {first} and in class {second} nearly alike ({_names(twins)}), as if "
                 "encoded or resized again; each has one class: remove the wrong one"
@@ -66,7 +65,7 @@ class NearEqual:
         return found
 
     def _twins(self, key: str) -> dict[tuple[str, str], list[tuple[Path, Path]]]:
-        """(group, group) -> pairs of files, each file of the second group once; groups by 'split' or 'label'."""
+        """(group, group) -> pairs of files, each of the second group once; groups by 'split' or 'group' (the class)."""
         groups: dict[str, list[_Seen]] = {}
         for seen in self._seen.values():
             if name := getattr(seen, key):
