@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +105,13 @@ def test_a_place_is_tried_before_the_work_and_left_as_it_was(tmp_path: Path) -> 
     with pytest.raises(OutputError, match="pipe is not a regular file; name a file"):
         require_writable(tmp_path / "pipe")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old.json", "pipe"]
+
+
+def test_a_writer_within_another_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=rf"cannot write {re.escape(str(tmp_path / 'a.b.png'))}: No space left"),
+        disk.atomic_write(tmp_path / "a.b.png") as outer,
+        disk.atomic_write(outer),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
         remedy = "free some space or choose a writable place"
         if error.errno == errno.ENAMETOOLONG:
             remedy = f"choose a shorter name ({LONGEST_NAME} bytes at most)"
-        raise OutputError(f"cannot write {path}: {reason}; {remedy} (what was there before is untouched)") from error
+        meant = _meant(path)
+        raise OutputError(f"cannot write {meant}: {reason}; {remedy} (what was there before is untouched)") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -78,6 +80,12 @@ def _beside(path: Path) -> Path:
     if len(os.fsencode(path.name)) <= LONGEST_NAME:
         stem = os.fsencode(stem)[: LONGEST_NAME - 1 - len(os.fsencode(mark))].decode(errors="ignore")
     return path.with_name(f".{stem}{mark}")
+
+
+def _meant(path: Path) -> Path:
+    """The file that is written, where `path` is already the hidden name of one: a writer may be called by another."""
+    found = re.fullmatch(rf"\.(.+)\.\d+-[0-9a-f]+{re.escape(MARK)}(\.[^.]*)?", path.name)
+    return path.with_name(found[1] + (found[2] or "")) if found else path
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> None:

@@ -91,6 +91,7 @@ def test_threads_spin_for_a_moment_before_they_sleep(given: dict[str, str], expe
 def test_the_fields_of_a_model_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "patch_cnn"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(0).startswith("Patch CNN") and "foveate models patch_cnn --bibtex" in lines.pop(0)
     named = [line.split()[0] for line in lines if line.startswith("  --")]
     assert named[:3] == ["--config.num_classes", "--config.in_channels", "--config.widths"]
     (line,) = [line for line in lines if "--config.dense " in line]
@@ -175,6 +176,26 @@ def test_ctrl_c_leaves_with_its_own_code(monkeypatch: pytest.MonkeyPatch, capsys
     stub(monkeypatch, KeyboardInterrupt())
     assert cli.main(["models"]) == 130
     assert capsys.readouterr().err.splitlines() == ["foveate: stopped"]  # `train` says more, in test_resume.py
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("train fcn8s", "a training goes on from its last finished epoch with --resume"),
+        ("train fcn8s --folds 3", "the same line goes on, and keeps the runs that are there"),
+        ("train fcn8s --seeds=3", "the same line goes on, and keeps the runs that are there"),
+        ("sweep fcn8s --epochs 1,2", "the same line goes on, and keeps the runs that are there"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    line: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(argv: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module(f"foveate.cli.{line.split()[0]}"), "run", stop)
+    assert cli.main(line.split()) == 130
+    assert capsys.readouterr().err == f"foveate: stopped; {told}\n"
 
 
 def test_ctrl_c_during_the_imports_is_no_traceback(

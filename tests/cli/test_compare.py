@@ -80,6 +80,16 @@ def test_one_run_is_a_row_of_its_own(runs: tuple[Path, Path], capsys: pytest.Cap
     assert [float(row["interval_low"]), float(row["interval_high"])] == scored["intervals"]["mean_iou"]
 
 
+def test_a_run_is_called_after_its_folder_from_within_it(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(runs[0])
+    assert cli.main(["compare", ".", str(runs[1]), "--format", "csv"]) == 0
+    assert [row["run"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == ["first", "second"]
+    assert cli.main(["evaluate", "."]) == 0
+    assert "<h1>first</h1>" in (runs[0] / "report.html").read_text()
+
+
 def test_tables_in_markdown_and_latex() -> None:
     rows = [
         {"run": "a_b", "recipe": "r", "mean_iou": 0.51234, "interval": [0.5, 0.6], "difference": None},
@@ -92,6 +102,18 @@ def test_tables_in_markdown_and_latex() -> None:
     latex = table_text(rows, "latex").splitlines()
     assert latex[0] == r"\begin{tabular}{llrrr}"
     assert r"a\_b & r & 0.512 & 0.500 to 0.600 & -- \\" in latex
+    odd = [
+        {"run": "a|b", "batch_size": "8", "mean_iou": 0.5},
+        {"run": "50% {x}^2 ~$1 #2 \\", "batch_size": "4", "mean_iou": 1.0},
+    ]
+    assert table_text(odd, "markdown", ["batch_size"]).splitlines()[::2] == [
+        "| run | batch_size | mean IoU |", r"| a\|b | 8 | 0.500 |"
+    ]  # fmt: skip
+    assert (
+        table_text(odd, "latex", ["batch_size"])
+        .splitlines()[5]
+        .startswith(r"50\% \{x\}\textasciicircum{}2 \textasciitilde{}\$1 \#2 \textbackslash{} & 4")
+    )
 
 
 def test_runs_that_cannot_be_compared_are_refused(

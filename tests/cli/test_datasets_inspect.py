@@ -47,8 +47,11 @@ def test_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     shades = np.asarray(sheet.convert("L"))
     assert (np.abs(shades.astype(int) - 90) < 3).mean() > 0.1
     (folder / "cow" / "0.png").write_text("no picture")
-    assert cli.main(["datasets", "inspect", str(folder), "--sheet", str(tmp_path / "s.jpg")]) == 1
+    assert cli.main(["datasets", "inspect", str(folder), "--sheet", str(tmp_path / "s.PNG")]) == 1
+    assert Image.open(tmp_path / "s.PNG").format == "PNG"  # as its name says
     assert "cow/0.png: not a picture in a known format" in capsys.readouterr().out
+    assert cli.main(["datasets", "inspect", str(folder), "--sheet", str(tmp_path / "s.webp")]) == 1
+    assert capsys.readouterr().err.strip().endswith("s.webp; a sheet is a picture whose name ends in .jpg, .jpeg, .png")
 
 
 def test_digits_as_they_are_and_distorted(digits: Path) -> None:

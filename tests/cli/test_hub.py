@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import re
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 
 import foveate
 from foveate import cli
-from foveate.cli.hub import _without_paths, model_card
+from foveate.cli.hub import _command, _without_paths, model_card
 from foveate.records import ClassTable
 from foveate.store import load_model, save_model
 
@@ -197,3 +198,20 @@ def test_the_card_says_what_a_reader_needs_and_nothing_of_the_machine(run: Path)
 )
 def test_folders_of_the_machine_are_left_out(text: str, expected: str) -> None:
     assert _without_paths(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["foveate", "train", "--data", "/home/me (x)/my, cows/photos"], "foveate train --data photos"),
+        (["foveate", "train", "--data=/home/me/my cows/", "--optim.lr", "1e-3"],
+         "foveate train '--data=my cows' --optim.lr 1e-3"),
+        (["foveate", "train", "--data", r"C:\Users\me\my cows"], "foveate train --data 'my cows'"),
+        (["foveate", "train", "--data", "my cows", "--augment.crop", "96,96"],
+         "foveate train --data 'my cows' --augment.crop 96,96"),
+    ],
+)  # fmt: skip
+def test_a_command_on_the_card_can_be_copied_and_holds_no_folder_of_the_machine(line: list[str], expected: str) -> None:
+    assert _command(shlex.join(line)) == expected
+    assert _command(r"foveate train --data C:\Users\me\cows") == "foveate train --data cows"  # written without quotes
+    assert _command("foveate train --data /home/me's/cows").endswith("cows")

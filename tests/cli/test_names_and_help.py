@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from foveate import cli
-from foveate.cli.completion import SCRIPTS, candidates
+from foveate.cli.completion import SCRIPTS, _options, candidates
 from foveate.cli.early import check_fields, part_fields, recipe_fields
 from foveate.cli.flags import Parser
 from foveate.cli.recipes import group_of
@@ -21,6 +21,8 @@ from foveate.engine.recipe import Optim, Recipe
 from foveate.errors import ConfigError
 from foveate.recipes import resolve
 from foveate.registry import FAMILIAR, entries, familiar, make_config
+from foveate.tasks import all_tasks
+from foveate.tasks.options import flags
 from foveate.values import meanings
 
 Complaint = Callable[..., str]
@@ -189,8 +191,57 @@ def test_completion() -> None:
     assert candidates(["train", "fcn8s", "--res"]) == ["--resume"]
     assert candidates(["evaluate", "--js"]) == ["--json"]
     assert candidates(["evaluate", "runs/"]) == []  # files are the shell's own
+    assert candidates(["predict", "torchvision/fcn_resnet50"]) == ["torchvision/fcn_resnet50"]
+    assert candidates(["datasets", "inspect", "x", "--"]) == [
+        "--as", "--format", "--help", "--json", "--max-pixels", "--sheet", "--task"
+    ]  # fmt: skip
+    assert "--lossy" in candidates(["datasets", "convert", "a", "b", "--"])
     for shell, script in SCRIPTS.items():
         assert "foveate completion --words" in script, shell
+
+
+@pytest.mark.parametrize(
+    "words, found",
+    [
+        (["train", "fcn8s", "--logger", ""], ["tensorboard", "mlflow", "wandb", "none"]),
+        (["train", "fcn8s", "--optim.name", "adad"], ["adadelta"]),
+        (["train", "fcn8s", "--cache", ""], ["true", "false"]),
+        (["train", "fcn8s", "--epochs", ""], []),
+        (["train", "fcn8s", "--config"], ["--config", "--config."]),
+        (["train", "fcn8s", "--config.str"], ["--config.stride"]),
+        (["train", "fcn8s", "--config.learned_upsampling", ""], ["true", "false"]),
+        (["train", "fcn8s", "--config.loss", "f"], ["focal"]),
+        (["train", "fcn8s", "--model", "patch_cnn", "--config.den"], ["--config.dense"]),
+        (["sweep", "draw_mnist", "--data.h"], []),
+        (["datasets", "inspect", "x", "--task", "in"], ["instances"]),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["cache", "c"], ["clear"]),
+        (["recipes", "fcn8s", "--format", ""], ["text", "json"]),
+        (["bench", "x", "--run"], ["--runtime"]),
+    ],
+)
+def test_completion_of_fields_and_their_values(words: list[str], found: list[str]) -> None:
+    assert candidates(words) == found
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "generate"])
+def test_completion_knows_the_options_of_every_family(verb: str) -> None:
+    known = {flag.text for task in all_tasks() for flag in flags(task.Options, verb)}
+    assert known and known <= set(candidates([verb, "run", "--"]))
+    assert set(_options(verb)) == known
+
+
+def test_every_field_of_every_recipe_and_model_has_a_meaning_of_its_own() -> None:
+    owners = {type(make_config(name)) for name in entries("model")}
+    for name in entries("recipe"):
+        recipe = resolve(name)
+        owners |= {type(part) for part in (recipe, *vars(recipe).values()) if dataclasses.is_dataclass(part)}
+    for owner in owners:
+        told, fields = meanings(owner), {field.name for field in dataclasses.fields(owner)}
+        assert fields <= set(told), owner
+        for name, words in told.items():
+            swallowed = [other for other in fields - {name} if re.search(rf"[.;] {other}: ", words)]
+            assert not swallowed, f"{owner.__name__}.{name} tells of {swallowed}, too"
 
 
 def test_bash_completes_with_the_script(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,8 @@ def test_every_sample_is_in_one_fold(photos: Path) -> None:
     for one, part in zip(folds, val, strict=True):
         assert {p.picture.name for p in one.source.scan.pairs["train"]} == set().union(*val) - part
         assert "fold" in one.describe("semantic")
+        small = [note for note in one.source.notes("semantic") if note.startswith("val holds 2 pictures")]
+        assert small and one.notes("semantic") == [n for n in one.source.notes("semantic") if n not in small]
     moved = photos.rename(photos.with_name("elsewhere"))
     assert {p.picture.name for p in Folds(str(moved), 4, 1).source.scan.pairs["val"]} == val[1]
     other = {p.picture.name for p in Folds(str(moved), 4, 1, seed=7).source.scan.pairs["val"]}
@@ -172,7 +174,9 @@ def test_folds_are_trained_and_can_be_used_later(
     scores = [one["score"] for one in found["folds"]]
     assert found["mean"] == pytest.approx(sum(scores) / 2) and [one["samples"] for one in found["folds"]] == [4, 4]
     page = (out / "folds.html").read_text()
-    assert f"Mean mean IoU {found['mean']:.3f}" in page and "<script" not in page
+    assert (
+        f"Mean IoU is {found['mean']:.3f} on average" in page and 'class="compared"' in page and "<script" not in page
+    )
     last = capsys.readouterr().out.splitlines()
     assert last[-1] == f"page: {out / 'folds.html'}"
     assert last[-2].startswith(f"mean_iou over 2 folds: mean {found['mean']:.4f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from foveate import cli
 from foveate.datasets import recognise
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.run import RunFolder
+from foveate.errors import OutputError
 from foveate.pictures.limits import LIMIT_VARIABLE
 from foveate.recipes import resolve
 
@@ -218,6 +220,30 @@ def test_unwritable_output_is_named(smallest: list[str], tmp_path: Path, complai
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_run_that_cannot_be_written_is_scored_all_the_same(
+    trained: Path, tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, reason: int,
+) -> None:  # fmt: skip
+    before = (trained / "evaluation.json").read_bytes() if (trained / "evaluation.json").is_file() else None
+
+    def refuse(path: Path, content: object) -> None:
+        raise OutputError("cannot write") from OSError(reason, "no")
+
+    monkeypatch.setattr("foveate.engine.run.write_atomically", refuse)
+    words = ["evaluate", str(trained), "--json", str(tmp_path / "scores.json")]
+    if reason == errno.ENOSPC:
+        assert complaint(*words) == "cannot write"  # a full disk is no wish
+    else:
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"note: {trained} cannot be written, so that its evaluation.json and report.html stay as they were"
+        )
+    assert "mean_iou" in json.loads((tmp_path / "scores.json").read_text())
+    after = (trained / "evaluation.json").read_bytes() if (trained / "evaluation.json").is_file() else None
+    assert after == before
+
+
 def test_a_model_folder_with_a_pickle_is_refused(trained: Path, tmp_path: Path, complaint: Complaint) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     (run / "model" / "more.pkl").write_bytes(b"x")
@@ -270,4 +296,7 @@ def test_scores_of_every_image_go_to_a_table(trained: Path, tmp_path: Path, caps
     assert [row["name"] for row in rows] == [f"pasture/val/{i:06d}" for i in range(3)]
     assert [float(row["mean_iou"]) for row in rows] == pytest.approx([own for _, own in evaluation.samples])
     assert "iou sky" in rows[0]
-    assert "would be between" in (trained / "report.html").read_text()
+    page = (trained / "report.html").read_text()
+    low, high = evaluation.scores.intervals["mean_iou"]
+    assert f"interval of mean IoU by bootstrap over the 3 pictures is {low:.3f} to {high:.3f}: how much" in page
+    assert "of so few pictures it is too narrow" in page

@@ -94,6 +94,20 @@ def test_a_model_folder_refuses_the_other_direction(run: Path, data: Path, compl
     assert "translates from en to de, but the data is from de to en; give text in these languages" in said
 
 
+def test_a_translation_draws_its_alignment_and_saves_its_values(run: Path, tmp_path: Path) -> None:
+    predictor = foveate.load(run)
+    plain = predictor.predict("a dog runs / and/or sleeps")
+    asked = predictor.predict("a dog runs / and/or sleeps", alignments=True)
+    drawn = np.asarray(plain.overlay())
+    assert np.array_equal(drawn, np.asarray(asked.overlay()))
+    written = plain.save(tmp_path / "plain")
+    assert written == {"values": tmp_path / "plain" / "prediction.json"}  # a sentence is no name of a file
+    assert json.loads(written["values"].read_text(encoding="utf-8")) == plain.to_dict()
+    asked.save(tmp_path / "asked")
+    assert [one.name for one in (tmp_path / "asked").iterdir()] == ["prediction_alignment.png"]
+    assert "data:image/jpeg" in plain._repr_html_()
+
+
 def test_lines_of_a_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = ["a dog runs", "", "Two CATS sleep", "собака бежит", "a dog runs and runs and runs"]
     out = tmp_path / "out"

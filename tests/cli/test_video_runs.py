@@ -82,11 +82,12 @@ def test_a_table_of_clips_trains_the_free_recipe_on_kept_features(tmp_path, caps
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     for i in range(3):
         write_clip(tmp_path / "data" / f"c{i}.gif", i)
-    rows = "".join(f"c{i}.gif\ta cow walks to the left\n" for i in range(3))
+    rows = "".join(f"c{i}.gif\ta cow walks to the {side}\n" for i in range(3) for side in ("left", "right"))
     (tmp_path / "data" / "captions.tsv").write_text("video\tcaption\n" + rows)
     words = ["train", "video_attention", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *SMALL]
     words += shlex.split("--config.backbone plain --config.pretrained false --text.least 1 --options.beams 1")
     assert main(words) == 0
+    assert "4 captions to train on, 1 clip to rank epochs by" in capsys.readouterr().out  # two clips of two captions
     assert list((tmp_path / "cache" / "features").rglob("*.safetensors"))
     about = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert about["preprocessing"]["frames"] == 4 and about["preprocessing"]["image"]["size"] == [24, 24]

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import os
+import shlex
+import sys
 import threading
 from collections.abc import Callable
 from importlib.metadata import version
@@ -35,12 +37,16 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_folder_holds_all_that_later_verbs_need(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_run_folder_holds_all_that_later_verbs_need(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["foveate", "train", "--data", "my photos"])
     recipe = tiny(ema=0.9, epochs=3)
     run = RunFolder(train_recipe(recipe, out=tmp_path / "run"))
     assert run.recipe() == dataclasses.replace(recipe, precision="float32")  # what auto means on a CPU
     assert run.read_json("tables.json") == {"classes": recipe.data.open("train").classes.to_json()}
     environment = run.read_json("environment.json")
+    assert shlex.split(environment["command"]) == ["foveate", *sys.argv[1:]]
     assert environment["packages"]["torch"] == version("torch")
     assert {"python", "commit", "platform", "cpu_count", "threads", "devices", "command"} <= environment.keys()
     about = run.read_json("data.json")

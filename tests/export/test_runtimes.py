@@ -206,7 +206,7 @@ def test_a_family_whose_answers_differ_there_is_refused(tmp_path: Path) -> None:
         Predictor.open(tmp_path / "m.onnx", runtime="openvino")
     text = str(caught.value)
     assert "m.onnx: models for translation are not run in OpenVINO, where their answers are not known" in text
-    assert "use --runtime onnxruntime (OpenVINO is for captioning and " in text
+    assert "use --runtime onnxruntime (OpenVINO is for captioning, image classification, " in text
 
 
 def test_a_run_folder_has_no_runtime(folder: Path) -> None:

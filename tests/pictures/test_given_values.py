@@ -134,6 +134,18 @@ def test_floats_beyond_0_to_1_need_a_window(tmp_path: Path, low: float) -> None:
         seen(tmp_path / "a.tif", COLOUR)
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_the_frames_of_an_animation_that_are_not_read_are_noted(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (8, 6), (60 * k, 0, 0)) for k in range(3)]
+    several, one = tmp_path / f"several.{suffix}", tmp_path / f"one.{suffix}"
+    frames[0].save(several, save_all=True, append_images=frames[1:])
+    frames[0].save(one)
+    opened = open_for(several, Preprocessing(), "fcn8s")
+    assert note_of(opened) == "it has 3 frames, of which the first is read; save each as a picture of its own"
+    assert read_all(opened).max() < 30  # the first, which is black
+    assert note_of(open_for(one, Preprocessing(), "fcn8s")) == ""
+
+
 def test_another_depth_is_noted(tmp_path: Path) -> None:
     eight = Preprocessing(values="uint8")
     tifffile.imwrite(tmp_path / "a.tif", picture((1, 2, 3), "uint16"), photometric="rgb")

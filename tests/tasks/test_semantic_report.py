@@ -17,6 +17,7 @@ from foveate.records import ClassTable, SemanticPrediction
 from foveate.tasks.semantic.figures import MAX_WIDTH, SemanticExample, example_section
 from foveate.tasks.semantic.report import TEXT, report
 from foveate.visualize.report import ReportPart
+from foveate.visualize.report.classes import class_summary
 
 CLASSES = ClassTable(("sky", "grass", "cow"))
 SCORES = {
@@ -80,6 +81,16 @@ def test_scores_and_classes(tmp_path):
         assert part in words
     assert "strongest at <b>sky</b> (IoU 0.90) and weakest at <b>grass</b> (0.12)." in page
     assert headings(page) == ["notes", "training", "classes", "confusion", "boundaries", "pictures", "again"]
+
+
+def test_classes_of_the_same_score_are_all_counted():
+    def told(*scores):
+        return class_summary({"per_class": dict(zip(("sky", "grass", "cow"), scores, strict=True))}, CLASSES, TEXT)
+
+    assert told(0.9, 0.001, 0.0) == (
+        "It is strongest at <b>sky</b> (IoU 0.90) and weakest at <b>grass</b> and 1 other class (0.00)."
+    )
+    assert told(0.5, 0.5, 0.5) == "All 3 classes have the IoU 0.50."
 
 
 def test_every_score_stands_on_the_page_exactly(tmp_path):

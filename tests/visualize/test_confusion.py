@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from foveate.records import ClassTable
-from foveate.visualize.bars import boundary_pairs, class_bars, ranked, score_strip, score_text
+from foveate.visualize.bars import boundary_pairs, class_bars, hides, ranked, score_strip, score_text
 from foveate.visualize.confusion import confusion_list, matrix_table, row_shares, top_confusions
 
 CLASSES = ClassTable(("sky", "cow", "none"))
@@ -50,5 +50,7 @@ def test_the_strip_and_the_pairs_place_their_dots() -> None:
     strip = score_strip({"sky": 0.0, "cow": 1.0, "none": None}, 0.5, CLASSES)
     assert [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', strip)] == [328.0, 12.0]
     assert score_strip({"none": None}, None, CLASSES) == ""
+    assert not hides({"a": 0.0, "b": 0.0, "c": 0.0, "none": None, "d": 0.5})
+    assert hides({"a": 0.0, "b": 0.5, "c": 0.0, "d": 0.02, "e": 0.0})  # four within the width of a dot
     pairs = boundary_pairs({"sky": 1.0, "cow": 0.5, "none": None}, {"sky": 0.0}, CLASSES)
     assert re.findall(r'<circle cx="([\d.]+)%"', pairs) == ["97.00", "3.00", "50.00"]

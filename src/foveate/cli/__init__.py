@@ -64,10 +64,9 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"foveate: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if _prints():
-            hint = "; a training goes on from its last finished epoch with --resume" if words[0] == "train" else ""
-            print(f"foveate: stopped{hint}", file=sys.stderr)
+            print(f"foveate: stopped{_how_to_go_on(words, str(stop))}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +78,16 @@ def main(argv: list[str] | None = None) -> int:
             what = " ".join(str(error).split()) or "no message"
             print(f"foveate: unexpected {type(error).__name__}: {what} (--debug shows where)", file=sys.stderr)
         return 1
+
+
+def _how_to_go_on(words: list[str], known: str) -> str:
+    """The way in which a stopped line goes on; '' where it begins again. known: its verb's own words, or ''."""
+    if known:
+        return f"; {known}"
+    several = words[0] == "sweep" or {word.partition("=")[0] for word in words} & {"--seeds", "--folds"}
+    if several:
+        return "; the same line goes on, and keeps the runs that are there"
+    return "; a training goes on from its last finished epoch with --resume" if words[0] == "train" else ""
 
 
 def _prints() -> bool:

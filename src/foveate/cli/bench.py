@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from foveate.cli.early import check_run
 from foveate.cli.evaluate import data_source
 from foveate.cli.flags import Parser, add_format, add_runtime
-from foveate.errors import ConfigError, FoveateError
+from foveate.errors import ConfigError, FoveateError, counted
 
 if TYPE_CHECKING:
     from foveate.engine.bench import Cost
@@ -66,7 +66,7 @@ def run(argv: list[str]) -> int:
     memory = "not known" if cost.memory_mib is None else f"{cost.memory_mib} MiB, of the whole process"
     print(
         f"{predictor.name} on one {task.noun()}{f' of {shape}' if shape else ''}, {predictor.device}, "
-        f"{torch.get_num_threads()} threads"
+        f"{counted(torch.get_num_threads(), 'thread')}"
     )
     if not exported:
         print(
@@ -104,7 +104,7 @@ def _exported(run: Path, sample: Any, runtime: str | None, precision: str) -> di
             try:
                 exported = Predictor.open(file, "cpu", name, precision)
             except FoveateError as error:
-                found[name] = f"none: {error}"
+                found[name] = f"none: {str(error).removeprefix(f'{file}: ')}"
             else:
                 found[name] = measure(exported.family, exported.runner, sample)
     return found

@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--out", dest="folder", metavar="DIR", help="audit: where audit.html and audit.json go (audit)")
     add_format(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found to FILE")
-    parser.add_argument("--sheet", metavar="FILE", help="also draw a contact sheet to FILE (JPEG)")
+    parser.add_argument("--sheet", metavar="FILE", help="also draw a contact sheet to FILE (.jpg or .png)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept pictures of up to N pixels")
     parser.epilog = "Any field of the data set can be given as a flag, as in --as distorted_mnist --kind rts."
     own, fields = split_fields(argv, _OWN)
@@ -167,12 +167,14 @@ def _audit(source: Any, run: str, split: str | None, folder: str) -> int:
 def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | None) -> int:
     import json
 
-    from foveate.disk import atomic_write, require_writable, write_atomically
+    from foveate.cli.results import require_sheet, save_sheet
+    from foveate.disk import require_writable, write_atomically
     from foveate.engine.inspection import inspect
 
-    for name in (json_file, sheet_file):
-        if name:
-            require_writable(name)
+    if json_file:
+        require_writable(json_file)
+    if sheet_file:
+        require_sheet("--sheet", sheet_file)
     found = inspect(source, task)
     print(found.text())
     for note in found.source_notes:
@@ -181,8 +183,7 @@ def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | No
         write_atomically(Path(json_file), json.dumps(found.to_json(), indent=2) + "\n")
     sheet = found.sheet() if sheet_file else None
     if sheet is not None and sheet_file:
-        with atomic_write(Path(sheet_file)) as file:
-            sheet.save(file, format="JPEG", quality=90)
+        save_sheet(sheet, sheet_file)
         print(f"contact sheet: {sheet_file}")
     return 1 if found.problems else 0
 

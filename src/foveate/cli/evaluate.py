@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_runtime, parse_with_options
 from foveate.cluster import LOCAL
+from foveate.errors import OutputError
 
 if TYPE_CHECKING:
     from foveate.records import DataSource
 
 PARTS = ("per_class", "per_kind", "ap_per_class", "recall50_visible")  # scores of parts of the data, by name
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # reasons why another's run cannot be written
 
 
 def run(argv: list[str]) -> int:
@@ -76,7 +79,12 @@ def run(argv: list[str]) -> int:
     # The report and evaluation.json of a run are about its own data, with the options that are its own.
     own = evaluation.options == evaluation.task.options
     if args.data is None and own and (Path(args.run) / "recipe.json").is_file():
-        print(f"report: {report_run(args.run, evaluation)}")
+        try:
+            print(f"report: {report_run(args.run, evaluation)}")
+        except OutputError as error:
+            if getattr(error.__cause__, "errno", None) not in READ_ONLY:
+                raise
+            print(f"note: {args.run} cannot be written, so that its evaluation.json and report.html stay as they were")
     return 0
 
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from foveate.version import __version__
 MODEL_FILES = ("config.json", "model.safetensors")
 CARD, SCORES, REPORT = "README.md", "evaluation.json", "report.html"
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# A path from the root, or --flag=path.
+_ABSOLUTE = re.compile(r"(--[\w.-]+=|)(?:[A-Za-z]:)?[/\\](?:.*[/\\])?([^/\\]+)[/\\]?", re.DOTALL)
 
 
 def require_name(repo: str) -> None:
@@ -143,7 +146,7 @@ def model_card(path: Path, repo: str) -> str:
         recipe = run.read_json("recipe.json")
         lines += ["", "## Training", "", f"- Data: {_without_paths(data['source'])}"]
         lines += [f"- Recipe: `{recipe['name']}`, {counted(recipe['epochs'], 'epoch')}, seed {recipe['seed']}"]
-        lines += [f"- Command: `{_without_paths(environment['command'])}`"]
+        lines += [f"- Command: `{_command(environment['command'])}`"]
         if environment.get("commit"):
             lines += [f"- Commit of Foveate: {environment['commit'][:12]}"]
     if scores:
@@ -161,6 +164,17 @@ def model_card(path: Path, repo: str) -> str:
     if entry := bibtex(name):
         lines += ["", "## Paper", "", f"```bibtex\n{entry}\n```"]
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n" + "\n".join(lines) + "\n"
+
+
+def _command(line: str) -> str:
+    """A command without the folders of the machine that it was given on, in names with blanks, too."""
+    if "\\" in line and "'" not in line:  # of Windows, by a version that did not quote
+        return _without_paths(line)
+    try:
+        words = shlex.split(line)
+    except ValueError:  # of a version that did not quote
+        return _without_paths(line)
+    return shlex.join(m[1] + m[2] if (m := _ABSOLUTE.fullmatch(word)) else word for word in words)
 
 
 def _without_paths(text: str) -> str:

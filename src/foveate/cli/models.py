@@ -18,7 +18,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError("--bibtex needs the name of a model: foveate models NAME --bibtex")
     if args.model is None:
         return print_entries("model", args.format)
-    find("model", args.model)  # complains before torch is imported
+    entry = find("model", args.model)  # complains before torch is imported
     if args.bibtex:
         from foveate.models.citations import bibtex
 
@@ -32,6 +32,8 @@ def run(argv: list[str]) -> int:
 
         print(json.dumps(dataclasses.asdict(make_config(args.model)), indent=2))
         return 0
+    print(entry.summary)
+    print(f"its paper: foveate models {args.model} --bibtex; any field below is a flag of foveate train", end="\n\n")
     print(config_lines(args.model))
     return 0
 

@@ -8,17 +8,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foveate.cli.inputs import SUMMARY, Job
-from foveate.disk import write_atomically
-from foveate.errors import FoveateError, OutputError, counted
+from foveate.disk import atomic_write, require_writable, write_atomically
+from foveate.errors import ConfigError, FoveateError, OutputError, counted
 from foveate.remote import RemoteFolder, as_path, is_url
 from foveate.values import parse_json
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 DEFAULT = "predictions"
 PARTS = ".foveate-parts"  # folder, in that of the results, of what an unfinished call has claimed and done
 CLAIMS = f"{PARTS}/names.json"  # the run of such a call, and the names that its results have
+SHEETS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # end of a sheet's name -> its format
 
 
 class Place:
@@ -176,3 +180,16 @@ def _records(summary: dict[str, Any]) -> Sequence[dict[str, Any]]:
 def _inputs_of(record: dict[str, Any], count: int) -> tuple[str, ...]:
     """The inputs of a record, which are its first entries: files' paths, or texts."""
     return tuple(str(value) for value in list(record.values())[:count])
+
+
+def require_sheet(flag: str, file: str) -> None:
+    """Raise ConfigError for a sheet of a format that is not written, and OutputError where it cannot be."""
+    require_writable(file)
+    if Path(file).suffix.lower() not in SHEETS:
+        raise ConfigError(f"{flag} is {file}; a sheet is a picture whose name ends in {', '.join(SHEETS)}")
+
+
+def save_sheet(sheet: Image, file: str) -> None:
+    """Write a sheet in the format that its name ends in."""
+    with atomic_write(Path(file)) as temporary:
+        sheet.save(temporary, format=SHEETS[Path(file).suffix.lower()], quality=90)

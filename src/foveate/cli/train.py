@@ -38,7 +38,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--time", metavar="TIME", help="train for 25m, 2h or 90s: as many epochs as fit")
     parser.add_argument("--lr-find", action="store_true", help="search for a learning rate, and train nothing")
     parser.add_argument(
-        "--preview", metavar="FILE", help="draw augmented training images with their labels to FILE, and train nothing"
+        "--preview",
+        metavar="FILE",
+        help="draw augmented training images with their labels to FILE (.jpg or .png), and train nothing",
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="train under N seeds, and report the mean and the range")
     parser.add_argument(
@@ -120,6 +122,10 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
             print(f"report: {report_run(folder)}")
         except FoveateError as error:  # the training is whole
             print(f"note: no report: {error}")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{folder} is trained, and foveate evaluate {shlex.quote(str(folder))} writes its report"
+            ) from None
     predict = predict_line(folder, find_task(recipe.task), example_options(folder))
     print(f"trained: {folder}\nnext: foveate evaluate {shlex.quote(str(folder))}, {predict}")
     return 0
@@ -166,17 +172,15 @@ def _is_reported(folder: Path) -> bool:
 
 def _try_out(recipe: Recipe, args: Any) -> int:
     """`--preview` and `--lr-find`: nothing is trained, and no run folder is made."""
-    from foveate.disk import atomic_write, require_writable
+    from foveate.cli.results import require_sheet, save_sheet
     from foveate.engine.prepare import prepare
     from foveate.engine.trial import find_lr, preview
 
     if args.preview:
-        require_writable(args.preview)
+        require_sheet("--preview", args.preview)
     prepared = prepare(recipe, args.init)
     if args.preview:
-        sheet = preview(prepared)
-        with atomic_write(Path(args.preview)) as file:
-            sheet.save(file, format="PNG" if args.preview.lower().endswith(".png") else "JPEG")
+        save_sheet(preview(prepared), args.preview)
         print(f"preview: {args.preview}")
     if args.lr_find:
         found = find_lr(prepared)

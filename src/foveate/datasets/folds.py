@@ -120,5 +120,5 @@ class Folds(DataSource):
         return self.source.problems(task)
 
     def notes(self, task: str = "") -> list[str]:
-        """The folder's notes, those on its splits among them."""
-        return self.source.notes(task)
+        """The folder's notes, but for that on a small val: the folds together validate on every sample."""
+        return [note for note in self.source.notes(task) if not note.startswith("val holds ")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ from foveate.errors import ConfigError
 from foveate.metrics import score_name
 from foveate.metrics.bootstrap import paired_difference
 from foveate.tasks.evaluation import Evaluation
+
+PIPE = r"\|"  # one that divides no cells
+# What TeX takes for commands -> how it prints it.
+LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+    | {mark: f"\\{mark}" for mark in "_%&#${}"}
+)
 
 
 @dataclass
@@ -94,7 +101,7 @@ def _require_comparable(first: RunFolder, other: RunFolder) -> None:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """The folders' names, with those of their parents where two are equal."""
-    names = [path.name for path in paths]
+    names = [path.resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
@@ -130,8 +137,11 @@ def table_rows(runs: Sequence[Compared], classes: bool = False) -> list[dict[str
     return rows
 
 
-def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
-    """The rows as a table in Markdown, CSV or LaTeX (booktabs); CSV alone keeps columns without a value."""
+def table_text(rows: Sequence[Mapping[str, Any]], style: str, fields: Collection[str] = ()) -> str:
+    """The rows as a table in Markdown, CSV or LaTeX (booktabs); CSV alone keeps columns without a value.
+
+    fields: columns that are fields of a recipe, whose headings are their names as flags take them.
+    """
     names = list(rows[0])
     if style == "csv":
         text = io.StringIO()
@@ -145,11 +155,11 @@ def table_text(rows: Sequence[Mapping[str, Any]], style: str) -> str:
             ])  # fmt: skip
         return text.getvalue()
     names = [name for name in names if any(row[name] is not None for row in rows)]
-    heads = [column_name(name) for name in names]
+    heads = [name if name in fields else column_name(name) for name in names]
     cells = [[cell_text(row[name]) for name in names] for row in rows]
     if style == "markdown":
         lines = [heads, ["---"] * len(names), *cells]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return "".join(f"| {' | '.join(cell.replace('|', PIPE) for cell in line)} |\n" for line in lines)
     body = "".join(f"{' & '.join(map(_latex, line))} \\\\\n" for line in cells)
     columns = "ll" + "r" * (len(names) - 2)
     head = " & ".join(map(_latex, heads))
@@ -173,10 +183,4 @@ def cell_text(value: Any) -> str:
 
 
 def _latex(text: str) -> str:
-    return (
-        text.replace("\\", r"\textbackslash{}")
-        .replace("_", r"\_")
-        .replace("%", r"\%")
-        .replace("&", r"\&")
-        .replace("–", "--")
-    )
+    return text.translate(LATEX)

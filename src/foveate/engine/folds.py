@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.disk import write_atomically
+from foveate.engine.comparison import STYLE
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.several import Each, Trained, monitor_of, spread_line, train_each
@@ -96,17 +97,23 @@ def _page(found: FoldScores) -> str:
     values, monitor = found.to_json(), score_name(found.monitor)
     title = f"{counted(len(found.trained), 'fold')} of {found.recipe.name}"
     summary = (
-        f"Mean {monitor} {values['mean']:.3f}, from {values['lowest']:.3f} to {values['highest']:.3f}, standard "
-        f"deviation {values['standard_deviation']:.3f}. Each sample was validated on once, by a model that had not "
-        "seen it."
+        f"{monitor} is {values['mean']:.3f} on average, from {values['lowest']:.3f} to {values['highest']:.3f}, "
+        f"standard deviation {values['standard_deviation']:.3f}. Each sample was validated on once, by a model that "
+        "had not seen it."
     )
-    head = tag("header", tag("p", "Cross-validation", class_="eyebrow"), tag("h1", title), tag("p", summary))
+    head = tag(
+        "header",
+        tag("p", "Cross-validation", class_="eyebrow"),
+        tag("h1", title),
+        tag("p", summary[0].upper() + summary[1:], class_="summary"),
+    )
     rows = [
         tag("tr", tag("th", _link(found, one), scope="row"), tag("td", f"{one.score:.3f}"), tag("td", str(size)))
         for one, size in zip(found.trained, found.sizes, strict=True)
     ]
     names = ("fold", monitor, "samples")
-    table = tag("table", tag("thead", tag("tr", [tag("th", n, scope="col") for n in names])), tag("tbody", rows))
+    columns = tag("tr", [tag("th", name, scope="col") for name in names])
+    table = tag("table", tag("thead", columns), tag("tbody", rows), class_="compared")
     parts = [section("folds", "Folds", "Folds", "Each fold's own report is beside this page.",
                      scroll_box("Folds", table, "card scroll")).content]  # fmt: skip
     series = [
@@ -117,7 +124,7 @@ def _page(found: FoldScores) -> str:
     if drawn:
         lead = "By epoch, on each fold's own samples." + (f" The first {DRAWN} folds." * (len(found.trained) > DRAWN))
         parts.append(section("curves", "Curves", "Learning curves", lead, tag("div", drawn, class_="charts")).content)
-    return document(f"{title} – Foveate", stylesheet("report"), head, parts)
+    return document(f"{title} – Foveate", stylesheet("report") + STYLE, head, parts)
 
 
 def _link(found: FoldScores, one: Trained) -> Markup | str:

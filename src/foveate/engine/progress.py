@@ -52,13 +52,14 @@ def plan_lines(
     precision = "" if recipe.precision in ("auto", "float32") else f" in {recipe.precision}"
     total = recipe.epochs * steps
     batch = min(recipe.batch_size, train)
-    samples = f"{train} {task.noun(train)} to train on"
-    ranked = f"the same {task.noun(2)} rank the epochs" if recipe.overfit else f"{val} to rank epochs by"
+    samples = f"{train} {task.training_noun(train)} to train on"
+    others = "" if task.training_noun(2) == task.noun(2) else f" {task.noun(val)}"
+    ranked = f"the same {task.noun(2)} rank the epochs" if recipe.overfit else f"{val}{others} to rank epochs by"
     return [
         f"device: {device}{threads}{precision}; {recipe.model}: "
         f"{count_text(sum(p.numel() for p in parameters))} parameters, {count_text(trained)} of them trained",
         f"{samples}, {ranked}; {counted(recipe.epochs, 'epoch')} of {counted(steps, 'step')} with {batch} "
-        f"{task.noun(batch)} each, {counted(total, 'step')} in all",
+        f"{task.training_noun(batch)} each, {counted(total, 'step')} in all",
     ]
 
 

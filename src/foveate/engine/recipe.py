@@ -85,8 +85,8 @@ class Recipe:
     workers: loading processes; -1 chooses by device and cores.
     threads: of a training on the CPU. 0 takes all, or fewer where a few steps before a longer training are faster with
         them, and is stored as what it meant.
-    precision: float32, bf16 or float16 (older: 32 and 16); auto is bf16 on GPUs that have it and on CPUs where it was
-        measured as faster and equal in score, else float32, and is stored as what it meant.
+    precision: float32, bf16 or float16 (older: 32 and 16); auto is bf16 on GPUs that have it, else float32, and is
+        stored as what it meant.
     logger: what gets the numbers of metrics.csv as well: tensorboard (in the run folder), mlflow, wandb, or none.
     devices: processes on each machine; 0 takes every GPU, or one CPU process.
     nodes: machines, of which each runs this command under a launcher such as torchrun or SLURM.

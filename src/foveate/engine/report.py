@@ -39,7 +39,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     if not part.pictures:
         part = dataclasses.replace(part, pictures=input_pictures(evaluation))
     report = Report(
-        title=run.path.name,
+        title=run.path.resolve().name,
         recipe=recipe.name,
         command=environment["command"],
         data=data["source"],
@@ -55,7 +55,7 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
         notes=[
             *_size_note(len(evaluation.samples), evaluation.task.noun(1), evaluation.task.noun(2)),
             _split_note(evaluation.split, chosen, evaluation.task.noun(2)),
-            *_interval_note(scores, evaluation.task.monitor, evaluation.task.noun(2)),
+            *_interval_note(scores, evaluation),
             *_average_note(recipe.ema),
             *(f"{note[0].upper()}{note[1:]}" for note in evaluation.notes()),
         ],
@@ -101,14 +101,17 @@ def _size_note(count: int, noun: str, nouns: str) -> list[str]:
     ]
 
 
-def _interval_note(scores: dict[str, Any], monitor: str, samples: str) -> list[str]:
+def _interval_note(scores: dict[str, Any], evaluation: Evaluation) -> list[str]:
     """A sentence on how much the score depends on the samples that it was measured on; [] where it is not known."""
+    monitor, noun, nouns = evaluation.task.monitor, evaluation.task.noun(1), evaluation.task.noun(2)
     bounds = scores["intervals"].get(monitor)
     if not bounds:
         return []
+    count = len(evaluation.samples)
+    few = f"; of so few {nouns} it is too narrow" if count < FEW else ""
     return [
-        f"With other {samples} of the same kind, {score_name(monitor)} would be between {bounds[0]:.3f} and "
-        f"{bounds[1]:.3f} in 95 of 100 cases (bootstrap over the {scores['samples']} {samples})."
+        f"The 95 % interval of {score_name(monitor)} by bootstrap over the {counted(count, noun, nouns)} is "
+        f"{bounds[0]:.3f} to {bounds[1]:.3f}: how much it depends on which of them are scored{few}."
     ]
 
 

@@ -137,7 +137,7 @@ class Sweep:
 
     def table(self, style: str) -> str:
         """The rows as Markdown, CSV or LaTeX."""
-        return table_text(self.rows(), style)
+        return table_text(self.rows(), style, [name for one in self.changes for name in one])
 
     def write(self) -> None:
         """Write sweep.json, sweep.csv and sweep.md into the folder."""

@@ -25,6 +25,7 @@ from torch import nn
 from foveate.disk import sweep
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.checkpoints import Checkpoints
+from foveate.engine.claim import claimed
 from foveate.engine.fields import to_json
 from foveate.engine.learner import Learner
 from foveate.engine.loading import require_workers
@@ -116,35 +117,36 @@ def train_recipe(
     model = build_model(recipe, tables, train_set)
     about = {"source": described, **listing(train_set, val_set)}
     _require_equal(recipe, tables, about)
-    checkpoint = from_first(lambda: run.checkpoint if resume and run.checkpoint.is_file() else None)
-    if is_first():
-        sweep(run.path)
-    if checkpoint is not None:
-        from_first(lambda: require_same_data(run, tables, about))
-        if (preprocessing := from_first(lambda: run.preprocessing(family))) is not None:
-            model.preprocessing = preprocessing
-    else:
-        init = from_first(lambda: init or (started_from(run) if resume else None))
-        notes = learn_from(recipe, model, train_set, val_set)
-        taken = _start_from(model, init, tables, family) if init is not None else ""
-        suited = suited_for(recipe, model, tables, train_set, val_set)
-        recipe = fit_threads(Prepared(recipe, model, *suited))
-        if seconds is not None:
-            with using_threads(recipe.threads):
-                recipe = fit_epochs(Prepared(recipe, model, *suited), seconds - (time.monotonic() - started))
+    with claimed(recipe, run, out, resume) as run:
+        checkpoint = from_first(lambda: run.checkpoint if resume and run.checkpoint.is_file() else None)
         if is_first():
-            for note in notes:
-                print(f"note: {note}", flush=True)
-            if taken:
-                print(f"from {init}: {taken}", flush=True)
-            with using_threads(recipe.threads):
-                run.start(recipe, tables, about | {"init": str(init) if init else None})
-    with share_folder(run.path), _quiet_threads(), using_threads(recipe.threads):
-        task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
-        if checkpoint is None and init is None:
-            task.initialise(model, train_set)
-        deadline = None if seconds is None else started + seconds
-        _fit(recipe, run, model, (task, train_set, val_set), checkpoint, deadline)
+            sweep(run.path)
+        if checkpoint is not None:
+            from_first(lambda: require_same_data(run, tables, about))
+            if (preprocessing := from_first(lambda: run.preprocessing(family))) is not None:
+                model.preprocessing = preprocessing
+        else:
+            init = from_first(lambda: init or (started_from(run) if resume else None))
+            notes = learn_from(recipe, model, train_set, val_set)
+            taken = _start_from(model, init, tables, family) if init is not None else ""
+            suited = suited_for(recipe, model, tables, train_set, val_set)
+            recipe = fit_threads(Prepared(recipe, model, *suited))
+            if seconds is not None:
+                with using_threads(recipe.threads):
+                    recipe = fit_epochs(Prepared(recipe, model, *suited), seconds - (time.monotonic() - started))
+            if is_first():
+                for note in notes:
+                    print(f"note: {note}", flush=True)
+                if taken:
+                    print(f"from {init}: {taken}", flush=True)
+                with using_threads(recipe.threads):
+                    run.start(recipe, tables, about | {"init": str(init) if init else None})
+        with share_folder(run.path), _quiet_threads(), using_threads(recipe.threads):
+            task, train_set, val_set = suited_for(recipe, model, tables, train_set, val_set)
+            if checkpoint is None and init is None:
+                task.initialise(model, train_set)
+            deadline = None if seconds is None else started + seconds
+            _fit(recipe, run, model, (task, train_set, val_set), checkpoint, deadline)
     return run.path
 
 

@@ -43,6 +43,7 @@ PICTURE_SUFFIXES = frozenset({
 TIFF_SUFFIXES = (".tif", ".tiff")
 _LOOKED_AT = 64  # masks of transparency of a set that are decoded, before the others are taken for such, too
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ANIMATED = (b"GIF8", b"RIFF", b"\x89PNG")  # beginnings of formats that may hold an animation
 _opening = threading.Lock()
 
 
@@ -244,11 +245,24 @@ def open_windows(
                 check_size(name, tiff.height, tiff.width, max_pixels)
                 ground = _ground(tiff, whole=True)
         array = _read(file, name, None, max_pixels, channels)
+        frames = _frames(file)
     except BaseException:
         file.close()
         raise
     file.close()
-    return ArrayWindows(array, ground)
+    note = f"it has {frames} frames, of which the first is read; save each as a picture of its own" * (frames > 1)
+    return ArrayWindows(array, ground, note)
+
+
+def _frames(file: BinaryIO) -> int:
+    """The number of frames of an animation; 1 of any other file that was read."""
+    file.seek(0)
+    if file.read(4) not in _ANIMATED:
+        return 1
+    file.seek(0)
+    with contextlib.suppress(Exception):  # the first frame was read
+        return int(getattr(_pillow(file), "n_frames", 1))
+    return 1
 
 
 def _ground(tiff: TiffPicture, whole: bool = False) -> Ground | None:

@@ -43,10 +43,10 @@ class Windows(Protocol):
 
 
 class ArrayWindows:
-    """An image in memory, (H, W, C)."""
+    """An image in memory, (H, W, C). note: what a user should know of how its file was read; '' for nothing."""
 
-    def __init__(self, array: np.ndarray, ground: Ground | None = None) -> None:
-        self.array, self.ground, self.dtype = array, ground, array.dtype
+    def __init__(self, array: np.ndarray, ground: Ground | None = None, note: str = "") -> None:
+        self.array, self.ground, self.dtype, self.note = array, ground, array.dtype, note
         self.height, self.width, self.channels = array.shape
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +45,17 @@ class Prediction:
     def save(self, folder: str | Path, name: str = "") -> dict[str, Path]:
         """Write the files that `foveate predict` writes for an input, and return them by what they are.
 
-        name: beginning of the files' names, by default the input's own, else "prediction".
+        Where it writes none for each, as of translations, its values are written as JSON.
+        name: beginning of the files' names, by default the input's own if it is a file, else "prediction".
         """
         from foveate.disk import atomic_write
 
         family, _, sample, _ = self._made()
-        stem = name or Path(str(sample.get("name", ""))).stem or "prediction"
+        is_text = family.inputs and not family.inputs[0].suffixes
+        stem = name or ("" if is_text else Path(str(sample.get("name", ""))).stem) or "prediction"
+        files = family.files(self, sample) or {"values": (".json", self._write_values)}
         written = {}
-        for key, (ending, write) in family.files(self, sample).items():
+        for key, (ending, write) in files.items():
             path = Path(folder) / f"{stem}{ending}"
             with atomic_write(path) as temporary:
                 write(temporary)
@@ -93,6 +97,9 @@ class Prediction:
             for key, value in self.to_dict().items()
         )
         return f"{''.join(parts)}<table>{rows}</table>"
+
+    def _write_values(self, path: Path) -> None:
+        path.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _drawn(self) -> Image | None:
         try:

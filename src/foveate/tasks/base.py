@@ -99,6 +99,11 @@ class Task(Drawings, Replies, Audits, ABC):
             return "sample" if count == 1 else "samples"
         return cls.inputs[0].noun if count == 1 else cls.inputs[0].nouns
 
+    @classmethod
+    def training_noun(cls, count: int = 1) -> str:
+        """The name of `count` samples of `training_set`, where they are other than those that are predicted."""
+        return cls.noun(count)
+
     # Training
 
     @classmethod

@@ -43,7 +43,7 @@ def load_exported(file: OnnxFile) -> tuple[Task, LoadedModel]:
     """
     task = family_of(file)
     if file.runtime not in task.runtimes:
-        others = " and ".join(one.title for one in all_tasks() if file.runtime in one.runtimes)
+        others = ", ".join(one.title for one in all_tasks() if file.runtime in one.runtimes)
         raise ModelError(
             f"{file.path}: models for {task.title} are not run in {TITLES[file.runtime]}, where their answers are not "
             f"known to be right; use --runtime {task.runtimes[0]} ({TITLES[file.runtime]} is for {others})"

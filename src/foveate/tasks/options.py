@@ -18,7 +18,7 @@ VERBS = (PREDICT, EVALUATE, GENERATE)
 # Names with another meaning: flags and arguments of these verbs, and parameters of `Predictor`'s methods.
 RESERVED = frozenset({
     "run", "inputs", "out", "format", "every", "count", "csv", "device", "data", "split", "json", "max_pixels", "seed",
-    "help", "debug", "self", "given", "name", "progress", "batch_size", "runtime", "precision", "ray",
+    "help", "debug", "self", "given", "options", "name", "progress", "batch_size", "runtime", "precision", "ray",
 })  # fmt: skip
 
 

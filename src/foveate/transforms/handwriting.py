@@ -16,9 +16,10 @@ from foveate.errors import ConfigError
 class HandwritingAugment:
     """A random slant, size and beginning of every piece.
 
-    shear: largest shift of x as a share of y, e.g. 0.2. scale: largest change of width and of height, e.g. 0.1 for
-        factors of 0.9 to 1.1, drawn apart. skip: largest number of points left out at the beginning, within the first
-        stroke; k - 1 for a model that keeps every k-th point, which then sees all of them in the course of training.
+    shear: largest shift of x as a share of y, e.g. 0.2.
+    scale: largest change of width and of height, e.g. 0.1 for factors of 0.9 to 1.1, drawn apart.
+    skip: largest number of points left out at the beginning, within the first stroke; k - 1 for a model that keeps
+        every k-th point, which then sees all of them in the course of training.
     """
 
     shear: float = 0.2

@@ -11,6 +11,8 @@ from foveate.records import ClassTable
 from foveate.visualize.markup import Markup, join, tag
 
 STRIP_WIDTH, STRIP_HEIGHT = 340, 92
+MARGIN = 12.0  # of the strip's axis to either side
+DOT, MOST_STACKED = 9.0, 3  # distance at which dots would overlap; dots above each other at a place
 BAR_WIDTH = 100  # SVG units; bars stretch with the page, so that one unit is one per cent of their width
 
 
@@ -46,11 +48,7 @@ def score_strip(scores: dict[str, float | None], mean: float | None, classes: Cl
     if not known:
         return Markup("")
     colors = dict(zip(classes.names, classes.colors, strict=True))
-    left, span, middle = 12.0, STRIP_WIDTH - 24.0, 50.0
-
-    def x(score: float) -> float:
-        return left + span * min(max(score, 0.0), 1.0)
-
+    left, span, middle, x = MARGIN, STRIP_WIDTH - 2 * MARGIN, 50.0, _place
     axis = [tag("line", x1=left, x2=left + span, y1=middle, y2=middle, class_="axis")]
     for i in range(5):
         axis.append(tag("line", x1=x(i / 4), x2=x(i / 4), y1=middle, y2=middle + 5, class_="axis"))
@@ -70,12 +68,23 @@ def score_strip(scores: dict[str, float | None], mean: float | None, classes: Cl
     return tag("svg", axis, mean_line, dots, viewbox=box, role="img", aria_label=label, class_="chart strip")
 
 
+def _place(score: float) -> float:
+    """The x of a score on the strip."""
+    return MARGIN + (STRIP_WIDTH - 2 * MARGIN) * min(max(score, 0.0), 1.0)
+
+
+def hides(scores: dict[str, float | None]) -> bool:
+    """True if the strip of these scores has more dots at a place than it stacks."""
+    places = sorted(_place(score) for score in scores.values() if score is not None)
+    return any(last - first < DOT for first, last in zip(places, places[MOST_STACKED:], strict=False))
+
+
 def _stacked(positions: Sequence[float]) -> list[float]:
-    """Return vertical offsets that stack dots at nearly the same position, at most three high."""
+    """Return vertical offsets that stack dots at nearly the same position, at most MOST_STACKED high."""
     offsets: list[float] = []
     for i, position in enumerate(positions):
-        level = sum(1 for other in positions[max(0, i - 2) : i] if abs(other - position) < 9)
-        offsets.append(9.0 * level)
+        level = sum(1 for other in positions[max(0, i - MOST_STACKED + 1) : i] if abs(other - position) < DOT)
+        offsets.append(DOT * level)
     return offsets
 
 

@@ -23,8 +23,10 @@ SPLITS = ("train", "val", "test")
 class StrokeLetters(DataSource):
     """Generated handwriting: invented words of small letters, digits and marks, in hands of several slants and sizes.
 
-    train, val, test: number of pieces of each split. seed: of words and hands. hands: number of hands, the same in all
-        splits. words: largest number of words of a piece, with blanks between them.
+    train, val, test: number of pieces of each split.
+    seed: of words and hands.
+    hands: number of hands, the same in all splits.
+    words: largest number of words of a piece, with blanks between them.
     """
 
     train: int = 2000

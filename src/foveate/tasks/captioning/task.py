@@ -61,6 +61,11 @@ class CaptioningTask(CaptionReplies, CaptionTask):
 
     # Training
 
+    @classmethod
+    def training_noun(cls, count: int = 1) -> str:
+        """Training reads each caption of an image by itself."""
+        return "caption" if count == 1 else "captions"
+
     def training_set(self, dataset: CaptionDataset) -> CaptionPairs:
         """The set as pairs of an image and one of its captions."""
         return CaptionPairs(dataset, self.text, self.options.longest(self.text))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, counted, listed
+from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.questions import QuestionAlone, QuestionMetrics, usual_answer
 from foveate.ops.padding import pad
 from foveate.pictures.fitting import shrink
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from foveate.onnx import Graphs, OnnxFile
 
 DIGITS = 5  # of a map's numbers in predictions.json
-SELDOM = 3  # training questions from which an answer is not seldom
 
 
 @dataclass(frozen=True)
@@ -335,13 +334,10 @@ class KnownQuestions:
             )
         most = own.preprocessing.max_words
         cut = sum(len(split_words(dataset.question(index))) > most for index in self.members)
-        counts = np.bincount([labels[index] for index in self.members], minlength=len(own.answers))
-        seldom = [own.answers.names[i] for i in np.flatnonzero(counts < SELDOM)]
         left = len(dataset) - len(self.members)
         questions = counted(len(dataset), "question")
         remarks = [f"{left} of {questions} left out, whose answers are too rare"] if left else []
         remarks += [f"{cut} questions cut after {most} words (config.max_words)"] if cut else []
-        remarks += [f"of {SELDOM - 1} questions or fewer: {listed(seldom, 'answer')}"] if seldom else []
         self.remark = "; ".join(remarks)
         if hasattr(dataset, "draw"):
             self.draw = self._draw

@@ -231,6 +231,10 @@ class TranslationTask(TranslationReplies, Task):
 
         return {"alignment": ("_alignment.png", write)}
 
+    def draw(self, prediction: TranslationPrediction, sample: Sample, **options: Any) -> Any:
+        """The alignment matrix, whether or not it is written; None where there is none."""
+        return super().draw(dataclasses.replace(prediction, drawn=True), sample, **options)
+
     def gallery(self, model: str) -> TranslationPage:
         """translations.html: every sentence with its translations and its alignment."""
         return TranslationPage(model)

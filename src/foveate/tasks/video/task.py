@@ -59,6 +59,11 @@ class VideoTask(VideoReplies, CaptionTask):
 
     # Training
 
+    @classmethod
+    def training_noun(cls, count: int = 1) -> str:
+        """Training reads each caption of a clip by itself."""
+        return "caption" if count == 1 else "captions"
+
     def training_set(self, dataset: VideoDataset) -> ClipPairs:
         """The set as pairs of a clip and one of its captions."""
         return ClipPairs(dataset, self.text, self.options.longest(self.text))

@@ -5,14 +5,14 @@ Scores are those of `to_json`: 'per_class' maps class names to scores, None for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import ClassTable
-from foveate.visualize.bars import class_bars, ranked, score_strip
+from foveate.visualize.bars import class_bars, hides, ranked, score_strip
 from foveate.visualize.confusion import MATRIX_LIMIT, confusion_list, matrix_table, row_shares
 from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report.parts import card, scroll_box, section
@@ -60,9 +60,10 @@ def confusion_section(
 
 def class_strip(scores: Mapping[str, Any], classes: ClassTable, text: ReportText) -> Markup:
     """All classes as dots on one line, for the place under the large score; nothing if no class has a score."""
-    strip = score_strip(by_class(scores, "per_class", classes), number(scores.get(text.score[0])), classes,
-                        text.class_score)  # fmt: skip
-    return join(strip, tag("p", "Each dot is one class.", class_="faint")) if strip else Markup("")
+    of_classes = by_class(scores, "per_class", classes)
+    strip = score_strip(of_classes, number(scores.get(text.score[0])), classes, text.class_score)
+    told = "Each dot is one class" + ("; where more share a place, some are hidden." if hides(of_classes) else ".")
+    return join(strip, tag("p", told, class_="faint")) if strip else Markup("")
 
 
 def class_summary(scores: Mapping[str, Any], classes: ClassTable, text: ReportText) -> Markup:
@@ -70,9 +71,18 @@ def class_summary(scores: Mapping[str, Any], classes: ClassTable, text: ReportTe
     known = [(name, score) for name, score in ranked(by_class(scores, "per_class", classes)) if score is not None]
     if len(known) < 2:
         return Markup("")
-    (strong, high), (weak, low) = known[0], known[-1]
-    first = join("It is strongest at ", tag("b", strong), f" ({text.class_score} {high:.2f})")
-    return join(first, " and weakest at ", tag("b", weak), f" ({low:.2f}).")
+    (_, high), (_, low) = known[0], known[-1]
+    strong, weak = ([name for name, score in known if f"{score:.2f}" == f"{end:.2f}"] for end in (high, low))
+    if strong == weak:
+        return join(f"All {len(known)} classes have the {text.class_score} {high:.2f}.")
+    first = join("It is strongest at ", _first_of(strong), f" ({text.class_score} {high:.2f})")
+    return join(first, " and weakest at ", _first_of(weak), f" ({low:.2f}).")
+
+
+def _first_of(names: Sequence[str]) -> Markup:
+    """The first of some names, and how many others there are."""
+    others = f" and {counted(len(names) - 1, 'other class', 'other classes')}" if len(names) > 1 else ""
+    return join(tag("b", names[0]), others)
 
 
 def class_row(classes: ClassTable) -> tuple[str, str]:
