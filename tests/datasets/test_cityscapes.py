@@ -66,6 +66,23 @@ def test_train_ids_are_read_where_they_stand_alone(root: Path) -> None:
     assert val[1]["mask"].tolist() == [[0, 18, 255]]
 
 
+def test_train_ids_under_the_name_of_label_ids(tmp_path: Path) -> None:
+    """As label ids, 0 to 6 are unscored and 13 is a fence; label ids hold vegetation, people or cars, 20 to 33."""
+    ids = np.repeat([0, 2, 13, 255], [60, 20, 15, 5]).astype(np.uint8).reshape(10, 10)
+    put(tmp_path, "train", "aachen_000000_000019", ids)
+    label = put(tmp_path, "val", "ulm_000000_000019", ids)
+    with pytest.raises(DataError, match=r"seem to be train ids; call their files \*_gtFine_labelTrainIds\.png"):
+        Cityscapes(str(tmp_path)).describe()
+    for file in tmp_path.rglob("*_labelIds.png"):
+        file.rename(file.with_name(file.name.replace("labelIds", "labelTrainIds")))
+    assert (Cityscapes(str(tmp_path)).open("val")[0]["mask"].numpy() == ids).all()
+    # mostly unscored, but with a car: label ids
+    label.with_name("ulm_000000_000019_gtFine_labelTrainIds.png").unlink()
+    put(tmp_path, "train", "aachen_000000_000019", np.where(ids == 13, 26, ids))
+    put(tmp_path, "val", "ulm_000000_000019", ids)
+    assert Cityscapes(str(tmp_path)).open("val")[0]["mask"].unique().tolist() == [4, 255]
+
+
 def test_a_value_that_is_no_label_id(root: Path) -> None:
     put(root, "val", "ulm_000000_000019", np.full((2, 3), 40, np.uint8))
     with pytest.raises(DataError, match=r"ulm_000000_000019_gtFine_labelIds\.png: value 40 is not a Cityscapes label"):

@@ -440,7 +440,7 @@ def test_a_picture_of_another_size(root: Path) -> None:
     [
         ([], "no categories"),
         ([{"id": 1}], "expected an integer id and a name"),
-        ([{"id": "1", "name": "cow"}], "expected an integer id and a name"),
+        ([{"id": "one", "name": "cow"}], "expected an integer id and a name"),
         ([*CATEGORIES, {"id": 8, "name": "person"}], "category 8 'person' occurs twice"),
     ],
 )

@@ -180,7 +180,7 @@ def test_inkml_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (INK.replace("4 0 7", "four"), "a trace of .*; expected 'x y, x y, ...' in whole values"),
+        (INK.replace("4 0 7", "four"), "a point 'four'; expected numbers, X and Y among them"),
         (INK[:-6], "not readable as XML"),
         ('<ink><annotation type="truth">ab</annotation></ink>', "no strokes; expected one or more"),
         ('<!DOCTYPE ink [<!ENTITY a "b">]><ink/>', "defines entities, which are not read"),
@@ -192,6 +192,103 @@ def test_bad_inkml_is_named(tmp_path, content, message):
     (tmp_path / "bad.inkml").write_text(content)
     with pytest.raises(DataError, match=f"bad.inkml: .*{message}"):
         InkML(str(tmp_path)).open("train")
+
+
+def inkml(tmp_path, body, form="", kinds=""):
+    """The points (N, 3) that are read of a file: x, y and 1 where the pen is lifted."""
+    (tmp_path / "x.inkml").write_text(f"<ink>{form}{body}{kinds}</ink>")
+    inks, _ = InkML(str(tmp_path)).load(tmp_path / "x.inkml", problems := [])
+    if problems:
+        raise DataError(str(problems[0]))
+    return inks[0].points.tolist(), inks[0].text
+
+
+@pytest.mark.parametrize(
+    ("trace", "points"),
+    [
+        # the recommendation's example: a difference, then differences of differences, without blanks
+        (
+            "1125 18432,'23'43,\"7\"-8,3-5,7 -3,6 2",
+            [[1125, 18432], [1148, 18475], [1178, 18510], [1211, 18540], [1251, 18567], [1297, 18596]],
+        ),
+        ("10 20, '2 '3, 1 1, -4 0", [[10, 20], [12, 23], [13, 24], [9, 24]]),
+        ("10 20, '2'3, !5 !6, 7 8", [[10, 20], [12, 23], [5, 6], [7, 8]]),
+        # x: 0, 2 (by 2), then differences 3 and 4; y is explicit
+        ('0 0, 2 5, "1 6, 1 7', [[0, 0], [2, 5], [5, 6], [9, 7]]),
+        ("10 20, * 21, 12 *", [[10, 20], [10, 21], [12, 21]]),
+        ("0 0, '2 '1, * 3", [[0, 0], [2, 1], [4, 4]]),
+        ("#a -#1F, #B#10", [[10, -31], [11, 16]]),
+        ("10-3,11-4,1.5-.5", [[10, -3], [11, -4], [1.5, -0.5]]),
+        ("1e1 2, 3 4", [[10, 2], [3, 4]]),
+    ],
+)
+def test_inkml_points(tmp_path, trace, points):
+    found, _ = inkml(tmp_path, f"<trace>{trace}</trace>")
+    assert [point[:2] for point in found] == points
+
+
+@pytest.mark.parametrize(
+    ("trace", "message"),
+    [
+        ("0 0, ? 3", "a point '\\? 3' without a value of X or Y; expected numbers"),
+        ("* 0, 1 3", "without a value of X or Y"),
+        ("0 0, 1", "a point '1'; expected numbers, X and Y among them"),
+        ("0 0, 1 2 z", None),
+        ("0 0, a'2 3", 'a point "a\'2 3"; expected numbers'),
+    ],
+)
+def test_inkml_points_that_are_none(tmp_path, trace, message):
+    if message is None:  # what further channels hold is not read
+        assert inkml(tmp_path, f"<trace>{trace}</trace>")[0][1][:2] == [1, 2]
+        return
+    with pytest.raises(DataError, match=message):
+        inkml(tmp_path, f"<trace>{trace}</trace>")
+
+
+class TestInkmlChannels:
+    BODY = "<trace>1 2 3, 4 6 8</trace>"
+
+    @staticmethod
+    def form(*channels):
+        return f"<traceFormat>{''.join(f'<channel {one}/>' for one in channels)}</traceFormat>"
+
+    def points(self, tmp_path, *channels):
+        return [point[:2] for point in inkml(tmp_path, self.BODY, self.form(*channels))[0]]
+
+    def test_y_upwards(self, tmp_path):
+        """Read as it stood, the writing was upside down."""
+        assert self.points(tmp_path, 'name="X"', 'name="Y" orientation="-ve"') == [[1, -2], [4, -6]]
+        assert self.points(tmp_path, 'name="X" orientation="-ve"', 'name="Y" orientation="+ve"') == [[-1, 2], [-4, 6]]
+
+    def test_units(self, tmp_path):
+        assert self.points(tmp_path, 'name="X" units="mm"', 'name="Y" units="mm"') == [[1, 2], [4, 6]]
+        scaled = self.points(tmp_path, 'name="F"', 'name="X" units="cm"', 'name="Y" units="mm"')
+        assert scaled == [[2, pytest.approx(0.3)], [6, pytest.approx(0.8)]]
+        with pytest.raises(
+            DataError, match="X in dev and Y in mm, which cannot be compared; expected one unit, or two of"
+        ):
+            self.points(tmp_path, 'name="X" units="dev"', 'name="Y" units="mm"')
+
+    def test_formats_that_differ(self, tmp_path):
+        forms = self.form('name="X"', 'name="Y"') + self.form('name="X"', 'name="Y" orientation="-ve"')
+        with pytest.raises(DataError, match="formats of traces that differ in x and y"):
+            inkml(tmp_path, self.BODY, forms)
+
+
+def test_inkml_traces_that_go_on(tmp_path):
+    """They are one stroke; a pen that is up draws none."""
+    parts = '<trace xml:id="a" continuation="begin">0 0, 1 1</trace><trace type="penUp">5 5, 6 6</trace>'
+    parts += '<trace xml:id="b" continuation="middle" priorRef="#a">2 2</trace>'
+    parts += '<trace continuation="end" priorRef="#b">3 3</trace><trace>8 8, 9 9</trace>'
+    assert inkml(tmp_path, parts)[0] == [[0, 0, 0], [1, 1, 0], [2, 2, 0], [3, 3, 1], [8, 8, 0], [9, 9, 1]]
+
+
+def test_inkml_text_of_the_whole_piece(tmp_path):
+    """In CROHME's files each symbol has a text of its own, which may come first."""
+    part = '<traceGroup><annotation type="truth">x</annotation></traceGroup>'
+    whole = '<annotation type="truth">x^2</annotation>'
+    assert inkml(tmp_path, "<trace>0 0, 1 1</trace>", part, whole)[1] == "x^2"
+    assert inkml(tmp_path, "<trace>0 0, 1 1</trace>", part)[1] == "x"
 
 
 def write_iam(root, lines=3, listed=True):

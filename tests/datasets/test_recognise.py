@@ -273,7 +273,7 @@ def test_a_folder_of_images_counts_beside_masks_that_are_called_after_each_other
         mask(tmp_path / "masks" / f"{i}_mask.png")
     source = recognise(tmp_path)
     assert isinstance(source, Folders)
-    assert "0_mask.png: a label without a picture" in str(source.problems()[0])
+    assert "0_mask.png: a second label of 0.jpg, beside 0.png" in str(source.problems()[0])
 
 
 def test_a_class_that_is_called_as_a_split_is_named(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ class TestStrokes:
         assert self.strokes(tmp_path, self.ink("<trace>5 1, 6 3, 5 5</trace>", swapped)) == expected
         timed = form("".join(map(channel, "TXYF")))
         assert self.strokes(tmp_path, self.ink("<trace>0 1 5 9, 10 3 6 9, 20 5 5 9</trace>", timed)) == expected
-        with pytest.raises(DataError, match="formats of traces that order x and y differently"):
+        with pytest.raises(DataError, match="formats of traces that differ in x and y"):
             self.strokes(tmp_path, self.ink("<trace>1 5, 3 6</trace>", swapped + timed))
         with pytest.raises(DataError, match="a traceFormat with the channels X; expected X and Y"):
             self.strokes(tmp_path, self.ink("<trace>1 5, 3 6</trace>", form(channel("X"))))

@@ -20,7 +20,7 @@ from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
 from foveate.cli.results import choose_out, placed, read_claims, results_in
 from foveate.cli.videos import ENDINGS as VIDEO_ENDINGS
-from foveate.cli.videos import predict_video, split_videos, video_jobs
+from foveate.cli.videos import passed_over, predict_video, split_videos, video_jobs
 from foveate.cluster import LOCAL
 from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError, OutputError, counted, listed
@@ -57,6 +57,8 @@ def run(argv: list[str]) -> int:
         clips = video_jobs(videos, out, results_in(out, endings))
         return clips if clips and not words else [*_plan(words, args.count, shared, out, family), *clips]
 
+    if unread := passed_over(words, family):
+        print(f"note: {unread}", file=sys.stderr)
     with placed(args.out) as place:
         out, jobs = choose_out(place.given, args.run, planned)
         others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foveate.cli.inputs import Job
-from foveate.errors import ConfigError, DataError, OutputError
+from foveate.disk import is_hidden
+from foveate.errors import ConfigError, DataError, OutputError, listed
 from foveate.remote import as_path, is_url
 
 if TYPE_CHECKING:
@@ -42,6 +43,28 @@ def split_videos(words: Sequence[str], family: type[Task], every: int | None) ->
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two videos are called {twice}; predict them one after the other")
     return videos, others
+
+
+def passed_over(words: Sequence[str], family: type[Task]) -> str:
+    """A note on videos, and pictures in formats that are not read, in the folders of a line; '' without any."""
+    from foveate.datasets.unread import OTHER_MEDIA
+
+    if [one.name for one in family.inputs] != ["image"]:
+        return ""
+    folders = [Path(as_path(word)).expanduser() for word in words if not is_url(word)]
+    found: dict[Path, str] = {}
+    for folder in (path for path in folders if path.is_dir()):
+        for path in sorted(folder.rglob("*")):
+            below = path.relative_to(folder)
+            is_media = path.suffix.lower() in OTHER_MEDIA and not path.name.endswith(ENDINGS)
+            if is_media and path.is_file() and not any(map(is_hidden, below.parts)):
+                found.setdefault(path.resolve(), below.as_posix())
+    if not found:
+        return ""
+    return (
+        f"{listed(list(found.values()), 'file')} not predicted: videos are read where they are named, as "
+        "FOLDER/*.mp4, and pictures of these formats have to be converted"
+    )
 
 
 def _matching(word: str) -> list[Path]:

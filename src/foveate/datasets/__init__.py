@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from foveate.datasets.contents import inventory, nearest, partners_in
+from foveate.datasets.class_folders import ClassFolders
+from foveate.datasets.contents import inventory, labels_of_a_tool, nearest, partners_in
 from foveate.datasets.files import require_folder
-from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS
+from foveate.datasets.folders import IMAGE_FOLDERS, LABEL_FOLDERS, Folders, find_parts, holds_pictures
 from foveate.datasets.splits import SPLIT_ORDER, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted
@@ -71,19 +73,44 @@ def _nearest(path: Path, hints: list[str], readers: list[tuple[Entry, type[DataS
     if path.is_dir():
         inside = [p for p in sorted(path.iterdir()) if p.is_dir() and p.name[0] != "."][:_FOLDERS]
         wanted = [cls for _, cls in readers if not task or task in cls.tasks]
-        data = [p for p in inside if any(cls.recognise(p) for cls in wanted)]
+        data = [p for p in inside if _would_be_read(p, wanted)]
         if data:
+            if deep := _classes_too_deep(path, data, wanted):
+                return deep
             names = " and ".join(f"{p.name}/" for p in data[:2]) + (" and others" if len(data) > 2 else "")
             return f"{names} inside would be read: give {data[0]}, or call parts of one set train, val and test"
         above = path.parent
         if _is_a_part(path.name) and any(cls.recognise(above) for _, cls in readers):
             return f"it is a part of the data in {above}: give that folder"
+    if tool := labels_of_a_tool(path) if path.is_dir() and not task else "":
+        return tool
     if hints:
         names = ", ".join(entry.summary.partition(":")[0] for entry, _ in readers)
         return f"{'; '.join(hints)}; looked for {names}"
     reason = nearest(path, task) if path.is_dir() else ""
     tried = [entry for entry, cls in readers if not task or task in cls.tasks]
     return reason or f"looked for {_listing(tried)}"
+
+
+def _would_be_read(path: Path, wanted: Sequence[type[DataSource]]) -> bool:
+    """True if a format recognises a folder; a folder of labels that holds no masks is no data."""
+    found = next((cls for cls in wanted if cls.recognise(path)), None)
+    return found is not None and (
+        found is not Folders or any(holds_pictures(p.labels) for p in find_parts(path).values())
+    )
+
+
+def _classes_too_deep(path: Path, data: Sequence[Path], wanted: Sequence[type[DataSource]]) -> str:
+    """The clause on folders that hold class folders, as cat/2019/; '' if they hold anything else."""
+    by_class = [p for p in data if next(c for c in wanted if c.recognise(p)) is ClassFolders]
+    if len(data) < 2 or len(by_class) < len(data):
+        return ""
+    inner = next(p for p in sorted(data[0].iterdir()) if p.is_dir())
+    return (
+        f"pictures lie in {inner.relative_to(path).as_posix()}/ and the like; if {data[0].name} and {data[1].name} are "
+        f"classes, move their pictures into {data[0].name}/ and {data[1].name}/, and if {inner.name} is one, give "
+        f"{data[0]}, or call parts of one set train, val and test"
+    )
 
 
 def _is_a_part(name: str) -> bool:

@@ -13,9 +13,10 @@ from pathlib import Path
 from foveate import pictures
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE, ClassList, Color, read_classes
-from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
-from foveate.datasets.folders import Folders, describe_masks, paired_folders
-from foveate.datasets.masks import Published, color_reader, recognise_masks
+from foveate.datasets.files import FileSource, Pair, Scan, require_folder
+from foveate.datasets.folders import Folders, describe_masks, paired_folders, with_val
+from foveate.datasets.masks import Published, color_reader, recognise_masks, split_doubts
+from foveate.datasets.pairing import pair_by_stem
 from foveate.datasets.splits import ordered
 from foveate.datasets.text_files import read_text
 from foveate.errors import DataError
@@ -93,9 +94,11 @@ class CamVid(FileSource):
     SegNet's layout names the classes of other data; without one, labels that are not CamVid's are guessed.
 
     path: the folder that holds one of the three.
+    seed: of the drawn split; any integer, used only if there is no val.
     """
 
     path: str
+    seed: int = 0
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -118,9 +121,9 @@ class CamVid(FileSource):
         if _is_full(root):
             return _read_full(root)
         if _is_segnet(root):
-            return _read_segnet(root)
+            return _read_segnet(root, self.seed)
         if _is_folders(root):
-            return Folders(self.path).read()
+            return Folders(self.path, self.seed).read()
         raise DataError(
             f"{root}: not a known layout of CamVid; expected train/ and trainannot/, {_RAW}/ and {_LABELED}/, or "
             f"train/images, train/labels and a {CLASSES_FILE} of its 11 classes"
@@ -159,7 +162,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
-def _read_segnet(root: Path) -> Scan:
+def _read_segnet(root: Path, seed: int) -> Scan:
     problems: list[Problem] = []
     pairs: dict[str, list[Pair]] = {}
     for split in SPLITS:
@@ -171,9 +174,11 @@ def _read_segnet(root: Path) -> Scan:
                 pairs[split] = _listed(root / f"{split}.txt", pairs[split], problems)
     if not any(pairs.values()):
         raise DataError(f"{root}: no labelled pictures; expected frames in train/ and masks in trainannot/")
+    pairs, drawn = with_val(root, pairs, problems, seed)
     masks = [pair.label for split in pairs.values() for pair in split]
     reader = recognise_masks(masks, find_classes(root), OWN)
-    return Scan(ordered(pairs), reader.classes, reader, problems)
+    notes = split_doubts(reader, {split: [pair.label for pair in part] for split, part in pairs.items()})
+    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=notes)
 
 
 def _listed(path: Path, pairs: list[Pair], problems: list[Problem]) -> list[Pair]:

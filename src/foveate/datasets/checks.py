@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,10 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from foveate.errors import counted
+from foveate.errors import counted, listed
 
 FEW = 10  # validation images, below which one image more or less decides
 _PIECE = 4096  # bytes at three places of a file, which tell most files of one size apart
+_VARIANT = re.compile(r"(.+)\.rf\.[0-9a-f]{16,}\.\w+", re.IGNORECASE)  # of Roboflow: the image's name, then a digest
 COMBINED = "trainval"  # a split of published sets that holds two others
 
 
@@ -37,8 +40,23 @@ def split_notes(pairs: Mapping[str, Sequence[HasPicture]], noun: str = "picture"
         )
     if "train" in pairs and "val" not in pairs and "test" in pairs:
         notes.append("there is no val split, so epochs are ranked on test, whose score is then no test's; add val")
-    names = [split for split in pairs if split != COMBINED]
-    return notes + equal_notes({split: [p.picture for p in pairs[split]] for split in names}, noun)
+    splits = {split: [p.picture for p in pairs[split]] for split in pairs if split != COMBINED}
+    return [*notes, *equal_notes(splits, noun), *_augmented_notes(splits, noun)]
+
+
+def _augmented_notes(splits: Mapping[str, Sequence[Path]], noun: str) -> list[str]:
+    """Sentences on variants of one image in two splits, by the names that Roboflow gives to augmented images."""
+    sources = {
+        split: {m[1] for file in files if (m := _VARIANT.fullmatch(file.name))} for split, files in splits.items()
+    }
+    notes = []
+    for first, second in itertools.combinations(sources, 2):
+        if shared := sorted(sources[first] & sources[second]):
+            notes.append(
+                f"variants of {listed(shared, noun)} are in {first} and in {second}, by the names that Roboflow gives "
+                f"them, so that {second} is no test of what was learned; divide before pictures are augmented"
+            )
+    return notes
 
 
 def equal_notes(splits: Mapping[str, Sequence[Path]], noun: str = "picture") -> list[str]:

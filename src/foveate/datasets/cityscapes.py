@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,8 @@ import numpy as np
 from foveate import pictures
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
-from foveate.datasets.folders import describe_masks
+from foveate.datasets.folders import describe_masks, with_val
 from foveate.datasets.masks import recognise_masks
-from foveate.datasets.splits import ordered
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.records import ClassTable, Problem
@@ -58,9 +58,11 @@ class Cityscapes(FileSource):
     `*_labelIds.png`. The test part has no public labels (its masks hold only unscored ids), so it is left out.
 
     path: the folder that holds leftImg8bit and gtFine.
+    seed: of the drawn split; any integer, used only if there is no val.
     """
 
     path: str
+    seed: int = 0
 
     @staticmethod
     def recognise(path: Path) -> bool:
@@ -83,30 +85,44 @@ class Cityscapes(FileSource):
                 f"{root}: no labelled pictures; expected leftImg8bit/train/CITY/*{_PICTURE} and "
                 f"gtFine/train/CITY/*{_IDS}"
             )
-        pairs = ordered(pairs)
+        pairs, drawn = with_val(root, pairs, problems, self.seed)
         own = find_classes(root)
         if own is not None and own.names != CLASSES.names:
             reader = recognise_masks([pair.label for part in pairs.values() for pair in part], own)
-            return Scan(pairs, reader.classes, reader, problems)
+            return Scan(pairs, reader.classes, reader, problems, drawn=drawn)
         _require_scored(pairs)
-        return Scan(pairs, CLASSES, read_ids, problems)
+        return Scan(pairs, CLASSES, read_ids, problems, drawn=drawn)
 
 
 def _require_scored(pairs: dict[str, list[Pair]]) -> None:
-    """Raise DataError if no mask of some has a label of Cityscapes that is scored, as those of other data may not."""
+    """Raise DataError for labels of other data, and for train ids under the name of label ids.
+
+    No mask of some has then a label of Cityscapes that is scored; or, of train ids, most pixels are unscored, 255 is
+    among the values, and none is above the last train id.
+    """
     files = [pair.label for part in pairs.values() for pair in part]
-    held: set[int] = set()
+    held: Counter[int] = Counter()
+    scored = 0
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         with contextlib.suppress(DataError):
-            values = {int(value) for value in np.unique(pictures.read_raw(path).values)}
-            ids = range(len(CLASSES)) if path.name.endswith(_TRAIN_IDS) else [label for label, _, _ in LABELS]
-            if values & set(ids) or values - set(range(IDS)) - {255}:
-                return
-            held |= values
-    if held:
+            values, counts = np.unique(pictures.read_raw(path).values, return_counts=True)
+            found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+            if found.keys() - set(range(IDS)) - {255}:
+                return  # reading it says what is wrong with the values
+            held.update(found)
+            derived = path.name.endswith(_TRAIN_IDS)
+            ids = range(len(CLASSES)) if derived else [label for label, _, _ in LABELS]
+            scored += sum(found.get(label, 0) for label in ids)
+    if held and not scored:
         raise DataError(
             f"{files[0]}: the masks hold {', '.join(map(str, sorted(held)[:6]))}, none of which is a scored class of "
             "Cityscapes; if these are labels of other data, write classes.txt beside leftImg8bit, a name for each"
+        )
+    as_ids = not files[0].name.endswith(_TRAIN_IDS)
+    if as_ids and 255 in held and 2 * scored < held.total() and max(held.keys() - {255}, default=IDS) < len(CLASSES):
+        raise DataError(
+            f"{files[0]}: the masks hold 255 and nothing from {len(CLASSES)} to {IDS - 1}, and most pixels are "
+            f"unscored, so they seem to be train ids; call their files *{_TRAIN_IDS}"
         )
 
 

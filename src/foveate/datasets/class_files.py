@@ -6,8 +6,10 @@ labels.txt       LabelMe: the same; '__ignore__' is no class but the unscored va
 _classes.csv     Roboflow's semantic masks: 'Pixel Value, Class', then a row a class
 label_colors.txt CVAT's exports as CamVid, KITTI and Cityscapes: 'r g b name'
 class_dict.csv   CamVid, DeepGlobe and others on Kaggle: 'name,r,g,b' below a line of names
+objectInfo150.txt ADE20K's benchmark: 'Idx', 'Name' and others, then a row a class from 1; 0 is not labelled
 
-The last two give the colours of classes and not their label values, so only masks of colours are read by them.
+label_colors.txt and class_dict.csv give the colours of classes and not their label values, so only masks of colours
+are read by them.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from foveate.errors import DataError
 from foveate.pictures import PICTURE_SUFFIXES
 
 CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE = "labelmap.txt", "class_names.txt", "labels.txt", "_classes.csv"
-COLOR_FILE, COLOR_TABLE = "label_colors.txt", "class_dict.csv"
-FILES = (CLASSES_FILE, CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE, COLOR_FILE, COLOR_TABLE)
+COLOR_FILE, COLOR_TABLE, ADE_FILE = "label_colors.txt", "class_dict.csv", "objectinfo150.txt"
+FILES = (CLASSES_FILE, CVAT_FILE, VOC_NAMES_FILE, LABELME_FILE, ROBOFLOW_FILE, COLOR_FILE, COLOR_TABLE, ADE_FILE)
 IGNORE_LABEL = "__ignore__"
 _CVAT_LINE = re.compile(r"(?P<name>[^#:][^:]*):(?:(?P<color>\d{1,9},\d{1,9},\d{1,9}))?:[^:]*:[^:]*")
 _CVAT_UNSCORED = "ignored"  # Datumaro's name of Pascal VOC's void
@@ -80,6 +82,7 @@ def _read(path: Path) -> ClassList | None:
         ROBOFLOW_FILE: read_roboflow,
         COLOR_FILE: read_colors,
         COLOR_TABLE: read_color_table,
+        ADE_FILE: read_ade,
     }[path.name.lower()](path)
 
 
@@ -187,6 +190,20 @@ def read_roboflow(path: Path) -> ClassList | None:
     names = [values[n] for n in numbers]
     check_colors(path, names, [None] * len(names))
     return checked(path, ClassList(tuple(names), values=() if numbers == tuple(range(len(numbers))) else numbers))
+
+
+def read_ade(path: Path) -> ClassList | None:
+    """ADE20K's table of classes, numbered from 1; None for a file of another form. The first name of each is taken."""
+    rows = [line.split("\t") for line in read_text(path).splitlines() if line.strip()]
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if not {"idx", "name"} <= set(head) or any(len(row) < len(head) for row in rows):
+        return None
+    index, name = head.index("idx"), head.index("name")
+    names = [row[name].partition(",")[0].strip() for row in rows[1:]]
+    if [row[index].strip() for row in rows[1:]] != [str(k) for k in range(1, len(rows))] or not all(names):
+        return None
+    check_colors(path, names, [None] * len(names))
+    return checked(path, ClassList(tuple(names), ignore=0))
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

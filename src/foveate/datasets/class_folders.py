@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from foveate import pictures
+from foveate.datasets.captions.rows import head_of
 from foveate.datasets.captions.table import remarks_beside
 from foveate.datasets.checks import class_notes, label_digest
 from foveate.datasets.class_layout import (
@@ -19,28 +22,44 @@ from foveate.datasets.class_layout import (
     split_folders,
 )
 from foveate.datasets.classes import CLASSES_FILE, ClassList, read_classes
+from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, all_pairs, raise_problems, require_folder
-from foveate.datasets.folders import find_parts
+from foveate.datasets.folders import find_parts, split_lists
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
-from foveate.datasets.names import in_any_case, normal, stem_of
+from foveate.datasets.names import NameIndex, in_any_case, normal, stem_of
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     SPLITS_FILE,
     draw_split,
+    list_lines,
     ordered,
     read_splits,
     settle,
+    split_by_lists,
     split_called,
     stray_folders,
 )
 from foveate.deferred import tv_tensors
 from foveate.disk import is_hidden
-from foveate.errors import DataError, counted, listed
+from foveate.errors import DataError, counted, first_names, listed
 from foveate.pictures import PICTURE_SUFFIXES, list_pictures
 from foveate.records import ClassificationSample, ClassTable, Problem
 from foveate.registry import dataset
 
+_CLASS_COLUMNS = {
+    "label",
+    "labels",
+    "class",
+    "class_id",
+    "class_name",
+    "category",
+    "breed",
+    "species",
+    "target",
+    "diagnosis",
+}
 _LITTER = {"thumbs.db", "desktop.ini"}
 _TEXTS = {".csv", ".tsv", ".txt", ".md", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml"}  # that hold no picture
 _SHEET = "contact_sheet.jpg"  # which `foveate` may have written beside the data
@@ -89,6 +108,10 @@ class ClassDataset(FileHeaders):
         """'cow/001.jpg': the class's folder and the file."""
         return _name(self.pairs[index].picture)
 
+    def class_of(self, index: int) -> str:
+        """The name of the class, without decoding the image."""
+        return self.classes.names[self.pairs[index].label]
+
     def digest(self, index: int) -> str:
         """A digest of the label, without decoding the image."""
         return label_digest(self.pairs[index].label)
@@ -99,8 +122,9 @@ class ClassDataset(FileHeaders):
 class ClassFolders(ScannedSource[ClassScan]):
     """A folder a class: DATA/{train,val,test}/CLASS/*.jpg, or DATA/CLASS/*.jpg.
 
-    Classes are the folders' names in sorted order, or as `classes.txt` in DATA orders them. Without split folders a
-    fifth of each class is drawn for val and written to `splits.json`; so it is where there is train but no val.
+    Classes are the folders' names in sorted order, or as `classes.txt` in DATA orders them. Without split folders,
+    lists as train.txt divide the images; without these, too, a fifth of each class is drawn for val and written to
+    `splits.json`; so it is where there is train but no val.
 
     path: the folder DATA.
     seed: of the drawn split; any integer, used only if a split is missing.
@@ -128,6 +152,11 @@ class ClassFolders(ScannedSource[ClassScan]):
                 f"holds pictures in {splits[0]}/, a split by its name, beside {others[0]}/; a class needs another "
                 "name, and a split a folder for each class"
             )
+        if table := _table_of_classes(path):
+            return (
+                f"has {table.name}, in which each picture has a class, and which is not read; sort the pictures into a "
+                "folder a class"
+            )
         if len(names) != 1 or NO_CLASS.fullmatch(min(names).lower()):
             return ""
         return f"holds one class, '{min(names)}'; a classifier needs two or more, a folder each"
@@ -147,6 +176,20 @@ class ClassFolders(ScannedSource[ClassScan]):
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         drawn = f" ({scan.drawn})" if scan.drawn else ""
         return f"class folders: {counts} pictures{drawn}, {counted(len(scan.classes), 'class')}"
+
+
+def _table_of_classes(root: Path) -> Path | None:
+    """A table whose head names a column of classes, beside pictures; None without one."""
+    for file in sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not is_hidden(p.name)):
+        head = next((line for line in head_of(file) if line.strip()), "").lower()
+        cells = {cell.strip().strip("\"'") for cell in re.split(r"[,;\t|]", head)}
+        if (
+            len(cells) > 1
+            and cells & _CLASS_COLUMNS
+            and contents(root).partition(", ")[0].endswith(("picture", "pictures"))
+        ):
+            return file
+    return None
 
 
 def _name(picture: Path) -> str:
@@ -173,6 +216,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     if splits:
         problems += _images_outside(root)
     classes = _classes(root, splits, found, problems)
+    notes += spelling_note(classes.names)
     label = {name: i for i, name in enumerate(classes.names)}
     pairs = {
         split: [Pair(p, label[name]) for name, files in folders.items() if name in label for p in files]
@@ -183,11 +227,38 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
         {name: [pair.picture for pair in every if pair.label == i] for i, name in enumerate(classes.names)}
     )
     drawn = Drawn()
+    if "" in pairs:
+        pairs = _listed(root, pairs, problems, notes)
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:
         divided, drawn = _divide(root, undivided, seed, problems)
         pairs |= divided
     return ClassScan(ordered(pairs), classes, problems, drawn, notes)
+
+
+def _listed(
+    root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], notes: list[str]
+) -> dict[str, list[Pair]]:
+    """The images by the lists train.txt and so on, as `cat/001.jpg 0` in a line; undivided without lists of images."""
+    whole, index = pairs[""], NameIndex(pair.picture for pair in pairs[""])
+    lists = split_lists(root, problems)
+    named = {split: path for split, path in lists.items() if any(index.find_line(line)[1] for line in _lines(path))}
+    notes += [f"{lists[s].name} is not read, since it names none of the pictures" for s in lists if s not in named]
+    if not named:
+        return pairs
+    complaints: list[Problem] = []  # kept apart: the other problems are of files that a list may not name
+    divided = split_by_lists(whole, named, complaints)
+    problems += complaints
+    read = {pair.picture for part in divided.values() for pair in part}
+    if left_out := [_name(pair.picture) for pair in whole if pair.picture not in read]:
+        notes.append(f"{counted(len(left_out), 'picture')} in no list and left out ({first_names(left_out)})")
+    return {**divided, "": []}
+
+
+def _lines(path: Path) -> list[str]:
+    with contextlib.suppress(DataError):
+        return list_lines(path)
+    return []
 
 
 def _files_by_class(root: Path, problems: list[Problem], texts: list[str]) -> dict[str, list[Path]]:

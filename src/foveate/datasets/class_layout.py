@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from foveate.datasets.names import normal, stem_of, unmarked
 from foveate.datasets.sample_folders import hold_samples
 from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, split_parts
 from foveate.disk import is_hidden
-from foveate.pictures import list_pictures
+from foveate.errors import DataError
+from foveate.pictures import list_pictures, picture_size
 from foveate.records import Problem
 
 # Folders that another layout's files lie in; no class is called so.
@@ -43,17 +45,38 @@ def is_by_class(path: Path) -> bool:
 
 
 def masks_among(folders: list[Path]) -> str:
-    """A note on a folder that may hold the masks of another's pictures; '' if there is none."""
+    """A note on a folder that may hold the masks of another's pictures; '' if there is none.
+
+    They have the same names, or are as many and of the same sizes, as im0001.ah.ppm beside im0001.ppm.
+    """
     stems = {folder: {stem_of(file.name) for file in list_pictures(folder)} for folder in folders}
     for folder, own in stems.items():
         for other in folders:
+            if other == folder:
+                continue
             shared = [stem for stem in own if {stem, *unmarked(stem)} & stems[other]]
-            if other != folder and 2 * len(shared) > len(own) and _holds_masks(folder) and not _holds_masks(other):
+            alike = "of the same names" if 2 * len(shared) > len(own) else "of the same number and sizes"
+            if (
+                (2 * len(shared) > len(own) or _as_large(folder, other))
+                and _holds_masks(folder)
+                and not _holds_masks(other)
+            ):
                 return (
-                    f"{other.name}/ and {folder.name}/ hold pictures of the same names, and those of {folder.name}/ "
+                    f"{other.name}/ and {folder.name}/ hold pictures {alike}, and those of {folder.name}/ "
                     "have few values, as masks do; if they are masks, call the folders images and labels"
                 )
     return ""
+
+
+def _as_large(one: Path, other: Path) -> bool:
+    """True if two folders hold as many pictures, the first of which are of the same sizes."""
+    files, others = list_pictures(one), list_pictures(other)
+    if len(files) != len(others) or not files:
+        return False
+    with contextlib.suppress(DataError):
+        sizes = [picture_size(file) for file in files[:_LOOKED_AT]]
+        return sizes == [picture_size(file) for file in others[:_LOOKED_AT]]
+    return False
 
 
 def _holds_masks(folder: Path) -> bool:

@@ -35,8 +35,9 @@ UNLABELLED = ("ignore", "background")
 Color = tuple[int, int, int]
 _HEX = re.compile(r"#([0-9a-fA-F]{6})$")
 _NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:;=)]\s*|\s+-\s+|[.,]\s*(?=\D)|\s+)(\S.*)")  # '0 sky', '0: sky', '0. sky'
+_MARKS = " \t,;"  # between a name and its colour
 _UNSCORED = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "__ignore__")  # names that 255 may have
-_TRIPLE = re.compile(r"(?:^|\s)(\d{1,9})[\s,]+(\d{1,9})[\s,]+(\d{1,9})$")
+_TRIPLE = re.compile(r"(?:^|[\s,;(\[])(\d{1,9})[\s,;]+(\d{1,9})[\s,;]+(\d{1,9})[)\]]?$")
 
 
 @dataclass(frozen=True)
@@ -223,12 +224,12 @@ def _split_color(text: str, where: str) -> tuple[str, Color | None]:
     """'road 128 64 128' -> ('road', (128, 64, 128))."""
     if match := _HEX.search(text):
         value = int(match[1], 16)
-        return text[: match.start()].strip(), (value >> 16, value >> 8 & 255, value & 255)
+        return text[: match.start()].strip(_MARKS), (value >> 16, value >> 8 & 255, value & 255)
     if match := _TRIPLE.search(text):
         r, g, b = (int(match[i]) for i in (1, 2, 3))
         if max(r, g, b) > 255:
             raise DataError(f"{where}: colour {r} {g} {b}; expected values of 0..255")
-        return text[: match.start()].strip(), (r, g, b)
+        return text[: match.start()].strip(_MARKS), (r, g, b)
     if stray := re.search(r"(?:^|\s)(#\S*)$", text):
         raise DataError(f"{where}: '{stray[1]}' is not a colour; expected six hexadecimal digits, as in #ffc800")
     return text, None

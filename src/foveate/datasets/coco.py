@@ -15,17 +15,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
-from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split
+from foveate.datasets.coco_files import AnnotationFile, Finder, annotation_files, box_files, by_split, plain_id
 from foveate.datasets.coco_notes import annotation_notes, empty_note, moved_note
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
 from foveate.datasets.outlines import is_flat, is_nested, is_stray, require_pixels
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import ordered, unknown_split
 from foveate.datasets.text_files import read_json
 from foveate.errors import ConfigError, DataError, counted, unknown
@@ -115,7 +116,7 @@ class COCO(ObjectSource):
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no picture is listed in {', '.join(f.name for f in files.values())}")
-        notes += empty_note(splits)
+        notes += [*empty_note(splits), *spelling_note(classes.names)]
         notes += annotation_notes(list(contents.values()))
         labels = COCOLabels(classes, tuple(_short(root, f) for f in files.values()), len(unlisted))
         return Scan(ordered(splits), classes, labels, problems, drawn=drawn, notes=notes)
@@ -155,6 +156,8 @@ class Annotation:
 @dataclass(frozen=True)
 class Listed:
     """Annotations of one image. size: (height, width), if stated."""
+
+    drawn_upright: ClassVar[bool] = False  # the format does not say it
 
     file: Path
     size: tuple[int, int] | None
@@ -219,9 +222,10 @@ def rasterise(file: Path, annotation: Annotation, height: int, width: int) -> np
 def _checked(pair: Pair, height: int, width: int) -> Listed:
     listed: Listed = pair.label
     if listed.size not in (None, (height, width)):
+        turned = " (is it turned by EXIF? save it upright, and export again)" if listed.size == (width, height) else ""
         raise DataError(
             f"{pair.picture}: the picture is {width}x{height}, but {listed.file} says "
-            f"{listed.size[1]}x{listed.size[0]}; they must be of one size"
+            f"{listed.size[1]}x{listed.size[0]}{turned}; they must be of one size"
         )
     return listed
 
@@ -243,6 +247,8 @@ class _Content:
             if not isinstance(data, dict) or not isinstance(data.get(key), list):
                 raise DataError(f"{file}: no list '{key}'; expected COCO's images, annotations and categories")
         self.images, self.annotations, self.categories = data["images"], data["annotations"], data["categories"]
+        for entry in (e for e in (*self.images, *self.annotations, *self.categories) if isinstance(e, dict)):
+            entry.update({key: plain_id(entry[key]) for key in ("id", "image_id", "category_id") if key in entry})
         self.images = [i for i in self.images if self._is_entry(i, "image", {"id", "file_name"}, problems)]
         required = {"image_id", "category_id", "segmentation"}
         self.annotations = [a for a in self.annotations if self._is_entry(a, "annotation", required, problems)]
@@ -273,6 +279,12 @@ class _Content:
             complaint, annotation = _annotation(entry, by_image, label_of)
             if annotation is None:
                 problems.append(Problem(self.file, f"annotation {entry.get('id', 'without id')}: {complaint}"))
+            elif _runs_by_rows(entry.get("bbox"), annotation.parts):
+                what = (
+                    "the run lengths go along rows, by their box; COCO's go down columns: encode the transposed mask "
+                    "(np.asfortranarray)"
+                )
+                problems.append(Problem(self.file, f"annotation {annotation.id}: {what}"))
             else:
                 by_image[entry["image_id"]].append(annotation)
                 if is_stray(entry.get("bbox"), annotation.parts):
@@ -320,6 +332,24 @@ def _annotation(
     if not isinstance(crowd, (int, float, str, type(None))) or crowd not in _CROWD:
         return f"iscrowd is {crowd!r:.40}; expected 0 or 1", None
     return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], _CROWD[crowd], parts)
+
+
+def _runs_by_rows(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
+    """True if run lengths of an object have the stated box [x, y, width, height] only when x and y are exchanged.
+
+    Of pictures that are as high as wide, since others would show it in the size.
+    """
+    if not isinstance(parts, dict) or parts["size"][:1] != parts["size"][1:] or not isinstance(parts["counts"], list):
+        return False
+    try:
+        own = np.array(mask_api.toBbox([mask_api.frPyObjects(parts, *parts["size"])])[0], float)
+        stated = np.array(box, float)
+    except (ValueError, RuntimeError, TypeError, OverflowError):  # reading them says so
+        return False
+    if stated.shape != (4,) or not np.isfinite(stated).all():
+        return False
+    apart, exchanged = (np.abs(one - stated).max() for one in (own, own[[1, 0, 3, 2]]))
+    return bool(exchanged <= 2 < apart)
 
 
 def _is_id(value: Any) -> bool:

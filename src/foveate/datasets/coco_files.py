@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from foveate.datasets.names import Files, NameIndex
@@ -190,3 +190,10 @@ def _suffix(name: str) -> str:
 
 def _is_hidden(path: Path) -> bool:
     return any(part[0] == "." or part == "__MACOSX" for part in path.parts)
+
+
+def plain_id(value: Any) -> Any:
+    """An id as a number where it is one in quotes or with a decimal point, as '12' and 12.0, so that equal ids meet."""
+    if isinstance(value, str) and re.fullmatch(r"0|[1-9]\d{0,17}", value.strip()):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.datasets.names import stem_of, unmarked
@@ -19,7 +20,10 @@ _ARRAYS = {".npy", ".npz", ".mat", ".pkl"}
 # A mark in the beginning of a tool's file -> what the file is, and what to do with it.
 _TOOLS = (
     (r'"_via_|"regions"\s*:', "a project of VGG's annotator (VIA); export it there as COCO"),
-    (r'"(completions|from_name|to_name)"', "Label Studio's own JSON; export it there as COCO, or as masks (PNG)"),
+    (
+        r'"(completions|from_name|to_name|brushlabels|polygonlabels|rectanglelabels)"',
+        "Label Studio's own JSON; export it there as COCO, or as masks (PNG)",
+    ),
     (r'"classTitle"', "Supervisely's JSON; export it there as masks (PNG) or COCO"),
     (r'"asset"\s*:\s*\{', "VoTT's JSON; export it there as Pascal VOC masks or COCO"),
     (r"<bndbox>", "Pascal VOC's XML of boxes, which hold no outlines; export masks (SegmentationClass) or COCO"),
@@ -30,8 +34,8 @@ _TOOLS = (
     (r'"data_row"', "Labelbox's JSON; export masks (PNG) or COCO there"),
     (r'"item"\s*:[\s\S]*"annotations"', "V7's JSON; export masks (PNG) or COCO there"),
     (r'"description"\s*:\s*"ISAT"', "ISAT's JSON; export COCO or masks (PNG) there"),
-    (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO"),
 )
+_ANY_JSON = (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO")
 _NO_LABELS = (
     "the nearest is 'folders', images/ beside labels/, or 'labelme', a JSON file beside each picture; no labels of "
     "these pictures were found"
@@ -72,10 +76,9 @@ def nearest(path: Path, task: str = "") -> str:
     if archives and not pictures:
         return f"{archives[0].name} is packed; unpack it and give the folder that it makes"
     if task not in ("", "semantic", "instances"):
-        return _nearest_texts(path, files) if task == "captioning" else _nearest_classes(path, pictures, task)
-    for file in files:
-        if tool := _tool(file):
-            return f"{file.relative_to(path).as_posix()} is {tool}"
+        return texts_beside(path) if task == "captioning" else _nearest_classes(path, pictures, task)
+    if tool := labels_of_a_tool(path, (*_TOOLS, _ANY_JSON)):
+        return tool
     yolo = [file for file in files if file.suffix.lower() == ".txt" and _YOLO.fullmatch(_first_line(file))]
     if yolo:
         return (
@@ -95,8 +98,17 @@ def nearest(path: Path, task: str = "") -> str:
     return _NO_LABELS if pictures else ""
 
 
-def _nearest_texts(path: Path, files: list[Path]) -> str:
-    """The clause on texts beside pictures, which are not read as captions."""
+def labels_of_a_tool(path: Path, tools: Sequence[tuple[str, str]] = _TOOLS) -> str:
+    """The clause on a file below a folder that a labelling tool wrote in a form which is not read; '' without one."""
+    for file in _files(path):
+        if tool := _tool(file, tools):
+            return f"{file.relative_to(path).as_posix()} is {tool}"
+    return ""
+
+
+def texts_beside(path: Path) -> str:
+    """The clause on texts beside pictures, which are not read as captions; '' without them."""
+    files = _files(path)
     named = {file.with_suffix("") for file in files if file.suffix.lower() in PICTURE_SUFFIXES}
     beside = [file for file in files if file.suffix.lower() in (".txt", ".caption") and file.with_suffix("") in named]
     if not beside:
@@ -150,11 +162,11 @@ def _kind(path: Path) -> str:
     return "picture" if suffix in PICTURE_SUFFIXES else f"{suffix} file" if suffix else "other file"
 
 
-def _tool(file: Path) -> str:
+def _tool(file: Path, tools: Sequence[tuple[str, str]]) -> str:
     if file.suffix.lower() not in (".json", ".xml", ".geojson", ".ndjson"):
         return ""
     head = _head(file)
-    return next((what for mark, what in _TOOLS if re.search(mark, head)), "")
+    return next((what for mark, what in tools if re.search(mark, head)), "")
 
 
 def _first_line(file: Path) -> str:

@@ -23,6 +23,7 @@ from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.names import normal
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.outlines import is_flat, require_pixels
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, first_names
@@ -170,6 +171,7 @@ class CVAT(ObjectSource):
             raise DataError(f"{files[0]}: no image; expected <image> with shapes")
         classes = _classes(trees, splits)
         notes = [*_notes(root, trees), *_shape_notes([pair for found in splits.values() for pair in found])]
+        notes += spelling_note(classes.names)
         if "" in splits and len(splits) > 1:
             notes.append(f"{counted(len(splits['']), 'image')} in no subset called train, val or test, and left out")
             del splits[""]

@@ -19,7 +19,7 @@ import contextlib
 import copy
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,8 @@ from foveate import pictures
 from foveate.datasets.checks import label_digest, split_notes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.headers import FileHeaders, is_clear, nothing_to_see
-from foveate.datasets.names import shown_names, stem_of, unmarked
+from foveate.datasets.names import shown_names
+from foveate.datasets.unread import media_notes
 from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassTable, DataSource, Problem, SemanticSample, UnusableFilesError
@@ -216,7 +217,10 @@ class ScannedSource(DataSource, Generic[S]):
         """The reader's own, those on the meaning of masks, and those on the splits."""
         scan = self.scan
         reader = getattr(scan, "read_label", None)
-        return [*getattr(scan, "notes", ()), *getattr(reader, "notes", ()), *split_notes(scan.pairs, self.noun)]
+        own = [*getattr(scan, "notes", ()), *getattr(reader, "notes", ())]
+        pictures = (pair.picture for pairs in scan.pairs.values() for pair in pairs) if self.noun == "picture" else ()
+        own += media_notes(pictures, {problem.file for problem in scan.problems})
+        return [*own, *split_notes(scan.pairs, self.noun)]
 
     def undivided(self) -> Self | None:
         """This source with all of its files in the split test; None where they say how they are divided."""
@@ -292,34 +296,7 @@ def outside_table(values: Sequence[int], classes: ClassTable) -> str:
     )
 
 
-# Pairs
-
-
-def pair_by_stem(images: Iterable[Path], labels: Iterable[Path]) -> tuple[list[Pair], list[Problem]]:
-    """Join images and labels that share a file name up to the suffix; a file without a partner is a problem.
-
-    A label may also be called after its image and what it is: NAME.jpg and NAME_mask.png.
-    """
-    problems: list[Problem] = []
-    image_of, label_of = (_by_stem(files, problems) for files in (images, labels))
-    for stem in [stem for stem in label_of if stem not in image_of]:
-        image = next((name for name in unmarked(stem) if name in image_of), None)
-        if image is not None and label_of.setdefault(image, label_of[stem]) is label_of[stem]:
-            del label_of[stem]
-    pairs = [Pair(p, label_of[stem]) for stem, p in image_of.items() if stem in label_of]
-    problems += [Problem(p, "a picture without a label") for stem, p in image_of.items() if stem not in label_of]
-    problems += [Problem(p, "a label without a picture") for stem, p in label_of.items() if stem not in image_of]
-    return pairs, problems
-
-
-def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(files):
-        stem = stem_of(path.name)
-        if stem in found:
-            problems.append(Problem(path, f"has the same name as {found[stem].name}, up to the suffix"))
-        found.setdefault(stem, path)
-    return found
+# Problems
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foveate.datasets.class_files import find_classes
-from foveate.datasets.classes import CLASSES_FILE
+from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
 from foveate.datasets.contents import contents
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import FileSource, Pair, Scan, pair_by_stem, require_folder
-from foveate.datasets.masks import recognise_masks, split_values_note
+from foveate.datasets.files import FileSource, Pair, Scan, require_folder
+from foveate.datasets.masks import MaskReader, recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
+from foveate.datasets.pairing import pair_by_stem
+from foveate.datasets.spelling import says_unscored, spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
     list_lines,
@@ -28,6 +30,7 @@ from foveate.datasets.splits import (
     stray_folders,
     unknown_split,
 )
+from foveate.datasets.unread import class_list_notes, split_table_notes
 from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import Problem
@@ -107,18 +110,52 @@ class Folders(MaskSource):
 def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int) -> Scan:
     """Draw a missing split (pairs of '', or train without val), and find the kind of the masks."""
     if not any(pairs.values()):
-        first = f" (first of {counted(len(problems), 'file')} without a partner: {problems[0]})" if problems else ""
-        raise DataError(f"{root}: no labelled pictures; expected pictures and masks of the same names{first}")
+        alone = list({p.what: p for p in reversed(problems)}.values())[::-1]  # the first picture, the first label
+        first = f" ({counted(len(problems), 'file')} without a partner: {'; '.join(map(str, alone[:2]))})"
+        raise DataError(
+            f"{root}: no labelled pictures; expected pictures and masks of the same names{first if problems else ''}"
+        )
+    pairs, drawn = with_val(root, pairs, problems, seed)
+    masks = [pair.label for split in pairs.values() for pair in split]
+    known = find_classes(root)
+    reader = recognise_masks(masks, known)
+    doubts = [
+        *(names_notes(known, reader) if known else class_list_notes(root)),
+        *(split_table_notes(root) if drawn else []),
+    ]
+    doubts += split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
+    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+
+
+def names_notes(known: ClassList, reader: MaskReader) -> list[str]:
+    """Notes on the names of a class list: two that may be one, and one of pixels that are usually not scored."""
+    notes = spelling_note(reader.classes.names)
+    place = next((i for i, name in enumerate(known.names) if says_unscored(name)), -1)
+    if place < 0 or known.names[place] not in reader.classes.names:
+        return notes
+    value = known.label_values()[place]
+    if reader.plane == "colors" and known.colors:
+        remedy = f"write 'ignore: {hex_color(known.colors[place])}' in place of its line in {known.file}"
+    elif place in (0, len(known.names) - 1) and known.file == CLASSES_FILE:
+        remedy = f"write 'ignore: {value}' in place of its name in {CLASSES_FILE}"
+    else:
+        remedy = "save them as 255"
+    return [
+        *notes,
+        f"class '{known.names[place]}' is scored as every other; if its pixels are not meant to be, {remedy}",
+    ]
+
+
+def with_val(
+    root: Path, pairs: dict[str, list[Pair]], problems: list[Problem], seed: int
+) -> tuple[dict[str, list[Pair]], Drawn]:
+    """The splits, with a val that is drawn from train, or from pairs of '', if there is none; and how it was drawn."""
     drawn = Drawn()
     undivided = pairs.get("") or (pairs.get("train") if not pairs.get("val") and not problems else None)
     if undivided:
         divided, drawn = split_or_draw(root, undivided, seed, problems)
         pairs = {**{s: p for s, p in pairs.items() if s}, **divided}
-    pairs = ordered(pairs)
-    masks = [pair.label for split in pairs.values() for pair in split]
-    reader = recognise_masks(masks, find_classes(root))
-    doubts = split_values_note(reader, {split: [p.label for p in group] for split, group in pairs.items()})
-    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+    return ordered(pairs), drawn
 
 
 def describe_masks(source: FileSource, what: str) -> str:
@@ -266,12 +303,12 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]:
     """The images with their masks, in the folders and in those folders inside that both have."""
-    pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels))
+    pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels), notes)
     problems += alone
     for images in subfolders(part.images):
         labels = part.labels / images.relative_to(part.images)
         if labels.is_dir():
-            more, alone = pair_by_stem(list_pictures(images), list_pictures(labels))
+            more, alone = pair_by_stem(list_pictures(images), list_pictures(labels), notes)
             pairs += more
             problems += alone
         elif list_pictures(images):

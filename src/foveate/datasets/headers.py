@@ -14,9 +14,11 @@ import numpy as np
 
 from foveate.errors import DataError
 from foveate.pictures import alpha_of, picture_info, picture_tags
+from foveate.pictures.frames import further_frames
 
 # Formats whose files always hold 8 bits.
 _EIGHT_BITS = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".webp"})
+_SEVERAL = frozenset({".gif", ".png", ".tif", ".tiff", ".webp"})  # endings of files that may hold several images
 TURNED = (
     "turned by EXIF, but the masks are not: pictures are read upright, masks as stored; where the contact sheet "
     "shows labels beside their objects, save pictures and masks turned alike"
@@ -25,6 +27,11 @@ MASK_TURNED = (
     "the mask is turned by EXIF, but the picture is not: both are read upright; where the contact sheet shows labels "
     "beside their objects, save pictures and masks turned alike"
 )
+OUTLINES_TURNED = (
+    "turned by EXIF, and outlines are taken to be drawn on the upright picture, as browsers show it; where the contact "
+    "sheet shows labels beside their objects, save pictures upright and export again"
+)
+SEVERAL = "several pages or frames, of which the first is read; save each that is meant as a file of its own"
 CLEAR = "wholly transparent, so white throughout; remove them unless they are meant to be empty"
 BLENDED = "transparent pixels, which are blended with white"
 BAND = "a band that is tagged as alpha and holds data, kept as a channel"
@@ -59,6 +66,9 @@ class FileHeaders:
         path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
         found += [MASK_TURNED] if isinstance(label, Path) and _is_turned_alone(label, path) else []
+        found += [OUTLINES_TURNED] if getattr(label, "drawn_upright", True) is False and _is_turned(path, label) else []
+        if decode and path.suffix.lower() in _SEVERAL and further_frames(path):
+            found.append(SEVERAL)
         if decode and path.suffix.lower() not in (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg"):
             with contextlib.suppress(DataError):
                 kind = alpha_of(path)
@@ -77,6 +87,15 @@ def _is_turned_alone(file: Path, partner: Path) -> bool:
             return False
         height, width = picture_info(file)[:2]
         return orientation < 5 or height == width
+    return False
+
+
+def _is_turned(file: Path, label: Any) -> bool:
+    """True if EXIF turns a file, and no size that its outlines state tells whether they were drawn before or after."""
+    with contextlib.suppress(DataError):
+        orientation = picture_tags(file).orientation
+        height, width = picture_info(file)[:2]
+        return orientation > 1 and (orientation < 5 or height == width or label.size is None)
     return False
 
 

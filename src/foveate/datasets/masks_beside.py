@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.datasets.files import Pair, Scan, pair_by_stem, require_folder
+from foveate.datasets.files import Pair, Scan, require_folder
 from foveate.datasets.folders import describe_masks, find_parts, scan_masks, split_lists, stray_lists
 from foveate.datasets.names import stem_of, unmarked
 from foveate.datasets.objects import MaskSource
+from foveate.datasets.pairing import pair_by_stem
 from foveate.datasets.splits import split_by_lists, split_parts, stray_folders
 from foveate.pictures import list_pictures
 from foveate.records import Problem
 from foveate.registry import dataset
 
 _MOST_FOLDERS = 64  # folders that are looked into to recognise the format
+_NUMBER = re.compile(r"[ _-]\d+$")  # of the second and further masks of an image, as in NAME_mask_1
 
 
 @dataset("masks_beside")
@@ -53,7 +56,7 @@ class MasksBeside(MaskSource):
         splits = split_parts(root, _holds_both_below, problems)
         notes = stray_folders(root, splits.values(), _holds_both_below)
         pairs = {
-            split: [pair for part in _folders(folder) for pair in _pairs(part, problems)]
+            split: [pair for part in _folders(folder) for pair in _pairs(part, problems, notes)]
             for split, folder in (splits or {"": root}).items()
         }
         if not splits:
@@ -81,12 +84,27 @@ def _folders(root: Path) -> list[Path]:
     return [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")]
 
 
-def _pairs(folder: Path, problems: list[Problem]) -> list[Pair]:
-    """The images of a folder with their masks; [] for a folder without masks."""
+def _pairs(folder: Path, problems: list[Problem], notes: list[str]) -> list[Pair]:
+    """The images of a folder with their masks; [] for a folder without masks.
+
+    A file is a mask if it is called after another that is there and after masks; and if only its own name says so,
+    unless it has a mask itself, as 'face mask.jpg' beside 'face mask_mask.png'.
+    """
     if not holds_both(folder):
         return []
     files = list_pictures(folder)
-    masks = {path for path in files if unmarked(stem_of(path.name))}
-    pairs, alone = pair_by_stem([path for path in files if path not in masks], masks)
-    problems += alone
+    images_of = {path: unmarked(stem_of(path.name)) for path in files}
+    stems = {stem_of(path.name) for path in files}
+    named = {image for images in images_of.values() for image in images}
+    masks = {
+        path for path, images in images_of.items()
+        if stems & set(images) or (images and stem_of(path.name) not in named)
+    }  # fmt: skip
+    pairs, alone = pair_by_stem([path for path in files if path not in masks], masks, notes)
+    further = {path: images for path in files if (images := unmarked(_NUMBER.sub("", stem_of(path.name))))}
+    problems += [
+        Problem(p.file, "a further mask of a picture that has one; join the masks of a picture in one file")
+        if p.file not in masks and stems & set(further.get(p.file, ())) else p
+        for p in alone
+    ]  # fmt: skip
     return pairs

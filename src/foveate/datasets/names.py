@@ -31,11 +31,14 @@ def stem_of(name: str) -> str:
     return stem if stem and f".{suffix.lower()}" in PICTURE_SUFFIXES else last
 
 
+# Of the masks that several people drew of one image: CHASE_DB1's _1stHO and _2ndHO, DRIVE's _manual1.
+_ANNOTATORS = r"(?:1st|2nd|3rd)HO|manual\d?"
+ANNOTATOR = re.compile(rf".+[ ._-](?i:{_ANNOTATORS})")
 # What the name of a mask adds to its image's name, as QuPath's -labelled and ilastik's _Simple Segmentation do.
 # Cellpose's images may end in _img.
 MASK_MARK = re.compile(
     r"(?P<image>.+?)(?:[ ._-](?i:(?:cp[_-])?(?:masks?|labels?|labelled|seg|segmentation|"
-    r"simple segmentation|gt|ground_?truth|annotations?|manual\d?))|_[LP])"
+    rf"simple segmentation|gt|ground_?truth|annotations?|{_ANNOTATORS}))|_[LP])"
 )
 IMAGE_MARKS = ("", "_img", "_image", "_sat", "_training", "_test")  # of DeepGlobe and DRIVE, too
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+_UNSCORED = re.compile(r"_*(void|ignored?|unlabell?ed|don'?t[ _]care|no[ _]?data)_*")
 
 
 def near_names(counts: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -30,6 +32,20 @@ def near_names(counts: Mapping[str, int]) -> list[tuple[str, str]]:
         for part in parts:
             places.setdefault(part, []).append(place)
     return found
+
+
+def spelling_note(names: Sequence[str]) -> list[str]:
+    """A note on classes whose names differ in capitals, blanks, hyphens and underscores alone."""
+    found = near_names(dict.fromkeys(names, 1))
+    if not found:
+        return []
+    shown = ", ".join(f"'{one}' beside '{other}'" for one, other in found[:3]) + (", ..." if len(found) > 3 else "")
+    return [f"classes that may be one, spelt in two ways: {shown}; each is a class of its own"]
+
+
+def says_unscored(name: str) -> bool:
+    """True for names of pixels that are usually not scored, as void."""
+    return _UNSCORED.fullmatch(name.strip().lower()) is not None
 
 
 def _is_letter(one: str, other: str) -> bool:

@@ -19,10 +19,11 @@ from foveate.datasets.checks import COMBINED
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import ClassList, Color
 from foveate.datasets.drawn import Drawn
-from foveate.datasets.files import Pair, Scan, pair_by_stem, raise_problems, require_folder
-from foveate.datasets.masks import MaskReader, Published, recognise_masks
+from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
+from foveate.datasets.masks import MaskReader, Published, recognise_masks, split_doubts
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.pairing import pair_by_stem
 from foveate.datasets.splits import list_lines, ordered, split_by_lists, split_parts
 from foveate.errors import ConfigError, DataError, counted, first_names, unknown
 from foveate.pictures import list_pictures
@@ -109,6 +110,7 @@ class VOC(ObjectSource):
             raise_problems(problems)
         files = [pair.label for pairs in splits.values() for pair in pairs]
         masks = recognise_masks(list(dict.fromkeys(files)), find_classes(root), OWN)
+        notes += split_doubts(masks, {split: [pair.label for pair in pairs] for split, pairs in splits.items()})
         return Scan(ordered(splits), masks.classes, VOCLabels(masks), problems, drawn=drawn, notes=notes)
 
     def _year_folder(self) -> Path:

@@ -12,6 +12,7 @@ import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import find_parts, holds_pictures, split_lists, stray_lists
 from foveate.datasets.names import NameIndex, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
 from foveate.datasets.text_files import read_text
 from foveate.datasets.yolo_layout import Layout, Part, find_layout, layout_parts, read_settings
@@ -40,6 +42,9 @@ _BOX = 5  # numbers in a line of a box
 @dataclass(frozen=True)
 class Segments:
     """The polygons of one image, in shares of its width and height. labels: YOLO's classes, from 0."""
+
+    drawn_upright: ClassVar[bool] = False  # the format does not say it
+    size: ClassVar[None] = None
 
     file: Path
     labels: tuple[int, ...] = ()
@@ -130,8 +135,10 @@ class YOLO(ObjectSource):
         if not any(splits.values()):
             raise_problems(problems)
             raise DataError(f"{root}: no pictures in folders images beside labels; expected YOLO's layout")
+        notes += settings.notes
         used = {label for pairs in splits.values() for pair in pairs for label in pair.label.labels}
         classes = _classes(root, settings.names, used)
+        notes += spelling_note(classes.names)
         empty = [pair.picture.name for pairs in splits.values() for pair in pairs if not pair.label.labels]
         if empty:
             shown = first_names(empty)

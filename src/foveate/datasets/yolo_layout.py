@@ -16,7 +16,7 @@ import yaml
 from foveate.datasets.folders import holds_pictures, subfolders
 from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts, stray_folders
 from foveate.datasets.text_files import read_text
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
 from foveate.records import Problem
 
@@ -40,12 +40,14 @@ class Part:
 class Settings:
     """Content of a `data.yaml`.
 
-    names: of the classes, [] if there are none. splits: split -> the paths that the file gives for it.
+    names: of the classes, [] if there are none. splits: split -> the paths that the file gives for it. notes: what
+    the file says that does not fit.
     """
 
     file: Path | None = None
     names: list[str] = field(default_factory=list)
     splits: dict[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ def read_settings(root: Path) -> Settings:
                 "which have no outlines; export segments, or remove kpt_shape if the lines are polygons"
             )
         if content.get("names") is not None:
-            return Settings(file, _names(file, content["names"]), splits)
+            names, stated = _names(file, content["names"]), content.get("nc")
+            fits = stated is None or stated == len(names)
+            note = (
+                f"{file.name} says nc: {stated}, but names {counted(len(names), 'class')}, which are read; correct one"
+            )
+            return Settings(file, names, splits, () if fits else (note,))
         found = found if found.file is not None else Settings(file, [], splits)
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from foveate.engine.near_equal import NearEqual
 from foveate.errors import ConfigError, DataError
 from foveate.records import DataSource, Problem, UnusableFilesError
 from foveate.tasks import find_task
@@ -49,6 +50,7 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
     found.source_notes += source.notes(task)
     found.remarks |= source.remarks(task)
     total, done = sum(len(dataset) for dataset in datasets.values()), 0
+    near_equal = NearEqual()
     found.expect(total)
     for split, dataset in datasets.items():
         found.begin(split, dataset)
@@ -61,11 +63,13 @@ def inspect(source: DataSource, task: str = "", progress: Callable[[int, int], N
             except DataError as error:
                 found.fail(_problem(error))
             else:
+                near_equal.add(split, dataset, index, sample)
                 for note in dataset.file_notes(index) if hasattr(dataset, "file_notes") else ():
                     found.note(note, sample["name"])
             if progress is not None:
                 progress(done, total)
     found.end()
+    found.source_notes += near_equal.notes(found.sample_noun)
     return found
 
 

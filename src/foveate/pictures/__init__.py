@@ -28,6 +28,7 @@ from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.lossy import is_lossy
+from foveate.pictures.pam import stated_nodata
 from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16
 from foveate.pictures.tiff import TiffPicture
@@ -86,13 +87,15 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
     Of a TIFF, values of any integer or floating-point type. Raises DataError as `read_picture` does.
     """
     path = Path(path)
+    stated = stated_nodata(path)  # before the file's own, as in GDAL
     with _open(path) as file, _decoding(str(path)):
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, any_type=True) as tiff:
                 check_size(str(path), tiff.height, tiff.width, max_pixels)
                 stored, alpha = tiff.raw(), tiff.raw_alpha()
-                return RawPicture(stored, tiff.palette, tiff.lossy, alpha, tiff.nodata, tiff.white_is_zero)
+                nodata = tiff.nodata if stated is None else stated
+                return RawPicture(stored, tiff.palette, tiff.lossy, alpha, nodata, tiff.white_is_zero)
         image = _pillow(file)
         check_size(str(path), image.height, image.width, max_pixels)
         palette = None
@@ -112,7 +115,7 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
             values = np.array(image.convert("RGB"))
         turn = orientation_of(image, file)
         upright_alpha = None if alpha is None else orient(alpha, turn)
-        return RawPicture(orient(values, turn), palette, is_lossy(image.format, file), upright_alpha)
+        return RawPicture(orient(values, turn), palette, is_lossy(image.format, file), upright_alpha, stated)
 
 
 def picture_info(source: str | Path | bytes, name: str = "") -> PictureInfo:

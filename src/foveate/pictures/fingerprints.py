@@ -26,7 +26,7 @@ _BLOCK = 1024  # rows of the table of distances that are computed at once
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The hash of an image, (64,) bool, and its small image, (32, 32) float32; None for an image without structure."""
+    """The hash of an image, (64,) bool, and its small image, (32, 32) uint8; None for an image without structure."""
 
     bits: np.ndarray
     small: np.ndarray
@@ -35,10 +35,10 @@ class Fingerprint:
 def fingerprint(pixels: np.ndarray) -> Fingerprint | None:
     """The fingerprint of an image (H, W, 3) uint8; None for one of hardly any structure."""
     grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    small = np.asarray(grey, np.float32)
+    small = np.asarray(grey)
     if small.std() < FLAT:
         return None
-    low = dctn(small, norm="ortho")[:LOW, :LOW].ravel()
+    low = dctn(small.astype(np.float32), norm="ortho")[:LOW, :LOW].ravel()
     return Fingerprint(low > np.median(low[1:]), small)  # without the mean, which is brightness
 
 
@@ -46,7 +46,7 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
     """(index in `first`, index in `second`, correlation) of near-duplicates between two sets, the likest first."""
     if not first or not second:
         return []
-    signs = [np.where(np.stack([one.bits for one in many]), 1, -1).astype(np.int16) for many in (first, second)]
+    signs = [np.where(np.stack([one.bits for one in many]), 1, -1).astype(np.float32) for many in (first, second)]
     found = []
     for start in range(0, len(first), _BLOCK):
         distances = (LOW * LOW - signs[0][start : start + _BLOCK] @ signs[1].T) // 2

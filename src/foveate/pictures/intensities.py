@@ -134,6 +134,15 @@ def _bounds(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+# Values by which programs mark pixels without data, where the file does not declare one.
+SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0, -3.4028234663852886e38, -1e32)
+
+
+def sentinel_of(low: float) -> float | None:
+    """The least value of an image, if it is one by which programs mark pixels without data."""
+    return next((value for value in SENTINELS if low == value), None)
+
+
 def value_range(image: Tensor) -> tuple[float, float]:
     """The least and the largest value of an image, without those that are no number; nan if all are."""
     values = image.detach().cpu().numpy()

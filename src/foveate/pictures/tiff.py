@@ -115,6 +115,14 @@ class TiffPicture:
         tags = [self._page.tags.get(code) for code in _GEO] if self._orientation == 1 else []
         return [(int(t.code), int(t.dtype), int(t.count), t.value) for t in tags if t is not None]
 
+    @property
+    def unread_pages(self) -> int:
+        """Number of further pages of the image's size that are not read; overviews and masks do not count."""
+        size = self._height, self._width
+        pages = (page.aspage() for page in self._tiff.pages)
+        same = [p for p in pages if (int(p.imagelength), int(p.imagewidth)) == size]
+        return max(0, sum(not (p.is_reduced or p.is_mask) for p in same) - len(self._pages))
+
     @cached_property
     def nodata(self) -> float | None:
         """The value of pixels without data (GDAL's tag); None for a file without."""

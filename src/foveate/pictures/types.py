@@ -33,7 +33,7 @@ class RawPicture(NamedTuple):
     palette: (N, 3) uint8, for palette files only.
     lossy: the compression changes values (JPEG, lossy WebP), so they cannot be labels.
     alpha: (H, W), for files with an alpha channel, which `values` leaves out.
-    nodata: the value that a GeoTIFF declares to be no data.
+    nodata: the value that the file, or GDAL's `.aux.xml` beside it, declares to be no data.
     white_is_zero: a TIFF says that its values are displayed inverted, which `values` are not.
     """
 

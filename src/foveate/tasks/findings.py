@@ -32,6 +32,7 @@ from foveate.pictures.intensities import (
     kind_of,
     mixed_depths,
     range_text,
+    sentinel_of,
     to_unit,
     value_range,
     values_of,
@@ -199,6 +200,12 @@ class ImageFindings(Findings):
     def _note_values(self, image: np.ndarray, low: float, high: float, name: str) -> None:
         if image.dtype.kind == "f" and not np.isfinite(image).all():
             self.note("pixels that are no number, which are black", name)
+        if image.dtype.kind in "if" and (value := sentinel_of(low)) is not None:
+            self.note(
+                f"the least value is {value:g}, which usually marks pixels without data, and is read as a value; "
+                "declare it to be no data (gdal_edit.py -a_nodata does), or save another value there",
+                name,
+            )
         if image.dtype == np.uint8 and low < high <= DARK:
             self.note(f"no value above {DARK} of 255, so nearly black; were shares of 0 to 1 saved as 8 bits?", name)
 

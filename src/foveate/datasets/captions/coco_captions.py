@@ -14,6 +14,7 @@ from typing import Any
 
 from foveate.datasets.captions import CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import nearby
+from foveate.datasets.coco_files import plain_id
 from foveate.datasets.files import require_folder
 from foveate.datasets.splits import SPLIT_NAMES
 from foveate.datasets.text_files import read_json
@@ -90,6 +91,8 @@ def _captions(file: Path, split: str, problems: list[Problem]) -> Iterator[tuple
     for key in ("images", "annotations"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise DataError(f"{file}: no list '{key}'; expected COCO's images and annotations")
+    for entry in (e for e in (*data["images"], *data["annotations"]) if isinstance(e, dict)):
+        entry.update({key: plain_id(entry[key]) for key in ("id", "image_id") if key in entry})
     names: dict[Any, str] = {}
     for image in data["images"]:
         if not _has(image, "id", (int, str)) or not _has(image, "file_name", (str,)):

@@ -18,6 +18,7 @@ from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
 from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, language_problems, rows
 from foveate.datasets.class_layout import is_by_class
+from foveate.datasets.contents import texts_beside
 from foveate.datasets.files import require_folder
 from foveate.datasets.folders import find_folders, paired_folders
 from foveate.datasets.splits import SPLIT_ORDER
@@ -64,7 +65,9 @@ class CaptionTable(CaptionSource):
 
     @staticmethod
     def near_miss(path: Path) -> str:
-        """A table whose columns do not say where image and caption are."""
+        """A table whose columns do not say where image and caption are, captions in JSON, or a text a picture."""
+        if not path.is_dir() or not any(Album(path)):
+            return ""  # of other things than pictures
         for file in (file for pattern in PATTERNS for file in nearby(path, pattern)):
             first = next((line.strip() for line in head_of(file) if line.strip()), "")[:60]
             if file.suffix.lower() in JSON_LINES:
@@ -83,7 +86,13 @@ class CaptionTable(CaptionSource):
                 f"has {file.name}, which does not say that its texts are captions, and names few of the pictures or "
                 "pictures that are labelled otherwise; call the column caption"
             )
-        return ""
+        for file in nearby(path, "*.json"):
+            if "caption" in file.stem.lower() or any('"caption' in line for line in head_of(file)):
+                return (
+                    f"has {file.name}, captions in JSON of a form that is not read; write captions.jsonl, an object a "
+                    'line, as {"image": "a.jpg", "caption": "a cow"}'
+                )
+        return f"needs a table of captions: {texts}" if (texts := texts_beside(path)) else ""
 
     @cached_property
     def tables(self) -> list[TableFile]:

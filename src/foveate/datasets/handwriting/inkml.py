@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,9 @@ TRUTH = (
     "transcription",
     "text",
 )  # types of the annotation that holds the text, the first that is there
+_UNITS = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6}  # in centimetres
+_ID = "{http://www.w3.org/XML/1998/namespace}id"
+_VALUE = re.compile(r"([!'\"]?)\s*([*?TF]|[+-]?#[0-9A-Fa-f]+|[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
 
 
 @dataset("inkml")
@@ -27,9 +31,9 @@ TRUTH = (
 class InkML(InkSource):
     """InkML, a file a piece of handwriting: DATA/*.inkml, or DATA/{train,val,test}/*.inkml.
 
-    Each trace is a stroke, but those of type penUp; of the channels that a traceFormat names, X and Y are read, y
-    downwards, else the first two. The text is the annotation of type truth, label, transcription or text. An undivided
-    folder gives every tenth file to val.
+    Each trace is a stroke, but those of type penUp, and those that continue another. Of the channels that a traceFormat
+    names, X and Y are read, with their orientation and units, else the first two. Values may be differences. The text
+    is the annotation of type truth, label, transcription or text. An undivided folder gives every tenth file to val.
 
     path: the file or folder DATA.
     """
@@ -78,38 +82,106 @@ def from_strokes(strokes: list[np.ndarray], text: str, name: str) -> Ink:
     return ink_of(np.concatenate([np.concatenate(kept), np.concatenate(ends)[:, None]], 1), text, name)
 
 
+class _Channels(NamedTuple):
+    """X and Y among the numbers of a point: their places, and what each is multiplied by so that y grows downwards."""
+
+    places: tuple[int, int] = (0, 1)
+    factors: tuple[float, float] = (1.0, 1.0)
+
+
 def _read(file: Path) -> Ink:
     root = parse_xml(file)
+    channels = _channels(root, file)
     strokes: list[np.ndarray] = []
-    texts: dict[str, str] = {}
-    places = _places(root, file)
-    for element in root.iter():
-        tag = element.tag.rpartition("}")[2]
-        if tag == "trace" and element.get("type", "penDown") == "penDown":
-            strokes.append(_trace(element.text or "", places, file))
-        elif tag == "annotation" and (kind := element.get("type", "").lower()) in TRUTH:
-            texts.setdefault(kind, (element.text or "").strip())
-    text = next((texts[kind] for kind in TRUTH if kind in texts), "")
-    return from_strokes(strokes, text, file.name)
+    place_of: dict[str, int] = {}  # id of a trace -> its stroke
+    for element in _all(root, "trace"):
+        if element.get("type", "penDown") != "penDown":
+            continue
+        points = _trace(element.text or "", channels, file)
+        before = place_of.get(element.get("priorRef", "").removeprefix("#"), -1)
+        if element.get("continuation") in ("middle", "end") and before >= 0:
+            strokes[before] = np.concatenate([strokes[before], points])
+        else:
+            strokes.append(points)
+            before = len(strokes) - 1
+        place_of[element.get(_ID) or element.get("id") or ""] = before
+    own = [element for element in root if element.tag.rpartition("}")[2] == "annotation"]
+    texts = _texts(own) or _texts(_all(root, "annotation"))  # those of parts of the piece come last
+    return from_strokes(strokes, next((texts[kind] for kind in TRUTH if kind in texts), ""), file.name)
 
 
-def _places(root: ElementTree.Element, file: Path) -> tuple[int, int]:
-    """The places of x and y among the numbers of a point. Raises DataError if formats of traces disagree on them."""
+def _all(root: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == tag]
+
+
+def _texts(annotations: list[ElementTree.Element]) -> dict[str, str]:
+    """Type of annotation -> the first text of it, of the types that hold the text."""
+    found: dict[str, str] = {}
+    for element in annotations:
+        if (kind := element.get("type", "").lower()) in TRUTH:
+            found.setdefault(kind, (element.text or "").strip())
+    return found
+
+
+def _channels(root: ElementTree.Element, file: Path) -> _Channels:
+    """X and Y by the formats of traces. Raises DataError where these disagree, or their units cannot be compared."""
     found = set()
-    for form in (element for element in root.iter() if element.tag.rpartition("}")[2] == "traceFormat"):
-        names = [one.get("name", "").upper() for one in form.iter() if one.tag.rpartition("}")[2] == "channel"]
+    for form in _all(root, "traceFormat"):
+        channels = _all(form, "channel")
+        names = [one.get("name", "").upper() for one in channels]
         if not {"X", "Y"} <= set(names):
             raise DataError(f"{file}: a traceFormat with the channels {', '.join(names) or 'none'}; expected X and Y")
-        found.add((names.index("X"), names.index("Y")))
+        places = names.index("X"), names.index("Y")
+        units = [channels[place].get("units", "") for place in places]
+        if units[0] != units[1] and not set(units) <= _UNITS.keys():
+            raise DataError(
+                f"{file}: a traceFormat with X in {units[0] or 'no unit'} and Y in {units[1] or 'no unit'}, which "
+                f"cannot be compared; expected one unit, or two of {', '.join(_UNITS)}"
+            )
+        sizes = [_UNITS[unit] if units[0] != units[1] else 1.0 for unit in units]
+        signs = [-1.0 if channels[place].get("orientation") == "-ve" else 1.0 for place in places]
+        found.add(_Channels(places, (signs[0] * sizes[0], signs[1] * sizes[1])))
     if len(found) > 1:
-        raise DataError(f"{file}: formats of traces that order x and y differently; write all traces in one")
-    return found.pop() if found else (0, 1)
+        raise DataError(f"{file}: formats of traces that differ in x and y; write all traces in one")
+    return found.pop() if found else _Channels()
 
 
-def _trace(text: str, places: tuple[int, int], file: Path) -> np.ndarray:
+def _trace(text: str, channels: _Channels, file: Path) -> np.ndarray:
     """'10 0, 9 14' -> (2, 2). Raises DataError."""
-    points = [point.split() for point in text.strip().split(",") if point.strip()]
+    points = [point for point in text.strip().split(",") if point.strip()]
     try:
-        return np.array([[point[place] for place in places] for point in points], np.float64).reshape(len(points), 2)
+        values = [[float(point.split()[place]) for place in channels.places] for point in points]
     except (ValueError, IndexError):
-        raise DataError(f"{file}: a trace of {text.strip()[:40]!r}; expected 'x y, x y, ...' in whole values") from None
+        values = _decoded(points, channels.places, file)
+    return np.array(values, np.float64).reshape(len(points), 2) * channels.factors
+
+
+def _decoded(points: list[str], places: tuple[int, int], file: Path) -> list[list[float]]:
+    """The values of points that are written with InkML's marks (section 3.3.1 of the W3C's recommendation).
+
+    ! before a value says that it stands for itself, ' that it is a difference from the one before, " a difference of
+    differences; the mark holds for its channel until another comes. * repeats what was written before, # begins a
+    hexadecimal number, and blanks may be missing. Raises DataError, also for ?, a value that is not known, in X or Y.
+    """
+    marks: dict[int, str] = {}
+    written: dict[int, float] = {}
+    speed, last = dict.fromkeys(places, 0.0), dict.fromkeys(places, 0.0)
+    found = []
+    for point in points:
+        tokens, rest = _VALUE.findall(point), _VALUE.sub("", point).strip()
+        if rest or len(tokens) <= max(places):
+            raise DataError(f"{file}: a point {point.strip()[:40]!r}; expected numbers, X and Y among them")
+        for place in places:
+            mark, value = tokens[place]
+            marks[place] = mark or marks.get(place, "!")
+            if value in ("?", "T", "F") or (value == "*" and place not in written):
+                raise DataError(f"{file}: a point {point.strip()[:40]!r} without a value of X or Y; expected numbers")
+            if value != "*":
+                written[place] = float(int(value.replace("#", ""), 16)) if "#" in value else float(value)
+            if marks[place] == "!":
+                speed[place] = written[place] - last[place]
+            else:
+                speed[place] = written[place] + (speed[place] if marks[place] == '"' else 0.0)
+            last[place] += speed[place]
+        found.append([last[place] for place in places])
+    return found

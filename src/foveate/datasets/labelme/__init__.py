@@ -94,6 +94,12 @@ class LabelMe(ObjectSource):
             if notes:
                 raise DataError(f"{root}: no labelled picture ({'; '.join(notes)}); finish the labels of some")
             raise DataError(f"{root}: no LabelMe files; expected *.json, or Annotations/*.xml beside Images")
+        read = [pair.label for pairs in splits.values() for pair in pairs]
+        if not problems and not any(annotation.shapes for annotation in read):
+            raise DataError(
+                f"{root}: none of {counted(len(read), 'LabelMe file')} has a shape; draw some (flags, which are of "
+                "whole pictures, are not read: for these, sort the pictures into a folder a class)"
+            )
         drawn = Drawn()
         undivided = splits.pop("", []) or (splits["train"] if splits.get("train") and not splits.get("val") else [])
         if undivided:

@@ -9,7 +9,7 @@ Where the colours of a set say nothing and its alpha channel varies, the alpha c
 `recognise_masks` decides; `MaskReader` reads a file. `tally` sums the files up, `evidence` looks where values lie.
 """
 
-from foveate.datasets.masks.doubts import split_values_note as split_values_note
+from foveate.datasets.masks.doubts import split_doubts as split_doubts
 from foveate.datasets.masks.meaning import recognise_masks as recognise_masks
 from foveate.datasets.masks.published import Published as Published
 from foveate.datasets.masks.reader import MaskReader as MaskReader

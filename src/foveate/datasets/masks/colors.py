@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +16,16 @@ from foveate.datasets.masks.layers import only_roughly, pack_color, read_layers,
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader, color_reader, colors_of
 from foveate.datasets.masks.tally import MOST, Tally
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.records import ClassTable
 
 VOID = 255  # the index whose colour is for show, where the class list has no such class
 _OBJECTS = 8  # colours, before they are taken for those of objects
 _OWN = 0.8  # of the colours of objects occur in one file each
 _WHOLE = 0.9  # of the objects are one region each
+_MAPS = {"viridis": {0x440154, 0xFDE725}, "jet": {0x000080, 0x800000}}  # first and last colours
+_HANDS = 4  # colours of one object by several hands, at most
+_NEAR = 4  # of 255 in each channel, by which colours hardly differ
 _FEW = 3  # unknown colours are mistakes, more of them may be shades
 
 
@@ -143,21 +148,71 @@ def _require_shared(found: Tally) -> None:
         )
 
 
+def _require_no_map(found: Tally) -> None:
+    """Raise DataError for masks that were drawn by a colour map, each from its own least to its own largest value.
+
+    The same class then has another colour from file to file, as where matplotlib's imsave is not told vmin and vmax.
+    """
+    files = [f for f in found.files if len(f.every_color()) > 1]
+    counts = {len(f.every_color()) for f in files}
+    name = next((n for n, ends in _MAPS.items() if files and all(ends <= f.every_color() for f in files)), "")
+    if name and len(counts) > 1:
+        few, many = (next(f for f in files if len(f.every_color()) == n) for n in (min(counts), max(counts)))
+        raise DataError(
+            f"{few.path}: holds {counted(min(counts), 'colour')} and {many.path.name} {max(counts)}, each from end to "
+            f"end of the colour map {name}, so that one colour is not one class (imsave stretches each file over the "
+            "whole map); save the numbers of classes"
+        )
+
+
 def _guessed(found: Tally) -> MaskReader:
     _require_no_index(found)
     codes = _every_color(found)
     _refuse_shades(found, codes)
     _require_shared(found)
+    _require_no_map(found)
     if len(codes) > MOST:
         first = next((f.path for f in found.files if f.colors), found.files[0].path)
         raise DataError(
             f"{first}: more than {MOST} colours in the masks, too many to be classes (smoothed "
             f"edges, or photographs?); write {CLASSES_FILE} with lines 'name #rrggbb', and save masks unsmoothed"
         )
+    _require_apart(found, codes)
     table = ClassTable(tuple(f"class_{i}" for i in range(len(codes))), tuple(map(unpack, codes)))
     kind = "RGB colours" if found.colors else "palette PNG, labels by colour since the palettes differ"
     remark = f"{kind}; no {CLASSES_FILE}, so classes are named after the colours found"
-    return color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+    reader = color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
+    return replace(reader, notes=tuple(_hands_note(found)))
+
+
+def _hands_note(found: Tally) -> list[str]:
+    """A note on masks of which each has one colour beside one that all have, as those of several hands do."""
+    files = [f.every_color() for f in found.files if len(f.every_color()) > 1]
+    shared = frozenset.intersection(*files) if files else frozenset()
+    if len(shared) != 1 or any(len(colors) != 2 for colors in files):
+        return []
+    counts = Counter(color for colors in files for color in colors - shared)
+    if not 2 <= len(counts) <= _HANDS:
+        return []
+    listing = ", ".join(f"{hex_color(unpack(color))} in {counted(n, 'mask')}" for color, n in counts.most_common())
+    background = hex_color(unpack(min(shared)))
+    return [
+        f"every mask holds one colour beside {background}, and it is {listing}; if these are the same class by several "
+        "hands, save masks alike"
+    ]
+
+
+def _require_apart(found: Tally, codes: list[int]) -> None:
+    """Raise DataError for two colours that hardly differ and are in no file together, as of two programs."""
+    for one, other in itertools.combinations(codes, 2):
+        near = max(abs(a - b) for a, b in zip(unpack(one), unpack(other), strict=True)) <= _NEAR
+        if near and not any({one, other} <= f.every_color() for f in found.files):
+            first, second = (next(f for f in found.files if code in f.every_color()) for code in (one, other))
+            raise DataError(
+                f"{second.path}: holds {hex_color(unpack(other))}, and {first.path.name} {hex_color(unpack(one))}, "
+                f"which hardly differ; if they are one class, save masks alike, else write {CLASSES_FILE} with lines "
+                "'name #rrggbb'"
+            )
 
 
 def _require_no_index(found: Tally) -> None:
@@ -170,13 +225,16 @@ def _require_no_index(found: Tally) -> None:
 
 def _refuse_shades(found: Tally, doubtful: list[int]) -> None:
     """Raise DataError if most of the doubtful colours lie on edges only, between the colours beside them."""
-    holding = [f.path for f in found.files if f.colors & frozenset(doubtful)]
+    holding = [f for f in found.files if f.colors & frozenset(doubtful)]
     if not holding or len(doubtful) <= _FEW:
         return
-    on_edges = shades(edges([partial(_plane, path) for path in sample(holding)], colored=True)) & set(doubtful)
+    planes = [partial(_plane, path) for path in sample([f.path for f in holding])]
+    on_edges = shades(edges(planes, colored=True)) & set(doubtful)
     if len(on_edges) > _FEW and 2 * len(on_edges) >= len(doubtful):
+        most = max(len(f.colors & on_edges) for f in holding)
+        first = next(f for f in holding if 2 * len(f.colors & on_edges) >= most)
         raise DataError(
-            f"{holding[0]}: {len(on_edges)} colours, such as {hex_color(unpack(min(on_edges)))}, lie only on the edges "
+            f"{first.path}: {len(on_edges)} colours, such as {hex_color(unpack(min(on_edges)))}, lie only on the edges "
             "between other colours, so the masks were smoothed; resize masks without interpolation (nearest), and save "
             "them as PNG"
         )

@@ -11,8 +11,9 @@ import numpy as np
 from foveate.datasets.classes import hex_color
 from foveate.datasets.masks.layers import UNDECIDED, unpack
 from foveate.datasets.masks.reader import MaskReader
-from foveate.datasets.masks.tally import Tally, summarise
-from foveate.errors import DataError, counted
+from foveate.datasets.masks.tally import Summary, Tally, summarise
+from foveate.errors import DataError, counted, first_names
+from foveate.records import UNNAMED_PAIR
 
 _ALIKE = 0.9  # overlap of all masks with the first, from which they mark one place
 _LEAST = 0.05  # of the places, at least, are marked: small objects may meet by chance
@@ -71,7 +72,79 @@ def _inverted(found: Tally) -> list[str]:
     ]
 
 
-def split_values_note(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[str]:
+def exchanged_note(reader: MaskReader, found: Tally) -> list[str]:
+    """A note on masks of two classes in which the object lies around the background, as where the two are exchanged."""
+    if len(reader.classes) != 2 or reader.kind == "objects":
+        return []
+    around: dict[int, list[Summary]] = {0: [], 1: []}
+    for file in found.files:
+        if (label := _label_around(reader, file)) in around:
+            around[label].append(file)
+    rare, usual = sorted((0, 1), key=lambda label: len(around[label]))
+    if not around[rare]:
+        return _all_exchanged(reader, around[1], found)
+    names = first_names([file.path.name for file in around[rare]])
+    inner, outer = reader.classes.names[usual], reader.classes.names[rare]
+    return [
+        f"class '{outer}' lies around '{inner}' in {counted(len(around[rare]), 'mask')} ({names}), and within it in "
+        f"{len(around[usual])}; if the two values are exchanged in some, save masks alike"
+    ]
+
+
+def _all_exchanged(reader: MaskReader, around: list[Summary], found: Tally) -> list[str]:
+    """A note on masks without a class list whose object lies around the background in most, and within it in none."""
+    if 2 * len(around) <= len(found.files) or reader.classes.names != UNNAMED_PAIR:
+        return []
+    return [
+        f"class '{UNNAMED_PAIR[1]}' lies around '{UNNAMED_PAIR[0]}' in {counted(len(around), 'mask')} of "
+        f"{len(found.files)}; if objects are stored as 0, write classes.txt, with the name of what 0 is first"
+    ]
+
+
+def _label_around(reader: MaskReader, file: Summary) -> int | None:
+    """The class that lies around the other in a file; None if neither does."""
+    if file.around is None:
+        return None
+    if reader.threshold is not None:
+        return int(file.around >= reader.threshold)
+    code: int | None = file.around
+    if reader.plane == "colors" and not file.colors:
+        code = dict(file.palette).get(file.around) if file.palette else file.around * 0x10101
+    return dict(reader.codes).get(code) if code is not None else None
+
+
+def split_doubts(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Notes on what the masks of train and val hold; masks: split -> their files."""
+    return [*_values_apart(reader, masks), *_one_class(reader, masks)]
+
+
+def _one_class(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[str]:
+    """A note on a val of which every mask holds one class alone, though train has more."""
+    if reader.threshold is not None or not {"train", "val"} <= set(masks):
+        return []
+    held = {split: frozenset[int]().union(*(_labels(reader, path) for path in masks[split])) for split in masks}
+    if len(held["train"]) < 2 or len(held["val"]) != 1:
+        return []
+    (label,) = held["val"]
+    name, others = reader.classes.names[label], counted(len(held["train"]), "class")
+    return [f"val's masks hold class '{name}' alone, train's {others}, so that scores on val say nothing of the others"]
+
+
+def _labels(reader: MaskReader, path: Path) -> frozenset[int]:
+    """The classes of a file; none for a file that cannot be read."""
+    try:
+        file = summarise(path)
+    except DataError:
+        return frozenset()
+    values = file.every_color() if reader.plane == "colors" else file.alpha if reader.plane == "alpha" else file.values
+    if reader.kind == "objects":
+        unscored = {code for code, _ in reader.codes}
+        return frozenset(int(value != reader.background) for value in values - unscored)
+    label_of = dict(reader.codes)
+    return frozenset(label for value in values if (label := label_of.get(value, -1)) in range(len(reader.classes)))
+
+
+def _values_apart(reader: MaskReader, masks: Mapping[str, Sequence[Path]]) -> list[str]:
     """A note on train and val of which each has values that the other lacks, whose meaning was guessed."""
     guessed = all(name.startswith("class_") for name in reader.classes.names)
     if reader.kind not in ("index", "palette") or not guessed or not {"train", "val"} <= set(masks):

@@ -17,6 +17,9 @@ _STRIP = 512  # rows that are compared with their neighbours at once
 _LONGEST = 4096  # pixels a side of the middle of a file whose regions are connected
 _CONTRAST = 16  # a channel in which neighbours differ by less says nothing about edges
 _MAIN_PART = 0.75  # of an object's pixels are connected, where another object lies across it
+_SIDE = 256  # pixels a side that are looked at for what surrounds what
+_AROUND = 0.75  # of the border, at least, has the value that lies around
+_SPECK = 0.001  # of all pixels: less than this lies nowhere
 
 
 def sample(files: Sequence[Path]) -> list[Path]:
@@ -105,6 +108,31 @@ def blobs(plane: np.ndarray, background: int, left_out: frozenset[int] = frozens
     np.add.at(whole, owner, sizes)
     present = whole[1:] > 0
     return Blobs(int(present.sum()), int((largest[1:] >= _MAIN_PART * whole[1:])[present].sum()))
+
+
+def surrounding(plane: np.ndarray) -> int | None:
+    """The value that lies around the other of two: it has most of the border, and most of the other touches none.
+
+    plane: (H, W) values or colours. Of more than two, as in smoothed masks, those up to the middle of their range count
+    as the lowest, the others as the highest. None if neither lies around the other.
+    """
+    if min(plane.shape) < 3 or (low := int(plane.min())) == (high := int(plane.max())):
+        return None
+    step = -(-max(plane.shape) // _SIDE)
+    is_high = plane[::step, ::step] > (low + high) / 2
+    share = float(_border(is_high).mean())
+    if 1 - _AROUND < share < _AROUND:
+        return None
+    inside = ~is_high if share >= _AROUND else is_high
+    regions = components(inside, connectivity=2)
+    apart = inside & ~np.isin(regions, np.unique(_border(regions)))
+    if inside.mean() < _SPECK or 2 * apart.sum() <= inside.sum():
+        return None
+    return high if share >= _AROUND else low
+
+
+def _border(plane: np.ndarray) -> np.ndarray:
+    return np.concatenate([plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]])
 
 
 def shades(found: Edges) -> set[int]:

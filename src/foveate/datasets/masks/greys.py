@@ -26,7 +26,7 @@ from foveate.errors import DataError, counted
 from foveate.records import UNNAMED_PAIR, ClassTable
 
 _GAP = 10  # greys that are farther apart are no consecutive labels
-_ROUNDING = 2  # greys from an even division of 0..255 that are taken for it
+_ROUNDING = 2  # greys from an even division of 0..255 (of 0..65535: 257 times as much) that are taken for it
 _HANDS = 4  # values of one object by several hands, at most
 _LABELS = 64  # labels below this may stand beside an unscored 255, though there are gaps between them
 
@@ -178,7 +178,7 @@ def _by_list(greys: GreyValues, known: ClassList) -> MaskReader:
 
 
 def _stretched(greys: GreyValues) -> MaskReader | None:
-    """Labels that were stretched over 0..255 so that they can be seen: a grey a class, in rising order."""
+    """Labels that were stretched over 0..255 or 0..65535 so that they can be seen: a grey a class, in rising order."""
     known = greys.known
     ignored = frozenset() if known is None else frozenset(known.ignored)
     steps = sorted(greys.values - ignored)
@@ -187,8 +187,11 @@ def _stretched(greys: GreyValues) -> MaskReader | None:
     size = len(steps) if known is None else len(known.names)
     if len(steps) < (3 if known is None else 2) or steps[0] < 0 or len(steps) > size or size > 26:
         return None
-    even = [round(grey * (size - 1) / 255) for grey in steps]
-    is_even = all(abs(grey - i * 255 / (size - 1)) <= _ROUNDING for i, grey in zip(even, steps, strict=True))
+    top = 255 if steps[-1] <= 255 else 65535
+    even = [round(grey * (size - 1) / top) for grey in steps]
+    rounding = _ROUNDING * top / 255
+    near = all(abs(grey - i * top / (size - 1)) <= rounding for i, grey in zip(even, steps, strict=True))
+    is_even = near and len(set(even)) == len(even)
     apart = min(b - a for a, b in itertools.pairwise(steps)) >= _GAP
     if not apart or not (is_even or (known is not None and len(steps) == size)):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.files import Pair
 from foveate.datasets.masks import colors, greys
-from foveate.datasets.masks.doubts import mask_notes
+from foveate.datasets.masks.doubts import exchanged_note, mask_notes
 from foveate.datasets.masks.published import Published
 from foveate.datasets.masks.reader import MaskReader
 from foveate.datasets.masks.tally import MOST, Summary, Tally, tally
@@ -42,8 +42,8 @@ def recognise_masks(files: Sequence[Path], known: ClassList | None, theirs: Publ
         reader = greys.decide(found, known, theirs, "values")
     if known is not None and known.file != CLASSES_FILE:
         reader = replace(reader, remark=f"{reader.remark}, names of {known.file}")
-    notes = (*reader.notes, *unread, *mask_notes(found))
-    refused = _refused(reader, found if alpha is None else alpha)
+    notes = (*reader.notes, *unread, *mask_notes(found), *exchanged_note(reader, alpha or found))
+    refused = _refused(reader, alpha or found)
     return replace(reader, refused=refused, notes=notes)
 
 
@@ -88,4 +88,7 @@ def alpha_masks(found: Tally) -> Tally | None:
 
 
 def _of_alpha(file: Summary) -> Summary:
-    return replace(file, values=file.alpha, colors=frozenset(), palette=(), nodata=None, wide=max(file.alpha) > 255)
+    return replace(
+        file, values=file.alpha, colors=frozenset(), palette=(), nodata=None, wide=max(file.alpha) > 255,
+        around=file.alpha_around,
+    )  # fmt: skip

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from foveate.datasets.masks.evidence import surrounding
 from foveate.datasets.masks.layers import Layers, distinct, read_layers
 from foveate.errors import DataError
 
 MOST = 256  # classes that are guessed from values or colours alone; more are object numbers or shades, not classes
 GRID = 16  # places a side that masks are compared at
+_FEW = 8  # values of a file; more may be two with shades between them
 _KEPT = 4096  # distinct codes of a file that are kept; more than MOST decide alike
 
 
@@ -24,7 +26,8 @@ class Summary:
     values: of a grey or palette file. colors: of a colour file, 0xRRGGBB. palette: (index, colour) of each index in
     use that the palette has. alpha: the values of the alpha channel, () without one. clear, solid: the values or
     colours under an alpha of 0, and under any other. wide: stored with more than 8 bits. nodata, lossy, channels,
-    form, white_is_zero: as in `Layers`. grid: the values or colours at GRID x GRID places.
+    form, white_is_zero: as in `Layers`. grid: the values or colours at GRID x GRID places. around, alpha_around: of two
+    values or colours, and of the alpha channel's, the one that lies around the other (see `evidence.surrounding`).
     """
 
     path: Path
@@ -41,6 +44,8 @@ class Summary:
     form: str
     white_is_zero: bool = False
     grid: tuple[int, ...] = ()
+    around: int | None = None
+    alpha_around: int | None = None
 
     def every_color(self) -> frozenset[int]:
         """The colours of the file: its own, its palette's, or grey values as three equal channels."""
@@ -68,7 +73,10 @@ def _summarise(path: Path, changed: int, size: int) -> Summary:
         () if layers.palette is None else tuple((i, int(layers.palette[i])) for i in used if i < len(layers.palette))
     )
     clear = solid = alpha = frozenset[int]()
+    around = surrounding(plane) if len(found) == 2 or (layers.values is not None and len(found) > _FEW) else None
+    alpha_around = None
     if layers.alpha is not None:
+        alpha_around = surrounding(layers.alpha)
         alpha = frozenset(distinct(layers.alpha)[:_KEPT].tolist())
         clear = frozenset(distinct(plane[layers.alpha == 0])[:_KEPT].tolist())
         solid = frozenset(distinct(plane[layers.alpha != 0])[:_KEPT].tolist())
@@ -76,7 +84,7 @@ def _summarise(path: Path, changed: int, size: int) -> Summary:
     return Summary(
         path, found if grey else frozenset(), frozenset() if grey else found, colors, alpha, clear, solid,
         plane.dtype.itemsize > 1 and grey, layers.nodata, layers.lossy, layers.channels, layers.form,
-        layers.white_is_zero, _grid(plane),
+        layers.white_is_zero, _grid(plane), around, alpha_around,
     )  # fmt: skip
 
 

@@ -18,9 +18,13 @@ from foveate.datasets.splits import SPLIT_ORDER
 from foveate.datasets.text_doubts import text_notes
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
+from foveate.pictures import PICTURE_SUFFIXES
 from foveate.records import DataSource, Problem, TranslationSample
 from foveate.registry import dataset
+from foveate.sounds import SOUND_SUFFIXES
+from foveate.videos import VIDEO_SUFFIXES
 
+_MEDIA = PICTURE_SUFFIXES | SOUND_SUFFIXES | VIDEO_SUFFIXES
 _BOTH = (".tmx", ".xlf", ".xliff", ".csv", ".jsonl", ".sgm")  # files of both languages that are not read
 VAL_SHARE, VAL_MOST = 0.1, 1000  # of the pairs, where there is no val split
 
@@ -101,7 +105,7 @@ class ParallelText(DataSource):
     @staticmethod
     def near_miss(path: Path) -> str:
         """Text files in one language alone, or whose names say no language."""
-        if path.is_dir():
+        if path.is_dir() and not _holds_media(path):
             both = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _BOTH and not is_hidden(p.name))
             if both:
                 return (
@@ -227,7 +231,7 @@ class ParallelText(DataSource):
                         pairs.append(TextPair("", "", number))
                     continue
                 pairs.append(TextPair(cells[first].strip(), cells[second].strip(), number))
-            self._add(scan, split, pairs)
+            self._add(scan, split, pairs, guessed=count > 2)
         scan.undivided = set(tables) == {""}
         return scan
 
@@ -249,13 +253,19 @@ class ParallelText(DataSource):
             raise ConfigError(f"source and target are both '{source}'; give two languages")
         return source, target
 
-    def _add(self, scan: TextScan, split: str, pairs: list[TextPair]) -> None:
+    def _add(self, scan: TextScan, split: str, pairs: list[TextPair], guessed: bool = False) -> None:
         full = [pair for pair in pairs if pair.source and pair.target]
         if len(full) < len(pairs):
             scan.empty[split] = [pair.line for pair in pairs if not (pair.source and pair.target)]
         if not full:
             files = " and ".join(path.name for path in scan.files[split])
             what = f"no pair of sentences in {files}; fill both sides of a line, or remove what is empty"
+            scan.problems.append(Problem(scan.files[split][0], what))
+        elif guessed and 2 * len(full) < len(pairs):
+            what = (
+                f"{len(pairs) - len(full)} of {counted(len(pairs), 'pair')} have an empty side, so these are hardly "
+                "sentences and their translations; leave the two columns that are"
+            )
             scan.problems.append(Problem(scan.files[split][0], what))
         scan.pairs[split] = full
 
@@ -359,3 +369,8 @@ class ParallelText(DataSource):
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Languages, and the lines of pairs that were left out."""
         return {"languages": list(self.scan.languages), "left_out": self.scan.empty}
+
+
+def _holds_media(root: Path) -> bool:
+    """True if there are images, sound or videos in a folder or below it, to which its texts belong."""
+    return any(path.suffix.lower() in _MEDIA for path in root.rglob("*"))

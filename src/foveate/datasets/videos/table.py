@@ -59,10 +59,10 @@ class VideoTable(VideoSource):
 
     @staticmethod
     def near_miss(path: Path) -> str:
-        """Clips without a table, or a table that names none of them."""
+        """Clips without a table, or a table that names none of them; folders of frames alone may be other data."""
         if not path.is_dir():
             return ""
-        first = next(iter(library(path)), None)
+        first = next((clip for clip in library(path) if clip.is_file()), None)
         if first is None:
             return ""
         if found := _tables(path):
