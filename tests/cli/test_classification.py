@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,23 @@ def test_evaluate_counts_and_reports(run: Path, tmp_path: Path, capsys: pytest.C
     assert "Mean IoU" not in page
     row = (run / "metrics.csv").read_text().splitlines()[0]
     assert {"top1", "error_percent", "calibration_error", "train_loss"} <= set(row.split(","))
+
+
+def test_the_table_of_pictures_has_the_true_and_the_predicted_class(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One dark picture among the light ones.
+    for name, file in (("light/a.png", "light/0.png"), ("light/b.png", "dark/0.png"), ("dark/c.png", "dark/1.png")):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes((data / "val" / file).read_bytes())
+    words = ["--data", str(tmp_path / "set"), "--split", "test", "--csv", str(tmp_path / "each.csv")]
+    assert main(["evaluate", str(run), *words]) == 0, capsys.readouterr().err
+    with (tmp_path / "each.csv").open(newline="") as file:
+        rows = {Path(row["name"]).stem: row for row in csv.DictReader(file)}
+    assert {name: (row["class"], row["predicted"]) for name, row in rows.items()} == {
+        "a": ("light", "light"), "b": ("light", "dark"), "c": ("dark", "dark"),
+    }  # fmt: skip
+    assert float(rows["b"]["probability"]) < 0.5
 
 
 def test_predict_says_what_and_where(run: Path, data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
-from foveate.metrics.classification import ClassificationMetrics
+from foveate.metrics.classification import ClassificationMetrics, ClassificationScores
 from foveate.pictures.fitting import fit
 from foveate.records import (
     ClassificationBatch,
@@ -187,6 +187,11 @@ class ClassificationTask(ClassificationReplies, Task):
             x, y = prediction.transforms[-1].grid.mean((0, 1)).tolist()
             metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
         return float(probabilities[sample["label"]])
+
+    def sample_rows(self, scores: ClassificationScores) -> list[dict[str, Any]]:
+        """The true class of each image, and the likeliest one."""
+        names = self.classes.names
+        return [{"class": names[label], "predicted": names[prediction]} for label, prediction in scores.outcomes]
 
     def audit(self, runner: Runner, sample: Any, options: ClassificationOptions) -> Audited:
         """The label, if the model finds another class likelier."""
