@@ -44,7 +44,7 @@ from foveate.datasets import recognise
 from foveate.engine.loading import SeededTransform
 from foveate.metrics.instances import CAP, InstanceMetrics
 from foveate.ops.boxes import tight_boxes
-from foveate.ops.layers import areas, unpack
+from foveate.ops.mask_layers import areas, unpack
 from foveate.predictor import Predictor
 from foveate.recipes import resolve
 from foveate.records import Instances, SemanticPrediction
