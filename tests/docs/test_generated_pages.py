@@ -246,12 +246,13 @@ def test_figures_that_are_typed_on_pages_are_those_of_the_benchmarks():
         for title, name in (("COCO", "selective search"), ("COCO", "regular grid"), ("nuclei", "selective search"))
         for count in ("1000", "all")
     ]
-    seed = data["settings"]["seed"]
+    assert data["settings"]["pictures"] == "all"
     for sentence in (
-        f"Of {coco['pictures']} COCO pictures with {coco['objects']} objects (`seed {seed}`), its best 1000 proposals "
-        f"overlap {found[0]} of the objects by an IoU of 0.5 or more, all of them ({coco['proposals']:.0f} a picture) "
+        f"Of {coco['pictures']} COCO pictures with {coco['objects']} objects, its best 1000 proposals overlap "
+        f"{found[0]} of the objects by an IoU of 0.5 or more, all of them ({coco['proposals']:.0f} a picture) "
         f"{found[1]}; as many boxes of a regular grid {found[2]} and {found[3]}.",
-        f"Of {nuclei['objects']} nuclei in {nuclei['pictures']} pictures of DSB2018, {found[4]} and {found[5]}.",
+        f"Of {nuclei['objects']} nuclei in the {nuclei['pictures']} validation pictures of DSB2018, {found[4]} and "
+        f"{found[5]}.",
     ):
         assert sentence in page
     data, rows = recorded_rows("crf_speed")
