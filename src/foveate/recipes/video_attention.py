@@ -55,7 +55,7 @@ def video_attention_pasture() -> Recipe:
             encoder=96, normalize=True, embed=96, hidden=192, attend=128, start_token=True, dropout=0.2,
             gate_dropout=0.0, doubly_stochastic=0.0, average="words", init=0.0,
         ),
-        data=Pasture(height=96, width=96, train=4000, val=200, captions=3),
+        data=Pasture(height=96, width=96, train=6000, val=200, captions=3),
         text=Tokens(tokens="words", least=1),
         options=CaptioningOptions(beams=3),
         optim=Optim(lr=2e-3, weight_decay=0.01, clip=1.0),
