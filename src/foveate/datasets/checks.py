@@ -15,6 +15,7 @@ import numpy as np
 from foveate.errors import counted, listed
 
 FEW = 10  # validation images, below which one image more or less decides
+SMALL_VAL = "val holds "  # by which the note on it is known
 _PIECE = 4096  # bytes at three places of a file, which tell most files of one size apart
 _VARIANT = re.compile(r"(.+)\.rf\.[0-9a-f]{16,}\.\w+", re.IGNORECASE)  # of Roboflow: the image's name, then a digest
 COMBINED = "trainval"  # a split of published sets that holds two others
@@ -29,15 +30,17 @@ class HasPicture(Protocol):
         ...
 
 
+def small_val_note(count: int, noun: str) -> str:
+    """A sentence on a val of few samples."""
+    held = counted(count, noun)
+    return f"{SMALL_VAL}{held}, and scores of fewer than {FEW} say little; give it more if there are any"
+
+
 def split_notes(pairs: Mapping[str, Sequence[HasPicture]], noun: str = "picture") -> list[str]:
     """Sentences on splits: few validation images, none at all, and images that are in two of them; noun: of one."""
     notes = []
     if "val" in pairs and len(pairs["val"]) < FEW:
-        count = len(pairs["val"])
-        notes.append(
-            f"val holds {counted(count, noun)}, and scores of fewer than {FEW} say little; "
-            "give it more if there are any"
-        )
+        notes.append(small_val_note(len(pairs["val"]), noun))
     if "train" in pairs and "val" not in pairs and "test" in pairs:
         notes.append("there is no val split, so epochs are ranked on test, whose score is then no test's; add val")
     splits = {split: [p.picture for p in pairs[split]] for split in pairs if split != COMBINED}

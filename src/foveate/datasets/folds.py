@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from foveate.datasets import recognise
+from foveate.datasets.checks import SMALL_VAL
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import ScannedSource
 from foveate.datasets.names import distinct_names
@@ -121,4 +122,4 @@ class Folds(DataSource):
 
     def notes(self, task: str = "") -> list[str]:
         """The folder's notes, but for that on a small val: the folds together validate on every sample."""
-        return [note for note in self.source.notes(task) if not note.startswith("val holds ")]
+        return [note for note in self.source.notes(task) if not note.startswith(SMALL_VAL)]

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from foveate.datasets.checks import FEW
+from foveate.datasets.checks import FEW, small_val_note
 from foveate.datasets.parallel_text.columns import columns_of
 from foveate.datasets.parallel_text.doubts import are_exchanged, out_of_step
 from foveate.datasets.parallel_text.files import lines_of, parting, sides_of, tables_of, text_files
@@ -346,9 +346,7 @@ class ParallelText(DataSource):
                 f"{self._file(split)}: {counted(len(lines), 'pair')} left out, where a side is empty: line {shown}"
             )
         if 0 < len(scan.pairs.get("val", [])) < FEW:
-            notes.append(
-                f"val holds {counted(len(scan.pairs['val']), 'pair')}, and scores of fewer than {FEW} say little"
-            )
+            notes.append(small_val_note(len(scan.pairs["val"]), "pair"))
         for split, pairs in scan.pairs.items():
             texts = [(pair.source, pair.target) for pair in pairs]
             if (place := out_of_step(texts)) >= 0:
