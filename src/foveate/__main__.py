@@ -1,7 +1,5 @@
 """`python -m foveate`."""
 
-import sys
+from foveate.cli import program
 
-from foveate.cli import main
-
-sys.exit(main())
+program()

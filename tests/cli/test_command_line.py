@@ -52,6 +52,20 @@ def test_help_costs_less_than_half_a_second() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
+def test_ctrl_c_behind_the_last_line_shows_nothing_and_changes_no_exit_code() -> None:
+    """While Python ends, as where a library removes its temporary files."""
+    code = (
+        "import atexit, os, signal, sys; from foveate.cli import program\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(lambda: (os.kill(os.getpid(), signal.SIGINT), print('removed', flush=True)))\n"
+        "sys.argv[1:] = ['--version']\n"
+        "program()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1] == "removed"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:

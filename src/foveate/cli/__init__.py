@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from foveate.errors import ConfigError, FoveateError, unknown
 # make small steps slow on an idle one: they spin briefly. Both are read when torch loads.
 if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE").upper() == "PASSIVE":
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+STOPPED = 130  # exit code of Ctrl-C
 
 HELPERS = {
     "__init__", "__main__", "by_ray", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results",
@@ -34,6 +37,20 @@ def help_text() -> str:
         ["usage: foveate VERB ...", "", "Segmentation and attention systems: train, evaluate, ship.", "", *lines, "",
          "`foveate VERB --help` says more of each; --debug shows where an error came from."]
     )  # fmt: skip
+
+
+def program() -> None:
+    """The program `foveate`: `main`, and then an end that Ctrl-C does not disturb."""
+    code = STOPPED
+    # Libraries remove their temporary files while Python ends, and Ctrl-C there would show where it met them.
+    try:
+        try:
+            code = main()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:  # came between `main` and the line above
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         if _prints():
             print(f"foveate: stopped{_how_to_go_on(words, str(stop))}", file=sys.stderr)
-        return 130
+        return STOPPED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
