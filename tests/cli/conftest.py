@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,19 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return lines[0].removeprefix("foveate: ")
 
     return run
+
+
+@pytest.fixture
+def rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[dict[str, str]]]:
+    """`foveate evaluate` of some words: the rows of its table of samples, as Python's csv reads them."""
+
+    def read(*words: str) -> list[dict[str, str]]:
+        table = tmp_path / "samples.csv"
+        assert cli.main(["evaluate", *words, "--csv", str(table)]) == 0, capsys.readouterr().err
+        with table.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    return read
 
 
 @pytest.fixture

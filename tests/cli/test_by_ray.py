@@ -185,6 +185,7 @@ def test_scores_are_added_as_one_process_adds_them(
     mine, theirs = ({k: v for k, v in e.to_json().items() if k != "seconds"} for e in (one, other))
     assert json.dumps(mine) == json.dumps(theirs)  # to the last digit
     assert one.samples == other.samples and len(one.samples) > 2
+    assert one.rows() == other.rows() and ("predicted" in one.rows()[0]) == (family != "semantic")
 
 
 def test_inputs_that_kill_their_process_are_named_and_the_others_go_on(

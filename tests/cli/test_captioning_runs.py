@@ -16,6 +16,7 @@ from PIL import Image
 import foveate
 from foveate.cli import main
 from foveate.datasets.pasture import Pasture
+from foveate.engine import evaluate_run
 from foveate.store import load_model
 
 SMALL = shlex.split(
@@ -90,6 +91,18 @@ def test_evaluate_says_how_well_it_describes(run: Path, tmp_path: Path, capsys: 
     assert f'value="{scores["cider_d"]!r}"' in page
     header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"cider_d", "bleu4", "train_loss", "train_words"} <= set(header)
+
+
+def test_the_table_of_pictures_has_all_references_and_the_caption(
+    run: Path, rows: Callable[..., list[dict[str, str]]]
+) -> None:
+    evaluation = evaluate_run(run)
+    found = rows(str(run))
+    assert list(found[0]) == ["name", "cider_d", "reference", "predicted"]
+    for i, row in enumerate(found):
+        assert json.loads(row["reference"]) == [one.text for one in evaluation.dataset[i]["captions"]]
+        (prediction,) = evaluation.task.answer(evaluation.loaded.model, [evaluation.dataset[i]], evaluation.options)
+        assert row["predicted"] == prediction.sentences[0].text
 
 
 def test_evaluate_with_other_beams_leaves_the_report(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def test_the_table_of_pictures_has_the_true_and_the_predicted_class(
     assert main(["evaluate", str(run), *words]) == 0, capsys.readouterr().err
     with (tmp_path / "each.csv").open(newline="") as file:
         rows = {Path(row["name"]).stem: row for row in csv.DictReader(file)}
-    assert {name: (row["class"], row["predicted"]) for name, row in rows.items()} == {
+    assert {name: (row["reference"], row["predicted"]) for name, row in rows.items()} == {
         "a": ("light", "light"), "b": ("light", "dark"), "c": ("dark", "dark"),
     }  # fmt: skip
     assert float(rows["b"]["probability"]) < 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import shlex
@@ -65,6 +66,29 @@ def test_evaluate_says_how_many_are_right_by_kind_and_without_the_picture(
     assert "2 questions in" in said and "exists" in said and "report:" in said
     page = (run / "report.html").read_text()
     assert "By kind of question" in page and "The question alone is worth" in page and "<img" in page
+
+
+def test_the_table_of_questions_has_what_is_right_and_what_was_answered(
+    run: Path, tmp_path: Path, rows: Callable[..., list[dict[str, str]]]
+) -> None:
+    other = tmp_path / "asked"
+    (other / "images").mkdir(parents=True)
+    Image.new("RGB", (40, 30), (200, 20, 20)).save(other / "images" / "0.png")
+    several = json.dumps(["yes", "yes", "no"])
+    with (other / "qa.tsv").open("w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows(
+            [("image", "question", "answer"), ("0.png", "Is it red?", several), ("0.png", "What colour is it?", "red")]
+        )
+    first, second = rows(str(run), "--data", str(other), "--split", "test")
+    assert list(first) == ["name", "signed_probability", "question", "reference", "predicted", "accuracy"]
+    assert (first["question"], first["reference"]) == ("Is it red?", several)
+    assert (second["question"], second["reference"]) == ("What colour is it?", "red")  # one needs no brackets
+    # Of three people's answers two sets lack a yes: 1 of 2 needed, and one has both: (2 * 1/2 + 1) / 3.
+    worth = {"yes": 2 / 3, "no": 1 / 3}
+    assert float(first["accuracy"]) == pytest.approx(worth.get(first["predicted"], 0))
+    assert float(second["accuracy"]) == (second["predicted"] == "red")
+    unsure, _ = rows(str(run), "--data", str(other), "--split", "test", "--least", "0.99")
+    assert unsure["predicted"] == "don't know" and float(unsure["accuracy"]) == 0
 
 
 def test_a_folder_without_splits_is_taken_whole_as_test(

@@ -65,6 +65,16 @@ def test_evaluation_on_its_own_and_on_another_folder(run, folder, tmp_path, caps
     assert f"no split test in {folder}, only train, val; add one" in capsys.readouterr().err
 
 
+def test_the_table_of_recordings_has_reference_and_transcript(run, rows):
+    from foveate.metrics.speech import align, count_errors
+
+    found = rows(str(run))
+    assert list(found[0]) == ["name", "wer", "reference", "predicted"] and len(found) == 3
+    for row in found:
+        errors = count_errors(align(row["reference"].split(), row["predicted"].split()))
+        assert float(row["wer"]) == pytest.approx(errors.rate) and set(row["reference"].split()) <= set(PITCHES)
+
+
 def test_predictions_of_a_folder_with_a_file_that_is_silent(run, tmp_path, capsys):
     write(tmp_path / "in" / "a.wav", 400, channels=2)
     write(tmp_path / "in" / "sub" / "b.wav", 400, 0.5, 16000)

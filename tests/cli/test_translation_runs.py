@@ -88,6 +88,21 @@ def test_evaluation_of_its_own_and_of_other_data(
     capsys.readouterr()
 
 
+def test_the_table_of_sentences_has_reference_and_translation(
+    run: Path, rows: Callable[..., list[dict[str, str]]]
+) -> None:
+    from foveate import load
+
+    found = rows(str(run), "--split", "test")
+    assert list(found[0]) == ["name", "chrf", "sentence", "reference", "predicted"]
+    assert [(row["sentence"], row["reference"]) for row in found] == list(zip(EN[4:], DE[4:], strict=True))
+    assert [row["predicted"] for row in found] == [load(run).predict(text).text for text in EN[4:]]
+    # What the report keeps holds the same.
+    assert main(["evaluate", str(run), "--split", "test"]) == 0
+    kept = json.loads((run / "samples.json").read_text(encoding="utf-8"))
+    assert [{k: str(v) for k, v in row.items()} for row in kept] == found
+
+
 def test_a_model_folder_refuses_the_other_direction(run: Path, data: Path, complaint: Callable[..., str]) -> None:
     """Without the run's recipe the languages are taken in alphabetical order: de to en."""
     said = complaint("evaluate", str(run / "model"), "--data", str(data))

@@ -55,6 +55,13 @@ def test_evaluation_counts_events_and_shows_clips(run, tmp_path, capsys):
     assert "Video captioning report" in page and "data:image/webp;base64," in page and " style=" not in page
 
 
+def test_the_table_of_clips_has_all_references_and_the_caption(run, rows):
+    clips = Pasture(32, 40, train=3, val=2, test=2, captions=2).open("test", "video")
+    found = rows(str(run), "--split", "test")
+    assert list(found[0]) == ["name", "cider_d", "reference", "predicted"]
+    assert [json.loads(row["reference"]) for row in found] == [[c.text for c in clips.captions(i)] for i in range(2)]
+
+
 def test_predictions_of_files_and_of_folders_of_frames(run, tmp_path, capsys):
     write_clip(tmp_path / "in" / "a.gif", 0)
     write_clip(tmp_path / "in" / "sub" / "b", 1, 3)

@@ -107,8 +107,8 @@ def score(
 
     path: of the model. address: as of `spread`. runtime, precision: of an exported file.
 
-    It takes the scoring and the counter, which it fills; returns (index, own score) of each sample. Raises what
-    `spread` raises, and what reading a sample raises.
+    It takes the scoring and the counter, and fills the counter and the scoring's outcomes; returns (index, own score)
+    of each sample. Raises what `spread` raises, and what reading a sample raises.
     """
 
     from foveate.tasks.base import Task
@@ -136,11 +136,12 @@ def score(
                 raise DataError("a sample kills each process that scores it; score without --ray to see which")
             waiting[number] = result
             while following in waiting:  # in the data set's order, as one process adds them
-                own, states, notes = waiting.pop(following)
+                own, states, notes, outcomes = waiting.pop(following)
                 for state in states:
                     total.merge(_dense(state))
                 for note, names in notes.items():
                     scoring.dataset.notes.setdefault(note, []).extend(names)
+                scoring.outcomes.update(outcomes)
                 samples += own
                 following += 1
         return samples
@@ -160,20 +161,21 @@ class Scores:
         self.empty = self.scoring.task.metrics(self.scoring.dataset, whole=True)
         self.nothing = self.empty.state().clone()
 
-    def __call__(self, indices: range) -> tuple[list[tuple[int, float]], list[Any], dict[str, list[str]]]:
-        """(index and own score of each sample, states to merge in this order, notes on samples)."""
+    def __call__(self, indices: range) -> tuple[list[tuple[int, float]], list[Any], dict[str, list[str]], Any]:
+        """(index and own score of each sample, states to merge in this order, notes on samples, outcomes by index)."""
         import torch
 
         scoring = self.scoring
         states: list[Any] = []
         samples: list[tuple[int, float]] = []
         scoring.dataset.notes.clear()
+        scoring.outcomes.clear()
         with torch.inference_mode():
             for start in range(0, len(indices), scoring.task.batch_size):
                 self._batch(indices[start : start + scoring.task.batch_size], samples, states)
         if not torch.equal(self.empty.state(), self.nothing):
             raise ConfigError(f"scores of {scoring.task.title} cannot be computed in parts; leave out --ray")
-        return samples, states, dict(scoring.dataset.notes)
+        return samples, states, dict(scoring.dataset.notes), dict(scoring.outcomes)
 
     def _batch(self, indices: range, samples: list[tuple[int, float]], states: list[Any]) -> None:
         """Score one batch as `Task.score` does, with a counter of its own for each addition."""
@@ -185,6 +187,7 @@ class Scores:
         states.append(_sparse(counter.state()))
         for index, sample, prediction in zip(indices, batch, predictions, strict=True):
             counter = _fresh(self.empty)
+            self.scoring.outcomes[index] = task.outcome(sample, prediction)
             samples.append((index, task.count(counter, index, sample, prediction)))
             states.append(_sparse(counter.state()))
 

@@ -29,7 +29,11 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--data", metavar="PATH", help="data with labels or captions (default: the run's own)")
     parser.add_argument("--split", metavar="NAME", help="which split (default: val, else test)")
     parser.add_argument("--json", metavar="FILE", help="also write the scores to FILE")
-    parser.add_argument("--csv", metavar="FILE", help="also write the scores of every sample to FILE, a row each")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="also write a row a sample to FILE: its scores, what is right and what was predicted",
+    )
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.add_argument(
         "--ray", nargs="?", const=LOCAL, metavar="ADDRESS",
@@ -101,13 +105,22 @@ def data_source(data: str, run: str, family: str) -> DataSource:
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV, with a column for every key; what a row lacks is empty."""
+    """Rows as CSV, with a column for every key; what a row lacks is empty.
+
+    Of a list, as of several references, a cell holds the JSON; of a list of one, that one.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return value[0] if len(value) == 1 else json.dumps(value, ensure_ascii=False)
 
 
 def _interval(bounds: list[float] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Scoring:
     """A model and the samples that it is scored on.
 
     model: in evaluation mode, on its device. dataset: the split `split` of `source`, its inputs as the model takes
-    them. options: those that it answers with. own: True for the run's own data.
+    them. options: those that it answers with. own: True for the run's own data. outcomes: of the samples that were
+    scored, by index (`Task.outcome`).
     """
 
     loaded: LoadedModel
@@ -43,6 +44,7 @@ class Scoring:
     split: str
     dataset: SuitedDataset
     own: bool
+    outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 def open_scoring(
@@ -114,8 +116,8 @@ def evaluate_run(
     split: by default the one that epochs are ranked on (val, else test); of other data whose files do not say
     how they are divided, test is all of it (`DataSource.undivided`). whole: the scores that take long, too.
     options: an instance of the family's `Options`, or a dict of them. runtime, precision: of an exported file
-    (`onnx.runtimes`). score: fills a counter elsewhere, and returns (index, own score) of each sample, in order; by
-    default this process does. Raises a FoveateError.
+    (`onnx.runtimes`). score: fills a counter and `Scoring.outcomes` elsewhere, and returns (index, own score) of each
+    sample, in order; by default this process does. Raises a FoveateError.
     """
     scoring = open_scoring(path, source=source, split=split, options=options, runtime=runtime, precision=precision)
     loaded, task, options, suited = scoring.loaded, scoring.task, scoring.options, scoring.dataset
@@ -127,7 +129,8 @@ def evaluate_run(
         samples = score(scoring, total)
     else:
         with torch.inference_mode():
-            samples = list(task.score(scoring.model, suited, _progress(range(len(suited))), total, options))
+            indices = _progress(range(len(suited)))
+            samples = list(task.score(scoring.model, suited, indices, total, options, scoring.outcomes))
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
@@ -135,7 +138,10 @@ def evaluate_run(
     training_set = None
     if scoring.own and "train" in source.splits():
         training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731
-    return Evaluation(total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set)
+    return Evaluation(
+        total.compute(), samples, suited, loaded, task, options, described, split, seconds, training_set,
+        scoring.outcomes,
+    )  # fmt: skip
 
 
 def _trained_on(run: RunFolder, source: Any) -> bool:

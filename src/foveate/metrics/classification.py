@@ -1,6 +1,6 @@
 """Classification metrics: top-k accuracy, confusion matrix and calibration error.
 
-Shapes: B images, K classes. Only counts are stored, and the true and the found class of each image.
+Shapes: B images, K classes. Only counts are stored.
 
     top-1, top-5          the share of images whose class has the highest, or one of the five highest probabilities
     error                 100 (1 - top-1), in per cent, as the papers print it
@@ -47,8 +47,6 @@ class ClassificationScores:
     absent: labels of the classes without images.
     window_error_px, window_near: the window error, and the share within 6 pixels; nan where there is no window to
         judge, and then left out of the JSON.
-    outcomes: the label and the prediction of each image, in the order of scoring; empty where counts of several images
-        were merged.
     """
 
     top1: float
@@ -63,7 +61,6 @@ class ClassificationScores:
     absent: tuple[int, ...]
     window_error_px: float = math.nan
     window_near: float = math.nan
-    outcomes: tuple[tuple[int, int], ...] = ()
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with classes by name. Raises ConfigError for a table of another length."""
@@ -89,7 +86,7 @@ class ClassificationScores:
 
 
 class ClassificationMetrics:
-    """Accumulates classification counts a batch at a time, and keeps two labels an image.
+    """Accumulates classification counts a batch at a time.
 
     num_classes: K. Raises ConfigError if it is less than 1.
     """
@@ -102,7 +99,6 @@ class ClassificationMetrics:
         self._confusion = np.zeros((num_classes, num_classes))
         self._bins = np.zeros((BINS, 3))
         self._windows = np.zeros(3)  # images, sum of distances, images within NEAR
-        self._outcomes: list[tuple[int, int]] = []  # label and prediction
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
         """Add a batch of B images.
@@ -128,7 +124,6 @@ class ClassificationMetrics:
         prediction, confidence = order[:, 0], p.max(1)
         self._top5_hits += (order[:, :5] == target[:, None]).sum()
         np.add.at(self._confusion, (target, prediction), 1)
-        self._outcomes += zip(target.tolist(), prediction.tolist(), strict=True)
         # Bin b holds confidences in (b / 15, (b + 1) / 15].
         bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
         np.add.at(self._bins, bins, np.stack([np.ones_like(confidence), confidence, prediction == target], 1))
@@ -143,15 +138,8 @@ class ClassificationMetrics:
         return flatten(self._parts())
 
     def merge(self, state: Tensor) -> None:
-        """Add the counts of other metrics with the same classes. Raises ConfigError if the state's length differs.
-
-        Of the counts of a single image its outcome is kept, too.
-        """
+        """Add the counts of other metrics with the same classes. Raises ConfigError if the state's length differs."""
         add(self._parts(), state, same="classes")
-        confusion = state[1 : 1 + self._confusion.size]
-        if confusion.sum() == 1:
-            label, prediction = divmod(int(confusion.argmax()), self.num_classes)
-            self._outcomes.append((label, prediction))
 
     def _parts(self) -> tuple[np.ndarray, ...]:
         return self._top5_hits, self._confusion, self._bins, self._windows
@@ -180,5 +168,4 @@ class ClassificationMetrics:
             absent=tuple(np.flatnonzero(totals == 0).tolist()),
             window_error_px=distances / located if located else math.nan,
             window_near=near / located if located else math.nan,
-            outcomes=tuple(self._outcomes) if len(self._outcomes) == images else (),
         )

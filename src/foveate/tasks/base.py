@@ -273,10 +273,26 @@ class Task(Drawings, Replies, Audits, ABC):
     def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:
         """Count what a batch shows as a whole, where `count` does not; by default nothing."""
 
+    def outcome(self, sample: Any, prediction: Any) -> dict[str, Any]:
+        """Columns of a sample's row in the table of an evaluation, beside its name and its own score; by default none.
+
+        A family whose answers are texts or classes gives 'reference' and 'predicted'. Several references are a list.
+        """
+        return {}
+
     def score(
-        self, runner: Runner, dataset: Any, indices: Iterable[int], metrics: Any, options: Any = None
+        self,
+        runner: Runner,
+        dataset: Any,
+        indices: Iterable[int],
+        metrics: Any,
+        options: Any = None,
+        outcomes: dict[int, dict[str, Any]] | None = None,
     ) -> Iterator[tuple[int, float]]:
-        """Count the answers to some samples of a data set; yields (index, the sample's own score) of each."""
+        """Count the answers to some samples of a data set; yields (index, the sample's own score) of each.
+
+        outcomes: takes the `outcome` of each, by index.
+        """
         options = self.options if options is None else options
         remaining = iter(indices)
         while batch := list(itertools.islice(remaining, self.batch_size)):
@@ -284,6 +300,8 @@ class Task(Drawings, Replies, Audits, ABC):
             predictions = self.answer(runner, samples, options)
             self.observe(runner, metrics, samples)
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
+                if outcomes is not None:
+                    outcomes[index] = self.outcome(sample, prediction)
                 yield index, self.count(metrics, index, sample, prediction)
 
     def score_notes(self, scores: Any) -> Sequence[str]:

@@ -31,6 +31,7 @@ class Evaluation:
     source: the data, in one line. split: its name. seconds: that scoring took.
     training_set: opens the samples that the model was trained on, as the task suits them; None where they are not those
         of the same source.
+    outcomes: what each sample's answer and truth say in its row, by index (`Task.outcome`).
     """
 
     scores: Any
@@ -43,6 +44,7 @@ class Evaluation:
     split: str
     seconds: float
     training_set: Callable[[], Any] | None = None
+    outcomes: dict[int, dict[str, Any]] = field(default_factory=dict)
     _answers: dict[int, Any] = field(default_factory=dict, init=False, repr=False)  # of the examples, by index
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class Evaluation:
                 "name": self.dataset.name(index),
                 self.task.own_score or self.task.monitor: float(own) if math.isfinite(own) else None,
             }
+            | self.outcomes.get(index, {})
             for index, own in self.samples
         ]
         return [row | (more[i] if i < len(more) else {}) for i, row in enumerate(named)]

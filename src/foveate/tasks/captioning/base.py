@@ -57,6 +57,10 @@ class CaptionTask(Task):
         """CIDEr-D, which weighs words by the inputs that they are said of, where there is but one input."""
         return ((f"only one {self.noun()}", "CIDEr-D"),) if math.isnan(scores.cider_d) else ()
 
+    def outcome(self, sample: Any, prediction: Any) -> dict[str, Any]:
+        """The captions that people wrote, and the best one of the model."""
+        return {"reference": [one.text for one in sample["captions"]], "predicted": prediction.sentences[0].text}
+
     def about(self) -> dict[str, Any]:
         """The number of tokens."""
         return {"vocabulary": len(self.text)}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
-from foveate.metrics.classification import ClassificationMetrics, ClassificationScores
+from foveate.metrics.classification import ClassificationMetrics
 from foveate.pictures.fitting import fit
 from foveate.records import (
     ClassificationBatch,
@@ -188,10 +188,10 @@ class ClassificationTask(ClassificationReplies, Task):
             metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
         return float(probabilities[sample["label"]])
 
-    def sample_rows(self, scores: ClassificationScores) -> list[dict[str, Any]]:
-        """The true class of each image, and the likeliest one."""
+    def outcome(self, sample: Any, prediction: ClassificationPrediction) -> dict[str, Any]:
+        """The true class of an image, and the likeliest one."""
         names = self.classes.names
-        return [{"class": names[label], "predicted": names[prediction]} for label, prediction in scores.outcomes]
+        return {"reference": names[int(sample["label"])], "predicted": names[int(prediction.probabilities.argmax())]}
 
     def audit(self, runner: Runner, sample: Any, options: ClassificationOptions) -> Audited:
         """The label, if the model finds another class likelier."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
-from foveate.metrics.questions import QuestionAlone, QuestionMetrics, usual_answer
+from foveate.metrics.questions import QuestionAlone, QuestionMetrics, answer_accuracy, usual_answer
 from foveate.ops.padding import pad
 from foveate.pictures.fitting import shrink
 from foveate.records import (
@@ -237,6 +237,12 @@ class QuestionsTask(QuestionReplies, Task):
             self._knows(sample["answers"]),
         )
         return (2 * accuracy - 1) * prediction.probability
+
+    def outcome(self, sample: Any, prediction: QuestionPrediction) -> dict[str, Any]:
+        """A question, the answers of people, the model's, and its accuracy."""
+        accuracy = answer_accuracy(prediction.text, sample["answers"]) if prediction.sure else 0.0
+        answers = {"reference": list(sample["answers"]), "predicted": prediction.text, "accuracy": accuracy}
+        return {"question": sample["question"]} | answers
 
     def _knows(self, answers: Sequence[str]) -> bool:
         return any(normal(one) in self._numbers or vqa_normal(one) in self._numbers for one in answers)

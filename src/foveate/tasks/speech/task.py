@@ -122,6 +122,10 @@ class SpeechTask(SpeechReplies, Task):
         in_span = attention_in_spans(prediction, reference, sample["spans"]) if "spans" in sample else (0.0, 0)
         return metrics.update(reference, written, in_span, steps)
 
+    def outcome(self, sample: Any, prediction: SpeechPrediction) -> dict[str, Any]:
+        """The transcript of a recording, and the best one of the model."""
+        return {"reference": sample["transcript"], "predicted": prediction.text}
+
     # Keeping and showing
 
     def record(self, prediction: SpeechPrediction) -> dict[str, Any]:

@@ -199,6 +199,10 @@ class TranslationTask(TranslationReplies, Task):
         """Count the best translation of a sentence; returns its own chrF."""
         return metrics.update(prediction.text, sample["reference"], len(prediction.source_words) - 1)
 
+    def outcome(self, sample: Any, prediction: TranslationPrediction) -> dict[str, Any]:
+        """A sentence, its reference, and the model's best translation."""
+        return {"sentence": sample["sentence"], "reference": sample["reference"], "predicted": prediction.text}
+
     # Keeping and showing
 
     def about(self) -> dict[str, Any]:
