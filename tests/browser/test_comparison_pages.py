@@ -64,6 +64,12 @@ def test_it_fits_every_width_and_is_readable(
                "screenHeight": 900}  # fmt: skip
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    table = browser.execute_script(
+        "const box = document.querySelector('.card.scroll'), score = box.querySelector('td.best'); "
+        "return [getComputedStyle(box).overflowX, box.scrollWidth > box.clientWidth, "
+        "score.getBoundingClientRect().right <= box.getBoundingClientRect().right]"
+    )
+    assert table == ["auto", width < 1280, True]  # wider than a small screen, it scrolls by itself, the score in view
     faint = [text for text in browser.execute_script(contrast) if text[0] < 4.5]
     assert not faint
     tops = browser.execute_script(

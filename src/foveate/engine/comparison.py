@@ -35,6 +35,10 @@ STYLE = """
 .compared th, .compared td { overflow-wrap: normal; }
 .compared th:first-child, .compared .text { min-width: 7rem; text-align: left; overflow-wrap: anywhere; }
 .compared .text { min-width: 11rem; }
+@media (max-width: 30rem) {
+  .compared th:first-child, .compared .text { min-width: 5rem; }
+  .compared td, .compared th { padding: 0.45rem; }
+}
 .keys, section > details { margin-bottom: 1rem; }
 .keys.inside { padding: 0 1.1rem; }
 .compared tr > :first-child { padding-left: 0; } .compared tr > :last-child { padding-right: 0; }
