@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import json
@@ -36,7 +37,13 @@ def png() -> bytes:
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """/a.png, /plain: an image; /big: without a length; /text: text; /away: leads to an address of ftp."""
+    """/a.png, /plain, /gr%C3%BCn%20a.png: an image; /text: text; /away: leads to an address of ftp.
+
+    /endless: never ends, and states no length; /stated: states a length of 1 GB, and sends nothing; /short, /chunk: end
+    before they are whole.
+    """
+
+    sent = 0  # bytes of /endless
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -45,15 +52,34 @@ class Answers(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "ftp://example.org/a.png")
             self.end_headers()
             return
-        kinds = {"/a.png": "image/png", "/plain": "image/png", "/text": "text/plain", "/big": "image/png"}
+        if path in ("/endless", "/stated", "/short", "/chunk"):
+            self._send_unbounded(path)
+            return
+        kinds = dict.fromkeys(("/a.png", "/plain", "/gr%C3%BCn%20a.png"), "image/png") | {"/text": "text/plain"}
         if path not in kinds:
             self.send_error(404)
             return
         self.send_response(200)
         self.send_header("Content-Type", kinds[path])
         self.end_headers()
-        content = b"x" * 40_000 if path == "/big" else b"words" if path == "/text" else png()
-        self.wfile.write(content)
+        self.wfile.write(b"words" if path == "/text" else png())
+
+    def _send_unbounded(self, path: str) -> None:
+        self.protocol_version = "HTTP/1.1" if path == "/chunk" else "HTTP/1.0"
+        self.send_response(200)
+        self.send_header("Content-Type", "image/png")
+        if path == "/chunk":
+            self.send_header("Transfer-Encoding", "chunked")
+        elif path != "/endless":
+            self.send_header("Content-Length", str(10**9 if path == "/stated" else 10_000))
+        self.end_headers()
+        self.close_connection = True
+        if path in ("/short", "/chunk"):
+            self.wfile.write(b"ff\r\nshort" if path == "/chunk" else b"short")
+        with contextlib.suppress(OSError):  # the client has closed
+            while path == "/endless":
+                self.wfile.write(b"x" * 10_000)
+                Answers.sent += 10_000
 
     def log_message(self, *_: object) -> None:
         pass
@@ -82,9 +108,23 @@ def test_content_is_fetched_and_bounded(server: str, tmp_path: Path, monkeypatch
         fetch(f"{server}/gone")
     with pytest.raises(DataError, match=r"/away leads to ftp://example.org/a.png, and ftp:// is not read"):
         fetch(f"{server}/away")
-    monkeypatch.setattr(urls, "MAX_BYTES", 30_000)
-    with pytest.raises(DataError, match="/big: more than 0 MB; download it and give the file"):
-        fetch(f"{server}/big")
+    assert fetch(f"{server}/grün a.png") == fetch(f"{server}/gr%C3%BCn%20a.png") == (png(), ".png")
+
+
+def test_no_more_is_downloaded_than_is_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "MAX_BYTES", 2**20)
+    for name in ("endless", "stated"):
+        with pytest.raises(DataError, match=f"/{name}: more than 1 MB; download it and give the file"):
+            fetch(f"{server}/{name}")
+    assert Answers.sent < 2**26  # what is under way when the client closes, not all that there is
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("short", "it ends after 5 of 10,000 bytes"), ("chunk", "IncompleteRead")]
+)
+def test_a_download_that_breaks_off_is_none(server: str, name: str, reason: str) -> None:
+    with pytest.raises(DataError, match=rf"/{name} cannot be downloaded \({reason}.*\); check the network"):
+        fetch(f"{server}/{name}")
 
 
 def test_other_schemes_are_refused_before_anything_is_asked() -> None:

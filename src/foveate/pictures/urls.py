@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import mimetypes
 import re
 import urllib.error
@@ -19,6 +20,7 @@ MAX_BYTES = 64 * 2**20
 TIMEOUT = 30  # seconds without an answer
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _CHUNK = 1 << 16
+_KEPT = "%/:=&?~#+!$,;'@()*[]"  # marks of an address, which are not escaped
 
 
 def is_url(text: Any) -> bool:
@@ -29,11 +31,12 @@ def is_url(text: Any) -> bool:
 def fetch(url: str) -> tuple[bytes, str]:
     """(content, ending that its type says, '' if none) of a URL.
 
-    Raises DataError for another scheme than https, also where a server leads there, for more than MAX_BYTES, and for
-    what cannot be downloaded.
+    No more than MAX_BYTES are read. Raises DataError for another scheme than https, also where a server leads there,
+    for more than MAX_BYTES, and for what cannot be downloaded whole.
     """
     _require_scheme(url, url)
-    request = urllib.request.Request(url, headers={"User-Agent": f"foveate/{__version__}"})
+    asked = urllib.parse.quote(url, safe=_KEPT)  # a blank or an accent, as a person types it
+    request = urllib.request.Request(asked, headers={"User-Agent": f"foveate/{__version__}"})
     try:
         with urllib.request.build_opener(_Careful).open(request, timeout=TIMEOUT) as answer:
             stated = answer.headers.get("Content-Length", "")
@@ -45,10 +48,12 @@ def fetch(url: str) -> tuple[bytes, str]:
                 count += len(part)
                 if count > MAX_BYTES:
                     raise _too_large(url)
+            if stated.isdecimal() and count < int(stated):
+                raise ValueError(f"it ends after {count:,} of {int(stated):,} bytes")
             kind = answer.headers.get_content_type()
     except urllib.error.HTTPError as error:
         raise DataError(f"{url}: the server answers {error.code} ({error.reason}); check the address") from error
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
             f"{url} cannot be downloaded ({reason}); check the network, or download it and give the file"
