@@ -150,6 +150,26 @@ def test_what_does_not_fit_says_so(tmp_path: Path) -> None:
         start(type(model)(own), tmp_path / "other", LETTERS)
 
 
+def test_a_tensor_that_agrees_by_chance_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two networks of two layers, of which the last has one number and one name in common: 1 of 5,006."""
+    mine, theirs = nn.Sequential(nn.Linear(999, 5), nn.Linear(5, 1)), nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    assert sum(tensor.numel() for tensor in mine.state_dict().values()) == 5006
+    message = r"nothing but 1 tensor with 1 number in \. \(theirs\) fits this model; start from a run with the same backbone"
+    with pytest.raises(ModelError, match=message):
+        started(monkeypatch, mine, theirs, ("ab", "ab"), "entries")
+    wider = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 1))  # 5 + 5 + 1 of 5,006 are more than one in a thousand
+    assert started(monkeypatch, mine, wider, ("ab", "ab"), "entries") == "3 of 4 tensors of theirs"
+
+
+def test_a_model_of_another_family_gives_its_backbone_and_is_called_so(tmp_path: Path) -> None:
+    theirs = model_of(LETTERS, 1)
+    saved(tmp_path, theirs, LETTERS)
+    mine = create_model("mnc", num_classes=8, backbone="test_efficientnet")
+    told = start(mine, tmp_path, LETTERS)
+    number = sum(name.startswith("backbone.") for name in mine.state_dict())
+    assert told.startswith(f"{number} of ") and told.endswith("tensors of fcn8s, for semantic segmentation")
+
+
 def counted_model(classes: int, seed: int) -> nn.Module:
     """Layers as those of detectors: classes after a background, four numbers a class, a grid of numbers a class."""
 
@@ -200,7 +220,8 @@ def started(monkeypatch: pytest.MonkeyPatch, mine: Any, theirs: Any, tables: tup
     from foveate.store import LoadedModel
 
     own, their = (ClassTable(tuple(names)) for names in tables)
-    loaded = LoadedModel(theirs, "theirs", "", {"entries": their}, getattr(theirs, "preprocessing", None), {})
+    family = getattr(theirs, "task", "")
+    loaded = LoadedModel(theirs, "theirs", family, {"entries": their}, getattr(theirs, "preprocessing", None), {})
     monkeypatch.setattr(transfer, "load_model", lambda folder: loaded)
     return start_from(mine, Path(), {"entries": own}, {field: "entries"})
 

@@ -15,7 +15,10 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ModelError, counted
 from foveate.records import Preprocessing, Table
 from foveate.store import load_model, read_tensors
+from foveate.tasks import find_task
 from foveate.torchvision_networks import refuse
+
+LEAST = 0.001  # share of a model's numbers, below which names and shapes agree by chance
 
 
 class Axis(NamedTuple):
@@ -45,7 +48,7 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     Tensors of the same name and shape are copied. Where a table differs, the rows of entries with the same name are
     carried over; the others keep their initial values, and so do those that the model names in `of_training`, its state
     of a training's course. On an axis that counts entries, `table_begins` of the model says how many other places stand
-    before them, by the tensor's name; of other tensors all do. Raises ModelError if nothing fits.
+    before them, by the tensor's name; of other tensors all do. Raises ModelError if next to nothing fits.
     """
     path = Path(source)
     refuse(path, "--init")
@@ -61,23 +64,29 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     shared = {name: _shared(table.names, _names(loaded.tables.get(name))) for name, table in changed.items()}
     axes = _table_axes(model, {field: name for field, name in sizes.items() if name in changed})
     whole: set[str] = set()
+    taken: set[str] = set()  # whole or in part
     carried: Counter[str] = Counter()  # table -> tensors whose entries were carried over
     for name in (own.keys() & theirs.keys()) - set(getattr(model, "of_training", ())):
         if axes.get(name):
             if _carry(own[name], theirs[name], axes[name], shared):
                 carried.update({axis.table for axis in axes[name]})
+                taken.add(name)
         elif own[name].shape == theirs[name].shape:
             own[name].copy_(theirs[name])
             whole.add(name)
-    if not whole:
+            taken.add(name)
+    numbers = sum(own[name].numel() for name in taken)
+    if numbers < LEAST * sum(tensor.numel() for tensor in own.values()):
+        but = f" but {counted(len(taken), 'tensor')} with {counted(numbers, 'number')}" if taken else ""
         raise ModelError(
-            f"nothing in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
+            f"nothing{but} in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
         )
     if all(name in whole for name in own if name.startswith("backbone.")):
         _take_normalisation(model, loaded.preprocessing)
     counting = Counter(table for found in axes.values() for table in {axis.table for axis in found})
     by_name = [_entries(name, changed[name], shared[name], carried[name], count) for name, count in counting.items()]
-    return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}", *by_name])
+    family = "" if getattr(model, "task", loaded.task) == loaded.task else f", for {find_task(loaded.task).title}"
+    return ", and ".join([f"{len(whole)} of {len(own)} tensors of {loaded.name}{family}", *by_name])
 
 
 def _entries(name: str, table: Table, shared: Sequence[Any], carried: int, tensors: int) -> str:
