@@ -17,6 +17,7 @@ import foveate
 from foveate.cli import main
 from foveate.datasets.pasture import Pasture
 from foveate.engine import evaluate_run
+from foveate.recipes import resolve
 from foveate.store import load_model
 
 SMALL = shlex.split(
@@ -305,3 +306,12 @@ def test_beams_are_not_for_label_maps(photos: Path, tmp_path: Path, complaint: C
     save_model(tmp_path / "run" / "model", model, "fcn32s", {"classes": ClassTable(("a", "b"))}, "semantic")
     said = complaint("predict", str(tmp_path / "run"), str(photos), "--out", str(tmp_path / "out"), "--beams", "3")
     assert said.startswith("models for semantic segmentation have no option --beams; theirs are --flip, --scales, ")
+
+
+def test_the_preview_of_a_frozen_backbone_shows_pictures_and_not_its_features(tmp_path: Path) -> None:
+    """Recipes of captioners keep features of their frozen backbone, which cannot be looked at."""
+    words = ["train", "show_attend_tell_pasture", *SMALL, *LOOKS, "--preview", str(tmp_path / "sheet.png")]
+    assert resolve("show_attend_tell_pasture").features
+    assert main(words) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert len(set(sheet.convert("RGB").getdata())) > 500  # scenes, not a blank sheet

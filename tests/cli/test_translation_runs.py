@@ -242,7 +242,7 @@ def test_another_run_starts_from_this_one_in_the_other_direction(
     assert preprocessing.longest == len("zwei Katzen schlafen")
     assert f"from {run}: " in capsys.readouterr().out
     said = complaint(*words, "--preview", str(tmp_path / "sheet.png"))
-    assert "models for translation have no preview of their training samples" in said
+    assert "nothing can be drawn of these training samples for translation; foveate datasets inspect says" in said
 
 
 def test_training_needs_sacrebleu_from_the_start(

@@ -17,7 +17,7 @@ from foveate.tasks.video.figure import VideoFigure, video_figure, video_style
 from foveate.tasks.video.inspection import VideoFindings, clip_sheet
 from foveate.tasks.video.page import VideoPage
 from foveate.tasks.video.strip import HOT, MARGIN, ROW, attention_matrix, film_strip, frame_images
-from foveate.text import END, PAD, SPECIALS, Vocabulary
+from foveate.text import END, PAD, SPECIALS, UNKNOWN, Vocabulary
 
 TABLE = Vocabulary((*SPECIALS, "a", "cow", "walks", "left", "right"))
 SIDE = 24
@@ -156,6 +156,14 @@ def test_a_sheet_of_clips():
     samples = [{"video": clip(), "tokens": torch.tensor([4, 5, END]), "name": "x"}]
     assert task().preview(samples, None).width >= 480
     assert task().preview([{"video": Clip(torch.zeros(4, 5), (0, 1, 2, 3), 4), "name": "x"}], None) is None
+
+
+def test_a_previewed_caption_shows_where_words_are_unknown():
+    own = task()
+    known = own.text.decode([4, 5])
+    assert own.spelled([4, 5, END]) == known
+    first, second = known.split()
+    assert own.spelled([4, UNKNOWN, UNKNOWN, 5, END, PAD]) == f"{first} [unknown] {second}"
 
 
 class TestKeptFeatures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -178,12 +179,12 @@ def _try_out(recipe: Recipe, args: Any) -> int:
 
     if args.preview:
         require_sheet("--preview", args.preview)
-    prepared = prepare(recipe, args.init)
     if args.preview:
-        save_sheet(preview(prepared), args.preview)
+        # What a frozen network makes of the pictures cannot be looked at; the pictures can.
+        save_sheet(preview(prepare(dataclasses.replace(recipe, features=False), args.init)), args.preview)
         print(f"preview: {args.preview}")
     if args.lr_find:
-        found = find_lr(prepared)
+        found = find_lr(prepare(recipe, args.init))
         print(f"{'rate':>10}  {'loss':>10}", *found.lines(), sep="\n")
         print(
             f"the loss falls fastest at {found.best:.1e}: try --optim.lr {found.best:.1e} (the recipe has "

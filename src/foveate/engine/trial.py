@@ -281,5 +281,8 @@ def preview(prepared: Prepared) -> Any:
         ]
     sheet = prepared.task.preview(samples, batches.training)
     if sheet is None:
-        raise ConfigError(f"models for {prepared.task.title} have no preview of their training samples")
+        raise ConfigError(
+            f"nothing can be drawn of these training samples for {prepared.task.title}; foveate datasets inspect says "
+            "what was read"
+        )
     return sheet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from foveate.metrics.captioning import References
 from foveate.records import Table
 from foveate.tasks.base import Task
 from foveate.tasks.captioning.options import CaptioningOptions
+from foveate.text import UNKNOWN
 
 
 class CaptionTask(Task):
@@ -41,6 +43,13 @@ class CaptionTask(Task):
     def remark(self, training_set: Any) -> str:
         """The captions that are left out or cut."""
         return str(training_set.remark)
+
+    def spelled(self, ids: Sequence[int]) -> str:
+        """A caption as training reads it: the words that tokens spell, and '[unknown]' for those that they do not."""
+        parts = []
+        for unknown, run in itertools.groupby(ids, lambda token: token == UNKNOWN):
+            parts += ["[unknown]"] if unknown else [word for word, _ in self.text.words(list(run))]
+        return " ".join(parts)
 
     def require(self, options: CaptioningOptions) -> None:
         """Raise ConfigError for more beams than the vocabulary has tokens."""

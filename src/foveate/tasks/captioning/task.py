@@ -152,10 +152,7 @@ class CaptioningTask(CaptionReplies, CaptionTask):
         """Images above the captions that go with them, as their tokens spell them; None of features."""
         if any("image" not in sample for sample in samples):
             return None
-        return caption_sheet(
-            (image_pixels(s), " ".join(word for word, _ in self.text.words(s["tokens"].tolist())), s["name"])
-            for s in samples
-        )
+        return caption_sheet((image_pixels(s), self.spelled(s["tokens"].tolist()), s["name"]) for s in samples)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> CaptioningFindings:

@@ -185,10 +185,7 @@ class VideoTask(VideoReplies, CaptionTask):
         """Frames above the captions that go with their clips, as their tokens spell them; None of features."""
         if any(sample["video"].is_features for sample in samples):
             return None
-        return clip_sheet(
-            (s["video"], " ".join(word for word, _ in self.text.words(s["tokens"].tolist())), s["name"])
-            for s in samples
-        )
+        return clip_sheet((s["video"], self.spelled(s["tokens"].tolist()), s["name"]) for s in samples)
 
     @classmethod
     def inspection(cls, path: str, recognised: str) -> VideoFindings:
