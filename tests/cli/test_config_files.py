@@ -63,6 +63,16 @@ def test_yaml_changes_fields_nested_and_dotted(tmp_path: Path, photos: Path) -> 
         ("recipe: fcn9s", r"unknown recipe 'fcn9s'"),
         ("- a\n- b", r"holds no fields; expected lines such as 'recipe: fcn8s'"),
         ("a: [", r"fields.yaml is not yaml: "),
+        (
+            "recipe: fcn8s\nepochs: 3\nepochs: 4",
+            r"is not yaml: 'epochs' comes twice, again in line 3; leave one of them",
+        ),
+        (
+            "recipe: fcn8s\noptim:\n  lr: 3\n  lr: 4",
+            r"is not yaml: 'lr' comes twice, again in line 4; leave one of them",
+        ),
+        ("recipe: fcn8s\noptim: {lr: 3}\noptim.lr: 4", r"fields.yaml gives optim.lr twice; leave one of them out"),
+        ("recipe: fcn8s\noptim.lr: 4\noptim: {lr: 3}", r"fields.yaml gives optim.lr twice; leave one of them out"),
     ],
 )
 def test_a_wrong_file_is_refused(text: str, expected: str, tmp_path: Path) -> None:
@@ -70,12 +80,14 @@ def test_a_wrong_file_is_refused(text: str, expected: str, tmp_path: Path) -> No
         from_file(write(tmp_path, text))
 
 
-def test_the_line_and_the_file_must_agree(tmp_path: Path, complaint: Callable[..., str]) -> None:
+def test_the_line_and_the_file_must_agree(tmp_path: Path, photos: Path, complaint: Callable[..., str]) -> None:
     file = write(tmp_path, "recipe: fcn8s")
     with pytest.raises(ConfigError, match="is for recipe 'fcn8s', and the command names 'fcn16s'"):
         from_file(file, "fcn16s")
     assert complaint("train", "--config", str(tmp_path / "none.yaml")).startswith(
         f"--config {tmp_path}/none.yaml cannot"
     )
-    # Flags win over the file.
+    # Flags win over the file, whose data need not be there then.
     assert complaint("train", "--config", str(file), "--epochs", "0") == "epochs is 0; expected 1 or more"
+    gone = write(tmp_path, "recipe: fcn8s\ndata: nowhere")
+    assert from_file(gone, data=photos) == resolve("fcn8s", photos)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def from_file(
         recipe = dataclasses.replace(recipe, data=opened)
     elif isinstance(source, Mapping) and recipe.data is None:
         raise ConfigError(f"{path}: recipe '{recipe.name}' has no data of its own to change; give data: PATH")
-    elif isinstance(source, str):
+    elif isinstance(source, str) and data is None:
         recipe = on_data(recipe, source)
     if data is not None:
         recipe = on_data(recipe, data)
@@ -68,8 +68,11 @@ def from_file(
         elif isinstance(value, Mapping) and part is None:
             raise ConfigError(f"{path}: recipe '{recipe.name}' has no {head}; leave {head} out")
         elif isinstance(value, Mapping):
-            changes |= {f"{key}.{inner}": one for inner, one in dotted(value).items()}
+            inner = {f"{key}.{name}": one for name, one in dotted(value).items()}
+            _require_once(path, inner.keys() & changes.keys())
+            changes |= inner
         else:
+            _require_once(path, {key} & changes.keys())
             changes[key] = value
     if model is not None:  # the fields of another model's config are not this one's
         changes = {key: value for key, value in changes.items() if not key.startswith("config.")}
@@ -80,9 +83,28 @@ def from_file(
     return changed
 
 
+def _require_once(path: str | Path, again: Set[str]) -> None:
+    if again:
+        raise ConfigError(f"{path} gives {min(again)} twice; leave one of them out")
+
+
 def _is_plain(source: Any) -> bool:
     """True if a file's `data` holds fields of the recipe's own data, rather than a path or a whole source."""
     return isinstance(source, Mapping) and "dataset" not in source
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as `yaml.safe_load` reads it, which of two lines with one key would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See `yaml.SafeLoader`. Raises yaml.YAMLError for a key that comes twice."""
+        keys = [key.value for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                line = node.value[number][0].start_mark.line + 1
+                raise yaml.YAMLError(f"'{key}' comes twice, again in line {line}; leave one of them out")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -91,7 +113,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} cannot be read ({error}); give a recipe.json or a YAML file") from error
     try:
-        content = parse_json(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        content = parse_json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
     except Exception as error:  # besides its own errors, PyYAML lets those of its constructors through
         reason = " ".join(str(error).split())
         raise ConfigError(f"--config {path} is not {path.suffix.lstrip('.') or 'YAML'}: {reason}") from error
