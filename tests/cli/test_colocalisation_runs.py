@@ -80,3 +80,30 @@ def test_what_it_does_not_do_is_said(run: Path, picture: Path, tmp_path: Path, c
         "models for co-localisation have no ONNX export; use the run folder or the model folder"
     )
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_folder_of_ones_own_pictures_needs_no_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = Pasture(48, 80, train=12, val=0, test=0).open("train", "colocalisation")
+    (tmp_path / "mine").mkdir()
+    for i in range(len(scenes)):
+        image = scenes[i]["image"].permute(1, 2, 0).numpy()
+        Image.fromarray(image).save(tmp_path / "mine" / f"{i}.png")
+    own = [word for word in SMALL if not word.startswith("--data.")]
+    own = [word for word in own if word not in {"12", "6", "0", "48"}]
+    words = ["--data", str(tmp_path / "mine"), "--out", str(tmp_path / "run")]
+    assert main(["train", "colocalise", *own, *words]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("pictures without labels: ") and "corloc" not in told.err and "contrast" in told.err
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "note: no boxes in split val, which leaves CorLoc, IoU and pointing undefined." in said
+    assert "No boxes are known of these pictures" in (tmp_path / "run" / "report.html").read_text()
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "mine"), "--out", str(tmp_path / "found")]) == 0
+    assert len(list((tmp_path / "found").glob("*_overlay.jpg"))) == len(scenes)
+
+
+def test_labels_are_still_asked_for_where_a_family_needs_them(
+    picture: Path, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    said = complaint("train", "fcn8s", "--data", str(picture.parent), "--out", str(tmp_path / "run"))
+    assert "no known data format (1 picture without labels)" in said

@@ -28,7 +28,7 @@ def model(sample):
 
 def scored(count=3, without=2):
     dataset = [{"name": f"{i}.png", "image": image(np.full((10, 10, 3), 90, np.uint8))} for i in range(count)]
-    scores = {"samples": 8, "without": without}
+    scores = {"samples": 8, "without": without, "images": 8}
     own = [0.2, 0.8, 0.5][:count]
     return evaluation(model, dataset, scores, own, {"classes": ClassTable(("cow",))}, json=SCORES)
 
@@ -51,6 +51,16 @@ def test_scores_and_detections(tmp_path):
     assert {0.625, 0.53, 0.75, 0.125, 0.25, 0.375, 0.8} <= {float(d["value"]) for d in elements(page, "data")}
     labels = " ".join(svg.get("aria-label", "") for svg in elements(page, "svg"))
     assert "val: from 2.5 to 1.5" in labels and "contrast: from 0.1 to 0.375" in labels
+
+
+def test_without_boxes_the_first_pictures_are_shown_unranked(tmp_path):
+    unscored = scored(without=8)
+    unscored.samples = [(index, float("nan")) for index in range(3)]
+    page = write(tmp_path, report(unscored), SCORES | {"corloc": None}, history=HISTORY)
+    assert [i["alt"].split(":")[0] for i in elements(page, "img")] == ["0.png", "1.png", "2.png"]
+    words = text_of(page)
+    assert "No boxes are known of these pictures, so that only the contrast has a value" in words
+    assert "hold no object" not in words and "Worst results" not in words
 
 
 def test_what_is_missing_is_left_out(tmp_path):

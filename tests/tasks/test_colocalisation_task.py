@@ -77,7 +77,7 @@ def test_scores_without_an_object_or_of_one_picture_say_what_is_undefined() -> N
     metrics = task.metrics(None)
     window, none = torch.tensor([[2.0, 2, 10, 10]]), torch.zeros(0)
     metrics.update(window, torch.zeros(0, 4), none, (20, 20))
-    expected = [("no objects", "CorLoc, IoU and pointing"), ("only one picture", "the contrast")]
+    expected = [("no boxes", "CorLoc, IoU and pointing"), ("only one picture", "the contrast")]
     assert list(task.undefined(metrics.compute())) == expected
     metrics.update(window, window, torch.tensor([0]), (20, 20))
     features = torch.nn.functional.normalize(torch.ones(2, 3), dim=1)

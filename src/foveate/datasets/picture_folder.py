@@ -1,4 +1,4 @@
-"""A folder of pictures without labels, for models that draw such pictures."""
+"""A folder of pictures without labels, for models that draw such pictures, or find what they have in common."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
+
+import torch
 
 from foveate import pictures
 from foveate.datasets.checks import label_digest
@@ -18,7 +20,7 @@ from foveate.datasets.splits import ordered, split_or_draw, split_parts
 from foveate.deferred import tv_tensors
 from foveate.errors import DataError, counted
 from foveate.pictures import list_pictures
-from foveate.records import DrawingSample, Problem
+from foveate.records import ClassTable, ColocalisationSample, DrawingSample, Problem
 from foveate.registry import dataset
 
 
@@ -65,6 +67,19 @@ class PictureDataset(FileHeaders):
         return label_digest(self.pairs[index].label)
 
 
+class CommonDataset(PictureDataset):
+    """Pictures that all hold an object of one kind, of which nobody has said where it is."""
+
+    classes = ClassTable(("object",))
+
+    def __getitem__(self, index: int) -> ColocalisationSample:
+        image = super().__getitem__(index)["image"]
+        height, width = image.shape[-2:]
+        none = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(height, width))
+        labels = torch.zeros(0, dtype=torch.int64)
+        return ColocalisationSample(image=image, boxes=none, labels=labels, name=self.name(index))
+
+
 @dataset("picture_folder")
 @dataclass(frozen=True)
 class PictureFolder(ScannedSource[PictureScan]):
@@ -79,7 +94,7 @@ class PictureFolder(ScannedSource[PictureScan]):
 
     path: str
     seed: int = 0
-    tasks: ClassVar[tuple[str, ...]] = ("drawing",)
+    tasks: ClassVar[tuple[str, ...]] = ("drawing", "colocalisation")
     unlabelled: ClassVar[bool] = True
 
     @staticmethod
@@ -116,11 +131,12 @@ class PictureFolder(ScannedSource[PictureScan]):
 
     def readable(self, split: str, task: str = "") -> PictureDataset:
         """One split of the files that can be used."""
-        self.serve(task)
-        return PictureDataset(self.scan.pairs[split])
+        common = self.serve(task) == "colocalisation"
+        return (CommonDataset if common else PictureDataset)(self.scan.pairs[split])
 
     def describe(self, task: str = "") -> str:
         """The format and its counts, in one line."""
+        self.serve(task)
         scan = self.scan
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in scan.pairs.items())
         return f"pictures without labels: {counts} pictures" + (f" ({scan.drawn})" if scan.drawn else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -114,8 +115,10 @@ class EpochEnd(Callback):
                 self._write(trainer, pl_module, row, improved)
             trainer.save_checkpoint(self.run.checkpoint)  # every process takes part; the first one writes
         if trainer.is_global_zero:
-            shown = ("train_loss", LOSS, *self.task.headline[:2])
-            scores = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k in shown)
+            always = ("train_loss", LOSS, self.task.monitor)
+            # Another score that is not a number is one that this data do not define.
+            shown = {k: v for k, v in row.items() if k in always or (k in self.task.headline[:2] and math.isfinite(v))}
+            scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
             seconds = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
             print(f"epoch {epoch}/{self.recipe.epochs}  {scores}  {seconds}", file=sys.stderr, flush=True)
         if late and epoch < self.recipe.epochs and trainer.is_global_zero:

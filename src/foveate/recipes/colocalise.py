@@ -1,4 +1,4 @@
-"""Co-localisation by spatial transformers (Jaderberg et al. 2015, appendix): digits and cows.
+"""Co-localisation by spatial transformers (Jaderberg et al. 2015, appendix): your own pictures, digits and cows.
 
 What each cost and reached stands in results/<recipe>.json.
 """
@@ -30,6 +30,21 @@ def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
     )
 
 
+@recipe("colocalise")
+def own() -> Recipe:
+    """Co-localisation of what all pictures in your own folder hold, without labels, compared by an ImageNet backbone.
+
+    foveate train colocalise --data PATH
+    """
+    return Recipe(
+        model="colocalise",
+        config=_on_photographs(),
+        optim=Optim(lr=2e-3),
+        epochs=40,
+        batch_size=32,
+    )
+
+
 @recipe("colocalise_cows")
 def cows() -> Recipe:
     """Co-localisation of cows in the synthetic Pasture data set, compared by an ImageNet backbone.
@@ -38,15 +53,13 @@ def cows() -> Recipe:
     """
     return Recipe(
         model="colocalise",
-        config=Config(
-            in_channels=3,
-            image_size=(128, 128),
-            scale=0.5,
-            view=(4, 4),
-            encoder="tf_efficientnet_lite0",
-        ),
+        config=_on_photographs(),
         data=Pasture(train=900, val=280, test=280),
         optim=Optim(lr=2e-3),
         epochs=10,
         batch_size=32,
     )
+
+
+def _on_photographs() -> Config:
+    return Config(in_channels=3, image_size=(128, 128), scale=0.5, view=(4, 4), encoder="tf_efficientnet_lite0")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from PIL import Image
 
 from foveate.records import ColocalisationPrediction
-from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.evaluation import NUM_EXAMPLES, Evaluation
 from foveate.tasks.reporting import scoring_note
 from foveate.tasks.views import draw_views
 from foveate.visualize.markup import Markup
@@ -46,11 +47,15 @@ class Detection:
 
 
 def report(evaluation: Evaluation) -> ReportPart:
-    """The best and worst detections."""
+    """The best and worst detections; where no box is known, those in the first images."""
     examples = [Detection(sample["name"], prediction, own) for sample, prediction, own in evaluation.examples()]
-    shown = detection_section(examples)
     without = evaluation.scores.without
-    notes = [f"{without} of these pictures hold no object; no share counts them."] if without else []
+    if without and without == evaluation.scores.images:
+        shown = _unscored_section(evaluation)
+        notes = ["No boxes are known of these pictures, so that only the contrast has a value: it needs none."]
+    else:
+        shown = detection_section(examples)
+        notes = [f"{without} of these pictures hold no object; no share counts them."] if without else []
     return ReportPart(TEXT, [shown] if shown else [], notes=[scoring_note(evaluation), *notes], own_score="IoU")
 
 
@@ -68,6 +73,15 @@ def detection_section(examples: Sequence[Detection]) -> Section | None:
         "windows and the boxes of the objects that they fit best."
     )
     return section("pictures", "Examples", "Examples", lead, best_and_worst(examples, _figure))
+
+
+def _unscored_section(evaluation: Evaluation) -> Section | None:
+    samples = [evaluation.dataset[index] for index, _ in evaluation.samples[: 2 * NUM_EXAMPLES]]
+    with torch.inference_mode():
+        found = evaluation.task.answer(evaluation.loaded.model, samples, evaluation.options)
+    figures = [_figure(Detection(one["name"], prediction)) for one, prediction in zip(samples, found, strict=True)]
+    lead = "The first pictures, each with the outlines of its windows, and the content of each window."
+    return section("pictures", "Examples", "Examples", lead, figures)
 
 
 def _figure(example: Detection) -> Markup:

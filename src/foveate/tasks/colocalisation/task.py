@@ -137,8 +137,8 @@ class ColocalisationTask(ColocalisationReplies, Task):
             metrics.compare(mine, others)
 
     def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
-        """The scores of boxes, where no image has an object, and the contrast of a single image."""
-        lacking = [("no objects", "CorLoc, IoU and pointing")] if scores.without == scores.images else []
+        """The scores of boxes, where no image has one, and the contrast of a single image."""
+        lacking = [("no boxes", "CorLoc, IoU and pointing")] if scores.without == scores.images else []
         return lacking + ([("only one picture", "the contrast")] if math.isnan(scores.contrast) else [])
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
