@@ -79,7 +79,8 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     if numbers < LEAST * sum(tensor.numel() for tensor in own.values()):
         but = f" but {counted(len(taken), 'tensor')} with {counted(numbers, 'number')}" if taken else ""
         raise ModelError(
-            f"nothing{but} in {folder} ({loaded.name}) fits this model; start from a run with the same backbone"
+            f"nothing{but} in {folder} ({loaded.name}) fits this model; start from a run with the same backbone, or "
+            "with layers of the same sizes"
         )
     if all(name in whole for name in own if name.startswith("backbone.")):
         _take_normalisation(model, loaded.preprocessing)
