@@ -13,7 +13,7 @@ import pytest
 from foveate import cli
 from foveate.cli.completion import SCRIPTS, _options, candidates
 from foveate.cli.early import check_fields, part_fields, recipe_fields
-from foveate.cli.flags import Parser
+from foveate.cli.flags import ELSEWHERE, PLACES, Parser, _known_options
 from foveate.cli.recipes import group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
@@ -89,6 +89,21 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
         ("train fcn8s --weight_decay 1", "unknown flag '--weight_decay'; the nearest is '--optim.weight_decay'"),
         ("train fcn8s --batch-size 4", "unknown flag '--batch-size'; the nearest is '--batch_size'"),
         ("train fcn8s --patience 4", "unknown flag '--patience'; the nearest is '--early_stop'"),
+        ("train fcn8s --lr0 1", "unknown flag '--lr0'; the nearest is '--optim.lr'"),
+        ("train fcn8s --encoder resnet34", "unknown flag '--encoder'; the nearest is '--config.backbone'"),
+        ("train fcn8s --backbone resnet34", "unknown flag '--backbone'; the nearest is '--config.backbone'"),
+        ("train fcn8s --data x --pretrained", "unknown flag '--pretrained'; the nearest is '--config.pretrained'"),
+        ("train fcn8s --data x --amp", "unknown flag '--amp'; the nearest is '--precision'"),
+        ("train fcn8s --project x", "unknown flag '--project'; the nearest is '--out'"),
+        ("train fcn8s --augment no", "unknown flag '--augment'; its fields are --augment."),
+        ("train fcn8s data=x", "'data=x' is no flag; write --data x"),
+        (
+            "predict --model runs/a x.png",
+            "unknown flag '--model'; a run and its inputs have none: foveate predict",
+        ),
+        ("predict runs/a x.png --conf 0.5", "unknown flag '--conf'; the nearest is '--score'"),
+        ("test runs/a", "unknown verb 'test'; the nearest is 'evaluate'"),
+        ("segment runs/a", "unknown verb 'segment'; the nearest is 'predict'"),
         ("train U-Net --data x", "unknown recipe 'U-Net'; the nearest is 'fcn8s': it, too, adds"),
         ("train mask_rcnn_r50 --data x", "unknown recipe 'mask_rcnn_r50'; the nearest is 'mnc': it is the cascade"),
         ("models deeplabv3plus", "unknown model 'deeplabv3plus'; the nearest is 'fcn8s': DeepLab is an FCN"),
@@ -98,6 +113,13 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
 )
 def test_a_name_from_elsewhere_leads_to_the_one_here(words: str, expected: str, complaint: Complaint) -> None:
     assert complaint(*words.split()).startswith(expected)
+
+
+def test_every_name_from_elsewhere_leads_to_one_that_there_is() -> None:
+    assert set(cli.ELSEWHERE.values()) <= set(cli.verbs()) and not set(cli.ELSEWHERE) & set(cli.verbs())
+    known = {f"--{field}" for name in entries("recipe") for field in fields_of(resolve(name))}
+    known |= OWN | set(_known_options())
+    assert set(ELSEWHERE.values()) <= known and not PLACES & {name.removeprefix("--") for name in _known_options()}
 
 
 def test_an_empty_value_is_no_value(complaint: Complaint) -> None:

@@ -23,6 +23,17 @@ HELPERS = {
     "videos",
 }  # fmt: skip
 
+# Verbs of other tools -> the one that does it here.
+ELSEWHERE = {
+    **dict.fromkeys(("val", "validate", "test", "eval", "score"), "evaluate"),
+    **dict.fromkeys(("detect", "segment", "infer", "inference", "caption", "translate", "transcribe"), "predict"),
+    **dict.fromkeys(("fit", "finetune", "resume"), "train"),
+    **dict.fromkeys(("tune", "search", "hpo"), "sweep"),
+    **dict.fromkeys(("label", "annotate"), "studio"),
+    **dict.fromkeys(("inspect", "convert", "audit"), "datasets"),
+    "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info", "deploy": "serve",
+}  # fmt: skip
+
 
 def verbs() -> dict[str, str]:
     """Verb -> its one-line description, read from the source of its file."""
@@ -71,7 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         verb = words[0]
         if verb not in verbs():
-            raise ConfigError(unknown("verb", verb, verbs()))
+            near = ELSEWHERE.get(verb)
+            raise ConfigError(
+                f"unknown verb '{verb}'; the nearest is '{near}'" if near else unknown("verb", verb, verbs())
+            )
         from importlib import import_module
 
         code: int = import_module(f"foveate.cli.{verb}").run(words[1:])

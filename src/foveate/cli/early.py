@@ -48,8 +48,11 @@ def check_fields(fields: Mapping[str, str], own: Collection[str]) -> None:
         elif name in recipe_fields() or RENAMED_FIELDS.get(name) in recipe_fields():
             continue
         flags = [*(f"--{field}" for field in recipe_fields()), *sorted(own)]
-        flags += [f"--{part}.{field}" for part in PARTS for field in sorted(part_fields(part))] if "." in name else []
-        raise ConfigError(unknown_flag(name, flags))
+        nested = [f"--{part}.{field}" for part in PARTS for field in sorted(part_fields(part))]
+        if "." in name:
+            raise ConfigError(unknown_flag(name, [*flags, *nested]))
+        # Of the others, too many classes stand in the same folders.
+        raise ConfigError(unknown_flag(name, flags, [f for f in nested if f.startswith(("--config.", "--augment."))]))
 
 
 def _others_add_names() -> bool:
@@ -87,5 +90,7 @@ def _classes(path: Path) -> Iterator[ast.ClassDef]:
 
 def _fields(node: ast.ClassDef) -> Iterator[str]:
     for line in node.body:
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+        if not isinstance(line, ast.AnnAssign) or ast.unparse(line.annotation).startswith("ClassVar"):
+            continue
+        if isinstance(line.target, ast.Name):
             yield line.target.id

@@ -7,11 +7,11 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from foveate.errors import ConfigError, unknown
+from foveate.errors import ConfigError, first_names, unknown
 from foveate.registry import Kind, entries
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class Parser(argparse.ArgumentParser):
         stray = re.search(r"unrecognized arguments: (--[\w.-]+)", message)
         if stray:
             known = [option for action in self._actions for option in action.option_strings]
-            raise ConfigError(unknown("flag", stray[1], known))
+            raise ConfigError(unknown_flag(stray[1].removeprefix("--"), known))
+        pair = re.search(r"unrecognized arguments: ([a-z][\w.]*)=(\S+)", message)
+        if pair:
+            raise ConfigError(f"'{pair[1]}={pair[2]}' is no flag; write --{pair[1]} {pair[2]}")
         raise ConfigError(f"{message}; see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
@@ -66,6 +69,9 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
             continue
         if not given:
             if not rest or rest[0].startswith("--"):
+                known = ELSEWHERE.get(name.removeprefix("--").replace("-", "_"))
+                if known:
+                    raise ConfigError(f"unknown flag '{name}'; the nearest is '{known}'")
                 if difflib.get_close_matches(name, own, n=1):
                     raise ConfigError(unknown("flag", name, own))
                 raise ConfigError(f"{name} has no value; give one, as in {name} VALUE")
@@ -85,22 +91,33 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
 # Names of other tools -> the flag that does it here.
 ELSEWHERE = {
     "learning_rate": "--optim.lr", "wd": "--optim.weight_decay", "optimizer": "--optim.name", "bs": "--batch_size",
+    "lr0": "--optim.lr", "scheduler": "--optim.schedule", "max_epochs": "--epochs",
     "batch": "--batch_size", "num_epochs": "--epochs", "num_workers": "--workers", "patience": "--early_stop",
     "gpus": "--devices", "device": "--devices", "imgsz": "--augment.crop", "crop_size": "--augment.crop",
-    "output": "--out", "output_dir": "--out", "dataset": "--data", "weights": "--init", "amp": "--precision",
+    "output": "--out", "output_dir": "--out", "project": "--out", "save_dir": "--out", "work_dir": "--out",
+    "dataset": "--data", "weights": "--init", "checkpoint": "--init", "load_from": "--init", "amp": "--precision",
+    "half": "--precision", "fp16": "--precision", "cfg": "--config", "encoder": "--config.backbone",
+    "encoder_name": "--config.backbone", "backbone": "--config.backbone", "pretrained": "--config.pretrained",
+    "encoder_weights": "--config.pretrained", "conf": "--score", "score_thr": "--score",
 }  # fmt: skip
+# What other tools give by a flag, and verbs that take RUN by its place.
+PLACES = {"model", "weights", "checkpoint", "source", "input"}
 
 
-def unknown_flag(name: str, flags: list[str]) -> str:
+def unknown_flag(name: str, flags: list[str], more: Sequence[str] = ()) -> str:
     """The message for a flag that does not exist.
 
-    The nearest is the one that other tools call so, else the nested field of that very name, else the nearest spelling.
+    The nearest is the one that other tools call so, else the nested field of that very name, else the fields of that
+    group, else the nearest spelling. more: flags that are not compared by their spelling.
     """
     known = ELSEWHERE.get(name.replace("-", "_"), "")
-    nested = [flag for flag in flags if flag.rpartition(".")[2] == name.replace("-", "_")]
-    for flag in (known, *nested):
-        if flag in flags:
+    plain = name.replace("-", "_")
+    nested = [flag for flag in (*flags, *more) if flag.rpartition(".")[2] == plain]
+    for flag in (known, f"--{plain}", *nested):
+        if flag in flags or flag in more:
             return f"unknown flag '--{name}'; the nearest is '{flag}'"
+    if parts := [flag for flag in (*flags, *more) if flag.startswith(f"--{name}.")]:
+        return f"unknown flag '--{name}'; its fields are {first_names(parts)}"
     return unknown("flag", f"--{name}", flags)
 
 
@@ -120,7 +137,9 @@ def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namesp
     for word in argv:
         name = word.partition("=")[0]
         if name.startswith("--") and name not in own and name not in _known_options():
-            raise ConfigError(unknown("flag", name, [*own, *_known_options()]))
+            if name.removeprefix("--") in PLACES:
+                raise ConfigError(f"unknown flag '{name}'; a run and its inputs have none: foveate {verb} RUN ...")
+            raise ConfigError(unknown_flag(name.removeprefix("--"), [*own, *_known_options()]))
     run = _first_positional(parser, argv)
     if run is None:  # --help, or a line without RUN, of which argparse complains
         parser.epilog = _all_options(verb)
