@@ -55,7 +55,7 @@ from foveate.values import require_choices
 CAFFE_SKIP_CROP = {16: 5, 8: 9}
 CAFFE_FINAL_CROP = {32: 19, 16: 27, 8: 31}
 # The all-at-once variant scales each pool before its score layer (section 4.2 of the PAMI version).
-AT_ONCE_SCALE = {16: 0.01, 8: 0.0001}
+AT_ONCE_SCALE = {16: 0.01, 8: 0.0001, 4: 0.000001}
 # The mean of the Caffe release's inputs, RGB, 0..255; it does not divide by a standard deviation.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
@@ -64,7 +64,7 @@ CAFFE = Preprocessing(tuple(mean / 255 for mean in CAFFE_MEAN), (1 / 255,) * 3)
 # Every fourth row and column enters the Lovász loss: sorting all pixels would cost more than the network.
 LOVASZ_STEP = 4
 
-Stride = Literal[32, 16, 8]
+Stride = Literal[32, 16, 8, 4]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Config:
             )
 
 
-@model("fcn{stride}s", stride=(32, 16, 8))
+@model("fcn{stride}s", stride=(32, 16, 8, 4))
 class FCN(nn.Module):
     """Fully convolutional network: FCN-32s, FCN-16s, FCN-8s."""
 
@@ -162,7 +162,7 @@ class FCN(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
         # Section 4.2: a score layer for each pool, initialised to zero: the net starts out as the coarser one.
-        self.skip_strides = tuple(s for s in (16, 8) if s >= config.stride)
+        self.skip_strides = tuple(s for s in (16, 8, 4) if s >= config.stride)
         self.score_pool = nn.ModuleDict(
             {str(s): _skip(channels[s], config.skip_channels, k) for s in self.skip_strides}
         )
