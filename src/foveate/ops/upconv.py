@@ -47,10 +47,8 @@ class UpConv(nn.Module):
         original does before its own crop.
 
     In the interior it starts as F.interpolate(mode="bilinear", align_corners=False). In the outermost s // 2 pixels the
-    two
-    differ: there interpolation repeats the input's edge, while here nothing is added from beyond it, so the output
-        fades as
-    if the input were padded with zeros.
+    two differ: there interpolation repeats the input's edge, while here nothing is added from beyond it, so the output
+    fades as if the input were padded with zeros.
 
     There is no bias, as in the original. Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks for
     Semantic Segmentation" (2015), sections 3.3 and 4.2. Raises ConfigError if channels or stride is less than 1.
