@@ -46,7 +46,7 @@ def test_every_name_loads_and_says_what_it_is() -> None:
     assert {"fcn8s", "fcn16s", "fcn32s"} <= set(entries("model"))
     assert {"pasture", "folders", "voc", "coco", "labelme", "cityscapes", "camvid"} <= set(entries("dataset"))
     data = ("", "_pasture", "_camvid")
-    assert {f"fcn{stride}s{name}" for stride in (32, 16, 8) for name in data} <= set(entries("recipe"))
+    assert {f"fcn{stride}s{name}" for stride in (32, 16, 8, 4) for name in data} <= set(entries("recipe"))
     assert {"semantic", "classification"} <= set(entries("task"))
 
 
@@ -139,7 +139,7 @@ def test_a_name_unlike_any_lists_what_there_is() -> None:
 
 
 def test_a_name_presets_its_config() -> None:
-    for stride in (32, 16, 8):
+    for stride in (32, 16, 8, 4):
         assert make_config(f"fcn{stride}s").stride == stride
     assert make_config("fcn8s", num_classes=4).num_classes == 4
     with pytest.raises(ConfigError, match="unknown field of fcn8s 'num_clases'; the nearest is 'num_classes'"):

@@ -127,18 +127,40 @@ def test_foreign_weights_that_do_not_fit():
         timm.load_foreign(state)
 
 
-def test_an_untrained_skip_changes_nothing():
-    """Zero-initialised scores: staged training starts FCN-16s as FCN-32s, up to how the two upsample."""
+@pytest.mark.parametrize(("coarse_stride", "fine_stride"), [(32, 16), (16, 8), (8, 4)])
+def test_an_untrained_skip_changes_nothing(coarse_stride, fine_stride):
+    """Zero-initialised scores: staged training starts the finer net as the coarser one, up to how the two upsample."""
     torch.manual_seed(0)
-    coarse = FCN(Config(num_classes=3, stride=32, backbone="resnet18", head_channels=8, head_kernel=3)).eval()
+    sizes = {"num_classes": 3, "backbone": "resnet18", "head_channels": 8, "head_kernel": 3}
+    coarse, fine = (FCN(Config(stride=stride, **sizes)).eval() for stride in (coarse_stride, fine_stride))
     torch.nn.init.normal_(coarse.score.weight)
-    fine = FCN(Config(num_classes=3, stride=16, backbone="resnet18", head_channels=8, head_kernel=3)).eval()
     missing = fine.load_state_dict(coarse.state_dict() | {"up.weight": fine.up.weight}, strict=False)
     assert all(k.startswith(("score_pool", "up2")) for k in missing.missing_keys)
     x = torch.randn(1, 3, 128, 128)
     with torch.no_grad():
         a, b = coarse(x).logits[..., 32:-32, 32:-32], fine(x).logits[..., 32:-32, 32:-32]
     assert (a.argmax(1) == b.argmax(1)).float().mean() > 0.97
+
+
+def test_an_fcn4s_adds_the_scores_of_pool2_to_the_upsampled_sum_of_an_fcn8s():
+    torch.manual_seed(0)
+    sizes = {"num_classes": 3, "backbone": "resnet18", "head_channels": 8, "head_kernel": 3}
+    fine, middle = FCN(Config(stride=4, **sizes)).eval(), FCN(Config(stride=8, **sizes)).eval()
+    for layer in (fine.score, *fine.score_pool.values()):
+        torch.nn.init.normal_(layer.weight)
+    own = {k: v for k, v in fine.state_dict().items() if k in middle.state_dict() and k != "up.weight"}
+    middle.load_state_dict(own, strict=False)
+    sums = []
+    middle.up.register_forward_pre_hook(lambda _, inputs: sums.append(inputs[0]))
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        middle(x)
+        up2, tent = fine.up2["4"].weight, bilinear_kernel(4).expand(3, 1, 8, 8)
+        pool2 = F.conv2d(fine.backbone(x)[0], fine.score_pool["4"].weight, fine.score_pool["4"].bias)
+        expected = F.conv_transpose2d(
+            F.conv_transpose2d(sums[0], up2, stride=2, padding=1) + pool2, tent, stride=4, padding=2, groups=3
+        )
+        torch.testing.assert_close(fine(x).logits, expected)
 
 
 def test_upsampling_starts_bilinear_and_classes_do_not_mix():
@@ -207,7 +229,12 @@ def test_a_vgg_without_its_classifier_is_refused():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"stride": 4}, "stride is 4; expected one of 32, 16, 8"),
+        ({"stride": 2}, "stride is 2; expected one of 32, 16, 8, 4"),
+        (
+            {"stride": 4, "caffe_padding": True},
+            "caffe_padding follows the release, which has strides 32, 16 and 8, not 4",
+        ),
+        ({"stride": 4, "at_once": True}, "at_once follows the release, which has strides 32, 16 and 8, not 4; choose"),
         (
             {"backbone": "resnet18", "caffe_padding": True},
             "caffe_padding works with backbone 'vgg16' only, not with 'resnet18'",

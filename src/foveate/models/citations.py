@@ -124,6 +124,7 @@ PAPERS = {
     "draw_reader": "gregor2015draw",
     "fcn16s": "long2015fcn",
     "fcn32s": "long2015fcn",
+    "fcn4s": "long2015fcn",
     "fcn8s": "long2015fcn",
     "handwriting": "graves2013generating",
     "hypercolumns": "hariharan2015hypercolumns",

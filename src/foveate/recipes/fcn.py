@@ -25,7 +25,7 @@ def _config(stride: Stride) -> Config:
     )  # fmt: skip
 
 
-@recipe("fcn{stride}s", stride=(32, 16, 8))
+@recipe("fcn{stride}s", stride=(32, 16, 8, 4))
 def fcn(stride: Stride) -> Recipe:
     """FCN-{stride}s on your own labelled images, from ImageNet weights.
 
@@ -43,7 +43,7 @@ def fcn(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
+@recipe("fcn{stride}s_pasture", stride=(32, 16, 8, 4))
 def fcn_pasture(stride: Stride) -> Recipe:
     """FCN-{stride}s on the synthetic Pasture data set at 192x192, where birds are about ten pixels wide.
 
@@ -62,9 +62,9 @@ def fcn_pasture(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
+@recipe("fcn{stride}s_camvid", stride=(32, 16, 8, 4))
 def fcn_camvid(stride: Stride) -> Recipe:
-    """FCN-{stride}s on CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
+    """FCN-{stride}s on CamVid, 11 classes at 480x360, from ImageNet weights; the four differ in their stride alone.
 
     foveate train fcn8s_camvid --data CAMVID
     """

@@ -1,4 +1,4 @@
-"""Fully convolutional networks: FCN-32s, FCN-16s, FCN-8s.
+"""Fully convolutional networks: FCN-32s, FCN-16s, FCN-8s, and FCN-4s.
 
 Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015 (and PAMI 2017). A
 classifier's fully connected layers become convolutions (section 3.1), its coarse scores are upsampled by transposed
@@ -7,11 +7,12 @@ convolutions initialised to bilinear interpolation (3.3), and scores predicted f
 
 Shapes: B images, C channels, H x W pixels, K classes; h x w is the grid at stride 32.
 
-    image (B, C, H, W) -> pool3, pool4, pool5 at strides 8, 16, 32
+    image (B, C, H, W) -> pool2, pool3, pool4, pool5 at strides 4, 8, 16, 32
     score = conv1x1(fc7(fc6(pool5)))                    (B, K, h, w)
     FCN-32s:  up32(score)
     FCN-16s:  up16(up2(score) + conv1x1(pool4))
     FCN-8s:   up8(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3))
+    FCN-4s:   up4(up2(up2(up2(score) + conv1x1(pool4)) + conv1x1(pool3)) + conv1x1(pool2))
 
 `Config()` is the PAMI paper's FCN-8s on VGG-16, and the recipes `fcn*_voc` are the authors' released code
 (github.com/shelhamer/fcn.berkeleyvision.org), which differs from the paper in that no upsampling learns.
@@ -27,6 +28,8 @@ Departures from the paper. In brackets the field that takes each back; docs/fcn.
 - Images are padded to multiples of 32 inside, and the logits cropped (`caffe_padding` True does without).
 - Ours, and off by default: timm backbones (`backbone`), of which the same strides are used; a 3x3 layer before the
   skips' scores (`skip_channels`); the Lovász loss (`lovasz`). The recipes for a CPU use all three, with AdamW.
+- Ours: FCN-4s adds the scores of pool2, where the paper stops at pool3 since its gains had become small (4.2). Things
+  that are thinner than 8 pixels, such as poles, cannot be drawn at stride 8.
 - The extended annotations of Hariharan et al. (2011), on which the release trains, are not read.
 """
 
@@ -55,7 +58,7 @@ from foveate.values import require_choices
 CAFFE_SKIP_CROP = {16: 5, 8: 9}
 CAFFE_FINAL_CROP = {32: 19, 16: 27, 8: 31}
 # The all-at-once variant scales each pool before its score layer (section 4.2 of the PAMI version).
-AT_ONCE_SCALE = {16: 0.01, 8: 0.0001, 4: 0.000001}
+AT_ONCE_SCALE = {16: 0.01, 8: 0.0001}
 # The mean of the Caffe release's inputs, RGB, 0..255; it does not divide by a standard deviation.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
@@ -72,7 +75,7 @@ class Config:
     """Configuration of FCN. The defaults are the sizes of the paper's FCN-8s, trained in stages, for Pascal VOC.
 
     num_classes: K, the number of classes; 21 for Pascal VOC. The data decides it in training.
-    stride: stride in pixels of the finest scores: 32, 16 or 8. Smaller follows contours more closely.
+    stride: stride in pixels of the finest scores: 32, 16, 8, or 4 (ours). Smaller follows contours more closely.
     backbone: 'vgg16', or any timm network with features at strides 4, 8, 16 and 32; larger ones are better and slower.
     in_channels: C, the number of channels of the images; 3 for RGB. The data decides it in training.
     pretrained: start the backbone from ImageNet weights (for vgg16, fc6 and fc7 as well), as is usual: this needs fewer
@@ -120,6 +123,9 @@ class Config:
             raise ConfigError(
                 f"reduction 'sum' is of the cross-entropy alone, and loss is '{self.loss}'; choose 'mean'"
             )
+        if self.stride == 4 and (self.caffe_padding or self.at_once):
+            name = "caffe_padding" if self.caffe_padding else "at_once"
+            raise ConfigError(f"{name} follows the release, which has strides 32, 16 and 8, not 4; choose stride 8")
         for name in ("caffe_padding", "caffe_scale"):
             if getattr(self, name) and self.backbone != "vgg16":
                 raise ConfigError(
@@ -139,7 +145,7 @@ class Config:
 
 @model("fcn{stride}s", stride=(32, 16, 8, 4))
 class FCN(nn.Module):
-    """Fully convolutional network: FCN-32s, FCN-16s, FCN-8s."""
+    """Fully convolutional network: FCN-32s, FCN-16s, FCN-8s, FCN-4s."""
 
     task: ClassVar[str] = "semantic"
 
