@@ -44,7 +44,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "average": {"ema": 0.998},
     "skips": {"config.skip_channels": 192},
     "stride4": {"config.stride": 4},
-    "stride4_lite2": {"config.stride": 4, "config.backbone": "tf_efficientnet_lite2"},
     "dropout": {"config.dropout": 0.3},
     "unfrozen": {"freeze": ()},
     "small_crops": {"augment.crop": (224, 288), "batch_size": 12},
