@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import photographs
+
 from foveate.claims import Claim
 
 Results = Mapping[str, Any]
@@ -78,7 +80,7 @@ def many_looks(claim: Claim, results: Results) -> str:
 
 
 def named_objects(claim: Claim, results: Results) -> str:
-    """Hits against chance of the recorded captioners."""
+    """Hits against chance of the recorded captioners, and on photographs."""
     found = []
     for name, words in (("show_attend_tell_pasture", "soft"), ("show_attend_tell_hard_pasture", "hard")):
         scores = results.get(name, {}).get("scores", {})
@@ -87,9 +89,21 @@ def named_objects(claim: Claim, results: Results) -> str:
     if not found:
         return ""
     ratios = " and ".join(f"{ratio:.1f} times with {words} attention" for words, ratio in found)
-    return (
+    drawn = (
         f"with the whole recipes, what the word names is hit more often than by chance: {ratios} (one seed each, "
         f"[results](results.md#captioning)); {verdict(claim, [ratio for _, ratio in found])}."
+    )
+    return f"{drawn}{_on_photographs(claim)}"
+
+
+def _on_photographs(claim: Claim) -> str:
+    found = photographs.ratios(photographs.read_photographs())
+    if not found:
+        return ""
+    listed = " and ".join(f"{ratio:.1f} times with {kind} attention" for kind, ratio in found.items())
+    return (
+        f" On photographs of COCO, {listed} (one seed, [results](results.md#attention-on-photographs)); "
+        f"{verdict(claim, list(found.values()))}."
     )
 
 

@@ -25,6 +25,7 @@ from claims_page import claims_page
 from departures import MARK, filled, model_files
 from family_tables import headline_of
 from markdown_tables import between, grouped, number, table
+from photographs import photographs_section, read_photographs
 from result_tables import NOTICE, Result, readme_results, results_page
 
 from foveate.registry import Entry, Kind, create_recipe, entries, find
@@ -62,7 +63,7 @@ def build(root: Path) -> dict[Path, str]:
     text = between(readme.read_text(encoding="utf-8"), "systems", systems_table(root, lecture["row"]))
     return {
         root / "docs/lecture.md": lecture_page(root, lecture, recipes, results),
-        root / "docs/results.md": results_page(results),
+        root / "docs/results.md": results_page(results, photographs_section(read_photographs())),
         root / "docs/claims.md": claims_page(root, lecture["row"], results),
         root / "docs/catalogue.md": catalogue_page(recipes),
         readme: between(text, "results", readme_results(results)),

@@ -42,8 +42,8 @@ SCORES = {
 }
 
 
-def results_page(results: Mapping[str, Result]) -> str:
-    """All recorded results, a section a data set."""
+def results_page(results: Mapping[str, Result], photographs: str = "") -> str:
+    """All recorded results, a section a data set. photographs: the section on attention."""
     head = [
         NOTICE,
         "# Results\n",
@@ -61,7 +61,7 @@ def results_page(results: Mapping[str, Result]) -> str:
             sections.append(skip_claim(strides))
         sections += [refinement_table(group), per_class_table(group), commands(group)]
     sections += [make({n: r for n, r in results.items() if "pixel_accuracy" not in r["scores"]}) for make in FAMILIES]
-    return "\n".join([*head, *(s for s in sections if s), records(results)])
+    return "\n".join([*head, *(s for s in (*sections, photographs) if s), records(results)])
 
 
 def records(results: Mapping[str, Result]) -> str:

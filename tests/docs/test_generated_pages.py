@@ -57,6 +57,27 @@ def test_the_readme_has_the_first_score_of_each_recipe_on_public_data(generate):
     assert all("mean IoU" in line for line in lines[:3])
 
 
+def test_attention_on_photographs_is_shown_once_all_folds_are_measured(generate, tmp_path):
+    import photographs
+
+    of = {"words": 40.0, "hit": 0.25, "chance": 0.05, "times": 5.0}
+    total = {"folds": 5, "generated": of | {"words": 8.0}, "reference": of, "bleu4": 0.0312, "entropy_share": 0.831}
+    fold = {"photographs": 32, "seed": 0, "command": "python benchmarks/coco_attention.py FOLDER", "commit": "0" * 40}
+    kinds = {
+        "soft": {"folds": {str(i): fold for i in range(5)}, "total": total},
+        "hard": {"folds": {"0": fold}, "total": total | {"folds": 1}},
+    }
+    file = tmp_path / "photographs.json"
+    file.write_text(json.dumps({"baseline": kinds}))
+    found = photographs.read_photographs(file)
+    assert photographs.ratios(found) == {"soft": 5.0}
+    one = made_up("fcn8s_camvid", 0.3, (0.2, 0.4))
+    page = generate.results_page({"fcn8s_camvid": one}, photographs.photographs_section(found))
+    assert "on 160 photographs of COCO" in page
+    assert "| soft | 8 | 25.0 % | 5.0 % | 5.00 | 40 | 25.0 % | 5.0 % | 5.00 | 0.031 | 0.83 |" in page
+    assert photographs.photographs_section(photographs.read_photographs(tmp_path / "none.json")) == ""
+
+
 def test_every_record_on_the_lecture_page_shows_a_score_of_its_family(generate):
     page = (DOCS / "lecture.md").read_text()
     assert "– mean IoU" not in page
