@@ -7,12 +7,15 @@ import copy
 import dataclasses
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from foveate.engine.learner import Learner
 from foveate.engine.loading import mixed_seed
@@ -243,7 +246,9 @@ def find_lr(prepared: Prepared) -> LearningRates:
     average = 0.0
     with _seeded(prepared.recipe.seed):
         steps = _Steps(prepared, prepared.batches())
-        for number, batch in zip(range(LR_STEPS), steps, strict=False):
+        console = Console(stderr=True)
+        numbers = track(range(LR_STEPS), "searching", console=console, transient=True, disable=not sys.stderr.isatty())
+        for number, batch in zip(numbers, steps, strict=False):
             lr = LR_LOW * (LR_HIGH / LR_LOW) ** (number / (LR_STEPS - 1))
             loss = steps.step(batch, lr)
             if not math.isfinite(loss):
