@@ -29,9 +29,8 @@ ELSEWHERE = {
     **dict.fromkeys(("detect", "segment", "infer", "inference", "caption", "translate", "transcribe"), "predict"),
     **dict.fromkeys(("fit", "finetune", "resume"), "train"),
     **dict.fromkeys(("tune", "search", "hpo"), "sweep"),
-    **dict.fromkeys(("label", "annotate"), "studio"),
     **dict.fromkeys(("inspect", "convert", "audit"), "datasets"),
-    "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info", "deploy": "serve",
+    "annotate": "studio", "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info", "deploy": "serve",
 }  # fmt: skip
 
 
