@@ -30,7 +30,8 @@ ELSEWHERE = {
     **dict.fromkeys(("fit", "finetune", "resume"), "train"),
     **dict.fromkeys(("tune", "search", "hpo"), "sweep"),
     **dict.fromkeys(("inspect", "convert", "audit"), "datasets"),
-    "annotate": "studio", "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info", "deploy": "serve",
+    "annotate": "studio", "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info",
+    "deploy": "serve",
 }  # fmt: skip
 
 
