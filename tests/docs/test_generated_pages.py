@@ -287,6 +287,16 @@ def test_figures_that_are_typed_on_pages_are_those_of_the_benchmarks():
         f"{eleven:.2f} s for a 480x360 picture in 11 classes, {more:.2f} s in 21 (one thread of an "
         f"{data['machine']['cpu']}, median of {data['settings']['rounds']}: `python benchmarks/crf_speed.py`)"
     ) in page
+    _, rows = recorded_rows("studio_assist")
+    nothing, fill, proposals = (
+        rows["Scenes", name, None] for name in ("brush on nothing", "scribble-fill", "brush on pre-labels")
+    )
+    assert (
+        f"on {fill['scenes']} road scenes of CamVid (`python benchmarks/studio_assist.py`): until 93 % of the pixels "
+        f"are right, the brush alone takes {nothing['until 0.93']:.1f} strokes, scribble-fill "
+        f"{fill['until 0.93']:.1f}, and the brush on the proposals of a model of 20 labelled pictures "
+        f"{proposals['until 0.93']:.1f}."
+    ) in (DOCS / "studio.md").read_text()
     _, rows = recorded_rows("feature_cache")
     (times,) = [row["relative"] for (_, name, _), row in rows.items() if name == "features kept"]
     words = {3: "three", 4: "four", 5: "five"}[round(times)]
