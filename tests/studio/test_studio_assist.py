@@ -103,7 +103,7 @@ def test_each_pixel_takes_the_nearest_scribble():
     image = (rng.random((12, 15, 3)) * 255).astype(np.uint8)
     scribbles = [Scribble(3, [(1, 1)], 1), Scribble(8, [(13, 2), (13, 9)], 1), Scribble(5, [(2, 10)], 1)]
     found = fill(image, scribbles, (0, 0, 12, 15))
-    costs = contrast(image / 255.0) + FLAT
+    costs = contrast(image / 255.0) ** 2 + FLAT
     places = np.arange(180).reshape(12, 15)
     rows, columns, steps = [], [], []
     for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
