@@ -177,7 +177,10 @@ def test_what_is_no_model_and_what_is_not_there(
 def test_the_card_says_what_a_reader_needs_and_nothing_of_the_machine(run: Path) -> None:
     card = model_card(run, "me/cows")
     _, head, body = card.split("---\n", 2)
-    assert yaml.safe_load(head) == {"library_name": "foveate", "tags": ["foveate", "fcn32s", "semantic-segmentation"]}
+    assert yaml.safe_load(head) == {
+        "library_name": "foveate", "pipeline_tag": "image-segmentation",
+        "tags": ["foveate", "fcn32s", "semantic-segmentation"],
+    }  # fmt: skip
     for expected in (
         "# cows", "- Recipe: `fcn32s`, 5 epochs, seed 3", "| mean_iou | 0.5123 |", "On 2 pictures of the split val:",
         "slightly optimistic", "meadow, cow", "foveate pull me/cows", "@inproceedings{long2015fcn", "--data farm",

@@ -25,6 +25,7 @@ from foveate.version import __version__
 
 MODEL_FILES = ("config.json", "model.safetensors")
 CARD, SCORES, REPORT = "README.md", "evaluation.json", "report.html"
+INSTALL = "https://foveate.readthedocs.io"
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # A path from the root, or --flag=path.
 _ABSOLUTE = re.compile(r"(--[\w.-]+=|)(?:[A-Za-z]:)?[/\\](?:.*[/\\])?([^/\\]+)[/\\]?", re.DOTALL)
@@ -135,7 +136,8 @@ def model_card(path: Path, repo: str) -> str:
     run = RunFolder(path)
     known = run.recipe_file.is_file()
     scores = run.read_json(SCORES) if (path / SCORES).is_file() else {}
-    head: dict[str, Any] = {"library_name": "foveate", "tags": ["foveate", name, family.title.replace(" ", "-")]}
+    head: dict[str, Any] = {"library_name": "foveate"} | ({"pipeline_tag": family.hub_tag} if family.hub_tag else {})
+    head["tags"] = ["foveate", name, family.title.replace(" ", "-")]
     lines = [
         f"# {repo.partition('/')[2]}",
         "",
@@ -159,8 +161,8 @@ def model_card(path: Path, repo: str) -> str:
     if classes := tables.get("classes"):
         lines += ["", "## Classes", "", ", ".join(classes)]
     predict = predict_line(repo.partition("/")[2], family, example_options(path), "predictions")
-    use = f"pip install foveate\nfoveate pull {repo}\n{predict}"
-    lines += ["", "## Use", "", f"```sh\n{use}\n```"]
+    lines += ["", "## Use", "", f"With [Foveate]({INSTALL}) installed:", ""]
+    lines += [f"```sh\nfoveate pull {repo}\n{predict}\n```"]
     if entry := bibtex(name):
         lines += ["", "## Paper", "", f"```bibtex\n{entry}\n```"]
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n" + "\n".join(lines) + "\n"

@@ -51,7 +51,8 @@ class Task(Drawings, Replies, Audits, ABC):
 
     options: the model's default options; `create_task` sets those that are stored with it.
 
-    name: the family's, as the registry knows it. title: the same in words, for messages and pages.
+    name: the family's, as the registry knows it. title: the same in words, for messages and pages. hub_tag: the
+        Hugging Face hub's name for such models, '' if it has none.
     monitor: the score that ranks epochs, one of the headline; greater_is_better: its direction.
     own_score: name of a sample's own score (`count`), where it is another one than the monitor.
     headline: scores that are logged at every validation; the first two are printed.
@@ -73,6 +74,7 @@ class Task(Drawings, Replies, Audits, ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    hub_tag: ClassVar[str] = ""
     monitor: ClassVar[str]
     greater_is_better: ClassVar[bool] = True
     own_score: ClassVar[str] = ""

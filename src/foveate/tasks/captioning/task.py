@@ -54,6 +54,7 @@ class CaptioningTask(CaptionReplies, CaptionTask):
 
     name = "captioning"
     title = "captioning"
+    hub_tag = "image-to-text"
     headline = ("cider_d", "bleu4")
     sizes: ClassVar = {"vocabulary": "text", "in_channels": Count("channels")}
     runtimes = ("onnxruntime", "openvino")

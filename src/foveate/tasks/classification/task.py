@@ -75,6 +75,7 @@ class ClassificationTask(ClassificationReplies, Task):
 
     name = "classification"
     title = "image classification"
+    hub_tag = "image-classification"
     monitor = "top1"
     own_score = "probability"
     headline = ("top1", "error_percent", "calibration_error")

@@ -56,6 +56,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
 
     name = "colocalisation"
     title = "co-localisation"
+    hub_tag = "object-detection"
     monitor = "contrast"  # a score that needs no box
     own_score = "iou"
     headline = ("contrast", "corloc", "mean_iou", "pointing")

@@ -51,6 +51,7 @@ class DrawingTask(DrawingReplies, Task):
 
     name = "drawing"
     title = "drawing images"
+    hub_tag = "unconditional-image-generation"
     monitor = "bound"
     greater_is_better = False
     headline = ("bound", "kl", "reconstruction")

@@ -83,6 +83,7 @@ class InstanceTask(InstanceReplies, Task):
 
     name = "instances"
     title = "instance segmentation"
+    hub_tag = "image-segmentation"
     monitor = "ap"
     own_score = "tp_ratio50"
     headline = ("ap", "ap50", "ap75", "recall50")

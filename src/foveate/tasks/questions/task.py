@@ -95,6 +95,7 @@ class QuestionsTask(QuestionReplies, Task):
 
     name = "questions"
     title = "questions about pictures"
+    hub_tag = "visual-question-answering"
     monitor = "accuracy"
     own_score = "signed_probability"
     headline = ("accuracy", "usual_answer", "attention_mass")

@@ -50,6 +50,7 @@ class SemanticTask(SemanticReplies, Task):
 
     name = "semantic"
     title = "semantic segmentation"
+    hub_tag = "image-segmentation"
     monitor = "mean_iou"
     headline = ("mean_iou", "pixel_accuracy", "mean_accuracy")
     Options = SemanticOptions

@@ -51,6 +51,7 @@ class SpeechTask(SpeechReplies, Task):
 
     name = "speech"
     title = "speech"
+    hub_tag = "automatic-speech-recognition"
     monitor = "wer"  # of transcripts that the model wrote alone
     greater_is_better = False
     headline = ("wer", "cer")

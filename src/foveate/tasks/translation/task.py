@@ -55,6 +55,7 @@ class TranslationTask(TranslationReplies, Task):
 
     name = "translation"
     title = "translation"
+    hub_tag = "translation"
     monitor = "bleu"  # of translations that the model wrote alone
     own_score = "chrf"
     headline = ("bleu", "chrf")
