@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,6 +178,60 @@ def test_other_numbers_of_channels(tmp_path: Path, predictor: Predictor) -> None
 def test_what_is_no_picture(predictor: Predictor, picture: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         predictor.predict(picture)  # type: ignore[arg-type]
+
+
+def test_many_are_the_files_of_a_folder_or_a_glob(predictor: Predictor, tmp_path: Path, monkeypatch: Any) -> None:
+    """As `foveate predict` takes them: below the folder as well, sorted, without hidden files and earlier results."""
+    for name in ("b.png", "a.jpg", "in/c.png", ".hidden.png", "done/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo(32, 40)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "done" / "predictions.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+
+    def names(given: Any) -> list[str]:
+        return [prediction.name for prediction in predictor.predict_many(given)]
+
+    assert names(str(tmp_path)) == names(tmp_path) == names(".") == ["a.jpg", "b.png", "c.png"]
+    assert names("*.png") == names(Path("*.png")) == ["b.png"]
+    assert names("**/*.png") == ["b.png", "d.png", "c.png"]
+    assert names("a.jpg") == names(tmp_path / "a.jpg") == ["a.jpg"]
+    (one,) = predictor.predict_many("b.png")
+    assert (one.mask == predictor.predict("b.png").mask).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("*.tif", r"^no picture matches \*.tif, and no other file does; check the folder and the pattern$"),
+        ("empty", r"^no pictures in empty; expected files ending in .*\.jpg"),
+        ("emty", r"^emty does not exist; the nearest is empty$"),
+        ("http://a.org/b.jpg", r"http:// is not read"),
+        (b"\x89PNG", r"^a bytes came for several inputs; predict_many takes a list of them, and predict takes one$"),
+        ({"image": "a.jpg"}, r"^a dict came for several inputs; predict_many takes a list"),
+    ],
+)
+def test_many_without_files(predictor: Predictor, tmp_path: Path, monkeypatch: Any, given: Any, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=message):
+        list(predictor.predict_many(given))
+
+
+def test_one_is_no_folder_and_no_glob(predictor: Predictor, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "photo[1].png"):
+        with pytest.raises(DataError, match=r"predict takes one picture, and predict_many those "):
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            predictor.predict(name)
+    Image.fromarray(photo(32, 40)).save("photo[1].png")
+    assert predictor.predict("photo[1].png").mask.shape == (32, 40)
+    with pytest.raises(DataError, match=r"^photos is a folder; predict takes one picture, and predict_many those of"):
+        list(predictor.predict_many(["photo[1].png", "photos"]))
+    with pytest.raises(
+        DataError, match=r"^\*\.jpg is no file; predict takes .* predict_many those that match a pattern$"
+    ):
+        predictor.predict("*.jpg")
 
 
 def test_too_many_pixels(predictor: Predictor, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from foveate.records import Prediction
 from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
+from foveate.tasks.expansion import require_one, several
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
 from foveate.torchvision_networks import FAMILIES, builder_of, refuse
@@ -128,6 +129,8 @@ class Predictor:
         opened = {}
         for one in inputs:
             value = by_name[one.name]
+            if len(inputs) == 1:
+                require_one(value, one)
             open_it = one.decode if isinstance(value, bytes) and not one.is_text else one.open
             opened[one.name] = open_it(value, self.preprocessing, self.name, name or "", max_pixels)
         if name is None:
@@ -207,15 +210,17 @@ class Predictor:
         self._warn([sample])
         return self._attached(prediction, sample, chosen)
 
-    def predict_many(self, given: Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
+    def predict_many(self, given: str | Path | Iterable[Any], *, batch_size: int = 0, **options: Any) -> Iterator[Any]:
         """The predictions for several inputs, in their order, `batch_size` at a time (0: the family's usual number).
 
-        Inputs are not kept: a prediction that is drawn or saved opens its own again.
+        given: inputs as `predict` takes them; or, where these are files, what stands for them as in `foveate predict`:
+        a folder, a glob or a file. Inputs are not kept: a prediction that is drawn or saved opens its own again.
+        Raises what `predict` raises, and DataError for a folder or a glob without such files.
         """
         chosen = self.family.make_options(options, PREDICT)
         self.family.require(chosen)
         batch: list[tuple[Any, Any]] = []
-        for one in given:
+        for one in several(given, self.family.inputs):
             sample = self.sample(one)
             batch.append((one, self.family.prepare(sample)))
             if batch[-1][1] is not sample:  # it was read, and need not be kept

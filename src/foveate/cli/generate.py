@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from foveate.cli.flags import Parser, parse_with_options
-from foveate.cli.inputs import SUMMARY, Job, generated
+from foveate.cli.inputs import Job, generated
 from foveate.cli.predict import progress_bar, require_writable_folder, write_summary
 from foveate.cli.results import choose_out
 from foveate.errors import ConfigError
+from foveate.tasks.expansion import SUMMARY
 
 MAX_COUNT = 10_000
 MAX_SEED = 2**63 - 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import csv
-import difflib
 import functools
-import glob
 import os
 import shlex
 import sys
@@ -16,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.disk import LONGEST_NAME, is_file, is_hidden, plain_name
-from foveate.errors import ConfigError, DataError, counted
-from foveate.remote import RemoteFile, as_path, find_files, is_url
+from foveate.disk import LONGEST_NAME, is_file, plain_name
+from foveate.errors import ConfigError, DataError
+from foveate.remote import RemoteFile, as_path, is_url
+from foveate.tasks.expansion import expand
 from foveate.tasks.options import PREDICT, input_flags
 from foveate.values import parse_json
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from foveate.tasks.base import Task
     from foveate.tasks.inputs import Input
 
-SUMMARY = "predictions.json"  # the record of a call's results, in their folder
 STDIN = "-"  # the word for standard input
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # ending of a table of inputs -> what separates its columns
 
@@ -202,7 +200,7 @@ def plan(
                 _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
             add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)
         else:
-            for source, relative in _find(word, out, first):
+            for source, relative in expand(word, first, out):
                 known = source.resolve() if isinstance(source, Path) else source
                 if known not in seen:
                     seen.add(known)
@@ -337,50 +335,6 @@ def _value(kind: Input, text: str, folder: Path) -> Given:
 def _below(value: Given, kind: Input, number: int) -> Path:
     """The place of a result below the folder of the call: the file's own name, or image_0001 for a text."""
     return Path(f"{kind.name}_{number:04d}.txt") if isinstance(value, str) else Path(value.name)
-
-
-def _find(text: str, out: Path, kind: Input) -> Sequence[tuple[Path | RemoteFile, Path]]:
-    """(file, its path relative to the input) of every file that an input means."""
-    if is_url(text):
-        return find_files(text, kind.suffixes, kind.nouns)
-    text = as_path(text)
-    path = Path(text).expanduser()
-    if path.is_file():
-        return [(path, Path(path.name))]
-    if path.is_dir() and kind.is_whole(path):
-        return [(path, Path(path.resolve().name))]
-    if path.is_dir():
-        ours = out.resolve()
-        files = [p for p in sorted(path.rglob("*")) if _is_input(p, kind)]
-        visible = [p for p in files if not any(is_hidden(part) for part in p.relative_to(path).parts)]
-        # Results are no inputs: neither of this call nor, in a folder inside, of an earlier one.
-        earlier = {p.parent for p in path.rglob(SUMMARY) if p.parent != path}
-        found = [p for p in visible if path.resolve() == ours or ours not in p.resolve().parents]
-        found = [p for p in found if earlier.isdisjoint(p.parents)]
-        if not found:
-            raise DataError(f"no {kind.nouns} in {path}; expected files ending in {', '.join(sorted(kind.suffixes))}")
-        return [(p, p.relative_to(path)) for p in found]
-    if glob.has_magic(text):
-        matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - '**' and absolute patterns
-        found = [p for p in matches if _is_input(p, kind)]
-        if not found:
-            others = (
-                f"; {counted(len(matches), 'other file or folder', 'other files or folders')} found"
-                if matches
-                else ", and no other file does"
-            )
-            raise DataError(f"no {kind.noun} matches {text}{others}; check the folder and the pattern")
-        root = Path(os.path.commonpath([p.parent for p in found]))
-        return [(p, p.relative_to(root)) for p in found]
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f"the nearest is {path.parent / near[0]}" if near else f"give a {kind.noun}, a folder or a glob"
-    raise DataError(f"{path} does not exist; {hint}")
-
-
-def _is_input(path: Path, kind: Input) -> bool:
-    """True for a file of this kind, or a folder that is one input."""
-    return (path.suffix.lower() in kind.suffixes and path.is_file()) or (path.is_dir() and kind.is_whole(path))
 
 
 def _free_name(relative: Path, is_taken: Callable[[Path], bool]) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.fastest import exported_if_equal
 from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_options
-from foveate.cli.inputs import STDIN, SUMMARY, Job, generated, plan, require_texts, stdin_lines
+from foveate.cli.inputs import STDIN, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
 from foveate.cli.results import choose_out, placed, read_claims, results_in
@@ -24,6 +24,7 @@ from foveate.cli.videos import passed_over, predict_video, split_videos, video_j
 from foveate.cluster import LOCAL
 from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError, OutputError, counted, listed
+from foveate.tasks.expansion import SUMMARY
 
 if TYPE_CHECKING:
     from foveate.predictor import Predictor

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.inputs import SUMMARY, Job
+from foveate.cli.inputs import Job
 from foveate.disk import atomic_write, require_writable, write_atomically
 from foveate.errors import ConfigError, FoveateError, OutputError, counted
 from foveate.remote import RemoteFolder, as_path, is_url
+from foveate.tasks.expansion import SUMMARY
 from foveate.values import parse_json
 
 if TYPE_CHECKING:
