@@ -80,11 +80,13 @@ def train(
     Raises FoveateError for data, fields or folders that cannot be used.
     """
     from foveate.engine import train_recipe
+    from foveate.engine.fields import keyword_changes, override
     from foveate.engine.processes import is_first
     from foveate.recipes import resolve
 
-    flat = {key.replace("__", "."): value for key, value in fields.items()}
-    chosen = resolve(recipe, data=data, overrides=flat, model=model)
+    chosen = resolve(recipe, data=data, model=model)
+    own = ("data", "out", "model", "resume", "init", "seconds", "report")
+    chosen = override(chosen, keyword_changes(chosen, fields, own))
     run = train_recipe(chosen, out=out, resume=resume, init=init, seconds=seconds)
     if report and not chosen.overfit and is_first():
         from foveate.engine.report import report_run

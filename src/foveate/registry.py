@@ -66,6 +66,18 @@ FAMILIAR = {
                     ("show_attend_tell", "it is the captioning model with attention here")),
     "stn": ("spatial_transformer", "STN is short for it"),
 }  # fmt: skip
+# The same for fields of a recipe, arguments of `foveate.train` and flags, which are spelled as flags are, without "--".
+ELSEWHERE = {
+    "learning_rate": "optim.lr", "wd": "optim.weight_decay", "optimizer": "optim.name", "bs": "batch_size",
+    "lr0": "optim.lr", "scheduler": "optim.schedule", "max_epochs": "epochs",
+    "batch": "batch_size", "num_epochs": "epochs", "num_workers": "workers", "patience": "early_stop",
+    "gpus": "devices", "device": "devices", "imgsz": "augment.crop", "crop_size": "augment.crop",
+    "output": "out", "output_dir": "out", "project": "out", "save_dir": "out", "work_dir": "out",
+    "dataset": "data", "weights": "init", "checkpoint": "init", "load_from": "init", "amp": "precision",
+    "half": "precision", "fp16": "precision", "cfg": "config", "encoder": "config.backbone",
+    "encoder_name": "config.backbone", "backbone": "config.backbone", "pretrained": "config.pretrained",
+    "encoder_weights": "config.pretrained", "conf": "score", "score_thr": "score",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -174,6 +186,17 @@ def current_field(name: str, known: Collection[str]) -> str:
     head, dot, last = name.rpartition(".")
     renamed = f"{head}{dot}{RENAMED_FIELDS.get(last, last)}"
     return renamed if name not in known and renamed in known else name
+
+
+def familiar_field(name: str, known: Collection[str]) -> str:
+    """The known field that other tools call so, else one of that very name below a dot; '' for none."""
+    plain = name.replace("-", "_")
+    part, _, last = plain.rpartition(".")
+    elsewhere = ELSEWHERE.get(last, "")
+    if part and elsewhere.rpartition(".")[0] != part:  # optim.learning_rate is of optim alone
+        elsewhere = ""
+    nested = [field for field in known if field.rpartition(".")[2] == plain]
+    return next((field for field in (elsewhere, plain, *nested) if field in known), "")
 
 
 def create_model(name: str, **config: Any) -> Any:

@@ -13,14 +13,14 @@ import pytest
 from foveate import cli
 from foveate.cli.completion import SCRIPTS, _options, candidates
 from foveate.cli.early import check_fields, part_fields, recipe_fields
-from foveate.cli.flags import ELSEWHERE, PLACES, Parser, _known_options
+from foveate.cli.flags import PLACES, Parser, _known_options
 from foveate.cli.recipes import group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
 from foveate.engine.recipe import Optim, Recipe
 from foveate.errors import ConfigError
 from foveate.recipes import resolve
-from foveate.registry import FAMILIAR, entries, familiar, make_config
+from foveate.registry import ELSEWHERE, FAMILIAR, entries, familiar, make_config
 from foveate.tasks import all_tasks
 from foveate.tasks.options import flags
 from foveate.values import meanings
@@ -94,6 +94,7 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
         ("train fcn8s --backbone resnet34", "unknown flag '--backbone'; the nearest is '--config.backbone'"),
         ("train fcn8s --data x --pretrained", "unknown flag '--pretrained'; the nearest is '--config.pretrained'"),
         ("train fcn8s --data x --amp", "unknown flag '--amp'; the nearest is '--precision'"),
+        ("train fcn8s --optim.learning_rate 1", "unknown flag '--optim.learning_rate'; the nearest is '--optim.lr'"),
         ("train fcn8s --project x", "unknown flag '--project'; the nearest is '--out'"),
         ("train fcn8s --augment no", "unknown flag '--augment'; its fields are --augment."),
         ("train fcn8s data=x", "'data=x' is no flag; write --data x"),
@@ -119,7 +120,8 @@ def test_every_name_from_elsewhere_leads_to_one_that_there_is() -> None:
     assert set(cli.ELSEWHERE.values()) <= set(cli.verbs()) and not set(cli.ELSEWHERE) & set(cli.verbs())
     known = {f"--{field}" for name in entries("recipe") for field in fields_of(resolve(name))}
     known |= OWN | set(_known_options())
-    assert set(ELSEWHERE.values()) <= known and not PLACES & {name.removeprefix("--") for name in _known_options()}
+    assert {f"--{name}" for name in ELSEWHERE.values()} <= known
+    assert not PLACES & {name.removeprefix("--") for name in _known_options()}
 
 
 def test_an_empty_value_is_no_value(complaint: Complaint) -> None:

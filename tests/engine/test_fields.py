@@ -221,6 +221,26 @@ def test_the_fields_of_the_python_call_are_those_of_the_command_line(monkeypatch
     assert (seen["out"], seen["resume"], seen["init"]) == ("there", False, None)
 
 
+@pytest.mark.parametrize(
+    ("keyword", "message"),
+    [
+        ("lr", "unknown field 'lr'; the nearest is 'optim__lr'"),
+        ("learning_rate", "unknown field 'learning_rate'; the nearest is 'optim__lr'"),
+        ("optim__learning_rate", "unknown field 'optim__learning_rate'; the nearest is 'optim__lr'"),
+        ("batch", "unknown field 'batch'; the nearest is 'batch_size'"),
+        ("num_classes", "unknown field 'num_classes'; the nearest is 'config__num_classes'"),
+        ("encoder", "unknown field 'encoder'; the nearest is 'config__backbone'"),
+        ("output_dir", "unknown field 'output_dir'; the nearest is 'out'"),
+        ("weights", "unknown field 'weights'; the nearest is 'init'"),
+        ("augment", "unknown field 'augment'; its fields are augment__"),
+        ("epohcs", "unknown field 'epohcs'; the nearest is 'epochs'"),
+    ],
+)
+def test_a_keyword_from_elsewhere_leads_to_the_one_here(keyword: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        foveate.train("fcn8s_pasture", **{keyword: 1})
+
+
 def test_every_field_is_explained() -> None:
     recipe = resolve("fcn8s_pasture")
     for part in (recipe, recipe.optim, recipe.augment, recipe.config, recipe.data):

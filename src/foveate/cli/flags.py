@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from foveate.errors import ConfigError, first_names, unknown
-from foveate.registry import Kind, entries
+from foveate.registry import ELSEWHERE, Kind, entries, familiar_field
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -71,7 +71,7 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
             if not rest or rest[0].startswith("--"):
                 known = ELSEWHERE.get(name.removeprefix("--").replace("-", "_"))
                 if known:
-                    raise ConfigError(f"unknown flag '{name}'; the nearest is '{known}'")
+                    raise ConfigError(f"unknown flag '{name}'; the nearest is '--{known}'")
                 if difflib.get_close_matches(name, own, n=1):
                     raise ConfigError(unknown("flag", name, own))
                 raise ConfigError(f"{name} has no value; give one, as in {name} VALUE")
@@ -88,18 +88,6 @@ def require_known(fields: Iterable[str], known: Iterable[str], own: Iterable[str
             raise ConfigError(unknown_flag(name, flags))
 
 
-# Names of other tools -> the flag that does it here.
-ELSEWHERE = {
-    "learning_rate": "--optim.lr", "wd": "--optim.weight_decay", "optimizer": "--optim.name", "bs": "--batch_size",
-    "lr0": "--optim.lr", "scheduler": "--optim.schedule", "max_epochs": "--epochs",
-    "batch": "--batch_size", "num_epochs": "--epochs", "num_workers": "--workers", "patience": "--early_stop",
-    "gpus": "--devices", "device": "--devices", "imgsz": "--augment.crop", "crop_size": "--augment.crop",
-    "output": "--out", "output_dir": "--out", "project": "--out", "save_dir": "--out", "work_dir": "--out",
-    "dataset": "--data", "weights": "--init", "checkpoint": "--init", "load_from": "--init", "amp": "--precision",
-    "half": "--precision", "fp16": "--precision", "cfg": "--config", "encoder": "--config.backbone",
-    "encoder_name": "--config.backbone", "backbone": "--config.backbone", "pretrained": "--config.pretrained",
-    "encoder_weights": "--config.pretrained", "conf": "--score", "score_thr": "--score",
-}  # fmt: skip
 # What other tools give by a flag, and verbs that take RUN by its place.
 PLACES = {"model", "weights", "checkpoint", "source", "input"}
 
@@ -110,12 +98,8 @@ def unknown_flag(name: str, flags: list[str], more: Sequence[str] = ()) -> str:
     The nearest is the one that other tools call so, else the nested field of that very name, else the fields of that
     group, else the nearest spelling. more: flags that are not compared by their spelling.
     """
-    known = ELSEWHERE.get(name.replace("-", "_"), "")
-    plain = name.replace("-", "_")
-    nested = [flag for flag in (*flags, *more) if flag.rpartition(".")[2] == plain]
-    for flag in (known, f"--{plain}", *nested):
-        if flag in flags or flag in more:
-            return f"unknown flag '--{name}'; the nearest is '{flag}'"
+    if near := familiar_field(name, [flag.removeprefix("--") for flag in (*flags, *more)]):
+        return f"unknown flag '--{name}'; the nearest is '--{near}'"
     if parts := [flag for flag in (*flags, *more) if flag.startswith(f"--{name}.")]:
         return f"unknown flag '--{name}'; its fields are {first_names(parts)}"
     return unknown("flag", f"--{name}", flags)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from foveate.engine.recipe import FIXED
-from foveate.errors import ConfigError, unknown
-from foveate.registry import current_field, entries, find, make_config
+from foveate.errors import ConfigError, first_names, unknown
+from foveate.registry import current_field, entries, familiar_field, find, make_config
 from foveate.values import parse
 
 
@@ -41,8 +41,35 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
     changes = {current_field(name, known): value for name, value in changes.items()}
     for name in changes:
         if name not in known:
-            raise ConfigError(unknown("field", name, known))
+            raise ConfigError(unknown_field(name, known))
     return _replace(record, {name: parse(f"--{name}", value, known[name]) for name, value in changes.items()})
+
+
+def unknown_field(name: str, known: Collection[str], joint: str = ".") -> str:
+    """The message for a field that does not exist.
+
+    The nearest is the one that other tools call so, else the nested field of that very name, else the fields of that
+    part, else the nearest spelling. joint: what stands for the dot in the message.
+    """
+    spelled = name.replace(".", joint)
+    if near := familiar_field(name, known):
+        return f"unknown field '{spelled}'; the nearest is '{near.replace('.', joint)}'"
+    if parts := [field.replace(".", joint) for field in known if field.startswith(f"{name}.")]:
+        return f"unknown field '{spelled}'; its fields are {first_names(parts)}"
+    return unknown("field", spelled, [field.replace(".", joint) for field in known])
+
+
+def keyword_changes(record: Any, keywords: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
+    """Changes for `override` from Python keywords, in which two underscores stand for a dot.
+
+    own: further arguments of the function that takes them. Raises ConfigError for a name that does not exist.
+    """
+    known = fields_of(record)
+    changes = {keyword.replace("__", "."): value for keyword, value in keywords.items()}
+    for name in changes:
+        if current_field(name, known) not in known:
+            raise ConfigError(unknown_field(name, [*known, *own], "__"))
+    return changes
 
 
 def _replace(record: Any, values: Mapping[str, Any]) -> Any:

@@ -18,10 +18,10 @@ from typing import Any, get_origin
 
 from foveate.disk import write_atomically
 from foveate.engine.compare import table_text
-from foveate.engine.fields import fields_of, override
+from foveate.engine.fields import fields_of, override, unknown_field
 from foveate.engine.recipe import Recipe
 from foveate.engine.several import Each, Trained, monitor_of, train_each
-from foveate.errors import ConfigError, counted, unknown
+from foveate.errors import ConfigError, counted
 from foveate.registry import current_field
 
 MOST = 256  # runs of one sweep
@@ -58,7 +58,7 @@ def read_values(recipe: Recipe, fields: Mapping[str, str]) -> dict[str, list[str
     for given, text in fields.items():
         name = current_field(given, known)
         if name not in known:
-            raise ConfigError(unknown("field", given, known))
+            raise ConfigError(unknown_field(given, known))
         if known[name] in (int, float) and (match := _RANGE.fullmatch(text)):
             try:
                 low, high = float(match["low"]), float(match["high"])

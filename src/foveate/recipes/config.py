@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from foveate.engine import Recipe
-from foveate.engine.fields import dotted, fields_of, open_source, override, upgraded
-from foveate.errors import ConfigError, unknown
+from foveate.engine.fields import dotted, fields_of, open_source, override, unknown_field, upgraded
+from foveate.errors import ConfigError
 from foveate.recipes import on_data, resolve
 from foveate.values import parse_json
 
@@ -60,7 +60,7 @@ def from_file(
         if key in NAMES or key == "model" or (key == "data" and not _is_plain(source)):
             continue
         if head not in {field.name for field in dataclasses.fields(recipe)}:
-            raise ConfigError(f"{path}: {unknown('field', key, [*fields_of(recipe), 'recipe', 'data'])}")
+            raise ConfigError(f"{path}: {unknown_field(key, [*fields_of(recipe), 'recipe', 'data'])}")
         part = getattr(recipe, head)
         if value is None and (part is None or dataclasses.is_dataclass(part)):
             without: Any = {head: None}
