@@ -206,7 +206,7 @@ def test_many_are_the_files_of_a_folder_or_a_glob(predictor: Predictor, tmp_path
         ("*.tif", r"^no picture matches \*.tif, and no other file does; check the folder and the pattern$"),
         ("empty", r"^no pictures in empty; expected files ending in .*\.jpg"),
         ("emty", r"^emty does not exist; the nearest is empty$"),
-        ("http://a.org/b.jpg", r"http:// is not read"),
+        ("http://a.org/b.jpg", r"^http://a.org/b.jpg: http:// is not read; give an address of https, or a file$"),
         (b"\x89PNG", r"^a bytes came for several inputs; predict_many takes a list of them, and predict takes one$"),
         ({"image": "a.jpg"}, r"^a dict came for several inputs; predict_many takes a list"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -161,6 +162,18 @@ def test_a_missing_package_is_one_clear_line(
     assert "s3fs" in line and line.count("\n") == 1
     with pytest.raises(ConfigError, match=r"nosuch://x: .*nosuch.*; expected a path, or a URL such as s3://"):
         find_files("nosuch://x", frozenset({".png"}), "pictures")
+
+
+def test_a_host_that_there_is_not_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(url: str) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(remote, "_open", nowhere)
+    told = r"^ftp://h/a\.png: cannot be read \(Name or service not known\); check the URL and the rights to read it$"
+    with pytest.raises(DataError, match=told):
+        find_files("ftp://h/a.png", frozenset({".png"}), "pictures")
+    with pytest.raises(OutputError, match=r"^cannot write ftp://h/a \(Name or service not known\); check the URL"):
+        RemoteFolder("ftp://h").write("x", "a")
 
 
 def test_a_file_is_moved_into_place_where_a_copy_shows_before_it_is_whole(

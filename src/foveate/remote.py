@@ -182,4 +182,6 @@ def _writing(url: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # as of an address that there is not
+        return str(error.strerror)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -55,6 +55,7 @@ def fetch(url: str) -> tuple[bytes, str]:
         raise DataError(f"{url}: the server answers {error.code} ({error.reason}); check the address") from error
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        reason = getattr(reason, "strerror", None) or reason  # without its number
         raise DataError(
             f"{url} cannot be downloaded ({reason}); check the network, or download it and give the file"
         ) from error
@@ -91,8 +92,8 @@ class _Careful(urllib.request.HTTPRedirectHandler):
 def _require_scheme(url: str, asked: str) -> None:
     scheme = urllib.parse.urlsplit(url).scheme.lower()
     if scheme not in SCHEMES:
-        leads = "" if url == asked else f" leads to {url}, and"
-        raise DataError(f"{asked}{leads} {scheme}:// is not read; give an address of https, or a file")
+        leads = "" if url == asked else f"leads to {url}, and "
+        raise DataError(f"{asked}: {leads}{scheme}:// is not read; give an address of https, or a file")
 
 
 def _too_large(url: str) -> DataError:
