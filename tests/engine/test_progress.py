@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_the_plan_the_progress_and_the_outcome(
     monkeypatch.setattr(progress.Progress, "_write", spy)
     run = RunFolder(train_recipe(tiny(epochs=2, batch_size=2, config__dropout=0.0), out=tmp_path / "run"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("device: cpu (1 thread); fcn8s: ")
+    assert re.fullmatch(r"device: cpu \(1 thread\); fcn8s: [\d.]+ thousand parameters, all trained", lines[0])
     assert lines[1] == (
         "8 pictures to train on, 3 to rank epochs by; 2 epochs of 4 steps with 2 pictures each, 8 steps in all"
     )
@@ -67,6 +68,14 @@ def test_the_plan_the_progress_and_the_outcome(
     # The losses of an epoch's steps average to that of its row.
     steps = [one["loss"] for one in seen if one["step"] > 4 and one["state"] == "training"]
     assert np.mean(list(dict.fromkeys(steps))) == pytest.approx(run.history()[1]["train_loss"], abs=1e-5)
+
+
+def test_the_plan_counts_what_is_trained_where_some_is_frozen(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_recipe(tiny(epochs=1, freeze=("backbone",)), out=tmp_path / "run")
+    line = capsys.readouterr().out.splitlines()[0]
+    assert re.search(r" parameters, [\d.]+( thousand)? of them trained$", line)
 
 
 def test_progress_is_written_once_a_second(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

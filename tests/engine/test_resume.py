@@ -128,9 +128,12 @@ def finished(stopped: tuple[Path, dict[str, int]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(stopped[0] / "never", tmp_path / "run"))
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
     assert resume(finished) == 0
+    told = capsys.readouterr().out
+    assert f"\n{finished} was finished already, with 3 epochs; nothing is left to train\nkept: epoch " in told
+    assert "parameters" not in told and "to train on" not in told
     assert {p: p.read_bytes() for p in before} == before
     assert {p.parent.name for p in finished.rglob("*") if p.is_file() and p not in before} <= {"tensorboard"}
 
@@ -210,15 +213,20 @@ def test_a_damaged_recipe_is_named(finished: Path) -> None:
         evaluate_run(finished)
 
 
-def test_a_run_that_stopped_early_stays_stopped(tiny: Tiny, tmp_path: Path, scripted: Callable[..., None]) -> None:
+def test_a_run_that_stopped_early_stays_stopped(
+    tiny: Tiny, tmp_path: Path, scripted: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     scripted([0.5, 0.4, 0.3])  # no epoch is better than the first
     recipe = tiny(epochs=9, early_stop=2)
     run = train_recipe(recipe, out=tmp_path / "run")
     assert [row["epoch"] for row in history(run)] == ["1", "2", "3"]
     before = (run / "checkpoints" / "last.ckpt").read_bytes()
+    capsys.readouterr()
     train_recipe(recipe, out=run, resume=True)
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
     assert len(history(run)) == 3
+    told = f"{run} was finished already: it stopped early, with 3 epochs of 9; nothing is left to train\n"
+    assert told in capsys.readouterr().out
 
 
 def test_early_stopping_waits_for_validations(tiny: Tiny, tmp_path: Path, scripted: Callable[..., None]) -> None:

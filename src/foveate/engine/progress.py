@@ -47,7 +47,9 @@ def plan_lines(
     train, val: numbers of samples. steps: batches of an epoch.
     """
     parameters = list(learner.model.parameters())
+    count = sum(p.numel() for p in parameters)
     trained = sum(p.numel() for p in parameters if p.requires_grad)
+    trained_text = "all trained" if trained == count else f"{count_text(trained)} of them trained"
     threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     precision = "" if recipe.precision in ("auto", "float32") else f" in {recipe.precision}"
     total = recipe.epochs * steps
@@ -56,8 +58,7 @@ def plan_lines(
     others = "" if task.training_noun(2) == task.noun(2) else f" {task.noun(val)}"
     ranked = f"the same {task.noun(2)} rank the epochs" if recipe.overfit else f"{val}{others} to rank epochs by"
     return [
-        f"device: {device}{threads}{precision}; {recipe.model}: "
-        f"{count_text(sum(p.numel() for p in parameters))} parameters, {count_text(trained)} of them trained",
+        f"device: {device}{threads}{precision}; {recipe.model}: {count_text(count)} parameters, {trained_text}",
         f"{samples}, {ranked}; {counted(recipe.epochs, 'epoch')} of {counted(steps, 'step')} with {batch} "
         f"{task.training_noun(batch)} each, {counted(total, 'step')} in all",
     ]

@@ -53,6 +53,26 @@ def _is_finished(run: RunFolder) -> bool:
     return len(run.history()) >= run.read_json("recipe.json").get("epochs", 1)
 
 
+def finished_line(run: RunFolder, recipe: Recipe, monitor: str) -> str:
+    """A sentence on a run of which nothing is left to train; '' for any other.
+
+    monitor: the score by which epochs are ranked. A run that a time limit ended has epochs left.
+    """
+    history = run.history()
+    if not history or not (run.path / "progress.json").is_file() or not _is_finished(run):
+        return ""
+    last, best = history[-1], run.read_json("progress.json").get("best") or {}
+    waited = last["epoch"] - best.get("epoch", last["epoch"])
+    if len(history) >= recipe.epochs:
+        return f"{run.path} was finished already, with {counted(len(history), 'epoch')}; nothing is left to train"
+    if 0 < recipe.early_stop <= waited and monitor in last:
+        return (
+            f"{run.path} was finished already: it stopped early, with {counted(len(history), 'epoch')} of "
+            f"{recipe.epochs}; nothing is left to train"
+        )
+    return ""
+
+
 def choose_folder(recipe: Recipe, out: str | Path | None, resume: bool) -> RunFolder:
     """`out`, else runs/<recipe>, numbered if that is taken; to resume, the newest of that name.
 

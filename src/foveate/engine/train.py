@@ -55,6 +55,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.resume import (
     MAY_DIFFER,
     choose_folder,
+    finished_line,
     listing,
     require_same_data,
     require_same_recipe,
@@ -210,11 +211,13 @@ def _fit(
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
     if is_first():
-        for sentence in filter(None, remarks):
-            print(f"note: {sentence}", flush=True)
-        for line in plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
-                               len(val_set), len(loader)):  # fmt: skip
-            print(line, flush=True)
+        if checkpoint is not None and (finished := finished_line(run, recipe, task.monitor)):
+            lines = [finished]
+        else:
+            lines = [f"note: {sentence}" for sentence in filter(None, remarks)]
+            lines += plan_lines(recipe, learner, task, trainer.strategy.root_device, len(batches.training),
+                                len(val_set), len(loader))  # fmt: skip
+        print(*lines, sep="\n", flush=True)
     epoch_end = EpochEnd(
         run, recipe, task, batches.val_set, batches.loss_set, batches.training, loader.batch_sampler, deadline,
         world, learner.normalises,
