@@ -71,6 +71,8 @@ def test_scores_and_classes(tmp_path):
     words = text_of(page)
     for part in (
         "Segmentation report",
+        "the area where prediction and truth agree, divided by",
+        "The longer the bar, the better prediction and truth agree.",
         "gave 81.2 % of the pixels in 7 val pictures the right label",
         "Classes 3: sky, grass, cow",
         "not in these pictures",

@@ -19,7 +19,7 @@ TEXT = ReportText(
     score=(
         "mean_iou",
         "Mean IoU",
-        "For each class, the area where label and truth agree, divided by the area that either one claims; "
+        "For each class, the area where prediction and truth agree, divided by the area that either one claims; "
         "then averaged over the classes. 1 is perfect.",
     ),
     found=("pixel_accuracy", "gave {share:.1f} % of the pixels in {samples} the right label"),
@@ -32,8 +32,8 @@ TEXT = ReportText(
     class_score="IoU",
     unit="pixel",
     curves=(("mean_iou", "mean IoU"), ("pixel_accuracy", "pixel accuracy")),
-    classes="The longer the bar, the better label and truth agree. Found is the share of the class that got its label; "
-    "pixels is the share of the pictures that the class covers. Rare classes are hard.",
+    classes="The longer the bar, the better prediction and truth agree. Found is the share of the class that got its "
+    "label; pixels is the share of the pictures that the class covers. Rare classes are hard.",
     confusion="Each row is one true class: the percentage of its pixels that got each label. Blue is right, orange is "
     "wrong, a stronger colour is a larger share; a dot is less than half a per cent.",
 )
