@@ -1,4 +1,4 @@
-"""Lists of departures: what each model's file says of itself, on the model's page.
+"""Lists of departures, what each model's file says of itself, and the BibTeX entry of its paper, on the model's page.
 
 A page has `<!-- departures: NAME -->` and `<!-- /departures: NAME -->`; NAME is the model's file, without `.py`.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+
+from foveate.models.citations import PAPERS, bibtex
 
 MODELS = Path("src/foveate/models")
 MARK = re.compile(r"<!-- departures: (\w+) -->.*?<!-- /departures: \1 -->", re.DOTALL)
@@ -40,6 +42,16 @@ def departures(path: Path) -> str:
     return "\n\n".join(parts)
 
 
+def citation(path: Path) -> str:
+    """The BibTeX entry of the paper of a model's file. Raises ValueError if it has none."""
+    names = re.findall(r'^@model\("([\w{}]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    patterns = [re.sub(r"\{\w+\}", r"\\d+", name) for name in names]
+    model = next((one for one in PAPERS if any(re.fullmatch(pattern, one) for pattern in patterns)), None)
+    if model is None:
+        raise ValueError(f"{path}: no paper of {' or '.join(names)} in models/citations.py; every model cites its own")
+    return f"```bibtex\n{bibtex(model)}\n```"
+
+
 def filled(text: str, files: dict[str, Path]) -> str:
     """A page with its lists. Raises ValueError for a name that is no model's file."""
 
@@ -47,6 +59,7 @@ def filled(text: str, files: dict[str, Path]) -> str:
         name = match[1]
         if name not in files:
             raise ValueError(f"departures of '{name}': no such file of a model; there are {', '.join(files)}")
-        return f"<!-- departures: {name} -->\n\n{departures(files[name])}\n\n<!-- /departures: {name} -->"
+        lists, entry = departures(files[name]), citation(files[name])
+        return f"<!-- departures: {name} -->\n\n{lists}\n\nTo cite it:\n\n{entry}\n\n<!-- /departures: {name} -->"
 
     return MARK.sub(content, text)

@@ -31,12 +31,15 @@ def test_every_model_lists_its_departures_and_its_page_has_the_list(departures):
         assert items and all(item.endswith((".", ")")) for item in items), path
 
 
-def test_a_list_of_departures_is_taken_from_the_docstring(departures, tmp_path):
+def test_a_list_of_departures_is_taken_from_the_docstring(departures, tmp_path, monkeypatch):
+    monkeypatch.setattr(departures, "PAPERS", {"other": "b", "net32s": "a"})
+    monkeypatch.setattr(departures, "bibtex", {"net32s": "@article{a, year = {2015}}"}.__getitem__)
     file = tmp_path / "net.py"
     file.write_text(
         '"""A net.\n\nWords.\n\nDepartures from the paper, `a` False\nundoes them:\n\n'
         "- One of\n  two lines.\n- Two.\n\n"
-        'These always hold:\n\n- Three.\n\nMore words.\n\n- No departure.\n"""\n'
+        'These always hold:\n\n- Three.\n\nMore words.\n\n- No departure.\n"""\n\n'
+        '@model("net{stride}s", stride=(32, 8))\nclass Net: ...\n'
     )
     expected = (
         "Departures from the paper, `a` False undoes them:\n\n- One of two lines.\n- Two.\n\n"
@@ -44,10 +47,14 @@ def test_a_list_of_departures_is_taken_from_the_docstring(departures, tmp_path):
     )
     assert departures.departures(file) == expected
     page = "# Page\n\n<!-- departures: net -->\nold\n<!-- /departures: net -->\nend\n"
-    new = f"# Page\n\n<!-- departures: net -->\n\n{expected}\n\n<!-- /departures: net -->\nend\n"
+    cited = "To cite it:\n\n```bibtex\n@article{a, year = {2015}}\n```"
+    new = f"# Page\n\n<!-- departures: net -->\n\n{expected}\n\n{cited}\n\n<!-- /departures: net -->\nend\n"
     assert departures.filled(page, {"net": file}) == departures.filled(new, {"net": file}) == new
     with pytest.raises(ValueError, match="departures of 'net': no such file of a model; there are other"):
         departures.filled(page, {"other": file})
+    monkeypatch.setattr(departures, "PAPERS", {"other": "b"})
+    with pytest.raises(ValueError, match=r"no paper of net\{stride\}s in models/citations\.py"):
+        departures.filled(page, {"net": file})
     file.write_text('"""A net as published."""\n')
     with pytest.raises(ValueError, match="no list that begins with 'Departures from'; every model says where"):
         departures.departures(file)
