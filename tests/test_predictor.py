@@ -209,6 +209,9 @@ def test_many_are_the_files_of_a_folder_or_a_glob(predictor: Predictor, tmp_path
         ("http://a.org/b.jpg", r"^http://a.org/b.jpg: http:// is not read; give an address of https, or a file$"),
         (b"\x89PNG", r"^a bytes came for several inputs; predict_many takes a list of them, and predict takes one$"),
         ({"image": "a.jpg"}, r"^a dict came for several inputs; predict_many takes a list"),
+        (np.zeros((8, 9, 3), np.uint8), r"^an array of shape \(8, 9, 3\) came for several inputs; predict_many takes"),
+        (torch.zeros(3, 8, 9), r"^an array of shape \(3, 8, 9\) came for several inputs; predict_many takes a list"),
+        (Image.new("RGB", (9, 8)), r"^one Image came for several inputs; predict_many takes a list of them"),
     ],
 )
 def test_many_without_files(predictor: Predictor, tmp_path: Path, monkeypatch: Any, given: Any, message: str) -> None:

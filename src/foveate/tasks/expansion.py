@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,11 @@ def several(given: Any, inputs: Sequence[Input]) -> Any:
             f"a {'text' if isinstance(given, str) else type(given).__name__} came for several inputs; predict_many "
             "takes a list of them, and predict takes one"
         )
+    # The rows of an array of one picture, or the samples of a sound, would be read as inputs of their own.
+    axes = getattr(given, "shape", (0,) * 4)
+    if len(axes) < 4 or not isinstance(given, Iterable):
+        came = f"an array of shape {tuple(axes)}" if len(axes) < 4 else f"one {type(given).__name__}"
+        raise DataError(f"{came} came for several inputs; predict_many takes a list of them, and predict takes one")
     return given
 
 
