@@ -1,6 +1,6 @@
 # Trains, evaluates, predicts and exports on the synthetic Pasture data set, on a CPU:
 #   docker build -t foveate . && docker run --rm -v "$PWD/runs:/work/runs" foveate demo
-# Checked by reading alone: no base image could be had where it was written.
+# Checked by reading; no test builds it.
 FROM python:3.11-slim
 WORKDIR /work
 # PyTorch's index of CPU wheels: those of PyPI bring several gigabytes of CUDA.

@@ -10,6 +10,8 @@ from typing import Any
 from markdown_tables import number, table
 from provenance import origins
 
+from foveate.metrics.captioning.attention import MAX_OBJECT_SHARE
+
 FILE = Path(__file__).resolve().parent.parent / "results" / "attention" / "photographs.json"
 FOLDS = 5
 HEAD = (
@@ -53,7 +55,8 @@ def photographs_section(found: Mapping[str, Any]) -> str:
         "## Attention on photographs\n\n"
         f"`python benchmarks/coco_attention.py FOLDER` trains the recipe `show_attend_tell` on {photographs} "
         f"photographs of COCO with five captions each, in {FOLDS} folds, and asks whether the largest weight of a "
-        "word's map lies on an annotated object that the word names, where these cover less than 15 % of the picture. "
+        f"word's map lies on an annotated object that the word names, where these cover less than "
+        f"{100 * MAX_OBJECT_SHARE:.0f} % of the picture. "
         "With so few photographs the captions are poor, and few of their words name such an object; so the reference "
         "captions are scored, too, each word given the true ones before it. One seed.\n\n"
         f"{table(HEAD, lines)}\n{origins(records)}"
