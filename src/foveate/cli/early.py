@@ -10,8 +10,9 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from foveate.cli.flags import unknown_flag
+from foveate.cli.flags import Parser, unknown_flag
 from foveate.errors import ConfigError, ModelError, nearest_path
 from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find
 from foveate.torchvision_networks import builder_of
@@ -25,6 +26,17 @@ PARTS = {
     "text": ("text", "tasks"),
     "options": ("tasks",),
 }
+
+
+def check_line(parser: Parser, args: Any, fields: Mapping[str, str], own: Collection[str], instead: bool) -> None:
+    """Raise ConfigError for a line of a verb that trains, where its names or flags do not exist.
+
+    fields: the flags that are none of the verb's `own`. instead: a flag of the line names the recipe.
+    """
+    if args.recipe is None and not instead:
+        parser.error("the following arguments are required: RECIPE")
+    check_names(args.recipe, args.model)
+    check_fields(fields, own)
 
 
 def check_names(recipe: str | None, model: str | None) -> None:

@@ -214,6 +214,19 @@ def _all_options(verb: str) -> str:
     return "\n".join(lines)
 
 
+def add_recipe(parser: Parser, instead: str) -> None:
+    """The arguments of the verbs that train a recipe. instead: flags that may stand in place of its name."""
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", help=f"one of `foveate recipes`; not needed with {instead}"
+    )
+    parser.add_argument("--config", metavar="FILE", help="fields from a recipe.json or a YAML file; flags win over it")
+    parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
+    parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
+    parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
+    parser.add_argument("--time", metavar="TIME", help="train each run for 25m, 2h or 90s: as many epochs as fit")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
+
+
 def add_format(parser: Parser) -> None:
     """The flag of the verbs that list."""
     parser.add_argument(
