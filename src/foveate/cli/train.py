@@ -92,7 +92,7 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     from foveate.cli.inputs import predict_line
     from foveate.engine import train_recipe
     from foveate.engine.processes import is_first
-    from foveate.engine.report import report_run
+    from foveate.engine.report import overfit_line, report_run
     from foveate.predictor import example_options
     from foveate.tasks import find_task
 
@@ -102,7 +102,11 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     if not is_first():
         return 0
     if recipe.overfit:
-        print(f"trained: {folder}\nnext: the same command without --overfit")
+        print(
+            f"{overfit_line(folder)}\ntrained: {folder}\n"
+            "next: the same command without --overfit; but if the best is not nearly perfect, look at the labels first "
+            "(--preview FILE), or give more --epochs"
+        )
         return 0
     if not args.no_report and not _is_reported(folder):
         try:
