@@ -167,7 +167,7 @@ def _audit(source: Any, run: str, split: str | None, folder: str) -> int:
 def _inspect(source: Any, task: str, json_file: str | None, sheet_file: str | None) -> int:
     import json
 
-    from foveate.cli.results import require_sheet, save_sheet
+    from foveate.cli.places import require_sheet, save_sheet
     from foveate.disk import require_writable, write_atomically
     from foveate.engine.inspection import inspect
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from foveate.cli.flags import Parser, parse_with_options
 from foveate.cli.inputs import Job, generated
+from foveate.cli.places import choose_out
 from foveate.cli.predict import progress_bar, require_writable_folder, write_summary
-from foveate.cli.results import choose_out
 from foveate.errors import ConfigError
 from foveate.tasks.expansion import SUMMARY
 

@@ -18,7 +18,7 @@ from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_opti
 from foveate.cli.inputs import STDIN, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
-from foveate.cli.results import choose_out, placed, read_claims, results_in
+from foveate.cli.places import choose_out, placed, read_claims, results_in
 from foveate.cli.videos import ENDINGS as VIDEO_ENDINGS
 from foveate.cli.videos import passed_over, predict_video, split_videos, video_jobs
 from foveate.cluster import LOCAL

@@ -163,7 +163,7 @@ def _is_reported(folder: Path) -> bool:
 
 def _try_out(recipe: Recipe, args: Any) -> int:
     """`--preview` and `--lr-find`: nothing is trained, and no run folder is made."""
-    from foveate.cli.results import require_sheet, save_sheet
+    from foveate.cli.places import require_sheet, save_sheet
     from foveate.engine.prepare import prepare
     from foveate.engine.trial import find_lr, preview
 
