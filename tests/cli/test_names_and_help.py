@@ -18,7 +18,7 @@ from foveate.cli.recipes import group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
 from foveate.engine.recipe import Optim, Recipe
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, duration_text
 from foveate.recipes import resolve
 from foveate.registry import ELSEWHERE, FAMILIAR, entries, familiar, make_config
 from foveate.tasks import all_tasks
@@ -149,6 +149,14 @@ def test_durations() -> None:
     for wrong in ("", "25", "m", "1h,30m", "0s", "-5m"):
         with pytest.raises(ConfigError, match=r"--time is '"):
             parse_time(wrong)
+
+
+def test_a_time_of_any_length_says_something() -> None:
+    seconds = (0.0, 0.00004, 0.0123, 0.4, 0.449, 0.997, 8.0, 8.44, 12.6, 59.7, 250, 3000, 7500)
+    assert [duration_text(s) for s in seconds] == [
+        "0 s", "0 s", "0.012 s", "0.4 s", "0.45 s", "1 s", "8 s", "8.4 s", "12.6 s", "1 min 0 s", "4 min 10 s",
+        "50 min", "2 h 5 min",
+    ]  # fmt: skip
 
 
 def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

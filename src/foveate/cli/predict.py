@@ -23,7 +23,7 @@ from foveate.cli.videos import ENDINGS as VIDEO_ENDINGS
 from foveate.cli.videos import passed_over, predict_video, split_videos, video_jobs
 from foveate.cluster import LOCAL
 from foveate.disk import sweep
-from foveate.errors import ConfigError, DataError, OutputError, counted, listed
+from foveate.errors import ConfigError, DataError, OutputError, counted, duration_text, listed
 from foveate.tasks.expansion import SUMMARY
 
 if TYPE_CHECKING:
@@ -160,9 +160,8 @@ def _print_results(
     nouns, rate = family.noun(len(jobs)), _rate(len(done), seconds, family.noun(2))
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
     tables_text = f" ({', '.join(tables)})" if tables else ""
-    print(
-        f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {folder}{tables_text}"
-    )
+    took = f"{duration_text(seconds)} ({rate})"
+    print(f"predicted: {len(done)} of {len(jobs)} {nouns} in {took}{runtime} -> {folder}{tables_text}")
     if failed:
         print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
     return 1 if failed else 0
@@ -176,7 +175,7 @@ def _tables(out: Path) -> dict[str, int]:
 def _rate(count: int, seconds: float, nouns: str) -> str:
     """The speed in words: '3.2 pictures/s', or '20.5 s each' where it takes more than a second each."""
     if count and seconds > count:
-        return f"{seconds / count:.1f} s each"
+        return f"{duration_text(seconds / count)} each"
     return f"{count / seconds:.1f} {nouns}/s"
 
 
