@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import difflib
 import importlib
 import itertools
 import sys
@@ -37,6 +38,11 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent
 FOLDERS: dict[Kind, str] = {
     "model": "models", "dataset": "datasets", "recipe": "recipes", "task": "tasks", "claim": "claims",
+}  # fmt: skip
+# The command that lists the names of a kind.
+LISTERS: dict[Kind, str] = {
+    "model": "foveate models", "dataset": "foveate datasets", "recipe": "foveate recipes",
+    "claim": "foveate claims --list",
 }  # fmt: skip
 # Earlier names -> today's, which `find` reads in their place: in recipe.json of older runs, and on the command line.
 RENAMED: dict[Kind, dict[str, str]] = {
@@ -165,8 +171,26 @@ def find(kind: Kind, name: str) -> Entry:
         near, why = familiar(name)
         if kind in ("model", "recipe") and near in known:
             raise ConfigError(f"unknown {kind} '{name}'; the nearest is '{near}': {why}")
-        raise ConfigError(unknown(kind, name, known))
+        if kind not in LISTERS:
+            raise ConfigError(unknown(kind, name, known))
+        found = nearest(name, known)
+        near = f"is '{found[0]}'" if len(found) == 1 else f"are {', '.join(found)}"
+        raise ConfigError(
+            f"unknown {kind} '{name}'; {f'the nearest {near}, and ' if found else ''}`{LISTERS[kind]}` lists all"
+        )
     return known[name]
+
+
+def nearest(name: str, known: Mapping[str, Entry]) -> list[str]:
+    """Up to three names of which it is a part; else the one that is spelled alike, or those that speak of it."""
+    word = name.lower()
+    return (
+        [other for other in known if word in other.split("_")][:3]
+        or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        or [other for other in known if word in other][:3]
+        or [entry.name for entry in known.values() if word in entry.summary.lower()][:3]
+        or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    )
 
 
 def familiar(name: str) -> tuple[str, str]:
