@@ -212,15 +212,33 @@ def current_field(name: str, known: Collection[str]) -> str:
     return renamed if name not in known and renamed in known else name
 
 
-def familiar_field(name: str, known: Collection[str]) -> str:
-    """The known field that other tools call so, else one of that very name below a dot; '' for none."""
+def nearest_field(name: str, known: Collection[str]) -> str:
+    """The known field that one which there is not stands for; '' for none.
+
+    It is the one that other tools call so, else, of a dotted name, one of the same part that is spelled alike, else one
+    of that very name below another dot.
+    """
     plain = name.replace("-", "_")
     part, _, last = plain.rpartition(".")
     elsewhere = ELSEWHERE.get(last, "")
     if part and elsewhere.rpartition(".")[0] != part:  # optim.learning_rate is of optim alone
         elsewhere = ""
-    nested = [field for field in known if field.rpartition(".")[2] == plain]
-    return next((field for field in (elsewhere, plain, *nested) if field in known), "")
+    below = [field.removeprefix(f"{part}.") for field in known if part and field.startswith(f"{part}.")]
+    alike = [f"{part}.{field}" for field in difflib.get_close_matches(last, below, n=1)]
+    nested = [field for field in known if field.rpartition(".")[2] == last]
+    return next((field for field in (elsewhere, plain, *alike, *nested) if field in known), "")
+
+
+def fields_beside(name: str, known: Collection[str]) -> str:
+    """What stands in a message for the nearest of a dotted name that is like none: the fields of its part.
+
+    '' for a name without a dot.
+    """
+    part = name.rpartition(".")[0]
+    below = [field.removeprefix(f"{part}.") for field in known if part and field.startswith(f"{part}.")]
+    if below:
+        return f"the fields of {part} are {', '.join(below)}"
+    return "`foveate recipes RECIPE` lists the fields of a recipe" if part else ""
 
 
 def create_model(name: str, **config: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from foveate import cli
 from foveate.cli.completion import SCRIPTS, _options, candidates
-from foveate.cli.early import check_fields, part_fields, recipe_fields
+from foveate.cli.early import check_fields, part_fields, recipe_fields, recipe_parts
 from foveate.cli.flags import PLACES, Parser, _known_options
 from foveate.cli.recipes import group_of
 from foveate.cli.train import OWN, parse_time
@@ -77,13 +77,38 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
     for name in entries("recipe"):
         check_fields(dict.fromkeys(fields_of(resolve(name)), "1"), OWN)
     with pytest.raises(ConfigError, match=r"unknown flag '--config\.strid'; the nearest is '--config\.stride'"):
-        check_fields({"config.strid": "8"}, OWN)
+        check_fields({"config.strid": "8"}, OWN, "fcn8s")
     assert {"stride", "backbone"} <= part_fields("config")
+
+
+def test_the_fields_of_a_recipe_are_read_from_its_source() -> None:
+    for name in entries("recipe"):
+        recipe, parts = resolve(name), recipe_parts(name)
+        for part in ("config", "augment", "data", "text", "options"):
+            value = getattr(recipe, part)
+            fields = {field.name for field in dataclasses.fields(value)} if value is not None else set()
+            assert parts.get(part, set()) == fields, (name, part)
+    others = {field.name for field in dataclasses.fields(make_config("patch_cnn"))}
+    assert recipe_parts("fcn8s", "patch_cnn")["config"] == others
+    assert recipe_parts(None) == {}
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("train fcn8s --augment.mosaic 1", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
+        ("sweep fcn8s --augment.mosaic 1,2", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
+        ("train fcn8s --augment.turns 1", "unknown flag '--augment.turns'; the fields of augment are"),  # turn: of mnc
+        ("train mnc --augment.turns 1", "unknown flag '--augment.turns'; the nearest is '--augment.turn'"),
+        ("train fcn8s --config.crop 1,2", "unknown flag '--config.crop'; the nearest is '--augment.crop'"),
+        ("train draw --augment.mosaic 1", "unknown flag '--augment.mosaic'; `foveate recipes RECIPE` lists the fields"),
+        ("train draw --encoder resnet18", "unknown flag '--encoder'; it is '--config.backbone' in recipes that have"),
+        (
+            "train draw --pretrained",
+            "unknown flag '--pretrained'; it is '--config.pretrained' in recipes that have one",
+        ),
+        ("train fcn8s --model patch_cnn --config.lovas 1", "unknown flag '--config.lovas'; the fields of config are "),
+        ("train --config x.yaml --augment.mosaic 1", "unknown flag '--augment.mosaic'; `foveate recipes RECIPE` lists"),
         ("train fcn8s --lr 1", "unknown flag '--lr'; the nearest is '--optim.lr'"),
         ("train fcn8s --learning-rate 1", "unknown flag '--learning-rate'; the nearest is '--optim.lr'"),
         ("train fcn8s --weight_decay 1", "unknown flag '--weight_decay'; the nearest is '--optim.weight_decay'"),

@@ -26,6 +26,7 @@ PARTS = {
     "text": ("text", "tasks"),
     "options": ("tasks",),
 }
+FOLDERS = {folder: part for part, folders in reversed(PARTS.items()) for folder in folders}
 
 
 def check_line(parser: Parser, args: Any, fields: Mapping[str, str], own: Collection[str], instead: bool) -> None:
@@ -36,7 +37,7 @@ def check_line(parser: Parser, args: Any, fields: Mapping[str, str], own: Collec
     if args.recipe is None and not instead:
         parser.error("the following arguments are required: RECIPE")
     check_names(args.recipe, args.model)
-    check_fields(fields, own)
+    check_fields(fields, own, args.recipe, args.model)
 
 
 def check_names(recipe: str | None, model: str | None) -> None:
@@ -47,10 +48,13 @@ def check_names(recipe: str | None, model: str | None) -> None:
         find("model", model)
 
 
-def check_fields(fields: Mapping[str, str], own: Collection[str]) -> None:
-    """Raise ConfigError for a flag that is no field of any recipe, naming the nearest.
+def check_fields(
+    fields: Mapping[str, str], own: Collection[str], recipe: str | None = None, model: str | None = None
+) -> None:
+    """Raise ConfigError for a flag that is no field of any recipe, naming the nearest that this recipe has.
 
-    own: the verb's own flags. Where other packages add models or data sets, nested fields are left unchecked.
+    own: the verb's own flags. recipe, model: those of the line. Where other packages add models or data sets, nested
+    fields are left unchecked.
     """
     for name in fields:
         head, _, rest = name.partition(".")
@@ -60,11 +64,9 @@ def check_fields(fields: Mapping[str, str], own: Collection[str]) -> None:
         elif name in recipe_fields() or RENAMED_FIELDS.get(name) in recipe_fields():
             continue
         flags = [*(f"--{field}" for field in recipe_fields()), *sorted(own)]
-        nested = [f"--{part}.{field}" for part in PARTS for field in sorted(part_fields(part))]
-        if "." in name:
-            raise ConfigError(unknown_flag(name, [*flags, *nested]))
-        # Of the others, too many classes stand in the same folders.
-        raise ConfigError(unknown_flag(name, flags, [f for f in nested if f.startswith(("--config.", "--augment."))]))
+        parts = recipe_parts(recipe, model)
+        nested = [f"--{part}.{field}" for part, names in parts.items() for field in sorted(names)]
+        raise ConfigError(unknown_flag(name, flags, nested))
 
 
 def _others_add_names() -> bool:
@@ -94,6 +96,72 @@ def part_fields(part: str) -> frozenset[str]:
     """The fields of all classes that a part of a recipe may be of."""
     files = (path for folder in PARTS[part] for path in (ROOT / folder).rglob("*.py"))
     return frozenset(name for path in files for node in _classes(path) for name in _fields(node))
+
+
+def recipe_parts(recipe: str | None, model: str | None = None) -> dict[str, set[str]]:
+    """Part -> its fields in a recipe, by the classes that its function names; nothing of a recipe elsewhere.
+
+    model: trained in place of the recipe's own.
+    """
+    found: dict[str, set[str]] = {}
+    for module, name in _named_classes(recipe) if recipe is not None else ():
+        folder = module.split(".")[1]
+        part = "options" if folder == "tasks" and name.endswith("Options") else FOLDERS.get(folder, "")
+        if part:
+            found.setdefault(part, set()).update(_all_fields(module, name))
+    if model is not None and model in entries("model"):
+        found["config"] = _all_fields(entries("model")[model].module, "Config")
+    return found
+
+
+def _named_classes(recipe: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of what the function of a recipe, and what it calls of its own module, take from elsewhere."""
+    entry = entries("recipe").get(recipe)
+    if entry is None or entry.point is not None:
+        return
+    imported, own = _imports(entry.module), {}
+    for node in _body(entry.module):
+        if isinstance(node, ast.FunctionDef):
+            own[node.name] = node
+        elif isinstance(node, ast.Assign):
+            own.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
+    waiting = [entry.attribute]
+    for name in waiting:  # grows
+        for node in ast.walk(own[name]):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
+                yield ".".join(imported[node.value.id]), node.attr
+            elif isinstance(node, ast.Name) and node.id in imported:
+                yield imported[node.id]
+            elif isinstance(node, ast.Name) and node.id in own and node.id not in waiting:
+                waiting.append(node.id)
+
+
+def _all_fields(module: str, name: str) -> set[str]:
+    """The fields of a class, with those of the classes that it is derived from, where they are of this package."""
+    for node in _body(module):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            return {*_fields(node)}.union(*(_all_fields(module, base) for base in bases))
+    elsewhere, name = _imports(module).get(name, ("", ""))
+    return _all_fields(elsewhere, name) if elsewhere else set()
+
+
+def _imports(module: str) -> dict[str, tuple[str, str]]:
+    """Name -> the module and the name in it, of what a module of this package imports from others of it."""
+    lines = (node for node in _body(module) if isinstance(node, ast.ImportFrom))
+    return {
+        one.asname or one.name: (str(line.module), one.name)
+        for line in lines
+        for one in line.names
+        if str(line.module).startswith("foveate.")
+    }
+
+
+def _body(module: str) -> list[ast.stmt]:
+    """The statements of a module of this package; none where it is no file."""
+    path = ROOT.joinpath(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else []
 
 
 def _classes(path: Path) -> Iterator[ast.ClassDef]:
