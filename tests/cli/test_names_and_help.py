@@ -208,6 +208,46 @@ def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.C
     assert len(set(sentences)) == len(sentences)
 
 
+ACTION_FLAGS = {
+    "inspect": {"--as", "--help", "--json", "--max-pixels", "--sheet", "--task"},
+    "masks": {"--help"},
+    "convert": {"--as", "--help", "--lossy", "--max-pixels", "--task", "--to"},
+    "audit": {"--as", "--help", "--max-pixels", "--out", "--run", "--split"},
+}
+
+
+@pytest.mark.parametrize("action", ACTION_FLAGS)
+def test_the_help_of_an_action_is_of_its_own_flags(
+    action: str, capsys: pytest.CaptureFixture[str], complaint: Complaint
+) -> None:
+    for words in ([action, "--help"], ["--help", action], [action, "x", "-h"]):
+        with pytest.raises(SystemExit):
+            cli.main(["datasets", *words])
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"usage: foveate datasets {action} PATH")
+        listed = printed.partition("\noptions:\n")[2]
+        assert set(re.findall(r"^ +(?:-h, )?(--[\w-]+)", listed, re.MULTILINE)) == ACTION_FLAGS[action]
+        assert not re.findall(r"^ +(?:inspect|masks|convert|audit): ", printed, re.MULTILINE)
+    others = set().union(*ACTION_FLAGS.values()) - ACTION_FLAGS[action]
+    for flag in others | {"--format"}:
+        assert complaint("datasets", action, "x", flag, "y").startswith(f"{flag} is for foveate datasets ")
+
+
+def test_the_help_of_datasets_names_its_actions(capsys: pytest.CaptureFixture[str], complaint: Complaint) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["datasets", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{action}: " in printed for action in ACTION_FLAGS)
+    assert "--format {text,json}" in printed and "--lossy" not in printed
+    assert complaint("datasets", "audit", "x", "--task", "y") == (
+        "--task is for foveate datasets inspect and convert; leave it out"
+    )
+    assert complaint("datasets", "inspect", "x", "--format", "json") == (
+        "--format is for foveate datasets without an action; leave it out"
+    )
+    assert complaint("datasets", "masks", "x", "--tsk", "y").startswith("unknown flag '--tsk'")
+
+
 def test_fields_are_explained_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["recipes", "fcn8s"]) == 0
     listed = capsys.readouterr().out
@@ -249,10 +289,8 @@ def test_completion() -> None:
     assert candidates(["evaluate", "--js"]) == ["--json"]
     assert candidates(["evaluate", "runs/"]) == []  # files are the shell's own
     assert candidates(["predict", "torchvision/fcn_resnet50"]) == ["torchvision/fcn_resnet50"]
-    assert candidates(["datasets", "inspect", "x", "--"]) == [
-        "--as", "--format", "--help", "--json", "--max-pixels", "--sheet", "--task"
-    ]  # fmt: skip
-    assert "--lossy" in candidates(["datasets", "convert", "a", "b", "--"])
+    for action, known in ACTION_FLAGS.items():
+        assert candidates(["datasets", action, "x", "--"]) == sorted(known)
     for shell, script in SCRIPTS.items():
         assert "foveate completion --words" in script, shell
 
