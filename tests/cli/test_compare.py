@@ -244,7 +244,14 @@ def test_bench_and_info_say_what_there_is(
     assert found["pytorch"]["multiply_adds"] > 100_000
     assert found["onnxruntime"] is None
     assert cli.main(["bench", str(runs[0])]) == 0
-    assert "ONNX Runtime   none: models of this kind have no ONNX export\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith("fcn8s on one picture of 3x32x40, cpu, 1 thread\n") and "note: " not in printed
+    assert "ONNX Runtime   none: models of this kind have no ONNX export\n" in printed
+    model = runs[0] / "model"
+    assert cli.main(["bench", str(model)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("fcn8s on one made-up picture of 3x512x512, cpu, 1 thread\n")
+    assert printed.endswith(f"note: {model} does not record its data; --data PATH measures a picture of your own\n")
     assert cli.main(["info"]) == 0
     told = capsys.readouterr().out
     assert f"\ntorch               {torch.__version__.partition('+')[0]}" in told
