@@ -79,6 +79,17 @@ def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:
     assert found["net2a"] == expected
 
 
+def test_a_mark_may_describe_each_value(elsewhere: Path) -> None:
+    (elsewhere / "recipes" / "nets.py").write_text(
+        '@recipe("net{size}{kind}", size={1: "small", 2: "large"}, kind=("a", "b"))\n'
+        'def net(size, kind):\n    """A net {size}{kind}: {about_size}."""\n'
+    )
+    assert [entry.summary for entry in entries("recipe").values()] == [
+        "A net 1a: small.", "A net 1b: small.", "A net 2a: large.", "A net 2b: large.",
+    ]  # fmt: skip
+    assert entries("recipe")["net2b"].preset == (("size", 2), ("kind", "b"))
+
+
 def test_a_package_is_named_by_its_folder(elsewhere: Path) -> None:
     (elsewhere / "datasets" / "world").mkdir()
     (elsewhere / "datasets" / "world" / "__init__.py").write_text('@dataset("world")\nclass World:\n    """W."""\n')

@@ -6,7 +6,8 @@ A class or function is marked where it stands:
     @dataset("camvid")
     @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
 
-The first line of the docstring describes each name; it may hold the keys of a mark, as in "FCN-{stride}s on CamVid.".
+The first line of the docstring describes each name. It may hold the keys of a mark, as in "FCN-{stride}s on CamVid.",
+and words about each value, {about_stride}, where a mark gives them: stride={32: "coarse", 8: "fine"}.
 
 The marks are literals, so names are read from the source with `ast`: listing everything imports nothing, and a
 module is imported only when one of its names is asked for. Other packages add names through the entry-point groups
@@ -105,7 +106,7 @@ class Entry:
         return getattr(importlib.import_module(self.module), self.attribute)
 
 
-def _mark(template: str, **choices: tuple[Any, ...]) -> Callable[[T], T]:
+def _mark(template: str, **choices: tuple[Any, ...] | Mapping[Any, str]) -> Callable[[T], T]:
     """Say that the object answers to `template`, once for each combination of `choices`."""
     del template, choices  # read from the source by `entries`, which needs no import
 
@@ -127,10 +128,11 @@ def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
             if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == kind):
                 continue
             template = ast.literal_eval(mark.args[0])
-            keys = [k.arg or "" for k in mark.keywords]
-            for values in itertools.product(*(ast.literal_eval(k.value) for k in mark.keywords)):
-                preset = dict(zip(keys, values, strict=True))
-                name, about = template.format(**preset), _filled(text, preset)
+            choices = {k.arg or "": ast.literal_eval(k.value) for k in mark.keywords}
+            for values in itertools.product(*choices.values()):
+                preset = dict(zip(choices, values, strict=True))
+                words = {f"about_{k}": choices[k][v] for k, v in preset.items() if isinstance(choices[k], dict)}
+                name, about = template.format(**preset), _filled(text, words | preset)
                 yield Entry(name, module, node.name, tuple(preset.items()), about.partition("\n")[0], about)
 
 

@@ -14,7 +14,7 @@ from foveate import cli
 from foveate.cli.completion import SCRIPTS, _options, candidates
 from foveate.cli.early import check_fields, part_fields, recipe_fields, recipe_parts
 from foveate.cli.flags import PLACES, Parser, _known_options
-from foveate.cli.recipes import group_of
+from foveate.cli.recipes import folded, group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
 from foveate.engine.recipe import Optim, Recipe
@@ -201,11 +201,16 @@ def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.C
         assert text.count(f"  {name} ") == ("_mnist_" not in name or not entry.preset)
         assert (resolve(name).data is None) or group_of(entry) > 0, name  # one's own data is never in the recipe
         assert (resolve(name).data is not None) or group_of(entry) < 2, name
-    (folded,) = [line for line in text.splitlines() if "{model}_mnist_{kind}" in line]
-    assert "64 recipes; model: cnn, mlp, st_cnn_affine" in folded and folded.endswith("rts, rts_hard.")
+    (many,) = [line for line in text.splitlines() if "{model}_mnist_{kind}" in line]
+    assert "64 recipes; model: cnn, mlp, st_cnn_affine" in many and many.endswith("rts, rts_hard.")
     assert public < text.index("  draw_cifar ") < generated  # one that is called after a set is for that set
-    sentences = [entry.summary for entry in entries("recipe").values()]
-    assert len(set(sentences)) == len(sentences)
+    said: dict[tuple[str, ...], str] = {}
+    for name, sentence in folded(list(entries("recipe").values())):
+        # What is said beyond the name itself: "FCN-8s on ..." and "FCN-16s on ..." are one sentence.
+        parts = set(re.findall(r"[a-z]+|\d+", name))
+        words = tuple(word for word in re.findall(r"[a-z]+|\d+", sentence.lower()) if word not in parts)
+        assert words not in said, f"{name} is described as {said[words]} is: {sentence}"
+        said[words] = name
 
 
 ACTION_FLAGS = {

@@ -91,9 +91,16 @@ def _attend_pasture(attention: Literal["soft", "hard"]) -> Recipe:
 Captioned = Literal["flickr8k", "flickr30k", "coco"]
 
 
-@recipe("show_attend_tell_{data}", data=("flickr8k", "flickr30k", "coco"))
+@recipe(
+    "show_attend_tell_{data}",
+    data={
+        "flickr8k": "Flickr8k's photographs of people and animals",
+        "flickr30k": "Flickr30k's photographs of everyday life",
+        "coco": "COCO's photographs of common objects",
+    },
+)
 def show_attend_tell_release(data: Captioned) -> Recipe:
-    """Show, Attend and Tell (Xu et al. 2015) on {data}, with soft attention, as in the released code, on VGG-19.
+    """Show, Attend and Tell (Xu et al. 2015) on {about_data}, with soft attention, as released, on VGG-19.
 
     foveate train show_attend_tell_coco --data COCO
 
@@ -104,9 +111,16 @@ def show_attend_tell_release(data: Captioned) -> Recipe:
     return _release("soft", data)
 
 
-@recipe("show_attend_tell_hard_{data}", data=("flickr8k", "flickr30k", "coco"))
+@recipe(
+    "show_attend_tell_hard_{data}",
+    data={
+        "flickr8k": "Flickr8k's photographs of people and animals",
+        "flickr30k": "Flickr30k's photographs of everyday life",
+        "coco": "COCO's photographs of common objects",
+    },
+)
 def show_attend_tell_hard_release(data: Captioned) -> Recipe:
-    """Show, Attend and Tell (Xu et al. 2015) on {data}, with hard attention, as in the released code, on VGG-19.
+    """Show, Attend and Tell (Xu et al. 2015) on {about_data}, with hard attention, as released, on VGG-19.
 
     foveate train show_attend_tell_hard_coco --data COCO
 

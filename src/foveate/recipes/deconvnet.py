@@ -72,9 +72,12 @@ def deconvnet_camvid() -> Recipe:
     )
 
 
-@recipe("deconvnet_{stage}_voc", stage=("easy", "hard"))
+@recipe(
+    "deconvnet_{stage}_voc",
+    stage={"easy": "first stage, on centred crops of objects", "hard": "second stage, on looser crops of objects"},
+)
 def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
-    """DeconvNet on Pascal VOC, the release's {stage} stage: centred crops of objects (easy), then looser ones (hard).
+    """DeconvNet on Pascal VOC, the release's {about_stage}.
 
     foveate train deconvnet_easy_voc --data VOCdevkit
     foveate train deconvnet_hard_voc --data VOCdevkit --config.pretrained false --init runs/deconvnet_easy_voc
