@@ -232,7 +232,7 @@ def nearest_field(name: str, known: Collection[str]) -> str:
 
 
 def fields_beside(name: str, known: Collection[str]) -> str:
-    """What stands in a message for the nearest of a dotted name that is like none: the fields of its part.
+    """The part of a message that stands for the nearest of a dotted name that is like none: the fields beside it.
 
     '' for a name without a dot.
     """

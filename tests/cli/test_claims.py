@@ -63,7 +63,7 @@ def test_a_verdict_within_the_spread_is_printed_as_undecided(
 
     monkeypatch.setattr(claims, "examine", examine)
     assert cli.main(["claims", "baseline_steadies_reinforce"]) == 0
-    assert f"  verdict   {verdict}, in 0.0 s\n" in capsys.readouterr().out
+    assert f"  verdict   {verdict}, in 0 s\n" in capsys.readouterr().out
 
 
 def test_without_a_name_all_but_the_long_ones_run(

@@ -103,31 +103,45 @@ def recipe_parts(recipe: str | None, model: str | None = None) -> dict[str, set[
 
     model: trained in place of the recipe's own.
     """
+    named = list(_named_classes(recipe)) if recipe is not None else []
+    if model is not None and model in entries("model"):
+        named = [one for one in named if one[0].split(".")[1] != "models"]
+        named.append((entries("model")[model].module, "Config"))
+    inner = {kind for one in named for _, kind in _all_fields(*one).values()}  # classes that are fields of others
     found: dict[str, set[str]] = {}
-    for module, name in _named_classes(recipe) if recipe is not None else ():
+    for module, name in named:
         folder = module.split(".")[1]
         part = "options" if folder == "tasks" and name.endswith("Options") else FOLDERS.get(folder, "")
-        if part:
-            found.setdefault(part, set()).update(_all_fields(module, name))
-    if model is not None and model in entries("model"):
-        found["config"] = _all_fields(entries("model")[model].module, "Config")
+        if part and name not in inner:
+            found.setdefault(part, set()).update(_leaves(module, name))
     return found
+
+
+def _leaves(module: str, name: str) -> Iterator[str]:
+    """The dotted names of the fields of a class, and of the classes that some of them are."""
+    for field, (home, kind) in _all_fields(module, name).items():
+        below = list(_leaves(home, kind))
+        yield from (f"{field}.{one}" for one in below) if below else [field]
 
 
 def _named_classes(recipe: str) -> Iterator[tuple[str, str]]:
     """(module, name) of what the function of a recipe, and what it calls of its own module, take from elsewhere."""
     entry = entries("recipe").get(recipe)
+    own: dict[str, ast.stmt] = {}
     if entry is None or entry.point is not None:
         return
-    imported, own = _imports(entry.module), {}
-    for node in _body(entry.module):
-        if isinstance(node, ast.FunctionDef):
-            own[node.name] = node
-        elif isinstance(node, ast.Assign):
-            own.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
+    imported = _imports(entry.module)
+    for line in _body(entry.module):
+        if isinstance(line, ast.FunctionDef):
+            own[line.name] = line
+        elif isinstance(line, ast.Assign):
+            own.update((target.id, line) for target in line.targets if isinstance(target, ast.Name))
     waiting = [entry.attribute]
     for name in waiting:  # grows
-        for node in ast.walk(own[name]):
+        line = own.get(name, ast.Pass())
+        # Not the types of arguments, which the recipe need not have.
+        body = ast.Module(line.body, []) if isinstance(line, ast.FunctionDef) else line
+        for node in ast.walk(body):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
                 yield ".".join(imported[node.value.id]), node.attr
             elif isinstance(node, ast.Name) and node.id in imported:
@@ -136,14 +150,18 @@ def _named_classes(recipe: str) -> Iterator[tuple[str, str]]:
                 waiting.append(node.id)
 
 
-def _all_fields(module: str, name: str) -> set[str]:
-    """The fields of a class, with those of the classes that it is derived from, where they are of this package."""
+def _all_fields(module: str, name: str) -> dict[str, tuple[str, str]]:
+    """Field -> (module, name) of its type, of a class with its bases, or of the class of a value."""
     for node in _body(module):
         if isinstance(node, ast.ClassDef) and node.name == name:
             bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-            return {*_fields(node)}.union(*(_all_fields(module, base) for base in bases))
+            inherited = {k: v for base in bases for k, v in _all_fields(module, base).items()}
+            return inherited | {field: (module, kind) for field, kind in _fields(node).items()}
+        if isinstance(node, ast.Assign) and [name] == [one.id for one in node.targets if isinstance(one, ast.Name)]:
+            made = node.value.func if isinstance(node.value, ast.Call) else None
+            return _all_fields(module, made.id) if isinstance(made, ast.Name) else {}
     elsewhere, name = _imports(module).get(name, ("", ""))
-    return _all_fields(elsewhere, name) if elsewhere else set()
+    return _all_fields(elsewhere, name) if elsewhere else {}
 
 
 def _imports(module: str) -> dict[str, tuple[str, str]]:
@@ -157,6 +175,7 @@ def _imports(module: str) -> dict[str, tuple[str, str]]:
     }
 
 
+@cache
 def _body(module: str) -> list[ast.stmt]:
     """The statements of a module of this package; none where it is no file."""
     path = ROOT.joinpath(*module.split(".")[1:])
@@ -168,9 +187,8 @@ def _classes(path: Path) -> Iterator[ast.ClassDef]:
     yield from (n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.ClassDef))
 
 
-def _fields(node: ast.ClassDef) -> Iterator[str]:
-    for line in node.body:
-        if not isinstance(line, ast.AnnAssign) or ast.unparse(line.annotation).startswith("ClassVar"):
-            continue
-        if isinstance(line.target, ast.Name):
-            yield line.target.id
+def _fields(node: ast.ClassDef) -> dict[str, str]:
+    """Field -> its type, as they are written in a class."""
+    lines = [line for line in node.body if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)]
+    found = {ast.unparse(line.target): ast.unparse(line.annotation) for line in lines}
+    return {name: kind for name, kind in found.items() if not kind.startswith("ClassVar")}

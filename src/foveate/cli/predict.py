@@ -168,7 +168,7 @@ def _print_results(
 
 
 def _outcome(family: Task, others: list[Job], videos: list[Job]) -> tuple[str, str, int, str]:
-    """What was predicted and what failed, in words; the number of answers, which are frames of a video; their name."""
+    """The answers and the failures in words, the number of answers, of which a video has many, and their name."""
     frames = sum(job.record["frames"] for job in videos if not job.error)
     answers, failures = [], []
     for group, noun in ((others, family.noun(len(others))), (videos, "video" if len(videos) == 1 else "videos")):

@@ -19,7 +19,8 @@ from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
 # Many scenes, each seen a few times: on two thousand scenes the networks overfit before they describe new ones.
-PASTURE, PASTURE_EPOCHS = Pasture(train=8000, val=400), 6
+PASTURE = Pasture(train=8000, val=400)
+PASTURE_EPOCHS = 6
 # The coarser features add context to each location; hard attention reads a single location for each word.
 PASTURE_STRIDES = (16, 32)
 

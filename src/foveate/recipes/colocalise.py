@@ -16,7 +16,10 @@ from foveate.registry import recipe
 
 @recipe(
     "colocalise_digits_{kind}",
-    kind={"translated": "digit on an empty canvas", "cluttered": "digit among pieces of others"},
+    kind={
+        "translated": "translated digit, on an empty canvas,",
+        "cluttered": "cluttered digit, among pieces of others,",
+    },
 )
 def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
     """Co-localisation of the {about_kind} that all images share, by a random encoder; --data.digits 3,7 finds two.

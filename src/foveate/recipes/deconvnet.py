@@ -74,7 +74,7 @@ def deconvnet_camvid() -> Recipe:
 
 @recipe(
     "deconvnet_{stage}_voc",
-    stage={"easy": "first stage, on centred crops of objects", "hard": "second stage, on looser crops of objects"},
+    stage={"easy": "easy stage, on centred crops of objects", "hard": "hard stage after it, on looser crops"},
 )
 def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
     """DeconvNet on Pascal VOC, the release's {about_stage}.
