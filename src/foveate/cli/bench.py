@@ -56,10 +56,13 @@ def run(argv: list[str]) -> int:
     if data is None and RunFolder(path).recipe_file.is_file():
         data = RunFolder(path).recipe().data
     made_up = data is None
-    sample = _made_up(predictor, args.run) if data is None else sample_of(data, task, predictor.name)
+    if made_up:
+        sample, shape = _made_up(predictor, args.run)
+    else:
+        sample = sample_of(data, task, predictor.name)
+        shape = "x".join(str(side) for side in sample["image"].shape) if "image" in sample else ""
     cost = measure(task, predictor.runner, sample)
     found: dict[str, Cost | str] = {} if exported else _exported(path, sample, args.runtime, args.precision)
-    shape = _shape(sample)
     if args.format == "json":
         times = ("milliseconds", "fastest", "slowest")
         first = predictor.runtime if exported else "pytorch"
@@ -87,8 +90,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _made_up(predictor: Predictor, run: str) -> Any:
-    """A sample of a usual size, of noise. Raises ConfigError for a family whose inputs cannot be made up."""
+def _made_up(predictor: Predictor, run: str) -> tuple[Any, str]:
+    """A sample of a usual size, of noise, and its size. Raises ConfigError for a family that takes no such input."""
     inputs = predictor.family.inputs
     given = {one.name: one.typical(predictor.preprocessing) for one in inputs}
     if not given or any(value is None for value in given.values()):
@@ -96,17 +99,16 @@ def _made_up(predictor: Predictor, run: str) -> Any:
             f"{run} does not record its data, and models for {predictor.family.title} answer no made-up input; give "
             "some with --data PATH"
         )
-    return predictor.sample_of(given, "made up", 0)
-
-
-def _shape(sample: Any) -> str:
-    """The size of an image, C x H x W, or the words of a text; '' for other inputs."""
-    image = sample.get("image")
-    if image is None:
-        text = sample.get("text")
-        return counted(len(text.split()), "word") if isinstance(text, str) else ""
-    shape = image.shape if hasattr(image, "shape") else (image.channels, image.height, image.width)
-    return "x".join(str(side) for side in shape)
+    sizes = []
+    for name, value in given.items():
+        is_text = isinstance(value, str)
+        shape = () if is_text else (value.shape[-1], *value.shape[:-1]) if name == "image" else value.shape
+        sizes.append(
+            counted(len(value.split()), "word")
+            if is_text
+            else "x".join(map(str, shape)) + " values" * (len(shape) == 1)
+        )
+    return predictor.sample_of(given, "made up", 0), " and ".join(sizes)
 
 
 def _exported(run: Path, sample: Any, runtime: str | None, precision: str) -> dict[str, Cost | str]:
