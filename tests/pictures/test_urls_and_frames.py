@@ -222,7 +222,7 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     assert main([*words, "--every", "3"]) == 0
     printed = capsys.readouterr().out
     assert f"{clip}: 4 frames -> clip_overlay.mp4" in printed
-    assert re.search(r"^predicted: 1 of 1 video \(4 frames\) in \S+ s \(.+\) -> ", printed, re.MULTILINE)
+    assert re.search(r"^predicted: 1 of 1 video file \(4 frames\) in \S+ s \(.+\) -> ", printed, re.MULTILINE)
     lines = [json.loads(line) for line in (out / "clip_frames.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 3, 6, 9]
     predictor = foveate.load(run, device="cpu")
@@ -247,8 +247,8 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     inputs = [str(tmp_path / name) for name in ("a.png", "bad.png", "clip.mp4", "broken.mp4")]
     assert main([*words[:2], *inputs, "--device", "cpu", "--every", "5", "--out", str(tmp_path / "c")]) == 1
     said = capsys.readouterr()
-    assert "predicted: 1 of 2 pictures and 1 of 2 videos (2 frames) in " in said.out
-    assert "1 of 2 pictures and 1 of 2 videos failed; they are named above" in said.err
+    assert "predicted: 1 of 2 pictures and 1 of 2 video files (2 frames) in " in said.out
+    assert "1 of 2 pictures and 1 of 2 video files failed; they are named above" in said.err
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,11 @@ def _made_up(predictor: Predictor, run: str) -> tuple[Any, str]:
         )
     sizes = []
     for name, value in given.items():
-        is_text = isinstance(value, str)
-        shape = () if is_text else (value.shape[-1], *value.shape[:-1]) if name == "image" else value.shape
-        sizes.append(
-            counted(len(value.split()), "word")
-            if is_text
-            else "x".join(map(str, shape)) + " values" * (len(shape) == 1)
-        )
+        if isinstance(value, str):
+            sizes.append(counted(len(value.split()), "word"))
+        else:
+            shape = (value.shape[-1], *value.shape[:-1]) if name == "image" else value.shape
+            sizes.append("x".join(map(str, shape)) + " values" * (len(shape) == 1))
     return predictor.sample_of(given, "made up", 0), " and ".join(sizes)
 
 

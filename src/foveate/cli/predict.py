@@ -171,7 +171,10 @@ def _outcome(family: Task, others: list[Job], videos: list[Job]) -> tuple[str, s
     """The answers and the failures in words, the number of answers, of which a video has many, and their name."""
     frames = sum(job.record["frames"] for job in videos if not job.error)
     answers, failures = [], []
-    for group, noun in ((others, family.noun(len(others))), (videos, "video" if len(videos) == 1 else "videos")):
+    for group, noun in (
+        (others, family.noun(len(others))),
+        (videos, "video file" if len(videos) == 1 else "video files"),
+    ):
         failed = sum(bool(job.error) for job in group)
         about = f" ({counted(frames, 'frame')})" if group is videos else ""
         answers += [f"{len(group) - failed} of {len(group)} {noun}{about}"] if group else []
