@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,14 @@ class Tab:
     def ready(self) -> None:
         state = self.until(lambda: self.script("return document.body?.dataset.ready"), "the page")
         assert state == "true", self.text("body")
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Wait, after the block, for the page that its last step loads in place of this one."""
+        self.script("window.earlier = true")
+        yield
+        self.until(lambda: not self.script("return window.earlier ?? false"), "the page again")
+        self.ready()
 
     def script(self, code: str, *given: Any) -> Any:
         return self.browser.execute_script(code, *given)

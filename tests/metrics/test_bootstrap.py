@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from foveate.metrics.bootstrap import draws, interval, mean_interval, paired_difference, score_intervals
-from foveate.metrics.segmentation import SegmentationMetrics, area_scores
+from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.records import ClassTable
 
 
@@ -67,25 +68,32 @@ def test_dice_precision_and_recall_are_those_of_scikit_learn() -> None:
     assert found["mean_dice"] == pytest.approx(f1_score(*flat, average="macro"))
 
 
-def test_scores_of_many_matrices_are_those_of_each() -> None:
+def test_scores_of_many_sets_are_those_of_each() -> None:
     generator = np.random.default_rng(0)
-    metrics = SegmentationMetrics(3)
+    metrics, images = SegmentationMetrics(3), []
     for _ in range(6):
         own = SegmentationMetrics(3)
         truth = generator.integers(-1, 3, (9, 11))
-        own.update(np.where(generator.random(truth.shape) < 0.6, truth.clip(0), 1), truth)
+        own.update(np.where(generator.random(truth.shape) < 0.6, truth.clip(0), 1), truth, generator.random((9, 11)))
+        images.append(own)
         metrics.merge(own.state())
     scores = metrics.compute()
-    together = area_scores(scores.confusion[None])
-    for name in ("mean_iou", "mean_accuracy", "mean_dice", "mean_precision", "pixel_accuracy"):
-        assert together[name][0] == pytest.approx(getattr(scores, name))
+    names = (
+        "mean_iou", "mean_accuracy", "mean_dice", "mean_precision", "mean_recall", "pixel_accuracy",
+        "frequency_weighted_iou", "boundary_iou", "calibration_error",
+    )  # fmt: skip
+    assert set(names) == set(scores.intervals)
+    for name in names:
         low, high = scores.intervals[name]
-        assert low < getattr(scores, name) < high
-    # Each resample, counted one at a time.
-    rows = next(draws(6, 100))
-    expected = [
-        area_scores(sum(n * c for n, c in zip(row, scores.per_image, strict=True))[None])["mean_iou"][0] for row in rows
-    ]
-    stacked = area_scores(np.einsum("rn,nij->rij", rows, np.stack(scores.per_image)))["mean_iou"]
-    assert stacked == pytest.approx(expected)
-    assert score_intervals(scores.per_image[:1], area_scores) == {}
+        assert low < high and (low < getattr(scores, name) < high or name == "calibration_error")
+        assert scores.per_image[name].tolist() == pytest.approx([getattr(own.compute(), name) for own in images])
+    # Each resample, scored as a set of its own.
+    states, resampled = torch.stack([own.state() for own in images]), []
+    for row in np.concatenate(list(draws(6))):
+        resample = SegmentationMetrics(3)
+        resample.merge(torch.from_numpy(row) @ states)
+        resampled.append(resample.compute())
+    for name in names:
+        expected = np.quantile([getattr(one, name) for one in resampled], (0.025, 0.975))
+        assert scores.intervals[name] == pytest.approx(tuple(expected))
+    assert score_intervals(list(states[:1].numpy()), lambda rows: {"first": rows[:, 0]}) == {}

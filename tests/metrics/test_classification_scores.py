@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from foveate.errors import ConfigError, DataError
-from foveate.metrics.classification import BINS, ClassificationMetrics
+from foveate.metrics.calibration import BINS
+from foveate.metrics.classification import ClassificationMetrics
 from foveate.records import ClassTable
 
 CLASSES = ClassTable(("cat", "dog", "cow", "hen", "pig", "fox", "bee"))

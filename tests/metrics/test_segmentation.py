@@ -12,7 +12,8 @@ import torch
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from foveate.errors import ConfigError, DataError
-from foveate.metrics.segmentation import SegmentationMetrics, SegmentationScores, near_contour
+from foveate.metrics.segmentation import SegmentationMetrics, SegmentationScores
+from foveate.ops.contours import near_contour
 from foveate.records import IGNORE, ClassTable
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -222,8 +223,8 @@ def test_boundaries_by_hand() -> None:
 
 def test_the_edge_is_a_contour_for_boundary_iou_only() -> None:
     plain = np.zeros((6, 6), np.uint8) + 1
-    assert not near_contour(plain, 2).any()
-    assert near_contour(plain, 2, edge=True).sum() == 36 - 4
+    assert not near_contour(plain, 2, void=0).any()
+    assert near_contour(plain, 2, void=0, edge=True).sum() == 36 - 4
     scores = score([(plain, plain)], 2)
     assert scores.boundary_iou == 1.0
     assert all(math.isnan(v) for v in scores.trimap_iou.values())
@@ -231,9 +232,9 @@ def test_the_edge_is_a_contour_for_boundary_iou_only() -> None:
 
 def test_ignored_pixels_make_no_contour_but_do_not_hide_one() -> None:
     void_beside = np.array([[1, 1, 1, 0, 0, 0, 0]], np.uint8)  # encoded: 0 is ignored
-    assert not near_contour(void_beside, 3).any()
+    assert not near_contour(void_beside, 3, void=0).any()
     void_between = np.array([[1, 1, 1, 0, 0, 2, 2]], np.uint8)
-    assert near_contour(void_between, 3).tolist() == [[False, False, True, False, False, True, False]]
+    assert near_contour(void_between, 3, void=0).tolist() == [[False, False, True, False, False, True, False]]
 
 
 def test_a_perfect_prediction_scores_one_everywhere() -> None:
@@ -346,7 +347,7 @@ def test_memory_does_not_grow_with_the_set() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 4096
-    assert metrics.state().numel() == length == 1 + 4 * 4 + 4 + 4 + 5 * 4 * 4
+    assert metrics.state().numel() == length == 1 + 4 * 4 + 4 + 4 + 15 * 3 + 5 * 4 * 4
 
 
 def test_without_boundaries_the_rest_is_the_same() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def pixels(image: Tensor) -> np.ndarray:
 
 
 def labels(image: Tensor, **how: object) -> np.ndarray:
-    return predict_labels(network(), image, PLAIN, SemanticOptions(**how))
+    return predict_labels(network(), image, PLAIN, SemanticOptions(**how)).labels
 
 
 class TestEachStepIsItsOperator:
@@ -94,7 +95,23 @@ class TestEachStepIsItsOperator:
         options = SemanticOptions(tile=64, overlap=32, **views)
         found = predict_probabilities(network(), image, PLAIN, options)
         assert np.allclose(found, expected.numpy(), atol=1e-5)
-        assert (predict_labels(network(), image, PLAIN, options) == found.argmax(0)).all()
+        assert (predict_labels(network(), image, PLAIN, options).labels == found.argmax(0)).all()
+
+    @pytest.mark.parametrize("how", [{}, {"flip": True}, {"crf": True}, {"tile": 64, "overlap": 32}])
+    def test_confidence_is_the_largest_probability(self, how: dict[str, Any]) -> None:
+        image, options = picture(48, 96), SemanticOptions(**how)
+        found = predict_labels(network(), image, PLAIN, options, confident=True)
+        expected = predict_probabilities(network(), image, PLAIN, options)
+        np.testing.assert_allclose(found.confidence, expected.max(0), atol=1e-6)
+        assert (found.labels == predict_labels(network(), image, PLAIN, options).labels).all()
+        assert found.confidence.dtype == np.float32 and predict_labels(network(), image, PLAIN, options)[1] is None
+
+    @pytest.mark.parametrize("how", [{"superpixels": "slic"}, {"proposals": 2}])
+    def test_scores_that_are_no_probabilities_are_no_confidence(self, how: dict[str, Any]) -> None:
+        options = SemanticOptions(**how)
+        with pytest.raises(ConfigError, match="superpixels or proposals have no probabilities"):
+            predict_probabilities(network(), picture(), PLAIN, options)
+        assert predict_labels(network(), picture(), PLAIN, options, confident=True).confidence is None
 
     def test_a_float_picture_is_the_same_picture(self) -> None:
         image = picture()
@@ -210,7 +227,7 @@ class TestPredictor:
     def test_takes_the_same_words(self, predictor: Predictor) -> None:
         image = picture()
         how = SemanticOptions(crf=True, superpixels="slic")
-        expected = predict_labels(lambda x: predictor.runner(x).logits, image, predictor.preprocessing, how)
+        expected = predict_labels(lambda x: predictor.runner(x).logits, image, predictor.preprocessing, how).labels
         found = predictor.predict(image, **dataclasses.asdict(how))
         assert (found.mask == expected).all()
 

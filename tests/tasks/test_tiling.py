@@ -56,7 +56,7 @@ def test_one_view_is_the_softmax_of_the_logits() -> None:
     with torch.inference_mode():
         expected = network(PLAIN(image)[None])[0].softmax(0)
         assert torch.allclose(infer(network, image, PLAIN), expected, atol=1e-6)
-        assert (predict_mask(network, image, PLAIN) == expected.argmax(0).numpy()).all()
+        assert (predict_mask(network, image, PLAIN).labels == expected.argmax(0).numpy()).all()
 
 
 def test_flip_averages_probabilities_of_both_sides() -> None:
@@ -140,8 +140,8 @@ def test_weights_fade_along_a_raised_cosine() -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_tiles_agree_with_the_whole_exactly_for_a_local_network(size: tuple[int, int], flip: bool) -> None:
     network, pixels = local_network(reach=7), picture(*size)
-    whole = predict_mask(network, chw(pixels), PLAIN, flip=flip)
-    tiled = predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(96, 32), flip=flip)
+    whole = predict_mask(network, chw(pixels), PLAIN, flip=flip).labels
+    tiled = predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(96, 32), flip=flip).labels
     assert tiled.dtype == np.uint8
     assert (tiled == whole).mean() > 0.9999  # ties in the last bit of a float may fall either way
     assert tiled.shape == size
@@ -156,7 +156,7 @@ def test_blending_is_the_weighted_mean_of_the_tiles() -> None:
         p = next(calls)
         return torch.log(torch.tensor([p, 1 - p])).view(1, 2, 1, 1).expand(1, 2, *x.shape[-2:])
 
-    mask = predict_tiled(network, Held(picture(40, 96)), PLAIN, tiling=Tiling(64, 32))
+    mask = predict_tiled(network, Held(picture(40, 96)), PLAIN, tiling=Tiling(64, 32)).labels
     fade = np.cos((np.arange(16) + 0.5) / 16 * np.pi / 2) ** 2
     p0 = np.concatenate([np.full(40, 0.9), 0.9 * fade + 0.3 * (1 - fade), np.full(40, 0.3)])
     assert (mask == np.where(p0 >= 0.5, 0, 1)).all()
@@ -182,8 +182,8 @@ def test_many_classes_make_a_16_bit_mask() -> None:
         network.bias.copy_(torch.arange(300.0))  # type: ignore[union-attr]
     pixels = picture(70, 90)
     for mask in (
-        predict_mask(network, chw(pixels), PLAIN),
-        predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(64, 32)),
+        predict_mask(network, chw(pixels), PLAIN).labels,
+        predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(64, 32)).labels,
     ):
         assert mask.dtype == np.uint16
         assert (mask == 299).all()
@@ -199,8 +199,8 @@ def test_progress_ends_at_one() -> None:
 def test_sixteen_bit_windows() -> None:
     network, pixels = local_network(), picture(100, 140)
     wide = pixels.astype(np.uint16) * 257  # the same picture with 16 bits a channel
-    eight = predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(64, 32))
-    assert (predict_tiled(network, Held(wide), PLAIN, tiling=Tiling(64, 32)) == eight).mean() > 0.9999
+    eight = predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(64, 32)).labels
+    assert (predict_tiled(network, Held(wide), PLAIN, tiling=Tiling(64, 32)).labels == eight).mean() > 0.9999
 
 
 def test_choice_of_tiling() -> None:

@@ -19,7 +19,6 @@ from foveate.visualize.overlay import (
     index_png,
     overlay,
 )
-from foveate.visualize.pixels import near_contour
 
 CLASSES = ClassTable(("ground", "thing"), ((10, 200, 0), (255, 0, 100)))
 
@@ -92,17 +91,6 @@ def test_a_mask_of_another_size_is_refused() -> None:
         overlay(np.zeros((4, 6, 3), np.uint8), np.zeros((4, 5), np.uint8), CLASSES)
     with pytest.raises(DataError, match="cannot be drawn"):
         overlay(np.zeros((0, 6, 3), np.uint8), np.zeros((0, 6), np.uint8), CLASSES)
-
-
-def test_near_contour_is_the_definition() -> None:
-    rng = np.random.default_rng(4)
-    labels = np.kron(rng.integers(0, 4, (5, 6)), np.ones((4, 4), int))  # 3 is void
-    for reach in (1, 2, 3, 5, 30):
-        expected = np.zeros(labels.shape, bool)
-        for y, x in np.ndindex(labels.shape):
-            window = labels[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
-            expected[y, x] = len(set(window.ravel().tolist()) - {3}) > 1
-        np.testing.assert_array_equal(near_contour(labels, reach, void=3), expected)
 
 
 def test_error_kinds_counted_by_hand() -> None:

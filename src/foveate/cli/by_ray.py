@@ -181,8 +181,8 @@ class Scores:
         """Score one batch as `Task.score` does, with a counter of its own for each addition."""
         task = self.scoring.task
         batch = [task.prepare(self.scoring.dataset[index]) for index in indices]
-        predictions = task.answer(self.scoring.model, batch, self.scoring.options)
         counter = _fresh(self.empty)
+        predictions = task.answer_to_score(self.scoring.model, batch, self.scoring.options, counter)
         task.observe(self.scoring.model, counter, batch)
         states.append(_sparse(counter.state()))
         for index, sample, prediction in zip(indices, batch, predictions, strict=True):

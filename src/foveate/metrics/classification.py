@@ -4,8 +4,7 @@ Shapes: B images, K classes. Only counts are stored.
 
     top-1, top-5          the share of images whose class has the highest, or one of the five highest probabilities
     error                 100 (1 - top-1), in per cent, as the papers print it
-    calibration error     sum over bins b of (n_b / n) |accuracy_b - confidence_b|, with 15 bins of equal width over the
-                          highest probability (Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3)
+    calibration error     that of `metrics.calibration`, over the highest probability
     window error          where the data knows the object's centre, and the model reads through windows: the distance of
                           the last window's centre from it, in pixels, the mean over images; and the share of images in
                           which it is at most 6
@@ -24,10 +23,10 @@ import numpy as np
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.calibration import BINS, calibration_error, reliability
 from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
-BINS = 15
 NEAR = 6.0  # pixels
 
 
@@ -124,9 +123,7 @@ class ClassificationMetrics:
         prediction, confidence = order[:, 0], p.max(1)
         self._top5_hits += (order[:, :5] == target[:, None]).sum()
         np.add.at(self._confusion, (target, prediction), 1)
-        # Bin b holds confidences in (b / 15, (b + 1) / 15].
-        bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
-        np.add.at(self._bins, bins, np.stack([np.ones_like(confidence), confidence, prediction == target], 1))
+        self._bins += reliability(confidence, prediction == target)
 
     def locate(self, window: tuple[float, float], centre: tuple[float, float]) -> None:
         """Add the centre of an image's last window and that of its object, (x, y) in pixels each."""
@@ -152,15 +149,13 @@ class ClassificationMetrics:
         totals, hits = self._confusion.sum(1), np.diag(self._confusion)
         per_class = np.divide(hits, totals, out=np.full(len(totals), np.nan), where=totals > 0)
         top1 = float(hits.sum() / images)
-        _, confidence, correct = self._bins.T
         located, distances, near = self._windows.tolist()
         return ClassificationScores(
             top1=top1,
             top5=float(self._top5_hits[0] / images),
             error_percent=100 * (1 - top1),
             mean_accuracy=float(np.nanmean(per_class)),
-            # The sum over bins of (n_b / n) |accuracy_b - confidence_b|, with n_b cancelled.
-            calibration_error=float(np.abs(correct - confidence).sum() / images),
+            calibration_error=float(calibration_error(self._bins)),
             per_class=tuple(per_class.tolist()),
             confusion=self._confusion.astype(np.int64),
             images=int(images),

@@ -26,13 +26,13 @@ import numpy as np
 from torch import Tensor
 
 from foveate.errors import DataError
+from foveate.metrics.calibration import BINS, calibration_error, reliability
 from foveate.metrics.captioning.attention import pool
 from foveate.metrics.sums import add, flatten
 from foveate.text import split_words
 from foveate.text.answers import normal, vqa_normal
 
 ENOUGH = 3  # people who have to give an answer
-BINS = 15  # of confidence
 SUMS = 9  # of a kind: see `QuestionMetrics`
 
 
@@ -95,7 +95,7 @@ class QuestionScores:
     question_alone: accuracy of the question alone.
     attention_mass, first_attention_mass: share of the last and of the first hop's attention that lies on what is asked
         about. attention_chance: that of attention spread evenly. Over `attention_questions` questions.
-    calibration_error: as of a classifier (`metrics.classification`), over accuracy.
+    calibration_error: that of `metrics.calibration`, over accuracy.
     answered: share of questions that were answered. accuracy_of_answered: the accuracy of these.
     unknown_answers: share of questions none of whose answers the model has.
     kinds: names. per_kind, alone_per_kind: accuracy, and that of the question alone, of each. counts: its questions.
@@ -191,9 +191,7 @@ class QuestionMetrics:
             row[4:8] += 1, (attention[-1] * share).sum(), (attention[0] * share).sum(), float(asked.mean())
         row[8] += not known
         self._answered += sure * np.array([1, accuracy])
-        # Bin b holds confidences in (b / 15, (b + 1) / 15].
-        place = min(max(math.ceil(confidence * BINS) - 1, 0), BINS - 1)
-        self._bins[place] += 1, confidence, answer_accuracy(given, answers)
+        self._bins += reliability(np.array([confidence]), np.array([answer_accuracy(given, answers)]))
         return accuracy
 
     def state(self) -> Tensor:
@@ -223,7 +221,7 @@ class QuestionMetrics:
             first_attention_mass=_ratio(first, placed),
             attention_chance=_ratio(chance, placed),
             attention_questions=int(placed),
-            calibration_error=float(np.abs(self._bins[:, 2] - self._bins[:, 1]).sum() / count),
+            calibration_error=float(calibration_error(self._bins)),
             answered=float(self._answered[0] / count),
             accuracy_of_answered=_ratio(self._answered[1], self._answered[0]),
             unknown_answers=unknown / count,

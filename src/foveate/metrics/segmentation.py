@@ -17,6 +17,7 @@ With p_i = sum_j n_ji the pixels that are predicted as class i, three more are o
     precision   mean_i n_ii / p_i, over the classes that are predicted
     recall      mean_i n_ii / t_i, the mean accuracy
 
+The calibration error is that of `metrics.calibration` over pixels, by the probability of the class that each was given.
 The intervals are those of `metrics.bootstrap`, over images.
 
 Two scores evaluate boundaries only. A pixel is *near a contour* at width w if some pixel at most w rows and w columns
@@ -46,7 +47,7 @@ Cases that the definitions leave open are handled as follows:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,14 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.bootstrap import score_intervals
+from foveate.metrics.calibration import BINS, calibration_error, reliability
 from foveate.metrics.sums import add, flatten
+from foveate.ops.contours import near_contour
 from foveate.records import ClassTable
 
 BOUNDARY_RATIO = 0.02  # of the diagonal, the value of Cheng et al.
 TRIMAP_WIDTHS = (1, 2, 4, 8, 16)  # pixels
+CONFIDENCE_UNIT = 2.0**-20  # of the sums of confidences: integers add up alike in every order
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +76,12 @@ class SegmentationScores:
     confusion: (K, K) int64 numbers of pixels, truth by row, prediction by column.
     images: number of images scored.
     absent: labels of the classes in neither truth nor prediction.
-    mean_dice, mean_precision, per_class_dice, per_class_precision: see above; recall is the accuracy.
-    intervals: name of a score -> its 95 % interval over images; per_image: the confusion of each. Both are empty if
-        images were not kept apart.
+    mean_dice, mean_precision, mean_recall, per_class_dice, per_class_precision: see above; a class's recall is its
+        accuracy.
+    calibration_error: nan if the confidence of no image is known. calibration: (15, 3), pixels, the sum of their
+        confidences, and the right ones, by confidence, of the images whose confidence is known.
+    intervals: name of a score -> its 95 % interval over images. per_image: name -> the scores of each of N images
+        alone, (N,); 'per_class_iou': (N, K). Both are empty if images were not kept apart.
     """
 
     mean_iou: float
@@ -89,12 +96,15 @@ class SegmentationScores:
     confusion: np.ndarray
     images: int
     absent: tuple[int, ...]
-    mean_dice: float = math.nan
-    mean_precision: float = math.nan
-    per_class_dice: tuple[float, ...] = ()
-    per_class_precision: tuple[float, ...] = ()
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    per_image: tuple[np.ndarray, ...] = ()
+    mean_dice: float
+    mean_precision: float
+    mean_recall: float
+    per_class_dice: tuple[float, ...]
+    per_class_precision: tuple[float, ...]
+    calibration_error: float
+    calibration: np.ndarray
+    intervals: dict[str, tuple[float, float]]
+    per_image: dict[str, np.ndarray]
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with classes by name; a score that is not defined is None.
@@ -117,14 +127,16 @@ class SegmentationScores:
             "frequency_weighted_iou": _or_none(self.frequency_weighted_iou),
             "mean_dice": _or_none(self.mean_dice),
             "mean_precision": _or_none(self.mean_precision),
-            "mean_recall": _or_none(self.mean_accuracy),
+            "mean_recall": _or_none(self.mean_recall),
             "boundary_iou": _or_none(self.boundary_iou),
+            "calibration_error": _or_none(self.calibration_error),
+            "calibration": self.calibration.tolist(),
             "trimap_iou": {str(width): _or_none(value) for width, value in self.trimap_iou.items()},
             "per_class": by_name(self.per_class_iou),
             "per_class_accuracy": by_name(self.per_class_accuracy),
             "per_class_boundary_iou": by_name(self.per_class_boundary_iou),
-            "per_class_dice": by_name(self.per_class_dice or (math.nan,) * len(classes)),
-            "per_class_precision": by_name(self.per_class_precision or (math.nan,) * len(classes)),
+            "per_class_dice": by_name(self.per_class_dice),
+            "per_class_precision": by_name(self.per_class_precision),
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
@@ -161,17 +173,24 @@ class SegmentationMetrics:
         self.boundary_ratio = boundary_ratio
         self.trimap_widths = tuple(trimap_widths) if boundaries else ()
         self._images = np.zeros(1, np.int64)
-        self.per_image: list[np.ndarray] = []  # confusion matrices (K, K) of the images that were merged one by one
+        self._per_image: list[np.ndarray] = []  # `_counts` of the images that were merged one by one
         self._confusion = np.zeros((num_classes, num_classes), np.int64)
         self._boundary_intersection = np.zeros(num_classes, np.int64)
         self._boundary_union = np.zeros(num_classes, np.int64)
+        self._calibration = np.zeros((BINS, 3), np.int64)  # pixels, confidences in units, right pixels
         self._trimaps = np.zeros((len(self.trimap_widths), num_classes, num_classes), np.int64)
 
-    def update(self, prediction: np.ndarray | Tensor, target: np.ndarray | Tensor) -> None:
+    def update(
+        self,
+        prediction: np.ndarray | Tensor,
+        target: np.ndarray | Tensor,
+        confidence: np.ndarray | None = None,
+    ) -> None:
         """Add one image.
 
         prediction: (H, W) integers, in 0..K-1 wherever the target is scored.
         target: (H, W) integers; a value outside 0..K-1 is not scored.
+        confidence: (H, W) probabilities of the predicted classes, for the calibration error; None if not known.
         Raises DataError if the shapes differ or a predicted label is out of range.
         """
         truth, predicted = _integers(target, "target"), _integers(prediction, "prediction")
@@ -191,11 +210,15 @@ class SegmentationMetrics:
         self._images += 1
         pair = truth.astype(np.int32) * (self.num_classes + 1) + predicted
         self._confusion += self._count_pairs(pair)
+        if confidence is not None:
+            bins = reliability(confidence[scored], (predicted == truth)[scored])
+            bins[:, 1] = np.round(bins[:, 1] / CONFIDENCE_UNIT)
+            self._calibration += bins.astype(np.int64)
         if not self.boundaries:
             return
         self._count_boundaries(truth, predicted)
         for i, width in enumerate(self.trimap_widths):
-            self._trimaps[i] += self._count_pairs(pair[near_contour(truth, width)])
+            self._trimaps[i] += self._count_pairs(pair[near_contour(truth, width, void=0)])
 
     def _encode(self, labels: np.ndarray, scored: np.ndarray) -> np.ndarray:
         """Map label i to i + 1 and ignored pixels to 0, as uint8 if it fits: bytes compare many times faster."""
@@ -213,8 +236,8 @@ class SegmentationMetrics:
 
     def _count_boundaries(self, truth: np.ndarray, predicted: np.ndarray) -> None:
         width = max(1, round(self.boundary_ratio * math.hypot(*truth.shape)))
-        true_band = truth * near_contour(truth, width, edge=True)
-        predicted_band = predicted * near_contour(predicted, width, edge=True)
+        true_band = truth * near_contour(truth, width, void=0, edge=True)
+        predicted_band = predicted * near_contour(predicted, width, void=0, edge=True)
         intersection = self._count_labels(true_band[true_band == predicted_band])
         self._boundary_intersection += intersection
         self._boundary_union += self._count_labels(true_band) + self._count_labels(predicted_band) - intersection
@@ -229,16 +252,22 @@ class SegmentationMetrics:
     def merge(self, state: Tensor) -> None:
         """Add the counts of other metrics with the same settings. Raises ConfigError if the state's length differs.
 
-        With boundaries, as in a whole evaluation, the confusion of a single image is kept apart from the sums as well,
-        for intervals and tables: 8 K K bytes.
+        With boundaries, as in a whole evaluation, the counts of a single image are kept apart from the sums as well,
+        for intervals and tables: 8 K (K + 2) bytes and a few more.
         """
         add(self._parts(), state, same="classes and widths")
         if self.boundaries and state[0] == 1:
-            confusion = state[1 : 1 + self._confusion.size].cpu().numpy()
-            self.per_image.append(confusion.reshape(self._confusion.shape).copy())
+            self._per_image.append(state[1 : 1 + len(self._counts())].cpu().numpy().copy())
 
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return self._images, self._confusion, self._boundary_intersection, self._boundary_union, self._trimaps
+        return self._images, *self._scored(), self._trimaps
+
+    def _scored(self) -> tuple[np.ndarray, ...]:
+        return self._confusion, self._boundary_intersection, self._boundary_union, self._calibration
+
+    def _counts(self) -> np.ndarray:
+        """Counts for `set_scores`: K K + 2 K + 3 BINS integers."""
+        return np.concatenate([part.ravel() for part in self._scored()])
 
     def compute(self) -> SegmentationScores:
         """Compute the scores of all images added so far. Raises DataError if there is no image or no scored pixel."""
@@ -251,82 +280,64 @@ class SegmentationMetrics:
                 f"scored {counted(images, 'picture')}, but every pixel of the labels is ignored; "
                 "check the ignore value of the class table"
             )
-        iou = _iou(self._confusion)
-        accuracy = _ratio(np.diag(self._confusion), self._confusion.sum(1))
-        frequency = self._confusion.sum(1) / total
-        boundary = _ratio(self._boundary_intersection, self._boundary_union)
-        dice = _ratio(2 * np.diag(self._confusion), self._confusion.sum(1) + self._confusion.sum(0))
-        precision = _ratio(np.diag(self._confusion), self._confusion.sum(0))
+        counts = _split(self._counts()[None], self.num_classes)
+        means, ratios = set_scores(*counts), class_scores(*counts[:3])
+        alone = _split(np.stack(self._per_image), self.num_classes) if self._per_image else ()
+        scores: dict[str, Any] = {name: float(value) for name, (value,) in means.items()}
+        scores |= {f"per_class_{name}": tuple(values.tolist()) for name, (values,) in ratios.items()}
         return SegmentationScores(
-            mean_iou=_mean(iou),
-            pixel_accuracy=float(np.trace(self._confusion) / total),
-            mean_accuracy=_mean(accuracy),
-            frequency_weighted_iou=float((frequency * np.nan_to_num(iou)).sum()),
-            boundary_iou=_mean(boundary),
             trimap_iou={w: _mean(_iou(c)) for w, c in zip(self.trimap_widths, self._trimaps, strict=True)},
-            per_class_iou=tuple(iou.tolist()),
-            per_class_accuracy=tuple(accuracy.tolist()),
-            per_class_boundary_iou=tuple(boundary.tolist()),
+            **scores,
+            calibration=self._calibration * (1, CONFIDENCE_UNIT, 1),
             confusion=self._confusion.copy(),
             images=images,
-            absent=tuple(np.flatnonzero(np.isnan(iou)).tolist()),
-            mean_dice=_mean(dice),
-            mean_precision=_mean(precision),
-            per_class_dice=tuple(dice.tolist()),
-            per_class_precision=tuple(precision.tolist()),
-            intervals=score_intervals(self.per_image, area_scores),
-            per_image=tuple(self.per_image),
+            absent=tuple(np.flatnonzero(np.isnan(ratios["iou"][0])).tolist()),
+            intervals=score_intervals(self._per_image, lambda rows: set_scores(*_split(rows, self.num_classes))),
+            per_image=set_scores(*alone) | {"per_class_iou": class_scores(*alone[:3])["iou"]} if alone else {},
         )
 
 
-def area_scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
-    """The area scores of several confusion matrices (R, K, K): name -> (R,); nan where none of the classes has one."""
-    hits = confusions.diagonal(axis1=1, axis2=2)
-    truth, predicted = confusions.sum(2), confusions.sum(1)
-    ratios = {
-        "mean_iou": _ratio(hits, truth + predicted - hits),
-        "mean_accuracy": _ratio(hits, truth),
-        "mean_dice": _ratio(2 * hits, truth + predicted),
-        "mean_precision": _ratio(hits, predicted),
-    }
-    means = {}
-    for name, ratio in ratios.items():
-        known = np.isfinite(ratio)
-        means[name] = _ratio(np.where(known, ratio, 0.0).sum(1), known.sum(1))
-    return means | {"pixel_accuracy": _ratio(hits.sum(1), truth.sum(1))}
+def class_scores(confusion: np.ndarray, intersection: np.ndarray, union: np.ndarray) -> dict[str, np.ndarray]:
+    """IoU, accuracy, Dice, precision and boundary IoU of each class: name -> (R, K), nan where a class has none.
 
-
-def near_contour(labels: np.ndarray, width: int, *, edge: bool = False) -> np.ndarray:
-    """Return a mask (H, W) of the pixels with another label at most `width` rows and columns away.
-
-    This is each class's mask minus its erosion by a square of 2 * width + 1 pixels, for all classes at once: the square
-    around a pixel contains another label exactly if its highest or its lowest label differs from the pixel's label.
-
-    labels: (H, W); 0 marks ignored pixels, which neither have nor form a contour.
-    width: distance in pixels.
-    edge: treat the image's edge as a contour (of the pixels that are not ignored).
+    confusion: (R, K, K). intersection, union: (R, K) pixels near contours.
     """
-    ceiling = np.iinfo(labels.dtype).max
-    highest = _slide(np.maximum, labels, width, outside=0)
-    lowest = _slide(np.minimum, np.where(labels == 0, ceiling, labels), width, outside=ceiling)
-    near = (highest != labels) | (lowest != labels)
-    if edge:
-        near[:width] = near[-width:] = near[:, :width] = near[:, -width:] = True
-    return near & (labels != 0)
+    hits = confusion.diagonal(axis1=1, axis2=2)
+    truth, predicted = confusion.sum(2), confusion.sum(1)
+    return {
+        "iou": _ratio(hits, truth + predicted - hits),
+        "accuracy": _ratio(hits, truth),
+        "dice": _ratio(2 * hits, truth + predicted),
+        "precision": _ratio(hits, predicted),
+        "boundary_iou": _ratio(intersection, union),
+    }
 
 
-def _slide(extreme: np.ufunc, values: np.ndarray, radius: int, outside: int) -> np.ndarray:
-    """Compute the minimum or maximum over the square of 2 * radius + 1 around each pixel; (H, W) -> (H, W)."""
-    values = np.pad(values, radius, constant_values=outside)
-    window = 2 * radius + 1
-    for _ in range(2):  # rows, then columns as the rows of the transpose
-        reach = 1  # number of rows that each value already covers; doubling it takes log2(window) passes
-        while reach < window:
-            step = min(reach, window - reach)
-            values = extreme(values[:-step], values[step:])
-            reach += step
-        values = values.T
-    return values
+def set_scores(
+    confusion: np.ndarray, intersection: np.ndarray, union: np.ndarray, calibration: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The scores of R sets of images by their counts: name -> (R,), nan where a score is not defined.
+
+    Arguments as of `class_scores`; calibration: (R, BINS, 3), the confidences in units.
+    """
+    ratios = class_scores(confusion, intersection, union)
+    hits, truth = confusion.diagonal(axis1=1, axis2=2), confusion.sum(2)
+    means = {f"mean_{name}": _means(values) for name, values in ratios.items() if name != "boundary_iou"}
+    return means | {
+        "mean_recall": means["mean_accuracy"],
+        "pixel_accuracy": _ratio(hits.sum(1), truth.sum(1)),
+        "frequency_weighted_iou": _ratio((truth * np.nan_to_num(ratios["iou"])).sum(1), truth.sum(1)),
+        "boundary_iou": _means(ratios["boundary_iou"]),
+        "calibration_error": calibration_error(calibration * (1, CONFIDENCE_UNIT, 1)),
+    }
+
+
+def _split(counts: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (R, K K + 2 K + 3 BINS) as confusion, intersection, union and calibration."""
+    area, intersection, union, calibration = np.split(
+        counts, [classes**2, classes * (classes + 1), classes * (classes + 2)], axis=1
+    )
+    return area.reshape(-1, classes, classes), intersection, union, calibration.reshape(-1, BINS, 3)
 
 
 def _integers(labels: np.ndarray | Tensor, what: str) -> np.ndarray:
@@ -354,8 +365,13 @@ def _iou(confusion: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray) -> float:
     """Compute the mean of the values that are not nan; nan if there are none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else math.nan
+    return float(_means(values[None])[0])
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Compute the mean of each row's values that are not nan, (R, K) -> (R,); nan if there are none."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(1), known.sum(1))
 
 
 def _or_none(value: float) -> float | None:

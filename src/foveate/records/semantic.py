@@ -50,6 +50,7 @@ class SemanticPrediction(Prediction):
     classes: ClassTable
     name: str = ""
     objects: InstancePrediction | None = None
+    known_confidence: np.ndarray | None = field(default=None, repr=False, compare=False)  # as `confidence` gives it
     _shares: dict[str, float] | None = field(default=None, repr=False, compare=False)
     _probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
 
@@ -66,8 +67,9 @@ class SemanticPrediction(Prediction):
 
     def confidence(self) -> np.ndarray:
         """Probability of the class that each pixel was given, (H, W) float32; raises as `probabilities`."""
-        largest: np.ndarray = self.probabilities().max(axis=0)
-        return largest
+        if self.known_confidence is None:
+            self.known_confidence = self.probabilities().max(axis=0)
+        return self.known_confidence
 
     def class_confidence(self) -> dict[str, float]:
         """Class name -> mean confidence of the pixels that were given it, for the classes found; raises alike."""

@@ -272,6 +272,10 @@ class Task(Drawings, Replies, Audits, ABC):
     def count(self, metrics: Any, index: int, sample: Any, prediction: Any) -> float:
         """Count one prediction; returns its own score, by which examples are chosen (nan if it has none)."""
 
+    def answer_to_score(self, runner: Runner, samples: Sequence[Any], options: Any, metrics: Any) -> Sequence[Any]:
+        """Answers that go to `count`; by default those of `answer`, without what only `metrics` need."""
+        return self.answer(runner, samples, options)
+
     def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:
         """Count what a batch shows as a whole, where `count` does not; by default nothing."""
 
@@ -299,7 +303,7 @@ class Task(Drawings, Replies, Audits, ABC):
         remaining = iter(indices)
         while batch := list(itertools.islice(remaining, self.batch_size)):
             samples = [self.prepare(dataset[index]) for index in batch]
-            predictions = self.answer(runner, samples, options)
+            predictions = self.answer_to_score(runner, samples, options, metrics)
             self.observe(runner, metrics, samples)
             for index, sample, prediction in zip(batch, samples, predictions, strict=True):
                 if outcomes is not None:

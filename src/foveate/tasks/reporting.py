@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,12 +63,13 @@ def input_pictures(evaluation: Evaluation) -> dict[int, Sequence[Picture]]:
     return pictures
 
 
-def reliability_section(bins: np.ndarray, nouns: str, measured: str = "") -> Section | None:
+def calibration_section(scores: Mapping[str, Any], nouns: str) -> Section | None:
     """Accuracy by confidence; None if nothing was counted.
 
-    bins: (bins of confidence, 3), the number of `nouns`, the sum of their confidences, and the number of right ones.
-    measured: a sentence on what was measured.
+    scores: 'calibration' holds the number of `nouns`, the sum of their confidences, and the number of right ones, for
+    each bin of confidence (`metrics.calibration`); 'calibration_error' is their score.
     """
+    bins = np.asarray(scores.get("calibration") or np.zeros((0, 3)), float)
     filled = bins[bins[:, 0] > 0]
     if not len(filled):
         return None
@@ -81,6 +82,9 @@ def reliability_section(bins: np.ndarray, nouns: str, measured: str = "") -> Sec
         x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
     )
     words = f"Accuracy among the {nouns} of each level of confidence. Below the dashed line the model is overconfident."
-    lead = " ".join(filter(None, ("Probabilities are useful if they come true as often as they say.", measured)))
+    lead = (
+        "Probabilities are useful if they come true as often as they say. On average, confidence and accuracy are "
+        f"{scores['calibration_error']:.3f} apart."
+    )
     figure = chart_figure("Accuracy by confidence", chart, words)
     return section("calibration", "Confidence", "Calibration", lead, tag("div", figure, class_="charts two"))

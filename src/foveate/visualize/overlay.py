@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from foveate.errors import ConfigError, DataError
+from foveate.ops.contours import near_contour
 from foveate.pictures import atomic_write
 from foveate.records import ClassTable
-from foveate.visualize.pixels import check_pair, contours, near_contour, palette, rgb8, slots, strips
+from foveate.visualize.pixels import check_pair, contours, palette, rgb8, slots, strips
 
 DARK, BRIGHT = 64, 230  # values of 8 bits: bright pixels of an image that is dark, and their value once brightened
 VOID_COLOR = (224, 224, 192)  # the colour of unlabelled pixels in Pascal VOC

@@ -70,32 +70,3 @@ def contours(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
         edge[:-step] |= labels[:-step] != labels[step:]
         edge[:, :-step] |= labels[:, :-step] != labels[:, step:]
     return edge
-
-
-def near_contour(labels: np.ndarray, reach: int, void: int) -> np.ndarray:
-    """Return a mask (H, W) of the pixels with another class within `reach` rows and columns.
-
-    labels: (H, W) in 0..void. The label `void` is not a class and forms no contour, as in the metrics.
-    """
-    highest = np.where(labels == void, -1, labels)
-    lowest = labels
-    for axis in (0, 1):
-        highest = _highest_within(highest, reach, axis)
-        lowest = -_highest_within(-lowest, reach, axis)
-    return highest > lowest
-
-
-def _highest_within(values: np.ndarray, reach: int, axis: int) -> np.ndarray:
-    """Compute the maximum over each pixel and its `reach` neighbours on either side along an axis.
-
-    Windows double in length until two of them cover the whole range, in log2(reach) passes.
-    """
-    length = values.shape[axis]
-    padding = [(reach, reach) if a == axis else (0, 0) for a in range(values.ndim)]
-    best = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0)
-    span, window = 1, 2 * reach + 1
-    while span * 2 <= window:
-        best = np.maximum(best[:-span], best[span:])
-        span *= 2
-    best = np.maximum(best[:length], best[window - span : window - span + length])
-    return np.moveaxis(best, 0, axis)

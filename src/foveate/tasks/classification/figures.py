@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from foveate.records import ClassificationPrediction
-from foveate.tasks.reporting import reliability_section
 from foveate.tasks.views import draw_views
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import Markup, tag
@@ -66,15 +64,6 @@ def _figure(example: ClassificationExample) -> Markup:
         example.probability,
         f"True class: {example.truth}; {verdict}.",
     )
-
-
-def calibration_section(scores: Mapping[str, Any]) -> Section | None:
-    """Accuracy by confidence; None if that was not measured.
-
-    scores: 'calibration' holds the number of images, the sum of their confidences, and the number of right ones, for
-    each bin of confidence.
-    """
-    return reliability_section(np.asarray(scores.get("calibration") or np.zeros((0, 3)), float), "pictures")
 
 
 def class_mean_section(means: Sequence[ClassMean]) -> Section | None:

@@ -9,12 +9,11 @@ import torch
 from foveate.tasks.classification.figures import (
     ClassificationExample,
     ClassMean,
-    calibration_section,
     class_mean_section,
     example_section,
 )
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.reporting import absent_note, scoring_note
+from foveate.tasks.reporting import absent_note, calibration_section, scoring_note
 from foveate.visualize.report import ReportPart, ReportText
 from foveate.visualize.report.classes import class_row, class_section, class_strip, class_summary, confusion_section
 
@@ -49,7 +48,7 @@ def report(evaluation: Evaluation) -> ReportPart:
     sections = (
         class_section(scores, classes, confusion, TEXT),
         confusion_section(scores, classes, confusion, TEXT),
-        calibration_section(scores),
+        calibration_section(scores, "pictures"),
         class_mean_section(class_means(evaluation)),
         example_section(examples),
     )

@@ -10,10 +10,9 @@ import torch
 
 from foveate.errors import counted
 from foveate.metrics.questions import answer_accuracy, usual_answer
-from foveate.tasks.classification.figures import calibration_section
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.questions.figures import QuestionExample, question_figure
-from foveate.tasks.reporting import image_pixels, input_size
+from foveate.tasks.reporting import calibration_section, image_pixels, input_size
 from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report import ReportPart, ReportText, Section, section
@@ -49,7 +48,12 @@ def report(evaluation: Evaluation) -> ReportPart:
         accuracy = answer_accuracy(prediction.answers.names[prediction.best], sample["answers"])
         accuracy = accuracy if prediction.sure else 0.0
         examples.append(QuestionExample(sample["name"], image_pixels(sample), prediction, sample["answers"], accuracy))
-    sections = (kind_section(scores), confusion_section(evaluation), calibration_section(scores), _examples(examples))
+    sections = (
+        kind_section(scores),
+        confusion_section(evaluation),
+        calibration_section(scores, "questions"),
+        _examples(examples),
+    )
     text: Any = evaluation.task.tables["text"]
     answers = evaluation.task.tables["answers"]
     frequent = ", ".join(answers.names[:12])

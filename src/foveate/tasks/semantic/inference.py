@@ -28,6 +28,7 @@ from foveate.records import Preprocessing
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.proposals import Network, on_proposals, on_proposals_as_released
 from foveate.tasks.semantic.tiling import (
+    Labelled,
     Tiling,
     check_scales,
     choose_tiling,
@@ -101,6 +102,11 @@ class SemanticOptions(Options):
         """True if the image must be seen whole, not in tiles."""
         return self.crf or self.superpixels != "none" or self.proposals > 0
 
+    @property
+    def probabilistic(self) -> bool:
+        """True if the scores of a prediction are class probabilities."""
+        return self.superpixels == "none" and not self.proposals
+
     def tiling(self, height: int, width: int) -> Tiling | None:
         """The tiles of an H x W image; None for none."""
         return choose_tiling(height, width, self.scales, 0 if self.whole else self.tile, self.overlap)
@@ -125,16 +131,18 @@ def predict_labels(
     options: SemanticOptions,
     device: torch.device | str = "cpu",
     progress: Callable[[float], None] | None = None,
-) -> np.ndarray:
-    """Labels (H, W) of one image of any size, uint8, or uint16 above 256 classes.
+    confident: bool = False,
+) -> Labelled:
+    """Labels of one image of any size.
 
     image: (C, H, W), uint8 or float in 0..1, or windows that are read tile by tile. device: the network's.
-    progress: called with the share that is done, 0..1, after every tile.
+    progress: called with the share that is done, 0..1, after every tile. confident: also give the probability of each
+    label; superpixels and proposals have none.
     """
     height, width = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
     tiling = options.tiling(height, width)
     if tiling is None:
-        return _predict_whole(network, read_all(image).to(device), preprocessing, options)
+        return _predict_whole(network, read_all(image).to(device), preprocessing, options, confident)
     return predict_tiled(
         network,
         as_windows(image),
@@ -144,6 +152,7 @@ def predict_labels(
         scales=options.scales,
         device=device,
         progress=progress,
+        confident=confident,
     )
 
 
@@ -158,7 +167,7 @@ def predict_probabilities(
 
     A tiled image needs memory for all of them, 4 K H W bytes. Raises ConfigError for superpixels and proposals.
     """
-    if options.superpixels != "none" or options.proposals:
+    if not options.probabilistic:
         raise ConfigError("predictions on superpixels or proposals have no probabilities; predict without them")
     height, width = image.shape[-2:] if isinstance(image, Tensor) else (image.height, image.width)
     tiling = options.tiling(height, width)
@@ -173,11 +182,13 @@ def predict_probabilities(
 
 
 def _predict_whole(
-    network: Network, image: Tensor, preprocessing: Preprocessing, options: SemanticOptions
-) -> np.ndarray:
-    """Labels (H, W) of an image (C, H, W) that is seen whole."""
+    network: Network, image: Tensor, preprocessing: Preprocessing, options: SemanticOptions, confident: bool
+) -> Labelled:
+    """Labels of an image (C, H, W) that is seen whole."""
     if not options.whole:
-        return predict_mask(network, image, preprocessing, flip=options.flip, scales=options.scales)
+        return predict_mask(
+            network, image, preprocessing, flip=options.flip, scales=options.scales, confident=confident
+        )
     with torch.inference_mode():
         if options.proposals and options.proposal_rules == "release":
             boxes = propose(as_pixels(image)).boxes
@@ -191,7 +202,8 @@ def _predict_whole(
             probabilities = CRF()(probabilities, image)
         if options.superpixels != "none":
             probabilities = _on_segments(probabilities, as_pixels(image), options.superpixels)
-        return labels_of(probabilities)
+        known = confident and options.probabilistic
+        return Labelled(labels_of(probabilities), probabilities.amax(0).cpu().numpy() if known else None)
 
 
 def _on_segments(probabilities: Tensor, pixels: np.ndarray, kind: Segments) -> Tensor:

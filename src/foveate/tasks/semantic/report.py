@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.reporting import absent_note, image_pixels, scoring_note
+from foveate.tasks.reporting import absent_note, calibration_section, image_pixels, scoring_note
 from foveate.tasks.semantic.boundaries import boundary_section
-from foveate.tasks.semantic.calibration import calibration_part
 from foveate.tasks.semantic.figures import SemanticExample, example_pictures, example_section
 from foveate.visualize.report import ReportPart, ReportText
 from foveate.visualize.report.classes import class_row, class_section, class_strip, class_summary, confusion_section
@@ -51,7 +50,7 @@ def report(evaluation: Evaluation) -> ReportPart:
         class_section(scores, classes, confusion, TEXT),
         confusion_section(scores, classes, confusion, TEXT),
         boundary_section(scores, classes),
-        calibration_part(evaluation),
+        calibration_section(scores, "pixels"),
         example_section(examples, classes),
     )
     pictures = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.labels import Labels, labels_of_objects
-from foveate.metrics.segmentation import SegmentationMetrics, area_scores
+from foveate.metrics.segmentation import SegmentationMetrics
 from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect
@@ -116,22 +116,32 @@ class SemanticTask(SemanticReplies, Task):
         progress: Callable[[float], None] | None = None,
     ) -> list[SemanticPrediction]:
         """The label map of each image, at the image's own size."""
+        predictions = self._labelled(runner, samples, options, progress)
+        if options.objects:
+            for prediction in predictions:
+                prediction.objects = objects_in(prediction, options.least_area, options.pixel_size)
+        return predictions
+
+    def _labelled(
+        self,
+        runner: Runner,
+        samples: Sequence[Any],
+        options: SemanticOptions,
+        progress: Callable[[float], None] | None = None,
+        confident: bool = False,
+    ) -> list[SemanticPrediction]:
+        """Label maps without objects. confident: with the probability of each pixel's class."""
         if options.scales != (1.0,) and getattr(runner, "resizes", False):
             raise ConfigError(
                 "this model resizes every image to one size, so that scales change nothing; leave them out"
             )
         network, device = network_of(runner), device_of(runner)
-        predictions = [
-            SemanticPrediction(
-                predict_labels(network, s["image"], self.preprocessing, options, device, progress),
-                self.classes,
-                s["name"],
+        predictions = []
+        for sample in samples:
+            mask, confidence = predict_labels(
+                network, sample["image"], self.preprocessing, options, device, progress, confident
             )
-            for s in samples
-        ]
-        if options.objects:
-            for prediction in predictions:
-                prediction.objects = objects_in(prediction, options.least_area, options.pixel_size)
+            predictions.append(SemanticPrediction(mask, self.classes, sample["name"], known_confidence=confidence))
         return predictions
 
     def probabilities(self, runner: Runner, sample: Any, options: SemanticOptions) -> np.ndarray:
@@ -146,10 +156,16 @@ class SemanticTask(SemanticReplies, Task):
         """An empty counter. whole: the scores at the boundaries too, which take longest."""
         return SegmentationMetrics(len(self.classes), boundaries=whole)
 
+    def answer_to_score(
+        self, runner: Runner, samples: Sequence[Any], options: SemanticOptions, metrics: SegmentationMetrics
+    ) -> list[SemanticPrediction]:
+        """Label maps; in a whole evaluation with the probability of each pixel's class, for the calibration error."""
+        return self._labelled(runner, samples, options, confident=metrics.boundaries and options.probabilistic)
+
     def count(self, metrics: SegmentationMetrics, index: int, sample: Any, prediction: SemanticPrediction) -> float:
         """Count one label map; returns its mean IoU, nan for an image without a scored pixel."""
         own = SegmentationMetrics(len(self.classes), boundaries=metrics.boundaries)
-        own.update(prediction.mask, self.truth(sample))
+        own.update(prediction.mask, self.truth(sample), prediction.known_confidence)
         metrics.merge(own.state())
         try:
             return float(own.compute().mean_iou)
@@ -176,14 +192,12 @@ class SemanticTask(SemanticReplies, Task):
         return draw_suspect(image, sample["mask"].numpy(), prediction.mask, self.classes, box)
 
     def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
-        """The area scores of each image, and the IoU of each class that it holds or was given."""
-        rows = []
-        for confusion in scores.per_image:
-            means = {name: float(values[0]) for name, values in area_scores(confusion[None]).items()}
-            hits = confusion.diagonal()
-            union = confusion.sum(0) + confusion.sum(1) - hits
-            ious = {f"iou {n}": float(h / u) for n, h, u in zip(self.classes.names, hits, union, strict=True) if u}
-            rows.append({k: v if np.isfinite(v) else None for k, v in (means | ious).items()})
+        """The scores of each image alone, and the IoU of each class that it holds or was given."""
+        columns = {name: values for name, values in scores.per_image.items() if values.ndim == 1}
+        rows = [dict(zip(columns, map(_plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+        for row, ious in zip(rows, scores.per_image.get("per_class_iou", ()), strict=True):
+            found = zip(self.classes.names, ious, strict=True)
+            row.update({f"iou {name}": float(value) for name, value in found if np.isfinite(value)})
         return rows
 
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
@@ -259,6 +273,10 @@ class SemanticTask(SemanticReplies, Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file with the model's interface."""
         return open_runner(self, file)
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 class ObjectTables:

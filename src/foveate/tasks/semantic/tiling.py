@@ -22,6 +22,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +34,15 @@ from foveate.pictures import Windows, to_tensor
 from foveate.records import Preprocessing
 
 Network = Callable[[Tensor], Tensor]
+Kept = Literal["labels", "confidence", "probabilities"]
+
+
+class Labelled(NamedTuple):
+    """The label of each pixel, and its probability if that was asked for."""
+
+    labels: np.ndarray  # (H, W) uint8, uint16 above 256 classes
+    confidence: np.ndarray | None  # (H, W) float32
+
 
 # Tiles start at multiples of this, so that the strided layers of every network here sample the same pixels in a
 # tile as they would in the whole image.
@@ -127,14 +137,17 @@ def predict_mask(
     *,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
-) -> np.ndarray:
-    """Labels of one image, seen whole. Arguments as `infer`; returns (H, W) uint8, uint16 above 256 classes."""
+    confident: bool = False,
+) -> Labelled:
+    """Labels of one image, seen whole. Arguments as `infer`; confident: also give their probabilities."""
     with torch.inference_mode():
         if flip or tuple(scales) != (1.0,):
             scores = infer(network, image, preprocessing, flip=flip, scales=scales)
+            largest = scores.amax(0) if confident else None
         else:  # one view needs no softmax: the largest logit is the largest probability
             (scores,) = _views(network, preprocessing(image), False, scales)
-        return labels_of(scores)
+            largest = (scores.amax(0) - scores.logsumexp(0)).exp() if confident else None
+        return Labelled(labels_of(scores), None if largest is None else largest.cpu().numpy())
 
 
 def predict_tiled(
@@ -147,16 +160,17 @@ def predict_tiled(
     scales: Sequence[float] = (1.0,),
     device: torch.device | str = "cpu",
     progress: Callable[[float], None] | None = None,
-) -> np.ndarray:
+    confident: bool = False,
+) -> Labelled:
     """Labels of a large image from overlapping, blended tiles.
 
     Equal to the labels of the whole image where the receptive field reaches no further than a quarter of the overlap
     (and sampling grids agree); elsewhere the logits of neighbouring tiles are blended.
-    progress: called with the share that is done, 0..1, after every tile.
-    Returns (H, W) uint8, uint16 above 256 classes.
+    progress: called with the share that is done, 0..1, after every tile. confident: as of `predict_mask`.
     """
-    canvas = _blended(network, windows, preprocessing, tiling or Tiling(), flip, scales, device, progress, False)
-    return canvas.mask
+    keep: Kept = "confidence" if confident else "labels"
+    canvas = _blended(network, windows, preprocessing, tiling or Tiling(), flip, scales, device, progress, keep)
+    return Labelled(canvas.mask, canvas.confidence)
 
 
 def tiled_probabilities(
@@ -169,7 +183,7 @@ def tiled_probabilities(
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Class probabilities (K, H, W) float32 of a large image, blended as `predict_tiled` does."""
-    canvas = _blended(network, windows, preprocessing, tiling, flip, scales, device, None, True)
+    canvas = _blended(network, windows, preprocessing, tiling, flip, scales, device, None, "probabilities")
     assert canvas.probabilities is not None
     return canvas.probabilities
 
@@ -183,9 +197,9 @@ def _blended(
     scales: Sequence[float],
     device: torch.device | str,
     progress: Callable[[float], None] | None,
-    keep: bool,
+    keep: Kept,
 ) -> _Canvas:
-    """All tiles of an image on a canvas. keep: also keep their probabilities."""
+    """All tiles of an image on a canvas. keep: what is kept of their probabilities."""
     check_scales(scales)
     rows, columns = _spans(windows.height, tiling), _spans(windows.width, tiling)
     canvas: _Canvas | None = None
@@ -290,12 +304,14 @@ def _spans(length: int, tiling: Tiling) -> list[_Span]:
 class _Canvas:
     """Blends the tiles of an image, row by row and left to right, into its mask.
 
-    Holds the labels that are settled (and their probabilities, if they are kept), the ramp at the right of the last
+    Holds the labels that are settled (and what is kept of their probabilities), the ramp at the right of the last
     tile, and the ramp below the last row.
     """
 
-    def __init__(self, height: int, width: int, like: Tensor, keep: bool = False) -> None:
-        self.probabilities = np.empty((like.shape[0], height, width), np.float32) if keep else None
+    def __init__(self, height: int, width: int, like: Tensor, keep: Kept = "labels") -> None:
+        size = (like.shape[0], height, width)
+        self.probabilities = np.empty(size, np.float32) if keep == "probabilities" else None
+        self.confidence = np.empty(size[1:], np.float32) if keep == "confidence" else None
         self.mask = np.empty((height, width), np.uint8 if like.shape[0] <= 256 else np.uint16)
         self._right = like.new_empty(0)  # (K, rows, ramp): what the tile to the left said, weighted
         self._below = like.new_empty(0)  # (K, ramp, W): what the row above said, weighted
@@ -321,6 +337,9 @@ class _Canvas:
                 self._below = scores.new_empty(scores.shape[0], row.fall, self._width)
             self._below[..., left:right] = scores[:, -row.fall :]
             scores = scores[:, : -row.fall]
-        self.mask[row.low : row.high - row.fall, left:right] = labels_of(scores)
+        settled = slice(row.low, row.high - row.fall), slice(left, right)
+        self.mask[settled] = labels_of(scores)
+        if self.confidence is not None:
+            self.confidence[settled] = scores.amax(0).cpu().numpy()
         if self.probabilities is not None:
-            self.probabilities[:, row.low : row.high - row.fall, left:right] = scores.cpu().numpy()
+            self.probabilities[:, *settled] = scores.cpu().numpy()

@@ -30,7 +30,7 @@ def opening(report: Report, sections: Sequence[Section]) -> Markup:
             tag("h1", report.title),
             tag("p", _summary(report), class_="summary"),
         ),
-        tag("nav", links, class_="contents scroll", aria_label="Contents"),
+        tag("nav", links, class_="contents", aria_label="Contents"),
         tag("div", _hero(report), tag("dl", facts, class_="facts") if facts else None, class_="top"),
     )
 
