@@ -16,7 +16,7 @@ from torch import Tensor
 from foveate.errors import ConfigError
 from foveate.ops.suppress import vote_masks
 from foveate.pictures import Windows, to_tensor
-from foveate.records import InstanceOutput, Instances, Preprocessing, RegionOutput
+from foveate.records import InstanceOutput, Instances, Preprocessing, RegionOutput, traits_of
 from foveate.records.instances import encode_mask, instances_of
 from foveate.tasks.fitting import AUTO_TILE_PIXELS
 
@@ -75,7 +75,7 @@ def find_objects(
         height, width = image.height, image.width
     places = tiles(height, width, tile, overlap)
     found: list[list[Detection]] = []
-    most = getattr(network, "most", 0)
+    most = traits_of(network).max_detections
     reached = full = 0  # tiles with as many detections as the network gives at most; those where all of them count
     for number, place in enumerate(places):
         left, top, right, bottom = place

@@ -16,7 +16,7 @@ from foveate.errors import ConfigError, DataError, counted
 from foveate.labels import Labels, labels_of_objects
 from foveate.metrics.plain import number_or_none
 from foveate.metrics.segmentation import SegmentationMetrics
-from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
+from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table, traits_of
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect
 from foveate.tasks.base import Allowance, Count, Gallery, Runner, Sample, Task, Writer, device_of
@@ -132,7 +132,7 @@ class SemanticTask(SemanticReplies, Task):
         confident: bool = False,
     ) -> list[SemanticPrediction]:
         """Label maps without objects. confident: with the probability of each pixel's class."""
-        if options.scales != (1.0,) and getattr(runner, "resizes", False):
+        if options.scales != (1.0,) and traits_of(runner).resizes_images:
             raise ConfigError(
                 "this model resizes every image to one size, so that scales change nothing; leave them out"
             )

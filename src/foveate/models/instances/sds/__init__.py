@@ -171,12 +171,12 @@ class SDS(nn.Module):
     task: ClassVar[str] = "instances"
     # Proposals are computed once an image, and crops of them are mirrored and turned.
     takes_augmented: ClassVar[bool] = False
-    unexported: ClassVar[str] = "its region proposals come from trees of segments, which no ONNX graph can grow"
+    no_export_reason: ClassVar[str] = "its region proposals come from trees of segments, which no ONNX graph can grow"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.most: int = config.detections  # of an image
+        self.max_detections: int = config.detections
         names = ("box", "region") if config.crops == "both" else (config.crops,)
         networks = {
             name: CaffeNet(config.in_channels)
