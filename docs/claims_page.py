@@ -81,7 +81,8 @@ def claims_page(root: Path, rows: Sequence[Mapping[str, Any]], results: Mapping[
         "and otherwise it **does not hold**. The effect is the first figure of a line.\n",
         "The same seed gives other figures with another number of threads or on another processor, because sums are "
         "rounded otherwise, and a training carries that on. The spread is the largest such change of a seed's effect; "
-        "a verdict that a change of that size could turn over is **undecided**.\n",
+        "a verdict that a change of that size could turn over is **undecided**. Where an experiment was run once, with "
+        "one number of threads, its spread is not known, and such a change might turn its verdict over.\n",
         "A **law** follows from definitions: that it has another verdict would mean that the code is broken. The "
         "others are experiments. Where one was changed after its figures had been seen, it was measured again with "
         "seeds that had not been used, and the earlier outcomes are told below its table.\n",
@@ -101,7 +102,7 @@ def claims_page(root: Path, rows: Sequence[Mapping[str, Any]], results: Mapping[
     for section, group in by_section.items():
         lines = [
             (one.claim.claim, f"{one.measured}<br>`{one.name}`, spread {one.spread}", f"{one.claim.holds:g}",
-             f"{one.claim.partly:g}", f"**{one.verdict}**{' (law)' if one.claim.law else ''}")
+             f"{one.claim.partly:g}", f"**{one.verdict}**{_kind(one)}")
             for one in group
         ]  # fmt: skip
         sections.append(f"## {section}\n\n" + table(("Claim", "Measured", "holds at", "partly at", "Verdict"), lines))
@@ -119,12 +120,21 @@ def _counts(found: Sequence[Recorded]) -> str:
     laws, experiments = ([one for one in found if one.claim.law == law] for law in (True, False))
     verdicts = Counter(one.verdict for one in experiments)
     still = f", {verdicts[OPEN]} are to be measured" if verdicts[OPEN] else ""
-    spread = sum(not one.spread.startswith("not") for one in experiments)
+    spread, once = sum(not one.spread.startswith("not") for one in experiments), sum(map(_once, experiments))
     return (
         f"Of {len(found)} claims {len(laws)} are laws. Of the {len(experiments)} experiments {verdicts['holds']} hold, "
         f"{verdicts['holds partly']} partly, {verdicts['does not hold']} not, and {verdicts['undecided']} are "
-        f"undecided{still}; the spread of {spread} is known.\n"
+        f"undecided{still}. {once} were run once; the spread of {spread} is known.\n"
     )
+
+
+def _once(one: Recorded) -> bool:
+    """True for an experiment that was measured with one number of threads alone."""
+    return not one.claim.law and one.verdict != OPEN and one.spread.startswith("not")
+
+
+def _kind(one: Recorded) -> str:
+    return " (law)" if one.claim.law else " (one run)" if _once(one) else ""
 
 
 def _waiting(found: Sequence[Recorded]) -> list[str]:

@@ -172,15 +172,18 @@ def skip_claim(strides: Mapping[int, Result]) -> str:
     )
 
 
+# Seed 0 is every recipe's own; another seed, or any further field, is no recipe's plain run.
+PLAIN = re.compile(r"(?P<command>foveate train \S+ --data (?P<data>\S+))( --seed 0)?( --threads \d+)?")
+
+
 def readme_results(results: Mapping[str, Result]) -> str:
     """The README's short table: the first score of each recipe on a public data set, with its command."""
     if not results:
         return "Nothing is recorded yet.\n"
-    # Seed 0 is every recipe's own; another seed, or any further flag, is no recipe's plain run.
     shown = [
         (found["data"], found["command"], r)
         for _, r in sorted(results.items())
-        if (found := re.fullmatch(r"(?P<command>foveate train \S+ --data (?P<data>\S+))( --seed 0)?", r["command"]))
+        if (found := PLAIN.fullmatch(r["command"]))
     ]
     lines = [
         (f"`{command}`", headline, r["split"], minutes_of(r))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,23 @@ def test_many_without_files(predictor: Predictor, tmp_path: Path, monkeypatch: A
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=message):
         list(predictor.predict_many(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("fcn8s", "train one with foveate train fcn8s --data PATH, and give its run folder"),
+        ("U-Net++", "the nearest network is fcn8s (it, too, adds the encoder's fine features to coarse ones"),
+        ("rns", "the nearest is runs"),
+        ("elsewhere", "give a run folder, a model folder or an exported .onnx file"),
+        ("runs/unet", "give a run folder, a model folder or an exported .onnx file"),
+    ],
+)
+def test_a_run_that_there_is_not(tmp_path: Path, monkeypatch: Any, given: str, hint: str) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=f"^{re.escape(given)} does not exist; {re.escape(hint)}"):
+        foveate.load(given)
 
 
 def test_one_is_no_folder_and_no_glob(predictor: Predictor, tmp_path: Path, monkeypatch: Any) -> None:

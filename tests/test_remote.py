@@ -139,6 +139,22 @@ def test_a_file_url_is_a_path(run: Path, put: Callable[..., Path], tmp_path: Pat
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["pictures"][0]["file"] == str(source)
 
 
+def test_python_takes_urls_too(run: Path, put: Callable[..., Path]) -> None:
+    predictor = foveate.load(run, device="cpu")
+    sources = [put("a.png"), put("b.png", 1)]
+    expected = [predictor.predict(source).mask for source in sources]
+    assert (predictor.predict(sources[0].as_uri()).mask == expected[0]).all()
+    one = predictor.predict("memory://in/a.png")
+    assert (one.mask == expected[0]).all() and one.name == "a.png"
+    for given in ("memory://in", "memory://in/*.png", str(sources[0].parent), sources[0].parent.as_uri()):
+        found = list(predictor.predict_many(given))
+        assert [p.name for p in found] == ["a.png", "b.png"]
+        assert all((p.mask == mask).all() for p, mask in zip(found, expected, strict=True))
+        assert found[1].overlay(legend=False).size == (30, 20)  # it is opened again
+    with pytest.raises(DataError, match=r"^memory://in/c.png: no such file or folder; check the URL$"):
+        predictor.predict("memory://in/c.png")
+
+
 def test_a_table_names_urls(put: Callable[..., Path], tmp_path: Path) -> None:
     put("a.png")
     (tmp_path / "t.csv").write_text("image,question\nmemory://in/a.png,is it red\n")

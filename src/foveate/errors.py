@@ -57,7 +57,7 @@ def nearest_path(path: Path) -> Path | None:
     """The entry beside a missing path whose name is most like it."""
     if not path.parent.is_dir():
         return None
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
     return path.parent / near[0] if near else None
 
 

@@ -19,14 +19,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from foveate.errors import ConfigError, DataError, ModelError, nearest_path
+from foveate.errors import ConfigError, DataError, ModelError
 from foveate.onnx import TITLES, OnnxFile
 from foveate.ops.layout import channels_last
 from foveate.records import Prediction
+from foveate.registry import no_such_run
 from foveate.store import PICKLES, load_model, read_tables
 from foveate.tasks import create_task
 from foveate.tasks.base import Task
-from foveate.tasks.expansion import require_one, several
+from foveate.tasks.expansion import held, require_one, several
 from foveate.tasks.exported import family_class, family_of, is_exported, load_exported
 from foveate.tasks.options import GENERATE, PREDICT
 from foveate.torchvision_networks import FAMILIES, builder_of, refuse
@@ -114,9 +115,9 @@ class Predictor:
     def sample(self, given: Any, name: str | None = None, max_pixels: int | None = None) -> dict[str, Any]:
         """An input as `answer` takes it.
 
-        given: a path, the bytes of a file, or the input in memory (see the family's `inputs`); a mapping with one of
-        each for a family of several inputs; None for a family without. name: what to call it in messages and in the
-        prediction; by default a file's name. max_pixels: refuse larger image files before decoding them.
+        given: a path or URL, the bytes of a file, or the input in memory (see the family's `inputs`); a mapping with
+        one of each for a family of several inputs; None for a family without. name: what to call it in messages and in
+        the prediction; by default a file's name. max_pixels: refuse larger image files before decoding them.
         Raises DataError for an input that cannot be read or does not fit the model.
         """
         inputs = self.family.inputs
@@ -131,8 +132,9 @@ class Predictor:
             value = by_name[one.name]
             if len(inputs) == 1:
                 require_one(value, one)
+            value, address = held(value, one)
             open_it = one.decode if isinstance(value, bytes) and not one.is_text else one.open
-            opened[one.name] = open_it(value, self.preprocessing, self.name, name or "", max_pixels)
+            opened[one.name] = open_it(value, self.preprocessing, self.name, name or address, max_pixels)
         if name is None:
             first = by_name[inputs[0].name] if inputs else None
             name = str(first) if isinstance(first, (str, Path)) else ""
@@ -254,9 +256,7 @@ def find_model_folder(path: Path) -> Path:
     """
     refuse(path, "this")
     if not path.exists():
-        near = nearest_path(path)
-        hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
-        raise ModelError(f"{path} does not exist; {hint}")
+        raise no_such_run(path)
     if path.is_file():
         if path.suffix.lower() in PICKLES:
             raise ModelError(

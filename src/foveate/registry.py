@@ -29,7 +29,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from foveate.errors import ConfigError, unknown
+from foveate.errors import ConfigError, ModelError, nearest_path, unknown
 from foveate.values import parse
 
 Kind = Literal["model", "dataset", "recipe", "task", "claim"]
@@ -174,6 +174,22 @@ def familiar(name: str) -> tuple[str, str]:
     plain = "".join(letter for letter in name.lower() if letter.isalnum())
     known = max((key for key in FAMILIAR if plain.startswith(key)), key=len, default="")
     return FAMILIAR.get(known, ("", ""))
+
+
+def no_such_run(path: Path) -> ModelError:
+    """Return the error for a run or model that does not exist; to the name of a network it says how to get a run."""
+    kinds: tuple[Kind, ...] = ("model", "recipe")
+    known = len(path.parts) == 1 and any(path.name in entries(kind) for kind in kinds)
+    nearest, why = familiar(path.name) if len(path.parts) == 1 else ("", "")
+    if known:
+        hint = f"train one with foveate train {path} --data PATH, and give its run folder"
+    elif near := nearest_path(path):
+        hint = f"the nearest is {near}"
+    elif nearest:
+        hint = f"the nearest network is {nearest} ({why}): train it with foveate train {nearest} --data PATH"
+    else:
+        hint = "give a run folder, a model folder or an exported .onnx file"
+    return ModelError(f"{path} does not exist; {hint}")
 
 
 def current_name(kind: Kind, name: str) -> str:

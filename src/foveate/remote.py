@@ -57,6 +57,12 @@ class RemoteFile:
             changed = next((about[k] for k in ("ETag", "etag", "mtime", "LastModified", "created") if k in about), "")
             return int(about.get("size") or 0), str(changed)
 
+    def read(self) -> bytes:
+        """Return the content. Raises DataError."""
+        with _reading(self.url):
+            system, path = _open(self.url)
+            return bytes(system.cat_file(path))
+
     def fetch(self, folder: Path) -> Path:
         """Copy the file into a local folder, under its own name. Raises DataError."""
         target = folder / self.name

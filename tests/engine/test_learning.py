@@ -267,6 +267,22 @@ def test_frozen_modules_keep_weights_and_statistics_from_the_first_step_on(tiny:
             assert not torch.equal(after[name], tensor), name
 
 
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, []),
+        ({"config__lovasz": 0.5}, ["lovasz"]),
+        ({"config__loss": "cross_entropy+dice"}, ["cross_entropy+dice"]),
+        ({"config__loss": "focal"}, []),  # a sum over pixels
+    ],
+)
+def test_losses_that_compare_the_samples_of_a_process_are_known(
+    tiny: Tiny, changes: dict[str, Any], names: list[str]
+) -> None:
+    recipe = tiny(**{"config__lovasz": 0.0, **changes})
+    assert Learner(fresh(recipe), recipe, 1).losses_of_a_set == names
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.5])
 def test_frozen_norms_keep_everything_and_the_rest_learns(tiny: Tiny, tmp_path: Path, ema: float) -> None:
     recipe = tiny(freeze_norm=True, ema=ema, epochs=2, optim__lr=0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from torchmetrics.detection import PanopticQuality
 
 from foveate.errors import ConfigError, DataError
+from foveate.metrics import instances
 from foveate.metrics.instances import CAP, InstanceMetrics
 from foveate.metrics.instances.coco import coco_precision
 from foveate.metrics.instances.counted import confused, match, panoptic_quality, ratio_at, touching
@@ -357,6 +359,22 @@ def test_a_crowd_excuses_its_own_class_by_more_than_half() -> None:
         # Alone among the objects, the wrong detection would rank above a right one of its class.
         assert scores.ap_r50 == pytest.approx(1.0 if excused else 0.75)
         assert scores.tp_ratio50 == pytest.approx(1.0 if excused else 2 / 3)
+        assert scores.counts.tolist() == [[2, 2 if excused else 3]]
+        assert scores.count_bias == scores.count_mae == (0 if excused else 1)
+
+
+def test_what_a_crowd_excuses_has_no_part_in_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of four objects is found for certain, three at 0.4; what lies in the crowd has 0.6 and 0.5."""
+    spans = [(0, 3), (4, 7), (8, 11), (12, 15)]
+    truth = crowd_of(bars(*spans, (16, 30)), False, False, False, False, True)
+    metrics = InstanceMetrics(1)
+    metrics.update(truth, bars(*spans, (17, 22), (23, 29), scores=[0.9, 0.4, 0.4, 0.4, 0.6, 0.5]))
+    given: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(instances, "best_threshold", lambda *args: given.append(args) or 0.2)
+    assert metrics.compute().counts.tolist() == [[4, 4]]
+    ((scores, _, (image,), true),) = given
+    assert image.tolist() == pytest.approx([0.9, 0.4, 0.4, 0.4])
+    assert sorted(scores) == sorted(image) and true.tolist() == [4]
 
 
 def test_images_of_crowds_alone_have_no_objects() -> None:

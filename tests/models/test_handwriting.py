@@ -187,6 +187,11 @@ def test_weight_noise_has_the_printed_derivatives():
         torch.testing.assert_close(deviations[name].grad, g.square() * s + k * (s / v - 1 / s), msg=name)
 
 
+def test_weight_noise_is_for_the_loss_of_a_piece():
+    with pytest.raises(ConfigError, match="not against the mean over points; give --config"):
+        Config(weight_noise=0.075, loss="point")
+
+
 def test_weights_have_no_noise_outside_of_training():
     noisy, quiet = made(weight_noise=0.5).eval(), made().eval()
     quiet.load_state_dict({n: v for n, v in noisy.state_dict().items() if not n.startswith("deviations")})

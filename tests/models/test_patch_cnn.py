@@ -78,11 +78,14 @@ def test_the_prior_turns_balanced_answers_into_answers_as_frequent_as_in_trainin
 def test_the_shares_follow_the_training_pixels():
     model = build().float().train()
     mask = torch.full((2, 30, 30), IGNORE)
-    mask[0, :10] = 2
+    mask[0, :10] = 2  # 300 pixels
     batch = {"image": torch.randn(2, 3, 30, 30), "mask": mask, "names": []}
-    for _ in range(400):
-        model._count(batch["mask"])
-    torch.testing.assert_close(model.shares, torch.tensor([0.0, 0.0, 1.0]), atol=0.02, rtol=0)
+    model.loss(batch)
+    assert model.shares.tolist() == [0, 0, 1]
+    model.loss(batch | {"mask": torch.where(mask == 2, 0, mask).index_fill(0, torch.tensor([1]), 1)})
+    torch.testing.assert_close(model.shares, torch.tensor([300, 900, 300]) / 1500)
+    model.loss(batch | {"mask": torch.full_like(mask, IGNORE)})
+    torch.testing.assert_close(model.shares, torch.tensor([300, 900, 300]) / 1500)
     before = model.shares.clone()
     model.eval().loss(batch)
     assert torch.equal(model.shares, before)  # evaluation is not training

@@ -60,6 +60,22 @@ def test_a_prediction_draws_saves_and_shows_itself(predictor: Predictor, photo: 
     assert "meadow.png" in page
 
 
+def test_without_a_screen_the_values_are_shown_and_how_to_keep_the_drawing(
+    predictor: Predictor, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[Image.Image] = []
+    monkeypatch.setattr(Image.Image, "show", lambda self: shown.append(self))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    prediction = predictor.predict(photo)
+    prediction.show()
+    said = capsys.readouterr().out
+    assert "name: meadow.png" in said and said.endswith("prediction.save(FOLDER) writes it\n") and not shown
+    monkeypatch.setenv("DISPLAY", ":0")
+    prediction.show()
+    assert len(shown) == 1 and not capsys.readouterr().out
+
+
 def test_colours_and_strength_can_be_given(predictor: Predictor, photo: Path) -> None:
     prediction = predictor.predict(photo)
     name = max(prediction.shares(), key=prediction.shares().__getitem__)

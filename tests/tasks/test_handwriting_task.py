@@ -227,6 +227,15 @@ def test_a_piece_does_not_depend_on_those_beside_it():
     assert all(one.text == "ab ba cab" for one in many)
 
 
+@pytest.mark.parametrize("others", [[[4, 5, 4, 5, 4, 4]], [[5, 4]] * 70])
+def test_a_piece_does_not_depend_on_the_length_or_number_of_others(others):
+    def drawn(texts):
+        generators = [torch.Generator().manual_seed(number) for number in range(len(texts))]
+        return writing.write(Clock(4, 0.0), texts, PLAIN, generators)[0].strokes
+
+    np.testing.assert_array_equal(drawn([[4, 5]]), drawn([[4, 5], *others]))
+
+
 def test_words_are_joined_up_to_the_longest_training_text_or_written_one_by_one():
     assert writing.parts_of(["ab", "ba", "cab"], TABLE, 5) == ["ab ba", "cab"]
     assert writing.parts_of(["ab", "ba"], TABLE, 4) == ["ab", "ba"]

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from foveate.cli.flags import unknown_flag
-from foveate.errors import ConfigError, ModelError, nearest_path
-from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find
+from foveate.errors import ConfigError
+from foveate.registry import RENAMED_FIELDS, ROOT, Kind, entries, find, no_such_run
 from foveate.torchvision_networks import builder_of
 
 RECIPE = ROOT / "engine" / "recipe.py"
@@ -64,9 +64,7 @@ def _others_add_names() -> bool:
 def check_run(path: str) -> None:
     """Raise ModelError for a run, model folder or file that does not exist, naming the nearest."""
     if not Path(path).exists() and not builder_of(path):
-        near = nearest_path(Path(path))
-        hint = f"the nearest is {near}" if near else "give a run folder, a model folder or an exported .onnx file"
-        raise ModelError(f"{path} does not exist; {hint}")
+        raise no_such_run(Path(path))
 
 
 @cache

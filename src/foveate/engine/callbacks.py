@@ -169,19 +169,21 @@ class EpochEnd(Callback):
     def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:
         """The mean of the model's loss over the validation samples, without augmentation or dropout.
 
-        Batch k goes to process k % world as a whole, so the sum does not depend on the number of processes.
+        Batch k goes to process k % world as a whole, and a loss that samples does so by the batch's own seed, so that
+        the sum depends neither on the number of processes nor on the epoch's noise.
         """
         if self.loss_set is None:
             return {}
         size = self.task.loss_batch_size or self.recipe.batch_size
         starts = range(trainer.global_rank * size, len(self.loss_set), trainer.world_size * size)
         total = torch.zeros(2, dtype=torch.float64)  # the sum over samples, and their number
+        forward = trainer.precision_plugin.forward_context
         for start in starts:
             chosen = range(start, min(start + size, len(self.loss_set)))
             batch = self.task.collate([self.task.validation_sample(self.loss_set[i]) for i in chosen])
             batch = learner.transfer_batch_to_device(batch, learner.device, 0)
             try:
-                with single_process(), trainer.precision_plugin.forward_context():
+                with _seeded(learner.device, self.recipe.seed, start), single_process(), forward():
                     mean = float(model.loss(batch)["loss"])
             except (ConfigError, DataError):  # a batch that is too small, of a model that compares its images
                 continue
@@ -221,3 +223,11 @@ def _mean_over_processes(losses: dict[str, float]) -> dict[str, float]:
     values = values.to(device)
     dist.all_reduce(values)
     return dict(zip(losses, (values / dist.get_world_size()).tolist(), strict=True))
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device, *parts: int) -> Iterator[None]:
+    """Draw torch's random numbers by a seed of `parts`; those of afterwards are as if none had been drawn."""
+    with torch.random.fork_rng([device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(mixed_seed(*parts))
+        yield

@@ -206,7 +206,12 @@ def _fit(
     if world > 1 and learner.normalises:
         remarks.append(
             f"batch normalisation sees the {recipe.batch_size // world} samples of a process, not a whole batch of "
-            f"{recipe.batch_size}; with --freeze_norm true the result does not depend on the number of processes"
+            f"{recipe.batch_size}; --freeze_norm true avoids that"
+        )
+    if world > 1 and (names := learner.losses_of_a_set):
+        remarks.append(
+            f"{', '.join(names)}: this loss compares the {recipe.batch_size // world} samples of a process, not a "
+            f"whole batch of {recipe.batch_size}, so that the result depends a little on the number of processes"
         )
     if hasattr(model, "remark"):
         remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from foveate.errors import ConfigError
 
-FLOOR = 1e-6  # of a band's power; about -80 dB of full scale
+FLOOR = 1e-6  # of a band's power; about -100 dB of full scale
 
 
 def mel_from_hertz(frequency: float | np.ndarray) -> np.ndarray:

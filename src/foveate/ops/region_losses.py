@@ -17,6 +17,7 @@ from foveate.ops.losses import check_pixels, pixel_cross_entropy, share_of_weigh
 from foveate.records import IGNORE
 
 PixelLoss = Literal["cross_entropy", "dice", "tversky", "focal", "cross_entropy+dice"]
+OF_A_SET = ("dice", "tversky", "cross_entropy+dice")  # these compare the pixels of a process with each other
 GAMMA = 2.0  # of the focal loss, the paper's value
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7  # alpha and beta of the Tversky loss, the paper's best
 

@@ -6,6 +6,8 @@ import base64
 import html
 import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +70,10 @@ class Prediction:
         return {"name": sample.get("name", ""), **family.record(self)}
 
     def show(self) -> None:
-        """Show the prediction: in a notebook in place, else in the system's viewer, else as text."""
+        """Show the prediction: in a notebook in place, else in the system's viewer, else as text.
+
+        On a machine without a screen the text says how to keep the drawing.
+        """
         try:
             from IPython import get_ipython
         except ImportError:
@@ -77,10 +82,12 @@ class Prediction:
             from IPython.display import display
 
             display(self)
-        elif (drawn := self._drawn()) is not None:
+        elif has_screen() and (drawn := self._drawn()) is not None:
             drawn.show()
         else:
             print("\n".join(f"{key}: {value}" for key, value in self.to_dict().items()))
+            if not has_screen():
+                print("no screen is here to show it on; prediction.save(FOLDER) writes it")
 
     def _repr_html_(self) -> str:
         """The drawing and the values, for notebooks."""
@@ -132,3 +139,8 @@ def _short(value: Any) -> str:
         ]
     text = str(value)
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "..."
+
+
+def has_screen() -> bool:
+    """True where a window can be opened: elsewhere than on Linux and its kin, or with a display server there."""
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))

@@ -68,7 +68,9 @@ def several(given: Any, inputs: Sequence[Input]) -> Any:
     """
     if isinstance(given, (str, Path)) and len(inputs) == 1 and inputs[0].suffixes:
         text = str(given)
-        return [given] if is_url(text) else [path for path, _ in expand(text, inputs[0])]
+        if text.lower().startswith(("http:", "https:")):
+            return [text]
+        return [str(file) if isinstance(file, RemoteFile) else file for file, _ in expand(text, inputs[0])]
     if isinstance(given, (str, Path, bytes, dict)):
         raise DataError(
             f"a {'text' if isinstance(given, str) else type(given).__name__} came for several inputs; predict_many "
@@ -82,11 +84,26 @@ def several(given: Any, inputs: Sequence[Input]) -> Any:
     return given
 
 
+def held(given: Any, kind: Input) -> tuple[Any, str]:
+    """(the content of the file that a URL names, the URL); of anything else, and of file:// as a path, (itself, '').
+
+    https is bounded (`pictures.urls`). Raises DataError for what cannot be read.
+    """
+    if not kind.suffixes or not isinstance(given, str):
+        return given, ""
+    if not is_url(given):
+        return as_path(given), ""
+    from foveate.pictures import urls  # with torch, which most calls of this module do without
+
+    is_web = given.lower().startswith(("http:", "https:"))
+    return (urls.fetch(given)[0] if is_web else RemoteFile(given).read()), given
+
+
 def require_one(given: Any, kind: Input) -> None:
     """Raise DataError for a path of a folder or a glob, of which `Predictor.predict_many` takes the files."""
     if not kind.suffixes or not isinstance(given, (str, Path)) or is_url(str(given)):
         return
-    path = Path(given)
+    path = Path(as_path(str(given)))
     if path.is_dir() and not kind.is_whole(path):
         raise DataError(f"{given} is a folder; predict takes one {kind.noun}, and predict_many those of a folder")
     if glob.has_magic(str(given)) and not path.exists():

@@ -245,7 +245,12 @@ class InstanceMetrics:
         judged = [r.judged(0.5) for r in ranked]
         scores, right = (np.concatenate([part[i] for part in judged]) for i in (0, 1))
         true = np.array([int((~t.crowd).sum()) for t in self._truth])
-        return best_threshold(scores, right, [f.scores for f in self._found], true)
+        by_image = zip(*(r.judged_images(0.5) for r in ranked), strict=True)
+        found = []  # of each image the scores without those that a crowd excuses, and those beyond the cap
+        for image, classes in zip(self._found, by_image, strict=True):
+            counts = np.sort(np.concatenate([mine for mine, _ in classes]))[::-1]
+            found.append(np.concatenate([counts, image.scores[CAP:]]))
+        return best_threshold(scores, right, found, true)
 
     def _ranked(self, label: int, best: list[Instances], close: list[np.ndarray]) -> Ranked:
         """Detections and true objects of one class, over all images; close: `touching` of each image.
@@ -293,7 +298,7 @@ class InstanceMetrics:
         pq, sq, rq = panoptic_quality(self._truth, found, matches, self.num_classes)
         pairs, missed = sum(len(m.iou) for m in matches), sum(len(m.missed) for m in matches)
         true = np.array([int((~t.crowd).sum()) for t in self._truth])
-        error = np.array([len(f) for f in found]) - true
+        error = np.array([len(f) - len(m.excused) for f, m in zip(found, matches, strict=True)]) - true
         share = np.abs(error[true > 0]) / true[true > 0]
         confusion = sum(confused(t, f, self.num_classes) for t, f in zip(self._truth, found, strict=True))
         return {

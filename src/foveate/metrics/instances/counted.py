@@ -20,6 +20,7 @@ class Matches:
     """Pairs of true and found objects of one image whose IoU is above 0.5: at most one pair an object.
 
     truth, found: (P,) indices. iou: (P,). extra: indices of found objects without a pair, missed: of true ones.
+    excused: indices of found objects that lie in a crowd.
     """
 
     truth: np.ndarray
@@ -27,6 +28,7 @@ class Matches:
     iou: np.ndarray
     extra: np.ndarray
     missed: np.ndarray
+    excused: np.ndarray
 
 
 def match(truth: Instances, found: Instances) -> Matches:
@@ -43,11 +45,11 @@ def match(truth: Instances, found: Instances) -> Matches:
     same = truth.labels[real][:, None] == found.labels
     first, second = np.nonzero((iou > 0.5) & same)
     extra = np.setdiff1d(np.flatnonzero(areas_found), second)
-    crowds = truth.select(truth.crowd)
+    crowds, excused = truth.select(truth.crowd), np.zeros(0, np.int64)
     if len(crowds) and len(extra):
-        excused = (found.select(extra).overlaps(crowds) * (found.labels[extra][:, None] == crowds.labels)).max(1) > 0.5
-        extra = extra[~excused]
-    return Matches(real[first], second, iou[first, second], extra, np.delete(real, first))
+        inside = (found.select(extra).overlaps(crowds) * (found.labels[extra][:, None] == crowds.labels)).max(1) > 0.5
+        extra, excused = extra[~inside], extra[inside]
+    return Matches(real[first], second, iou[first, second], extra, np.delete(real, first), excused)
 
 
 def confused(truth: Instances, found: Instances, num_classes: int) -> np.ndarray:

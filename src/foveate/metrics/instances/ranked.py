@@ -86,13 +86,17 @@ class Ranked:
 
     def judged(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the detections that count at an IoU threshold, and whether each is right, (n,) and (n,) bool."""
-        scores, right = [], []
+        scores, right = zip(*self.judged_images(threshold), strict=True)
+        return np.concatenate(scores), np.concatenate(right)
+
+    def judged_images(self, threshold: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same of each image."""
+        found = []
         for mine, overlaps, excused, _ in self.rows:
             good = hits(overlaps, threshold)
             counts = good | ~excused
-            scores.append(mine[counts])
-            right.append(good[counts])
-        return np.concatenate(scores), np.concatenate(right)
+            found.append((mine[counts], good[counts]))
+        return found
 
 
 def covered_objects(overlaps: np.ndarray) -> np.ndarray:

@@ -16,17 +16,21 @@ Shapes: B images, C channels, H x W pixels, K classes; h x w is the grid at stri
 `Config()` is the PAMI paper's FCN-8s on VGG-16, and the recipes `fcn*_voc` are the authors' released code
 (github.com/shelhamer/fcn.berkeleyvision.org), which differs from the paper in that no upsampling learns.
 
-Departures from the paper. In brackets the field that takes each back; docs/fcn.md says why:
+Departures from the paper, each with its reason and, in brackets, the field that takes it back:
 
-- Convolutions keep the size of the map, where the first one pads by 100 (`caffe_padding` True).
-- The loss is a mean over pixels, where the release sums (`reduction` 'sum').
-- Images are RGB and normalised; 0..255 with the mean subtracted in the release, to whose learning rates that scale
-  belongs (`caffe_scale` True, with weights of that scale).
-- The last upsampling has one filter a class, where the release has one for each pair, all but the diagonal zero
-  (`caffe_padding` True).
-- Images are padded to multiples of 32 inside, and the logits cropped (`caffe_padding` True does without).
-- Ours, and off by default: timm backbones (`backbone`), of which the same strides are used; a 3x3 layer before the
-  skips' scores (`skip_channels`); the Lovász loss (`lovasz`). The recipes for a CPU use all three, with AdamW.
+- Convolutions keep the size of the map, where the first one pads by 100 and crops at fixed offsets undo it: nothing is
+  computed on a wide border of zeros, and small images fit (`caffe_padding` True, which public checkpoints need).
+- The loss is a mean over labelled pixels, where the release sums with learning rates of 1e-10 and less: rates do not
+  depend on the image's size (`reduction` 'sum').
+- Images are RGB and normalised, as torchvision's weights expect; BGR, 0..255 with the mean subtracted in the release,
+  to whose learning rates that scale belongs (`caffe_scale` True, with weights of that scale).
+- The last upsampling has one filter a class, where the release has one for each pair, all but the diagonal zero: it is
+  fixed, and the function is the same at a fraction of the work (`caffe_padding` True).
+- Images are padded to multiples of 32 inside, and the logits cropped: backbones with TensorFlow's padding would shift
+  their grid by half a cell on sizes that do not halve evenly (`caffe_padding` True does without).
+- Ours, and off by default: timm backbones (`backbone`), of which the same strides are used, since small modern ones
+  train on a CPU; a 3x3 layer before the skips' scores (`skip_channels`), whose early features have few channels there;
+  the Lovász loss (`lovasz`), which follows IoU more closely. The recipes for a CPU use all three, with AdamW.
 - The extended annotations of Hariharan et al. (2011), on which the release trains, are not read.
 """
 

@@ -22,7 +22,7 @@ Departures from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +121,11 @@ class PatchCNN(nn.Module):
         layers += [nn.Conv2d(width, config.hidden, config.fc_kernel, bias=False), nn.BatchNorm2d(config.hidden)]
         layers += [nn.ReLU(), nn.Dropout(config.dropout), nn.Conv2d(config.hidden, config.num_classes, 1)]
         self.network = nn.Sequential(*layers)
-        self.shares: Tensor  # (K,) frequencies of the classes among the training pixels, a running mean
+        self.shares: Tensor  # (K,) frequencies of the classes among the pixels of all training batches
+        self.pixels: Tensor  # () number of these pixels
         self.register_buffer("shares", torch.full((config.num_classes,), 1 / config.num_classes))
+        self.register_buffer("pixels", torch.zeros((), dtype=torch.float64))
+        self.register_load_state_dict_pre_hook(_add_pixels)
 
     def forward(self, image: Tensor) -> SemanticOutput:
         """Return logits (B, K, H, W) for images (B, C, H, W), normalised.
@@ -177,17 +180,23 @@ class PatchCNN(nn.Module):
 
     @torch.no_grad()
     def _count(self, mask: Tensor) -> None:
-        """Update the running class frequencies from a batch's masks (B, H, W)."""
+        """Take the pixels of a batch's masks (B, H, W) into the class frequencies."""
         valid = mask[mask != IGNORE]
         if len(valid):
             shares = torch.bincount(valid, minlength=len(self.shares)) / len(valid)
-            self.shares.lerp_(shares.to(self.shares), 0.01)
+            self.pixels += len(valid)
+            self.shares.lerp_(shares.to(self.shares), (len(valid) / self.pixels).to(self.shares))
 
     def _padded(self, image: Tensor, bottom: int, right: int) -> Tensor:
         """Pad so that every pixel has a patch around it: by R - 1 in total, plus `bottom` and `right`."""
         before = self.config.patch // 2
         after = self.config.patch - 1 - before
         return F.pad(image, (before, after + right, before, after + bottom))
+
+
+def _add_pixels(model: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Give weights of version 0.1.0, whose frequencies were a running mean over about 100 batches, a count: none."""
+    state.setdefault(f"{prefix}pixels", torch.zeros((), dtype=torch.float64))
 
 
 def balanced_centres(mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -45,10 +45,11 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ConfigError
+from foveate.ops.losses import share_of_weight
 from foveate.ops.mixture import expectation, mixture_of, nll
 from foveate.ops.peephole import INITIAL, PeepholeLSTM
 from foveate.ops.window import read_text, weights
-from foveate.records import HandwritingBatch, HandwritingOutput, HandwritingPreprocessing, HandwritingState
+from foveate.records import IGNORE, HandwritingBatch, HandwritingOutput, HandwritingPreprocessing, HandwritingState
 from foveate.registry import model
 from foveate.values import require_choices
 
@@ -71,7 +72,8 @@ class Config:
     clip_output: largest absolute derivative by an output, 0 for no limit; the paper's 100 is for 'sequence'.
     clip_gates: the same for pre-activations of gates and window; the paper's is 10.
     weight_noise: deviation that all weights start with, 0 for none; the paper has 0.075, from the weights of a network
-        trained without it (`--init RUN`).
+        trained without it (`--init RUN`). It is for `loss` sequence, and for batches of one piece: g^2 is that of a
+        piece.
     """
 
     vocabulary: int = 61
@@ -95,6 +97,11 @@ class Config:
         for name in ("clip_output", "clip_gates", "weight_noise"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name):g}; expected 0 or more")
+        if self.weight_noise and self.loss != "sequence":
+            raise ConfigError(
+                "weight_noise weighs its cost against the loss summed over a piece, not against the mean over points; "
+                "give --config.loss sequence, or leave weight_noise out"
+            )
 
 
 @model("handwriting")
@@ -233,9 +240,9 @@ class Handwriting(nn.Module):
             output = self(*inputs)
         scored = torch.arange(strokes.shape[1] - 1, device=strokes.device) < batch["stroke_lengths"][:, None] - 1
         losses = nll(mixture_of(output.mixture), strokes[:, 1:]).masked_fill(~scored, 0)
-        mean = losses.sum() / scored.sum().clamp(min=1)
-        loss = losses.sum() / len(strokes) if self.config.loss == "sequence" else mean
-        return {"loss": loss + cost, "nats_per_point": mean.detach()}
+        total, count = losses.sum(), share_of_weight(scored.long().where(scored, IGNORE)).to(losses.dtype)
+        loss = total / (len(strokes) if self.config.loss == "sequence" else count)
+        return {"loss": loss + cost, "nats_per_point": total.detach() / count}
 
     def score(self, batch: HandwritingBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Scores of every point but the first: nats (B, T - 1), squared error of the mean (B, T - 1), and phi."""

@@ -220,7 +220,7 @@ class ClassificationTask(ClassificationReplies, Task):
         top = [{"class": name, "probability": round(p, 6)} for name, p in prediction.top()]
         record: dict[str, Any] = {"class": top[0]["class"], "top": top}
         transforms = [{"corners": corners(view.grid)} for view in prediction.transforms]
-        # "looks" is the name that 0.1.0 gave it; it goes with the next version.
+        # "looks" is the name that 0.1.0 gave it; it goes with 0.3.
         return record | ({"transforms": transforms, "looks": transforms} if transforms else {})
 
     def files(self, prediction: ClassificationPrediction, sample: Sample) -> dict[str, tuple[str, Writer]]:

@@ -133,8 +133,10 @@ def _write_together(
         ahead = len(prime.text) if prime else 0
         limits = [round(SLOWEST * preprocessing.pace * (len(one) - ahead + 1)) + SPARE for one in texts]
     longest = max(limits)
-    uniform = torch.stack([torch.rand(longest, 2, generator=g) for g in generators], 1)
-    normal = torch.stack([torch.randn(longest, 2, generator=g) for g in generators], 1)
+    uniform, normal = torch.zeros(2, longest, rows, 2)
+    for row, (limit, generator) in enumerate(zip(limits, generators, strict=True)):  # as many as if it were alone
+        uniform[:limit, row] = torch.rand(limit, 2, generator=generator)
+        normal[:limit, row] = torch.randn(limit, 2, generator=generator)
     state: HandwritingState = runner.begin(rows)
     device = _device_of(runner)
     given = [None if x is None else x.to(device) for x in (text, lengths)]

@@ -324,8 +324,7 @@ class QuestionsTask(QuestionReplies, Task):
 class KnownQuestions:
     """The questions of a set whose usual answer is one that the model has.
 
-    `remark` says how many are left out, how many are cut, and how many answers are seldom. Raises DataError if no
-    question is left.
+    `remark` says how many are left out, and how many are cut. Raises DataError if no question is left.
     """
 
     def __init__(self, dataset: QuestionDataset, own: QuestionsTask) -> None:
