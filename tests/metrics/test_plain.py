@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foveate.errors import ConfigError
-from foveate.metrics.plain import by_class, number_or_none
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.records import ClassTable
 
 
@@ -25,8 +25,8 @@ def test_nan_alone_becomes_none() -> None:
 
 
 def test_scores_of_classes_are_named() -> None:
-    assert json.dumps(by_class((0.5, math.nan), ClassTable(("cow", "sky")))) == '{"cow": 0.5, "sky": null}'
+    assert json.dumps(scores_by_name((0.5, math.nan), ClassTable(("cow", "sky")))) == '{"cow": 0.5, "sky": null}'
     with pytest.raises(
         ConfigError, match="scores of 1 kind, but the class table has 2; pass the table that the pictures"
     ):
-        by_class((0.5,), ClassTable(("cow", "sky")), "kind")
+        scores_by_name((0.5,), ClassTable(("cow", "sky")), "kind")

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.calibration import BINS, calibration_error, reliability
-from foveate.metrics.plain import by_class
+from foveate.metrics.plain import scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
@@ -71,7 +71,7 @@ class ClassificationScores:
             "error_percent": self.error_percent,
             "mean_accuracy": self.mean_accuracy,
             "calibration_error": self.calibration_error,
-            "per_class": by_class(self.per_class, classes),
+            "per_class": scores_by_name(self.per_class, classes),
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
             "calibration": self.bins.tolist(),

@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
-from foveate.metrics.plain import by_class, number_or_none
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
@@ -71,7 +71,7 @@ class LocalisationScores:
         )  # fmt: skip
         return {
             **{name: number_or_none(getattr(self, name)) for name in names},
-            "per_kind": by_class(self.per_kind, classes, "kind"),
+            "per_kind": scores_by_name(self.per_kind, classes, "kind"),
             "absent_kinds": [classes.names[label] for label in self.absent],
             "images": self.images,
             "without_objects": self.without,

@@ -17,7 +17,7 @@ def number_or_none(value: T) -> T | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def by_class(values: Sequence[float], classes: ClassTable, noun: str = "class") -> dict[str, float | None]:
+def scores_by_name(values: Sequence[float], classes: ClassTable, noun: str = "class") -> dict[str, float | None]:
     """Return the score of each class by its name, None for nan.
 
     noun: what the table calls its entries. Raises ConfigError for a table of another length.

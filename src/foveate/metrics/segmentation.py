@@ -56,7 +56,7 @@ from torch import Tensor
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.bootstrap import score_intervals
 from foveate.metrics.calibration import BINS, calibration_error, reliability
-from foveate.metrics.plain import by_class, number_or_none
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.ops.contours import near_contour
 from foveate.records import ClassTable
@@ -124,11 +124,11 @@ class SegmentationScores:
             "calibration_error": number_or_none(self.calibration_error),
             "calibration": self.calibration.tolist(),
             "trimap_iou": {str(width): number_or_none(value) for width, value in self.trimap_iou.items()},
-            "per_class": by_class(self.per_class_iou, classes),
-            "per_class_accuracy": by_class(self.per_class_accuracy, classes),
-            "per_class_boundary_iou": by_class(self.per_class_boundary_iou, classes),
-            "per_class_dice": by_class(self.per_class_dice, classes),
-            "per_class_precision": by_class(self.per_class_precision, classes),
+            "per_class": scores_by_name(self.per_class_iou, classes),
+            "per_class_accuracy": scores_by_name(self.per_class_accuracy, classes),
+            "per_class_boundary_iou": scores_by_name(self.per_class_boundary_iou, classes),
+            "per_class_dice": scores_by_name(self.per_class_dice, classes),
+            "per_class_precision": scores_by_name(self.per_class_precision, classes),
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),

@@ -23,7 +23,7 @@ from foveate.metrics.instances.counted import Matches, confused, match, mean_rat
 from foveate.metrics.instances.ranked import Ranked, covered_objects
 from foveate.metrics.instances.threshold import best_threshold
 from foveate.metrics.instances.unscored import without_unscored
-from foveate.metrics.plain import by_class, number_or_none
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
@@ -102,7 +102,7 @@ class InstanceScores:
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
-        per_class = by_class(self.ap_per_class, classes)
+        per_class = scores_by_name(self.ap_per_class, classes)
         own = {"ap_per_class", "precision", "counts", "truths", "confusion", "at_levels", "visible"}
         # Scores that only some models have.
         special = ("mask_iou_true_boxes", "proposals_recall50", "proposals_recall70")
