@@ -148,6 +148,28 @@ def test_the_page_never_scrolls_sideways(page) -> None:
     assert beyond == []
 
 
+def test_every_link_of_the_contents_is_in_view(page) -> None:
+    outside = page.execute_script("""
+        const links = [...document.querySelectorAll('.contents a')];
+        return links.map(link => link.getBoundingClientRect())
+            .filter(box => box.left < 0 || box.right > document.documentElement.clientWidth || !box.width).length
+            + (links.length < 4);
+    """)
+    assert outside == 0
+
+
+def test_a_heading_that_is_jumped_to_is_not_below_the_contents(page) -> None:
+    hidden = page.execute_script("""
+        const bar = document.querySelector('.contents');
+        return [...bar.querySelectorAll('a')].filter(link => {
+            link.click();
+            const heading = document.querySelector(link.getAttribute('href'));
+            return heading.getBoundingClientRect().top < bar.getBoundingClientRect().bottom;
+        }).map(link => link.textContent);
+    """)
+    assert hidden == []
+
+
 def test_every_picture_is_decoded_and_described(page) -> None:
     pictures = page.execute_script("""
         return Promise.all([...document.images].map(async image => {

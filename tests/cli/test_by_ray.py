@@ -23,7 +23,7 @@ import foveate
 from foveate import cluster
 from foveate.cli import by_ray, main
 from foveate.cli.inputs import Job
-from foveate.cli.results import CLAIMS, PARTS, Place
+from foveate.cli.places import CLAIMS, PARTS, Place
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.engine import evaluate_run
 from foveate.errors import ConfigError, DataError, FoveateError

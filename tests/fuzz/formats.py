@@ -658,7 +658,7 @@ def input_tables(root: Path, rng: random.Random) -> None:
 
 def read_input_tables(root: Path, rng: random.Random) -> None:
     from foveate.cli.inputs import plan
-    from foveate.cli.results import read_summary
+    from foveate.cli.places import read_summary
     from foveate.tasks import find_task
 
     attempt(read_summary, root)

@@ -23,6 +23,7 @@ from foveate.backbones.weights import adapt_input_channels
 from foveate.deferred import timm
 from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
+from foveate.remote import quiet_hub
 
 # Values of the authors' release: batch norm's epsilon, and one minus the decay of its running statistics.
 EPSILON = 1e-3
@@ -255,7 +256,8 @@ class InceptionPyramid(nn.Module):
                 f"--config.modules {published}, or drop pretrained"
             )
         try:
-            state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
+            with quiet_hub():
+                state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
         except (RuntimeError, OSError) as error:
             raise ModelError(
                 f"ImageNet weights of '{self.timm_name}' could not be loaded ({type(error).__name__}); connect to the "

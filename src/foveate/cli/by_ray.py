@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.inputs import Job
-from foveate.cli.results import PARTS, Place
+from foveate.cli.places import PARTS, Place
 from foveate.cluster import spread
 from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError

@@ -20,7 +20,7 @@ from foveate.engine.processes import is_first
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
-from foveate.errors import ConfigError, DataError, OutputError, counted
+from foveate.errors import ConfigError, DataError, OutputError, counted, duration_text
 from foveate.ops.losses import single_process
 from foveate.store import save_model
 from foveate.tasks.base import Task
@@ -119,7 +119,7 @@ class EpochEnd(Callback):
             # Any other score that is nan has no value for this data, so it is not printed.
             shown = {k: v for k, v in row.items() if k in always or (k in self.task.headline[:2] and math.isfinite(v))}
             scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
-            seconds = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
+            seconds = duration_text(row["seconds"]) + ("  best" if improved else "")
             print(f"epoch {epoch}/{self.recipe.epochs}  {scores}  {seconds}", file=sys.stderr, flush=True)
         if late and epoch < self.recipe.epochs and trainer.is_global_zero:
             print(f"stopped at the time limit after epoch {epoch} of {self.recipe.epochs}", file=sys.stderr, flush=True)

@@ -90,7 +90,7 @@ def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
         return RunFolder(folder)
     if out is not None:
         run = RunFolder(out)
-        if not resume and run.checkpoint.exists():
+        if not resume and run.is_trained:
             raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
         return run
     path, number, taken = Path("runs") / name, 1, None

@@ -51,6 +51,11 @@ class RunFolder:
             raise ModelError(f"{path} {wrong}{hint or '; give a folder that `foveate train` wrote'}")
         return run
 
+    @property
+    def is_trained(self) -> bool:
+        """True once an epoch was finished: the checkpoint may have been deleted since, to save space."""
+        return self.checkpoint.exists() or self.best.exists()
+
     def write_json(self, name: str, content: Any) -> None:
         """Write one JSON file of the folder, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")

@@ -22,9 +22,8 @@ from foveate.engine.loading import mixed_seed
 from foveate.engine.optim import make_optimizer
 from foveate.engine.prepare import Batches, Prepared
 from foveate.engine.processes import launched
-from foveate.engine.progress import duration_text
 from foveate.engine.recipe import Recipe
-from foveate.errors import ConfigError, DataError, TrainingError, counted
+from foveate.errors import ConfigError, DataError, TrainingError, counted, duration_text
 from foveate.ops.losses import single_process
 
 SHARE = 0.9  # of the given time is planned; the rest is a reserve for steps that are slower than measured
