@@ -182,7 +182,7 @@ def test_a_training_ends_with_its_time_and_has_a_best_model(
     assert len(run.history()) == 2
     assert "mean_iou" in run.history()[-1]  # it was validated, since it is the last
     assert run.best.is_dir()
-    assert "time is over after epoch 2 of 5" in capsys.readouterr().err
+    assert "stopped at the time limit after epoch 2 of 5" in capsys.readouterr().err
 
 
 def test_measurements_leave_the_training_as_it_was(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

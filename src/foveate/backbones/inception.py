@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -264,6 +264,27 @@ class InceptionPyramid(nn.Module):
                 "internet once, or train from scratch with --config.pretrained false"
             ) from error
         return state
+
+
+def require_classifier(config: Any) -> None:
+    """Raise ConfigError for values of a classifier's `Config` that do not fit: what both classifiers have in common."""
+    if config.num_classes < 1 or not 0 <= config.dropout < 1 or not 0 <= config.label_smoothing < 1:
+        raise ConfigError(
+            f"num_classes {config.num_classes} must be at least 1, dropout {config.dropout:g} and label_smoothing "
+            f"{config.label_smoothing:g} at least 0 and below 1"
+        )
+    if config.in_channels < 1 or not 0 <= config.norm_momentum <= 1:
+        raise ConfigError(
+            f"in_channels {config.in_channels} must be at least 1, norm_momentum {config.norm_momentum:g} in 0..1"
+        )
+    if not 0 < config.crop <= 1:
+        raise ConfigError(f"crop is {config.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
+    least = LEAST if config.valid else 1
+    if len(config.image_size) != 2 or min(config.image_size) < least:
+        raise ConfigError(
+            f"image_size {config.image_size}; expected a height and a width of at least {least}"
+            + (", or set valid to false to pad every convolution" if config.valid else "")
+        )
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def predict(
                 continue
             if outcomes is None:
                 (job,) = chunks[number]
-                outcomes = [(job.number, job.record, f"{job.title}: kills the process that predicts it; look at it")]
+                outcomes = [(job.number, job.record, f"{job.title}: kills the process that predicts it; leave it out")]
             for index, record, error in outcomes:
                 job = by_number[index]
                 job.record, job.error = record, error

@@ -113,7 +113,7 @@ def _hub(repo: str) -> Iterator[Any]:
         status = getattr(error.response, "status_code", 0)
         remedy = {
             401: "log in with `hf auth login`, or set HF_TOKEN; check the name",
-            403: "your token may not do this: make one that may write",
+            403: "your token does not allow this: create one with write access",
             404: "check the name, and log in if the repository is private",
         }.get(status, "try again later")
         raise OutputError(f"{repo}: the hub answers {status or 'with an error'}; {remedy}") from error

@@ -62,7 +62,7 @@ class FileHeaders:
         return isinstance(pair.label, Path) and _is_turned_alone(pair.picture, pair.label)
 
     def file_notes(self, index: int, decode: bool = True) -> list[str]:
-        """Remarks on one image file. decode: also those that its pixels tell."""
+        """Remarks on one image file. decode: also those that need its pixels."""
         path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
         found += [MASK_TURNED] if isinstance(label, Path) and _is_turned_alone(label, path) else []

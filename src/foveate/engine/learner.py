@@ -127,7 +127,8 @@ class Learner(lightning.LightningModule):
         if self.averaged is None:
             return
         done = self.global_step + 1  # Lightning counts this step when we return
-        # A young average trusts new weights more, so that it does not remember the initial ones.
+        # The decay grows with the steps: with the final one from the start, the average would long hold the initial
+        # weights.
         decay = min(self.recipe.ema, (1 + done) / (10 + done))
         with torch.no_grad():
             torch._foreach_lerp_(self.smoothed, self.sources, 1 - decay)

@@ -136,7 +136,7 @@ class RunFolder:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit and hardware, as far as they can be told.
+    """Versions, commit and hardware, as far as they are known.
 
     clean: True if the package's files were those of the commit, False if some were changed, None if there is no commit.
     instructions: the processor's instructions that torch uses, "AVX2" for example; sums differ in rounding with them.

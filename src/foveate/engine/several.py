@@ -126,7 +126,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
 
 
 def stale_note(trained: Sequence[Trained]) -> str:
-    """A sentence on runs of other commits than today's; '' for none: their scores are not of one program."""
+    """A sentence on runs of other commits than today's; '' for none. Scores of different code are not compared."""
     commits = {one.commit for one in trained if not one.error}
     now = environment()["commit"] or ""
     if len(commits | {now}) < 2 or not commits:

@@ -99,7 +99,7 @@ def train_recipe(
     recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
-        raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
+        raise ConfigError(f"{run.path} is the folder of the data; choose another one for the run with --out")
     require_workers(recipe)
     require_logger(recipe.logger)
     require_suitable_augmentation(recipe)

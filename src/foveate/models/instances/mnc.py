@@ -148,7 +148,7 @@ class MNC(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.most: int = config.detections  # of an image
+        self.max_detections: int = config.detections
         self.backbone: nn.Module
         if config.backbone == "vgg16":
             self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)

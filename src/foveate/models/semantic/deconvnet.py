@@ -102,9 +102,8 @@ class DeconvNet(nn.Module):
     """DeconvNet: an encoder and its mirror image, linked by the pooling switches."""
 
     task: ClassVar[str] = "semantic"
-    # Which of two values of a window is the maximum may differ between runtimes if they are equal up to rounding: see
-    # export.onnx.
-    may_differ: ClassVar[float] = 0.01
+    # Runtimes may take different maxima of a window whose values are equal up to rounding.
+    unchecked_share: ClassVar[float] = 0.01
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -230,8 +230,8 @@ class FCN(nn.Module):
         if not self.config.caffe_scale or self.backbone.conv1_1.bias.any():  # type: ignore[union-attr, operator]
             return ""
         return (
-            "VGG-16 starts from random weights, from which the release's learning rates teach nothing; give --init "
-            "FILE with a VGG-16 of Caffe's scale (docs/fcn.md says which), or the run of a coarser stride"
+            "VGG-16 starts from random weights, which do not train at the release's learning rates; give --init FILE "
+            "with a VGG-16 of Caffe's scale (docs/fcn.md says which), or the run of a coarser stride"
         )
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:
