@@ -25,6 +25,8 @@ class ModelTraits:
         that chooses between values, since runtimes choose differently where two are equal up to rounding.
     resizes_images: True for a model that brings every image to one size, so that other scales change nothing.
     max_detections: the most objects that it finds in one image; 0 for no limit.
+    losses_of_a_set: names of its losses that compare the samples of a process with each other, so that a training
+        depends a little on the number of processes.
     """
 
     takes_augmented: bool = True
@@ -36,6 +38,7 @@ class ModelTraits:
     unchecked_share: float = 0.0
     resizes_images: bool = False
     max_detections: int = 0
+    losses_of_a_set: tuple[str, ...] = ()
 
 
 def traits_of(model: Any) -> ModelTraits:

@@ -48,7 +48,7 @@ from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
-from foveate.ops.region_losses import PixelLoss, pixel_loss
+from foveate.ops.region_losses import PixelLoss, of_a_set, pixel_loss
 from foveate.ops.upconv import UpConv
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
@@ -150,6 +150,7 @@ class FCN(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.losses_of_a_set = (*of_a_set(config.loss), *(["lovasz"] if config.lovasz else []))
         k = config.num_classes
         self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained, config.caffe_padding)
         self.preprocessing: Preprocessing = CAFFE if config.caffe_scale else self.backbone.preprocessing
