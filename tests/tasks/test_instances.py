@@ -488,12 +488,12 @@ SMALL = {
     "mnc_nuclei": [
         *SHORT, "--config.width", "8", "--config.hidden", "16", "--config.mask_hidden", "16",
         "--config.mask_size", "7", "--config.rois", "16",
-        "--config.proposals.channels", "8", "--config.proposals.after", "20,20",
+        "--config.proposals.channels", "8", "--config.proposals.post_nms", "20,20",
     ],
     "hypercolumns_nuclei": [
         *SHORT, "--config.detector.width", "8", "--config.detector.hidden", "16", "--config.size", "9",
         "--config.detector.rois", "16", "--config.detector.proposals.channels", "8",
-        "--config.detector.proposals.after", "20,20",
+        "--config.detector.proposals.post_nms", "20,20",
     ],
 }  # fmt: skip
 
