@@ -284,6 +284,14 @@ def test_tables_of_others_keep_their_columns_and_their_order(page):
         (
             "POST",
             "/pictures/ID/fill",
+            {"scribbles": [{"number": 1, "points": [[1, 1]]}] * 1001},
+            422,
+            "scribbles",
+            "1,001 scribbles at once; expected at most 1,000: take the fill, then draw on",
+        ),
+        (
+            "POST",
+            "/pictures/ID/fill",
             {"scribbles": [{"number": 1, "points": [[1, 1]]}]},
             422,
             "scribbles",

@@ -8,12 +8,28 @@ import pytest
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
+from scipy.stats import multivariate_normal
+from skimage.color import rgb2lab
 
 from foveate.errors import DataError
 from foveate.studio import cut as box_cut
 from foveate.studio.cut import cut
-from foveate.studio.fill import FLAT, Scribble, contrast, fill
+from foveate.studio.fill import (
+    FLAT,
+    LEAST,
+    LIKELIHOOD,
+    NEAR,
+    RADIUS,
+    SPREAD,
+    VARIANCE,
+    Scribble,
+    contrast,
+    fill,
+    likelihoods,
+)
 from foveate.studio.folder import Folder
+from foveate.studio.gaussian import energy
+from foveate.studio.guided import guided
 from foveate.studio.pyramid import Pyramid, levels, shown
 
 
@@ -97,11 +113,55 @@ def test_pixels_that_a_click_fixed_keep_their_side():
 # Scribble-fill
 
 
-def test_each_pixel_takes_the_nearest_scribble():
-    """Against Dijkstra's distances on the graph of 8 neighbours, where a step costs its length times the mean cost."""
+def fitted(plane, image, radius, variance):
+    """The guided filter by its definition: ridge regression in each window, and the mean of the fits at each pixel."""
+    size = plane.shape
+
+    def windows(values):
+        padded = np.pad(values, [(radius, radius)] * 2 + [(0, 0)], "edge")
+        side = 2 * radius + 1
+        return {
+            (y, x): padded[y : y + side, x : x + side].reshape(side**2, -1)
+            for y, x in itertools.product(*map(range, size))
+        }
+
+    colors, targets = windows(image), windows(plane[..., None])
+    fits = np.empty((*size, 4))
+    for place, color in colors.items():
+        count = len(color)
+        rows = np.block([[color, np.ones((count, 1))], [np.eye(3) * (variance * count) ** 0.5, np.zeros((3, 1))]])
+        fits[place] = np.linalg.lstsq(rows, np.append(targets[place], [0, 0, 0]), rcond=None)[0]
+    mean = np.stack([one.mean(0) for one in windows(fits).values()]).reshape(fits.shape)
+    return (mean[..., :3] * image).sum(2) + mean[..., 3]
+
+
+def test_the_guided_filter_fits_planes_in_windows():
+    rng = np.random.default_rng(0)
+    image, planes = rng.random((9, 11, 3)), rng.random((2, 9, 11))
+    for radius, variance in ((1, 0.01), (3, 0.2)):
+        for found, plane in zip(guided(planes, image, radius, variance), planes, strict=True):
+            assert np.allclose(found, fitted(plane, image, radius, variance))
+    weights = planes / planes.sum(0)
+    assert np.allclose(sum(guided(weights, image, 2, 0.01)), 1.0), "shares stay shares"
+    linear = image @ (0.2, 0.5, -0.3) + 0.1
+    (found,) = guided(linear[None], image, 2, 1e-9)
+    assert np.allclose(found, linear, atol=1e-4)
+    (found,) = guided(planes[:1], np.full((9, 11, 3), 0.5), 1, 0.01)
+    means = np.array([[planes[0, y - 1 : y + 2, x - 1 : x + 2].mean() for x in (3, 4, 5)] for y in (3, 4, 5)])
+    assert found[4, 4] == pytest.approx(means.mean()), "on a flat image the mean of the means"
+
+
+def test_each_pixel_takes_the_scribble_of_the_greatest_share():
+    """Against Dijkstra's distances on the graph of 8 neighbours, where a step costs its length times the mean cost,
+    SciPy's densities, and regressions in windows."""
     rng = np.random.default_rng(0)
     image = (rng.random((12, 15, 3)) * 255).astype(np.uint8)
-    scribbles = [Scribble(3, [(1, 1)], 1), Scribble(8, [(13, 2), (13, 9)], 1), Scribble(5, [(2, 10)], 1)]
+    scribbles = [
+        Scribble(3, [(1, 1)], 1),
+        Scribble(8, [(13, 2), (13, 9)], 1),
+        Scribble(5, [(2, 10)], 1),
+        Scribble(3, [(7, 6), (7, 8)], 1),
+    ]
     found = fill(image, scribbles, (0, 0, 12, 15))
     costs = contrast(image / 255.0) ** 2 + FLAT
     places = np.arange(180).reshape(12, 15)
@@ -113,10 +173,80 @@ def test_each_pixel_takes_the_nearest_scribble():
                 columns.append(places[y + down, x + across])
                 steps.append((costs[y, x] + costs[y + down, x + across]) / 2 * np.hypot(down, across))
     graph = coo_array((steps, (rows, columns)), shape=(180, 180)).tocsr()
-    seeds = {3: [places[1, 1]], 8: places[2:10, 13].tolist(), 5: [places[10, 2]]}
-    distances = np.stack([dijkstra(graph, directed=False, indices=one).min(0) for one in seeds.values()])
-    expected = np.array(list(seeds))[distances.argmin(0)].reshape(12, 15)
+    seeds = {
+        3: [[places[1, 1]], places[6:9, 7].tolist()],
+        8: [places[2:10, 13].tolist()],
+        5: [[places[10, 2]]],
+    }
+    distances = np.stack(
+        [dijkstra(graph, directed=False, indices=np.concatenate(one)).min(0) for one in seeds.values()]
+    )
+    values = np.array([[*rgb2lab(image)[y, x] / 100, y / 15, x / 15] for y in range(12) for x in range(15)])
+
+    def density(own):
+        covariance = np.cov(values[own].T, bias=True) + np.diag(SPREAD) ** 2
+        return multivariate_normal(values[own].mean(0), covariance).pdf(values)
+
+    likely = np.stack([np.max([density(own) for own in one], 0) for one in seeds.values()])
+    weights = np.maximum(likely / likely.sum(0), LEAST) ** LIKELIHOOD / (distances + NEAR) ** 2
+    planes = (weights / weights.sum(0)).reshape(3, 12, 15)
+    shares = np.stack([fitted(plane, image / 255.0, RADIUS, VARIANCE) for plane in planes])
+    numbers = np.array(list(seeds))
+    expected = numbers[shares.argmax(0)]
+    for number, own in seeds.items():
+        expected.reshape(-1)[np.concatenate(own)] = number
     assert np.array_equal(found, expected)
+    assert not np.array_equal(found.reshape(-1), numbers[distances.argmin(0)]), "distances alone do not decide"
+
+
+def test_the_share_of_a_likelihood_by_hand():
+    """On one grey, 100 pixels wide, only places differ: deviations are 0.15 of the width, so 15 pixels."""
+    drawn = np.zeros((10, 100), np.int32)
+    drawn[5, 20], drawn[5, 70] = 1, 2
+    shares = likelihoods(np.full((10, 100, 3), 0.5), drawn, [np.array([1]), np.array([2])])
+    assert shares.shape == (2, 10, 100) and np.allclose(shares.sum(0), 1.0)
+    # at column 35: 1 and 7/3 deviations away: 1 / (1 + exp((1 - 49/9) / 2)) = 1 / (1 + exp(-20/9))
+    assert shares[0, 5, 35] == pytest.approx(0.90223, abs=1e-5)
+    assert shares[0, 5, 45] == pytest.approx(0.5) and shares[1, 5, 35] == pytest.approx(0.09777, abs=1e-5)
+
+
+def test_the_energy_of_a_gaussian_by_hand():
+    """Sample 0 and 2: mean 1, variance 1, and 3 added: (5 - 1)^2 / 4 / 2 + log(4) / 2."""
+    found = energy(np.array([[1.0], [5.0]]), np.array([[0.0], [2.0]]), np.array([3.0]))
+    assert found == pytest.approx([np.log(4) / 2, 2 + np.log(4) / 2])
+
+
+def test_of_two_scribbles_about_as_near_the_one_of_the_pixels_color_wins():
+    """A red patch on grey, between blue and red: the same strong edges lead to it, and blue is nearer by a step."""
+    image = np.full((40, 90, 3), 130, np.uint8)
+    image[:, :30], image[:, 60:] = (40, 130, 220), (220, 130, 40)
+    image[15:25, 41:48] = (220, 130, 40)
+    lines = [Scribble(1, [(15, 2), (15, 37)], 3), Scribble(2, [(75, 2), (75, 37)], 3)]
+    found = fill(image, lines, (0, 0, 40, 90))
+    assert (found[15:25, 41:48] == 2).all() and (found[:, :30] == 1).all() and (found[:, 60:] == 2).all()
+    image[15:25, 41:48] = (40, 130, 220)
+    found = fill(image[:, ::-1], [Scribble(2, [(14, 20)], 3), Scribble(1, [(74, 20)], 3)], (0, 0, 40, 90))
+    assert (found[15:25, 42:49] == 1).all(), "also from the other side"
+
+
+def test_a_color_reaches_over_a_distance_that_is_twice_as_long_but_not_over_one_of_three_times():
+    """The last region is beyond one edge from the white scribble, beyond two from the dark one that it looks like."""
+    assert np.isclose(LEAST ** (-LIKELIHOOD / 2), 2.5, atol=0.02)
+    lines = [Scribble(1, [(45, 10)], 1), Scribble(2, [(70, 10)], 1), Scribble(3, [(5, 10)], 1)]
+    for dark, number in ((0, 1), (80, 2)):  # (1 + c^2) / c^2 times as far, c the contrast of the last edge: 2 and 3.1
+        image = np.full((20, 90, 3), 255, np.uint8)
+        image[:, 30:60], image[:, 80:] = 0, dark
+        found = fill(image, lines, (0, 0, 20, 90))
+        assert (found[:, 80:] == number).all() and (found[:, 60:80] == 2).all() and (found[:, 30:60] == 1).all()
+
+
+def test_a_mirrored_image_is_filled_alike():
+    image, _ = scene()
+    lines = [Scribble(2, [(35, 30), (45, 31)], 1), Scribble(1, [(5, 5), (70, 8)], 1), Scribble(7, [(9, 50)], 1)]
+    mirrored = [Scribble(one.number, [(79 - x, y) for x, y in one.points], one.width) for one in lines]
+    found = fill(image, lines, (0, 0, 60, 80))
+    other = fill(np.ascontiguousarray(image[:, ::-1]), mirrored, (0, 0, 60, 80))
+    assert (found == other[:, ::-1]).mean() > 0.995 and set(np.unique(found)) == {1, 2, 7}
 
 
 def test_fill_follows_the_borders_of_the_image():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foveate.errors import DataError
+from foveate.errors import DataError, counted
 from foveate.studio.app import Answer, Ask
 from foveate.studio.cut import cut
 from foveate.studio.document import RefusedError, shape_of
@@ -16,7 +16,7 @@ from foveate.studio.fill import Scribble, fill
 from foveate.studio.layers import Box, flatten, is_key
 from foveate.studio.tiles import HIGHEST, tiles_to_json
 
-MOST_CLICKS, MOST_POINTS = 1000, 200_000
+MOST_CLICKS, MOST_SCRIBBLES, MOST_POINTS = 1000, 1000, 200_000
 
 
 def cut_answer(ask: Ask, pixels: np.ndarray) -> Answer:
@@ -107,6 +107,11 @@ def _is_point(value: Any) -> bool:
 def _scribbles(value: Any) -> list[Scribble]:
     if not isinstance(value, list) or not value:
         raise RefusedError("scribbles", "scribbles must be a list of lines with a number each")
+    if len(value) > MOST_SCRIBBLES:
+        came = counted(len(value), "scribble")
+        raise RefusedError(
+            "scribbles", f"{came} at once; expected at most {MOST_SCRIBBLES:,}: take the fill, then draw on"
+        )
     found = []
     for one in value:
         number = one.get("number") if isinstance(one, dict) else None

@@ -21,6 +21,7 @@ from scipy.ndimage import label as connected
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from foveate.studio.gaussian import energy
 from foveate.studio.layers import Box
 
 COMPONENTS, ROUNDS, SMOOTHNESS = 5, 4, 50.0
@@ -100,10 +101,7 @@ def _energy(colors: np.ndarray, sample: np.ndarray) -> np.ndarray:
         own = sample[assigned == component]
         if not len(own):
             continue
-        mean, covariance = own.mean(0), np.cov(own.T, bias=True) + 1.0 * np.eye(3)
-        away = colors - mean
-        distance = np.einsum("nc,cd,nd->n", away, np.linalg.inv(covariance), away)
-        energies.append(0.5 * distance + 0.5 * np.log(np.linalg.det(covariance)) - np.log(len(own) / len(sample)))
+        energies.append(energy(colors, own, np.ones(3)) - np.log(len(own) / len(sample)))
     return np.min(energies, axis=0)
 
 
