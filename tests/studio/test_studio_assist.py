@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.stats import multivariate_normal
 from skimage.color import rgb2lab
+from skimage.graph import MCP_Geometric
 
 from foveate.errors import DataError
 from foveate.studio import cut as box_cut
@@ -23,6 +24,7 @@ from foveate.studio.fill import (
     SPREAD,
     VARIANCE,
     Scribble,
+    _distances,
     contrast,
     fill,
     likelihoods,
@@ -197,6 +199,14 @@ def test_each_pixel_takes_the_scribble_of_the_greatest_share():
         expected.reshape(-1)[np.concatenate(own)] = number
     assert np.array_equal(found, expected)
     assert not np.array_equal(found.reshape(-1), numbers[distances.argmin(0)]), "distances alone do not decide"
+
+
+def test_distances_begin_at_the_whole_of_a_scribble():
+    costs = np.random.default_rng(0).random((20, 30)) + 0.01
+    seed = np.zeros((20, 30), bool)
+    seed[:8, :9] = seed[12:, 20:25] = seed[15, 3] = True
+    expected, _ = MCP_Geometric(costs).find_costs(np.argwhere(seed))
+    assert np.allclose(_distances(costs, seed), expected)
 
 
 def test_the_share_of_a_likelihood_by_hand():

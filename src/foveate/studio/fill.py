@@ -39,10 +39,7 @@ from foveate.studio.layers import Box
 MOST_PIXELS = 150_000  # at which shares are found
 FLAT = 0.0001  # cost of a step without contrast, so that of equal contrasts the shorter path wins
 NEAR = 0.003  # distances far below it count as equal
-LIKELIHOOD, LEAST = (
-    0.4,
-    0.01,
-)  # so a likelihood outweighs at most a distance that is 0.01^(-0.4 / 2) = 2.5 times as long
+LIKELIHOOD, LEAST = 0.4, 0.01  # at most, it outweighs a distance that is 0.01^(-0.4 / 2) = 2.5 times as long
 SPREAD = (0.03, 0.02, 0.02, 0.15, 0.15)  # standard deviations: of L, a, b in hundreds; of y, x in longer sides
 RADIUS, VARIANCE = 4, 0.001  # of the guided filter: pixels at the reduced size; of colours in 0..1
 _STRIP = 256  # rows
