@@ -40,6 +40,7 @@ MASK_MARK = re.compile(
     r"(?P<image>.+?)(?:[ ._-](?i:(?:cp[_-])?(?:masks?|labels?|labelled|seg|segmentation|"
     rf"simple segmentation|gt|ground_?truth|annotations?|{_ANNOTATORS}))|_[LP])"
 )
+_NUMBERED = re.compile(r"(?P<stem>.+?)[ _-]?(?:\((?P<bracketed>\d+)\)|(?P<number>\d+))")  # NAME_mask_1, NAME_mask (1)
 IMAGE_MARKS = ("", "_img", "_image", "_sat", "_training", "_test")  # of DeepGlobe and DRIVE, too
 
 
@@ -50,6 +51,19 @@ def unmarked(stem: str) -> list[str]:
     """
     match = MASK_MARK.fullmatch(stem)
     return [f"{match['image']}{mark}" for mark in IMAGE_MARKS] if match else []
+
+
+def images_of_numbered(stem: str) -> list[str]:
+    """`unmarked` of a mask with a number at the end, as 'cell_mask_1' has; [] without one, and for an annotator's."""
+    match = _NUMBERED.fullmatch(stem)
+    return unmarked(match["stem"]) if match and not unmarked(stem) else []
+
+
+def number_of(file: Path) -> int:
+    """The number of a mask that is called after what it is and numbered, as cell_mask_1.png; -1 for another."""
+    stem = stem_of(file.name)
+    match = _NUMBERED.fullmatch(stem) if images_of_numbered(stem) else None
+    return int(match["bracketed"] or match["number"]) if match else -1
 
 
 def shown_names(files: Sequence[Path]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foveate.datasets.files import Pair
-from foveate.datasets.names import ANNOTATOR, stem_of, unmarked
+from foveate.datasets.names import ANNOTATOR, images_of_numbered, number_of, stem_of, unmarked
 from foveate.errors import listed
 from foveate.records import Problem
 
@@ -44,6 +44,35 @@ def pair_by_stem(
     problems += [Problem(p, "a picture without a label") for stem, p in image_of.items() if stem not in label_of]
     problems += [Problem(p, "a label without a picture") for stem, p in label_of.items() if stem not in image_of]
     return pairs, problems
+
+
+def pair_masks(
+    images: Iterable[Path], masks: Iterable[Path], notes: list[str] | None = None
+) -> tuple[list[Pair], list[Problem]]:
+    """As `pair_by_stem`; the masks of an image that are numbered become one label, a tuple of files.
+
+    So are NAME_mask.png, NAME_mask_1.png and NAME_mask_2.png. They lie in the order of their numbers, and a numbered
+    one alone is a label as every other.
+    """
+    images = sorted(images)
+    stems = {stem_of(path.name): path for path in reversed(images)}  # the first of a name, as `pair_by_stem` takes it
+    single: list[Path] = []
+    numbered: dict[Path, list[Path]] = {}
+    for path in masks:
+        stem = stem_of(path.name)
+        image = next((stems[name] for name in images_of_numbered(stem) if name in stems), None)
+        if image is None or stem in stems:
+            single.append(path)
+        else:
+            numbered.setdefault(image, []).append(path)
+    pairs, problems = pair_by_stem(images, single, notes)
+    first = {pair.picture: [pair.label] for pair in pairs}
+    for image, files in numbered.items():
+        first[image] = [*first.get(image, []), *sorted(files, key=lambda file: (number_of(file), file))]
+    joined = [
+        Pair(image, tuple(files) if len(files) > 1 else files[0]) for image in images if (files := first.get(image))
+    ]
+    return joined, [problem for problem in problems if problem.file not in numbered]
 
 
 def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:
