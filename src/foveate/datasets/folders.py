@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
-from foveate.datasets.contents import contents
+from foveate.datasets.contents import brush_masks, contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.masks import MaskReader, recognise_masks, split_doubts
@@ -321,8 +321,10 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
 
 
 def _require_masks(parts: Mapping[str, Parts]) -> None:
-    """Raise DataError for folders of labels that hold other files than masks."""
+    """Raise DataError for folders of labels that hold other files than masks, or masks without pictures' names."""
     for part in parts.values():
+        if masks := brush_masks(list_pictures(part.labels)):
+            raise DataError(f"{part.labels}: holds {masks}")
         if not holds_pictures(part.images) and contents(part.images) != "nothing":
             raise DataError(
                 f"{part.images}: holds {contents(part.images)}, but no pictures that are read; convert them to PNG, "

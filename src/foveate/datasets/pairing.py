@@ -54,24 +54,23 @@ def pair_masks(
     So are NAME_mask.png, NAME_mask_1.png and NAME_mask_2.png. They lie in the order of their numbers, and a numbered
     one alone is a label as every other.
     """
-    images = sorted(images)
-    stems = {stem_of(path.name): path for path in reversed(images)}  # the first of a name, as `pair_by_stem` takes it
+    ordered = sorted(images)
+    stems = {stem_of(path.name): path for path in reversed(ordered)}  # the first of a name, as `pair_by_stem` takes it
     single: list[Path] = []
     numbered: dict[Path, list[Path]] = {}
     for path in masks:
         stem = stem_of(path.name)
-        image = next((stems[name] for name in images_of_numbered(stem) if name in stems), None)
-        if image is None or stem in stems:
+        named = [stems[name] for name in images_of_numbered(stem) if name in stems]
+        if not named or stem in stems:
             single.append(path)
         else:
-            numbered.setdefault(image, []).append(path)
-    pairs, problems = pair_by_stem(images, single, notes)
-    first = {pair.picture: [pair.label] for pair in pairs}
-    for image, files in numbered.items():
-        first[image] = [*first.get(image, []), *sorted(files, key=lambda file: (number_of(file), file))]
-    joined = [
-        Pair(image, tuple(files) if len(files) > 1 else files[0]) for image in images if (files := first.get(image))
-    ]
+            numbered.setdefault(named[0], []).append(path)
+    pairs, problems = pair_by_stem(ordered, single, notes)
+    first: dict[Path, list[Path]] = {pair.picture: [pair.label] for pair in pairs}
+    for picture, files in numbered.items():
+        first[picture] = [*first.get(picture, []), *sorted(files, key=lambda file: (number_of(file), file))]
+    found = [(image, first[image]) for image in ordered if image in first]
+    joined = [Pair(image, tuple(labels) if len(labels) > 1 else labels[0]) for image, labels in found]
     return joined, [problem for problem in problems if problem.file not in numbered]
 
 
