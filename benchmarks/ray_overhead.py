@@ -32,7 +32,7 @@ from PIL import Image
 
 from foveate.cli import by_ray
 from foveate.cli.inputs import plan
-from foveate.cli.results import Place
+from foveate.cli.places import Place
 from foveate.datasets.pasture import Pasture
 from foveate.predictor import Predictor
 from foveate.tasks import find_task

@@ -3,9 +3,9 @@
 python docs/record_result.py RUN [NAME] [--replace] [--disturbed]
 
 NAME is the file's name where the recipe's does not say the data, as in fcn8s_coco. A record of another commit or seed
-stays unless --replace is given. --disturbed says that other work ran beside the training, so that its minutes mean
-nothing. Everything is read from the run folder (after `foveate evaluate RUN`). Paths of this
-machine are left out: in the command, `--data` names the data set and `--out` is dropped.
+stays unless --replace is given; under a NAME of its own, both are kept. --disturbed says that other work ran beside
+the training, so that its minutes mean nothing. Everything is read from the run folder (after `foveate evaluate RUN`).
+Paths of this machine are left out: in the command, `--data` names the data set and `--out` is dropped.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def require_same_run(path: Path, result: dict[str, Any]) -> None:
         if before[key] != result[key]:
             raise OutputError(
                 f"{path} holds another run ({key} {before[key]!r}, now {result[key]!r}); "
-                "give --replace to overwrite it, or a NAME of its own"
+                f"give --replace to overwrite it, or a NAME of its own, as {path.stem}_{str(result['commit'])[:7]}"
             )
 
 

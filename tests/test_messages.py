@@ -1,4 +1,4 @@
-"""Numbers in messages: no '1 classes', whatever the number."""
+"""Numbers in messages: no '1 classes', whatever the number, and no times by hand."""
 
 from __future__ import annotations
 
@@ -55,6 +55,18 @@ def test_counted(number: int, noun: str, text: str) -> None:
 def test_a_plural_of_its_own() -> None:
     assert counted(2, "file or folder", "files or folders") == "2 files or folders"
     assert counted(1, "file or folder", "files or folders") == "1 file or folder"
+
+
+def test_times_are_printed_by_one_function() -> None:
+    """Of a time with a fixed number of decimals, the first second is 0 or 0.0."""
+    by_hand = re.compile(r"\{[^{}]*(?:seconds|minutes)[^{}]*:[^{}]*f\} ?(?:s|min|hours)")
+    found = [
+        f"{path.name}: {match[0]}"
+        for package in ("cli", "claims", "engine", "export", "server", "studio", "visualize")
+        for path in (ROOT / package).rglob("*.py")
+        for match in by_hand.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "write duration_text(seconds)"
 
 
 def counts_by_hand(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ import foveate
 from foveate import registry
 from foveate.engine.fields import override
 from foveate.errors import ConfigError
-from foveate.registry import Entry, _values, create_model, create_recipe, current_name, entries, find, make_config
+from foveate.registry import Entry, Kind, _values, create_model, create_recipe, current_name, entries, find, make_config
 
 KINDS = ("model", "dataset", "recipe", "task", "claim")
 
@@ -79,6 +79,17 @@ def test_a_template_spells_one_name_for_each_choice(elsewhere: Path) -> None:
     assert found["net2a"] == expected
 
 
+def test_a_mark_may_describe_each_value(elsewhere: Path) -> None:
+    (elsewhere / "recipes" / "nets.py").write_text(
+        '@recipe("net{size}{kind}", size={1: "small", 2: "large"}, kind=("a", "b"))\n'
+        'def net(size, kind):\n    """A net {size}{kind}: {about_size}."""\n'
+    )
+    assert [entry.summary for entry in entries("recipe").values()] == [
+        "A net 1a: small.", "A net 1b: small.", "A net 2a: large.", "A net 2b: large.",
+    ]  # fmt: skip
+    assert entries("recipe")["net2b"].preset == (("size", 2), ("kind", "b"))
+
+
 def test_a_package_is_named_by_its_folder(elsewhere: Path) -> None:
     (elsewhere / "datasets" / "world").mkdir()
     (elsewhere / "datasets" / "world" / "__init__.py").write_text('@dataset("world")\nclass World:\n    """W."""\n')
@@ -133,9 +144,24 @@ def test_an_earlier_name_that_somebody_registers_is_theirs(elsewhere: Path, monk
     assert find("dataset", "pasture_cows").module == "theirs"
 
 
-def test_a_name_unlike_any_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="unknown model 'qqqqqq'; known: ask_attend_answer, colocalise, deconvnet"):
-        find("model", "qqqqqq")
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("recipe", "fcn9s", "; the nearest is 'fcn8s', and `foveate recipes` lists all"),
+        ("recipe", "qqqqqq", "; `foveate recipes` lists all"),
+        ("recipe", "nuclei", "; the nearest are hypercolumns_nuclei, mnc_nuclei, sds_nuclei, and `foveate recipes` li"),
+        ("recipe", "captioned", "; the nearest is 'show_attend_tell', and `foveate recipes` lists all"),
+        ("dataset", "mnist", "; the nearest is 'distorted_mnist', and `foveate datasets` lists all"),
+        ("model", "qqqqqq", "; `foveate models` lists all"),
+        ("dataset", "qqqqqq", "; `foveate datasets` lists all"),
+        ("claim", "qqqqqq", "; `foveate claims --list` lists all"),
+        ("task", "qqqqqq", "; known: captioning, classification, colocalisation, drawing, handwriting, instances, "),
+    ],
+)
+def test_a_name_that_there_is_not_leads_to_the_nearest_and_to_the_list(kind: Kind, name: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find(kind, name)
+    assert str(caught.value).startswith(f"unknown {kind} '{name}'{expected}")
 
 
 def test_a_name_presets_its_config() -> None:

@@ -75,7 +75,8 @@ def train(
     resume: continue a run that was stopped.
     init: a run, model folder or weight file whose weights the training starts from.
     seconds: time limit, from which the number of epochs is chosen.
-    report: evaluate the best epoch at the end, and write `report.html` into the run folder.
+    report: evaluate the best epoch at the end, and write `report.html` into the run folder; not with `overfit`, since
+        scores of samples that were trained on say nothing about others.
     fields: any field of the recipe, nested ones with two underscores (`optim__lr=1e-3`).
     Raises FoveateError for data, fields or folders that cannot be used.
     """

@@ -53,6 +53,18 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {nouns}"
 
 
+def duration_text(seconds: float) -> str:
+    """A duration that is read at a glance: '0.043 s', '8.4 s', '4 min 10 s', '2 h 5 min'."""
+    whole = max(0, round(seconds))
+    if whole < 1:
+        return f"{round(float(f'{max(0.0, seconds):.2g}'), 4):g} s"
+    if whole < 60:
+        return f"{round(seconds, 1):g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def nearest_path(path: Path) -> Path | None:
     """The entry beside a missing path whose name is most like it."""
     if not path.parent.is_dir():

@@ -6,7 +6,8 @@ A class or function is marked where it stands:
     @dataset("camvid")
     @recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
 
-The first line of the docstring describes each name; it may hold the keys of a mark, as in "FCN-{stride}s on CamVid.".
+The first line of the docstring describes each name. It may hold the keys of a mark, as in "FCN-{stride}s on CamVid.",
+and words about each value, {about_stride}, where a mark gives them: stride={32: "coarse", 8: "fine"}.
 
 The marks are literals, so names are read from the source with `ast`: listing everything imports nothing, and a
 module is imported only when one of its names is asked for. Other packages add names through the entry-point groups
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import difflib
 import importlib
 import itertools
 import sys
@@ -37,6 +39,11 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent
 FOLDERS: dict[Kind, str] = {
     "model": "models", "dataset": "datasets", "recipe": "recipes", "task": "tasks", "claim": "claims",
+}  # fmt: skip
+# The command that lists the names of a kind.
+LISTERS: dict[Kind, str] = {
+    "model": "foveate models", "dataset": "foveate datasets", "recipe": "foveate recipes",
+    "claim": "foveate claims --list",
 }  # fmt: skip
 # Earlier names -> today's, which `find` reads in their place: in recipe.json of older runs, and on the command line.
 RENAMED: dict[Kind, dict[str, str]] = {
@@ -99,7 +106,7 @@ class Entry:
         return getattr(importlib.import_module(self.module), self.attribute)
 
 
-def _mark(template: str, **choices: tuple[Any, ...]) -> Callable[[T], T]:
+def _mark(template: str, **choices: tuple[Any, ...] | Mapping[Any, str]) -> Callable[[T], T]:
     """Say that the object answers to `template`, once for each combination of `choices`."""
     del template, choices  # read from the source by `entries`, which needs no import
 
@@ -121,10 +128,11 @@ def _marks(kind: Kind, path: Path, module: str) -> Iterator[Entry]:
             if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == kind):
                 continue
             template = ast.literal_eval(mark.args[0])
-            keys = [k.arg or "" for k in mark.keywords]
-            for values in itertools.product(*(ast.literal_eval(k.value) for k in mark.keywords)):
-                preset = dict(zip(keys, values, strict=True))
-                name, about = template.format(**preset), _filled(text, preset)
+            choices = {k.arg or "": ast.literal_eval(k.value) for k in mark.keywords}
+            for values in itertools.product(*choices.values()):
+                preset = dict(zip(choices, values, strict=True))
+                words = {f"about_{k}": choices[k][v] for k, v in preset.items() if isinstance(choices[k], dict)}
+                name, about = template.format(**preset), _filled(text, words | preset)
                 yield Entry(name, module, node.name, tuple(preset.items()), about.partition("\n")[0], about)
 
 
@@ -165,8 +173,26 @@ def find(kind: Kind, name: str) -> Entry:
         near, why = familiar(name)
         if kind in ("model", "recipe") and near in known:
             raise ConfigError(f"unknown {kind} '{name}'; the nearest is '{near}': {why}")
-        raise ConfigError(unknown(kind, name, known))
+        if kind not in LISTERS:
+            raise ConfigError(unknown(kind, name, known))
+        found = nearest(name, known)
+        near = f"is '{found[0]}'" if len(found) == 1 else f"are {', '.join(found)}"
+        raise ConfigError(
+            f"unknown {kind} '{name}'; {f'the nearest {near}, and ' if found else ''}`{LISTERS[kind]}` lists all"
+        )
     return known[name]
+
+
+def nearest(name: str, known: Mapping[str, Entry]) -> list[str]:
+    """Up to three names of which it is a part; else the one that is spelled alike, or those that speak of it."""
+    word = name.lower()
+    return (
+        [other for other in known if word in other.split("_")][:3]
+        or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        or [other for other in known if word in other][:3]
+        or [entry.name for entry in known.values() if word in entry.summary.lower()][:3]
+        or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    )
 
 
 def familiar(name: str) -> tuple[str, str]:
@@ -204,15 +230,33 @@ def current_field(name: str, known: Collection[str]) -> str:
     return renamed if name not in known and renamed in known else name
 
 
-def familiar_field(name: str, known: Collection[str]) -> str:
-    """The known field that other tools call so, else one of that very name below a dot; '' for none."""
+def nearest_field(name: str, known: Collection[str]) -> str:
+    """The known field that one which there is not stands for; '' for none.
+
+    It is the one that other tools call so, else, of a dotted name, one of the same part that is spelled alike, else one
+    of that very name below another dot.
+    """
     plain = name.replace("-", "_")
     part, _, last = plain.rpartition(".")
     elsewhere = ELSEWHERE.get(last, "")
     if part and elsewhere.rpartition(".")[0] != part:  # optim.learning_rate is of optim alone
         elsewhere = ""
-    nested = [field for field in known if field.rpartition(".")[2] == plain]
-    return next((field for field in (elsewhere, plain, *nested) if field in known), "")
+    below = [field.removeprefix(f"{part}.") for field in known if part and field.startswith(f"{part}.")]
+    alike = [f"{part}.{field}" for field in difflib.get_close_matches(last, below, n=1)]
+    nested = [field for field in known if field.rpartition(".")[2] == last]
+    return next((field for field in (elsewhere, plain, *alike, *nested) if field in known), "")
+
+
+def fields_beside(name: str, known: Collection[str]) -> str:
+    """The part of a message that stands for the nearest of a dotted name that is like none: the fields beside it.
+
+    '' for a name without a dot.
+    """
+    part = name.rpartition(".")[0]
+    below = [field.removeprefix(f"{part}.") for field in known if part and field.startswith(f"{part}.")]
+    if below:
+        return f"the fields of {part} are {', '.join(below)}"
+    return "`foveate recipes RECIPE` lists the fields of a recipe" if part else ""
 
 
 def create_model(name: str, **config: Any) -> Any:

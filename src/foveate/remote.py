@@ -6,6 +6,7 @@ Every protocol but file, memory and http needs a package of its own, such as s3f
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import tempfile
 from collections.abc import Collection, Iterator
@@ -33,6 +34,18 @@ def as_path(text: str) -> str:
     from fsspec.implementations.local import LocalFileSystem
 
     return str(LocalFileSystem._strip_protocol(text))
+
+
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Keep the client of the Hugging Face hub from printing its attempts; the error of the last one says it all."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ HIDDEN = segments.CONFIG.hidden
 def forget() -> Any:
     yield
     segments.described.cache_clear()
-    segments.machines.cache_clear()
+    segments.fitted_svms.cache_clear()
 
 
 def made_up(useful: str, seed: int = 0) -> Described:
@@ -83,7 +83,7 @@ def test_the_features_that_tell_objects_apart_win(
 ) -> None:
     monkeypatch.setattr(segments, "described", lambda seed: made_up(good))
     assert examined(name) == "holds"
-    segments.machines.cache_clear()
+    segments.fitted_svms.cache_clear()
     monkeypatch.setattr(segments, "described", lambda seed: made_up(bad))
     assert examined(name) == "does not hold"
 

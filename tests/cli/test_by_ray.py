@@ -23,7 +23,7 @@ import foveate
 from foveate import cluster
 from foveate.cli import by_ray, main
 from foveate.cli.inputs import Job
-from foveate.cli.results import CLAIMS, PARTS, Place
+from foveate.cli.places import CLAIMS, PARTS, Place
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.engine import evaluate_run
 from foveate.errors import ConfigError, DataError, FoveateError
@@ -204,7 +204,7 @@ def test_inputs_that_kill_their_process_are_named_and_the_others_go_on(
     assert main(["predict", str(run), str(photos), "--out", str(out), "--ray"]) == 1
     failed = {Path(r["file"]).name: r["error"] for r in records(out) if "error" in r}
     assert set(failed) == {"03.png", "07.png"} and len(records(out)) == 24
-    assert failed["03.png"].endswith("03.png: kills the process that predicts it; look at it")
+    assert failed["03.png"].endswith("03.png: kills the process that predicts it; leave it out")
     assert tried == [6, 6, 6, 6, *[1] * 6]
     assert "22 of 24" in capsys.readouterr().out
 

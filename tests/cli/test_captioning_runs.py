@@ -238,7 +238,7 @@ def test_a_model_that_looks_once_leaves_words_alone(
         ("--proposals 9", "models for captioning have no option --proposals; theirs are --beams"),
         ("--superpixels slic", "models for captioning have no option --superpixels; theirs are --beams"),
         ("--beams 999", "cannot search with 999 beams over a vocabulary of"),
-        ("--beams 0", "beams is 0; give 1 or more, or leave it out"),
+        ("--beams 0", "beams is 0; give 1 or more"),
         ("--beams few", "--beams is 'few'; expected a whole number"),
         ("--beam 3", "unknown flag '--beam'; the nearest is '--beams'"),
     ],

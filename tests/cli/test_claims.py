@@ -63,7 +63,7 @@ def test_a_verdict_within_the_spread_is_printed_as_undecided(
 
     monkeypatch.setattr(claims, "examine", examine)
     assert cli.main(["claims", "baseline_steadies_reinforce"]) == 0
-    assert f"  verdict   {verdict}, in 0.0 s\n" in capsys.readouterr().out
+    assert f"  verdict   {verdict}, in 0 s\n" in capsys.readouterr().out
 
 
 def test_without_a_name_all_but_the_long_ones_run(
@@ -100,7 +100,8 @@ def test_a_wrong_command_is_one_line_that_helps(
     complaint: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert complaint("claims", "upconv_is_the_backwards_pass") == (
-        "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass'"
+        "unknown claim 'upconv_is_the_backwards_pass'; the nearest is 'upconv_is_the_backward_pass', and `foveate "
+        "claims --list` lists all"
     )
     assert complaint("claims", "skips_improve_boundaries") == (
         "claim 'skips_improve_boundaries' takes minutes; add --long to run it"

@@ -45,7 +45,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folder_of_the_data_takes_no_run(data: Path, complaint: Callable[..., str]) -> None:
     before = sorted(data.rglob("*"))
     told = complaint("train", "spatial_transformer", "--data", str(data), "--out", str(data / "train" / ".."), *SMALL)
-    assert told.endswith("is the folder of the data, and stays as it is; choose another one with --out")
+    assert told.endswith("is the folder of the data; choose another one for the run with --out")
     assert sorted(data.rglob("*")) == before
 
 

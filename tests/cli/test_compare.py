@@ -191,6 +191,44 @@ def test_info_knows_every_extra() -> None:
     assert needed <= set(EXTRAS)
 
 
+def test_runs_are_listed_by_recipe_seed_and_commit(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], complaint: Complaint
+) -> None:
+    """Two runs of one recipe under other seeds or commits are both there, and told from one another."""
+    for number, run in enumerate(runs):
+        shutil.copytree(run, tmp_path / "all" / f"group{number}" / "run")
+    for name, about in (("other", {"commit": "c0ffee" * 7, "clean": True}), ("changed", {"clean": False})):
+        shutil.copytree(runs[0], tmp_path / "all" / name)
+        file = tmp_path / "all" / name / "environment.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | about))
+    old = tmp_path / "all" / "old"  # as 0.1.0 left them
+    shutil.copytree(runs[0], old, ignore=lambda *_: ["progress.json"])
+    (tmp_path / "all" / "damaged").mkdir()
+    (tmp_path / "all" / "damaged" / "recipe.json").write_text("{")
+    assert cli.main(["results", str(tmp_path / "all"), "--format", "csv"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"note: {tmp_path / 'all' / 'damaged'} is left out: ")
+    rows = {
+        Path(row["run"]).relative_to(tmp_path / "all").as_posix(): row
+        for row in csv.DictReader(io.StringIO(printed.out))
+    }
+    assert list(rows) == ["changed", "group0/run", "group1/run", "old", "other"]
+    commit = json.loads((runs[0] / "environment.json").read_text())["commit"] or ""
+    assert rows["other"]["commit"] == "c0ffeec"
+    assert rows["changed"]["commit"] == (f"{commit[:7]} with changes" if commit else "")
+    assert {(row["recipe"], row["model"]) for row in rows.values()} == {("fcn8s_pasture", "fcn8s")}
+    assert [rows[f"group{i}/run"]["seed"] for i in (0, 1)] == ["0", "1"]
+    assert rows["group1/run"]["epochs"] == "2 of 2"
+    best = json.loads((runs[1] / "progress.json").read_text())["best"]
+    assert (rows["group1/run"]["score"], float(rows["group1/run"]["value"])) == ("mean_iou", best["value"])
+    assert (rows["old"]["score"], rows["old"]["value"]) == ("", "")
+    assert cli.main(["results", str(runs[0])]) == 0  # a run itself
+    assert f"| {runs[0]} | fcn8s_pasture | fcn8s | 0 |" in capsys.readouterr().out
+    assert complaint("results", str(tmp_path / "none")).startswith(
+        f"no run in {tmp_path / 'none'}; foveate train writes"
+    )
+
+
 def test_bench_and_info_say_what_there_is(
     runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +244,14 @@ def test_bench_and_info_say_what_there_is(
     assert found["pytorch"]["multiply_adds"] > 100_000
     assert found["onnxruntime"] is None
     assert cli.main(["bench", str(runs[0])]) == 0
-    assert "ONNX Runtime   none: models of this kind have no ONNX export\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith("fcn8s on one picture of 3x32x40, cpu, 1 thread\n") and "note: " not in printed
+    assert "ONNX Runtime   none: models of this kind have no ONNX export\n" in printed
+    model = runs[0] / "model"
+    assert cli.main(["bench", str(model)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("fcn8s on one made-up picture of 3x512x512, cpu, 1 thread\n")
+    assert printed.endswith(f"note: {model} does not record its data; --data PATH measures a picture of your own\n")
     assert cli.main(["info"]) == 0
     told = capsys.readouterr().out
     assert f"\ntorch               {torch.__version__.partition('+')[0]}" in told

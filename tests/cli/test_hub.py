@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import json
+import logging
 import re
 import shlex
 import threading
@@ -22,6 +23,7 @@ import foveate
 from foveate import cli
 from foveate.cli.hub import _command, _without_paths, model_card
 from foveate.records import ClassTable
+from foveate.remote import quiet_hub
 from foveate.store import load_model, save_model
 
 COMMIT = "c0ffee" + "0" * 34
@@ -172,6 +174,27 @@ def test_what_is_no_model_and_what_is_not_there(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "http://127.0.0.1:9 cannot be reached" in complaint("push", str(run), "me/cows")
     assert complaint("push", str(run), "cows").startswith("'cows' names no repository; give NAMESPACE/NAME")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line_at_once(
+    run: Path, tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would try six times, and print two lines each time."""
+    import huggingface_hub  # noqa: F401 - sets the level of its log
+
+    printed: list[str] = []
+    log, handler = logging.getLogger("huggingface_hub"), logging.Handler()
+    handler.emit = lambda record: printed.append(record.getMessage())  # type: ignore[method-assign]
+    monkeypatch.setattr(log, "handlers", [*log.handlers, handler])
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"waits for {seconds} s"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    level = log.level
+    for words in (["pull", "me/cows", "--out", str(tmp_path / "got")], ["push", str(run), "me/cows"]):
+        assert complaint(*words).startswith("me/cows: http://127.0.0.1:9 cannot be reached (")
+    assert not printed and log.level == level
+    with quiet_hub():
+        log.getChild("utils").warning("Retrying in 1s")
+    assert not printed
 
 
 def test_the_card_says_what_a_reader_needs_and_nothing_of_the_machine(run: Path) -> None:

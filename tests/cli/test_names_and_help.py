@@ -12,13 +12,13 @@ import pytest
 
 from foveate import cli
 from foveate.cli.completion import SCRIPTS, _options, candidates
-from foveate.cli.early import check_fields, part_fields, recipe_fields
+from foveate.cli.early import check_fields, part_fields, recipe_fields, recipe_parts
 from foveate.cli.flags import PLACES, Parser, _known_options
-from foveate.cli.recipes import group_of
+from foveate.cli.recipes import folded, group_of
 from foveate.cli.train import OWN, parse_time
 from foveate.engine.fields import fields_of
 from foveate.engine.recipe import Optim, Recipe
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, duration_text
 from foveate.recipes import resolve
 from foveate.registry import ELSEWHERE, FAMILIAR, entries, familiar, make_config
 from foveate.tasks import all_tasks
@@ -77,13 +77,39 @@ def test_every_field_of_every_recipe_passes_the_early_check() -> None:
     for name in entries("recipe"):
         check_fields(dict.fromkeys(fields_of(resolve(name)), "1"), OWN)
     with pytest.raises(ConfigError, match=r"unknown flag '--config\.strid'; the nearest is '--config\.stride'"):
-        check_fields({"config.strid": "8"}, OWN)
+        check_fields({"config.strid": "8"}, OWN, "fcn8s")
     assert {"stride", "backbone"} <= part_fields("config")
+
+
+def test_the_fields_of_a_recipe_are_read_from_its_source() -> None:
+    for name in entries("recipe"):
+        known, parts = fields_of(resolve(name)), recipe_parts(name)
+        for part in ("config", "augment", "data", "text", "options"):
+            # One function chooses between the two networks, of which one has these.
+            others = {"scaling", "variant"} if part == "config" and name.startswith("inception_v4") else set()
+            fields = {field.removeprefix(f"{part}.") for field in known if field.startswith(f"{part}.")}
+            assert parts.get(part, set()) == fields | others, (name, part)
+    others = {field.name for field in dataclasses.fields(make_config("patch_cnn"))}
+    assert recipe_parts("fcn8s", "patch_cnn")["config"] == others
+    assert recipe_parts(None) == {}
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("train fcn8s --augment.mosaic 1", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
+        ("sweep fcn8s --augment.mosaic 1,2", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
+        ("train fcn8s --augment.turns 1", "unknown flag '--augment.turns'; the fields of augment are"),  # turn: of mnc
+        ("train mnc --augment.turns 1", "unknown flag '--augment.turns'; the nearest is '--augment.turn'"),
+        ("train fcn8s --config.crop 1,2", "unknown flag '--config.crop'; the nearest is '--augment.crop'"),
+        ("train draw --augment.mosaic 1", "unknown flag '--augment.mosaic'; `foveate recipes RECIPE` lists the fields"),
+        ("train draw --encoder resnet18", "unknown flag '--encoder'; it is '--config.backbone' in recipes that have"),
+        (
+            "train draw --pretrained",
+            "unknown flag '--pretrained'; it is '--config.pretrained' in recipes that have one",
+        ),
+        ("train fcn8s --model patch_cnn --config.lovas 1", "unknown flag '--config.lovas'; the fields of config are "),
+        ("train --config x.yaml --augment.mosaic 1", "unknown flag '--augment.mosaic'; `foveate recipes RECIPE` lists"),
         ("train fcn8s --lr 1", "unknown flag '--lr'; the nearest is '--optim.lr'"),
         ("train fcn8s --learning-rate 1", "unknown flag '--learning-rate'; the nearest is '--optim.lr'"),
         ("train fcn8s --weight_decay 1", "unknown flag '--weight_decay'; the nearest is '--optim.weight_decay'"),
@@ -151,6 +177,14 @@ def test_durations() -> None:
             parse_time(wrong)
 
 
+def test_a_time_of_any_length_says_something() -> None:
+    seconds = (0.0, 0.00004, 0.0123, 0.4, 0.449, 0.997, 8.0, 8.44, 12.6, 59.7, 250, 3000, 7500)
+    assert [duration_text(s) for s in seconds] == [
+        "0 s", "0 s", "0.012 s", "0.4 s", "0.45 s", "1 s", "8 s", "8.4 s", "12.6 s", "1 min 0 s", "4 min 10 s",
+        "50 min", "2 h 5 min",
+    ]  # fmt: skip
+
+
 def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["recipes"]) == 0
     text = capsys.readouterr().out
@@ -168,11 +202,56 @@ def test_recipes_are_grouped_and_each_has_a_sentence_of_its_own(capsys: pytest.C
         assert text.count(f"  {name} ") == ("_mnist_" not in name or not entry.preset)
         assert (resolve(name).data is None) or group_of(entry) > 0, name  # one's own data is never in the recipe
         assert (resolve(name).data is not None) or group_of(entry) < 2, name
-    (folded,) = [line for line in text.splitlines() if "{model}_mnist_{kind}" in line]
-    assert "64 recipes; model: cnn, mlp, st_cnn_affine" in folded and folded.endswith("rts, rts_hard.")
+    (many,) = [line for line in text.splitlines() if "{model}_mnist_{kind}" in line]
+    assert "64 recipes; model: cnn, mlp, st_cnn_affine" in many and many.endswith("rts, rts_hard.")
     assert public < text.index("  draw_cifar ") < generated  # one that is called after a set is for that set
-    sentences = [entry.summary for entry in entries("recipe").values()]
-    assert len(set(sentences)) == len(sentences)
+    said: dict[tuple[str, ...], str] = {}
+    for name, sentence in folded(list(entries("recipe").values())):
+        # What is said beyond the name itself: "FCN-8s on ..." and "FCN-16s on ..." are one sentence.
+        parts = set(re.findall(r"[a-z]+|\d+", name))
+        words = tuple(word for word in re.findall(r"[a-z]+|\d+", sentence.lower()) if word not in parts)
+        assert words not in said, f"{name} is described as {said[words]} is: {sentence}"
+        said[words] = name
+
+
+ACTION_FLAGS = {
+    "inspect": {"--as", "--help", "--json", "--max-pixels", "--sheet", "--task"},
+    "masks": {"--help"},
+    "convert": {"--as", "--help", "--lossy", "--max-pixels", "--task", "--to"},
+    "audit": {"--as", "--help", "--max-pixels", "--out", "--run", "--split"},
+}
+
+
+@pytest.mark.parametrize("action", ACTION_FLAGS)
+def test_the_help_of_an_action_is_of_its_own_flags(
+    action: str, capsys: pytest.CaptureFixture[str], complaint: Complaint
+) -> None:
+    for words in ([action, "--help"], ["--help", action], [action, "x", "-h"]):
+        with pytest.raises(SystemExit):
+            cli.main(["datasets", *words])
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"usage: foveate datasets {action} PATH")
+        listed = printed.partition("\noptions:\n")[2]
+        assert set(re.findall(r"^ +(?:-h, )?(--[\w-]+)", listed, re.MULTILINE)) == ACTION_FLAGS[action]
+        assert not re.findall(r"^ +(?:inspect|masks|convert|audit): ", printed, re.MULTILINE)
+    others = set().union(*ACTION_FLAGS.values()) - ACTION_FLAGS[action]
+    for flag in others | {"--format"}:
+        assert complaint("datasets", action, "x", flag, "y").startswith(f"{flag} is for foveate datasets ")
+
+
+def test_the_help_of_datasets_names_its_actions(capsys: pytest.CaptureFixture[str], complaint: Complaint) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["datasets", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{action}: " in printed for action in ACTION_FLAGS)
+    assert "--format {text,json}" in printed and "--lossy" not in printed
+    assert complaint("datasets", "audit", "x", "--task", "y") == (
+        "--task is for foveate datasets inspect and convert; leave it out"
+    )
+    assert complaint("datasets", "inspect", "x", "--format", "json") == (
+        "--format is for foveate datasets without an action; leave it out"
+    )
+    assert complaint("datasets", "masks", "x", "--tsk", "y").startswith("unknown flag '--tsk'")
 
 
 def test_fields_are_explained_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,10 +295,8 @@ def test_completion() -> None:
     assert candidates(["evaluate", "--js"]) == ["--json"]
     assert candidates(["evaluate", "runs/"]) == []  # files are the shell's own
     assert candidates(["predict", "torchvision/fcn_resnet50"]) == ["torchvision/fcn_resnet50"]
-    assert candidates(["datasets", "inspect", "x", "--"]) == [
-        "--as", "--format", "--help", "--json", "--max-pixels", "--sheet", "--task"
-    ]  # fmt: skip
-    assert "--lossy" in candidates(["datasets", "convert", "a", "b", "--"])
+    for action, known in ACTION_FLAGS.items():
+        assert candidates(["datasets", action, "x", "--"]) == sorted(known)
     for shell, script in SCRIPTS.items():
         assert "foveate completion --words" in script, shell
 

@@ -46,6 +46,7 @@ def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 60)) -> Path:
 def test_the_speed_in_words() -> None:
     assert predict._rate(32, 10.0, "pictures") == "3.2 pictures/s"
     assert predict._rate(15, 307.8, "pictures") == "20.5 s each"
+    assert predict._rate(2, 250.0, "pictures") == "2 min 5 s each"
     assert predict._rate(0, 10.0, "pictures") == "0.0 pictures/s"
 
 

@@ -15,6 +15,7 @@ import pytest
 from foveate import cli
 from foveate.datasets.folds import Folds
 from foveate.engine import several, sweep
+from foveate.engine.fields import to_json
 from foveate.engine.sweep import Range, draw, folder_name, grid, read_values, train_sweep
 from foveate.errors import ConfigError, TrainingError
 from foveate.recipes import resolve
@@ -101,6 +102,26 @@ def test_a_sweep_ranks_its_runs_keeps_them_and_notes_those_that_fail(
         "fields": {"optim.lr": "0.01"}, "run": str(tmp_path / "s" / "lr=0.01"), "seed": 4, "commit": "c0ffee",
         "score": 0.0,
     }  # fmt: skip
+
+
+def test_a_sweep_starts_from_a_file_as_a_training_does(
+    stand_in: list[Any], tmp_path: Path, complaint: Complaint
+) -> None:
+    fields = tmp_path / "fields.yaml"
+    fields.write_text("recipe: fcn8s_pasture\nepochs: 3\noptim: {warmup: 0}\n")
+    words = ["--out", str(tmp_path / "s"), "--seed", "4", "--optim.lr", "0.02,0.005"]
+    assert cli.main(["sweep", "--config", str(fields), *words]) == 0
+    changes = {"epochs": 3, "optim.warmup": 0, "seed": 4}
+    assert stand_in == [resolve("fcn8s_pasture", overrides=changes | {"optim.lr": lr}) for lr in (0.02, 0.005)]
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(to_json(stand_in[0])))
+    assert cli.main(["sweep", "--config", str(file), "--out", str(tmp_path / "t"), "--epochs", "5,6"]) == 0
+    assert stand_in[2:] == [dataclasses.replace(stand_in[0], epochs=epochs) for epochs in (5, 6)]
+    for verb in ("sweep", "train"):
+        named = complaint(verb, "fcn16s", "--config", str(fields), "--optim.lr", "1,2")
+        assert named == f"{fields} is for recipe 'fcn8s_pasture', and the command names 'fcn16s'; leave one of them out"
+        missing = complaint(verb, "--optim.lr", "1,2")
+        assert missing == f"the following arguments are required: RECIPE; see foveate {verb} --help"
 
 
 def test_smaller_is_better_where_it_is(stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

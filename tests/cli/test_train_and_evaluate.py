@@ -18,6 +18,8 @@ import foveate
 from foveate import cli
 from foveate.datasets import recognise
 from foveate.engine.evaluate import evaluate_run
+from foveate.engine.fields import to_json
+from foveate.engine.report import overfit_line
 from foveate.engine.run import RunFolder
 from foveate.errors import OutputError
 from foveate.pictures.limits import LIMIT_VARIABLE
@@ -70,6 +72,41 @@ def test_labelled_photos_to_scores(
     assert f"report: {run / 'report.html'}" in told
     assert json.loads((run / "evaluation.json").read_text())["confusion"] == written["confusion"]
     assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_an_overfitting_check_says_what_it_found_in_place_of_a_report(
+    photos: Path, smallest: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["--data", str(photos), "--out", str(run), "--overfit", "3", *smallest, "--epochs", "2"]
+    assert cli.main(["train", "fcn8s", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    losses = [row["train_loss"] for row in RunFolder(run).history()]
+    scores = [row["mean_iou"] for row in RunFolder(run).history()]
+    assert lines[-3] == (
+        f"overfitting check on 3 pictures: training loss {losses[0]:.4f} at first and {min(losses):.4f} at best, "
+        f"mean_iou {scores[0]:.4f} at first and {max(scores):.4f} at best; no report is written, since scores of "
+        "pictures that were trained on say nothing about others"
+    )
+    assert lines[-2] == f"trained: {run}"
+    assert lines[-1].startswith("next: the same command without --overfit; but if the best is not nearly perfect, look")
+    assert not (run / "report.html").exists()
+
+
+def test_the_best_of_an_overfitting_check_is_the_familys(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_json("recipe.json", to_json(resolve("handwriting_letters", overrides={"overfit": 2})))
+    run.write_json("data.json", {"train": ["a", "b"]})
+    run.write_history([
+        {"epoch": 1, "train_loss": 2.5},
+        {"epoch": 2, "train_loss": 0.75, "nats_per_point": 4.0},
+        {"epoch": 3, "train_loss": 1.0, "nats_per_point": -1.5},
+        {"epoch": 4, "train_loss": 1.0, "nats_per_point": 2.0},
+    ])  # fmt: skip
+    assert overfit_line(tmp_path).startswith(
+        "overfitting check on 2 samples: training loss 2.5000 at first and 0.7500 at best, "
+        "nats_per_point 4.0000 at first and -1.5000 at best; "
+    )
 
 
 def test_the_python_call_does_the_same(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from foveate.store import load_model, save_model
 
 # name -> a config that runs in a fraction of a second
 PROPOSALS: dict[str, Any] = {
-    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
+    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "pre_nms": (100, 100), "post_nms": (20, 30),
     "min_side": 3.0, "crossing": True,
 }  # fmt: skip
 SMALL: dict[str, dict[str, Any]] = {

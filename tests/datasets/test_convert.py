@@ -293,10 +293,10 @@ def test_the_command(
     [
         (["convert", "a"], "convert needs a new folder and --to, one of folders, colors"),
         (["convert", "a", "b", "--to", "labelmee"], "unknown format 'labelmee'; the nearest is 'labelme'"),
-        (["inspect", "a", "--to", "voc"], "OUT, --to and --lossy are for foveate datasets convert; leave them out"),
+        (["inspect", "a", "--to", "voc"], "--to is for foveate datasets convert; leave it out"),
         (
             ["convert", "a", "b", "--to", "voc", "--sheet", "s.jpg"],
-            "--json and --sheet are for foveate datasets",
+            "--sheet is for foveate datasets inspect; leave it out",
         ),
     ],
 )

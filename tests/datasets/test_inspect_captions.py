@@ -66,7 +66,7 @@ def test_json_and_text(root: Path) -> None:
         "captions: train 3, val 2",
         "captions a picture: 1..2 (median 2)",
         "words a caption: 1..4 (median 2)",
-        "words: 6 different, 4 of them said once",
+        "words: 6 different, 4 of them used once",
         "most often: a, dog, red, runs, man's, cats",
         "pictures without captions: 1, left out",
         "problems: none",

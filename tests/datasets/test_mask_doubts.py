@@ -178,7 +178,7 @@ class TestColorMaps:
 
 
 class TestHands:
-    """Colours of one object by several hands, or as many classes."""
+    """Colours of one object by several annotators, or as many classes."""
 
     @staticmethod
     def image(*colors: tuple[int, int, int]) -> Callable[[int], np.ndarray]:

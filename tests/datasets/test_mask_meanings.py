@@ -1,4 +1,4 @@
-"""The meaning of the values of masks: of several hands, of two classes, of other types than bytes, from 1."""
+"""The meaning of the values of masks: of several annotators, of two classes, of other types than bytes, from 1."""
 
 from __future__ import annotations
 

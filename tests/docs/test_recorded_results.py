@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -58,8 +59,13 @@ def test_a_record_of_another_run_is_not_overwritten(example_run, extended, tmp_p
     older = json.loads(file.read_text()) | {"commit": "0123"}
     file.write_text(json.dumps(older))
     assert recorder.main([str(example_run)], tmp_path) == 1
-    assert "holds another run (commit '0123', now " in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "holds another run (commit '0123', now " in complaint
     assert json.loads(file.read_text()) == older
+    (other,) = re.findall(r"or a NAME of its own, as (pyramid_sum_pasture_\w{7})\n", complaint)
+    assert recorder.main([str(example_run), other], tmp_path) == 0
+    both = [json.loads((tmp_path / f"{name}.json").read_text())["commit"] for name in ("pyramid_sum_pasture", other)]
+    assert both[0] == "0123" and both[1].startswith(other.rpartition("_")[2])
     assert recorder.main([str(example_run), "--replace"], tmp_path) == 0
     assert json.loads(file.read_text())["commit"] != "0123" and "timing" not in json.loads(file.read_text())
     assert recorder.main([str(example_run), "--disturbed"], tmp_path) == 0

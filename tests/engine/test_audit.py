@@ -191,4 +191,4 @@ def test_what_cannot_be_audited_is_refused(
     assert cli.main(["datasets", "audit", str(masks)]) == 1
     assert "audit needs a trained model: foveate datasets audit PATH --run RUN" in capsys.readouterr().err
     assert cli.main(["datasets", "inspect", str(masks), "--run", "x"]) == 1
-    assert "--run, --split and --out are for foveate datasets audit" in capsys.readouterr().err
+    assert "--run is for foveate datasets audit; leave it out" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from foveate.engine.recipe import Optim, Recipe
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, DataError
 from foveate.recipes import resolve
-from foveate.records import IGNORE, ClassTable
+from foveate.records import IGNORE, ClassTable, traits_of
 from foveate.registry import create_model
 from foveate.tasks import create_task
 from foveate.tasks.semantic.task import class_shares, class_weights
@@ -273,14 +273,14 @@ def test_frozen_modules_keep_weights_and_statistics_from_the_first_step_on(tiny:
         ({}, []),
         ({"config__lovasz": 0.5}, ["lovasz"]),
         ({"config__loss": "cross_entropy+dice"}, ["cross_entropy+dice"]),
+        ({"config__loss": "tversky", "config__lovasz": 0.5}, ["tversky", "lovasz"]),
         ({"config__loss": "focal"}, []),  # a sum over pixels
     ],
 )
 def test_losses_that_compare_the_samples_of_a_process_are_known(
     tiny: Tiny, changes: dict[str, Any], names: list[str]
 ) -> None:
-    recipe = tiny(**{"config__lovasz": 0.0, **changes})
-    assert Learner(fresh(recipe), recipe, 1).losses_of_a_set == names
+    assert list(traits_of(fresh(tiny(**{"config__lovasz": 0.0, **changes}))).losses_of_a_set) == names
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])

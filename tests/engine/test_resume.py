@@ -202,6 +202,11 @@ def test_a_new_run_never_lands_on_an_old_one(finished: Path, tiny: Tiny, monkeyp
         ConfigError, match="already holds a run; add --resume to go on with it, or choose another --out"
     ):
         train_recipe(tiny(), out=finished)
+    shutil.move(finished / "checkpoints", finished.parent)  # as to save space
+    weights = (finished / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train_recipe(tiny(seed=5), out=finished)
+    assert (finished / "model" / "model.safetensors").read_bytes() == weights
     monkeypatch.chdir(finished.parent)
     assert [str(train_recipe(tiny(epochs=1))) for _ in range(2)] == ["runs/fcn8s_pasture", "runs/fcn8s_pasture-2"]
     assert str(train_recipe(tiny(epochs=1), resume=True)) == "runs/fcn8s_pasture-2"

@@ -81,7 +81,7 @@ def test_a_run_takes_them_and_says_so(
     run = RunFolder(train_recipe(tiny(), out=tmp_path / "run"))
     assert two_threads == [2, 1]
     output = capsys.readouterr().out
-    assert "steps are faster with 1 of 2 threads; --threads 2 takes all\n" in output
+    assert "using 1 of 2 threads (measured faster); pass --threads 2 to use all\n" in output
     assert "device: cpu (1 thread)" in output
     assert run.recipe().threads == 1 and run.read_json("environment.json")["threads"] == 1
     assert torch.get_num_threads() == 2, "they are the training's alone"

@@ -165,3 +165,38 @@ def test_the_validation_loss_has_batches_of_the_familys_size_of_samples_that_are
     learner: Any = SimpleNamespace(device="cpu", transfer_batch_to_device=lambda batch, *_: batch)
     assert end._validation_loss(trainer, learner, Model()) == {"val_loss": pytest.approx(7 / 5)}
     assert batches == sizes
+
+
+def test_a_loss_that_draws_has_one_value_in_every_epoch_and_for_any_number_of_processes(tmp_path: Path) -> None:
+    drawn: dict[float, float] = {}
+
+    class Model:
+        def loss(self, batch: Any) -> Any:
+            drawn[batch["values"][0]] = float(torch.rand(()))
+            return {"loss": torch.tensor(drawn[batch["values"][0]])}
+
+    task: Any = SimpleNamespace(
+        monitor="x", greater_is_better=True, loss_batch_size=2,
+        validation_sample=lambda one: one, collate=lambda samples: {"values": samples},
+    )  # fmt: skip
+
+    def measured(rank: int, world: int, seed: int = 0) -> dict[float, float]:
+        recipe = dataclasses.replace(resolve("fcn8s_pasture"), batch_size=2, seed=seed)
+        end = EpochEnd(RunFolder(tmp_path), recipe, task, [], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [], None)
+        plugin = SimpleNamespace(forward_context=contextlib.nullcontext)
+        trainer: Any = SimpleNamespace(global_rank=rank, world_size=world, precision_plugin=plugin)
+        learner: Any = SimpleNamespace(device="cpu", transfer_batch_to_device=lambda batch, *_: batch)
+        drawn.clear()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("torch.distributed.all_reduce", lambda total: None)
+            end._validation_loss(trainer, learner, Model())
+        return dict(drawn)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    alone = measured(0, 1)
+    assert torch.equal(torch.get_rng_state(), before), "the training's own numbers go on as they were"
+    assert list(alone) == [0, 2, 4, 6] and len(set(alone.values())) == 4
+    torch.rand(3)  # another epoch
+    assert measured(0, 1) == measured(0, 2) | measured(1, 2) == alone
+    assert measured(0, 1, seed=1)[0] != alone[0]

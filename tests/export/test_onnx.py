@@ -251,11 +251,11 @@ def test_every_semantic_system_exports(name: str, tmp_path: Path) -> None:
     assert (Predictor.open(report.path).runner(image).logits.argmax(1) == expected).float().mean() > 0.999
 
 
-def test_may_differ_leaves_out_a_small_share_of_the_logits(tmp_path: Path) -> None:
+def test_unchecked_share_leaves_out_a_small_share_of_the_logits(tmp_path: Path) -> None:
     """A file that is wrong in one logit of many passes only for a model that chooses between values."""
 
     class Chooses(StandIn):
-        may_differ = 0.01
+        unchecked_share = 0.01
 
     def wrong_in_one(model: nn.Module) -> float:
         path = tmp_path / "a.onnx"

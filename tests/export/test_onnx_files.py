@@ -327,14 +327,14 @@ def test_a_thousandth_of_the_largest_logit_is_allowed(share: float, kept: bool, 
 
 
 @pytest.mark.parametrize(("allowed", "wrong", "difference"), [(0.05, 5, 0.0), (0.05, 6, 0.5), (0.0, 1, 0.5)])
-def test_the_share_of_logits_that_may_differ_is_left_out_and_no_more(
+def test_the_share_of_logits_that_unchecked_share_is_left_out_and_no_more(
     allowed: float, wrong: int, difference: float
 ) -> None:
     """Of 100 logits of 2 some are 3."""
     from foveate.onnx.logits import _difference
 
     class Even(nn.Module):
-        may_differ = allowed
+        unchecked_share = allowed
 
         def __init__(self, wrong: int) -> None:
             super().__init__()

@@ -241,8 +241,15 @@ def test_bench_of_an_exported_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("foveate.engine.bench.REPEATS", 1)
-    assert cli.main(["bench", str(folder / "fcn.onnx")]) == 1
-    assert "give some with --data PATH" in capsys.readouterr().err
+    alone = ["bench", str(folder / "fcn.onnx")]
+    assert cli.main(alone) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("fcn8s on one made-up picture of 3x512x512, cpu, ")
+    assert "\n  ONNX Runtime   " in printed
+    assert printed.endswith(f"note: {alone[1]} does not record its data; --data PATH measures a picture of your own\n")
+    assert cli.main([*alone, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["input"], found["made_up"]) == ("3x512x512", True) and found["onnxruntime"]["milliseconds"] > 0
     sample = DATA.open("val", "semantic")[0]
     for kind, pixel in (("images", sample["image"].permute(1, 2, 0)), ("labels", sample["mask"])):
         (tmp_path / "val" / kind).mkdir(parents=True)
@@ -256,4 +263,4 @@ def test_bench_of_an_exported_file(
     assert cli.main([*words, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["openvino"]["milliseconds"] > 0
-    assert found["input"] == "3x40x56"
+    assert (found["input"], found["made_up"]) == ("3x40x56", False)

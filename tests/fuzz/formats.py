@@ -593,11 +593,10 @@ def videos(root: Path, rng: random.Random) -> None:
 
 def read_videos(root: Path, rng: random.Random) -> None:
     from foveate.records import ClipFormat, Preprocessing
-    from foveate.videos import count_frames, is_clip_folder, read_clip
+    from foveate.videos import is_clip_folder, read_clip
 
     for path in sorted(root.iterdir()):
         if path.suffix.lower() in (".gif", ".webp", ".mp4", ".avi", ".mkv") or is_clip_folder(path):
-            attempt(count_frames, path)
             attempt(read_clip, path, ClipFormat(3, image=Preprocessing(size=(8, 8))))
 
 
@@ -659,7 +658,7 @@ def input_tables(root: Path, rng: random.Random) -> None:
 
 def read_input_tables(root: Path, rng: random.Random) -> None:
     from foveate.cli.inputs import plan
-    from foveate.cli.results import read_summary
+    from foveate.cli.places import read_summary
     from foveate.tasks import find_task
 
     attempt(read_summary, root)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import random
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from foveate.errors import ConfigError, DataError
-from foveate.metrics.translation import TranslationMetrics, score_translations
+from foveate.metrics.translation import TranslationMetrics, TranslationScores
 
 sacrebleu = pytest.importorskip("sacrebleu")
 REFERENCES = [
@@ -21,6 +22,16 @@ REFERENCES = [
     "Eine Frau in einem roten Kleid tanzt auf der Straße vor vielen Leuten",
     "Kinder spielen.",
 ]
+
+
+def score_translations(
+    translations: Sequence[str], references: Sequence[str], lower: bool = False, characters: bool = False
+) -> TranslationScores:
+    """The scores of translations against one reference each."""
+    metrics = TranslationMetrics(lower, characters)
+    for translation, reference in zip(translations, references, strict=True):
+        metrics.update(translation, reference, len(reference.split()))
+    return metrics.compute()
 
 
 def noisy(seed: int) -> list[str]:
@@ -104,8 +115,6 @@ def test_scripts_without_blanks_are_compared_by_characters() -> None:
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="no translation was scored; give at least one pair"):
         TranslationMetrics().compute()
-    with pytest.raises(DataError, match="2 translations, but 1 reference; give one each"):
-        score_translations(["a", "b"], ["a"])
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(ConfigError, match=r"needs sacrebleu, which is not installed: pip install 'foveate\[text\]'"):
         TranslationMetrics()

@@ -78,7 +78,7 @@ def test_weights_start_small() -> None:
 def test_training_and_answering_have_numbers_of_their_own(training: bool, entering: int, staying: int) -> None:
     scores = torch.arange(8.0)
     for changes, expected in (
-        ({"before": (3, 6), "after": (9, 9)}, entering), ({"before": (9, 9), "after": (2, 5)}, staying),
+        ({"pre_nms": (3, 6), "post_nms": (9, 9)}, entering), ({"pre_nms": (9, 9), "post_nms": (2, 5)}, staying),
     ):  # fmt: skip
         net = rpn(**changes).train(training)
         boxes = net.propose(scores, torch.zeros(8, 4), APART, SIZE)
@@ -88,7 +88,7 @@ def test_training_and_answering_have_numbers_of_their_own(training: bool, enteri
 def test_overlap_is_the_one_of_the_configuration() -> None:
     pair = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6]])  # an IoU of 0.6
     for overlap, count in ((0.7, 2), (0.5, 1)):
-        net = rpn(overlap=overlap)
+        net = rpn(nms_iou=overlap)
         assert len(net.propose(torch.tensor([2.0, 1.0]), torch.zeros(2, 4), pair, SIZE)) == count
 
 

@@ -181,7 +181,7 @@ def test_at_caffes_scale_a_vgg_sees_0_to_255_minus_the_mean_and_its_upsampling_i
     features, state = vgg_state(generator)
     options = {"num_classes": 3, "head_channels": WIDTH, "dropout": 0.0, "caffe_scale": True, "caffe_padding": True}
     model = FCN(Config(**options, learned_upsampling=False)).eval()
-    assert "random weights, from which the release's learning rates teach nothing; give --init" in model.remark(1)
+    assert "random weights, which do not train at the release's learning rates; give --init" in model.remark(1)
     assert model.load_foreign(state).endswith("fc6 and fc7, taken to be of Caffe's scale and in RGB order")
     assert model.remark(1) == ""
     image = torch.randint(0, 256, (3, 40, 40), generator=generator).to(torch.uint8)

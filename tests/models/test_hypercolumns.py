@@ -26,7 +26,7 @@ SMALL = Config(
     detector=DetectorConfig(
         width=8, stride=4, rois=16, hidden=16, dropout=0.0, detections=50,
         proposals=ProposalConfig(
-            scales=(2.0, 4.0), ratios=(1.0,), cell=4, channels=8, before=(200, 200), after=(40, 60), min_side=3,
+            scales=(2.0, 4.0), ratios=(1.0,), cell=4, channels=8, pre_nms=(200, 200), post_nms=(40, 60), min_side=3,
             crossing=True,
         ),
     ),
@@ -94,7 +94,7 @@ def test_the_released_sizes() -> None:
 
 def test_reads_pool3_and_pool4_of_vgg() -> None:
     torch.manual_seed(0)
-    small = DetectorConfig(hidden=4, proposals=ProposalConfig(channels=4, after=(5, 5)))
+    small = DetectorConfig(hidden=4, proposals=ProposalConfig(channels=4, post_nms=(5, 5)))
     net = Hypercolumns(Config(num_classes=1, detector=small)).eval()
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     x = image

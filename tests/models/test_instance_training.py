@@ -24,8 +24,8 @@ NOWHERE = torch.zeros(100, 100, dtype=torch.bool)
 def test_the_defaults_are_those_of_the_papers() -> None:
     detector, proposals = DetectorConfig(), ProposalConfig()
     assert (detector.rois, detector.hidden, detector.dropout) == (64, 4096, 0.5)
-    assert (detector.score_floor, detector.suppress, detector.detections) == (0.001, 0.3, 100)
-    assert (proposals.before, proposals.after, proposals.overlap) == ((12000, 6000), (300, 300), 0.7)
+    assert (detector.score_floor, detector.nms_iou, detector.detections) == (0.001, 0.3, 100)
+    assert (proposals.pre_nms, proposals.post_nms, proposals.nms_iou) == ((12000, 6000), (300, 300), 0.7)
     assert (proposals.min_side, proposals.anchors, proposals.sigma, proposals.crossing) == (16, 256, 3, False)
 
 
@@ -129,7 +129,7 @@ def test_masks_are_ranked_by_their_own_classifier_within_the_configured_bounds()
     assert int(found.kept.sum()) == 7 and found.scores[0] == pytest.approx(0.4)
     pair = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 4]])  # an IoU of 0.4
     for suppress, kept in ((0.3, 1), (0.45, 2)):
-        found = cascade(score_floor=0.35, suppress=suppress)._detections(
+        found = cascade(score_floor=0.35, nms_iou=suppress)._detections(
             [stage_of([[0.3, 0.4, 0.2, 0.1]] * 2, pair)], (50, 50)
         )
         assert int(found.kept.sum()) == kept

@@ -24,7 +24,7 @@ SMALL = Config(
     num_classes=3, stages=5, backbone="tf_efficientnet_lite0", width=8, stride=4, rois=16, mask_size=7, mask_hidden=16,
     hidden=16, detections=50,
     proposals=ProposalConfig(
-        scales=(2.0, 4.0), ratios=(1.0,), cell=4, channels=8, before=(200, 200), after=(40, 60), min_side=3,
+        scales=(2.0, 4.0), ratios=(1.0,), cell=4, channels=8, pre_nms=(200, 200), post_nms=(40, 60), min_side=3,
         crossing=True,
     ),
 )  # fmt: skip
@@ -213,7 +213,7 @@ def test_the_loss_is_the_weighted_sum_over_stages_and_the_mean_over_images(
 
 @pytest.mark.parametrize(("stages", "repeats"), [(3, 1), (5, 2)])
 def test_answers_come_from_as_many_stages(stages: Any, repeats: int, net: MNC, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "config", replace(SMALL, stages=stages, score_floor=0.0, suppress=1.0, detections=10**6))
+    monkeypatch.setattr(net, "config", replace(SMALL, stages=stages, score_floor=0.0, nms_iou=1.0, detections=10**6))
     net.eval()
     with torch.inference_mode():
         image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -430,5 +430,5 @@ def test_refuses_sizes_that_make_no_network() -> None:
         ConfigError, match="num_classes, in_channels, rois, mask_size, mask_hidden, hidden and detections"
     ):
         Config(num_classes=0)
-    with pytest.raises(ConfigError, match=r"overlap 0 above 0 and at most 1"):
-        ProposalConfig(overlap=0)
+    with pytest.raises(ConfigError, match=r"nms_iou 0 above 0 and at most 1"):
+        ProposalConfig(nms_iou=0)

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from foveate.backbones.caffenet import CaffeNet
 from foveate.errors import ConfigError, ModelError
 from foveate.models.instances.sds import SDS, Config, fitting
-from foveate.models.instances.sds.crops import crop_image, crop_masks, crop_regions, mirrored, places, turned, widened
+from foveate.models.instances.sds.crops import crop_image, crop_regions, masks_at, mirrored, places, turned, widened
 from foveate.models.instances.sds.fitting import (
     GRID,
     Example,
     cell_features,
-    fit_machines,
     fit_refinement,
+    fit_svms,
     leaf_values,
     refine_region,
     threshold_for,
@@ -152,9 +152,9 @@ def test_a_crop_is_the_bilinear_warp_of_a_numpy_reference() -> None:
 def test_a_mask_is_read_at_the_nearest_pixel() -> None:
     mask = torch.zeros(1, 6, 6, dtype=torch.bool)
     mask[0, 2, 3] = True
-    exact = crop_masks(mask, torch.tensor([0]), places(torch.tensor([[0.0, 0.0, 6.0, 6.0]]), 6))
+    exact = masks_at(mask, torch.tensor([0]), places(torch.tensor([[0.0, 0.0, 6.0, 6.0]]), 6))
     assert torch.equal(exact, mask)
-    double = crop_masks(mask, torch.tensor([0]), places(torch.tensor([[-6.0, 0.0, 6.0, 6.0]]), 12))[0]
+    double = masks_at(mask, torch.tensor([0]), places(torch.tensor([[-6.0, 0.0, 6.0, 6.0]]), 12))[0]
     assert double[4:6, 9].all() and double.sum() == 2  # 12 x 6 pixels on 12 x 12 cells: 1 x 2 of them
 
 
@@ -162,14 +162,14 @@ def test_regions_are_read_as_their_masks_are() -> None:
     image, _ = scene()
     regions = regions_of(propose(image.permute(1, 2, 0).numpy()))
     at = places(widened(regions.boxes, 32, 4), 32)
-    assert torch.equal(crop_regions(regions, at), crop_masks(regions.masks(), torch.arange(len(regions)), at))
+    assert torch.equal(crop_regions(regions, at), masks_at(regions.masks(), torch.arange(len(regions)), at))
 
 
 def test_the_masked_crop_is_the_mean_outside_and_the_image_inside(net: SDS) -> None:
     image, masks = scene()
     pixels = net.preprocessing(image)
     at = net.places(tight_boxes(masks))
-    mask = crop_masks(masks, torch.arange(3), at)
+    mask = masks_at(masks, torch.arange(3), at)
     crops = net.crops(pixels, at, mask)
     assert 0 < mask.float().mean() < 1
     outside = ~mask[:, None].expand(-1, 3, -1, -1)
@@ -368,9 +368,9 @@ def test_nothing_is_fitted_without_objects_nor_on_broken_features(net: SDS) -> N
 
 def test_scores_do_not_depend_on_the_scale_of_the_features(net: SDS) -> None:
     examples = [net.example(batch_of(net, seed)) for seed in (0, 1)]
-    weights, biases = fit_machines(examples, 3)
+    weights, biases = fit_svms(examples, 3)
     larger = [replace(e, features=7 * e.features, true_features=7 * e.true_features) for e in examples]
-    large_weights, large_biases = fit_machines(larger, 3)
+    large_weights, large_biases = fit_svms(larger, 3)
     for e, scaled in zip(examples, larger, strict=True):
         torch.testing.assert_close(
             e.features @ weights.T + biases, scaled.features @ large_weights.T + large_biases, atol=2e-3, rtol=1e-3
@@ -380,7 +380,7 @@ def test_scores_do_not_depend_on_the_scale_of_the_features(net: SDS) -> None:
 def test_a_class_without_objects_is_never_found(net: SDS) -> None:
     example = net.example(batch_of(net, 0))
     only = replace(example, labels=torch.tensor([0, 0, 0]))
-    weights, biases = fit_machines([only], 3)
+    weights, biases = fit_svms([only], 3)
     assert (weights[1:] == 0).all() and biases[1:].tolist() == [-1.0, -1.0] and (weights[0] != 0).any()
 
 
@@ -396,20 +396,20 @@ def test_the_best_proposal_of_an_object_takes_its_place_and_near_ones_are_no_neg
     # One object of class 0. Proposals: 0.6 is its best one by score, 0.3 is neither kind, 0.1 and 0 are negatives.
     features = [[4.0, 4.0, 0.0], [0.0, 0.0, 4.0], [0.0, 4.0, 0.0], [0.0, 4.0, 0.5]]
     example = crafted(features, [[0.6], [0.3], [0.1], [0.0]], [[4.0, 0.0, 0.0]], [0])
-    weights, biases = fit_machines([example] * 40, 1)
+    weights, biases = fit_svms([example] * 40, 1)
     scores = (torch.tensor(features) @ weights.T + biases)[:, 0]
     assert scores[0] > 0.5 and scores[2:].max() < -0.5
     assert abs(float(weights[0, 2])) < 0.1 * float(weights[0, 0])  # nothing was learned of the one between
     # Without a proposal that overlaps by half, the object's own region stays the example.
     alone = crafted(features, [[0.4], [0.3], [0.1], [0.0]], [[4.0, 0.0, 0.0]], [0])
-    weights, biases = fit_machines([alone] * 40, 1)
+    weights, biases = fit_svms([alone] * 40, 1)
     assert float(torch.tensor([4.0, 0.0, 0.0]) @ weights[0] + biases[0]) > 0.5
 
 
 def test_objects_of_other_classes_are_negatives() -> None:
     features = [[0.0, 0.0, 4.0]] * 2
     example = crafted(features, [[0.0, 0.0]] * 2, [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]], [0, 1])
-    weights, biases = fit_machines([example] * 40, 2)
+    weights, biases = fit_svms([example] * 40, 2)
     scores = torch.eye(3)[:2] * 4 @ weights.T + biases
     assert scores.diagonal().min() > 0.5 and scores[0, 1] < -0.5 and scores[1, 0] < -0.5
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from foveate.models.instances import sds
 from foveate.models.instances.sds import SDS, Config, fitting
 from foveate.models.instances.sds.crops import covered_cells
-from foveate.models.instances.sds.fitting import GRID, Example, fit_machines, fit_refinement, threshold_for, unrefined
+from foveate.models.instances.sds.fitting import GRID, Example, fit_refinement, fit_svms, threshold_for, unrefined
 from foveate.models.instances.sds.networks import Pooled
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.regions import RegionSet
@@ -55,7 +55,7 @@ def test_machines_are_liblinears_on_features_of_a_mean_length_of_20() -> None:
     random = np.random.default_rng(0)
     features, true = random.normal(size=(300, 8)), random.normal(size=(200, 8)) * 2 + 1
     one = example(features, np.zeros((300, 200)), true, [0] * 200)
-    weights, biases = fit_machines([one], 1)
+    weights, biases = fit_svms([one], 1)
     scale = 20 / np.linalg.norm(features, axis=1).mean()  # of the proposals alone
     pool, positive = np.concatenate([true, features]) * scale, np.arange(500) < 200
     reference = LinearSVC(
@@ -77,13 +77,13 @@ def test_negatives_and_the_places_of_objects_are_chosen_by_overlap(monkeypatch: 
     overlaps = [[0.51], [0.9], [0.52], [0.5], [0.21], [0.2], [0.19], [0.0]]
     one = example([[1.0], [2.0], [9.0], [20.0], [0.0], [0.0], [0.0], [0.0]], overlaps, [[1.0]], [0])
     other = example([[5.0], [6.0]], np.zeros((2, 0)), np.zeros((0, 1)), [])
-    fit_machines([one, other], 1)
+    fit_svms([one, other], 1)
     assert fits == [([10], [6, 7, 8, 9]), ([2], [6, 7, 8, 9])]
 
 
 def test_a_class_without_examples_is_surely_not_there() -> None:
     one = example([[1.0], [2.0]], [[0.0], [0.0]], [[1.0]], [1])
-    weights, biases = fit_machines([one], 2)
+    weights, biases = fit_svms([one], 2)
     assert not weights[0].any() and float(biases[0]) == -1
 
 
@@ -226,7 +226,7 @@ def test_numbers_of_the_configuration_bound_what_is_sampled_and_found(monkeypatc
     with torch.no_grad():
         assert len(net(torch.zeros(1, 3, 12, 12)).scores) == 4
     largest: list[Any] = []
-    monkeypatch.setattr(sds, "propose_regions", lambda pixels, *given: (largest.append(given), regions)[1])
+    monkeypatch.setattr(sds.REGIONS, "regions", lambda pixels, *given: (largest.append(given), regions)[1])
     small(largest=0.25).regions(torch.zeros(3, 12, 12))
     assert largest == [(60, 0.25, False)]
 
@@ -255,7 +255,7 @@ def test_machines_are_fitted_on_images_that_are_spread_evenly(monkeypatch: pytes
                        NONE, NONE, NONE, NONE, NONE, NONE)  # fmt: skip
 
     monkeypatch.setattr(net, "example", looked_at)
-    monkeypatch.setattr(sds, "fit_machines", lambda examples, count: (torch.zeros(2, 32), torch.zeros(2)))
+    monkeypatch.setattr(sds, "fit_svms", lambda examples, count: (torch.zeros(2, 32), torch.zeros(2)))
     monkeypatch.setattr(net, "scores", lambda features: torch.stack([scores, 0 * scores], 1))
     net.fit(list(range(7)))  # type: ignore[arg-type]
     assert read == [0, 2, 4]
@@ -270,7 +270,7 @@ def test_what_is_not_asked_for_is_neither_fitted_nor_used(monkeypatch: pytest.Mo
     def fitted(name: str, *found: Tensor) -> Any:
         return lambda *_: (called.append(name), found)[1]
 
-    monkeypatch.setattr(sds, "fit_machines", fitted("machines", torch.ones(2, 32), torch.ones(2)))
+    monkeypatch.setattr(sds, "fit_svms", fitted("machines", torch.ones(2, 32), torch.ones(2)))
     monkeypatch.setattr(sds, "fit_refinement", fitted("refine", torch.zeros(2, 133, 100), unrefined(2)))
     regions = columns((0, 1, 2), (7, 8))
     features = torch.randn(2, 32)

@@ -59,10 +59,10 @@ def read(kind: str, scores: Tensor, values: Tensor, mask: Tensor | None = None) 
         generator = torch.Generator(scores.device).manual_seed(0)
         return hard_read(scores, values, mask, sample=kind == "hard, drawn", generator=generator)
     position = torch.full(scores.shape[:-1], 2.3, dtype=torch.float64)
-    return local_read(scores, values, position, 2, mask, gaussian=kind == "local-p")
+    return local_read(scores, values, position, 2, mask)
 
 
-READS = ["soft", "hard", "hard, drawn", "local-m", "local-p"]
+READS = ["soft", "hard", "hard, drawn", "local"]
 
 
 # --- scores
@@ -134,7 +134,7 @@ def test_the_score_of_a_search_is_that_of_training(
     dtype: torch.dtype, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without gradients it is computed a few rows at a time, and in float32 by another function of the same value."""
-    monkeypatch.setattr("foveate.ops.attend.IN_CACHE", numbers)
+    monkeypatch.setattr("foveate.ops.attend.CHUNK_ELEMENTS", numbers)
     torch.manual_seed(0)
     score = Additive(5, 4, 6).to(dtype)
     for query in (torch.randn(7, 5, dtype=dtype) * 3, torch.randn(7, 3, 5, dtype=dtype) * 3):
@@ -363,34 +363,35 @@ def test_the_choice_itself_has_no_gradient_towards_the_scores() -> None:
 
 def test_local_attention_by_hand() -> None:
     scores, values = torch.zeros(1, 6), torch.arange(6.0).view(1, 6, 1)
-    # Places 0 and 1 are what is left of -1..1.
-    look = local_read(scores, values, torch.tensor([0.0]), 1, gaussian=False)
-    exact(look.weights, torch.tensor([[0.5, 0.5, 0, 0, 0, 0]]), 1e-6)
+    # Places 0 and 1 are what is left of -1..1, half each, times exp(-2 s^2) as sigma = 1 / 2.
+    look = local_read(scores, values, torch.tensor([0.0]), 1)
+    exact(look.weights, torch.tensor([[0.5, 0.5 * math.exp(-2), 0, 0, 0, 0]]), 1e-6)
     # |s - 2.5| <= 2: places 1..4, a quarter each, times exp(-(s - 2.5)^2 / 2) as sigma = 1.
-    look = local_read(scores, values, torch.tensor([2.5]), 2, gaussian=True)
+    look = local_read(scores, values, torch.tensor([2.5]), 2)
     near, far = math.exp(-0.125) / 4, math.exp(-1.125) / 4
     exact(look.weights, torch.tensor([[0, far, near, near, far, 0]]), 1e-6)
     assert look.value.item() == pytest.approx(5 * (near + far), rel=1e-5)
     # Place 2 is masked, and its weight goes to the others of the window.
     mask = torch.tensor([[True, True, False, True, True, True]])
-    look = local_read(scores, values, torch.tensor([3.0]), 1, mask, gaussian=False)
-    exact(look.weights, torch.tensor([[0, 0, 0, 0.5, 0.5, 0]]), 1e-6)
+    look = local_read(scores, values, torch.tensor([3.0]), 1, mask)
+    exact(look.weights, torch.tensor([[0, 0, 0, 0.5, 0.5 * math.exp(-2), 0]]), 1e-6)
     # Beyond the end there is nothing to read.
-    look = local_read(scores, values, torch.tensor([7.5]), 2, gaussian=True)
+    look = local_read(scores, values, torch.tensor([7.5]), 2)
     assert not look.weights.any() and not look.value.any()
 
 
-def test_a_window_over_everything_is_soft_attention() -> None:
-    scores, values, position = random(N, Q, L), random(N, L, D, seed=1), torch.full((N, Q), 2)
-    for a, b in zip(
-        local_read(scores, values, position, L, MASK, gaussian=False), soft_read(scores, values, MASK), strict=True
-    ):
-        exact(a, b)
+def test_a_window_over_everything_is_soft_attention_times_a_gaussian() -> None:
+    scores, values, position = random(N, Q, L), random(N, L, D, seed=1), torch.full((N, Q), 2.0).double()
+    bell = torch.tensor([math.exp(-((s - 2) ** 2) / (2 * (L / 2) ** 2)) for s in range(L)], dtype=torch.float64)
+    weights = soft_read(scores, values, MASK).weights * bell
+    look = local_read(scores, values, position, L, MASK)
+    exact(look.weights, weights)
+    exact(look.value, weights @ values)
 
 
 def test_positions_are_exact_in_half_precision() -> None:
     scores, values = torch.zeros(1, 600, dtype=torch.bfloat16), torch.zeros(1, 600, 1, dtype=torch.bfloat16)
-    look = local_read(scores, values, torch.tensor([512], dtype=torch.bfloat16), 1, gaussian=False)
+    look = local_read(scores, values, torch.tensor([512], dtype=torch.bfloat16), 1)
     assert look.weights.nonzero()[:, 1].tolist() == [511, 512, 513]
 
 
@@ -413,7 +414,7 @@ def test_the_position_learns_through_the_gaussian() -> None:
     query, scores, values = random(N, D).requires_grad_(), random(N, L), random(N, L, 2, seed=1)
 
     def value(q: Tensor, *weights: Tensor) -> Tensor:
-        return local_read(scores, values, predict(q, torch.full((N,), L)), 2, gaussian=True).value
+        return local_read(scores, values, predict(q, torch.full((N,), L)), 2).value
 
     assert torch.autograd.gradcheck(value, (query, *predict.parameters()))
     grads = torch.autograd.grad(value(query).sum(), list(predict.parameters()))
@@ -436,7 +437,7 @@ class Everything(nn.Module):
         soft = soft_read(self.additive(query, self.additive.project(keys)), keys, mask)
         hard = hard_read(self.bilinear(query, self.bilinear.project(keys)), keys, mask, sample=False)
         position = self.position(query, mask.sum(1))
-        return *soft, *hard, *local_read(self.dot(query, keys[..., :D]), keys, position, 2, mask, gaussian=True)
+        return *soft, *hard, *local_read(self.dot(query, keys[..., :D]), keys, position, 2, mask)
 
 
 def inputs(rows: int, places: int, *queries: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -518,11 +519,11 @@ def test_it_exports_to_onnx_with_free_sizes() -> None:
             r"scores of torch.int64 and shape \(2, 5\); give floating",
         ),
         (
-            lambda: local_read(torch.zeros(2, 5), torch.zeros(2, 5, 3), torch.zeros(2), 0, gaussian=False),
+            lambda: local_read(torch.zeros(2, 5), torch.zeros(2, 5, 3), torch.zeros(2), 0),
             "cannot read within 0 positions of another; give a window of 1 or more",
         ),
         (
-            lambda: local_read(torch.zeros(2, 4, 5), torch.zeros(2, 5, 3), torch.zeros(2), 1, gaussian=False),
+            lambda: local_read(torch.zeros(2, 4, 5), torch.zeros(2, 5, 3), torch.zeros(2), 1),
             r"scores of shape \(2, 4, 5\) with positions of shape \(2,\); give one position per query",
         ),
     ],

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from foveate.errors import ConfigError
-from foveate.ops import regions as module
 from foveate.ops.boxes import tight_boxes
 from foveate.ops.proposals import propose
-from foveate.ops.regions import RegionSet, pack_regions, propose_regions, regions_of, unpack_regions
+from foveate.ops.regions import RegionSet, propose_regions, regions_of
 from foveate.ops.suppress import region_iou
 
 
@@ -59,18 +55,7 @@ def test_overlaps_areas_and_boxes_are_those_of_pixels(found: RegionSet) -> None:
     assert found.overlaps(truth[:0]).shape == (len(found), 0) and found.shares(truth[:0]).shape[0] == 0
 
 
-def test_packed_and_unpacked_they_are_the_same(found: RegionSet) -> None:
-    again = unpack_regions(pack_regions(found))
-    for name in ("boxes", "atoms", "members", "leaves", "origin"):
-        assert torch.equal(getattr(found, name), getattr(again, name)), name
-    with pytest.raises(ConfigError, match="not stored regions"):
-        unpack_regions(b"something else")
-    with pytest.raises(ConfigError, match="not stored regions"):
-        unpack_regions(pack_regions(found)[:-40])
-
-
-def test_the_best_and_the_small_ones_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path))
+def test_the_best_and_the_small_ones_alone() -> None:
     image = picture()
     every = propose_regions(image)
     small = propose_regions(image, 15, 0.2)
@@ -79,24 +64,3 @@ def test_the_best_and_the_small_ones_alone(monkeypatch: pytest.MonkeyPatch, tmp_
     assert torch.equal(small.masks(), every.masks()[wanted])
     flat = propose_regions(np.full((9, 9, 3), 7, np.uint8), None, 0.5)  # one region, the whole image, is too large
     assert len(flat) == 0 and flat.size == (9, 9)
-    assert not (tmp_path / "regions").exists()
-
-
-def test_what_is_kept_is_read_and_what_is_damaged_is_computed_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path))
-    image = picture()
-    first = propose_regions(image, 30, keep=True)
-    (file,) = (tmp_path / "regions").iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "propose", lambda image: pytest.fail("proposed again"))
-        assert torch.equal(propose_regions(image, 30).masks(), first.masks())
-    file.write_bytes(b"damaged")
-    assert torch.equal(propose_regions(image, 30, keep=True).masks(), first.masks())
-    assert torch.equal(unpack_regions(file.read_bytes()).members, first.members)
-    # Another image, another limit, another share: another file.
-    propose_regions(image[:, ::-1], 30, keep=True)
-    propose_regions(image, 31, keep=True)
-    propose_regions(image, 30, 0.5, keep=True)
-    assert len(list((tmp_path / "regions").iterdir())) == 4

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -219,7 +220,9 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     out = tmp_path / "out"
     words = ["predict", str(run), str(clip), "--device", "cpu", "--out", str(out)]
     assert main([*words, "--every", "3"]) == 0
-    assert f"{clip}: 4 frames -> clip_overlay.mp4" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{clip}: 4 frames -> clip_overlay.mp4" in printed
+    assert re.search(r"^predicted: 1 of 1 video file \(4 frames\) in \S+ s \(.+\) -> ", printed, re.MULTILINE)
     lines = [json.loads(line) for line in (out / "clip_frames.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 3, 6, 9]
     predictor = foveate.load(run, device="cpu")
@@ -239,6 +242,13 @@ def test_a_video_becomes_a_video_and_a_line_a_frame(
     (tmp_path / "broken.mp4").write_bytes(clip.read_bytes()[:600])
     assert main([*words[:2], str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "b")]) == 1
     assert "broken.mp4" in capsys.readouterr().err
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    inputs = [str(tmp_path / name) for name in ("a.png", "bad.png", "clip.mp4", "broken.mp4")]
+    assert main([*words[:2], *inputs, "--device", "cpu", "--every", "5", "--out", str(tmp_path / "c")]) == 1
+    said = capsys.readouterr()
+    assert "predicted: 1 of 2 pictures and 1 of 2 video files (2 frames) in " in said.out
+    assert "1 of 2 pictures and 1 of 2 video files failed; they are named above" in said.err
 
 
 @pytest.mark.parametrize(

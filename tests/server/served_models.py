@@ -36,7 +36,7 @@ LETTERS = CharacterTable((*SPECIALS, *"abcd "))
 WRITTEN = Characters(least=1).learn(["ab ba", "cab"])
 FITTED = HandwritingPreprocessing(std=(2.0, 3.0), pace=4.0, longest=5)
 PROPOSALS = {
-    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "before": (100, 100), "after": (20, 30),
+    "scales": (2.0, 4.0), "ratios": (1.0,), "cell": 4, "channels": 8, "pre_nms": (100, 100), "post_nms": (20, 30),
     "min_side": 3.0, "crossing": True,
 }  # fmt: skip
 

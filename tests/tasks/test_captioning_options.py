@@ -71,8 +71,9 @@ def test_each_rule_changes_what_is_said() -> None:
 def test_options_are_checked_and_told() -> None:
     for given, message in (
         ({"length_penalty": -1.0}, "length_penalty is -1.0; give 0 or more"),
+        ({"length_penalty": float("nan")}, "length_penalty is nan; give 0 or more"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1; give 0 or more"),
-        ({"max_length": 1}, "max_length is 1; give 2 or more, for a word and the end, or 0"),
+        ({"max_length": 1}, "max_length is 1; give 2 or more, for a token and the end, or 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             CaptioningOptions(**given)  # type: ignore[arg-type]

@@ -10,9 +10,10 @@ from foveate.errors import ConfigError, DataError, ModelError
 from foveate.metrics.captioning import CaptioningMetrics
 from foveate.records import Caption, CaptionPrediction, Preprocessing
 from foveate.tasks.captioning.decoding import generate_captions
-from foveate.tasks.captioning.options import BEAMS, CaptioningOptions
+from foveate.tasks.captioning.options import CaptioningOptions
 from foveate.tasks.captioning.task import CaptioningTask, CaptionPairs
 from foveate.tasks.options import make_options
+from foveate.tasks.searching import BEAMS
 from foveate.text import END, PAD, SPECIALS, START, UNKNOWN, BytePairs, Vocabulary
 from foveate.text import Pairs as BytePairsSetting
 

@@ -106,8 +106,11 @@ class TestEachStepIsItsOperator:
         assert (found.labels == predict_labels(network(), image, PLAIN, options).labels).all()
         assert found.confidence.dtype == np.float32 and predict_labels(network(), image, PLAIN, options)[1] is None
 
-    def test_superpixels_have_no_confidence(self) -> None:
-        options = SemanticOptions(superpixels="slic")
+    @pytest.mark.parametrize("how", [{"superpixels": "slic"}, {"proposals": 2}])
+    def test_scores_that_are_no_probabilities_are_no_confidence(self, how: dict[str, Any]) -> None:
+        options = SemanticOptions(**how)
+        with pytest.raises(ConfigError, match="superpixels or proposals have no probabilities"):
+            predict_probabilities(network(), picture(), PLAIN, options)
         assert predict_labels(network(), picture(), PLAIN, options, confident=True).confidence is None
 
     def test_a_float_picture_is_the_same_picture(self) -> None:

@@ -105,7 +105,7 @@ def test_objects_are_ranked_over_all_tiles_and_images_are_normalised() -> None:
         seen.append(float(image.max()))
         return output(([20.0, 20, 40, 40], 1.0, 0.1 + 0.1 * len(seen), True))
 
-    network.most = 0  # type: ignore[attr-defined]
+    network.max_detections = 0  # type: ignore[attr-defined]
     image = torch.full((3, 100, 230), 255, dtype=torch.uint8)
     half = Preprocessing((0.5,) * 3, (0.25,) * 3)
     found = find_objects(network, image, half, tile=100, overlap=20).objects
@@ -119,7 +119,7 @@ def test_the_cap_is_of_detections_that_are_kept() -> None:
     )
     image = torch.zeros(3, 60, 60, dtype=torch.uint8)
     for most, cap in ((2, 2), (3, 0)):
-        network.most = most
+        network.max_detections = most
         assert find_objects(network, image, PLAIN).cap == cap
 
 

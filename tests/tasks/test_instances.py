@@ -154,7 +154,7 @@ def test_tiles_with_as_many_detections_as_the_network_gives_are_said() -> None:
     """Only where even the worst of them counts as found, so that more may be there."""
     image = scene(128, 240, (30, 60, 10), (80, 60, 10), (200, 60, 10))
     network = Bright()
-    network.most = 3
+    network.max_detections = 3
     tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
     found = find_objects(network, tensor, PLAIN, tile=0, score=0.6)
     assert found.note == (
@@ -164,9 +164,9 @@ def test_tiles_with_as_many_detections_as_the_network_gives_are_said() -> None:
     assert found.cap == 3
     found = find_objects(network, tensor, PLAIN, tile=0, score=0.7)
     assert found.note == "" and found.cap == 3  # AP ranks all of them, also those that do not count as found
-    network.most = 2
+    network.max_detections = 2
     assert "1 of 2 tiles reached the 2 detections" in find_objects(network, tensor, PLAIN, tile=128, overlap=16).note
-    network.most = 4
+    network.max_detections = 4
     assert find_objects(network, tensor, PLAIN, tile=0).cap == 0
 
 
@@ -488,12 +488,12 @@ SMALL = {
     "mnc_nuclei": [
         *SHORT, "--config.width", "8", "--config.hidden", "16", "--config.mask_hidden", "16",
         "--config.mask_size", "7", "--config.rois", "16",
-        "--config.proposals.channels", "8", "--config.proposals.after", "20,20",
+        "--config.proposals.channels", "8", "--config.proposals.post_nms", "20,20",
     ],
     "hypercolumns_nuclei": [
         *SHORT, "--config.detector.width", "8", "--config.detector.hidden", "16", "--config.size", "9",
         "--config.detector.rois", "16", "--config.detector.proposals.channels", "8",
-        "--config.detector.proposals.after", "20,20",
+        "--config.detector.proposals.post_nms", "20,20",
     ],
 }  # fmt: skip
 
@@ -555,7 +555,7 @@ def test_from_a_folder_to_files(recipe: str, tmp_path: Path, capsys: pytest.Capt
         (tmp_path / "cells.outline.onnx").unlink()
         assert main(["predict", str(tmp_path / "cells.onnx"), *words, "--out", str(tmp_path / "alone")]) == 1
         assert "needs cells.outline.onnx, which is not beside it" in capsys.readouterr().err
-    assert Predictor.open(tmp_path / "cells.onnx").runner.most == 400
+    assert Predictor.open(tmp_path / "cells.onnx").runner.max_detections == 400
     assert Predictor.open(tmp_path / "cells.onnx").runner.score_threshold == pytest.approx(
         float(Predictor.open(run).runner.score_threshold), abs=1e-6
     )

@@ -147,7 +147,7 @@ class TestTranscripts:
 
     def test_a_table_that_is_not_the_model_s(self):
         task = create_task("speech", {"text": CharacterTable((*SPECIALS, *"ab"))}, Speller.preprocessing)
-        with pytest.raises(ModelError, match="the model writes 8 different tokens, but its table has 6"):
+        with pytest.raises(ModelError, match="the model writes 8 different tokens, but its vocabulary has 6"):
             task.answer(Speller(), [{"audio": Sound(loudness([0.2]), RATE), "name": "x"}], task.options)
 
     def test_times_of_words_that_overlap_meet_and_never_go_back(self):
@@ -166,7 +166,7 @@ class TestTranscripts:
     def test_options_that_do_not_fit(self, options, message):
         with pytest.raises(ConfigError, match=message):
             SpeechOptions(**options)
-        with pytest.raises(ConfigError, match="cannot search with 9 beams over 8 characters"):
+        with pytest.raises(ConfigError, match="cannot search with 9 beams over a vocabulary of 8 tokens"):
             family().require(SpeechOptions(beams=9))
 
 
@@ -410,7 +410,7 @@ class TestLanguageModel:
 
 
 def test_start_is_the_token_of_the_search():
-    assert SpeechOptions().search()["start"] == START
+    assert SpeechOptions().rules()["start"] == START
 
 
 class TwoTexts:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from foveate.errors import ConfigError
 from foveate.records import Preprocessing
+from foveate.tasks.fitting import AUTO_TILE_PIXELS
 from foveate.tasks.semantic.tiling import (
-    AUTO_TILE_PIXELS,
     Tiling,
     _spans,
     choose_tiling,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,6 +23,7 @@ from foveate.backbones.weights import adapt_input_channels
 from foveate.deferred import timm
 from foveate.errors import ConfigError, ModelError
 from foveate.records import Preprocessing
+from foveate.remote import quiet_hub
 
 # Values of the authors' release: batch norm's epsilon, and one minus the decay of its running statistics.
 EPSILON = 1e-3
@@ -255,13 +256,35 @@ class InceptionPyramid(nn.Module):
                 f"--config.modules {published}, or drop pretrained"
             )
         try:
-            state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
+            with quiet_hub():
+                state: dict[str, Tensor] = timm.create_model(self.timm_name, pretrained=True).state_dict()
         except (RuntimeError, OSError) as error:
             raise ModelError(
                 f"ImageNet weights of '{self.timm_name}' could not be loaded ({type(error).__name__}); connect to the "
                 "internet once, or train from scratch with --config.pretrained false"
             ) from error
         return state
+
+
+def require_classifier(config: Any) -> None:
+    """Raise ConfigError for values of a classifier's `Config` that do not fit: what both classifiers have in common."""
+    if config.num_classes < 1 or not 0 <= config.dropout < 1 or not 0 <= config.label_smoothing < 1:
+        raise ConfigError(
+            f"num_classes {config.num_classes} must be at least 1, dropout {config.dropout:g} and label_smoothing "
+            f"{config.label_smoothing:g} at least 0 and below 1"
+        )
+    if config.in_channels < 1 or not 0 <= config.norm_momentum <= 1:
+        raise ConfigError(
+            f"in_channels {config.in_channels} must be at least 1, norm_momentum {config.norm_momentum:g} in 0..1"
+        )
+    if not 0 < config.crop <= 1:
+        raise ConfigError(f"crop is {config.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
+    least = LEAST if config.valid else 1
+    if len(config.image_size) != 2 or min(config.image_size) < least:
+        raise ConfigError(
+            f"image_size {config.image_size}; expected a height and a width of at least {least}"
+            + (", or set valid to false to pad every convolution" if config.valid else "")
+        )
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from foveate.backbones.weights import PACKAGED, adapt_preprocessing, load_in_ord
 from foveate.deferred import timm
 from foveate.errors import ConfigError, ModelError, unknown
 from foveate.records import Preprocessing
+from foveate.remote import quiet_hub
 
 STRIDES = (4, 8, 16, 32)
 
@@ -42,10 +43,11 @@ class TimmPyramid(nn.Module):
                     "expected 4, 8, 16 and 32: choose a convolutional or hierarchical one, e.g. resnet18"
                 )
             indices = indices[: STRIDES.index(coarsest) + 1]
-            self.net = timm.create_model(
-                name, features_only=True, out_indices=indices, in_chans=in_channels,
-                pretrained=pretrained and package is None,
-            )  # fmt: skip
+            with quiet_hub():
+                self.net = timm.create_model(
+                    name, features_only=True, out_indices=indices, in_chans=in_channels,
+                    pretrained=pretrained and package is None,
+                )  # fmt: skip
         except (RuntimeError, OSError) as error:
             if not pretrained:
                 raise ConfigError(f"timm cannot build '{name}' as a feature pyramid: {error}") from error

@@ -20,7 +20,7 @@ from foveate.claims import GAIN, Claim, cached
 from foveate.datasets.pasture import Pasture
 from foveate.metrics.instances import InstanceMetrics, InstanceScores
 from foveate.models.instances.sds import SDS, Config
-from foveate.models.instances.sds.fitting import Example, fit_machines
+from foveate.models.instances.sds.fitting import Example, fit_svms
 from foveate.ops.suppress import survivors
 from foveate.records import Instances, RegionOutput
 from foveate.records.instances import encode_mask, instances_of
@@ -55,7 +55,7 @@ def segments_outline_objects() -> Claim:
 
 def _segments_outline_objects(seed: int) -> tuple[float, ...]:
     images = described(seed)
-    found = [detected(image, machines(seed, "both"), "both") for image in images.test]
+    found = [detected(image, fitted_svms(seed, "both"), "both") for image in images.test]
     regions = 100 * score(images.truth, found).ap_r70
     boxes = 100 * score(images.truth, [filled(one) for one in found]).ap_r70
     return regions - boxes, regions, boxes
@@ -63,7 +63,7 @@ def _segments_outline_objects(seed: int) -> tuple[float, ...]:
 
 @claim("masked_background_helps")
 def masked_background_helps() -> Claim:
-    """Compare SDS's machines on features of regions without their background, and on features of their boxes."""
+    """Compare SDS's SVMs on features of regions without their background, and on features of their boxes."""
     return Claim(
         section=SECTION,
         claim="Features of a region without its background classify it better than features of its box.",
@@ -82,7 +82,7 @@ def _masked_background_helps(seed: int) -> tuple[float, ...]:
 
 @claim("box_and_region_beat_either")
 def box_and_region_beat_either() -> Claim:
-    """Compare SDS's machines on features of both crops, and of each of them alone."""
+    """Compare SDS's SVMs on features of both crops, and of each of them alone."""
     return Claim(
         section=SECTION,
         claim="Features of a region and of its box together classify it better than either alone.",
@@ -102,7 +102,7 @@ def _box_and_region_beat_either(seed: int) -> tuple[float, ...]:
 
 def _accuracy(seed: int, crops: Any) -> float:
     images = described(seed)
-    found = [detected(image, machines(seed, crops), crops) for image in images.test]
+    found = [detected(image, fitted_svms(seed, crops), crops) for image in images.test]
     return 100 * score(images.truth, found).ap_r50
 
 
@@ -128,13 +128,13 @@ def described(seed: int) -> Described:
 
 
 @cached
-def machines(seed: int, crops: Crops) -> tuple[Tensor, Tensor]:
-    """Fit machines on these features of the training images; cached for the process."""
+def fitted_svms(seed: int, crops: Crops) -> tuple[Tensor, Tensor]:
+    """Fit SVMs on these features of the training images; cached for the process."""
     train = [
         dataclasses.replace(e, features=part(e.features, crops), true_features=part(e.true_features, crops))
         for e in described(seed).train
     ]
-    return fit_machines(train, CONFIG.num_classes)
+    return fit_svms(train, CONFIG.num_classes)
 
 
 def part(features: Tensor, crops: Crops) -> Tensor:
@@ -145,7 +145,7 @@ def part(features: Tensor, crops: Crops) -> Tensor:
 
 
 def detected(image: Example, fitted: tuple[Tensor, Tensor], crops: Crops) -> Instances:
-    """Return the regions of an image that survive, ranked by machines: weights (K, D) and biases (K,)."""
+    """Return the regions of an image that survive, ranked by SVMs: weights (K, D) and biases (K,)."""
     scores = (part(image.features, crops) @ fitted[0].T + fitted[1]).sigmoid()
     index, labels, best = survivors(image.regions.members, scores, CONFIG.detections)
     regions = image.regions.select(index)

@@ -19,7 +19,7 @@ if os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE").upper() == "PASSIVE":
 STOPPED = 130  # exit code of Ctrl-C
 
 HELPERS = {
-    "__init__", "__main__", "by_ray", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "results",
+    "__init__", "__main__", "by_ray", "early", "fastest", "flags", "hub", "inputs", "labelling", "pipeline", "places",
     "videos",
 }  # fmt: skip
 
@@ -30,6 +30,7 @@ ELSEWHERE = {
     **dict.fromkeys(("fit", "finetune", "resume"), "train"),
     **dict.fromkeys(("tune", "search", "hpo"), "sweep"),
     **dict.fromkeys(("inspect", "convert", "audit"), "datasets"),
+    **dict.fromkeys(("runs", "list", "ls"), "results"),
     "annotate": "studio", "benchmark": "bench", "upload": "push", "download": "pull", "version": "info", "env": "info",
     "deploy": "serve",
 }  # fmt: skip

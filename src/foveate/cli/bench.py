@@ -16,13 +16,17 @@ from foveate.errors import ConfigError, FoveateError, counted
 
 if TYPE_CHECKING:
     from foveate.engine.bench import Cost
+    from foveate.predictor import Predictor
 
 
 def run(argv: list[str]) -> int:
     """`foveate bench RUN [--runtime NAME] [--precision NAME] [--device NAME] [--format json]`."""
     parser = Parser("bench", __doc__ or "")
     parser.add_argument(
-        "run", metavar="RUN", help="a run folder, whose first validation sample is the input, or an exported .onnx file"
+        "run",
+        metavar="RUN",
+        help="a run folder, whose first validation sample is the input; or a model folder, an exported .onnx file or "
+        "torchvision/NAME, for which one is made up",
     )
     parser.add_argument("--data", metavar="PATH", help="data whose first validation sample is the input")
     parser.add_argument("--device", metavar="NAME", default="cpu", help="of PyTorch (default cpu)")
@@ -41,33 +45,36 @@ def run(argv: list[str]) -> int:
 
     if args.runtime is not None or args.precision != "float32":
         require_runtime(args.runtime or "openvino", args.precision)
-    exported = is_exported(Path(args.run))
-    if exported and args.data is None:
-        raise ConfigError(f"{args.run} is an exported file, which does not record its data; give some with --data PATH")
-    path = Path(args.run) if exported else RunFolder.existing(args.run).path
+    path = Path(args.run)
+    exported = is_exported(path)
     if exported:
         predictor = Predictor.open(path, args.device, args.runtime, args.precision)
     else:
         predictor = Predictor.open(path, args.device)
     task = predictor.family
-    data = data_source(args.data, args.run, task.name) if args.data else RunFolder(path).recipe().data
-    sample = sample_of(data, task, predictor.name)
+    data = data_source(args.data, args.run, task.name) if args.data else None
+    if data is None and RunFolder(path).recipe_file.is_file():
+        data = RunFolder(path).recipe().data
+    made_up = data is None
+    if made_up:
+        sample, shape = _made_up(predictor, args.run)
+    else:
+        sample = sample_of(data, task, predictor.name)
+        shape = "x".join(str(side) for side in sample["image"].shape) if "image" in sample else ""
     cost = measure(task, predictor.runner, sample)
     found: dict[str, Cost | str] = {} if exported else _exported(path, sample, args.runtime, args.precision)
-    shape = "x".join(str(side) for side in sample["image"].shape) if "image" in sample else ""
     if args.format == "json":
         times = ("milliseconds", "fastest", "slowest")
         first = predictor.runtime if exported else "pytorch"
         report: dict[str, Any] = {first: dataclasses.asdict(cost), "input": shape, "threads": torch.get_num_threads()}
+        report["made_up"] = made_up
         for name, one in found.items():
             report[name] = None if isinstance(one, str) else {key: getattr(one, key) for key in times}
         print(json.dumps(report | {"precision": args.precision}, indent=2))
         return 0
     memory = "not known" if cost.memory_mib is None else f"{cost.memory_mib} MiB, of the whole process"
-    print(
-        f"{predictor.name} on one {task.noun()}{f' of {shape}' if shape else ''}, {predictor.device}, "
-        f"{counted(torch.get_num_threads(), 'thread')}"
-    )
+    given = f"one {'made-up ' * made_up}{task.noun()}{f' of {shape}' * bool(shape)}"
+    print(f"{predictor.name} on {given}, {predictor.device}, {counted(torch.get_num_threads(), 'thread')}")
     if not exported:
         print(
             f"  parameters     {cost.parameters:,}\n"
@@ -78,7 +85,28 @@ def run(argv: list[str]) -> int:
         title = f"{TITLES[name]}{'' if args.precision == 'float32' else f' ({args.precision})'}"
         print(f"  {title:<15}{one if isinstance(one, str) else _times(one)}")
     print(f"  memory         {memory}")
+    if made_up:
+        print(f"note: {args.run} does not record its data; --data PATH measures a {task.noun()} of your own")
     return 0
+
+
+def _made_up(predictor: Predictor, run: str) -> tuple[Any, str]:
+    """A sample of a usual size, of noise, and its size. Raises ConfigError for a family that takes no such input."""
+    inputs = predictor.family.inputs
+    given = {one.name: one.typical(predictor.preprocessing) for one in inputs}
+    if not given or any(value is None for value in given.values()):
+        raise ConfigError(
+            f"{run} does not record its data, and models for {predictor.family.title} answer no made-up input; give "
+            "some with --data PATH"
+        )
+    sizes = []
+    for name, value in given.items():
+        if isinstance(value, str):
+            sizes.append(counted(len(value.split()), "word"))
+        else:
+            shape = (value.shape[-1], *value.shape[:-1]) if name == "image" else value.shape
+            sizes.append("x".join(map(str, shape)) + " values" * (len(shape) == 1))
+    return predictor.sample_of(given, "made up", 0), " and ".join(sizes)
 
 
 def _exported(run: Path, sample: Any, runtime: str | None, precision: str) -> dict[str, Cost | str]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.inputs import Job
-from foveate.cli.results import PARTS, Place
+from foveate.cli.places import PARTS, Place
 from foveate.cluster import spread
 from foveate.disk import sweep
 from foveate.errors import ConfigError, DataError
@@ -88,7 +88,7 @@ def predict(
                 continue
             if outcomes is None:
                 (job,) = chunks[number]
-                outcomes = [(job.number, job.record, f"{job.title}: kills the process that predicts it; look at it")]
+                outcomes = [(job.number, job.record, f"{job.title}: kills the process that predicts it; leave it out")]
             for index, record, error in outcomes:
                 job = by_number[index]
                 job.record, job.error = record, error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from foveate.cli.flags import Parser, add_format
-from foveate.errors import ConfigError, counted
+from foveate.errors import ConfigError, counted, duration_text
 
 if TYPE_CHECKING:
     from foveate.claims import Claim, Finding
@@ -89,5 +89,5 @@ def _paragraph(finding: Finding) -> str:
         f"  claim     {finding.claim.claim}\n"
         f"  measured  {finding.measured}\n"
         f"  spread    {spread}\n"
-        f"  verdict   {finding.verdict}{' (law)' if finding.claim.law else ''}, in {finding.seconds:.1f} s\n"
+        f"  verdict   {finding.verdict}{' (law)' if finding.claim.law else ''}, in {duration_text(finding.seconds)}\n"
     )

@@ -181,10 +181,10 @@ def _options(verb: str) -> Iterator[str]:
 def _arguments(verb: str, action: str = "") -> Iterator[tuple[str, list[str]]]:
     """(flag or name, its choices) of the arguments that the file of a verb adds, itself or by a function of `flags`.
 
-    action: of `foveate datasets`; arguments whose help begins with another one are left out.
+    action: of `foveate datasets`; flags that are only for others are left out.
     """
     module = importlib.import_module(f"foveate.cli.{verb}")
-    actions = getattr(module, "ACTIONS", ())
+    used_by: Mapping[str, Sequence[str]] = getattr(module, "USED_BY", {})
     helpers = ast.parse((Path(__file__).parent / "flags.py").read_text(encoding="utf-8")).body
     by_name = {node.name: node for node in helpers if isinstance(node, ast.FunctionDef)}
     waiting: list[ast.AST] = [ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))]
@@ -194,11 +194,10 @@ def _arguments(verb: str, action: str = "") -> Iterator[tuple[str, list[str]]]:
                 waiting.append(by_name[call.func.id])
             if not (isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument" and call.args):
                 continue
-            given = {word.arg: word.value for word in call.keywords}
-            about = ast.unparse(given["help"]).lstrip("f").strip("'\"") if "help" in given else ""
-            if action in actions and about.partition(":")[0] in set(actions) - {action}:
+            name = ast.literal_eval(call.args[0])
+            if action and action not in used_by.get(name, (action,)):
                 continue
-            choices = given.get("choices")
+            choices = next((word.value for word in call.keywords if word.arg == "choices"), None)
             values = getattr(module, choices.id) if isinstance(choices, ast.Name) else ()
             values = ast.literal_eval(choices) if isinstance(choices, ast.Tuple) else values
-            yield ast.literal_eval(call.args[0]), list(values)
+            yield name, list(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.flags import Parser, add_runtime, parse_with_options
 from foveate.cluster import LOCAL
-from foveate.errors import OutputError
+from foveate.errors import OutputError, duration_text
 
 if TYPE_CHECKING:
     from foveate.records import DataSource
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
     )  # fmt: skip
     scores = evaluation.to_json()
     samples = f"{len(evaluation.samples)} {family.noun(len(evaluation.samples))}"
-    print(f"{evaluation.source}, split {evaluation.split}: {samples} in {scores['seconds']:.1f} s")
+    print(f"{evaluation.source}, split {evaluation.split}: {samples} in {duration_text(scores['seconds'])}")
     if described := evaluation.options.describe():
         print(f"predicted with {described}")
     for name, value in scores.items():

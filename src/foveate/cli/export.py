@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from foveate.cli.flags import Parser
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, duration_text
 
 
 def run(argv: list[str]) -> int:
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     sizes = " and ".join(f"{width}x{height}" for height, width in report.sizes)
     files = " and ".join(str(file) for file in (report.path, *report.beside))
     print(
-        f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {report.seconds:.0f} s)\n"
+        f"exported: {files} ({report.bytes / 1e6:.1f} MB, opset {report.opset}, {duration_text(report.seconds)})\n"
         f"checked against PyTorch{f' at {sizes}' if sizes else ''}: largest difference {report.difference:.1e} of the "
         "largest logit\n"
         f"next: {predict_line(report.path, peek_family(run), example_options(run))}"
@@ -62,8 +62,9 @@ def _int8(args: argparse.Namespace) -> int:
     source = data_source(args.data, args.run, family.name) if args.data else None
     report = export_int8(args.run, args.out, source, args.max_drop, tell=lambda line: print(line, file=sys.stderr))
     count = f"{report.float32_layers} of {report.all_layers} layers" if report.float32_layers else "no layer"
+    cost = f"{report.bytes / 1e6:.1f} MB, {duration_text(report.seconds)}"
     print(
-        f"exported: {report.path} (INT8, {report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s; {count} in float32)\n"
+        f"exported: {report.path} (INT8, {cost}; {count} in float32)\n"
         f"{report.monitor} on {report.samples} {family.noun(report.samples)} of {report.data}, {report.split}: "
         f"{report.int8:.4f}, in float32 {report.float32:.4f}\n"
         f"next: {predict_line(report.path, family)}"

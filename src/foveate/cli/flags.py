@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from foveate.errors import ConfigError, first_names, unknown
-from foveate.registry import ELSEWHERE, Kind, entries, familiar_field
+from foveate.registry import ELSEWHERE, Kind, entries, fields_beside, nearest_field
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -69,9 +69,9 @@ def split_fields(argv: list[str], own: set[str]) -> tuple[list[str], dict[str, s
             continue
         if not given:
             if not rest or rest[0].startswith("--"):
-                known = ELSEWHERE.get(name.removeprefix("--").replace("-", "_"))
-                if known:
-                    raise ConfigError(f"unknown flag '{name}'; the nearest is '--{known}'")
+                if name.removeprefix("--").replace("-", "_") in ELSEWHERE:  # no field here; the caller says what is
+                    fields[name.removeprefix("--")] = ""
+                    continue
                 if difflib.get_close_matches(name, own, n=1):
                     raise ConfigError(unknown("flag", name, own))
                 raise ConfigError(f"{name} has no value; give one, as in {name} VALUE")
@@ -93,15 +93,19 @@ PLACES = {"model", "weights", "checkpoint", "source", "input"}
 
 
 def unknown_flag(name: str, flags: list[str], more: Sequence[str] = ()) -> str:
-    """The message for a flag that does not exist.
+    """The message for a flag that does not exist: `nearest_field`, else the fields of that part, else the spelling.
 
-    The nearest is the one that other tools call so, else the nested field of that very name, else the fields of that
-    group, else the nearest spelling. more: flags that are not compared by their spelling.
+    more: flags that are not compared by their spelling.
     """
-    if near := familiar_field(name, [flag.removeprefix("--") for flag in (*flags, *more)]):
+    known = [flag.removeprefix("--") for flag in (*flags, *more)]
+    if near := nearest_field(name, known):
         return f"unknown flag '--{name}'; the nearest is '--{near}'"
     if parts := [flag for flag in (*flags, *more) if flag.startswith(f"--{name}.")]:
         return f"unknown flag '--{name}'; its fields are {first_names(parts)}"
+    if beside := fields_beside(name, known):
+        return f"unknown flag '--{name}'; {beside}"
+    if "." in (elsewhere := ELSEWHERE.get(name.replace("-", "_"), "")):
+        return f"unknown flag '--{name}'; it is '--{elsewhere}' in recipes that have one"
     return unknown("flag", f"--{name}", flags)
 
 
@@ -212,6 +216,19 @@ def _all_options(verb: str) -> str:
         if lines[-1].endswith(":"):
             lines[-1] += " none"
     return "\n".join(lines)
+
+
+def add_recipe(parser: Parser, instead: str) -> None:
+    """The arguments of the verbs that train a recipe. instead: flags that may stand in place of its name."""
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", help=f"one of `foveate recipes`; not needed with {instead}"
+    )
+    parser.add_argument("--config", metavar="FILE", help="fields from a recipe.json or a YAML file; flags win over it")
+    parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
+    parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
+    parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
+    parser.add_argument("--time", metavar="TIME", help="train each run for 25m, 2h or 90s: as many epochs as fit")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
 
 
 def add_format(parser: Parser) -> None:

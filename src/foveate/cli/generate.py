@@ -8,9 +8,9 @@ from typing import Any
 
 from foveate.cli.flags import Parser, parse_with_options
 from foveate.cli.inputs import Job, generated
+from foveate.cli.places import choose_out
 from foveate.cli.predict import progress_bar, require_writable_folder, write_summary
-from foveate.cli.results import choose_out
-from foveate.errors import ConfigError
+from foveate.errors import ConfigError, duration_text
 from foveate.tasks.expansion import SUMMARY
 
 MAX_COUNT = 10_000
@@ -59,7 +59,7 @@ def run(argv: list[str]) -> int:
         print(line)
     for path in shared.values():
         print(f"  {path}")
-    print(f"generated: {count} {'sample' if count == 1 else 'samples'} in {seconds:.1f} s -> {out}")
+    print(f"generated: {count} {'sample' if count == 1 else 'samples'} in {duration_text(seconds)} -> {out}")
     return 0
 
 

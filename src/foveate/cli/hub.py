@@ -20,11 +20,13 @@ from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, ModelError, OutputError, counted
 from foveate.models.citations import bibtex
 from foveate.predictor import example_options, find_model_folder, peek_family
+from foveate.remote import quiet_hub
 from foveate.store import load_model
 from foveate.version import __version__
 
 MODEL_FILES = ("config.json", "model.safetensors")
 CARD, SCORES, REPORT = "README.md", "evaluation.json", "report.html"
+PATIENCE = 10  # seconds for the first answer
 INSTALL = "https://foveate.readthedocs.io"
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # A path from the root, or --flag=path.
@@ -97,19 +99,21 @@ def pull(repo: str, folder: Path, revision: str | None = None) -> str:
 @contextlib.contextmanager
 def _hub(repo: str) -> Iterator[Any]:
     """The hub's client. Its complaints, and a network that is not there, become one line."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, get_session
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="foveate", library_version=__version__)
     network: tuple[type[Exception], ...] = (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)
     network += _transport_errors()
     try:
-        yield api
+        with quiet_hub():
+            get_session().head(api.endpoint, timeout=PATIENCE)  # the client itself would try for half a minute
+            yield api
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", 0)
         remedy = {
             401: "log in with `hf auth login`, or set HF_TOKEN; check the name",
-            403: "your token may not do this: make one that may write",
+            403: "your token does not allow this: create one with write access",
             404: "check the name, and log in if the repository is private",
         }.get(status, "try again later")
         raise OutputError(f"{repo}: the hub answers {status or 'with an error'}; {remedy}") from error

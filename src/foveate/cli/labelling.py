@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.cli.datasets import FORMATS
 from foveate.cli.inputs import Job
-from foveate.cli.results import read_summary
+from foveate.cli.places import read_summary
 from foveate.errors import ConfigError, OutputError, unknown
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ def run(argv: list[str]) -> int:
     if args.bibtex:
         from foveate.models.citations import bibtex
 
-        print(bibtex(args.model) or f"{args.model} is a model of another package, which knows its paper")
+        print(bibtex(args.model) or f"{args.model} is a model of another package; see there for its paper")
         return 0
     if args.format == "json":
         import dataclasses

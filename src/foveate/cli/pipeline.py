@@ -21,7 +21,7 @@ from foveate.errors import DataError
 
 if TYPE_CHECKING:
     from foveate.cli.labelling import PredictedLabels
-    from foveate.cli.results import Place
+    from foveate.cli.places import Place
     from foveate.predictor import Predictor
 
 AHEAD = 2  # units that are opened ahead, and answers that wait to be noted

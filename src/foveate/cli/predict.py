@@ -18,12 +18,12 @@ from foveate.cli.flags import Parser, add_runtime, given_inputs, parse_with_opti
 from foveate.cli.inputs import STDIN, Job, generated, plan, require_texts, stdin_lines
 from foveate.cli.labelling import PredictedLabels, require_labels
 from foveate.cli.pipeline import Pipeline, Results, fail, workers_for
-from foveate.cli.results import choose_out, placed, read_claims, results_in
+from foveate.cli.places import choose_out, placed, read_claims, results_in
 from foveate.cli.videos import ENDINGS as VIDEO_ENDINGS
 from foveate.cli.videos import passed_over, predict_video, split_videos, video_jobs
 from foveate.cluster import LOCAL
 from foveate.disk import sweep
-from foveate.errors import ConfigError, DataError, OutputError, counted, listed
+from foveate.errors import ConfigError, DataError, OutputError, counted, duration_text, listed
 from foveate.tasks.expansion import SUMMARY
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _print_results(
 ) -> int:
     """Print what was predicted, with notes and failures; returns the exit code. videos: the videos among the jobs."""
     family = predictor.family
-    done, failed = [job for job in jobs if not job.error], [job for job in jobs if job.error]
+    done = [job for job in jobs if not job.error]
     if not done and len(jobs) == 1:
         return 1  # its error is printed already
     notes: dict[str, list[str]] = {}
@@ -157,15 +157,31 @@ def _print_results(
             print(
                 f"{job.title}: {counted(job.record['frames'], 'frame')} -> {job.record.get('overlay', 'no drawings')}"
             )
-    nouns, rate = family.noun(len(jobs)), _rate(len(done), seconds, family.noun(2))
+    answers, failures, answered, nouns = _outcome(family, [job for job in jobs if job not in videos], videos)
     runtime = "" if predictor.runtime == "torch" else f" in {predictor.computed_in}"
     tables_text = f" ({', '.join(tables)})" if tables else ""
-    print(
-        f"predicted: {len(done)} of {len(jobs)} {nouns} in {seconds:.1f} s ({rate}){runtime} -> {folder}{tables_text}"
-    )
-    if failed:
-        print(f"foveate: {len(failed)} of {len(jobs)} {nouns} failed; they are named above", file=sys.stderr)
-    return 1 if failed else 0
+    took = f"{duration_text(seconds)} ({_rate(answered, seconds, nouns)})"
+    print(f"predicted: {answers} in {took}{runtime} -> {folder}{tables_text}")
+    if failures:
+        print(f"foveate: {failures} failed; they are named above", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _outcome(family: Task, others: list[Job], videos: list[Job]) -> tuple[str, str, int, str]:
+    """The answers and the failures in words, the number of answers, of which a video has many, and their name."""
+    frames = sum(job.record["frames"] for job in videos if not job.error)
+    answers, failures = [], []
+    for group, noun in (
+        (others, family.noun(len(others))),
+        (videos, "video file" if len(videos) == 1 else "video files"),
+    ):
+        failed = sum(bool(job.error) for job in group)
+        about = f" ({counted(frames, 'frame')})" if group is videos else ""
+        answers += [f"{len(group) - failed} of {len(group)} {noun}{about}"] if group else []
+        failures += [f"{failed} of {len(group)} {noun}"] if failed else []
+    nouns = [family.noun(2)] * bool(others) + ["frames"] * bool(videos)
+    answered = sum(not job.error for job in others) + frames
+    return " and ".join(answers), " and ".join(failures), answered, " and ".join(nouns)
 
 
 def _tables(out: Path) -> dict[str, int]:
@@ -176,7 +192,7 @@ def _tables(out: Path) -> dict[str, int]:
 def _rate(count: int, seconds: float, nouns: str) -> str:
     """The speed in words: '3.2 pictures/s', or '20.5 s each' where it takes more than a second each."""
     if count and seconds > count:
-        return f"{seconds / count:.1f} s each"
+        return f"{duration_text(seconds / count)} each"
     return f"{count / seconds:.1f} {nouns}/s"
 
 

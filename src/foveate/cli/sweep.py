@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveate.cli.early import check_fields, check_names
-from foveate.cli.flags import Parser, require_known, split_fields
+from foveate.cli.early import check_line
+from foveate.cli.flags import Parser, add_recipe, require_known, split_fields
 from foveate.errors import ConfigError
 
-OWN = {"--data", "--model", "--out", "--init", "--help", "--max-pixels", "--time", "--random", "--report", "--format"}
+OWN = {
+    "--config", "--data", "--model", "--out", "--init", "--help", "--max-pixels", "--time", "--random", "--report",
+    "--format",
+}  # fmt: skip
 
 
 def run(argv: list[str]) -> int:
-    """`foveate sweep RECIPE [--data PATH] --FIELD A,B ... [--random N] [--out DIR]`."""
+    """`foveate sweep RECIPE [--data PATH] [--config FILE] --FIELD A,B ... [--random N] [--out DIR]`."""
     parser = Parser("sweep", __doc__ or "")
-    parser.add_argument("recipe", metavar="RECIPE", help="one of `foveate recipes`")
-    parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
-    parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
+    add_recipe(parser, "--config")
     parser.add_argument("--out", metavar="DIR", help="the folder of the runs and tables (default runs/RECIPE-sweep)")
-    parser.add_argument("--init", metavar="RUN", help="start each run from another, or from a public weight file")
     parser.add_argument("--random", type=int, metavar="N", help="N runs whose values are drawn, by the recipe's --seed")
-    parser.add_argument("--time", metavar="TIME", help="of each run: as many epochs as fit into 25m, 2h or 90s")
     parser.add_argument("--report", action="store_true", help="also evaluate each run into its report.html")
     parser.add_argument(
         "--format", choices=("markdown", "csv", "latex"), default="markdown", help="of the printed table"
     )
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = (
         "A field with several values is swept, as in --optim.lr 1e-3,3e-3 --epochs 10,20; with --random it may be a "
         "range, as in --optim.lr 1e-4..1e-2. Values that hold commas are divided by ';'. A field with one value is set "
@@ -33,8 +31,7 @@ def run(argv: list[str]) -> int:
     )
     words, fields = split_fields(argv, OWN)
     args = parser.parse_args(words)
-    check_names(args.recipe, args.model)
-    check_fields(fields, OWN)
+    check_line(parser, args, fields, OWN, instead=args.config is not None)
     if args.random is not None and args.random < 2:
         raise ConfigError(f"--random is {args.random}; give 2 runs or more")
 
@@ -44,13 +41,13 @@ def run(argv: list[str]) -> int:
     from foveate.engine.processes import is_first
     from foveate.engine.report import report_run
     from foveate.engine.sweep import Range, draw, grid, read_values, train_sweep
-    from foveate.recipes import resolve
+    from foveate.recipes.config import chosen
     from foveate.registry import current_field
 
     seconds = None if args.time is None else parse_time(args.time)
     if args.max_pixels is not None:
         pictures.set_max_pixels(args.max_pixels)
-    recipe = resolve(args.recipe, args.data, model=args.model)
+    recipe = chosen(args.recipe, args.data, args.model, args.config)
     known = fields_of(recipe)
     require_known({current_field(name, known): 0 for name in fields}, known, OWN)
     values = read_values(recipe, fields)

@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.early import check_fields, check_names
-from foveate.cli.flags import Parser, require_known, split_fields
+from foveate.cli.early import check_line, check_names
+from foveate.cli.flags import Parser, add_recipe, require_known, split_fields
 from foveate.errors import ConfigError, FoveateError
 
 if TYPE_CHECKING:
@@ -25,18 +25,11 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 def run(argv: list[str]) -> int:
     """`foveate train RECIPE [--data PATH] [--model NAME] [--out RUN] [--resume] [--init RUN] [--FIELD VALUE ...]`."""
     parser = Parser("train", __doc__ or "")
-    parser.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", help="one of `foveate recipes`; not needed with --resume or --config"
-    )
-    parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
-    parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
+    add_recipe(parser, "--resume or --config")
     parser.add_argument("--out", metavar="RUN", help="the run folder (default runs/RECIPE)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was stopped, with its fields (default the newest)"
     )
-    parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
-    parser.add_argument("--config", metavar="FILE", help="fields from a recipe.json or a YAML file; flags win over it")
-    parser.add_argument("--time", metavar="TIME", help="train for 25m, 2h or 90s: as many epochs as fit")
     parser.add_argument("--lr-find", action="store_true", help="search for a learning rate, and train nothing")
     parser.add_argument(
         "--preview",
@@ -48,17 +41,13 @@ def run(argv: list[str]) -> int:
         "--folds", type=int, metavar="K", help="cross-validate: train K times, and validate on each sample once"
     )
     parser.add_argument("--no-report", action="store_true", help="do not evaluate the best epoch into report.html")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
     parser.epilog = "Any recipe field can be changed: --epochs 10 --optim.lr 1e-3 (foveate recipes RECIPE lists them)."
     words, fields = split_fields(argv, OWN)
     if {"-h", "--help"} & set(words):
         parser.epilog += _explained(words)
     args = parser.parse_args(words)
-    check_names(args.recipe, args.model)
-    check_fields(fields, OWN)
+    check_line(parser, args, fields, OWN, instead=args.resume or args.config is not None)
     seconds = None if args.time is None else parse_time(args.time)
-    if args.recipe is None and not (args.resume or args.config):
-        parser.error("the following arguments are required: RECIPE")
 
     from foveate import pictures
     from foveate.engine.fields import fields_of, override
@@ -84,8 +73,7 @@ def _recipe(args: Any) -> Recipe:
     """The recipe of a line, before its fields."""
     from foveate.engine.processes import from_first, is_first
     from foveate.engine.resume import newest_unfinished, resumed_recipe
-    from foveate.recipes import resolve
-    from foveate.recipes.config import from_file
+    from foveate.recipes.config import chosen
 
     if args.resume:
         if args.config:
@@ -97,16 +85,14 @@ def _recipe(args: Any) -> Recipe:
         found = from_first(lambda: resumed_recipe(args.recipe, args.out, _given(args)))
         if found is not None:
             return found
-    if args.config:
-        return from_file(args.config, args.recipe, args.data, args.model)
-    return resolve(args.recipe, args.data, model=args.model)
+    return chosen(args.recipe, args.data, args.model, args.config)
 
 
 def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     from foveate.cli.inputs import predict_line
     from foveate.engine import train_recipe
     from foveate.engine.processes import is_first
-    from foveate.engine.report import report_run
+    from foveate.engine.report import overfit_line, report_run
     from foveate.predictor import example_options
     from foveate.tasks import find_task
 
@@ -116,7 +102,11 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     if not is_first():
         return 0
     if recipe.overfit:
-        print(f"trained: {folder}\nnext: the same command without --overfit")
+        print(
+            f"{overfit_line(folder)}\ntrained: {folder}\n"
+            "next: the same command without --overfit; but if the best is not nearly perfect, look at the labels first "
+            "(--preview FILE), or give more --epochs"
+        )
         return 0
     if not args.no_report and not _is_reported(folder):
         try:
@@ -173,7 +163,7 @@ def _is_reported(folder: Path) -> bool:
 
 def _try_out(recipe: Recipe, args: Any) -> int:
     """`--preview` and `--lr-find`: nothing is trained, and no run folder is made."""
-    from foveate.cli.results import require_sheet, save_sheet
+    from foveate.cli.places import require_sheet, save_sheet
     from foveate.engine.prepare import prepare
     from foveate.engine.trial import find_lr, preview
 

@@ -89,7 +89,7 @@ class ClassList:
         return next((label for label, name in enumerate(self.names) if name in BACKGROUNDS), None)
 
     def undecided_label(self) -> int:
-        """The label of pixels that nobody decided on: unscored, or background where the list says so."""
+        """The label of undecided pixels: unscored, or background where the list says so."""
         decided = self.background if self.unlabelled == "background" else None
         return self.table().ignore_index if decided is None else decided
 

@@ -63,7 +63,7 @@ class FileHeaders:
         return any(_is_turned_alone(pair.picture, mask) for mask in _masks_in(pair.label))
 
     def file_notes(self, index: int, decode: bool = True) -> list[str]:
-        """Remarks on one image file. decode: also those that its pixels tell."""
+        """Remarks on one image file. decode: also those that need its pixels."""
         path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
         found += [MASK_TURNED] if any(_is_turned_alone(mask, path) for mask in _masks_in(label)) else []

@@ -42,7 +42,7 @@ class Objects(NamedTuple):
     masks: np.ndarray  # (N, H, W) bool
     labels: list[int]  # N class indices
     crowd: Sequence[bool] = ()  # N flags of regions of objects that nobody counted; () for none
-    unscored: np.ndarray | None = None  # (H, W) bool, pixels of which nothing is said
+    unscored: np.ndarray | None = None  # (H, W) bool, pixels that are not labelled
 
 
 class ReadObjects(Protocol):

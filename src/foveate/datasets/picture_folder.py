@@ -68,7 +68,7 @@ class PictureDataset(FileHeaders):
 
 
 class CommonDataset(PictureDataset):
-    """Pictures that all hold an object of one kind, of which nobody has said where it is."""
+    """Pictures that all hold an object of one kind, whose place is not labelled."""
 
     classes = ClassTable(("object",))
 

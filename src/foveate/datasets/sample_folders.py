@@ -134,7 +134,7 @@ def _read_object(file: Path, picture: Path, height: int, width: int) -> np.ndarr
     if raw.lossy:
         raise DataError(only_roughly(file))
     if values.ndim == 3 and values.shape[2] in (2, 4) and (values[:, :, -1] == values.flat[values.shape[2] - 1]).all():
-        values = values[:, :, :-1]  # an alpha channel that says nothing
+        values = values[:, :, :-1]  # an alpha channel of one value
     if values.shape[:2] != (height, width):
         raise DataError(
             f"{file}: the mask is {values.shape[1]}x{values.shape[0]} but its picture {picture.name} is "

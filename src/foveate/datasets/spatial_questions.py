@@ -1,4 +1,4 @@
-"""Questions about the place of a red square: drawn images, whose answer no bag of words tells.
+"""Questions about the place of a red square: drawn images, whose answers cannot be guessed from the words.
 
     SpatialQuestions().open("train")[0]  # a QuestionSample
 

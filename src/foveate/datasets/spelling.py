@@ -65,7 +65,7 @@ def _is_one_letter(one: str, other: str) -> bool:
     start = _shared(short, long)
     end = _shared(short[start:][::-1], long[start:][::-1])
     here, there = short[start : len(short) - end], long[start : len(long) - end]
-    if not f"{here}{there}".isalpha():  # numbers tell classes apart
+    if not f"{here}{there}".isalpha():  # names that differ in a number are different classes
         return False
     if len(here) == len(there) == 1:
         return start > 0

@@ -43,7 +43,7 @@ STRETCHES = {
     "f": _Stretch(0.08, 0.0, 0.12, (300, 1000)),
     "t": _Stretch(0.05, 0.0, 0.0, (300, 1800)),
 }
-# Named after the digits that they remind of a little.
+# Named after the digits that they sound a little like.
 WORDS = {
     "zero": "sio", "one": "uan", "two": "tu", "three": "fi", "four": "fo", "five": "faif", "six": "sits",
     "seven": "sen", "eight": "eit", "nine": "nain",

@@ -20,7 +20,7 @@ from foveate.engine.processes import is_first
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, peak_memory
-from foveate.errors import ConfigError, DataError, OutputError, counted
+from foveate.errors import ConfigError, DataError, OutputError, counted, duration_text
 from foveate.ops.losses import single_process
 from foveate.store import save_model
 from foveate.tasks.base import Task
@@ -86,7 +86,7 @@ class EpochEnd(Callback):
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Seed dropout and its like by (seed, epoch, process), so that an epoch is the same after a resume."""
+        """Seed random layers by (seed, epoch, process), so that an epoch is the same after a resume."""
         torch.manual_seed(mixed_seed(self.recipe.seed, trainer.current_epoch, trainer.global_rank, 1))
         self.started = time.perf_counter()
 
@@ -116,13 +116,13 @@ class EpochEnd(Callback):
             trainer.save_checkpoint(self.run.checkpoint)  # every process takes part; the first one writes
         if trainer.is_global_zero:
             always = ("train_loss", LOSS, self.task.monitor)
-            # Another score that is not a number is one that this data do not define.
+            # Any other score that is nan has no value for this data, so it is not printed.
             shown = {k: v for k, v in row.items() if k in always or (k in self.task.headline[:2] and math.isfinite(v))}
             scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
-            seconds = f"{row['seconds']:.1f} s" + ("  best" if improved else "")
+            seconds = duration_text(row["seconds"]) + ("  best" if improved else "")
             print(f"epoch {epoch}/{self.recipe.epochs}  {scores}  {seconds}", file=sys.stderr, flush=True)
         if late and epoch < self.recipe.epochs and trainer.is_global_zero:
-            print(f"time is over after epoch {epoch} of {self.recipe.epochs}", file=sys.stderr, flush=True)
+            print(f"stopped at the time limit after epoch {epoch} of {self.recipe.epochs}", file=sys.stderr, flush=True)
         if late or self._patience_is_over():
             trainer.should_stop = True
 

@@ -16,7 +16,7 @@ from foveate.metrics import score_name
 from foveate.metrics.bootstrap import paired_difference
 from foveate.tasks.evaluation import Evaluation
 
-PIPE = r"\|"  # one that divides no cells
+PIPE = r"\|"  # a literal pipe in a cell of a Markdown table
 # What TeX takes for commands -> how it prints it.
 LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}

@@ -28,6 +28,7 @@ from foveate.engine.loading import WrappedDataset
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
 from foveate.pictures.shared import SharedTensors
+from foveate.records import traits_of
 
 BATCH_SIZE = 16  # images that the backbone takes together
 
@@ -42,7 +43,7 @@ def with_features(train_set: Any, val_set: Any, model: nn.Module, rank: int, wor
             f"{type(model).__name__} has no features that can be kept, which takes a method "
             "encode and a fixed input size; train it with --features false"
         )
-    if reason := getattr(model, "unkept", ""):
+    if reason := traits_of(model).no_cache_reason:
         raise ConfigError(f"features of this model cannot be kept: {reason}; train it with --features false")
     # Training samples are not scored, and what belongs to single pixels would take the most memory.
     sets = [FeatureDataset(train_set, model, scored=False), FeatureDataset(val_set, model)]
@@ -173,7 +174,7 @@ def _about(model: Any) -> str:
     """The content of a folder of features in words, for `foveate cache`."""
     config, size = getattr(model, "config", None), model.preprocessing.size
     network = getattr(config, "backbone", "") or type(model.backbone).__name__
-    kind = getattr(model, "feature_kind", "")
+    kind = traits_of(model).feature_kind
     scale = " x ".join(map(str, size))
     return f"features of {network} for {type(model).__name__}, images of {scale}" + (f", {kind}" if kind else "")
 
@@ -182,7 +183,7 @@ def fingerprint(model: Any) -> str:
     """A name for the features that a model's backbone makes: its layers, weights and preprocessing."""
     digest = hashlib.blake2b(digest_size=12)
     digest.update(repr(model.backbone).encode() + json.dumps(model.preprocessing.to_json(), sort_keys=True).encode())
-    digest.update(str(getattr(model, "feature_kind", "")).encode())
+    digest.update(traits_of(model).feature_kind.encode())
     for name, tensor in model.backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.engine.recipe import FIXED
 from foveate.errors import ConfigError, first_names, unknown
-from foveate.registry import current_field, entries, familiar_field, find, make_config
+from foveate.registry import current_field, entries, fields_beside, find, make_config, nearest_field
 from foveate.values import parse
 
 
@@ -46,16 +46,17 @@ def override(record: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def unknown_field(name: str, known: Collection[str], joint: str = ".") -> str:
-    """The message for a field that does not exist.
+    """The message for a field that does not exist: `nearest_field`, else the fields of that part, else the spelling.
 
-    The nearest is the one that other tools call so, else the nested field of that very name, else the fields of that
-    part, else the nearest spelling. joint: what stands for the dot in the message.
+    joint: what stands for the dot in the message.
     """
     spelled = name.replace(".", joint)
-    if near := familiar_field(name, known):
+    if near := nearest_field(name, known):
         return f"unknown field '{spelled}'; the nearest is '{near.replace('.', joint)}'"
     if parts := [field.replace(".", joint) for field in known if field.startswith(f"{name}.")]:
         return f"unknown field '{spelled}'; its fields are {first_names(parts)}"
+    if beside := fields_beside(name, known):
+        return f"unknown field '{spelled}'; {beside}"
     return unknown("field", spelled, [field.replace(".", joint) for field in known])
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from foveate.engine.optim import lr_factor, make_optimizer
 from foveate.engine.recipe import Recipe
 from foveate.errors import ConfigError, TrainingError, unknown
-from foveate.ops.region_losses import OF_A_SET
 
 
 class Learner(lightning.LightningModule):
@@ -47,15 +46,6 @@ class Learner(lightning.LightningModule):
         """True if the model learns batch normalisation, whose statistics are those of a process's part of a batch."""
         modules = self.model.modules()
         return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in modules)
-
-    @property
-    def losses_of_a_set(self) -> list[str]:
-        """Names of the losses that compare the samples of a process with each other, so that its number matters."""
-        config = getattr(self.model, "config", None)
-        names = ["lovasz"] if getattr(config, "lovasz", 0) else []
-        if getattr(config, "loss", "") in OF_A_SET:
-            names.append(config.loss)  # type: ignore[union-attr]
-        return names + ["contrast"] * (getattr(self.model, "task", "") == "colocalisation")
 
     def train(self, mode: bool = True) -> Learner:
         """Training mode for all but the frozen parts and the averaged copy."""
@@ -127,7 +117,8 @@ class Learner(lightning.LightningModule):
         if self.averaged is None:
             return
         done = self.global_step + 1  # Lightning counts this step when we return
-        # A young average trusts new weights more, so that it does not remember the initial ones.
+        # The decay grows with the steps: with the final one from the start, the average would long hold the initial
+        # weights.
         decay = min(self.recipe.ema, (1 + done) / (10 + done))
         with torch.no_grad():
             torch._foreach_lerp_(self.smoothed, self.sources, 1 - decay)

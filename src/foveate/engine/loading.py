@@ -113,7 +113,7 @@ def memory() -> int:
     """The bytes of memory this process may use: the machine's, or its container's share."""
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not every system tells
+    except (ValueError, OSError, AttributeError):  # not known on every system
         machine = 8 << 30
     try:
         return min(machine, int(CONTAINER_LIMIT.read_text()))

@@ -41,7 +41,7 @@ def locked_run(recipe: Recipe, run: RunFolder, out: str | Path | None, resume: b
                         f"{found.path} is trained into by another process; wait until that ends, or choose another "
                         "folder with --out"
                     )
-            elif resume or not found.checkpoint.exists():
+            elif resume or not found.is_trained:
                 return found
             found = choose_folder(recipe, out, resume)  # refuses a folder that was named
         return found

@@ -21,7 +21,7 @@ PLUGINS: Mapping[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed", "float
 
 
 def cpu_flags() -> frozenset[str]:
-    """The instruction sets of the processor, by Linux's names; none where they are not told."""
+    """The instruction sets of the processor, by Linux's names; none where they are not known."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())

@@ -20,7 +20,7 @@ from foveate.engine.recipe import Recipe
 from foveate.engine.transfer import start_from
 from foveate.errors import ConfigError, DataError, counted
 from foveate.ops.layout import channels_last
-from foveate.records import Table, UnusableFilesError
+from foveate.records import Table, UnusableFilesError, traits_of
 from foveate.registry import create_model, create_recipe, entries, find, make_config
 from foveate.tasks import create_task, find_task
 from foveate.tasks.base import Count, Task
@@ -169,7 +169,7 @@ def build_model(recipe: Recipe, tables: Mapping[str, Table], dataset: Any) -> nn
 
 def require_suitable_augmentation(recipe: Recipe) -> None:
     """Raise ConfigError where a recipe augments images of a model that has to see them as they are."""
-    if recipe.augment is not None and not getattr(find("model", recipe.model).load(), "takes_augmented", True):
+    if recipe.augment is not None and not traits_of(find("model", recipe.model).load()).takes_augmented:
         raise ConfigError(
             f"recipe '{recipe.name}' augments its images, but {recipe.model} takes each as it is, and changes what it "
             f"sees of it by itself; train {recipe.model} by a recipe without augmentation, such as '{recipe.model}'"

@@ -31,7 +31,7 @@ from foveate.engine.callbacks import EpochEnd
 from foveate.engine.learner import Learner
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
-from foveate.errors import OutputError, counted
+from foveate.errors import OutputError, counted, duration_text
 from foveate.tasks.base import Task
 
 REDRAW = 0.2  # seconds between two drawings of the bar
@@ -70,16 +70,6 @@ def count_text(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {name}"
     return str(count)
-
-
-def duration_text(seconds: float) -> str:
-    """A duration that is read at a glance: '8 s', '4 min 10 s', '2 h 5 min'."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Progress(Callback):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from foveate.engine.prepare import validation_split
 from foveate.engine.run import RunFolder
 from foveate.errors import counted
 from foveate.metrics import score_name
+from foveate.tasks import find_task
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import input_pictures
 from foveate.visualize.report import Report, ReportText, write_report
@@ -68,6 +71,26 @@ def report_run(path: str | Path, evaluation: Evaluation | None = None) -> Path:
     )
     write_report(report, run.report)
     return run.report
+
+
+def overfit_line(path: str | Path) -> str:
+    """The outcome of `--overfit`, which has no report: a sentence with the first and the best epoch's figures."""
+    run = RunFolder.existing(path)
+    recipe, history = run.recipe(), run.history()
+    family, count = find_task(recipe.task), len(run.read_json("data.json")["train"])
+    scored = [row for row in history if math.isfinite(row.get(family.monitor, math.nan))]
+    facts = [f"training loss {_change([row['train_loss'] for row in history], min)}"]
+    if scored:
+        best = max if family.greater_is_better else min
+        facts.append(f"{family.monitor} {_change([row[family.monitor] for row in scored], best)}")
+    return (
+        f"overfitting check on {count} {family.training_noun(count)}: {', '.join(facts)}; no report is written, "
+        f"since scores of {family.noun(2)} that were trained on say nothing about others"
+    )
+
+
+def _change(values: Sequence[float], best: Callable[..., float]) -> str:
+    return f"{values[0]:.4f}" if len(values) == 1 else f"{values[0]:.4f} at first and {best(values):.4f} at best"
 
 
 def _score_name(key: str, text: ReportText) -> str:

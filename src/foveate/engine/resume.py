@@ -90,7 +90,7 @@ def _choose(name: str, out: str | Path | None, resume: bool) -> RunFolder:
         return RunFolder(folder)
     if out is not None:
         run = RunFolder(out)
-        if not resume and run.checkpoint.exists():
+        if not resume and run.is_trained:
             raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
         return run
     path, number, taken = Path("runs") / name, 1, None
@@ -106,7 +106,7 @@ MAY_DIFFER = ("workers", "threads", "devices", "nodes", "logger")
 
 
 def require_same_recipe(recipe: Recipe, run: RunFolder) -> None:
-    """A resumed run must be the run that was started; else its result would be neither. Raises ConfigError."""
+    """Raise ConfigError unless a resumed run has the fields that it was started with."""
     if not run.recipe_file.is_file():
         return  # it was stopped before it began
     # Read and written again, so that names of an older version are today's.

@@ -51,6 +51,11 @@ class RunFolder:
             raise ModelError(f"{path} {wrong}{hint or '; give a folder that `foveate train` wrote'}")
         return run
 
+    @property
+    def is_trained(self) -> bool:
+        """True once an epoch was finished: the checkpoint may have been deleted since, to save space."""
+        return self.checkpoint.exists() or self.best.exists()
+
     def write_json(self, name: str, content: Any) -> None:
         """Write one JSON file of the folder, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
@@ -131,7 +136,7 @@ class RunFolder:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit and hardware, as far as they can be told.
+    """Versions, commit and hardware, as far as they are known.
 
     clean: True if the package's files were those of the commit, False if some were changed, None if there is no commit.
     instructions: the processor's instructions that torch uses, "AVX2" for example; sums differ in rounding with them.

@@ -13,7 +13,7 @@ from foveate.engine.processes import from_first, is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder, environment
 from foveate.engine.train import train_recipe
-from foveate.errors import ConfigError, TrainingError
+from foveate.errors import ConfigError, ModelError, TrainingError
 from foveate.tasks import find_task
 
 Each = Callable[[Path], None]
@@ -92,8 +92,41 @@ def commit_of(run: RunFolder) -> str:
     return str(run.read_json("environment.json").get("commit") or "")
 
 
+def list_runs(folder: str | Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """A row for each run in a folder or one folder deeper, by name, and a note on each that cannot be read.
+
+    The score is that of the kept epoch, as the training measured it on the samples that rank epochs.
+    """
+    rows: list[dict[str, Any]] = []
+    notes = []
+    for file in sorted({f for below in (".", "*", "*/*") for f in Path(folder).glob(f"{below}/recipe.json")}):
+        run = RunFolder(file.parent)
+        try:
+            rows.append(_row(run))
+        except (ModelError, KeyError, TypeError, AttributeError) as error:
+            notes.append(f"{run.path} is left out: {error}")
+    return rows, notes
+
+
+def _row(run: RunFolder) -> dict[str, Any]:
+    recipe, environment = run.read_json("recipe.json"), run.read_json("environment.json")
+    # Runs of 0.1.0 have no progress.json.
+    best = run.read_json("progress.json")["best"] if (run.path / "progress.json").is_file() else None
+    changes = "" if environment.get("clean") is not False else " with changes"
+    return {
+        "run": str(run.path),
+        "recipe": recipe["name"],
+        "model": recipe["model"],
+        "seed": str(recipe["seed"]),
+        "commit": f"{commit_of(run)[:7]}{changes}" if commit_of(run) else None,
+        "epochs": f"{len(run.history())} of {recipe['epochs']}",
+        "score": best["score"] if best else None,
+        "value": best["value"] if best else None,
+    }
+
+
 def stale_note(trained: Sequence[Trained]) -> str:
-    """A sentence on runs of other commits than today's; '' for none: their scores are not of one program."""
+    """A sentence on runs of other commits than today's; '' for none. Scores of different code are not compared."""
     commits = {one.commit for one in trained if not one.error}
     now = environment()["commit"] or ""
     if len(commits | {now}) < 2 or not commits:

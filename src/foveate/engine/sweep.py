@@ -22,6 +22,7 @@ from foveate.engine.fields import fields_of, override, unknown_field
 from foveate.engine.recipe import Recipe
 from foveate.engine.several import Each, Trained, monitor_of, train_each
 from foveate.errors import ConfigError, counted
+from foveate.metrics.plain import number_or_none
 from foveate.registry import current_field
 
 MOST = 256  # runs of one sweep
@@ -129,7 +130,7 @@ class Sweep:
     def rows(self) -> list[dict[str, Any]]:
         """A row a run, the best first: its folder, what it changed, its score."""
         return [
-            {"run": one.name, **changes, self.monitor: None if math.isnan(one.score) else one.score,
+            {"run": one.name, **changes, self.monitor: number_or_none(one.score),
              "seed": str(one.seed), "commit": one.commit[:7] or None}
             | ({"error": one.error} if any(t.error for t in self.trained) else {})
             for changes, one in self.ranked()

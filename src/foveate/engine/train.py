@@ -66,7 +66,7 @@ from foveate.engine.run import RunFolder
 from foveate.engine.transfer import start_from
 from foveate.engine.trial import fit_epochs, fit_threads, using_threads
 from foveate.errors import ConfigError, FoveateError, ModelError, OutputError, counted
-from foveate.records import Table
+from foveate.records import Table, traits_of
 from foveate.tasks import find_task
 from foveate.tasks.base import Task
 from foveate.version import __version__
@@ -99,7 +99,7 @@ def train_recipe(
     recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
     where = getattr(recipe.data, "path", "")
     if where and run.path.resolve() == Path(where).resolve():
-        raise ConfigError(f"{run.path} is the folder of the data, and stays as it is; choose another one with --out")
+        raise ConfigError(f"{run.path} is the folder of the data; choose another one for the run with --out")
     require_workers(recipe)
     require_logger(recipe.logger)
     require_suitable_augmentation(recipe)
@@ -208,7 +208,7 @@ def _fit(
             f"batch normalisation sees the {recipe.batch_size // world} samples of a process, not a whole batch of "
             f"{recipe.batch_size}; --freeze_norm true avoids that"
         )
-    if world > 1 and (names := learner.losses_of_a_set):
+    if world > 1 and (names := traits_of(model).losses_of_a_set):
         remarks.append(
             f"{', '.join(names)}: this loss compares the {recipe.batch_size // world} samples of a process, not a "
             f"whole batch of {recipe.batch_size}, so that the result depends a little on the number of processes"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foveate.engine.run import RunFolder
 from foveate.errors import ModelError, counted
-from foveate.records import Preprocessing, Table
+from foveate.records import Preprocessing, Table, traits_of
 from foveate.store import load_model, read_tensors
 from foveate.tasks import find_task
 from foveate.torchvision_networks import refuse
@@ -46,9 +46,8 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
 
     tables: of this model. sizes: of its family (`Task.sizes`): Config field -> the table that fixes it.
     Tensors of the same name and shape are copied. Where a table differs, the rows of entries with the same name are
-    carried over; the others keep their initial values, and so do those that the model names in `of_training`, its state
-    of a training's course. On an axis that counts entries, `table_begins` of the model says how many other places stand
-    before them, by the tensor's name; of other tensors all do. Raises ModelError if next to nothing fits.
+    carried over; the others keep their initial values, and so do the model's `transient_buffers`. Its `entry_offsets`
+    say where entries begin on an axis that counts them (see `ModelTraits`). Raises ModelError if next to nothing fits.
     """
     path = Path(source)
     refuse(path, "--init")
@@ -66,7 +65,7 @@ def start_from(model: nn.Module, source: str | Path, tables: Mapping[str, Table]
     whole: set[str] = set()
     taken: set[str] = set()  # whole or in part
     carried: Counter[str] = Counter()  # table -> tensors whose entries were carried over
-    for name in (own.keys() & theirs.keys()) - set(getattr(model, "of_training", ())):
+    for name in (own.keys() & theirs.keys()) - set(traits_of(model).transient_buffers):
         if axes.get(name):
             if _carry(own[name], theirs[name], axes[name], shared):
                 carried.update({axis.table for axis in axes[name]})
@@ -144,7 +143,7 @@ def _table_axes(model: Any, fields: Mapping[str, str]) -> dict[str, list[Axis]]:
             steps = [(axis, grown[name].shape[axis] - size, size) for axis, size in enumerate(tensor.shape)]
             count = getattr(model.config, field)
             extra = {axis: size - step * count for axis, step, size in steps}
-            before = getattr(model, "table_begins", {}).get(name)
+            before = traits_of(model).entry_offsets.get(name)
             axes = [
                 Axis(axis, table, step, extra[axis], extra[axis] if before is None else before)
                 for axis, step, _ in steps

@@ -22,16 +22,16 @@ from foveate.engine.loading import mixed_seed
 from foveate.engine.optim import make_optimizer
 from foveate.engine.prepare import Batches, Prepared
 from foveate.engine.processes import launched
-from foveate.engine.progress import duration_text
 from foveate.engine.recipe import Recipe
-from foveate.errors import ConfigError, DataError, TrainingError, counted
+from foveate.errors import ConfigError, DataError, TrainingError, counted, duration_text
 from foveate.ops.losses import single_process
 
-SHARE = 0.9  # of the given time is planned with; the rest is for what comes slower than it was measured
-STEPS, SECONDS = 12, 20.0  # a measurement takes so many steps after the first, and ends after so many seconds
+SHARE = 0.9  # of the given time is planned; the rest is a reserve for steps that are slower than measured
+STEPS, SECONDS = 12, 20.0  # of a measurement, after its first step; whichever limit comes first ends it
 SHOWN = 12  # samples of a preview
-LONG = 500  # steps of a training from which a measurement of its threads is worth its time
-THREAD_STEPS, THREAD_SECONDS, GAIN = 3, 3.0, 1.1  # of a measurement; fewer threads are taken if they gain so much
+LONG = 500  # steps of a training from which measuring its threads pays
+THREAD_STEPS, THREAD_SECONDS = 3, 3.0  # of a measurement of the threads
+GAIN = 1.1  # factor in speed from which fewer threads are used
 LR_STEPS, LR_LOW, LR_HIGH = 100, 1e-6, 1.0
 SMOOTHING = 0.9  # of the losses of a search, an exponential average
 
@@ -103,7 +103,8 @@ def fit_threads(prepared: Prepared) -> Recipe:
 
         fastest = fastest_threads(count, seconds)
     if fastest < count:
-        print(f"steps are faster with {fastest} of {counted(count, 'thread')}; --threads {count} takes all", flush=True)
+        used = f"using {fastest} of {counted(count, 'thread')} (measured faster)"
+        print(f"{used}; pass --threads {count} to use all", flush=True)
     return dataclasses.replace(recipe, threads=fastest)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.calibration import BINS, calibration_error, reliability
+from foveate.metrics.plain import scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
@@ -63,20 +64,14 @@ class ClassificationScores:
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with classes by name. Raises ConfigError for a table of another length."""
-        if len(classes) != len(self.per_class):
-            raise ConfigError(
-                f"scores of {counted(len(self.per_class), 'class')}, but the class table has {len(classes)}; "
-                "pass the table that the pictures were scored with"
-            )
         windows = {"window_error_px": self.window_error_px, "window_near": self.window_near}
-        accuracies = zip(classes.names, self.per_class, strict=True)
         return {
             "top1": self.top1,
             "top5": self.top5,
             "error_percent": self.error_percent,
             "mean_accuracy": self.mean_accuracy,
             "calibration_error": self.calibration_error,
-            "per_class": {name: None if math.isnan(value) else value for name, value in accuracies},
+            "per_class": scores_by_name(self.per_class, classes),
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
             "calibration": self.bins.tolist(),

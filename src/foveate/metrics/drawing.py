@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import DataError
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.sums import add, flatten
 from foveate.records import PixelKind
 
@@ -45,8 +46,7 @@ class DrawingScores:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers for JSON; None in place of nan."""
-        found = dataclasses.asdict(self)
-        return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in found.items()}
+        return {key: number_or_none(value) for key, value in dataclasses.asdict(self).items()}
 
 
 class DrawingMetrics:

@@ -27,6 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.records import ClassTable
 
@@ -64,19 +65,13 @@ class LocalisationScores:
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Return plain numbers for JSON, with kinds by name. Raises ConfigError for a table of another length."""
-        if len(classes) != len(self.per_kind):
-            raise ConfigError(
-                f"scores of {counted(len(self.per_kind), 'kind')}, but the class table has {len(classes)}; "
-                f"pass the table that "
-                "the pictures were scored with"
-            )
         names = (
             "corloc", "mean_iou", "pointing", "random_corloc", "random_pointing", "centre_corloc", "centre_pointing",
             "contrast",
         )  # fmt: skip
         return {
-            **{name: _or_none(getattr(self, name)) for name in names},
-            "per_kind": {name: _or_none(share) for name, share in zip(classes.names, self.per_kind, strict=True)},
+            **{name: number_or_none(getattr(self, name)) for name in names},
+            "per_kind": scores_by_name(self.per_kind, classes, "kind"),
             "absent_kinds": [classes.names[label] for label in self.absent],
             "images": self.images,
             "without_objects": self.without,
@@ -213,7 +208,3 @@ def _central_window(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

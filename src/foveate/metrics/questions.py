@@ -28,6 +28,7 @@ from torch import Tensor
 from foveate.errors import DataError
 from foveate.metrics.calibration import BINS, calibration_error, reliability
 from foveate.metrics.captioning.attention import pool
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.sums import add, flatten
 from foveate.text import split_words
 from foveate.text.answers import normal, vqa_normal
@@ -88,7 +89,7 @@ def _keys(question: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class QuestionScores:
-    """Scores over a set of questions; shares are 0..1, nan where nothing tells.
+    """Scores over a set of questions; shares are 0..1, nan where they are not defined.
 
     accuracy: as in the module's docstring. usual_answer: share of questions whose usual answer is given. With one true
         answer to each question the two are the same.
@@ -134,18 +135,14 @@ class QuestionScores:
             "questions_per_kind": self.counts,
         }
         return (
-            {name: _plain(getattr(self, name)) for name in names}
-            | {key: dict(zip(self.kinds, map(_plain, values), strict=True)) for key, values in by_kind.items()}
+            {name: number_or_none(getattr(self, name)) for name in names}
+            | {key: dict(zip(self.kinds, map(number_or_none, values), strict=True)) for key, values in by_kind.items()}
             | {
                 "attention_questions": self.attention_questions,
                 "calibration": self.bins.tolist(),
                 "questions": self.questions,
             }
         )
-
-
-def _plain(value: float) -> float | None:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 class QuestionMetrics:

@@ -56,6 +56,7 @@ from torch import Tensor
 from foveate.errors import ConfigError, DataError, counted
 from foveate.metrics.bootstrap import score_intervals
 from foveate.metrics.calibration import BINS, calibration_error, reliability
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.metrics.sums import add, flatten
 from foveate.ops.contours import near_contour
 from foveate.records import ClassTable
@@ -111,32 +112,23 @@ class SegmentationScores:
 
         Raises ConfigError for a class table of another length.
         """
-        if len(classes) != len(self.per_class_iou):
-            raise ConfigError(
-                f"scores of {counted(len(self.per_class_iou), 'class')}, but the class table has {len(classes)}; "
-                "pass the table that the pictures were scored with"
-            )
-
-        def by_name(values: tuple[float, ...]) -> dict[str, float | None]:
-            return {name: _or_none(value) for name, value in zip(classes.names, values, strict=True)}
-
         return {
-            "mean_iou": _or_none(self.mean_iou),
-            "pixel_accuracy": _or_none(self.pixel_accuracy),
-            "mean_accuracy": _or_none(self.mean_accuracy),
-            "frequency_weighted_iou": _or_none(self.frequency_weighted_iou),
-            "mean_dice": _or_none(self.mean_dice),
-            "mean_precision": _or_none(self.mean_precision),
-            "mean_recall": _or_none(self.mean_recall),
-            "boundary_iou": _or_none(self.boundary_iou),
-            "calibration_error": _or_none(self.calibration_error),
+            "mean_iou": number_or_none(self.mean_iou),
+            "pixel_accuracy": number_or_none(self.pixel_accuracy),
+            "mean_accuracy": number_or_none(self.mean_accuracy),
+            "frequency_weighted_iou": number_or_none(self.frequency_weighted_iou),
+            "mean_dice": number_or_none(self.mean_dice),
+            "mean_precision": number_or_none(self.mean_precision),
+            "mean_recall": number_or_none(self.mean_recall),
+            "boundary_iou": number_or_none(self.boundary_iou),
+            "calibration_error": number_or_none(self.calibration_error),
             "calibration": self.calibration.tolist(),
-            "trimap_iou": {str(width): _or_none(value) for width, value in self.trimap_iou.items()},
-            "per_class": by_name(self.per_class_iou),
-            "per_class_accuracy": by_name(self.per_class_accuracy),
-            "per_class_boundary_iou": by_name(self.per_class_boundary_iou),
-            "per_class_dice": by_name(self.per_class_dice),
-            "per_class_precision": by_name(self.per_class_precision),
+            "trimap_iou": {str(width): number_or_none(value) for width, value in self.trimap_iou.items()},
+            "per_class": scores_by_name(self.per_class_iou, classes),
+            "per_class_accuracy": scores_by_name(self.per_class_accuracy, classes),
+            "per_class_boundary_iou": scores_by_name(self.per_class_boundary_iou, classes),
+            "per_class_dice": scores_by_name(self.per_class_dice, classes),
+            "per_class_precision": scores_by_name(self.per_class_precision, classes),
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "absent_classes": [classes.names[label] for label in self.absent],
             "confusion": self.confusion.tolist(),
@@ -372,7 +364,3 @@ def _means(values: np.ndarray) -> np.ndarray:
     """Compute the mean of each row's values that are not nan, (R, K) -> (R,); nan if there are none."""
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0.0).sum(1), known.sum(1))
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

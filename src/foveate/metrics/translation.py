@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, counted
+from foveate.errors import ConfigError, DataError
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.sums import add, flatten
 
 BLEU_SUMS, CHRF_SUMS, TER_SUMS = 10, 18, 2  # numbers that each score is made of
@@ -57,7 +58,7 @@ class TranslationScores:
         names = ("range", "words", "sentences", "bleu")
         groups = [dict(zip(names, group, strict=True)) for group in self.by_length]
         values = asdict(self) | {"by_length": groups, "signatures": dict(self.signatures)}
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+        return {k: number_or_none(v) for k, v in values.items()}
 
 
 class TranslationMetrics:
@@ -134,17 +135,3 @@ class TranslationMetrics:
 def _signature(metric: Any) -> str:
     metric.num_refs = 1
     return str(metric.get_signature())
-
-
-def score_translations(
-    translations: Sequence[str], references: Sequence[str], lower: bool = False, characters: bool = False
-) -> TranslationScores:
-    """Return the scores of translations against one reference each. Raises ConfigError, DataError."""
-    if len(translations) != len(references):
-        raise DataError(
-            f"{counted(len(translations), 'translation')}, but {counted(len(references), 'reference')}; give one each"
-        )
-    metrics = TranslationMetrics(lower, characters)
-    for translation, reference in zip(translations, references, strict=True):
-        metrics.update(translation, reference, len(reference.split()))
-    return metrics.compute()

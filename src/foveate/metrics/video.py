@@ -1,4 +1,4 @@
-"""Scores of captions of clips: those of captioning, and of the events that the captions tell of.
+"""Scores of captions of clips: those of captioning, and of the events that the captions describe.
 
 Shapes: M clips, T words, K frames. Only counts and sums are stored.
 
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError
 from foveate.metrics.captioning import CaptioningMetrics, References
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.sums import add, flatten
 from foveate.records import Event
 from foveate.text import split_words
@@ -47,7 +48,7 @@ class Named(NamedTuple):
 
 
 def named_events(words: Sequence[str], phrases: Mapping[str, Iterable[str]]) -> list[Named]:
-    """The events that words tell of, in their order; of phrases that overlap the longest counts."""
+    """The events that words describe, in their order; of phrases that overlap the longest counts."""
     every = [(tuple(split_words(phrase)), kind) for kind, own in phrases.items() for phrase in own]
     every.sort(key=lambda pair: -len(pair[0]))
     lowered = [word.lower() for word in words]
@@ -63,7 +64,7 @@ def named_events(words: Sequence[str], phrases: Mapping[str, Iterable[str]]) -> 
 
 
 def order_of(words: Sequence[str], first: Named, second: Named) -> str:
-    """The order that a caption tells of two events, `first` being the one it names first: 'as told', 'reversed',
+    """The order in which a caption puts two events, `first` being the one it names first: 'as told', 'reversed',
     'together', or '' for none.
 
     'before B, A' and 'B after A' are reversed; 'A then B', 'A before B' and 'after A, B' are as told.
@@ -117,7 +118,7 @@ class VideoScores:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; a score that is not defined is None."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        plain = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in values.items()}
+        plain = {name: number_or_none(v) for name, v in values.items()}
         kinds = {kind: dict(zip(("true", "right", "wrong"), n, strict=True)) for kind, n in self.by_event.items()}
         return plain | {"by_event": kinds}
 

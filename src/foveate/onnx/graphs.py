@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ModelError
+from foveate.records import traits_of
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def sibling_path(path: Path, suffix: str) -> Path:
 
 
 def require_exportable(model: Any) -> None:
-    """Raise ModelError for a model that has no ONNX graph, with the reason that it gives as `unexported`."""
-    if reason := getattr(model, "unexported", ""):
+    """Raise ModelError for a model that has no ONNX graph, with the reason that its traits give."""
+    if reason := traits_of(model).no_export_reason:
         raise ModelError(f"this model has no ONNX export: {reason}; run it in PyTorch")
 
 

@@ -17,7 +17,7 @@ from foveate.errors import ModelError, counted
 from foveate.onnx.file import OnnxFile
 from foveate.onnx.graphs import Graph, Graphs, require_same_shape, worst
 from foveate.onnx.write import prepared
-from foveate.records import Preprocessing
+from foveate.records import Preprocessing, traits_of
 
 EXAMPLE_SIZE = (128, 160)
 # Sizes that the export has not seen, odd ones among them, where padding and cropping go wrong first.
@@ -61,8 +61,7 @@ class LogitsRunner(nn.Module):
 def logits_graphs(model: nn.Module, preprocessing: Preprocessing) -> Graphs:
     """The one graph of a model whose output has `logits`.
 
-    A model that chooses between values (DeconvNet's pooling switches) may have `may_differ`, the share of its logits
-    that the check leaves out: where two values are equal up to rounding, each runtime may choose another.
+    The check leaves out the share of logits that the model's traits name, `unchecked_share`.
     """
     size: Any = tuple(preprocessing.size)
     example, *checked = [size, size, size] if size else [EXAMPLE_SIZE, *CHECKED_SIZES]
@@ -93,7 +92,7 @@ def _difference(model: nn.Module, runner: nn.Module, image: Tensor) -> float:
     require_same_shape(exported, expected)
     largest = max(float(expected.abs().max()), 1e-6)
     errors = (exported - expected).abs().flatten()
-    allowed = getattr(model, "may_differ", 0.0)
+    allowed = traits_of(model).unchecked_share
     if allowed and not errors.isnan().any():
         return float(errors.kthvalue(max(1, round(errors.numel() * (1 - allowed)))).values) / largest
     return float(errors.max()) / largest

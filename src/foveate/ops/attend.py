@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 
-IN_CACHE = 2**18  # numbers of a tensor that is computed and read again at once: 1 MiB
+CHUNK_ELEMENTS = 2**18  # of an intermediate tensor, 1 MiB in float32, so that it stays in the processor's cache
 
 
 class Score(nn.Module):
@@ -109,7 +109,7 @@ class Additive(Score):
         self.v = nn.Linear(hidden, 1, bias=False)
 
     def project(self, keys: Tensor) -> Tensor:
-        """Return U k + b, (N, L, A), for keys (N, L, E), or what the second layer makes of it.
+        """Return U k + b, (N, L, A), for keys (N, L, E), after the second layer if there is one.
 
         Raises ConfigError for another E.
         """
@@ -127,11 +127,12 @@ class Additive(Score):
     def _search_score(self, projected: Tensor, keys: Tensor) -> Tensor:
         """Return the same on a CPU without gradients, where a search spends most of its time.
 
-        A few rows at a time, whose sum stays in the processor's cache; and tanh x = 2 sigmoid(2 x) - 1, since torch's
-        sigmoid takes a quarter of the time of its tanh. In half precision it would round more, and is not used.
+        A few rows are computed at a time, so that their sum stays in the processor's cache; and tanh x =
+        2 sigmoid(2 x) - 1, since torch's sigmoid takes a quarter of the time of its tanh. In half precision it would
+        round more, and is not used.
         """
         quick = keys.dtype in (torch.float32, torch.float64)
-        rows = max(1, IN_CACHE // max(1, math.prod(keys.shape[1:]) * projected.shape[1]))
+        rows = max(1, CHUNK_ELEMENTS // max(1, math.prod(keys.shape[1:]) * projected.shape[1]))
         found = []
         for q, k in zip(projected.split(rows), keys.split(rows), strict=True):
             if quick:
@@ -267,17 +268,15 @@ def local_read(
     position: Tensor,
     window: int,
     mask: Tensor | None = None,
-    *,
-    gaussian: bool,
 ) -> SoftRead:
-    """Return the weighted mean of the values at most `window` positions from `position`, in 0..L-1.
+    """Return the weighted mean of the values at most `window` positions from `position`, in 0..L-1 (local-p).
 
-    position: p, (N, Q), or (N,) for one query per row, in positions, not necessarily whole.
+    position: p, (N, Q), or (N,) for one query per row, in positions, not necessarily whole; see `PredictedPosition`.
     window: D, in positions.
     mask: valid positions; None for all.
-    gaussian: False is the paper's local-m, for which p is the number of the step: the softmax within the window. True
-        is local-p, for which p comes from `PredictedPosition`: these weights times exp(-(s - p)^2 / (2 sigma^2)) with
-        sigma = D / 2, through which p learns. As in the paper they are not normalised again, and sum to at most 1.
+
+    The weights are the softmax within the window times exp(-(s - p)^2 / (2 sigma^2)) with sigma = D / 2, through which
+    p learns. As in the paper they are not normalised again, and sum to at most 1.
 
     Positions of the window beyond the ends, or outside the mask, are ignored; where that leaves none, the value is 0.
     All L scores are computed first, so the cost is that of soft attention.
@@ -297,9 +296,8 @@ def local_read(
     distance = torch.arange(scores.shape[-1], device=scores.device) - exact
     inside = distance.abs() <= window
     weights = attention_weights(scores, inside if mask is None else inside & _full_mask(scores, mask))
-    if gaussian:
-        # a(s) = align(s) exp(-(s - p)^2 / (2 sigma^2)), sigma = D / 2
-        weights = weights * torch.exp(-2 * (distance / window) ** 2).to(weights.dtype)
+    # a(s) = align(s) exp(-(s - p)^2 / (2 sigma^2)), sigma = D / 2
+    weights = weights * torch.exp(-2 * (distance / window) ** 2).to(weights.dtype)
     return SoftRead(_mean(weights, values), weights)
 
 

@@ -149,19 +149,6 @@ def atrous(network: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-def total_stride(network: nn.Module) -> int:
-    """Return f, the product of the strides of a sequence of layers.
-
-    Raises ConfigError unless it is equal along both axes.
-    """
-    stride = (1, 1)
-    for layer in _layers(network):
-        stride = _times(getattr(layer, "stride", 1), stride)
-    if stride[0] != stride[1]:
-        raise ConfigError(f"the network strides by {stride[0]} down and by {stride[1]} to the right; expected the same")
-    return stride[0]
-
-
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Sequential):
         for child in module:

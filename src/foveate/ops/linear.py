@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, counted
 
-TOLERANCE = 1e-3  # of the dual's largest violated condition, where the machine stops
+TOLERANCE = 1e-3  # of the dual's largest violated condition, where fitting stops
 EPOCHS = 1000  # at most
 STEPS = 200  # of L-BFGS, at most
 

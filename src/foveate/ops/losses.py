@@ -74,7 +74,7 @@ _single = contextvars.ContextVar("single", default=False)
 
 
 def token_targets(tokens: Tensor, *untaught: int) -> Tensor:
-    """Return the targets of a loss over sentences: tokens (B, L) with IGNORE in place of those that are not taught.
+    """Return the targets of a loss over sentences: tokens (B, L) with IGNORE in place of those that do not count.
 
     untaught: tokens that a model reads, but does not learn to write, such as <pad> and <unk>. If it learned to write
     <unk>, it would give it the share of all rare words, and a search that never writes it would be left with words that

@@ -17,9 +17,13 @@ from foveate.ops.losses import check_pixels, pixel_cross_entropy, share_of_weigh
 from foveate.records import IGNORE
 
 PixelLoss = Literal["cross_entropy", "dice", "tversky", "focal", "cross_entropy+dice"]
-OF_A_SET = ("dice", "tversky", "cross_entropy+dice")  # these compare the pixels of a process with each other
 GAMMA = 2.0  # of the focal loss, the paper's value
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7  # alpha and beta of the Tversky loss, the paper's best
+
+
+def of_a_set(kind: PixelLoss) -> tuple[str, ...]:
+    """Return the kind if it compares the pixels of a process with each other, rather than adding up over them."""
+    return (kind,) if kind in ("dice", "tversky", "cross_entropy+dice") else ()
 
 
 def pixel_loss(kind: PixelLoss, logits: Tensor, mask: Tensor, class_weights: Tensor | None = None) -> Tensor:

@@ -10,24 +10,15 @@ products of small matrices, and exact.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import zipfile
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from foveate.disk import cache_folder, write_atomically
-from foveate.errors import ConfigError
 from foveate.ops.proposals import Proposals, propose
 from foveate.ops.superpixels import SegmentTree
-
-_LAST: dict[str, RegionSet] = {}  # the last image's, by name: it is answered, and then its proposals are scored
-VERSION = 1  # of what `propose_regions` computes; another one forgets what was kept on disk
 
 
 @dataclass(frozen=True)
@@ -90,32 +81,17 @@ class RegionSet:
         return shared / ((members @ self.areas)[:, None] + shares.sum(1) - shared).clamp(min=1)
 
 
-def propose_regions(image: np.ndarray, limit: int | None = None, largest: float = 1.0, keep: bool = False) -> RegionSet:
+def propose_regions(image: np.ndarray, limit: int | None = None, largest: float = 1.0) -> RegionSet:
     """Return selective search's regions of an image, the best first.
 
     image: (H, W, C) uint8, uint16, or float in 0..1. limit: the largest number of them; None for all. largest: regions
-    with a larger share of the image are left out. keep: keep them on disk, in `regions/` of FOVEATE_CACHE, which may be
-    deleted at any time; what was kept there is read whether or not `keep` is set. Raises DataError for an invalid
-    image.
+    with a larger share of the image are left out. Raises DataError for an invalid image.
     """
-    about = f"{image.shape} {image.dtype} {limit} {largest} {VERSION} {version('scikit-image')}"
-    name = hashlib.blake2b(about.encode() + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
-    file = cache_folder() / "regions" / f"{name}.npz"
-    try:
-        return unpack_regions(file.read_bytes())
-    except (OSError, ConfigError):  # not there, or damaged
-        if name in _LAST and not keep:
-            return _LAST[name]
     found = propose(image)
     areas = [tree.sums(np.bincount(tree.segments.ravel(), minlength=tree.leaves)) for tree in found.trees]
     size = np.array([areas[tree][node] for tree, node in found.nodes.tolist()])
     chosen = np.flatnonzero(size <= largest * image.shape[0] * image.shape[1])[:limit]
-    regions = regions_of(replace(found, boxes=found.boxes[torch.from_numpy(chosen)], nodes=found.nodes[chosen]))
-    if keep:
-        write_atomically(file, pack_regions(regions))
-    _LAST.clear()
-    _LAST[name] = regions
-    return regions
+    return regions_of(replace(found, boxes=found.boxes[torch.from_numpy(chosen)], nodes=found.nodes[chosen]))
 
 
 def regions_of(proposals: Proposals) -> RegionSet:
@@ -157,27 +133,3 @@ def _leaves_of_nodes(tree: SegmentTree) -> np.ndarray:
     for node, parent in enumerate(tree.parents[:-1]):
         inside[parent] |= inside[node]
     return inside
-
-
-def pack_regions(regions: RegionSet) -> bytes:
-    """Return a set of regions as the content of a file, some tens of kilobytes."""
-    content = io.BytesIO()
-    np.savez_compressed(
-        content, boxes=regions.boxes.numpy(), atoms=regions.atoms.numpy().astype(np.int32),
-        members=np.packbits(regions.members.numpy(), axis=1), leaves=regions.leaves.numpy().astype(np.int32),
-        origin=regions.origin.numpy().astype(np.int8),
-    )  # fmt: skip
-    return content.getvalue()
-
-
-def unpack_regions(content: bytes) -> RegionSet:
-    """Return what `pack_regions` packed. Raises ConfigError for other content."""
-    try:
-        with np.load(io.BytesIO(content)) as arrays:
-            leaves = arrays["leaves"].astype(np.int64)
-            members = np.unpackbits(arrays["members"], axis=1, count=leaves.shape[1]).astype(bool)
-            parts = (arrays["boxes"], arrays["atoms"].astype(np.int64), members, leaves, arrays["origin"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"not stored regions ({type(error).__name__}: {error}); compute them again") from error
-    tensors = [torch.from_numpy(np.asarray(part)) for part in parts]
-    return RegionSet(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4].long())

@@ -19,7 +19,8 @@ from foveate.transforms import CaptionAugment
 
 LITE = "tf_efficientnet_lite0"
 # Many scenes, each seen a few times: on two thousand scenes the networks overfit before they describe new ones.
-PASTURE, PASTURE_EPOCHS = Pasture(train=8000, val=400), 6
+PASTURE = Pasture(train=8000, val=400)
+PASTURE_EPOCHS = 6
 # The coarser features add context to each location; hard attention reads a single location for each word.
 PASTURE_STRIDES = (16, 32)
 
@@ -91,9 +92,16 @@ def _attend_pasture(attention: Literal["soft", "hard"]) -> Recipe:
 Captioned = Literal["flickr8k", "flickr30k", "coco"]
 
 
-@recipe("show_attend_tell_{data}", data=("flickr8k", "flickr30k", "coco"))
+@recipe(
+    "show_attend_tell_{data}",
+    data={
+        "flickr8k": "Flickr8k's photographs of people and animals",
+        "flickr30k": "Flickr30k's photographs of everyday life",
+        "coco": "COCO's photographs of common objects",
+    },
+)
 def show_attend_tell_release(data: Captioned) -> Recipe:
-    """Show, Attend and Tell (Xu et al. 2015) on {data}, with soft attention, as in the released code, on VGG-19.
+    """Show, Attend and Tell (Xu et al. 2015) on {about_data}, with soft attention, as released, on VGG-19.
 
     foveate train show_attend_tell_coco --data COCO
 
@@ -104,9 +112,16 @@ def show_attend_tell_release(data: Captioned) -> Recipe:
     return _release("soft", data)
 
 
-@recipe("show_attend_tell_hard_{data}", data=("flickr8k", "flickr30k", "coco"))
+@recipe(
+    "show_attend_tell_hard_{data}",
+    data={
+        "flickr8k": "Flickr8k's photographs of people and animals",
+        "flickr30k": "Flickr30k's photographs of everyday life",
+        "coco": "COCO's photographs of common objects",
+    },
+)
 def show_attend_tell_hard_release(data: Captioned) -> Recipe:
-    """Show, Attend and Tell (Xu et al. 2015) on {data}, with hard attention, as in the released code, on VGG-19.
+    """Show, Attend and Tell (Xu et al. 2015) on {about_data}, with hard attention, as released, on VGG-19.
 
     foveate train show_attend_tell_hard_coco --data COCO
 

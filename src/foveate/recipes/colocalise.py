@@ -14,9 +14,15 @@ from foveate.models.spatial.colocalise import Config
 from foveate.registry import recipe
 
 
-@recipe("colocalise_digits_{kind}", kind=("translated", "cluttered"))
+@recipe(
+    "colocalise_digits_{kind}",
+    kind={
+        "translated": "translated digit, on an empty canvas,",
+        "cluttered": "cluttered digit, among pieces of others,",
+    },
+)
 def digits(kind: Literal["translated", "cluttered"]) -> Recipe:
-    """Co-localisation of the {kind} digit that all images share, by a random encoder; --data.digits 3,7 finds two.
+    """Co-localisation of the {about_kind} that all images share, by a random encoder; --data.digits 3,7 finds two.
 
     foveate train colocalise_digits_cluttered --data MNIST --data.digits 3
     """

@@ -19,6 +19,13 @@ NAMES = {"name", "recipe", "task"}  # keys beside the recipe's fields; "task" is
 WHOLE = {"model", "config", "data", "epochs", "seed", "optim"}  # every recipe.json has them
 
 
+def chosen(name: str | None, data: str | Path | None, model: str | None, config: str | Path | None) -> Recipe:
+    """The recipe that a line names, by its name, by a file, or by both. Raises ConfigError, DataError."""
+    if config is not None:
+        return from_file(config, name, data, model)
+    return resolve(name or "", data, model=model)
+
+
 def from_file(
     path: str | Path, name: str | None = None, data: str | Path | None = None, model: str | None = None
 ) -> Recipe:

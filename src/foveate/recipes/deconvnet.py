@@ -72,9 +72,12 @@ def deconvnet_camvid() -> Recipe:
     )
 
 
-@recipe("deconvnet_{stage}_voc", stage=("easy", "hard"))
+@recipe(
+    "deconvnet_{stage}_voc",
+    stage={"easy": "easy stage, on centred crops of objects", "hard": "hard stage after it, on looser crops"},
+)
 def deconvnet_voc(stage: Literal["easy", "hard"]) -> Recipe:
-    """DeconvNet on Pascal VOC, the release's {stage} stage: centred crops of objects (easy), then looser ones (hard).
+    """DeconvNet on Pascal VOC, the release's {about_stage}.
 
     foveate train deconvnet_easy_voc --data VOCdevkit
     foveate train deconvnet_hard_voc --data VOCdevkit --config.pretrained false --init runs/deconvnet_easy_voc

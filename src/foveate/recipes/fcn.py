@@ -25,9 +25,16 @@ def _config(stride: Stride) -> Config:
     )  # fmt: skip
 
 
-@recipe("fcn{stride}s", stride=(32, 16, 8))
+@recipe(
+    "fcn{stride}s",
+    stride={
+        32: "without skips: coarse outlines",
+        16: "with a skip from stride 16: finer outlines than FCN-32s",
+        8: "with skips from strides 16 and 8: the finest outlines of the three",
+    },
+)
 def fcn(stride: Stride) -> Recipe:
-    """FCN-{stride}s on your own labelled images, from ImageNet weights.
+    """FCN-{stride}s on your own labelled images, from ImageNet weights, {about_stride}.
 
     foveate train fcn8s --data PATH
     """
@@ -43,9 +50,12 @@ def fcn(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_pasture", stride=(32, 16, 8))
+@recipe(
+    "fcn{stride}s_pasture",
+    stride={32: "a third of its stride", 16: "less than its stride", 8: "more than its stride"},
+)
 def fcn_pasture(stride: Stride) -> Recipe:
-    """FCN-{stride}s on the synthetic Pasture data set at 192x192, where birds are about ten pixels wide.
+    """FCN-{stride}s on the synthetic Pasture data set at 192x192, whose birds of about ten pixels are {about_stride}.
 
     foveate train fcn8s_pasture
     """
@@ -62,9 +72,12 @@ def fcn_pasture(stride: Stride) -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_camvid", stride=(32, 16, 8))
+@recipe(
+    "fcn{stride}s_camvid",
+    stride={32: "without skips", 16: "with a skip from stride 16", 8: "with skips from strides 16 and 8"},
+)
 def fcn_camvid(stride: Stride) -> Recipe:
-    """FCN-{stride}s on CamVid, 11 classes at 480x360, from ImageNet weights; the three differ in their stride alone.
+    """FCN-{stride}s on CamVid, 11 classes at 480x360, from ImageNet weights, {about_stride}; else the three are alike.
 
     foveate train fcn8s_camvid --data CAMVID
     """
@@ -118,9 +131,16 @@ def fcn_voc_lite() -> Recipe:
     )
 
 
-@recipe("fcn{stride}s_voc", stride=(32, 16, 8))
+@recipe(
+    "fcn{stride}s_voc",
+    stride={
+        32: "the first of three stages, from VGG-16",
+        16: "the second stage, from a run of the first",
+        8: "the last stage, from a run of the second",
+    },
+)
 def fcn_voc(stride: Stride) -> Recipe:
-    """FCN-{stride}s on Pascal VOC as released: one image a step, high momentum, the summed loss, in three stages.
+    """FCN-{stride}s on Pascal VOC as released, {about_stride}: one image a step, high momentum, the summed loss.
 
     foveate train fcn32s_voc --data VOCdevkit --init vgg16_caffe.pth
     foveate train fcn16s_voc --data VOCdevkit --init runs/fcn32s_voc

@@ -22,7 +22,7 @@ Network = Literal["inception_v4", "inception_resnet_v2"]
 
 @recipe("inception_v4")
 def inception_v4() -> Recipe:
-    """Slim Inception-v4 on your own images in a folder for each class, at 96x96, from random weights.
+    """Slim Inception-v4 on your own images in folders by class, at 96x96, from random weights.
 
     foveate train inception_v4 --data PATH
 
@@ -36,7 +36,7 @@ def inception_v4() -> Recipe:
 
 @recipe("inception_resnet_v2")
 def inception_resnet_v2() -> Recipe:
-    """Slim Inception-ResNet on your own images in a folder for each class, at 96x96, from random weights.
+    """Slim Inception-ResNet-v2, with shortcuts, on your own images in folders by class, at 96x96, from random weights.
 
     foveate train inception_resnet_v2 --data PATH
 
@@ -48,9 +48,12 @@ def inception_resnet_v2() -> Recipe:
     return _slim("inception_resnet_v2", _config("inception_resnet_v2", (96, 96)))
 
 
-@recipe("{network}_omniglot", network=("inception_v4", "inception_resnet_v2"))
+@recipe(
+    "{network}_omniglot",
+    network={"inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2, with shortcuts,"},
+)
 def omniglot(network: Network) -> Recipe:
-    """Slim {network} at 64x64 on Omniglot's characters (Lake et al. 2015), from 14 drawings of each.
+    """Slim {about_network} at 64x64 on Omniglot's characters (Lake et al. 2015), from 14 drawings of each.
 
     python benchmarks/omniglot_folders.py IMAGES.npz OMNIGLOT
     foveate train inception_v4_omniglot --data OMNIGLOT
@@ -60,9 +63,12 @@ def omniglot(network: Network) -> Recipe:
     return replace(_slim(network, _config(network, (64, 64), crop=1.0)), augment=augment, epochs=25)
 
 
-@recipe("{network}_pasture", network=("inception_v4", "inception_resnet_v2"))
+@recipe(
+    "{network}_pasture",
+    network={"inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2, with shortcuts,"},
+)
 def pasture(network: Network) -> Recipe:
-    """Slim {network} on the synthetic Pasture data set at 64x64: no cow, one or two in a scene.
+    """Slim {about_network} on the synthetic Pasture data set at 64x64: no cow, one or two in a scene.
 
     foveate train inception_v4_pasture
     """

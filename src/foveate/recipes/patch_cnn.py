@@ -14,7 +14,7 @@ from foveate.transforms import SemanticAugment
 
 @recipe("patch_cnn")
 def patch_cnn() -> Recipe:
-    """Patch CNN on your own labelled images, from random weights.
+    """Patch CNN on your own labelled images, from random weights: each pixel by the patch around it.
 
     foveate train patch_cnn --data PATH
     """
@@ -51,7 +51,7 @@ def patch_cnn_pasture() -> Recipe:
 
 @recipe("patch_cnn_camvid")
 def patch_cnn_camvid() -> Recipe:
-    """Patch CNN on CamVid, 11 classes at 480x360, from random weights.
+    """Patch CNN on CamVid, 11 classes at 480x360, from random weights: each pixel by the patch around it.
 
     foveate train patch_cnn_camvid --data CAMVID
     """

@@ -14,7 +14,7 @@ from foveate.transforms import SemanticAugment
 
 @recipe("recurrent_cnn")
 def recurrent_cnn() -> Recipe:
-    """Recurrent CNN on your own labelled images, from random weights.
+    """Recurrent CNN on your own labelled images, from random weights: a network that corrects its own labels.
 
     foveate train recurrent_cnn --data PATH
     """
@@ -51,7 +51,7 @@ def recurrent_cnn_pasture() -> Recipe:
 
 @recipe("recurrent_cnn_camvid")
 def recurrent_cnn_camvid() -> Recipe:
-    """Recurrent CNN on CamVid, 11 classes at 480x360, from random weights.
+    """Recurrent CNN on CamVid, 11 classes at 480x360, from random weights: a network that corrects its own labels.
 
     foveate train recurrent_cnn_camvid --data CAMVID
     """

@@ -80,6 +80,7 @@ from foveate.records.speech import (
     SpeechSample,
     Transcript,
 )
+from foveate.records.traits import ModelTraits, traits_of
 from foveate.records.translation import (
     Translation,
     TranslationBatch,
@@ -142,6 +143,7 @@ __all__ = [
     "InstancePrediction",
     "InstanceSample",
     "Instances",
+    "ModelTraits",
     "ObjectSample",
     "PixelKind",
     "Prediction",
@@ -187,4 +189,5 @@ __all__ = [
     "VideoSample",
     "spaced",
     "summarise",
+    "traits_of",
 ]

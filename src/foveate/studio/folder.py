@@ -164,7 +164,7 @@ class Folder:
         if self._written() is None:
             splits = draw_split([p.name for p in self.pictures.values()], 0, self.root)
             if not write_splits(self.root / SPLITS_FILE, splits, 0):
-                raise DataError(f"{self.root / SPLITS_FILE}: cannot be written; the division must stand first")
+                raise DataError(f"{self.root / SPLITS_FILE}: cannot be written, which proposals need; make it writable")
 
 
 def _require_own_labels(root: Path) -> None:

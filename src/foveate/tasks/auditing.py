@@ -18,7 +18,7 @@ from torch import nn
 
 from foveate.errors import ConfigError
 
-CERTAIN = 0.99  # a probability that is enough, where the labels of a class have an even larger one on average
+CERTAIN = 0.99  # upper bound of a class's threshold: a prediction this sure may contradict any label
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _wrong_scores(cls: type[Task]) -> Iterator[str]:
 
 
 def _score_names(cls: type[Task]) -> list[str] | None:
-    """The names of a family's scores, as far as the types of `metrics` and `compute` tell; None if they do not.
+    """The names of a family's scores, by the return types of `metrics` and `compute`; None if these are not annotated.
 
     Scores of unknown type are checked when they are computed (`logged_scores`).
     """

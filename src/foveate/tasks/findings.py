@@ -41,8 +41,8 @@ from foveate.pictures.intensities import (
 from foveate.records import Problem, summarise
 
 NUM_EXAMPLES = 12
-FAR = 8  # times larger than the next are the largest values of images of another scale
-DARK = 4  # of 255, up to which an image is black to the eye
+FAR = 8  # factor between the largest values of two images from which their scales differ
+DARK = 4  # of 255: images without a brighter pixel look black
 MAX_EXAMPLE_SIDE = 512  # pixels; examples are for looking at, so that a satellite image is not kept whole
 
 T = TypeVar("T", bound=Mapping[str, Any])

@@ -1,4 +1,4 @@
-"""One image a sample, at the network's size: what the families share that give a network whole images."""
+"""Images at a size that a network takes: fitted to its own, cut out of a large one, or seen in tiles."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from torch import Tensor
 
 from foveate.pictures.fitting import fit
 from foveate.pictures.given import read_all
+
+# Above this many pixels an image is seen in tiles, unless the caller says otherwise.
+AUTO_TILE_PIXELS = 1_500_000
+
+
+def middle(image: Tensor, side: int) -> tuple[slice, slice]:
+    """The rows and columns in the middle of an image (..., H, W), `side` of each at most."""
+    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
+    return slice(top, top + side), slice(left, left + side)
 
 
 def fit_sample(sample: Any, preprocessing: Any) -> Any:

@@ -107,6 +107,10 @@ class Input(ABC):
         """
         return None
 
+    def typical(self, preprocessing: Any) -> Any:
+        """An input in memory of a size as users give, by which time is measured; by default `example`."""
+        return self.example(preprocessing)
+
 
 @contextlib.contextmanager
 def stored(data: bytes, suffix: str) -> Iterator[Path]:
@@ -178,6 +182,10 @@ class ImageInput(Input):
         noise = np.random.default_rng(0).random((64, 64, len(preprocessing.mean)))
         return (low + noise * (high - low)).astype(values)
 
+    def typical(self, preprocessing: Any) -> Any:
+        """The same in squares of 8 pixels, 512 x 512 in all."""
+        return self.example(preprocessing).repeat(8, axis=0).repeat(8, axis=1)
+
 
 @dataclass(frozen=True)
 class TextInput(Input):
@@ -211,6 +219,10 @@ class TextInput(Input):
     def example(self, preprocessing: Any) -> str:
         """A word."""
         return "a"
+
+    def typical(self, preprocessing: Any) -> str:
+        """Twelve words."""
+        return " ".join([self.example(preprocessing)] * 12)
 
 
 def weigh_text(given: str, noun: str) -> int:

@@ -30,8 +30,8 @@ class TorchvisionSegmentation(nn.Module):
     """
 
     task: ClassVar[str] = "semantic"
-    resizes: ClassVar[bool] = True
-    unexported: ClassVar[str] = "it resizes images in a way that no ONNX operator reproduces"
+    resizes_images: ClassVar[bool] = True
+    no_export_reason: ClassVar[str] = "it resizes images in a way that no ONNX operator reproduces"
     preprocessing: Preprocessing
 
     def __init__(self, network: nn.Module, short_side: int) -> None:
@@ -53,13 +53,13 @@ class TorchvisionMaskRCNN(nn.Module):
     """
 
     task: ClassVar[str] = "instances"
-    unexported: ClassVar[str] = "its masks are pasted into the image one by one"
+    no_export_reason: ClassVar[str] = "its masks are pasted into the image one by one"
     preprocessing: Preprocessing
 
     def __init__(self, network: MaskRCNN, labels: Sequence[int]) -> None:
         super().__init__()
         self.network = network
-        self.most: int = network.roi_heads.detections_per_img
+        self.max_detections: int = network.roi_heads.detections_per_img
         self.register_buffer("classes", torch.full((max(labels) + 1,), -1), persistent=False)
         self.classes: Tensor  # label -> class, -1 for none
         self.classes[torch.tensor(labels)] = torch.arange(len(labels))

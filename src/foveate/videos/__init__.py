@@ -134,17 +134,6 @@ def measure(path: Path, most: int, most_pixels: int) -> tuple[int, int, int]:
     return _packets(av, path)[0], height, width
 
 
-def count_frames(path: Path) -> int:
-    """The number of frames of a video or a folder of frames, from its index alone. Raises DataError as `read_clip`."""
-    if path.is_dir():
-        return len(frame_files(path))
-    _require_file(path)
-    if path.suffix.lower() in ANIMATIONS:
-        with _animation(path) as image:
-            return _count(path, image)
-    return _packets(import_av(path), path)[0]
-
-
 def clip_from(frames: Any, form: ClipFormat, name: str) -> Clip:
     """Frames in memory as a clip: an array (N, H, W, 3) or a tensor (N, 3, H, W), uint8 or float in 0..1, or a list of
     images of one size. Their times are not known.

@@ -67,7 +67,7 @@ STEP = 0.22  # between points
 
 @dataclass(frozen=True)
 class Hand:
-    """The way that somebody writes.
+    """One person's handwriting style.
 
     slant: shift to the right by height. size: of all letters. width: of letters by height. shake: deviation of control
     points, in heights of a small letter. spacing: factor on the distance of letters.
@@ -81,7 +81,7 @@ class Hand:
 
     @classmethod
     def drawn(cls, generator: np.random.Generator) -> Hand:
-        """A hand by chance."""
+        """Draw a way of writing at random."""
         return cls(
             generator.uniform(-0.2, 0.5), generator.uniform(0.8, 1.2), generator.uniform(0.8, 1.2),
             generator.uniform(0.015, 0.04), generator.uniform(0.7, 1.4),

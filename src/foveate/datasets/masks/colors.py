@@ -24,7 +24,7 @@ _OBJECTS = 8  # colours, before they are taken for those of objects
 _OWN = 0.8  # of the colours of objects occur in one file each
 _WHOLE = 0.9  # of the objects are one region each
 _MAPS = {"viridis": {0x440154, 0xFDE725}, "jet": {0x000080, 0x800000}}  # first and last colours
-_HANDS = 4  # colours of one object by several hands, at most
+_ANNOTATORS = 4  # colours of one class by several annotators, at most
 _NEAR = 4  # of 255 in each channel, by which colours hardly differ
 _FEW = 3  # unknown colours are mistakes, more of them may be shades
 
@@ -182,23 +182,23 @@ def _guessed(found: Tally) -> MaskReader:
     kind = "RGB colours" if found.colors else "palette PNG, labels by colour since the palettes differ"
     remark = f"{kind}; no {CLASSES_FILE}, so classes are named after the colours found"
     reader = color_reader(table, [(unpack(code), label) for label, code in enumerate(codes)], remark)
-    return replace(reader, notes=tuple(_hands_note(found)))
+    return replace(reader, notes=tuple(_annotators_note(found)))
 
 
-def _hands_note(found: Tally) -> list[str]:
-    """A note on masks of which each has one colour beside one that all have, as those of several hands do."""
+def _annotators_note(found: Tally) -> list[str]:
+    """A note on masks of which each has one colour beside one that all have, as if several annotators drew them."""
     files = [f.every_color() for f in found.files if len(f.every_color()) > 1]
     shared = frozenset.intersection(*files) if files else frozenset()
     if len(shared) != 1 or any(len(colors) != 2 for colors in files):
         return []
     counts = Counter(color for colors in files for color in colors - shared)
-    if not 2 <= len(counts) <= _HANDS:
+    if not 2 <= len(counts) <= _ANNOTATORS:
         return []
     listing = ", ".join(f"{hex_color(unpack(color))} in {counted(n, 'mask')}" for color, n in counts.most_common())
     background = hex_color(unpack(min(shared)))
     return [
         f"every mask holds one colour beside {background}, and it is {listing}; if these are the same class by several "
-        "hands, save masks alike"
+        "annotators, save masks alike"
     ]
 
 

@@ -16,8 +16,8 @@ from foveate.errors import DataError, counted, first_names
 from foveate.records import UNNAMED_PAIR
 
 _ALIKE = 0.9  # overlap of all masks with the first, from which they mark one place
-_LEAST = 0.05  # of the places, at least, are marked: small objects may meet by chance
-_FEW = 3  # masks, before their likeness says anything
+_LEAST = 0.05  # of the places, at least, are marked: small objects may overlap by chance
+_FEW = 3  # masks, from which their likeness is no accident
 
 
 def mask_notes(found: Tally) -> list[str]:

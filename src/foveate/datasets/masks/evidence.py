@@ -15,11 +15,11 @@ from skimage.measure import label as components
 MOST_FILES = 64
 _STRIP = 512  # rows that are compared with their neighbours at once
 _LONGEST = 4096  # pixels a side of the middle of a file whose regions are connected
-_CONTRAST = 16  # a channel in which neighbours differ by less says nothing about edges
+_CONTRAST = 16  # channels in which neighbours differ by less are left out when edges are looked for
 _MAIN_PART = 0.75  # of an object's pixels are connected, where another object lies across it
 _SIDE = 256  # pixels a side that are looked at for what surrounds what
 _AROUND = 0.75  # of the border, at least, has the value that lies around
-_SPECK = 0.001  # of all pixels: less than this lies nowhere
+_SPECK = 0.001  # of all pixels: values with fewer are left out
 
 
 def sample(files: Sequence[Path]) -> list[Path]:

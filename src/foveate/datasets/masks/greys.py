@@ -1,8 +1,9 @@
 """Masks whose values are the labels: grey values, palette indices, or an alpha channel.
 
-A set is one of these, tried in this order: binary, binary by two hands, as the class list says, of a published corpus,
-object numbers, binary with smoothed edges, stretched greys, object numbers of which some are missing or in parts, and
-as guessed from the values. Each function gives the reader of one meaning, or None if the values do not have it.
+A set is one of these, tried in this order: binary, binary with 0 and 1 in some files and 0 and 255 in others, as the
+class list says, of a published corpus, object numbers, binary with smoothed edges, stretched greys, object numbers of
+which some are missing or in parts, and as guessed from the values. Each function gives the reader of one meaning, or
+None if the values do not have it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from foveate.records import UNNAMED_PAIR, ClassTable
 
 _GAP = 10  # greys that are farther apart are no consecutive labels
 _ROUNDING = 2  # greys from an even division of 0..255 (of 0..65535: 257 times as much) that are taken for it
-_HANDS = 4  # values of one object by several hands, at most
+_ANNOTATORS = 4  # values of one class by several annotators, at most
 _LABELS = 64  # labels below this may stand beside an unscored 255, though there are gaps between them
 
 
@@ -35,9 +36,9 @@ def decide(found: Tally, known: ClassList | None, theirs: Published | None, plan
     """The reader of a set whose labels are values of the given plane. Raises DataError."""
     greys = GreyValues(found, known, plane)
     _require_classes_beside_nodata(greys)
-    two_classes = _binary(greys) or _binary_by_two_hands(greys) or lossy(greys)
+    two_classes = _binary(greys) or _binary_mixed(greys) or lossy(greys)
     if two_classes is None:
-        _require_one_hand(greys)
+        _require_one_annotator(greys)
         _require_one_meaning_of_top(greys, theirs)
     return (
         two_classes
@@ -85,7 +86,7 @@ def _binary(greys: GreyValues) -> MaskReader | None:
     return greys.reader("binary", greys.two_classes, {0: 0, top: 1}, remark)
 
 
-def _binary_by_two_hands(greys: GreyValues) -> MaskReader | None:
+def _binary_mixed(greys: GreyValues) -> MaskReader | None:
     """0 and 1 in some files, 0 and 255 in others: both are class 1, unless unscored values are stated.
 
     Raises DataError if more than two classes are named.
@@ -110,23 +111,23 @@ def _binary_by_two_hands(greys: GreyValues) -> MaskReader | None:
     return greys.reader("binary", greys.two_classes, {0: 0, 1: 1, top: 1}, remark)
 
 
-def _require_one_hand(greys: GreyValues) -> None:
+def _require_one_annotator(greys: GreyValues) -> None:
     """Raise DataError if every file holds one value beside 0, and these lie farther apart than labels do.
 
-    They may be one object that was drawn in 1, 127 and 255 by several hands, or as many classes.
+    They may be one object that was drawn in 1, 127 and 255 by several annotators, or as many classes.
     """
     known = greys.known
     if 0 not in greys.values or not greys.is_plain(2) or (known is not None and known.ignored):
         return
     own = [(f, f.values & greys.values - {0}) for f in greys.found.files]
     marks = Counter(min(values) for _, values in own if len(values) == 1)
-    if not 2 <= len(marks) <= _HANDS or max(marks) < _LABELS or any(len(values) > 1 for _, values in own):
+    if not 2 <= len(marks) <= _ANNOTATORS or max(marks) < _LABELS or any(len(values) > 1 for _, values in own):
         return
     rare = next(f for f, values in own if values == {min(marks, key=lambda value: (marks[value], -value))})
     listing = ", ".join(f"{value} in {counted(n, 'file')}" for value, n in sorted(marks.items()))
     raise DataError(
-        f"{rare.path}: every mask holds one value beside 0, and it is {listing}; if these are the same class by "
-        f"several hands, save masks alike, and if they are classes, write {CLASSES_FILE} with the name of each value"
+        f"{rare.path}: every mask holds one value beside 0, and it is {listing}; if these are one class by several "
+        f"annotators, save masks alike, and if they are classes, write {CLASSES_FILE} with the name of each value"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 _TIMES = 2  # as many words shared with the other side of train, from which sides are exchanged
 _BLOCK = 100  # pairs whose lengths are compared; of true pairs their correlation is 0.5 and more
 _OUT_OF_STEP = 0.1  # correlation of lengths below which lines are out of step
-_VARIED = 0.2  # deviation of the lengths over their mean, below which they tell nothing
+_VARIED = 0.2  # deviation of the lengths over their mean, below which their correlation means nothing
 
 
 def are_exchanged(train: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> bool:

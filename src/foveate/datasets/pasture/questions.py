@@ -1,4 +1,4 @@
-"""Scenes of the Pasture data set with questions about them, balanced so that words alone tell nothing.
+"""Scenes of the Pasture data set with questions about them, balanced so that the words alone do not give answers away.
 
 Seven kinds: exists, count (0 to 3), colour, which (what flies, what has a colour), where (thirds of the image),
 relation (of two things), attribute (what a thing does). Every answer is true of the visible content (see

@@ -208,14 +208,14 @@ class SpeechSource(ScannedSource[SpeechScan]):  # type: ignore[type-var]
             first, names = fast[0], listed([one.name for one in fast], "recording")
             notes.append(
                 f"{names}: {counted(len(first.text), 'character')} in {first.seconds:.2f} s"
-                f"{' (the first of these)' if len(fast) > 1 else ''}, more than anyone says; check the sampling rate "
-                "in the header, and that the transcript is of this recording"
+                f"{' (the first of these)' if len(fast) > 1 else ''}, faster than anyone speaks; check the sampling "
+                "rate in the header, and that the transcript is of this recording"
             )
         long = [one.name for one in self.scan.utterances if one.seconds > LONGEST]
         if long:
             notes.append(
-                f"{listed(long, 'recording')}: longer than {LONGEST} s; attention hardly learns its way through these, "
-                "and they take much memory: cut them into sentences"
+                f"{listed(long, 'recording')}: longer than {LONGEST} s; attention is hard to train on recordings this "
+                "long, and they take much memory: cut them into sentences"
             )
         notes += text_notes((one.text for one in self.scan.utterances), "transcript")
         sounds = {split: [one.file for one in own if one.frames is None] for split, own in self.scan.pairs.items()}

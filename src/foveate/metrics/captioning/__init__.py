@@ -33,6 +33,7 @@ from foveate.metrics.captioning.attention import MAX_OBJECT_SHARE as MAX_OBJECT_
 from foveate.metrics.captioning.attention import check_maps, on_objects, spread
 from foveate.metrics.captioning.sentences import Counted, bleu, bleu_counts, cider_d, rouge_l
 from foveate.metrics.captioning.sentences import References as References
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.sums import add, flatten
 from foveate.text import split_words
 
@@ -77,7 +78,7 @@ class CaptioningScores:
 
     def to_json(self, classes: object = None) -> dict[str, float | int | None]:
         """Return plain numbers for JSON; a score that is not defined is None. classes: ignored."""
-        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
+        return {name: number_or_none(value) for name, value in asdict(self).items()}
 
 
 class CaptioningMetrics:

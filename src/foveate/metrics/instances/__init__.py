@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ConfigError, DataError, counted
+from foveate.errors import ConfigError, DataError
 from foveate.metrics.instances.coco import coco_precision, mean_precision
 from foveate.metrics.instances.counted import Matches, confused, match, mean_ratio, panoptic_quality, ratio_at, touching
 from foveate.metrics.instances.ranked import Ranked, covered_objects
 from foveate.metrics.instances.threshold import best_threshold
 from foveate.metrics.instances.unscored import without_unscored
+from foveate.metrics.plain import number_or_none, scores_by_name
 from foveate.records import ClassTable
 from foveate.records.instances import Instances, instances_of
 
@@ -101,18 +102,12 @@ class InstanceScores:
 
     def to_json(self, classes: ClassTable) -> dict[str, Any]:
         """Plain numbers for JSON, classes by name; None for nan. Raises ConfigError for a table of another length."""
-        if len(classes) != len(self.ap_per_class):
-            raise ConfigError(
-                f"scores of {counted(len(self.ap_per_class), 'class')}, but the class table has "
-                f"{len(classes)}; pass the table "
-                "that the images were scored with"
-            )
+        per_class = scores_by_name(self.ap_per_class, classes)
         own = {"ap_per_class", "precision", "counts", "truths", "confusion", "at_levels", "visible"}
         # Scores that only some models have.
         special = ("mask_iou_true_boxes", "proposals_recall50", "proposals_recall70")
         own |= {name for name in special if np.isnan(getattr(self, name))}
-        values = {name: _plain(value) for name, value in vars(self).items() if name not in own}
-        per_class = {name: _plain(ap) for name, ap in zip(classes.names, self.ap_per_class, strict=True)}
+        values = {name: number_or_none(value) for name, value in vars(self).items() if name not in own}
         if not isinstance(self.recall50_visible, dict) or not self.recall50_visible:  # nan in quick scores
             values.pop("recall50_visible")
         return {**values, "ap_per_class": per_class, "detections_cap": CAP}
@@ -319,10 +314,6 @@ class InstanceMetrics:
             "count_mape": float(share.mean()) if len(share) else float("nan"),
             "counts": np.stack([true, true + error], 1),
         }
-
-
-def _plain(value: float) -> float | None:
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _pack(objects: Instances) -> list[Any]:

@@ -199,8 +199,7 @@ class ShowAttendTell(nn.Module):
     """Show, Attend and Tell: image captioning with soft or hard attention over a feature map."""
 
     task: ClassVar[str] = "captioning"
-    # Buffers that belong to one training and are not transferred to another.
-    of_training = ("mean_log_prob", "batches")
+    transient_buffers: ClassVar[tuple[str, ...]] = ("mean_log_prob", "batches")
     mean_log_prob: Tensor
     batches: Tensor
 

@@ -211,7 +211,7 @@ class VideoAttention(nn.Module):
             self._initialise(config.init)
 
     @property
-    def unkept(self) -> str:
+    def no_cache_reason(self) -> str:
         """Return the reason why features cannot be kept while the backbone is frozen; '' if they can."""
         return "its 3-D CNN, which learns, reads the frames" if self.motion is not None else ""
 

@@ -28,8 +28,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from foveate.backbones import InceptionV4Pyramid
-from foveate.backbones.inception import LEAST, RELEASED_MOMENTUM, initialise_xavier, load_classifier
-from foveate.errors import ConfigError
+from foveate.backbones.inception import RELEASED_MOMENTUM, initialise_xavier, load_classifier, require_classifier
 from foveate.ops.losses import label_cross_entropy
 from foveate.records import ClassificationBatch, ClassificationOutput, Preprocessing
 from foveate.registry import model
@@ -74,23 +73,7 @@ class Config:
     pretrained: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_classes < 1 or not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ConfigError(
-                f"num_classes {self.num_classes} must be at least 1, dropout {self.dropout:g} and label_smoothing "
-                f"{self.label_smoothing:g} at least 0 and below 1"
-            )
-        if self.in_channels < 1 or not 0 <= self.norm_momentum <= 1:
-            raise ConfigError(
-                f"in_channels {self.in_channels} must be at least 1, norm_momentum {self.norm_momentum:g} in 0..1"
-            )
-        if not 0 < self.crop <= 1:
-            raise ConfigError(f"crop is {self.crop:g}; expected a share above 0 and at most 1, e.g. 0.875")
-        least = LEAST if self.valid else 1
-        if len(self.image_size) != 2 or min(self.image_size) < least:
-            raise ConfigError(
-                f"image_size {self.image_size}; expected a height and a width of at least {least}"
-                + (", or set valid to false to pad every convolution" if self.valid else "")
-            )
+        require_classifier(self)
 
 
 @model("inception_v4")

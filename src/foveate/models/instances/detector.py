@@ -48,7 +48,7 @@ class DetectorConfig:
     hidden: units of each of the two layers on a box; 4096, or 256 on a CPU.
     dropout: share of these units that training drops; 0.5 in the paper, 0 where they are few.
     score_floor: detections with a lower score are dropped; 0.001 ranks nearly all, as AP wants.
-    suppress: IoU of boxes above which the worse detection of a class goes; 0.3.
+    nms_iou: IoU of boxes above which the worse detection of a class goes; 0.3.
     detections: detections of an image that stay; 100, or 400 where images are crowded.
     """
 
@@ -59,7 +59,7 @@ class DetectorConfig:
     hidden: int = 4096
     dropout: float = 0.5
     score_floor: float = 0.001
-    suppress: float = 0.3
+    nms_iou: float = 0.3
     detections: int = 100
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ class Detector(nn.Module):
         which, label = (scores > self.config.score_floor).nonzero().unbind(1)
         # Each class moves the box in its own way.
         moved = clip(decode(deltas[which, label] * self.deviations, boxes[which]), size)
-        order, stay = ranked(moved, label, scores[which, label], size, self.config.suppress, self.config.detections)
+        order, stay = ranked(moved, label, scores[which, label], size, self.config.nms_iou, self.config.detections)
         stay = order[stay]
         return Detections(moved[stay], label[stay], scores[which, label][stay])
 
@@ -231,14 +231,14 @@ def sample_boxes(boxes: Tensor, truth: Tensor, crowds: Tensor, count: int) -> Te
 
 
 def ranked(
-    boxes: Tensor, labels: Tensor, scores: Tensor, size: tuple[int, int], suppress: float, count: int
+    boxes: Tensor, labels: Tensor, scores: Tensor, size: tuple[int, int], nms_iou: float, count: int
 ) -> tuple[Tensor, Tensor]:
     """Return the order (R,) of detections by falling score, and the places (S,) in it of those that stay.
 
     boxes: (R, 4), inside an image of a size (height, width). Each class is suppressed by itself at an IoU of boxes
-    above `suppress`; then the best `count` over all classes stay.
+    above `nms_iou`; then the best `count` over all classes stay.
     """
     order = scores.sort(descending=True).indices  # ONNX has no stable sort
     # Classes are moved apart by more than the image, so that one call suppresses each by itself.
     apart = boxes[order] + (labels[order] * (max(size) + 1))[:, None]
-    return order, torchvision_ops.nms(apart, scores[order], suppress)[:count]
+    return order, torchvision_ops.nms(apart, scores[order], nms_iou)[:count]

@@ -136,7 +136,7 @@ class Hypercolumns(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.most: int = config.detector.detections  # of an image
+        self.max_detections: int = config.detector.detections
         self.backbone: nn.Module
         if config.backbone == "vgg16":
             self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)
@@ -245,7 +245,7 @@ class Hypercolumns(nn.Module):
         return self.draw(image, boxes, labels)
 
     def draw(self, image: Tensor, boxes: Tensor, labels: Tensor) -> Outlines:
-        """Do the same without a check of boxes and labels."""
+        """Outline objects as `outline` does, but without checking boxes and labels, so that it can be exported."""
         maps = self.maps(image)
         layers = [layer[0] for layer in self.layers(maps)]
         parts = self.scores(layers, self.detector.features(maps)[0], boxes, labels)

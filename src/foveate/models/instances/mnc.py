@@ -96,7 +96,7 @@ class Config:
     end_to_end: pass gradients from later stages through boxes and masks into earlier ones; False trains each stage on
         what the one before happens to give.
     score_floor: detections with a lower score are dropped; 0.001 ranks nearly all, as AP wants.
-    suppress: IoU of boxes above which the worse detection of a class goes; 0.3.
+    nms_iou: IoU of boxes above which the worse detection of a class goes; 0.3.
     detections: detections of an image that stay; 100 in the release, 400 where images are crowded.
     """
 
@@ -115,7 +115,7 @@ class Config:
     mask_weight: float = 2.0
     end_to_end: bool = True
     score_floor: float = 0.001
-    suppress: float = 0.3
+    nms_iou: float = 0.3
     detections: int = 100
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class MNC(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.most: int = config.detections  # of an image
+        self.max_detections: int = config.detections
         self.backbone: nn.Module
         if config.backbone == "vgg16":
             self.backbone = VGG16Pyramid(config.in_channels, config.pretrained, pooled=False)
@@ -227,7 +227,7 @@ class MNC(nn.Module):
         scores = torch.cat([stage.mask_classes for stage in stages]).softmax(1)[:, 1:]
         which, label = (scores > config.score_floor).nonzero().unbind(1)
         score = scores[which, label]
-        order, stay = ranked(boxes[which], label, score, size, config.suppress, config.detections)
+        order, stay = ranked(boxes[which], label, score, size, config.nms_iou, config.detections)
         which, label, score = which[order], label[order], score[order]
         kept = torch.zeros_like(score, dtype=torch.bool).index_fill(0, stay, True)
         return InstanceOutput(boxes[which], label, score, masks[which], kept)

@@ -42,9 +42,10 @@ class ProposalConfig:
     ratios: height / width of the anchors.
     cell: pixels that scale 1 stands for; 16 in the paper, whatever the map's stride.
     channels: width of the 3x3 convolution; 512 in the paper, 64 to 256 on a CPU.
-    before: best boxes that enter suppression, in training and in answering; 12000 and 6000.
-    after: proposals of an image, in training and in answering; 300 in the MNC release, more where images are crowded.
-    overlap: IoU above which the worse of two boxes is suppressed; 0.7.
+    pre_nms: best boxes that enter suppression, in training and in answering; 12000 and 6000.
+    post_nms: proposals of an image that survive it, in training and in answering; 300 in the MNC release, more where
+        images are crowded.
+    nms_iou: IoU above which the worse of two boxes is suppressed; 0.7.
     min_side: boxes with a shorter side are dropped, in pixels; 16 in the release, 3 or so where objects are small.
     anchors: anchors of an image in the loss, at most half of them positive; 256.
     sigma: smooth-L1 is quadratic below 1 / sigma^2; 3.
@@ -55,19 +56,19 @@ class ProposalConfig:
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     cell: int = 16
     channels: int = 512
-    before: tuple[int, int] = (12000, 6000)
-    after: tuple[int, int] = (300, 300)
-    overlap: float = 0.7
+    pre_nms: tuple[int, int] = (12000, 6000)
+    post_nms: tuple[int, int] = (300, 300)
+    nms_iou: float = 0.7
     min_side: float = 16.0
     anchors: int = 256
     sigma: float = 3.0
     crossing: bool = False
 
     def __post_init__(self) -> None:
-        if min(*self.before, *self.after, self.channels, self.anchors) < 1 or not 0 < self.overlap <= 1:
+        if min(*self.pre_nms, *self.post_nms, self.channels, self.anchors) < 1 or not 0 < self.nms_iou <= 1:
             raise ConfigError(
-                f"before {self.before}, after {self.after}, channels {self.channels} and anchors {self.anchors} must "
-                f"be at least 1, overlap {self.overlap} above 0 and at most 1"
+                f"pre_nms {self.pre_nms}, post_nms {self.post_nms}, channels {self.channels} and anchors "
+                f"{self.anchors} must be at least 1, nms_iou {self.nms_iou} above 0 and at most 1"
             )
 
 
@@ -77,7 +78,7 @@ def dense_proposals(scales: tuple[float, ...], ratios: tuple[float, ...]) -> Pro
     scales, ratios: as in `ProposalConfig`. Of 2,000 boxes before suppression, a few large objects take all.
     """
     return ProposalConfig(
-        scales=scales, ratios=ratios, cell=4, channels=64, before=(4000, 6000), after=(500, 1000), min_side=3,
+        scales=scales, ratios=ratios, cell=4, channels=64, pre_nms=(4000, 6000), post_nms=(500, 1000), min_side=3,
         crossing=True,
     )  # fmt: skip
 
@@ -128,10 +129,10 @@ class RegionProposals(nn.Module):
         width, height = sides(boxes.detach())
         large = (width >= config.min_side) & (height >= config.min_side)
         ranked = torch.where(large, scores.detach().sigmoid(), -1.0).sort(descending=True).indices
-        ranked = ranked[: config.before[0 if training else 1]]
+        ranked = ranked[: config.pre_nms[0 if training else 1]]
         ranked = ranked[large[ranked]]
-        kept = torchvision_ops.nms(boxes.detach()[ranked], scores.detach()[ranked], config.overlap)
-        return boxes[ranked[kept[: config.after[0 if training else 1]]]]
+        kept = torchvision_ops.nms(boxes.detach()[ranked], scores.detach()[ranked], config.nms_iou)
+        return boxes[ranked[kept[: config.post_nms[0 if training else 1]]]]
 
     def loss(
         self,

@@ -1,4 +1,4 @@
-"""Ask, Attend and Answer (SMem-VQA): one or two hops of attention over an image, led by the words of a question.
+"""Ask, Attend and Answer (SMem-VQA): one or two hops of attention over an image, guided by the words of a question.
 
 Xu and Saenko, "Ask, Attend and Answer: Exploring Question-Guided Spatial Attention for Visual Question Answering",
 2015.

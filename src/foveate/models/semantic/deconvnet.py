@@ -41,7 +41,7 @@ from torch.nn import functional as F
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.backbones.weights import adapt_input_channels, adapt_preprocessing
 from foveate.errors import ConfigError, ModelError, counted
-from foveate.ops.region_losses import PixelLoss, pixel_loss
+from foveate.ops.region_losses import PixelLoss, of_a_set, pixel_loss
 from foveate.ops.unpool import pool, unpool, unpool_fixed
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
@@ -102,13 +102,13 @@ class DeconvNet(nn.Module):
     """DeconvNet: an encoder and its mirror image, linked by the pooling switches."""
 
     task: ClassVar[str] = "semantic"
-    # Which of two values of a window is the maximum may differ between runtimes if they are equal up to rounding: see
-    # export.onnx.
-    may_differ: ClassVar[float] = 0.01
+    # Runtimes may take different maxima of a window whose values are equal up to rounding.
+    unchecked_share: ClassVar[float] = 0.01
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.losses_of_a_set = of_a_set(config.loss)
         self.preprocessing = Preprocessing.centred(config.in_channels)
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         below = config.in_channels

@@ -48,7 +48,7 @@ from foveate.backbones import STRIDES, VGG16Pyramid, create_backbone
 from foveate.backbones.vgg import imagenet_vgg16
 from foveate.errors import ConfigError, ModelError
 from foveate.ops.losses import lovasz_softmax, pixel_cross_entropy
-from foveate.ops.region_losses import PixelLoss, pixel_loss
+from foveate.ops.region_losses import PixelLoss, of_a_set, pixel_loss
 from foveate.ops.upconv import UpConv
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
@@ -150,6 +150,7 @@ class FCN(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.losses_of_a_set = (*of_a_set(config.loss), *(["lovasz"] if config.lovasz else []))
         k = config.num_classes
         self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained, config.caffe_padding)
         self.preprocessing: Preprocessing = CAFFE if config.caffe_scale else self.backbone.preprocessing
@@ -230,8 +231,8 @@ class FCN(nn.Module):
         if not self.config.caffe_scale or self.backbone.conv1_1.bias.any():  # type: ignore[union-attr, operator]
             return ""
         return (
-            "VGG-16 starts from random weights, from which the release's learning rates teach nothing; give --init "
-            "FILE with a VGG-16 of Caffe's scale (docs/fcn.md says which), or the run of a coarser stride"
+            "VGG-16 starts from random weights, which do not train at the release's learning rates; give --init FILE "
+            "with a VGG-16 of Caffe's scale (docs/fcn.md says which), or the run of a coarser stride"
         )
 
     def load_foreign(self, state: Mapping[str, Tensor]) -> str:

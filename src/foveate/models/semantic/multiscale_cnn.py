@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from foveate.backbones import create_backbone
 from foveate.errors import ConfigError
 from foveate.ops.pyramid import laplacian, normalize_locally, rgb_to_yuv, shrink
-from foveate.ops.region_losses import PixelLoss, pixel_loss
+from foveate.ops.region_losses import PixelLoss, of_a_set, pixel_loss
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
 from foveate.values import require_choices
@@ -101,6 +101,7 @@ class MultiScaleCNN(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.losses_of_a_set = of_a_set(config.loss)
         if config.backbone:
             self.backbone = create_backbone(config.backbone, config.in_channels, config.pretrained)
             self.preprocessing: Preprocessing = self.backbone.preprocessing

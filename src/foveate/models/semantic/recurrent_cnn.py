@@ -35,7 +35,7 @@ from torch.nn import functional as F
 
 from foveate.errors import ConfigError
 from foveate.ops.pyramid import normalize_locally, rgb_to_yuv
-from foveate.ops.region_losses import PixelLoss, pixel_loss
+from foveate.ops.region_losses import PixelLoss, of_a_set, pixel_loss
 from foveate.records import Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
 from foveate.values import require_choices
@@ -88,6 +88,7 @@ class RecurrentCNN(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.losses_of_a_set = of_a_set(config.loss)
         self.preprocessing = Preprocessing.centred(config.in_channels)
         first, second = config.widths
         small, large = (config.kernel - 1) // 2, config.kernel // 2

@@ -271,6 +271,7 @@ class Colocaliser(nn.Module):
     """Co-localisation: spatial transformers that find the objects common to images, without labels or boxes."""
 
     task: ClassVar[str] = "colocalisation"
+    losses_of_a_set: ClassVar[tuple[str, ...]] = ("contrast",)
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -135,7 +135,7 @@ class Handwriting(nn.Module):
             })  # fmt: skip
 
     @property
-    def table_begins(self) -> dict[str, int]:
+    def entry_offsets(self) -> dict[str, int]:
         """Tensor -> places before the characters among the inputs: a layer reads the point, the window, then below."""
         names = [f"layers.{number}.input.weight" for number in range(self.config.layers)]
         return dict.fromkeys([*names, *(f"deviations.{_key(name)}" for name in names)], POINT)

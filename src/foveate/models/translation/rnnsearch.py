@@ -159,7 +159,7 @@ class Memory(NamedTuple):
     """The source as the decoder needs it at each step."""
 
     annotations: Tensor  # h, (B, S, D)
-    keys: Tensor  # what the score makes of them, (B, S, A)
+    keys: Tensor  # their projection for the scores, (B, S, A)
     valid: Tensor  # (B, S) bool, False in the padding
 
 
@@ -280,7 +280,7 @@ class RNNSearch(nn.Module):
         if self.position is None:
             return soft_read(e, memory.annotations, memory.valid)
         position = self.position(s, memory.valid.sum(1))
-        return local_read(e, memory.annotations, position, self.config.window, memory.valid, gaussian=True)
+        return local_read(e, memory.annotations, position, self.config.window, memory.valid)
 
     def _joined(self, s: Tensor, context: Tensor) -> Tensor:
         # h~_i = tanh(W_c [c_i; s_i])

@@ -63,7 +63,7 @@ class CaptionTask(Task):
         return self._references[1]
 
     def undefined(self, scores: Any) -> Sequence[tuple[str, str]]:
-        """CIDEr-D, which weighs words by the inputs that they are said of, where there is but one input."""
+        """CIDEr-D of a single input: it weighs words by how few of the inputs they are used for."""
         return ((f"only one {self.noun()}", "CIDEr-D"),) if math.isnan(scores.cider_d) else ()
 
     def outcome(self, sample: Any, prediction: Any) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foveate.errors import ModelError
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Sentence
 from foveate.tasks.base import Runner, device_of
 from foveate.tasks.captioning.options import CaptioningOptions
+from foveate.tasks.searching import checked_step
 from foveate.text import TextTable
 
 
@@ -45,17 +45,7 @@ def search_captions(
 
     places: shape of the attention of a word, (h, w) or (K,). Raises ModelError for a table that is not the model's.
     """
-
-    def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-        logits, state, attention = captioner.step(memory, state, tokens)
-        if logits.shape[1] != len(table):
-            raise ModelError(
-                f"the model writes {logits.shape[1]} different tokens, but its vocabulary has {len(table)}; take both "
-                "from the folder of one training"
-            )
-        return logits, state, attention
-
-    hypotheses = beam_search(step, memory, state, **options.search(table))
+    hypotheses = beam_search(checked_step(captioner, table), memory, state, **options.search(table))
     return [tuple(_sentence(hypothesis, table, places) for hypothesis in own) for own in hypotheses]
 
 

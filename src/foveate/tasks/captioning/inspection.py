@@ -74,7 +74,7 @@ class CaptioningFindings(ImageFindings):
             f"captions a picture: {spread_text(self._per_image())}",
             f"{noun} a caption: {spread_text(self.lengths)}"
             + (" (a text without blanks between words: characters are counted)" if unspaced else ""),
-            f"{noun}: {len(self.words)} different, {self._once()} of them said once",
+            f"{noun}: {len(self.words)} different, {self._once()} of them used once",
             f"most often: {', '.join(word for word, _ in self.words.most_common(NUM_WORDS))}",
         ]
         if without := self.remarks.get("without_captions"):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from typing import Any
 
 from foveate.errors import counted
 from foveate.tasks.captioning.figure import CaptionFigure, caption_style
-from foveate.tasks.captioning.options import BEAMS
 from foveate.tasks.captioning.sections import attention_section, caption_section
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.reporting import image_pixels, input_size
@@ -27,7 +25,7 @@ TEXT = ReportText(
     facts=(
         ("bleu1", "BLEU-1", "share of its words that people used, too"),
         ("rouge_l", "ROUGE-L", "the longest part in the same order as a person's sentence"),
-        ("distinct", "Different sentences", "for each picture; low if it says the same of all"),
+        ("distinct", "Different sentences", "for each picture; low if most get the same sentence"),
         ("mean_length", "Words a sentence", "on average"),
         ("vocabulary_used", "Vocabulary used", "of the different words that people used of these pictures"),
     ),
@@ -76,11 +74,5 @@ def _vocabulary_row(evaluation: Evaluation) -> tuple[str, str]:
 
 def _search_note(evaluation: Evaluation) -> str:
     """A sentence on how captions were generated."""
-    beams = evaluation.options.beams
-    search = f"by beam search with {beams} beams" if beams > 1 else "greedily, a word at a time"
-    rules = dataclasses.replace(evaluation.options, beams=BEAMS).describe()
-    search += f" ({rules})" if rules else ""
-    return (
-        f"The model generated every sentence {search}, from the picture {input_size(evaluation.loaded.preprocessing)}; "
-        "it was never given the true words."
-    )
+    search, size = evaluation.options.search_in_words("word"), input_size(evaluation.loaded.preprocessing)
+    return f"The model generated every sentence {search}, from the picture {size}; it was never given the true words."

@@ -39,7 +39,7 @@ TEXT = ReportText(
         (
             "nats_static",
             "Bound, static binarisation",
-            "of pictures that were binarised once, as a training may have it",
+            "of pictures that were binarised once, before training",
         ),
         ("kl", "Divergence, nats", "of the latent numbers from their prior: how much was read"),
         ("reconstruction", "Reconstruction", "negative log-likelihood of the picture under its last canvas"),

@@ -15,7 +15,7 @@ from foveate.tasks.handwriting.writing import Prime, require_writable
 from foveate.values import parse_json
 
 LEAST = 20  # points
-OTHER_UNITS = 10.0  # times the size of the training strokes, or a part of it, beyond which a model cannot follow
+OTHER_UNITS = 10.0  # factor between the sizes of the style's and of the training strokes, above which it is refused
 
 
 def read_style(path: str, table: Any, preprocessing: HandwritingPreprocessing) -> Prime:

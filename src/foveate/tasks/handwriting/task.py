@@ -51,7 +51,7 @@ WIDTH = 40  # characters of a line
 
 @dataclass(frozen=True)
 class HandwritingOptions(Options):
-    """The text to write, and the way.
+    """The text to write, and how it is written.
 
     text: to write. bias: 0 is the model's own variety, 1 neat. style: a JSON file of strokes, in whose hand the text is
     written. width: characters of a line; None takes 40. points: to write, of a model without text; None takes 400.

@@ -16,14 +16,14 @@ from torch import Tensor
 from foveate.errors import ConfigError
 from foveate.ops.suppress import vote_masks
 from foveate.pictures import Windows, to_tensor
-from foveate.records import InstanceOutput, Instances, Preprocessing, RegionOutput
+from foveate.records import InstanceOutput, Instances, Preprocessing, RegionOutput, traits_of
 from foveate.records.instances import encode_mask, instances_of
+from foveate.tasks.fitting import AUTO_TILE_PIXELS
 
 VOTERS = 0.5  # IoU of boxes from which a detection votes on another one's mask
 MASK_THRESHOLD = 0.4  # share of the vote from which a pixel belongs to the object
 SAME_OBJECT = 0.5  # IoU of two parts, where two tiles overlap, from which they are one object
 NEAR_BORDER = 0.05  # of an object's side: one that ends so near to the border of its tile may go on beyond
-AUTO_TILE_PIXELS = 1_500_000  # larger images are seen in tiles
 DEFAULT_TILE, DEFAULT_OVERLAP = 1024, 128
 
 Network = Callable[[Tensor], InstanceOutput | RegionOutput]
@@ -75,7 +75,7 @@ def find_objects(
         height, width = image.height, image.width
     places = tiles(height, width, tile, overlap)
     found: list[list[Detection]] = []
-    most = getattr(network, "most", 0)
+    most = traits_of(network).max_detections
     reached = full = 0  # tiles with as many detections as the network gives at most; those where all of them count
     for number, place in enumerate(places):
         left, top, right, bottom = place

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_exportable, require_same_shape, worst
-from foveate.records import InstanceOutput
+from foveate.records import InstanceOutput, traits_of
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -73,7 +73,7 @@ class DetectionRunner(nn.Module):
         except (TypeError, ValueError) as error:
             raise file.unreadable("score_threshold", error) from error
         self.register_buffer("score_threshold", torch.tensor(threshold))
-        self.most = int(file.about.get("most", 0))  # earlier versions wrote none
+        self.max_detections = int(file.about.get("most", 0))  # earlier versions wrote none
 
     def forward(self, image: Tensor) -> InstanceOutput:
         """See the class."""
@@ -106,7 +106,7 @@ def graphs(task: Task, model: Any) -> Graphs:
     ready, image = prepared(model), torch.zeros(1, channels, *EXAMPLE_SIZE)
     metadata = {
         "score_threshold": round(float(model.score_threshold), 6),
-        "most": int(getattr(model, "most", 0)),
+        "most": traits_of(model).max_detections,
         "outlines": outlines,
     }
     sides = {2: "height", 3: "width"}

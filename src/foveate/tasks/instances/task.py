@@ -28,6 +28,7 @@ from foveate.registry import task
 from foveate.tasks.base import Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import middle
 from foveate.tasks.instances.detect import best_proposals, find_objects, has_regions, truth_of
 from foveate.tasks.instances.export import graphs, open_runner
 from foveate.tasks.instances.figures import LONGEST, draw_objects
@@ -131,10 +132,8 @@ class InstanceTask(InstanceReplies, Task):
 
     def validation_sample(self, sample: InstanceSample) -> InstanceSample:
         """The middle of a large image, LOSS_SIDE pixels a side at most."""
-        cut = [slice(max(0, side - LOSS_SIDE) // 2, None) for side in sample["image"].shape[-2:]]
-        crop = tuple(slice(s.start, s.start + LOSS_SIDE) for s in cut)
-        middle = {"image": sample["image"][:, *crop], "layers": sample["layers"][:, *crop]}
-        return sample | middle  # type: ignore[return-value]
+        crop = middle(sample["image"], LOSS_SIDE)
+        return sample | {"image": sample["image"][:, *crop], "layers": sample["layers"][:, *crop]}
 
     def require_data(self, dataset: Any, model: str) -> None:
         """Raise ConfigError for data with other classes than the model's."""

@@ -69,7 +69,7 @@ def report(evaluation: Evaluation) -> ReportPart:
 
 
 def _notes(evaluation: Evaluation, scores: Mapping[str, Any]) -> list[str]:
-    """Sentences on what the score is of."""
+    """Sentences on what was scored."""
     size = input_size(evaluation.loaded.preprocessing)
     notes = [f"Each picture was seen {size}; an answer is one of {len(evaluation.task.tables['answers'])}."]
     if (alone := scores.get("question_alone")) is not None:

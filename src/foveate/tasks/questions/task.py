@@ -74,7 +74,7 @@ class QuestionInput(Input):
         return weigh_text(given, self.noun)
 
     def example(self, preprocessing: Any) -> str:
-        """A question that any vocabulary reads in part."""
+        """A question of words that most vocabularies have."""
         return "what is this"
 
 

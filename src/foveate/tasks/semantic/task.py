@@ -14,13 +14,15 @@ from torch import Tensor
 
 from foveate.errors import ConfigError, DataError, counted
 from foveate.labels import Labels, labels_of_objects
+from foveate.metrics.plain import number_or_none
 from foveate.metrics.segmentation import SegmentationMetrics
-from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table
+from foveate.records import IGNORE, SemanticBatch, SemanticPrediction, SemanticSample, Table, traits_of
 from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect
 from foveate.tasks.base import Allowance, Count, Gallery, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
 from foveate.tasks.evaluation import Evaluation
+from foveate.tasks.fitting import AUTO_TILE_PIXELS, middle
 from foveate.tasks.instances.outputs import ENDINGS, Tables, object_files, objects_record
 from foveate.tasks.semantic.audit import audit_labels, draw_suspect
 from foveate.tasks.semantic.drawing import draw_labels
@@ -30,7 +32,7 @@ from foveate.tasks.semantic.inspection import SemanticFindings
 from foveate.tasks.semantic.objects import objects_in
 from foveate.tasks.semantic.reply import SemanticReplies
 from foveate.tasks.semantic.report import report
-from foveate.tasks.semantic.tiling import AUTO_TILE_PIXELS, STRIDE
+from foveate.tasks.semantic.tiling import STRIDE
 from foveate.visualize.geotiff import index_geotiff
 from foveate.visualize.overlay import index_png
 from foveate.visualize.report import ReportPart
@@ -91,8 +93,7 @@ class SemanticTask(SemanticReplies, Task):
 
     def validation_sample(self, sample: SemanticSample) -> SemanticSample:
         """The middle of a large image, LOSS_SIDE pixels a side at most."""
-        cut = tuple(slice(max(0, side - LOSS_SIDE) // 2, None) for side in sample["image"].shape[-2:])
-        crop = tuple(slice(s.start, s.start + LOSS_SIDE) for s in cut)
+        crop = middle(sample["image"], LOSS_SIDE)
         return {"image": sample["image"][:, *crop], "mask": sample["mask"][crop], "name": sample["name"]}
 
     def weigh_classes(self, samples: Iterable[Any], kind: str) -> None:
@@ -131,7 +132,7 @@ class SemanticTask(SemanticReplies, Task):
         confident: bool = False,
     ) -> list[SemanticPrediction]:
         """Label maps without objects. confident: with the probability of each pixel's class."""
-        if options.scales != (1.0,) and getattr(runner, "resizes", False):
+        if options.scales != (1.0,) and traits_of(runner).resizes_images:
             raise ConfigError(
                 "this model resizes every image to one size, so that scales change nothing; leave them out"
             )
@@ -194,7 +195,10 @@ class SemanticTask(SemanticReplies, Task):
     def sample_rows(self, scores: Any) -> list[dict[str, Any]]:
         """The scores of each image alone, and the IoU of each class that it holds or was given."""
         columns = {name: values for name, values in scores.per_image.items() if values.ndim == 1}
-        rows = [dict(zip(columns, map(_plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+        rows = [
+            {name: number_or_none(float(value)) for name, value in zip(columns, row, strict=True)}
+            for row in zip(*columns.values(), strict=True)
+        ]
         for row, ious in zip(rows, scores.per_image.get("per_class_iou", ()), strict=True):
             found = zip(self.classes.names, ious, strict=True)
             row.update({f"iou {name}": float(value) for name, value in found if np.isfinite(value)})
@@ -273,10 +277,6 @@ class SemanticTask(SemanticReplies, Task):
     def open(self, file: OnnxFile) -> Runner:
         """An exported file with the model's interface."""
         return open_runner(self, file)
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 class ObjectTables:

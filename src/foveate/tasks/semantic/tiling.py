@@ -32,6 +32,7 @@ from torch import Tensor
 from foveate.errors import ConfigError
 from foveate.pictures import Windows, to_tensor
 from foveate.records import Preprocessing
+from foveate.tasks.fitting import AUTO_TILE_PIXELS
 
 Network = Callable[[Tensor], Tensor]
 Kept = Literal["labels", "confidence", "probabilities"]
@@ -47,8 +48,6 @@ class Labelled(NamedTuple):
 # Tiles start at multiples of this, so that the strided layers of every network here sample the same pixels in a
 # tile as they would in the whole image.
 STRIDE = 32
-# Above this many pixels an image is tiled unless the caller says otherwise.
-AUTO_TILE_PIXELS = 1_500_000
 DEFAULT_TILE = 768
 DEFAULT_OVERLAP = 128
 
@@ -246,8 +245,8 @@ def labels_of(scores: Tensor) -> np.ndarray:
 class _Span:
     """The extent that one tile reads along an axis, [start, stop), and the part that it decides, [low, high).
 
-    Between low and high the tile's answer counts; over the first `rise` and last `fall` pixels of that it shares the
-    say with its neighbour.
+    Between low and high the tile's answer counts; over the first `rise` and last `fall` pixels of that it is
+    blended with its neighbour's.
     """
 
     start: int

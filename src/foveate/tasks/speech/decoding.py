@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.errors import ModelError
 from foveate.ops.padding import pad
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Sound, SpeechPrediction, Transcript
 from foveate.sounds import cuts_at_silence
 from foveate.tasks.base import Runner, device_of
+from foveate.tasks.searching import checked_step
 from foveate.tasks.speech.language import read_language_model
 from foveate.tasks.speech.options import SpeechOptions
 from foveate.text import TextTable
@@ -81,22 +81,14 @@ def _search(
     device = device_of(model)
     memory, state = model.begin(audio.to(device), lengths.to(device))
     cells = memory.mask.sum(1).tolist()
-
-    def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor]:
-        logits, state, attention = model.step(memory, state, tokens)
-        if logits.shape[1] != len(table):
-            raise ModelError(
-                f"the model writes {logits.shape[1]} different tokens, but its table has {len(table)}; take both from "
-                "the folder of one training"
-            )
-        return logits, state, attention
-
     longest = [options.longest(length / rate) for length in lengths.tolist()]
     fusion = None
     if options.language and options.language_weight:
         language = read_language_model(options.language, table)
         fusion = language.fusion(len(parts), options.language_weight, device)
-    return beam_search(step, memory, state, max_length=longest, fusion=fusion, **options.search()), cells
+    return beam_search(
+        checked_step(model, table), memory, state, max_length=longest, fusion=fusion, **options.rules()
+    ), cells
 
 
 def _transcript(hypothesis: Hypothesis, table: TextTable, model: Any, cells: int) -> Transcript:

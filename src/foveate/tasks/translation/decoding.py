@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from foveate.errors import ModelError
 from foveate.ops.padding import pad
 from foveate.ops.search import Hypothesis, beam_search
 from foveate.records import Translation
 from foveate.tasks.base import Runner, device_of
+from foveate.tasks.searching import checked_step
 from foveate.tasks.translation.options import TranslationOptions
 from foveate.text import END, PAD, SPECIALS, UNKNOWN, TextTable
 
@@ -65,18 +64,10 @@ def translate(
     translator: Any = model
     tokens = pad([torch.tensor(sources[i].ids) for i in chosen], PAD).to(device_of(model))
     memory = translator.encode(tokens)
-
-    def step(memory: Any, state: Any, tokens: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-        logits, state, attention = translator.step(memory, state, tokens)
-        if logits.shape[1] != len(table):
-            raise ModelError(
-                f"the model writes {logits.shape[1]} different tokens, but its vocabulary has {len(table)}; take both "
-                "from the folder of one training"
-            )
-        return logits, state, attention
-
     rules = options.search([len(sources[i].ids) for i in chosen])
-    hypotheses = beam_search(step, memory, translator.begin(memory), positions=tokens != PAD, **rules)
+    hypotheses = beam_search(
+        checked_step(translator, table), memory, translator.begin(memory), positions=tokens != PAD, **rules
+    )
     for i, own in zip(chosen, hypotheses, strict=True):
         found[i] = tuple(_translation(hypothesis, sources[i], table) for hypothesis in own)
     return found

@@ -12,7 +12,7 @@ from foveate.text import split_words
 
 NUM_WORDS = 15
 FAR = 3.0  # times as many words on one side as on the other: seldom a translation
-LONG = 3  # words of the longer side from which on that is told
+LONG = 3  # words of the longer side from which such a pair is reported
 SIDES = (("source", "sentence"), ("target", "reference"))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foveate.errors import counted
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.translation.alignment import STYLE, translation_figure
-from foveate.tasks.translation.options import BEAMS
 from foveate.visualize.bars import score_text
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.markup import Markup, tag
@@ -61,11 +59,7 @@ def _rows(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 def _search_note(evaluation: Evaluation) -> str:
     """A sentence on how translations were written."""
-    beams = evaluation.options.beams
-    search = f"by beam search with {counted(beams, 'beam')}" if beams > 1 else "greedily, a token at a time"
-    rules = dataclasses.replace(evaluation.options, beams=max(BEAMS, beams)).describe()
-    rules = rules if beams <= BEAMS else ""
-    return f"The model wrote every translation {search}" + (f" ({rules})." if rules else ".")
+    return f"The model wrote every translation {evaluation.options.search_in_words('token')}."
 
 
 def _signatures(scores: Mapping[str, Any]) -> list[str]:

@@ -14,13 +14,14 @@ Shapes: B clips, N rows of sentences, V in the vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from foveate.onnx import Graphs, OnnxFile, prepared, worst
 from foveate.onnx.stepwise import (
+    Encoded,
     ExportedDecoder,
     Tensors,
     open_stepwise,
@@ -77,27 +78,20 @@ def _difference(model: nn.Module, runner: nn.Module, shape: tuple[int, ...], voc
     return worst(differences)
 
 
-class EncodedClips(NamedTuple):
-    """The encoder's outputs for B clips, in place of a model's features."""
-
-    memory: Tensors
-    state: Tensors
-
-
 class ExportedVideo(ExportedDecoder):
     """The two files with the interface of a video model: `encode`, `begin` and `step`."""
 
-    def encode(self, clips: Tensor, lengths: Tensor | None = None) -> EncodedClips:
+    def encode(self, clips: Tensor, lengths: Tensor | None = None) -> Encoded:
         """(B, K, C, H, W) or (B, K, D) float32, and the frames of each, as the model takes them."""
         counts = [clips.shape[1]] * len(clips) if lengths is None else lengths.tolist()
         found = [self.start(one[None, :count]) for one, count in zip(clips, counts, strict=True)]
         memory = zip(*(one.memory for one in found), strict=True)
         state = zip(*(one.state for one in found), strict=True)
-        return EncodedClips(
+        return Encoded(
             tuple(pad([part[0] for part in parts]) for parts in memory), tuple(torch.cat(parts) for parts in state)
         )
 
-    def begin(self, features: EncodedClips | Tensor, lengths: Tensor | None = None) -> tuple[Tensors, Tensors]:
+    def begin(self, features: Encoded | Tensor, lengths: Tensor | None = None) -> tuple[Tensors, Tensors]:
         """Memory and state at the start of a search, B rows each."""
         encoded = self.encode(features, lengths) if isinstance(features, Tensor) else features
         return encoded.memory, encoded.state

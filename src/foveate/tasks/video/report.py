@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from foveate.errors import counted
 from foveate.metrics.video import VideoScores
-from foveate.tasks.captioning.options import BEAMS
 from foveate.tasks.captioning.sections import own_score_and_references
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.video.figure import VideoFigure, video_figure, video_style
@@ -29,7 +26,7 @@ TEXT = ReportText(
         ("event_accuracy", "Events", "share that it names rightly; one that does not happen counts as one left out"),
         ("order_accuracy", "Order", "of two events, one after the other: the share told in their true order"),
         ("attention_ratio", "Attention on the event", "times as much as if it were spread evenly"),
-        ("distinct", "Different sentences", "for each clip; low if it says the same of all"),
+        ("distinct", "Different sentences", "for each clip; low if most get the same sentence"),
         ("mean_length", "Words a sentence", "on average"),
     ),
     curves=(
@@ -67,14 +64,12 @@ def report(evaluation: Evaluation) -> ReportPart:
 
 def _search_note(evaluation: Evaluation) -> str:
     """A sentence on how captions were generated."""
-    beams = evaluation.options.beams
-    search = f"by beam search with {beams} beams" if beams > 1 else "greedily, a word at a time"
-    rules = dataclasses.replace(evaluation.options, beams=BEAMS).describe()
+    search = evaluation.options.search_in_words("word")
     form = evaluation.loaded.preprocessing
     frames = f"up to {counted(form.frames, 'frame')}"
     size = f" of {form.size[1]}x{form.size[0]} pixels" if form.size else ""
     return (
-        f"The model generated every sentence {search}{f' ({rules})' if rules else ''}, from {frames}{size}, equally "
+        f"The model generated every sentence {search}, from {frames}{size}, equally "
         "spaced over the clip; it was never given the true words."
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from foveate.errors import duration_text
 from foveate.visualize.bars import score_text
 from foveate.visualize.markup import Markup, join, tag
 from foveate.visualize.report.parts import counted, fact, pairs, scroll_box, section
@@ -86,7 +87,7 @@ def training(report: Report) -> Section:
         *report.part.rows,
     ]
     if report.minutes is not None:
-        rows.append(("Training time", duration(report.minutes)))
+        rows.append(("Training time", duration_text(60 * report.minutes)))
     return section(
         "training",
         "Data",
@@ -102,13 +103,6 @@ def _folded(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str) or len(value) <= LONGEST:
         return value
     return tag("details", tag("summary", f"{value[:LONGEST].rpartition(' ')[0]} ..."), tag("p", value), class_="folded")
-
-
-def duration(minutes: float) -> str:
-    """Minutes in the unit that reads best."""
-    if minutes < 1:
-        return f"{minutes * 60:.0f} seconds"
-    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def again(report: Report) -> Section:

@@ -1,4 +1,4 @@
-"""Captions of clips: three ways to tell of each event, and the words for what comes first."""
+"""Captions of clips: three wordings for each event, and the words for what comes first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveate.datasets.pasture.dice import Dice
 from foveate.records import Caption
 
 T = TypeVar("T")
-# Kind of event -> ways to tell of it, from the noun on.
+# Kind of event -> its wordings, from the noun on.
 PHRASES: dict[str, tuple[str, str, str]] = {
     "cow walks left": ("cow walks to the left", "cow walks left", "cow moves to the left"),
     "cow walks right": ("cow walks to the right", "cow walks right", "cow moves to the right"),
@@ -30,7 +30,7 @@ TOGETHER = ("{first} while {second}", "{first} and at the same time {second}", "
 
 
 def captions_of(plot: Plot, count: int) -> tuple[Caption, ...]:
-    """`count` captions of a plot. Three in a row tell of each event in three ways."""
+    """`count` captions of a plot. Three in a row use each of the three wordings."""
     dice = Dice(*plot.scene.seed, STREAM + 1)
     ways = [_shuffled(dice, PHRASES[event.kind]) for event in plot.events]
     patterns = _shuffled(dice, TOGETHER if plot.order == "together" else SEQUENCE)

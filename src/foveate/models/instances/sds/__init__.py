@@ -13,7 +13,7 @@ of S x S pixels; D features a region, K classes.
 
 and after training, on features of its own training images (`fit`):
 
-    scores   = a linear support vector machine a class                     section 3.3
+    scores   = a linear support vector machine (SVM) a class               section 3.3
     survivors = the best regions of a class that share no pixel            section 3.3
     outlines = cells' and superpixels' logistic classifiers                section 3.4
 
@@ -23,12 +23,12 @@ Departures from the paper:
 - The superpixels of the refinement are the leaves of the segmentation that a region grew from. Those of its second
   classifier's training are larger than 1 / 1875 of the image, which is 100 pixels of a Pascal VOC image. A superpixel
   that the region's widened box does not touch is never taken.
-- The machines are fitted on at most `fit_images` images, evenly spread over the training set, whose features all fit in
+- The SVMs are fitted on at most `fit_images` images, evenly spread over the training set, whose features all fit in
   memory: every round looks at all negatives, where the release reads images one by one.
 - A truth without a proposal that overlaps it by more than half is no example of the second round.
 - Images are normalised by mean and deviation; the release subtracts the mean image of values up to 255.
 - `caffenet` has no ImageNet weights that can be installed; the paper's networks start from them.
-- Boxes are not regressed, and there are no machines for detection with boxes, as in the paper's appendix on them.
+- Boxes are not regressed, and there are no SVMs for detection with boxes, as in the paper's appendix on them.
 - Only network C is built: both networks are fine-tuned together from the start. The release begins with network B, two
   networks that were fine-tuned apart. With `crops` box, examples are chosen by the overlap of regions; the paper
   fine-tunes its box network by that of boxes.
@@ -57,8 +57,8 @@ from foveate.models.instances.sds.crops import (
     Places,
     covered_cells,
     crop_image,
-    crop_masks,
     crop_regions,
+    masks_at,
     mirrored,
     places,
     turned,
@@ -68,15 +68,16 @@ from foveate.models.instances.sds.fitting import (
     GOOD,
     GRID,
     Example,
-    fit_machines,
     fit_refinement,
+    fit_svms,
     refine_region,
     threshold_for,
     unrefined,
 )
 from foveate.models.instances.sds.networks import Pooled
 from foveate.ops.boxes import covered_share
-from foveate.ops.regions import RegionSet, propose_regions
+from foveate.ops.region_cache import RegionCache
+from foveate.ops.regions import RegionSet
 from foveate.ops.suppress import survivors
 from foveate.records import Preprocessing
 from foveate.records.instances import InstanceBatch, RegionOutput
@@ -86,6 +87,7 @@ from foveate.values import require_choices
 CAFFENET = "caffenet"
 FOREGROUND = 0.5  # overlap from which a region is an example of its object's class
 CHUNK = 64  # regions that the networks see at once
+REGIONS = RegionCache()  # of all models, as their proposals depend on the image and two fields of `Config` alone
 BEST_REGIONS, MEAN_REGIONS = 10, 2  # of an image, in semantic output: at most, and on average
 
 
@@ -110,7 +112,7 @@ class Config:
     turn: train on crops that are turned by quarters and mirrored both ways, for images without an up; otherwise they
         are mirrored left-right.
     refine: correct the outline of each detection by superpixels.
-    fit_images: images of the training set on which machines and refinement are fitted. Their features stay in memory,
+    fit_images: images of the training set on which SVMs and refinement are fitted. Their features stay in memory,
         twice `proposals` times 4 bytes a feature for each image: 130 MB at paper size, 4 MB with 1000 proposals and
         512 features. The release reads 1000 in its first pass, and then all, from disk.
     detections: detections of an image that stay.
@@ -169,12 +171,12 @@ class SDS(nn.Module):
     task: ClassVar[str] = "instances"
     # Proposals are computed once an image, and crops of them are mirrored and turned.
     takes_augmented: ClassVar[bool] = False
-    unexported: ClassVar[str] = "its region proposals come from trees of segments, which no ONNX graph can grow"
+    no_export_reason: ClassVar[str] = "its region proposals come from trees of segments, which no ONNX graph can grow"
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.most: int = config.detections  # of an image
+        self.max_detections: int = config.detections
         names = ("box", "region") if config.crops == "both" else (config.crops,)
         networks = {
             name: CaffeNet(config.in_channels)
@@ -190,6 +192,7 @@ class SDS(nn.Module):
         self.classify = nn.Linear(d, k + 1)
         nn.init.normal_(self.classify.weight, 0, 0.01)
         nn.init.zeros_(self.classify.bias)
+        # The SVMs, under the names that saved runs have.
         self.register_buffer("machines", torch.zeros(k, d))
         self.register_buffer("machine_biases", torch.zeros(k))
         self.register_buffer("cells", torch.zeros(k, d + GRID**2 + 1, GRID**2) if config.refine else torch.zeros(0))
@@ -215,7 +218,7 @@ class SDS(nn.Module):
         # The same whole numbers for the same file, whatever rounding normalisation brought; 16 bits hold 8 exactly.
         values = ((image.float() * std + mean).clamp(0, 1) * 65535).round().to(torch.int32)
         pixels = values.permute(1, 2, 0).cpu().numpy().astype("uint16")
-        return propose_regions(pixels, self.config.proposals, self.config.largest, keep)
+        return REGIONS.regions(pixels, self.config.proposals, self.config.largest, keep)
 
     def places(self, boxes: Tensor) -> Places:
         """Return the places of the image that crops of boxes (R, 4) show."""
@@ -248,7 +251,7 @@ class SDS(nn.Module):
         return torch.cat(parts)
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return scores (R, K) in 0..1 of features (R, D): the sigmoid of a machine's margin, or the softmax."""
+        """Return scores (R, K) in 0..1 of features (R, D): the sigmoid of an SVM's margin, or the softmax."""
         if self.config.head == "svm" and bool(self.fitted):
             return (features @ self.machines.T + self.machine_biases).sigmoid()
         return self.classify(features).softmax(1)[:, 1:]
@@ -333,7 +336,7 @@ class SDS(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: Sequence[InstanceBatch]) -> None:
-        """Fit machines, refinement and the threshold of semantic output to training images.
+        """Fit SVMs, refinement and the threshold of semantic output to training images.
 
         batches: one image each, of which `fit_images` are used. Nothing is changed where none has objects. Raises
         ModelError for features that are not finite.
@@ -345,8 +348,8 @@ class SDS(nn.Module):
         if not all(torch.isfinite(example.features).all() for example in examples):
             raise ModelError("some features are not finite; train again with a lower --optim.lr")
         if self.config.head == "svm":
-            machines, biases = fit_machines(examples, self.config.num_classes)
-            self.machines.copy_(machines)
+            weights, biases = fit_svms(examples, self.config.num_classes)
+            self.machines.copy_(weights)
             self.machine_biases.copy_(biases)
         if self.config.refine:
             cells, leaves = fit_refinement(examples, self.config.num_classes)
@@ -376,7 +379,7 @@ class SDS(nn.Module):
             regions=regions, features=self.features_of(image, regions).cpu(), overlaps=overlaps,
             true_features=self._true_features(image, batch["boxes"][0].cpu(), masks).cpu(), labels=labels,
             good=good, owner=owner[good], boxes=boxes, grid=grid,
-            target=covered_cells(crop_masks(masks, owner[good], at)), shares=regions.shares(masks),
+            target=covered_cells(masks_at(masks, owner[good], at)), shares=regions.shares(masks),
         )  # fmt: skip
 
     def _true_features(self, image: Tensor, boxes: Tensor, masks: Tensor) -> Tensor:
@@ -385,5 +388,5 @@ class SDS(nn.Module):
         for start in range(0, len(masks), CHUNK):
             rows = torch.arange(start, min(start + CHUNK, len(masks)))
             at = self.places(boxes[rows])
-            parts.append(self.features(self.crops(image, at, crop_masks(masks, rows, at))))
+            parts.append(self.features(self.crops(image, at, masks_at(masks, rows, at))))
         return torch.cat(parts)

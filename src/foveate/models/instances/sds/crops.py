@@ -66,7 +66,7 @@ def crop_regions(regions: RegionSet, at: Places) -> Tensor:
     return mask & _inside(at, *regions.size)
 
 
-def crop_masks(masks: Tensor, owner: Tensor, at: Places) -> Tensor:
+def masks_at(masks: Tensor, owner: Tensor, at: Places) -> Tensor:
     """Return the masks (G, H, W) bool that `owner` (R,) names at the places of each, (R, S, S) bool; nearest pixels."""
     height, width = masks.shape[-2:]
     rows, columns = _pixels(at, height, width)

@@ -16,7 +16,7 @@ from foveate.ops.linear import linear_svm, logistic
 from foveate.ops.regions import RegionSet
 from foveate.ops.roi import paste_masks
 
-NORM = 20.0  # mean length of the features that the machines are fitted on
+NORM = 20.0  # mean length of the features that the SVMs are fitted on
 COST, INTERCEPT, POSITIVE_WEIGHT = 1e-3, 10.0, 2.0
 NEGATIVE = 0.2  # proposals that overlap every object of the class by less are its negatives
 LATENT = 0.5  # the best proposal that overlaps an object by more replaces it as an example
@@ -55,7 +55,7 @@ class Example:
 # Support vector machines
 
 
-def fit_machines(examples: Sequence[Example], num_classes: int) -> tuple[Tensor, Tensor]:
+def fit_svms(examples: Sequence[Example], num_classes: int) -> tuple[Tensor, Tensor]:
     """Return weights (K, D) and biases (K,) of a linear support vector machine a class, on features as they are.
 
     A class without objects, or without negatives, gets weights of 0 and a bias of -1, the score of a sure negative.
@@ -65,11 +65,11 @@ def fit_machines(examples: Sequence[Example], num_classes: int) -> tuple[Tensor,
     length = float(np.linalg.norm(pool[:proposals], axis=1).mean())
     scale = NORM / length if length > 0 else 1.0
     pool *= scale
-    weights, biases = zip(*(_fit_machine(examples, pool, label) for label in range(num_classes)), strict=True)
+    weights, biases = zip(*(_fit_svm(examples, pool, label) for label in range(num_classes)), strict=True)
     return torch.from_numpy(np.stack(weights) * scale).float(), torch.tensor(biases)
 
 
-def _fit_machine(examples: Sequence[Example], pool: np.ndarray, label: int) -> tuple[np.ndarray, float]:
+def _fit_svm(examples: Sequence[Example], pool: np.ndarray, label: int) -> tuple[np.ndarray, float]:
     """Weights (D,) and bias for one class.
 
     pool: (n, D), the scaled features of all proposals, image by image, then those of all true objects.
@@ -86,14 +86,14 @@ def _fit_machine(examples: Sequence[Example], pool: np.ndarray, label: int) -> t
     positive = start + np.flatnonzero(true)
     if not len(positive) or not negative.any():
         return np.zeros(pool.shape[1]), -1.0
-    # First the true regions are the positive examples, then what the machine likes best of the proposals around them.
+    # First the true regions are the positive examples, then of the proposals around each the one with the best score.
     weight, bias = _mine(pool, positive, negative)
     latent = [rows[(pool[rows] @ weight).argmax()] for rows in near if len(rows)]
     return _mine(pool, np.array(latent), negative) if latent else (weight, bias)
 
 
 def _mine(pool: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, float]:
-    """A machine on positives and the negatives that are hard for it: collected, fitted, and sorted out again.
+    """Weights (D,) and bias of an SVM that is fitted on positives and mined hard negatives, in several rounds.
 
     positive: indices of rows of the pool (n, D). negative: (n,) bool.
     """
