@@ -25,7 +25,11 @@ _BRUSH_REMEDY = (
 # A mark in the beginning of a tool's file -> what the file is, and what to do with it.
 _TOOLS = (
     (r'"_via_|"regions"\s*:', "a project of VGG's annotator (VIA); export it there as COCO"),
-    (r'"brushlabels"', f"Label Studio's own JSON of brush strokes; export masks (PNG) there. {_BRUSH_REMEDY}"),
+    # the run lengths of a stroke are long, and the names of its labels may come behind them
+    (
+        r'"brushlabels"|"format"\s*:\s*"rle"',
+        f"Label Studio's own JSON of brush strokes; export masks (PNG) there. {_BRUSH_REMEDY}",
+    ),
     (
         r'"(completions|from_name|to_name|polygonlabels|rectanglelabels)"',
         "Label Studio's own JSON; export it there as COCO",
