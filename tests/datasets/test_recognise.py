@@ -131,7 +131,7 @@ def pictures(folder: Path, *names: str) -> None:
         ),
         (
             {"project.json": '[{"annotations": [{"result": [{"from_name": "label"}]}]}]'},
-            "project.json is Label Studio's own JSON; export it there as COCO, or as masks (PNG)",
+            "project.json is Label Studio's own JSON; export it there as COCO",
         ),
         (
             {"Annotations/a.xml": "<annotation><object><bndbox></bndbox></object></annotation>"},
@@ -144,6 +144,11 @@ def pictures(folder: Path, *names: str) -> None:
         (
             {"words/a.txt": "0 0.5 0.5 0.25 0.25\n", "words/b.txt": "1 0.1 0.2 0.3 0.4 0.5 0.6\n"},
             "2 text files in the form of YOLO (words/a.txt, ...), which is read where polygons lie in labels/ beside",
+        ),
+        (
+            {"project.json": '[{"annotations": [{"result": [{"value": {"format": "rle", "brushlabels": ["a"]}}]}]}]'},
+            "project.json is Label Studio's own JSON of brush strokes; export masks (PNG) there. A task's masks are "
+            "called after it and not after its picture: join them in one PNG that has the picture's name",
         ),
         ({"maps/a.npy": "x"}, "1 array (a.npy, ...), which are not read; save masks as PNG or TIFF"),
     ],
@@ -284,3 +289,18 @@ def test_a_class_that_is_called_as_a_split_is_named(tmp_path: Path) -> None:
         recognise(tmp_path, "classification")
     with pytest.raises(DataError, match=told):
         recognise(tmp_path)
+
+
+def test_masks_of_label_studio(tmp_path: Path) -> None:
+    pictures(tmp_path / "alone", "0.png", "task-1-annotation-3-by-1-tag-Big cell-0.png")
+    with pytest.raises(
+        DataError,
+        match=r"1 mask by Label Studio \(task-1-annotation-3-by-1-tag-Big cell-0.png, ...\), one a tag and annotation",
+    ):
+        recognise(tmp_path / "alone")
+    pictures(tmp_path / "images", "a.png", "b.png")
+    pictures(tmp_path / "masks", "task-1-annotation-3-by-1-tag-Cell-0.png", "task-2-annotation-4-by-1-tag-Cell-0.png")
+    with pytest.raises(
+        DataError, match=r"masks: holds 2 masks by Label Studio \(task-1-annotation-3-by-1-tag-Cell-0.png, ...\), one a"
+    ):
+        recognise(tmp_path).splits()

@@ -149,6 +149,11 @@ class TestNearest:
         [
             ("ann/0.png.json", '{"objects": [{"classTitle": "rust"}]}', "is Supervisely's JSON; export it there as"),
             ("project.json", '[{"result": [{"value": {"brushlabels": ["rust"]}}]}]', "is Label Studio's own JSON"),
+            (
+                "project.json",
+                '[{"result": [{"value": {"format": "rle", "rle": [%s], "brushlabels": ["rust"]}}]}]' % ("0, " * 40000),
+                "is Label Studio's own JSON of brush strokes; export masks (PNG) there. A task's masks",
+            ),
             ("a.xml", "<annotations><track id='0'/></annotations>", "is CVAT's XML of tracks"),
             ("a.xml", "<annotation><object><bndbox></bndbox></object></annotation>", "is Pascal VOC's XML of boxes"),
         ],

@@ -68,6 +68,42 @@ class TestSplits:
         (note,) = notes(tmp_path)
         assert "byte for byte (3.png = copy.png)" in note
 
+    @pytest.mark.parametrize(
+        "turn",
+        [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180],
+    )
+    def test_flipped_copies(self, tmp_path: Path, turn: Image.Transpose) -> None:
+        for k, name in enumerate(("cat", "dog")):
+            for i in range(10):
+                save(picture(100 * k + i), tmp_path / "train" / name / f"{i}.png")
+                save(picture(100 * k + 50 + i), tmp_path / "val" / name / f"{i}.png")
+        save(picture(4).resize((60, 45)).transpose(turn), tmp_path / "val" / "cat" / "copy.jpg", quality=80)
+        # of another class, which a flip may make of it
+        save(picture(5).transpose(turn), tmp_path / "val" / "dog" / "other.png")
+        # symmetrical, and so alike without a flip, too
+        half = np.asarray(picture(200))[:, :40]
+        both = Image.fromarray(np.concatenate([half, half[:, ::-1]], 1))
+        save(both, tmp_path / "train" / "cat" / "both.png")
+        save(both, tmp_path / "val" / "cat" / "both.jpg", quality=90)
+        assert notes(tmp_path) == [
+            "1 picture is in train and in val nearly alike (both.png = both.jpg), as if encoded or resized again, or "
+            "frames of one film, so that val is no test of what was learned; remove one of each",
+            "1 picture is in train and in val nearly alike but flipped or turned upside down (4.png = copy.jpg), so "
+            "that val is no test of what was learned; divide before pictures are augmented, or remove one of each",
+        ]
+
+    def test_flipped_copies_of_masks(self, tmp_path: Path) -> None:
+        """Pictures without classes are compared, all of them."""
+        number = np.zeros((60, 80), np.uint8)
+        number[10:20, 10:20] = 1
+        for split, seeds in (("train", range(10)), ("val", range(20, 30))):
+            for i in seeds:
+                image = picture(i) if i != 25 else picture(5).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+                save(image, tmp_path / split / "images" / f"{i}.png")
+                save(Image.fromarray(number), tmp_path / split / "masks" / f"{i}.png")
+        (note,) = notes(tmp_path)
+        assert "nearly alike but flipped or turned upside down (5.png = 25.png)" in note
+
     def test_instances(self, tmp_path: Path) -> None:
         """Of 16 bits, compressed in another way."""
         number = np.zeros((60, 80), np.uint16)

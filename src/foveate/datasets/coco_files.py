@@ -143,13 +143,14 @@ class Finder:
         # In the folder of its split, a file lies beside its images.
         order = (*near, *usual, self.root) if self.file.parent.name not in ("annotations", "") else (*usual, self.root)
         for folder in dict.fromkeys((*order, *near)):
-            if folder.is_dir() and any(self._inside(folder, name) is not None for name in names):
+            tried = (self._inside(folder, one) for name in names for one in dict.fromkeys((name, unquote(name))))
+            if folder.is_dir() and any(file is not None for file in tried):
                 return folder
         return self.root
 
     def _inside(self, folder: Path, name: str) -> Path | None:
         """A name's file in a folder, never one outside of it."""
-        for stated in dict.fromkeys((name, name.replace("\\", "/"), unquote(name))):
+        for stated in dict.fromkeys((name, name.replace("\\", "/"))):
             if not climbs(stated) and (found := self._files.find(folder / stated)) is not None:
                 return found
         return None
@@ -161,6 +162,10 @@ class Finder:
         """
         found = self._inside(self.folder, name) or self._inside(self.root, name)
         if found is not None:
+            return found, ""
+        plain = unquote(name)
+        if plain != name and (found := self._inside(self.folder, plain) or self._inside(self.root, plain)) is not None:
+            self.moved.append((name, found))
             return found, ""
         if self._index is None:
             below = (p for p in sorted(self.root.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())

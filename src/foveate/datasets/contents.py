@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from foveate.datasets.names import stem_of, unmarked
@@ -17,12 +17,22 @@ _SHOWN = 6  # entries of a folder that are named
 _HEAD = 1 << 16  # bytes of a file that are looked into
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 _ARRAYS = {".npy", ".npz", ".mat", ".pkl"}
+_BRUSH_MASK = re.compile(r"task-\d+-annotation-\d+-by-.+-tag-.+-\d+", re.IGNORECASE)  # of Label Studio
+_BRUSH_REMEDY = (
+    "A task's masks are called after it and not after its picture: join them in one PNG that has the picture's name, "
+    "a value a tag; the JSON export says which picture a task has (id, and image in data)"
+)
 # A mark in the beginning of a tool's file -> what the file is, and what to do with it.
 _TOOLS = (
     (r'"_via_|"regions"\s*:', "a project of VGG's annotator (VIA); export it there as COCO"),
+    # the run lengths of a stroke are long, and the names of its labels may come behind them
     (
-        r'"(completions|from_name|to_name|brushlabels|polygonlabels|rectanglelabels)"',
-        "Label Studio's own JSON; export it there as COCO, or as masks (PNG)",
+        r'"brushlabels"|"format"\s*:\s*"rle"',
+        f"Label Studio's own JSON of brush strokes; export masks (PNG) there. {_BRUSH_REMEDY}",
+    ),
+    (
+        r'"(completions|from_name|to_name|polygonlabels|rectanglelabels)"',
+        "Label Studio's own JSON; export it there as COCO",
     ),
     (r'"classTitle"', "Supervisely's JSON; export it there as masks (PNG) or COCO"),
     (r'"asset"\s*:\s*\{', "VoTT's JSON; export it there as Pascal VOC masks or COCO"),
@@ -100,10 +110,22 @@ def nearest(path: Path, task: str = "") -> str:
 
 def labels_of_a_tool(path: Path, tools: Sequence[tuple[str, str]] = _TOOLS) -> str:
     """The clause on a file below a folder that a labelling tool wrote in a form which is not read; '' without one."""
-    for file in _files(path):
+    files = _files(path)
+    if masks := brush_masks(files):
+        return masks
+    for file in files:
         if tool := _tool(file, tools):
             return f"{file.relative_to(path).as_posix()} is {tool}"
     return ""
+
+
+def brush_masks(files: Iterable[Path]) -> str:
+    """The sentences on masks that Label Studio wrote of brush strokes, which are not read; '' without such files."""
+    found = [file for file in files if _BRUSH_MASK.fullmatch(file.stem)]
+    if not found:
+        return ""
+    masks = f"{counted(len(found), 'mask')} by Label Studio ({found[0].name}, ...)"
+    return f"{masks}, one a tag and annotation. {_BRUSH_REMEDY}"
 
 
 def texts_beside(path: Path) -> str:

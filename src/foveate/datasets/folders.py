@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import CLASSES_FILE, ClassList, hex_color
-from foveate.datasets.contents import contents
+from foveate.datasets.contents import brush_masks, contents
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import FileSource, Pair, Scan, require_folder
 from foveate.datasets.masks import MaskReader, recognise_masks, split_doubts
+from foveate.datasets.masks.several import files_of, unite
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import MaskSource
-from foveate.datasets.pairing import pair_by_stem
+from foveate.datasets.pairing import pair_masks
 from foveate.datasets.spelling import says_unscored, spelling_note
 from foveate.datasets.splits import (
     SPLIT_ORDER,
@@ -116,15 +117,18 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
             f"{root}: no labelled pictures; expected pictures and masks of the same names{first if problems else ''}"
         )
     pairs, drawn = with_val(root, pairs, problems, seed)
-    masks = [pair.label for split in pairs.values() for pair in split]
+    files = {split: [file for pair in group for file in files_of(pair.label)] for split, group in pairs.items()}
     known = find_classes(root)
-    reader = recognise_masks(masks, known)
+    reader = recognise_masks([file for group in files.values() for file in group], known)
     doubts = [
         *(names_notes(known, reader) if known else class_list_notes(root)),
         *(split_table_notes(root) if drawn else []),
     ]
-    doubts += split_doubts(reader, {split: [p.label for p in group] for split, group in pairs.items()})
-    return Scan(pairs, reader.classes, reader, problems, drawn=drawn, notes=doubts)
+    doubts += split_doubts(reader, files)
+    every = [pair for group in pairs.values() for pair in group]
+    several = any(isinstance(pair.label, tuple) for pair in every)
+    read_label = unite(every, reader, known) if several else reader
+    return Scan(pairs, reader.classes, read_label, problems, drawn=drawn, notes=doubts)
 
 
 def names_notes(known: ClassList, reader: MaskReader) -> list[str]:
@@ -303,12 +307,12 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]:
     """The images with their masks, in the folders and in those folders inside that both have."""
-    pairs, alone = pair_by_stem(list_pictures(part.images), list_pictures(part.labels), notes)
+    pairs, alone = pair_masks(list_pictures(part.images), list_pictures(part.labels), notes)
     problems += alone
     for images in subfolders(part.images):
         labels = part.labels / images.relative_to(part.images)
         if labels.is_dir():
-            more, alone = pair_by_stem(list_pictures(images), list_pictures(labels), notes)
+            more, alone = pair_masks(list_pictures(images), list_pictures(labels), notes)
             pairs += more
             problems += alone
         elif list_pictures(images):
@@ -317,8 +321,10 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
 
 
 def _require_masks(parts: Mapping[str, Parts]) -> None:
-    """Raise DataError for folders of labels that hold other files than masks."""
+    """Raise DataError for folders of labels that hold other files than masks, or masks without pictures' names."""
     for part in parts.values():
+        if masks := brush_masks(list_pictures(part.labels)):
+            raise DataError(f"{part.labels}: holds {masks}")
         if not holds_pictures(part.images) and contents(part.images) != "nothing":
             raise DataError(
                 f"{part.images}: holds {contents(part.images)}, but no pictures that are read; convert them to PNG, "

@@ -42,7 +42,8 @@ CONSTANT = "a band of one value that is tagged as alpha, kept where other pictur
 class FileHeaders:
     """Mixin of a data set of files.
 
-    pairs: image file and label of each sample; the label is the path of a mask, or anything else.
+    pairs: image file and label of each sample; the label is the path of a mask, a tuple of such, or
+    anything else.
     """
 
     pairs: Sequence[Any]
@@ -59,13 +60,13 @@ class FileHeaders:
     def turned_alone(self, index: int) -> bool:
         """True if EXIF turns the image, its mask carries no such note, and their sizes do not tell which is meant."""
         pair = self.pairs[index]
-        return isinstance(pair.label, Path) and _is_turned_alone(pair.picture, pair.label)
+        return any(_is_turned_alone(pair.picture, mask) for mask in _masks_in(pair.label))
 
     def file_notes(self, index: int, decode: bool = True) -> list[str]:
         """Remarks on one image file. decode: also those that need its pixels."""
         path, label = self.pairs[index].picture, self.pairs[index].label
         found = [TURNED] if self.turned_alone(index) else []
-        found += [MASK_TURNED] if isinstance(label, Path) and _is_turned_alone(label, path) else []
+        found += [MASK_TURNED] if any(_is_turned_alone(mask, path) for mask in _masks_in(label)) else []
         found += [OUTLINES_TURNED] if getattr(label, "drawn_upright", True) is False and _is_turned(path, label) else []
         if decode and path.suffix.lower() in _SEVERAL and further_frames(path):
             found.append(SEVERAL)
@@ -77,6 +78,11 @@ class FileHeaders:
                 notes = {"mask": BLENDED, "clear": CLEAR, "band": BAND, "constant": CONSTANT}
                 found += [notes[kind]] if kind else []
         return found
+
+
+def _masks_in(label: Any) -> list[Path]:
+    """The files of a label that is the path of a mask, or several such paths."""
+    return [part for part in (label if isinstance(label, tuple) else (label,)) if isinstance(part, Path)]
 
 
 def _is_turned_alone(file: Path, partner: Path) -> bool:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.datasets.files import Pair, Scan, require_folder
 from foveate.datasets.folders import describe_masks, find_parts, scan_masks, split_lists, stray_lists
-from foveate.datasets.names import stem_of, unmarked
+from foveate.datasets.names import images_of_numbered, stem_of, unmarked
 from foveate.datasets.objects import MaskSource
-from foveate.datasets.pairing import pair_by_stem
+from foveate.datasets.pairing import pair_masks
 from foveate.datasets.splits import split_by_lists, split_parts, stray_folders
 from foveate.pictures import list_pictures
 from foveate.records import Problem
 from foveate.registry import dataset
 
 _MOST_FOLDERS = 64  # folders that are looked into to recognise the format
-_NUMBER = re.compile(r"[ _-]\d+$")  # of the second and further masks of an image, as in NAME_mask_1
 
 
 @dataset("masks_beside")
@@ -26,7 +24,8 @@ class MasksBeside(MaskSource):
     """Masks beside their images: DATA/NAME.jpg with DATA/NAME_mask.png, or both in DATA/train, DATA/val, DATA/test.
 
     So write Roboflow (NAME_mask.png), Cellpose (NAME_masks.tif, NAME_cp_masks.png, of NAME_img.png, too) and others
-    (_label, _seg, _segmentation, _gt). The files may lie in folders of DATA, as one of each patient. Lists and drawn
+    (_label, _seg, _segmentation, _gt). Further masks of an image are numbered, as BUSI's NAME_mask_1.png, and hold one
+    object each. The files may lie in folders of DATA, as one of each patient. Lists and drawn
     splits are as those of `foveate.datasets.folders`.
 
     path: the folder DATA.
@@ -72,7 +71,7 @@ class MasksBeside(MaskSource):
 def holds_both(folder: Path) -> bool:
     """True if there are images and their masks in a folder."""
     stems = {stem_of(path.name) for path in list_pictures(folder)}
-    return any(image in stems for stem in stems for image in unmarked(stem))
+    return any(image in stems for stem in stems for image in (*unmarked(stem), *images_of_numbered(stem)))
 
 
 def _holds_both_below(folder: Path) -> bool:
@@ -87,8 +86,8 @@ def _folders(root: Path) -> list[Path]:
 def _pairs(folder: Path, problems: list[Problem], notes: list[str]) -> list[Pair]:
     """The images of a folder with their masks; [] for a folder without masks.
 
-    A file is a mask if it is called after another that is there and after masks; and if only its own name says so,
-    unless it has a mask itself, as 'face mask.jpg' beside 'face mask_mask.png'.
+    A file is a mask if it is called after another that is there and after masks; and if only its own name says so, or
+    it is numbered behind such a name, unless it has a mask itself, as 'face mask.jpg' beside 'face mask_mask.png'.
     """
     if not holds_both(folder):
         return []
@@ -96,15 +95,12 @@ def _pairs(folder: Path, problems: list[Problem], notes: list[str]) -> list[Pair
     images_of = {path: unmarked(stem_of(path.name)) for path in files}
     stems = {stem_of(path.name) for path in files}
     named = {image for images in images_of.values() for image in images}
-    masks = {
-        path for path, images in images_of.items()
-        if stems & set(images) or (images and stem_of(path.name) not in named)
-    }  # fmt: skip
-    pairs, alone = pair_by_stem([path for path in files if path not in masks], masks, notes)
-    further = {path: images for path in files if (images := unmarked(_NUMBER.sub("", stem_of(path.name))))}
-    problems += [
-        Problem(p.file, "a further mask of a picture that has one; join the masks of a picture in one file")
-        if p.file not in masks and stems & set(further.get(p.file, ())) else p
-        for p in alone
-    ]  # fmt: skip
+    masks = set()
+    for path, images in images_of.items():
+        stem = stem_of(path.name)
+        numbered = (stems | named) & set(images_of_numbered(stem))
+        if stems & set(images) or ((images or numbered) and stem not in named):
+            masks.add(path)
+    pairs, alone = pair_masks([path for path in files if path not in masks], masks, notes)
+    problems += alone
     return pairs

@@ -1,7 +1,8 @@
 """Names of image files, as lists, annotation files and masks give them.
 
 Two names are equal in any Unicode form (macOS decomposes accents, Windows and Linux do not). An image's suffix may be
-missing or differ, and of several files of one name the folders decide.
+missing or differ, and of several files of one name the folders decide. Where no file has a name as it stands, URL
+escapes in either are what they stand for: 'a%20b.png' is 'a b.png'.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from foveate.disk import is_file
 from foveate.pictures import PICTURE_SUFFIXES
@@ -22,6 +24,11 @@ _QUOTED = re.compile(r"""(["'])(.+?)\1""")
 def normal(name: str) -> str:
     """A name in Unicode's composed form (NFC), in which equal names are equal strings."""
     return unicodedata.normalize("NFC", name)
+
+
+def unescaped(name: str) -> str:
+    """A name in composed form with the characters that its URL escapes stand for: 'a%20b' -> 'a b'."""
+    return normal(unquote(name))
 
 
 def stem_of(name: str) -> str:
@@ -40,6 +47,7 @@ MASK_MARK = re.compile(
     r"(?P<image>.+?)(?:[ ._-](?i:(?:cp[_-])?(?:masks?|labels?|labelled|seg|segmentation|"
     rf"simple segmentation|gt|ground_?truth|annotations?|{_ANNOTATORS}))|_[LP])"
 )
+_NUMBERED = re.compile(r"(?P<stem>.+?)[ _-]?(?:\((?P<bracketed>\d+)\)|(?P<number>\d+))")  # NAME_mask_1, NAME_mask (1)
 IMAGE_MARKS = ("", "_img", "_image", "_sat", "_training", "_test")  # of DeepGlobe and DRIVE, too
 
 
@@ -50,6 +58,19 @@ def unmarked(stem: str) -> list[str]:
     """
     match = MASK_MARK.fullmatch(stem)
     return [f"{match['image']}{mark}" for mark in IMAGE_MARKS] if match else []
+
+
+def images_of_numbered(stem: str) -> list[str]:
+    """`unmarked` of a mask with a number at the end, as 'cell_mask_1' has; [] without one, and for an annotator's."""
+    match = _NUMBERED.fullmatch(stem)
+    return unmarked(match["stem"]) if match and not unmarked(stem) else []
+
+
+def number_of(file: Path) -> int:
+    """The number of a mask that is called after what it is and numbered, as cell_mask_1.png; -1 for another."""
+    stem = stem_of(file.name)
+    match = _NUMBERED.fullmatch(stem) if images_of_numbered(stem) else None
+    return int(match["bracketed"] or match["number"]) if match else -1
 
 
 def shown_names(files: Sequence[Path]) -> list[str]:
@@ -80,10 +101,13 @@ class NameIndex:
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._by_stem: dict[str, list[Path]] = {}
+        self._unescaped: dict[str, list[Path]] = {}
         self._folders: set[str] = set()
         for file in files:
-            self._by_stem.setdefault(stem_of(file.name), []).append(file)
-            self._folders.add(normal(file.parent.name))
+            stem = stem_of(file.name)
+            self._by_stem.setdefault(stem, []).append(file)
+            self._unescaped.setdefault(unescaped(stem), []).append(file)
+            self._folders.add(unescaped(file.parent.name))
 
     def find(self, name: str) -> list[Path]:
         """The files that a name may mean: one, several if it does not say which, or none.
@@ -91,11 +115,12 @@ class NameIndex:
         Folders of another disk in the name are passed over, but not a folder of these files that holds no such file.
         """
         parts = [normal(part) for part in _parts(name)]
-        found = self._by_stem.get(stem_of(parts[-1]), []) if parts else []
+        stem = stem_of(parts[-1]) if parts else ""
+        found = self._by_stem.get(stem) or self._unescaped.get(unescaped(stem), [])
         if not found:
             return []
         shared = [shared_folders(file, parts[:-1]) for file in found]
-        if len(parts) > 1 and max(shared) == 0 and parts[-2] in self._folders:
+        if len(parts) > 1 and max(shared) == 0 and unescaped(parts[-2]) in self._folders:
             return []
         best = [file for file, count in zip(found, shared, strict=True) if count == max(shared)]
         return [file for file in best if normal(file.name) == parts[-1]] or best
@@ -139,7 +164,7 @@ def shared_folders(file: Path, folders: Sequence[str]) -> int:
     """Number of last folders that a file's path and a name share."""
     count = 0
     for own, named in zip(reversed(file.parts[:-1]), reversed(folders), strict=False):
-        if normal(own) != normal(named):
+        if unescaped(own) != unescaped(named):
             break
         count += 1
     return count

@@ -225,7 +225,10 @@ class NumberedDataset(FileDataset):
 
 
 class MaskSource(FileSource):
-    """A `FileSource` of mask files, which serve instance segmentation where they hold object numbers."""
+    """A `FileSource` of masks, which serve instance segmentation where they number objects or are of one object each.
+
+    The kind of `Scan.read_label` says so: "objects" of a `MaskReader`, "several" of `SeveralMasks`.
+    """
 
     tasks: ClassVar[tuple[str, ...]] = ("semantic", "instances")
 
@@ -234,12 +237,18 @@ class MaskSource(FileSource):
         task, scan = self.serve(task), self.scan
         if task != "instances":
             return super().readable(split, task)
-        if getattr(scan.read_label, "kind", "") != "objects":
-            kind = getattr(scan.read_label, "remark", "masks")
+        kind = getattr(scan.read_label, "kind", "")
+        if kind == "several":
+            objects: ReadObjects = scan.read_label  # type: ignore[assignment]
+            return FileInstances(
+                ObjectDataset(scan.pairs[split], scan.classes, objects, scan.read_picture, all_pairs(scan))
+            )
+        if kind != "objects":
+            remark = getattr(scan.read_label, "remark", "masks")
             raise DataError(
-                f"{self.path}: the masks hold classes ({kind}), which do not tell the objects of a class apart; number "
-                f"the objects of each image from 1 in its mask and write {CLASSES_FILE} with their one name, or label "
-                "them in LabelMe or COCO"
+                f"{self.path}: the masks hold classes ({remark}), which do not tell the objects of a class apart; "
+                f"number the objects of each image from 1 in its mask and write {CLASSES_FILE} with their one name, or "
+                "label them in LabelMe or COCO"
             )
         pairs, reader = scan.pairs[split], scan.read_label
         return FileInstances(NumberedDataset(pairs, scan.classes, reader, scan.read_picture, all_pairs(scan)))

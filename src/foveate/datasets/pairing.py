@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foveate.datasets.files import Pair
-from foveate.datasets.names import ANNOTATOR, stem_of, unmarked
+from foveate.datasets.names import ANNOTATOR, images_of_numbered, number_of, stem_of, unmarked
 from foveate.errors import listed
 from foveate.records import Problem
 
@@ -44,6 +44,34 @@ def pair_by_stem(
     problems += [Problem(p, "a picture without a label") for stem, p in image_of.items() if stem not in label_of]
     problems += [Problem(p, "a label without a picture") for stem, p in label_of.items() if stem not in image_of]
     return pairs, problems
+
+
+def pair_masks(
+    images: Iterable[Path], masks: Iterable[Path], notes: list[str] | None = None
+) -> tuple[list[Pair], list[Problem]]:
+    """As `pair_by_stem`; the masks of an image that are numbered become one label, a tuple of files.
+
+    So are NAME_mask.png, NAME_mask_1.png and NAME_mask_2.png. They lie in the order of their numbers, and a numbered
+    one alone is a label as every other.
+    """
+    ordered = sorted(images)
+    stems = {stem_of(path.name): path for path in reversed(ordered)}  # the first of a name, as `pair_by_stem` takes it
+    single: list[Path] = []
+    numbered: dict[Path, list[Path]] = {}
+    for path in masks:
+        stem = stem_of(path.name)
+        named = [stems[name] for name in images_of_numbered(stem) if name in stems]
+        if not named or stem in stems:
+            single.append(path)
+        else:
+            numbered.setdefault(named[0], []).append(path)
+    pairs, problems = pair_by_stem(ordered, single, notes)
+    first: dict[Path, list[Path]] = {pair.picture: [pair.label] for pair in pairs}
+    for picture, files in numbered.items():
+        first[picture] = [*first.get(picture, []), *sorted(files, key=lambda file: (number_of(file), file))]
+    found = [(image, first[image]) for image in ordered if image in first]
+    joined = [Pair(image, tuple(labels) if len(labels) > 1 else labels[0]) for image, labels in found]
+    return joined, [problem for problem in problems if problem.file not in numbered]
 
 
 def _by_stem(files: Iterable[Path], problems: list[Problem]) -> dict[str, Path]:

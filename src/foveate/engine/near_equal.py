@@ -1,6 +1,8 @@
 """Pictures that are nearly equal in two splits or two classes: encoded or resized again, or frames of one film.
 
-Files that are equal byte for byte are `foveate.datasets.checks`'. Shapes: C channels, H x W pixels.
+In two splits, copies that are flipped are found, too. In two classes they are not, as a flip may make another class,
+as of an arrow or a letter. Parts of a picture are not found. Files that are equal byte for byte are
+`foveate.datasets.checks`'. Shapes: C channels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -8,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from foveate.errors import counted, first_names
-from foveate.pictures.fingerprints import SIDE, Fingerprint, fingerprint, near_duplicates
+from foveate.pictures.fingerprints import SIDE, Fingerprint, fingerprint, flipped, near_duplicates
 from foveate.pictures.intensities import SENTINELS
 
 ALIKE = 0.995  # the least correlation of small images that are one picture
@@ -57,6 +59,12 @@ class NearEqual:
                 f"resized again, or frames of one film, so that {second} is no test of what was learned; remove one of "
                 "each"
             )
+        for (first, second), twins in self._flipped().items():
+            found.append(
+                f"{_said(twins, noun)} in {first} and in {second} nearly alike but flipped or turned upside down "
+                f"({_names(twins)}), so that {second} is no test of what was learned; divide before pictures are "
+                "augmented, or remove one of each"
+            )
         for (first, second), twins in self._twins("group").items():
             found.append(
                 f"{_said(twins, noun)} in class {first} and in class {second} nearly alike ({_names(twins)}), as if "
@@ -66,21 +74,43 @@ class NearEqual:
 
     def _twins(self, key: str) -> dict[tuple[str, str], list[tuple[Path, Path]]]:
         """(group, group) -> pairs of files, each of the second group once; groups by 'split' or 'group' (the class)."""
-        groups: dict[str, list[_Seen]] = {}
-        for seen in self._seen.values():
-            if name := getattr(seen, key):
-                groups.setdefault(name, []).append(seen)
         found: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
-        for one, other in itertools.combinations(groups, 2):
+        for (one, first), (other, second) in itertools.combinations(self._groups(key).items(), 2):
             taken: set[int] = set()
-            first, second = groups[one], groups[other]
-            for i, j, likeness in near_duplicates([s.print for s in first], [s.print for s in second]):
-                if likeness < ALIKE or j in taken or _apart(first[i].print, second[j].print) > APART:
+            for i, j in _matches([s.print for s in first], [s.print for s in second]):
+                if j in taken:
                     continue
                 taken.add(j)
                 if not _are_equal(first[i].file, second[j].file):
                     found.setdefault((one, other), []).append((first[i].file, second[j].file))
         return found
+
+    def _flipped(self) -> dict[tuple[str, str], list[tuple[Path, Path]]]:
+        """(split, split) -> pairs of files, of one class where there are classes, that are alike if one is flipped."""
+        found: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
+        for (one, first), (other, second) in itertools.combinations(self._groups("split").items(), 2):
+            # Those that are alike as they stand have a note already, and may be symmetrical.
+            taken = {j for _, j in _matches([s.print for s in first], [s.print for s in second])}
+            for prints in zip(*(flipped(s.print) for s in second), strict=True):
+                for i, j in _matches([s.print for s in first], prints):
+                    if j not in taken and first[i].group == second[j].group:
+                        taken.add(j)
+                        found.setdefault((one, other), []).append((first[i].file, second[j].file))
+        return found
+
+    def _groups(self, key: str) -> dict[str, list[_Seen]]:
+        groups: dict[str, list[_Seen]] = {}
+        for seen in self._seen.values():
+            if name := getattr(seen, key):
+                groups.setdefault(name, []).append(seen)
+        return groups
+
+
+def _matches(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """(index in `first`, index in `second`) of images that are nearly equal, the likest first."""
+    for i, j, likeness in near_duplicates(first, second):
+        if likeness >= ALIKE and _apart(first[i], second[j]) <= APART:
+            yield i, j
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

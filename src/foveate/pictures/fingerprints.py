@@ -36,8 +36,16 @@ def fingerprint(pixels: np.ndarray) -> Fingerprint | None:
     """The fingerprint of an image (H, W, 3) uint8; None for one of hardly any structure."""
     grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     small = np.asarray(grey)
-    if small.std() < FLAT:
-        return None
+    return None if small.std() < FLAT else _of_small(small)
+
+
+def flipped(one: Fingerprint) -> tuple[Fingerprint, Fingerprint, Fingerprint]:
+    """The fingerprints of the image flipped left to right, top to bottom, and both, which is half a turn."""
+    return _of_small(one.small[:, ::-1]), _of_small(one.small[::-1]), _of_small(one.small[::-1, ::-1])
+
+
+def _of_small(small: np.ndarray) -> Fingerprint:
+    """The fingerprint of a small image, (32, 32) uint8."""
     low = dctn(small.astype(np.float32), norm="ortho")[:LOW, :LOW].ravel()
     return Fingerprint(low > np.median(low[1:]), small)  # without the mean, which is brightness
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
 from foveate import pictures
-from foveate.datasets.captions.album import Album, plain
+from foveate.datasets.captions.album import Album, escape_note, plain
 from foveate.datasets.captions.cells import listed
 from foveate.datasets.checks import COMBINED, label_digest
 from foveate.datasets.drawn import Drawn
@@ -224,6 +224,7 @@ class Collector:
         splits, unlisted, drawn = self._divide(album, pairs, named, lists or {}, seed)
         alone = [p for p in album if p not in used]
         notes = self._split_notes(splits) + caption_notes([pair.label for pair in pairs.values()], self.noun)
+        notes += escape_note({name: pair.picture for name, pair in pairs.items()})
         return CaptionScan(ordered(splits), self.problems, missing, alone, unlisted, drawn, notes, self.noun)
 
     def _split_notes(self, splits: Mapping[str, Sequence[Pair]]) -> list[str]:

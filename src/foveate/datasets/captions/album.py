@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
+from foveate.datasets.names import unescaped
 from foveate.disk import is_hidden
+from foveate.errors import counted, first_names
 from foveate.pictures import PICTURE_SUFFIXES
 
 
@@ -23,10 +25,13 @@ class Album:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
+        self._unescaped: dict[str, list[Path]] = {}  # by name and by stem, without the escapes of URLs
         self.folders: set[str] = set()  # names of the folders that hold images, in lower case
         for path in _walk(root) if files is None else files:
             self._by_name.setdefault(plain(path.name), []).append(path)
             self._by_stem.setdefault(plain(path.stem), []).append(path)
+            for name in {plain(unescaped(path.name)), plain(unescaped(path.stem))}:
+                self._unescaped.setdefault(name, []).append(path)
             self.folders.add(plain(path.parent.name))
 
     def __iter__(self) -> Iterator[Path]:
@@ -37,7 +42,7 @@ class Album:
 
         A path from the root is that image alone. Otherwise case and the form of accents are ignored, and the suffix may
         be missing. 'a.jpg.1',
-        as in Flickr8k, is 'a.jpg'.
+        as in Flickr8k, is 'a.jpg', and 'a%20b.jpg' is 'a b.jpg' where no image is called so itself.
         """
         parts = [plain(part) for part in PurePosixPath(name.replace("\\", "/")).parts]
         if not parts:
@@ -46,6 +51,7 @@ class Album:
         found = self._by_name.get(last) or self._by_stem.get(last) or []
         if not found and last.rpartition(".")[2].isdigit():
             found = self._by_name.get(last.rpartition(".")[0], [])
+        found = found or self._unescaped.get(plain(unescaped(last)), [])
         if len(found) < 2:
             return found
         if (exact := self.root.joinpath(*PurePosixPath(name.replace("\\", "/")).parts)) in found and not folder:
@@ -55,6 +61,21 @@ class Album:
         best = [path for path, count in zip(found, shared, strict=True) if count == max(shared)]
         within = [path for path in best if folder.lower() in (p.lower() for p in path.parts)] if folder else []
         return within or best
+
+
+def escape_note(names: Mapping[str, Path]) -> list[str]:
+    """A note on images whose name in a file has URL escapes that their own has not, or the reverse."""
+    escaped = [
+        f"'{name}' is {path.name}"
+        for name, path in names.items()
+        if len({"%" in PurePosixPath(name).name, "%" in path.name}) > 1
+        and PurePosixPath(unescaped(name)).stem == unescaped(path.stem)
+    ]
+    if not escaped:
+        return []
+    return [
+        f"{counted(len(escaped), 'name')} found by what URL escapes (%20 and the like) mean: {first_names(escaped)}"
+    ]
 
 
 def plain(name: str) -> str:

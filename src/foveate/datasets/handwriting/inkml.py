@@ -6,11 +6,12 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
 from foveate.datasets.handwriting.ink import Ink, InkSource, ink_of
+from foveate.datasets.handwriting.trace_formats import Channels, TraceFormats, every, id_of, tag_of
 from foveate.errors import DataError
 from foveate.records import Problem
 from foveate.registry import dataset
@@ -21,8 +22,6 @@ TRUTH = (
     "transcription",
     "text",
 )  # types of the annotation that holds the text, the first that is there
-_UNITS = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6}  # in centimetres
-_ID = "{http://www.w3.org/XML/1998/namespace}id"
 _VALUE = re.compile(r"([!'\"]?)\s*([*?TF]|[+-]?#[0-9A-Fa-f]+|[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
 
 
@@ -32,8 +31,9 @@ class InkML(InkSource):
     """InkML, a file a piece of handwriting: DATA/*.inkml, or DATA/{train,val,test}/*.inkml.
 
     Each trace is a stroke, but those of type penUp, and those that continue another. Of the channels that a traceFormat
-    names, X and Y are read, with their orientation and units, else the first two. Values may be differences. The text
-    is the annotation of type truth, label, transcription or text. An undivided folder gives every tenth file to val.
+    names, X and Y are read, with their orientation and units, else the first two; where there are several formats, that
+    of the trace's context. Mappings that would change the form are refused. Values may be differences. The text is the
+    annotation of type truth, label, transcription or text. An undivided folder gives every tenth file to val.
 
     path: the file or folder DATA.
     """
@@ -82,36 +82,27 @@ def from_strokes(strokes: list[np.ndarray], text: str, name: str) -> Ink:
     return ink_of(np.concatenate([np.concatenate(kept), np.concatenate(ends)[:, None]], 1), text, name)
 
 
-class _Channels(NamedTuple):
-    """X and Y among the numbers of a point: their places, and what each is multiplied by so that y grows downwards."""
-
-    places: tuple[int, int] = (0, 1)
-    factors: tuple[float, float] = (1.0, 1.0)
-
-
 def _read(file: Path) -> Ink:
     root = parse_xml(file)
-    channels = _channels(root, file)
+    formats = TraceFormats(root, file)
+    traces = [one for one in every(root, "trace") if one.get("type", "penDown") == "penDown"]
+    channels_of = {one: formats.of(one) for one in traces}
+    factors = formats.factors(channels_of.values())
     strokes: list[np.ndarray] = []
     place_of: dict[str, int] = {}  # id of a trace -> its stroke
-    for element in _all(root, "trace"):
-        if element.get("type", "penDown") != "penDown":
-            continue
-        points = _trace(element.text or "", channels, file)
+    for element in traces:
+        channels = channels_of[element]
+        points = _trace(element.text or "", channels, file) * factors[channels]
         before = place_of.get(element.get("priorRef", "").removeprefix("#"), -1)
         if element.get("continuation") in ("middle", "end") and before >= 0:
             strokes[before] = np.concatenate([strokes[before], points])
         else:
             strokes.append(points)
             before = len(strokes) - 1
-        place_of[element.get(_ID) or element.get("id") or ""] = before
-    own = [element for element in root if element.tag.rpartition("}")[2] == "annotation"]
-    texts = _texts(own) or _texts(_all(root, "annotation"))  # those of parts of the piece come last
+        place_of[id_of(element)] = before
+    own = [element for element in root if tag_of(element) == "annotation"]
+    texts = _texts(own) or _texts(every(root, "annotation"))  # those of parts of the piece come last
     return from_strokes(strokes, next((texts[kind] for kind in TRUTH if kind in texts), ""), file.name)
-
-
-def _all(root: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
-    return [element for element in root.iter() if element.tag.rpartition("}")[2] == tag]
 
 
 def _texts(annotations: list[ElementTree.Element]) -> dict[str, str]:
@@ -123,37 +114,14 @@ def _texts(annotations: list[ElementTree.Element]) -> dict[str, str]:
     return found
 
 
-def _channels(root: ElementTree.Element, file: Path) -> _Channels:
-    """X and Y by the formats of traces. Raises DataError where these disagree, or their units cannot be compared."""
-    found = set()
-    for form in _all(root, "traceFormat"):
-        channels = _all(form, "channel")
-        names = [one.get("name", "").upper() for one in channels]
-        if not {"X", "Y"} <= set(names):
-            raise DataError(f"{file}: a traceFormat with the channels {', '.join(names) or 'none'}; expected X and Y")
-        places = names.index("X"), names.index("Y")
-        units = [channels[place].get("units", "") for place in places]
-        if units[0] != units[1] and not set(units) <= _UNITS.keys():
-            raise DataError(
-                f"{file}: a traceFormat with X in {units[0] or 'no unit'} and Y in {units[1] or 'no unit'}, which "
-                f"cannot be compared; expected one unit, or two of {', '.join(_UNITS)}"
-            )
-        sizes = [_UNITS[unit] if units[0] != units[1] else 1.0 for unit in units]
-        signs = [-1.0 if channels[place].get("orientation") == "-ve" else 1.0 for place in places]
-        found.add(_Channels(places, (signs[0] * sizes[0], signs[1] * sizes[1])))
-    if len(found) > 1:
-        raise DataError(f"{file}: formats of traces that differ in x and y; write all traces in one")
-    return found.pop() if found else _Channels()
-
-
-def _trace(text: str, channels: _Channels, file: Path) -> np.ndarray:
+def _trace(text: str, channels: Channels, file: Path) -> np.ndarray:
     """'10 0, 9 14' -> (2, 2). Raises DataError."""
     points = [point for point in text.strip().split(",") if point.strip()]
     try:
         values = [[float(point.split()[place]) for place in channels.places] for point in points]
     except (ValueError, IndexError):
         values = _decoded(points, channels.places, file)
-    return np.array(values, np.float64).reshape(len(points), 2) * channels.factors
+    return np.array(values, np.float64).reshape(len(points), 2)
 
 
 def _decoded(points: list[str], places: tuple[int, int], file: Path) -> list[list[float]]:

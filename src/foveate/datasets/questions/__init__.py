@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from foveate import pictures
-from foveate.datasets.captions.album import Album
+from foveate.datasets.captions.album import Album, escape_note
 from foveate.datasets.checks import label_digest
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, ScannedSource, raise_problems
@@ -204,9 +204,9 @@ class Collector:
                 parts, drawn = self._drawn(divided.pop("train"), seed)
                 divided |= parts
             divided = ordered(divided)
-        return QuestionScan(
-            divided, self.problems, drawn, self._split_notes(divided) + _notes(divided) + self._text_notes()
-        )
+        notes = self._split_notes(divided) + _notes(divided) + self._text_notes()
+        notes += escape_note({pair.label.picture: pair.picture for pair in pairs})
+        return QuestionScan(divided, self.problems, drawn, notes)
 
     def _text_notes(self) -> list[str]:
         texts = text_notes((asked.question for asked, *_ in self.asked), "question")

@@ -39,7 +39,8 @@ class SpeechTable(SpeechSource):
 
     Without a header, columns of numbers beside the text and one of splits may follow. With one, columns are found by
     name, among them split (train, val or test). A folder without *.tsv may have *.csv with a header, as Hugging Face's
-    metadata.csv. Files are named relative to the table, without or with their folder, and with or without their ending.
+    metadata.csv, or with bars, as LJSpeech's: id|text|normalised text, of which the last is read. Files are named
+    relative to the table, without or with their folder, and with or without their ending.
     Folders train, val and test with a table each are the splits. In place of sound, features.npz holds `data` (frames,
     values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
 
@@ -152,6 +153,12 @@ class SpeechTable(SpeechSource):
                 found.append(f"{table.name}: the text is that of column {name}; {', '.join(layout.unread)} not read")
             if layout.head:
                 found += times_note(table.name, rows[0], rows[1:], "recording")
+            if layout.twice:
+                place = layout.columns["text"]
+                found.append(
+                    f"{table.name} has no line of names, and each text twice: column {place + 1} is read, as it is "
+                    f"spoken in LJSpeech's ('{rows[0][place].strip()[:40]}'), column {place} is not"
+                )
             if layout.unsure:
                 speaker, text = (rows[0][layout.columns[key]].strip() for key in ("speaker", "text"))
                 found.append(
@@ -185,11 +192,15 @@ def _tables(root: Path) -> list[tuple[str, Path]]:
 
 
 def _table_files(folder: Path) -> list[Path]:
-    """The .tsv of a folder; without one, the .csv whose first line names columns of files and of texts."""
+    """The .tsv of a folder; without one, the .csv with bars, or whose first line names columns of files and texts."""
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tsv", ".csv") and is_file(p))
     found = [p for p in found if not is_hidden(p.name)]
     tabs = [p for p in found if p.suffix.lower() == ".tsv"]
-    return tabs or [p for p in found if (rows := _cells(p, beginning=True)) and _columns(_lower(rows[0]))[0]]
+    return tabs or [
+        p
+        for p in found
+        if _has_bars(head_of(p)) or ((rows := _cells(p, beginning=True)) and _columns(_lower(rows[0]))[0])
+    ]
 
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
@@ -202,13 +213,15 @@ class _Layout(NamedTuple):
     """Columns of a table by what they hold: file, text, and where there are such, speaker and split.
 
     head: True if the first line names them. unread: names of further columns that may hold the text. unsure: True
-    where nothing but their order tells speakers from texts.
+    where nothing but their order tells speakers from texts. twice: True if the column before holds the same texts in
+    another form.
     """
 
     columns: dict[str, int]
     head: bool = False
     unread: tuple[str, ...] = ()
     unsure: bool = False
+    twice: bool = False
 
 
 def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
@@ -239,11 +252,31 @@ def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
 def _cells(table: Path, beginning: bool = False) -> list[list[str]]:
     lines = head_of(table) if beginning else read_text(table).splitlines()
     if table.suffix.lower() == ".csv":
+        if _has_bars(lines):
+            return _split_at_bars(table, lines, beginning)
         try:
             return [row for row in csv.reader(f"{line}\n" for line in lines) if any(map(str.strip, row))]
         except csv.Error as error:
             raise DataError(f"{table}: no table as CSV writes it: {error}") from None
     return unquoted([line.split("\t") for line in lines if line.strip()])
+
+
+def _has_bars(lines: Sequence[str]) -> bool:
+    """True for lines of two cells or more with bars between them, as LJSpeech's metadata.csv has."""
+    first = [line for line in lines[:_TRIED] if line.strip()]
+    return bool(first) and first[0].count("|") > 0 and len({line.count("|") for line in first}) == 1
+
+
+def _split_at_bars(table: Path, lines: Sequence[str], beginning: bool) -> list[list[str]]:
+    """The cells of lines with bars, in which quotes belong to the text. Raises DataError for another number of them."""
+    rows = [(number, line.split("|")) for number, line in enumerate(lines, 1) if line.strip()]
+    for number, cells in rows:
+        if len(cells) != len(rows[0][1]) and not beginning:
+            raise DataError(
+                f"{table}: line {number} has {counted(len(cells), 'cell')} between bars (|), and the first line "
+                f"{len(rows[0][1])}; write as many in every line, and no bar inside a text"
+            )
+    return [cells for _, cells in rows]
 
 
 def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
@@ -268,6 +301,8 @@ def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
     split = {"split": splits[0]} if splits else {}
     if len(left) == 1:
         return _Layout({"file": 0, "text": left[0]} | split)
+    if len(left) == 2 and _are_one_text(rows, left[0], left[1]):
+        return _Layout({"file": 0, "text": left[1]} | split, twice=True)
     if len(left) != 2 or _are_reversed(held[left[0]], held[left[1]]):
         second, third = ([*rows[0], "", ""][place].strip()[:20] for place in (1, 2))
         raise DataError(
@@ -277,6 +312,13 @@ def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
     speakers, said, names = held[left[0]], held[left[1]], _column(rows, 0)
     sure = _words(said) > 1 or _are_numbered(speakers) or (_are_in(speakers, names) and not _are_in(said, names))
     return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split, unsure=not sure)
+
+
+def _are_one_text(rows: Sequence[Sequence[str]], one: int, other: int) -> bool:
+    """True if in most rows two columns share half of their words, as LJSpeech's text and its normalised form do."""
+    both = [(row[one].lower().split(), row[other].lower().split()) for row in rows if max(one, other) < len(row)]
+    alike = [2 * len(set(a) & set(b)) >= max(len(set(a)), len(set(b))) for a, b in both if a and b]
+    return 2 * sum(alike) > len(alike)
 
 
 def _are_reversed(speakers: Sequence[str], texts: Sequence[str]) -> bool:
