@@ -78,7 +78,7 @@ def test_the_page_says_what_the_records_hold():
             low = only["interval"][0]
             partly = "holds partly" if only["effect"] >= claim.partly else "does not hold"
             assert only["measured"] in line and f"`{name}`, spread not measured |" in line
-            assert line.endswith(f"**{'holds' if low >= claim.holds else partly}**{law} |")
+            assert line.endswith(f"**{'holds' if low >= claim.holds else partly}**{law or ' (one run)'} |")
         else:
             runs = [one["figures"] for one in record["runs"]]
             columns = zip(*(row for rows in runs for row in rows), strict=True)
@@ -90,7 +90,8 @@ def test_the_page_says_what_the_records_hold():
             means = [fmean(seed) for seed in zip(*each, strict=True)]
             likely = {claim.judge([mean + (spread or 0) * sign for mean in means]) for sign in (-1, 0, 1)}
             likely |= {claim.judge(effects) for effects in each}
-            assert line.endswith(f"**{likely.pop() if len(likely) == 1 else 'undecided'}**{law} |")
+            kind = law or (" (one run)" if spread is None else "")
+            assert line.endswith(f"**{likely.pop() if len(likely) == 1 else 'undecided'}**{kind} |")
         for earlier in record.get("earlier", ()):
             told = [line for line in lines_of(page, name) if f"earlier, {earlier['how']} (seeds" in line]
             assert len(told) == 1 and f": **{earlier['verdict']}**. " in told[0]

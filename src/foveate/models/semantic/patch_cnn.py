@@ -35,6 +35,8 @@ from foveate.records import IGNORE, Preprocessing, SemanticBatch, SemanticOutput
 from foveate.registry import model
 from foveate.values import require_choices
 
+OLD_WEIGHT = 0.01  # of a batch in the class frequencies of version 0.1.0
+
 
 @dataclass(frozen=True)
 class Config:
@@ -185,7 +187,8 @@ class PatchCNN(nn.Module):
         if len(valid):
             shares = torch.bincount(valid, minlength=len(self.shares)) / len(valid)
             self.pixels += len(valid)
-            self.shares.lerp_(shares.to(self.shares), (len(valid) / self.pixels).to(self.shares))
+            weight = len(valid) / self.pixels
+            self.shares.lerp_(shares.to(self.shares), torch.where(weight.isnan(), OLD_WEIGHT, weight).to(self.shares))
 
     def _padded(self, image: Tensor, bottom: int, right: int) -> Tensor:
         """Pad so that every pixel has a patch around it: by R - 1 in total, plus `bottom` and `right`."""
@@ -195,8 +198,8 @@ class PatchCNN(nn.Module):
 
 
 def _add_pixels(model: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """Give weights of version 0.1.0, whose frequencies were a running mean over about 100 batches, a count: none."""
-    state.setdefault(f"{prefix}pixels", torch.zeros((), dtype=torch.float64))
+    """Give weights of version 0.1.0, whose frequencies are a running mean, a count that is not known: they go on so."""
+    state.setdefault(f"{prefix}pixels", torch.full((), torch.nan, dtype=torch.float64))
 
 
 def balanced_centres(mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
