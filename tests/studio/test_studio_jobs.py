@@ -152,6 +152,33 @@ def test_ctrl_c_reaches_a_process_that_was_started_without_a_terminal(tmp_path, 
     assert json.loads((tmp_path / "job.end.json").read_text())["state"] == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("done", "advised"),
+    [
+        (6, 200),  # five or six to train on: one step an epoch
+        (25, 100),  # twenty: two steps
+        (90, 30),  # the recipe's own 30 epochs make more
+    ],
+)
+def test_few_pictures_are_trained_on_for_more_epochs(tmp_path, monkeypatch, done, advised):
+    page = Page(write_pictures(tmp_path / "photos", done, (8, 12))).with_classes()
+    body = {"objects": [{"number": 1, "label": "sky"}], "tiles": tiles_to_json(np.ones((8, 12), np.uint16)),
+            "outlines": [], "state": "done"}  # fmt: skip
+    for key in page.studio.folder.pictures:
+        assert page.put(f"/pictures/{key}/labels", body, '"none"').status_code == 200
+    recipes = {one["name"]: one for one in page.get("/recipes").json()["recipes"]}
+    assert (recipes["fcn8s"]["epochs"], recipes["fcn8s"]["advised_epochs"]) == (30, advised)
+    assert recipes["mnc"]["advised_epochs"] == recipes["mnc"]["epochs"]
+    started = []
+    jobs = page.studio.training.jobs
+    monkeypatch.setattr(jobs, "start", lambda *words: started.append(words[2][1:]) or "1")
+    monkeypatch.setattr(jobs, "get", lambda key: {})
+    for epochs in (None, 4):
+        assert page.post("/jobs", {"kind": "train", "recipe": "fcn8s", "epochs": epochs}).status_code == 202
+    own, given = started
+    assert own[6:] == ([] if advised == 30 else ["--epochs", str(advised)]) and given[6:] == ["--epochs", "4"]
+
+
 # A whole training
 
 

@@ -142,6 +142,9 @@ def trainable() -> dict[str, dict[str, Any]]:
     for name, entry in entries("recipe").items():
         recipe = create_recipe(name)
         if recipe.data is None and recipe.task in FAMILIES and "your own" in entry.summary:
-            facts = {"name": name, "task": recipe.task, "summary": entry.summary, "epochs": recipe.epochs}
+            facts = {
+                "name": name, "task": recipe.task, "summary": entry.summary, "epochs": recipe.epochs,
+                "batch_size": recipe.batch_size,
+            }  # fmt: skip
             found[name] = facts
     return found

@@ -17,6 +17,7 @@ from foveate.studio.texts import Texts
 
 OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "preview")  # flags that are no fields
 FEWEST = 4  # pictures that are done before a training makes sense
+LEAST_STEPS = 200  # of a segmentation; 20 road scenes give 60 by the recipe's epochs, and are far from learned then
 
 
 class Training:
@@ -77,7 +78,17 @@ class Training:
         useful = {"captioning": bool(captions), "questions": bool(questions)}
         shown = [facts for facts in known.values() if useful.get(facts["task"], True)]
         shown.sort(key=lambda facts: (FAMILIES.index(facts["task"]), facts["name"]))
-        return Answer({"recipes": shown, "recommended": self._recommended(known)})
+        advised = [facts | {"advised_epochs": self._epochs(facts)} for facts in shown]
+        return Answer({"recipes": advised, "recommended": self._recommended(known)})
+
+    def _epochs(self, facts: Mapping[str, Any]) -> int:
+        """Epochs of a recipe on the images that are done: its own, or, of few images, as make LEAST_STEPS steps."""
+        if facts["task"] != "semantic":
+            return int(facts["epochs"])
+        blind = self.folder.validation()
+        count = sum(self.store.summary(p).state == "done" for p in self.folder.pictures.values() if p.id not in blind)
+        steps = max(1, count // facts["batch_size"])
+        return max(int(facts["epochs"]), -(-LEAST_STEPS // steps))
 
     def start(self, ask: Ask) -> Answer:
         """Start a job."""
@@ -102,7 +113,10 @@ class Training:
         if trainable()[recipe]["task"] in ("semantic", "instances"):
             self._require_labels()
         words = ["train", recipe, "--data", self.data, "--out", str(self.runs.place / self.runs.new_name())]
-        words += _field_words(given.get("epochs"), fields)
+        facts, epochs = trainable()[recipe], given.get("epochs")
+        if epochs is None and (advised := self._epochs(facts)) != facts["epochs"]:
+            epochs = advised
+        words += _field_words(epochs, fields)
         if given.get("init") is not None:
             words += ["--init", str(self._known_run(given["init"]))]
         out = Path(words[5])

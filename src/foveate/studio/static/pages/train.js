@@ -9,7 +9,7 @@ import { failed, open, poll } from "../base/shell.js";
 
 /** @typedef {import("../base/shell.js").Project} Project */
 /** @typedef {import("../base/jobs.js").Job} Job */
-/** @typedef {{name: string, task: string, summary: string, epochs: number}} Recipe */
+/** @typedef {{name: string, task: string, summary: string, epochs: number, advised_epochs: number}} Recipe */
 /** @typedef {{name: string, recipe: string, model: string, task: string, state: string, epoch: number, epochs: number, score: {name: string, value: number} | null, report: boolean, exported: string[]}} Run */
 
 class TrainPage {
@@ -47,10 +47,11 @@ class TrainPage {
     const show = () => {
       const chosen = recipes.find(({ name }) => name === recipe.value);
       summary.textContent = chosen?.summary ?? "";
-      epochs.placeholder = chosen ? String(chosen.epochs) : "";
+      epochs.placeholder = chosen ? String(chosen.advised_epochs) : "";
       const parts = train.command.split(" ");
       if (chosen) parts[parts.indexOf("train") + 1] = chosen.name;
-      command.textContent = [...parts, ...(epochs.value ? ["--epochs", epochs.value] : [])].join(" ");
+      const count = epochs.value || (chosen && chosen.advised_epochs !== chosen.epochs ? String(chosen.advised_epochs) : "");
+      command.textContent = [...parts, ...(count ? ["--epochs", count] : [])].join(" ");
     };
     recipe.addEventListener("change", show);
     epochs.addEventListener("input", show);
