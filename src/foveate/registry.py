@@ -79,6 +79,7 @@ ELSEWHERE = {
     "lr0": "optim.lr", "scheduler": "optim.schedule", "max_epochs": "epochs",
     "batch": "batch_size", "num_epochs": "epochs", "num_workers": "workers", "patience": "early_stop",
     "gpus": "devices", "device": "devices", "imgsz": "augment.crop", "crop_size": "augment.crop",
+    "gpu": "devices", "img_size": "augment.crop",
     "output": "out", "output_dir": "out", "project": "out", "save_dir": "out", "work_dir": "out",
     "dataset": "data", "weights": "init", "checkpoint": "init", "load_from": "init", "amp": "precision",
     "half": "precision", "fp16": "precision", "cfg": "config", "encoder": "config.backbone",

@@ -22,6 +22,7 @@ from foveate.engine.bench import measure
 from foveate.engine.compare import table_text
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.recipe import Recipe
+from foveate.engine.several import list_runs
 from foveate.engine.train import train_recipe
 from foveate.errors import ModelError
 from foveate.models.semantic.fcn import Config
@@ -223,7 +224,13 @@ def test_runs_are_listed_by_recipe_seed_and_commit(
     assert (rows["group1/run"]["score"], float(rows["group1/run"]["value"])) == ("mean_iou", best["value"])
     assert (rows["old"]["score"], rows["old"]["value"]) == ("", "")
     assert cli.main(["results", str(runs[0])]) == 0  # a run itself
-    assert f"| {runs[0]} | fcn8s_pasture | fcn8s | 0 |" in capsys.readouterr().out
+    assert f"| {runs[0]} | fcn8s_pasture | fcn8s | pasture | 0 |" in capsys.readouterr().out
+    (found,), _ = list_runs(runs[1])
+    assert (found["kept"], found["scored on"]) == (str(best["epoch"]), "validation")
+    recipe = json.loads((old / "recipe.json").read_text())
+    (old / "recipe.json").write_text(json.dumps(recipe | {"overfit": 8, "data": {"path": "/data/cells"}}))
+    (found,), _ = list_runs(old)
+    assert (found["data"], found["scored on"]) == ("cells", "its 8 training samples")
     assert complaint("results", str(tmp_path / "none")).startswith(
         f"no run in {tmp_path / 'none'}; foveate train writes"
     )

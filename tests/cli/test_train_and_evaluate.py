@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,27 @@ def test_labelled_photos_to_scores(
     assert f"report: {run / 'report.html'}" in told
     assert json.loads((run / "evaluation.json").read_text())["confusion"] == written["confusion"]
     assert (run / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs", "every"),
+    [
+        (["--overfit", "8"], 200, 20),
+        (["--overfit", "24"], 67, 6),  # three steps an epoch
+        (["--overfit", "8", "--validate_every", "1"], 200, 1),
+        (["--overfit", "8", "--epochs", "5"], 5, 1),
+        ([], 30, 1),
+    ],
+)
+def test_an_overfitting_check_has_steps_enough_to_tell(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], epochs: int, every: int
+) -> None:
+    from foveate.cli import train
+
+    seen: list[Any] = []
+    monkeypatch.setattr(train, "_train", lambda recipe, *_: seen.append(recipe) or 0)
+    assert cli.main(["train", "fcn8s", "--data", str(photos), *words]) == 0
+    assert [(recipe.epochs, recipe.validate_every) for recipe in seen] == [(epochs, every)]
 
 
 def test_an_overfitting_check_says_what_it_found_in_place_of_a_report(

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import torch
 from torchvision import tv_tensors
 
-from foveate.errors import ConfigError
 from foveate.records import Preprocessing
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.options import Options
@@ -34,8 +33,8 @@ class StandInTask(SimpleNamespace):
     def answer(self, runner, samples, options, progress=None):
         return [runner(sample) for sample in samples]
 
-    def probabilities(self, runner, sample, options):
-        raise ConfigError("a stand-in has no probabilities")
+    def score_notes(self, scores):
+        return ()
 
     def scores_to_json(self, scores):
         return scores.json

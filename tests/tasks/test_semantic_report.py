@@ -190,3 +190,19 @@ def test_scores_of_other_classes_are_refused():
         report(scored(confusion=np.zeros((2, 2))))
     with pytest.raises(DataError, match="a score of 'horse', which is not in the class table"):
         report(scored(json={"per_class": {"horse": 0.1}}))
+
+
+def test_a_model_of_one_class_is_told() -> None:
+    from types import SimpleNamespace
+
+    from foveate.tasks import create_task
+
+    task = create_task("semantic", {"classes": CLASSES}, None)
+
+    def notes(*confusion: list[int]) -> list[str]:
+        return task.score_notes(SimpleNamespace(confusion=np.array(confusion)))
+
+    (note,) = notes([0, 90, 0], [0, 10, 0], [0, 0, 0])
+    assert note.startswith("every pixel was given the class 'grass': the others are not learned yet")
+    assert notes([0, 0, 0], [0, 10, 0], [0, 0, 0]) == []  # nothing else is true
+    assert notes([90, 1, 0], [0, 10, 0], [0, 0, 0]) == []

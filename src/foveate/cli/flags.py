@@ -106,7 +106,9 @@ def unknown_flag(name: str, flags: list[str], more: Sequence[str] = ()) -> str:
         return f"unknown flag '--{name}'; {beside}"
     if "." in (elsewhere := ELSEWHERE.get(name.replace("-", "_"), "")):
         return f"unknown flag '--{name}'; it is '--{elsewhere}' in recipes that have one"
-    return unknown("flag", f"--{name}", flags)
+    if alike := difflib.get_close_matches(name, [flag.removeprefix("--") for flag in flags], n=1):
+        return f"unknown flag '--{name}'; the nearest is '--{alike[0]}'"
+    return f"unknown flag '--{name}'; known: {', '.join(flags[:12])}{', ...' if len(flags) > 12 else ''}"
 
 
 def parse_with_options(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, Any, dict[str, Any]]:

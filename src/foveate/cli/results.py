@@ -1,4 +1,4 @@
-"""List runs: the recipe, seed and commit of each, and its score on the validation samples."""
+"""List runs: the recipe, data, seed and commit of each, and the score of its kept epoch, on what the table says."""
 
 from __future__ import annotations
 

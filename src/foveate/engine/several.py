@@ -95,7 +95,8 @@ def commit_of(run: RunFolder) -> str:
 def list_runs(folder: str | Path) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each run in a folder or one folder deeper, by name, and a note on each that cannot be read.
 
-    The score is that of the kept epoch, as the training measured it on the samples that rank epochs.
+    The score is that of the kept epoch, as the training measured it on the samples that rank epochs; those of an
+    overfitting check are its training samples.
     """
     rows: list[dict[str, Any]] = []
     notes = []
@@ -112,14 +113,18 @@ def _row(run: RunFolder) -> dict[str, Any]:
     recipe, environment = run.read_json("recipe.json"), run.read_json("environment.json")
     # Runs of 0.1.0 have no progress.json.
     best = run.read_json("progress.json")["best"] if (run.path / "progress.json").is_file() else None
+    data = recipe.get("data") or {}
     changes = "" if environment.get("clean") is not False else " with changes"
     return {
         "run": str(run.path),
         "recipe": recipe["name"],
         "model": recipe["model"],
+        "data": Path(data["path"]).name if data.get("path") else data.get("dataset"),
         "seed": str(recipe["seed"]),
         "commit": f"{commit_of(run)[:7]}{changes}" if commit_of(run) else None,
         "epochs": f"{len(run.history())} of {recipe['epochs']}",
+        "kept": str(best["epoch"]) if best else None,
+        "scored on": f"its {recipe['overfit']} training samples" if recipe.get("overfit") else "validation",
         "score": best["score"] if best else None,
         "value": best["value"] if best else None,
     }

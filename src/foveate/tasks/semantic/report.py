@@ -66,7 +66,11 @@ def report(evaluation: Evaluation) -> ReportPart:
         class_strip(scores, classes, TEXT),
         class_summary(scores, classes, TEXT),
         [class_row(classes)],
-        [scoring_note(evaluation, PLAIN), *absent_note(absent)],
+        [
+            *(f"{note[0].upper()}{note[1:]}." for note in evaluation.task.score_notes(evaluation.scores)),
+            scoring_note(evaluation, PLAIN),
+            *absent_note(absent),
+        ],
         pictures=pictures,
         columns=[
             ("pixel_accuracy", "Pixel accuracy"),

@@ -204,6 +204,16 @@ class SemanticTask(SemanticReplies, Task):
             row.update({f"iou {name}": float(value) for name, value in found if np.isfinite(value)})
         return rows
 
+    def score_notes(self, scores: Any) -> list[str]:
+        """A note on a model that gives every pixel one class, where there are others."""
+        given, true = (np.flatnonzero(scores.confusion.sum(axis)) for axis in (0, 1))
+        if len(given) > 1 or len(true) < 2:
+            return []
+        return [
+            f"every pixel was given the class '{self.classes.names[given[0]]}': the others are not learned yet; train "
+            "for more epochs, or on more pictures"
+        ]
+
     def scores_to_json(self, scores: Any) -> dict[str, Any]:
         """Scores by name, those of single classes by class name."""
         return dict(scores.to_json(self.classes))
