@@ -227,7 +227,7 @@ def test_crowds_stay_crowds_or_become_unscored(objects: Path, tmp_path: Path) ->
     for form, notes in (("coco", 0), ("labelme", 1), ("voc", 1)):
         found = convert(recognise(objects), tmp_path / form, form)
         assert not found.changed_pixels and not found.changed_objects.count
-        assert sum("1 region of objects that nobody counted" in note for note in found.notes) == notes
+        assert sum("1 crowd region " in note for note in found.notes) == notes
 
 
 def test_equal_names_are_told_apart_and_said(tmp_path: Path, objects: Path) -> None:

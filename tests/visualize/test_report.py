@@ -173,6 +173,13 @@ def test_the_best_epoch_is_the_last_of_equal_ones() -> None:
     assert best_epoch(report(history=[{"epoch": 1, "bleu": float("nan")}])) is None
 
 
+def test_of_equal_epochs_the_lower_validation_loss_is_best_as_in_trainings() -> None:
+    losses = (0.9, 0.4, 0.6, float("nan"))
+    history = [{"epoch": e, "bleu": 0.5, "val_loss": loss} for e, loss in enumerate(losses, start=1)]
+    assert best_epoch(report(history=history)) == (2, 0.5)
+    assert best_epoch(report(history=history, greater_is_better=False)) == (2, 0.5)
+
+
 def test_another_score_may_rank_the_epochs() -> None:
     text = dataclasses.replace(TEXT, chosen=("ter", "TER"))
     history = [{"epoch": e, "ter": ter, "bleu": 0.1 * e} for e, ter in enumerate((0.5, 0.25, 0.75), start=1)]

@@ -248,7 +248,7 @@ def _write(
         found.notes.append("the labels do not tell objects apart: every connected region of a class is written as one")
     if crowds:
         became = "are not scored for any class" if writer.keeps_unscored else "became background"
-        found.notes.append(f"{counted(crowds, 'region')} of objects that nobody counted {became}")
+        found.notes.append(f"{counted(crowds, 'crowd region')} {became}")
     if unscored:
         found.notes.append(f"{unscored:,} pixels that are not scored became background (--lossy)")
 

@@ -41,7 +41,7 @@ class Objects(NamedTuple):
 
     masks: np.ndarray  # (N, H, W) bool
     labels: list[int]  # N class indices
-    crowd: Sequence[bool] = ()  # N flags of regions of objects that nobody counted; () for none
+    crowd: Sequence[bool] = ()  # N flags of crowd regions; () for none
     unscored: np.ndarray | None = None  # (H, W) bool, pixels that are not labelled
 
 

@@ -58,7 +58,7 @@ class LabelWriter(ABC):
 
     folder: the folder that is written to. classes: the class table of all images.
     keeps_objects, keeps_unscored, keeps_crowds: True if the format has a place for single objects, for pixels that are
-        not scored, and for the class of a region of objects that nobody counted.
+        not scored, and for the class of a crowd region.
     single_class: True for formats that have no place for the class of an object.
     most_classes: the largest number of classes that the format holds.
     """

@@ -42,7 +42,7 @@ class InstanceSample(TypedDict):
     image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
     layers: tv_tensors.Mask  # (L, H, W) int32
     labels: Tensor  # (N,) int64, class indices; -1 of the region whose pixels are not scored
-    crowd: Tensor  # (N,) bool: regions of objects that nobody counted, and the region that is not scored
+    crowd: Tensor  # (N,) bool: crowd regions (of objects that were not counted one by one), and the region that is not scored
     name: str
 
 
@@ -96,7 +96,7 @@ class Instances:
     masks: N run-length encodings as COCO has them, {"size": [height, width], "counts": bytes}; masks may overlap.
     labels: (N,) int64, class indices; -1 of pixels that are not scored, which are a crowd of no class.
     scores: (N,) float32, 0..1; 1 for true objects.
-    crowd: (N,) bool, regions that hold objects nobody counted; in evaluation they excuse detections.
+    crowd: (N,) bool, regions of objects that were not counted one by one; in evaluation they excuse detections.
     """
 
     size: tuple[int, int]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from foveate.visualize.curves import Series, line_chart
 from foveate.visualize.markup import Markup, tag
 from foveate.visualize.report.parts import chart_figure, in_sentence, section
@@ -43,14 +45,21 @@ def learning(report: Report) -> Section | None:
 
 
 def best_epoch(report: Report) -> tuple[float, float] | None:
-    """The best epoch and its score, of equal ones the last; None if no epoch was scored."""
+    """The best epoch and its score; None if no epoch was scored.
+
+    Of equal ones it is that with the lower validation loss, then the last, as trainings rank them.
+    """
     key = (report.text.chosen or report.text.score)[0]
-    rows = [(number(row.get(key)), number(row.get("epoch"))) for row in report.history]
+    rows = [[number(row.get(name)) for name in (key, "val_loss", "epoch")] for row in report.history]
     sign = 1 if report.greater_is_better else -1
-    scored = [(sign * score, epoch) for score, epoch in rows if score is not None and epoch is not None]
+    scored = [
+        (sign * score, -math.inf if loss is None else -loss, epoch)
+        for score, loss, epoch in rows
+        if score is not None and epoch is not None
+    ]
     if not scored:
         return None
-    score, epoch = max(scored)
+    score, _, epoch = max(scored)
     return epoch, sign * score
 
 
