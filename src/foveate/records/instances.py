@@ -42,7 +42,7 @@ class InstanceSample(TypedDict):
     image: tv_tensors.Image  # (C, H, W) uint8; float32 in 0..1 where the file held 16 bits
     layers: tv_tensors.Mask  # (L, H, W) int32
     labels: Tensor  # (N,) int64, class indices; -1 of the region whose pixels are not scored
-    crowd: Tensor  # (N,) bool: crowd regions (of objects that were not counted one by one), and the region that is not scored
+    crowd: Tensor  # (N,) bool: crowd regions, whose objects were not counted, and the region that is not scored
     name: str
 
 
