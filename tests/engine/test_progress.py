@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,23 @@ def test_time_that_is_left_counts_steps_and_validations(tiny: Tiny, tmp_path: Pa
     shown.measured, shown.counted, shown.epoch, shown.done = 6.0, 3, 5, 22
     # 28 steps of 2 s, and validations after epochs 8 and 10 of 7 s each; that after epoch 4 is over.
     assert shown.seconds_left() == 28 * 2 + 2 * 7
+
+
+def test_the_estimate_is_corrected_once_where_validations_take_long(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer: Any = SimpleNamespace(is_global_zero=True)
+    for steps, said in ((3, ["a validation takes 7 s: about 1 min 10 s to go"]), (5, [])):
+        recipe = tiny(epochs=10, validate_every=4)
+        shown = progress.Progress(RunFolder(tmp_path), recipe, _epoch_end(recipe), steps)
+        shown.measured, shown.counted, shown.epoch, shown.done = 6.0, 3, 4, 10 * steps - 28
+        shown.written = np.inf  # nothing is written
+        shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+        assert capsys.readouterr().out == "", "nothing was estimated yet"
+        shown.announced = True
+        for _ in range(2):
+            shown.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+        assert capsys.readouterr().out.splitlines() == said  # a quarter of 4 epochs of 3 steps of 2 s is 6 s
 
 
 def _epoch_end(recipe: Recipe) -> Any:

@@ -229,7 +229,7 @@ def add_recipe(parser: Parser, instead: str) -> None:
     parser.add_argument("--data", metavar="PATH", help="your labelled data, in any recognised format")
     parser.add_argument("--model", metavar="NAME", help="train this model under the recipe's data and schedule")
     parser.add_argument("--init", metavar="RUN", help="start from another run, or from a public weight file")
-    parser.add_argument("--time", metavar="TIME", help="train each run for 25m, 2h or 90s: as many epochs as fit")
+    parser.add_argument("--time", metavar="TIME", help="train each run for 25m, 2h or 90s (and report then)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="accept images of up to N pixels")
 
 

@@ -90,7 +90,7 @@ class Progress(Callback):
         self.counted = 0  # steps of these seconds
         self.epoch, self.done = 1, 0
         self.first = True
-        self.announced = False
+        self.announced = self.validated = False
         self.loss = math.nan
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -127,7 +127,10 @@ class Progress(Callback):
             self._write("training")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the epoch's outcome, at most once a second as well."""
+        """Write the epoch's outcome, at most once a second as well; after the first validation say what these take."""
+        if trainer.is_global_zero and self.announced and not self.validated and (own := self._validation()):
+            self.validated = True
+            self._correct(own)
         if trainer.is_global_zero and time.monotonic() - self.written >= REWRITE:
             self._write("training")
 
@@ -155,11 +158,21 @@ class Progress(Callback):
             return None
         every, epochs = self.recipe.validate_every, self.recipe.epochs
         left = {e for e in range(self.epoch, epochs + 1) if e % every == 0 or e == epochs}
+        left -= {int(row["epoch"]) for row in self.epoch_end.history}
+        return (epochs * self.steps - self.done) * self.seconds_per_step + len(left) * self._validation()
+
+    def _validation(self) -> float:
+        """Mean seconds of a validation; 0 before the first."""
         history = self.epoch_end.history
-        left -= {int(row["epoch"]) for row in history}
         own = [row["seconds"] - row["train_seconds"] for row in history if self.epoch_end.task.monitor in row]
-        validation = sum(own) / len(own) if own else 0.0
-        return (epochs * self.steps - self.done) * self.seconds_per_step + len(left) * validation
+        return sum(own) / len(own) if own else 0.0
+
+    def _correct(self, validation: float) -> None:
+        """Print the estimate again if validations take more than a quarter of the time of steps."""
+        each, left = self.seconds_per_step, self.seconds_left()
+        assert each is not None and left is not None
+        if left >= MEASURED and validation > 0.25 * each * self.steps * self.recipe.validate_every:
+            print(f"a validation takes {duration_text(validation)}: about {duration_text(left)} to go", flush=True)
 
     def _announce(self) -> None:
         self.announced = True
