@@ -80,7 +80,8 @@ def test_from_a_new_folder_to_a_served_model(tab, running, tmp_path):
     assert "3 train, 1 val pictures" in inspected.stdout and "6 without a label left out" in inspected.stdout
     tab.open(f"{server.url}/train")
     command = tab.text("#command")
-    assert command.startswith("foveate train fcn8s --data ") and command.endswith(" --out runs/photos-1")
+    assert command.startswith("foveate train fcn8s --data ")
+    assert command.endswith(" --out runs/photos-1 --epochs 200"), "of three pictures an epoch is one step"
     tab.find("#epochs").send_keys("1")
     tab.find("#start").click()
     ended(tab, "train")
