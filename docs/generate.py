@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shlex
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -27,10 +26,8 @@ from departures import MARK, filled, model_files
 from family_tables import headline_of
 from markdown_tables import between, grouped, number, table
 from photographs import photographs_section, read_photographs
-from result_tables import NOTICE, Result, readme_results, results_page
+from result_tables import NOTICE, Result, data_of, readme_results, results_page
 
-from foveate.cli.flags import split_fields
-from foveate.engine.fields import override
 from foveate.registry import Entry, Kind, create_recipe, entries, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,18 +154,6 @@ def same_but_seed(results: Mapping[str, Result], recipe: str) -> list[list[Resul
         if result["recipe"] == recipe and (data := data_of(result["command"], recipe)) is not None:
             groups.setdefault((data, result["split"]), []).append(result)
     return list(groups.values())
-
-
-def data_of(command: str, recipe: str) -> str | None:
-    """`--data` of a training, '' without one; None if it changes the recipe in anything but the seed."""
-    program, verb, _, *words = shlex.split(command)
-    own, fields = split_fields(words, {"--data", "--threads"})
-    fields.pop("seed", None)
-    given = dict(zip(own[::2], own[1::2], strict=True))
-    as_it_stands = create_recipe(recipe)
-    if (program, verb) != ("foveate", "train") or override(as_it_stands, fields) != as_it_stands:
-        return None
-    return given.get("--data", "")
 
 
 def _headline(group: Sequence[Result]) -> str:

@@ -27,6 +27,11 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None and not text.lower().startswith("file:")
 
 
+def is_web(text: str) -> bool:
+    """True for an address of the web, of which `pictures.urls` reads those of https."""
+    return text.lower().startswith(("http:", "https:"))
+
+
 def as_path(text: str) -> str:
     """The path of a file:// URL; any other text as it is."""
     if not text.lower().startswith("file:"):

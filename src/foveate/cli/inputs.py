@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.disk import LONGEST_NAME, is_file, plain_name
 from foveate.errors import ConfigError, DataError
-from foveate.remote import RemoteFile, as_path, is_url
+from foveate.remote import RemoteFile, as_path, is_url, is_web
 from foveate.tasks.expansion import expand
 from foveate.tasks.options import PREDICT, input_flags
 from foveate.values import parse_json
@@ -195,7 +195,7 @@ def plan(
         elif not first.suffixes:
             for text in _texts(word, first):
                 add({first.name: text, **beside}, _below(text, first, len(jobs)))
-        elif word.lower().startswith(("http:", "https:")):
+        elif is_web(word):
             if word not in _fetched:
                 _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
             add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)

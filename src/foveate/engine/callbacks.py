@@ -15,7 +15,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 
 from foveate.engine.learner import Learner
-from foveate.engine.loading import mixed_seed
+from foveate.engine.loading import mixed_seed, seeded
 from foveate.engine.processes import is_first
 from foveate.engine.ranking import LOSS, Ranking
 from foveate.engine.recipe import Recipe
@@ -183,7 +183,7 @@ class EpochEnd(Callback):
             batch = self.task.collate([self.task.validation_sample(self.loss_set[i]) for i in chosen])
             batch = learner.transfer_batch_to_device(batch, learner.device, 0)
             try:
-                with _seeded(learner.device, self.recipe.seed, start), single_process(), forward():
+                with seeded(learner.device, self.recipe.seed, start), single_process(), forward():
                     mean = float(model.loss(batch)["loss"])
             except (ConfigError, DataError):  # a batch that is too small, of a model that compares its images
                 continue
@@ -223,11 +223,3 @@ def _mean_over_processes(losses: dict[str, float]) -> dict[str, float]:
     values = values.to(device)
     dist.all_reduce(values)
     return dict(zip(losses, (values / dist.get_world_size()).tolist(), strict=True))
-
-
-@contextlib.contextmanager
-def _seeded(device: torch.device, *parts: int) -> Iterator[None]:
-    """Draw torch's random numbers by a seed of `parts`; those of afterwards are as if none had been drawn."""
-    with torch.random.fork_rng([device] if torch.device(device).type == "cuda" else []):
-        torch.manual_seed(mixed_seed(*parts))
-        yield

@@ -6,6 +6,7 @@ samples loaded before.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -25,6 +26,14 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 def mixed_seed(*parts: int) -> int:
     """One 63-bit seed from several numbers; near numbers give unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
+
+
+@contextlib.contextmanager
+def seeded(device: torch.device, *parts: int) -> Iterator[None]:
+    """Draw torch's random numbers by a seed of `parts`; those of afterwards are as if none had been drawn."""
+    with torch.random.fork_rng([device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(mixed_seed(*parts))
+        yield
 
 
 class WrappedDataset(Dataset[Any]):

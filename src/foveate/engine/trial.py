@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from foveate.engine.learner import Learner
-from foveate.engine.loading import mixed_seed
+from foveate.engine.loading import seeded
 from foveate.engine.optim import make_optimizer
 from foveate.engine.prepare import Batches, Prepared
 from foveate.engine.processes import launched
@@ -40,7 +40,7 @@ class _Steps:
     """Training steps on a copy of a model, which leave model, generators and training order as they were."""
 
     def __init__(self, prepared: Prepared, batches: Batches) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _device()
         recipe = prepared.recipe
         self.learner = Learner(copy.deepcopy(prepared.model).to(self.device), recipe, 1)
         self.optimizer = make_optimizer(self.learner.model, recipe.optim, fused=True)
@@ -70,11 +70,9 @@ class _Steps:
         return float(loss.detach())
 
 
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(mixed_seed(seed, -2))
-        yield
+def _device() -> torch.device:
+    """The device that steps are tried on."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _several(recipe: Recipe) -> bool:
@@ -93,7 +91,7 @@ def fit_threads(prepared: Prepared) -> Recipe:
         return recipe
     if recipe.epochs * (len(prepared.train_set) // recipe.batch_size) < LONG:
         return recipe
-    with _seeded(recipe.seed):
+    with seeded(_device(), recipe.seed, -2):
         steps = _Steps(prepared, prepared.batches())
         batch = next(iter(steps))
 
@@ -147,7 +145,7 @@ def fit_epochs(prepared: Prepared, seconds: float) -> Recipe:
     if _several(recipe) or (recipe.devices == 0 and torch.cuda.device_count() > 1):
         raise ConfigError("--time measures one device; give --devices 1, or --epochs instead")
     started = time.monotonic()
-    with _seeded(recipe.seed):
+    with seeded(_device(), recipe.seed, -2):
         batches = prepared.batches()
         each = _step_seconds(prepared, batches)
         validation = _validation_seconds(prepared, batches)
@@ -194,7 +192,7 @@ def _validation_seconds(prepared: Prepared, batches: Batches) -> float:
     """Time of a whole validation, from that of its first samples."""
     task, val_set = prepared.task, batches.val_set
     count = min(len(val_set), max(2, task.batch_size))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     model = copy.deepcopy(prepared.model).to(device).eval()
     began = time.monotonic()
     with torch.inference_mode():
@@ -245,7 +243,7 @@ def find_lr(prepared: Prepared) -> LearningRates:
     lrs: list[float] = []
     smoothed: list[float] = []
     average = 0.0
-    with _seeded(prepared.recipe.seed):
+    with seeded(_device(), prepared.recipe.seed, -2):
         steps = _Steps(prepared, prepared.batches())
         console = Console(stderr=True)
         numbers = track(range(LR_STEPS), "searching", console=console, transient=True, disable=not sys.stderr.isatty())
@@ -279,7 +277,7 @@ def preview(prepared: Prepared) -> Any:
 
     Raises ConfigError for a family that draws none.
     """
-    with _seeded(prepared.recipe.seed):
+    with seeded(_device(), prepared.recipe.seed, -2):
         batches = prepared.batches()
         keys = itertools.chain.from_iterable(batches.loader.batch_sampler)
         samples = [

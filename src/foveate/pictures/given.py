@@ -14,11 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from foveate.errors import DataError, counted
-from foveate.pictures import decode_picture, open_windows, to_tensor
+from foveate.pictures import open_windows, to_tensor
 from foveate.pictures.exif import orientation_of
 from foveate.pictures.intensities import Window, kind_of, to_unit, window_text
 from foveate.pictures.pixels import orient, require_visible, three_channels
-from foveate.pictures.urls import fetch, is_url
 from foveate.pictures.windows import ArrayWindows, Windows
 from foveate.records import Preprocessing
 
@@ -209,9 +208,6 @@ def open_picture(
     channels: of the model; a grey array becomes that many equal channels. stored: an array holds the values of a file,
     of any type, rather than uint8, uint16 or float in 0..1. name: of the bytes of a file, in messages.
     """
-    if is_url(picture):
-        content, _ = fetch(str(picture))
-        return ArrayWindows(decode_picture(content, str(picture), max_pixels=max_pixels))
     if isinstance(picture, (str, Path)):
         return open_windows(Path(picture), max_pixels=max_pixels, channels=channels)
     if isinstance(picture, bytes):

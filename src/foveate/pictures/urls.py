@@ -18,14 +18,8 @@ from foveate.version import __version__
 SCHEMES = frozenset({"https"})
 MAX_BYTES = 64 * 2**20
 TIMEOUT = 30  # seconds without an answer
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _CHUNK = 1 << 16
 _KEPT = "%/:=&?~#+!$,;'@()*[]"  # marks of an address, which are not escaped
-
-
-def is_url(text: Any) -> bool:
-    """True for text that begins as a URL does."""
-    return isinstance(text, str) and _URL.match(text) is not None
 
 
 def fetch(url: str) -> tuple[bytes, str]:

@@ -273,7 +273,7 @@ class Task(Drawings, Replies, Audits, ABC):
         """Count one prediction; returns its own score, by which examples are chosen (nan if it has none)."""
 
     def answer_to_score(self, runner: Runner, samples: Sequence[Any], options: Any, metrics: Any) -> Sequence[Any]:
-        """Answers that go to `count`; by default those of `answer`, without what only `metrics` need."""
+        """Answers that go to `count`: those of `answer`, with what the family's `metrics` need beside, if anything."""
         return self.answer(runner, samples, options)
 
     def observe(self, runner: Runner, metrics: Any, samples: Sequence[Any]) -> None:

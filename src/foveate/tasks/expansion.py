@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted
-from foveate.remote import RemoteFile, as_path, find_files, is_url
+from foveate.remote import RemoteFile, as_path, find_files, is_url, is_web
 
 if TYPE_CHECKING:
     from foveate.tasks.inputs import Input
@@ -68,7 +68,7 @@ def several(given: Any, inputs: Sequence[Input]) -> Any:
     """
     if isinstance(given, (str, Path)) and len(inputs) == 1 and inputs[0].suffixes:
         text = str(given)
-        if text.lower().startswith(("http:", "https:")):
+        if is_web(text):
             return [text]
         return [str(file) if isinstance(file, RemoteFile) else file for file, _ in expand(text, inputs[0])]
     if isinstance(given, (str, Path, bytes, dict)):
@@ -95,8 +95,7 @@ def held(given: Any, kind: Input) -> tuple[Any, str]:
         return as_path(given), ""
     from foveate.pictures import urls  # with torch, which most calls of this module do without
 
-    is_web = given.lower().startswith(("http:", "https:"))
-    return (urls.fetch(given)[0] if is_web else RemoteFile(given).read()), given
+    return (urls.fetch(given)[0] if is_web(given) else RemoteFile(given).read()), given
 
 
 def require_one(given: Any, kind: Input) -> None:
