@@ -76,6 +76,15 @@ def test_no_pixel_no_object() -> None:
     assert vote_masks(outside, masks, scores, torch.tensor([0]), SIZE, 0.5, 0.4) == [None]
 
 
+@pytest.mark.parametrize("box", [(0.0, 5, 0, 20), (5.0, 40, 9, 40), (50.0, 40, 50, 40)])
+def test_a_box_that_was_clipped_to_nothing_is_no_object_and_takes_none_away(box: tuple[float, ...]) -> None:
+    boxes = torch.tensor([box, (10.0, 10, 14, 14)])
+    kept = torch.tensor([0, 1])
+    nothing, patch = vote_masks(boxes, torch.ones(2, 3, 3), torch.tensor([0.9, 0.5]), kept, SIZE, 0.5, 0.4)
+    assert nothing is None
+    assert patch is not None and patch.window == (10, 10, 14, 14) and patch.mask.all()
+
+
 def test_a_pixel_belongs_to_the_object_above_the_threshold_alone() -> None:
     box, half, one = torch.tensor([[2.0, 2, 6, 6]]), torch.full((1, 2, 2), 0.5), torch.ones(1)
     for threshold, count in ((0.5, 0), (0.49, 16)):

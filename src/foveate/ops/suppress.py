@@ -74,17 +74,19 @@ def vote_masks(
     boxes: (R, 4), all detections of a class before suppression. masks: (R, m, m) in 0..1, inside their boxes.
     scores: (R,) above 0. kept: (K,) indices into them. size: (height, width) of the image.
 
-    Every detection whose box overlaps the kept one by `iou` or more votes with its score:
+    The kept one, and every detection whose box overlaps it by `iou` or more, vote with their scores:
 
         M(p) = sum_j s_j m_j(p) / sum_j s_j,  the object is where M(p) > threshold
 
     Dai, He and Sun (2015), "Inference" of the implementation's details. The probabilities are averaged, as in the
     release's GPU code; its CPU code averages masks that it has thresholded first.
     """
-    overlaps = torchvision_ops.box_iou(boxes[kept], boxes)
+    votes = torchvision_ops.box_iou(boxes[kept], boxes) >= iou
+    # A box without an area, as one that was regressed out of the image and clipped, has no overlap with itself: 0 / 0.
+    votes.scatter_(1, kept[:, None], True)
     found: list[Patch | None] = []
-    for row in overlaps:
-        voters = (row >= iou).nonzero()[:, 0]
+    for row in votes:
+        voters = row.nonzero()[:, 0]
         window = _window(boxes[voters], size)
         left, top, right, bottom = window
         if right <= left or bottom <= top:
