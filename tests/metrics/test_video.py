@@ -33,7 +33,7 @@ class TestEvents:
     def test_the_longest_phrase_counts_and_where_it_stands_is_known(self):
         words = CAPTION.split()
         assert named_events(words, PHRASES) == [Named("walk", 1, 4), Named("land", 6, 11)]
-        assert named_events(["A", "Bird", "LANDS", "now"], PHRASES) == [Named("land", 1, 3)]
+        assert named_events(["a", "bird", "lands", "now"], PHRASES) == [Named("land", 1, 3)]
         assert named_events(["cow", "walks", "to", "the", "left"], PHRASES) == []
 
     @pytest.mark.parametrize(
@@ -48,6 +48,17 @@ class TestEvents:
     )
     def test_accuracy(self, text, accuracy):
         assert score(text, (WALK, LAND)).compute().event_accuracy == pytest.approx(accuracy)
+
+    def test_words_of_byte_pairs_have_case_and_marks_that_do_not_count(self):
+        attention = np.zeros((9, 16), np.float32)
+        attention[:, 15] = 1
+        attention[1:4, 3] = attention[7:, 10] = 1  # 'cow walks left,' and 'bird LANDS.', which follow each other
+        attention[1:4, 15] = attention[7:, 15] = 0
+        scores = score("A cow walks left, and then a bird LANDS.", (WALK, LAND), attention=attention).compute()
+        assert (scores.event_accuracy, scores.order_accuracy, scores.attention_mass) == (1.0, 1.0, 1.0)
+        # A word that is displayed as one and read as two has one row of attention.
+        joined = score("a cow walks/left", (WALK,), attention=attention[[0, 1, 2]]).compute()
+        assert (joined.event_accuracy, joined.attention_mass) == (1.0, 1.0)
 
     def test_every_kind_is_counted(self):
         by_event = score("a cow goes left then it gets dark", (WALK, LAND)).compute().by_event

@@ -40,24 +40,29 @@ TOGETHER = frozenset({"while", "as", "same", "during"})
 
 
 class Named(NamedTuple):
-    """A kind of event that a caption names: by its words from `start` to the one before `end`."""
+    """A kind of event that a caption names: by its plain words from `start` to the one before `end`."""
 
     kind: str
     start: int
     end: int
 
 
+def plain_words(words: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Words as `split_words` has them, and the place among those displayed of each: 'left,' is left."""
+    pairs = [(plain, place) for place, word in enumerate(words) for plain in split_words(word)]
+    return [plain for plain, _ in pairs], [place for _, place in pairs]
+
+
 def named_events(words: Sequence[str], phrases: Mapping[str, Iterable[str]]) -> list[Named]:
-    """The events that words describe, in their order; of phrases that overlap the longest counts."""
+    """The events that plain words describe, in their order; of phrases that overlap the longest counts."""
     every = [(tuple(split_words(phrase)), kind) for kind, own in phrases.items() for phrase in own]
     every.sort(key=lambda pair: -len(pair[0]))
-    lowered = [word.lower() for word in words]
-    taken = [False] * len(lowered)
+    taken = [False] * len(words)
     found = []
     for phrase, kind in every:
-        for start in range(len(lowered) - len(phrase) + 1):
+        for start in range(len(words) - len(phrase) + 1):
             end = start + len(phrase)
-            if tuple(lowered[start:end]) == phrase and not any(taken[start:end]):
+            if tuple(words[start:end]) == phrase and not any(taken[start:end]):
                 taken[start:end] = [True] * len(phrase)
                 found.append(Named(kind, start, end))
     return sorted(found, key=lambda one: one.start)
@@ -67,10 +72,9 @@ def order_of(words: Sequence[str], first: Named, second: Named) -> str:
     """The order in which a caption puts two events, `first` being the one it names first: 'as told', 'reversed',
     'together', or '' for none.
 
-    'before B, A' and 'B after A' are reversed; 'A then B', 'A before B' and 'after A, B' are as told.
+    'before B, A' and 'B after A' are reversed; 'A then B', 'A before B' and 'after A, B' are as told. words: plain.
     """
-    lead = {word.lower() for word in words[: first.start]}
-    between = {word.lower() for word in words[first.end : second.start]}
+    lead, between = set(words[: first.start]), set(words[first.end : second.start])
     if between & TOGETHER or lead & TOGETHER:
         return "together"
     if "after" in between or "before" in lead:
@@ -165,7 +169,8 @@ class VideoMetrics:
         truth = {event.kind: event for event in events}
         if unknown := sorted(set(truth) - set(kinds)):
             raise ConfigError(f"no phrases for the event '{unknown[0]}'; expected one of {', '.join(kinds)}")
-        found = named_events(words, self.phrases)
+        plain, places = plain_words(words)
+        found = named_events(plain, self.phrases)
         named = {one.kind: one for one in reversed(found)}  # of one that is named twice the first
         right = [kind for kind in truth if kind in named]
         self._events[:3] += len(truth), len(right), max(len(truth), len(named))
@@ -175,14 +180,14 @@ class VideoMetrics:
             early, late = sorted(truth.values(), key=lambda event: event.start)
             if early.end <= late.start:
                 first, second = sorted((named[early.kind], named[late.kind]), key=lambda one: one.start)
-                said = order_of(words, first, second)
+                said = order_of(plain, first, second)
                 expected = "as told" if first.kind == early.kind else "reversed"
                 self._events[3:] += 1, said == expected
         for kind in right:
             event, one = truth[kind], named[kind]
             inside = (numbers >= event.start) & (numbers < event.end)
             if inside.any():
-                mean = attention[one.start : one.end].mean(0)
+                mean = attention[places[one.start : one.end]].mean(0)
                 self._attention += 1, float(mean[inside].sum()), float(inside.mean())
 
     def state(self) -> Tensor:
