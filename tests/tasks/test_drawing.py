@@ -1,5 +1,7 @@
 """The drawing family: how images are binarised and scored, what is generated, and what is written of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,22 @@ def samples(count=3, channels=1, size=(8, 10)):
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (count, channels, *size), generator=generator, dtype=torch.uint8)
     return [{"image": image, "name": f"{i}.png"} for i, image in enumerate(images)]
+
+
+@pytest.mark.parametrize("place", ["canvas", "window"])
+def test_a_file_that_draws_what_is_no_number_differs_from_the_model(place):
+    """nan in the windows alone, or in the canvas before windows that are right."""
+    model, task = made()
+
+    def broken(noise):
+        drawn = model.generate(noise)
+        wrong = {"canvas": {"canvases": (*drawn.canvases[:-1], drawn.canvases[-1] * torch.nan)},
+                 "window": {"write": drawn.write * torch.nan}}  # fmt: skip
+        return drawn._replace(**wrong[place])
+
+    difference = task.graphs(model).difference
+    assert difference(model, SimpleNamespace(generate=model.generate)) == 0
+    assert np.isnan(difference(model, SimpleNamespace(generate=broken)))
 
 
 def test_binarisation_samples_intensities_by_the_image_alone():
