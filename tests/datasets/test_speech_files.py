@@ -110,6 +110,14 @@ class TestSound:
         for place in places[1:-1]:  # within a pause: 0.8 to 1.0 s of every second
             assert 0.8 <= place / 8000 % 1 <= 1.0
 
+    @pytest.mark.parametrize("samples", [8001, 9000, 11_999, 16_001, 20_003])
+    def test_no_part_is_shorter_than_a_quarter_of_the_longest(self, samples):
+        values = np.random.default_rng(0).normal(0, 0.1, samples)
+        values[samples - 1200 : samples - 300] = 0  # the quietest place is just before the end
+        places = cuts_at_silence(sound_from(values, 8000, "x"), 1.0)
+        lengths = [b - a for a, b in itertools.pairwise(places)]
+        assert sum(lengths) == samples and min(lengths) >= 2000 and max(lengths) <= 8000
+
 
 def write_table(root, text, count=6):
     for i in range(count):

@@ -169,6 +169,17 @@ class TestTranscripts:
         with pytest.raises(ConfigError, match="cannot search with 9 beams over a vocabulary of 8 tokens"):
             family().require(SpeechOptions(beams=9))
 
+    def test_parts_that_may_be_too_short_for_the_model_are_refused(self):
+        task = create_task("speech", {"text": TABLE}, SoundFormat(8000, 0, 2680))
+        said = (
+            r"cut is 1 s, and parts may be a quarter as long, but this model reads 0\.335 s or more; "
+            r"give 1\.4 s or more, or 0 for no limit"
+        )
+        with pytest.raises(ConfigError, match=said):
+            task.require(SpeechOptions(cut=1, beams=2))
+        task.require(SpeechOptions(cut=1.4, beams=2))
+        task.require(SpeechOptions(cut=0, beams=2))
+
 
 class TestScores:
     def test_attention_in_the_true_spans_counts_right_words(self):
@@ -400,6 +411,8 @@ class TestLanguageModel:
         weightless, _, _ = predict([0.62, 0.4], language=str(text), language_weight=0.0)
         assert weightless.text == "cb"
         assert SpeechOptions(language="x.txt").describe() == "language model of x.txt, weight 0.2"
+        assert SpeechOptions(cut=5.5).describe() == "in parts of at most 5.5 s"
+        assert SpeechOptions(cut=0).describe() == "uncut" and SpeechOptions(cut=20).describe() == ""
 
     def test_texts_that_are_none(self, tmp_path):
         with pytest.raises(DataError, match=r"gone.txt: not a text that can be read"):

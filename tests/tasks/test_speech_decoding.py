@@ -50,6 +50,19 @@ def test_parts_are_joined_in_their_places_and_scores_count_their_tokens(monkeypa
     np.testing.assert_allclose(long.transcripts[0].probabilities, [1 / 8, 1 / 2])
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.5, 1.0])
+def test_joined_parts_have_the_score_of_one_text_of_all_their_tokens(
+    penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of -3 over three tokens and of -4 over one: -7 / 4^penalty."""
+    found = [hypothesis([4, 5, 6], -3 / 3**penalty, 21), hypothesis([4], -4.0, 19)]
+    monkeypatch.setattr(decoding, "cuts_at_silence", lambda sound, seconds: [0, 16_800, 32_000])
+    monkeypatch.setattr(decoding, "_search", lambda model, parts, *_: ([[one] for one in found], [21, 19]))
+    options = SpeechOptions(cut=3.0, length_penalty=penalty)
+    (joined,) = transcribe(MODEL, [Sound(torch.zeros(32_000), 8000)], ["a"], TABLE, options)
+    assert joined.transcripts[0].score == pytest.approx(-7 / 4**penalty)
+
+
 def test_features_are_never_cut_and_sixteen_parts_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 

@@ -29,6 +29,7 @@ SILENCE = 10 ** (-80 / 20)  # largest deviation from the mean of a file that hol
 CLIPPED_SHARE = 1e-3  # of the samples, at full scale beside another such, from which a file is called clipped
 CLIPPED_LEVEL = 0.999
 MAX_SECONDS = 6 * 3600  # of one file
+SHORTEST_PART = 4  # times which a part of a recording may be shorter than the longest
 
 
 class SoundHeader(NamedTuple):
@@ -241,14 +242,15 @@ def _reason(error: Exception) -> str:
 def cuts_at_silence(sound: Sound, longest: float) -> list[int]:
     """Return the samples at which a recording is cut into parts of at most `longest` seconds, 0 and its end included.
 
-    Each part ends in the quietest fifth of a second of its second half.
+    Each part ends in the quietest fifth of a second of its second half, and none is shorter than `longest` / 4.
     """
     total, rate = len(sound.values), sound.rate
-    most, span = int(longest * rate), max(1, int(0.2 * rate))
+    most = int(longest * rate)
+    span = max(1, min(int(0.2 * rate), most // SHORTEST_PART))
     places = [0]
     energy = np.concatenate([[0.0], np.cumsum(sound.values.numpy().astype(np.float64) ** 2)])
     while total - places[-1] > most:
-        first, last = places[-1] + most // 2, places[-1] + most
+        first, last = places[-1] + most // 2, min(places[-1] + most, total - most // SHORTEST_PART)
         starts = np.arange(first, max(first + 1, last - span))
         loud = energy[np.minimum(starts + span, total)] - energy[starts]
         places.append(int(starts[int(loud.argmin())]) + span // 2)

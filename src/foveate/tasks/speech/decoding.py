@@ -68,7 +68,8 @@ def transcribe(
         centres = [
             start + model.cell_first + model.cell_step * np.arange(n) for start, n in zip(own, cells, strict=True)
         ]
-        transcripts = tuple(several[0]) if len(own) == 1 else (_joined([t[0] for t in several], own, cells),)
+        best = [transcripts[0] for transcripts in several]
+        transcripts = tuple(several[0]) if len(own) == 1 else (_joined(best, own, cells, options.length_penalty),)
         predictions.append(SpeechPrediction(transcripts, sound.seconds, np.concatenate(centres), tuple(own[1:]), name))
     return predictions
 
@@ -133,15 +134,21 @@ def word_times(attention: Sequence[np.ndarray], step: float, first: float) -> np
     return times
 
 
-def _joined(parts: Sequence[Transcript], starts: Sequence[float], cells: Sequence[int]) -> Transcript:
-    """The transcripts of parts that follow each other as one."""
+def _joined(
+    parts: Sequence[Transcript], starts: Sequence[float], cells: Sequence[int], length_penalty: float
+) -> Transcript:
+    """The transcripts of parts that follow each other as one, whose score is that of all their tokens.
+
+    A part of T tokens with the score s has the sum s T^length_penalty (`ops.search.beam_search`).
+    """
     longest = max(cells)
     maps = [np.pad(one.attention, ((0, 0), (0, longest - count))) for one, count in zip(parts, cells, strict=True)]
     first = [np.full(len(one.tokens), at) for one, at in zip(parts, np.cumsum([0, *cells]), strict=False)]
-    words = sum(len(one.tokens) for one in parts)
+    total = sum(one.score * len(one.tokens) ** length_penalty for one in parts)
+    count = sum(len(one.tokens) for one in parts)
     return Transcript(
         " ".join(one.text for one in parts if one.text),
-        sum(one.score * len(one.tokens) for one in parts) / max(words, 1),
+        total / max(count, 1) ** length_penalty,
         tuple(word for one in parts for word in one.words),
         np.concatenate([one.probabilities for one in parts]),
         np.concatenate([one.times + start for one, start in zip(parts, starts, strict=True)]),

@@ -9,6 +9,7 @@ from foveate.errors import ConfigError
 from foveate.tasks.options import option
 from foveate.tasks.searching import FORBIDDEN, MIN_TOKENS, SearchOptions
 
+CUT = 20.0  # seconds
 CHARACTERS_A_SECOND = 40  # that a transcript has at most, and so many more
 
 
@@ -32,7 +33,7 @@ class SpeechOptions(SearchOptions):
     )
     language_weight: float = option(0.2, "weight of the language model's log-probabilities (0.2)", "X", served=10)
     cut: float = option(
-        20.0, "longest part in seconds that is read at once (20, or as trained; 0: no limit)", "S", served=900
+        CUT, f"longest part in seconds that is read at once ({CUT:g}, or as trained; 0: no limit)", "S", served=900
     )
 
     def __post_init__(self) -> None:
@@ -45,6 +46,7 @@ class SpeechOptions(SearchOptions):
         """See `SearchOptions.changed_rules`."""
         parts = super().changed_rules()
         parts += [f"language model of {self.language}, weight {self.language_weight:g}"] if self.language else []
+        parts += [] if self.cut == CUT else [f"in parts of at most {self.cut:g} s" if self.cut else "uncut"]
         return parts
 
     @staticmethod

@@ -62,11 +62,9 @@ def _characters(evaluation: Evaluation) -> str:
 
 
 def _search_note(evaluation: Evaluation) -> str:
-    beams = evaluation.options.beams
-    search = f"by beam search with {beams} beams" if beams > 1 else "greedily, a character at a time"
     return (
-        f"The model wrote every transcript {search}; it was never given the true characters. Words are divided at "
-        "blanks and compared as they are written, case and punctuation included."
+        f"The model wrote every transcript {evaluation.options.search_in_words('character')}; it was never given the "
+        "true characters. Words are divided at blanks and compared as they are written, case and punctuation included."
     )
 
 

@@ -12,6 +12,7 @@ A model offers, beside `forward` and `loss`, what a search needs:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from foveate.metrics.speech import SpeechMetrics, align, scored_text
 from foveate.ops.padding import pad
 from foveate.records import SoundFormat, SpeechBatch, SpeechDataset, SpeechPrediction, Table
 from foveate.registry import task
+from foveate.sounds import SHORTEST_PART
 from foveate.tasks.base import Count, Runner, Sample, Task, Writer
 from foveate.tasks.evaluation import Evaluation
 from foveate.tasks.speech.decoding import padded, transcribe
@@ -94,8 +96,18 @@ class SpeechTask(SpeechReplies, Task):
     # Answering
 
     def require(self, options: SpeechOptions) -> None:
-        """Raise ConfigError for more beams than there are characters, DataError for a language that is no text."""
+        """Raise ConfigError for more beams than there are characters, and for parts that are too short for the model.
+
+        Raises DataError for a language that is no text.
+        """
         options.require(self.text)
+        least = SHORTEST_PART * self.preprocessing.shortest / self.preprocessing.rate
+        if not self.preprocessing.features and 0 < options.cut < least:
+            raise ConfigError(
+                f"cut is {options.cut:g} s, and parts may be a quarter as long, but this model reads "
+                f"{least / SHORTEST_PART:.3g} s or more; give {math.ceil(10 * least) / 10:g} s or more, or 0 for no "
+                "limit"
+            )
         if options.language:
             read_language_model(options.language, self.text)
 
