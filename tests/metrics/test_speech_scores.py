@@ -1,12 +1,13 @@
 """Word and character error rates: parity with jiwer, hand-computed alignments, and sums over recordings."""
 
+import itertools
 import math
 import random
 
 import pytest
 
 from foveate.errors import DataError
-from foveate.metrics.speech import SpeechMetrics, align, count_errors, scored_text
+from foveate.metrics.speech import Errors, SpeechMetrics, align, count_errors, scored_text
 
 jiwer = pytest.importorskip("jiwer")
 
@@ -53,6 +54,16 @@ def test_an_alignment_by_hand():
     assert [(p.reference, p.written) for p in pairs] == [(None, "x"), ("a", "a"), ("b", "b"), ("c", "c")]
     pairs = align(["a", "b", "c"], ["a", "c"])
     assert [(p.reference, p.written) for p in pairs] == [("a", "a"), ("b", None), ("c", "c")]
+
+
+def test_of_equal_alignments_that_with_the_most_substitutions_is_taken():
+    """'a b a' becomes 'b c a b' by two substitutions and an insertion; or by two insertions and a deletion."""
+    assert count_errors(align("aba", "bcab")) == Errors(2, 1, 0, 3)
+    for reference, written in itertools.product(("".join(t) for t in itertools.product("ab", repeat=4)), repeat=2):
+        errors = count_errors(align(reference, written[:3]))
+        backwards = count_errors(align(reference[::-1], written[:3][::-1]))
+        turned = count_errors(align(written[:3], reference))
+        assert errors == backwards == Errors(turned.substitutions, turned.deletions, turned.insertions, 4)
 
 
 def test_laws_of_the_distance():

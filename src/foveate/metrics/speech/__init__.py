@@ -62,20 +62,23 @@ class Errors:
 def align(reference: Sequence[str], written: Sequence[str]) -> list[Pair]:
     """Return an alignment with the fewest errors (Levenshtein 1966); of several, one with the most substitutions."""
     rows, columns = len(reference), len(written)
-    # cost[i][j]: errors between reference[:i] and written[:j]
-    cost = [list(range(columns + 1))]
+    # An insertion or deletion costs 1 more than a substitution: too little, in all, to make up for one error.
+    error = rows + columns + 1
+    gap = error + 1
+    # cost[i][j]: that of reference[:i] against written[:j]
+    cost = [[gap * j for j in range(columns + 1)]]
     for i, one in enumerate(reference, start=1):
-        above, row = cost[-1], [i]
+        above, row = cost[-1], [gap * i]
         for j, other in enumerate(written, start=1):
-            row.append(min(above[j - 1] + (one != other), above[j] + 1, row[-1] + 1))
+            row.append(min(above[j - 1] + (error if one != other else 0), above[j] + gap, row[-1] + gap))
         cost.append(row)
     pairs: list[Pair] = []
     i, j = rows, columns
     while i or j:
-        if i and j and cost[i][j] == cost[i - 1][j - 1] + (reference[i - 1] != written[j - 1]):
+        if i and j and cost[i][j] == cost[i - 1][j - 1] + error * (reference[i - 1] != written[j - 1]):
             pairs.append(Pair(reference[i - 1], written[j - 1]))
             i, j = i - 1, j - 1
-        elif i and cost[i][j] == cost[i - 1][j] + 1:
+        elif i and cost[i][j] == cost[i - 1][j] + gap:
             pairs.append(Pair(reference[i - 1], None))
             i -= 1
         else:
