@@ -27,6 +27,8 @@ from foveate.cli.places import CLAIMS, PARTS, Place
 from foveate.datasets.pasture import CLASSES, Pasture
 from foveate.engine import evaluate_run
 from foveate.errors import ConfigError, DataError, FoveateError
+from foveate.metrics.video import VideoMetrics
+from foveate.records import Event
 from foveate.store import save_model
 
 OLD_RUNS = Path(__file__).parents[1] / "data" / "version_0_1_0"
@@ -186,6 +188,21 @@ def test_scores_are_added_as_one_process_adds_them(
     assert json.dumps(mine) == json.dumps(theirs)  # to the last digit
     assert one.samples == other.samples and len(one.samples) > 2
     assert one.rows() == other.rows() and ("predicted" in one.rows()[0]) == (family != "semantic")
+
+
+def test_a_counter_that_holds_another_is_added_as_one_process_adds_it() -> None:
+    """Scores of video hold those of captions."""
+    references, phrases = [["a cow walks"], ["a bird lands"], ["a cow lands"]], {"walk": ["cow walks"]}
+    texts = ["a cow walks", "a cow walks", "a bird lands"]
+    empty, total, whole = (VideoMetrics(references, phrases) for _ in range(3))
+    for index, text in enumerate(texts):
+        update = (index, text, text.split(), np.full((3, 4), 0.25), range(4), [Event("walk", 0, 2)])
+        own = by_ray._fresh(empty)
+        own.update(*update)
+        whole.update(*update)
+        total.merge(by_ray._dense(by_ray._sparse(own.state())))
+    assert not empty.state().any()
+    assert total.compute().to_json() == whole.compute().to_json()
 
 
 def test_inputs_that_kill_their_process_are_named_and_the_others_go_on(

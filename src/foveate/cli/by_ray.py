@@ -193,10 +193,12 @@ class Scores:
 
 
 def _fresh(empty: Any) -> Any:
-    """A counter like an empty one: its arrays and lists are its own, everything else is shared."""
+    """A counter like an empty one: its arrays, lists and counters are its own, everything else is shared."""
     counter = copy.copy(empty)
     for name, value in vars(empty).items():
-        if hasattr(value, "dtype") or isinstance(value, (list, dict, set)):
+        if hasattr(value, "state") and hasattr(value, "merge"):
+            setattr(counter, name, _fresh(value))
+        elif hasattr(value, "dtype") or isinstance(value, (list, dict, set)):
             setattr(counter, name, copy.copy(value) if isinstance(value, (list, dict, set)) else copy.deepcopy(value))
     return counter
 
