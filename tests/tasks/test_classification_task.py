@@ -1,5 +1,8 @@
 """The classification task: what the network gets, what is counted, what is answered."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +57,47 @@ def test_a_batch_is_normalised_and_keeps_its_order():
     assert batch["label"].tolist() == [2, 0]
     assert batch["names"] == ["a", "b"]
     assert "class_weights" not in batch
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "centre"),
+    [
+        ({}, (4, 6), (2.5, 1.5)),
+        ({"size": (4, 6)}, (4, 6), (2.5, 1.5)),
+        ({"size": (4, 6)}, (40, 60), (29.5, 19.5)),  # resized
+        ({"size": (4, 6)}, (40, 100), (49.5, 19.5)),  # the middle of a wide one
+        ({"size": (4, 6), "stretch": True}, (80, 30), (14.5, 39.5)),
+    ],
+)
+def test_a_window_is_located_in_pixels_of_the_picture_itself(form, size, centre):
+    """The window is in the middle; the object is 3 pixels to the right of it and 4 below."""
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,), **form))
+    data = [{**sample(255, 2, size), "centre": (centre[0] + 3, centre[1] + 4)}]
+    metrics = task.metrics(Six())
+    list(task.score(Bright(), data, [0], metrics))
+    scores = metrics.compute()
+    assert (scores.window_error_px, scores.window_near) == (pytest.approx(5.0), 1.0)
+
+
+def test_an_exported_file_moves_pictures_over_the_model_s_own_background():
+    model = Bright()
+    model.config = SimpleNamespace(background=1.0)
+    task = ClassificationTask({"classes": CLASSES}, PLAIN)
+    (graph,) = task.graphs(model).graphs
+    session = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="image")], get_outputs=lambda: [SimpleNamespace(name="logits")]
+    )
+    about = json.loads(json.dumps(graph.metadata))
+
+    def run(names, inputs):
+        return [model(inputs["image"]).logits]
+
+    for stored, corner in ((about, 255), ({}, 0)):  # earlier versions wrote none
+        exported = task.open(SimpleNamespace(path="x.onnx", session=session, about=stored, run=run))
+        (found,) = task.answer(exported, [sample(128, 0)], ClassificationOptions(clip="move"))
+        assert {int(frame.seen[0, 0, 0]) for frame in found.motion} >= {corner}
+    (found,) = task.answer(model, [sample(128, 0)], ClassificationOptions(clip="move"))
+    assert 255 in {int(frame.seen[0, 0, 0]) for frame in found.motion}
 
 
 def test_pictures_of_other_sizes_are_brought_to_the_networks():

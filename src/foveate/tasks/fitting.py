@@ -10,6 +10,7 @@ from torch import Tensor
 
 from foveate.pictures.fitting import fit
 from foveate.pictures.given import read_all
+from foveate.records import Preprocessing
 
 # Above this many pixels an image is seen in tiles, unless the caller says otherwise.
 AUTO_TILE_PIXELS = 1_500_000
@@ -30,6 +31,22 @@ def fit_sample(sample: Any, preprocessing: Any) -> Any:
         return sample
     rest = {key: value for key, value in sample.items() if key != "image"}
     return rest | {"fitted": fit(read_all(sample["image"]), preprocessing)}
+
+
+def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
+    """Windows (..., 4) in -1..1 over the network's input -> in pixels of the image, whose (height, width) is `size`.
+
+    The input is the middle of the image, as `pictures.fitting.fit` crops it.
+    """
+    height, width = size
+    down, across = height, width
+    if preprocessing.size and not preprocessing.stretch:
+        factor = min(height / preprocessing.size[0], width / preprocessing.size[1]) * preprocessing.crop
+        down, across = (max(1, round(side * factor)) for side in preprocessing.size)
+    # Where torchvision's centre crop begins.
+    corner = torch.tensor([round((width - across) / 2), round((height - down) / 2)]).repeat(2)
+    extent = torch.tensor([across, down]).repeat(2)
+    return (windows + 1) / 2 * extent + corner
 
 
 def stack_images(fitted: Sequence[Any], preprocessing: Any) -> Tensor:

@@ -28,13 +28,13 @@ from foveate.registry import task
 from foveate.tasks.auditing import Audited, Suspect, entropy
 from foveate.tasks.base import Allowance, Count, Runner, Sample, Task, Writer, device_of
 from foveate.tasks.classes import require_same_classes
-from foveate.tasks.classification.export import graphs, open_runner
+from foveate.tasks.classification.export import background_of, graphs, open_runner
 from foveate.tasks.classification.figures import draw_prediction
 from foveate.tasks.classification.inspection import ClassificationFindings
 from foveate.tasks.classification.reply import ClassificationReplies
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import fit_sample
+from foveate.tasks.fitting import fit_sample, place
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
 from foveate.tasks.views import corners, seen_pixels, view_of
@@ -135,8 +135,9 @@ class ClassificationTask(ClassificationReplies, Task):
     # Answering
 
     def prepare(self, sample: Any) -> Any:
-        """The image at the network's size, as 'fitted'."""
-        return fit_sample(sample, self.preprocessing)
+        """The image at the network's size, as 'fitted'; of one with a 'centre' also its own (height, width), 'size'."""
+        size = {"size": tuple(sample["image"].shape[-2:])} if "centre" in sample and "image" in sample else {}
+        return fit_sample(sample, self.preprocessing) | size
 
     def answer(
         self,
@@ -149,7 +150,7 @@ class ClassificationTask(ClassificationReplies, Task):
         prepared = [self.prepare(sample) for sample in samples]
         predictions = [p for some in _same_size(prepared) for p in self._answer_batch(runner, some, options.flip)]
         if options.clip != "none":
-            background = float(getattr(getattr(runner, "config", None), "background", 0.0))
+            background = background_of(runner)
             for prediction in predictions:
                 image = torch.from_numpy(prediction.seen).permute(2, 0, 1) / 255
                 frames = [{"fitted": pose, "name": ""} for pose in poses(image, options.clip, background)]
@@ -184,9 +185,9 @@ class ClassificationTask(ClassificationReplies, Task):
         probabilities = torch.from_numpy(prediction.probabilities)
         metrics.update(probabilities[None], torch.tensor([sample["label"]]))
         if "centre" in sample and prediction.transforms:
-            height, width = prediction.seen.shape[:2]
-            x, y = prediction.transforms[-1].grid.mean((0, 1)).tolist()
-            metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
+            point = torch.from_numpy(prediction.transforms[-1].grid.mean((0, 1))).repeat(2)
+            x, y = (place(point, sample["size"], self.preprocessing)[:2] - 0.5).tolist()  # pixel 0 is at 0
+            metrics.locate((x, y), sample["centre"])
         return float(probabilities[sample["label"]])
 
     def outcome(self, sample: Any, prediction: ClassificationPrediction) -> dict[str, Any]:

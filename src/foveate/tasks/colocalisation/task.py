@@ -34,7 +34,7 @@ from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.reply import ColocalisationReplies
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import stack_images
+from foveate.tasks.fitting import place, stack_images
 from foveate.tasks.options import Options
 from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.report import ReportPart
@@ -174,19 +174,3 @@ def window_corners(theta: Tensor) -> Tensor:
     """s, t_x, t_y (..., 3) -> the window's corners, XYXY in -1..1 over the network's input (..., 4)."""
     s, middle = theta[..., :1], theta[..., 1:]
     return torch.cat([middle - s, middle + s], -1)
-
-
-def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
-    """Windows (T, 4) in -1..1 over the network's input -> in pixels of the image, whose (height, width) is `size`.
-
-    The input is the middle of the image, as `pictures.fitting.fit` crops it.
-    """
-    height, width = size
-    down, across = height, width
-    if preprocessing.size and not preprocessing.stretch:
-        factor = min(height / preprocessing.size[0], width / preprocessing.size[1]) * preprocessing.crop
-        down, across = (max(1, round(side * factor)) for side in preprocessing.size)
-    # Where torchvision's centre crop begins.
-    corner = torch.tensor([round((width - across) / 2), round((height - down) / 2)]).repeat(2)
-    extent = torch.tensor([across, down]).repeat(2)
-    return (windows + 1) / 2 * extent + corner
