@@ -137,7 +137,7 @@ class SegmentationScores:
 
 
 class SegmentationMetrics:
-    """Accumulates segmentation counts one image at a time; memory grows with their number only if `keep` is called.
+    """Accumulates segmentation counts one image at a time; memory grows with their number only by `merge`.
 
     num_classes: K.
     boundaries: also count boundary and trimap IoU, which takes several times as long as the area scores.
