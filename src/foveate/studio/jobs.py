@@ -27,6 +27,7 @@ from foveate.studio.lock import is_running, process_start
 
 KINDS = ("train", "export", "prelabel")
 NICE = 10
+STOP_ASKED = "stop_asked"  # key of ID.json: when a job was asked to stop
 _LOG_TAIL = 4000  # bytes
 
 
@@ -77,10 +78,13 @@ class Jobs:
         """A job, as the page gets it. Raises DataError for an unknown one."""
         if key not in self.ids():
             raise DataError(unknown("job", key, self.ids()))
-        record = self._read(key, ".json")
-        alive = self._is_alive(key, record)
+        with self._lock:  # a job that is being started has no process yet
+            record = self._read(key, ".json")
+            alive = self._is_alive(key, record)
         end = self._read(key, ".end.json")  # after that, as its process may just have ended
-        state = end.get("state") or ("running" if alive else "lost")
+        # A process that is asked to stop while Python starts writes no end.
+        gone = "stopped" if STOP_ASKED in record else "lost"
+        state = end.get("state") or ("running" if alive else gone)
         message = end.get("message") or (None if state in ("running", "done") else self._last_line(key))
         if state == "lost":
             message = "its process was killed, or the machine was stopped; a training can be resumed"
@@ -101,9 +105,11 @@ class Jobs:
     def stop(self, key: str) -> dict[str, Any]:
         """Ask a job to stop, as Ctrl-C does. Raises DataError for one that does not run."""
         job = self.get(key)
-        record = self._read(key, ".json")
         if job["state"] != "running":
             raise ConfigError(f"{key} is {job['state']}; there is nothing to stop")
+        with self._lock:
+            record = self._read(key, ".json")
+            write_atomically(self.place / f"{key}.json", json.dumps({**record, STOP_ASKED: time.time()}))
         with contextlib.suppress(ProcessLookupError):
             os.kill(record["pid"], signal.SIGINT)
         return self.get(key)
