@@ -102,7 +102,7 @@ def numbered(numbers: list[int], out: Path) -> list[Job]:
     return [Job({"number": str(n)}, str(n), out, Path(f"{i:03}_{n}")) for i, n in enumerate(numbers)]
 
 
-def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = None) -> list[str]:
+def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = None, annotated: Any = None) -> list[str]:
     """Run a pipeline; returns what it reported, in order."""
     family.added = []
     predictor: Any = SimpleNamespace(
@@ -110,7 +110,8 @@ def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = Non
         answer=family.answer,
     )  # fmt: skip
     told: list[str] = []
-    Pipeline(predictor, options, Results(predictor), lambda done, name: told.append(name), workers).run(jobs)
+    results = Results(predictor, annotated)
+    Pipeline(predictor, options, results, lambda done, name: told.append(name), workers).run(jobs)
     return told
 
 
@@ -135,6 +136,18 @@ def test_order_is_kept_whoever_is_first(tmp_path: Path, workers: int, together: 
         if not job.error:
             assert (tmp_path / job.record["text"]).read_text() == str(job.record["square"]) == str(int(job.title) ** 2)
     assert len(list(tmp_path.iterdir())) == len(good)
+
+
+def test_labels_that_a_format_cannot_hold_fail_their_input_alone(tmp_path: Path) -> None:
+    class Annotated:
+        def add(self, job: Job, sample: Any, prediction: int) -> None:
+            if prediction == 49:
+                raise DataError("7: 255 objects; Pascal VOC's masks number 254 at most")
+
+    family, jobs = Numbers(), numbered([5, 7, 2], tmp_path)
+    told = predicted(family, jobs, 2, annotated=Annotated())
+    assert [one.strip() for one in told] == ["5", "7: 255 objects; Pascal VOC's masks number 254 at most", "2"]
+    assert family.added == [25, 4] and [job.error != "" for job in jobs] == [False, True, False]
 
 
 def test_threads_do_answer_at_a_time(tmp_path: Path) -> None:
