@@ -227,7 +227,8 @@ class Store:
         """
         known = {*self.classes().names, *sent_labels(change)}
         if base is not None:
-            return self._keep_version(picture, edit(base, change, known).text()), True
+            with contextlib.suppress(RefusedError):
+                return self._keep_version(picture, edit(base, change, known).text()), True
         # Groups that are no numbers may stand in the file that it was made from.
         edit(self._fresh(picture), without_groups(change), known)
         return self._keep_version(picture, json.dumps(change, ensure_ascii=False)), False
