@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,9 @@ from foveate.cli.pipeline import AHEAD, FEW, MOST, Pipeline, Results, workers_fo
 from foveate.errors import DataError, OutputError
 from foveate.export import export_onnx
 from foveate.records import ClassTable
+from foveate.remote import RemoteFile
 from foveate.store import save_model
+from foveate.tasks.inputs import IMAGE
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +242,23 @@ def test_files_are_those_of_one_thread_to_the_byte(tmp_path: Path, monkeypatch: 
         found.append((summary["pictures"], summary["failed"], files))
     assert found[0] == found[1]
     assert len(found[0][2]) == 16  # a mask and an overlay each
+
+
+def test_the_first_inputs_that_can_be_read_are_compared(tmp_path: Path) -> None:
+    """Of files, of URLs, and of addresses with nothing at them."""
+    memory = fsspec.filesystem("memory")
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    memory.pipe_file("/compared/good.png", (tmp_path / "good.png").read_bytes())
+    given = [tmp_path / "bad.png", RemoteFile("memory://compared/good.png"), tmp_path / "good.png"]
+    jobs = [Job({"image": one}, str(one), tmp_path, Path("a")) for one in given]
+    jobs.insert(1, Job({"image": "https://a/b.png"}, "https://a/b.png", tmp_path, Path("b"), missing="not found"))
+    predictor: Any = SimpleNamespace(
+        family=SimpleNamespace(inputs=(IMAGE,)), sample_of=lambda given, title, number: (title, number)
+    )
+    found = fastest._first_samples(predictor, jobs)
+    assert found == [("memory://compared/good.png", 2), (str(tmp_path / "good.png"), 3)]
+    memory.rm("/compared", recursive=True)
 
 
 def test_many_inputs_are_predicted_by_the_exported_file_if_its_results_are_equal(

@@ -171,7 +171,8 @@ def train_sweep(
             f"{counted(len(changes), 'run')}; a sweep has 2 to {MOST}: give a field several values, or fewer of them"
         )
     folder = Path(out) if out is not None else Path("runs") / f"{recipe.name}-sweep"
-    recipes, kept = {}, []
+    recipes: dict[str, Recipe] = {}
+    kept: list[dict[str, str]] = []
     for one in changes:
         name, changed = folder_name(one), override(recipe, one)
         if recipes.get(name) == changed:  # drawn twice
