@@ -177,7 +177,7 @@ def sent_labels(change: Mapping[str, Any]) -> set[str]:
 
 
 def without_groups(change: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page sent, without the groups of its shapes."""
+    """A page's change without the groups of its shapes."""
     found = dict(change)
     for name in ("objects", "outlines"):
         if isinstance(shapes := change.get(name), list):
