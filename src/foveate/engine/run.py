@@ -73,12 +73,11 @@ class RunFolder:
         """Write everything that is known before the first step. Raises OutputError if the folder cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # A folder is a run once it has a recipe.json, which comes last: a resume reads the others beside it.
+            self.recipe_file.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot create {self.path}: {error.strerror}; choose another folder with --out"
-            ) from error
-        # A folder is a run once it has a recipe.json, which comes last: a resume reads the others beside it.
-        self.recipe_file.unlink(missing_ok=True)
+            what = f"renew {self.recipe_file}" if self.path.is_dir() else f"create {self.path}"
+            raise OutputError(f"cannot {what}: {error.strerror}; choose another folder with --out") from error
         self.write_json("tables.json", {name: table.to_json() for name, table in tables.items()})
         self.write_json("environment.json", environment())
         self.write_json("data.json", about)
