@@ -164,6 +164,8 @@ class EpochEnd(Callback):
                 metrics.merge(state)
         scores = metrics.compute()
         self.task.adopt(model, scores)
+        if learner.model is not model:  # the average follows it, and would lose what was chosen step by step
+            self.task.adopt(learner.model, scores)
         return loss | logged_scores(self.task, scores)
 
     def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:
