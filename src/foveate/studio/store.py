@@ -41,7 +41,7 @@ from foveate.studio.layers import OWN
 from foveate.studio.masks import MaskWriter
 
 NO_FILE = "none"  # revision of an image without a labels file
-_KEPT_BYTES = 400_000_000  # of label maps in memory
+_KEPT_BYTES = 400_000_000  # of label maps and their counts in memory
 
 
 class StaleError(DataError):
@@ -129,9 +129,9 @@ class Store:
         with self._locks_lock:
             self._documents[key] = document
             self._documents.move_to_end(key)
-            held = sum(one.layers.paint.nbytes for one in self._documents.values())
+            held = sum(one.layers.nbytes for one in self._documents.values())
             while held > _KEPT_BYTES and len(self._documents) > 1:
-                held -= self._documents.popitem(last=False)[1].layers.paint.nbytes
+                held -= self._documents.popitem(last=False)[1].layers.nbytes
 
     def summary(self, picture: Picture) -> Summary:
         """The gallery's facts; of a file that did not change since, they are known."""
