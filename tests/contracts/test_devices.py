@@ -89,6 +89,23 @@ def test_predictions_are_those_of_the_cpu(family: str, tmp_path: Path) -> None:
         _assert_equal(ours, theirs)
 
 
+def test_scores_with_drawn_noise_are_those_of_the_cpu() -> None:
+    def scored(draw: Any, windows: Any, image: torch.Tensor) -> list[torch.Tensor]:
+        bound = draw.importance_bound(image[:, :1, :8, :10], 3, torch.Generator().manual_seed(1))
+        return [bound, *windows.compare(image, torch.Generator().manual_seed(1))]
+
+    torch.manual_seed(0)
+    models = [BUILDERS[family]()[0].eval() for family in ("drawing", "colocalisation")]
+    image = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        here = scored(*models, image)
+        with second_device():
+            there = scored(*map(moved, models), moved(image))
+            for ours, theirs in zip(here, there, strict=True):
+                assert theirs.device == DEVICE
+                torch.testing.assert_close(theirs.cpu(), ours)
+
+
 def _input(family: str) -> Any:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)
