@@ -1,5 +1,6 @@
 """Child processes of the labelling page: how they end, how they are stopped, and how they are found again."""
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from labelling import Page, write_pictures
 
-from foveate.errors import ConfigError, DataError, ModelError
+from foveate.errors import ConfigError, DataError, ModelError, OutputError
 from foveate.studio import child, jobs
 from foveate.studio.jobs import Jobs
 from foveate.studio.lock import process_start
@@ -94,6 +95,16 @@ def test_a_job_that_is_stopped_while_it_starts_is_stopped(tmp_path):
     found.stop(key)
     wait_for(lambda: found.get(key)["state"] != "running")
     assert found.get(key)["state"] == Jobs(found.place).get(key)["state"] == "stopped"
+
+
+def test_a_job_that_the_system_does_not_start_leaves_nothing(stand_in, monkeypatch):
+    def no_memory(*given, **named):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", no_memory)
+    with pytest.raises(OutputError, match="cannot start the job: Cannot allocate memory; free some memory or space"):
+        started(stand_in, "wait")
+    assert stand_in.ids() == [] and list(stand_in.place.iterdir()) == []
 
 
 def test_a_job_that_is_being_started_is_not_lost(stand_in, monkeypatch):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.disk import write_atomically
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, OutputError, unknown
 from foveate.studio.lock import is_running, process_start
 
 KINDS = ("train", "export", "prelabel")
@@ -42,7 +42,8 @@ class Jobs:
     def start(self, kind: str, run: str, words: Sequence[str], shown: str, argument: Mapping[str, Any]) -> str:
         """Start a child process; its id. words: of `foveate.studio.child`. shown: a command that can be typed.
 
-        argument: kept with the job. Raises ConfigError while another job of the kind runs.
+        argument: kept with the job. Raises ConfigError while another job of the kind runs, OutputError where the system
+        starts no process; nothing is left of the job then.
         """
         with self._lock:
             if busy := self.running(kind):
@@ -54,11 +55,18 @@ class Jobs:
             threads = str(max(1, (os.cpu_count() or 2) - 1))
             environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}
             command = [sys.executable, "-m", "foveate.studio.child", str(self.place / key), *words]
-            with (self.place / f"{key}.log").open("wb") as log:
-                child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                    start_new_session=True,
-                )  # fmt: skip
+            try:
+                with (self.place / f"{key}.log").open("wb") as log:
+                    child = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                        start_new_session=True,
+                    )  # fmt: skip
+            except OSError as error:
+                for ending in (".json", ".log"):  # it would be listed as a job whose process was killed
+                    (self.place / f"{key}{ending}").unlink(missing_ok=True)
+                raise OutputError(
+                    f"cannot start the job: {error.strerror or error}; free some memory or space, and start it again"
+                ) from error
             self._children[key] = child
             process = {"pid": child.pid, "process_started": process_start(child.pid)}
             write_atomically(self.place / f"{key}.json", json.dumps({**record, **process}))
