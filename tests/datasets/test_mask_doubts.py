@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from mask_scenes import COUNT, SIDE, TWO, assert_reads, disc, draw, grey, read, scene, tiffs
+from mask_scenes import COUNT, SIDE, THREE, TWO, assert_reads, disc, draw, grey, read, scene, tiffs
 from PIL import Image, ImageFilter
 
 from foveate.datasets import recognise
@@ -292,6 +292,25 @@ def test_colours_under_transparency_are_no_classes(tmp_path: Path, under: list[i
         return
     with pytest.raises(DataError) as caught:
         recognise_masks(files, None)
-    assert "00.png: transparent pixels bear #000000 here, and in 01.png #ffffff, each of which would be" in str(
-        caught.value
-    )
+    assert "00.png: transparent pixels bear #000000 and, in 01.png #ffffff, each of which would be" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("colors", "greys"),
+    [
+        (((0, 0, 0), (0, 128, 0), (128, 0, 0)), (0, 75, 38)),
+        (((0, 0, 0), (128, 0, 0), (0, 128, 0)), (0, 38, 75)),
+        (((255, 0, 0), (0, 0, 255), (0, 255, 0)), (76, 29, 150)),
+        (((0, 0, 128), (0, 0, 0), (128, 128, 0)), (15, 0, 113)),
+    ],
+)  # fmt: skip
+def test_colours_that_became_greys_are_told_by_their_luminance(
+    tmp_path: Path, colors: tuple[tuple[int, int, int], ...], greys: tuple[int, ...]
+) -> None:
+    """The greys rise in another order than the list."""
+    pixels = np.array(colors, np.uint8)
+    files = draw(tmp_path, lambda i: Image.fromarray(pixels[scene(i)]).convert("L"))
+    assert {int(v) for v in np.unique(np.asarray(Image.open(files[0])))} == set(greys)
+    reader = recognise_masks(files, ClassList(THREE.names, colors))
+    assert_reads(reader, files, scene)
+    assert "the luminances of the colours of classes.txt" in reader.remark

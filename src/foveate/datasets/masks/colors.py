@@ -186,10 +186,10 @@ def _refuse_clear(found: Tally) -> None:
     if len(clear) > 1 and not clear & solid:
         one, other = sorted(clear)[:2]
         first, second = (next(f for f in found.files if code in f.clear) for code in (one, other))
-        name = second.path.name if second != first else "it"
+        where = f", in {second.path.name}" if second != first else ""
         raise DataError(
-            f"{first.path}: transparent pixels bear {hex_color(unpack(one))} here, and in {name} "
-            f"{hex_color(unpack(other))}, each of which would be a class; save masks without transparency"
+            f"{first.path}: transparent pixels bear {hex_color(unpack(one))} and{where} {hex_color(unpack(other))}, "
+            "each of which would be a class; save masks without transparency"
         )
 
 
