@@ -51,6 +51,16 @@ def test_texts_with_bars_beside_their_recordings_are_no_lists(tmp_path):
     assert recognise(tmp_path, "speech").title == "speech with a text beside each recording"
 
 
+@pytest.mark.parametrize("ending", ["txt", "json"])
+def test_many_files_are_one_a_sample(tmp_path, ending):
+    write_sounds(tmp_path / "wav", ["a.wav"])
+    line = "wav/a.wav|hello" if ending == "txt" else json.dumps({"path": "wav/a.wav", "text": "hello"})
+    for i in range(21):
+        assert SpeechTable.recognise(tmp_path) == (i > 0)
+        (tmp_path / f"{i}.{ending}").write_text(f"{line}\n")
+    assert not SpeechTable.recognise(tmp_path)
+
+
 def test_lines_of_json(tmp_path):
     write_sounds(tmp_path / "wav", [f"a{i}.wav" for i in range(6)])
     rows = [{"audio_filepath": f"wav/a{i}.wav", "duration": 0.5, "text": TEXTS[i]} for i in range(6)]

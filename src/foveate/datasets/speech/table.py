@@ -28,6 +28,7 @@ from foveate.sounds import SOUND_SUFFIXES
 
 FEATURES = "features.npz"
 _LISTS = "filelists"  # the folder that VITS keeps its lists in
+_MOST = 20  # files of JSON or lists in a folder, above which they are one a sample
 _TRIED = 20  # rows that a table is known by
 
 
@@ -222,10 +223,13 @@ def _table_files(folder: Path) -> list[Path]:
         return tabs
     if commas := [p for p in by_ending.get(".csv", ()) if _has_bars(head_of(p)) or _has_names(p)]:
         return commas
-    if objects := [p for ending in (".jsonl", ".json") for p in by_ending.get(ending, ()) if _has_names(p)]:
-        return objects
+    objects = [p for ending in (".jsonl", ".json") for p in by_ending.get(ending, ())]
+    if len(objects) <= _MOST and (named := [p for p in objects if _has_names(p)]):
+        return named
     sounds = {p.stem for ending in SOUND_SUFFIXES for p in by_ending.get(ending, ())}  # with their texts beside them
     lists = [p for ending in (".txt", ".list") for p in by_ending.get(ending, ()) if p.stem not in sounds]
+    if len(lists) > _MOST:
+        return []
     return [p for p in lists if _has_bars(head_of(p)) and _names_recordings(p)]
 
 
