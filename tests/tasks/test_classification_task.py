@@ -1,5 +1,8 @@
 """The classification task: what the network gets, what is counted, what is answered."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +10,20 @@ from torch import nn
 from torchvision import tv_tensors
 
 from foveate.errors import ConfigError, DataError
+from foveate.metrics.classification import ClassificationMetrics
 from foveate.pictures.fitting import fit
-from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
+from foveate.records import (
+    ClassificationOutput,
+    ClassificationPrediction,
+    ClassTable,
+    Preprocessing,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
 from foveate.tasks.options import make_options
 from foveate.tasks.views import corners
+from foveate.visualize.clips import poses
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
@@ -88,6 +100,17 @@ def test_fit_leaves_what_fits():
     assert fit(torch.zeros(1, 99, 7, dtype=torch.uint8), PLAIN).dtype == torch.uint8
 
 
+def test_in_training_a_picture_of_the_networks_size_is_cropped_already():
+    """By augmentation, or by `validation_sample`."""
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,), (4, 6), crop=0.5))
+    pixels = torch.arange(24, dtype=torch.uint8).reshape(1, 4, 6)
+    one = {"image": tv_tensors.Image(pixels), "label": 0, "name": "x"}
+    assert task.collate([one])["image"].mul(255).round().equal(pixels[None].float())
+    cropped = task.validation_sample(one)
+    assert cropped["image"].equal(fit(pixels, task.preprocessing)) and not cropped["image"].equal(pixels)
+    assert (cropped["label"], cropped["name"]) == (0, "x")
+
+
 def test_scores_and_each_pictures_own(monkeypatch):
     monkeypatch.setattr(ClassificationTask, "batch_size", 4)  # and the rest in a second turn
     task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright()
@@ -121,9 +144,43 @@ def test_flip_averages_probabilities():
     assert one[2] > 0.9 > 0.1 > other[2]
     both = task.answer(model, samples[:1], ClassificationOptions(flip=True))[0].probabilities
     assert both == pytest.approx((one + other) / 2, abs=1e-6)
+    samples[0]["image"][..., 0] = 0  # the transforms that are shown are those of the image, not of its mirror image
+    (answer,) = task.answer(model, samples[:1], ClassificationOptions(flip=True))
+    assert answer.transforms[0].output[:, :, 0].tolist() == [[0, 1], [0, 1]]
+    samples[0]["image"][..., 0] = 255
     with torch.no_grad():
         scored = list(task.score(model, samples[:1], [0], task.metrics(None), ClassificationOptions(flip=True)))
     assert scored == [(0, pytest.approx(float(both[2]), abs=1e-6))]
+
+
+@pytest.mark.parametrize("motion", ["turn", "move"])
+def test_a_picture_in_motion_is_answered_as_its_frames_are(motion):
+    """With the same options, and the model's own background outside of the image."""
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright().requires_grad_(False)
+    model.config = SimpleNamespace(background=0.5)
+    one = sample(0, 0)
+    one["image"][..., :2] = 255
+    (answer,) = task.answer(model, [one], ClassificationOptions(flip=True, clip=motion))
+    frames = poses(one["image"].as_subclass(torch.Tensor) / 255, motion, 0.5)
+    expected = task.answer(
+        model, [{"image": frame, "label": 0, "name": ""} for frame in frames], ClassificationOptions(flip=True)
+    )
+    assert len(answer.motion) == len(frames)
+    for found, own in zip(answer.motion, expected, strict=True):
+        assert found.probabilities == pytest.approx(own.probabilities, abs=1e-6)
+    assert not task.answer(model, [one], ClassificationOptions())[0].motion
+
+
+def test_the_last_window_is_located_in_pixels():
+    """Of an image 4 high and 6 wide, whose last pixel has the centre (5, 3)."""
+    task, metrics = ClassificationTask({"classes": CLASSES}, PLAIN), ClassificationMetrics(3)
+    views = tuple(TransformView(np.array([[corner, (1.0, 0.5)]]), None) for corner in ((-1.0, -1.0), (0.0, 0.0)))
+    seen = np.zeros((4, 6, 1), np.uint8)
+    prediction = ClassificationPrediction(np.array([0.2, 0.5, 0.3], np.float32), CLASSES, seen, views)
+    # The mean of x is 0.5, of y 0.25: 1.5 / 2 * 6 - 0.5 = 4 and 1.25 / 2 * 4 - 0.5 = 2.
+    assert task.count(metrics, 0, sample(0, 2) | {"centre": (4.0, 8.0)}, prediction) == pytest.approx(0.3)
+    scores = metrics.compute()
+    assert (scores.window_error_px, scores.window_near) == (6.0, 1.0)  # 6 pixels are near
 
 
 def test_an_option_of_another_family_is_refused():
@@ -136,6 +193,7 @@ def test_answers_to_a_batch_are_those_to_each_image():
     """Images of several sizes and types, in their order."""
     task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,)))
     samples = [sample(51 * i, 0, (4, 6) if i < 4 else (5, 8), name=str(i)) for i in range(6)]
+    samples[1]["image"] = samples[1]["image"].float() / 255
     model = Bright().requires_grad_(False)
     together = task.answer(model, samples, ClassificationOptions())
     assert [answer.name for answer in together] == list("012345")
@@ -145,11 +203,14 @@ def test_answers_to_a_batch_are_those_to_each_image():
         assert (answer.seen == alone.seen).all()
 
 
-def test_rare_classes_weigh_more():
+@pytest.mark.parametrize(
+    ("kind", "weights"), [("median", [2 / 3, 2, 0]), ("log", [1 / math.log(1.77), 1 / math.log(1.27), 0])]
+)
+def test_rare_classes_weigh_more(kind, weights):
+    """Shares 3/4, 1/4, 0: their median over present classes is 1/2."""
     task = ClassificationTask({"classes": CLASSES}, PLAIN)
-    task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
-    # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
-    assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])
+    task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, kind)
+    assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx(weights)
 
 
 def test_corners_go_clockwise_from_the_upper_left():
