@@ -91,6 +91,8 @@ def test_fit_takes_the_middle():
     torch.testing.assert_close(seen[0, 2, 1:4], torch.tensor([7.5, 9.5, 11.5]) / 20)
     half = fit(image, Preprocessing((0.0,), (1.0,), (5, 5), crop=0.5))
     torch.testing.assert_close(half[0, 2], torch.arange(8.0, 13.0) / 20)
+    whole = fit(image, Preprocessing((0.0,), (1.0,), (5, 5), stretch=True))
+    torch.testing.assert_close(whole[0, 2, 1:4], torch.tensor([5.5, 9.5, 13.5]) / 20)
 
 
 def test_fit_leaves_what_fits():
@@ -171,14 +173,22 @@ def test_a_picture_in_motion_is_answered_as_its_frames_are(motion):
     assert not task.answer(model, [one], ClassificationOptions())[0].motion
 
 
-def test_the_last_window_is_located_in_pixels():
-    """Of an image 4 high and 6 wide, whose last pixel has the centre (5, 3)."""
+@pytest.mark.parametrize(
+    ("size", "x", "y"),
+    [
+        ((4, 6), 4.0, 2.0),  # the mean of the last grid is (0.5, 0.25): 1.5 / 2 * 6 - 0.5 and 1.25 / 2 * 4 - 0.5
+        ((8, 12), 8.5, 4.5),  # an image of twice the network's size: 1.5 / 2 * 12 - 0.5 and 1.25 / 2 * 8 - 0.5
+        ((4, 10), 6.0, 2.0),  # of which the network is given columns 2 to 7
+    ],
+)
+def test_the_last_window_is_located_in_pixels_of_the_image(size, x, y):
     task, metrics = ClassificationTask({"classes": CLASSES}, PLAIN), ClassificationMetrics(3)
     views = tuple(TransformView(np.array([[corner, (1.0, 0.5)]]), None) for corner in ((-1.0, -1.0), (0.0, 0.0)))
-    seen = np.zeros((4, 6, 1), np.uint8)
-    prediction = ClassificationPrediction(np.array([0.2, 0.5, 0.3], np.float32), CLASSES, seen, views)
-    # The mean of x is 0.5, of y 0.25: 1.5 / 2 * 6 - 0.5 = 4 and 1.25 / 2 * 4 - 0.5 = 2.
-    assert task.count(metrics, 0, sample(0, 2) | {"centre": (4.0, 8.0)}, prediction) == pytest.approx(0.3)
+    prediction = ClassificationPrediction(
+        np.array([0.2, 0.5, 0.3], np.float32), CLASSES, np.zeros((4, 6, 1), np.uint8), views
+    )
+    one = task.prepare(sample(0, 2, size) | {"centre": (x, y + 6)})
+    assert task.count(metrics, 0, one, prediction) == pytest.approx(0.3)
     scores = metrics.compute()
     assert (scores.window_error_px, scores.window_near) == (6.0, 1.0)  # 6 pixels are near
 

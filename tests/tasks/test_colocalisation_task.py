@@ -14,7 +14,8 @@ from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
 from foveate.records import ClassTable, ColocalisationOutput, Preprocessing, TransformerOutput
-from foveate.tasks.colocalisation.task import ColocalisationTask, place
+from foveate.tasks.colocalisation.task import ColocalisationTask
+from foveate.tasks.fitting import place
 from foveate.tasks.options import Options, make_options
 
 PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))

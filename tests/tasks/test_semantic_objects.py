@@ -128,7 +128,7 @@ def test_predict_writes_the_files_of_objects(tmp_path: Path, capsys: pytest.Capt
     with (out / "objects.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["image"] == "a.png"]
     assert [float(row["area"]) for row in rows] == [int((numbers == k).sum()) / 4 for k in range(1, numbers.max() + 1)]
-    assert {row["score"] for row in rows} <= {"1.0"}
+    assert {row["score"] for row in rows} == {"1.0"}
     # Without the option nothing of this is written.
     assert main(["predict", *words, "--out", str(tmp_path / "plain")]) == 0
     assert {p.name for p in (tmp_path / "plain").iterdir()} == {
