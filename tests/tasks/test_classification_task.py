@@ -135,6 +135,13 @@ def test_an_answer_holds_what_was_seen_and_where_it_looked():
     assert answer.seen.dtype == np.uint8
     assert answer.transforms[0].grid.shape == (2, 2, 2)
     assert answer.transforms[0].output == pytest.approx(np.full((2, 2, 1), 0.8), abs=1e-6)
+    dark, grey, light = (round(float(p), 6) for p in (torch.tensor([-8.0, 0, 8]) * 0.3).softmax(0))
+    top = [{"class": "light", "probability": light}, {"class": "grey", "probability": grey}]
+    record = task.record(answer)
+    assert record.pop("transforms") == record.pop("looks") == [{"corners": [[0.0, 0.0]] * 4}]
+    assert record == {"class": "light", "top": [*top, {"class": "dark", "probability": dark}]}
+    answer.transforms = ()
+    assert task.record(answer) == record
 
 
 def test_flip_averages_probabilities():
@@ -193,6 +200,18 @@ def test_the_last_window_is_located_in_pixels_of_the_image(size, x, y):
     assert (scores.window_error_px, scores.window_near) == (6.0, 1.0)  # 6 pixels are near
 
 
+def test_an_audit_by_hand():
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright().requires_grad_(False)
+    dark, grey, light = (float(p) for p in (torch.tensor([-8.0, 0, 8]) * 0.3).softmax(0))
+    found = task.audit(model, sample(204, 0), ClassificationOptions())
+    assert found.doubt == pytest.approx(-sum(p * math.log(p) for p in (dark, grey, light)) / math.log(3), abs=1e-5)
+    (suspect,) = found.suspects
+    assert (suspect.given, suspect.likely) == ("dark", "light")
+    assert (suspect.probability, suspect.given_probability) == pytest.approx((light, dark), abs=1e-6)
+    assert found.confidence == {"dark": (pytest.approx(dark, abs=1e-6), 1)}
+    assert task.audit(model, sample(204, 2), ClassificationOptions()).suspects == []
+
+
 def test_an_option_of_another_family_is_refused():
     message = r"^models for image classification have no option --crf; theirs are --flip$"
     with pytest.raises(ConfigError, match=message):
@@ -211,6 +230,7 @@ def test_answers_to_a_batch_are_those_to_each_image():
         (alone,) = task.answer(model, [one], ClassificationOptions())
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
         assert (answer.seen == alone.seen).all()
+        assert (answer.transforms[0].output == alone.transforms[0].output).all()
 
 
 @pytest.mark.parametrize(
