@@ -35,7 +35,7 @@ def agreement(changed: Any) -> float:
     return float((changed["image"][0] == changed["layers"][0] * 50).float().mean())
 
 
-@pytest.mark.parametrize("option", ["flip", "flip_vertical", "turn"])
+@pytest.mark.parametrize("option", ["flip", "flip_vertical", "quarter_turns"])
 def test_flips_and_turns_move_both_exactly(option: str) -> None:
     seen = [applied(seed, **{option: True}) for seed in range(12)]
     assert all(agreement(one) == 1.0 for one in seen)
@@ -117,25 +117,30 @@ def test_mirrors_come_half_of_the_time_and_every_turn_a_quarter() -> None:
         layers = [moved(seed, coordinates(), **{option: True})[1] for seed in range(100)]
         assert all(torch.equal(one, still) or torch.equal(one, still.flip(axis)) for one in layers)
         assert 30 < sum(torch.equal(one, still.flip(axis)) for one in layers) < 70
-    layers = [moved(seed, coordinates(), turn=True)[1] for seed in range(100)]
+    layers = [moved(seed, coordinates(), quarter_turns=True)[1] for seed in range(100)]
     counts = [sum(torch.equal(one, still.rot90(k)) for one in layers) for k in range(4)]
     assert sum(counts) == 100 and min(counts) > 12
 
 
+def test_images_smaller_than_a_blur_stay_as_they_are() -> None:
+    for seed in range(20):
+        image, _ = moved(seed, coordinates(9, 12), blur=10.0)
+        assert image.shape == (3, 9, 12)
+
+
 def test_a_deformation_is_at_most_as_large_as_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of knots that all move by the most, 6 pixels to the right and down; they stand 48 pixels apart."""
+    """Of knots that all move by the most, 6 pixels to the right and down; they stand 32 pixels apart."""
     shapes: list[torch.Size] = []
 
-    def most(*shape: Any) -> Tensor:
-        found = torch.ones(*shape)
-        shapes.append(found.shape)
-        return found
+    def most(self: Tensor, low: float, high: float) -> Tensor:
+        shapes.append(self.shape)
+        return self.fill_(high)
 
-    monkeypatch.setattr(torch, "rand", most)
+    monkeypatch.setattr(Tensor, "uniform_", most)
     image, layer = moved(0, coordinates(), elastic=6.0)
     assert torch.equal(layer[:-6, :-6], coordinates()["layers"].as_subclass(Tensor)[0, 6:, 6:])
     assert torch.equal(image[0, :-6, :-6].int() * 100 + image[1, :-6, :-6].int(), layer[:-6, :-6])
-    assert shapes[-1] == (1, 2, 4, 3)
+    assert shapes[-1] == (1, 2, 5, 4)
     assert not layer[-6:].any() and not layer[:, -6:].any()  # what comes from outside is background
 
 

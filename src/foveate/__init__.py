@@ -83,11 +83,15 @@ def train(
     from foveate.engine import train_recipe
     from foveate.engine.fields import keyword_changes, override
     from foveate.engine.processes import is_first
+    from foveate.engine.recipe import long_enough_check
     from foveate.recipes import resolve
 
     chosen = resolve(recipe, data=data, model=model)
     own = ("data", "out", "model", "resume", "init", "seconds", "report")
-    chosen = override(chosen, keyword_changes(chosen, fields, own))
+    changes = keyword_changes(chosen, fields, own)
+    chosen = override(chosen, changes)
+    if not resume:
+        chosen = long_enough_check(chosen, changes)
     run = train_recipe(chosen, out=out, resume=resume, init=init, seconds=seconds)
     if report and not chosen.overfit and is_first():
         from foveate.engine.report import report_run

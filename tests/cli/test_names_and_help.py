@@ -99,8 +99,8 @@ def test_the_fields_of_a_recipe_are_read_from_its_source() -> None:
     [
         ("train fcn8s --augment.mosaic 1", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
         ("sweep fcn8s --augment.mosaic 1,2", "unknown flag '--augment.mosaic'; the fields of augment are blur, bright"),
-        ("train fcn8s --augment.turns 1", "unknown flag '--augment.turns'; the fields of augment are"),  # turn: of mnc
-        ("train mnc --augment.turns 1", "unknown flag '--augment.turns'; the nearest is '--augment.turn'"),
+        ("train fcn8s --augment.stains 1", "unknown flag '--augment.stains'; the fields of augment are"),  # of mnc
+        ("train mnc --augment.stains 1", "unknown flag '--augment.stains'; the nearest is '--augment.stain'"),
         ("train fcn8s --config.crop 1,2", "unknown flag '--config.crop'; the nearest is '--augment.crop'"),
         ("train draw --augment.mosaic 1", "unknown flag '--augment.mosaic'; `foveate recipes RECIPE` lists the fields"),
         ("train draw --encoder resnet18", "unknown flag '--encoder'; it is '--config.backbone' in recipes that have"),

@@ -93,7 +93,10 @@ def test_an_overfitting_check_has_steps_enough_to_tell(
     seen: list[Any] = []
     monkeypatch.setattr(train, "_train", lambda recipe, *_: seen.append(recipe) or 0)
     assert cli.main(["train", "fcn8s", "--data", str(photos), *words]) == 0
-    assert [(recipe.epochs, recipe.validate_every) for recipe in seen] == [(epochs, every)]
+    monkeypatch.setattr(foveate.engine, "train_recipe", lambda recipe, **_: seen.append(recipe) or photos)
+    fields = {flag.removeprefix("--"): int(value) for flag, value in zip(words[::2], words[1::2], strict=True)}
+    foveate.train("fcn8s", data=photos, report=False, **fields)
+    assert [(recipe.epochs, recipe.validate_every) for recipe in seen] == [(epochs, every)] * 2
 
 
 def test_an_overfitting_check_says_what_it_found_in_place_of_a_report(

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from foveate import cli
-from foveate.engine import progress, trial
+from foveate.engine import progress, train, trial
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.prepare import open_sets, prepare
 from foveate.engine.progress import count_text
-from foveate.engine.recipe import Recipe
+from foveate.engine.recipe import Recipe, enough_epochs
 from foveate.engine.resume import newest_unfinished
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
@@ -50,7 +50,7 @@ def test_the_plan_the_progress_and_the_outcome(
 
     monkeypatch.setattr(progress.Progress, "_write", spy)
     run = RunFolder(train_recipe(tiny(epochs=2, batch_size=2, config__dropout=0.0), out=tmp_path / "run"))
-    lines = capsys.readouterr().out.splitlines()
+    _, *lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"device: cpu \(1 thread\); fcn8s: [\d.]+ thousand parameters, all trained", lines[0])
     assert lines[1] == (
         "8 pictures to train on, 3 to rank epochs by; 2 epochs of 4 steps with 2 pictures each, 8 steps in all"
@@ -74,7 +74,7 @@ def test_the_plan_counts_what_is_trained_where_some_is_frozen(
     tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_recipe(tiny(epochs=1, freeze=("backbone",)), out=tmp_path / "run")
-    line = capsys.readouterr().out.splitlines()[0]
+    line = capsys.readouterr().out.splitlines()[1]
     assert re.search(r" parameters, [\d.]+( thousand)? of them trained$", line)
 
 
@@ -159,6 +159,19 @@ def test_overfitting_takes_the_first_samples_without_augmentation(
     assert data["train"] == data["val"] == [f"pasture/train/{i:06d}" for i in range(3)]
     with pytest.raises(ConfigError, match="overfit is -1; expected 0 or more"):
         tiny(overfit=-1)
+
+
+def test_a_short_training_is_told_how_many_epochs_would_be_enough(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [enough_epochs(30, samples, 8) for samples in (3, 20, 53, 54, 80)] == [200, 100, 34, 34, 30]
+    train_recipe(tiny(epochs=2, batch_size=4), out=tmp_path / "short")
+    assert (
+        "note: 4 steps in all may be too few to learn much; --epochs 100 makes 200 or more\n" in capsys.readouterr().out
+    )
+    monkeypatch.setattr(train, "FEWEST_STEPS", 4)
+    train_recipe(tiny(epochs=2, batch_size=4), out=tmp_path / "enough")
+    assert "may be too few" not in capsys.readouterr().out
 
 
 def test_time_becomes_epochs(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,6 @@ from foveate.errors import ConfigError, FoveateError
 if TYPE_CHECKING:
     from foveate.engine import Recipe
 
-OVERFIT_STEPS = 200
 OWN = {
     "--data", "--model", "--out", "--resume", "--init", "--help", "--max-pixels", "--config", "--time", "--lr-find",
     "--preview", "--no-report", "--seeds", "--folds",
@@ -53,6 +52,7 @@ def run(argv: list[str]) -> int:
     from foveate import pictures
     from foveate.engine.fields import fields_of, override
     from foveate.engine.processes import join
+    from foveate.engine.recipe import long_enough_check
     from foveate.registry import current_field
 
     if args.max_pixels is not None:
@@ -63,21 +63,13 @@ def run(argv: list[str]) -> int:
     fields = {current_field(name, known): value for name, value in fields.items()}
     require_known(fields, known, OWN)
     recipe = override(recipe, fields)
-    if recipe.overfit and not args.resume and "epochs" not in fields:
-        recipe = _long_enough(recipe, "validate_every" in fields)
+    if not args.resume:
+        recipe = long_enough_check(recipe, fields)
     if args.lr_find or args.preview:
         return _try_out(recipe, args)
     if args.seeds is None and args.folds is None:
         return _train(recipe, args, seconds)
     return _train_several(recipe, args, seconds)
-
-
-def _long_enough(recipe: Recipe, keep_validation: bool) -> Recipe:
-    """An overfitting check of OVERFIT_STEPS steps or more, so that its outcome tells labels from too few steps."""
-    steps = max(1, recipe.overfit // recipe.batch_size)
-    epochs = max(recipe.epochs, -(-OVERFIT_STEPS // steps))
-    every = recipe.validate_every if keep_validation else max(recipe.validate_every, epochs // 10)
-    return dataclasses.replace(recipe, epochs=epochs, validate_every=every)
 
 
 def _recipe(args: Any) -> Recipe:

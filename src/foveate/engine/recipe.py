@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from foveate.errors import ConfigError
@@ -51,6 +52,9 @@ class Optim:
         for name in ("weight_decay", "backbone_lr", "bias_lr", "clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"optim.{name} is {getattr(self, name)}; expected 0 or more")
+
+
+FEWEST_STEPS = 200  # of a training; the outcome of a shorter one says little about its recipe and its labels
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,20 @@ class Recipe:
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; expected a decay in 0..1, e.g. 0.999, or 0 for none")
+
+
+def enough_epochs(epochs: int, samples: int, batch_size: int) -> int:
+    """Epochs that make FEWEST_STEPS steps or more of this many samples; `epochs` if these are enough."""
+    return max(epochs, -(-FEWEST_STEPS // max(1, samples // batch_size)))
+
+
+def long_enough_check(recipe: Recipe, given: Collection[str]) -> Recipe:
+    """An overfitting check of FEWEST_STEPS steps or more, so that its outcome tells labels from too few steps.
+
+    given: names of the fields that the user chose; epochs and validate_every among them are kept.
+    """
+    if not recipe.overfit or "epochs" in given:
+        return recipe
+    epochs = enough_epochs(recipe.epochs, recipe.overfit, recipe.batch_size)
+    every = recipe.validate_every if "validate_every" in given else max(recipe.validate_every, epochs // 10)
+    return replace(recipe, epochs=epochs, validate_every=every)

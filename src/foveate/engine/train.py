@@ -51,7 +51,7 @@ from foveate.engine.processes import (
     share_folder,
 )
 from foveate.engine.progress import Progress, plan_lines
-from foveate.engine.recipe import Recipe
+from foveate.engine.recipe import FEWEST_STEPS, Recipe, enough_epochs
 from foveate.engine.resume import (
     MAY_DIFFER,
     choose_folder,
@@ -213,8 +213,15 @@ def _fit(
             f"{', '.join(names)}: this loss compares the {recipe.batch_size // world} samples of a process, not a "
             f"whole batch of {recipe.batch_size}, so that the result depends a little on the number of processes"
         )
+    steps = recipe.epochs * len(loader)
+    if steps < FEWEST_STEPS and deadline is None:
+        epochs = enough_epochs(recipe.epochs, len(batches.training), recipe.batch_size)
+        remarks.append(
+            f"{counted(steps, 'step')} in all may be too few to learn much; --epochs {epochs} makes {FEWEST_STEPS} or "
+            "more"
+        )
     if hasattr(model, "remark"):
-        remarks.append(model.remark(recipe.epochs * len(loader)))  # type: ignore[operator]
+        remarks.append(model.remark(steps))  # type: ignore[operator]
     if is_first():
         if checkpoint is not None and (finished := finished_line(run, recipe, task.monitor)):
             lines = [finished]

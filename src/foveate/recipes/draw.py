@@ -117,7 +117,7 @@ def draw_cluttered() -> Recipe:
         config=ReaderConfig(window_rate=0.3),
         data=ClutteredDigits(grow=20),
         optim=Optim(lr=1e-3, weight_decay=0.0, clip=1.0),
-        epochs=40,
+        epochs=56,
         batch_size=100,
-        validate_every=4,
+        validate_every=8,
     )

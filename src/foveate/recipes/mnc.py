@@ -44,7 +44,7 @@ def mnc_nuclei() -> Recipe:
     return Recipe(
         model="mnc",
         config=_config((2.0, 4.0, 8.0, 16.0), (0.67, 1.0, 1.5)),
-        augment=InstanceAugment(scale=(0.8, 1.25), crop=(256, 256), flip_vertical=True, turn=True, color=0.2),
+        augment=InstanceAugment(scale=(0.8, 1.25), crop=(256, 256), flip_vertical=True, quarter_turns=True, color=0.2),
         optim=Optim(lr=4e-4, weight_decay=1e-4, clip=5.0),
         epochs=12,
         batch_size=2,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foveate.engine.recipe import enough_epochs
 from foveate.errors import ConfigError, counted, unknown
 from foveate.studio.app import REPORT_POLICY, Answer, Ask, Handler, refused
 from foveate.studio.folder import Folder
@@ -17,7 +18,6 @@ from foveate.studio.texts import Texts
 
 OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "preview")  # flags that are no fields
 FEWEST = 4  # pictures that are done before a training makes sense
-LEAST_STEPS = 200  # of a segmentation; 20 road scenes give 60 by the recipe's epochs, and are far from learned then
 
 
 class Training:
@@ -82,13 +82,15 @@ class Training:
         return Answer({"recipes": advised, "recommended": self._recommended(known)})
 
     def _epochs(self, facts: Mapping[str, Any]) -> int:
-        """Epochs of a recipe on the images that are done: its own, or, of few images, as make LEAST_STEPS steps."""
+        """Epochs of a recipe on the images that are done: its own, or, of few images, as make enough steps.
+
+        20 road scenes make 60 steps by a segmentation recipe's own epochs, and are far from learned then.
+        """
         if facts["task"] != "semantic":
             return int(facts["epochs"])
         blind = self.folder.validation()
         count = sum(self.store.summary(p).state == "done" for p in self.folder.pictures.values() if p.id not in blind)
-        steps = max(1, count // facts["batch_size"])
-        return max(int(facts["epochs"]), -(-LEAST_STEPS // steps))
+        return enough_epochs(int(facts["epochs"]), count, facts["batch_size"])
 
     def start(self, ask: Ask) -> Answer:
         """Start a job."""

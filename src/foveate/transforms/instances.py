@@ -18,6 +18,7 @@ from foveate.deferred import functional as F
 from foveate.deferred import tv_tensors, v2
 from foveate.errors import ConfigError
 from foveate.records import InstanceSample
+from foveate.transforms.variations import blurred, elastic, quarter_turn, upside_down
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class InstanceAugment:
         () keeps the whole image.
     flip: mirror left-right with probability 0.5; usually true.
     flip_vertical: mirror top-bottom with probability 0.5; true for images without an up: microscopy, aerial.
-    turn: turn by 0, 90, 180 or 270 degrees; true for images without an up.
-    elastic: largest displacement of a smooth random deformation, in pixels, 0 to 50; usually 0; 4 to 12 for cells.
-    blur: largest standard deviation of a Gaussian blur, in pixels, applied to half of the images; usually 0 to 1.5.
+    quarter_turns: turn by 0, 90, 180 or 270 degrees; true for images without an up.
+    elastic: largest displacement of a smooth random deformation, in pixels, 0 to 32; usually 0; 4 to 12 for cells.
+    blur: largest sigma of a Gaussian blur, in pixels, 0 to 10, applied to half of the images; usually 0 to 1.5.
     color: strength of brightness, contrast, saturation and hue jitter, 0 (none) to 1; usually 0.3; hue changes a
         fifth as much; saturation and hue only where an image has 3 channels.
     stain: largest change of each channel's density, 0 to 1: each channel c becomes 1 - (1 - c)^g with g drawn in
@@ -42,7 +43,7 @@ class InstanceAugment:
     crop: tuple[int, ...] = (384, 384)
     flip: bool = True
     flip_vertical: bool = False
-    turn: bool = False
+    quarter_turns: bool = False
     elastic: float = 0.0
     blur: float = 0.0
     color: float = 0.3
@@ -53,11 +54,11 @@ class InstanceAugment:
             raise ConfigError(f"augment.scale {self.scale} is not a range; expected 0 < low <= high, e.g. 0.5,2.0")
         if len(self.crop) not in (0, 2) or any(side < 32 for side in self.crop):
             raise ConfigError(f"augment.crop {self.crop} is not a window; expected height,width of at least 32 each")
-        within = 0 <= self.color <= 1 and 0 <= self.stain < 1 and 0 <= self.elastic <= 50 and 0 <= self.blur <= 10
+        within = 0 <= self.color <= 1 and 0 <= self.stain < 1 and 0 <= self.elastic <= 32 and 0 <= self.blur <= 10
         if not within:
             raise ConfigError(
                 f"augment.color {self.color}, stain {self.stain}, elastic {self.elastic} and blur {self.blur} are out "
-                "of range; expected 0..1, 0 up to below 1, 0..50 and 0..10"
+                "of range; expected 0..1, 0 up to below 1, 0..32 and 0..10"
             )
 
     def build(self, tables: Mapping[str, Any], preprocessing: Any) -> Callable[[InstanceSample], InstanceSample]:
@@ -74,19 +75,17 @@ def _apply(augment: InstanceAugment, sample: InstanceSample) -> InstanceSample:
     image, layers = _scale_and_crop(augment, image, layers)
     if augment.flip and torch.rand(()) < 0.5:
         image, layers = image.flip(-1), layers.flip(-1)
-    if augment.flip_vertical and torch.rand(()) < 0.5:
-        image, layers = image.flip(-2), layers.flip(-2)
-    if augment.turn:
-        quarters = int(torch.randint(4, ()))
-        image, layers = image.rot90(quarters, (-2, -1)), layers.rot90(quarters, (-2, -1))
+    if augment.flip_vertical:
+        image, layers = upside_down(image, layers)
+    if augment.quarter_turns:
+        image, layers = quarter_turn(image, layers)
     if augment.elastic:
-        image, layers = _deform(image, layers, augment.elastic)
+        image, layers = elastic(image, layers, augment.elastic, outside=0)
     if augment.stain:
         power = 1 + augment.stain * (2 * torch.rand(image.shape[0], 1, 1) - 1)
         image = _as_before(1 - (1 - _unit(image)).clamp(0, 1) ** power, image)
     if augment.blur and torch.rand(()) < 0.5:
-        sigma = max(0.1, float(torch.rand(())) * augment.blur)
-        image = F.gaussian_blur(image, [2 * int(3 * sigma + 0.5) + 1] * 2, [sigma, sigma])
+        image = blurred(image, augment.blur)
     if augment.color:
         jitter = augment.color, augment.color
         image = (
@@ -110,16 +109,6 @@ def _scale_and_crop(augment: InstanceAugment, image: Tensor, layers: Tensor) -> 
     size = [min(out, max(1, round(side * factor))) for side, out in zip(window, crop, strict=True)]
     image = F.resized_crop(image, top, left, *window, size, v2.InterpolationMode.BILINEAR, antialias=True)
     return image, F.resized_crop(layers, top, left, *window, size, v2.InterpolationMode.NEAREST_EXACT)
-
-
-def _deform(image: Tensor, layers: Tensor, largest: float) -> tuple[Tensor, Tensor]:
-    """Move every pixel by a smooth random field: knots 48 pixels apart, bicubic between them."""
-    height, width = image.shape[-2:]
-    knots = 2 * torch.rand(1, 2, height // 48 + 2, width // 48 + 2) - 1
-    field = torch.nn.functional.interpolate(knots, size=(height, width), mode="bicubic", align_corners=True)
-    shift = field[0].permute(1, 2, 0)[None] * largest * torch.tensor([2 / width, 2 / height])
-    moved = F.elastic(image, shift, v2.InterpolationMode.BILINEAR, fill=[0.0])
-    return moved, F.elastic(layers, shift, v2.InterpolationMode.NEAREST, fill=[0.0])
 
 
 def _shade(image: Tensor, brightness: float, contrast: float) -> Tensor:

@@ -1,4 +1,7 @@
-"""Further random changes of an image (C, H, W) and its mask (H, W); each draws from torch's global generator."""
+"""Further random changes of an image (C, H, W) and its mask (H, W), or its layers of object numbers (L, H, W).
+
+Each draws from torch's global generator.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +27,20 @@ def upside_down(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return (image.flip(-2), mask.flip(-2)) if torch.rand(()) < 0.5 else (image, mask)
 
 
-def elastic(image: Tensor, mask: Tensor, strength: float, ignore: int) -> tuple[Tensor, Tensor]:
+def elastic(image: Tensor, mask: Tensor, strength: float, outside: int) -> tuple[Tensor, Tensor]:
     """Deform both smoothly: points on a grid of CELL pixels move by up to `strength` pixels along each axis.
 
-    What comes from outside is black and ignored. Ronneberger et al., "U-Net" (2015), section 3.1, draw displacements on
-    a coarse grid and interpolate them bicubically, too.
+    What comes from outside is black, and `outside` in the mask. Ronneberger et al., "U-Net" (2015), section 3.1, draw
+    displacements on a coarse grid and interpolate them bicubically, too.
     """
-    height, width = mask.shape
+    height, width = mask.shape[-2:]
     coarse = torch.empty(1, 2, height // CELL + 2, width // CELL + 2).uniform_(-strength, strength)
     moved = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
     displacement = moved.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])  # in -1..1 over the edges
     image = F.elastic(image.as_subclass(Tensor), displacement, v2.InterpolationMode.BILINEAR, fill=[0.0])
-    plane = tv_tensors.Mask(mask.as_subclass(Tensor)[None])
-    labels = F.elastic(plane, displacement, v2.InterpolationMode.NEAREST, fill=ignore)
-    return image, labels.as_subclass(Tensor)[0]
+    planes = tv_tensors.Mask(mask.as_subclass(Tensor).reshape(-1, height, width))
+    labels = F.elastic(planes, displacement, v2.InterpolationMode.NEAREST, fill=outside)
+    return image, labels.as_subclass(Tensor).reshape(mask.shape)
 
 
 def blurred(image: Tensor, largest: float) -> Tensor:

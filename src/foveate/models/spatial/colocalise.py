@@ -245,11 +245,12 @@ def sample_windows(theta: Tensor, count: int, generator: torch.Generator | None 
     """Draw the farthest of `count` windows at random positions for each window of theta (B, T, 3): (B, T, 3).
 
     count: number of windows drawn for each.
-    generator: random generator on theta's device; None is torch's own.
+    generator: random generator of any device; None is torch's own of theta's.
     """
     with torch.no_grad():
         s, centre = theta.split([1, 2], 2)
-        unit = torch.rand(count, *centre.shape, generator=generator, device=theta.device, dtype=theta.dtype)
+        place = generator.device if generator else theta.device
+        unit = torch.rand(count, *centre.shape, generator=generator, device=place, dtype=theta.dtype).to(theta.device)
         sampled = (2 * unit - 1) * (1 - s)
         # Farthest by the larger of both distances: squares cease to overlap at 2 s.
         farthest = (sampled - centre).abs().amax(3).argmax(0)[None, :, :, None]

@@ -123,10 +123,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
     def observe(self, runner: Runner, metrics: ComparedMetrics, samples: Sequence[Any]) -> None:
         """Compare the contents of the windows of a batch with each other, and with those of random windows."""
         model: Any = runner
-        device = device_of(runner)
-        if metrics.generator.device != device:
-            metrics.generator = torch.Generator(device).manual_seed(SEED)
-        images = self._images([self.prepare(s) for s in samples]).to(device)
+        images = self._images([self.prepare(s) for s in samples]).to(device_of(runner))
         _, found, elsewhere = model.compare(images, metrics.generator)
         for mine, others in zip(found.float().cpu(), elsewhere.float().cpu(), strict=True):
             metrics.compare(mine, others)

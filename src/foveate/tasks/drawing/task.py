@@ -228,7 +228,7 @@ class DrawingTask(DrawingReplies, Task):
         left = metrics.weighted - metrics.seen("weighted")
         if left > 0 and self.preprocessing.pixels != "intensity":
             scored = torch.stack([self._scored(image, FIXED_SEED) for image in images[:left]]).to(device_of(runner))
-            generator = torch.Generator(device_of(runner)).manual_seed(metrics.seen("weighted"))
+            generator = torch.Generator().manual_seed(metrics.seen("weighted"))
             metrics.add("weighted", runner.importance_bound(scored, IW_SAMPLES, generator).float().cpu())
 
     # Keeping and showing
