@@ -361,6 +361,7 @@ class TestModel:
             ({"image_size": (84, 8)}, r"image_size is \(84, 8\); expected \(height, width\), each 16 or more"),
             ({"localise_widths": ()}, r"localise_widths \(\); expected one or more numbers of channels"),
             ({"margin": 0.0}, r"margin 0.0 must be above 0"),
+            ({"repulsion": -0.5}, r"repulsion -0.5 0 or more"),
             ({"random_windows": 0}, r"random_windows 0 at least 1"),
         ],
     )
