@@ -323,8 +323,15 @@ class TestModel:
         torch.optim.SGD([p for p in learning.values() if p.requires_grad], 1.0).step()
         assert all(value.equal(before[name]) for name, value in model.encode.state_dict().items())
 
+    def test_random_convolutions_keep_the_variance_of_their_input(self):
+        """He et al. (2015), equation 10: weights of variance 2 / (number of inputs of a unit), and no bias."""
+        convolution = build(widths=(2000,)).encode.net[0]
+        assert convolution.weight.std().item() == pytest.approx((2 / 25) ** 0.5, rel=0.02)
+        assert not convolution.bias.any()
+
     def test_statistics_of_a_backbone_stay(self):
         model = build(encoder="test_efficientnet", pretrained=False, in_channels=3, image_size=(64, 64)).train()
+        assert (model.preprocessing.size, build().preprocessing.size) == ((64, 64), (24, 24))
         assert not any(module.training for module in model.encode.modules())
         before = copy.deepcopy(model.encode.state_dict())
         model.loss({"image": images(3, 3, 64), "names": []})["loss"].backward()
