@@ -115,3 +115,22 @@ def test_a_writer_within_another_names_the_file_that_was_meant(tmp_path: Path) -
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(disk.fcntl is None, reason="folders cannot be locked here")
+def test_a_folder_is_locked_once_and_what_was_made_for_it_goes_again(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with disk.locked_folder(folder) as free:
+        assert free and folder.is_dir()
+        with disk.locked_folder(folder) as again:
+            assert not again
+        assert folder.is_dir()
+    assert not (tmp_path / "a").exists()
+    folder.parent.mkdir()
+    with disk.locked_folder(folder):
+        (folder / "x").touch()
+    with disk.locked_folder(folder.parent) as free:
+        assert free
+    assert (folder / "x").is_file()
+    with disk.locked_folder(folder / "x" / "y") as free:
+        assert free, "the first file that is written says that there can be none"

@@ -102,6 +102,12 @@ class _Process:
         return {"number": row["number"], "result": _Sealed(result)}
 
 
+def _cores() -> int:
+    """The cores of this machine that the process may use, as far as the system says."""
+    allowed = getattr(os, "sched_getaffinity", None)  # on Linux alone
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Connect to a cluster, or start one; the module `ray`. One that was started here is shut down at the end."""
@@ -121,7 +127,7 @@ def _connected(address: str) -> Iterator[Any]:
         return
     settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
-        settings |= {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
+        settings |= {"num_cpus": _cores(), "include_dashboard": False}
     else:
         settings["address"] = address
     try:

@@ -1,4 +1,4 @@
-"""Atomic file writing: a file reaches the disk whole or not at all."""
+"""Files that reach the disk whole or not at all, and folders that one process at a time writes into."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 MARK = ".unfinished"  # part of the name of a file that is being written
 ABOUT = "about.txt"  # in a part of the cache: what it holds, in one line
@@ -125,6 +130,37 @@ def require_writable(path: str | Path) -> None:
 
 class _WritableError(Exception):
     """Signal that a probe file could be written; it ends the probe before the rename."""
+
+
+@contextlib.contextmanager
+def locked_folder(folder: str | Path) -> Iterator[bool]:
+    """True while a folder, which is made if it is not there, is locked for this process; False for another's.
+
+    The operating system holds the lock for an open folder, so that a killed process leaves none. Where folders cannot
+    be locked (on Windows, on some network drives) nothing is, and every process is told True. Folders that were made
+    here and hold nothing are removed at the end.
+    """
+    folder = Path(folder)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    number, free = None, True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if fcntl is not None:
+            number = os.open(folder, os.O_RDONLY)
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        free = False
+    except OSError:  # of a folder that cannot be made, the first file that is written says so
+        pass
+    try:
+        yield free
+    finally:
+        if number is not None:
+            os.close(number)
+        for path in missing:
+            if free:  # else the other process has yet to write there
+                with contextlib.suppress(OSError):
+                    path.rmdir()
 
 
 def sweep(folder: str | Path) -> None:

@@ -8,23 +8,26 @@ import math
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from foveate.errors import ConfigError, counted
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Return what JSON text holds. Raises ValueError, with the reason, for all that cannot be read or kept as text.
 
     json.loads raises RecursionError for deep nesting, and lets half of a surrogate pair through, which no file can
-    hold.
+    hold. Bytes are UTF-8. parse_constant: as of json.loads, called with NaN and Infinity.
     """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")  # json.loads takes the bytes of half a pair, too
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=parse_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if _SURROGATE.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+    if _SURROGATE.search(text):
         try:
             json.dumps(content, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:

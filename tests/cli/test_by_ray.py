@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import foveate
-from foveate import cluster
+from foveate import cluster, pictures
 from foveate.cli import by_ray, main
 from foveate.cli.inputs import Job
 from foveate.cli.places import CLAIMS, PARTS, Place
@@ -186,6 +186,23 @@ def test_scores_are_added_as_one_process_adds_them(
     assert json.dumps(mine) == json.dumps(theirs)  # to the last digit
     assert one.samples == other.samples and len(one.samples) > 2
     assert one.rows() == other.rows() and ("predicted" in one.rows()[0]) == (family != "semantic")
+
+
+def test_processes_that_score_have_the_limit_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a cluster that runs already do not have its environment."""
+    limits = []
+
+    def spread(worker: Any, arguments: Sequence[Any], cut: Callable[[int], Any], address: str) -> Iterator[Any]:
+        monkeypatch.delenv("FOVEATE_MAX_PIXELS")
+        one = worker(*arguments)
+        limits.append(pictures.get_max_pixels())
+        yield from ((number, one(chunk)) for number, chunk in enumerate(cut(1)))
+
+    monkeypatch.setattr(by_ray, "spread", spread)
+    monkeypatch.setenv("FOVEATE_MAX_PIXELS", "54321")
+    run = shutil.copytree(OLD_RUNS / "classification" / "run", tmp_path / "run")
+    evaluate_run(run, score=by_ray.score(str(run), "nowhere"))
+    assert limits == [54321]
 
 
 def test_inputs_that_kill_their_process_are_named_and_the_others_go_on(

@@ -6,9 +6,11 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +167,15 @@ def test_a_wrong_command_is_one_line_that_helps(
     monkeypatch.chdir(tmp_path)
     assert complaint(*words.split()).startswith(expected)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_demo_renews_no_run_of_another_recipe(complaint: Callable[..., str], tmp_path: Path) -> None:
+    run = shutil.copytree(Path(__file__).parents[1] / "data/version_0_1_0/classification/run", tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    name = json.loads((run / "recipe.json").read_text())["name"]
+    told = complaint("demo", "--out", str(run), "--epochs", "1")
+    assert told == f"{run} is a run of {name}, which would be lost; choose another --out"
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_an_error_of_many_lines_becomes_one(monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]) -> None:

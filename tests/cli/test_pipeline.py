@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,9 @@ from foveate.cli.pipeline import AHEAD, FEW, MOST, Pipeline, Results, workers_fo
 from foveate.errors import DataError, OutputError
 from foveate.export import export_onnx
 from foveate.records import ClassTable
+from foveate.remote import RemoteFile
 from foveate.store import save_model
+from foveate.tasks.inputs import IMAGE
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +105,7 @@ def numbered(numbers: list[int], out: Path) -> list[Job]:
     return [Job({"number": str(n)}, str(n), out, Path(f"{i:03}_{n}")) for i, n in enumerate(numbers)]
 
 
-def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = None) -> list[str]:
+def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = None, annotated: Any = None) -> list[str]:
     """Run a pipeline; returns what it reported, in order."""
     family.added = []
     predictor: Any = SimpleNamespace(
@@ -110,7 +113,8 @@ def predicted(family: Numbers, jobs: list[Job], workers: int, options: Any = Non
         answer=family.answer,
     )  # fmt: skip
     told: list[str] = []
-    Pipeline(predictor, options, Results(predictor), lambda done, name: told.append(name), workers).run(jobs)
+    results = Results(predictor, annotated)
+    Pipeline(predictor, options, results, lambda done, name: told.append(name), workers).run(jobs)
     return told
 
 
@@ -135,6 +139,18 @@ def test_order_is_kept_whoever_is_first(tmp_path: Path, workers: int, together: 
         if not job.error:
             assert (tmp_path / job.record["text"]).read_text() == str(job.record["square"]) == str(int(job.title) ** 2)
     assert len(list(tmp_path.iterdir())) == len(good)
+
+
+def test_labels_that_a_format_cannot_hold_fail_their_input_alone(tmp_path: Path) -> None:
+    class Annotated:
+        def add(self, job: Job, sample: Any, prediction: int) -> None:
+            if prediction == 49:
+                raise DataError("7: 255 objects; Pascal VOC's masks number 254 at most")
+
+    family, jobs = Numbers(), numbered([5, 7, 2], tmp_path)
+    told = predicted(family, jobs, 2, annotated=Annotated())
+    assert [one.strip() for one in told] == ["5", "7: 255 objects; Pascal VOC's masks number 254 at most", "2"]
+    assert family.added == [25, 4] and [job.error != "" for job in jobs] == [False, True, False]
 
 
 def test_threads_do_answer_at_a_time(tmp_path: Path) -> None:
@@ -226,6 +242,23 @@ def test_files_are_those_of_one_thread_to_the_byte(tmp_path: Path, monkeypatch: 
         found.append((summary["pictures"], summary["failed"], files))
     assert found[0] == found[1]
     assert len(found[0][2]) == 16  # a mask and an overlay each
+
+
+def test_the_first_inputs_that_can_be_read_are_compared(tmp_path: Path) -> None:
+    """Of files, of URLs, and of addresses with nothing at them."""
+    memory = fsspec.filesystem("memory")
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    memory.pipe_file("/compared/good.png", (tmp_path / "good.png").read_bytes())
+    given = [tmp_path / "bad.png", RemoteFile("memory://compared/good.png"), tmp_path / "good.png"]
+    jobs = [Job({"image": one}, str(one), tmp_path, Path("a")) for one in given]
+    jobs.insert(1, Job({"image": "https://a/b.png"}, "https://a/b.png", tmp_path, Path("b"), missing="not found"))
+    predictor: Any = SimpleNamespace(
+        family=SimpleNamespace(inputs=(IMAGE,)), sample_of=lambda given, title, number: (title, number)
+    )
+    found = fastest._first_samples(predictor, jobs)
+    assert found == [("memory://compared/good.png", 2), (str(tmp_path / "good.png"), 3)]
+    memory.rm("/compared", recursive=True)
 
 
 def test_many_inputs_are_predicted_by_the_exported_file_if_its_results_are_equal(

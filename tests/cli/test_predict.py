@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import foveate
+from foveate import disk
 from foveate.cli import main, predict
 from foveate.cli.inputs import plan
 from foveate.cli.pipeline import Results
@@ -342,6 +343,26 @@ def test_a_folder_with_results_of_other_inputs_is_refused_and_more_inputs_are_fi
     for _ in range(2):
         assert main(["predict", str(run), str(first), str(second), "--out", str(out)]) == 0
         assert sorted(names(out)) == ["a.png", "a_overlay.jpg", "b.png", "b_overlay.jpg", "predictions.json"]
+
+
+@pytest.mark.skipif(disk.fcntl is None, reason="folders cannot be locked here")
+def test_two_calls_at_once_do_not_write_into_one_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before the first of them has written anything: it may still be loading its model."""
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "in" / "a.png")
+    with disk.locked_folder("predictions") as free, disk.locked_folder("out"):
+        assert free
+        assert main(["predict", str(run), "in"]) == 0
+        assert main(["predict", str(run), "in", "--out", "out"]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("foveate: another process is writing into out, or labels it; wait until that ends, or ")
+    assert [p.name for p in tmp_path.glob("*t*") if p.is_dir()] == ["predictions-2"]
+    with disk.locked_folder("predictions-2") as free:
+        assert free, "it is written"
+    assert main(["predict", str(run), "nothing.png", "--out", "new/deep"]) == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_usual_folder_is_numbered(

@@ -14,10 +14,13 @@ import pytest
 
 from foveate import cli
 from foveate.datasets.folds import Folds
+from foveate.engine import folds as folds_module
 from foveate.engine import several, sweep
 from foveate.engine.fields import to_json
+from foveate.engine.folds import FoldScores
+from foveate.engine.seeds import train_seeds
 from foveate.engine.sweep import Range, draw, folder_name, grid, read_values, train_sweep
-from foveate.errors import ConfigError, TrainingError
+from foveate.errors import ConfigError, DataError, TrainingError
 from foveate.recipes import resolve
 
 Complaint = Callable[..., str]
@@ -25,7 +28,7 @@ Complaint = Callable[..., str]
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """In place of trainings, runs whose score is -|lr - 0.01|; the recipes that were trained."""
+    """In place of trainings, runs whose score is -|lr - 0.01|, none of lr 0.25; the recipes that were trained."""
     trained: list[Any] = []
 
     def train(recipe: Any, out: Path, resume: bool, **others: Any) -> Path:
@@ -35,7 +38,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise TrainingError("the loss is not a number; lower --optim.lr")
         trained.append(recipe)
         out.mkdir(parents=True)
-        score = {"epoch": 1, "value": -abs(recipe.optim.lr - 0.01)}
+        score = {"epoch": 1, "value": None if recipe.optim.lr == 0.25 else -abs(recipe.optim.lr - 0.01)}
         (out / "progress.json").write_text(json.dumps({"best": score}))
         (out / "environment.json").write_text(json.dumps({"commit": "c0ffee"}))
         return out
@@ -122,6 +125,85 @@ def test_a_sweep_starts_from_a_file_as_a_training_does(
         assert named == f"{fields} is for recipe 'fcn8s_pasture', and the command names 'fcn16s'; leave one of them out"
         missing = complaint(verb, "--optim.lr", "1,2")
         assert missing == f"the following arguments are required: RECIPE; see foveate {verb} --help"
+
+
+def test_a_score_that_is_not_defined_is_null(
+    stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = resolve("fcn8s_pasture")
+    swept = train_sweep(recipe, [{"optim.lr": "0.25"}, {"optim.lr": "0.02"}], tmp_path / "sweep")
+    without = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, lr=0.25))
+    seeds = train_seeds(without, 2, tmp_path / "seeds")
+    assert [one.name for _, one in swept.ranked()] == ["lr=0.02", "lr=0.25"]
+    assert list(seeds.lines()) == [
+        "  seed 0     mean_iou not defined",
+        "  seed 1     mean_iou not defined",
+        "mean_iou over 2 seeds: not defined in 2 of them, so that they have no mean",
+    ]
+    found = [
+        json.loads((tmp_path / name / f"{name}.json").read_text(), parse_constant=lambda nan: pytest.fail(nan))
+        for name in ("sweep", "seeds")
+    ]
+    assert [one["score"] for one in found[0]["runs"]] == [-0.01, None]
+    nothing = {"mean": None, "standard_deviation": None, "lowest": None, "highest": None}
+    assert found[1] == {"monitor": "mean_iou", "scores": {"0": None, "1": None}, **nothing}
+    one = several.Trained("fold1", tmp_path / "sweep" / "lr=0.25", math.nan)
+    folds = FoldScores(tmp_path / "sweep", recipe, "mean_iou", [one, dataclasses.replace(one, score=0.5)], [3, 4])
+    assert folds.to_json()["mean"] is None and folds.to_json()["folds"][0]["score"] is None
+    assert next(iter(folds.lines())) == "  fold 1   mean_iou not defined  on 3"
+    page = folds_module._page(folds)
+    assert "Mean IoU is not defined in every fold, so that there is no mean. Each sample" in page
+    assert "<td>not defined</td>" in page and "<td>0.500</td>" in page
+
+
+def test_mean_and_deviation_are_those_of_the_scores() -> None:
+    assert several.spread([0.1, 0.2, 0.6]) == {
+        "mean": pytest.approx(0.3), "standard_deviation": pytest.approx(0.07**0.5), "lowest": 0.1, "highest": 0.6,
+    }  # fmt: skip
+    assert several.spread([0.5])["standard_deviation"] is None
+
+
+def test_values_that_would_share_a_folder_are_refused(stand_in: list[Any], tmp_path: Path) -> None:
+    changes = [{"freeze": "backbone.net"}, {"freeze": "backbone/net"}, {"freeze": "backbone_net"}]
+    with pytest.raises(ConfigError, match="two runs of this sweep, with other values, would have the folder freeze=ba"):
+        train_sweep(resolve("fcn8s_pasture"), changes, tmp_path / "s")
+    assert not stand_in and not (tmp_path / "s").exists()
+    twice = train_sweep(resolve("fcn8s_pasture"), [*changes[:2], *changes[:2]], tmp_path / "s")
+    assert [one.name for one in twice.trained] == ["freeze=backbone.net", "freeze=backbone_net"]
+
+
+def test_a_report_that_cannot_be_made_does_not_stop_the_other_trainings(
+    stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def report_run(folder: Path) -> Path:
+        raise DataError(f"{folder.name}: no report today; come again")
+
+    monkeypatch.setattr("foveate.engine.report.report_run", report_run)
+    assert cli.main(["train", "fcn8s_pasture", "--seeds", "2", "--out", str(tmp_path / "seeds")]) == 0
+    swept = ["sweep", "fcn8s_pasture", "--optim.lr", "0.02,0.03", "--report", "--out", str(tmp_path / "sweep")]
+    assert cli.main(swept) == 0
+    assert len(stand_in) == 4
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: no report")]
+    assert notes[0] == f"note: no report of {tmp_path / 'seeds' / 'seed0'}: seed0: no report today; come again"
+    assert len(notes) == 4
+
+
+def test_a_training_of_several_processes_that_fails_ends_the_sweep(
+    stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other processes have left: those that follow would wait for them."""
+    monkeypatch.setattr(several, "is_connected", lambda: True)
+    with pytest.raises(TrainingError, match="the loss is not a number"):
+        train_sweep(resolve("fcn8s_pasture"), [{"optim.lr": "0.9"}, {"optim.lr": "0.02"}], tmp_path / "s")
+    assert not stand_in
+
+
+def test_the_first_process_alone_writes_the_tables(
+    stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    train_sweep(resolve("fcn8s_pasture"), [{"optim.lr": "0.03"}, {"optim.lr": "0.02"}], tmp_path / "s")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["lr=0.02", "lr=0.03"]
 
 
 def test_smaller_is_better_where_it_is(stand_in: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from foveate import disk
 from foveate.engine import locking
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
@@ -16,8 +17,8 @@ from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, TrainingError
 
 Tiny = Callable[..., Recipe]
-HOLD = "import sys; from pathlib import Path; from foveate.engine.locking import _locked\n"
-HOLD += "with _locked(Path(sys.argv[1])) as free: print(free, flush=True); sys.stdin.read()"
+HOLD = "import sys; from pathlib import Path; from foveate.disk import locked_folder\n"
+HOLD += "with locked_folder(Path(sys.argv[1])) as free: print(free, flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def other(tiny: Tiny, tmp_path: Path) -> Iterator[Path]:
     process.communicate()
 
 
-@pytest.mark.skipif(locking.fcntl is None, reason="folders cannot be locked here")
+@pytest.mark.skipif(disk.fcntl is None, reason="folders cannot be locked here")
 def test_a_folder_that_is_trained_into_is_refused_and_left_alone(tiny: Tiny, other: Path) -> None:
     for resume in (False, True):
         with pytest.raises(ConfigError, match=" is trained into by another process; wait until that ends, or"):
@@ -40,7 +41,7 @@ def test_a_folder_that_is_trained_into_is_refused_and_left_alone(tiny: Tiny, oth
     assert list(other.iterdir()) == []
 
 
-@pytest.mark.skipif(locking.fcntl is None, reason="folders cannot be locked here")
+@pytest.mark.skipif(disk.fcntl is None, reason="folders cannot be locked here")
 def test_without_a_name_the_next_folder_is_taken(tiny: Tiny, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(other.parent.parent)
     chosen = RunFolder(other)  # as it was chosen before the other process had made it
@@ -60,7 +61,7 @@ def test_a_folder_is_free_again_after_a_training_and_gone_where_nothing_was_writ
             train_recipe(tiny(epochs=1), out=out)
     assert not out.exists()
     train_recipe(tiny(epochs=1), out=out)
-    with locking._locked(out) as free:
+    with disk.locked_folder(out) as free:
         assert free
     with pytest.raises(ConfigError, match="already holds a run; add --resume"):
         train_recipe(tiny(epochs=1), out=out)

@@ -95,6 +95,21 @@ def test_progress_is_written_once_a_second(tiny: Tiny, tmp_path: Path, monkeypat
     assert gaps.min() >= 1.0
 
 
+def test_the_speed_counts_the_samples_that_there_are(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of a few samples is no larger than they are many."""
+    speeds: list[float] = []
+
+    def write(self: Any, state: str) -> None:
+        if self.counted:
+            speeds.append(self._speed() * self.seconds_per_step)
+
+    monkeypatch.setattr(progress.Progress, "_write", write)
+    train_recipe(tiny(epochs=2, batch_size=32, validate_every=2), out=tmp_path / "run")
+    assert speeds and speeds == pytest.approx([8.0] * len(speeds))
+
+
 def test_a_full_disk_under_the_progress_ends_no_training(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

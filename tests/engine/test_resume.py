@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shlex
 import shutil
@@ -15,9 +16,12 @@ import pytest
 import torch
 
 from foveate import cli
+from foveate.engine import train
 from foveate.engine.evaluate import evaluate_run
 from foveate.engine.recipe import Recipe
+from foveate.engine.resume import newest_unfinished
 from foveate.engine.run import RunFolder
+from foveate.engine.several import train_each
 from foveate.engine.train import train_recipe
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.store import read_checkpoint
@@ -259,3 +263,77 @@ def test_a_run_that_failed_before_its_first_epoch_is_no_obstacle(tiny: Tiny, tmp
     assert (tmp_path / "run" / "recipe.json").is_file()  # the half-made folder
     run = train_recipe(tiny(epochs=1), out=tmp_path / "run")
     assert RunFolder(run).recipe().freeze == ()
+
+
+def test_a_run_that_was_killed_behind_its_last_checkpoint_is_done(tiny: Tiny, tmp_path: Path) -> None:
+    """Its progress.json is of an earlier epoch then, and of another best one, or was damaged by a power cut."""
+    recipe = tiny(epochs=2)
+    run = RunFolder(train_recipe(recipe, out=tmp_path / "runs" / "run"))
+    whole = run.read_json("progress.json")
+    assert run.is_done
+    early = whole | {"state": "training", "epoch": 1, "step": 2, "best": {"epoch": 1, "score": "mean_iou", "value": 9}}
+    for left in (json.dumps(early), "", "[]"):
+        run.progress.write_text(left)
+        assert not run.is_done and newest_unfinished(run.path.parent).path == run.path
+        (one,) = train_each({"run": recipe}, run.path.parent, "run")
+        assert run.is_done and one.score == whole["best"]["value"]
+        again = run.read_json("progress.json")
+        assert {k: again[k] for k in ("epoch", "epochs", "step", "steps", "best")} == {
+            k: whole[k] for k in ("epoch", "epochs", "step", "steps", "best")
+        }
+    with pytest.raises(ConfigError, match="1 finished run in it"):
+        newest_unfinished(run.path.parent)
+    shutil.rmtree(run.path / "checkpoints")  # as to save space
+    (one,) = train_each({"run": recipe}, run.path.parent, "run")
+    assert one.score == whole["best"]["value"]
+    with pytest.raises(ConfigError, match="was started with seed = 0, and is resumed with 1"):
+        train_each({"run": tiny(epochs=2, seed=1)}, run.path.parent, "run")
+    run.progress.write_text(json.dumps(early))
+    with pytest.raises(ConfigError, match=r"was stopped, and has no checkpoints/last.ckpt any more to go on from"):
+        train_each({"run": recipe}, run.path.parent, "run")
+
+
+def test_a_resumed_run_keeps_its_start(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of epochs that a time gave, and the weights that it began from."""
+    first = train_recipe(tiny(epochs=1), out=tmp_path / "first")
+    monkeypatch.setattr(train, "fit_epochs", lambda prepared, seconds: dataclasses.replace(prepared.recipe, epochs=1))
+    recipe, folder = tiny(epochs=5, seed=1), tmp_path / "tuned"
+    run = RunFolder(train_recipe(recipe, out=folder, init=first, seconds=600))
+    before = run.checkpoint.read_bytes()
+    train_recipe(recipe, out=folder, init=first, seconds=600, resume=True)
+    monkeypatch.chdir(tmp_path)
+    train_recipe(recipe, out=folder, init="first", seconds=600, resume=True)
+    train_recipe(recipe, out=folder, seconds=600, resume=True)
+    assert run.checkpoint.read_bytes() == before and run.recipe().epochs == len(run.history()) == 1
+    with pytest.raises(ConfigError, match="was started with epochs = 1, and is resumed with 5"):
+        train_recipe(recipe, out=folder, init=first, resume=True)
+    with pytest.raises(ConfigError, match=f"was started with init = {first}, and is resumed with {folder}; "):
+        train_recipe(recipe, out=folder, init=folder, seconds=600, resume=True)
+    with pytest.raises(ConfigError, match=f"was started with init = None, and is resumed with {folder}; "):
+        train_recipe(tiny(epochs=1), out=first, init=folder, resume=True)
+
+
+def test_a_folder_is_a_run_once_all_of_its_start_is_written(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a resume would start from other weights, or another list of classes."""
+    run = RunFolder(tmp_path / "run")
+    run.start(tiny(seed=1), {}, {"init": "earlier"})
+
+    class KilledError(Exception):
+        pass
+
+    def write_json(self: RunFolder, name: str, content: object) -> None:
+        if name == killed[-1]:
+            raise KilledError
+        original(self, name, content)
+
+    original, killed = RunFolder.write_json, []
+    monkeypatch.setattr(RunFolder, "write_json", write_json)
+    for name in ("tables.json", "environment.json", "data.json", "recipe.json"):
+        killed.append(name)
+        with pytest.raises(KilledError):
+            run.start(tiny(seed=2), {}, {"init": "later"})
+        assert not run.recipe_file.exists()
+    with pytest.raises(ModelError, match="is not a run folder"):
+        RunFolder.existing(run.path)

@@ -15,15 +15,18 @@ import torch
 from safetensors.torch import load_file
 
 from foveate.datasets.pasture import Pasture
+from foveate.engine import callbacks
 from foveate.engine.callbacks import EpochEnd
 from foveate.engine.fields import override
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
 from foveate.engine.train import train_recipe
+from foveate.models.semantic.fcn import FCN
 from foveate.recipes import resolve
 from foveate.store import load_model
 from foveate.tasks import create_task
 from foveate.tasks.captioning.task import CaptionPairs
+from foveate.tasks.semantic.task import SemanticTask
 
 Tiny = Callable[..., Recipe]
 Script = Callable[..., None]
@@ -39,8 +42,6 @@ def epoch_of(folder: Path, weights: list[dict[str, torch.Tensor]]) -> int:
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
     """The weights after each epoch, as they are written into last/."""
-    from foveate.engine import callbacks
-
     seen: list[dict[str, torch.Tensor]] = []
     original = callbacks.save_model
 
@@ -200,3 +201,21 @@ def test_a_loss_that_draws_has_one_value_in_every_epoch_and_for_any_number_of_pr
     torch.rand(3)  # another epoch
     assert measured(0, 1) == measured(0, 2) | measured(1, 2) == alone
     assert measured(0, 1, seed=1)[0] != alone[0]
+
+
+def test_what_a_validation_chose_stays_in_averaged_weights_until_the_next(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the score threshold of detectors: of the average and of the weights that it follows."""
+
+    def build(self: FCN, config: Any) -> None:
+        original(self, config)
+        self.register_buffer("chosen", torch.tensor(0.5))
+
+    saved: list[float] = []
+    original = FCN.__init__
+    monkeypatch.setattr(FCN, "__init__", build)
+    monkeypatch.setattr(SemanticTask, "adopt", lambda self, model, scores: model.chosen.fill_(0.25))
+    monkeypatch.setattr(callbacks, "save_model", lambda folder, model, *others: saved.append(float(model.chosen)))
+    train_recipe(tiny(epochs=4, validate_every=2, ema=0.5), out=tmp_path / "run")
+    assert saved[0] == 0.5 and saved[1:] == [0.25] * len(saved[1:])

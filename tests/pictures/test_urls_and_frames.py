@@ -165,6 +165,27 @@ def test_an_address_is_predicted_as_its_file_is(
     assert "http://localhost.invalid/a.png cannot be downloaded (" in told and "rrno" not in told
 
 
+def test_an_address_with_nothing_at_it_is_named_and_the_others_go_on(
+    server: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a file that cannot be read, also of another protocol; its name may be that of another input."""
+    (tmp_path / "gone.png").write_bytes(png())
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    web, memory = f"{server}/gone.png?x=1", "memory://in/nothing.png"
+    words = [web, memory, str(tmp_path / "bad.png"), f"{server}/a.png", f"{server}/a.png", str(tmp_path / "gone.png")]
+    assert main(["predict", str(run), *words, "--device", "cpu", "--out", str(tmp_path / "out")]) == 1
+    summary = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [one["file"] for one in summary["pictures"]] == [f"{server}/a.png", str(tmp_path / "gone.png")]
+    assert [one["file"] for one in summary["failed"]] == [web, memory, str(tmp_path / "bad.png")]
+    assert summary["failed"][0]["error"].startswith(f"{web}: the server answers 404 (Not Found); check the address")
+    assert summary["failed"][1]["error"].startswith(f"no pictures at {memory}; expected files ending in")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in told[:2]] == [
+        f"foveate: {web}: the server answers 404 (Not Found)", f"foveate: no pictures at {memory}",
+    ]  # fmt: skip
+    assert told[-1] == "foveate: 3 of 5 pictures failed; they are named above"
+
+
 # Videos
 
 

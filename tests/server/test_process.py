@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from served_models import noise, png
 
 from foveate import cli
 from foveate.errors import ModelError
+from foveate.server import serving
 from foveate.server.serving import Settings, serve
 
 QUEUE = 16
@@ -161,16 +163,28 @@ def test_a_server_under_load_hostile_clients_and_sigterm(folder, tmp_path):
     assert "Traceback" not in text and "semantic: recurrent_cnn, semantic segmentation (torch)" in text
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path, capsys):
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "config.json").write_text("{}")
+def test_a_model_that_cannot_be_loaded_ends_the_server(folder, tmp_path, capsys):
+    broken = shutil.copytree(folder("semantic"), tmp_path / "broken")
+    (weights,) = broken.rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(ModelError, match="broken"):
         serve(Settings({"broken": broken}, port=0))
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", capsys.readouterr().out)
 
 
 # What the verb refuses before it listens
+
+
+@pytest.mark.parametrize("content", [None, "{}"])
+def test_each_of_several_models_is_looked_at_before_the_first_is_loaded(content, folder, tmp_path, capsys, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    if content is not None:
+        (broken / "config.json").write_text(content)
+    monkeypatch.setattr(serving, "load", lambda *given: pytest.fail(f"{given[0]} was loaded"))
+    with pytest.raises(ModelError, match="broken"):
+        serve(Settings({"good": folder("semantic"), "broken": broken}, port=0))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -40,7 +41,12 @@ def test_ready_only_when_every_model_is_loaded_and_not_while_draining(serve):
     refused = server.post("/v1/predict", png())
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "loading", "2")
     assert "foveate_ready 0" in get("/metrics").text
+    assert get("/v1/models").json() == {"models": [], "ready": False}
+    server.models._loaded["first"] = SimpleNamespace(about=lambda: {"name": "first"})
+    assert get("/v1/models").json() == {"models": [{"name": "first"}], "ready": False}, "others may follow"
+    del server.models._loaded["first"]
     server.start()
+    assert get("/v1/models").json()["ready"] is True
     assert get("/readyz").json() == {"status": "ready"}
     assert server.post("/v1/predict", png()).status_code == 200
     assert "foveate_ready 1" in get("/metrics").text

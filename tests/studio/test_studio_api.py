@@ -102,7 +102,47 @@ def test_labels_that_lost_can_be_kept_whole(page):
     kept = json.loads((own / answer.json()["kept"]).read_text())
     assert [shape["label"] for shape in kept["shapes"]] == ["road"] and kept["imagePath"] == "IMG_0.png"
     unknown = page.post(f"{url}/versions", body(2, "a class that is gone"))
-    assert json.loads((own / unknown.json()["kept"]).read_text())["objects"][0]["label"] == "a class that is gone"
+    assert json.loads((own / unknown.json()["kept"]).read_text())["shapes"][0]["label"] == "a class that is gone"
+
+
+WRONG = {
+    "no objects": ({"secret": 1}, "objects is None; expected the list of all objects"),
+    "a tile": (body(tiles={"0,0": "no base64"}), "tile '0,0' is not base64"),
+    "a state": (body(state="perfect"), "state is 'perfect'; expected draft, done or skipped"),
+    "a label": (body(label=3), "object 1: label is 3; expected the name of a class"),
+    "a kind": (body(outlines=[{"key": "a", "kind": None}]), "outline 'a': kind is None; expected polygon, "),
+}
+
+
+@pytest.mark.parametrize(("given", "text"), WRONG.values(), ids=WRONG)
+def test_what_are_no_labels_is_not_kept_as_a_version_that_lost(page, given, text):
+    page.with_classes()
+    url, own = f"/pictures/{page.id()}", page.studio.folder.own
+    page.put(f"{url}/labels", body(), '"none"')
+    page.file("IMG_1.png").write_text('{"shapes": 3}')
+    blocked = f"/pictures/{page.id('IMG_1.png')}"
+    for answer in (
+        page.put(f"{url}/labels", given, '"none"'),  # made from no labels,
+        page.put(f"{url}/labels", given, '"0123"'),  # from a revision that is not known here,
+        page.post(f"{url}/versions", given),
+        page.put(f"{blocked}/labels", given, '"none"'),
+        page.post(f"{blocked}/versions", given),
+    ):
+        assert answer.status_code == 422 and text in answer.json()["detail"], answer.text
+    assert not list(own.glob("*.mine-*"))
+
+
+def test_a_group_that_another_tool_wrote_does_not_lose_a_version(page):
+    """What it was made from is not known any more, as after a restart."""
+    page.with_classes()
+    url = f"/pictures/{page.id()}"
+    page.put(f"{url}/labels", body(), '"none"')
+    given = body(2, "road")
+    given["objects"][0]["group"] = "left"
+    lost, kept = page.put(f"{url}/labels", given, '"0123"'), page.post(f"{url}/versions", given)
+    assert (lost.status_code, kept.status_code) == (412, 200)
+    for answer in (lost, kept):
+        assert json.loads((page.studio.folder.own / answer.json()["kept"]).read_text()) == given
 
 
 def test_a_blocked_picture(page):
@@ -266,6 +306,11 @@ def test_tables_of_others_keep_their_columns_and_their_order(page):
         ("GET", "/jobs/train-1", None, 404, "job", "there is no job 'train-1'"),
         ("GET", "/runs/a", None, 404, "run", "unknown run 'a'"),
         ("POST", "/jobs", {"kind": "shell"}, 422, "query", "unknown kind of job 'shell'"),
+        ("POST", "/jobs", {}, 422, "query", "no kind of job came; give train, export or prelabel"),
+        ("POST", "/jobs", {"kind": 3}, 422, "query", "kind is 3; give train, export or prelabel"),
+        ("POST", "/jobs", {"kind": "train"}, 422, "recipe", "no recipe came; give fcn8s or another of /recipes"),
+        ("POST", "/jobs", {"kind": "train", "recipe": ["fcn8s"]}, 422, "recipe", "recipe is ['fcn8s']; give fcn8s"),
+        ("POST", "/jobs", {"kind": "export"}, 422, "run", "no run came; give the name of one"),
         (
             "POST",
             "/jobs",
@@ -337,6 +382,9 @@ def test_every_refusal_says_what_came_and_what_to_do(page, method, path, given, 
         (b"[]", "expected a JSON object"),
         (b'{"seconds": NaN}', "NaN is no number of JSON"),
         (b"[" * 100_000, "nested too deeply"),
+        # Written into a labels file, these would make it one that is not read again.
+        (rb'{"objects": [{"description": "\ud83d"}]}', "half of a surrogate pair"),
+        (b'{"objects": [{"description": "\xed\xa0\xbd"}]}', "the body is no JSON"),
     ],
 )
 def test_bodies_that_are_no_json(page, content, text):
@@ -524,6 +572,12 @@ def test_a_run_lists_its_worst_pictures_with_their_pages(page):
     assert page.get("/project").json()["runs"] == ["a"], "runs of other data are not shown"
 
 
+@pytest.mark.parametrize(("given", "came"), [({}, "no run came"), ({"run": 3}, "run is 3")])
+def test_a_run_has_to_be_named(page, given, came):
+    for answer in (page.put("/runs/current", given), page.post("/jobs", {"kind": "export"} | given)):
+        assert answer.status_code == 422 and answer.json()["detail"] == f"{came}; give the name of one"
+
+
 def test_a_page_of_the_package_is_served_with_its_policy(page):
     answer = page.client.get("/static/tokens.css")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/css")
@@ -577,6 +631,22 @@ def test_a_tab_saves_on_while_its_classes_are_renamed(page, kind, before):
     again = page.put(url, body(label=known[0], classes=known), answer.headers["etag"])
     assert again.status_code == 200, again.text
     assert json.loads(page.file().read_text())["shapes"][0]["label"] == f"{now[known[0]]} 2"
+
+
+def test_a_tab_saves_on_where_a_class_was_renamed_back(page):
+    """The file has its earlier bytes again, and so its earlier revision."""
+    page.with_classes()
+    known = names_of(page)
+    url = f"/pictures/{page.id()}/labels"
+    page.put(url, body(label=known[0], classes=known), '"none"')
+    first = page.file().read_bytes()
+    renamed(page, "cloud", *known[1:], cloud=known[0])
+    between = page.get(url).headers["etag"]
+    renamed(page, *known, **{known[0]: "cloud"})
+    assert page.file().read_bytes() == first
+    answer = page.put(url, body(label="cloud", classes=["cloud", *known[1:]]), between)
+    assert answer.status_code == 200, answer.text
+    assert json.loads(page.file().read_text())["shapes"][0]["label"] == known[0]
 
 
 @pytest.mark.parametrize("how", ["gone", "in another order", "by another program"])

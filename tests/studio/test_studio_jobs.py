@@ -1,19 +1,22 @@
 """Child processes of the labelling page: how they end, how they are stopped, and how they are found again."""
 
+import errno
 import json
 import os
 import signal
 import stat
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 from labelling import Page, write_pictures
 
-from foveate.errors import ConfigError, DataError, ModelError
+from foveate.errors import ConfigError, DataError, ModelError, OutputError
 from foveate.studio import child, jobs
 from foveate.studio.jobs import Jobs
+from foveate.studio.lock import process_start
 from foveate.studio.tiles import tiles_to_json
 
 # A process that stands for a job: it does what its words say.
@@ -83,6 +86,43 @@ def test_a_running_job_is_found_again_and_stopped(stand_in):
     assert later.get(key)["state"] == "stopped"
     with pytest.raises(ConfigError, match="is stopped; there is nothing to stop"):
         later.stop(key)
+
+
+def test_a_job_that_is_stopped_while_it_starts_is_stopped(tmp_path):
+    """Python itself ends it then, and no end is written."""
+    found = Jobs(tmp_path / "jobs")
+    key = found.start("export", "photos-1", ["export", "none", "none"], "foveate export", {})
+    found.stop(key)
+    wait_for(lambda: found.get(key)["state"] != "running")
+    assert found.get(key)["state"] == Jobs(found.place).get(key)["state"] == "stopped"
+
+
+def test_a_job_that_the_system_does_not_start_leaves_nothing(stand_in, monkeypatch):
+    def no_memory(*given, **named):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", no_memory)
+    with pytest.raises(OutputError, match="cannot start the job: Cannot allocate memory; free some memory or space"):
+        started(stand_in, "wait")
+    assert stand_in.ids() == [] and list(stand_in.place.iterdir()) == []
+
+
+def test_a_job_that_is_being_started_is_not_lost(stand_in, monkeypatch):
+    """Another request may ask for it at any moment."""
+    seen = []
+
+    def start_of(pid):
+        asking = threading.Thread(target=lambda: seen.append(stand_in.get(stand_in.ids()[0])["state"]))
+        asking.start()
+        asking.join(0.2)
+        askers.append(asking)
+        return process_start(pid)
+
+    askers = []
+    monkeypatch.setattr(jobs, "process_start", start_of)
+    stand_in.stop(started(stand_in, "wait"))
+    askers[0].join()
+    assert seen in (["running"], ["stopped"])
 
 
 def test_a_killed_job_is_lost(stand_in):

@@ -16,6 +16,7 @@ from foveate.datasets import recognise
 from foveate.datasets.classes import read_classes
 from foveate.errors import ConfigError, DataError, OutputError
 from foveate.studio import lock as lock_module
+from foveate.studio import store as module
 from foveate.studio.document import RefusedError
 from foveate.studio.folder import Folder
 from foveate.studio.lock import FolderLock, is_running, process_start
@@ -79,6 +80,17 @@ def test_of_many_threads_that_save_at_once_one_wins_and_the_others_are_kept(stor
     assert kept | {winner} == {10.0 * number - 1 for number in range(2, 12)}, "every version is somewhere"
 
 
+def test_what_is_kept_of_earlier_revisions_is_bounded(store, monkeypatch):
+    """Each save makes a revision, of which not the label map alone takes memory."""
+    monkeypatch.setattr(module, "_KEPT_BYTES", 2_000_000)
+    picture, revision = first(store), NO_FILE
+    for number in range(1, 9):
+        _, revision = store.save(picture, revision, change(number))
+    kept = [one.layers for one in store._documents.values()]
+    assert sum(one.paint.nbytes + one.counts.nbytes for one in kept) <= 2_000_000 and kept
+    assert store.read(picture)[1] == revision
+
+
 def test_a_change_by_another_program_is_seen(store):
     picture = first(store)
     _, revision = store.save(picture, NO_FILE, change())
@@ -95,7 +107,6 @@ def test_a_change_by_another_program_is_seen(store):
 def test_a_change_in_the_moment_of_writing_is_seen(store, monkeypatch):
     picture = first(store)
     _, revision = store.save(picture, NO_FILE, change())
-    from foveate.studio import store as module
 
     def edit(*given):
         picture.labels.write_text(picture.labels.read_text() + " ")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import dataclasses
 import hashlib
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import foveate
 from foveate.errors import DataError, OutputError
 from foveate.visualize.document import data_uri
 from foveate.visualize.markup import join, tag
@@ -286,3 +289,14 @@ def test_small_texts() -> None:
 )
 def test_names_inside_a_sentence(name: str, inside: str) -> None:
     assert in_sentence(name) == inside
+
+
+def test_entries_of_the_contents_are_the_headings_unless_these_are_long() -> None:
+    found = []
+    for path in (Path(foveate.__file__).parent).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "section":
+                found.append([one.value if isinstance(one, ast.Constant) else None for one in node.args[1:3]])
+    known = [(label, title) for label, title in found if label is not None and title is not None]
+    assert len(known) > 25
+    assert [(label, title) for label, title in known if label != title and len(title.split()) < 3] == []

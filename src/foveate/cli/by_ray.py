@@ -111,6 +111,7 @@ def score(
     of each sample. Raises what `spread` raises, and what reading a sample raises.
     """
 
+    from foveate import pictures
     from foveate.tasks.base import Task
     from foveate.torchvision_networks import refuse
 
@@ -127,7 +128,8 @@ def score(
             batches = max(1, -(-count // size) // (PER_PROCESS * processes))
             return [range(i, min(i + batches * size, count)) for i in range(0, count, batches * size)]
 
-        arguments = (str(Path(path).absolute()), scoring.source, scoring.split, scoring.options, runtime, precision)
+        opened = (scoring.source, scoring.split, scoring.options, runtime, precision, pictures.get_max_pixels())
+        arguments = (str(Path(path).absolute()), *opened)
         waiting: dict[int, Any] = {}
         samples: list[tuple[int, float]] = []
         following = 0
@@ -140,7 +142,7 @@ def score(
                 for state in states:
                     total.merge(_dense(state))
                 for note, names in notes.items():
-                    scoring.dataset.notes.setdefault(note, []).extend(names)
+                    scoring.dataset.notes.setdefault(note, {}).update(names)
                 scoring.outcomes.update(outcomes)
                 samples += own
                 following += 1
@@ -152,16 +154,20 @@ def score(
 class Scores:
     """One process of `score`: opens model and data once, and scores ranges of samples, whole batches each."""
 
-    def __init__(self, path: str, source: Any, split: str, options: Any, runtime: str | None, precision: str) -> None:
+    def __init__(
+        self, path: str, source: Any, split: str, options: Any, runtime: str | None, precision: str, max_pixels: int
+    ) -> None:
+        from foveate import pictures
         from foveate.engine.evaluate import open_scoring
 
+        pictures.set_max_pixels(max_pixels)
         self.scoring = open_scoring(
             path, source=source, split=split, options=options, runtime=runtime, precision=precision
         )
         self.empty = self.scoring.task.metrics(self.scoring.dataset, whole=True)
         self.nothing = self.empty.state().clone()
 
-    def __call__(self, indices: range) -> tuple[list[tuple[int, float]], list[Any], dict[str, list[str]], Any]:
+    def __call__(self, indices: range) -> tuple[list[tuple[int, float]], list[Any], dict[str, dict[str, None]], Any]:
         """(index and own score of each sample, states to merge in this order, notes on samples, outcomes by index)."""
         import torch
 

@@ -15,7 +15,9 @@ NUM_SCENES = 12  # test scenes that are predicted
 def run(argv: list[str]) -> int:
     """`foveate demo [--out RUN] [--FIELD VALUE ...]`."""
     parser = Parser("demo", __doc__ or "")
-    parser.add_argument("--out", metavar="RUN", default="runs/demo", help="the run folder; renewed if it exists")
+    parser.add_argument(
+        "--out", metavar="RUN", default="runs/demo", help="the run folder; that of an earlier demo is renewed"
+    )
     words, fields = split_fields(argv, {"--out", "--help"})
     out = Path(parser.parse_args(words).out)
     started = time.perf_counter()
@@ -25,13 +27,17 @@ def run(argv: list[str]) -> int:
     from foveate.cli import export, predict
     from foveate.engine import evaluate_run, train_recipe
     from foveate.engine.report import report_run
+    from foveate.engine.run import RunFolder
     from foveate.errors import ConfigError
     from foveate.recipes import resolve
 
     recipe = resolve(RECIPE, overrides=fields)
     if out.exists():
-        if not (out / "recipe.json").is_file():
+        run = RunFolder(out)
+        if not run.recipe_file.is_file():
             raise ConfigError(f"{out} exists and is not a run; choose another folder with --out")
+        if run.recipe().name != RECIPE:
+            raise ConfigError(f"{out} is a run of {run.recipe().name}, which would be lost; choose another --out")
         shutil.rmtree(out)
     _say(f"1/5 train {RECIPE} on {recipe.data.describe(recipe.task)}")
     train_recipe(recipe, out=out)

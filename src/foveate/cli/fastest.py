@@ -54,10 +54,10 @@ def _first_samples(predictor: Predictor, jobs: Sequence[Job]) -> list[Any]:
     for number, job in enumerate(jobs[: 10 * COMPARED]):
         if len(found) == COMPARED:
             break
-        if not all(one.is_small(job.given[one.name]) for one in predictor.family.inputs):
-            continue
         try:
-            found.append(predictor.sample_of(job.given, job.title, number))
+            given = job.local()
+            if all(one.is_small(given[one.name]) for one in predictor.family.inputs):
+                found.append(predictor.sample_of(given, job.title, number))
         except DataError:  # it is named when its turn comes
             continue
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -35,32 +36,33 @@ def run(argv: list[str]) -> int:
     count = _whole("--count", args.count, 1, MAX_COUNT)
     seed = _whole("--seed", args.seed, 0, MAX_SEED)
     make_options(family, given, GENERATE)  # complains before any work
-    out, jobs = choose_out(args.out, args.run, lambda out: _plan(count, seed, out), "generated")
-    require_writable_folder(out)
-    predictor = Predictor.open(args.run, device=args.device)
-    task = predictor.family
-    options = make_options(task, given, GENERATE)
-    task.require(options)
+    with contextlib.ExitStack() as locks:
+        out, jobs = choose_out(args.out, args.run, lambda out: _plan(count, seed, out), locks, "generated")
+        require_writable_folder(out)
+        predictor = Predictor.open(args.run, device=args.device)
+        task = predictor.family
+        options = make_options(task, given, GENERATE)
+        task.require(options)
 
-    start = time.perf_counter()
-    with progress_bar(count, "generating") as advance:
-        found = predictor.generate(count, seed, options, lambda share: advance(share * count, ""))
-    seconds = time.perf_counter() - start
-    shared = {key: _written(out / name, write) for key, (name, write) in found.files.items()}
-    for job, prediction in zip(jobs, found.predictions, strict=True):
-        names = {
-            key: job.relative(_written(job.result(ending), write))
-            for key, (ending, write) in task.files(prediction, {"name": job.title}).items()
-        }
-        job.record |= names | task.record(prediction)
-    summary = {"seed": seed} | {key: path.relative_to(out).as_posix() for key, path in shared.items()}
-    write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), summary)
-    for line in task.lines([(job.title, job.record) for job in jobs]):
-        print(line)
-    for path in shared.values():
-        print(f"  {path}")
-    print(f"generated: {count} {'sample' if count == 1 else 'samples'} in {duration_text(seconds)} -> {out}")
-    return 0
+        start = time.perf_counter()
+        with progress_bar(count, "generating") as advance:
+            found = predictor.generate(count, seed, options, lambda share: advance(share * count, ""))
+        seconds = time.perf_counter() - start
+        shared = {key: _written(out / name, write) for key, (name, write) in found.files.items()}
+        for job, prediction in zip(jobs, found.predictions, strict=True):
+            names = {
+                key: job.relative(_written(job.result(ending), write))
+                for key, (ending, write) in task.files(prediction, {"name": job.title}).items()
+            }
+            job.record |= names | task.record(prediction)
+        summary = {"seed": seed} | {key: path.relative_to(out).as_posix() for key, path in shared.items()}
+        write_summary(out / SUMMARY, predictor, jobs, options, seconds, family.noun(2), summary)
+        for line in task.lines([(job.title, job.record) for job in jobs]):
+            print(line)
+        for path in shared.values():
+            print(f"  {path}")
+        print(f"generated: {count} {'sample' if count == 1 else 'samples'} in {duration_text(seconds)} -> {out}")
+        return 0
 
 
 def _plan(count: int, seed: int, out: Path) -> list[Job]:

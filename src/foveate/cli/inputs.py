@@ -6,6 +6,7 @@ import atexit
 import csv
 import functools
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -42,6 +43,7 @@ class Job:
         have.
     record: its entry in predictions.json. error: why it could not be predicted.
     number: its place in the call, -1 where it has none. copies: the temporary folder of inputs at URLs.
+    missing: why nothing was found at its URL, which is noted as that of a file that cannot be read.
     """
 
     given: dict[str, Given]
@@ -52,6 +54,7 @@ class Job:
     error: str = ""
     number: int = -1
     copies: Any = None
+    missing: str = ""
 
     def result(self, ending: str) -> Path:
         """The path of a result, e.g. of "_overlay.jpg"."""
@@ -69,6 +72,8 @@ class Job:
 
     def local(self) -> dict[str, Path | str]:
         """The inputs, those at URLs copied into a temporary folder, which `release` removes. Raises DataError."""
+        if self.missing:
+            raise DataError(self.missing)
         if self.copies is None and any(isinstance(one, RemoteFile) for one in self.given.values()):
             self.copies = tempfile.TemporaryDirectory(prefix="foveate-")
         found: dict[str, Path | str] = {}
@@ -144,12 +149,11 @@ def plan(
     first, which go with every word that is not a table. Sub-folders of a folder are kept; equal names are made
     distinct by their suffix or a number, and so are names of files that are in `out` already, but for the
     `replaceable` ones.
-    Raises DataError for an input that does not exist or has no such file, a table that cannot be read, and a name that
+    A URL at which nothing is found is a job that fails, as that of a file that cannot be read. Raises DataError for an
+    input here that does not exist or has no such file, a table that cannot be read, and a name that
     is too long for those of its results, ConfigError for an input that is missing or given twice, and where a result
     would replace an input.
     """
-    from foveate.pictures.urls import download
-
     first, *others = family.inputs
     from_tables = [bool(others or not first.suffixes) and _is_table(word, first) for word in words]
     if all(from_tables) and shared:
@@ -178,13 +182,14 @@ def plan(
         strangers = (p for p in results if p.exists() and p not in replaceable and p.resolve() not in sources)
         return plain_name(name) in taken or any(strangers)
 
-    def add(given: dict[str, Given], relative: Path, shown: str = "") -> None:
+    def add(given: dict[str, Given], relative: Path, shown: str = "", missing: str = "") -> None:
         title = shown or str(given[first.name])
         record = {"file" if name == first.name and first.suffixes else name: str(v) for name, v in given.items()}
         if shown:
             record["file"] = shown
         sources.update(value.resolve() for value in given.values() if isinstance(value, Path))
-        jobs.append(Job(given, title, out, _free_name(relative, is_taken), record, number=len(jobs)))
+        name = _free_name(relative, is_taken)
+        jobs.append(Job(given, title, out, name, record, number=len(jobs), missing=missing))
         taken.add(plain_name(jobs[-1].name))
 
     for word, table in zip(words, from_tables, strict=True):
@@ -195,23 +200,42 @@ def plan(
         elif not first.suffixes:
             for text in _texts(word, first):
                 add({first.name: text, **beside}, _below(text, first, len(jobs)))
-        elif is_web(word):
-            if word not in _fetched:
-                _fetched[word] = download(word, _cache() / str(len(_fetched)), first.suffixes)
-            add({first.name: _fetched[word], **beside}, Path(_fetched[word].name), shown=word)
         else:
-            for source, relative in expand(word, first, out):
+            try:
+                found: Sequence[tuple[Path | RemoteFile, Path]]
+                found = [_download(word, first)] if is_web(word) else expand(word, first, out)
+            except DataError as error:
+                if not is_url(word):
+                    raise
+                found, name = [], re.sub(r"[^\w.-]", "_", RemoteFile(word.partition("?")[0]).name)
+                add({first.name: word, **beside}, Path(name[:100]), shown=word, missing=str(error))
+            for source, relative in found:
                 known = source.resolve() if isinstance(source, Path) else source
                 if known not in seen:
                     seen.add(known)
-                    add({first.name: source, **beside}, relative)
+                    add({first.name: source, **beside}, relative, shown=word if is_web(word) else "")
     for job in jobs:
         if not sources.isdisjoint(job.result(ending).resolve() for ending in family.endings):
             raise ConfigError(f"results in {out} would replace the input {job.title}; choose another --out")
     return jobs
 
 
-_fetched: dict[str, Path] = {}  # address -> its file, for this process
+_fetched: dict[str, Path | str] = {}  # address -> its file, or why there is none, for this process
+
+
+def _download(address: str, kind: Input) -> tuple[Path, Path]:
+    """(the file at an address of the web, its name); the address is asked once. Raises DataError."""
+    from foveate.pictures.urls import download
+
+    if address not in _fetched:
+        try:
+            _fetched[address] = download(address, _cache() / str(len(_fetched)), kind.suffixes)
+        except DataError as error:
+            _fetched[address] = str(error)
+    found = _fetched[address]
+    if isinstance(found, str):
+        raise DataError(found)
+    return found, Path(found.name)
 
 
 @functools.cache

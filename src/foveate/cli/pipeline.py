@@ -78,11 +78,14 @@ class Results:
         return names
 
     def note(self, job: Job, sample: Any, prediction: Any, names: dict[str, str]) -> None:
-        """Take a prediction, whose files are written, into its record and the page of all; in the order of the jobs."""
-        if self.gallery is not None:
-            self.gallery.add(job.short_name, prediction, sample)
+        """Take a prediction, whose files are written, into its record and the page of all; in the order of the jobs.
+
+        Raises DataError for labels that the format of `annotated` cannot hold.
+        """
         if self.annotated is not None:
             self.annotated.add(job, sample, prediction)
+        if self.gallery is not None:
+            self.gallery.add(job.short_name, prediction, sample)
         record, note = self.family.record(prediction), self.predictor.note(sample)
         notes = [one for one in (note, record.get("note", "")) if one]
         for one in self.family.inputs:
@@ -215,7 +218,11 @@ class Pipeline:
             fail(job, answered.error, number + 1, self.advance)
             return
         assert answered.names is not None
-        self.results.note(job, answered.sample, answered.prediction, answered.names)
+        try:
+            self.results.note(job, answered.sample, answered.prediction, answered.names)
+        except DataError as error:
+            fail(job, error, number + 1, self.advance)
+            return
         answered.sample = answered.prediction = None  # a large input must be gone before the next is decoded
         self.advance(number + 1, job.title)
 

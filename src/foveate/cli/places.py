@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveate.cli.inputs import Job
-from foveate.disk import atomic_write, require_writable, write_atomically
+from foveate.disk import atomic_write, locked_folder, require_writable, write_atomically
 from foveate.errors import ConfigError, FoveateError, OutputError, counted
 from foveate.remote import RemoteFolder, as_path, is_url
 from foveate.tasks.expansion import SUMMARY
@@ -98,21 +98,33 @@ def placed(given: str | None) -> Iterator[Place]:
 
 
 def choose_out(
-    given: str | None, run: str, plan: Callable[[Path], list[Job]], default: str = DEFAULT
+    given: str | None,
+    run: str,
+    plan: Callable[[Path], list[Job]],
+    locks: contextlib.ExitStack,
+    default: str = DEFAULT,
 ) -> tuple[Path, list[Job]]:
     """The folder of a call's results, and its jobs there: `given`, else `default`, numbered while that is taken.
 
-    A folder may be used again by the same run for the same inputs and more. Raises OutputError for a folder `given`
-    that holds other results, and what `plan` raises.
+    A folder may be used again by the same run for the same inputs and more, one call at a time: it is locked until
+    `locks` are closed. Raises OutputError for a folder `given` that holds other results or is in use, and what `plan`
+    raises.
     """
     out, number = Path(given or default), 1
     while True:
-        jobs = plan(out)
-        holder = _held_by(out, run, [_inputs_of(job.record, len(job.record)) for job in jobs])
-        if not holder:
-            return out, jobs
-        if given is not None:
+        with contextlib.ExitStack() as lock:
+            is_free = lock.enter_context(locked_folder(out))
+            jobs = plan(out)
+            holder = _held_by(out, run, [_inputs_of(job.record, len(job.record)) for job in jobs])
+            if is_free and not holder:
+                locks.enter_context(lock.pop_all())
+                return out, jobs
+        if given is not None and holder:
             raise OutputError(f"{out} holds {holder}, which would be lost; choose another --out, or move them away")
+        if given is not None:
+            raise OutputError(
+                f"another process is writing into {out}, or labels it; wait until that ends, or choose another --out"
+            )
         number += 1
         out = Path(f"{default}-{number}")
 

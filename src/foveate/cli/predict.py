@@ -60,8 +60,8 @@ def run(argv: list[str]) -> int:
 
     if unread := passed_over(words, family):
         print(f"note: {unread}", file=sys.stderr)
-    with placed(args.out) as place:
-        out, jobs = choose_out(place.given, args.run, planned)
+    with placed(args.out) as place, contextlib.ExitStack() as locks:
+        out, jobs = choose_out(place.given, args.run, planned, locks)
         others, clips = jobs[: len(jobs) - len(videos)], jobs[len(jobs) - len(videos) :]
         require_writable_folder(out)
         earlier = _tables(out)

@@ -36,10 +36,9 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"--random is {args.random}; give 2 runs or more")
 
     from foveate import pictures
-    from foveate.cli.train import parse_time
+    from foveate.cli.train import parse_time, written_report
     from foveate.engine.fields import fields_of, override
     from foveate.engine.processes import is_first
-    from foveate.engine.report import report_run
     from foveate.engine.sweep import Range, draw, grid, read_values, train_sweep
     from foveate.recipes.config import chosen
     from foveate.registry import current_field
@@ -63,8 +62,8 @@ def run(argv: list[str]) -> int:
         print(recipe.data.describe(recipe.task), flush=True)
 
     def report(folder: Path) -> None:
-        if args.report and is_first() and not (folder / "report.html").is_file():
-            report_run(folder)
+        if args.report and is_first():
+            written_report(folder)
 
     found = train_sweep(recipe, changes, args.out, args.init, seconds, report)
     if not is_first():

@@ -95,7 +95,7 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
     from foveate.cli.inputs import predict_line
     from foveate.engine import train_recipe
     from foveate.engine.processes import is_first
-    from foveate.engine.report import overfit_line, report_run
+    from foveate.engine.report import overfit_line
     from foveate.predictor import example_options
     from foveate.tasks import find_task
 
@@ -111,11 +111,10 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
             "(--preview FILE), or give more --epochs"
         )
         return 0
-    if not args.no_report and not _is_reported(folder):
+    if not args.no_report:
         try:
-            print(f"report: {report_run(folder)}")
-        except FoveateError as error:  # the training is whole
-            print(f"note: no report: {error}")
+            if report := written_report(folder):
+                print(f"report: {report}")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"{folder} is trained, and foveate evaluate {shlex.quote(str(folder))} writes its report"
@@ -128,7 +127,6 @@ def _train(recipe: Recipe, args: Any, seconds: float | None) -> int:
 def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
     from foveate.engine.folds import train_folds
     from foveate.engine.processes import is_first
-    from foveate.engine.report import report_run
     from foveate.engine.seeds import train_seeds
 
     flag = "--seeds" if args.folds is None else "--folds"
@@ -142,8 +140,8 @@ def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
         print(recipe.data.describe(recipe.task), flush=True)
 
     def report(folder: Path) -> None:
-        if is_first() and not args.no_report and not _is_reported(folder):
-            report_run(folder)
+        if is_first() and not args.no_report:
+            written_report(folder)
 
     if args.folds is not None:
         folds = train_folds(recipe, args.folds, args.out, args.init, seconds, report)
@@ -156,6 +154,19 @@ def _train_several(recipe: Recipe, args: Any, seconds: float | None) -> int:
         runs = " ".join(shlex.quote(str(found.folder / f"seed{seed}")) for seed in found.scores)
         print(f"next: foveate compare {runs}")
     return 0
+
+
+def written_report(folder: Path) -> Path | None:
+    """Write the report of a run, unless it has that of its best model; a training is whole also where it has none."""
+    from foveate.engine.report import report_run
+
+    if _is_reported(folder):
+        return None
+    try:
+        return report_run(folder)
+    except FoveateError as error:
+        print(f"note: no report of {folder}: {error}", flush=True)
+        return None
 
 
 def _is_reported(folder: Path) -> bool:

@@ -145,7 +145,7 @@ class EpochEnd(Callback):
     def _validate(self, trainer: lightning.Trainer, learner: Learner) -> dict[str, float]:
         """Loss and scores on the validation set; each process takes its share, and the sums are added up."""
         model = learner.best_guess
-        training = model.training
+        training, before = model.training, learner.averaged_tensors()
         model.eval()
         self.task.fit(model, self.training_set)
         with torch.inference_mode():
@@ -164,6 +164,7 @@ class EpochEnd(Callback):
                 metrics.merge(state)
         scores = metrics.compute()
         self.task.adopt(model, scores)
+        learner.share_changes(before)
         return loss | logged_scores(self.task, scores)
 
     def _validation_loss(self, trainer: lightning.Trainer, learner: Learner, model: Any) -> dict[str, float]:

@@ -114,7 +114,7 @@ def _curves(runs: Sequence[Compared]) -> Markup | None:
     drawn = [chart for chart in charts if chart]
     if not drawn:
         return None
-    return section("curves", "Curves", "Learning curves", "By epoch, on the samples that rank epochs.",
+    return section("curves", "Learning curves", "Learning curves", "By epoch, on the samples that rank epochs.",
                    tag("div", drawn, class_="charts")).content  # fmt: skip
 
 

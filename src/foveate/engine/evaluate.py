@@ -134,7 +134,7 @@ def evaluate_run(
     seconds = time.perf_counter() - started
     described = source.describe(loaded.task)
     for note, names in suited.notes.items():
-        print(f"note: {listed(names, task.noun())}: {note}", file=sys.stderr)
+        print(f"note: {listed(list(names), task.noun())}: {note}", file=sys.stderr)
     training_set = None
     if scoring.own and "train" in source.splits():
         training_set = lambda: SuitedDataset(source.open("train", loaded.task), task, loaded.name)  # noqa: E731

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 from foveate.disk import write_atomically
 from foveate.engine.comparison import STYLE
+from foveate.engine.processes import is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
-from foveate.engine.several import Each, Trained, monitor_of, spread_line, train_each
+from foveate.engine.several import Each, Trained, monitor_of, score_cell, spread, spread_line, train_each
 from foveate.errors import ConfigError, counted
 from foveate.metrics import score_name
 from foveate.registry import find
@@ -44,7 +44,7 @@ class FoldScores:
     def lines(self) -> Iterator[str]:
         """A line a fold, and the mean with the range."""
         for number, (one, size) in enumerate(zip(self.trained, self.sizes, strict=True), 1):
-            yield f"  fold {number:<4}{self.monitor} {one.score:.4f}  on {size}"
+            yield f"  fold {number:<4}{self.monitor} {score_cell(one.score)}  on {size}"
         yield spread_line(self.monitor, self.scores, "folds")
 
     def to_json(self) -> dict[str, Any]:
@@ -52,10 +52,7 @@ class FoldScores:
         return {
             "monitor": self.monitor,
             "folds": [one.to_json() | {"samples": n} for one, n in zip(self.trained, self.sizes, strict=True)],
-            "mean": statistics.fmean(self.scores),
-            "standard_deviation": statistics.stdev(self.scores),
-            "lowest": min(self.scores),
-            "highest": max(self.scores),
+            **spread(self.scores),
         }
 
 
@@ -87,8 +84,9 @@ def train_folds(
     sizes = [len(source.open("val", recipe.task)) for source in sources]  # complains before any training
     trained = train_each(recipes, folder, "fold", init, seconds, each)
     found = FoldScores(folder, recipe, monitor_of(recipe)[0], trained, sizes)
-    write_atomically(folder / "folds.json", json.dumps(found.to_json(), indent=2) + "\n")
-    write_page(_page(found), folder / "folds.html")
+    if is_first():
+        write_atomically(folder / "folds.json", json.dumps(found.to_json(), indent=2) + "\n")
+        write_page(_page(found), folder / "folds.html")
     return found
 
 
@@ -96,11 +94,13 @@ def _page(found: FoldScores) -> str:
     """Mean and range, a row a fold with its report, and the learning curves."""
     values, monitor = found.to_json(), score_name(found.monitor)
     title = f"{counted(len(found.trained), 'fold')} of {found.recipe.name}"
-    summary = (
-        f"{monitor} is {values['mean']:.3f} on average, from {values['lowest']:.3f} to {values['highest']:.3f}, "
-        f"standard deviation {values['standard_deviation']:.3f}. Each sample was validated on once, by a model that "
-        "had not seen it."
-    )
+    summary = f"{monitor} is not defined in every fold, so that there is no mean. "
+    if values["mean"] is not None:
+        summary = (
+            f"{monitor} is {values['mean']:.3f} on average, from {values['lowest']:.3f} to {values['highest']:.3f}, "
+            f"standard deviation {values['standard_deviation']:.3f}. "
+        )
+    summary += "Each sample was validated on once, by a model that had not seen it."
     head = tag(
         "header",
         tag("p", "Cross-validation", class_="eyebrow"),
@@ -108,7 +108,7 @@ def _page(found: FoldScores) -> str:
         tag("p", summary[0].upper() + summary[1:], class_="summary"),
     )
     rows = [
-        tag("tr", tag("th", _link(found, one), scope="row"), tag("td", f"{one.score:.3f}"), tag("td", str(size)))
+        tag("tr", tag("th", _link(found, one), scope="row"), tag("td", score_cell(one.score, 3)), tag("td", str(size)))
         for one, size in zip(found.trained, found.sizes, strict=True)
     ]
     names = ("fold", monitor, "samples")
@@ -123,7 +123,9 @@ def _page(found: FoldScores) -> str:
     drawn = chart_figure(monitor, line_chart(f"{monitor} by epoch", series, x_name="epoch"), "")
     if drawn:
         lead = "By epoch, on each fold's own samples." + (f" The first {DRAWN} folds." * (len(found.trained) > DRAWN))
-        parts.append(section("curves", "Curves", "Learning curves", lead, tag("div", drawn, class_="charts")).content)
+        parts.append(
+            section("curves", "Learning curves", "Learning curves", lead, tag("div", drawn, class_="charts")).content
+        )
     return document(f"{title} – Foveate", stylesheet("report") + STYLE, head, parts)
 
 

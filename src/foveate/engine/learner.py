@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -124,6 +124,21 @@ class Learner(lightning.LightningModule):
             torch._foreach_lerp_(self.smoothed, self.sources, 1 - decay)
             for mine, theirs in self.counted:
                 mine.copy_(theirs)
+
+    def averaged_tensors(self) -> dict[str, Tensor]:
+        """A copy of the averaged tensors by name; {} where there are none."""
+        return {} if self.averaged is None else {k: v.clone() for k, v in self.averaged.state_dict().items()}
+
+    @torch.no_grad()
+    def share_changes(self, before: Mapping[str, Tensor]) -> None:
+        """Give the model what was set in the averaged one since `before`, such as a threshold that a validation chose.
+
+        No gradient trains it: the average, which follows the model, would lose it step by step.
+        """
+        own = self.model.state_dict()
+        for name, value in self.best_guess.state_dict().items() if before else ():
+            if not torch.equal(value, before[name]):
+                own[name].copy_(value)
 
     @property
     def last_lr(self) -> float:

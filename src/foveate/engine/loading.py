@@ -58,7 +58,7 @@ class SuitedDataset(WrappedDataset):
     def __init__(self, dataset: Any, task: Any, model: str) -> None:
         super().__init__(dataset)
         self.task, self.model = task, model
-        self.notes: dict[str, list[str]] = {}
+        self.notes: dict[str, dict[str, None]] = {}  # names in order, each once
         if hasattr(dataset, "draw"):
             self.draw = self._draw
 
@@ -73,8 +73,8 @@ class SuitedDataset(WrappedDataset):
 
     def _suited(self, sample: Any) -> Any:
         suited, note = self.task.suit(sample, self.model)
-        if note and sample["name"] not in self.notes.setdefault(note, []):
-            self.notes[note].append(sample["name"])
+        if note:
+            self.notes.setdefault(note, {})[sample["name"]] = None
         return suited
 
 

@@ -1,26 +1,17 @@
-"""One training a run folder: the folder is locked as long as it is trained into.
-
-The operating system holds the lock for an open folder, so that a killed process leaves none. Where folders cannot be
-locked (on Windows, on some network drives) nothing is.
-"""
+"""One training a run folder: the folder is locked as long as it is trained into (`disk.locked_folder`)."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from foveate.disk import locked_folder
 from foveate.engine.processes import from_first, is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.resume import choose_folder
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -35,7 +26,7 @@ def locked_run(recipe: Recipe, run: RunFolder, out: str | Path | None, resume: b
     def take() -> RunFolder:
         found = run
         while is_first():
-            if not locks.enter_context(_locked(found.path)):
+            if not locks.enter_context(locked_folder(found.path)):
                 if out is not None or resume:
                     raise ConfigError(
                         f"{found.path} is trained into by another process; wait until that ends, or choose another "
@@ -48,26 +39,3 @@ def locked_run(recipe: Recipe, run: RunFolder, out: str | Path | None, resume: b
 
     with locks:
         yield from_first(take)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """True while the folder is locked for this process, or cannot be locked or made at all; False for another's."""
-    number, free = None, True
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if fcntl is not None:
-            number = os.open(folder, os.O_RDONLY)
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        free = False
-    except OSError:  # of a folder that cannot be made, the first file that is written says so
-        pass
-    try:
-        yield free
-    finally:
-        if number is not None:
-            os.close(number)
-        if free:  # else the other process has yet to write there
-            with contextlib.suppress(OSError):
-                folder.rmdir()

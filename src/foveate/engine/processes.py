@@ -42,7 +42,7 @@ def join() -> None:
 
     Raises TrainingError if they do not reach each other.
     """
-    if launched() < 2 or _connected():
+    if launched() < 2 or is_connected():
         return
     import torch
     import torch.distributed as dist
@@ -70,7 +70,8 @@ def join() -> None:
         ) from error
 
 
-def _connected() -> bool:
+def is_connected() -> bool:
+    """True in a training of several processes, once they can communicate."""
     import torch.distributed as dist
 
     return dist.is_available() and dist.is_initialized()
@@ -82,7 +83,7 @@ def from_first(work: Callable[[], T]) -> T:
     work: reads what only the first process can see, as the run folder; its result can be pickled. Where it raises a
     FoveateError, the first process raises it, and the others leave with SystemExit.
     """
-    if not _connected():
+    if not is_connected():
         return work()
     import torch
     import torch.distributed as dist
@@ -109,7 +110,7 @@ def require_equal(facts: Mapping[str, Any]) -> None:
 
     facts: name in words -> plain JSON values.
     """
-    if not _connected():
+    if not is_connected():
         return
     import torch.distributed as dist
 
@@ -136,7 +137,7 @@ def lost_connections() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _connected():
+        if not is_connected():
             raise
         import torch.distributed as dist
 

@@ -79,7 +79,8 @@ class Progress(Callback):
     """
 
     def __init__(self, run: RunFolder, recipe: Recipe, epoch_end: EpochEnd, steps: int) -> None:
-        self.file, self.recipe, self.epoch_end, self.steps = run.path / "progress.json", recipe, epoch_end, steps
+        self.run, self.recipe, self.epoch_end, self.steps = run, recipe, epoch_end, steps
+        self.file = run.progress
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self.bar = Bar(*columns, TextColumn("{task.fields[facts]}"), console=console, transient=True,
@@ -140,6 +141,12 @@ class Progress(Callback):
         if trainer.is_global_zero:
             self._write("stopped" if trainer.interrupted else "done")
 
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say that a run is done that ended from outside behind its last checkpoint: no step of it was left."""
+        if trainer.is_global_zero and self.written == -math.inf and not self.run.is_done:
+            self.epoch, self.done = self.recipe.epochs, self.recipe.epochs * self.steps
+            self._write("done")
+
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Take the bar away before the message."""
         self.bar.stop()
@@ -189,7 +196,7 @@ class Progress(Callback):
     def _speed(self) -> float:
         """Samples a second."""
         each = self.seconds_per_step
-        return self.recipe.batch_size / each if each else math.nan
+        return self.epoch_end.batches.batch_size / each if each else math.nan
 
     def _facts(self) -> str:
         left = self.seconds_left()

@@ -48,8 +48,8 @@ def newest_unfinished(folder: str | Path = "runs") -> RunFolder:
 
 
 def _is_finished(run: RunFolder) -> bool:
-    if (run.path / "progress.json").is_file():
-        return bool(run.read_json("progress.json").get("state") == "done")
+    if run.progress.is_file():
+        return run.is_done
     return len(run.history()) >= run.read_json("recipe.json").get("epochs", 1)
 
 
@@ -59,9 +59,9 @@ def finished_line(run: RunFolder, recipe: Recipe, monitor: str) -> str:
     monitor: the score by which epochs are ranked. A run that a time limit ended has epochs left.
     """
     history = run.history()
-    if not history or not (run.path / "progress.json").is_file() or not _is_finished(run):
+    if not history or not run.is_done:
         return ""
-    last, best = history[-1], run.read_json("progress.json").get("best") or {}
+    last, best = history[-1], run.read_json(run.progress.name).get("best") or {}
     waited = last["epoch"] - best.get("epoch", last["epoch"])
     if len(history) >= recipe.epochs:
         return f"{run.path} was finished already, with {counted(len(history), 'epoch')}; nothing is left to train"
@@ -157,6 +157,16 @@ def require_same_data(run: RunFolder, tables: Mapping[str, Table], about: Mappin
                 f"{len(others)} of {counted(len(labels), f'{split} sample')} differ ({', '.join(others[:3])}"
                 f"{', ...' if len(others) > 3 else ''}); restore them, or start another run with --init"
             )
+
+
+def require_same_start(run: RunFolder, init: str | Path | None) -> None:
+    """Raise ConfigError where a resumed run is to start from other weights than it did."""
+    about = run.read_json("data.json")
+    if init is None or "init" not in about:  # a run of an earlier version did not write it down
+        return
+    before = about["init"]
+    if str(init) != before and (before is None or Path(init).resolve() != Path(before).resolve()):
+        raise _other(run, "init", before, init)
 
 
 def listing(train_set: Any, val_set: Any) -> dict[str, Any]:

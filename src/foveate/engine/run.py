@@ -39,6 +39,7 @@ class RunFolder:
         self.best, self.last = self.path / "model", self.path / "last"
         self.report = self.path / "report.html"
         self.evaluation = self.path / "evaluation.json"
+        self.progress = self.path / "progress.json"
 
     @classmethod
     def existing(cls, path: str | Path) -> RunFolder:
@@ -56,6 +57,14 @@ class RunFolder:
         """True once an epoch was finished: the checkpoint may have been deleted since, to save space."""
         return self.checkpoint.exists() or self.best.exists()
 
+    @property
+    def is_done(self) -> bool:
+        """True if the run says that it is done; False also where a power cut damaged its progress.json."""
+        try:
+            return bool(self.read_json(self.progress.name)["state"] == "done")
+        except (ModelError, KeyError, TypeError):
+            return False
+
     def write_json(self, name: str, content: Any) -> None:
         """Write one JSON file of the folder, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
@@ -64,14 +73,15 @@ class RunFolder:
         """Write everything that is known before the first step. Raises OutputError if the folder cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # A folder is a run once it has a recipe.json, which comes last: a resume reads the others beside it.
+            self.recipe_file.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot create {self.path}: {error.strerror}; choose another folder with --out"
-            ) from error
-        self.write_json("recipe.json", fields.to_json(recipe))
+            what = f"renew {self.recipe_file}" if self.path.is_dir() else f"create {self.path}"
+            raise OutputError(f"cannot {what}: {error.strerror}; choose another folder with --out") from error
         self.write_json("tables.json", {name: table.to_json() for name, table in tables.items()})
         self.write_json("environment.json", environment())
         self.write_json("data.json", about)
+        self.write_json(self.recipe_file.name, fields.to_json(recipe))
 
     def tables(self) -> dict[str, Any]:
         """The tables that the run was started with, by name, as JSON. Raises ModelError.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 from foveate.disk import write_atomically
 from foveate.engine.processes import is_first
 from foveate.engine.recipe import Recipe
-from foveate.engine.several import Each, monitor_of, spread_line, train_each
+from foveate.engine.several import Each, monitor_of, score_cell, spread, spread_line, train_each
 from foveate.errors import ConfigError
+from foveate.metrics.plain import number_or_none
 
 
 @dataclass(frozen=True)
@@ -24,33 +24,16 @@ class SeedScores:
     monitor: str
     scores: dict[int, float]
 
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return statistics.fmean(self.scores.values())
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the seeds (n - 1); nan for one."""
-        return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else float("nan")
-
     def lines(self) -> Iterator[str]:
         """A line a seed, and the mean with the range."""
         for seed, score in self.scores.items():
-            yield f"  seed {seed:<6}{self.monitor} {score:.4f}"
+            yield f"  seed {seed:<6}{self.monitor} {score_cell(score)}"
         yield spread_line(self.monitor, self.scores.values(), "seeds")
 
     def to_json(self) -> dict[str, object]:
         """Plain values for seeds.json."""
-        values = list(self.scores.values())
-        return {
-            "monitor": self.monitor,
-            "scores": {str(seed): score for seed, score in self.scores.items()},
-            "mean": self.mean,
-            "standard_deviation": self.deviation if len(values) > 1 else None,
-            "lowest": min(values),
-            "highest": max(values),
-        }
+        scores = {str(seed): number_or_none(score) for seed, score in self.scores.items()}
+        return {"monitor": self.monitor, "scores": scores, **spread(self.scores.values())}
 
 
 def train_seeds(

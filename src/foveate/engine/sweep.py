@@ -19,6 +19,7 @@ from typing import Any, get_origin
 from foveate.disk import write_atomically
 from foveate.engine.compare import table_text
 from foveate.engine.fields import fields_of, override, unknown_field
+from foveate.engine.processes import is_first
 from foveate.engine.recipe import Recipe
 from foveate.engine.several import Each, Trained, monitor_of, train_each
 from foveate.errors import ConfigError, counted
@@ -170,14 +171,21 @@ def train_sweep(
             f"{counted(len(changes), 'run')}; a sweep has 2 to {MOST}: give a field several values, or fewer of them"
         )
     folder = Path(out) if out is not None else Path("runs") / f"{recipe.name}-sweep"
-    recipes, kept = {}, []
+    recipes: dict[str, Recipe] = {}
+    kept: list[dict[str, str]] = []
     for one in changes:
-        name = folder_name(one)
-        if name in recipes:  # drawn twice
+        name, changed = folder_name(one), override(recipe, one)
+        if recipes.get(name) == changed:  # drawn twice
             continue
-        recipes[name] = override(recipe, one)
+        if name in recipes:
+            raise ConfigError(
+                f"two runs of this sweep, with other values, would have the folder {name}; sweep them one after the "
+                "other, each with an --out of its own"
+            )
+        recipes[name] = changed
         kept.append(dict(one))
     trained = train_each(recipes, folder, "run", init, seconds, each, go_on=True)
     found = Sweep(folder, *monitor_of(recipe), kept, trained)
-    found.write()
+    if is_first():
+        found.write()
     return found

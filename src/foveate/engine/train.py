@@ -59,6 +59,7 @@ from foveate.engine.resume import (
     listing,
     require_same_data,
     require_same_recipe,
+    require_same_start,
     started_from,
     with_earlier_options,
 )
@@ -86,14 +87,15 @@ def train_recipe(
 
     out: the folder, by default runs/<recipe>, numbered if that is taken. resume: go on with the run in `out` (by
     default the newest of that name) from its last finished epoch; without one, start over. init: a run, model folder or
-    weight file to start from. seconds: the training's time, from which the number of epochs follows.
+    weight file to start from. seconds: the training's time, from which the number of epochs follows; that of a resumed
+    run is kept.
     Raises a FoveateError; whatever epoch was finished stays.
     """
     started = time.monotonic()
     join()
     run = from_first(lambda: choose_folder(recipe, out, resume))
     if resume:
-        recipe = dataclasses.replace(recipe, **from_first(lambda: _as_started(recipe, run)))
+        recipe = dataclasses.replace(recipe, **from_first(lambda: as_started(recipe, run, seconds)))
     devices_of(recipe.devices, recipe.nodes)
     # Other machines may have another processor: the first one's choice holds for all.
     recipe = dataclasses.replace(recipe, precision=from_first(lambda: resolve_precision(recipe).precision))
@@ -123,6 +125,7 @@ def train_recipe(
         if is_first():
             sweep(run.path)
         if checkpoint is not None:
+            from_first(lambda: require_same_start(run, init))
             from_first(lambda: require_same_data(run, tables, about))
             if (preprocessing := from_first(lambda: run.preprocessing(family))) is not None:
                 model.preprocessing = preprocessing
@@ -151,12 +154,15 @@ def train_recipe(
     return run.path
 
 
-def _as_started(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
+def as_started(recipe: Recipe, run: RunFolder, seconds: float | None) -> dict[str, Any]:
     """The fields of a resumed run that its start decided. Raises ConfigError where its recipe is another one."""
     recipe = with_earlier_precision(with_earlier_options(recipe, run), run)
+    if seconds is not None and run.recipe_file.is_file():
+        recipe = dataclasses.replace(recipe, epochs=run.recipe().epochs)
     require_same_recipe(recipe, run)
     threads = recipe.threads or (run.recipe().threads if run.recipe_file.is_file() else 0)
-    return {"options": recipe.options, "precision": recipe.precision, "threads": threads}
+    started = {name: getattr(recipe, name) for name in ("options", "precision", "epochs")}
+    return {**started, "threads": threads}
 
 
 def _require_equal(recipe: Recipe, tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:

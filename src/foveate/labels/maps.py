@@ -109,6 +109,7 @@ class VOCWriter(LabelWriter):
 
     def add(self, one: Labelled) -> None:
         """Write one image and its masks. Raises DataError for more than 254 objects."""
+        numbers = None if one.objects is None else self._numbers(one)
         stem = self.stem(one.name)
         copy_image(one, self.folder / "JPEGImages", stem)
         label = np.zeros(one.label.shape, np.uint8)
@@ -116,8 +117,7 @@ class VOCWriter(LabelWriter):
             label[one.label == value] = index
         label[one.label == self.classes.ignore_index] = VOID
         colors = dict(enumerate(self.table.colors)) | {VOID: UNSCORED_COLORS[0]}
-        if one.objects is not None:
-            numbers = self._numbers(one)
+        if numbers is not None:
             wheel = {n: self.table.colors[1 + (n - 1) % len(self.things)] for n in range(1, int(numbers.max()) + 1)}
             indexed(
                 numbers, wheel | {0: (0, 0, 0), VOID: UNSCORED_COLORS[0]},

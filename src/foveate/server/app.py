@@ -120,8 +120,8 @@ class Service:
         return _json(describe(ENDPOINTS, list(self.models)))
 
     async def list_models(self, request: Request) -> Response:
-        """All models."""
-        return _json({"models": [served.about() for served in self.models]})
+        """All models that are loaded, and whether these are all."""
+        return _json({"models": [served.about() for served in self.models], "ready": self.models.ready})
 
     async def one_model(self, request: Request) -> Response:
         """One model."""

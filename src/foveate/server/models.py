@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from foveate.errors import ConfigError, unknown
-from foveate.predictor import Predictor, find_model_folder
+from foveate.predictor import Predictor, find_model_folder, peek_family
 from foveate.records import ClassTable
 from foveate.server.bodies import MOST_INPUTS, all_flags, describe_flag
 from foveate.server.problem import Problem
@@ -111,6 +111,13 @@ def named(given: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"two models are called '{name}': {found[name]} and {path}; name one, as in other={path}")
         found[name] = Path(path)
     return found
+
+
+def require_models(paths: Iterable[Path]) -> None:
+    """Raise ModelError for a path that is no model, before the first of several is loaded."""
+    for path in paths:
+        if not is_exported(path):  # to look into a file takes as long as to load it
+            peek_family(path)
 
 
 def load(

@@ -16,7 +16,7 @@ from foveate.server import listen
 from foveate.server.app import OPEN, Service
 from foveate.server.guard import Policy
 from foveate.server.metrics import Metrics
-from foveate.server.models import Models, Served, load
+from foveate.server.models import Models, Served, load, require_models
 from foveate.server.predict import warm_up
 from foveate.server.work import AbandonedError, Work
 from foveate.tasks.exported import is_exported
@@ -98,7 +98,11 @@ class Settings:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal comes; the exit code. Raises ConfigError for an address that cannot be had."""
+    """Serve until a signal comes; the exit code.
+
+    Raises ConfigError for an address that cannot be had, ModelError for a path that is no model.
+    """
+    require_models(settings.paths.values())
     listening = listen.bind(settings.host, settings.port)
     print(listen.address_of(listening), flush=True)
     limits = settings.limits

@@ -22,6 +22,7 @@ from foveate.server.guard import Guard, Launch, Policy, gunzip
 from foveate.server.problem import HANDLERS, Problem, one_line
 from foveate.studio.document import RefusedError
 from foveate.studio.store import BlockedError, StaleError
+from foveate.values import parse_json
 
 STATIC = Path(__file__).with_name("static")
 TOKENS = Path(__file__).parents[1] / "visualize" / "tokens.css"
@@ -149,9 +150,7 @@ async def _json(request: Request) -> Any:
     elif encoding != "identity":
         raise Problem("bad-request", f"the body is encoded as '{encoding[:40]}'; send it plain or as gzip")
     try:
-        return json.loads(data, parse_constant=_no_number)
-    except RecursionError:
-        raise Problem("bad-json", "the JSON is nested too deeply") from None
+        return parse_json(data, _no_number)
     except ValueError as error:
         raise Problem("bad-json", f"the body is no JSON ({error}); send JSON in UTF-8") from error
 

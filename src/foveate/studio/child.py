@@ -26,12 +26,14 @@ def main(words: list[str]) -> int:
     """Run a job, and write how it ended."""
     job, kind, *rest = words
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if hasattr(os, "nice"):
-        from foveate.studio.jobs import NICE
+    from foveate.studio.jobs import NICE, STOP_ASKED, read_object
 
+    if hasattr(os, "nice"):
         os.nice(max(0, NICE - os.nice(0)))
     end: dict[str, Any] = {"state": "done"}
     try:
+        if STOP_ASKED in read_object(Path(f"{job}.json")):  # the signal came while Python started, and was ignored
+            raise KeyboardInterrupt
         end["result"] = _run(kind, rest, Path(job))
     except KeyboardInterrupt:
         end["state"] = "stopped"

@@ -170,6 +170,21 @@ def edit(document: Document, change: Mapping[str, Any], classes: Collection[str]
     return Document({**document.data, OWN: _own(document, change)}, replace(painted, outlines=outlines))
 
 
+def sent_labels(change: Mapping[str, Any]) -> set[str]:
+    """The labels of the shapes that the page sent."""
+    shapes = (one for name in ("objects", "outlines") if isinstance(change.get(name), list) for one in change[name])
+    return {one["label"] for one in shapes if isinstance(one, dict) and isinstance(one.get("label"), str)}
+
+
+def without_groups(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A page's change without the groups of its shapes."""
+    found = dict(change)
+    for name in ("objects", "outlines"):
+        if isinstance(shapes := change.get(name), list):
+            found[name] = [one | {"group": None} if isinstance(one, dict) else one for one in shapes]
+    return found
+
+
 class RefusedError(DataError):
     """An edit that cannot be made. reason: the part of it that is wrong."""
 
@@ -239,8 +254,10 @@ def _outlines(given: Any, layers: Layers, allowed: set[str]) -> dict[str, dict[s
 def shape_of(key: str, one: Mapping[str, Any]) -> Shape:
     """An outline that the page sent. Raises RefusedError."""
     kind = one.get("kind", "polygon")
+    if not isinstance(kind, str):
+        raise RefusedError("outline", f"outline '{key}': kind is {kind!r:.40}; expected {', '.join(_OUTLINES)}")
     if kind not in _OUTLINES:
-        raise RefusedError("outline", f"outline '{key}': {unknown('kind', str(kind), _OUTLINES)}")
+        raise RefusedError("outline", f"outline '{key}': {unknown('kind', kind[:60], _OUTLINES)}")
     entry = {"label": str(one.get("label")), "points": one.get("points"), "shape_type": kind}
     try:
         (shape,) = read_shapes(Path("outline"), [entry])
@@ -252,10 +269,10 @@ def shape_of(key: str, one: Mapping[str, Any]) -> Shape:
 def _described(entry: dict[str, Any], one: Mapping[str, Any], where: str, allowed: set[str]) -> dict[str, Any]:
     """A shape's object with the label, group, flags and description that were sent, where these differ."""
     label, group = one.get("label"), one.get("group")
-    if not isinstance(label, str) or label not in allowed:
-        raise RefusedError(
-            "label", f"{where}: {unknown('class', str(label)[:60], sorted(allowed))}; add it to the classes"
-        )
+    if not isinstance(label, str):
+        raise RefusedError("label", f"{where}: label is {label!r:.40}; expected the name of a class")
+    if label not in allowed:
+        raise RefusedError("label", f"{where}: {unknown('class', label[:60], sorted(allowed))}; add it to the classes")
     if group is not None and type(group) is not int and group != entry.get("group_id"):  # labelme takes no other
         raise RefusedError("labels", f"{where}: group is {group!r:.40}; expected a whole number or null")
     flags, description = one.get("flags", {}), one.get("description", "")

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from foveate.disk import write_atomically
-from foveate.errors import ConfigError, DataError, unknown
+from foveate.errors import ConfigError, DataError, OutputError, unknown
 from foveate.studio.lock import is_running, process_start
 
 KINDS = ("train", "export", "prelabel")
 NICE = 10
+STOP_ASKED = "stop_asked"  # key of ID.json: when a job was asked to stop
 _LOG_TAIL = 4000  # bytes
 
 
@@ -41,7 +42,8 @@ class Jobs:
     def start(self, kind: str, run: str, words: Sequence[str], shown: str, argument: Mapping[str, Any]) -> str:
         """Start a child process; its id. words: of `foveate.studio.child`. shown: a command that can be typed.
 
-        argument: kept with the job. Raises ConfigError while another job of the kind runs.
+        argument: kept with the job. Raises ConfigError while another job of the kind runs, OutputError where the system
+        starts no process; nothing is left of the job then.
         """
         with self._lock:
             if busy := self.running(kind):
@@ -53,11 +55,18 @@ class Jobs:
             threads = str(max(1, (os.cpu_count() or 2) - 1))
             environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}
             command = [sys.executable, "-m", "foveate.studio.child", str(self.place / key), *words]
-            with (self.place / f"{key}.log").open("wb") as log:
-                child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                    start_new_session=True,
-                )  # fmt: skip
+            try:
+                with (self.place / f"{key}.log").open("wb") as log:
+                    child = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                        start_new_session=True,
+                    )  # fmt: skip
+            except OSError as error:
+                for ending in (".json", ".log"):  # it would be listed as a job whose process was killed
+                    (self.place / f"{key}{ending}").unlink(missing_ok=True)
+                raise OutputError(
+                    f"cannot start the job: {error.strerror or error}; free some memory or space, and start it again"
+                ) from error
             self._children[key] = child
             process = {"pid": child.pid, "process_started": process_start(child.pid)}
             write_atomically(self.place / f"{key}.json", json.dumps({**record, **process}))
@@ -77,10 +86,13 @@ class Jobs:
         """A job, as the page gets it. Raises DataError for an unknown one."""
         if key not in self.ids():
             raise DataError(unknown("job", key, self.ids()))
-        record = self._read(key, ".json")
-        alive = self._is_alive(key, record)
+        with self._lock:  # a job that is being started has no process yet
+            record = self._read(key, ".json")
+            alive = self._is_alive(key, record)
         end = self._read(key, ".end.json")  # after that, as its process may just have ended
-        state = end.get("state") or ("running" if alive else "lost")
+        # A process that is asked to stop while Python starts writes no end.
+        gone = "stopped" if STOP_ASKED in record else "lost"
+        state = end.get("state") or ("running" if alive else gone)
         message = end.get("message") or (None if state in ("running", "done") else self._last_line(key))
         if state == "lost":
             message = "its process was killed, or the machine was stopped; a training can be resumed"
@@ -101,9 +113,11 @@ class Jobs:
     def stop(self, key: str) -> dict[str, Any]:
         """Ask a job to stop, as Ctrl-C does. Raises DataError for one that does not run."""
         job = self.get(key)
-        record = self._read(key, ".json")
         if job["state"] != "running":
             raise ConfigError(f"{key} is {job['state']}; there is nothing to stop")
+        with self._lock:
+            record = self._read(key, ".json")
+            write_atomically(self.place / f"{key}.json", json.dumps({**record, STOP_ASKED: time.time()}))
         with contextlib.suppress(ProcessLookupError):
             os.kill(record["pid"], signal.SIGINT)
         return self.get(key)

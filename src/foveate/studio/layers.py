@@ -52,6 +52,11 @@ class Layers:
         """(height, width)."""
         return int(self.paint.shape[0]), int(self.paint.shape[1])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays; of a small image `counts` is the larger one."""
+        return int(self.paint.nbytes + self.counts.nbytes)
+
     def shapes(self) -> list[dict[str, Any]]:
         """The list of shapes that a file of these layers has: the paint, then the outlines over it."""
         painted = [_marked(one.entry, "number", number) for number, one in self.objects.items()]

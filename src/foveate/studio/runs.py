@@ -34,7 +34,7 @@ class Runs:
     def paths(self) -> dict[str, Path]:
         """Name -> folder, the newest first."""
         found = [file.parent for file in self.place.glob("*/recipe.json") if self._is_ours(file)]
-        found.sort(key=lambda path: (path / "recipe.json").stat().st_mtime, reverse=True)
+        found.sort(key=lambda path: _began(path) or 0.0, reverse=True)
         if self.given is not None:
             found = [self.given, *(path for path in found if path.resolve() != self.given.resolve())]
         return {path.name: path for path in reversed(found)} | {path.name: path for path in found}
@@ -75,7 +75,7 @@ class Runs:
             "epoch": len(history),
             "epochs": recipe.get("epochs"),
             "score": {"name": monitor, "value": (max if greater else min)(values)} if values else None,
-            "started": (path / "recipe.json").stat().st_mtime if recipe else None,
+            "started": _began(path),
             "report": (path / "report.html").is_file(),
             "exported": sorted(file.name for file in path.glob("*.onnx")),
             "ready": (path / "model" / "config.json").is_file(),
@@ -118,6 +118,14 @@ class Runs:
         scored.sort(key=lambda one: one[1], reverse=not greater)
         ids = {p.path.name: p.id for p in self.folder.pictures.values()}
         return [{"id": ids.get(n.rpartition("/")[2]), "name": n, "score": s} for n, s in scored[:WORST]]
+
+
+def _began(path: Path) -> float | None:
+    """The time of a run's recipe.json; None for a run that is removed, or started again, at this moment."""
+    try:
+        return (path / "recipe.json").stat().st_mtime
+    except OSError:
+        return None
 
 
 def _history(path: Path) -> list[Mapping[str, float]]:

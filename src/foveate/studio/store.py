@@ -25,13 +25,23 @@ from foveate.datasets.text_files import read_json
 from foveate.disk import atomic_write, sweep, sync_folder, write_atomically
 from foveate.errors import DataError
 from foveate.studio import classes
-from foveate.studio.document import UNTOUCHED, Document, RefusedError, edit, fresh, number_or, parse
+from foveate.studio.document import (
+    UNTOUCHED,
+    Document,
+    RefusedError,
+    edit,
+    fresh,
+    number_or,
+    parse,
+    sent_labels,
+    without_groups,
+)
 from foveate.studio.folder import Folder, Picture
 from foveate.studio.layers import OWN
 from foveate.studio.masks import MaskWriter
 
 NO_FILE = "none"  # revision of an image without a labels file
-_KEPT_BYTES = 400_000_000  # of label maps in memory
+_KEPT_BYTES = 400_000_000  # of label maps and their counts in memory
 
 
 class StaleError(DataError):
@@ -72,9 +82,8 @@ class Store:
         self._summaries: dict[str, tuple[Any, Summary]] = {}
         self._classes_lock = threading.RLock()
         self.renames = classes.Renames()
-        self._renamed: dict[
-            tuple[str, str], str
-        ] = {}  # (image, revision) -> the revision that a renamed class made of it
+        # Image -> revision -> the last one that renamed classes made of it.
+        self._renamed: dict[str, dict[str, str]] = {}
         self.masks = MaskWriter(self._derive)
         self._derived_with = classes.revision(folder.root)
         if not read_only:
@@ -120,9 +129,9 @@ class Store:
         with self._locks_lock:
             self._documents[key] = document
             self._documents.move_to_end(key)
-            held = sum(one.layers.paint.nbytes for one in self._documents.values())
+            held = sum(one.layers.nbytes for one in self._documents.values())
             while held > _KEPT_BYTES and len(self._documents) > 1:
-                held -= self._documents.popitem(last=False)[1].layers.paint.nbytes
+                held -= self._documents.popitem(last=False)[1].layers.nbytes
 
     def summary(self, picture: Picture) -> Summary:
         """The gallery's facts; of a file that did not change since, they are known."""
@@ -153,22 +162,22 @@ class Store:
 
         Where the change has `over`, it was made from another revision and chosen against this one, whose file is kept
         in `.foveate`. Where it has `classes`, these are the names that its labels were chosen from (`Renames.since`).
-        Raises StaleError if the labels have another revision by now, with the change kept in `.foveate`; BlockedError;
-        RefusedError for a change that cannot be made; OutputError if it cannot be written: nothing has changed then.
+        Raises StaleError if the labels have another revision by now, or BlockedError, with the change kept in
+        `.foveate`; RefusedError for a change that cannot be made, of which nothing is kept; OutputError if it cannot be
+        written: nothing has changed then.
         """
         with self._classes_lock, self._locked(picture):  # no class is renamed meanwhile
             if renamed := self.renames.since(self.folder.root, change.get("classes")):
                 change = classes.relabelled(change, renamed)
-                while (picture.id, revision) in self._renamed:
-                    revision = self._renamed[picture.id, revision]
+                revision = self._renamed.get(picture.id, {}).get(revision, revision)
             try:
                 document, current, size = self.read(picture)
             except BlockedError as error:
-                kept = self._keep_version(picture, json.dumps(change, ensure_ascii=False))
+                kept, _ = self._keep_change(picture, None, change)
                 raise BlockedError(f"{error} (your version is kept as {self.folder.own.name}/{kept})") from error
             base = document or fresh(picture.stated, *size)
             if revision != current:
-                raise self._lost(picture, revision, current, change, size)
+                raise self._lost(picture, revision, current, change)
             edited = edit(base, change, self.classes().names)
             text = edited.text().encode("utf-8", "surrogatepass")
             if change.get("over") is True:
@@ -187,11 +196,9 @@ class Store:
             self._derived_with = current
             self.masks.start([p.id for p in self.folder.pictures.values() if p.labels.is_file()])
 
-    def _lost(
-        self, picture: Picture, revision: str, current: str, change: Mapping[str, Any], size: tuple[int, int]
-    ) -> StaleError:
+    def _lost(self, picture: Picture, revision: str, current: str, change: Mapping[str, Any]) -> StaleError:
         """The error for a change to an earlier revision, after the change was kept as a file of its own."""
-        base = fresh(picture.stated, *size) if revision == NO_FILE else self._documents.get((picture.id, revision))
+        base = self._fresh(picture) if revision == NO_FILE else self._documents.get((picture.id, revision))
         kept, whole = self._keep_change(picture, base, change)
         return StaleError(
             f"the labels of {picture.path.name} were changed elsewhere since they were read here (another tab, or "
@@ -202,15 +209,28 @@ class Store:
         )
 
     def keep(self, picture: Picture, change: Mapping[str, Any]) -> str:
-        """Keep labels that were not chosen; the name of their file in `.foveate`. change: with every tile."""
-        kept, _ = self._keep_change(picture, fresh(picture.stated, *pictures.picture_size(picture.path)), change)
+        """Keep labels that were not chosen; the name of their file in `.foveate`. change: with every tile.
+
+        Raises RefusedError for what are no labels.
+        """
+        kept, _ = self._keep_change(picture, self._fresh(picture), change)
         return kept
 
+    def _fresh(self, picture: Picture) -> Document:
+        return fresh(picture.stated, *pictures.picture_size(picture.path))
+
     def _keep_change(self, picture: Picture, base: Document | None, change: Mapping[str, Any]) -> tuple[str, bool]:
-        """Keep a change as a labels file made from `base`, else as it was sent. -> (name in `.foveate`, all labels)."""
+        """Keep a change as a labels file made from `base`, else as it was sent. -> (name in `.foveate`, all labels).
+
+        Its labels may be of classes that are gone. Raises RefusedError for what is no change of labels: nothing of it
+        is kept.
+        """
+        known = {*self.classes().names, *sent_labels(change)}
         if base is not None:
             with contextlib.suppress(RefusedError):
-                return self._keep_version(picture, edit(base, change, self.classes().names).text()), True
+                return self._keep_version(picture, edit(base, change, known).text()), True
+        # Groups that are no numbers may stand in the file that it was made from.
+        edit(self._fresh(picture), without_groups(change), known)
         return self._keep_version(picture, json.dumps(change, ensure_ascii=False)), False
 
     def _keep_theirs(self, picture: Picture, current: str) -> None:
@@ -269,7 +289,13 @@ class Store:
             text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
             encoded, revision = text.encode("utf-8", "surrogatepass"), hashlib.sha256(content).hexdigest()
             _write(picture.labels, encoded, revision)
-            self._renamed[picture.id, revision] = hashlib.sha256(encoded).hexdigest()
+            self._lead_to(picture, revision, hashlib.sha256(encoded).hexdigest())
+
+    def _lead_to(self, picture: Picture, old: str, new: str) -> None:
+        """Let a revision, and those that led to it, lead to a new one, which may be one of an earlier time."""
+        known = self._renamed.setdefault(picture.id, {})
+        known |= {one: new for one, later in known.items() if later == old} | {old: new}
+        known.pop(new, None)
 
     def used(self) -> dict[str, int]:
         """Label -> number of images with a shape of it."""

@@ -16,7 +16,8 @@ from foveate.studio.runs import FAMILIES, RECOMMENDED, Runs, trainable
 from foveate.studio.store import Store
 from foveate.studio.texts import Texts
 
-OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "preview")  # flags that are no fields
+# Flags that are no fields.
+OWN = ("data", "out", "config", "init", "resume", "model", "time", "seeds", "folds", "preview", "help")
 FEWEST = 4  # pictures that are done before a training makes sense
 
 
@@ -96,7 +97,7 @@ class Training:
         """Start a job."""
         given = ask.object()
         kinds = {"train": self._train, "export": self._export, "prelabel": self._prelabel}
-        kind = str(given.get("kind"))
+        kind = _name_in(given, "kind", "query", "kind of job", "train, export or prelabel")
         if kind not in kinds:
             raise refused("option", "query", unknown("kind of job", kind[:40], kinds))
         with self._starting:
@@ -109,7 +110,8 @@ class Training:
             path = self._known_run(resumed)
             words = ["train", "--resume", "--out", str(path)]
             return self.jobs.start("train", path.name, ["cli", *words], typed(words), {"folder": str(path)})
-        recipe, fields = str(given.get("recipe")), given.get("fields") or {}
+        others = f"{self._recommended(trainable())} or another of /recipes"
+        recipe, fields = _name_in(given, "recipe", "recipe", "recipe", others), given.get("fields") or {}
         if recipe not in trainable():
             raise refused("option", "recipe", unknown("recipe", recipe[:60], trainable()))
         if trainable()[recipe]["task"] in ("semantic", "instances"):
@@ -144,10 +146,10 @@ class Training:
             )
 
     def _known_run(self, name: Any) -> Path:
-        paths = self.runs.paths()
-        if str(name) not in paths:
-            raise refused("not-found", "run", unknown("run", str(name)[:100], paths))
-        return paths[str(name)]
+        paths, name = self.runs.paths(), _name_in({"run": name}, "run", "run", "run", "the name of one")
+        if name not in paths:
+            raise refused("not-found", "run", unknown("run", name[:100], paths))
+        return paths[name]
 
     def _export(self, given: Mapping[str, Any]) -> str:
         path = self._known_run(given.get("run"))
@@ -182,6 +184,15 @@ class Training:
             raise refused("not-found", "page", "the run has no report yet; it is written at the end of its training")
         headers = {"content-security-policy": REPORT_POLICY}
         return Answer(content=file.read_bytes(), media_type="text/html", headers=headers)
+
+
+def _name_in(given: Mapping[str, Any], key: str, reason: str, what: str, expected: str) -> str:
+    """The name under a key of a request. what: it in words. Raises Problem where there is none, or no text."""
+    name = given.get(key)
+    if not isinstance(name, str):
+        came = f"no {what} came" if name is None else f"{key} is {name!r:.40}"
+        raise refused("option", reason, f"{came}; give {expected}")
+    return name
 
 
 def _field_words(epochs: Any, fields: Any) -> list[str]:

@@ -87,4 +87,4 @@ def calibration_section(scores: Mapping[str, Any], nouns: str) -> Section | None
         f"{scores['calibration_error']:.3f} apart."
     )
     figure = chart_figure("Accuracy by confidence", chart, words)
-    return section("calibration", "Confidence", "Calibration", lead, tag("div", figure, class_="charts two"))
+    return section("calibration", "Calibration", "Calibration", lead, tag("div", figure, class_="charts two"))

@@ -47,8 +47,9 @@ async function load() {
     say((await response.json()).detail, true);
     return;
   }
-  models = (await response.json()).models;
-  if (!models.length) {
+  const answer = await response.json();
+  models = answer.models;
+  if (!answer.ready) {
     say("The models are being loaded");
     setTimeout(load, 1000);
     return;

@@ -149,7 +149,7 @@ def _example_section(examples: list[tuple[Any, DrawingPrediction, float]]) -> Se
     if not examples:
         return None
     lead = "The picture as the network got it, and some of the canvases on which it was drawn again, the last one last."
-    return section("pictures", "Examples", "Reconstructions", lead, best_and_worst(examples, _figure))
+    return section("pictures", "Reconstructions", "Reconstructions", lead, best_and_worst(examples, _figure))
 
 
 def _figure(example: tuple[Any, DrawingPrediction, float]) -> Markup:

@@ -81,7 +81,7 @@ def _written_section(task: Any, evaluation: Evaluation) -> Section | None:
             ended = "" if one.finished else " It did not end by itself."
             figures.append(_picture(draw(one.strokes, width=WIDTH), f"“{text}”, bias {bias:g}.{ended}"))
     lead = "Texts of the scored split, written by the model; a larger bias is neater. No piece was left out."
-    return section("written", "Written", "Written texts", lead, figures)
+    return section("written", "Written texts", "Written texts", lead, figures)
 
 
 def _window_section(predictions: list[HandwritingPrediction]) -> Section | None:

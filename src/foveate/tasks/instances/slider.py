@@ -50,7 +50,7 @@ def slider_section(
     figures = [_figure(*image) for image in images]
     return section(
         "threshold",
-        "Threshold",
+        "Score threshold",
         "Score threshold",
         lead,
         tag("div", controls, words, tag("div", figures, class_="shown"), class_="cut"),

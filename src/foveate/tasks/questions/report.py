@@ -124,7 +124,7 @@ def confusion_section(evaluation: Evaluation) -> Section | None:
     ]
     lead = "The most frequent wrong answers."
     table = tag("table", tag("thead", head), tag("tbody", body), class_="bars")
-    return section("confusions", "Confusions", "Wrong answers", lead, card(scroll_box("Wrong answers", table)))
+    return section("confusions", "Wrong answers", "Wrong answers", lead, card(scroll_box("Wrong answers", table)))
 
 
 def _examples(examples: list[QuestionExample]) -> Section | None:

@@ -86,7 +86,7 @@ def _length_section(bins: Sequence[Mapping[str, Any]]) -> Section | None:
     table = scroll_box("BLEU by length", tag("table", tag("thead", head), tag("tbody", rows), class_="bars"))
     lead = "A model that keeps a whole sentence in one vector forgets the beginning of long ones; attention should not."
     figure = chart_figure("BLEU by length", chart, "Each point is a group of sentences; those of few say little.")
-    return section("lengths", "Length", "Errors by length", lead, tag("div", figure, card(table), class_="charts two"))
+    return section("lengths", "Lengths", "Errors by length", lead, tag("div", figure, card(table), class_="charts two"))
 
 
 def _example_section(examples: Sequence[tuple[Any, str, float]]) -> Section | None:

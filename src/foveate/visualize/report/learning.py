@@ -41,7 +41,7 @@ def learning(report: Report) -> Section | None:
         f"One epoch is one pass over all training {samples}. A score that still improves at the end suggests training "
         "for more epochs."
     )
-    return section("learning", "Training", "Learning curves", lead, tag("div", drawn, class_="charts"))
+    return section("learning", "Learning curves", "Learning curves", lead, tag("div", drawn, class_="charts"))
 
 
 def best_epoch(report: Report) -> tuple[float, float] | None:

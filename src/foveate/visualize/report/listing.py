@@ -74,7 +74,7 @@ def listing(report: Report) -> Section | None:
     box = scroll_box(f"All {nouns} with their scores", table, "card scroll list")
     hint = "Choose a heading to sort by it" + (", and a picture to enlarge it." if pictures else ".")
     lead = " ".join(_sentences(report, len(order), pictures.values()))
-    return section("each", "All", f"All {nouns}", lead, tag("p", hint, class_="hint faint", hidden=True), box)
+    return section("each", f"All {nouns}", f"All {nouns}", lead, tag("p", hint, class_="hint faint", hidden=True), box)
 
 
 def _sentences(report: Report, listed: int, pictures: Iterable[Sequence[Picture]]) -> Iterable[str]:

@@ -20,7 +20,8 @@ Example = TypeVar("Example")
 def section(name: str, label: str, title: str, lead: object, *parts: object) -> Section:
     """A section with its heading and a sentence that says how to read it.
 
-    name: its id. label: its entry in the line of contents.
+    name: its id. label: its entry in the line of contents: the title itself, or a word of it where that is longer than
+    two, since this line stays in sight above what is read, and should be one line.
     """
     content = tag("section", tag("h2", title, id=name), tag("p", lead, class_="lead"), parts, aria_labelledby=name)
     return Section(name, label, content)
