@@ -6,8 +6,8 @@ Shapes: B images, K classes. Only counts are stored.
     error                 100 (1 - top-1), in per cent, as the papers print it
     calibration error     that of `metrics.calibration`, over the highest probability
     window error          where the data knows the object's centre, and the model reads through windows: the distance of
-                          the last window's centre from it, in pixels, the mean over images; and the share of images in
-                          which it is at most 6
+                          the last window's centre from it, in pixels of the image, the mean over images; and the share
+                          of images in which it is at most 6
 
 A class without images is left out of the mean over classes and listed in `absent`. Of two equal probabilities, the one
 of the class that comes first in the table ranks higher.

@@ -34,7 +34,7 @@ from foveate.tasks.classification.inspection import ClassificationFindings
 from foveate.tasks.classification.reply import ClassificationReplies
 from foveate.tasks.classification.report import report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import fit_sample
+from foveate.tasks.fitting import fit_sample, place
 from foveate.tasks.options import PREDICT, Options, option
 from foveate.tasks.semantic.task import class_weights
 from foveate.tasks.views import corners, seen_pixels, view_of
@@ -135,7 +135,7 @@ class ClassificationTask(ClassificationReplies, Task):
     # Answering
 
     def prepare(self, sample: Any) -> Any:
-        """The image at the network's size, as 'fitted'."""
+        """The image at the network's size, as 'fitted', and its own (height, width), as 'size'."""
         return fit_sample(sample, self.preprocessing)
 
     def answer(
@@ -184,9 +184,9 @@ class ClassificationTask(ClassificationReplies, Task):
         probabilities = torch.from_numpy(prediction.probabilities)
         metrics.update(probabilities[None], torch.tensor([sample["label"]]))
         if "centre" in sample and prediction.transforms:
-            height, width = prediction.seen.shape[:2]
-            x, y = prediction.transforms[-1].grid.mean((0, 1)).tolist()
-            metrics.locate(((x + 1) / 2 * width - 0.5, (y + 1) / 2 * height - 0.5), sample["centre"])
+            window = torch.from_numpy(prediction.transforms[-1].grid.mean((0, 1))).double()
+            x, y = (place(window, sample["size"], self.preprocessing) - 0.5).tolist()  # pixel centres are whole numbers
+            metrics.locate((x, y), sample["centre"])
         return float(probabilities[sample["label"]])
 
     def outcome(self, sample: Any, prediction: ClassificationPrediction) -> dict[str, Any]:

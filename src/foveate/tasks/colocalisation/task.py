@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 
 from foveate.metrics.localisation import LocalisationMetrics
-from foveate.pictures.fitting import fit
-from foveate.pictures.given import read_all
 from foveate.records import (
     ColocalisationBatch,
     ColocalisationPrediction,
@@ -34,7 +32,7 @@ from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.reply import ColocalisationReplies
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import stack_images
+from foveate.tasks.fitting import fit_sample, place, stack_images
 from foveate.tasks.options import Options
 from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.report import ReportPart
@@ -90,11 +88,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', and its own (height, width), as 'size'."""
-        if "fitted" in sample:
-            return sample
-        image = read_all(sample["image"])
-        rest = {key: value for key, value in sample.items() if key != "image"}
-        return rest | {"fitted": fit(image, self.preprocessing), "size": (image.shape[-2], image.shape[-1])}
+        return fit_sample(sample, self.preprocessing)
 
     def answer(
         self,
@@ -171,19 +165,3 @@ def window_corners(theta: Tensor) -> Tensor:
     """s, t_x, t_y (..., 3) -> the window's corners, XYXY in -1..1 over the network's input (..., 4)."""
     s, middle = theta[..., :1], theta[..., 1:]
     return torch.cat([middle - s, middle + s], -1)
-
-
-def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
-    """Windows (T, 4) in -1..1 over the network's input -> in pixels of the image, whose (height, width) is `size`.
-
-    The input is the middle of the image, as `pictures.fitting.fit` crops it.
-    """
-    height, width = size
-    down, across = height, width
-    if preprocessing.size and not preprocessing.stretch:
-        factor = min(height / preprocessing.size[0], width / preprocessing.size[1]) * preprocessing.crop
-        down, across = (max(1, round(side * factor)) for side in preprocessing.size)
-    # Where torchvision's centre crop begins.
-    corner = torch.tensor([round((width - across) / 2), round((height - down) / 2)]).repeat(2)
-    extent = torch.tensor([across, down]).repeat(2)
-    return (windows + 1) / 2 * extent + corner
