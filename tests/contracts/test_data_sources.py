@@ -166,6 +166,16 @@ def cvat(root: Path) -> None:
     (root / "annotations.xml").write_text(f"<annotations><version>1.1</version>{nodes}</annotations>")
 
 
+def label_studio(root: Path) -> None:
+    tasks = []
+    for k, name in enumerate(NAMES):
+        image(root / "images" / f"{name}.png")
+        value = {"points": [[20, 20], [60, 20], [60, 60], [20, 60]], "polygonlabels": ["cow"]}
+        region = {"type": "polygonlabels", "original_width": SIDE, "original_height": SIDE, "value": value}
+        tasks.append({"id": k, "data": {"image": f"/data/{name}.png"}, "annotations": [{"result": [region]}]})
+    (root / "project.json").write_text(json.dumps(tasks))
+
+
 def picture_folder(root: Path) -> None:
     for name in NAMES:
         image(root / f"{name}.png")
@@ -222,6 +232,11 @@ def stroke_npz(root: Path) -> None:
     np.savez(root / "words.npz", data=data, offsets=np.arange(4) * 4, text=np.array(["a", "b", "c"]))
 
 
+def quick_draw(root: Path) -> None:
+    line = json.dumps({"word": "cow", "drawing": [[[0, 2, 4], [0, 1, 0]], [[5, 6], [5, 5]]]})
+    (root / "cow.ndjson").write_text(f"{line}\n" * 3)
+
+
 def inkml(root: Path) -> None:
     for name in NAMES:
         trace = '<annotation type="truth">a</annotation><trace>0 0, 2 1</trace>'
@@ -252,8 +267,9 @@ FILES: dict[str, Callable[[Path], None] | None] = {
     "speech_table": speech_table, "speech_files": speech_files, "kaldi": kaldi, "word_strings": speech_table,
     "masks_beside": masks_beside, "sample_folders": sample_folders, "picture_folder": picture_folder,
     "cluttered_digits": idx, "stroke_json": stroke_json, "stroke_npz": stroke_npz, "inkml": inkml,
+    "quick_draw": quick_draw,
     "iam_ondb": iam_ondb, "stroke_letters": None, "video_table": video_table, "video_features": video_features,
-    "yolo": yolo, "cvat": cvat, "folds": voc,
+    "yolo": yolo, "cvat": cvat, "label_studio": label_studio, "folds": voc,
 }  # fmt: skip
 # Fields that make generated data small.
 FIELDS: dict[str, dict[str, Any]] = {
@@ -335,7 +351,7 @@ def test_without_a_family_it_is_the_first(source: DataSource) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["voc", "coco", "labelme", "cvat", "yolo", "sample_folders", "pasture"], indirect=True
+    "source", ["voc", "coco", "labelme", "cvat", "label_studio", "yolo", "sample_folders", "pasture"], indirect=True
 )
 def test_instances_are_those_of_the_semantic_data_set(source: DataSource) -> None:
     objects, labels = source.open("train", "instances"), source.open("train", "semantic")

@@ -577,3 +577,14 @@ def test_an_emoji_alone_is_no_caption(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         "c.csv: line 2: a caption without a word, '🐕🐕', of 'a.jpg'; write one, or remove it"
     ]
+
+
+def test_a_picture_is_meant_where_its_mask_is_called_alike(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            Image.new("RGB", (8, 6), (i, 0, 0)).save(tmp_path / folder / f"{i}.png")
+    (tmp_path / "captions.csv").write_text("image,caption\n" + "".join(f"{i}.png,a cow {i}\n" for i in range(4)))
+    source = CaptionTable(str(tmp_path))
+    assert not source.problems()
+    assert {pair.picture.parent.name for own in source.scan.pairs.values() for pair in own} == {"images"}

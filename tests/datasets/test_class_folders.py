@@ -223,3 +223,32 @@ def test_what_was_written_beside_the_pictures_is_no_class(plain: Path) -> None:
     put(plain, "contact_sheet.jpg")
     assert ClassFolders.recognise(plain)
     assert ClassFolders(str(plain)).open("train").classes.names == ("cow", "hen", "owl", "yak")
+
+
+@pytest.mark.parametrize(
+    "folders", [("train_images", "test_images"), ("train_v2", "dev_v2"), ("train-jpg", "test-jpg")]
+)
+def test_folders_called_after_splits_are_no_classes(tmp_path: Path, folders: tuple[str, str]) -> None:
+    for folder in folders:
+        put(tmp_path / folder, *numbered(4))
+    assert not ClassFolders.recognise(tmp_path)
+    with pytest.raises(DataError, match=r"/ and .*/, called after splits; a class is a folder in train/"):
+        recognise(tmp_path, "classification")
+
+
+@pytest.mark.parametrize("folders", [("train station", "test tube", "cow"), ("train_station", "train_track")])
+def test_classes_with_such_words_are(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    for folder in folders:
+        put(tmp_path / folder, *numbered(4))
+    assert ClassFolders.recognise(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train_test_split.txt", "split.csv", "fold1.json"])
+def test_files_that_may_divide_are_noted(plain: Path, name: str) -> None:
+    (plain / name).write_text("1 0\n2 1\n")
+    assert [note for note in ClassFolders(str(plain)).notes() if name in note] == [
+        f"1 file ({name}) not read; if meant to divide the pictures, write train.txt and val.txt, one file name a line"
+    ]
+    (plain / "train.txt").write_text("cow/000.png\n")
+    (plain / "val.txt").write_text("hen/000.png\n")
+    assert not [note for note in ClassFolders(str(plain)).notes() if name in note]

@@ -180,3 +180,27 @@ def test_names_on_one_line_are_refused(line: str, tmp_path: Path) -> None:
         read_classes(tmp_path / "classes.txt")
     (tmp_path / "classes.txt").write_text("background\ncars, trucks\n")
     assert read_classes(tmp_path / "classes.txt").names == ("background", "cars, trucks")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names:\n- sky\n- road\n", "is YAML"), ("- sky\n- road\n", "is YAML"),
+        ('[\n"sky",\n"road"\n]\n', "is a list of"),
+        ("sky,\nroad,\ncar\n", "is a list of a program"), ("<labels>\nsky\n</labels>\n", "is XML"),
+        ("name\nsky\nroad\n", "begins with 'name', as if"),
+        ("id,name\n0,sky\n1,road\n", "begins with 'id,name'"),
+        ("class_name\tr\tg\tb\nsky\nroad\n", "begins with 'class_name"),
+    ],
+)  # fmt: skip
+def test_the_syntax_of_other_files_is_no_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names", [("label", "bottle"), ("traffic: light", "road"), ("a, b", "c"), ("-", "+"), ("name",)]
+)
+def test_names_that_look_alike_are_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read(tmp_path, "".join(f"{name}\n" for name in names)).names == names

@@ -209,3 +209,28 @@ def test_a_name_of_splits_json_that_is_gone_is_a_problem_for_both(tmp_path: Path
     for kind in (COCO, COCOCaptions):
         with pytest.raises(DataError, match=r"splits\.json: names 'p7', but there is no"):
             kind(str(tmp_path)).open("train")
+
+
+@pytest.mark.parametrize("file", ["person_keypoints_{}2017.json", "stuff_{}2017.json"])
+def test_keypoints_and_stuff_have_outlines_and_are_read_where_nothing_else_is(tmp_path: Path, file: str) -> None:
+    for split, count in (("train", 4), ("val", 2)):
+        folder = tmp_path / f"{split}2017"
+        write(tmp_path / "annotations" / file.format(split), names(split, count), folder)
+    assert counts(recognise(tmp_path)) == {"train": 4, "val": 2}
+    write(tmp_path / "annotations/instances_val2017.json", names("val", 2), tmp_path / "val2017", CATEGORIES[:1])
+    source = recognise(tmp_path)
+    assert source.splits() == ("val",) and source.open("val").classes.names == ("background", "rust")
+
+
+def test_objects_that_say_ignore_are_noted(tmp_path: Path) -> None:
+    write(tmp_path / "annotations.json", names("a", 4), tmp_path / "images")
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    for entry, value in zip(content["annotations"], (0, 1, True, 1), strict=True):
+        entry["ignore"] = value
+    content["annotations"][3]["iscrowd"] = 1
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (note,) = [note for note in COCO(str(tmp_path)).notes() if "ignore" in note]
+    assert note == (
+        "2 objects say 'ignore' (annotation 1 of annotations.json, annotation 2 of annotations.json), which is not "
+        "read; set iscrowd to 1 where an object is not to be scored, or remove it"
+    )

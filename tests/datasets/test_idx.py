@@ -213,3 +213,58 @@ def test_one_picture_cannot_be_divided(tmp_path: Path) -> None:
 
 def test_the_customary_numbers() -> None:
     assert (idx.CUSTOMARY, idx.HELD_OUT, idx.DIGITS) == (60_000, 10_000, 10)
+
+
+def digits(count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 12, 12) with an upright bar for the digit 1 and a square for others, and (N,) labels."""
+    labels = np.arange(count, dtype=np.uint8) % 10
+    images = np.zeros((count, 12, 12), np.uint8)
+    images[labels == 1, 1:11, 5:7] = 200
+    images[labels != 1, 3:8, 2:7] = 200
+    return images, labels
+
+
+class TestEmnist:
+    def test_is_turned_upright(self, tmp_path: Path) -> None:
+        images, labels = digits()
+        images[:, 0, 5] = 90  # a mark at the top
+        put(tmp_path, "emnist-digits-train", images.swapaxes(1, 2), labels, ".gz")
+        put(tmp_path, "emnist-digits-test", images.swapaxes(1, 2)[:10], labels[:10])
+        source = recognise(tmp_path)
+        assert isinstance(source, Idx) and source.splits() == ("train", "val", "test")
+        np.testing.assert_array_equal(source.open("test")[1]["image"][0], images[1])
+        assert "EMNIST's pictures, stored with rows and columns exchanged, are turned upright" in source.describe()
+        assert source.notes() == []
+
+    def test_letters_have_the_names_of_their_mapping(self, tmp_path: Path) -> None:
+        images, labels = digits()
+        put(tmp_path, "emnist-letters-train", images, labels % 3 + 1)
+        (tmp_path / "emnist-letters-mapping.txt").write_text("1 65 97\n2 66 98\n3 67 99\n")
+        source = Idx(str(tmp_path))
+        assert source.scan.classes.names == ("Aa", "Bb", "Cc")
+        train = source.open("train")
+        assert [train.labels[i] for i in range(5)] == [0, 1, 2, 0, 1]
+        (tmp_path / "emnist-letters-mapping.txt").write_text("1 65 97\n2 66 98\n")
+        with pytest.raises(DataError, match="labels 1 to 3, but 1 to 2 in the mapping"):
+            Idx(str(tmp_path)).open("train")
+        (tmp_path / "emnist-letters-mapping.txt").write_text("1 A\n")
+        with pytest.raises(DataError, match="'1 A'; expected a label and the codes of its characters"):
+            Idx(str(tmp_path)).open("train")
+
+    def test_two_sets_in_a_folder(self, tmp_path: Path) -> None:
+        for name in ("digits", "letters"):
+            put(tmp_path, f"emnist-{name}-train", *digits())
+        with pytest.raises(DataError, match="put each set into a folder of its own"):
+            recognise(tmp_path)
+
+    @pytest.mark.parametrize("light", [False, True])
+    def test_under_other_names_it_is_told_by_the_digit_1(self, tmp_path: Path, light: bool) -> None:
+        images, labels = digits()
+        drawn = 255 - images if light else images
+        put(tmp_path / "upright", "train", drawn, labels)
+        put(tmp_path / "turned", "train", drawn.swapaxes(1, 2), labels)
+        assert Idx(str(tmp_path / "upright")).notes() == []
+        (note,) = Idx(str(tmp_path / "turned")).notes()
+        assert note.startswith("the pictures of 1 are wider than high, as if rows and columns were exchanged")
+        (tmp_path / "turned" / "classes.txt").write_text("".join(f"letter {i}\n" for i in range(10)))
+        assert Idx(str(tmp_path / "turned")).notes() == []

@@ -282,3 +282,27 @@ def test_masks_of_one_object_hold_two_values(tmp_path: Path) -> None:
         messages.append(str(caught.value))
     assert any("soft.png: holds the values 0, 60, 130, 255; expected 0 and one other" in m for m in messages)
     assert any("small.png: the mask is 6x2 but its picture s1.png is 6x5" in m for m in messages)
+
+
+def test_masks_one_folder_deeper(tmp_path: Path) -> None:
+    """As in Oxford-IIIT Pet, where lists and boxes lie beside them."""
+    for i in range(6):
+        image(tmp_path / "images" / f"{i}.png", i % 3)
+        mask(tmp_path / "annotations/trimaps" / f"{i}.png", i % 3)
+    (tmp_path / "annotations/xmls").mkdir()
+    (tmp_path / "annotations/list.txt").write_text("0 1 1 1\n")
+    found = pairs(recognise(tmp_path))
+    assert {name: label for own in found.values() for name, label in own.items()} == {
+        f"{i}.png": i % 3 for i in range(6)
+    }
+    mask(tmp_path / "annotations/other" / "0.png")
+    with pytest.raises(DataError, match="6 files without a partner"):
+        recognise(tmp_path).splits()
+
+
+def test_folders_of_masks_without_pictures_are_noted(tmp_path: Path) -> None:
+    for i in range(6):
+        image(tmp_path / "images" / f"{i}.png")
+        mask(tmp_path / "labels" / f"{i}.png")
+    mask(tmp_path / "labels/second" / "0.png")
+    assert "labels/second/ has no folder images/second/ of pictures and is left out" in recognise(tmp_path).notes()

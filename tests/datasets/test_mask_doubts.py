@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from mask_scenes import COUNT, SIDE, TWO, assert_reads, disc, draw, grey, read, scene, tiffs
+from mask_scenes import COUNT, SIDE, THREE, TWO, assert_reads, disc, draw, grey, read, scene, tiffs
 from PIL import Image, ImageFilter
 
 from foveate.datasets import recognise
@@ -247,3 +247,70 @@ def test_the_file_with_smoothed_colours_is_named(tmp_path: Path) -> None:
 def test_masks_are_read_alike_after_a_note(tmp_path: Path) -> None:
     files = draw(tmp_path, exchanged)
     np.testing.assert_array_equal(read(recognise_masks(files, None), files[4]), 1 - disc(4))
+
+
+@pytest.mark.parametrize(("names", "noted"), [(("rust", "background"), True), (("background", "rust"), False)])
+def test_names_in_another_order_than_the_values(tmp_path: Path, names: tuple[str, str], noted: bool) -> None:
+    notes = recognise_masks(draw(tmp_path, lambda i: grey(disc(i) * 255)), ClassList(names)).notes
+    expected = (
+        "class 'rust' lies around 'background' in 12 masks of 12; if the names are exchanged, write that of what the "
+        "lower value is first in classes.txt"
+    )
+    assert (expected in notes) == noted and len(notes) == noted
+
+
+def test_three_channels_of_0_and_1_are_no_colours(tmp_path: Path) -> None:
+    files = draw(tmp_path, lambda i: np.eye(3, dtype=np.uint8)[scene(i)])
+    with pytest.raises(
+        DataError, match=r"00.png: 3 channels of 0 and 1, as where each is the mask of a class; save one"
+    ):
+        recognise_masks(files, None)
+
+
+@pytest.mark.parametrize(("first", "void"), [("unlabeled", 255), ("sky", 255), ("unlabeled", 0)])
+def test_unlabelled_at_0_and_at_255(tmp_path: Path, first: str, void: int) -> None:
+    """COCO-Stuff's list counts from 'unlabeled', and its maps from the name after it."""
+    known = ClassList((first, "rust", "rivet", "hole"), file="labels.txt")
+    files = draw(tmp_path, lambda i: np.where(np.eye(SIDE) > 0, void, scene(i)).astype(np.uint8))
+    found = [note for note in recognise_masks(files, known).notes if "COCO-Stuff" in note]
+    assert len(found) == (first == "unlabeled" and void == 255)
+    full = ClassList((first, "rust", "rivet"), file="labels.txt")  # the last one occurs, so that nothing is shifted
+    assert not [note for note in recognise_masks(files, full).notes if "COCO-Stuff" in note]
+
+
+@pytest.mark.parametrize("under", [[0, 255], [0, 0], [255, 255]])
+def test_colours_under_transparency_are_no_classes(tmp_path: Path, under: list[int]) -> None:
+    """Programs leave black or white there; of one colour it is the background."""
+
+    def image(seed: int) -> np.ndarray:
+        ground = (*[under[seed % 2]] * 3, 0)
+        return np.array([ground, (250, 50, 83, 255), (52, 209, 183, 255)], np.uint8)[scene(seed)]
+
+    files = draw(tmp_path, image)
+    if under[0] == under[1]:
+        assert len(recognise_masks(files, None).classes) == 3
+        return
+    with pytest.raises(DataError) as caught:
+        recognise_masks(files, None)
+    assert "00.png: transparent pixels bear #000000 and, in 01.png #ffffff, each of which would be" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("colors", "greys"),
+    [
+        (((0, 0, 0), (0, 128, 0), (128, 0, 0)), (0, 75, 38)),
+        (((0, 0, 0), (128, 0, 0), (0, 128, 0)), (0, 38, 75)),
+        (((255, 0, 0), (0, 0, 255), (0, 255, 0)), (76, 29, 150)),
+        (((0, 0, 128), (0, 0, 0), (128, 128, 0)), (15, 0, 113)),
+    ],
+)  # fmt: skip
+def test_colours_that_became_greys_are_told_by_their_luminance(
+    tmp_path: Path, colors: tuple[tuple[int, int, int], ...], greys: tuple[int, ...]
+) -> None:
+    """The greys rise in another order than the list."""
+    pixels = np.array(colors, np.uint8)
+    files = draw(tmp_path, lambda i: Image.fromarray(pixels[scene(i)]).convert("L"))
+    assert {int(v) for v in np.unique(np.asarray(Image.open(files[0])))} == set(greys)
+    reader = recognise_masks(files, ClassList(THREE.names, colors))
+    assert_reads(reader, files, scene)
+    assert "the luminances of the colours of classes.txt" in reader.remark

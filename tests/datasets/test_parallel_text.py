@@ -292,3 +292,53 @@ def test_files_that_name_no_split_beside_those_that_do_are_said(tmp_path: Path) 
     assert source.notes()[0] == (
         "2 files (more.de, more.en) without train, val or test in the name not read; rename, or join"
     )
+
+
+def test_a_column_of_kinds_is_no_side(tmp_path: Path) -> None:
+    rows = [
+        f"{'news' if i % 2 else 'talk'}\t{en} {i}\t{de} {i}" for i in range(3) for en, de in zip(EN, DE, strict=True)
+    ]
+    source = found(write(tmp_path / "kinds", train_tsv=rows))
+    assert {pair for split in source.splits() for pair in pairs(source, split)} == {
+        (f"{en} {i}", f"{de} {i}") for i in range(3) for en, de in zip(EN, DE, strict=True)
+    }
+    assert "train.tsv: of 3 columns, 2 and 3 are read as source and target" in source.notes()
+
+
+@pytest.mark.parametrize(("mark", "shown"), [("{i} ", "'1', '2'"), ("{i}. ", "'1.', '2.'"), ("s{i}\t", "'s1', 's2'")])
+def test_numbers_in_front_of_sentences_are_noted(tmp_path: Path, mark: str, shown: str) -> None:
+    numbered = [mark.format(i=i) + text for i, text in enumerate(EN, 1)]
+    source = ParallelText(str(write(tmp_path / "numbered", train_en=numbered, train_de=DE, val_en=EN, val_de=DE)))
+    notes = [note for note in source.notes() if "begin with numbers or ids" in note]
+    assert len(notes) == 1 and notes[0].startswith(f"train.en: the sentences begin with numbers or ids ({shown}, ")
+
+
+@pytest.mark.parametrize("texts", [["2 dogs", "2 cats", "3 balls"], ["1 dog", "2 cats", "a ball"]])
+def test_numbers_of_things_are_not(tmp_path: Path, texts: list[str]) -> None:
+    source = ParallelText(str(write(tmp_path / "things", train_en=texts, train_de=DE[:3], val_en=EN, val_de=DE)))
+    assert not [note for note in source.notes() if "begin with numbers or ids" in note]
+
+
+@pytest.mark.parametrize(("copies", "noted"), [(4, True), (3, True), (2, False)])
+def test_a_side_that_is_a_copy_of_the_other_is_noted(tmp_path: Path, copies: int, noted: bool) -> None:
+    sides = {"train_en": EN, "train_de": EN[:copies] + DE[copies:], "val_en": EN[:1], "val_de": DE[:1]}
+    notes = ParallelText(str(write(tmp_path / "copy", **sides))).notes()
+    expected = (
+        f"train.de and train.en: {copies} of 4 pairs are the same on both sides, as if one were a copy of the other"
+    )
+    assert (expected in notes) == noted
+
+
+def test_pairs_of_files_that_name_no_split(tmp_path: Path) -> None:
+    folder = write(tmp_path / "two", europarl__en=EN, europarl__de=DE, news__en=EN, news__de=DE)
+    with pytest.raises(
+        DataError, match=r"holds europarl and news, which name no split; name one train.xx and train.yy"
+    ):
+        recognise(folder, "translation")
+
+
+def test_ids_of_opus_are_no_language(tmp_path: Path) -> None:
+    files = {"Tatoeba.de-en.en": EN, "Tatoeba.de-en.de": DE, "Tatoeba.de-en.ids": ["1\t2"] * 4}
+    for name, lines in files.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    assert found(tmp_path).scan.languages == ("de", "en")

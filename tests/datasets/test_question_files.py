@@ -323,3 +323,32 @@ def test_vqa_numbers_of_several_pictures_are_refused(tmp_path: Path) -> None:
 def test_any_number_of_answers_has_a_value_for_none(answers: int, unused: int) -> None:
     table = QuestionTables().learn_answers([(f"answer {i}",) for i in range(answers)])
     assert (len(table), table.ignore_index) == (answers, unused)
+
+
+def test_questions_in_the_column_of_answers_are_refused(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png\tyes\tis there a dog {i}?\n" for i in range(10))
+    assert (
+        "no line of names, and questions in the third column ('is there a dog 0?'); expected image, question, answer: "
+        "write the names of the columns above them"
+    ) in told(table(tmp_path, rows))
+
+
+def test_annotations_of_another_image_are_refused_and_questions_alone_noted(tmp_path: Path) -> None:
+    pictures(tmp_path, [f"{i}.png" for i in range(4)])
+    asked = [{"question_id": i, "image_id": i, "question": f"what {i}"} for i in range(4)]
+    given = [{"question_id": i, "image_id": i, "answers": [{"answer": "dog"}]} for i in range(4)]
+    (tmp_path / "OpenEnded_x_train_questions.json").write_text(json.dumps({"questions": asked}))
+    (tmp_path / "OpenEnded_x_val_questions.json").write_text(json.dumps({"questions": asked}))
+    (tmp_path / "x_train_annotations.json").write_text(json.dumps({"annotations": given}))
+    source = VQA(str(tmp_path))
+    assert not source.problems()
+    assert source.notes()[0] == (
+        "1 file (OpenEnded_x_val_questions.json) without annotations not read; put the file "
+        "*x_val_annotations.json beside it"
+    )
+    given[2]["image_id"] = 3
+    (tmp_path / "x_train_annotations.json").write_text(json.dumps({"annotations": given}))
+    with pytest.raises(
+        DataError, match=r"question 2 is annotated for image 3, and in .*json asked about image 2; give"
+    ):
+        VQA(str(tmp_path)).open("train")

@@ -131,7 +131,7 @@ def pictures(folder: Path, *names: str) -> None:
         ),
         (
             {"project.json": '[{"annotations": [{"result": [{"from_name": "label"}]}]}]'},
-            "project.json is Label Studio's own JSON; export it there as COCO",
+            "project.json is Label Studio's own JSON without outlines, or in its short form (JSON-MIN); export JSON or",
         ),
         (
             {"Annotations/a.xml": "<annotation><object><bndbox></bndbox></object></annotation>"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +310,50 @@ def test_one_picture_in_two_classes(tmp_path: Path) -> None:
     notes = recognise(tmp_path, "classification").notes()
     note = "3 pictures are in class cat and in class dog alike, byte for byte (0.png, 1.png, 2.png)"
     assert any(found.startswith(note) for found in notes)
+
+
+def table_notes(root: Path, text: str, captions: bool = True) -> list[str]:
+    """Notes on ten pictures with a table."""
+    for i in range(10):
+        Image.new("RGB", (8, 6), (i, 0, 0)).save(root / f"{i}.png")
+    (root / "captions.csv").write_text(text)
+    return CaptionTable(str(root)).notes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "noted"),
+    [
+        ("is_valid", lambda i: i > 7, True), ("fold", lambda i: i % 5, True),
+        ("set", lambda i: ["a", "b"][i > 5], True),
+        ("part", lambda i: ["train", "dev"][i > 5], True), ("part", lambda i: ["red", "blue"][i > 5], False),
+        ("fold", lambda i: 1, False), ("split", lambda i: ["train", "val"][i > 5], False),
+    ],
+)  # fmt: skip
+def test_columns_that_divide_rows_and_are_not_read(
+    tmp_path: Path, name: str, value: Callable[[int], object], noted: bool
+) -> None:
+    rows = "".join(f"{i}.png,a cow number {i},{value(i)}\n" for i in range(10))
+    notes = [n for n in table_notes(tmp_path, f"image,caption,{name}\n{rows}") if "is not read; if it divides" in n]
+    assert len(notes) == noted
+    assert not noted or notes[0].startswith(f"captions.csv: column {name} (")
+
+
+def test_rows_in_several_languages(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png,a cow {i},en\n{i}.png,eine Kuh {i},de\n" for i in range(10))
+    assert (
+        "captions.csv: column language ('de', 'en') is not read, so that texts in several languages are learned alike; "
+        "keep the rows of one"
+    ) in table_notes(tmp_path, f"image,caption,language\n{rows}")
+
+
+@pytest.mark.parametrize(
+    ("caption", "note"),
+    [
+        ("a cow {i}|two cows {i}", "'|' is in 10 of 10 captions, such as 'a cow 0|two cows 0', and part of it"),
+        ("b'a cow {i}'", "10 captions with marks ('b''), which are learned as text"),
+        ("\"['a', 'cow', '{i}']\"", "every caption is a single word ('a', 'cow', '0', ...), and every picture"),
+    ],
+)  # fmt: skip
+def test_captions_that_another_program_wrote(tmp_path: Path, caption: str, note: str) -> None:
+    rows = "".join(f"{i}.png,{caption.format(i=i)}\n" for i in range(10))
+    assert [n for n in table_notes(tmp_path, f"image,caption\n{rows}") if n.startswith(note)]

@@ -42,6 +42,20 @@ class TestNotes:
         (tmp_path / "classes.txt").write_text("steel\nrust\nrivet\n")
         assert not any(name in note for note in recognise(tmp_path).notes())
 
+    def test_names_in_the_files_beside_rasters(self, tmp_path: Path) -> None:
+        masks(tmp_path)
+        band = '<PAMRasterBand band="1"><CategoryNames><Category>a &amp; b</Category><Category>rust</Category>'
+        (tmp_path / "labels/0.png.aux.xml").write_text(
+            f"<PAMDataset>{band}</CategoryNames></PAMRasterBand></PAMDataset>"
+        )
+        expected = (
+            "0.png.aux.xml names the values from 0 ('a & b', 'rust'), which is not read; write classes.txt with these "
+            "names, one a line"
+        )
+        assert expected in recognise(tmp_path).notes()
+        (tmp_path / "classes.txt").write_text("steel\nrust\nrivet\n")
+        assert expected not in recognise(tmp_path).notes()
+
     @pytest.mark.parametrize("name", ["split.csv", "folds.json", "train.csv", "train_ids.tsv", "val-list.xlsx"])
     def test_tables_of_splits(self, tmp_path: Path, name: str) -> None:
         masks(tmp_path)
@@ -145,6 +159,19 @@ class TestNearest:
         assert "as video table" not in answer and "as parallel text" not in answer
 
     @pytest.mark.parametrize(
+        ("name", "table"),
+        [("metadata.csv", "file_name,label\n0.png,cat\n"), ("_classes.csv", "filename, cat, dog\n0.png, 1, 0\n")],
+    )
+    def test_a_table_of_classes_in_each_split(self, tmp_path: Path, name: str, table: str) -> None:
+        for split in ("train", "valid"):
+            picture(tmp_path / split / "0.png")
+            (tmp_path / split / name).write_text(table)
+        answer = self.answer(tmp_path, "classification")
+        assert (
+            f"has train/{name}, in which each picture has a class, and which is not read; sort the pictures" in answer
+        )
+
+    @pytest.mark.parametrize(
         ("name", "content", "answer"),
         [
             ("ann/0.png.json", '{"objects": [{"classTitle": "rust"}]}', "is Supervisely's JSON; export it there as"),
@@ -155,6 +182,14 @@ class TestNearest:
                 "is Label Studio's own JSON of brush strokes; export masks (PNG) there. A task's masks",
             ),
             ("a.xml", "<annotations><track id='0'/></annotations>", "is CVAT's XML of tracks"),
+            (
+                "panoptic_val2017.json",
+                '{"images": [], "annotations": [{"segments_info": []}]}',
+                "is COCO's panoptic JSON",
+            ),
+            ("train.csv", "ImageId,EncodedPixels\n0.png,1 5\n", "is a table of run lengths, as Kaggle has them"),
+            ("via.csv", "filename,region_shape_attributes\n0.png,{}\n", "is a project of VGG's annotator (VIA)"),
+            ("min.json", '[{"image": "0.png", "label": [{"polygonlabels": ["a"]}]}]', "in its short form (JSON-MIN)"),
             ("a.xml", "<annotation><object><bndbox></bndbox></object></annotation>", "is Pascal VOC's XML of boxes"),
         ],
     )

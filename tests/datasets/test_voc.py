@@ -287,3 +287,36 @@ def test_folders_that_are_no_voc(tmp_path: Path) -> None:
     (tmp_path / "SegmentationClass").mkdir()
     with pytest.raises(DataError, match="0 labelled pictures; expected at least two"):
         VOC(str(tmp_path)).splits()
+
+
+def test_objects_in_colours_as_cvat_writes_them(tmp_path: Path) -> None:
+    """The same objects as by number; black is no object, and the kit's colour of 255 is void."""
+    for name in ("a", "b"):
+        add(tmp_path, name)
+        colors = np.array(PALETTE, np.uint8).reshape(-1, 3)
+        save(tmp_path / "SegmentationClass" / f"{name}.png", colors[class_mask()], palette=False)
+        save(tmp_path / "SegmentationObject" / f"{name}.png", colors[object_mask()], palette=False)
+    names = dict(zip((0, 8, 15), ("background", "cat", "person"), strict=True))
+    lines = "".join(f"{name} {' '.join(map(str, voc_color(label)))}\n" for label, name in names.items())
+    (tmp_path / "classes.txt").write_text(lines + f"ignore: {' '.join(map(str, voc_color(255)))}\n")
+    sample = VOC(str(tmp_path)).open("train", "instances").objects.instances(0)  # type: ignore[union-attr]
+    found = {mask.numpy().tobytes(): label for mask, label in zip(sample["masks"], sample["labels"], strict=True)}
+    expected = {(object_mask() == number).tobytes(): label for number, label in ((1, 1), (2, 1), (3, 2))}
+    assert {mask: int(label) for mask, label in found.items()} == expected
+
+
+def test_masks_beside_arrays_as_labelme2voc_wrote_them(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        add(tmp_path, name)
+        for kind in ("Class", "Object"):
+            folder = tmp_path / f"Segmentation{kind}"
+            save(
+                tmp_path / f"Segmentation{kind}PNG" / f"{name}.png", class_mask() if kind == "Class" else object_mask()
+            )
+            np.save(folder / f"{name}.npy", class_mask())
+            (folder / f"{name}.png").unlink()
+    source = VOC(str(tmp_path))
+    assert not source.problems()
+    label = source.open("train", "semantic")[0]["mask"].numpy()
+    np.testing.assert_array_equal(label, class_mask())
+    assert len(source.open("train", "instances")[0]["labels"]) == 4  # three objects, and what is void

@@ -221,6 +221,23 @@ def test_a_list_beside_folders_of_splits_that_differs_from_them_is_said(tmp_path
     assert said not in YOLO(str(tmp_path)).scan.notes
 
 
+def test_names_that_yaml_takes_for_other_values_and_lists_that_differ(tmp_path: Path) -> None:
+    line = "0 0.225 0.25 0.575 0.25 0.575 0.65\n"
+    head = "train: images/train\nval: images/val\n"
+    yolo(tmp_path, line)
+    (tmp_path / "data.yaml").write_text(head + "names: [no, yes]\n")
+    with pytest.raises(DataError, match="a name is False, as YAML reads yes, no, on, off, null and the like without"):
+        YOLO(str(tmp_path)).open("train")
+    (tmp_path / "data.yaml").write_text(head + "names: ['no', 'yes', 3]\n")
+    assert YOLO(str(tmp_path)).open("train").classes.names == ("background", "no", "yes", "3")
+    for same in ("no\nyes\n3\n", "background\nno\nyes\n3\n"):
+        (tmp_path / "classes.txt").write_text(same)
+        assert YOLO(str(tmp_path)).open("train").classes.names == ("background", "no", "yes", "3")
+    (tmp_path / "classes.txt").write_text("yes\nno\n3\n")
+    with pytest.raises(DataError, match=r"names yes, no, 3, but data.yaml no, yes, 3; keep the one that is right"):
+        YOLO(str(tmp_path)).open("train")
+
+
 # CVAT
 
 META = (

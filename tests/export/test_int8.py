@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 from foveate.cli import export as verb
 from foveate.errors import ConfigError, DataError, ModelError
 from foveate.export import export_onnx
+from foveate.export import int8 as module
 from foveate.export.int8 import export_int8, require_int8
 from foveate.onnx import OnnxFile, open_session
-from foveate.onnx.int8 import calibrate, load_graph, logits_error, quantised, weighted_layers
+from foveate.onnx.int8 import _followers, calibrate, load_graph, logits_error, quantised, weighted_layers
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing, SemanticOutput
 from foveate.tasks import create_task, find_task
@@ -131,6 +134,21 @@ def one_by_one() -> Any:
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
 
 
+def graph_of(nodes: list[tuple[str, list[str], str]], tmp_path: Path) -> Any:
+    """A graph image -> logits of operators (type, inputs, output and name), with convolutions by W and a 0, "zero"."""
+    shape = [1, 2, 4, 4]
+    x, y = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n in ("image", "logits"))
+    constants = {"W": W[:, :, None, None], "zero": np.zeros((), np.float32)}
+    made = [onnx.helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in nodes]
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = onnx.helper.make_graph(made, "g", [x], [y], tensors)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9),
+        tmp_path / "graph.onnx",
+    )
+    return load_graph(tmp_path / "graph.onnx")
+
+
 def rounded(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """x in steps of a 256th of its range, written out: scale (q - zero)."""
     scale = (high - low) / 255
@@ -149,6 +167,8 @@ def test_rounding_is_that_of_the_paper(tmp_path: Path) -> None:
     (found,) = open_session(path, "cpu").run(["logits"], {"image": image})
     assert np.allclose(found, expected, atol=1e-5)
     assert not np.allclose(found, np.einsum("oi,bihw->bohw", W, image), atol=1e-2)
+    zeros = {i.name: i.data_type for i in onnx.load(path).graph.initializer if i.name.endswith("_zero_point")}
+    assert (zeros["W_zero_point"], zeros["image_zero_point"]) == (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 
 
 def test_ranges_are_means_of_each_input_s_extremes(tmp_path: Path) -> None:
@@ -159,12 +179,181 @@ def test_ranges_are_means_of_each_input_s_extremes(tmp_path: Path) -> None:
     outputs = [[0.5, 0.03], [4.0, 0.0], [3.0, 0.18]]  # W x
     assert ranges["logits"] == pytest.approx(tuple(np.mean([f(o) for o in outputs]) for f in (min, max)), abs=1e-6)
     with pytest.raises(ModelError, match="an activation is not finite on the calibration samples"):
-        calibrate(one_by_one(), [{"image": np.full((1, 2, 1, 1), np.inf, np.float32)}], tmp_path)
+        calibrate(one_by_one(), [{"image": np.array([np.inf, 1.0], np.float32).reshape(1, 2, 1, 1)}], tmp_path)
 
 
 def test_error_of_logits_is_a_share_of_their_squares() -> None:
     expected, found = [np.array([3.0, 4.0]), np.array([0.0])], [np.array([3.0, 3.0]), np.array([2.0])]
     assert logits_error(expected, found) == pytest.approx((1 + 4) / 25)
+
+
+def test_layers_have_weights_and_followers_have_none(tmp_path: Path) -> None:
+    nodes = [
+        ("Conv", ["image", "W"], "a"), ("Conv", ["image", "W"], "b"), ("Clip", ["a", "zero"], "clip"),
+        ("Add", ["a", "b"], "sum"), ("Relu", ["sum"], "relu"), ("Add", ["zero", "zero"], "constant"),
+        ("MatMul", ["relu", "clip"], "logits"),
+    ]  # fmt: skip
+    graph = graph_of(nodes, tmp_path)
+    assert weighted_layers(graph) == ["a", "b"]  # a product of two activations has no weights
+    assert _followers(graph, {"a"}) == ["clip"]
+    assert _followers(graph, {"a", "b"}) == ["clip", "sum", "relu"]
+
+
+def test_nodes_without_names_are_given_different_ones(tmp_path: Path) -> None:
+    graph = graph_of([("Conv", ["image", "W"], "a"), ("Conv", ["a", "W"], "logits")], tmp_path)
+    for node in graph.graph.node:
+        node.name = ""
+    onnx.save(graph, tmp_path / "unnamed.onnx")
+    assert len(set(weighted_layers(load_graph(tmp_path / "unnamed.onnx")))) == 2
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [(["a", "logits"], []), (["logits"], ["relu"])])
+def test_rounding_takes_the_place_of_a_relu_and_the_file_stays_what_it_is(
+    chosen: list[str], kept: list[str], tmp_path: Path
+) -> None:
+    nodes = [("Conv", ["image", "W"], "a"), ("Relu", ["a"], "relu"), ("Conv", ["relu", "W"], "logits")]
+    graph = graph_of(nodes, tmp_path)
+    graph.producer_name, graph.producer_version = "maker", "7"
+    graph.metadata_props.add(key="key", value="value")
+    part = quantised(graph, dict.fromkeys(("image", "a", "relu", "logits"), (-1.0, 1.0)), chosen)
+    onnx.checker.check_model(part, full_check=True)  # nodes in order, too
+    assert [node.name for node in part.graph.node if node.op_type == "Relu"] == kept
+    assert (part.producer_name, part.producer_version) == ("maker", "7")
+    assert [(p.key, p.value) for p in part.metadata_props] == [("key", "value")]
+
+
+def test_a_transposed_convolution_is_computed_in_float32(tmp_path: Path) -> None:
+    nodes = [("Conv", ["image", "W"], "a"), ("ConvTranspose", ["a", "W"], "t"), ("Conv", ["t", "W"], "logits")]
+    ranges = dict.fromkeys(("image", "a", "t", "logits"), (-1.0, 1.0))
+    part = quantised(graph_of(nodes, tmp_path), ranges, ["a", "logits"])
+    made = {output: node.op_type for node in part.graph.node for output in node.output}
+    inputs = {n.op_type + n.name: made[n.input[0]] for n in part.graph.node if "Conv" in n.op_type}
+    assert inputs == {"Conva": "DequantizeLinear", "ConvTransposet": "Clip", "Convlogits": "DequantizeLinear"}
+
+
+class Scripted(module._Search):
+    """A search in a number of layers, of which the last are the worst: `lost` is what a file loses."""
+
+    def __init__(self, layers: int, lost: Callable[[int], float]) -> None:
+        self.names = [f"layer {i}" for i in range(layers)]
+        self.lost, self.tried, self.deadline, self.tell = lost, [], math.inf, lambda line: None
+        self.measured: list[int] | None = None  # the files that were tried before the layers were measured
+
+    def by_damage(self) -> list[str]:
+        self.measured = list(self.tried)
+        return self.names[::-1]
+
+    def score(self, chosen: Any) -> float:
+        self.tried.append(len(self.names) - len(chosen))
+        assert list(chosen) == self.names[: len(chosen)]
+        return -self.lost(self.tried[-1])
+
+
+@pytest.mark.parametrize(
+    ("enough", "tried"),
+    [
+        (0, [0]),
+        (1, [0, 1]),
+        (2, [0, 1, 2]),
+        (3, [0, 1, 2, 4, 3]),
+        (5, [0, 1, 2, 4, 8, 6, 5]),
+        (7, [0, 1, 2, 4, 8, 6, 7]),
+        (8, [0, 1, 2, 4, 8, 6, 7]),
+    ],
+)
+def test_the_search_finds_the_fewest_float32_layers(enough: int, tried: list[int]) -> None:
+    search = Scripted(9, lambda kept: 1.0 if kept >= enough else 2.0)
+    reached = search.run(lambda score: -score, 1.0)
+    assert (reached.kept, reached.lost, search.tried) == (enough, 1.0, tried)
+    assert list(reached.chosen) == search.names[: 9 - enough]
+    assert search.measured == ([0] if enough else None)  # only if the first file loses too much
+
+
+def test_where_none_is_good_enough_the_file_that_loses_least_is_told() -> None:
+    """All layers in float32 would be, but are no INT8 file."""
+    search = Scripted(8, {0: math.nan, 1: 5.0, 2: 3.0, 4: 4.0, 8: 0.0}.__getitem__)
+    assert search.run(lambda score: -score, 1.0).kept == 2
+    assert search.tried == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("score", "max_drop", "greater", "told"),
+    [
+        (0.795, None, True, ""),  # as large as allowed
+        (0.79, None, True, "1.00 points less, and 0.5 are allowed"),
+        (0.79, 2.0, True, ""),
+        (0.8, 0.0, True, ""),
+        (0.799, 0.0, True, "0.10 points less, and 0 are allowed"),
+        (math.nan, None, True, "nan points less"),
+        (0.81, None, False, "1.00 points less"),
+        (0.79, None, False, ""),
+    ],
+)
+def test_what_may_be_lost(
+    score: float, max_drop: float | None, greater: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Search(Scripted):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(1, lambda kept: -score)
+            self.float32 = 0.8
+
+        def write(self, reached: Any, path: Path, about: Any) -> None:
+            path.write_text(json.dumps(about))
+
+    monkeypatch.setattr(module, "_Search", Search)
+    monkeypatch.setattr(module, "export_onnx", lambda *given: None)
+    net = predictor()
+    monkeypatch.setattr(type(net.family), "greater_is_better", greater)
+    if told:
+        with pytest.raises(ModelError, match=told):
+            export_int8(net, tmp_path / "a.onnx", Source(net.runner), max_drop)
+    else:
+        report = export_int8(net, tmp_path / "a.onnx", Source(net.runner), max_drop)
+        about = json.loads((tmp_path / "a.onnx").read_text())
+        assert (report.float32, report.int8) == (about["float32"], about["int8"]) == (0.8, score)
+
+
+@pytest.mark.parametrize(
+    ("samples", "tiles", "expected"),
+    [
+        (3, 1, [0, 1, 2]),
+        (200, 1, [i * 200 // 64 for i in range(64)]),
+        (100, 30, [*[0] * 30, *[1] * 30, *[3] * 4]),  # a large image is several inputs
+    ],
+)
+def test_inputs_are_spread_over_the_samples(samples: int, tiles: int, expected: list[int]) -> None:
+    opened: list[int] = []
+
+    class Dataset:
+        def __len__(self) -> int:
+            return samples
+
+        def __getitem__(self, index: int) -> Tensor:
+            opened.append(index)
+            return torch.tensor([index])
+
+    def answer(runner: Any, given: list[Tensor], options: None) -> None:
+        for _ in range(tiles):
+            runner(given[0])
+
+    class Runner(nn.Module):
+        input = "image"
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image
+
+    task: Any = SimpleNamespace(prepare=lambda sample: sample, answer=answer, options=None)
+    assert [one["image"].item() for one in module._inputs(task, Runner(), Dataset())] == expected
+    assert opened == list(dict.fromkeys(expected))
+
+
+def test_samples_are_those_that_the_model_takes() -> None:
+    net = predictor()
+    source = Source(net.runner)
+    expected = source.samples[0]["image"]
+    source.samples[0] = source.samples[0] | {"image": expected.to(torch.uint16) * 257}
+    dataset, *_ = module._validation_set(net, source)
+    torch.testing.assert_close(dataset[0]["image"] * 255, expected.float())
 
 
 def test_the_layer_that_does_not_survive_stays_in_float32(written: tuple[Path, Any]) -> None:
@@ -250,9 +439,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
         export_int8(net, out)
     with pytest.raises(DataError, match="no split to validate on, only train"):
         export_int8(net, out, Source(net.runner, ("train",)))
-    other = SimpleNamespace(classes=ClassTable(("a", "b")))
     source = Source(net.runner)
-    source.classes = other.classes
+    source.samples = []
+    with pytest.raises(DataError, match="four images: the val split is empty; nothing to calibrate on"):
+        export_int8(net, out, source)
+    source = Source(net.runner)
+    source.classes = ClassTable(("a", "b"))
     with pytest.raises(ConfigError, match="classes"):
         export_int8(net, out, source)
     exported = dataclasses.replace(net, runtime="onnxruntime", path=Path("m.onnx"))
@@ -263,6 +455,22 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--data and --max-drop are for --int8; add it, or leave them out"):
         verb.run(["m", "--out", str(out), "--max-drop", "1"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_weights_is_refused(tmp_path: Path) -> None:
+    onnx.save(graph_of([("Relu", ["image"], "logits")], tmp_path), tmp_path / "float32.onnx")
+    with pytest.raises(ModelError, match="the model has no convolution or matrix product to compute in 8 bits"):
+        module._Search(tmp_path, [], math.inf, lambda line: None)
+
+
+def test_a_score_that_is_not_defined_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(one_by_one(), tmp_path / "float32.onnx")
+    monkeypatch.setattr(OnnxFile, "open", lambda *given, **more: None)
+    task = SimpleNamespace(monitor="mean_iou")
+    monkeypatch.setattr(module, "load_exported", lambda file: (task, SimpleNamespace(model=None)))
+    monkeypatch.setattr(module, "_score", lambda *given: math.nan)
+    with pytest.raises(DataError, match="mean_iou is not defined on these samples; INT8 cannot be compared"):
+        module._Search(tmp_path, [], math.inf, lambda line: None)
 
 
 def test_families_without_int8_are_named() -> None:
@@ -276,8 +484,9 @@ def test_families_without_int8_are_named() -> None:
 
 
 def test_losses_have_the_unit_of_the_family() -> None:
-    assert Allowance(0.5).lost(0.72, 0.715) == pytest.approx(0.5)
-    assert Allowance(1.0, relative=True).lost(0.8, 0.792) == pytest.approx(1.0)
+    assert Allowance(0.5).lost(0.72, 0.715) == 0.5
+    assert Allowance(1.0, relative=True).lost(0.5, 0.495) == 1.0
+    assert Allowance(1.0, relative=True).lost(-2.0, -2.02) == 1.0
     assert Allowance(1.0, relative=True).lost(0.4, 0.404, greater_is_better=False) == pytest.approx(1.0)
     assert Allowance(0.5).lost(0.7, 0.71) == pytest.approx(-1.0)
 

@@ -7,7 +7,7 @@ import torch
 from foveate.errors import ConfigError, DataError
 from foveate.metrics.calibration import BINS
 from foveate.metrics.classification import ClassificationMetrics
-from foveate.records import ClassTable
+from foveate.records import ClassificationPrediction, ClassTable
 
 CLASSES = ClassTable(("cat", "dog", "cow", "hen", "pig", "fox", "bee"))
 
@@ -29,7 +29,7 @@ def test_by_hand():
     assert scores.top1 == 0.5
     assert scores.error_percent == 50
     assert scores.top5 == 1
-    assert scores.per_class == (0.5, 0, 1)
+    assert scores.per_class == (0.5, 0, 1) and scores.absent == ()
     assert scores.mean_accuracy == 0.5
     assert scores.confusion.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     # Bins of 1/15: 0.7 right, 0.5 wrong, 0.6 right, 0.8 wrong, each alone in its bin.
@@ -75,14 +75,26 @@ def test_an_absent_class_is_named_and_in_no_mean():
     assert scores.mean_accuracy == pytest.approx(np.nanmean(scores.per_class))
 
 
+def test_of_equal_probabilities_the_first_class_ranks_highest():
+    p = torch.zeros(5, 20)
+    p[:, ::2] = 0.1
+    scores = scored(p, torch.tensor([0, 2, 4, 6, 8]), 20).compute()
+    assert scores.confusion.sum(0).tolist() == [5] + [0] * 19
+    assert (scores.top1, scores.top5) == (1 / 5, 1)
+    table = ClassTable(tuple("abcdefghijklmnopqrst"))
+    prediction = ClassificationPrediction(p[0].numpy(), table, np.zeros((1, 1, 1), np.uint8))
+    assert [name for name, _ in prediction.top()] == ["a", "c", "e", "g", "i"]
+
+
 def test_errors_say_what_came():
     with pytest.raises(ConfigError, match="cannot score 0 classes"):
         ClassificationMetrics(0)
     metrics = ClassificationMetrics(3)
     with pytest.raises(DataError, match=r"shape \(2, 7\) for 2 labels and 3 classes; expected \(2, 3\)"):
         metrics.update(torch.ones(2, 7), torch.zeros(2, dtype=torch.long))
-    with pytest.raises(DataError, match="labels 0 to 3; expected 0 to 2"):
-        metrics.update(torch.ones(2, 3), torch.tensor([0, 3]))
+    for low, high in ((0, 3), (-1, 2)):
+        with pytest.raises(DataError, match=f"labels {low} to {high}; expected 0 to 2"):
+            metrics.update(torch.ones(2, 3), torch.tensor([low, high]))
     with pytest.raises(DataError, match="no picture was scored"):
         metrics.compute()
     with pytest.raises(ConfigError, match="cannot merge sums"):

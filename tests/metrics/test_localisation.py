@@ -29,6 +29,10 @@ def test_iou_is_torchvisions() -> None:
     np.testing.assert_allclose(iou(first.numpy(), second.numpy()), box_iou(first, second).numpy(), atol=1e-12)
 
 
+def test_boxes_without_area_overlap_nothing() -> None:
+    assert iou(np.zeros((1, 4)), np.zeros((1, 4))).tolist() == [[0]]
+
+
 def test_scores_by_hand() -> None:
     """A window of 10x10 on an image of 20x20."""
     metrics = LocalisationMetrics(2)
@@ -57,6 +61,21 @@ def test_scores_by_hand() -> None:
     )  # fmt: skip
 
 
+def test_an_overlap_of_exactly_a_half_is_no_hit() -> None:
+    """Windows of 10x10 in an image 38 high and 10 wide: an object of 10x20 holds 11 of the 29 positions whole."""
+    metrics = LocalisationMetrics(1)
+    assert metrics.update(box(0, 10, 10, 20), box(0, 9, 10, 29), torch.tensor([0]), (38, 10)) == 0.5
+    scores = metrics.compute()
+    assert (scores.corloc, scores.random_corloc, scores.centre_corloc, scores.per_kind) == (0, 0, 0, (0,))
+    assert (scores.pointing, scores.random_pointing, scores.centre_pointing) == (1, pytest.approx(21 / 29), 1)
+
+
+def test_a_random_window_as_wide_as_the_image_or_wider_has_one_place() -> None:
+    metrics = LocalisationMetrics(1)
+    metrics.update(box(0, 0, 20, 10), box(9, 0, 11, 10), torch.tensor([0]), (10, 16))
+    assert metrics.compute().random_pointing == 1
+
+
 def test_two_windows_on_one_object_count_once() -> None:
     metrics = LocalisationMetrics(2)
     objects = torch.cat([box(0, 0, 10, 10), box(20, 20, 30, 30)])
@@ -78,7 +97,8 @@ def test_one_window_may_choose_among_several_cows() -> None:
     metrics.update(
         box(20, 20, 30, 30), torch.cat([box(0, 0, 9, 9), box(20, 20, 30, 30)]), torch.tensor([0, 0]), (40, 40)
     )
-    assert metrics.compute().corloc == 1
+    scores = metrics.compute()
+    assert (scores.corloc, scores.centre_pointing) == (1, 1)  # the centre is a corner of the second
 
 
 def test_contrast_is_the_mean_cosine_between_less_that_to_others() -> None:
@@ -121,8 +141,9 @@ def test_what_cannot_be_scored_says_so() -> None:
         metrics.update(torch.zeros(0, 4), *NONE, (4, 4))
     with pytest.raises(DataError, match=r"boxes of shape \(1, 4\) for 2 labels"):
         metrics.update(box(0, 0, 1, 1), box(0, 0, 1, 1), torch.tensor([0, 0]), (4, 4))
-    with pytest.raises(DataError, match="labels 1 to 1; expected 0 to 0"):
-        metrics.update(box(0, 0, 1, 1), box(0, 0, 1, 1), torch.tensor([1]), (4, 4))
+    for label in (1, -1):
+        with pytest.raises(DataError, match=f"labels {label} to {label}; expected 0 to 0"):
+            metrics.update(box(0, 0, 1, 1), box(0, 0, 1, 1), torch.tensor([label]), (4, 4))
     metrics.update(box(0, 0, 1, 1), *NONE, (4, 4))
     with pytest.raises(ConfigError, match="scores of 1 kind, but the class table has 2"):
         metrics.compute().to_json(ClassTable(("a", "b")))

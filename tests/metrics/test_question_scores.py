@@ -63,6 +63,7 @@ def test_the_question_alone_knows_what_is_usual():
     assert alone.answer("is there a tree") == "no"  # the same two first words
     assert alone.answer("why") == "no"  # the most frequent of all
     assert QuestionAlone([]).answer("why") == ""
+    assert QuestionAlone([("why", ["so"]), ("why", ["because"])]).answer("why") == "because"  # the first by alphabet
     several = QuestionAlone([*training, *[("is it raining", ["yes"])] * 9])
     assert several.answer("is there a tree") == "no"  # one word in common is none
 

@@ -141,6 +141,17 @@ class TestWindowsElsewhere:
         assert away.amin(0)[0] > 0.9
         assert away.amin(0)[1] > 0.6
 
+    def test_the_distance_is_the_larger_of_both(self):
+        theta = torch.tensor([[[0.25, 0.5, -0.5], [0.25, 0.0, 0.25]]]).expand(20, 2, 3)
+        found = sample_windows(theta, 8, torch.Generator().manual_seed(0))
+        unit = torch.rand(8, 20, 2, 2, generator=torch.Generator().manual_seed(0))
+        for i in range(20):
+            for t in range(2):
+                drawn = ((2 * unit[:, i, t] - 1) * 0.75).tolist()
+                _, x, y = theta[i, t].tolist()
+                farthest = max(drawn, key=lambda one, x=x, y=y: max(abs(one[0] - x), abs(one[1] - y)))
+                assert found[i, t].tolist() == pytest.approx([0.25, *farthest])
+
 
 class TestLocaliser:
     def attend(self, scores, scale):
@@ -161,7 +172,7 @@ class TestLocaliser:
     def test_none_attends_where_an_earlier_one_does(self):
         """Both prefer one place; the second takes the best whose window's middle is outside of the first's."""
         scores = torch.zeros(1, 2, 8, 8)
-        scores[..., 4, 4], scores[..., 4, 3], scores[..., 4, 2] = 300, 200, 100
+        scores[..., 2, 4], scores[..., 2, 3], scores[..., 2, 2] = 300, 200, 100
         first, second = self.attend(scores, 0.3)[0, :, 1].tolist()
         assert first == pytest.approx(9 / 8 - 1)
         assert second == pytest.approx(5 / 8 - 1)  # at 7 / 8 - 1 it would be 0.25 away, less than 0.3
@@ -218,12 +229,25 @@ class TestLocaliser:
         raw[1, 2] = 64
         found = saliency(features, 0.3)[0, 0]
         torch.testing.assert_close(found, (raw - raw.mean()) / raw.std(correction=0))
+        two = features.clone()
+        two[0, 0, 0, 0] = -18  # the mean is -1
+        raw[1, 2], raw[0, 0] = 100, 289
+        torch.testing.assert_close(saliency(two, 0.3)[0, 0], (raw - raw.mean()) / raw.std(correction=0))
+        # A channel that is the same everywhere changes nothing.
+        flat = torch.full_like(two, 5)
+        torch.testing.assert_close(saliency(torch.cat([two, flat], 1), 0.3), saliency(two, 0.3))
         # Windows of three cells: the edge's have fewer to average.
         wide = saliency(features, 0.9)[0, 0]
         # The means of 4, 6 and 9 cells with the peak, and of 4 without.
         means = torch.tensor([67 / 4, 69 / 6, 72 / 9, 1.0])
         shown = torch.stack([wide[0, 2], wide[1, 2], wide[1, 1], wide[0, 0]])
         torch.testing.assert_close(shown.diff() / shown.diff()[0], means.diff() / means.diff()[0])
+
+    def test_the_unit_of_a_channel_does_not_matter(self):
+        torch.manual_seed(0)
+        localiser, features = Localiser(3, (4,), 2, 0.3), torch.randn(4, 3, 6, 6)
+        scaled = features * torch.tensor([1.0, 20.0, 400.0])[:, None, None] + 7
+        torch.testing.assert_close(localiser(scaled), localiser(features), rtol=1e-3, atol=1e-3)
 
     def test_a_flat_image_has_no_saliency(self):
         assert not saliency(torch.full((1, 2, 5, 5), 3.0), 0.3).any()
@@ -250,6 +274,34 @@ class TestModel:
         # x from (-0.5 - 1/3 + 1) 18 = 3, y from (0.25 - 1/3 + 1) 12 = 11.
         torch.testing.assert_close(transform.output, image[:, :, 11:19, 3:15], rtol=1e-4, atol=1e-4)
 
+    def test_contents_are_read_by_rows_and_columns(self):
+        """A window of half the side, read at 1x2 positions: the middles of columns 1 and 2, at the middle height."""
+        model = build(view=(1, 2))
+        features = torch.arange(4.0).expand(1, 1, 4, 4)
+        contents = model._contents(features, torch.tensor([[0.5, 0.0, 0.0]]))
+        torch.testing.assert_close(contents, torch.tensor([[1.0, 2.0]]) / 5**0.5)
+
+    def test_windows_elsewhere_are_the_farthest_of_as_many_as_configured(self):
+        model = build(transformers=2, random_windows=5).eval()
+        theta, found, elsewhere = model.compare(images(), torch.Generator().manual_seed(4))
+        features = model._features(images())
+        sampled = sample_windows(theta, 5, torch.Generator().manual_seed(4))
+        for t in range(2):
+            torch.testing.assert_close(found[t], model._contents(features, theta[:, t]))
+            torch.testing.assert_close(elsewhere[t], model._contents(features, sampled[:, t]))
+
+    def test_the_margin_is_added_once_whatever_the_number_of_windows(self):
+        """Distances of vectors of length 1 are 0 to 4, so that above a margin of 4 no term is cut off."""
+        losses = []
+        for margin in (5.0, 7.0):
+            model = build(transformers=2, margin=margin).eval()
+            torch.manual_seed(1)
+            losses.append(model.loss({"image": images(), "names": []})["triplet"].item())
+        assert losses[1] - losses[0] == pytest.approx(2)
+
+    def test_features_of_an_odd_side_keep_its_edge(self):
+        assert build(image_size=(21, 24), widths=(4, 4))._features(torch.zeros(1, 1, 21, 24)).shape[2:] == (6, 6)
+
     def test_an_image_is_judged_alone(self):
         model = build(num_classes=2).eval()
         image = images()
@@ -271,8 +323,15 @@ class TestModel:
         torch.optim.SGD([p for p in learning.values() if p.requires_grad], 1.0).step()
         assert all(value.equal(before[name]) for name, value in model.encode.state_dict().items())
 
+    def test_random_convolutions_keep_the_variance_of_their_input(self):
+        """He et al. (2015), equation 10: weights of variance 2 / (number of inputs of a unit), and no bias."""
+        convolution = build(widths=(2000,)).encode.net[0]
+        assert convolution.weight.std().item() == pytest.approx((2 / 25) ** 0.5, rel=0.02)
+        assert not convolution.bias.any()
+
     def test_statistics_of_a_backbone_stay(self):
         model = build(encoder="test_efficientnet", pretrained=False, in_channels=3, image_size=(64, 64)).train()
+        assert (model.preprocessing.size, build().preprocessing.size) == ((64, 64), (24, 24))
         assert not any(module.training for module in model.encode.modules())
         before = copy.deepcopy(model.encode.state_dict())
         model.loss({"image": images(3, 3, 64), "names": []})["loss"].backward()
@@ -309,6 +368,7 @@ class TestModel:
             ({"image_size": (84, 8)}, r"image_size is \(84, 8\); expected \(height, width\), each 16 or more"),
             ({"localise_widths": ()}, r"localise_widths \(\); expected one or more numbers of channels"),
             ({"margin": 0.0}, r"margin 0.0 must be above 0"),
+            ({"repulsion": -0.5}, r"repulsion -0.5 0 or more"),
             ({"random_windows": 0}, r"random_windows 0 at least 1"),
         ],
     )

@@ -38,10 +38,10 @@ def plain(sample, views=()):
 
 
 def transforming(sample):
-    """A transformer that halves the brightness."""
+    """A transformer that halves the brightness, and one inside the network."""
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4)), -1).astype(np.float32)
     output = np.full((4, 4, 1), float(sample["image"].float().mean()) / 255 / 2, np.float32)
-    return plain(sample, (TransformView(grid, output),))
+    return plain(sample, (TransformView(grid, output), TransformView(grid, None)))
 
 
 DATASET = [sample("a.png", 0, 100), sample("b.png", 1, 60), sample("c.png", 0, 200)]
@@ -82,7 +82,7 @@ def test_examples_are_best_and_worst(tmp_path):
 
 
 def test_mean_images_are_those_of_their_class():
-    cat, dog = class_means(scored(transforming))
+    cat, dog = class_means(scored(transforming, [*DATASET[1:], DATASET[0]]))  # a dog comes first
     assert (cat.name, dog.name) == ("cat", "dog")
     assert cat.before == pytest.approx(np.full((8, 8, 1), 150 / 255))
     assert cat.after == pytest.approx(np.full((4, 4, 1), 150 / 255 / 2), abs=1e-6)

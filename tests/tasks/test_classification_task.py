@@ -1,6 +1,7 @@
 """The classification task: what the network gets, what is counted, what is answered."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,20 @@ from torch import nn
 from torchvision import tv_tensors
 
 from foveate.errors import ConfigError, DataError
+from foveate.metrics.classification import ClassificationMetrics
 from foveate.pictures.fitting import fit
-from foveate.records import ClassificationOutput, ClassTable, Preprocessing, TransformerOutput
+from foveate.records import (
+    ClassificationOutput,
+    ClassificationPrediction,
+    ClassTable,
+    Preprocessing,
+    TransformerOutput,
+    TransformView,
+)
 from foveate.tasks.classification.task import ClassificationOptions, ClassificationTask
 from foveate.tasks.options import make_options
 from foveate.tasks.views import corners
+from foveate.visualize.clips import poses
 
 CLASSES = ClassTable(("dark", "grey", "light"))
 PLAIN = Preprocessing((0.0,), (1.0,), (4, 6))
@@ -57,26 +67,6 @@ def test_a_batch_is_normalised_and_keeps_its_order():
     assert batch["label"].tolist() == [2, 0]
     assert batch["names"] == ["a", "b"]
     assert "class_weights" not in batch
-
-
-@pytest.mark.parametrize(
-    ("form", "size", "centre"),
-    [
-        ({}, (4, 6), (2.5, 1.5)),
-        ({"size": (4, 6)}, (4, 6), (2.5, 1.5)),
-        ({"size": (4, 6)}, (40, 60), (29.5, 19.5)),  # resized
-        ({"size": (4, 6)}, (40, 100), (49.5, 19.5)),  # the middle of a wide one
-        ({"size": (4, 6), "stretch": True}, (80, 30), (14.5, 39.5)),
-    ],
-)
-def test_a_window_is_located_in_pixels_of_the_picture_itself(form, size, centre):
-    """The window is in the middle; the object is 3 pixels to the right of it and 4 below."""
-    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,), **form))
-    data = [{**sample(255, 2, size), "centre": (centre[0] + 3, centre[1] + 4)}]
-    metrics = task.metrics(Six())
-    list(task.score(Bright(), data, [0], metrics))
-    scores = metrics.compute()
-    assert (scores.window_error_px, scores.window_near) == (pytest.approx(5.0), 1.0)
 
 
 def test_an_exported_file_moves_pictures_over_the_model_s_own_background():
@@ -123,6 +113,8 @@ def test_fit_takes_the_middle():
     torch.testing.assert_close(seen[0, 2, 1:4], torch.tensor([7.5, 9.5, 11.5]) / 20)
     half = fit(image, Preprocessing((0.0,), (1.0,), (5, 5), crop=0.5))
     torch.testing.assert_close(half[0, 2], torch.arange(8.0, 13.0) / 20)
+    whole = fit(image, Preprocessing((0.0,), (1.0,), (5, 5), stretch=True))
+    torch.testing.assert_close(whole[0, 2, 1:4], torch.tensor([5.5, 9.5, 13.5]) / 20)
 
 
 def test_fit_leaves_what_fits():
@@ -130,6 +122,17 @@ def test_fit_leaves_what_fits():
     assert fit(image, PLAIN) is image
     assert fit(image, Preprocessing((0.0,), (1.0,))) is image
     assert fit(torch.zeros(1, 99, 7, dtype=torch.uint8), PLAIN).dtype == torch.uint8
+
+
+def test_in_training_a_picture_of_the_networks_size_is_cropped_already():
+    """By augmentation, or by `validation_sample`."""
+    task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,), (4, 6), crop=0.5))
+    pixels = torch.arange(24, dtype=torch.uint8).reshape(1, 4, 6)
+    one = {"image": tv_tensors.Image(pixels), "label": 0, "name": "x"}
+    assert task.collate([one])["image"].mul(255).round().equal(pixels[None].float())
+    cropped = task.validation_sample(one)
+    assert cropped["image"].equal(fit(pixels, task.preprocessing)) and not cropped["image"].equal(pixels)
+    assert (cropped["label"], cropped["name"]) == (0, "x")
 
 
 def test_scores_and_each_pictures_own(monkeypatch):
@@ -154,6 +157,13 @@ def test_an_answer_holds_what_was_seen_and_where_it_looked():
     assert answer.seen.dtype == np.uint8
     assert answer.transforms[0].grid.shape == (2, 2, 2)
     assert answer.transforms[0].output == pytest.approx(np.full((2, 2, 1), 0.8), abs=1e-6)
+    dark, grey, light = (round(float(p), 6) for p in (torch.tensor([-8.0, 0, 8]) * 0.3).softmax(0))
+    top = [{"class": "light", "probability": light}, {"class": "grey", "probability": grey}]
+    record = task.record(answer)
+    assert record.pop("transforms") == record.pop("looks") == [{"corners": [[0.0, 0.0]] * 4}]
+    assert record == {"class": "light", "top": [*top, {"class": "dark", "probability": dark}]}
+    answer.transforms = ()
+    assert task.record(answer) == record
 
 
 def test_flip_averages_probabilities():
@@ -165,9 +175,63 @@ def test_flip_averages_probabilities():
     assert one[2] > 0.9 > 0.1 > other[2]
     both = task.answer(model, samples[:1], ClassificationOptions(flip=True))[0].probabilities
     assert both == pytest.approx((one + other) / 2, abs=1e-6)
+    samples[0]["image"][..., 0] = 0  # the transforms that are shown are those of the image, not of its mirror image
+    (answer,) = task.answer(model, samples[:1], ClassificationOptions(flip=True))
+    assert answer.transforms[0].output[:, :, 0].tolist() == [[0, 1], [0, 1]]
+    samples[0]["image"][..., 0] = 255
     with torch.no_grad():
         scored = list(task.score(model, samples[:1], [0], task.metrics(None), ClassificationOptions(flip=True)))
     assert scored == [(0, pytest.approx(float(both[2]), abs=1e-6))]
+
+
+@pytest.mark.parametrize("motion", ["turn", "move"])
+def test_a_picture_in_motion_is_answered_as_its_frames_are(motion):
+    """With the same options, and the model's own background outside of the image."""
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright().requires_grad_(False)
+    model.config = SimpleNamespace(background=0.5)
+    one = sample(0, 0)
+    one["image"][..., :2] = 255
+    (answer,) = task.answer(model, [one], ClassificationOptions(flip=True, clip=motion))
+    frames = poses(one["image"].as_subclass(torch.Tensor) / 255, motion, 0.5)
+    expected = task.answer(
+        model, [{"image": frame, "label": 0, "name": ""} for frame in frames], ClassificationOptions(flip=True)
+    )
+    assert len(answer.motion) == len(frames)
+    for found, own in zip(answer.motion, expected, strict=True):
+        assert found.probabilities == pytest.approx(own.probabilities, abs=1e-6)
+    assert not task.answer(model, [one], ClassificationOptions())[0].motion
+
+
+@pytest.mark.parametrize(
+    ("size", "x", "y"),
+    [
+        ((4, 6), 4.0, 2.0),  # the mean of the last grid is (0.5, 0.25): 1.5 / 2 * 6 - 0.5 and 1.25 / 2 * 4 - 0.5
+        ((8, 12), 8.5, 4.5),  # an image of twice the network's size: 1.5 / 2 * 12 - 0.5 and 1.25 / 2 * 8 - 0.5
+        ((4, 10), 6.0, 2.0),  # of which the network is given columns 2 to 7
+    ],
+)
+def test_the_last_window_is_located_in_pixels_of_the_image(size, x, y):
+    task, metrics = ClassificationTask({"classes": CLASSES}, PLAIN), ClassificationMetrics(3)
+    views = tuple(TransformView(np.array([[corner, (1.0, 0.5)]]), None) for corner in ((-1.0, -1.0), (0.0, 0.0)))
+    prediction = ClassificationPrediction(
+        np.array([0.2, 0.5, 0.3], np.float32), CLASSES, np.zeros((4, 6, 1), np.uint8), views
+    )
+    one = task.prepare(sample(0, 2, size) | {"centre": (x, y + 6)})
+    assert task.count(metrics, 0, one, prediction) == pytest.approx(0.3)
+    scores = metrics.compute()
+    assert (scores.window_error_px, scores.window_near) == (6.0, 1.0)  # 6 pixels are near
+
+
+def test_an_audit_by_hand():
+    task, model = ClassificationTask({"classes": CLASSES}, PLAIN), Bright().requires_grad_(False)
+    dark, grey, light = (float(p) for p in (torch.tensor([-8.0, 0, 8]) * 0.3).softmax(0))
+    found = task.audit(model, sample(204, 0), ClassificationOptions())
+    assert found.doubt == pytest.approx(-sum(p * math.log(p) for p in (dark, grey, light)) / math.log(3), abs=1e-5)
+    (suspect,) = found.suspects
+    assert (suspect.given, suspect.likely) == ("dark", "light")
+    assert (suspect.probability, suspect.given_probability) == pytest.approx((light, dark), abs=1e-6)
+    assert found.confidence == {"dark": (pytest.approx(dark, abs=1e-6), 1)}
+    assert task.audit(model, sample(204, 2), ClassificationOptions()).suspects == []
 
 
 def test_an_option_of_another_family_is_refused():
@@ -180,6 +244,7 @@ def test_answers_to_a_batch_are_those_to_each_image():
     """Images of several sizes and types, in their order."""
     task = ClassificationTask({"classes": CLASSES}, Preprocessing((0.0,), (1.0,)))
     samples = [sample(51 * i, 0, (4, 6) if i < 4 else (5, 8), name=str(i)) for i in range(6)]
+    samples[1]["image"] = samples[1]["image"].float() / 255
     model = Bright().requires_grad_(False)
     together = task.answer(model, samples, ClassificationOptions())
     assert [answer.name for answer in together] == list("012345")
@@ -187,13 +252,17 @@ def test_answers_to_a_batch_are_those_to_each_image():
         (alone,) = task.answer(model, [one], ClassificationOptions())
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
         assert (answer.seen == alone.seen).all()
+        assert (answer.transforms[0].output == alone.transforms[0].output).all()
 
 
-def test_rare_classes_weigh_more():
+@pytest.mark.parametrize(
+    ("kind", "weights"), [("median", [2 / 3, 2, 0]), ("log", [1 / math.log(1.77), 1 / math.log(1.27), 0])]
+)
+def test_rare_classes_weigh_more(kind, weights):
+    """Shares 3/4, 1/4, 0: their median over present classes is 1/2."""
     task = ClassificationTask({"classes": CLASSES}, PLAIN)
-    task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, "median")
-    # Shares 3/4, 1/4, 0: their median over present classes is 1/2.
-    assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx([2 / 3, 2, 0])
+    task.weigh_classes([sample(0, 0)] * 6 + [sample(0, 1)] * 2, kind)
+    assert task.collate([sample(0, 0)])["class_weights"].tolist() == pytest.approx(weights)
 
 
 def test_corners_go_clockwise_from_the_upper_left():

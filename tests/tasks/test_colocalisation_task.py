@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 import foveate
 from foveate.datasets.pasture import Pasture
 from foveate.errors import ConfigError
 from foveate.pictures.fitting import fit
-from foveate.records import ClassTable, Preprocessing
+from foveate.records import ClassTable, ColocalisationOutput, Preprocessing, TransformerOutput
 from foveate.tasks.colocalisation.task import ColocalisationTask
 from foveate.tasks.fitting import place
 from foveate.tasks.options import Options, make_options
@@ -17,17 +21,66 @@ from foveate.tasks.options import Options, make_options
 PLAIN = Preprocessing((0.0,), (1.0,), size=(20, 20))
 
 
-@pytest.mark.parametrize("size", [(20, 20), (40, 40), (40, 70), (61, 33)])
-def test_windows_are_placed_where_the_network_saw_them(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "fields"),
+    [
+        *(((h, w), {}) for h, w in [(20, 20), (40, 40), (40, 70), (61, 33), (20, 27), (27, 20)]),
+        ((40, 70), {"crop": 0.5}),
+        ((40, 70), {"stretch": True}),
+    ],
+)
+def test_windows_are_placed_where_the_network_saw_them(size: tuple[int, int], fields: dict[str, Any]) -> None:
     """A bright square in the picture is in the window, on the picture and on what the network sees of it."""
-    image = torch.zeros(1, *size)
-    (box,) = place(torch.tensor([[-0.5, -0.25, 0.25, 0.5]]), size, PLAIN).round().int().tolist()
+    image, preprocessing = torch.zeros(1, *size), dataclasses.replace(PLAIN, **fields)
+    (box,) = place(torch.tensor([[-0.5, -0.25, 0.25, 0.5]]), size, preprocessing).round().int().tolist()
     image[:, box[1] : box[3], box[0] : box[2]] = 1
-    seen = fit(image, PLAIN)[0]
+    seen = fit(image, preprocessing)[0]
     # -0.5..0.25 of 20 are 5..12.5, -0.25..0.5 are 7.5..15.
     assert seen[8:15, 5:12].min() > 0.4
     seen[7:16, 4:14] = 0
     assert seen.max() < 0.5
+
+
+def test_a_crop_is_one_pixel_at_least() -> None:
+    crop = dataclasses.replace(PLAIN, crop=0.3)
+    assert place(torch.tensor([[-1.0, -1, 1, 1]]), (1, 11), crop).tolist() == [[5, 0, 6, 1]]
+
+
+class Fixed(nn.Module):
+    """Gives the windows (B, T, 3) that it was made with; the contents are the same in all, those elsewhere are not."""
+
+    elsewhere = torch.tensor([[[-1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])
+
+    def __init__(self, theta: Tensor) -> None:
+        super().__init__()
+        self.theta = theta
+
+    def forward(self, image: Tensor) -> ColocalisationOutput:
+        grid = torch.zeros(len(image), 2, 2, 2)
+        return ColocalisationOutput(
+            tuple(TransformerOutput(one, grid, image[..., :2, :2]) for one in self.theta.unbind(1))
+        )
+
+    def compare(self, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        return self.theta, torch.tensor([1.0, 0.0]).expand(2, 2, 2), self.elsewhere
+
+
+def test_boxes_and_contrast_by_hand() -> None:
+    """Of images of 40x80, of which the network sees the 40x40 in the middle, at half their size."""
+    task = ColocalisationTask({"classes": ClassTable(("cow",))}, PLAIN)
+    model = Fixed(torch.tensor([[[0.25, 0.5, -0.5], [0.5, 0.0, 0.0]], [[0.25, 0.0, 0.25], [0.5, -0.5, 0.5]]]))
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0)}
+    samples = [
+        {"image": torch.full((1, 40, 80), value, dtype=torch.uint8), "name": str(value)} | none for value in (51, 204)
+    ]
+    first, second = task.answer(model, samples, Options())
+    assert first.boxes.tolist() == [[45, 5, 55, 15], [30, 10, 50, 30]]
+    assert second.boxes.tolist() == [[35, 20, 45, 30], [20, 20, 40, 40]]
+    for answer, value in ((first, 0.2), (second, 0.8)):
+        assert [view.output.mean() for view in answer.transforms] == pytest.approx([value, value])
+    metrics = task.metrics(None)
+    list(task.score(model, samples, range(2), metrics))
+    assert metrics.compute().contrast == 1 - (-1 + 0 + 1 + 1) / 4
 
 
 def test_a_batch_holds_no_boxes() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 import foveate
 from foveate.errors import ConfigError, DataError
 from foveate.ops.crf import CRF
+from foveate.ops.proposals import propose
 from foveate.ops.superpixels import majority, purity_cover, segment_tree, superpixels
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
@@ -95,7 +96,9 @@ class TestEachStepIsItsOperator:
         options = SemanticOptions(tile=64, overlap=32, **views)
         found = predict_probabilities(network(), image, PLAIN, options)
         assert np.allclose(found, expected.numpy(), atol=1e-5)
-        assert (predict_labels(network(), image, PLAIN, options).labels == found.argmax(0)).all()
+        done: list[float] = []
+        assert (predict_labels(network(), image, PLAIN, options, progress=done.append).labels == found.argmax(0)).all()
+        assert done == [0.5, 1.0]
 
     @pytest.mark.parametrize("how", [{}, {"flip": True}, {"crf": True}, {"tile": 64, "overlap": 32}])
     def test_confidence_is_the_largest_probability(self, how: dict[str, Any]) -> None:
@@ -184,10 +187,20 @@ class TestProposals:
         with pytest.raises(ConfigError, match="proposal_rules is for predictions on proposals; give --proposals N"):
             SemanticOptions(proposal_rules="release")
 
-    def test_end_to_end(self) -> None:
-        found = labels(picture(), proposals=5)
-        assert found.shape == (48, 64)
-        assert found.dtype == np.uint8
+    def test_as_many_as_asked_are_seen_and_the_whole(self) -> None:
+        image, seen = picture(), []
+
+        def counted(x: Tensor) -> Tensor:
+            seen.append(x)
+            return network()(x)
+
+        for count in (1, 5):
+            seen.clear()
+            found = predict_labels(counted, image, PLAIN, SemanticOptions(proposals=count)).labels
+            assert len(seen) == 1 + count and found.dtype == np.uint8
+            boxes = propose(pixels(image), limit=count).boxes
+            with torch.inference_mode():
+                assert (found == on_proposals(network(), PLAIN(image), boxes).argmax(0).numpy()).all()
 
 
 class TestOnePixel:
@@ -209,6 +222,10 @@ class TestWords:
             ({"proposals": -1}, "proposals is -1; expected how many to predict, or 0"),
             ({"proposals": 3, "flip": True}, "give either proposals, or scales and flip"),
             ({"scales": ()}, "no scales given"),
+            ({"proposals": 3, "scales": (0.5,)}, "give either proposals, or scales and flip"),
+            ({"proposals": 1, "tile": 64}, "1 proposal needs the whole image, not tiles of 64; leave out --tile"),
+            ({"tile": 500}, "tile is 500; it must be a multiple of 32"),
+            ({"overlap": 100}, "overlap is 100; it must be a multiple of 32"),
         ],
     )
     def test_what_does_not_fit(self, fields: dict[str, object], text: str) -> None:
@@ -232,5 +249,7 @@ class TestPredictor:
         assert (found.mask == expected).all()
 
     def test_refinement_sees_the_whole_picture(self, predictor: Predictor) -> None:
+        assert SemanticOptions().tiling(2000, 2000) is not None
+        assert SemanticOptions(crf=True).tiling(2000, 2000) is None
         with pytest.raises(ConfigError, match=r"CRF needs the whole image, not tiles of 64; leave out --tile"):
             predictor.predict(picture(128, 128), crf=True, tile=64)

@@ -44,6 +44,8 @@ def test_a_table_without_background_has_only_objects() -> None:
     names = {name for name, _ in found(discs((15, 20, 8)), ClassTable(("grass", "cow")))}
     assert names == {"grass", "cow"}
     assert found(np.full((4, 5), 255), ClassTable(("grass", "cow"))) == []  # no class
+    assert found(np.zeros((4, 5)), ClassTable(("background",))) == [("background", 20)]  # there is no other
+    assert objects_in(SemanticPrediction(np.zeros((4, 5), np.uint8), CELLS)).classes.colors == CELLS.colors[1:]
 
 
 def test_discs_that_touch_come_apart_and_pixels_are_kept() -> None:
@@ -53,6 +55,7 @@ def test_discs_that_touch_come_apart_and_pixels_are_kept() -> None:
     numbers = objects_in(SemanticPrediction(pair.astype(np.uint8), CELLS)).found.numbers()
     assert ((numbers > 0) == pair).all()
     assert numbers[30, 20] != numbers[30, 49] and numbers[30, 34] in (numbers[30, 20], numbers[30, 49])
+    assert found(pair, divide=False) == [("cell", pair.sum())]
 
 
 def test_a_round_disc_and_a_bar_stay_one() -> None:
@@ -60,6 +63,7 @@ def test_a_round_disc_and_a_bar_stay_one() -> None:
     bar[20:30, 10:80] = True
     assert len(found(discs((40, 30, 20)))) == 1
     assert len(found(discs((36, 30, 12), (42, 30, 12)))) == 1  # a waist of less than a pixel
+    assert len(found(discs((34, 30, 12), (44, 30, 12)))) == 2  # of more than one
     assert found(bar) == [("cell", 700)]
 
 
@@ -76,6 +80,8 @@ def test_small_parts_are_left_out() -> None:
     labels[50, 70:73] = 1
     assert len(found(labels, least_area=3)) == 2
     assert len(found(labels, least_area=4)) == 1
+    ((_, area),) = found(discs((30, 30, 12), (46, 30, 6)), least_area=150)  # what a part is split into, too
+    assert 400 < area < 460
 
 
 def test_a_part_too_large_to_split_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +89,8 @@ def test_a_part_too_large_to_split_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     prediction = objects_in(SemanticPrediction(discs((25, 30, 12), (44, 30, 12), (80, 10, 4)).astype(np.uint8), CELLS))
     assert len(prediction.found) == 2
     assert prediction.note.startswith("1 connected part of more than 500 pixels, with the window around it, counted as")
+    disc = SemanticPrediction(discs((25, 30, 12)).astype(np.uint8), CELLS)  # 441 pixels in a window of 625
+    assert objects_in(disc).note.startswith("1 connected part") and not objects_in(disc, divide=False).note
 
 
 def test_options_of_objects_need_objects() -> None:
@@ -120,7 +128,7 @@ def test_predict_writes_the_files_of_objects(tmp_path: Path, capsys: pytest.Capt
     with (out / "objects.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["image"] == "a.png"]
     assert [float(row["area"]) for row in rows] == [int((numbers == k).sum()) / 4 for k in range(1, numbers.max() + 1)]
-    assert {row["score"] for row in rows} <= {"1.0"}
+    assert {row["score"] for row in rows} == {"1.0"}
     # Without the option nothing of this is written.
     assert main(["predict", *words, "--out", str(tmp_path / "plain")]) == 0
     assert {p.name for p in (tmp_path / "plain").iterdir()} == {

@@ -99,6 +99,8 @@ def test_scales_on_a_constant_picture_change_nothing() -> None:
     network, image = torch.nn.Conv2d(3, 4, 1).eval(), torch.full((3, 30, 50), 90, dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.allclose(infer(network, image, PLAIN, scales=(0.5, 2.0)), infer(network, image, PLAIN), atol=1e-5)
+        small = image[:, :4, :3]  # of which a tenth is still a pixel
+        assert torch.allclose(infer(network, small, PLAIN, scales=(0.1,)), infer(network, small, PLAIN), atol=1e-5)
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (100.0,)])
@@ -175,25 +177,25 @@ def test_reads_only_tiles_each_once() -> None:
     assert covered.all()
 
 
-def test_many_classes_make_a_16_bit_mask() -> None:
-    network = torch.nn.Conv2d(3, 300, 1).eval()
+@pytest.mark.parametrize(("classes", "dtype"), [(256, np.uint8), (257, np.uint16)])
+def test_many_classes_make_a_16_bit_mask(classes: int, dtype: type) -> None:
+    network = torch.nn.Conv2d(3, classes, 1).eval()
     with torch.no_grad():
         network.weight.zero_()
-        network.bias.copy_(torch.arange(300.0))  # type: ignore[union-attr]
+        network.bias.copy_(torch.arange(classes))  # type: ignore[union-attr]
     pixels = picture(70, 90)
     for mask in (
         predict_mask(network, chw(pixels), PLAIN).labels,
         predict_tiled(network, Held(pixels), PLAIN, tiling=Tiling(64, 32)).labels,
     ):
-        assert mask.dtype == np.uint16
-        assert (mask == 299).all()
+        assert mask.dtype == dtype
+        assert (mask == classes - 1).all()
 
 
-def test_progress_ends_at_one() -> None:
+def test_progress_is_the_share_of_the_tiles() -> None:
     seen: list[float] = []
-    predict_tiled(local_network(), Held(picture(200, 200)), PLAIN, tiling=Tiling(96, 32), progress=seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    predict_tiled(local_network(), Held(picture(200, 140)), PLAIN, tiling=Tiling(96, 32), progress=seen.append)
+    assert seen == [i / 6 for i in range(1, 7)]  # three rows of two
 
 
 def test_sixteen_bit_windows() -> None:
@@ -211,7 +213,13 @@ def test_choice_of_tiling() -> None:
     assert choose_tiling(500, 500, tile=256) == Tiling(256, 64)
     assert choose_tiling(500, 500, tile=256, overlap=96) == Tiling(256, 96)
     assert choose_tiling(200, 256, tile=256) is None  # one tile is the whole
+    assert choose_tiling(200, 257, tile=256) == choose_tiling(257, 200, tile=256) == Tiling(256, 64)
     assert choose_tiling(1000, 1000, (1.0, 2.0)) == Tiling(384, 96)  # enlarged, a tile is as large as ever
+    assert choose_tiling(1000, 1000, (1.2,)) is None  # 1200 x 1200
+    assert choose_tiling(1000, 1000, (1.3,)) == Tiling(576, 128)  # 1300 x 1300
+    assert choose_tiling(1001, 1500, (0.5,)) == Tiling(768, 128)  # the answer is of the image's own size
+    assert choose_tiling(1000, 1000, (8.0,)) == Tiling(128, 32)  # not smaller, though it is enlarged
+    assert choose_tiling(1000, 1000, (0.1, 8.0), overlap=96) == Tiling(192, 96)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from foveate.records import TransformView
-from foveate.tasks.views import BAR_ROWS, GAP, HEIGHT, PAPER, VIEW_COLORS, draw_views, region
+from foveate.records import Preprocessing, TransformerOutput, TransformView
+from foveate.tasks.views import BAR_ROWS, GAP, HEIGHT, PAPER, VIEW_COLORS, draw_views, region, seen_pixels, view_of
 
 
 def grid(left, top, right, bottom, size=8):
@@ -12,6 +13,19 @@ def grid(left, top, right, bottom, size=8):
     along = (np.arange(size) + 0.5) / size
     x, y = left + (right - left) * along, top + (bottom - top) * along
     return np.stack(np.meshgrid(x, y), -1).astype(np.float32)
+
+
+def test_a_view_holds_the_values_of_its_image_before_normalisation():
+    """Those of one image of a batch; none of a transformer whose map has other channels than images have."""
+    output = torch.tensor([0.0, 1.0, 3.0, -1.0]).reshape(2, 1, 1, 2)
+    one = TransformerOutput(torch.zeros(2, 6), torch.zeros(2, 1, 2, 2), output)
+    found = [view_of(one, index, Preprocessing((0.5,), (0.25,))).output for index in range(2)]
+    assert [values.ravel().tolist() for values in found] == [[0.5, 0.75], [1.0, 0.25]]  # 1.25 is cut to 1
+    assert view_of(one, 0, Preprocessing((0.5,) * 3, (0.25,) * 3)).output is None
+
+
+def test_seen_pixels_are_rounded_to_the_nearest():
+    assert seen_pixels(torch.tensor([[[0.5, 0.499, 1.0]]])).ravel().tolist() == [128, 127, 255]
 
 
 TOP = (("cat", 0.7), ("dog", 0.25), ("hen", 0.05))

@@ -27,6 +27,7 @@ from foveate.datasets.classes import (
     check_colors,
     checked,
     read_classes,
+    require_plain,
     take_numbers,
 )
 from foveate.datasets.names import in_any_case
@@ -103,6 +104,7 @@ def read_names(path: Path) -> ClassList | None:
     names = [name for name in lines if name and name != IGNORE_LABEL]
     if path.name.lower() == LABELME_FILE and (len(set(names)) < max(len(names), 1) or any(map(_names_a_file, names))):
         return None
+    require_plain(path, names)
     colors: list[Color | None] = [None] * len(names)
     ignored: list[int] = []
     values = take_numbers(path, names, colors, ignored, [])

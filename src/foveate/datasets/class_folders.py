@@ -13,9 +13,11 @@ from foveate import pictures
 from foveate.datasets.captions.rows import head_of
 from foveate.datasets.captions.table import remarks_beside
 from foveate.datasets.checks import class_notes, label_digest
+from foveate.datasets.class_files import ROBOFLOW_FILE
 from foveate.datasets.class_layout import (
     NO_CLASS,
     all_class_folders,
+    are_splits,
     class_folders,
     is_by_class,
     masks_among,
@@ -41,6 +43,7 @@ from foveate.datasets.splits import (
     split_called,
     stray_folders,
 )
+from foveate.datasets.unread import split_table_notes
 from foveate.deferred import tv_tensors
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, first_names, listed
@@ -152,9 +155,13 @@ class ClassFolders(ScannedSource[ClassScan]):
                 f"holds pictures in {splits[0]}/, a split by its name, beside {others[0]}/; a class needs another "
                 "name, and a split a folder for each class"
             )
+        if are_splits(names) and len(others) == len(names) and not find_parts(path):
+            shown = " and ".join(f"{name}/" for name in sorted(names)[:2])
+            return f"holds pictures in {shown}, called after splits; a class is a folder in train/, val/ and test/"
         if table := _table_of_classes(path):
+            name = table.relative_to(path).as_posix()
             return (
-                f"has {table.name}, in which each picture has a class, and which is not read; sort the pictures into a "
+                f"has {name}, in which each picture has a class, and which is not read; sort the pictures into a "
                 "folder a class"
             )
         if len(names) != 1 or NO_CLASS.fullmatch(min(names).lower()):
@@ -179,12 +186,20 @@ class ClassFolders(ScannedSource[ClassScan]):
 
 
 def _table_of_classes(root: Path) -> Path | None:
-    """A table whose head names a column of classes, beside pictures; None without one."""
-    for file in sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not is_hidden(p.name)):
+    """A table whose head names a column of classes, beside pictures or in a folder of a split; None without one.
+
+    Roboflow's _classes.csv has a column a class.
+    """
+    folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and split_called(p.name) in SPLIT_ORDER)]
+    tables = [p for folder in folders for p in sorted(folder.iterdir()) if p.suffix.lower() in (".csv", ".tsv")]
+    for file in tables:
+        if file.name == ROBOFLOW_FILE and list_pictures(file.parent):
+            return file
         head = next((line for line in head_of(file) if line.strip()), "").lower()
         cells = {cell.strip().strip("\"'") for cell in re.split(r"[,;\t|]", head)}
         if (
             len(cells) > 1
+            and not is_hidden(file.name)
             and cells & _CLASS_COLUMNS
             and contents(root).partition(", ")[0].endswith(("picture", "pictures"))
         ):
@@ -229,6 +244,7 @@ def _read_folder(root: Path, seed: int) -> ClassScan:
     drawn = Drawn()
     if "" in pairs:
         pairs = _listed(root, pairs, problems, notes)
+        notes += split_table_notes(root, texts=True) if pairs.get("") else []
     undivided = pairs.pop("", None) or (pairs.get("train") if not pairs.get("val") else None)
     if undivided:
         divided, drawn = _divide(root, undivided, seed, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from foveate.datasets.folders import LABEL_FOLDERS, find_parts
 from foveate.datasets.masks_beside import holds_both
 from foveate.datasets.names import normal, stem_of, unmarked
 from foveate.datasets.sample_folders import hold_samples
-from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, split_parts
+from foveate.datasets.splits import SPLIT_NAMES, SPLIT_ORDER, split_parts, split_within
 from foveate.disk import is_hidden
 from foveate.errors import DataError
 from foveate.pictures import list_pictures, picture_size
@@ -37,11 +38,17 @@ def is_by_class(path: Path) -> bool:
         return False
     found = all_class_folders(path)
     names = {normal(folder.name) for folder in found}
-    if len(names) < 2 or any(NO_CLASS.fullmatch(name.lower()) for name in names):
+    if len(names) < 2 or any(NO_CLASS.fullmatch(name.lower()) for name in names) or are_splits(names):
         return False
     if any(folder.name.lower() in LABEL_FOLDERS and _holds_masks(folder) for folder in found) or hold_samples(found):
         return False
     return any(list_pictures(folder) for folder in found) and not any(map(holds_both, found))
+
+
+def are_splits(names: Collection[str]) -> bool:
+    """True if all names of folders have words of splits in them, of two or more, as train_images and test_images."""
+    splits = {split_within(name) for name in names}
+    return "" not in splits and len(splits) > 1
 
 
 def masks_among(folders: list[Path]) -> str:

@@ -34,6 +34,8 @@ BACKGROUNDS = ("background", "_background_")
 UNLABELLED = ("ignore", "background")
 Color = tuple[int, int, int]
 _HEX = re.compile(r"#([0-9a-fA-F]{6})$")
+_HEADING = frozenset({"name", "names", "class", "classes", "class_name", "class_names", "categories", "labels"})
+_HEADINGS = _HEADING | {"id", "index", "value", "pixel value", "label", "category", "color", "colour", "r", "g", "b"}
 _NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:;=)]\s*|\s+-\s+|[.,]\s*(?=\D)|\s+)(\S.*)")  # '0 sky', '0: sky', '0. sky'
 _MARKS = " \t,;"  # between a name and its colour
 _UNSCORED = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "__ignore__")  # names that 255 may have
@@ -134,12 +136,31 @@ def read_classes(path: Path) -> ClassList:
         shown = ", ".join(f"'{one.strip()}'" for one in several[:3])
         many = counted(len(several), "name")
         raise DataError(f"{path}: one line that looks like {many} ({shown}); write each on its own line")
+    require_plain(path, names)
     values = take_numbers(path, names, colors, ignored, ignore_colors)
     check_colors(path, names, colors)
     given = tuple(c for c in colors if c is not None)
     ignore, more = (ignored[0], tuple(dict.fromkeys(ignored[1:]))) if ignored else (None, ())
     found = ClassList(tuple(names), given, ignore, tuple(ignore_colors), unlabelled, more, values)
     return checked(path, found)
+
+
+def require_plain(path: Path, names: Sequence[str]) -> None:
+    """Raise DataError for the syntax of other files, whose marks and headings would become names of classes."""
+    first = names[0] if names else ""
+    others = names[1:]
+    cells = {cell.strip().lower() for cell in re.split(r"[,;\t]", first)}
+    what = ""
+    if names and (all(name.startswith("- ") for name in names) or (re.fullmatch(r"[^:]+:", first) and others)):
+        what = "YAML"
+    elif first[:1] in ("[", "{") or (len(names) > 2 and all(name.endswith(",") for name in names[:-1])):
+        what = "a list of a program"
+    elif first.startswith("<"):
+        what = "XML"
+    elif others and cells <= _HEADINGS and (len(cells) > 1 or first.lower() in _HEADING):
+        raise DataError(f"{path}: begins with '{first}', as if it named the columns below; leave that line out")
+    if what:
+        raise DataError(f"{path}: is {what} ('{first[:30]}'); expected a name a line and nothing else, in label order")
 
 
 def _numbers(names: Sequence[str]) -> list[tuple[int, str]]:

@@ -25,7 +25,7 @@ from foveate.datasets.coco_notes import annotation_notes, empty_note, moved_note
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import Objects, ObjectSource, divide, without_background
-from foveate.datasets.outlines import is_flat, is_nested, is_stray, require_pixels
+from foveate.datasets.outlines import is_flat, is_nested, is_stray, require_pixels, runs_by_rows
 from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import ordered, unknown_split
 from foveate.datasets.text_files import read_json
@@ -241,6 +241,7 @@ class _Content:
         self.stray_boxes: list[Any] = []  # ids of annotations whose box lies elsewhere than their outline
         self.flat: list[Any] = []  # ids of annotations whose outline encloses nothing
         self.nested: list[Any] = []  # ids of annotations of which an outline lies within another
+        self.ignored: list[Any] = []  # ids of annotations that say `ignore`
         self.crowds: Counter[str] = Counter()  # category -> annotations that are crowds
         self.single: set[str] = set()  # categories of which an annotation is no crowd
         for key in ("images", "annotations", "categories"):
@@ -279,7 +280,7 @@ class _Content:
             complaint, annotation = _annotation(entry, by_image, label_of)
             if annotation is None:
                 problems.append(Problem(self.file, f"annotation {entry.get('id', 'without id')}: {complaint}"))
-            elif _runs_by_rows(entry.get("bbox"), annotation.parts):
+            elif runs_by_rows(entry.get("bbox"), annotation.parts):
                 what = (
                     "the run lengths go along rows, by their box; COCO's go down columns: encode the transposed mask "
                     "(np.asfortranarray)"
@@ -293,6 +294,8 @@ class _Content:
                     self.flat.append(annotation.id)
                 if not isinstance(annotation.parts, dict) and is_nested(annotation.parts):
                     self.nested.append(annotation.id)
+                if entry.get("ignore") in (1, True) and not annotation.crowd:
+                    self.ignored.append(annotation.id)
                 name = classes.names[annotation.label]
                 self.crowds[name] += annotation.crowd
                 self.single |= set() if annotation.crowd else {name}
@@ -332,24 +335,6 @@ def _annotation(
     if not isinstance(crowd, (int, float, str, type(None))) or crowd not in _CROWD:
         return f"iscrowd is {crowd!r:.40}; expected 0 or 1", None
     return "", Annotation(entry.get("id", "without id"), label_of[entry["category_id"]], _CROWD[crowd], parts)
-
-
-def _runs_by_rows(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
-    """True if run lengths of an object have the stated box [x, y, width, height] only when x and y are exchanged.
-
-    Of pictures that are as high as wide, since others would show it in the size.
-    """
-    if not isinstance(parts, dict) or parts["size"][:1] != parts["size"][1:] or not isinstance(parts["counts"], list):
-        return False
-    try:
-        own = np.array(mask_api.toBbox([mask_api.frPyObjects(parts, *parts["size"])])[0], float)
-        stated = np.array(box, float)
-    except (ValueError, RuntimeError, TypeError, OverflowError):  # reading them says so
-        return False
-    if stated.shape != (4,) or not np.isfinite(stated).all():
-        return False
-    apart, exchanged = (np.abs(one - stated).max() for one in (own, own[[1, 0, 3, 2]]))
-    return bool(exchanged <= 2 < apart)
 
 
 def _is_id(value: Any) -> bool:

@@ -22,7 +22,19 @@ _OWN = re.compile(r"instances_(?P<split>.+?)(?P<year>\d{4})?\.json")
 _NOT_OBJECTS = re.compile(r"(captions|image_info|panoptic|stuff|.*keypoints).*\.json", re.IGNORECASE)
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _MOST = 20  # JSON files in a folder, above which they are one an image and not COCO's
-_NO_SPLIT = {"default", "all", "instances", "annotations", "coco", "result", "labels", "json"}
+_NO_SPLIT = {
+    "person",
+    "keypoints",
+    "stuff",
+    "default",
+    "all",
+    "instances",
+    "annotations",
+    "coco",
+    "result",
+    "labels",
+    "json",
+}
 
 
 class AnnotationFile(NamedTuple):
@@ -45,11 +57,12 @@ def annotation_files(root: Path) -> list[AnnotationFile]:
     ]
     if found:
         return found
-    for folder, split in _folders(root):
-        found += [
+    files = [(file, split) for folder, split in _folders(root) for file in _json_files(folder)]
+    for known in (_looks_like_coco, _has_other_outlines):
+        found = found or [
             AnnotationFile(file, split or _split_of(file.stem), _year_of(file.stem))
-            for file in _json_files(folder)
-            if _looks_like_coco(file)
+            for file, split in files
+            if known(file)
         ]
     return found
 
@@ -79,6 +92,11 @@ def _json_files(folder: Path) -> list[Path]:
 
 def _looks_like_coco(file: Path) -> bool:
     return not _NOT_OBJECTS.fullmatch(file.name) and _has_keys(file) and _has_outlines(file)
+
+
+def _has_other_outlines(file: Path) -> bool:
+    """True for COCO's keypoints and stuff, whose objects have outlines, too."""
+    return "panoptic" not in file.name.lower() and _has_keys(file) and _has_outlines(file)
 
 
 def _has_keys(file: Path) -> bool:

@@ -15,15 +15,16 @@ from foveate.errors import counted, first_names
 class Content(Protocol):
     """An annotation file after it was read.
 
-    stray_boxes, flat, nested: ids of annotations whose box lies elsewhere than their outline, whose outline encloses
-    nothing, and of which an outline lies within another. crowds: category -> annotations that are crowds. single:
-    categories of which an annotation is none.
+    stray_boxes, flat, nested, ignored: ids of annotations whose box lies elsewhere than their outline, whose outline
+    encloses nothing, of which an outline lies within another, and that say `ignore`. crowds: category -> annotations
+    that are crowds. single: categories of which an annotation is none.
     """
 
     file: Path
     stray_boxes: list[Any]
     flat: list[Any]
     nested: list[Any]
+    ignored: list[Any]
     crowds: Counter[str]
     single: set[str]
 
@@ -63,6 +64,13 @@ def annotation_notes(contents: Sequence[Content]) -> list[str]:
         notes.append(
             f"{counted(len(nested), 'object')} {words} within another of the same object ({first_names(nested)}); COCO "
             "joins outlines, so the inner one is filled: if it is a hole, export run lengths"
+        )
+    ignored = [f"annotation {one} of {content.file.name}" for content in contents for one in content.ignored]
+    if ignored:
+        words = "says 'ignore'" if len(ignored) == 1 else "say 'ignore'"
+        notes.append(
+            f"{counted(len(ignored), 'object')} {words} ({first_names(ignored)}), which is not read; "
+            "set iscrowd to 1 where an object is not to be scored, or remove it"
         )
     return notes + _crowd_note(contents)
 

@@ -22,17 +22,21 @@ _BRUSH_REMEDY = (
     "A task's masks are called after it and not after its picture: join them in one PNG that has the picture's name, "
     "a value a tag; the JSON export says which picture a task has (id, and image in data)"
 )
+_BRUSH_EXPORT = f"export masks (PNG) there. {_BRUSH_REMEDY}"
+BRUSH_STROKES = f"a stroke of Label Studio's brush, which is not read; {_BRUSH_EXPORT}"
 # A mark in the beginning of a tool's file -> what the file is, and what to do with it.
 _TOOLS = (
-    (r'"_via_|"regions"\s*:', "a project of VGG's annotator (VIA); export it there as COCO"),
-    # the run lengths of a stroke are long, and the names of its labels may come behind them
+    (r'"segments_info"', "COCO's panoptic JSON; give instances_*.json of the same pictures, or masks of classes (PNG)"),
     (
-        r'"brushlabels"|"format"\s*:\s*"rle"',
-        f"Label Studio's own JSON of brush strokes; export masks (PNG) there. {_BRUSH_REMEDY}",
+        r"(?i)^[^\n[{]*(encodedpixels|\brle(_mask)?\b|\bmask_rle\b)",
+        "a table of run lengths, as Kaggle has them; draw them into masks (PNG)",
     ),
+    (r'"_via_|"regions"\s*:|region_shape_attributes', "a project of VGG's annotator (VIA); export it there as COCO"),
+    # the run lengths of a stroke are long, and the names of its labels may come behind them
+    (r'"brushlabels"|"format"\s*:\s*"rle"', f"Label Studio's own JSON of brush strokes; {_BRUSH_EXPORT}"),
     (
         r'"(completions|from_name|to_name|polygonlabels|rectanglelabels)"',
-        "Label Studio's own JSON; export it there as COCO",
+        "Label Studio's own JSON without outlines, or in its short form (JSON-MIN); export JSON or COCO there",
     ),
     (r'"classTitle"', "Supervisely's JSON; export it there as masks (PNG) or COCO"),
     (r'"asset"\s*:\s*\{', "VoTT's JSON; export it there as Pascal VOC masks or COCO"),
@@ -45,7 +49,10 @@ _TOOLS = (
     (r'"item"\s*:[\s\S]*"annotations"', "V7's JSON; export masks (PNG) or COCO there"),
     (r'"description"\s*:\s*"ISAT"', "ISAT's JSON; export COCO or masks (PNG) there"),
 )
-_ANY_JSON = (r'"images"\s*:\s*\[', "JSON with 'images', but without the 'annotations' and 'categories' of COCO")
+_ANY_JSON = (
+    r'"images"\s*:\s*\[(?![\s\S]*"annotations")',
+    "JSON with 'images', but without the 'annotations' and 'categories' of COCO",
+)
 _NO_LABELS = (
     "the nearest is 'folders', images/ beside labels/, or 'labelme', a JSON file beside each picture; no labels of "
     "these pictures were found"
@@ -185,7 +192,7 @@ def _kind(path: Path) -> str:
 
 
 def _tool(file: Path, tools: Sequence[tuple[str, str]]) -> str:
-    if file.suffix.lower() not in (".json", ".xml", ".geojson", ".ndjson"):
+    if file.suffix.lower() not in (".csv", ".json", ".xml", ".geojson", ".ndjson"):
         return ""
     head = _head(file)
     return next((what for mark, what in tools if re.search(mark, head)), "")

@@ -121,7 +121,11 @@ def scan_masks(root: Path, pairs: dict[str, list[Pair]], problems: list[Problem]
     known = find_classes(root)
     reader = recognise_masks([file for group in files.values() for file in group], known)
     doubts = [
-        *(names_notes(known, reader) if known else class_list_notes(root)),
+        *(
+            names_notes(known, reader)
+            if known
+            else class_list_notes(root, [file for group in files.values() for file in group])
+        ),
         *(split_table_notes(root) if drawn else []),
     ]
     doubts += split_doubts(reader, files)
@@ -136,6 +140,8 @@ def names_notes(known: ClassList, reader: MaskReader) -> list[str]:
     notes = spelling_note(reader.classes.names)
     place = next((i for i, name in enumerate(known.names) if says_unscored(name)), -1)
     if place < 0 or known.names[place] not in reader.classes.names:
+        return notes
+    if any(note.startswith(f"{known.file} calls 0 ") for note in reader.notes):  # of `masks.advice.unlabelled_twice`
         return notes
     value = known.label_values()[place]
     if reader.plane == "colors" and known.colors:
@@ -306,9 +312,19 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]:
-    """The images with their masks, in the folders and in those folders inside that both have."""
-    pairs, alone = pair_masks(list_pictures(part.images), list_pictures(part.labels), notes)
+    """The images with their masks, in the folders and in those folders inside that both have.
+
+    Masks may lie one folder deeper, as Oxford-IIIT Pet's annotations/trimaps, if no other folder there holds pictures.
+    """
+    own, masks = list_pictures(part.images), list_pictures(part.labels)
+    deeper = [folder for folder in subfolders(part.labels) if list_pictures(folder)]
+    if own and not masks and len(deeper) == 1 and not any(map(list_pictures, subfolders(part.images))):
+        masks, deeper = list_pictures(deeper[0]), []
+    pairs, alone = pair_masks(own, masks, notes)
     problems += alone
+    for folder in deeper:
+        if not (images := part.images / folder.relative_to(part.labels)).is_dir():
+            notes.append(f"{_short(folder)}/ has no folder {_short(images)}/ of pictures and is left out")
     for images in subfolders(part.images):
         labels = part.labels / images.relative_to(part.images)
         if labels.is_dir():

@@ -26,6 +26,7 @@ from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, require_folder
 from foveate.datasets.names import in_any_case
 from foveate.datasets.splits import SPLIT_ORDER, split_or_draw
+from foveate.datasets.text_files import read_text
 from foveate.deferred import tv_tensors
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.records import ClassificationSample, ClassTable, DataSource, Problem
@@ -36,7 +37,11 @@ PREFIXES = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
 DIGITS = 10
 # MNIST names no validation images; by custom they are the last 10,000 of its 60,000.
 CUSTOMARY, HELD_OUT = 60_000, 10_000
-_NAME = re.compile(rf"({'|'.join(PREFIXES)})[-._](images|labels)[-._]idx[134]-ubyte(\.gz)?$")
+_NAME = re.compile(
+    rf"(?P<set>emnist-[a-z]+-)?(?P<part>{'|'.join(PREFIXES)})[-._](?P<what>images|labels)[-._]idx[134]-ubyte(\.gz)?$"
+)
+_MAPPING = "mapping.txt"  # of EMNIST: a label and the codes of its characters in a line
+_ONE, _WIDE = 1, 2.0  # the digit, and the spread along x over that along y from which it lies on its side
 _UBYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE = 1 << 24
@@ -48,7 +53,7 @@ class IdxScan:
 
     parts: part -> (N, H, W, C) uint8 and (N,) int64 labels; each file is once in memory.
     members: split -> (part, the indices in it). problems: files that cannot be used; `open` raises them.
-    drawn: where val comes from.
+    drawn: where val comes from. turned: True for EMNIST's files, whose pictures are turned upright.
     """
 
     classes: ClassTable
@@ -56,6 +61,7 @@ class IdxScan:
     members: dict[str, tuple[str, np.ndarray]]
     problems: list[Problem]
     drawn: Drawn
+    turned: bool = False
 
 
 class IdxDataset:
@@ -90,7 +96,8 @@ class Idx(DataSource):
 
     The files may end in .gz; idx4 files hold (N, H, W, C). `classes.txt` in DATA names the classes; without it they are
     the digits 0 to 9, and further numbers where labels go higher. Without val files, val is the last 10,000 of 60,000
-    training images; of any other number a fifth is drawn and written to `splits.json`.
+    training images; of any other number a fifth is drawn and written to `splits.json`. EMNIST's files, as
+    emnist-letters-train-images-idx3-ubyte, are turned upright, and emnist-letters-mapping.txt names their classes.
 
     path: the folder DATA.
     seed: of the drawn val; any integer, used only if val is missing and not the customary one.
@@ -137,8 +144,23 @@ class Idx(DataSource):
         """The recognised format, its counts and its classes, in one line."""
         scan = self.scan
         counts = ", ".join(f"{len(members)} {split}" for split, (_, members) in scan.members.items())
-        drawn = f" ({scan.drawn})" if scan.drawn else ""
-        return f"IDX files: {counts or 'no'} pictures{drawn}, {counted(len(scan.classes), 'class')}"
+        remarks = [str(scan.drawn)] if scan.drawn else []
+        remarks += (
+            ["EMNIST's pictures, stored with rows and columns exchanged, are turned upright"] if scan.turned else []
+        )
+        said = f" ({'; '.join(remarks)})" if remarks else ""
+        return f"IDX files: {counts or 'no'} pictures{said}, {counted(len(scan.classes), 'class')}"
+
+    def notes(self, task: str = "") -> list[str]:
+        """A note on digits that lie on their side."""
+        parts = self.scan.parts.values()
+        digits = self.scan.classes.names == tuple(map(str, range(DIGITS)))
+        if not digits or not any(_lies(images, labels) for images, labels in parts):
+            return []
+        return [
+            "the pictures of 1 are wider than high, as if rows and columns were exchanged, which they are in EMNIST's "
+            "files; if these are EMNIST's, give them their published names (emnist-...), and they are turned upright"
+        ]
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -204,14 +226,50 @@ def _raise_first(problems: Sequence[Problem]) -> None:
         raise DataError(f"{problems[0]}{more}")
 
 
+def _lies(images: np.ndarray, labels: np.ndarray) -> bool:
+    """True if the digit 1 is spread more along x than along y, in the mean of its images (N, H, W, C)."""
+    ones = images[labels == _ONE]
+    if not len(ones):
+        return False
+    ink = ones.mean(axis=(0, 3))
+    if ink.mean() > ink.max() / 2:  # dark on light
+        ink = ink.max() - ink
+    spreads = []
+    for axis in (0, 1):
+        weights, places = ink.sum(axis=1 - axis), np.arange(ink.shape[axis])
+        mean = (weights * places).sum() / max(weights.sum(), 1e-9)
+        spreads.append((weights * (places - mean) ** 2).sum())
+    return bool(spreads[1] > _WIDE * spreads[0])
+
+
 def _files(root: Path, what: str) -> dict[str, Path]:
-    """Part -> its file of 'images' or 'labels'; of a file and its compressed copy, the file."""
-    found: dict[str, Path] = {}
+    """Part -> its file of 'images' or 'labels'; of a file and its compressed copy, the file. MNIST's names come first.
+
+    Raises DataError for files of several sets of EMNIST.
+    """
+    found: dict[str, dict[str, Path]] = {}
     for path in sorted(root.iterdir()):
         match = _NAME.match(path.name)
-        if match and match[2] == what and path.is_file():
-            found.setdefault(match[1], path)
-    return found
+        if match and match["what"] == what and path.is_file():
+            found.setdefault(match["set"] or "", {}).setdefault(match["part"], path)
+    if len(found) > 1 and "" not in found:
+        raise DataError(f"{root}: holds {' and '.join(sorted(found))}...; put each set into a folder of its own")
+    return found.get("") or next(iter(found.values()), {})
+
+
+def _emnist(root: Path, pictures: dict[str, Path]) -> tuple[bool, dict[int, str]]:
+    """(True for files of EMNIST, label -> name of a class by its mapping). Raises DataError for another mapping."""
+    match = _NAME.match(next(iter(pictures.values())).name)
+    if match is None or not match["set"]:
+        return False, {}
+    file = root / f"{match['set']}{_MAPPING}"
+    names: dict[int, str] = {}
+    for line in read_text(file).splitlines() if file.is_file() else ():
+        numbers = line.split()
+        if not all(map(str.isdecimal, numbers)) or len(numbers) < 2:
+            raise DataError(f"{file}: '{line[:40]}'; expected a label and the codes of its characters, as '1 65 97'")
+        names[int(numbers[0])] = "".join(chr(int(number)) for number in numbers[1:])
+    return True, names
 
 
 def _read_folder(root: Path, seed: int) -> IdxScan:
@@ -220,6 +278,7 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
         raise DataError(f"{root}: no IDX files; expected train-images-idx3-ubyte and train-labels-idx1-ubyte, or .gz")
     file = in_any_case(root, CLASSES_FILE)
     known = read_classes(file).table() if file.exists() else None
+    turned, mapped = _emnist(root, pictures)
     alone = {labels[p]: "labels without a file of pictures" for p in labels if p not in pictures}
     alone |= {pictures[p]: "pictures without a file of labels" for p in pictures if p not in labels}
     problems = [Problem(file, f"{what}; add it, or remove this one") for file, what in alone.items()]
@@ -229,7 +288,7 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
     channels = 0
     for part in [p for p in pictures if p in labels]:
         try:
-            parts[part] = _read_part(pictures[part], labels[part], known, channels)
+            parts[part] = _read_part(pictures[part], labels[part], known, channels, turned)
             channels = parts[part][0].shape[3]
         except DataError as error:
             name, _, what = str(error).partition(": ")
@@ -238,13 +297,27 @@ def _read_folder(root: Path, seed: int) -> IdxScan:
         _raise_first(problems)
     highest = max(int(values.max()) for _, values in parts.values())
     numbers = tuple(map(str, range(max(DIGITS, highest + 1))))
+    if known is None and mapped:
+        first = min(mapped)  # letters count from 1
+        lowest = min(int(values.min()) for _, values in parts.values())
+        parts = {part: (images, values - first) for part, (images, values) in parts.items()}
+        numbers = tuple(mapped[label] for label in sorted(mapped))
+        if sorted(mapped) != list(range(first, first + len(mapped))) or not first <= lowest <= highest <= max(mapped):
+            raise DataError(
+                f"{root}: labels {lowest} to {highest}, but {first} to {max(mapped)} in the mapping; give the set's own"
+            )
     classes = known or ClassTable(numbers, ignore_index=unused_label(len(numbers)))
     members, drawn = _divide(root, {part: len(values) for part, (_, values) in parts.items()}, seed, problems)
-    return IdxScan(classes, parts, members, problems, drawn)
+    return IdxScan(classes, parts, members, problems, drawn, turned)
 
 
-def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W, C) uint8 and (N,) int64; C is `channels`, unless that is 0. Raises DataError."""
+def _read_part(
+    file: Path, label_file: Path, known: ClassTable | None, channels: int, turned: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W, C) uint8 and (N,) int64; C is `channels`, unless that is 0.
+
+    turned: H and W are exchanged. Raises DataError.
+    """
     images, labels = read_idx(file), read_idx(label_file)
     if images.ndim not in (3, 4):
         raise DataError(
@@ -274,7 +347,7 @@ def _read_part(file: Path, label_file: Path, known: ClassTable | None, channels:
         raise DataError(
             f"{file}: {counted(images.shape[3], 'channel')}, but other parts have {channels}; save all parts alike"
         )
-    return images, labels.astype(np.int64)
+    return images.swapaxes(1, 2) if turned else images, labels.astype(np.int64)
 
 
 def _divide(

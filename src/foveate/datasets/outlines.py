@@ -1,10 +1,11 @@
-"""Checks of the outlines that annotation files give in pixels."""
+"""Checks of the outlines and run lengths that annotation files give in pixels."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from faster_coco_eval.core import mask as mask_api
 
 from foveate.errors import DataError
 
@@ -40,6 +41,24 @@ def is_stray(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
     start, end = np.array(box[:2], float), np.array(box[:2], float) + box[2:]
     corners = np.concatenate(parts)
     return bool(min(box[2:]) < 0 or (end < corners.min(0)).any() or (start > corners.max(0)).any())
+
+
+def runs_by_rows(box: Any, parts: tuple[np.ndarray, ...] | dict[str, Any]) -> bool:
+    """True if run lengths of an object have the stated box [x, y, width, height] only when x and y are exchanged.
+
+    Of pictures that are as high as wide, since others would show it in the size.
+    """
+    if not isinstance(parts, dict) or parts["size"][:1] != parts["size"][1:] or not isinstance(parts["counts"], list):
+        return False
+    try:
+        own = np.array(mask_api.toBbox([mask_api.frPyObjects(parts, *parts["size"])])[0], float)
+        stated = np.array(box, float)
+    except (ValueError, RuntimeError, TypeError, OverflowError):  # reading them says so
+        return False
+    if stated.shape != (4,) or not np.isfinite(stated).all():
+        return False
+    apart, exchanged = (np.abs(one - stated).max() for one in (own, own[[1, 0, 3, 2]]))
+    return bool(exchanged <= 2 < apart)
 
 
 def is_nested(parts: tuple[np.ndarray, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def ordered(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
 def split_called(name: str) -> str:
     """The split that a name stands for, 'val' for 'Valid'; the name itself, in small letters, if for none."""
     return SPLIT_NAMES.get(name.lower(), name.lower())
+
+
+def split_within(stem: str) -> str:
+    """The split that a word of a file's name stands for, 'val' for 'corpus-dev_1'; '' if none does."""
+    words = (split_called(word) for word in re.split("[^a-z]+", stem.lower()))
+    return next((word for word in words if word in SPLIT_ORDER), "")
 
 
 def nearest_split(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from foveate.datasets.classes import CLASSES_FILE
 from foveate.disk import is_hidden
 from foveate.errors import listed
+from foveate.pictures import stated_categories
 
 # Videos, and pictures in formats that are not read.
 OTHER_MEDIA = frozenset({
@@ -34,8 +35,17 @@ def media_notes(pictures: Iterable[Path], known: Collection[Path] = ()) -> list[
     ]
 
 
-def class_list_notes(root: Path) -> list[str]:
-    """A note on files that may name the classes of masks, where no class list is read."""
+def class_list_notes(root: Path, masks: Sequence[Path] = ()) -> list[str]:
+    """A note on files that may name the classes of masks, where no class list is read.
+
+    masks: of which the first may have names of its values in GDAL's `.aux.xml` beside it.
+    """
+    if names := stated_categories(masks[0]) if masks else []:
+        shown = ", ".join(f"'{name}'" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+        return [
+            f"{masks[0].name}.aux.xml names the values from 0 ({shown}), which is not read; write {CLASSES_FILE} with "
+            "these names, one a line"
+        ]
     found = [path.name for path in _tables(root) if _NAMES.search(path.name.lower()) and not _divides(path)]
     if not found:
         return []
@@ -45,9 +55,12 @@ def class_list_notes(root: Path) -> list[str]:
     ]
 
 
-def split_table_notes(root: Path) -> list[str]:
-    """A note on files that may divide the images, where a split is drawn. Text files are `stray_lists`' matter."""
-    found = [path.name for path in _tables(root) if path.suffix.lower() != ".txt" and _divides(path)]
+def split_table_notes(root: Path, texts: bool = False) -> list[str]:
+    """A note on files that may divide the images, where a split is drawn.
+
+    texts: True for text files, too, which for masks are `stray_lists`' matter.
+    """
+    found = [path.name for path in _tables(root) if (texts or path.suffix.lower() != ".txt") and _divides(path)]
     if not found:
         return []
     return [

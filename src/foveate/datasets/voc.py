@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate import pictures
 from foveate.datasets.checks import COMBINED
 from foveate.datasets.class_files import find_classes
 from foveate.datasets.classes import ClassList, Color
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.masks import MaskReader, Published, recognise_masks, split_doubts
+from foveate.datasets.masks.layers import distinct, only_roughly, pack_color, read_layers
 from foveate.datasets.names import NameIndex
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.pairing import pair_by_stem
@@ -49,6 +49,7 @@ def voc_color(label: int) -> Color:
     return red, green, blue
 
 
+_VOID_COLOR = pack_color(voc_color(VOID))
 COLORS = tuple(voc_color(label) for label in range(len(NAMES)))
 CLASSES = ClassTable(NAMES, COLORS, VOID)
 OWN = Published(
@@ -90,7 +91,7 @@ class VOC(ObjectSource):
     def read(self) -> Scan:
         """Find pairs and lists. Raises DataError, and ConfigError for a year that is not there."""
         root = self._year_folder()
-        pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), list_pictures(root / "SegmentationClass"))
+        pairs, problems = pair_by_stem(list_pictures(root / "JPEGImages"), _class_masks(root))
         twice: list[Problem] = []  # kept apart: the other problems are of files that a list may not name
         lists = _lists(root / LISTS, twice)
         notes = _unread_lists(root, lists, pairs)
@@ -146,7 +147,8 @@ class VOCLabels:
 
     def object_file(self, pair: Pair) -> Path:
         """The mask of an image's objects."""
-        return Path(pair.label.parent.parent / "SegmentationObject" / pair.label.name)
+        folder = pair.label.parent
+        return Path(folder.parent / folder.name.replace("Class", "Object") / pair.label.name)
 
     def objects(self, pair: Pair, height: int, width: int) -> Objects:
         """The objects in the order of their numbers, each of the class that most of its pixels have; void is unscored.
@@ -154,7 +156,7 @@ class VOCLabels:
         Raises DataError: no object mask, one of another size, or an object on nothing but background and void.
         """
         path = self.object_file(pair)
-        classes, numbers = self(pair, height, width), pictures.read_raw(path).values
+        classes, numbers = self(pair, height, width), _object_numbers(path)
         for file, values in ((pair.label, classes), (path, numbers)):
             if values.shape != (height, width):
                 raise DataError(
@@ -172,6 +174,30 @@ class VOCLabels:
         if not votes.any():
             raise DataError(f"{path}: object {number} lies on background and void only, so it has no class")
         return int(votes.argmax())
+
+
+def _class_masks(root: Path) -> list[Path]:
+    """The masks of classes; of labelme2voc's former layout, which has arrays in SegmentationClass, the PNGs beside."""
+    found, beside = list_pictures(root / "SegmentationClass"), root / "SegmentationClassPNG"
+    return list_pictures(beside) if not found and beside.is_dir() else found
+
+
+def _object_numbers(path: Path) -> np.ndarray:
+    """(H, W) numbers of objects: grey values or a palette's indices, or from 1 for each colour, as CVAT writes them.
+
+    Black is 0, and the colour of VOID in the kit's palette is VOID.
+    """
+    layers = read_layers(path)
+    if layers.lossy:
+        raise DataError(only_roughly(path))
+    if layers.colors is None:
+        assert layers.values is not None
+        return layers.values
+    found = [code for code in distinct(layers.colors).tolist() if code not in (0, _VOID_COLOR)]
+    numbers = np.where(layers.colors == _VOID_COLOR, VOID, 0)
+    for number, code in enumerate(found, 1):
+        numbers[layers.colors == code] = number if number < VOID else number + 1
+    return numbers
 
 
 def year_folders(path: Path) -> dict[str, Path]:

@@ -17,11 +17,11 @@ from typing import ClassVar
 import numpy as np
 
 from foveate.datasets.class_files import find_classes
-from foveate.datasets.classes import Color
+from foveate.datasets.classes import CLASSES_FILE, Color, read_classes
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.folders import find_parts, holds_pictures, split_lists, stray_lists
-from foveate.datasets.names import NameIndex, stem_of
+from foveate.datasets.names import NameIndex, in_any_case, stem_of
 from foveate.datasets.objects import Objects, ObjectSource, divide
 from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import list_lines, ordered, split_by_lists
@@ -262,6 +262,11 @@ def read_segments(file: Path) -> Segments:
 def _classes(root: Path, names: list[str], used: set[int]) -> ClassTable:
     """Background, and the names of data.yaml or a class list; made up where there are none. Raises DataError."""
     colors: tuple[Color, ...] = ()
+    own = in_any_case(root, CLASSES_FILE)
+    if names and own.is_file() and (stated := list(read_classes(own).names)) not in (names, [BACKGROUND, *names]):
+        raise DataError(
+            f"{own}: names {', '.join(stated[:3])}, but data.yaml {', '.join(names[:3])}; keep the one that is right"
+        )
     if not names and (listed := find_classes(root)) is not None and not listed.by_color:
         if listed.values:
             raise DataError(

@@ -102,6 +102,11 @@ def _names(file: Path, names: Any) -> list[str]:
         names = [names[k] for k in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"{file}: names is {names!r:.40}; expected a list of class names")
+    if odd := [name for name in names if isinstance(name, bool) or not isinstance(name, (int, str))]:
+        raise DataError(
+            f"{file}: a name is {odd[0]!r}, as YAML reads yes, no, on, off, null and the like without quotes; put "
+            "names into quotes"
+        )
     return [str(name) for name in names]
 
 

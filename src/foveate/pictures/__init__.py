@@ -28,6 +28,7 @@ from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.lossy import is_lossy
+from foveate.pictures.pam import stated_categories as stated_categories
 from foveate.pictures.pam import stated_nodata
 from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16

@@ -14,6 +14,18 @@ from foveate.pictures import Windows
 from foveate.records import Preprocessing
 
 
+def seen_window(height: int, width: int, preprocessing: Preprocessing) -> tuple[slice, slice]:
+    """Rows and columns of an image of H x W pixels that a network is given, as `Preprocessing` describes them."""
+    size = preprocessing.size
+    if not size or preprocessing.stretch:
+        return slice(0, height), slice(0, width)
+    # The largest window of this shape that the image holds, then `crop` of its sides.
+    factor = min(height / size[0], width / size[1]) * preprocessing.crop
+    down, across = (max(1, round(side * factor)) for side in size)
+    top, left = round((height - down) / 2), round((width - across) / 2)
+    return slice(top, top + down), slice(left, left + across)
+
+
 def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Bring an image (C, H, W) to the network's size (C, h, w), as `Preprocessing` describes; its dtype stays."""
     if not preprocessing.size:
@@ -22,12 +34,8 @@ def fit(image: Tensor, preprocessing: Preprocessing) -> Tensor:
     height, width = image.shape[-2:]
     if [height, width] == size and preprocessing.crop == 1:
         return image
-    if preprocessing.stretch:
-        return F.resize(image, size, v2.InterpolationMode.BILINEAR, antialias=True)
-    # The largest window of this shape that the image holds, then `crop` of its sides.
-    factor = min(height / size[0], width / size[1]) * preprocessing.crop
-    window = [max(1, round(side * factor)) for side in size]
-    return F.resize(F.center_crop(image, window), size, v2.InterpolationMode.BILINEAR, antialias=True)
+    rows, columns = seen_window(height, width, preprocessing)
+    return F.resize(image[..., rows, columns], size, v2.InterpolationMode.BILINEAR, antialias=True)
 
 
 def shrink_factor(windows: Windows, longest: int) -> int:

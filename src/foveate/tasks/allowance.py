@@ -21,6 +21,9 @@ class Allowance:
         return "percent" if self.relative else "points"
 
     def lost(self, float32: float, int8: float, greater_is_better: bool = True) -> float:
-        """The loss between two scores, in `unit`; below 0 where INT8 is the better one."""
+        """The loss between two scores, in `unit`; below 0 where INT8 is the better one.
+
+        Rounded to nine digits, so that a loss that is as large as the one allowed is not above it: 0.8 - 0.795 > 0.005.
+        """
         lost = 100 * (float32 - int8 if greater_is_better else int8 - float32)
-        return lost / max(abs(float32), 1e-12) if self.relative else lost
+        return round(lost / max(abs(float32), 1e-12) if self.relative else lost, 9)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foveate.pictures.fitting import fit
+from foveate.pictures.fitting import fit, seen_window
 from foveate.pictures.given import read_all
 from foveate.records import Preprocessing
 
@@ -25,28 +25,27 @@ def middle(image: Tensor, side: int) -> tuple[slice, slice]:
 def fit_sample(sample: Any, preprocessing: Any) -> Any:
     """A sample with its image at the network's size, as 'fitted', unless it has that or features already.
 
-    Images are fitted one by one, since a batch of whole photographs would fill the memory.
+    Its own (height, width) is kept as 'size'. Images are fitted one by one, since a batch of whole photographs would
+    fill the memory.
     """
     if "fitted" in sample or "features" in sample:
         return sample
+    image = read_all(sample["image"])
     rest = {key: value for key, value in sample.items() if key != "image"}
-    return rest | {"fitted": fit(read_all(sample["image"]), preprocessing)}
+    return rest | {"fitted": fit(image, preprocessing), "size": (image.shape[-2], image.shape[-1])}
 
 
-def place(windows: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
-    """Windows (..., 4) in -1..1 over the network's input -> in pixels of the image, whose (height, width) is `size`.
+def place(points: Tensor, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
+    """Points in -1..1 over the network's input -> in pixels of the image, from its upper left corner.
 
-    The input is the middle of the image, as `pictures.fitting.fit` crops it.
+    points: (..., 2 n), n pairs of x and y, so that a box has two. size: (height, width) of the image, which
+    `pictures.fitting.fit` has brought to the network's.
     """
-    height, width = size
-    down, across = height, width
-    if preprocessing.size and not preprocessing.stretch:
-        factor = min(height / preprocessing.size[0], width / preprocessing.size[1]) * preprocessing.crop
-        down, across = (max(1, round(side * factor)) for side in preprocessing.size)
-    # Where torchvision's centre crop begins.
-    corner = torch.tensor([round((width - across) / 2), round((height - down) / 2)]).repeat(2)
-    extent = torch.tensor([across, down]).repeat(2)
-    return (windows + 1) / 2 * extent + corner
+    rows, columns = seen_window(*size, preprocessing)
+    corner = torch.tensor([columns.start, rows.start])
+    extent = torch.tensor([columns.stop - columns.start, rows.stop - rows.start])
+    pairs = (points.unflatten(-1, (-1, 2)) + 1) / 2 * extent + corner
+    return pairs.flatten(-2)
 
 
 def stack_images(fitted: Sequence[Any], preprocessing: Any) -> Tensor:

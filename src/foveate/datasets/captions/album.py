@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
+from foveate.datasets.folders import LABEL_FOLDERS
 from foveate.datasets.names import unescaped
 from foveate.disk import is_hidden
 from foveate.errors import counted, first_names
@@ -60,7 +61,11 @@ class Album:
         shared = [_shared_end(path, parts) for path in found]
         best = [path for path, count in zip(found, shared, strict=True) if count == max(shared)]
         within = [path for path in best if folder.lower() in (p.lower() for p in path.parts)] if folder else []
-        return within or best
+        return within or [path for path in best if not self._is_label(path)] or best
+
+    def _is_label(self, path: Path) -> bool:
+        """True for a file in a folder of labels, as the mask of an image that is called as the image is."""
+        return any(part.lower() in LABEL_FOLDERS for part in path.relative_to(self.root).parent.parts)
 
 
 def escape_note(names: Mapping[str, Path]) -> list[str]:

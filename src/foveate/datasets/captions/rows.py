@@ -18,6 +18,7 @@ from typing import Any
 from foveate.datasets.captions import CaptionLine
 from foveate.datasets.languages import CODES, NAMES
 from foveate.datasets.quotes import are_numbers
+from foveate.datasets.text_doubts import column_notes
 from foveate.datasets.text_files import decode_text, read_text
 from foveate.errors import counted
 from foveate.pictures import PICTURE_SUFFIXES
@@ -226,6 +227,14 @@ def rows(
 def table_rows(file: Path, form: Form) -> Iterator[Mapping[str, str]]:
     """The rows of a table with a head, name -> cell, without those that cannot be read."""
     return (row for _, row in _separated_rows(file, form, read_text(file).split("\n"), lambda name: False, []))
+
+
+def form_notes(file: Path, form: Form) -> list[str]:
+    """Notes on columns of a table with a head that are not read and divide its rows, or say several languages."""
+    if form.head < 0:
+        return []
+    cells = [list(row.values()) for row in table_rows(file, form)]
+    return column_notes(file.name, form.names, cells, (form.picture, form.split, *form.captions))
 
 
 def _texts(value: Any) -> list[Any]:

@@ -16,7 +16,16 @@ from typing import Any
 from foveate.datasets.captions import NAMES_OF_SPLITS, CaptionLine, CaptionScan, CaptionSource, Collector
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.captions.rows import JSON_LINES, Form, form_of, has_one_column, head_of, language_problems, rows
+from foveate.datasets.captions.rows import (
+    JSON_LINES,
+    Form,
+    form_notes,
+    form_of,
+    has_one_column,
+    head_of,
+    language_problems,
+    rows,
+)
 from foveate.datasets.class_layout import is_by_class
 from foveate.datasets.contents import texts_beside
 from foveate.datasets.files import require_folder
@@ -126,7 +135,10 @@ class CaptionTable(CaptionSource):
             for line, place in rows(table.file, table.form, lambda name: bool(album.find(name)), collector.problems):
                 split = line.split or table.split
                 collector.add(CaptionLine(below(root, table.file, line.picture), line.text, split), table.file, place)
-        return collector.scan(root, self.seed, split_lists(root))
+        scan = collector.scan(root, self.seed, split_lists(root))
+        for table in self.tables:
+            scan.notes += form_notes(table.file, table.form)
+        return scan
 
     def remarks(self, task: str = "") -> dict[str, Any]:
         """Images without captions, captions without images, and columns that may hold captions and are not read."""

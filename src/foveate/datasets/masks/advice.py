@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList
 from foveate.datasets.masks.tally import Tally
+from foveate.datasets.spelling import says_unscored
 from foveate.errors import DataError, counted
 
 _STRAY = 3  # unknown values, before they are taken for another numbering
@@ -46,6 +47,23 @@ def names_from_one(values: Set[int], known: ClassList | None) -> list[str]:
     return [
         f"{known.file} says 'ignore: 0', so its names count from 1: '{known.names[0]}' is 1, and '{known.names[-1]}' "
         f"is {size}, which no mask holds; if '{known.names[0]}' is the name of 0, which is not scored, leave it out"
+    ]
+
+
+def unlabelled_twice(values: Set[int], known: ClassList | None) -> list[str]:
+    """A note on a list whose 0 is a name of pixels without a label, where masks hold both 0 and 255, as COCO-Stuff's.
+
+    In these 255 is that, and every other value is one less than its number in the list.
+    """
+    if known is None or known.first or not {0, 255} <= values or max(known.label_values()) in values:
+        return []
+    name = next(name for name, value in zip(known.names, known.label_values(), strict=True) if value == 0)
+    if not says_unscored(name):
+        return []
+    return [
+        f"{known.file} calls 0 '{name}', and the masks hold 255, which is not scored, too; in COCO-Stuff's maps 255 "
+        f"is '{name}', and other values are one less than in the list: if these are such maps, write {CLASSES_FILE} "
+        f"without '{name}' and without numbers"
     ]
 
 

@@ -165,9 +165,39 @@ def _require_no_map(found: Tally) -> None:
         )
 
 
+def _refuse_bands(found: Tally) -> None:
+    """Raise DataError for three channels of 0 and 1, which no colours are: one for each class."""
+    channels = {value for code in found.colors for value in unpack(code)}
+    if channels == {0, 1}:
+        first = next(f.path for f in found.files if f.colors)
+        raise DataError(
+            f"{first}: 3 channels of 0 and 1, as where each is the mask of a class; save one channel with the number "
+            "of the class of each pixel"
+        )
+
+
+def _refuse_clear(found: Tally) -> None:
+    """Raise DataError for transparent pixels of several colours, none of which is a colour of others.
+
+    What programs leave under transparency has no meaning, and each colour would be a class.
+    """
+    clear = frozenset().union(*(f.clear for f in found.files))
+    solid = frozenset().union(*(f.solid for f in found.files))
+    if len(clear) > 1 and not clear & solid:
+        one, other = sorted(clear)[:2]
+        first, second = (next(f for f in found.files if code in f.clear) for code in (one, other))
+        where = f", in {second.path.name}" if second != first else ""
+        raise DataError(
+            f"{first.path}: transparent pixels bear {hex_color(unpack(one))} and{where} {hex_color(unpack(other))}, "
+            "each of which would be a class; save masks without transparency"
+        )
+
+
 def _guessed(found: Tally) -> MaskReader:
     _require_no_index(found)
     codes = _every_color(found)
+    _refuse_bands(found)
+    _refuse_clear(found)
     _refuse_shades(found, codes)
     _require_shared(found)
     _require_no_map(found)

@@ -82,7 +82,7 @@ def exchanged_note(reader: MaskReader, found: Tally) -> list[str]:
             around[label].append(file)
     rare, usual = sorted((0, 1), key=lambda label: len(around[label]))
     if not around[rare]:
-        return _all_exchanged(reader, around[1], found)
+        return _all_exchanged(reader, around, found)
     names = first_names([file.path.name for file in around[rare]])
     inner, outer = reader.classes.names[usual], reader.classes.names[rare]
     return [
@@ -91,12 +91,22 @@ def exchanged_note(reader: MaskReader, found: Tally) -> list[str]:
     ]
 
 
-def _all_exchanged(reader: MaskReader, around: list[Summary], found: Tally) -> list[str]:
-    """A note on masks without a class list whose object lies around the background in most, and within it in none."""
-    if 2 * len(around) <= len(found.files) or reader.classes.names != UNNAMED_PAIR:
+def _all_exchanged(reader: MaskReader, around: Mapping[int, list[Summary]], found: Tally) -> list[str]:
+    """A note on masks whose object lies around the background in most, and within it in none; of a list, by its names.
+
+    A list names the background if it calls a class so.
+    """
+    outer, inner = (name.lower() for name in reader.classes.names)
+    if 2 * len(around[0]) > len(found.files) and inner.strip("_") == "background" != outer.strip("_"):
+        return [
+            f"class '{reader.classes.names[0]}' lies around '{reader.classes.names[1]}' in "
+            f"{counted(len(around[0]), 'mask')} of {len(found.files)}; if the names are exchanged, write that of "
+            f"what the lower value is first in {reader.file}"
+        ]
+    if 2 * len(around[1]) <= len(found.files) or reader.classes.names != UNNAMED_PAIR:
         return []
     return [
-        f"class '{UNNAMED_PAIR[1]}' lies around '{UNNAMED_PAIR[0]}' in {counted(len(around), 'mask')} of "
+        f"class '{UNNAMED_PAIR[1]}' lies around '{UNNAMED_PAIR[0]}' in {counted(len(around[1]), 'mask')} of "
         f"{len(found.files)}; if objects are stored as 0, write classes.txt, with the name of what 0 is first"
     ]
 

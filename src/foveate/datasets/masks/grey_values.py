@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foveate.datasets.classes import CLASSES_FILE, ClassList
-from foveate.datasets.masks.advice import advice, codes_of, names_from_one, require_no_name_of_zero
+from foveate.datasets.masks.advice import advice, codes_of, names_from_one, require_no_name_of_zero, unlabelled_twice
 from foveate.datasets.masks.evidence import Edges, edges, sample
 from foveate.datasets.masks.layers import UNDECIDED, read_layers
 from foveate.datasets.masks.reader import MaskKind, MaskReader, Plane
@@ -111,7 +111,11 @@ class GreyValues:
         nodata = {value: undecided for value in (*self.found.nodata, UNDECIDED) if value not in codes}
         every = tuple(sorted((codes | nodata).items()))
         file = CLASSES_FILE if listed is None else listed.file
-        notes = [*names_from_one(self.values, listed), *self._scored_nodata(table, codes)]
+        notes = [
+            *names_from_one(self.values, listed),
+            *unlabelled_twice(self.values, listed),
+            *self._scored_nodata(table, codes),
+        ]
         remedy = advice(self.found, self.values, listed)
         return MaskReader(kind, table, every, remark, self.plane, advice=remedy, file=file, notes=tuple(notes))
 

@@ -1,9 +1,9 @@
 """Masks whose values are the labels: grey values, palette indices, or an alpha channel.
 
 A set is one of these, tried in this order: binary, binary with 0 and 1 in some files and 0 and 255 in others, as the
-class list says, of a published corpus, object numbers, binary with smoothed edges, stretched greys, object numbers of
-which some are missing or in parts, and as guessed from the values. Each function gives the reader of one meaning, or
-None if the values do not have it.
+class list says, luminances of the list's colours, of a published corpus, object numbers, binary with smoothed edges,
+stretched greys, object numbers of which some are missing or in parts, and as guessed from the values. Each function
+gives the reader of one meaning, or None if the values do not have it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from foveate.records import UNNAMED_PAIR, ClassTable
 _GAP = 10  # greys that are farther apart are no consecutive labels
 _ROUNDING = 2  # greys from an even division of 0..255 (of 0..65535: 257 times as much) that are taken for it
 _ANNOTATORS = 4  # values of one class by several annotators, at most
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 _LABELS = 64  # labels below this may stand beside an unscored 255, though there are gaps between them
 
 
@@ -43,6 +44,7 @@ def decide(found: Tally, known: ClassList | None, theirs: Published | None, plan
     return (
         two_classes
         or _as_listed(greys)
+        or _by_luminance(greys)
         or _as_published(greys, theirs)
         or object_numbers(greys)
         or smoothed(greys)
@@ -176,6 +178,26 @@ def _as_published(greys: GreyValues, theirs: Published | None) -> MaskReader | N
 def _by_list(greys: GreyValues, known: ClassList) -> MaskReader:
     start = f", names from {known.first}: 0 is not scored" if known.first else ""
     return greys.reader(greys.kind, known.table(), codes_of(known), f"{greys.found.form}{start}", known)
+
+
+def _by_luminance(greys: GreyValues) -> MaskReader | None:
+    """Colours of the class list that were turned into greys, 0.299 R + 0.587 G + 0.114 B, by which each is told."""
+    known = greys.known
+    if known is None or not known.colors:
+        return None
+    table = known.table()
+    colors = [*enumerate(known.colors), *((table.ignore_index, color) for color in known.ignore_colors)]
+    codes = dict.fromkeys(known.ignored, table.ignore_index)
+    values = sorted(greys.values - codes.keys())
+    for value in values:
+        near = [label for label, color in colors if abs(np.dot(color, _LUMINANCE) - value) <= 1]
+        if len(near) != 1:
+            return None
+        codes[value] = near[0]
+    if len(values) < 2 or len({codes[value] for value in values}) < len(values):
+        return None
+    listing = ", ".join(map(str, values))
+    return greys.reader("index", table, codes, f"greys {listing}, the luminances of the colours of {known.file}")
 
 
 def _stretched(greys: GreyValues) -> MaskReader | None:

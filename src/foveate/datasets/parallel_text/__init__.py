@@ -11,11 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from foveate.datasets.checks import FEW, small_val_note
 from foveate.datasets.parallel_text.columns import columns_of
-from foveate.datasets.parallel_text.doubts import are_exchanged, out_of_step
-from foveate.datasets.parallel_text.files import lines_of, parting, sides_of, tables_of, text_files
+from foveate.datasets.parallel_text.doubts import are_exchanged, pair_notes
+from foveate.datasets.parallel_text.files import GZIP, lines_of, parting, sides_of, tables_of, text_files
 from foveate.datasets.quotes import unquoted
 from foveate.datasets.splits import SPLIT_ORDER
-from foveate.datasets.text_doubts import text_notes
+from foveate.datasets.text_doubts import column_notes, text_notes
 from foveate.disk import is_hidden
 from foveate.errors import ConfigError, DataError, counted, unknown
 from foveate.pictures import PICTURE_SUFFIXES
@@ -113,6 +113,9 @@ class ParallelText(DataSource):
                     "or to a table train.tsv with a sentence, a tab and its translation on each line"
                 )
             one = [file for file in text_files(path) if file.language]
+            if len(named := {file.path.name.removesuffix(GZIP).rpartition(".")[0] for file in one}) < len(one):
+                several = " and ".join(sorted(named)[:2])
+                return f"holds {several}, which name no split; name one train.xx and train.yy, or join them"
             if one:
                 return (
                     f"holds {one[0].path.name} without its translation; add {one[0].path.stem}.xx in another language"
@@ -220,6 +223,8 @@ class ParallelText(DataSource):
                     read = " and ".join(str(place + 1) for place in places[:2])
                     scan.notes.append(f"{path.name}: of {count} columns, {read} are read as source and target")
             first, second = (*places, 0, 1)[:2]
+            if names:
+                scan.notes += column_notes(path.name, rows[0], rows[1:], [rows[0][place] for place in (first, second)])
             pairs = []
             skip = 1 if names else 0
             for number, cells in enumerate(rows[skip:], 1 + skip):
@@ -349,11 +354,7 @@ class ParallelText(DataSource):
             notes.append(small_val_note(len(scan.pairs["val"]), "pair"))
         for split, pairs in scan.pairs.items():
             texts = [(pair.source, pair.target) for pair in pairs]
-            if (place := out_of_step(texts)) >= 0:
-                notes.append(
-                    f"{self._file(split)}: from line {pairs[place].line} on, long sentences stand beside short ones "
-                    "as often as not; check that a line is the translation of the line beside it"
-                )
+            notes += pair_notes(texts, [path.name for path in scan.files[split]], [pair.line for pair in pairs])
         notes += text_notes((text for own in scan.pairs.values() for p in own for text in p[:2]), "sentence")
         train = {(pair.source, pair.target) for pair in scan.pairs.get("train", [])}
         for split, pairs in scan.pairs.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.splits import split_within
 from foveate.datasets.text_files import ZERO_BYTE, decode_text
 from foveate.disk import is_hidden
 from foveate.errors import counted, listed
@@ -22,8 +22,9 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_](?:[A-Z][a-z]{3}|[A-Za-z]{2}|\d{3}))?"
 # Endings of two or three letters that are no languages.
 _NO_LANGUAGES = frozenset({
     "avi", "bak", "bib", "bin", "bmp", "bz", "cfg", "css", "csv", "dat", "db", "doc", "ds", "err", "gif", "gz", "htm",
-    "idx", "ini", "jpg", "js", "log", "lst", "md", "mov", "npy", "npz", "odt", "ogg", "out", "pdf", "png", "pt", "pth",
-    "py", "rst", "sh", "sql", "tar", "tex", "tif", "tmp", "ts", "tsv", "txt", "wav", "xls", "xml", "xz", "yml", "zip",
+    "ids", "idx", "ini", "jpg", "js", "log", "lst", "md", "mov", "npy", "npz", "odt", "ogg", "out", "pdf", "png",
+    "pt", "pth", "py", "rst", "sh", "sql", "tar", "tex", "tif", "tmp", "ts", "tsv", "txt", "wav", "xls", "xml", "xz",
+    "yml", "zip",
 })  # fmt: skip
 
 
@@ -50,8 +51,7 @@ def text_files(root: Path) -> Iterator[TextFile]:
 
 def _split_of(stem: str) -> str:
     """The split that a file's name says, as train or newstest2013-dev; '' for none."""
-    words = [split_called("val" if word == "tune" else word) for word in re.split(r"[^a-z]+", stem.lower())]
-    return next((word for word in words if word in SPLIT_ORDER), "")
+    return split_within(re.sub(r"(?i)(?<![a-z])tune(?![a-z])", "val", stem))
 
 
 def sides_of(

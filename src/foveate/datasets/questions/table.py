@@ -14,7 +14,8 @@ from foveate.datasets.captions.cells import listed
 from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import require_folder
 from foveate.datasets.questions import Asked, Collector, QuestionScan, QuestionSource
-from foveate.datasets.splits import SPLIT_ORDER, split_called
+from foveate.datasets.splits import SPLIT_ORDER, split_called, split_within
+from foveate.datasets.text_doubts import column_notes, separated_note
 from foveate.datasets.text_files import read_text
 from foveate.disk import is_file
 from foveate.errors import DataError, counted
@@ -31,6 +32,7 @@ _QUESTION = ("question", "questions")
 _ANSWER = ("answer", "answers")
 _KIND = ("kind", "type", "question_type", "question_kind", "answer_type")
 _SPLIT = ("split", "subset", "partition")
+_ASKING = frozenset({"what", "which", "who", "where", "when", "why", "how", "is", "are", "does", "do", "can"})
 _NAMES = ("qa", "questions", "vqa")  # of a table without a head
 _CHOICE = re.compile(r"[a-h]|(multiple_)?(choices|options)|(choice|option|answer)_?[a-h0-9]")  # of several choices
 
@@ -52,6 +54,11 @@ class Columns:
     split: int = -1
     head: bool = True
     unread: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> list[int]:
+        """The places of the columns that are read."""
+        return [p for p in (self.image, self.question, self.answer, self.kind, self.split) if p >= 0]
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,16 @@ class QuestionTable(QuestionSource):
                 collector.add(asked._replace(picture=name, split=asked.split or table.split), table.file, place)
             if what := _choices(table, [asked.answers[0] for asked, file, _ in collector.asked if file == table.file]):
                 collector.problems.append(Problem(table.file, what))
+            own = [asked for asked, file, _ in collector.asked if file == table.file]
+            if not table.columns.head and (what := _exchanged(own)):
+                collector.problems.append(Problem(table.file, what))
         scan = collector.scan(self.seed)
-        scan.notes += _separated([answer for asked, *_ in collector.asked for answer in asked.answers])
+        scan.notes += separated_note([answer for asked, *_ in collector.asked for answer in asked.answers], "answer")
+        for table in self.tables:
+            if table.columns.head:
+                first, *cells = _table_cells(table)
+                columns = table.columns
+                scan.notes += column_notes(table.file.name, first, cells, [first[place] for place in columns.read])
         return scan
 
 
@@ -143,17 +158,19 @@ def _choices(table: TableFile, answers: Sequence[str]) -> str:
     )
 
 
-def _separated(answers: Sequence[str]) -> list[str]:
-    """A note where most answers hold a mark that may separate several."""
-    notes = []
-    for mark in "|;":
-        holding = [answer for answer in answers if mark in answer]
-        if 2 * len(holding) > len(answers):
-            notes.append(
-                f"'{mark}' is in {len(holding)} of {counted(len(answers), 'answer')}, such as '{holding[0][:40]}', and "
-                'part of it; write a list, as ["yes", "no"], if it separates several'
-            )
-    return notes
+def _exchanged(asked: Sequence[Asked]) -> str:
+    """The complaint about a table without a line of names whose third column asks, and the second does not."""
+    asking = [one.answers[0] for one in asked if _asks(one.answers[0])]
+    if 2 * len(asking) <= len(asked) or any(_asks(one.question) for one in asked):
+        return ""
+    return (
+        f"no line of names, and questions in the third column ('{asking[0][:40]}'); expected image, question, answer: "
+        "write the names of the columns above them"
+    )
+
+
+def _asks(text: str) -> bool:
+    return text.rstrip().endswith(("?", "\uff1f")) or text.lower().partition(" ")[0] in _ASKING
 
 
 def tables(root: Path) -> list[TableFile]:
@@ -241,6 +258,12 @@ def _rows(table: TableFile, problems: list[Problem]) -> Iterator[tuple[Asked, st
         )
 
 
+def _table_cells(table: TableFile) -> list[list[str]]:
+    """The cells of the line of names, and of the lines below that have as many."""
+    lines = (_cells(line, table.columns.separator) for line in read_text(table.file).split("\n") if line.strip())
+    return [cells for cells in lines if len(cells) == table.columns.count]
+
+
 def _optional(cells: Sequence[str], column: int) -> str:
     return cells[column] if column >= 0 else ""
 
@@ -259,5 +282,5 @@ def _below(root: Path, file: Path, name: str) -> str:
 
 def _split_of(root: Path, file: Path) -> str:
     """The split that a table's name says, or else its folder; '' for none."""
-    words = [*re.findall("[a-z]+", file.stem.lower()), *reversed(file.relative_to(root).parent.parts)]
-    return next((split for word in words if (split := split_called(word)) in SPLIT_ORDER), "")
+    folders = (split_called(part) for part in reversed(file.relative_to(root).parent.parts))
+    return split_within(file.stem) or next((split for split in folders if split in SPLIT_ORDER), "")

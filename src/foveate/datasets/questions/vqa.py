@@ -90,7 +90,14 @@ class VQA(QuestionSource):
                 shown = " and ".join(p.relative_to(root).as_posix() for p in next(iter(unclear.values()))[:2])
                 what = f"{numbers} with several pictures each, {shown}; keep one, or put it into a folder {part}"
                 collector.problems.append(Problem(questions, what))
-        return collector.scan(self.seed)
+        scan = collector.scan(self.seed)
+        alone = [p for p in nearby(root, "*_questions.json") if p not in files and "MultipleChoice" not in p.name]
+        if alone:
+            names = listed([path.name for path in alone], "file")
+            scan.notes.append(
+                f"{names} without annotations not read; put the file {_annotations(alone[0], '*')} beside it"
+            )
+        return scan
 
 
 class NumberedImages:
@@ -157,13 +164,13 @@ def _pairs(root: Path) -> dict[Path, Path]:
 
 def _asked(questions: Path, answered: Path, problems: list[Problem]) -> Iterator[tuple[Asked, int, str]]:
     """(question, number of its image, place) of every annotated question. Problems of entries are collected."""
-    texts: dict[Any, str] = {}
+    texts: dict[Any, tuple[str, Any]] = {}
     for entry in _entries(questions, "questions"):
         if not _has(entry, "question_id", (int, str)) or not _has(entry, "question", (str,)):
             what = f"{entry!r:.60} among the questions; expected an object with question_id, image_id and question"
             problems.append(Problem(questions, what))
         else:
-            texts[entry["question_id"]] = entry["question"]
+            texts[entry["question_id"]] = entry["question"], entry.get("image_id")
     for entry in _entries(answered, "annotations"):
         answers = entry.get("answers") if isinstance(entry, dict) else None
         given: list[Any] = []
@@ -182,9 +189,16 @@ def _asked(questions: Path, answered: Path, problems: list[Problem]) -> Iterator
             problems.append(Problem(answered, what))
         else:
             kept = tuple(one for one in given if one.strip())
-            asked = Asked("", texts.pop(entry["question_id"]), kept, str(entry.get("answer_type", "")))
+            text, image = texts.pop(entry["question_id"])
+            if image not in (None, entry["image_id"]):
+                what = (
+                    f"question {entry['question_id']} is annotated for image {entry['image_id']}, and in "
+                    f"{questions.name} asked about image {image}; give files that belong together"
+                )
+                problems.append(Problem(answered, what))
+            asked = Asked("", text, kept, str(entry.get("answer_type", "")))
             yield asked, entry["image_id"], f"question {entry['question_id']}"
-    for number, text in texts.items():
+    for number, (text, _) in texts.items():
         what = f"question {number}, '{text[:40]}', has no annotation in {answered.name}; restore the files"
         problems.append(Problem(questions, what))
 

@@ -1,22 +1,24 @@
-"""A table of transcripts: a .tsv or .csv with a row a recording, beside files of sound or a features.npz."""
+"""A table of transcripts: a .tsv, .csv, .jsonl or list with bars, a row a recording, beside sound or a features.npz."""
 
 from __future__ import annotations
 
 import csv
-import re
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from urllib.parse import quote
 
+from foveate.datasets.captions.album import escape_note
 from foveate.datasets.captions.rows import head_of
 from foveate.datasets.files import require_folder
-from foveate.datasets.names import normal
-from foveate.datasets.quotes import are_numbers, unquoted
+from foveate.datasets.names import normal, unescaped
+from foveate.datasets.quotes import unquoted
 from foveate.datasets.speech import Line, SpeechSource, Utterance, files_of_sound, utterances_of
-from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts
-from foveate.datasets.text_doubts import times_note
+from foveate.datasets.speech.columns import Layout, layout_of, lowered, named_columns
+from foveate.datasets.splits import SPLIT_ORDER, split_called, split_parts, split_within
+from foveate.datasets.text_doubts import column_notes, times_note
 from foveate.datasets.text_files import read_text
 from foveate.disk import is_file, is_hidden
 from foveate.errors import DataError, counted
@@ -25,10 +27,8 @@ from foveate.registry import dataset
 from foveate.sounds import SOUND_SUFFIXES
 
 FEATURES = "features.npz"
-_FILE = ("file", "path", "audio", "utterance", "id", "name", "file_name", "filename", "wav", "clip", "recording")
-_TEXT = ("text", "transcript", "transcription", "sentence", "transcripts")
-_SPEAKER = ("speaker", "speaker_id", "client_id", "spk")
-_SPLIT = ("split", "subset", "partition")
+_LISTS = "filelists"  # the folder that VITS keeps its lists in
+_MOST = 20  # files of JSON or lists in a folder, above which they are one a sample
 _TRIED = 20  # rows that a table is known by
 
 
@@ -39,9 +39,12 @@ class SpeechTable(SpeechSource):
 
     Without a header, columns of numbers beside the text and one of splits may follow. With one, columns are found by
     name, among them split (train, val or test). A folder without *.tsv may have *.csv with a header, as Hugging Face's
-    metadata.csv, or with bars, as LJSpeech's: id|text|normalised text, of which the last is read. Files are named
-    relative to the table, without or with their folder, and with or without their ending.
-    Folders train, val and test with a table each are the splits. In place of sound, features.npz holds `data` (frames,
+    metadata.csv, or with bars, as LJSpeech's: id|text|normalised text, of which the last is read; or lines of JSON, as
+    metadata.jsonl and NeMo's manifests; or *.txt and *.list with bars, here or in `filelists`, as VITS has them:
+    file|text, file|speaker|text, file|speaker|language|text. Files are named relative to the table, without or with
+    their folder, and with or without their ending; URL escapes count as what they stand for.
+    Folders train, val and test with a table each are the splits, and so are several tables with such words in their
+    names. In place of sound, features.npz holds `data` (frames,
     values), `offsets` and `ids`, and `rate`, frames a second, if it is not 100.
 
     path: the folder.
@@ -92,14 +95,14 @@ class SpeechTable(SpeechSource):
 
     @cached_property
     def _sounds(self) -> dict[Path, dict[str, list[Path]]]:
-        """Folder of a table -> name with and without ending -> files below it."""
+        """Folder that a table's names are relative to -> name with and without ending -> files below it."""
         found: dict[Path, dict[str, list[Path]]] = {}
-        for _, table in self.tables:
+        for folder in {_home(table) for _, table in self.tables}:
             names: dict[str, list[Path]] = {}
-            for file in files_of_sound(table.parent):
-                for name in {normal(file.name), normal(file.stem)}:
+            for file in files_of_sound(folder):
+                for name in {f(own) for own in (file.name, file.stem) for f in (normal, unescaped)}:
                     names.setdefault(name, []).append(file)
-            found[table.parent] = names
+            found[folder] = names
         return found
 
     @cached_property
@@ -124,11 +127,11 @@ class SpeechTable(SpeechSource):
         """The file of a row."""
         if (features := self._features.get(table.parent)) is not None:
             return features.get(line.name)
-        return _file_of(line.name, table.parent, self._sounds[table.parent])
+        return _file_of(line.name, _home(table), self._sounds[_home(table)])
 
     def unnamed(self, used: set[Path]) -> list[Path]:
         """Files of sound beside the tables that no row names."""
-        folders = dict.fromkeys(table.parent for _, table in self.tables)
+        folders = dict.fromkeys(_home(table) for _, table in self.tables)
         files = dict.fromkeys(p for folder in folders for p in files_of_sound(folder))
         return [p for p in files if p not in used]
 
@@ -138,8 +141,8 @@ class SpeechTable(SpeechSource):
         found = list(super().notes(task))
         for folder in dict.fromkeys(table.parent for table in read):
             first = next(table.name for table in read if table.parent == folder)
-            for other in sorted(p for p in folder.glob("*.tsv") if p not in read and not is_hidden(p.name)):
-                if _names_recordings(other):
+            for other in _table_files(folder):
+                if other not in read and _names_recordings(other):
                     found.append(
                         f"{other.name} is not read, beside {first}; name it train, val or test if it is a split, or "
                         "put its rows into that table"
@@ -147,12 +150,14 @@ class SpeechTable(SpeechSource):
         for table in read:
             if not (rows := _cells(table)):
                 continue
-            layout = _layout(rows)
+            layout = layout_of(rows)
             if layout.unread:
                 name = rows[0][layout.columns["text"]].strip()
                 found.append(f"{table.name}: the text is that of column {name}; {', '.join(layout.unread)} not read")
             if layout.head:
                 found += times_note(table.name, rows[0], rows[1:], "recording")
+                known = [rows[0][place] for place in layout.columns.values()]
+                found += column_notes(table.name, rows[0], rows[1:], known)
             if layout.twice:
                 place = layout.columns["text"]
                 found.append(
@@ -166,21 +171,33 @@ class SpeechTable(SpeechSource):
                     f"speaker and '{text}' for what is said; write file, text, speaker above the columns if it is "
                     "the reverse"
                 )
+        if not self._features:
+            lines = [(line, table) for table in read for line, cells in _rows(table) if len(cells) >= 2]
+            files = {line.name: file for line, table in lines if isinstance(file := self.locate(line, table), Path)}
+            found += escape_note(files)
         return found
 
 
+def _home(table: Path) -> Path:
+    """The folder that the names in a table are relative to: its own, or for VITS's lists the one above."""
+    return table.parent.parent if table.parent.name == _LISTS else table.parent
+
+
 def _file_of(name: str, folder: Path, names: dict[str, list[Path]]) -> Path | None:
-    """The file that a table in `folder` means; names: see `SpeechTable._sounds`. None if none or several are meant."""
+    """The file that a table means whose names are relative to `folder`. None if none or several are meant.
+
+    names: see `SpeechTable._sounds`.
+    """
     for direct in (folder / name, folder / "audio" / name):
         if is_file(direct) and direct.suffix.lower() in SOUND_SUFFIXES:
             return direct
-    last = normal(Path(name).name)
-    found = names.get(last, [])
+    last = Path(name).name
+    found = names.get(normal(last)) or names.get(unescaped(last), [])
     return found[0] if len(found) == 1 else None
 
 
 def _tables(root: Path) -> list[tuple[str, Path]]:
-    """(split, file) of every .tsv in the folder, or in the folders of its splits."""
+    """(split, file) of every table in the folder, in the folders of its splits, or in that of VITS's lists."""
     if not root.is_dir():
         return []
     own = [("", p) for p in _table_files(root)]
@@ -188,40 +205,48 @@ def _tables(root: Path) -> list[tuple[str, Path]]:
         transcripts = [pair for pair in own if pair[1].stem.lower() == "transcripts"]
         return transcripts or _split_tables(own)
     parts = split_parts(root, lambda p: p.is_dir() and bool(_table_files(p)))
+    if not parts and (root / _LISTS).is_dir():
+        return _tables(root / _LISTS)
     return [(split, table) for split, part in parts.items() for _, table in _tables(part)]
 
 
 def _table_files(folder: Path) -> list[Path]:
-    """The .tsv of a folder; without one, the .csv with bars, or whose first line names columns of files and texts."""
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tsv", ".csv") and is_file(p))
-    found = [p for p in found if not is_hidden(p.name)]
-    tabs = [p for p in found if p.suffix.lower() == ".tsv"]
-    return tabs or [
-        p
-        for p in found
-        if _has_bars(head_of(p)) or ((rows := _cells(p, beginning=True)) and _columns(_lower(rows[0]))[0])
-    ]
+    """The .tsv of a folder; without one, the .csv with bars, or whose first line names columns of files and texts.
+
+    Without these, the files of JSON lines with such names; and without them, lists with bars that name recordings.
+    """
+    files = sorted(p for p in folder.iterdir() if is_file(p) and not is_hidden(p.name))
+    by_ending: dict[str, list[Path]] = {}
+    for file in files:
+        by_ending.setdefault(file.suffix.lower(), []).append(file)
+    if tabs := by_ending.get(".tsv"):
+        return tabs
+    if commas := [p for p in by_ending.get(".csv", ()) if _has_bars(head_of(p)) or _has_names(p)]:
+        return commas
+    objects = [p for ending in (".jsonl", ".json") for p in by_ending.get(ending, ())]
+    if len(objects) <= _MOST and (named := [p for p in objects if _has_names(p)]):
+        return named
+    sounds = {p.stem for ending in SOUND_SUFFIXES for p in by_ending.get(ending, ())}  # with their texts beside them
+    lists = [p for ending in (".txt", ".list") for p in by_ending.get(ending, ()) if p.stem not in sounds]
+    if len(lists) > _MOST:
+        return []
+    return [p for p in lists if _has_bars(head_of(p)) and _names_recordings(p)]
+
+
+def _has_names(table: Path) -> bool:
+    """True if the first line of a table names columns of files and texts."""
+    rows = _cells(table, beginning=True)
+    return bool(rows) and bool(named_columns(lowered(rows[0]))[0])
 
 
 def _split_tables(tables: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Tables that are called train.tsv, val.tsv and so on are those of the splits."""
-    named = [(split_called(p.stem), p) for _, p in tables]
-    return [pair for pair in named if pair[0] in SPLIT_ORDER] or tables
-
-
-class _Layout(NamedTuple):
-    """Columns of a table by what they hold: file, text, and where there are such, speaker and split.
-
-    head: True if the first line names them. unread: names of further columns that may hold the text. unsure: True
-    where nothing but their order tells speakers from texts. twice: True if the column before holds the same texts in
-    another form.
-    """
-
-    columns: dict[str, int]
-    head: bool = False
-    unread: tuple[str, ...] = ()
-    unsure: bool = False
-    twice: bool = False
+    """Tables that are called train.tsv, val.tsv and so on are those of the splits, or else several with such words."""
+    for called in (split_called, split_within):
+        named = [(called(p.stem), p) for _, p in tables]
+        named = [pair for pair in named if pair[0] in SPLIT_ORDER]
+        if named and (called is split_called or len(tables) > 1):
+            return named
+    return tables
 
 
 def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
@@ -233,11 +258,11 @@ def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
     if not rows:
         return []
     try:
-        layout = _layout(rows)
+        layout = layout_of(rows)
     except DataError as error:
         if not beginning:
             raise DataError(f"{table}: {error}") from None
-        layout = _Layout({"file": 0, "text": 1})
+        layout = Layout({"file": 0, "text": 1})
 
     def cell(cells: list[str], key: str) -> str:
         index = layout.columns.get(key, -1)
@@ -251,7 +276,12 @@ def _rows(table: Path, beginning: bool = False) -> list[tuple[Line, list[str]]]:
 
 def _cells(table: Path, beginning: bool = False) -> list[list[str]]:
     lines = head_of(table) if beginning else read_text(table).splitlines()
-    if table.suffix.lower() == ".csv":
+    ending = table.suffix.lower()
+    if ending in (".jsonl", ".json"):
+        return _objects(table, lines, beginning)
+    if ending in (".txt", ".list"):
+        return _split_at_bars(table, lines, beginning)
+    if ending == ".csv":
         if _has_bars(lines):
             return _split_at_bars(table, lines, beginning)
         try:
@@ -259,6 +289,26 @@ def _cells(table: Path, beginning: bool = False) -> list[list[str]]:
         except csv.Error as error:
             raise DataError(f"{table}: no table as CSV writes it: {error}") from None
     return unquoted([line.split("\t") for line in lines if line.strip()])
+
+
+def _objects(table: Path, lines: Sequence[str], beginning: bool) -> list[list[str]]:
+    """The cells of lines of JSON below the names of the first one; [] for another file. Raises DataError for a line."""
+    rows: list[list[str]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            if beginning or not rows:
+                return rows
+            raise DataError(f"{table}: line {number} is no object of JSON; expected one a line, with {rows[0]}")
+        rows = rows or [list(row)]
+        cells = (row.get(name) for name in rows[0])
+        rows.append(["" if cell is None else str(cell) for cell in cells])
+    return rows
 
 
 def _has_bars(lines: Sequence[str]) -> bool:
@@ -279,100 +329,17 @@ def _split_at_bars(table: Path, lines: Sequence[str], beginning: bool) -> list[l
     return [cells for _, cells in rows]
 
 
-def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
-    """The columns of a table, by its header or by what they hold. Raises DataError where that is not clear."""
-    columns, texts = _columns(_lower(rows[0]))
-    if columns:
-        worded = [name for name, place in texts.items() if not are_numbers(_column(rows[1:], place))] or list(texts)
-        return _Layout(columns | {"text": texts[worded[0]]}, True, tuple(worded[1:]))
-    count = max(map(len, rows))
-    while count > 2 and not any(_column(rows, count - 1)):
-        count -= 1
-    if count < 3:
-        return _Layout({"file": 0, "text": 1})
-    held = {place: cells for place in range(1, count) if (cells := _column(rows, place))}
-    splits = [p for p, cells in held.items() if all(split_called(cell) in SPLIT_ORDER for cell in cells)]
-    numbers = [p for p, cells in held.items() if are_numbers(cells)]
-    last = max((p for p in held if p not in (*numbers, *splits)), default=0)
-    # Lengths and the like, which are no speakers and not the text.
-    is_long = last > 0 and _words(held[last]) > 1
-    beside = [p for p in numbers if (is_long and p > last) or any("." in cell for cell in held[p])]
-    left = [p for p in held if p not in (*beside, *splits[:1])]
-    split = {"split": splits[0]} if splits else {}
-    if len(left) == 1:
-        return _Layout({"file": 0, "text": left[0]} | split)
-    if len(left) == 2 and _are_one_text(rows, left[0], left[1]):
-        return _Layout({"file": 0, "text": left[1]} | split, twice=True)
-    if len(left) != 2 or _are_reversed(held[left[0]], held[left[1]]):
-        second, third = ([*rows[0], "", ""][place].strip()[:20] for place in (1, 2))
-        raise DataError(
-            f"{counted(count, 'column')} without a line of names, '{second}' in the second and '{third}' in the third; "
-            "expected file, speaker, text: write the names of the columns above them, such as file, text, speaker"
-        )
-    speakers, said, names = held[left[0]], held[left[1]], _column(rows, 0)
-    sure = _words(said) > 1 or _are_numbered(speakers) or (_are_in(speakers, names) and not _are_in(said, names))
-    return _Layout({"file": 0, "speaker": left[0], "text": left[1]} | split, unsure=not sure)
-
-
-def _are_one_text(rows: Sequence[Sequence[str]], one: int, other: int) -> bool:
-    """True if in most rows two columns share half of their words, as LJSpeech's text and its normalised form do."""
-    both = [(row[one].lower().split(), row[other].lower().split()) for row in rows if max(one, other) < len(row)]
-    alike = [2 * len(set(a) & set(b)) >= max(len(set(a)), len(set(b))) for a, b in both if a and b]
-    return 2 * sum(alike) > len(alike)
-
-
-def _are_reversed(speakers: Sequence[str], texts: Sequence[str]) -> bool:
-    """True if the column before looks like the texts, and the last one like speakers."""
-    if _words(speakers) > max(1.0, _words(texts)):
-        return True
-    return _words(texts) <= 1 and _are_numbered(texts) and not _are_numbered(speakers)
-
-
-def _are_numbered(cells: Sequence[str]) -> bool:
-    """True for words of letters and digits, as spk1 and p225."""
-    return all(re.fullmatch(r"[^\W\d]+[_-]?\d+|\d+[_-]?[^\W\d]+", cell) for cell in cells)
-
-
-def _are_in(cells: Sequence[str], names: Sequence[str]) -> bool:
-    """True if each cell is part of the name of its row's file, as a speaker's name often is."""
-    return len(cells) == len(names) and all(
-        cell.lower() in name.lower() for cell, name in zip(cells, names, strict=True)
-    )
-
-
-def _lower(row: Sequence[str]) -> list[str]:
-    return [cell.strip().lower() for cell in row]
-
-
-def _column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
-    """The cells of a column that are not empty."""
-    return [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
-
-
-def _words(cells: Sequence[str]) -> float:
-    """Words a cell."""
-    return sum(len(cell.split()) for cell in cells) / max(1, len(cells))
-
-
-def _columns(names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """(what it holds -> column, name -> column of every text) of a header; ({}, {}) if the row is none."""
-    found: dict[str, int] = {}
-    for key, known in (("file", _FILE), ("text", _TEXT), ("speaker", _SPEAKER), ("split", _SPLIT)):
-        if name := next((name for name in known if name in names), ""):
-            found[key] = names.index(name)
-    texts = {name: names.index(name) for name in _TEXT if name in names}
-    return (found, texts) if {"file", "text"} <= set(found) else ({}, {})
-
-
 def _names_recordings(table: Path) -> bool:
     """True if one of the first rows names a file of sound, or there are features beside the table."""
     rows = _rows(table, beginning=True)[:_TRIED]
     rows = [row for row in rows if len(row[1]) >= 2]
     if (table.parent / FEATURES).is_file():
         return bool(rows)
-    inside = (p for p in sorted(table.parent.iterdir()) if p.is_dir() and not is_hidden(p.name))
-    folders = [table.parent, *inside]
-    return any(_exists(line.name, table.parent, folders) for line, _ in rows)
+    home = _home(table)
+    inside = (p for p in sorted(home.iterdir()) if p.is_dir() and not is_hidden(p.name))
+    folders = [home, *inside]
+    names = {name for line, _ in rows for name in (line.name, unescaped(line.name), quote(line.name))}
+    return any(_exists(name, home, folders) for name in names)
 
 
 def _exists(name: str, folder: Path, folders: Sequence[Path]) -> bool:

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 from foveate.datasets.captions import CaptionLine, CaptionScan, Collector
 from foveate.datasets.captions.album import Album, nearby
 from foveate.datasets.captions.lists import split_lists
-from foveate.datasets.captions.rows import VIDEO, Form, form_of, head_of, language_problems, rows, table_rows
+from foveate.datasets.captions.rows import (
+    VIDEO,
+    Form,
+    form_notes,
+    form_of,
+    head_of,
+    language_problems,
+    rows,
+    table_rows,
+)
 from foveate.datasets.captions.table import PATTERNS, below, split_of
 from foveate.datasets.files import require_folder
 from foveate.datasets.text_doubts import times_note
@@ -112,6 +121,7 @@ class VideoTable(VideoSource):
             if table.form is not None and table.form.head >= 0:
                 cells = (list(row.values()) for row in table_rows(table.file, table.form))
                 scan.notes += times_note(table.file.name, table.form.names, cells, "clip")
+                scan.notes += form_notes(table.file, table.form)
         for pair in (pair for pairs in scan.pairs.values() for pair in pairs):
             if pair.picture.is_file() and pair.picture.stat().st_size == 0:
                 scan.problems.append(Problem(pair.picture, "an empty file; record it again, or remove its captions"))

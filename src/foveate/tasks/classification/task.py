@@ -135,9 +135,8 @@ class ClassificationTask(ClassificationReplies, Task):
     # Answering
 
     def prepare(self, sample: Any) -> Any:
-        """The image at the network's size, as 'fitted'; of one with a 'centre' also its own (height, width), 'size'."""
-        size = {"size": tuple(sample["image"].shape[-2:])} if "centre" in sample and "image" in sample else {}
-        return fit_sample(sample, self.preprocessing) | size
+        """The image at the network's size, as 'fitted', and its own (height, width), as 'size'."""
+        return fit_sample(sample, self.preprocessing)
 
     def answer(
         self,
@@ -185,8 +184,8 @@ class ClassificationTask(ClassificationReplies, Task):
         probabilities = torch.from_numpy(prediction.probabilities)
         metrics.update(probabilities[None], torch.tensor([sample["label"]]))
         if "centre" in sample and prediction.transforms:
-            point = torch.from_numpy(prediction.transforms[-1].grid.mean((0, 1))).repeat(2)
-            x, y = (place(point, sample["size"], self.preprocessing)[:2] - 0.5).tolist()  # pixel 0 is at 0
+            window = torch.from_numpy(prediction.transforms[-1].grid.mean((0, 1))).double()
+            x, y = (place(window, sample["size"], self.preprocessing) - 0.5).tolist()  # pixel centres are whole numbers
             metrics.locate((x, y), sample["centre"])
         return float(probabilities[sample["label"]])
 

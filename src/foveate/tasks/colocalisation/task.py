@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 
 from foveate.metrics.localisation import LocalisationMetrics
-from foveate.pictures.fitting import fit
-from foveate.pictures.given import read_all
 from foveate.records import (
     ColocalisationBatch,
     ColocalisationPrediction,
@@ -34,7 +32,7 @@ from foveate.tasks.colocalisation.inspection import ColocalisationFindings
 from foveate.tasks.colocalisation.reply import ColocalisationReplies
 from foveate.tasks.colocalisation.report import draw_prediction, report
 from foveate.tasks.evaluation import Evaluation
-from foveate.tasks.fitting import place, stack_images
+from foveate.tasks.fitting import fit_sample, place, stack_images
 from foveate.tasks.options import Options
 from foveate.tasks.views import seen_pixels, view_of
 from foveate.visualize.report import ReportPart
@@ -90,11 +88,7 @@ class ColocalisationTask(ColocalisationReplies, Task):
 
     def prepare(self, sample: Any) -> Any:
         """The image at the network's size, as 'fitted', and its own (height, width), as 'size'."""
-        if "fitted" in sample:
-            return sample
-        image = read_all(sample["image"])
-        rest = {key: value for key, value in sample.items() if key != "image"}
-        return rest | {"fitted": fit(image, self.preprocessing), "size": (image.shape[-2], image.shape[-1])}
+        return fit_sample(sample, self.preprocessing)
 
     def answer(
         self,
