@@ -68,6 +68,7 @@ def test_two_processes_killed_and_resumed_give_the_result_of_one(tmp_path: Path)
     # One process speaks.
     assert [line.split()[0] for line in told.splitlines()] == [
         "the",
+        "note:",
         "device:",
         "9",
         "kept:",

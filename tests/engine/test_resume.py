@@ -106,7 +106,7 @@ def test_ctrl_c_says_so_in_one_line_and_leaves_a_resumable_run(stopped: tuple[Pa
     lines = (folder / "ctrl_c.log").read_text().splitlines()
     assert lines[-1] == "foveate: stopped; a training goes on from its last finished epoch with --resume"
     assert not [line for line in lines if "Traceback" in line or "KeyboardInterrupt" in line]
-    assert len(lines) == 5  # the data, the plan in two lines, one epoch, the farewell
+    assert len(lines) == 6  # the data, a note on few steps, the plan in two lines, one epoch, the farewell
     assert resume(folder / "ctrl_c") == 0
     assert_same_run(folder / "ctrl_c", folder / "never")
 
@@ -115,7 +115,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(stopped: tuple[Path, dict[str
     folder, ends = stopped
     assert ends["disk_full"] == 1
     lines = (folder / "disk_full.log").read_text().splitlines()
-    assert len(lines) == 5, lines
+    assert len(lines) == 6, lines
     assert lines[-1].startswith(
         f"foveate: cannot write {folder}/disk_full/checkpoints/last.ckpt: File too large; free some"
     )

@@ -16,7 +16,7 @@ from foveate.engine.fields import to_json
 from foveate.engine.prepare import prepare
 from foveate.engine.recipe import Recipe
 from foveate.engine.run import RunFolder
-from foveate.engine.train import _as_started, train_recipe
+from foveate.engine.train import as_started, train_recipe
 from foveate.engine.trial import fastest_threads, fit_threads, using_threads
 from foveate.store import load_model
 
@@ -95,8 +95,8 @@ def test_a_run_takes_them_and_says_so(
 def test_a_resumed_run_keeps_them(tiny: Tiny, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.write_json("recipe.json", to_json(tiny(threads=3)))
-    assert _as_started(tiny(), run)["threads"] == 3
-    assert _as_started(tiny(threads=2), run)["threads"] == 2, "another machine may have fewer"
+    assert as_started(tiny(), run, None)["threads"] == 3
+    assert as_started(tiny(threads=2), run, None)["threads"] == 2, "another machine may have fewer"
 
 
 def test_nothing_is_measured_where_it_is_not_worth_it(
