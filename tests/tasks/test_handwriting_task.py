@@ -175,10 +175,11 @@ def test_counters_of_several_processes_add_up():
         HandwritingMetrics().compute()
 
 
-class Clock:
+class Clock(torch.nn.Module):
     """A runner that writes steps to the right and reads one character more in every `pace` points."""
 
     def __init__(self, pace, log_std=-50.0):
+        super().__init__()
         self.pace, self.log_std = pace, log_std
 
     def begin(self, rows):

@@ -21,6 +21,7 @@ from foveate.ops.padding import pad
 from foveate.ops.window import is_written
 from foveate.records import HandwritingPreprocessing, HandwritingState
 from foveate.tasks.handwriting.strokes import restore
+from foveate.tasks.parts import device_of
 from foveate.text.characters import BLANK, split_characters
 from foveate.text.splitting import SPECIALS, UNKNOWN
 
@@ -138,7 +139,7 @@ def _write_together(
         uniform[:limit, row] = torch.rand(limit, 2, generator=generator)
         normal[:limit, row] = torch.randn(limit, 2, generator=generator)
     state: HandwritingState = runner.begin(rows)
-    device = _device_of(runner)
+    device = device_of(runner)
     given = [None if x is None else x.to(device) for x in (text, lengths)]
     point = torch.zeros(rows, 3)
     for known in prime.strokes[1:] if prime else ():
@@ -169,12 +170,6 @@ def _write_together(
         own = None if seen is None or lengths is None else seen[row, :count, : int(lengths[row]) + 1].numpy()
         pieces.append(Written(offsets, own, finished[row]))
     return pieces
-
-
-def _device_of(runner: Any) -> torch.device:
-    """The device of a module; an exported file takes tensors on the CPU. Points are drawn on the CPU."""
-    parameters = runner.parameters() if isinstance(runner, torch.nn.Module) else ()
-    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def restore_with_start(points: Tensor, preprocessing: HandwritingPreprocessing) -> np.ndarray:

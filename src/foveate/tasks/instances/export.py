@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_exportable, require_same_shape, worst
 from foveate.records import InstanceOutput, traits_of
+from foveate.tasks.parts import device_of
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -134,7 +135,7 @@ def graphs(task: Task, model: Any) -> Graphs:
 @torch.inference_mode()
 def _difference(model: nn.Module, runner: nn.Module, image: Tensor) -> float:
     """Largest difference of the kept detections, as a share of the image's side for boxes, of 1 for the rest."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     expected = _kept(InstanceOutput(*(part.cpu() for part in model(image.to(device)))))
     exported = _kept(runner(image))
     require_same_shape(exported.boxes, expected.boxes)
@@ -152,7 +153,7 @@ def _difference(model: nn.Module, runner: nn.Module, image: Tensor) -> float:
 @torch.inference_mode()
 def _outline_difference(model: Any, runner: OutliningRunner, image: Tensor) -> float:
     """Largest difference of the outlines in two boxes."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     height, width = image.shape[-2:]
     boxes = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.3, 0.0, 1.0, 0.4]]) * torch.tensor([width, height, width, height])
     labels = torch.zeros(2, dtype=torch.int64)

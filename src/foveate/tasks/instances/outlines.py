@@ -27,6 +27,7 @@ from foveate.records.instances import encode_mask, instances_of
 from foveate.store import LoadedModel, load_model
 from foveate.tasks.instances.detect import MASK_THRESHOLD, tiles
 from foveate.tasks.instances.export import open_runner
+from foveate.tasks.parts import device_of
 
 MARGIN = 64  # pixels around an object that fits into no tile
 
@@ -108,7 +109,7 @@ def _places(
 def true_box_ious(network: Any, image: Tensor | Windows, preprocessing: Preprocessing, truth: Instances) -> np.ndarray:
     """Return the IoU (N,) of each true object with the mask that the network draws in its box; crowds are left out."""
     real = truth.select(~truth.crowd)
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     drawn = outline_objects(network, image, preprocessing, real, device=device)
     return np.array([drawn.select(k).overlaps(real.select(k))[0, 0] for k in np.arange(len(real))[:, None]])
 

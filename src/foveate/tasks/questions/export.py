@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from foveate.errors import ModelError
 from foveate.onnx import Graph, Graphs, OnnxFile, prepared, require_same_shape, worst
 from foveate.records import QuestionOutput
+from foveate.tasks.parts import device_of
 from foveate.text import PAD
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def graphs(task: Task, model: nn.Module) -> Graphs:
 @torch.inference_mode()
 def _difference(model: Any, runner: Any, image_shape: tuple[int, ...], vocabulary: int, most: int) -> float:
     """The largest difference of two logits as a share of the largest one, and of attention and correlation likewise."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     generator = torch.Generator().manual_seed(0)
     differences = []
     for batch, words in CHECKED:

@@ -39,6 +39,7 @@ from foveate.onnx.stepwise import (
 )
 from foveate.ops.padding import pad, valid_mask
 from foveate.ops.search.shared import each
+from foveate.tasks.parts import device_of
 
 if TYPE_CHECKING:
     from foveate.tasks.base import Task
@@ -158,7 +159,7 @@ def _difference(model: Any, runner: nn.Module, vocabulary: int) -> float:
     recordings = [torch.randn(round(share * form.shortest), *shape, generator=generator) for share in CHECKED_LENGTHS]
     lengths = torch.tensor([len(one) for one in recordings])
     tokens = torch.randint(vocabulary, (CHECKED_STEPS, len(recordings)), generator=generator)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     with torch.inference_mode():
         expected = list(_run(model, pad(recordings).to(device), lengths.to(device), tokens.to(device)))
         exported = list(_run(runner, pad(recordings), lengths, tokens))
