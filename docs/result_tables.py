@@ -30,8 +30,8 @@ SETS = {
     ),
     "voc": (
         "Pascal VOC",
-        "A small part of the photographs of Pascal VOC, in its 21 classes. Published networks are trained on thirty "
-        "times as many and scored on all of its validation pictures, so **these scores are not to be set beside "
+        "A small part of the photographs of Pascal VOC, in its 21 classes. Published networks are trained on many "
+        "times that and scored on all of its validation pictures, so **these scores are not to be set beside "
         "published ones**.",
     ),
     "coco": (

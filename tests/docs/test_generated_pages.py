@@ -313,3 +313,13 @@ def test_figures_that_are_typed_on_pages_are_those_of_the_benchmarks():
     _, rows = recorded_rows("feature_cache")
     (times,) = [row["relative"] for (_, name, _), row in rows.items() if name == "features kept"]
     assert f"{times:.1f} times as fast (`python benchmarks/feature_cache.py`)" in (DOCS / "captioning.md").read_text()
+    reader, lite = (
+        json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in ("draw_cluttered", "fcn8s_voc_lite")
+    )
+    assert (
+        f"errs on {reader['scores']['error_percent']:.1f} %, and the last window is within 6 pixels of the digit in "
+        f"{100 * reader['scores']['window_near']:.0f} %"
+    ) in (DOCS / "draw.md").read_text()
+    assert f"of the recipe's {create_recipe('draw_cluttered').epochs} epochs" in (DOCS / "draw.md").read_text()
+    train, val = re.findall(r"(\d+) train, (\d+) val", lite["data"])[0]
+    assert f"on {val} photographs of a part of VOC, trained on {train}," in (DOCS / "fcn.md").read_text()
