@@ -9,7 +9,7 @@ from pathlib import Path
 from foveate.datasets.classes import CLASSES_FILE
 from foveate.disk import is_hidden
 from foveate.errors import listed
-from foveate.pictures import stated_categories
+from foveate.pictures.pam import stated_categories
 
 # Videos, and pictures in formats that are not read.
 OTHER_MEDIA = frozenset({

@@ -10,13 +10,13 @@ import contextlib
 import io
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from foveate.disk import atomic_write as atomic_write  # exported here too, as most results are images
@@ -28,7 +28,7 @@ from foveate.pictures.limits import check_size, limit_of
 from foveate.pictures.limits import get_max_pixels as get_max_pixels
 from foveate.pictures.limits import set_max_pixels as set_max_pixels
 from foveate.pictures.lossy import is_lossy
-from foveate.pictures.pam import stated_categories as stated_categories
+from foveate.pictures.opening import called, decoding, open_file
 from foveate.pictures.pam import stated_nodata
 from foveate.pictures.pixels import orient, require_visible, three_channels
 from foveate.pictures.png import decode_png16, is_png16
@@ -73,7 +73,7 @@ def read_picture(path: str | Path, *, channels: int | None = None, max_pixels: i
     channels.
     """
     path = Path(path)
-    with _open(path) as file:
+    with open_file(path) as file:
         return _read(file, str(path), channels, max_pixels)
 
 
@@ -89,7 +89,7 @@ def read_raw(path: str | Path, *, max_pixels: int | None = None) -> RawPicture:
     """
     path = Path(path)
     stated = stated_nodata(path)  # before the file's own, as in GDAL
-    with _open(path) as file, _decoding(str(path)):
+    with open_file(path) as file, decoding(str(path)):
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, any_type=True) as tiff:
@@ -124,8 +124,8 @@ def picture_info(source: str | Path | bytes, name: str = "") -> PictureInfo:
 
     source: a path, or the bytes of a file, for which `name` stands in messages.
     """
-    name = name or _called(source)
-    with _open(source) as file, _decoding(name):
+    name = name or called(source)
+    with open_file(source) as file, decoding(name):
         head = _head(file, name)
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file) as tiff:
@@ -146,7 +146,7 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 def picture_tags(path: str | Path) -> PictureTags:
     """Read orientation and type of values from the header alone. Raises DataError."""
     path = Path(path)
-    with _open(path) as file, _decoding(str(path)):
+    with open_file(path) as file, decoding(str(path)):
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file) as tiff:
@@ -163,7 +163,7 @@ def alpha_of(path: str | Path) -> Literal["", "mask", "clear", "constant", "band
     channels demands it. Raises DataError.
     """
     path = Path(path)
-    with _open(path) as file, _decoding(str(path)):
+    with open_file(path) as file, decoding(str(path)):
         head = _head(file, str(path))
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file) as tiff:
@@ -204,7 +204,7 @@ def _channels(path: Path, looked_at: bool) -> tuple[int, int]:
     """The channels of a file without and with a band that may be transparency. looked_at: decode such a band."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return picture_info(path).channels, picture_info(path).channels
-    with _open(path) as file, _decoding(str(path)):
+    with open_file(path) as file, decoding(str(path)):
         if not _head(file, str(path)).startswith(_TIFF_MAGIC):
             return 3, 3
         with TiffPicture(file) as tiff:
@@ -234,11 +234,11 @@ def open_windows(
     sliced. `max_pixels` bounds the pixels decoded at once, so it does not bound a tiled TIFF. channels: the number that
     the reader needs, if it is known; see `read_picture`. source, name: see `picture_info`. Raises DataError.
     """
-    name = name or _called(source)
-    file = _open(source)
+    name = name or called(source)
+    file = open_file(source)
     ground = None
     try:
-        with _decoding(name):
+        with decoding(name):
             if _head(file, name).startswith(_TIFF_MAGIC):
                 tiff = TiffPicture(file, channels)
                 if tiff.by_windows and tiff.segment_pixels <= limit_of(max_pixels):
@@ -279,50 +279,11 @@ def _ground(tiff: TiffPicture, whole: bool = False) -> Ground | None:
 # Decoding
 
 
-def _called(source: str | Path | bytes) -> str:
-    return "the picture" if isinstance(source, bytes) else str(source)
-
-
-def _open(source: str | Path | bytes) -> BinaryIO:
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    path = Path(source)
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}); expected a readable picture file") from error
-
-
-@contextlib.contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turn any exception of a decoder into one DataError; damaged bytes make decoders raise nearly every type."""
-    try:
-        yield
-    except DataError:
-        raise
-    except MemoryError as error:
-        raise DataError(
-            f"{name}: takes more memory than there is, by its header; make it smaller, or replace or remove it"
-        ) from error
-    except UnidentifiedImageError:
-        raise DataError(f"{name}: not a picture in a known format; replace or remove the file") from None
-    except ValueError as error:
-        raise DataError(f"{name}: cannot be decoded ({_one_line(error)}); replace or remove the file") from error
-    except Exception as error:
-        raise DataError(f"{name}: damaged or truncated ({_one_line(error)}); replace or remove the file") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _read(
     file: BinaryIO, name: str, channels: int | None, max_pixels: int | None, wanted: int | None = None
 ) -> np.ndarray:
     """Decode a whole file. channels: refuse another number. wanted: of a reader that takes other numbers, too."""
-    with _decoding(name):
+    with decoding(name):
         head = _head(file, name)
         if head.startswith(_TIFF_MAGIC):
             with TiffPicture(file, channels or wanted) as tiff:
@@ -394,7 +355,7 @@ class _TiffWindows:
         self.dtype, self.ground = tiff.dtype, _ground(tiff)
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        with _decoding(self._name):
+        with decoding(self._name):
             return self._tiff.read(top, left, height, width)
 
     def close(self) -> None:
