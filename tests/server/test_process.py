@@ -136,6 +136,7 @@ def test_a_server_under_load_hostile_clients_and_sigterm(folder, tmp_path):
 
         def last(number: int) -> None:
             with httpx.Client(base_url=url, timeout=120) as one:
+                one.get("/healthz")  # connected before the signal, whenever this thread has its turn
                 started.wait()
                 for _ in range(200):
                     begin = time.monotonic()
