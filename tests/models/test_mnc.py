@@ -228,6 +228,21 @@ def test_answers_come_from_as_many_stages(stages: Any, repeats: int, net: MNC, m
     assert sorted(tuple(box) for box in answer.boxes.tolist()) == [pytest.approx(box, abs=1e-4) for box in places]
 
 
+@pytest.mark.parametrize("part", [1, 7])
+def test_the_boxes_of_an_image_do_not_depend_on_each_other(
+    part: int, net: MNC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.eval()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = net(image)
+        monkeypatch.setattr("foveate.models.instances.detector.PART", part)
+        parts = net(image)
+    net.train()
+    assert len(whole.boxes) > part
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_smooth_l1_by_hand() -> None:
     values = smooth_l1(torch.tensor([0.05, 1.0, -2.0]), torch.zeros(3), 3.0)
     assert values.tolist() == pytest.approx([9 * 0.05**2 / 2, 1 - 1 / 18, 2 - 1 / 18])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from foveate.errors import ConfigError
-from foveate.ops.roi import Points, crop_masks, crop_region, paste_masks, roi_warp
+from foveate.ops.roi import Points, crop_masks, crop_region, paste_masks, roi_warp, roi_warp_max
 
 # Off the kinks, which lie where a point falls on a cell.
 BOXES = torch.tensor([[9.3, 5.1, 40.7, 33.9], [3.37, 11.9, 21.3, 47.21], [20.1, 20.7, 25.9, 24.3]], dtype=torch.float64)
@@ -74,6 +75,17 @@ def test_moving_map_and_boxes_by_a_cell_changes_nothing() -> None:
     torch.testing.assert_close(roi_warp(moved, BOXES + shift, 5, STRIDE), roi_warp(features, BOXES, 5, STRIDE))
 
 
+def test_the_largest_of_four_points_is_a_pooling_layer_after_warping() -> None:
+    features = feature_map(3, 20, 20)
+    pooled = F.max_pool2d(roi_warp(features, BOXES, 10, STRIDE), 2)
+    torch.testing.assert_close(roi_warp_max(features, BOXES, 5, STRIDE), pooled, rtol=0, atol=0)
+
+
+def test_gradients_of_the_largest_point() -> None:
+    features, boxes = feature_map(2, 9, 8).requires_grad_(), (BOXES * 0.3 + 1.234).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f, b: roi_warp_max(f, b, 3, STRIDE), (features, boxes))
+
+
 def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(ConfigError, match=r"features of shape \(1, 3, 16, 13\), boxes of \(3, 4\) and a size of 5"):
         roi_warp(feature_map()[None], BOXES, 5, STRIDE)
@@ -81,6 +93,7 @@ def test_refuses_what_does_not_fit() -> None:
 
 def test_no_boxes_no_rois() -> None:
     assert roi_warp(feature_map(), BOXES[:0], 5, STRIDE).shape == (0, 3, 5, 5)
+    assert roi_warp_max(feature_map(), BOXES[:0], 5, STRIDE).shape == (0, 3, 5, 5)
 
 
 def test_cropped_cells_hold_the_covered_share() -> None:

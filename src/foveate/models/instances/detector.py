@@ -30,10 +30,11 @@ from foveate.deferred import torchvision_ops
 from foveate.errors import ConfigError
 from foveate.models.instances.proposals import ProposalConfig, ProposalOutput, RegionProposals, random_part, smooth_l1
 from foveate.ops.boxes import clip, covered_share, decode, encode
-from foveate.ops.roi import roi_warp
+from foveate.ops.roi import roi_warp_max
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of deltas: they are divided by these before they are learned
 ROI_SIZE = 14  # side of F_roi
+PART = 128  # boxes that are classified together in answering; their features stay near the processor
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Detector(nn.Module):
 
     def vectors(self, features: Tensor, boxes: Tensor) -> Tensor:
         """Return the vector of each box (R, 4) of one image, (R, n), from its map (D, h, w)."""
-        roi = F.max_pool2d(roi_warp(features, boxes.detach(), 2 * ROI_SIZE, self.config.stride), 2)
+        roi = roi_warp_max(features, boxes.detach(), ROI_SIZE, self.config.stride)
         vectors: Tensor = self.path(roi)
         return vectors
 
@@ -116,7 +117,7 @@ class Detector(nn.Module):
         """Return the detections of one image of a size (height, width) with the map (1, D, h, w)."""
         found = self.proposals(features)
         boxes = self.proposals.propose(found.scores[0], found.deltas[0], found.anchors, size)
-        vectors = self.vectors(features[0], boxes)
+        vectors = torch.cat([self.vectors(features[0], part) for part in in_parts(boxes)])
         scores = self.classify(vectors).float().softmax(1)[:, 1:]
         deltas = self.regress(vectors).float().unflatten(1, (-1, 4))[:, 1:]
         which, label = (scores > self.config.score_floor).nonzero().unbind(1)
@@ -193,6 +194,11 @@ def join_maps(lateral: nn.ModuleList, join: nn.Module, maps: Sequence[Tensor]) -
         finer = layer(one)
         joined = finer if joined is None else finer + F.interpolate(joined, size=finer.shape[-2:], mode="nearest")
     return torch.relu(join(joined))
+
+
+def in_parts(boxes: Tensor) -> Sequence[Tensor]:
+    """Split boxes (R, 4), so that the memory of their features is bounded; one part where a graph is exported."""
+    return [boxes] if torch.compiler.is_exporting() else boxes.split(PART)
 
 
 def box_path(features: int, hidden: int, dropout: float = 0.0) -> nn.Sequential:

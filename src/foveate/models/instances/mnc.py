@@ -58,6 +58,7 @@ from foveate.models.instances.detector import (
     DEVIATIONS,
     ROI_SIZE,
     box_path,
+    in_parts,
     join_maps,
     joining_layers,
     ranked,
@@ -65,7 +66,7 @@ from foveate.models.instances.detector import (
 )
 from foveate.models.instances.proposals import ProposalConfig, RegionProposals, smooth_l1
 from foveate.ops.boxes import clip, decode, encode
-from foveate.ops.roi import crop_masks, crop_region, roi_warp
+from foveate.ops.roi import crop_masks, crop_region, roi_warp_max
 from foveate.records import Preprocessing
 from foveate.records.instances import InstanceBatch, InstanceOutput
 from foveate.registry import model
@@ -190,7 +191,7 @@ class MNC(nn.Module):
         config = self.config
         if not config.end_to_end:
             boxes = boxes.detach()
-        roi = F.max_pool2d(roi_warp(features, boxes, 2 * ROI_SIZE, config.stride), 2)
+        roi = roi_warp_max(features, boxes, ROI_SIZE, config.stride)
         masks = self.mask(roi).unflatten(1, (config.mask_size, config.mask_size))
         seen = (masks if config.end_to_end else masks.detach()).sigmoid()
         inside = F.interpolate(seen[:, None], size=(ROI_SIZE, ROI_SIZE), mode="bilinear", align_corners=False)
@@ -198,6 +199,11 @@ class MNC(nn.Module):
         deltas = self.regress(joined).unflatten(1, (-1, 4)).float()
         classes, mask_classes = self.classify(joined).float(), self.classify_mask(joined).float()
         return Stage(boxes, masks.float(), classes, mask_classes, deltas)
+
+    def stage_in_parts(self, features: Tensor, boxes: Tensor) -> Stage:
+        """`stage` on a part of the boxes at a time."""
+        parts = [self.stage(features, part) for part in in_parts(boxes)]
+        return Stage(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def refine(self, stage: Stage, size: tuple[int, int]) -> Tensor:
         """The boxes (R, 4) of the next stage: regressed by the best class other than background, and clipped."""
@@ -213,9 +219,9 @@ class MNC(nn.Module):
         features = self.features(image)
         found = self.proposals(features)
         boxes = self.proposals.propose(found.scores[0], found.deltas[0], found.anchors, size)
-        stages = [self.stage(features[0], boxes)]
+        stages = [self.stage_in_parts(features[0], boxes)]
         if self.config.stages == 5:
-            stages.append(self.stage(features[0], self.refine(stages[0], size)))
+            stages.append(self.stage_in_parts(features[0], self.refine(stages[0], size)))
         return self._detections(stages, size)
 
     def _detections(self, stages: list[Stage], size: tuple[int, int]) -> InstanceOutput:
