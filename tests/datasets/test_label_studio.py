@@ -123,7 +123,6 @@ def test_several_annotations_of_a_task(tmp_path: Path) -> None:
         ({"value": {**SQUARE, "rectanglelabels": []}}, "region 1 (rectanglelabels) has no label"),
         ({"original_width": 80}, "was drawn on a picture of 80x20, but 0.png is 40x20; they must be of one size"),
         ({"image_rotation": 90}, "was drawn on a picture turned by 90 degrees; turn the file"),
-        ({"type": "brushlabels", "value": {"format": "rle", "rle": [1], "brushlabels": ["cow"]}}, "a stroke of Label"),
         ({"type": "keypointlabels", "value": {"x": 1, "y": 1, "keypointlabels": ["cow"]}}, "has no area; draw"),
         ({"type": "polygonlabels", "value": {"points": [[1, 1], [2, 2]], "polygonlabels": ["cow"]}}, "has 2 points"),
         ({"value": {"x": "a", "y": 1, "width": 2, "height": 2, "rectanglelabels": ["cow"]}}, "ill-formed region"),

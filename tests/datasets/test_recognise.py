@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,8 +148,8 @@ def pictures(folder: Path, *names: str) -> None:
         ),
         (
             {"project.json": '[{"annotations": [{"result": [{"value": {"format": "rle", "brushlabels": ["a"]}}]}]}]'},
-            "project.json is Label Studio's own JSON of brush strokes; export masks (PNG) there. A task's masks are "
-            "called after it and not after its picture: join them in one PNG that has the picture's name",
+            "project.json is Label Studio's own JSON of brush strokes in its short form (JSON-MIN), without "
+            "annotations, or in a folder below; export JSON there",
         ),
         ({"maps/a.npy": "x"}, "1 array (a.npy, ...), which are not read; save masks as PNG or TIFF"),
     ],
@@ -295,12 +296,18 @@ def test_masks_of_label_studio(tmp_path: Path) -> None:
     pictures(tmp_path / "alone", "0.png", "task-1-annotation-3-by-1-tag-Big cell-0.png")
     with pytest.raises(
         DataError,
-        match=r"1 mask by Label Studio \(task-1-annotation-3-by-1-tag-Big cell-0.png, ...\), one a tag and annotation",
+        match=r"1 mask by Label Studio \(task-1-annotation-3-by-1-tag-Big cell-0.png, ...\), one a stroke, which are "
+        "called after their task and not after its picture; export JSON there",
     ):
         recognise(tmp_path / "alone")
     pictures(tmp_path / "images", "a.png", "b.png")
-    pictures(tmp_path / "masks", "task-1-annotation-3-by-1-tag-Cell-0.png", "task-2-annotation-4-by-1-tag-Cell-0.png")
-    with pytest.raises(
-        DataError, match=r"masks: holds 2 masks by Label Studio \(task-1-annotation-3-by-1-tag-Cell-0.png, ...\), one a"
-    ):
-        recognise(tmp_path).splits()
+    for ending in ("png", "npy"):
+        for name in ("task-1-annotation-3-by-1-tag-Cell-0", "task-2-annotation-4-by-1-tag-Cell-0"):
+            (tmp_path / "masks").mkdir(exist_ok=True)
+            (tmp_path / "masks" / f"{name}.{ending}").touch()
+        with pytest.raises(
+            DataError,
+            match=rf"masks: holds 2 masks by Label Studio \(task-1-annotation-3-by-1-tag-Cell-0.{ending}, ...\), one a",
+        ):
+            recognise(tmp_path).splits()
+        shutil.rmtree(tmp_path / "masks")

@@ -179,7 +179,7 @@ class TestNearest:
             (
                 "project.json",
                 '[{"result": [{"value": {"format": "rle", "rle": [%s], "brushlabels": ["rust"]}}]}]' % ("0, " * 40000),
-                "is Label Studio's own JSON of brush strokes; export masks (PNG) there. A task's masks",
+                "is Label Studio's own JSON of brush strokes in its short form (JSON-MIN), without annotations, or in",
             ),
             ("a.xml", "<annotations><track id='0'/></annotations>", "is CVAT's XML of tracks"),
             (

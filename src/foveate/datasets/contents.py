@@ -19,11 +19,9 @@ _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 _ARRAYS = {".npy", ".npz", ".mat", ".pkl"}
 _BRUSH_MASK = re.compile(r"task-\d+-annotation-\d+-by-.+-tag-.+-\d+", re.IGNORECASE)  # of Label Studio
 _BRUSH_REMEDY = (
-    "A task's masks are called after it and not after its picture: join them in one PNG that has the picture's name, "
-    "a value a tag; the JSON export says which picture a task has (id, and image in data)"
+    "which are called after their task and not after its picture; export JSON there, which holds the strokes and says "
+    "which picture a task has, and give it with the pictures"
 )
-_BRUSH_EXPORT = f"export masks (PNG) there. {_BRUSH_REMEDY}"
-BRUSH_STROKES = f"a stroke of Label Studio's brush, which is not read; {_BRUSH_EXPORT}"
 # A mark in the beginning of a tool's file -> what the file is, and what to do with it.
 _TOOLS = (
     (r'"segments_info"', "COCO's panoptic JSON; give instances_*.json of the same pictures, or masks of classes (PNG)"),
@@ -33,7 +31,11 @@ _TOOLS = (
     ),
     (r'"_via_|"regions"\s*:|region_shape_attributes', "a project of VGG's annotator (VIA); export it there as COCO"),
     # the run lengths of a stroke are long, and the names of its labels may come behind them
-    (r'"brushlabels"|"format"\s*:\s*"rle"', f"Label Studio's own JSON of brush strokes; {_BRUSH_EXPORT}"),
+    (
+        r'"brushlabels"|"format"\s*:\s*"rle"',
+        "Label Studio's own JSON of brush strokes in its short form (JSON-MIN), without annotations, or in a folder "
+        "below; export JSON there, and give the folder that holds it",
+    ),
     (
         r'"(completions|from_name|to_name|polygonlabels|rectanglelabels)"',
         "Label Studio's own JSON without outlines, or in its short form (JSON-MIN); export JSON or COCO there",
@@ -127,12 +129,16 @@ def labels_of_a_tool(path: Path, tools: Sequence[tuple[str, str]] = _TOOLS) -> s
 
 
 def brush_masks(files: Iterable[Path]) -> str:
-    """The sentences on masks that Label Studio wrote of brush strokes, which are not read; '' without such files."""
-    found = [file for file in files if _BRUSH_MASK.fullmatch(file.stem)]
+    """The clause on masks that Label Studio wrote of brush strokes, which are not read; '' without such files."""
+    found = [file for file in files if is_brush_mask(file)]
     if not found:
         return ""
-    masks = f"{counted(len(found), 'mask')} by Label Studio ({found[0].name}, ...)"
-    return f"{masks}, one a tag and annotation. {_BRUSH_REMEDY}"
+    return f"{counted(len(found), 'mask')} by Label Studio ({found[0].name}, ...), one a stroke, {_BRUSH_REMEDY}"
+
+
+def is_brush_mask(file: Path) -> bool:
+    """True for a file with the name that Label Studio gives to the PNG or NPY of a brush stroke."""
+    return _BRUSH_MASK.fullmatch(file.stem) is not None
 
 
 def texts_beside(path: Path) -> str:

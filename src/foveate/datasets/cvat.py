@@ -8,10 +8,8 @@ have no area: they are refused by name. Tracks ("CVAT for video") are another fo
 
 from __future__ import annotations
 
-import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -21,109 +19,32 @@ from foveate.datasets.coco_files import Finder
 from foveate.datasets.drawn import Drawn
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.names import normal
-from foveate.datasets.objects import Objects, ObjectSource, divide
+from foveate.datasets.objects import ObjectSource, divide
 from foveate.datasets.outlines import is_flat, require_pixels
+from foveate.datasets.shapes import (
+    BACKGROUND,
+    IGNORE_LABEL,
+    Annotation,
+    Polygon,
+    Runs,
+    Shape,
+    ShapeLabels,
+    ellipse,
+    turned,
+)
 from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import SPLIT_ORDER, ordered, split_called
 from foveate.disk import is_hidden
 from foveate.errors import DataError, counted, first_names
-from foveate.labels.outlines import fill_edges
 from foveate.pictures import list_pictures
 from foveate.records import ClassTable, Problem
 from foveate.records.base import unused_label
 from foveate.registry import dataset
 
-BACKGROUND, IGNORE_LABEL = "background", "__ignore__"
 _HEAD = 1 << 16  # bytes of a file that are read at once to recognise it
 _ELEMENT = re.compile(rb"<(image|track)\s")
-_CORNERS = 64  # of the polygon that stands for an ellipse
 _AREAS = ("polygon", "box", "ellipse", "mask")
 _OTHERS = ("polyline", "points", "cuboid", "skeleton")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One shape of an image.
-
-    polygon: (P, 2) float64 along the edges of pixels; None for a mask. runs: lengths of its runs, row by row, zeros
-    first. box: left, top, width and height of a mask.
-    """
-
-    label: str
-    group: int
-    z_order: int
-    polygon: np.ndarray | None = None
-    runs: tuple[int, ...] = ()
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-    def mask(self, height: int, width: int) -> np.ndarray:
-        """(height, width) bool. Raises ValueError for runs that do not fit."""
-        if self.polygon is not None:
-            return fill_edges([[(x, y) for x, y in self.polygon.tolist()]], height, width)
-        left, top, wide, high = self.box
-        if sum(self.runs) != wide * high or left < 0 or top < 0 or left + wide > width or top + high > height:
-            raise ValueError(f"a mask of {sum(self.runs)} pixels in a box of {wide}x{high} at ({left}, {top})")
-        values = np.arange(len(self.runs)) % 2 == 1
-        found = np.zeros((height, width), bool)
-        found[top : top + high, left : left + wide] = np.repeat(values, self.runs).reshape(high, wide)
-        return found
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """The shapes of one image, bottom first. size: (height, width)."""
-
-    file: Path
-    size: tuple[int, int]
-    shapes: tuple[Shape, ...]
-
-
-@dataclass(frozen=True)
-class CVATLabels:
-    """Paints shapes, by class or by object."""
-
-    classes: ClassTable
-
-    def __call__(self, pair: Pair, height: int, width: int) -> np.ndarray:
-        """(height, width) class indices, the ignore value under `__ignore__`. Raises DataError."""
-        label = np.zeros((height, width), np.uint8 if self.classes.ignore_index <= 255 else np.int32)
-        for shape, mask in self._masks(pair, height, width):
-            label[mask] = self._value(shape.label)
-        return label
-
-    def objects(self, pair: Pair, height: int, width: int) -> Objects:
-        """Each object with all of its pixels, also where another covers it. Raises DataError."""
-        masks: dict[tuple[str, int, int], np.ndarray] = {}
-        unscored = np.zeros((height, width), bool)
-        for place, (shape, mask) in enumerate(self._masks(pair, height, width)):
-            if shape.label == IGNORE_LABEL:
-                unscored |= mask
-            elif shape.label != BACKGROUND:
-                key = (shape.label, shape.group, 0) if shape.group else (shape.label, 0, place + 1)
-                masks[key] = masks[key] | mask if key in masks else mask
-        covered = np.any(list(masks.values()), axis=0) if masks else np.zeros((height, width), bool)
-        return Objects(
-            np.stack(list(masks.values())) if masks else np.zeros((0, height, width), bool),
-            [self._value(label) for label, _, _ in masks],
-            unscored=unscored & ~covered,
-        )
-
-    def _value(self, label: str) -> int:
-        return self.classes.ignore_index if label == IGNORE_LABEL else self.classes.names.index(label)
-
-    def _masks(self, pair: Pair, height: int, width: int) -> Iterator[tuple[Shape, np.ndarray]]:
-        annotation: Annotation = pair.label
-        if annotation.size != (height, width):
-            raise DataError(
-                f"{pair.picture}: the picture is {width}x{height}, but {annotation.file} says "
-                f"{annotation.size[1]}x{annotation.size[0]}; they must be of one size"
-            )
-        for number, shape in enumerate(annotation.shapes, 1):
-            try:
-                yield shape, shape.mask(height, width)
-            except ValueError as error:
-                where = f"{annotation.file}: {pair.picture.name}, shape {number} ('{shape.label}')"
-                raise DataError(f"{where}: {error} of a picture of {width}x{height}; they must fit") from error
 
 
 @dataset("cvat")
@@ -187,7 +108,7 @@ class CVAT(ObjectSource):
             divided, drawn = divide(root, undivided, problems, self.seed, left_out)
             splits |= divided
         return Scan(
-            ordered(splits), classes, CVATLabels(classes), problems, drawn=drawn, left_out=left_out, notes=notes
+            ordered(splits), classes, ShapeLabels(classes), problems, drawn=drawn, left_out=left_out, notes=notes
         )
 
 
@@ -216,7 +137,7 @@ def _pairs(root: Path, file: Path, tree: ElementTree.Element, problems: list[Pro
             continue
         try:
             annotation = _annotation(file, node)
-        except (DataError, ValueError) as error:
+        except (DataError, ValueError, OverflowError) as error:
             problems.append(Problem(file, f"image '{name}': {error}"))
             continue
         split = split_called(node.get("subset") or called)
@@ -259,7 +180,7 @@ def _shape_notes(pairs: list[Pair]) -> list[str]:
         pair.picture.name
         for pair in pairs
         for shape in pair.label.shapes
-        if shape.polygon is not None and is_flat(shape.polygon)
+        if isinstance(shape.area, Polygon) and is_flat(shape.area.corners)
     ]
     notes = []
     if empty:
@@ -295,7 +216,7 @@ def _tree(file: Path) -> ElementTree.Element:
 def _annotation(file: Path, node: ElementTree.Element) -> Annotation:
     """The shapes of one image. Raises DataError, ValueError for numbers that are none."""
     size = (int(node.get("height", "")), int(node.get("width", "")))
-    shapes = []
+    shapes: list[tuple[int, Shape]] = []
     for number, child in enumerate(node, 1):
         where, label = f"shape {number} ('{child.get('label', '')}')", child.get("label", "")
         if child.tag in _OTHERS:
@@ -306,9 +227,9 @@ def _annotation(file: Path, node: ElementTree.Element) -> Annotation:
             raise DataError(f"{where} has no label; export the file again")
         group, order = int(child.get("group_id") or 0), int(child.get("z_order") or 0)
         if child.tag == "mask":
-            runs = tuple(int(word) for word in child.get("rle", "").split(","))
+            runs = np.array([int(word) for word in child.get("rle", "").split(",")], np.int64)
             left, top, width, height = (int(float(child.get(key, ""))) for key in ("left", "top", "width", "height"))
-            shapes.append(Shape(label, group, order, None, runs, (left, top, width, height)))
+            shapes.append((order, Shape(label, Runs(runs, (left, top, width, height)), group)))
             continue
         points = _points(child)
         if len(points) < 3 or not np.isfinite(points).all():
@@ -316,8 +237,8 @@ def _annotation(file: Path, node: ElementTree.Element) -> Annotation:
         if abs(points - np.array(size[::-1]) / 2).max() > 2 * max(size):
             raise DataError(f"{where} runs far outside the picture of {size[1]}x{size[0]}")
         require_pixels(points, *size, where)
-        shapes.append(Shape(label, group, order, points))
-    return Annotation(file, size, tuple(sorted(shapes, key=lambda shape: shape.z_order)))  # stable
+        shapes.append((order, Shape(label, Polygon(points), group)))
+    return Annotation(file, size, tuple(shape for _, shape in sorted(shapes, key=lambda one: one[0])))  # stable
 
 
 def _points(node: ElementTree.Element) -> np.ndarray:
@@ -329,12 +250,9 @@ def _points(node: ElementTree.Element) -> np.ndarray:
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     else:
         x, y, rx, ry = (float(node.get(key, "")) for key in ("cx", "cy", "rx", "ry"))
-        angles = np.arange(_CORNERS) * 2 * math.pi / _CORNERS
-        corners = np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], 1)
-    turn = math.radians(float(node.get("rotation") or 0))
+        corners = ellipse(rx, ry) + np.array([x, y])
     middle = corners.mean(0)
-    rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    return np.asarray((corners - middle) @ rotation + middle)
+    return turned(corners - middle, float(node.get("rotation") or 0)) + middle
 
 
 def _classes(trees: dict[Path, ElementTree.Element], splits: dict[str, list[Pair]]) -> ClassTable:

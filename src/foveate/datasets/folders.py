@@ -339,7 +339,7 @@ def _pairs(part: Parts, problems: list[Problem], notes: list[str]) -> list[Pair]
 def _require_masks(parts: Mapping[str, Parts]) -> None:
     """Raise DataError for folders of labels that hold other files than masks, or masks without pictures' names."""
     for part in parts.values():
-        if masks := brush_masks(list_pictures(part.labels)):
+        if part.labels.is_dir() and (masks := brush_masks(sorted(part.labels.iterdir()))):
             raise DataError(f"{part.labels}: holds {masks}")
         if not holds_pictures(part.images) and contents(part.images) != "nothing":
             raise DataError(

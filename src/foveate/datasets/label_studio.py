@@ -1,14 +1,13 @@
 """Label Studio's own JSON: a list of tasks with their annotations (labelstud.io/guide/task_format).
 
-Polygons, rectangles and ellipses become pixels, as CVAT's shapes do. Coordinates are in percent of the image's width
+Polygons, rectangles, ellipses and what the brush painted become pixels. Coordinates are in percent of the image's width
 and height; a rectangle is turned clockwise about its top left corner, an ellipse about its centre. A later region lies
-on top. Class 0 is "background", every pixel without a region; the label `__ignore__` is not scored. Strokes of the
-brush are not read.
+on top. Each region is an object. Class 0 is "background", every pixel without a region; the label `__ignore__` is not
+scored. Predictions of a model are not read.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from foveate.datasets.brush import stroke_runs
 from foveate.datasets.coco_files import Finder
-from foveate.datasets.contents import BRUSH_STROKES
-from foveate.datasets.cvat import BACKGROUND, IGNORE_LABEL, Annotation, CVATLabels, Shape
+from foveate.datasets.contents import is_brush_mask
 from foveate.datasets.files import Pair, Scan, raise_problems, require_folder
 from foveate.datasets.objects import ObjectSource, divide
+from foveate.datasets.shapes import (
+    BACKGROUND,
+    IGNORE_LABEL,
+    Annotation,
+    Polygon,
+    Runs,
+    Shape,
+    ShapeLabels,
+    ellipse,
+    turned,
+)
 from foveate.datasets.spelling import spelling_note
 from foveate.datasets.splits import ordered
 from foveate.datasets.text_files import read_json
@@ -33,10 +43,12 @@ from foveate.records.base import unused_label
 from foveate.registry import dataset
 
 _HEAD = 1 << 20  # bytes by which a file is known
-_TASKS = re.compile(r'"(annotations|completions)"\s*:\s*\[[\s\S]*"(polygon|rectangle|ellipse)(labels)?"')
+_TASKS = re.compile(
+    r'"(annotations|completions)"\s*:\s*\[[\s\S]*("(polygon|rectangle|ellipse|brush)(labels)?"|"format"\s*:\s*"rle")'
+)
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")  # what Label Studio puts before the name of an uploaded file
 _NO_AREA = ("keypoint", "vector")
-_CORNERS = 64  # of the polygon that stands for an ellipse
+_GEOMETRY = ("points", "width", "radiusX", "rle")  # keys of which a region has one
 
 
 @dataset("label_studio")
@@ -74,15 +86,17 @@ class LabelStudio(ObjectSource):
         root = require_folder(self.path)
         problems: list[Problem] = []
         pairs: dict[Path, Pair] = {}
+        predicted: list[str] = []  # tasks without an annotation
         for file in _task_files(root):
-            for pair in _pairs(root, file, problems):
+            for pair in _pairs(root, file, problems, predicted):
                 if pair.picture in pairs:
                     what = f"'{pair.picture.name}' is the picture of two tasks; keep one"
                     problems.append(Problem(file, what))
                 pairs.setdefault(pair.picture, pair)
         if not pairs:
             raise_problems(problems)
-            raise DataError(f"{root}: no annotated task; label some, and export them as JSON again")
+            made = _of_models(predicted)
+            raise DataError(f"{root}: no annotated task{made}; label some, and export them as JSON again")
         names = sorted({shape.label for pair in pairs.values() for shape in pair.label.shapes})
         table = (BACKGROUND, *(name for name in names if name not in (BACKGROUND, IGNORE_LABEL)))
         if len(table) < 2:
@@ -90,14 +104,16 @@ class LabelStudio(ObjectSource):
             raise DataError(f"{root}: no region with a label; label some, and export them as JSON again")
         classes = ClassTable(table, (), unused_label(len(table)))
         pictures = [p for folder in sorted({p.parent for p in pairs}) for p in list_pictures(folder)]
-        left_out = [p for p in pictures if p not in pairs]
+        left_out = [p for p in pictures if p not in pairs and not is_brush_mask(p)]
         notes = spelling_note(table)
+        if predicted:
+            notes.append(f"left out{_of_models(predicted)}; accept these there, and export again")
         if empty := sorted(p.name for p, pair in pairs.items() if not pair.label.shapes):
             notes.append(
                 f"{counted(len(empty), 'picture')} without a region, and so all background ({first_names(empty)})"
             )
         splits, drawn = divide(root, list(pairs.values()), problems, self.seed, left_out)
-        reader = CVATLabels(classes)
+        reader = ShapeLabels(classes)
         return Scan(ordered(splits), classes, reader, problems, drawn=drawn, left_out=left_out, notes=notes)
 
 
@@ -109,12 +125,25 @@ def _task_files(root: Path) -> list[Path]:
 
 def _holds_tasks(file: Path) -> bool:
     with file.open("rb") as stream:
-        head = stream.read(_HEAD).decode("utf-8", errors="replace")
-    return head.lstrip("\ufeff \t\r\n").startswith("[") and '"data"' in head and _TASKS.search(head) is not None
+        start = stream.read(_HEAD)
+        head = start.decode("utf-8", errors="replace")
+        if not head.lstrip("\ufeff \t\r\n").startswith("[") or _TASKS.search(head) is None:
+            return False
+        while start and b'"data"' not in start:  # which stands behind the annotations, and so behind long strokes
+            start = (start[-8:] + more) if (more := stream.read(_HEAD)) else b""
+        return bool(start)
 
 
-def _pairs(root: Path, file: Path, problems: list[Problem]) -> Iterator[Pair]:
-    """The images of the annotated tasks of a file, with their regions. Raises DataError."""
+def _of_models(predicted: list[str]) -> str:
+    """The clause on tasks that a model alone has labelled; '' without any."""
+    if not predicted:
+        return ""
+    has = "has" if len(predicted) == 1 else "have"
+    return f": {counted(len(predicted), 'task')} ({first_names(predicted)}) {has} predictions of a model alone"
+
+
+def _pairs(root: Path, file: Path, problems: list[Problem], predicted: list[str]) -> Iterator[Pair]:
+    """The images of the annotated tasks of a file, with their regions; fills the lists. Raises DataError."""
     tasks = [task for task in read_json(file) if isinstance(task, dict)]
     named = [(task, _image_name(task)) for task in tasks]
     finder = Finder(root, file, "", [name for _, name in named if name])
@@ -124,6 +153,8 @@ def _pairs(root: Path, file: Path, problems: list[Problem]) -> Iterator[Pair]:
         true = [one for one in made if one.get("ground_truth")]
         chosen = true if len(true) == 1 else made
         if not chosen:
+            if task.get("predictions") and not (task.get("annotations") or task.get("completions")):
+                predicted.append(str(task.get("id")))
             continue
         if len(chosen) > 1:
             what = f"{where} has {counted(len(chosen), 'annotation')}, as by several people; mark one as ground truth"
@@ -169,11 +200,11 @@ def _annotation(file: Path, picture: Path, regions: list[dict[str, Any]]) -> Ann
     for number, region in enumerate(regions, 1):
         kind, value = str(region.get("type", "")), region.get("value") or {}
         where = f"region {number} ({kind})"
-        if kind.startswith("brush") or value.get("format") == "rle":
-            raise DataError(f"{where} is {BRUSH_STROKES}")
         if kind.startswith(_NO_AREA):
             raise DataError(f"{where} has no area; draw a polygon, or remove it")
-        if "points" not in value and "width" not in value and "radiusX" not in value:
+        if not any(key in value for key in _GEOMETRY):
+            if kind.startswith(("brush", "bitmask")):
+                raise DataError(f"{where} has no run lengths ('rle'), which alone are read of painted regions")
             continue  # a choice or a text about the image, or a relation
         if not (labels := _labels(region)):
             if region.get("id") in labelled:  # a region without its label, which another entry repeats with it
@@ -191,11 +222,24 @@ def _annotation(file: Path, picture: Path, regions: list[dict[str, Any]]) -> Ann
                 f"{where} was drawn on a picture of {size[1]}x{size[0]}, but {picture.name} is {width}x{height}; they "
                 "must be of one size"
             )
-        polygon = _corners(value, width, height)
-        if len(polygon) < 3 or not np.isfinite(polygon).all():
-            raise DataError(f"{where} has {counted(len(polygon), 'point')}; expected three or more")
-        shapes.append(Shape(labels[0], 0, 0, polygon))
+        shapes.append(Shape(labels[0], _area(value, where, height, width)))
     return Annotation(file, (height, width), tuple(shapes))
+
+
+def _area(value: dict[str, Any], where: str, height: int, width: int) -> Polygon | Runs:
+    """The area of a region. Raises DataError, and KeyError, TypeError or ValueError for an ill-formed one."""
+    if "rle" in value:
+        packed = value["rle"]
+        if not isinstance(packed, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in packed):
+            raise DataError(f"{where}: 'rle' is no list of bytes, 0 to 255; export the project as JSON again")
+        try:
+            return Runs(stroke_runs(bytes(packed), height, width), (0, 0, width, height))
+        except ValueError as error:
+            raise DataError(f"{where}: {error}; export the project as JSON again") from error
+    corners = _corners(value, width, height)
+    if len(corners) < 3 or not np.isfinite(corners).all():
+        raise DataError(f"{where} has {counted(len(corners), 'point')}; expected three or more")
+    return Polygon(corners)
 
 
 def _labels(region: dict[str, Any]) -> list[str]:
@@ -212,11 +256,8 @@ def _corners(value: dict[str, Any], width: int, height: int) -> np.ndarray:
         return np.array(value["points"], float).reshape(-1, 2) * scale
     middle = np.array([value["x"], value["y"]], float) * scale
     if "radiusX" in value:
-        angles = np.arange(_CORNERS) * 2 * math.pi / _CORNERS
-        apart = np.stack([np.cos(angles), np.sin(angles)], 1) * (np.array([value["radiusX"], value["radiusY"]]) * scale)
+        apart = ellipse(*(np.array([value["radiusX"], value["radiusY"]], float) * scale))
     else:
         wide, high = np.array([value["width"], value["height"]], float) * scale
         apart = np.array([[0, 0], [wide, 0], [wide, high], [0, high]])
-    turn = math.radians(float(value.get("rotation") or 0))
-    clockwise = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])  # of rows, y down
-    return np.asarray(apart @ clockwise + middle)
+    return turned(apart, float(value.get("rotation") or 0)) + middle
