@@ -86,7 +86,7 @@ def due(claim: Claim, record: Mapping[str, Any]) -> str:
 
 
 def measure(claims: Mapping[str, Claim], but_timed: bool, folder: Path, threads: str = "1,2") -> None:
-    """Measure claims, a process for each group that shares trainings, and record what each found, also where it failed midway.
+    """Measure claims, a process for each group that shares trainings, recording what each found even where it fails.
 
     Raises ConfigError if wall times would be measured beside other work, or a measurement fails.
     """
