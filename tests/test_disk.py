@@ -47,6 +47,15 @@ def test_a_device_without_room_is_an_output_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("path", [".", "", "/"])
+def test_a_folder_without_a_name_is_no_file(path: str) -> None:
+    with (
+        pytest.raises(OutputError, match=r"^cannot write [./]: it is a folder; name a file in it$"),
+        atomic_write(path),
+    ):
+        pass
+
+
 def test_a_file_in_the_way_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match=r"cannot write .*file/a/b\.txt: Not a directory"):

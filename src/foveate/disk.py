@@ -52,9 +52,11 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
 
     Missing parent folders are created. If the body fails, the previous file at `path` is kept; a reader never sees a
     partly written file. flush: also wait until the file is on the disk, so that it outlives a power cut.
-    Raises OutputError, naming `path`, for any OSError (no space, not writable).
+    Raises OutputError, naming `path`, for any OSError (no space, not writable), and for `.` or `/`.
     """
     path = Path(path)
+    if not path.name:
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
     temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,23 @@ def atomic_write(path: str | Path, flush: bool = True) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """A hidden name beside a folder, also of `.`, that it has until it is whole."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def put_in_place(unfinished: Path, folder: Path) -> None:
+    """Give a finished folder its name. Into an empty one of that name its entries are moved: a shell may be in it."""
+    if folder.is_dir():
+        for entry in sorted(unfinished.iterdir()):
+            entry.rename(folder / entry.name)
+        unfinished.rmdir()
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.rename(folder)
 
 
 def _beside(path: Path) -> Path:

@@ -157,6 +157,17 @@ def test_there_and_back(
     assert hub.repos["me/cows"]["report.html"] == b"<html>"
 
 
+def test_pulled_into_the_empty_folder_that_a_shell_is_in(
+    hub: type[Hub], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["push", str(run), "me/cows"]) == 0
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["pull", "me/cows", "--out", "."]) == 0
+    assert sorted(p.name for p in Path().iterdir()) == sorted(hub.repos["me/cows"])  # the folder is still the same one
+    assert [p.name for p in tmp_path.glob("*unfinished*")] == [p.name for p in tmp_path.glob(".*unfinished*")] == []
+
+
 def test_what_is_no_model_and_what_is_not_there(
     hub: type[Hub], run: Path, tmp_path: Path, complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,6 +264,21 @@ def test_names_that_some_disks_do_not_tell_apart_are_renamed(tmp_path: Path) -> 
     assert [writer.stem(name) for name in given] == ["gr\u00fcn", "gru\u0308n_2", "Photo", "photo_2", "b_photo"]
 
 
+def test_into_the_empty_folder_that_a_shell_is_in(
+    objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = recognise(objects.resolve())
+    convert(source, tmp_path / "named", "voc")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    found = convert(source, ".", "voc")
+    names = [sorted(p.relative_to(top).as_posix() for p in top.rglob("*")) for top in (Path(), tmp_path / "named")]
+    assert names[0] == names[1] and names[0] and "unfinished" not in found.read_as
+    (tmp_path / "here" / "more").mkdir()
+    with pytest.raises(OutputError, match=r"^\. exists already and is not empty"):
+        convert(source, ".", "voc")
+
+
 def test_a_full_folder_and_other_families(objects: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")

@@ -18,6 +18,7 @@ from foveate.ops.superpixels import majority, purity_cover, segment_tree, superp
 from foveate.predictor import Predictor
 from foveate.records import ClassTable, Preprocessing
 from foveate.store import save_model
+from foveate.tasks.options import EVALUATE, flags
 from foveate.tasks.semantic import proposals
 from foveate.tasks.semantic.inference import SemanticOptions, predict_labels, predict_probabilities
 from foveate.tasks.semantic.proposals import on_proposals, on_proposals_as_released
@@ -214,6 +215,29 @@ class TestWords:
         assert SemanticOptions().describe() == ""
         how = SemanticOptions(flip=True, scales=(0.5, 1.0), crf=True, superpixels="tree")
         assert how.describe() == "scales 0.5, 1 + flip + CRF + superpixels (tree)"
+
+    @pytest.mark.parametrize(
+        ("fields", "text"),
+        [
+            ({"tile": 512}, "tiles of 512"),
+            ({"tile": 0}, "no tiles"),
+            ({"flip": True, "tile": 512, "overlap": 64}, "flip + tiles of 512 + overlap 64"),
+            ({"overlap": 64}, "overlap 64"),
+        ],
+    )
+    def test_tiles_are_told(self, fields: dict[str, Any], text: str) -> None:
+        """Two evaluations with other tiles are not called alike: seams change labels."""
+        assert SemanticOptions(**fields).describe() == text
+
+    def test_every_option_that_changes_an_answer_is_told(self) -> None:
+        other: dict[str, dict[str, Any]] = {
+            "flip": {"flip": True}, "scales": {"scales": (0.5,)}, "proposals": {"proposals": 3}, "crf": {"crf": True},
+            "proposal_rules": {"proposals": 3, "proposal_rules": "release"}, "superpixels": {"superpixels": "slic"},
+            "tile": {"tile": 64}, "overlap": {"overlap": 32},
+        }  # fmt: skip
+        assert other.keys() == {flag.name for flag in flags(SemanticOptions, EVALUATE)}
+        told = [SemanticOptions(**fields).describe() for fields in other.values()]
+        assert "" not in told and len(set(told)) == len(told)
 
     @pytest.mark.parametrize(
         ("fields", "text"),

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from foveate.cli.inputs import predict_line
+from foveate.disk import put_in_place, unfinished_folder
 from foveate.engine.run import RunFolder
 from foveate.errors import ConfigError, ModelError, OutputError, counted
 from foveate.models.citations import bibtex
@@ -72,7 +73,7 @@ def pull(repo: str, folder: Path, revision: str | None = None) -> str:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder} exists already and is not empty; choose another --out")
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished = unfinished_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         with _hub(repo) as api:
@@ -87,10 +88,7 @@ def pull(repo: str, folder: Path, revision: str | None = None) -> str:
                     api.hf_hub_download(repo, name, revision=revision, local_dir=unfinished)
         shutil.rmtree(unfinished / ".cache", ignore_errors=True)
         loaded = load_model(unfinished)
-        if folder.exists():
-            folder.rmdir()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.rename(folder)
+        put_in_place(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return f"{loaded.name}, {loaded.task}"

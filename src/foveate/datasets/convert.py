@@ -22,6 +22,7 @@ from scipy.ndimage import find_objects
 from foveate.datasets import recognise
 from foveate.datasets.checks import COMBINED
 from foveate.datasets.names import normal, stem_of
+from foveate.disk import put_in_place, unfinished_folder
 from foveate.errors import ConfigError, DataError, OutputError, counted
 from foveate.labels import NO_OBJECT, Labelled, LabelWriter, background_of, open_writer
 from foveate.records import ClassTable, DataSource
@@ -141,7 +142,7 @@ def convert(
         )
     sets = {split: _Split(source, split) for split in source.splits() if split != COMBINED}
     classes = next(iter(sets.values())).classes
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished = unfinished_folder(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder} exists already and is not empty; choose another folder, or move it away")
     with _removed_on_failure(unfinished):
@@ -149,10 +150,8 @@ def convert(
         found = Conversion(folder, {split: len(one) for split, one in sets.items()})
         _write(sets, writer, form, lossy, found, progress)
         _read_back(sets, writer, form, found, progress)
-        if folder.exists():
-            folder.rmdir()
-        unfinished.rename(folder)
-    found.read_as = found.read_as.replace(unfinished.name, folder.name)
+        put_in_place(unfinished, folder)
+    found.read_as = found.read_as.replace(unfinished.name, folder.resolve().name)
     return found
 
 

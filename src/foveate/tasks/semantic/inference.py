@@ -88,7 +88,8 @@ class SemanticOptions(Options):
         if self.proposals and (self.flip or self.scales != (1.0,)):
             raise ConfigError("proposals are views of their own; give either proposals, or scales and flip")
         if self.whole and self.tile:
-            raise ConfigError(f"{self.describe()} needs the whole image, not tiles of {self.tile}; leave out --tile")
+            views = " + ".join(self._views())
+            raise ConfigError(f"{views} needs the whole image, not tiles of {self.tile}; leave out --tile")
         if self.least_area < 1:
             raise ConfigError(f"least_area is {self.least_area}; give a number of pixels, 1 or more")
         if not (0 < self.pixel_size < float("inf")):
@@ -112,7 +113,15 @@ class SemanticOptions(Options):
         return choose_tiling(height, width, self.scales, 0 if self.whole else self.tile, self.overlap)
 
     def describe(self) -> str:
-        """The views and the refinement in words, '' for a single plain pass."""
+        """The views, the refinement and the tiles in words, '' for a plain pass with the tiles that are usual."""
+        words = self._views()
+        if self.tile is not None:
+            words.append(f"tiles of {self.tile}" if self.tile else "no tiles")
+        if self.overlap is not None and not self.whole:
+            words.append(f"overlap {self.overlap}")
+        return " + ".join(words)
+
+    def _views(self) -> list[str]:
         words = [f"scales {', '.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
         rules = " by the release's rules" if self.proposal_rules == "release" else ""
         words += (
@@ -121,7 +130,7 @@ class SemanticOptions(Options):
             + ["CRF"] * self.crf
         )
         words += [f"superpixels ({self.superpixels})"] * (self.superpixels != "none")
-        return " + ".join(words)
+        return words
 
 
 def predict_labels(

@@ -95,7 +95,7 @@ class SemanticReplies(Replies):
         pixels = pixels if tiling is None else min(pixels, tiling.tile**2)
         scaled = int(pixels * max(options.scales) ** 2)
         if scaled > MOST_WHOLE:
-            given = options.describe() or "tile"
+            given = options.describe() or "in tiles as usual"
             raise ConfigError(
                 f"the network would see {scaled:,} pixels at once ({given}); at most {MOST_WHOLE:,} are taken: leave "
                 "these options out, choose smaller tiles, or send a smaller picture"
